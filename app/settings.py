@@ -1,0 +1,225 @@
+"""Settings: environment, `.env` and flags, checked once at the start.
+
+A setting that cannot be right raises `SettingsError`, whose text is one line that says what to change.
+"""
+
+import base64
+import binascii
+import os
+import secrets
+from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Network = IPv4Network | IPv6Network
+Role = Literal["api", "work", "dispatch"]
+Origin = Literal["default", "environment", ".env", "flag"]
+PREFIX = "BATON_"
+EVERY_ROLE: tuple[Role, ...] = ("api", "work", "dispatch")
+HOUR = 3600.0
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what to listen on when asked to; never the default
+
+
+class SettingsError(Exception):
+    """A setting that cannot be right; the text is one line that says what to change."""
+
+
+def _split(value: object) -> object:
+    """'a, b' becomes ['a', 'b']; anything that is not text is left as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _network(value: object) -> object:
+    return ip_network(value) if isinstance(value, str) else value
+
+
+def _decode_keys(value: object) -> object:
+    """`kid:base64,…` becomes {kid: 32 bytes}; the first key encrypts, every key decrypts."""
+    if not isinstance(value, str):
+        return value
+    keys: dict[str, bytes] = {}
+    for part in value.split(","):
+        kid, colon, encoded = part.strip().partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            key = b""
+        if not colon or not kid.isalnum() or len(key) != 32 or kid in keys:
+            raise ValueError("write kid:base64 of 32 bytes, several separated by commas, each kid once")
+        keys[kid] = key
+    return keys
+
+
+def _postgresql(url: str) -> str:
+    """Any spelling of a PostgreSQL address, in the form SQLAlchemy and asyncpg take."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
+        raise ValueError("write postgresql://user:password@host:5432/database (only PostgreSQL is supported)")
+    return "postgresql+asyncpg://" + rest.replace("sslmode=", "ssl=")
+
+
+def _long_and_visible(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value()
+    if len(text) < 32 or not all(33 <= ord(letter) <= 126 for letter in text):
+        raise ValueError("use at least 32 visible ASCII characters")
+    return key
+
+
+def _ascending_positive(waits: tuple[float, ...]) -> tuple[float, ...]:
+    if not 1 <= len(waits) <= 20 or min(waits) < 0:
+        raise ValueError("write 1 to 20 numbers of seconds, none below 0, separated by commas")
+    return waits
+
+
+def _without_slash(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("write an address that starts with http:// or https://")
+    return url.rstrip("/")
+
+
+Listed = BeforeValidator(_split)
+
+
+class Settings(BaseSettings):
+    """Every setting; the name of its variable is BATON_ and the name in capitals. Frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    env: Literal["production", "test"] = "production"
+    database_url: Annotated[str, AfterValidator(_postgresql)] | None = Field(default=None, repr=False)
+    data_dir: Path = Path(".baton")
+    pg_bindir: Path | None = None
+    admin_key: Annotated[SecretStr, AfterValidator(_long_and_visible)] | None = None
+    secret_keys: Annotated[dict[str, bytes], NoDecode, BeforeValidator(_decode_keys)] = Field(
+        default_factory=dict, repr=False
+    )
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: Annotated[str, AfterValidator(_without_slash)] | None = None
+    roles: Annotated[tuple[Role, ...], NoDecode, Listed] = Field(default=EVERY_ROLE, min_length=1)
+    workers: int = Field(default=1, ge=1, le=64)
+    pool_size: int = Field(default=10, ge=2, le=200)
+    max_in_flight: int = Field(default=64, ge=1, le=10_000)
+    max_ingest_in_flight: int = Field(default=32, ge=1, le=10_000)
+    allowed_targets: Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, Listed] = ()
+    allowed_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, Listed] = (443, 8443)
+    retry_schedule: Annotated[tuple[float, ...], NoDecode, Listed, AfterValidator(_ascending_positive)] = (
+        *(0.0, 5.0, 300.0, 1800.0),
+        *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)),
+    )
+    test_clock: Path | None = None
+    drain_seconds: float = Field(default=5.0, ge=0, le=300)
+    metrics_listen: Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$|^\[[0-9a-f:]+\]:\d{1,5}$")] | None = None
+    log_format: Literal["auto", "console", "json"] = "auto"
+    _flags: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @model_validator(mode="after")
+    def _clock_is_for_tests(self) -> Self:
+        if self.test_clock is not None and self.env != "test":
+            raise ValueError("BATON_TEST_CLOCK moves the clock: remove it, or set BATON_ENV=test on a test system")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """True where no server was named: the service then owns a PostgreSQL inside `data_dir`."""
+        return self.database_url is None
+
+    @property
+    def address(self) -> str:
+        """Where people and providers reach the service, without a slash at the end."""
+        return self.public_url or f"http://{'127.0.0.1' if self.host in EVERYWHERE else self.host}:{self.port}"
+
+
+def load(**flags: Any) -> Settings:
+    """The settings of this process; flags (None = not given) win over the environment, which wins over `.env`.
+
+    Raises SettingsError.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error, given)) from None
+    settings._flags = frozenset(given)
+    return settings
+
+
+def with_secrets(settings: Settings) -> Settings:
+    """The same settings with keys to encrypt by: embedded ones are made once and kept in the data directory.
+
+    Raises SettingsError where a server was named and no key was given.
+    """
+    if settings.secret_keys:
+        return settings
+    if not settings.embedded:
+        raise SettingsError(
+            f"BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it, say to {_new_key()}, and keep it safe"
+        )
+    return settings.model_copy(update={"secret_keys": _decode_keys(_kept_keys(settings.data_dir / "secret_keys"))})
+
+
+def origins(settings: Settings) -> dict[str, Origin]:
+    """Where each setting came from, by its name."""
+    in_environment = {name.upper() for name, value in os.environ.items() if value}
+
+    def origin(name: str) -> Origin:
+        if name in settings._flags:
+            return "flag"
+        if name not in settings.model_fields_set:
+            return "default"
+        return "environment" if (PREFIX + name).upper() in in_environment else ".env"
+
+    return {name: origin(name) for name in Settings.model_fields}
+
+
+def unknown() -> list[str]:
+    """Variables with our prefix that name no setting: most likely misspelt."""
+    known = {(PREFIX + name).upper() for name in Settings.model_fields}
+    return sorted(
+        name for name in {**_env_file(), **os.environ} if name.upper().startswith(PREFIX) and name.upper() not in known
+    )
+
+
+def _env_file() -> dict[str, str | None]:
+    return dotenv_values(".env") if Path(".env").is_file() else {}
+
+
+def _one_line(error: ValidationError, flags: dict[str, Any]) -> str:
+    said: dict[str, str] = {}
+    for fault in error.errors(include_url=False, include_context=False):
+        reason = fault["msg"].removeprefix("Value error, ")
+        name = str(fault["loc"][0]) if fault["loc"] else ""
+        variable = "--" + name.replace("_", "-") if name in flags else (PREFIX + name).upper()
+        said.setdefault(name, f"{variable} cannot be used: {reason[0].lower()}{reason[1:]}" if name else reason)
+    return "; ".join(said.values())
+
+
+def _kept_keys(path: Path) -> str:
+    """The text of the key file, made on the first call; of several processes at once, one makes it."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mine = path.with_name(f".secret_keys.{os.getpid()}")
+        with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(_new_key())
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was first: its key is the one
+            os.link(mine, path)
+        mine.unlink()
+    return path.read_text().strip()
+
+
+def _new_key() -> str:
+    return f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}"
