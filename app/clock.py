@@ -1,0 +1,24 @@
+"""The clock, read at the door and passed on as `now`. Rules and verbs never read it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+
+class Clock:
+    """UTC now; with `test_clock` (BATON_TEST_CLOCK) the seconds in that file are added."""
+
+    def __init__(self, test_clock: Path | None = None) -> None:
+        self.test_clock = test_clock
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.offset()
+
+    def offset(self) -> timedelta:
+        if self.test_clock is None:
+            return timedelta()
+        try:
+            return timedelta(seconds=float(self.test_clock.read_text().strip() or 0))
+        except (OSError, ValueError):
+            return timedelta()

@@ -1,0 +1,170 @@
+"""One engine, one pool, and the one place where a transaction begins and ends.
+
+Every route of our API is declared on a router whose `route_class` is `Transacted`: commit, then answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
+
+import orjson
+from fastapi import Depends, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app import auth, idempotency
+from app.errors import DatabaseUnavailable, Problem, UnsupportedMediaType
+from app.strict_json import parse_json
+
+Tx = AsyncConnection
+T = TypeVar("T")
+
+SERVER_SETTINGS: Final = {
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "10s",
+    "timezone": "UTC",
+    "jit": "off",
+}
+RETRIED: Final = {"40P01", "40001"}  # deadlock, serialisation: the whole transaction is run again
+BUSY: Final = {"57014", "55P03", "53300", "53400", "57P01", "57P02", "57P03", "25006", "25P03", "25P04"}
+LOST: Final = ("08", "57P")
+TRIES: Final = 3
+
+
+def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> AsyncEngine:
+    """An engine with a small fixed pool and time-outs on the server's side (promises.md, database clients)."""
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=2,
+        pool_recycle=1800,
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
+        connect_args={"server_settings": {**SERVER_SETTINGS, "application_name": name}, "timeout": 5},
+    )
+
+
+def sqlstate(error: BaseException) -> str:
+    """The SQLSTATE behind a database error, or an empty text."""
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection died under us, so that nothing of its transaction can have been committed."""
+    if isinstance(error, DBAPIError):
+        return bool(error.connection_invalidated) or sqlstate(error).startswith(LOST)
+    return isinstance(error, (ConnectionError, OSError))
+
+
+def as_problem(error: BaseException) -> Problem | None:
+    """The 503 for a database that is slow, busy or away; None for any other error."""
+    if isinstance(error, PoolTimeout | TimeoutError) or is_lost(error):
+        return DatabaseUnavailable()
+    if isinstance(error, DBAPIError) and (sqlstate(error) in BUSY | RETRIED):
+        return DatabaseUnavailable()
+    return None
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read by `parse_json`, and only under a JSON content type."""
+
+    async def json(self) -> Any:
+        return parse_json(await self.body())
+
+    def refuse_other_media(self, body: bytes) -> None:
+        if not body:
+            return
+        media = self.headers.get("content-type", "").split(";")[0].strip().lower()
+        if media != "application/json" and not media.endswith("+json"):
+            raise UnsupportedMediaType("Send application/json (with curl: -H 'Content-Type: application/json').")
+
+
+class Transacted(APIRoute):
+    """A route in one transaction: authenticate, run, keep the idempotent answer, commit, and only then answer."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handler = super().get_route_handler()
+        scopes = _scopes(self.dependant)
+        takes_json = self.body_field is not None
+
+        async def once(request: StrictRequest) -> Response:
+            async with _connection(request) as tx:
+                request.state.tx = tx
+                caller = request.state.caller = await auth.authenticate(tx, request)
+                caller.require(scopes)
+                stored = await idempotency.stored_answer(tx, caller, request)
+                if stored is not None:
+                    return stored
+                response = await handler(request)
+                await idempotency.keep(tx, caller, request, response)
+            return response
+
+        async def transacted(plain: Request) -> Response:
+            request = StrictRequest(plain.scope, plain.receive)
+            request.state.now = request.app.state.clock.now()
+            body = await request.body()
+            if takes_json:
+                request.refuse_other_media(body)
+            response = await again(lambda: once(request))
+            if request.method not in SAFE:
+                request.app.state.wake.set()
+            return response
+
+        return transacted
+
+
+SAFE: Final = {"GET", "HEAD"}
+
+
+def _connection(request: Request) -> Any:
+    engine: AsyncEngine = request.app.state.engine
+    if request.method in SAFE:
+        return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+    return engine.begin()
+
+
+def _scopes(dependant: Dependant) -> frozenset[str]:
+    found = {dependant.call.scope} if isinstance(dependant.call, auth.Allow) else set()
+    for child in dependant.dependencies:
+        found |= _scopes(child)
+    return frozenset(found)
+
+
+async def again(work: Callable[[], Awaitable[T]]) -> T:
+    """Runs a transaction; once more when it lost a deadlock or its connection was found dead. Else 503."""
+    for left in range(TRIES - 1, -1, -1):
+        try:
+            return await work()
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            repeatable = sqlstate(error) in RETRIED or (is_lost(error) and left == TRIES - 1)
+            if left and repeatable:
+                await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - jitter, not a secret
+                continue
+            problem = as_problem(error)
+            if problem is None:
+                raise
+            raise problem from error
+    raise AssertionError("the last try returns or raises")
+
+
+async def _tx(request: Request) -> Tx:
+    tx: Tx = request.state.tx
+    return tx
+
+
+async def _now(request: Request) -> datetime:
+    now: datetime = request.state.now
+    return now
+
+
+InTx = Annotated[Tx, Depends(_tx)]
+Now = Annotated[datetime, Depends(_now)]

@@ -1,0 +1,50 @@
+"""Public ids: a prefix, `_`, and 26 characters of lower-case Crockford base32 of a UUIDv7 (the TypeID form).
+
+Inside the code and in the database an id is a `uuid.UUID`; it gets its prefix at the door.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from uuid_utils import uuid7 as _uuid7
+
+ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+VALUES: Final = {letter: value for value, letter in enumerate(ALPHABET)}
+LENGTH: Final = 26
+
+PREFIXES: Final = {
+    "lead": "lead", "journey": "jrn", "submission": "sub", "source": "src", "transition": "trn", "conversion": "cnv",
+    "account": "acc", "contact": "con", "opportunity": "opp", "policy": "pol", "subscription": "whs", "event": "evt",
+    "user": "usr", "key": "key", "tenant": "ten", "activity": "act", "transaction": "tx",
+}  # fmt: skip
+
+
+def new_id() -> UUID:
+    """A UUIDv7: its order is the order of making, to the millisecond."""
+    return UUID(int=_uuid7().int)
+
+
+def show(kind: str, value: UUID) -> str:
+    """The public form of an id: `show("lead", …)` → `lead_01h…`."""
+    number = value.int
+    return f"{PREFIXES[kind]}_" + "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def shown(kind: str, value: UUID | None) -> str | None:
+    return None if value is None else show(kind, value)
+
+
+def read(kind: str, text: str) -> UUID:
+    """The id that a public form names; ValueError for anything that `show` would not have written."""
+    prefix, _, suffix = text.rpartition("_")
+    if prefix != PREFIXES[kind] or len(suffix) != LENGTH or suffix[0] > "7":
+        raise ValueError(f"not an id of a {kind}")
+    number = 0
+    for letter in suffix:
+        value = VALUES.get(letter)
+        if value is None:
+            raise ValueError(f"not an id of a {kind}")
+        number = number << 5 | value
+    return UUID(int=number)

@@ -1,0 +1,73 @@
+"""Lists in pages: keyset cursors that know which list they belong to (api.md, section 2).
+
+A cursor holds its version, the sort, the last row's value and id, and a hash of the filters. It is opaque to clients.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import orjson
+from fastapi import Query
+from sqlalchemy import ColumnElement, Select, Table, tuple_
+
+from app.errors import CursorInvalid
+
+VERSION: Final = 1
+Limit = Annotated[int, Query(ge=1, le=200, description="Rows in a page.")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a list was asked for: how many rows, from where, in which order, under which filters."""
+
+    limit: int = 50
+    cursor: str | None = None
+    sort: str = "created_at"
+    filters: Mapping[str, Any] | None = None
+
+    def statement(self, rows: Select[Any], table: Table) -> Select[Any]:
+        """`rows` in this page's order, from its cursor on, with one row more than the limit. CursorInvalid."""
+        value, row_id = table.c[self.sort], table.c.id
+        if self.cursor is not None:
+            rows = rows.where(self._after(value, row_id))
+        return rows.order_by(value.desc(), row_id.desc()).limit(self.limit + 1)
+
+    def _after(self, value: ColumnElement[Any], row_id: ColumnElement[Any]) -> ColumnElement[bool]:
+        last, last_id = self._read()
+        return tuple_(value, row_id) < tuple_(last, last_id)
+
+    def _read(self) -> tuple[datetime, UUID]:
+        try:
+            raw = base64.urlsafe_b64decode((self.cursor or "") + "==")
+            version, sort, last, last_id, filters = orjson.loads(raw)
+            at, row_id = datetime.fromisoformat(last), UUID(last_id)
+        except (ValueError, TypeError, binascii.Error, AttributeError):
+            raise CursorInvalid("The cursor is not one that Baton gave.") from None
+        if (version, sort, filters) != (VERSION, self.sort, self._hash()) or at.tzinfo is None:
+            raise CursorInvalid("The cursor belongs to a list with another order or other filters.")
+        return at, row_id
+
+    def _hash(self) -> str:
+        said = {name: str(value) for name, value in sorted((self.filters or {}).items()) if value is not None}
+        return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+    def next_cursor(self, rows: Sequence[Any]) -> str | None:
+        """The cursor after the last row of this page; None on the last page."""
+        if len(rows) <= self.limit:
+            return None
+        last = rows[self.limit - 1]
+        said = [VERSION, self.sort, getattr(last, self.sort).isoformat(), str(last.id), self._hash()]
+        return base64.urlsafe_b64encode(orjson.dumps(said)).decode().rstrip("=")
+
+    def answer(self, rows: Sequence[Any], show: Callable[[Any], Any]) -> dict[str, Any]:
+        """`{"data": […], "next": cursor or null}` from the rows of `statement`."""
+        return {"data": [show(row) for row in rows[: self.limit]], "next": self.next_cursor(rows)}

@@ -1,0 +1,37 @@
+"""ETag and If-Match: optimistic concurrency on single resources (RFC 9110, section 13.1.1)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+
+from app.errors import MalformedHeader, VersionConflict
+
+
+def etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def tag(response: Response, version: int) -> None:
+    """Names the version that the answer shows."""
+    response.headers["ETag"] = etag(version)
+
+
+async def _expected(request: Request) -> frozenset[str] | None:
+    header = request.headers.get("if-match")
+    if header is None or header.strip() == "*":
+        return None
+    tags = frozenset(part.strip() for part in header.split(","))
+    if not all(part.endswith('"') and part.startswith(('"', 'W/"')) for part in tags):
+        raise MalformedHeader('If-Match takes entity tags in quotes, as in If-Match: "7".')
+    return tags
+
+
+Expected = Annotated[frozenset[str] | None, Depends(_expected)]
+
+
+def check(expected: frozenset[str] | None, version: int) -> None:
+    """VersionConflict (412) unless If-Match is absent or names the version; call it after the lock. Weak tags never match."""
+    if expected is not None and etag(version) not in expected:
+        raise VersionConflict(f"The current version is {version}.", version=version)
