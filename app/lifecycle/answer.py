@@ -1,0 +1,231 @@
+"""The answers of a decision: Move, Emit, Stay, or Refused with why.
+
+A `Move` carries its effects resolved, so that the writer applies them without knowing stages, roles or conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from app.policy.conditions import Unmet
+from app.policy.facts import Actor, Confirmation
+
+OwnerChange = Literal["keep", "nobody"] | UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A journey enters `to_stage`; everything below `evidence` is an effect the writer applies as it stands.
+
+    `evidence` is JSON. `owner`: keep, nobody, or the id of the new owner; `pool`: the role whose pool has it.
+    `set_baseline` is the new baseline, None keeps it. `wake_at` is stored as it is (None empties it).
+    `milestones` are (name, skipped) in funnel order; `voids` the names to void. `bant` are the rows to keep.
+    `pins` pins the journey to this policy (nothing to do when it is pinned), `unpins` lets it follow the active one.
+    `convert`: a conversion belongs to this move (it is one, or must follow in the same transaction).
+    `emits` starts with `lead.stage_changed`.
+    """
+
+    from_stage: str | None
+    to_stage: str
+    action: str
+    actor: Actor
+    occurred_at: datetime
+    reason_code: str | None = None
+    note: str | None = None
+    correction_of: str | None = None
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    owner: OwnerChange = "keep"
+    pool: str | None = None
+    set_baseline: datetime | None = None
+    count_recycle: bool = False
+    wake_at: datetime | None = None
+    milestones: tuple[tuple[str, bool], ...] = ()
+    voids: tuple[str, ...] = ()
+    opens: bool = False
+    closes: bool = False
+    reopens: bool = False
+    parks: bool = False
+    pins: bool = False
+    unpins: bool = False
+    starts_clocks: tuple[str, ...] = ()
+    stops_clocks: tuple[str, ...] = ()
+    convert: bool = False
+    opportunity_class: str | None = None
+    bant: tuple[Confirmation, ...] = ()
+    emits: tuple[str, ...] = ("lead.stage_changed",)
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """No move and no row, only events. `clears_wake`: the journey's wake_at is used up and must be emptied."""
+
+    action: str
+    actor: Actor
+    emits: tuple[str, ...]
+    occurred_at: datetime
+    clears_wake: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpportunityMove:
+    """An opportunity enters `to_stage`. `milestones` (name, skipped) belong to the journey it came from."""
+
+    from_stage: str
+    to_stage: str
+    from_class: str
+    to_class: str
+    probability: int
+    action: str
+    actor: Actor
+    occurred_at: datetime
+    reason_code: str | None = None
+    note: str | None = None
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    milestones: tuple[tuple[str, bool], ...] = ()
+    closes: bool = False
+    bant: tuple[Confirmation, ...] = ()
+    emits: tuple[str, ...] = ("opportunity.stage_changed",)
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """Nothing to do (automatic evaluation only)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownAction:
+    """422: no such action."""
+
+    code: ClassVar[str] = "unknown_action"
+    action: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyInStage:
+    """409: the target is the present stage."""
+
+    code: ClassVar[str] = "already_in_stage"
+    stage: str
+    allowed_actions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BackwardMove:
+    """409: the target has a lower order than the present stage."""
+
+    code: ClassVar[str] = "backward_move"
+    stage: str
+    to: str
+    allowed_actions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionNotAllowed:
+    """409: no edge from here. `use` names the endpoint that does it: `conversion`, `conversion/revert` or none."""
+
+    code: ClassVar[str] = "transition_not_allowed"
+    stage: str | None
+    action: str | None
+    allowed_actions: tuple[str, ...]
+    use: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HumanRequired:
+    """403: a machine asked for what only people may do."""
+
+    code: ClassVar[str] = "human_required"
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleNotAllowed:
+    """403: the actor's role may not do this. `roles` are those that may."""
+
+    code: ClassVar[str] = "role_not_allowed"
+    action: str
+    role: str
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonRequired:
+    """422: `reason_code` is missing. `reasons` are the active codes."""
+
+    code: ClassVar[str] = "reason_required"
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputRequired:
+    """422: the named input is missing."""
+
+    code: ClassVar[str] = "input_required"
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownReason:
+    """422: the reason is not an active one of the action's list."""
+
+    code: ClassVar[str] = "unknown_reason"
+    reason_code: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfOrder:
+    """422: `occurred_at` lies before the previous transition (`earliest`) or in the future (`latest`)."""
+
+    code: ClassVar[str] = "out_of_order"
+    earliest: datetime | None
+    latest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CriteriaUnmet:
+    """422: the guard says no. `unmet` are the leaves of schema.md, section 2."""
+
+    code: ClassVar[str] = "criteria_unmet"
+    unmet: tuple[Unmet, ...]
+
+
+Why = (
+    UnknownAction
+    | AlreadyInStage
+    | BackwardMove
+    | TransitionNotAllowed
+    | HumanRequired
+    | RoleNotAllowed
+    | ReasonRequired
+    | InputRequired
+    | UnknownReason
+    | OutOfOrder
+    | CriteriaUnmet
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The move is refused; `why.code` is the error code of the API."""
+
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """One action as seen from here. `unmet` is the guard's, whatever `code` says; `needs` are its inputs."""
+
+    action: str
+    to: str | None
+    allowed: bool
+    code: str | None
+    unmet: tuple[Unmet, ...]
+    needs: tuple[str, ...]
+
+
+Decision = Move | Stay | Refused

@@ -1,0 +1,3 @@
+"""Conditions (being filled in)."""
+
+Unmet = dict[str, object]

@@ -1,0 +1,151 @@
+"""What the rules may look at: frozen facts of one lead and its journey, and what is asked of it.
+
+All instants are aware and in UTC. Every field has a sensible default, so that a test names only what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from types import MappingProxyType
+from typing import Literal
+from uuid import UUID
+
+ActivityKind = Literal["interest", "contact_attempt"]
+Criterion = Literal["budget", "authority", "need", "timing"]
+Status = Literal["unknown", "confirmed", "denied"]
+ActorKind = Literal["human", "service", "policy", "import"]
+Door = Literal["transition", "conversion", "revert"]
+Temperature = Literal["hot", "warm", "cold"]
+Ledger = Literal["fit", "engagement"]
+
+CRITERIA: tuple[Criterion, ...] = ("budget", "authority", "need", "timing")
+PEOPLE = ("marketing", "sdr", "ae", "manager", "admin")
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """One dated sign of interest or contact attempt."""
+
+    id: UUID
+    type: str
+    kind: ActivityKind
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """One BANT row: what one person said about one criterion. A later row of the same person replaces it."""
+
+    criterion: Criterion
+    status: Status
+    user_id: UUID
+    role: str
+    recorded_at: datetime
+    value: str | None = None
+    evidence: str | None = None
+    due_on: date | None = None
+    amount: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts. `id` is the public id; `role` is a user's role, or `service`, `policy`, `import` for machines."""
+
+    id: str | None
+    kind: ActorKind
+    role: str
+    user_id: UUID | None = None
+    team: str | None = None
+
+
+POLICY = Actor(id=None, kind="policy", role="policy")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is asked of a journey: an action with its inputs, or `to` alone.
+
+    `owner_role` is the role of the active user named by `owner_id`; None when that user is unknown or inactive.
+    `convert` is the request's wish for an action that may convert: None leaves it to the policy.
+    `door` says which endpoint asks: an action that needs a conversion is open to the door `conversion` only.
+    `source` is the name or id of the source of a capture.
+    """
+
+    action: str | None
+    actor: Actor
+    to: str | None = None
+    occurred_at: datetime | None = None
+    reason_code: str | None = None
+    note: str | None = None
+    wake_at: datetime | None = None
+    owner_id: UUID | None = None
+    owner_role: str | None = None
+    override_reason: str | None = None
+    bant: tuple[Confirmation, ...] = ()
+    convert: bool | None = None
+    correction_of: str | None = None
+    source: str | None = None
+    activity_id: UUID | None = None
+    door: Door = "transition"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a score. `counts` is False for what lies at or before the journey's baseline."""
+
+    ledger: Ledger
+    rule_id: str
+    activity_id: UUID | None
+    points: int
+    decayed_points: int
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One lead with its present journey, as the rules see it.
+
+    `fields` holds the canonical lead fields, `email_domain`, `email_status`, `kind`, and the flag `free_mail` (True
+    when the e-mail's domain is on the shipped list of free-mail domains).
+    `stage` is None when no journey is there yet; `held_stage` is the stage before the last close, read from the log.
+    `activities` are all of the lead's, in any order. `milestones` are those reached and not voided.
+    `fit` to `entries` are filled by `app.scoring.ledger.scored`.
+    """
+
+    fields: Mapping[str, object] = NOTHING
+    custom: Mapping[str, object] = NOTHING
+    identities: int = 0
+    contactable: bool = False
+    entry: str | None = None
+    stage: str | None = None
+    seq: int = 0
+    journey_no: int = 1
+    baseline_at: datetime | None = None
+    opened_at: datetime | None = None
+    closed_at: datetime | None = None
+    closing_reason: str | None = None
+    held_stage: str | None = None
+    stage_entered_at: datetime | None = None
+    last_occurred_at: datetime | None = None
+    newest_journey: bool = True
+    milestones: frozenset[str] = field(default_factory=frozenset)
+    assigned_at: datetime | None = None
+    previous_owner_id: UUID | None = None
+    activities: tuple[Activity, ...] = ()
+    confirmations: tuple[Confirmation, ...] = ()
+    owner_id: UUID | None = None
+    owner_public_id: str | None = None
+    owner_role: str | None = None
+    owner_team: str | None = None
+    team: str | None = None
+    opportunity_class: str | None = None
+    wake_at: datetime | None = None
+    fit: int = 0
+    engagement: int = 0
+    level: int = 0
+    temperature: Temperature = "cold"
+    entries: tuple[Entry, ...] = ()

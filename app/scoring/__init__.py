@@ -1,0 +1,1 @@
+"""Fit, engagement, level and temperature, computed from facts. Pure."""
