@@ -87,7 +87,7 @@ def allowed(scope: str) -> Any:
 
 AnyCaller = Annotated[Caller, allowed("")]
 
-_remembered: dict[tuple[str, str], tuple[float, Caller | None]] = {}
+_remembered: dict[tuple[str, str], tuple[float, Caller]] = {}
 
 
 def new_secret() -> str:
@@ -110,24 +110,21 @@ async def authenticate(tx: AsyncConnection, request: Request) -> Caller:
     if scheme.lower() != "bearer" or not secret.strip():
         raise KeyUnknown("Send Authorization: Bearer btn_…")
     asserted = request.headers.get("baton-actor", "").strip()
-    remembered = _remembered.get((secret, asserted))
+    presented = fingerprint(secret.strip()), asserted
+    remembered = _remembered.get(presented)
     if remembered is not None and remembered[0] > time.monotonic():
-        caller = remembered[1]
-    else:
-        caller = await _look_up(tx, secret.strip(), asserted, request.app.state.clock.now())
-        if len(_remembered) >= REMEMBERED_KEYS:
-            _remembered.clear()
-        if caller is not None:  # strangers must not fill the memory
-            _remembered[secret, asserted] = (time.monotonic() + REMEMBERED_SECONDS, caller)
-    if caller is None:
-        raise KeyUnknown()
+        return remembered[1]
+    caller = await _look_up(tx, *presented, now=request.app.state.clock.now())
+    if len(_remembered) >= REMEMBERED_KEYS:
+        _remembered.clear()
+    _remembered[presented] = (time.monotonic() + REMEMBERED_SECONDS, caller)
     return caller
 
 
-async def _look_up(tx: AsyncConnection, secret: str, asserted: str, now: datetime) -> Caller | None:
-    row = (await tx.execute(FIND_KEY, {"sha256": fingerprint(secret)})).one_or_none()
+async def _look_up(tx: AsyncConnection, sha256: str, asserted: str, now: datetime) -> Caller:
+    row = (await tx.execute(FIND_KEY, {"sha256": sha256})).one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= now):
-        return None
+        raise KeyUnknown()
     await tx.execute(NOTE_USE, {"tenant_id": row.tenant_id, "id": row.id, "now": now})
     machine = Actor(id=ids.show("key", row.id), kind="service", role="service")
     caller = Caller(row.tenant_id, row.id, row.name, frozenset(row.scopes), machine)

@@ -1,6 +1,6 @@
 """Stored shapes: one module an aggregate, no methods, no relationships."""
 
-from app.tables.administration import activations, audit, idempotency_keys, keys, policies, tenants, timers, users
+from app.tables.administration import activations, audit, idempotency_keys, keys, policies, tenants, users
 from app.tables.columns import metadata
 from app.tables.delivery import (
     attempts,
@@ -32,6 +32,6 @@ __all__ = [
     "accounts", "activations", "activities", "attempts", "audit", "bant", "consents", "contacts", "conversions",
     "delivery_retries", "event_log", "events", "idempotency_keys", "identities", "journeys", "keys", "lanes",
     "lead_changes", "leads", "metadata", "milestones", "opportunities", "opportunity_transitions", "pending",
-    "policies", "sequencer", "shared_identities", "sources", "submission_items", "submissions", "subscriptions", "tenants", "timers",
+    "policies", "sequencer", "shared_identities", "sources", "submission_items", "submissions", "subscriptions", "tenants",
     "touches", "transitions", "users",
 ]

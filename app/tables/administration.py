@@ -107,15 +107,3 @@ idempotency_keys = Table(
     instant("created_at", null=False),
     Index("idempotency_keys_created_at_idx", "tenant_id", "created_at"),
 )
-
-timers = Table(
-    "timers",
-    metadata,
-    tenant(),
-    words("kind", null=False, primary_key=True),
-    uuid("subject_id", null=False, primary_key=True),
-    instant("due_at", null=False),
-    instant("fired_at"),
-    Index("timers_due_at_idx", "due_at", postgresql_where="fired_at IS NULL"),
-)
-

@@ -174,6 +174,7 @@ journeys = Table(
     instant("baseline_at"),
     instant("assigned_at"),
     uuid("previous_owner_id"),
+    instant("wake_at"),
     Column("recycles", Integer, nullable=False, server_default="0"),
     instant("opened_at", null=False),
     instant("closed_at"),

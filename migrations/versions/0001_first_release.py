@@ -156,7 +156,7 @@ def make_tables() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("secret_sha256", sa.Text(), nullable=False),
         sa.Column("prefix", sa.Text(), nullable=False),
-        sa.Column("scopes", postgresql.ARRAY(Text()), nullable=False),
+        sa.Column("scopes", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
@@ -257,16 +257,6 @@ def make_tables() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("tenants_pkey")),
     )
-    op.create_table(
-        "timers",
-        sa.Column("tenant_id", sa.Uuid(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("subject_id", sa.Uuid(), nullable=False),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("fired_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("tenant_id", "kind", "subject_id", name=op.f("timers_pkey")),
-    )
-    op.create_index("timers_due_at_idx", "timers", ["due_at"], unique=False, postgresql_where="fired_at IS NULL")
     op.create_table(
         "users",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -596,6 +586,7 @@ def make_tables() -> None:
         sa.Column("baseline_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("assigned_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("previous_owner_id", sa.Uuid(), nullable=True),
+        sa.Column("wake_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("recycles", sa.Integer(), server_default="0", nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
@@ -1049,8 +1040,6 @@ def drop_tables() -> None:
     op.drop_index("users_email_key", table_name="users")
     op.drop_index("users_created_at_idx", table_name="users")
     op.drop_table("users")
-    op.drop_index("timers_due_at_idx", table_name="timers", postgresql_where="fired_at IS NULL")
-    op.drop_table("timers")
     op.drop_table("tenants")
     op.drop_index("subscriptions_created_at_idx", table_name="subscriptions")
     op.drop_table("subscriptions")

@@ -1,0 +1,68 @@
+"""The application: what it is made of, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from app import operations, problems, worker
+from app.clock import Clock
+from app.database import make_engine
+from app.events.wake import Wake
+from app.gate import Gate
+from app.keyring import KeyRing
+from app.routes import ROUTERS
+from app.settings import Role, Settings
+
+DESCRIPTION = """
+Baton is the hand-off between marketing and sales, as a service: it takes every form fill as it comes, decides by a policy
+that both teams signed whether and when a lead moves on, converts it once, and tells everybody in order.
+"""
+
+
+def release() -> str:
+    try:
+        return version("baton")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastAPI:
+    """The ASGI application for these settings (`database_url` and `secret_keys` set), with the work of `roles` beside it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        assert settings.database_url is not None
+        app.state.engine = make_engine(settings.database_url, settings.pool_size)
+        app.state.wake = Wake(settings.database_url)
+        async with worker.running(app.state, roles if roles is not None else settings.roles):
+            yield
+        await app.state.engine.dispose()
+
+    app = FastAPI(
+        title="Baton",
+        summary="The hand-off between marketing and sales.",
+        description=DESCRIPTION,
+        version=release(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.state.settings = settings
+    app.state.clock = Clock(settings.test_clock)
+    app.state.keyring = KeyRing(settings.secret_keys) if settings.secret_keys else None
+    app.state.draining = False
+    problems.install(app)
+    app.include_router(operations.open_routes)
+    for router in ROUTERS:
+        app.include_router(router)
+    operations.serve_docs(app)
+    app.add_middleware(
+        Gate, max_in_flight=settings.max_in_flight, max_ingest_in_flight=settings.max_ingest_in_flight
+    )
+    return app

@@ -1,0 +1,30 @@
+"""What an operator watches: counters and histograms in Prometheus' text form, without personal data in any label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+
+REQUESTS = Counter("baton_http_requests", "Requests answered.", ["method", "route", "status"])
+SECONDS = Histogram(
+    "baton_http_request_seconds",
+    "Time from the first byte of a request to the last of its answer.",
+    ["route"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+SUBMISSIONS = Counter("baton_submissions", "Submission items by verdict.", ["verdict"])
+DELIVERIES = Counter("baton_deliveries", "Delivery attempts by outcome.", ["outcome"])
+PENDING = Gauge("baton_events_pending", "Committed events that have no position yet.")
+
+
+def observe(scope: Any, status: int, seconds: float) -> None:
+    """Counts one request under the template of its route, so that ids never become labels."""
+    route = getattr(scope.get("route"), "path", None) or "unmatched"
+    REQUESTS.labels(scope["method"] if len(scope["method"]) < 8 else "other", route, str(status or 499)).inc()
+    SECONDS.labels(route).observe(seconds)
+
+
+def exposition() -> tuple[bytes, str]:
+    """The body of /metrics and its content type."""
+    return generate_latest(), CONTENT_TYPE_LATEST

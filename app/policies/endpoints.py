@@ -1,0 +1,39 @@
+"""/v1/policies: what both teams signed, as it stands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Response
+
+from app.auth import Caller, allowed
+from app.database import InTx
+from app.errors import PolicyNotFound
+from app.fields import PolicyId, answer
+from app.pages import Cursor, Limit, Page
+from app.policies import sql
+from app.policies.schemas import PolicyOut, PolicyPage, show_policy, show_summary
+from app.problems import declared, router
+
+api = router("/v1/policies", "policies")
+Reader = Annotated[Caller, allowed("policy:read")]
+
+
+@api.get("", response_model=PolicyPage)
+async def list_policies(caller: Reader, tx: InTx, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    page = Page(limit, cursor)
+    return answer(page.answer(await sql.list_policies(tx, caller.tenant_id, page), show_summary))
+
+
+@api.get("/active", response_model=PolicyOut)
+async def get_active_policy(caller: Reader, tx: InTx) -> Response:
+    """The policy that every journey follows which is not pinned to an earlier version."""
+    return answer(show_policy(await sql.active_policy(tx, caller.tenant_id)))
+
+
+@api.get("/{policy_id}", response_model=PolicyOut, responses=declared(PolicyNotFound))
+async def get_policy(policy_id: PolicyId, caller: Reader, tx: InTx) -> Response:
+    row = await sql.policy(tx, caller.tenant_id, policy_id)
+    if row is None:
+        raise PolicyNotFound()
+    return answer(show_policy(row))

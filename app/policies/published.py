@@ -1,0 +1,44 @@
+"""Published policies, read once and kept: a version never changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from app.database import Tx
+from app.errors import PolicyNotFound
+from app.policies import sql
+from app.policy.document import Policy
+
+KEPT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One version of a tenant's policy."""
+
+    id: UUID
+    number: int
+    policy: Policy
+
+
+_kept: dict[UUID, Published] = {}
+
+
+async def published(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Published:
+    """The policy version with that id. PolicyNotFound."""
+    found = _kept.get(policy_id)
+    if found is None:
+        row = await sql.policy(tx, tenant_id, policy_id)
+        if row is None:
+            raise PolicyNotFound()
+        if len(_kept) >= KEPT:
+            _kept.clear()
+        found = _kept[policy_id] = Published(row.id, row.number, Policy.model_validate(row.document))
+    return found
+
+
+async def active(tx: Tx, tenant_id: UUID) -> Published:
+    """The tenant's active policy; every tenant has one."""
+    return await published(tx, tenant_id, await sql.active_id(tx, tenant_id))

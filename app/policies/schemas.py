@@ -1,0 +1,44 @@
+"""Shapes of policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from app import ids
+from app.fields import Shape, z
+
+
+class PolicyOut(Shape):
+    id: str
+    number: int
+    name: str
+    state: str
+    origin: str
+    sha256: str
+    effective_from: str | None
+    created_at: str
+    document: dict[str, Any]
+
+
+class PolicySummary(Shape):
+    id: str
+    number: int
+    name: str
+    state: str
+
+
+class PolicyPage(Shape):
+    data: list[PolicySummary]
+    next: str | None
+
+
+def show_summary(row: Row[Any]) -> dict[str, Any]:
+    plain = {name: getattr(row, name) for name in ("number", "name", "state", "origin", "sha256")}
+    instants = {"effective_from": z(row.effective_from), "created_at": z(row.created_at)}
+    return {"id": ids.show("policy", row.id), **plain, **instants}
+
+
+def show_policy(row: Row[Any]) -> dict[str, Any]:
+    return {**show_summary(row), "document": row.document}

@@ -1,0 +1,58 @@
+"""Statements of policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, insert, select, text, update
+
+from app.database import Tx
+from app.pages import Page
+from app.tables import activations, policies
+
+WAKE_LEADS = text("UPDATE leads SET evaluate_at = :now WHERE tenant_id = :tenant_id AND stage IS NOT NULL")
+
+
+async def next_number(tx: Tx, tenant_id: UUID) -> int:
+    latest = select(func.coalesce(func.max(policies.c.number), 0)).where(policies.c.tenant_id == tenant_id)
+    return int((await tx.execute(latest)).scalar_one()) + 1
+
+
+async def retire_active(tx: Tx, tenant_id: UUID, now: Any) -> None:
+    active = (policies.c.tenant_id == tenant_id) & (policies.c.state == "active")
+    await tx.execute(update(policies).where(active).values(state="retired", updated_at=now))
+
+
+async def insert_policy(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
+    await tx.execute(insert(policies).values(tenant_id=tenant_id, **values))
+
+
+async def insert_activation(tx: Tx, tenant_id: UUID, policy_id: UUID, at: Any) -> None:
+    await tx.execute(insert(activations).values(tenant_id=tenant_id, policy_id=policy_id, at=at))
+
+
+async def wake_leads(tx: Tx, tenant_id: UUID, now: Any) -> None:
+    """Every lead is evaluated anew under the policy that became active."""
+    await tx.execute(WAKE_LEADS, {"tenant_id": tenant_id, "now": now})
+
+
+async def active_policy(tx: Tx, tenant_id: UUID) -> Row[Any]:
+    statement = select(policies).where(policies.c.tenant_id == tenant_id, policies.c.state == "active")
+    return (await tx.execute(statement)).one()
+
+
+async def active_id(tx: Tx, tenant_id: UUID) -> UUID:
+    statement = select(policies.c.id).where(policies.c.tenant_id == tenant_id, policies.c.state == "active")
+    return (await tx.execute(statement)).scalar_one()
+
+
+async def policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Row[Any] | None:
+    statement = select(policies).where(policies.c.tenant_id == tenant_id, policies.c.id == policy_id)
+    return (await tx.execute(statement)).one_or_none()
+
+
+async def list_policies(tx: Tx, tenant_id: UUID, page: Page) -> Sequence[Row[Any]]:
+    rows = select(policies).where(policies.c.tenant_id == tenant_id)
+    return (await tx.execute(page.statement(rows, policies))).all()

@@ -1,0 +1,146 @@
+"""Every answer that is not 2xx, in one form: application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from app import errors
+from app.database import Transacted
+from app.errors import (
+    ActorUnknown,
+    BodyTooLarge,
+    DatabaseUnavailable,
+    HeadersTooLarge,
+    IdempotencyInProgress,
+    IdempotencyKeyReused,
+    KeyUnknown,
+    MalformedHeader,
+    MalformedJson,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    Problem,
+    RequestInvalid,
+    ScopeMissing,
+    UnsupportedMediaType,
+    problem_document,
+)
+from app.strict_json import printable
+
+MEDIA_TYPE: Final = "application/problem+json"
+PATHS: Final[dict[str, type[Problem]]] = {
+    "lead_id": errors.LeadNotFound,
+    "source_id": errors.SourceNotFound,
+    "submission_id": errors.SubmissionNotFound,
+    "account_id": errors.AccountNotFound,
+    "contact_id": errors.ContactNotFound,
+    "opportunity_id": errors.OpportunityNotFound,
+    "policy_id": errors.PolicyNotFound,
+    "subscription_id": errors.SubscriptionNotFound,
+    "event_id": errors.EventNotFound,
+    "user_id": errors.UserNotFound,
+    "key_id": errors.KeyNotFound,
+    "tenant_id": errors.TenantNotFound,
+}
+OUTSIDE: Final = {404: NotFound, 405: MethodNotAllowed}
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+def response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return response(error.document(), error.headers)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: an unknown path, a wrong method, a body it cannot read."""
+    assert isinstance(error, HTTPException)
+    known = OUTSIDE.get(error.status_code)
+    if known is not None:
+        return response(known().document(), error.headers)
+    title = str(error.detail)
+    return response(problem_document(error.status_code, "bad_request", title, title), error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """The framework's list of faults, as fields and codes, without the input: it may be what JSON cannot carry."""
+    assert isinstance(error, RequestValidationError)
+    for fault in error.errors():
+        if fault["loc"][0] == "path":  # an id that cannot be is the id of nothing
+            return response(PATHS.get(str(fault["loc"][-1]), NotFound)().document())
+    faults = list(_faults(error.errors()))
+    named = ", ".join(dict.fromkeys(fault["field"] for fault in faults))
+    return response(RequestInvalid(f"Not valid: {named}.", errors=faults).document())
+
+
+def _faults(errors: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
+    for fault in errors:
+        place = [str(part) for part in fault["loc"] if part not in ("body", "query", "path", "header")]
+        yield {
+            "field": printable(".".join(place)) or "body",
+            "code": str(fault["type"]),
+            "detail": printable(str(fault["msg"])),
+        }
+
+
+
+
+class FieldFault(BaseModel):
+    """One field that is not right."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class ProblemShape(BaseModel):
+    """A problem document (RFC 9457). `code` is stable; some codes have further members."""
+
+    model_config = {"extra": "allow"}
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldFault]
+
+
+def declared(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: each problem it may answer with, grouped by status, with an example of each."""
+    grouped: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        entry = grouped.setdefault(
+            problem.status,
+            {"description": "", "content": {MEDIA_TYPE: {"schema": SCHEMA, "examples": {}}}},
+        )
+        entry["description"] = " ".join(filter(None, (entry["description"], problem.title())))
+        example = problem_document(problem.status, problem.code, problem.title(), problem.title())
+        entry["content"][MEDIA_TYPE]["examples"][problem.code] = {"value": example}
+    return grouped
+
+
+SCHEMA: Final = {"$ref": "#/components/schemas/ProblemShape"}
+ANYWHERE: Final = (
+    MalformedJson, MalformedHeader, KeyUnknown, ScopeMissing, ActorUnknown, IdempotencyInProgress, BodyTooLarge,
+    UnsupportedMediaType, RequestInvalid, IdempotencyKeyReused, HeadersTooLarge, Overloaded, DatabaseUnavailable,
+)  # fmt: skip
+
+
+def router(prefix: str, tag: str) -> APIRouter:
+    """A router of our API: transacted, and with the problems any request may meet declared."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=Transacted, responses=declared(*ANYWHERE))

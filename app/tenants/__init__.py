@@ -1,0 +1,1 @@
+"""Tenants, the people who work there, and their API keys."""

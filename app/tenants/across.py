@@ -1,0 +1,39 @@
+"""What is read before a tenant is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, select, text
+
+from app.database import Tx
+from app.pages import Page
+from app.tables import keys, tenants
+
+
+async def list_tenants(tx: Tx, page: Page) -> Sequence[Row[Any]]:
+    return (await tx.execute(page.statement(select(tenants), tenants))).all()
+
+
+async def any_tenant(tx: Tx) -> UUID | None:
+    """The oldest tenant, or None on a fresh database."""
+    return (await tx.execute(select(tenants.c.id).order_by(tenants.c.id).limit(1))).scalar_one_or_none()
+
+
+async def tenant_named(tx: Tx, name: str) -> UUID | None:
+    return (await tx.execute(select(tenants.c.id).where(tenants.c.name == name).limit(1))).scalar_one_or_none()
+
+
+async def key_with_secret(tx: Tx, sha256: str) -> Row[Any] | None:
+    return (await tx.execute(select(keys).where(keys.c.secret_sha256 == sha256))).one_or_none()
+
+
+async def tenant_of_key(tx: Tx, key_id: UUID) -> UUID | None:
+    return (await tx.execute(select(keys.c.tenant_id).where(keys.c.id == key_id))).scalar_one_or_none()
+
+
+async def lock_first_run(tx: Tx) -> None:
+    """Of several processes that start at once on a fresh database, one makes the first tenant."""
+    await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('baton:first-run', 0))"))

@@ -1,0 +1,22 @@
+"""The append-only record of administrative acts: keys, users, sources, policies, tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app import ids
+from app.auth import Caller
+from app.database import Tx
+from app.tenants import sql
+
+
+async def record(
+    tx: Tx, caller: Caller, tenant_id: UUID, act: str, subject: str, now: datetime, detail: Mapping[str, Any] | None = None
+) -> None:
+    """Writes who did what to which record, in the transaction of the act."""
+    actor = {"id": caller.actor.id, "kind": caller.actor.kind, "key": ids.show("key", caller.key_id)}
+    values = {"id": ids.new_id(), "recorded_at": now, "actor": actor, "act": act, "subject": subject}
+    await sql.insert_audit(tx, tenant_id, {**values, "detail": dict(detail or {})})

@@ -1,0 +1,75 @@
+"""Making a tenant: its shipped policy, its built-in source, its first key."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from app import ids
+from app.auth import SCOPES, fingerprint, new_secret
+from app.database import Tx
+from app.policies.publish import publish_shipped
+from app.tenants import across, sql
+
+FIRST_SCOPES = ("admin", "platform")
+API_SOURCE = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made; `secret` is nowhere else."""
+
+    tenant_id: UUID
+    id: UUID
+    secret: str
+
+
+async def create_tenant(tx: Tx, name: str, policy: str, now: datetime) -> UUID:
+    """A tenant under a shipped policy, with the built-in source of `POST /v1/leads`. KeyError for an unknown policy."""
+    tenant_id = ids.new_id()
+    values = {"name": name, "secret_salt": secrets.token_hex(32), "created_at": now}
+    await sql.insert_tenant(tx, tenant_id, values)
+    await publish_shipped(tx, tenant_id, policy, now)
+    await sql.insert_source(
+        tx,
+        tenant_id,
+        {
+            "id": ids.new_id(), "key": secrets.token_urlsafe(24), "name": API_SOURCE, "preset": "generic",
+            "builtin": True, "created_at": now, "updated_at": now,
+        },  # fmt: skip
+    )
+    return tenant_id
+
+
+async def create_key(
+    tx: Tx, tenant_id: UUID, name: str, scopes: tuple[str, ...], now: datetime, *,
+    secret: str | None = None, expires_at: datetime | None = None,
+) -> NewKey:  # fmt: skip
+    """An API key, whose secret is answered here and stored only as its SHA-256."""
+    secret = secret or new_secret()
+    key_id = ids.new_id()
+    values = {
+        "id": key_id, "name": name, "secret_sha256": fingerprint(secret), "prefix": secret[:8],
+        "scopes": [scope for scope in SCOPES if scope in scopes], "created_at": now, "expires_at": expires_at,
+    }  # fmt: skip
+    await sql.insert_key(tx, tenant_id, values)
+    return NewKey(tenant_id, key_id, secret)
+
+
+async def first_run(tx: Tx, admin_key: str | None, now: datetime) -> NewKey | None:
+    """Makes the first tenant on a fresh database, and takes in ADMIN_KEY; the new key, or None when there was nothing to do.
+
+    An ADMIN_KEY that changed since becomes a further key of the first tenant; the old one stays until it is revoked.
+    """
+    await across.lock_first_run(tx)
+    tenant_id = await across.any_tenant(tx)
+    if tenant_id is None:
+        tenant_id = await create_tenant(tx, "first", "waterfall", now)
+        return await create_key(tx, tenant_id, "first admin key", FIRST_SCOPES, now, secret=admin_key)
+    if admin_key is None or await across.key_with_secret(tx, fingerprint(admin_key)) is not None:
+        return None
+    return await create_key(tx, tenant_id, "admin key of the settings", FIRST_SCOPES, now, secret=admin_key)
+
+

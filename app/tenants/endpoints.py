@@ -1,0 +1,145 @@
+"""/v1/me, /v1/tenants, /v1/users, /v1/keys."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Query, Response
+
+from app import auth, ids
+from app.auth import AnyCaller, Caller, allowed
+from app.database import InTx, Now
+from app.errors import AlreadyExists, KeyNotFound, ScopeMissing, TenantNotFound, UserNotFound, VersionConflict
+from app.fields import KeyId, TenantId, UserId, answer
+from app.pages import Cursor, Limit, Page
+from app.problems import declared, router
+from app.tenants import across, audit, create, sql, users
+from app.tenants.schemas import (
+    KeyCreate, KeyOut, KeyPage, MeOut, Role, TenantCreate, TenantCreated, TenantOut, TenantPage, TenantPatch,
+    UserCreate, UserOut, UserPage, UserPatch, show_key, show_tenant, show_user,
+)  # fmt: skip
+from app.versions import Expected
+
+api = router("/v1", "administration")
+Admin = Annotated[Caller, allowed("admin")]
+Platform = Annotated[Caller, allowed("platform")]
+
+
+@api.get("/me", response_model=MeOut)
+async def get_me(caller: AnyCaller, tx: InTx) -> Response:
+    """Whose key this is, what it may do, and for whom it speaks."""
+    tenant = await sql.tenant(tx, caller.tenant_id)
+    key = {"id": ids.show("key", caller.key_id), "name": caller.key_name, "scopes": sorted(caller.scopes)}
+    actor = {"id": caller.actor.id, "kind": caller.actor.kind, "role": caller.actor.role}
+    return answer({"tenant": show_tenant(tenant), "key": key, "actor": actor})
+
+
+@api.post("/tenants", status_code=201, response_model=TenantCreated)
+async def create_tenant(body: TenantCreate, caller: Platform, tx: InTx, now: Now) -> Response:
+    """A new tenant under a shipped policy, with its first key, shown once."""
+    tenant_id = await create.create_tenant(tx, body.name, body.policy, now)
+    key = await create.create_key(tx, tenant_id, "admin", ("admin",), now)
+    await audit.record(tx, caller, tenant_id, "tenant.created", ids.show("tenant", tenant_id), now)
+    shown = show_tenant(await sql.tenant(tx, tenant_id))
+    made = {"tenant": shown, "key": {"id": ids.show("key", key.id), "secret": key.secret}}
+    return answer(made, 201, location=f"/v1/tenants/{shown['id']}")
+
+
+@api.get("/tenants", response_model=TenantPage)
+async def list_tenants(caller: Platform, tx: InTx, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    page = Page(limit, cursor)
+    return answer(page.answer(await across.list_tenants(tx, page), show_tenant))
+
+
+@api.get("/tenants/{tenant_id}", response_model=TenantOut, responses=declared(TenantNotFound))
+async def get_tenant(tenant_id: TenantId, caller: Platform, tx: InTx) -> Response:
+    row = await sql.tenant(tx, tenant_id)
+    if row is None:
+        raise TenantNotFound()
+    return answer(show_tenant(row))
+
+
+@api.patch("/tenants/{tenant_id}", response_model=TenantOut, responses=declared(TenantNotFound))
+async def patch_tenant(tenant_id: TenantId, body: TenantPatch, caller: Platform, tx: InTx, now: Now) -> Response:
+    row = await sql.update_tenant(tx, tenant_id, {"name": body.name})
+    if row is None:
+        raise TenantNotFound()
+    await audit.record(tx, caller, tenant_id, "tenant.renamed", ids.show("tenant", tenant_id), now)
+    return answer(show_tenant(row))
+
+
+@api.post("/users", status_code=201, response_model=UserOut, responses=declared(AlreadyExists))
+async def create_user(body: UserCreate, caller: Admin, tx: InTx, now: Now) -> Response:
+    """A person whom an API key may name in Baton-Actor."""
+    row = await users.create_user(tx, caller.tenant_id, body.model_dump(), now)
+    shown = show_user(row)
+    await audit.record(tx, caller, caller.tenant_id, "user.created", shown["id"], now)
+    return answer(shown, 201, version=row.version, location=f"/v1/users/{shown['id']}")
+
+
+@api.get("/users", response_model=UserPage)
+async def list_users(
+    caller: Admin, tx: InTx, role: Annotated[Role | None, Query()] = None, active: bool | None = None,
+    limit: Limit = 50, cursor: Cursor = None,
+) -> Response:  # fmt: skip
+    filters: dict[str, Any] = {"role": role, "active": active}
+    page = Page(limit, cursor, filters=filters)
+    return answer(page.answer(await sql.list_users(tx, caller.tenant_id, page, filters), show_user))
+
+
+@api.get("/users/{user_id}", response_model=UserOut, responses=declared(UserNotFound))
+async def get_user(user_id: UserId, caller: Admin, tx: InTx) -> Response:
+    row = await sql.user(tx, caller.tenant_id, user_id)
+    if row is None:
+        raise UserNotFound()
+    return answer(show_user(row), version=row.version)
+
+
+@api.patch("/users/{user_id}", response_model=UserOut, responses=declared(UserNotFound, AlreadyExists, VersionConflict))
+async def patch_user(
+    user_id: UserId, body: UserPatch, caller: Admin, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """Members merge; null empties team, capacity and external_id. An inactive user cannot act."""
+    values = body.model_dump(exclude_unset=True)
+    row = await users.change_user(tx, caller.tenant_id, user_id, values, expected, now)
+    await audit.record(tx, caller, caller.tenant_id, "user.changed", ids.show("user", user_id), now)
+    return answer(show_user(row), version=row.version)
+
+
+@api.post("/keys", status_code=201, response_model=KeyOut)
+async def create_key(body: KeyCreate, caller: Admin, tx: InTx, now: Now) -> Response:
+    """A new API key; its secret is in this answer and nowhere else."""
+    if "platform" in body.scopes and not caller.may("platform"):
+        raise ScopeMissing("Only a key with the scope platform can give it.", scope="platform")
+    scopes = tuple(body.scopes)
+    made = await create.create_key(tx, caller.tenant_id, body.name, scopes, now, expires_at=body.expires_at)
+    row = await sql.key(tx, caller.tenant_id, made.id)
+    assert row is not None
+    shown = show_key(row)
+    await audit.record(tx, caller, caller.tenant_id, "key.created", shown["id"], now)
+    return answer({**shown, "secret": made.secret}, 201, location=f"/v1/keys/{shown['id']}")
+
+
+@api.get("/keys", response_model=KeyPage)
+async def list_keys(caller: Admin, tx: InTx, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    page = Page(limit, cursor)
+    return answer(page.answer(await sql.list_keys(tx, caller.tenant_id, page), show_key))
+
+
+@api.get("/keys/{key_id}", response_model=KeyOut, responses=declared(KeyNotFound))
+async def get_key(key_id: KeyId, caller: Admin, tx: InTx) -> Response:
+    row = await sql.key(tx, caller.tenant_id, key_id)
+    if row is None:
+        raise KeyNotFound()
+    return answer(show_key(row))
+
+
+@api.delete("/keys/{key_id}", response_model=KeyOut, responses=declared(KeyNotFound))
+async def revoke_key(key_id: KeyId, caller: Admin, tx: InTx, now: Now) -> Response:
+    """Revoke a key: it is refused here at once, and everywhere within five seconds."""
+    row = await sql.revoke_key(tx, caller.tenant_id, key_id, now)
+    if row is None:
+        raise KeyNotFound("There is no such live key.")
+    auth.forget()
+    await audit.record(tx, caller, caller.tenant_id, "key.revoked", ids.show("key", key_id), now)
+    return answer(show_key(row))

@@ -1,0 +1,158 @@
+"""Shapes of tenants, users and keys (api.md, sections 3 and 4)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, EmailStr, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+from sqlalchemy import Row
+
+from app import ids
+from app.auth import SCOPES
+from app.fields import Instant, Shape, Word, Write, z
+
+Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
+PolicyName = Literal["waterfall", "pipeline"]
+ZONES = frozenset(available_timezones())
+Scope = Literal[SCOPES]  # type: ignore[valid-type]
+
+
+def _zone(value: str) -> str:
+    if value not in ZONES:
+        raise PydanticCustomError("time_zone_unknown", "this is not a time zone of the IANA database")
+    return value
+
+
+def _span(value: list[str]) -> list[str]:
+    if value[0] >= value[1]:
+        raise PydanticCustomError("hours_order", "working hours end after they begin")
+    return value
+
+
+TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
+Hour = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
+Span = Annotated[list[Hour], Field(min_length=2, max_length=2), AfterValidator(_span)]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WorkingHours = dict[Weekday, Annotated[list[Span], Field(max_length=8)]]
+Capacity = Annotated[int, Field(ge=0, le=100_000)]
+
+
+class TenantCreate(Write):
+    name: Word = Field(examples=["acme"])
+    policy: PolicyName = "waterfall"
+
+
+class TenantPatch(Write):
+    name: Word
+
+
+class UserCreate(Write):
+    name: Word = Field(examples=["Sofia Dumitru"])
+    email: Email = Field(examples=["sofia@acme.example"])
+    role: Role
+    team: Word | None = None
+    time_zone: TimeZone = "UTC"
+    working_hours: WorkingHours = Field(default_factory=dict, examples=[{"mon": [["09:00", "18:00"]]}])
+    capacity: Capacity | None = None
+    active: bool = True
+    external_id: Word | None = None
+
+
+class UserPatch(Write):
+    name: Word | None = None
+    email: Email | None = None
+    role: Role | None = None
+    team: Word | None = None
+    time_zone: TimeZone | None = None
+    working_hours: WorkingHours | None = None
+    capacity: Capacity | None = None
+    active: bool | None = None
+    external_id: Word | None = None
+
+
+class KeyCreate(Write):
+    name: Word = Field(examples=["CRM"])
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))] = Field(
+        examples=[["leads:read", "leads:write"]]
+    )
+    expires_at: Instant | None = None
+
+
+class TenantOut(Shape):
+    id: str
+    name: str
+    created_at: str
+
+
+class UserOut(Shape):
+    id: str
+    name: str
+    email: str
+    role: Role
+    team: str | None
+    time_zone: str
+    working_hours: dict[str, Any]
+    capacity: int | None
+    active: bool
+    external_id: str | None
+
+
+class KeyOut(Shape):
+    id: str
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+    secret: str | None = Field(default=None, description="Shown once, in the answer that made the key.")
+
+
+class NewTenantKey(Shape):
+    id: str
+    secret: str
+
+
+class TenantCreated(Shape):
+    tenant: TenantOut
+    key: NewTenantKey
+
+
+class MeOut(Shape):
+    tenant: TenantOut
+    key: dict[str, Any]
+    actor: dict[str, Any]
+
+
+class TenantPage(Shape):
+    data: list[TenantOut]
+    next: str | None
+
+
+class UserPage(Shape):
+    data: list[UserOut]
+    next: str | None
+
+
+class KeyPage(Shape):
+    data: list[KeyOut]
+    next: str | None
+
+
+def show_tenant(row: Row[Any]) -> dict[str, Any]:
+    return {"id": ids.show("tenant", row.id), "name": row.name, "created_at": z(row.created_at)}
+
+
+def show_user(row: Row[Any]) -> dict[str, Any]:
+    plain = ("version", "name", "email", "role", "team", "time_zone", "working_hours", "capacity", "active", "external_id")
+    stamps = {"created_at": z(row.created_at), "updated_at": z(row.updated_at)}
+    return {"id": ids.show("user", row.id), **{name: getattr(row, name) for name in plain}, **stamps}
+
+
+def show_key(row: Row[Any]) -> dict[str, Any]:
+    instants = {name: z(getattr(row, name)) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+    return {"id": ids.show("key", row.id), "name": row.name, "prefix": row.prefix, "scopes": row.scopes, **instants}

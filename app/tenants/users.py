@@ -1,0 +1,55 @@
+"""Users: the marketers, SDRs, AEs and managers that an API key may speak for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+from sqlalchemy.exc import IntegrityError
+
+from app import auth, ids, versions
+from app.database import Tx
+from app.errors import AlreadyExists, RequestInvalid, UserNotFound
+from app.tenants import sql
+
+REQUIRED = ("name", "email", "role", "time_zone", "working_hours", "active")
+
+
+async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Row[Any]:
+    """A new user; AlreadyExists when the e-mail or the external id is another user's."""
+    stamped = {**values, "id": ids.new_id(), "created_at": now, "updated_at": now}
+    try:
+        async with tx.begin_nested():
+            return await sql.insert_user(tx, tenant_id, stamped)
+    except IntegrityError as error:
+        raise _taken(error) from None
+
+
+async def change_user(
+    tx: Tx, tenant_id: UUID, user_id: UUID, values: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
+) -> Row[Any]:
+    """The user with `values` in place; UserNotFound, VersionConflict, AlreadyExists."""
+    row = await sql.user(tx, tenant_id, user_id, lock=True)
+    if row is None:
+        raise UserNotFound()
+    versions.check(expected, row.version)
+    for name in REQUIRED:
+        if name in values and values[name] is None:
+            raise RequestInvalid.of(name, "required", "must not be null")
+    try:
+        async with tx.begin_nested():
+            changed = await sql.update_user(tx, tenant_id, user_id, {**values, "updated_at": now})
+    except IntegrityError as error:
+        raise _taken(error) from None
+    auth.forget()
+    return changed
+
+
+def _taken(error: IntegrityError) -> AlreadyExists:
+    field = "external_id" if "external_id" in str(error.orig) else "email"
+    return AlreadyExists(
+        f"Another user has this {field}.", errors=[{"field": field, "code": "taken", "detail": "another user has it"}]
+    )
