@@ -1,3 +1,196 @@
-"""Conditions (being filled in)."""
+"""Conditions: structured data that answers with what is missing. Here: the words that hold others."""
 
-Unmet = dict[str, object]
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from pydantic import Discriminator, Field, Tag, TypeAdapter
+
+from app.policy.field_word import FieldIs
+from app.policy.view import Part, Unmet, View, Word, leaf
+from app.policy.words import (
+    ActorIs,
+    Assignable,
+    Attempts,
+    Bant,
+    ClosedFor,
+    ClosingReason,
+    Contactable,
+    Engagement,
+    EntryIs,
+    Fit,
+    FromStage,
+    HasActivity,
+    HasSequence,
+    Identities,
+    IntoStage,
+    Level,
+    Name,
+    NewestJourney,
+    OpportunityClass,
+    Owner,
+    ReasonIs,
+    WakeAt,
+)
+
+__all__ = ["Condition", "Named", "Unmet", "View", "Word", "condition", "tree"]
+
+
+class AllOf(Word):
+    word: ClassVar[str] = "all"
+    of: tuple[Condition, ...] = Field(alias="all", min_length=1)
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return [missing for member in self.of for missing in member.unmet(view)]
+
+    def holds(self, view: View) -> bool:
+        return all(member.holds(view) for member in self.of)
+
+    def members(self) -> list[tuple[str, Condition]]:
+        return [(f"/all/{index}", member) for index, member in enumerate(self.of)]
+
+
+class AnyOf(Word):
+    """What is missing is that of the member nearest to true: the fewest leaves, the first on a tie."""
+
+    word: ClassVar[str] = "any"
+    of: tuple[Condition, ...] = Field(alias="any", min_length=1)
+
+    def unmet(self, view: View) -> list[Unmet]:
+        answers = []
+        for member in self.of:
+            missing = member.unmet(view)
+            if not missing:
+                return []
+            answers.append(missing)
+        return min(answers, key=len)
+
+    def holds(self, view: View) -> bool:
+        return any(member.holds(view) for member in self.of)
+
+    def members(self) -> list[tuple[str, Condition]]:
+        return [(f"/any/{index}", member) for index, member in enumerate(self.of)]
+
+
+class Not(Word):
+    word: ClassVar[str] = "not"
+    negated: Condition = Field(alias="not")
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return leaf(f"not {self.negated.word}", have=True, need=False) if self.negated.holds(view) else []
+
+    def members(self) -> list[tuple[str, Condition]]:
+        return [("/not", self.negated)]
+
+
+class Quorum(Part):
+    count: Annotated[int, Field(ge=1, le=200)]
+    of: tuple[Condition, ...] = Field(min_length=1)
+
+
+class AtLeast(Word):
+    word: ClassVar[str] = "at_least"
+    at_least: Quorum
+
+    def unmet(self, view: View) -> list[Unmet]:
+        answers = [member.unmet(view) for member in self.at_least.of]
+        have, need = sum(not missing for missing in answers), self.at_least.count
+        if have >= need:
+            return []
+        missing = [one for answer in answers for one in answer]
+        return [{"criterion": "at_least", "have": have, "need": need, "missing": missing}]
+
+    def members(self) -> list[tuple[str, Condition]]:
+        return [(f"/at_least/of/{index}", member) for index, member in enumerate(self.at_least.of)]
+
+
+class When(Word):
+    """True when `when` is false; otherwise `then` decides, and only `then` is reported."""
+
+    word: ClassVar[str] = "when"
+    when: Condition
+    then: Condition
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return self.then.unmet(view) if self.when.holds(view) else []
+
+    def members(self) -> list[tuple[str, Condition]]:
+        return [("/when", self.when), ("/then", self.then)]
+
+
+class Named(Word):
+    """A condition of the document by its name; the check made sure that it exists and is no circle."""
+
+    word: ClassVar[str] = "condition"
+    condition: Name
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return view.policy.conditions[self.condition].unmet(view)
+
+    def holds(self, view: View) -> bool:
+        return view.policy.conditions[self.condition].holds(view)
+
+
+def _word(value: object) -> str | None:
+    """Which class reads this: the one key, or `field` and `when`, which have companions."""
+    if isinstance(value, Word):
+        return f"<{value.word}>"
+    if not isinstance(value, dict):
+        return None
+    for word in ("field", "when"):
+        if word in value:
+            return f"<{word}>"
+    return f"<{next(iter(value))}>" if len(value) == 1 else None
+
+
+Condition = Annotated[
+    Annotated[AllOf, Tag("<all>")]
+    | Annotated[AnyOf, Tag("<any>")]
+    | Annotated[Not, Tag("<not>")]
+    | Annotated[AtLeast, Tag("<at_least>")]
+    | Annotated[When, Tag("<when>")]
+    | Annotated[Named, Tag("<condition>")]
+    | Annotated[FieldIs, Tag("<field>")]
+    | Annotated[Fit, Tag("<fit>")]
+    | Annotated[Engagement, Tag("<engagement>")]
+    | Annotated[Level, Tag("<level>")]
+    | Annotated[HasActivity, Tag("<activity>")]
+    | Annotated[HasSequence, Tag("<sequence>")]
+    | Annotated[Bant, Tag("<bant>")]
+    | Annotated[Attempts, Tag("<attempts>")]
+    | Annotated[Identities, Tag("<identities>")]
+    | Annotated[Owner, Tag("<owner>")]
+    | Annotated[ActorIs, Tag("<actor>")]
+    | Annotated[Assignable, Tag("<assignable>")]
+    | Annotated[FromStage, Tag("<from>")]
+    | Annotated[IntoStage, Tag("<stage>")]
+    | Annotated[ReasonIs, Tag("<reason>")]
+    | Annotated[EntryIs, Tag("<entry>")]
+    | Annotated[ClosedFor, Tag("<closed_for>")]
+    | Annotated[NewestJourney, Tag("<newest_journey>")]
+    | Annotated[ClosingReason, Tag("<closing_reason>")]
+    | Annotated[OpportunityClass, Tag("<opportunity_class>")]
+    | Annotated[WakeAt, Tag("<wake_at>")]
+    | Annotated[Contactable, Tag("<contactable>")],
+    Discriminator(_word),
+]
+
+for _holder in (AllOf, AnyOf, Not, Quorum, AtLeast, When):
+    _holder.model_rebuild()
+
+_CONDITION: TypeAdapter[Condition] = TypeAdapter(Condition)
+
+
+def condition(text: str) -> Condition:
+    """One condition from JSON; pydantic.ValidationError when it is none."""
+    return _CONDITION.validate_json(text)
+
+
+def tree(root: Condition, place: str = "") -> Iterator[tuple[str, Condition, int]]:
+    """The condition and all inside it as (place, condition, depth from 1), without following names."""
+    waiting: list[tuple[str, Condition, int]] = [(place, root, 1)]
+    while waiting:
+        where, node, depth = waiting.pop()
+        yield where, node, depth
+        waiting.extend((where + inner, member, depth + 1) for inner, member in reversed(node.members()))

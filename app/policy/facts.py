@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from types import MappingProxyType
 from typing import Literal
 from uuid import UUID
 
@@ -22,7 +21,6 @@ Ledger = Literal["fit", "engagement"]
 
 CRITERIA: tuple[Criterion, ...] = ("budget", "authority", "need", "timing")
 PEOPLE = ("marketing", "sdr", "ae", "manager", "admin")
-NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +114,8 @@ class Facts:
     `fit` to `entries` are filled by `app.scoring.ledger.scored`.
     """
 
-    fields: Mapping[str, object] = NOTHING
-    custom: Mapping[str, object] = NOTHING
+    fields: Mapping[str, object] = field(default_factory=dict)
+    custom: Mapping[str, object] = field(default_factory=dict)
     identities: int = 0
     contactable: bool = False
     entry: str | None = None

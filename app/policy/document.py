@@ -1,0 +1,349 @@
+"""The policy document (schema.md, section 1): its parts as types, and what is worked out of it once, at load."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from app.policy.conditions import Condition
+from app.policy.field_word import key
+from app.policy.view import NAME, Part
+from app.policy.words import Days, Name, OpportunityStageClass, Points, Role, with_admin
+
+Word = Annotated[str, Field(pattern=NAME)]
+StageKind = Literal["open", "parked", "closed", "merged", "erased"]
+Machine = Literal["service", "policy", "import"]
+Input = Literal[
+    "source", "reason_code", "note", "bant", "wake_at", "owner_id", "conversion", "correction_of", "to", "activity_id"
+]
+
+# A `to` that is no stage but a way to find one.
+TARGETS = frozenset({"same", "held", "any_open", "later"})
+
+# Words of the product: an action of this name that a policy lacks is a move it does not allow, not an unknown word.
+ACTION_WORDS = frozenset(
+    [
+        "capture",
+        "engage",
+        "qualify",
+        "accept",
+        "hand_over",
+        "return",
+        "confirm",
+        "convert",
+        "recycle",
+        "wake",
+        "disqualify",
+        "reopen",
+        "correct",
+        "revert_conversion",
+        "merge_into",
+        "erase",
+    ]
+)
+
+
+class Stage(Part):
+    name: Word
+    kind: StageKind
+    order: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    skippable: bool = False
+
+
+class Milestone(Part):
+    name: Word
+    stage: Word | None = None
+    of_class: OpportunityStageClass | None = Field(default=None, alias="class")
+
+
+class By(Part):
+    people: Annotated[tuple[Role, ...], Field(max_length=5)] = ()
+    machines: Annotated[tuple[Machine, ...], Field(max_length=3)] = ()
+
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        """The roles of people who may, admin with manager."""
+        return with_admin(self.people)
+
+
+class Override(Part):
+    people: Annotated[tuple[Role, ...], Field(min_length=1, max_length=5)]
+
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        """The roles that may give `override_reason` instead of meeting the guard."""
+        return with_admin(self.people)
+
+
+class ToIf(Part):
+    stage: Word
+    condition: Condition = Field(alias="if")
+
+
+class Effect(Part):
+    """One effect, where `if` holds."""
+
+    assign: Word | None = None
+    start_clock: Word | None = None
+    stop_clock: Word | None = None
+    set_baseline: Literal["now"] | None = None
+    count: Literal["recycles"] | None = None
+    wake_after_days: Days | None = None
+    void_milestones: Literal["after_target"] | None = None
+    convert: bool | None = None
+    emit: Name | None = None
+    condition: Condition | None = Field(default=None, alias="if")
+
+    @model_validator(mode="after")
+    def _one_effect(self) -> Self:
+        names = [name for name in type(self).model_fields if name != "condition"]
+        if sum(getattr(self, name) is not None for name in names) != 1:
+            raise ValueError(f"give exactly one of {', '.join(names)}")
+        return self
+
+
+class Action(Part):
+    name: Word
+    sources: Literal["open"] | Annotated[tuple[Word | None, ...], Field(min_length=1, max_length=32)] = Field(
+        alias="from"
+    )
+    to: Word
+    to_if: Annotated[tuple[ToIf, ...], Field(max_length=8)] = ()
+    by: By
+    needs: Annotated[tuple[Input, ...], Field(max_length=10)] = ()
+    accepts: Annotated[tuple[Input, ...], Field(max_length=10)] = ()
+    reasons: Word | None = None
+    guard: Condition | None = None
+    override: Override | None = None
+    effects: Annotated[tuple[Effect, ...], Field(max_length=20)] = ()
+
+    @cached_property
+    def inputs(self) -> frozenset[str]:
+        """What the action takes: needed or accepted."""
+        return frozenset((*self.needs, *self.accepts))
+
+
+class Automatic(Part):
+    do: Word
+    reason_code: Word | None = None
+    condition: Condition | None = Field(default=None, alias="if")
+
+
+class Reason(Part):
+    code: Word
+    title: Name | None = None
+    permanent: bool = False
+    active: bool = True
+    note: Literal["required"] | None = None
+    sort: int | None = None
+
+
+class DecayStep(Part):
+    to_day: Days
+    percent: Annotated[int, Field(ge=0, le=100)]
+
+
+class FitRule(Part):
+    id: Word
+    points: Points
+    group: Word | None = None
+    condition: Condition = Field(alias="if")
+
+
+class EngagementRule(Part):
+    id: Word
+    points: Points
+    type: Name
+    group: Word | None = None
+
+
+class Cap(Part):
+    """The most that a ledger, a rule or a group of rules may add up to."""
+
+    ledger: Literal["fit", "engagement"] | None = None
+    rule: Word | None = None
+    group: Word | None = None
+    points: Annotated[int, Field(ge=0, le=1_000_000)]
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> Self:
+        if sum(scope is not None for scope in (self.ledger, self.rule, self.group)) != 1:
+            raise ValueError("give exactly one of ledger, rule, group")
+        return self
+
+
+class LevelRule(Part):
+    level: Annotated[int, Field(ge=1, le=20)]
+    condition: Condition = Field(alias="if")
+
+
+class TemperatureRules(Part):
+    hot: Condition
+    warm: Condition
+
+
+class Scoring(Part):
+    decay: Annotated[tuple[DecayStep, ...], Field(min_length=1, max_length=20)]
+    fit: Annotated[tuple[FitRule, ...], Field(max_length=100)]
+    engagement: Annotated[tuple[EngagementRule, ...], Field(max_length=100)]
+    caps: Annotated[tuple[Cap, ...], Field(max_length=50)] = ()
+    levels: Annotated[tuple[LevelRule, ...], Field(max_length=20)]
+    temperature: TemperatureRules
+
+
+class Route(Part):
+    role: Role
+    method: Literal["pool"]
+    team: Name | None = None
+
+
+class OnBreach(Part):
+    emit: Name | None = None
+    do: Word | None = None
+    reason_code: Word | None = None
+    condition: Condition | None = Field(default=None, alias="if")
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> Self:
+        if (self.emit is None) == (self.do is None):
+            raise ValueError("give exactly one of emit, do")
+        return self
+
+
+class Clock(Part):
+    minutes: Annotated[int, Field(ge=1, le=1_000_000)]
+    met_by: Name
+    on_breach: Annotated[tuple[OnBreach, ...], Field(max_length=10)] = ()
+
+
+class FastTrack(Part):
+    sources: Annotated[tuple[Word, ...], Field(min_length=1, max_length=32)] = Field(alias="from")
+    condition: Condition = Field(alias="if")
+    of_class: Literal["unqualified", "qualified"] = Field(default="unqualified", alias="class")
+
+
+class Conversion(Part):
+    classes: dict[Word, Literal["unqualified", "qualified"]] = Field(alias="class")
+    fast_track: FastTrack | None = None
+    revert_days: Annotated[int, Field(ge=0, le=3650)]
+    overwrite: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
+
+
+class OpportunityStage(Part):
+    name: Word
+    of_class: OpportunityStageClass = Field(alias="class")
+    probability: Annotated[int, Field(ge=0, le=100)]
+
+
+class Opportunity(Part):
+    stages: Annotated[tuple[OpportunityStage, ...], Field(min_length=1, max_length=32)]
+    actions: Annotated[tuple[Action, ...], Field(max_length=64)]
+    reasons: dict[Word, tuple[Reason, ...]] = Field(default_factory=dict)
+
+    @cached_property
+    def stage_of(self) -> dict[str, OpportunityStage]:
+        """Stages by name."""
+        return {stage.name: stage for stage in self.stages}
+
+    @cached_property
+    def place_of(self) -> dict[str, int]:
+        """The place of each stage in the list: what counts as forward."""
+        return {stage.name: place for place, stage in enumerate(self.stages)}
+
+
+class Reinquiry(Part):
+    disqualified_permanent: Literal["block", "new_journey"]
+    disqualified: Literal["new_journey", "block"]
+    converted_open: Literal["activity", "new_journey"]
+    converted_closed_or_older_than_days: Days
+
+
+class Benchmark(Part):
+    sources: Word = Field(alias="from")
+    to: Word
+    days: Days
+    business: Literal["new", "existing"] | None = None
+    green: tuple[Annotated[int, Field(ge=0, le=100)], Annotated[int, Field(ge=0, le=100)]]
+
+
+class Policy(Part):
+    """One whole document. Only one that `check.faults` finds sound may be asked."""
+
+    schema_number: Literal[1] = Field(alias="schema")
+    name: Word
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    review: Literal["monthly", "quarterly", "none"]
+    approvals: Annotated[tuple[Literal["marketing", "sales"], ...], Field(max_length=2)]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=32)]
+    milestones: Annotated[tuple[Milestone, ...], Field(min_length=1, max_length=64)]
+    conditions: dict[Word, Condition]
+    actions: Annotated[tuple[Action, ...], Field(min_length=1, max_length=64)]
+    automation: Annotated[tuple[Automatic, ...], Field(max_length=64)]
+    reasons: dict[Word, tuple[Reason, ...]]
+    scoring: Scoring
+    lists: dict[Word, Annotated[tuple[Name, ...], Field(max_length=10_000)]]
+    routing: dict[Word, Route]
+    clocks: dict[Word, Clock]
+    conversion: Conversion
+    opportunity: Opportunity
+    reinquiry: Reinquiry
+    benchmarks: Annotated[tuple[Benchmark, ...], Field(max_length=64)] = ()
+
+    @cached_property
+    def stage_of(self) -> dict[str, Stage]:
+        """Stages by name."""
+        return {stage.name: stage for stage in self.stages}
+
+    @cached_property
+    def action_of(self) -> dict[str, Action]:
+        """Actions by name."""
+        return {action.name: action for action in self.actions}
+
+    @cached_property
+    def edges(self) -> dict[str | None, tuple[Action, ...]]:
+        """For each stage (None: no journey yet) the actions with an edge from it, in the order of the document."""
+        every: list[str | None] = [None, *self.stage_of]
+        return {stage: tuple(action for action in self.actions if self._leaves(action, stage)) for stage in every}
+
+    def _leaves(self, action: Action, stage: str | None) -> bool:
+        if action.sources == "open":
+            return stage is not None and self.stage_of[stage].kind == "open"
+        fast = self.conversion.fast_track
+        early = fast is not None and "conversion" in action.needs and stage in fast.sources
+        return early or stage in action.sources
+
+    @cached_property
+    def permanent_reasons(self) -> frozenset[str]:
+        """The codes that close the door for re-inquiry."""
+        return frozenset(reason.code for listed in self.reasons.values() for reason in listed if reason.permanent)
+
+    @cached_property
+    def list_keys(self) -> dict[str, frozenset[tuple[str, object]]]:
+        """The lists as they are compared."""
+        return {name: frozenset(key(value) for value in values) for name, values in self.lists.items()}
+
+    @cached_property
+    def rules_for(self) -> dict[str, tuple[EngagementRule, ...]]:
+        """Engagement rules by the type of activity they count."""
+        rules = self.scoring.engagement
+        return {rule.type: tuple(one for one in rules if one.type == rule.type) for rule in rules}
+
+    @cached_property
+    def first_milestone(self) -> Milestone:
+        """The milestone that pins a journey to its policy."""
+        return self.milestones[0]
+
+    @cached_property
+    def pin_order(self) -> int | None:
+        """The order from which on a journey is pinned: that of the first milestone's stage."""
+        stage = self.stage_of.get(self.first_milestone.stage or "")
+        return stage.order if stage else None
+
+    @cached_property
+    def threshold(self) -> Action | None:
+        """The action by which the engine itself reaches the first milestone: its guard is the threshold."""
+        does = {automatic.do for automatic in self.automation}
+        into = self.first_milestone.stage
+        return next((action for action in self.actions if action.to == into and action.name in does), None)

@@ -1,0 +1,160 @@
+"""The condition word `field`: one lead field compared by one operator. Null is false, never an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from app.policy.view import Unmet, View, Word, leaf, midnight
+from app.policy.words import Name, Points, latest
+
+Scalar = Annotated[str, Field(max_length=200)] | int | bool
+Words = Annotated[tuple[Name, ...], Field(min_length=1, max_length=200)]
+OPERATORS = ("among", "in_list", "between", "at_least", "at_most", "has_word", "present", "equals")
+
+# Lists whose content the service ships: a lead carries a flag of the list's name, the policy's list extends it.
+SHIPPED_LISTS = frozenset({"free_mail"})
+
+
+class FieldIs(Word):
+    """`custom.<name>` reads a custom answer, `bant.<criterion>.<status|value|due_in_days>` what was last said of it."""
+
+    word: ClassVar[str] = "field"
+    field: Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_.:-]{0,150}$")]
+    among: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)] | None = Field(default=None, alias="in")
+    in_list: Name | None = None
+    between: tuple[Points, Points] | None = None
+    at_least: Points | None = None
+    at_most: Points | None = None
+    has_word: Words | None = None
+    present: bool | None = None
+    equals: Scalar | None = Field(default=None, alias="is")
+
+    @model_validator(mode="after")
+    def _one_operator(self) -> Self:
+        if sum(getattr(self, name) is not None for name in OPERATORS) != 1:
+            raise ValueError("give exactly one of in, in_list, between, at_least, at_most, has_word, present, is")
+        return self
+
+    @cached_property
+    def _path(self) -> tuple[str, ...]:
+        head, _, rest = self.field.partition(".")
+        return tuple(self.field.split(".")) if head == "bant" else (head, rest) if head == "custom" else (self.field,)
+
+    @cached_property
+    def _needles(self) -> tuple[str, ...]:
+        return tuple(f" {spaced(word)} " for word in self.has_word or ())
+
+    @cached_property
+    def _keys(self) -> frozenset[tuple[str, object]]:
+        wanted = self.among if self.among is not None else (self.equals,)
+        return frozenset(key(value) for value in wanted)
+
+    @cached_property
+    def need(self) -> object:
+        """The operator's argument, as the leaf shows it."""
+        argument: object = next(given for name in OPERATORS if (given := getattr(self, name)) is not None)
+        return list(argument) if isinstance(argument, tuple) else argument
+
+    def have(self, view: View) -> object:
+        """The present value, None where there is none."""
+        path = self._path
+        if len(path) == 1:
+            return view.facts.fields.get(path[0])
+        if path[0] == "custom":
+            return view.facts.custom.get(path[1])
+        return _bant(view, path[1], path[2])
+
+    def unmet(self, view: View) -> list[Unmet]:
+        have = self.have(view)
+        return [] if self._holds(have, view) else leaf(f"field.{self.field}", shown(have), self.need)
+
+    def _holds(self, have: object, view: View) -> bool:
+        if self.present is not None:
+            return (have not in (None, "", (), [])) is self.present
+        if have is None:
+            return False
+        if isinstance(have, list | tuple):
+            return any(self._holds(one, view) for one in have if not isinstance(one, list | tuple))
+        if self.in_list is not None:
+            flagged = self.in_list in SHIPPED_LISTS and view.facts.fields.get(self.in_list) is True
+            return flagged or key(have) in view.policy.list_keys.get(self.in_list, frozenset())
+        if self.has_word is not None:
+            text = f" {spaced(have)} " if isinstance(have, str) else ""
+            return any(needle in text for needle in self._needles)
+        if self.among is not None or self.equals is not None:
+            return key(have) in self._keys
+        return self._in_range(have)
+
+    def _in_range(self, have: object) -> bool:
+        if isinstance(have, bool) or not isinstance(have, int | float | Decimal):
+            return False
+        low, high = self._bounds
+        return (low is None or have >= low) and (high is None or have <= high)
+
+    @cached_property
+    def _bounds(self) -> tuple[int | None, int | None]:
+        return self.between if self.between is not None else (self.at_least, self.at_most)
+
+    @property
+    def timed(self) -> bool:
+        return self.field.endswith(".due_in_days")
+
+    def changes(self, view: View) -> Iterator[datetime]:
+        due = _due_on(view, self._path[1]) if self.timed else None
+        if due is None:
+            return
+        low, high = self._bounds
+        opens = [high, *(n for _, n in self._keys if isinstance(n, int))]
+        ends = [low, *(n for _, n in self._keys if isinstance(n, int))]
+        instants = [midnight(due, n) for n in opens if n is not None]
+        instants += [midnight(due, n - 1) for n in ends if n is not None]
+        yield from (at for at in instants if at is not None and at > view.now)
+
+
+def _bant(view: View, criterion: str, part: str) -> object:
+    if part == "due_in_days":
+        due = _due_on(view, criterion)
+        return (due - view.now.date()).days if due else None
+    rows = [row for row in latest(view.said) if row.criterion == criterion]
+    last = max(rows, key=lambda row: row.recorded_at, default=None)
+    return None if last is None else last.status if part == "status" else last.value
+
+
+def _due_on(view: View, criterion: str) -> date | None:
+    rows = [row for row in latest(view.said) if row.criterion == criterion and row.due_on and row.status != "denied"]
+    last = max(rows, key=lambda row: row.recorded_at, default=None)
+    return last.due_on if last else None
+
+
+def key(value: object) -> tuple[str, object]:
+    """A value as it is compared: text without regard to case and outer spaces, True never equal to 1."""
+    if isinstance(value, str):
+        return "text", value.strip().casefold()
+    if isinstance(value, bool):
+        return "flag", value
+    if isinstance(value, int | float | Decimal):
+        return "number", value
+    return "other", repr(value)
+
+
+def spaced(text: str) -> str:
+    """The words of a text, lower case, with single spaces between."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def shown(value: object) -> object:
+    """A value as JSON can hold it."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, list | tuple):
+        return [shown(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(name): shown(one) for name, one in value.items()}
+    return str(value)

@@ -1,0 +1,98 @@
+"""What a condition sees when it is asked, and the class of all condition words."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from app.policy.facts import Ask, Confirmation, Facts
+
+if TYPE_CHECKING:
+    from app.policy.conditions import Condition
+    from app.policy.document import Policy
+
+Unmet = dict[str, object]
+DOCUMENT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+TICK = timedelta(microseconds=1)
+NAME = r"^[a-z][a-z0-9_]{0,62}$"
+
+
+class Part(BaseModel):
+    """A part of a policy document: unknown members refused, types not bent, frozen."""
+
+    model_config = DOCUMENT
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Facts, what is asked, and now. `target`: the stage being entered; `said`: the BANT rows with those of the ask."""
+
+    policy: Policy
+    facts: Facts
+    now: datetime
+    fit: int
+    engagement: int
+    level: int
+    said: tuple[Confirmation, ...]
+    ask: Ask | None = None
+    target: str | None = None
+
+
+def view_of(policy: Policy, facts: Facts, now: datetime, ask: Ask | None = None, target: str | None = None) -> View:
+    """The view of scored facts; the BANT of the ask counts as said already."""
+    said = facts.confirmations + ask.bant if ask is not None and ask.bant else facts.confirmations
+    stage = facts.stage if target is None else target
+    return View(policy, facts, now, facts.fit, facts.engagement, facts.level, said, ask, stage)
+
+
+class Word(Part, ABC):
+    """One condition. `unmet` answers the missing leaves, an empty list when the condition is true."""
+
+    word: ClassVar[str]
+
+    @abstractmethod
+    def unmet(self, view: View) -> list[Unmet]:
+        """What is missing, as JSON leaves {criterion, have, need, …}."""
+
+    def holds(self, view: View) -> bool:
+        """Whether nothing is missing."""
+        return not self.unmet(view)
+
+    def members(self) -> list[tuple[str, Condition]]:
+        """The conditions inside, each with its place relative to this one."""
+        return []
+
+    @property
+    def timed(self) -> bool:
+        """Whether time alone can change the answer."""
+        return False
+
+    def changes(self, view: View) -> Iterator[datetime]:
+        """Instants after now at which time alone may change the answer."""
+        return iter(())
+
+
+def leaf(criterion: str, have: object, need: object) -> list[Unmet]:
+    """One unmet leaf."""
+    return [{"criterion": criterion, "have": have, "need": need}]
+
+
+def days_after(instant: datetime, days: int) -> datetime | None:
+    """The first instant at which `instant` lies more than so many times 24 h back; None beyond the calendar."""
+    try:
+        return instant + timedelta(days=days) + TICK
+    except OverflowError:
+        return None
+
+
+def midnight(day: date, days: int) -> datetime | None:
+    """00:00 UTC so many days before `day`; None beyond the calendar."""
+    try:
+        return datetime.combine(day - timedelta(days=days), time.min, UTC)
+    except OverflowError:
+        return None

@@ -1,0 +1,421 @@
+"""Condition words about the score, activities, BANT, people and the journey (schema.md, section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from app.policy.facts import CRITERIA, PEOPLE, Activity, ActivityKind, Confirmation, Criterion, Facts
+from app.policy.view import Part, Unmet, View, Word, days_after, leaf
+
+Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
+OpportunityStageClass = Literal["unqualified", "qualified", "won", "lost"]
+Points = Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+Count = Annotated[int, Field(ge=1, le=1000)]
+Days = Annotated[int, Field(ge=1, le=3650)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Values = Name | Annotated[tuple[Name | None, ...], Field(min_length=1, max_length=100)] | None
+
+
+def with_admin(roles: tuple[str, ...]) -> frozenset[str]:
+    """The roles, with admin wherever manager is: an admin may do whatever a manager may."""
+    return frozenset((*roles, "admin") if "manager" in roles else roles)
+
+
+class AtLeastPoints(Part):
+    at_least: Points
+
+
+class Fit(Word):
+    word: ClassVar[str] = "fit"
+    fit: AtLeastPoints
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return [] if view.fit >= self.fit.at_least else leaf("fit", view.fit, self.fit.at_least)
+
+
+class Engagement(Word):
+    word: ClassVar[str] = "engagement"
+    engagement: AtLeastPoints
+
+    def unmet(self, view: View) -> list[Unmet]:
+        need = self.engagement.at_least
+        return [] if view.engagement >= need else leaf("engagement", view.engagement, need)
+
+
+class Level(Word):
+    word: ClassVar[str] = "level"
+    level: AtLeastPoints
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return [] if view.level >= self.level.at_least else leaf("level", view.level, self.level.at_least)
+
+
+class ActivityArguments(Part):
+    types: Annotated[tuple[Name, ...], Field(min_length=1, max_length=100)] | None = None
+    kind: ActivityKind | None = None
+    within_days: Days | None = None
+    since: Literal["baseline"] | None = None
+    min_count: Count = 1
+
+
+class HasActivity(Word):
+    word: ClassVar[str] = "activity"
+    activity: ActivityArguments
+
+    def matching(self, view: View) -> list[Activity]:
+        """The activities that count now."""
+        wanted = self.activity
+        after = view.facts.baseline_at if wanted.since else None
+        earliest = view.now - timedelta(days=wanted.within_days) if wanted.within_days else None
+        return [
+            one
+            for one in view.facts.activities
+            if (wanted.types is None or one.type in wanted.types)
+            and (wanted.kind is None or one.kind == wanted.kind)
+            and (after is None or one.occurred_at > after)
+            and (earliest is None or one.occurred_at >= earliest)
+        ]
+
+    def unmet(self, view: View) -> list[Unmet]:
+        wanted = self.activity
+        have = len(self.matching(view))
+        if have >= wanted.min_count:
+            return []
+        types = list(wanted.types) if wanted.types else None
+        return [
+            {
+                "criterion": "activity",
+                "have": have,
+                "need": wanted.min_count,
+                "types": types,
+                "within_days": wanted.within_days,
+            }
+        ]
+
+    @property
+    def timed(self) -> bool:
+        return self.activity.within_days is not None
+
+    def changes(self, view: View) -> Iterator[datetime]:
+        wanted = self.activity
+        if wanted.within_days is None:
+            return
+        # Time only takes activities out of a window: the answer falls when the last one needed leaves.
+        newest = sorted((one.occurred_at for one in self.matching(view)), reverse=True)
+        if len(newest) >= wanted.min_count and (at := days_after(newest[wanted.min_count - 1], wanted.within_days)):
+            yield at
+
+
+class SequenceArguments(Part):
+    types: Annotated[tuple[Name, ...], Field(min_length=2, max_length=20)]
+    within_days: Days
+
+
+class HasSequence(Word):
+    word: ClassVar[str] = "sequence"
+    sequence: SequenceArguments
+
+    def unmet(self, view: View) -> list[Unmet]:
+        types, span = self.sequence.types, timedelta(days=self.sequence.within_days)
+        # For each prefix the latest start of a chain that reached it: a later start can do whatever an earlier one can.
+        starts: list[datetime | None] = [None] * len(types)
+        for one in sorted(view.facts.activities, key=lambda activity: activity.occurred_at):
+            for place in range(len(types) - 1, 0, -1):
+                start = starts[place - 1]
+                if one.type == types[place] and start is not None and one.occurred_at - start <= span:
+                    starts[place] = start
+            if one.type == types[0]:
+                starts[0] = one.occurred_at
+        reached = sum(start is not None for start in starts)
+        if reached == len(types):
+            return []
+        return leaf("sequence", types[reached - 1] if reached else None, types[reached])
+
+
+class BantArguments(Part):
+    min: Annotated[int, Field(ge=0, le=4)]
+    must: Annotated[tuple[Criterion, ...], Field(max_length=4)] = ()
+    by: Literal["any", "actor", "people"] | Annotated[tuple[Role, ...], Field(min_length=1, max_length=5)] = "any"
+    within_days: Days | None = None
+
+
+class Bant(Word):
+    word: ClassVar[str] = "bant"
+    bant: BantArguments
+
+    @cached_property
+    def _roles(self) -> frozenset[str] | None:
+        by = self.bant.by
+        if by == "people":
+            return frozenset(PEOPLE)
+        return with_admin(by) if isinstance(by, tuple) else None
+
+    def confirmations(self, view: View) -> list[Confirmation]:
+        """The rows that count: the last word of each person on each criterion, of the people and days asked for."""
+        if not view.said:
+            return []
+        rows = list(latest(view.said))
+        if self.bant.by == "actor":
+            user_id = view.ask.actor.user_id if view.ask else None
+            rows = [row for row in rows if user_id is not None and row.user_id == user_id]
+        elif self._roles is not None:
+            rows = [row for row in rows if row.role in self._roles]
+        if self.bant.within_days is not None:
+            earliest = view.now - timedelta(days=self.bant.within_days)
+            rows = [row for row in rows if row.recorded_at >= earliest]
+        return [row for row in rows if row.status == "confirmed"]
+
+    def unmet(self, view: View) -> list[Unmet]:
+        confirmed = {row.criterion for row in self.confirmations(view)}
+        have, need = len(confirmed), self.bant.min
+        enough = have >= need
+        if enough and confirmed.issuperset(self.bant.must):
+            return []
+        asked = self.bant.must if enough else CRITERIA
+        missing = [name for name in CRITERIA if name in asked and name not in confirmed]
+        return [{"criterion": "bant", "have": have, "need": need, "missing": missing}]
+
+    @property
+    def timed(self) -> bool:
+        return self.bant.within_days is not None
+
+    def changes(self, view: View) -> Iterator[datetime]:
+        if self.bant.within_days is not None:
+            for row in self.confirmations(view):
+                if at := days_after(row.recorded_at, self.bant.within_days):
+                    yield at
+
+
+def latest(rows: tuple[Confirmation, ...]) -> Iterator[Confirmation]:
+    """The last row of each person on each criterion; of two at one instant the one further back in the list."""
+    last: dict[tuple[object, str], Confirmation] = {}
+    for row in rows:
+        key = (row.user_id, row.criterion)
+        if key not in last or row.recorded_at >= last[key].recorded_at:
+            last[key] = row
+    yield from last.values()
+
+
+class AtLeastCount(Part):
+    at_least: Count
+
+
+class Attempts(Word):
+    """Contact attempts of this journey since it was last assigned."""
+
+    word: ClassVar[str] = "attempts"
+    attempts: AtLeastCount
+
+    def unmet(self, view: View) -> list[Unmet]:
+        have, need = attempts(view.facts), self.attempts.at_least
+        return [] if have >= need else leaf("attempts", have, need)
+
+
+def attempts(facts: Facts) -> int:
+    """The contact attempts of this journey since it was last given to a pool or to another owner."""
+    since = max((at for at in (facts.opened_at, facts.assigned_at) if at is not None), default=None)
+    made = [one.occurred_at for one in facts.activities if one.kind == "contact_attempt"]
+    return sum(since is None or at >= since for at in made)
+
+
+class Identities(Word):
+    word: ClassVar[str] = "identities"
+    identities: AtLeastCount
+
+    def unmet(self, view: View) -> list[Unmet]:
+        have, need = view.facts.identities, self.identities.at_least
+        return [] if have >= need else leaf("identities", have, need)
+
+
+class Owner(Word):
+    """The owner is the actor, nobody (in the actor's team), or somebody of the actor's team."""
+
+    word: ClassVar[str] = "owner"
+    owner: Annotated[tuple[Literal["actor", "nobody", "team"], ...], Field(min_length=1, max_length=3)]
+
+    def unmet(self, view: View) -> list[Unmet]:
+        facts, actor = view.facts, view.ask.actor if view.ask else None
+        owner, user_id, team = facts.owner_id, actor.user_id if actor else None, actor.team if actor else None
+        same_team = None in (team, facts.team or facts.owner_team) or team == (facts.team or facts.owner_team)
+        answers = {
+            "actor": owner is not None and owner == user_id,
+            "nobody": owner is None and same_team,
+            "team": owner is not None and user_id is not None and same_team,
+        }
+        if any(answers[who] for who in self.owner):
+            return []
+        shown = facts.owner_public_id or (str(owner) if owner else None)
+        return leaf("owner", shown, self.owner[0])
+
+
+class ActorRoles(Part):
+    roles: Annotated[tuple[Role, ...], Field(min_length=1, max_length=5)]
+
+
+class ActorIs(Word):
+    word: ClassVar[str] = "actor"
+    actor: ActorRoles
+
+    @cached_property
+    def _roles(self) -> frozenset[str]:
+        return with_admin(self.actor.roles)
+
+    def unmet(self, view: View) -> list[Unmet]:
+        role = view.ask.actor.role if view.ask else None
+        return [] if role in self._roles else leaf("actor", role, list(self.actor.roles))
+
+
+class Assignable(Word):
+    """The request names an active user of the role, or the route yields one (a pool always does)."""
+
+    word: ClassVar[str] = "assignable"
+    assignable: Name
+
+    def unmet(self, view: View) -> list[Unmet]:
+        route = view.policy.routing.get(self.assignable)
+        role = route.role if route else self.assignable
+        if view.ask is None or view.ask.owner_id is None:
+            return [] if route else leaf("assignable", None, role)
+        return [] if view.ask.owner_role == role else leaf("assignable", view.ask.owner_role, role)
+
+
+def as_values(values: str | tuple[str | None, ...] | None) -> tuple[str | None, ...]:
+    """A single value stands for a list of one."""
+    return values if isinstance(values, tuple) else (values,)
+
+
+def one_of(criterion: str, have: str | None, values: Values) -> list[Unmet]:
+    """Nothing when `have` is one of the values, else the leaf."""
+    wanted = as_values(values)
+    return [] if have in wanted else leaf(criterion, have, list(wanted))
+
+
+class FromStage(Word):
+    word: ClassVar[str] = "from"
+    stages: Values = Field(alias="from")
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return one_of("from", view.facts.stage, self.stages)
+
+
+class IntoStage(Word):
+    """The stage being entered; where nothing is entered, the present one."""
+
+    word: ClassVar[str] = "stage"
+    stage: Values
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return one_of("stage", view.target, self.stage)
+
+
+class ReasonIs(Word):
+    word: ClassVar[str] = "reason"
+    reason: Values
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return one_of("reason", view.ask.reason_code if view.ask else None, self.reason)
+
+
+class EntryIs(Word):
+    word: ClassVar[str] = "entry"
+    entry: Values
+
+    def unmet(self, view: View) -> list[Unmet]:
+        return one_of("entry", view.facts.entry, self.entry)
+
+
+class AtMostDays(Part):
+    at_most_days: Annotated[int, Field(ge=0, le=3650)]
+
+
+class ClosedFor(Word):
+    """Closed for at most so many times 24 h; `have` counts a started day as a day."""
+
+    word: ClassVar[str] = "closed_for"
+    closed_for: AtMostDays
+
+    def unmet(self, view: View) -> list[Unmet]:
+        closed_at, need = view.facts.closed_at, self.closed_for.at_most_days
+        if closed_at is None:
+            return leaf("closed_for", None, need)
+        age = view.now - closed_at
+        return [] if age <= timedelta(days=need) else leaf("closed_for", -(-age // timedelta(days=1)), need)
+
+    @property
+    def timed(self) -> bool:
+        return True
+
+    def changes(self, view: View) -> Iterator[datetime]:
+        if view.facts.closed_at and (at := days_after(view.facts.closed_at, self.closed_for.at_most_days)):
+            yield at
+
+
+class NewestJourney(Word):
+    word: ClassVar[str] = "newest_journey"
+    newest_journey: bool
+
+    def unmet(self, view: View) -> list[Unmet]:
+        have, need = view.facts.newest_journey, self.newest_journey
+        return [] if have is need else leaf("newest_journey", have, need)
+
+
+class ClosingReason(Word):
+    """The reason the journey was closed for is permanent in this policy's lists."""
+
+    word: ClassVar[str] = "closing_reason"
+    closing_reason: Literal["permanent"]
+
+    def unmet(self, view: View) -> list[Unmet]:
+        have = view.facts.closing_reason
+        return [] if have in view.policy.permanent_reasons else leaf("closing_reason", have, "permanent")
+
+
+class ClassArguments(Part):
+    among: tuple[OpportunityStageClass, ...] | None = Field(default=None, alias="in")
+    not_in: tuple[OpportunityStageClass, ...] | None = None
+
+
+class OpportunityClass(Word):
+    word: ClassVar[str] = "opportunity_class"
+    opportunity_class: ClassArguments
+
+    def unmet(self, view: View) -> list[Unmet]:
+        have, wanted = view.facts.opportunity_class, self.opportunity_class
+        if wanted.among is not None and have not in wanted.among:
+            return leaf("opportunity_class", have, {"in": list(wanted.among)})
+        if wanted.not_in is not None and have in wanted.not_in:
+            return leaf("opportunity_class", have, {"not_in": list(wanted.not_in)})
+        return []
+
+
+class WakeAt(Word):
+    word: ClassVar[str] = "wake_at"
+    wake_at: Literal["reached"]
+
+    def unmet(self, view: View) -> list[Unmet]:
+        wake_at = view.facts.wake_at
+        if wake_at is not None and wake_at <= view.now:
+            return []
+        return leaf("wake_at", wake_at.isoformat() if wake_at else None, "reached")
+
+    @property
+    def timed(self) -> bool:
+        return True
+
+    def changes(self, view: View) -> Iterator[datetime]:
+        if view.facts.wake_at:
+            yield view.facts.wake_at
+
+
+class Contactable(Word):
+    word: ClassVar[str] = "contactable"
+    contactable: bool
+
+    def unmet(self, view: View) -> list[Unmet]:
+        have, need = view.facts.contactable, self.contactable
+        return [] if have is need else leaf("contactable", have, need)
