@@ -1,0 +1,252 @@
+"""The only door out: one POST to a stranger's address, under one deadline, to a checked address, trusting nothing."""
+
+import asyncio
+import re
+import ssl
+import time
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import aiohttp
+from yarl import URL
+
+from app.webhooks.connector import Connector
+from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, NameTooSlow, SystemLookup, may_dial
+from app.webhooks.retry import Outcome
+from app.webhooks.targets import Targets, address_of
+
+LONGEST_URL = 2048
+SHOWN_BYTES = 1024
+KEEPALIVE_SECONDS = 15.0
+REDIRECTS = (301, 302, 303, 307, 308)
+BODY_FAULTS = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class TargetRefused(ValueError):
+    """A URL that webhooks may not have. `code` says which rule; the text never tells what an address answered."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code, self.detail = code, detail
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Deadlines in seconds and the bytes of an answer that are read at most."""
+
+    total: float = 15.0
+    connect: float = 5.0
+    body: float = 2.0
+    body_bytes: int = 16 * 1024
+
+
+@dataclass(slots=True)
+class _Try:
+    reused: bool = False
+    code: int | None = None
+    retry_after: str | None = None
+    location: str | None = None
+    note: str | None = None
+    head: bytes = field(default=b"", repr=False)
+
+
+class Egress:
+    """A shared client for all deliveries of a process. Close it at the end."""
+
+    def __init__(
+        self,
+        targets: Targets,
+        limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
+        lookup: Lookup | None = None,
+    ) -> None:
+        self.targets, self.limits = targets, limits or Limits()
+        self._tls = tls or ssl.create_default_context()
+        self._system = SystemLookup()
+        self._lookup: Lookup = lookup or self._system
+        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
+
+    async def post(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
+        """Send once. Every fault of the other side comes back as an Outcome; nothing is raised for it."""
+        began, target = time.monotonic(), URL(url)
+        seen, error = _Try(), None
+        try:
+            async with asyncio.timeout(self.limits.total):
+                seen = await self._exchange(target, headers, body, seen)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as fault:
+            # After a 2xx head the receiver has the event, whatever becomes of the answer's body.
+            error = error_kind(fault)
+        if seen.code is not None:
+            error = "redirect_refused" if seen.code in REDIRECTS else seen.note
+        shown = f"location: {seen.location}"[:SHOWN_BYTES] if seen.location else _readable(seen.head)
+        return Outcome(seen.code, error, round((time.monotonic() - began) * 1000), seen.retry_after, shown)
+
+    async def close(self) -> None:
+        """Close every connection and the DNS threads."""
+        for session in self._sessions.values():
+            await session.close()
+        self._system.close()
+
+    async def check_url(self, url: str) -> str:
+        """The URL in canonical form, fit to be stored; TargetRefused when a webhook may not go there."""
+        target, inside_only = self._parsed(url)
+        if address_of(target.host or "") is None:
+            await self._advise(target.host or "", inside_only)
+        return str(target)
+
+    async def _exchange(self, target: URL, headers: dict[str, str], body: bytes, seen: _Try) -> _Try:
+        inside_only = self._judge(target)
+        try:
+            await self._send(self._session(inside_only, fresh=False), target, headers, body, seen)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # The receiver closed an idle connection just as we used it: it has seen nothing, so this is no attempt.
+            if not seen.reused or seen.code is not None:
+                raise
+            await self._send(self._session(inside_only, fresh=True), target, headers, body, seen)
+        return seen
+
+    async def _send(
+        self, session: aiohttp.ClientSession, target: URL, headers: dict[str, str], body: bytes, seen: _Try
+    ) -> None:
+        try:
+            async with session.post(
+                target, headers=headers, data=body, allow_redirects=False, trace_request_ctx=seen
+            ) as answer:
+                seen.code = answer.status
+                seen.retry_after = answer.headers.get("Retry-After")
+                if answer.status in REDIRECTS:
+                    seen.location = answer.headers.get("Location", "")
+                await self._read(answer, seen)
+        except aiohttp.ClientResponseError as fault:
+            if not 200 <= fault.status < 300:
+                raise
+            seen.code, seen.note = fault.status, "body_error"
+
+    async def _read(self, answer: aiohttp.ClientResponse, seen: _Try) -> None:
+        left = self.limits.body_bytes
+        try:
+            async with asyncio.timeout(self.limits.body):
+                while left > 0 and (chunk := await answer.content.readany()):
+                    seen.head = (seen.head + chunk[:SHOWN_BYTES])[:SHOWN_BYTES]
+                    left -= len(chunk)
+        except BODY_FAULTS as fault:
+            seen.note = body_error(fault)
+        if not answer.content.at_eof() or seen.note:
+            answer.close()
+
+    def _judge(self, target: URL) -> bool:
+        """Refuse a literal here, since it never reaches the resolver; say whether only opened networks will do."""
+        inside_only = target.scheme != "https" or target.port not in self.targets.ports
+        literal = address_of(target.host or "")
+        if literal is not None and not may_dial(literal, self.targets, only_inside=True):
+            raise BlockedAddress("blocked")
+        return inside_only
+
+    def _parsed(self, url: str) -> tuple[URL, bool]:
+        if len(url) > LONGEST_URL or not url.isprintable() or any(c in url for c in " \\"):
+            raise TargetRefused("url_invalid", f"A URL of at most {LONGEST_URL} characters, without spaces.")
+        try:
+            target = URL(url)
+            port = target.port
+        except ValueError:
+            raise TargetRefused("url_invalid", "This is not a URL.") from None
+        if target.scheme not in ("http", "https") or not target.host or not port:
+            raise TargetRefused("url_invalid", "The URL starts with https:// and names a host.")
+        if target.user is not None or target.password is not None or "#" in url or "@" in _authority(url):
+            raise TargetRefused("url_invalid", "The URL has neither user information nor a fragment.")
+        return target, self._check_rules(target, target.host, port)
+
+    def _check_rules(self, target: URL, host: str, port: int) -> bool:
+        literal = address_of(host)
+        if literal is not None and not self.targets.inside(literal):
+            raise TargetRefused("target_refused", "The host must be a name, not an IP address.")
+        if literal is None and host.rstrip(".").rpartition(".")[2][:1].isdigit():
+            raise TargetRefused("target_refused", "The host must be a name, not an IP address.")
+        ordinary = target.scheme == "https" and port in self.targets.ports
+        if not ordinary and not self.targets.allowed:
+            ports = ", ".join(str(each) for each in sorted(self.targets.ports))
+            raise TargetRefused("target_refused", f"The URL must be https, on one of the ports {ports}.")
+        return not ordinary
+
+    async def _advise(self, host: str, inside_only: bool) -> None:
+        try:
+            addresses = await self._lookup(host)
+        except OSError:
+            addresses = []
+        if not all(may_dial(each, self.targets, inside_only) for each in addresses) or (inside_only and not addresses):
+            raise TargetRefused("target_refused", "Webhooks may not be sent to this host.")
+
+    def _session(self, inside_only: bool, fresh: bool) -> aiohttp.ClientSession:
+        key = (inside_only, fresh)
+        if key not in self._sessions:
+            self._sessions[key] = self._open_session(inside_only, fresh)
+        return self._sessions[key]
+
+    def _open_session(self, inside_only: bool, fresh: bool) -> aiohttp.ClientSession:
+        connector = Connector(
+            resolver=CheckedResolver(self._lookup, self.targets, inside_only),
+            use_dns_cache=False,
+            ssl=self._tls,
+            limit=0,
+            force_close=fresh,
+            keepalive_timeout=None if fresh else KEEPALIVE_SECONDS,
+        )
+        reuse = aiohttp.TraceConfig()
+        reuse.on_connection_reuseconn.append(_mark_reused)
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect),
+            trust_env=False,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "User-Agent"),
+            trace_configs=[reuse],
+            read_bufsize=self.limits.body_bytes,
+        )
+
+
+async def _mark_reused(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.reused = True
+
+
+def error_kind(fault: BaseException) -> str:
+    """The stable word for a fault before the head; the text of a refusal by policy never varies."""
+    cause = fault.__cause__ if isinstance(fault, aiohttp.ClientConnectorDNSError) else fault
+    match cause:
+        case BlockedAddress():
+            return "blocked_address"
+        case NameTooSlow():
+            return "dns_timeout"
+        case _ if isinstance(fault, aiohttp.ClientConnectorDNSError):
+            return "dns_failed"
+        case aiohttp.ClientConnectorCertificateError():
+            return "tls_certificate"
+        case aiohttp.ClientConnectorSSLError():
+            return "tls_handshake"
+        case aiohttp.ConnectionTimeoutError():
+            return "connect_timeout"
+        case aiohttp.ClientConnectorError():
+            # A connection that is made and then reset before the first request was reset in the TLS handshake.
+            return "tls_handshake" if isinstance(cause.os_error, ConnectionResetError) else "connect_failed"
+        case TimeoutError():
+            return "timeout"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
+            return "connection_reset"
+        case _:
+            return "protocol_error"
+
+
+def body_error(fault: BaseException) -> str:
+    """What went wrong after the head; it is noted and changes nothing."""
+    if isinstance(fault, TimeoutError):
+        return "body_slow"
+    return "reset_after_head" if isinstance(fault, aiohttp.ClientPayloadError | OSError) else "body_error"
+
+
+def _authority(url: str) -> str:
+    return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
+
+
+def _readable(raw: bytes) -> str:
+    # PostgreSQL text holds no NUL; everything else that is not UTF-8 shows as a replacement character.
+    return raw.decode("utf-8", "replace").replace("\x00", "�")

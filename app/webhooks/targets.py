@@ -1,0 +1,91 @@
+"""Which addresses a webhook may reach: the block table, and the embeddings that could hide a blocked address."""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from app.settings import Settings
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+# Our own list: `is_global` of Python 3.11 is True for NAT64 of the metadata address, ::127.0.0.1, 224.0.0.1, fec0::1 …
+BLOCKED: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(row)
+    for row in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+        "224.0.0.0/4", "240.0.0.0/4",
+        "::/8", "100::/64", "2001:db8::/32", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+    )
+)  # fmt: skip
+
+V4_MAPPED = IPv6Network("::ffff:0:0/96")
+V4_COMPATIBLE = IPv6Network("::/96")
+NAT64 = IPv6Network("64:ff9b::/96")
+NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
+SIX_TO_FOUR = IPv6Network("2002::/16")
+TEREDO = IPv6Network("2001::/32")
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What the operator allows: private networks, ports for all the rest; and our own addresses, which are refused."""
+
+    allowed: tuple[Network, ...] = ()
+    ports: frozenset[int] = frozenset({443, 8443})
+    own: frozenset[Address] = frozenset()
+
+    def inside(self, address: Address) -> bool:
+        """Is it in a network that the operator opened?"""
+        return _in(address, self.allowed) or _all_in(embedded(address), self.allowed)
+
+    def blocked(self, address: Address) -> bool:
+        """May a webhook not go there? What the operator opened is never blocked."""
+        if self.inside(address):
+            return False
+        real = embedded(address) or (address,)
+        return any(each in self.own or _in(each, BLOCKED) for each in real)
+
+
+def targets_of(settings: Settings) -> Targets:
+    """What the settings allow; the address we listen on is our own where it is a single one."""
+    host = address_of(settings.host)
+    own = frozenset({host} if host and not host.is_unspecified else ())
+    return Targets(settings.allowed_targets, frozenset(settings.allowed_ports), own)
+
+
+def embedded(address: Address) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses that an IPv6 address stands for; every reading of it where there are several."""
+    if isinstance(address, IPv4Address):
+        return ()
+    number = int(address)
+    last, second = IPv4Address(number & 0xFFFFFFFF), IPv4Address(number >> 80 & 0xFFFFFFFF)
+    if any(address in network for network in (V4_MAPPED, V4_COMPATIBLE, NAT64)):
+        return (last,)
+    if address in SIX_TO_FOUR:
+        return (second,)
+    if address in TEREDO:
+        return (IPv4Address(number >> 64 & 0xFFFFFFFF), IPv4Address(~number & 0xFFFFFFFF))
+    if address in NAT64_LOCAL:
+        # RFC 6052 puts the address round the byte 64-71 under a /48, or last under a /96 inside it.
+        split = (number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF
+        return (last, IPv4Address(split))
+    return ()
+
+
+def address_of(host: str) -> Address | None:
+    """The address that a URL's host is, or None for a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _in(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def _all_in(addresses: Sequence[Address], networks: tuple[Network, ...]) -> bool:
+    return bool(addresses) and all(_in(address, networks) for address in addresses)

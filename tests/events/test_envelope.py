@@ -1,0 +1,64 @@
+"""The bytes of an event never change: golden bodies."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+import pytest
+
+from app.events.envelope import LARGEST, Sequenced, envelope
+
+EVENT = Sequenced(
+    position=42,
+    id=UUID("018f0000-0000-7000-8000-000000000001"),
+    type="lead.stage_changed",
+    data='{"lead_id":"lead_01hw00000070080000000000b","to":"mql","note":"Łódź \\u0000"}',
+    recorded_at=datetime(2026, 3, 2, 12, 0, 0, 500, tzinfo=UTC),
+    lead_id=UUID("018f0000-0000-7000-8000-00000000000b"),
+    lead_version=7,
+    order_key=UUID("018f0000-0000-7000-8000-00000000000b"),
+    tx_id=UUID("018f0000-0000-7000-8000-00000000000c"),
+    tx_index=1,
+    tx_size=4,
+    schema_version=1,
+)
+
+
+def changed(**members: object) -> Sequenced:
+    return Sequenced(**{name: getattr(EVENT, name) for name in EVENT.__slots__} | members)
+
+
+def test_the_body_of_a_lead_event_is_the_golden_one() -> None:
+    assert envelope(EVENT).decode() == (
+        '{"id":"evt_01hw000000e008000000000001","type":"lead.stage_changed","timestamp":"2026-03-02T12:00:00.000500Z",'
+        '"data":{"lead_id":"lead_01hw00000070080000000000b","to":"mql","note":"Łódź \\u0000"},'
+        '"meta":{"position":"42","lead_version":7,'
+        '"transaction":{"id":"tx_01hw000000e00800000000000c","index":1,"size":4},"schema_version":1}}'
+    )
+
+
+def test_an_event_without_a_lead_has_no_version() -> None:
+    body = orjson.loads(envelope(changed(lead_id=None, lead_version=None)))
+    assert body["meta"]["lead_version"] is None
+
+
+def test_a_whole_second_has_its_six_digits_too() -> None:
+    at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    assert b'"timestamp":"2026-03-02T12:00:00.000000Z"' in envelope(changed(recorded_at=at))
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_body_over_twenty_kilobytes_is_thin_and_says_where_the_whole_is(over: int) -> None:
+    empty = envelope(changed(data='{"lead_id":"lead_x","conversion_id":null,"text":""}'))
+    padding = "x" * (LARGEST - len(empty) + over)
+    event = changed(data=f'{{"lead_id":"lead_x","conversion_id":null,"text":"{padding}"}}')
+    body = orjson.loads(envelope(event))
+    if over:
+        assert body["data"] == {"lead_id": "lead_x", "conversion_id": None}
+        assert body["truncated"] is True
+        assert body["url"] == f"/v1/events/{body['id']}"
+        assert list(body) == ["id", "type", "timestamp", "data", "meta", "truncated", "url"]
+    else:
+        assert body["data"]["text"] == padding
+        assert "truncated" not in body
+    assert orjson.loads(envelope(event, largest=None))["data"]["text"] == padding

@@ -1,0 +1,328 @@
+"""What a receiver may do to us, row by row of delivery.md section 3, against real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+
+import pytest
+
+from app.webhooks.egress import Limits
+from tests.webhooks.receivers import (
+    LOOPBACK,
+    PATIENT,
+    QUICK,
+    Connection,
+    always,
+    egress,
+    names,
+    once,
+    receiver,
+)
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+HEADERS = {"content-type": "application/json", "webhook-id": "evt_1", "accept-encoding": "identity"}
+BODY = b'{"id":"evt_1"}'
+
+
+async def test_a_2xx_is_delivered_and_the_request_is_exactly_what_was_asked() -> None:
+    seen: list[tuple[dict[str, str], bytes]] = []
+
+    async def behave(connection: Connection) -> None:
+        seen.append(await connection.request())
+        await connection.answer(OK)
+
+    async with receiver(behave) as there, egress() as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert (outcome.code, outcome.error, outcome.head) == (200, None, "ok")
+    headers, body = seen[0]
+    assert body == BODY
+    assert HEADERS.items() <= headers.items()
+    assert set(headers) == {*HEADERS, "host", "content-length"}
+
+
+async def test_row_1_a_receiver_that_never_answers_is_cut_at_the_total_deadline() -> None:
+    async with receiver(Connection.hang) as there, egress(limits=QUICK) as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert (outcome.code, outcome.error) == (None, "timeout")
+    assert outcome.ms >= 400
+
+
+async def drip(connection: Connection, start: bytes) -> None:
+    await connection.answer(start)
+    while True:
+        await asyncio.sleep(0.02)
+        await connection.answer(b"x")
+
+
+async def test_row_2_a_head_that_drips_is_cut_at_the_same_deadline() -> None:
+    async with receiver(lambda c: drip(c, b"HTTP/1.1 200 OK\r\nX-Slow: ")) as there, egress(limits=QUICK) as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert (outcome.code, outcome.error) == (None, "timeout")
+
+
+async def test_row_3_a_2xx_head_is_success_however_slow_the_body() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+    async with receiver(lambda c: drip(c, head)) as there, egress(limits=QUICK) as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert outcome.delivered
+    assert outcome.error == "body_slow"
+
+
+async def test_row_4_an_endless_body_is_success_and_little_of_it_is_read() -> None:
+    written = 0
+
+    async def flood(connection: Connection) -> None:
+        nonlocal written
+        await connection.request()
+        await connection.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while written < 1_000_000_000:
+            await connection.answer(b"x" * 65536)
+            written += 65536
+
+    async with receiver(flood) as there, egress() as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+        assert outcome.delivered
+        assert len(outcome.head) == 1024
+    assert written < 64_000_000, "no more than the socket buffers took"
+
+
+async def test_row_5_a_compressed_body_is_never_decoded() -> None:
+    bomb = gzip.compress(b"\0" * 10_000_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+    async with receiver(once(head + bomb)) as there, egress() as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert outcome.delivered
+    assert outcome.head[1:2] == "�", "the raw bytes of gzip, not zeros"
+    assert "\x00" not in outcome.head
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_row_6_garbage_after_a_2xx_head_is_success_with_a_note(apart: bool) -> None:
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        if apart:
+            await asyncio.sleep(0.05)
+        await connection.answer(b"zz\r\nnot a chunk\r\n")
+
+    async with receiver(behave) as there, egress(limits=Limits(total=30, connect=20, body=0.3)) as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert outcome.delivered
+    assert outcome.error in ("body_error", "body_slow"), (
+        "the client may not see what is wrong, but never waits for long"
+    )
+
+
+@pytest.mark.parametrize("garbage", [b"\x16\x03\x01 nonsense\r\n\r\n", b"HTTP/9.9 abc\r\n\r\n", b"SMTP ready\r\n\r\n"])
+async def test_row_6_garbage_instead_of_a_head_is_a_protocol_error(garbage: bytes) -> None:
+    async with receiver(once(garbage)) as there, egress() as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert (outcome.code, outcome.error) == (None, "protocol_error")
+
+
+async def test_row_7_a_reset_after_a_2xx_head_is_success_with_a_note() -> None:
+    seen = asyncio.Event()
+
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        await seen.wait()
+        connection.reset()
+
+    async with receiver(behave) as there, egress() as client:
+        sending = asyncio.create_task(client.post(there.url, HEADERS, BODY))
+        await asyncio.sleep(0.05)
+        seen.set()
+        outcome = await sending
+    assert outcome.delivered
+    assert outcome.error == "reset_after_head"
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 O", b"HTTP/1.1 200 OK\r\nContent-Le"])
+async def test_row_8_a_reset_before_the_whole_head_is_a_failure(sent: bytes) -> None:
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(sent)
+        connection.reset()
+
+    async with receiver(behave) as there, egress() as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+        assert (outcome.code, outcome.error) == (None, "connection_reset")
+        assert there.connections == 1, "a failure on a fresh connection is an attempt, and not repeated at once"
+
+
+async def test_row_9_an_idle_connection_closed_as_we_send_is_no_attempt() -> None:
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(OK)
+        if there.connections == 1:
+            await connection.reader.read(1)
+            connection.reset()
+
+    async with receiver(behave) as there, egress() as client:
+        first = await client.post(there.url, HEADERS, BODY)
+        second = await client.post(there.url, HEADERS, BODY)
+        assert first.delivered
+        assert second.delivered
+        assert there.connections == 2
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_rows_10_and_11_a_redirect_is_a_failure_and_never_dialled(code: int) -> None:
+    async with receiver(always(OK)) as metadata, egress() as client:
+        head = f"HTTP/1.1 {code} Go\r\nLocation: {metadata.url}\r\nContent-Length: 0\r\n\r\n".encode()
+        async with receiver(once(head)) as there:
+            outcome = await client.post(there.url, HEADERS, BODY)
+        assert (outcome.code, outcome.error) == (code, "redirect_refused")
+        assert metadata.url in outcome.head
+        assert metadata.connections == 0
+
+
+async def test_row_12_a_name_is_looked_up_once_and_the_checked_address_is_dialled() -> None:
+    asked: list[str] = []
+
+    async def rebinding(host: str):  # type: ignore[no-untyped-def]
+        asked.append(host)
+        return await names(hook_test="127.0.0.1" if len(asked) == 1 else "127.0.0.9")(host)
+
+    seen: list[dict[str, str]] = []
+
+    async def behave(connection: Connection) -> None:
+        seen.append((await connection.request())[0])
+        await connection.answer(OK)
+
+    async with receiver(behave) as there, egress(lookup=rebinding) as client:
+        outcome = await client.post(f"http://hook.test:{there.port}/", HEADERS, BODY)
+    assert outcome.delivered
+    assert asked == ["hook.test"]
+    assert seen[0]["host"] == f"hook.test:{there.port}"
+
+
+async def test_row_13_one_blocked_address_among_good_ones_refuses_the_name() -> None:
+    async with receiver(always(OK)) as there, egress(lookup=names(hook_test="127.0.0.1 10.0.0.1")) as client:
+        outcome = await client.post(f"http://hook.test:{there.port}/", HEADERS, BODY)
+        assert (outcome.code, outcome.error, outcome.head) == (None, "blocked_address", "")
+        assert there.connections == 0
+
+
+@pytest.mark.parametrize("hidden", ["::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "10.0.0.1", "169.254.169.254"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_row_14_a_hidden_private_address_is_refused_as_a_name_and_as_a_literal(scheme: str, hidden: str) -> None:
+    literal = f"[{hidden}]" if ":" in hidden else hidden
+    async with egress(lookup=names(hook_test=hidden)) as client:
+        for host in ("hook.test", literal):
+            outcome = await client.post(f"{scheme}://{host}/", HEADERS, BODY)
+            assert (outcome.code, outcome.error) == (None, "blocked_address")
+
+
+async def test_plain_http_reaches_only_what_the_operator_opened_even_if_the_name_is_public() -> None:
+    async with egress(lookup=names(hook_test="93.184.216.34")) as client:
+        assert (await client.post("http://hook.test/", HEADERS, BODY)).error == "blocked_address"
+        assert (await client.post("https://hook.test:444/", HEADERS, BODY)).error == "blocked_address"
+        assert (await client.post("http://93.184.216.34/", HEADERS, BODY)).error == "blocked_address"
+
+
+async def test_row_15_a_name_that_does_not_exist_is_a_failure() -> None:
+    async with egress(lookup=names()) as client:
+        assert (await client.post("https://hook.test/", HEADERS, BODY)).error == "dns_failed"
+
+
+async def test_row_20_other_codes_come_back_with_their_retry_after() -> None:
+    head = b"HTTP/1.1 503 Busy\r\nRetry-After: 120\r\nContent-Length: 4\r\n\r\nbusy"
+    async with receiver(once(head)) as there, egress() as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert (outcome.code, outcome.error, outcome.retry_after, outcome.head) == (503, None, "120", "busy")
+
+
+@pytest.mark.parametrize("first", [b"HTTP/1.1 100 Continue\r\n\r\n",
+                                   b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"])  # fmt: skip
+async def test_row_23_interim_answers_are_passed_over(first: bytes) -> None:
+    async with receiver(once(first + OK)) as there, egress() as client:
+        assert (await client.post(there.url, HEADERS, BODY)).code == 200
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 204 No Content\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nlonger",
+        b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\nbody",
+        b"HTTP/1.0 200 OK\r\n\r\nuntil close",
+        b"HTTP/1.1 200 OK\r\n\r\nno length",
+    ],
+)
+async def test_row_24_odd_but_legal_answers_are_success(raw: bytes) -> None:
+    async with receiver(once(raw)) as there, egress() as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert outcome.delivered
+
+
+@pytest.mark.parametrize(
+    "head", [b"X-Big: " + b"x" * 65_000 + b"\r\n", b"".join(b"X-%d: y\r\n" % n for n in range(10_000))]
+)
+async def test_row_25_giant_heads_are_protocol_errors(head: bytes) -> None:
+    async with receiver(once(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")) as there, egress() as client:
+        outcome = await client.post(there.url, HEADERS, BODY)
+    assert (outcome.code, outcome.error) == (None, "protocol_error")
+
+
+async def test_row_26_an_answer_before_the_deadline_is_success_and_after_it_a_failure() -> None:
+    answered = asyncio.Event()
+
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        if there.connections > 1:
+            await connection.hang()
+        await answered.wait()
+        await connection.answer(OK)
+
+    async with receiver(behave) as there:
+        async with egress(limits=PATIENT) as client:
+            sending = asyncio.create_task(client.post(there.url, HEADERS, BODY))
+            await asyncio.sleep(0.1)
+            answered.set()
+            assert (await sending).delivered
+        async with egress(limits=QUICK) as client:
+            assert (await client.post(there.url, HEADERS, BODY)).error == "timeout"
+
+
+async def test_row_27_an_answer_before_our_body_was_read_is_success_and_the_next_request_is_fresh() -> None:
+    async def behave(connection: Connection) -> None:
+        await connection.reader.readuntil(b"\r\n\r\n")
+        await connection.answer(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    async with receiver(behave) as there, egress() as client:
+        assert (await client.post(there.url, HEADERS, BODY * 1000)).delivered
+        assert (await client.post(there.url, HEADERS, BODY)).delivered
+        assert there.connections == 2
+
+
+async def test_a_refused_connection_is_a_failure() -> None:
+    async with receiver(always(OK)) as there:
+        pass
+    async with egress() as client:
+        assert (await client.post(there.url, HEADERS, BODY)).error == "connect_failed"
+
+
+async def test_proxy_variables_of_the_environment_are_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with receiver(always(OK)) as proxy, receiver(always(OK)) as there:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        async with egress() as client:
+            assert (await client.post(there.url, HEADERS, BODY)).delivered
+        assert (proxy.connections, there.connections) == (0, 1)
+
+
+async def test_cookies_are_neither_kept_nor_sent() -> None:
+    seen: list[dict[str, str]] = []
+
+    async def behave(connection: Connection) -> None:
+        seen.append((await connection.request())[0])
+        await connection.answer(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")
+
+    async with receiver(behave) as there, egress(LOOPBACK, lookup=names(hook_test="127.0.0.1")) as client:
+        for _ in range(2):
+            await client.post(f"http://hook.test:{there.port}/", HEADERS, BODY)
+    assert all("cookie" not in headers for headers in seen)
+    assert len(seen) == 2

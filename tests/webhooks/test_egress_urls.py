@@ -1,0 +1,106 @@
+"""Which URLs may be registered at all, and names that never resolve."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from ipaddress import ip_network
+
+import pytest
+
+from app.webhooks.egress import TargetRefused
+from app.webhooks.resolver import SystemLookup
+from app.webhooks.targets import Targets
+from tests.webhooks.receivers import LOOPBACK, egress, names
+
+KNOWN = names(hook_example_com="93.184.216.34", inner_example_com="127.0.0.1", mixed_example_com="8.8.8.8 127.0.0.1",
+              localhost="127.0.0.1", **{"xn--bcher-kva_example": "93.184.216.34"})  # fmt: skip
+STRICT = Targets()
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://hook.example.com/a?b=c", "https://hook.example.com/a?b=c"),
+        ("https://hook.example.com:8443/", "https://hook.example.com:8443/"),
+        ("https://HOOK.example.com", "https://hook.example.com"),
+        ("https://bücher.example/x", "https://xn--bcher-kva.example/x"),
+        ("https://not-yet.example.com/", "https://not-yet.example.com/"),
+    ],
+)
+async def test_a_public_https_name_may_be_registered(url: str, kept: str) -> None:
+    async with egress(STRICT, lookup=KNOWN) as client:
+        assert await client.check_url(url) == kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "hook.example.com", "ftp://hook.example.com/", "https://", "https:///path", "https://hook.example.com:0/",
+        "https://hook.example.com:99999/", "https://user@hook.example.com/", "https://u:p@hook.example.com/",
+        "https://@hook.example.com/", "https://hook.example.com/#part", "https://hook.example.com/a b",
+        "https://hook.example.com\\@evil.example/", "https://hook.example.com/\x00",
+        "https://hook.example.com/\r\nX: y",
+        "https://hook.example.com/" + "x" * 2048, "http://hook.example.com/", "https://hook.example.com:22/",
+        "https://93.184.216.34/", "https://[2606:4700::1111]/", "https://127.0.0.1/", "https://[::1]/",
+        "https://127.1/", "https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://127.0.0.1./",
+        "https://inner.example.com/", "https://mixed.example.com/", "https://localhost/",
+    ],
+)  # fmt: skip
+async def test_anything_else_is_refused_while_the_operator_opened_nothing(url: str) -> None:
+    async with egress(STRICT, lookup=KNOWN) as client:
+        with pytest.raises(TargetRefused):
+            await client.check_url(url)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:3000/hook", "http://[::1]:3000/", "http://localhost:3000/",
+                                 "https://127.0.0.1/", "https://inner.example.com/",
+                                 "https://hook.example.com/"])  # fmt: skip
+async def test_inside_what_the_operator_opened_http_literals_and_any_port_are_fine(url: str) -> None:
+    async with egress(LOOPBACK, lookup=KNOWN) as client:
+        assert await client.check_url(url) == url
+
+
+@pytest.mark.parametrize("url", ["http://hook.example.com/", "https://hook.example.com:3000/", "http://10.0.0.1/",
+                                 "http://unknown.example.com/", "https://93.184.216.34/",
+                                 "http://mixed.example.com/"])  # fmt: skip
+async def test_what_lies_outside_is_held_to_the_strict_rules_all_the_same(url: str) -> None:
+    async with egress(LOOPBACK, lookup=KNOWN) as client:
+        with pytest.raises(TargetRefused):
+            await client.check_url(url)
+
+
+async def test_a_refusal_never_tells_what_a_name_resolved_to() -> None:
+    async with egress(Targets(allowed=(ip_network("10.9.0.0/16"),)), lookup=KNOWN) as client:
+        texts = set()
+        for host in ("inner.example.com", "mixed.example.com", "unknown.example.com"):
+            with pytest.raises(TargetRefused) as refused:
+                await client.check_url(f"http://{host}/")
+            texts.add(refused.value.detail)
+    assert len(texts) == 1
+
+
+async def test_row_15_a_name_server_that_never_answers_is_cut_and_blocks_one_thread_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release, asked = threading.Event(), []
+
+    def silent(host: str, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        if host == "dead.test":
+            release.wait()
+        return [(2, 1, 6, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    lookup = SystemLookup(seconds=0.3)
+    try:
+        async with egress(lookup=lookup) as client:
+            many = [client.post("http://dead.test/", {}, b"") for _ in range(100)]
+            outcomes = await asyncio.gather(*many)
+            assert {outcome.error for outcome in outcomes} == {"dns_timeout"}
+            assert asked == ["dead.test"]
+            assert [str(each) for each in await lookup("alive.test")] == ["127.0.0.1"]
+    finally:
+        release.set()
+        lookup.close()

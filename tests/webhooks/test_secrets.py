@@ -1,0 +1,83 @@
+"""Secrets at rest open only in the row and field they were sealed for; rotation leaves nobody without a valid one."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+
+from app.ids import new_id
+from app.keyring import CannotOpen, KeyRing
+from app.webhooks import secrets
+from app.webhooks.secrets import StoredSecret
+from app.webhooks.signing import key_of, new_secret
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+TENANT, OTHER_TENANT, ROW, OTHER_ROW = (new_id() for _ in range(4))
+OLD = KeyRing({"k1": b"1" * 32})
+RING = KeyRing({"k2": b"2" * 32, "k1": b"1" * 32})
+
+
+def test_what_is_sealed_opens_again_and_says_nothing() -> None:
+    sealed = RING.seal(TENANT, ROW, "secret", "whsec_plain")
+    assert sealed.startswith("v1.k2.")
+    assert "plain" not in sealed
+    assert RING.open(TENANT, ROW, "secret", sealed) == "whsec_plain"
+    assert sealed != RING.seal(TENANT, ROW, "secret", "whsec_plain"), "a nonce is never used twice"
+
+
+@pytest.mark.parametrize(
+    ("tenant", "row", "name"),
+    list(product((TENANT, OTHER_TENANT), (ROW, OTHER_ROW), ("secret", "headers")))[1:],
+)
+def test_a_ciphertext_moved_elsewhere_does_not_open(tenant, row, name) -> None:  # type: ignore[no-untyped-def]
+    sealed = RING.seal(TENANT, ROW, "secret", "whsec_plain")
+    with pytest.raises(CannotOpen):
+        RING.open(tenant, row, name, sealed)
+
+
+@pytest.mark.parametrize("alter", [lambda s: s[:-4] + "AAAA", lambda s: s[:-5], lambda s: "", lambda s: s[:8],
+                                   lambda s: "v1.k9." + s[6:], lambda s: "v2" + s[2:]])  # fmt: skip
+def test_an_altered_ciphertext_does_not_open(alter) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(CannotOpen):
+        RING.open(TENANT, ROW, "secret", alter(RING.seal(TENANT, ROW, "secret", "whsec_plain")))
+
+
+def test_an_older_key_of_the_ring_still_opens_and_the_newest_seals() -> None:
+    sealed = OLD.seal(TENANT, ROW, "secret", "whsec_plain")
+    assert RING.open(TENANT, ROW, "secret", sealed) == "whsec_plain"
+    with pytest.raises(CannotOpen):
+        OLD.open(TENANT, ROW, "secret", RING.seal(TENANT, ROW, "secret", "whsec_plain"))
+
+
+def test_a_ring_never_shows_its_keys() -> None:
+    assert "222" not in repr(RING)
+
+
+def sealed(secret: str) -> StoredSecret:
+    return secrets.first(RING, TENANT, ROW, secret)[0]
+
+
+def valid(stored: list[StoredSecret], now: datetime) -> list[bytes]:
+    return secrets.valid_keys(RING, TENANT, ROW, stored, now)
+
+
+def test_both_secrets_are_valid_during_the_grace_and_the_new_one_comes_first() -> None:
+    old, new = new_secret(), new_secret()
+    stored = secrets.rotated([sealed(old)], sealed(new), NOON, timedelta(hours=24))
+    assert valid(stored, NOON + timedelta(hours=23)) == [key_of(new), key_of(old)]
+    assert valid(stored, NOON + timedelta(hours=24)) == [key_of(new)]
+
+
+def test_a_grace_of_zero_ends_the_old_secret_at_once() -> None:
+    new = new_secret()
+    assert valid(secrets.rotated([sealed(new_secret())], sealed(new), NOON, timedelta(0)), NOON) == [key_of(new)]
+
+
+def test_a_second_rotation_never_prolongs_an_older_secret_and_five_are_kept_at_most() -> None:
+    stored = [sealed(new_secret())]
+    first_end = NOON + timedelta(hours=1)
+    stored = secrets.rotated(stored, sealed(new_secret()), NOON, timedelta(hours=1))
+    for _ in range(8):
+        stored = secrets.rotated(stored, sealed(new_secret()), NOON, timedelta(days=7))
+        assert all(old.expires_at and old.expires_at <= first_end for old in stored[2:3] if len(stored) == 3)
+    assert len(stored) == secrets.MAX_SECRETS
