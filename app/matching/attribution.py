@@ -1,0 +1,55 @@
+"""Where a touch came from: explicit answers, then hidden fields, then the page's query, then the source's default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from app.matching.text import as_text, is_unresolved, storable
+
+CLICK_IDS: Final = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "li_fat_id", "ttclid")
+UTM: Final = {f"utm_{name}": name for name in ("source", "medium", "campaign", "term", "content")}
+HIDDEN_KEYS: Final = {**UTM, "utm_id": "campaign_id"} | {name: name for name in CLICK_IDS}
+MAX_VALUE: Final = 1_000
+
+
+def attributed(*layers: Mapping[str, object]) -> dict[str, str]:
+    """One touch of layers, the strongest first; empty values and templates that were never filled in are left out."""
+    touch: dict[str, str] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if name not in touch and (text := attribution_value(value)):
+                touch[name] = text
+    return touch
+
+
+def attribution_value(value: object) -> str:
+    """One value as storable text, "" when it says nothing."""
+    text = storable(as_text(value))[:MAX_VALUE]
+    return "" if is_unresolved(text) else text
+
+
+def of_hidden(answers: object) -> dict[str, object]:
+    """UTM values and click ids among hidden fields or query parameters, by our names."""
+    if not isinstance(answers, Mapping):
+        return {}
+    return {HIDDEN_KEYS[name]: answers[name] for name in answers if name in HIDDEN_KEYS}
+
+
+def of_page(url: object) -> dict[str, object]:
+    """UTM values and click ids of a page's address, and the page itself as landing_page. Never raises."""
+    text = as_text(url)[:4_000]
+    if not text.startswith(("http://", "https://")):
+        return {}
+    return {**of_hidden(query_of(text)), "landing_page": text}
+
+
+def query_of(url: str) -> dict[str, str]:
+    """The query parameters of an address, the first of each name; {} when it cannot be read."""
+    try:
+        query = urlsplit(url).query or (url if "=" in url and "://" not in url else "")
+        pairs = parse_qsl(query, max_num_fields=200)
+    except ValueError:
+        return {}
+    return dict(reversed(pairs))

@@ -1,0 +1,34 @@
+"""What an answer to a question of consent means. Silence is unknown: not refused, not given."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from app.matching.text import as_text, fold, is_unresolved
+from app.matching.words import words
+
+State = Literal["given", "refused", "withdrawn", "unknown"]
+STATES: Final = ("given", "refused", "withdrawn", "unknown")
+_YES: Final = words("yes")
+_NO: Final = words("no")
+_REFUSAL_STARTS: Final = tuple(start + " " for start in words("refusal_starts"))
+_SENTENCE_WORDS: Final = 3
+
+
+def read_consent(answer: object) -> State:
+    """given, refused or unknown: of booleans, words in seven languages, or the sentence that was agreed to.
+
+    A list is a set of ticked boxes: given when any of them agrees, unknown when empty.
+    """
+    if isinstance(answer, list | tuple):
+        states = [read_consent(member) for member in answer]
+        return next((state for state in ("given", "refused") if state in states), "unknown")
+    if isinstance(answer, dict):
+        return "unknown"
+    text = as_text(answer)
+    words = fold(text)
+    if not words or is_unresolved(text):
+        return "unknown"
+    if words in _NO or words.startswith(_REFUSAL_STARTS):
+        return "refused"
+    return "given" if words in _YES or words.count(" ") + 1 >= _SENTENCE_WORDS else "unknown"

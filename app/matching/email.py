@@ -1,0 +1,97 @@
+"""E-mail addresses: what was typed, what is shown, and the key two spellings share."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from email_validator import validate_email
+
+from app.matching.mailboxes import is_role_mailbox
+from app.matching.words import words
+
+MAX_EMAIL: Final = 254
+_MAX_TYPED: Final = 2_000
+_AROUND_AT: Final = re.compile(r"\s*@\s*")
+_BREAKS: Final = re.compile(r"[,;|\s<>()\[\]]+")
+_TRAILING: Final = "\"'`.,;:!?"
+_LEADING: Final = "\"'`.,;:"
+_PLUS_TAGS: Final = words("plus_tag_domains")
+# What needs no further look; the rest (other scripts, rare characters) goes to the library.
+_DOT_ATOM: Final = re.compile(r"(?=.{1,64}$)[A-Za-z0-9_+%&'-]+(?:\.[A-Za-z0-9_+%&'-]+)*")
+_DOTLESS: Final = frozenset({"gmail.com", "googlemail.com"})
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """One valid address. `display` is lower-cased with a Unicode domain; `key` has the domain in ASCII (IDNA);
+    `derived_key` also drops plus-tags and dots where the provider does: alike, but never the same by itself."""
+
+    display: str
+    key: str
+    domain: str
+    derived_key: str
+
+    @property
+    def is_role(self) -> bool:
+        """Whether the mailbox belongs to a function, as sales@ or biuro@ do."""
+        return is_role_mailbox(self.key.partition("@")[0])
+
+
+class _Domain(NamedTuple):
+    ascii: str
+    display: str
+
+
+def read_emails(typed: str) -> tuple[Email, ...]:
+    """The valid addresses of one cell in the order typed, each once. No network; never raises."""
+    found: dict[str, Email] = {}
+    for piece in _BREAKS.split(_AROUND_AT.sub("@", typed[:_MAX_TYPED])):
+        if "@" in piece and (email := read_email(piece)) is not None:
+            found.setdefault(email.key, email)
+    return tuple(found.values())
+
+
+def read_email(typed: str) -> Email | None:
+    """One address, or None when it is none."""
+    address = typed.strip().lstrip(_LEADING).rstrip(_TRAILING)
+    if address.lower().startswith("mailto:"):
+        address = address[7:].partition("?")[0]
+    if not address or len(address) > MAX_EMAIL:
+        return None
+    local, _, host = address.rpartition("@")
+    domain = _domain(host)
+    if domain is None or not (_DOT_ATOM.fullmatch(local) or _is_local(local)):
+        return None
+    local = unicodedata.normalize("NFC", local.lower())
+    key = f"{local}@{domain.ascii}"
+    if len(key) > MAX_EMAIL:
+        return None
+    return Email(f"{local}@{domain.display}", key, domain.ascii, _derived(local, domain.ascii))
+
+
+@lru_cache(maxsize=4096)
+def _domain(host: str) -> _Domain | None:
+    try:
+        valid = validate_email(f"x@{host}", check_deliverability=False)
+    except ValueError:
+        return None
+    return _Domain((valid.ascii_domain or valid.domain).lower(), unicodedata.normalize("NFC", valid.domain.lower()))
+
+
+def _is_local(local: str) -> bool:
+    try:
+        return validate_email(f"{local}@example.com", check_deliverability=False) is not None
+    except ValueError:
+        return False
+
+
+def _derived(local: str, domain: str) -> str:
+    if domain in _PLUS_TAGS:
+        local = local.partition("+")[0] or local
+    if domain in _DOTLESS:
+        local, domain = local.replace(".", "") or local, "gmail.com"
+    return f"{local}@{domain}"

@@ -1,0 +1,102 @@
+"""Names of people: split without ever overwriting a part that was given."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from app.matching.text import fold, says_nothing, squeezed
+from app.matching.words import words
+
+_PARTICLES: Final = words("particles")
+_TITLES: Final = words("titles")
+_SUFFIXES: Final = words("name_suffixes")
+_NOBODY: Final = words("nobody")
+_INITIAL: Final = re.compile(r"\w\.?")
+_GENERATED: Final = re.compile(r"\w+ \w+ from .+")
+_PATRONYMIC: Final = re.compile(r".+(?:ович|евич|ьич|овна|евна|ична|инична)")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The parts of a name; each None when it was neither given nor found."""
+
+    first: str | None = None
+    last: str | None = None
+    full: str | None = None
+    salutation: str | None = None
+
+
+def read_name(first: str, last: str, full: str) -> Name:
+    """The name of a person from what was typed. Given parts win; the full name fills what is missing."""
+    given = Name(_meant(first), _meant(last), _meant(full))
+    split = split_name(given.full) if given.full and not (given.first and given.last) else Name()
+    first_name, last_name = given.first or split.first, given.last or split.last
+    if given.last and not given.first and split.last is None and split.first == given.last:
+        first_name = None
+    whole = given.full or (f"{first_name} {last_name}" if first_name and last_name else None)
+    return Name(first_name, last_name, whole, split.salutation)
+
+
+def split_name(full: str) -> Name:
+    """First and last name of a full name: `LAST, First M.`, particles (van der Berg), patronymics, titles, suffixes."""
+    words, titles = _without_titles(full.split())
+    salutation = " ".join(titles) or None
+    text = " ".join(words)
+    before, comma, after = text.partition(",")
+    if comma and before.strip() and after.strip() and after.strip().casefold() not in _SUFFIXES:
+        given, _ = _without_titles(after.split())
+        return Name(_firsts(given), before.strip(), full, salutation)
+    words = text.replace(",", " ").split()
+    if len(words) <= 1:
+        return Name(words[0] if words else None, None, full, salutation)
+    if len(words) == 3 and _PATRONYMIC.fullmatch(words[2].casefold()):
+        return Name(words[1], words[0], full, salutation)
+    start = _last_name_at(words)
+    return Name(_firsts(words[:start]), " ".join(words[start:]), full, salutation)
+
+
+def _last_name_at(words: list[str]) -> int:
+    start = len(words) - 1
+    while start > 1 and words[start].casefold() in _SUFFIXES:
+        start -= 1
+    while start > 1 and words[start - 1].casefold() in _PARTICLES:
+        start -= 1
+    return start
+
+
+def _without_titles(words: list[str]) -> tuple[list[str], list[str]]:
+    count = 0
+    while count < len(words) - 1 and words[count].casefold() in _TITLES:
+        count += 1
+    return words[count:], words[:count]
+
+
+def _firsts(words: list[str]) -> str | None:
+    kept = [word for word in words[1:] if not _INITIAL.fullmatch(word)]
+    return " ".join(words[:1] + kept) or None
+
+
+def _meant(typed: str) -> str | None:
+    name = squeezed(typed).strip('"`').strip()
+    if not name or says_nothing(name) or name.casefold() in _NOBODY or _GENERATED.fullmatch(name):
+        return None
+    return name if any(c.isalpha() for c in name) else None
+
+
+def same_name(first: str | None, last: str | None, other_first: str | None, other_last: str | None) -> bool:
+    """Whether two names are one: every part that both sides have is the same, and both have the same parts."""
+    return (_key(first), _key(last)) == (_key(other_first), _key(other_last))
+
+
+def compatible_names(first: str | None, last: str | None, other_first: str | None, other_last: str | None) -> bool:
+    """Whether two names may be one person: the same last or the same first name, or one side has none at all."""
+    mine, theirs = (_key(first), _key(last)), (_key(other_first), _key(other_last))
+    if not any(mine) or not any(theirs):
+        return True
+    return any(a and a == b for a, b in zip(mine, theirs, strict=True))
+
+
+def _key(name: str | None) -> str:
+    return fold(name) if name else ""

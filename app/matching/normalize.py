@@ -1,0 +1,226 @@
+"""From the answers of a form to a Person. Pure and without network; each value keeps beside it what was typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from app.matching.company import company_domain, is_individual, read_company
+from app.matching.country import country_code
+from app.matching.email import Email, read_emails
+from app.matching.mailboxes import is_disposable, is_free_mail
+from app.matching.names import read_name
+from app.matching.person import EmailStatus, Identity, Person
+from app.matching.phone import Phone, read_phones
+from app.matching.social import NETWORKS, Handle, read_handle
+from app.matching.text import as_text, is_storable, is_unresolved, says_nothing, squeezed, storable, storable_value
+from app.matching.title import role_of, seniority_of
+
+CANONICAL: Final = (
+    "email", "phone", "first_name", "last_name", "full_name", "company", "domain", "job_title", "role", "seniority",
+    "industry", "employees", "country", "language", "website", "message",
+)  # fmt: skip
+# Answers that are understood beside the canonical fields: kept in custom or turned into identities.
+EXTRA: Final = ("salutation", "city", "state", "social", *NETWORKS)
+MAX_TEXT: Final = 1_000
+MAX_MESSAGE: Final = 10_000
+MAX_EXTERNAL_ID: Final = 255
+MAX_EMPLOYEES: Final = 10_000_000
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9][\w:.\-]{0,63}")
+_LOCALE: Final = re.compile(r"([A-Za-z]{2,3})(?:[-_.,;].*)?")
+_NUMBER: Final = re.compile(r"\d{1,3}(?:[ .,'\u00a0\u202f]\d{3})+(?!\d)|\d+")
+
+
+class _Answers:
+    """The answers as clean text, each cut to its limit; `flags` collects what had to be done to them."""
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        self._fields = fields
+        self.flags: list[str] = []
+
+    def text(self, name: str, limit: int = MAX_TEXT) -> str:
+        value = self._fields.get(name)
+        if value is None:
+            return ""
+        text = value.strip() if name == "message" and isinstance(value, str) else as_text(value)
+        if not is_storable(text):
+            self.flag("text_cleaned")
+            text = storable(text)
+        if len(text) > limit:
+            self.flag(f"{name}_cut")
+            text = text[:limit].rstrip()
+        return text
+
+    def cell(self, name: str) -> str:
+        """All members of a list as one cell, for answers that may hold several."""
+        value = self._fields.get(name)
+        if isinstance(value, list | tuple):
+            self._fields = {**self._fields, name: "; ".join(text for text in map(as_text, value) if text)}
+        return self.text(name)
+
+    def value(self, name: str) -> object:
+        """The answer as it came."""
+        return self._fields.get(name)
+
+    def flag(self, name: str) -> None:
+        if name not in self.flags:
+            self.flags.append(name)
+
+
+def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], region: str | None) -> Person:
+    """The person of typed `fields` (canonical names and EXTRA) and external ids by namespace.
+
+    `region` is the ISO-2 code in which national phone numbers are read when the answers name no country, or theirs
+    does not fit. Nothing raises: what cannot be understood is left as typed and named in `flags`.
+    """
+    answers = _Answers(fields)
+    # A spreadsheet's apostrophe marks text; nobody typed it as a part of the number.
+    phone = answers.cell("phone").lstrip("'").strip()
+    typed = {"email": answers.cell("email"), "phone": phone, "country": answers.text("country")}
+    emails = read_emails(typed["email"])
+    country = country_code(typed["country"]) if typed["country"] else None
+    phones = read_phones(typed["phone"], (country, region)) if typed["phone"] else ()
+    handles = _handles(answers)
+    shown, custom = _shown(answers, emails, phones, country, typed, handles)
+    identities = _externals(external_ids, answers) + _emails(emails) + _phones(phones) + _socials(handles)
+    status = _email_status(typed["email"], emails, answers)
+    if typed["phone"] and not phones:
+        answers.flag("phone_invalid")
+    main = emails[0] if emails else None
+    return Person(
+        fields=shown,
+        raw={name: text for name, text in typed.items() if text},
+        identities=tuple({identity.key: identity for identity in reversed(identities)}.values())[::-1],
+        email_status=status,
+        secondary_emails=tuple(email.display for email in emails[1:]),
+        email_key=main.key if main else None,
+        email_derived_key=main.derived_key if main else None,
+        email_domain=main.domain if main else None,
+        role_mailbox=main is not None and main.is_role,
+        free_mail=main is not None and is_free_mail(main.domain),
+        flags=tuple(answers.flags),
+        custom=custom,
+    )
+
+
+def _shown(
+    answers: _Answers, emails: tuple[Email, ...], phones: tuple[Phone, ...], country: str | None,
+    typed: Mapping[str, str], handles: list[Handle],
+) -> tuple[dict[str, str | int], dict[str, object]]:  # fmt: skip
+    name = read_name(answers.text("first_name"), answers.text("last_name"), answers.text("full_name"))
+    employees, website = answers.text("employees"), _website(answers, handles)
+    title = _meant(squeezed(answers.text("job_title")))
+    main = emails[0] if emails else None
+    values: dict[str, str | int | None] = {
+        "email": main.display if main else None,
+        "phone": phones[0].e164 if phones else typed["phone"],
+        "first_name": name.first,
+        "last_name": name.last,
+        "full_name": name.full,
+        "company": read_company(answers.text("company")),
+        "domain": _domain(answers, website, main),
+        "job_title": title,
+        "role": _meant(answers.text("role")) or (role_of(title) if title else None),
+        "seniority": _meant(answers.text("seniority")) or (seniority_of(title) if title else None),
+        "industry": _meant(squeezed(answers.text("industry"))),
+        "employees": read_employees(employees),
+        "country": country or typed["country"],
+        "language": _language(answers.text("language")),
+        "website": website,
+        "message": answers.text("message", MAX_MESSAGE),
+    }
+    custom = _custom(answers, employees, values["employees"], phones, name.salutation)
+    return {key: value for key, value in values.items() if value not in (None, "")}, custom
+
+
+def _custom(
+    answers: _Answers, employees: str, count: object, phones: tuple[Phone, ...], salutation: str | None
+) -> dict[str, object]:
+    if is_individual(answers.text("company")):
+        answers.flag("individual")
+    custom: dict[str, object] = {
+        "salutation": answers.text("salutation") or salutation,
+        "city": answers.text("city"),
+        "state": answers.text("state"),
+        "employees": employees if employees != str(count) else None,
+        "phone_extension": phones[0].extension if phones else None,
+        "other_phones": [phone.e164 for phone in phones[1:]],
+        "social": storable_value(answers.value("social")),
+    }
+    return {key: value for key, value in custom.items() if value}
+
+
+def read_employees(typed: str) -> int | None:
+    """How many people work there: a number as it is, of a range (`51-200`, `500+`) the lower end; else None."""
+    match = _NUMBER.search(typed)
+    if match is None or typed.lstrip().startswith(("<", "-")):
+        return None
+    digits = re.sub(r"\D", "", match.group())
+    return int(digits) if len(digits) <= 8 and int(digits) <= MAX_EMPLOYEES else None
+
+
+def _meant(text: str) -> str | None:
+    return None if not text or says_nothing(text) else text
+
+
+def _language(text: str) -> str | None:
+    match = _LOCALE.fullmatch(text)
+    return match.group(1).lower() if match else text or None
+
+
+def _website(answers: _Answers, handles: list[Handle]) -> str | None:
+    text = _meant(answers.text("website"))
+    return None if text and (handle := read_handle(text)) and handle in handles else text
+
+
+def _domain(answers: _Answers, website: str | None, main: Email | None) -> str | None:
+    given = _meant(answers.text("domain"))
+    return company_domain(
+        given or website, main.domain if main else None, role_mailbox=main is not None and main.is_role
+    )
+
+
+def _handles(answers: _Answers) -> list[Handle]:
+    found = [read_handle(answers.text(network), network) for network in NETWORKS]
+    social = answers.value("social")
+    links = social if isinstance(social, list) else [social]
+    found += [read_handle(storable(as_text(link))) for link in [*links[:20], answers.text("website")]]
+    return [handle for handle in found if handle]
+
+
+def _email_status(typed: str, emails: tuple[Email, ...], answers: _Answers) -> EmailStatus | None:
+    if not emails:
+        if typed:
+            answers.flag("email_invalid")
+        return "invalid" if typed else None
+    if is_disposable(emails[0].domain):
+        return "disposable"
+    if emails[0].is_role:
+        return "role"
+    return "free" if is_free_mail(emails[0].domain) else "valid"
+
+
+def _externals(external_ids: Mapping[str, object], answers: _Answers) -> list[Identity]:
+    found: list[Identity] = []
+    for namespace, value in external_ids.items():
+        text = storable(as_text(value)) if not isinstance(value, bool) else ""
+        if not text or is_unresolved(text):
+            continue
+        if len(text) > MAX_EXTERNAL_ID or not _NAMESPACE.fullmatch(namespace):
+            answers.flag("external_id_invalid")
+            continue
+        found.append(Identity("external", namespace, text, primary=not found))
+    return found
+
+
+def _emails(emails: tuple[Email, ...]) -> list[Identity]:
+    return [Identity("email", "", email.key, email is emails[0], email.is_role) for email in emails]
+
+
+def _phones(phones: tuple[Phone, ...]) -> list[Identity]:
+    return [Identity("phone", "", phone.e164, phone is phones[0], shared=True) for phone in phones]
+
+
+def _socials(handles: list[Handle]) -> list[Identity]:
+    return [Identity("social", handle.network, handle.handle) for handle in handles if handle.person]

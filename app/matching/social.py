@@ -1,0 +1,49 @@
+"""Social handles: a network and a lower-case handle, from a URL or a bare @handle."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+NETWORKS: Final = ("linkedin", "x", "facebook", "telegram", "instagram")
+_HOSTS: Final = {
+    "linkedin.com": "linkedin", "twitter.com": "x", "x.com": "x", "facebook.com": "facebook", "fb.com": "facebook",
+    "t.me": "telegram", "telegram.me": "telegram", "instagram.com": "instagram",
+}  # fmt: skip
+_URL: Final = re.compile(
+    r"^(?:https?://)?(?:[a-z0-9-]+\.)*?([a-z]+\.(?:com|me))(?:/([^?#]*))?(?:[?#].*)?$", re.IGNORECASE
+)
+_HANDLE: Final = re.compile(r"@?([\w.\-%]{2,100})")
+_COMPANY_PATHS: Final = frozenset({"company", "school", "showcase", "pages", "groups"})
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A profile. `person` is False for the page of a company."""
+
+    network: str
+    handle: str
+    person: bool = True
+
+
+def read_handle(typed: str, network: str | None = None) -> Handle | None:
+    """The profile of a URL, or of a bare handle when the network is known; None when it is neither."""
+    text = typed.strip()[:300]
+    url = _URL.match(text)
+    if url and (found := _HOSTS.get(url.group(1).lower())):
+        return _of_path(found, [part for part in (url.group(2) or "").split("/") if part])
+    bare = _HANDLE.fullmatch(text)
+    return Handle(network, bare.group(1).lower()) if network and bare and "/" not in text else None
+
+
+def _of_path(network: str, parts: list[str]) -> Handle | None:
+    if network == "linkedin":
+        if len(parts) < 2 or parts[0].lower() not in _COMPANY_PATHS | {"in", "pub"}:
+            return None
+        return Handle(network, parts[1].lower(), parts[0].lower() not in _COMPANY_PATHS)
+    if not parts or parts[0].lower() == "profile.php" or not _HANDLE.fullmatch(parts[0]):
+        return None
+    if parts[0].lower() in _COMPANY_PATHS:
+        return Handle(network, parts[1].lower(), False) if len(parts) > 1 else None
+    return Handle(network, parts[0].lstrip("@").lower())

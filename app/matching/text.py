@@ -1,0 +1,80 @@
+"""Text as people and forms write it: cleaned, capped, folded for comparison."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+from app.matching.words import words
+
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_ZERO_WIDTH: Final = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_NOT_WORD: Final = re.compile(r"[^\w]+")
+# Letters that Unicode does not take apart into a base letter and a mark.
+_BASE_LETTERS: Final = str.maketrans(
+    {"ł": "l", "đ": "d", "ø": "o", "æ": "ae", "œ": "oe", "ı": "i", "ð": "d", "þ": "th"}
+)
+_UNRESOLVED: Final = re.compile(
+    r"\{\{.*\}\}|\{[^{}]*\}|%%.*%%|\$\{.*\}|__[A-Z_]+__|\(not set\)|\(not provided\)"
+    r"|null|undefined|none|n/a|\[object object\]",
+    re.IGNORECASE | re.DOTALL,
+)
+_EMPTY_WORDS: Final = words("nothing")
+
+
+def storable(text: str) -> str:
+    """The text with NUL and lone surrogates, which no database and no UTF-8 can hold, replaced by U+FFFD."""
+    return _UNSTORABLE.sub(REPLACEMENT, text)
+
+
+def is_storable(text: str) -> bool:
+    """Whether the text holds neither NUL nor a lone surrogate."""
+    return _UNSTORABLE.search(text) is None
+
+
+def as_text(value: object) -> str:
+    """One answer as stripped text; of a list the first that is not empty; "" for null and for objects."""
+    if isinstance(value, str):
+        return value.strip().translate(_ZERO_WIDTH)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, list | tuple):
+        return next((text for text in map(as_text, value) if text), "")
+    return ""
+
+
+def fold(text: str) -> str:
+    """Text for comparison: no case, accents or punctuation, single spaces. `Dyrektor – Łódź` is `dyrektor lodz`."""
+    bare = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    return _NOT_WORD.sub(" ", bare.translate(_BASE_LETTERS)).replace("_", " ").strip()
+
+
+def squeezed(text: str) -> str:
+    """Text with every run of white space as one space."""
+    return " ".join(text.split())
+
+
+def is_unresolved(text: str) -> bool:
+    """Whether a template was never filled in: `{{lead.Id}}`, `{campaign}`, `(not set)`, `null`."""
+    return _UNRESOLVED.fullmatch(text.strip()) is not None
+
+
+def says_nothing(text: str) -> bool:
+    """Whether an answer is a stand-in for none: `N/A`, `-`, `test`, `unknown`."""
+    return text.casefold().strip() in _EMPTY_WORDS or is_unresolved(text)
+
+
+def storable_value(value: object) -> object:
+    """Any JSON value with every text in it, keys too, made storable."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {storable(str(key)): storable_value(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable_value(member) for member in value]
+    return value

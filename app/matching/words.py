@@ -1,0 +1,29 @@
+"""The word lists of words.toml, read once."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+_TABLES: Final[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
+
+
+def entries(text: str) -> tuple[str, ...]:
+    """The entries of one comma separated list."""
+    return tuple(entry.strip() for entry in text.split(",") if entry.strip())
+
+
+def words(name: str) -> frozenset[str]:
+    """The list of this name."""
+    return frozenset(entries(_TABLES["words"][name]))
+
+
+def ranked(name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Meanings with their words, the first that matches wins: `seniority` or `role`."""
+    return tuple((row["value"], entries(row["words"])) for row in _TABLES[name])
+
+
+def countries() -> dict[str, tuple[str, ...]]:
+    """Other names of countries by ISO-2 code."""
+    return {code: entries(names) for code, names in _TABLES["countries"].items()}
