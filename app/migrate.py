@@ -72,6 +72,14 @@ async def differences(url: str) -> None:
         await engine.dispose()
 
 
+def statements() -> str:
+    """The SQL of every revision from nothing to the newest, for a linter to read."""
+    config = configuration()
+    command.upgrade(config, "head", sql=True)
+    assert isinstance(config.output_buffer, io.StringIO)
+    return config.output_buffer.getvalue()
+
+
 def _engine(url: str) -> AsyncEngine:
     return create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
 

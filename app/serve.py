@@ -1,0 +1,206 @@
+"""`baton serve`: the database ready, the first key made, the service running, and a gentle end.
+
+On SIGTERM /readyz answers 503 at once while everything is still served for `drain_seconds`; then the listener closes,
+requests in flight get up to 20 seconds, claims are given back and the pool closes. Ctrl-C skips the waiting.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from app import log, migrate
+from app.clock import Clock
+from app.greeting import greeting
+from app.main import create_app
+from app.settings import CannotStart, Settings, with_secrets
+
+FINISH_SECONDS: Final = 20
+OPEN_FILES: Final = 8192
+logger = structlog.get_logger("baton.serve")
+
+
+class Refused(CannotStart):
+    """The service cannot start; one line that says what to do."""
+
+
+class Service(uvicorn.Server):
+    """A uvicorn server that says it is leaving before it leaves."""
+
+    leaves_at: float | None = None
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self.app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.app.state.draining = True
+        if sig == signal.SIGTERM and self.started and self.leaves_at is None:
+            self.leaves_at = time.monotonic() + self.app.state.settings.drain_seconds
+        elif self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        else:  # not through super(): it raises the signal once more at the end, and the database would not be stopped
+            self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.leaves_at is not None and time.monotonic() >= self.leaves_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def serve(settings: Settings) -> None:
+    """Run until told to stop. Raises CannotStart, whose text says what to do."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a signal before the service runs cleans up too
+    log.configure(settings.log_format)
+    listener = _listen(settings) if "api" in settings.roles else None
+    if listener is not None:
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+    with database(with_secrets(settings)) as ready:
+        secret = asyncio.run(_prepare(ready, owned=settings.embedded))
+        print(greeting(ready, secret), flush=True)
+        if ready.workers == 1:
+            run(ready, listener)
+        else:
+            _supervise(ready, listener)
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[Settings]:
+    """The settings with `database_url` set: the server that was named, or the embedded one while this lasts."""
+    if not settings.embedded:
+        yield settings
+        return
+    from app import embedded  # not loaded where a server was named
+
+    with embedded.start(settings.data_dir, bindir=settings.pg_bindir, say=say) as server:
+        yield settings.model_copy(update={"database_url": server.url})
+
+
+def say(line: str) -> None:
+    """A line for the person at the terminal."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def run(settings: Settings, listener: socket.socket | None) -> None:
+    """One process of the service, until a signal ends it."""
+    app = create_app(settings)
+    if listener is None:
+        asyncio.run(_work(app))
+        return
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+        limit_concurrency=_open_files() * 3 // 4,
+    )
+    service = Service(config, app)
+    service.run(sockets=[listener])
+    if not service.started:
+        raise Refused("the service did not start: the reason stands above")
+
+
+async def _work(app: FastAPI) -> None:
+    """The roles without a door: timers, processing and deliveries until a signal comes."""
+    stop = asyncio.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
+    async with app.router.lifespan_context(app):
+        await stop.wait()
+
+
+async def _prepare(settings: Settings, *, owned: bool) -> str | None:
+    """The schema, the first tenant and its key. The secret of a key that was just made and that nobody knows yet."""
+    from app.database import make_engine
+    from app.tenants.create import first_run
+
+    assert settings.database_url is not None
+    if owned:
+        await migrate.upgrade(settings.database_url)
+    elif (found := await migrate.current(settings.database_url)) != migrate.newest():
+        raise Refused(
+            f"the database is at revision {found or 'none'} and this release needs {migrate.newest()}: "
+            "run `python3 -m app migrate` once, then start again"
+        )
+    engine = make_engine(settings.database_url, 2)
+    try:
+        given = settings.admin_key.get_secret_value() if settings.admin_key else None
+        async with engine.begin() as tx:
+            made = await first_run(tx, given, Clock(settings.test_clock).now())
+    finally:
+        await engine.dispose()
+    return made.secret if made is not None and given is None else None
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        where = f"port {settings.port} of {settings.host}"
+        raise Refused(f"{where} cannot be used ({error.strerror}): choose another with --port or --host") from None
+
+
+def _open_files() -> int:
+    """As many open files as we may have, up to what one process can use; the answer is what we have now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def _supervise(settings: Settings, listener: socket.socket | None) -> None:
+    """Several processes on one socket; one that dies is replaced, and a signal reaches all."""
+    spawn = multiprocessing.get_context("spawn")
+    stopping = threading.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda *_: stopping.set())
+
+    def start() -> multiprocessing.process.BaseProcess:
+        process = spawn.Process(target=_child, args=(settings, listener))
+        process.start()
+        return process
+
+    processes = [start() for _ in range(settings.workers)]
+    while not stopping.wait(0.5):
+        for place, process in enumerate(processes):
+            if not process.is_alive():
+                logger.warning("worker_replaced", exit_code=process.exitcode)
+                processes[place] = start()
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(settings.drain_seconds + FINISH_SECONDS + 5)
+        process.kill()
+
+
+def _child(settings: Settings, listener: socket.socket | None) -> None:
+    log.configure(settings.log_format)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave_with_parent() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    run(settings, listener)
