@@ -1,0 +1,60 @@
+"""Write events that come without a lead's own write: of submissions, opportunities, policies and deliveries.
+
+Events of a lead's change are written by journeys/record.py in the statement of the change; the tables are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.database import Tx
+from app.events import sql
+from app.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be told. `data` holds what JSON holds; `order_key` is the opportunity's id where there is one."""
+
+    type: str
+    data: Mapping[str, Any]
+    occurred_at: datetime
+    lead_id: UUID | None = None
+    lead_version: int | None = None
+    order_key: UUID | None = None
+
+
+async def record_events(
+    tx: Tx, tenant_id: UUID, news: Sequence[NewEvent], now: datetime, tx_id: UUID | None = None
+) -> list[UUID]:
+    """Insert the events in the given order, as one transaction's; their ids.
+
+    The rows that they speak about are locked by the caller before: that is what keeps their order.
+    """
+    ids = [new_id() for _ in news]
+    rows = [
+        {
+            "id": event_id,
+            "lead_id": new.lead_id,
+            "order_key": new.lead_id or new.order_key or event_id,
+            "lead_version": new.lead_version,
+            "type": new.type,
+            "occurred_at": new.occurred_at,
+            "data": minified(new.data),
+        }
+        for event_id, new in zip(ids, news, strict=True)
+    ]
+    if rows:
+        await sql.insert_events(tx, tenant_id, rows, now, tx_id or new_id())
+    return ids
+
+
+def minified(data: Mapping[str, Any]) -> str:
+    """The text of `data` as it is stored and sent; instants become RFC 3339 with Z."""
+    return orjson.dumps(data, option=orjson.OPT_UTC_Z).decode()

@@ -1,0 +1,146 @@
+"""Statements over the events of one tenant: writing them, and reading them in the order of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, DateTime, Row, Text, Uuid, bindparam, text
+
+from app.database import Tx
+from app.events.envelope import Sequenced
+
+SCANNED_ROWS: Final = 10_000
+
+INSERT = text(
+    """
+    WITH emitted AS (
+        INSERT INTO events (tenant_id, id, lead_id, order_key, lead_version, type, occurred_at, recorded_at,
+                            tx_id, tx_index, tx_size, data)
+        SELECT :tenant_id, n.id, n.lead_id, n.order_key, n.lead_version, n.type, n.occurred_at, :now,
+               :tx_id, n.place, :size, n.data
+          FROM unnest(:id, :lead_id, :order_key, :lead_version, :type, :occurred_at, :data) WITH ORDINALITY
+               AS n(id, lead_id, order_key, lead_version, type, occurred_at, data, place)
+         ORDER BY n.place
+        RETURNING tenant_id, seq
+    )
+    INSERT INTO pending (tenant_id, seq) SELECT tenant_id, seq FROM emitted
+    """
+).bindparams(
+    bindparam("tenant_id", type_=Uuid),
+    bindparam("tx_id", type_=Uuid),
+    bindparam("now", type_=DateTime(timezone=True)),
+    bindparam("size", type_=BigInteger),
+    *(bindparam(name, type_=ARRAY(Uuid)) for name in ("id", "lead_id", "order_key")),
+    bindparam("lead_version", type_=ARRAY(BigInteger)),
+    *(bindparam(name, type_=ARRAY(Text)) for name in ("type", "data")),
+    bindparam("occurred_at", type_=ARRAY(DateTime(timezone=True))),
+)
+
+MEMBERS: Final = """e.id, e.type, e.data, e.recorded_at, e.lead_id, e.lead_version, e.order_key, e.tx_id, e.tx_index,
+       e.tx_size, e.schema_version"""
+
+# Both limits bound the work: `scanned` when a filter drops nearly everything, `wanted` when it drops nothing. The head is
+# read in the same snapshot, so a page that ends there has passed over nothing that became visible meanwhile.
+READ = """
+    WITH head AS (
+        SELECT coalesce(max(position), 0) AS position FROM event_log WHERE tenant_id = :tenant_id
+    ), scanned AS (
+        SELECT position, event_seq, lead_id, type FROM event_log
+         WHERE tenant_id = :tenant_id AND position > :after {lead}
+         ORDER BY position LIMIT :scanned
+    ), wanted AS (
+        SELECT position, event_seq FROM scanned {types} ORDER BY position LIMIT :wanted
+    )
+    SELECT head.position AS head, s.rows AS scanned_rows, s.last AS scanned_to, w.position, {members}
+      FROM head CROSS JOIN (SELECT count(*) AS rows, max(position) AS last FROM scanned) s
+      LEFT JOIN (wanted w JOIN events e ON e.tenant_id = :tenant_id AND e.seq = w.event_seq) ON true
+     ORDER BY w.position
+"""
+
+FIND = text(
+    f"""
+    SELECT l.position, {MEMBERS} FROM events e
+      JOIN event_log l ON l.tenant_id = e.tenant_id AND l.event_seq = e.seq AND l.type = e.type
+                      AND l.lead_id IS NOT DISTINCT FROM e.lead_id
+     WHERE e.tenant_id = :tenant_id AND e.id = :event_id
+    """  # noqa: S608 - the members are a constant
+)
+HEAD = text("SELECT coalesce(max(position), 0) FROM event_log WHERE tenant_id = :tenant_id")
+AT_OR_AFTER = text(
+    "SELECT position, recorded_at FROM event_log WHERE tenant_id = :tenant_id AND position >= :position"
+    " ORDER BY position LIMIT 1"
+)
+FIRST_SINCE = text(
+    "SELECT position FROM event_log WHERE tenant_id = :tenant_id AND position >= :position AND recorded_at >= :since"
+    " ORDER BY position LIMIT 1"
+)
+
+
+async def insert_events(tx: Tx, tenant_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime, tx_id: UUID) -> None:
+    """Insert events and their pending rows in the given order, in one statement."""
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    whole = {"tenant_id": tenant_id, "now": now, "tx_id": tx_id, "size": len(rows)}
+    await tx.execute(INSERT, columns | whole)
+
+
+async def read_log(
+    tx: Tx, tenant_id: UUID, after: int, limit: int, types: Sequence[str] | None, lead_id: UUID | None
+) -> tuple[list[Sequenced], int, int]:
+    """(events, position to go on from, head): at most `limit` events after `after` that pass the filters.
+
+    `types` are patterns for LIKE; None is every type. The position moves past the rows that were filtered out.
+    """
+    statement = READ.format(
+        members=MEMBERS,
+        lead="AND lead_id = :lead_id" if lead_id else "",
+        types="WHERE type LIKE ANY (:types)" if types is not None else "",
+    )
+    scanned = limit if types is None else SCANNED_ROWS
+    values: dict[str, Any] = {"tenant_id": tenant_id, "after": after, "wanted": limit, "scanned": scanned}
+    values |= {"types": list(types)} if types is not None else {}
+    values |= {"lead_id": lead_id} if lead_id else {}
+    binds = [bindparam("types", type_=ARRAY(Text))] if types is not None else []
+    rows = (await tx.execute(text(statement).bindparams(*binds), values)).all()
+    found = [event_of(row) for row in rows if row.position is not None]
+    return found, _reached(rows[0], found, limit, scanned, after), max(rows[0].head, after)
+
+
+def _reached(row: Row[Any], found: list[Sequenced], limit: int, scanned: int, after: int) -> int:
+    if len(found) == limit:
+        return found[-1].position
+    return int(row.scanned_to) if row.scanned_rows == scanned else max(int(row.head), after)
+
+
+async def find_event(tx: Tx, tenant_id: UUID, event_id: UUID) -> Sequenced | None:
+    """An event that has its position, or None."""
+    row = (await tx.execute(FIND, {"tenant_id": tenant_id, "event_id": event_id})).one_or_none()
+    return event_of(row) if row is not None else None
+
+
+async def head(tx: Tx, tenant_id: UUID) -> int:
+    """The tenant's last position; 0 before the first event."""
+    return int((await tx.execute(HEAD, {"tenant_id": tenant_id})).scalar_one())
+
+
+async def at_or_after(tx: Tx, tenant_id: UUID, position: int) -> Row[Any] | None:
+    """(position, recorded_at) of the first row from `position` on."""
+    return (await tx.execute(AT_OR_AFTER, {"tenant_id": tenant_id, "position": position})).one_or_none()
+
+
+async def first_since(tx: Tx, tenant_id: UUID, position: int, since: datetime) -> int | None:
+    """The first position from `position` on whose event was recorded at `since` or later."""
+    values = {"tenant_id": tenant_id, "position": position, "since": since}
+    found: int | None = (await tx.execute(FIRST_SINCE, values)).scalar_one_or_none()
+    return found
+
+
+def event_of(row: Row[Any]) -> Sequenced:
+    """A row of the log joined with its event, as the envelope takes it."""
+    return Sequenced(
+        position=row.position, id=row.id, type=row.type, data=row.data, recorded_at=row.recorded_at,
+        lead_id=row.lead_id, lead_version=row.lead_version, order_key=row.order_key, tx_id=row.tx_id,
+        tx_index=row.tx_index, tx_size=row.tx_size, schema_version=row.schema_version,
+    )  # fmt: skip
