@@ -24,6 +24,7 @@ class Move:
     `evidence` is JSON. `owner`: keep, nobody, or the id of the new owner; `pool`: the role whose pool has it.
     `set_baseline` is the new baseline, None keeps it. `wake_at` is stored as it is (None empties it).
     `milestones` are (name, skipped) in funnel order; `voids` the names to void. `bant` are the rows to keep.
+    `assigned`: the attempts of the next owner count from `occurred_at` on (a claim from a pool does not count anew).
     `pins` pins the journey to this policy (nothing to do when it is pinned), `unpins` lets it follow the active one.
     `convert`: a conversion belongs to this move (it is one, or must follow in the same transaction).
     `emits` starts with `lead.stage_changed`.
@@ -40,6 +41,7 @@ class Move:
     evidence: Mapping[str, object] = field(default_factory=dict)
     owner: OwnerChange = "keep"
     pool: str | None = None
+    assigned: bool = False
     set_baseline: datetime | None = None
     count_recycle: bool = False
     wake_at: datetime | None = None

@@ -1,4 +1,11 @@
-"""Decide whether and how a journey moves."""
+"""Decide whether and how a journey moves: edge, who, inputs, guard, in this order; the first fault answers.
+
+Pure: takes scored facts (`app.scoring.score.scored`) and `now`, never raises, whatever is asked.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
 
 from app.lifecycle.answer import (
     AlreadyInStage,
@@ -22,6 +29,12 @@ from app.lifecycle.answer import (
     UnknownReason,
     Why,
 )
+from app.lifecycle.edges import Edge, edge
+from app.lifecycle.effects import after, move
+from app.lifecycle.guard import heard, refused_actor, refused_guard, refused_input
+from app.policy.document import Action, Policy
+from app.policy.facts import Ask, Facts
+from app.policy.view import View, view_of
 
 __all__ = [
     "AlreadyInStage",
@@ -44,4 +57,37 @@ __all__ = [
     "UnknownAction",
     "UnknownReason",
     "Why",
+    "after",
+    "decide",
+    "refused_conditions",
 ]
+
+
+def decide(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Decision:
+    """Move, or Refused with the first fault; Stay for an action that is allowed and leads nowhere (`to: same`)."""
+    found = edge(policy, facts, ask, now)
+    if not isinstance(found, Edge):
+        return Refused(found)
+    action, to = found.action, found.to
+    ask = heard(action, ask)
+    why = refused_actor(action, ask.actor) or refused_input(action, ask, policy.reasons, facts.last_occurred_at, now)
+    if why is not None:
+        return Refused(why)
+    if to is None:
+        return Refused(InputRequired("to"))
+    view = view_of(policy, facts, now, ask, to)
+    if (why := refused_conditions(action, view, ask)) is not None:
+        return Refused(why)
+    if action.to == "same":
+        return Stay()
+    # Without a time of its own a move happens now, but never before the one it follows (clocks may be minutes apart).
+    return move(view, action, ask, to, ask.occurred_at or max(now, facts.last_occurred_at or now))
+
+
+def refused_conditions(action: Action, view: View, ask: Ask) -> Why | None:
+    """The fast track's condition where the edge is one, then the guard."""
+    fast = view.policy.conversion.fast_track
+    early = fast is not None and "conversion" in action.needs and view.facts.stage in fast.sources
+    if early and fast is not None and (missing := fast.condition.unmet(view)):
+        return CriteriaUnmet(tuple(missing))
+    return refused_guard(action, view, ask)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.policy.conditions import Condition
+from app.policy.conditions import Condition, Named, tree
 from app.policy.field_word import key
 from app.policy.view import NAME, Part
-from app.policy.words import Days, Name, OpportunityStageClass, Points, Role, with_admin
+from app.policy.words import Days, Engagement, Fit, Level, Name, OpportunityStageClass, Points, Role, with_admin
 
 Word = Annotated[str, Field(pattern=NAME)]
 StageKind = Literal["open", "parked", "closed", "merged", "erased"]
@@ -24,24 +26,8 @@ TARGETS = frozenset({"same", "held", "any_open", "later"})
 
 # Words of the product: an action of this name that a policy lacks is a move it does not allow, not an unknown word.
 ACTION_WORDS = frozenset(
-    [
-        "capture",
-        "engage",
-        "qualify",
-        "accept",
-        "hand_over",
-        "return",
-        "confirm",
-        "convert",
-        "recycle",
-        "wake",
-        "disqualify",
-        "reopen",
-        "correct",
-        "revert_conversion",
-        "merge_into",
-        "erase",
-    ]
+    {"capture", "engage", "qualify", "accept", "hand_over", "return", "confirm", "convert", "recycle", "wake"}
+    | {"disqualify", "reopen", "correct", "revert_conversion", "merge_into", "erase"}
 )
 
 
@@ -172,6 +158,10 @@ class Cap(Part):
         if sum(scope is not None for scope in (self.ledger, self.rule, self.group)) != 1:
             raise ValueError("give exactly one of ledger, rule, group")
         return self
+
+    def covers(self, rule: str, group: str | None) -> bool:
+        """Whether the rule is meant by name or by its group."""
+        return self.rule == rule or (self.group is not None and self.group == group)
 
 
 class LevelRule(Part):
@@ -347,3 +337,65 @@ class Policy(Part):
         does = {automatic.do for automatic in self.automation}
         into = self.first_milestone.stage
         return next((action for action in self.actions if action.to == into and action.name in does), None)
+
+    @cached_property
+    def decay_steps(self) -> tuple[tuple[timedelta, int], ...]:
+        """The decay as (age up to and with, percent), in order."""
+        return tuple((timedelta(days=step.to_day), step.percent) for step in self.scoring.decay)
+
+    @cached_property
+    def capped_rules(self) -> tuple[tuple[Cap, frozenset[str]], ...]:
+        """The caps, the narrow before the wide, each with the ids of the rules it covers (none: the whole ledger)."""
+        rules: list[FitRule | EngagementRule] = [*self.scoring.fit, *self.scoring.engagement]
+        wide = sorted(self.scoring.caps, key=lambda cap: (cap.ledger is not None, cap.group is not None))
+        covered = ({rule.id for rule in rules if cap.covers(rule.id, rule.group)} for cap in wide)
+        return tuple((cap, frozenset(ids)) for cap, ids in zip(wide, covered, strict=True))
+
+    @cached_property
+    def timed_words(self) -> dict[str | None, tuple[Condition, ...]]:
+        """For each stage the words by which time alone changes the score or what the engine does there."""
+        scoring = self.scoring
+        always = [rule.condition for rule in scoring.fit] + [rule.condition for rule in scoring.levels]
+        always += [scoring.temperature.hot, scoring.temperature.warm]
+        return {
+            stage: self._timed((*always, *self._automatic_conditions(stage, actions)))
+            for stage, actions in self.edges.items()
+        }
+
+    @cached_property
+    def weighing(self) -> frozenset[str]:
+        """The actions whose guard looks at the score: the evidence of such a move keeps the entries."""
+        weighed = (Fit, Engagement, Level)
+        return frozenset(
+            action.name
+            for action in self.actions
+            if action.guard is not None and any(isinstance(one, weighed) for one in self.words((action.guard,)))
+        )
+
+    def _automatic_conditions(self, stage: str | None, actions: tuple[Action, ...]) -> Iterator[Condition]:
+        for item in self.automation:
+            action = self.action_of[item.do]
+            if action in actions:
+                yield from (one for one in (item.condition, action.guard) if one is not None)
+        if stage is not None and self.past_threshold(stage) and self.threshold and self.threshold.guard:
+            yield self.threshold.guard
+
+    def past_threshold(self, stage: str | None) -> bool:
+        """Whether the stage is open and at or after the first milestone's."""
+        found = self.stage_of.get(stage or "")
+        if found is None or found.kind != "open" or self.pin_order is None:
+            return False
+        return found.order is not None and found.order >= self.pin_order
+
+    def words(self, roots: Iterable[Condition]) -> Iterator[Condition]:
+        """Every word in these conditions, with those of the named conditions they use."""
+        waiting = list(roots)
+        while waiting:
+            for _, node, _ in tree(waiting.pop()):
+                if isinstance(node, Named):
+                    waiting.append(self.conditions[node.condition])
+                yield node
+
+    def _timed(self, roots: Iterable[Condition]) -> tuple[Condition, ...]:
+        found = {one.model_dump_json(by_alias=True): one for one in self.words(roots) if one.timed}
+        return tuple(found.values())

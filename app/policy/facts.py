@@ -111,7 +111,7 @@ class Facts:
     when the e-mail's domain is on the shipped list of free-mail domains).
     `stage` is None when no journey is there yet; `held_stage` is the stage before the last close, read from the log.
     `activities` are all of the lead's, in any order. `milestones` are those reached and not voided.
-    `fit` to `entries` are filled by `app.scoring.ledger.scored`.
+    `fit` to `entries` are filled by `app.scoring.score.scored`.
     """
 
     fields: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,104 @@
+"""What the engine does by itself: the automation of the policy, in order, until nothing more moves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.lifecycle.answer import Emit, Move
+from app.lifecycle.decide import decide
+from app.lifecycle.effects import after
+from app.lifecycle.guard import AHEAD
+from app.policy.document import Automatic, Policy
+from app.policy.facts import POLICY, Ask, Facts
+from app.policy.view import view_of
+from app.scoring.score import Score, score, scored, with_score
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The facts after all steps, their score, the steps, and whether the score has fallen below the threshold."""
+
+    facts: Facts
+    score: Score
+    steps: tuple[Move | Emit, ...]
+    below_threshold: bool
+
+
+def evaluate(policy: Policy, facts: Facts, now: datetime) -> Evaluation:
+    """Score, let the engine act, score again where it did: all that a change or the passing of time asks for."""
+    known = score(policy, facts, now)
+    facts = with_score(facts, known)
+    steps = automatic(policy, facts, now)
+    if steps:
+        for step in steps:
+            facts = after(facts, step, now)
+        known = score(policy, facts, now)
+        facts = with_score(facts, known)
+    return Evaluation(facts, known, tuple(steps), below_threshold(policy, facts, now))
+
+
+def automatic(policy: Policy, facts: Facts, now: datetime) -> list[Move | Emit]:
+    """The engine's steps from these scored facts, in order. It enters no stage twice in one run."""
+    steps: list[Move | Emit] = []
+    entered = {facts.stage}
+    emitted: set[str] = set()
+    while (step := _next(policy, facts, now, entered, emitted)) is not None:
+        steps.append(step)
+        facts = after(facts, step, now)
+        if isinstance(step, Emit):
+            emitted.add(step.action)
+            continue
+        entered.add(step.to_stage)
+        if step.set_baseline is not None:
+            facts = scored(policy, facts, now)
+    return steps
+
+
+def below_threshold(policy: Policy, facts: Facts, now: datetime) -> bool:
+    """Whether a journey at or after the first milestone's stage no longer meets the rule that leads there."""
+    action = policy.threshold
+    if action is None or action.guard is None or not policy.past_threshold(facts.stage):
+        return False
+    return not action.guard.holds(view_of(policy, facts, now))
+
+
+def _next(
+    policy: Policy, facts: Facts, now: datetime, entered: Collection[str | None], emitted: Collection[str]
+) -> Move | Emit | None:
+    possible = policy.edges.get(facts.stage, ())
+    for item in policy.automation:
+        action = policy.action_of[item.do]
+        if action not in possible or item.do in emitted:
+            continue
+        step = _step(policy, facts, item, now)
+        if isinstance(step, Emit) or (step is not None and step.to_stage not in entered):
+            return step
+    return None
+
+
+def _step(policy: Policy, facts: Facts, item: Automatic, now: datetime) -> Move | Emit | None:
+    action, at = policy.action_of[item.do], _occurred_at(facts, now)
+    ask = Ask(item.do, POLICY, occurred_at=at, reason_code=item.reason_code)
+    if item.condition is not None and not item.condition.holds(view_of(policy, facts, now, ask)):
+        return None
+    if action.to != "same":
+        decision = decide(policy, facts, ask, now)
+        return decision if isinstance(decision, Move) else None
+    view = view_of(policy, facts, now, ask)
+    if action.guard is not None and not action.guard.holds(view):
+        return None
+    emits = tuple(
+        one.emit for one in action.effects if one.emit and (one.condition is None or one.condition.holds(view))
+    )
+    due = facts.wake_at is not None and facts.wake_at <= now
+    return Emit(action.name, POLICY, emits, now, clears_wake=due)
+
+
+def _occurred_at(facts: Facts, now: datetime) -> datetime:
+    """The later of the newest activity's and the previous transition's; now where there is neither."""
+    instants = [one.occurred_at for one in facts.activities if one.occurred_at <= now + AHEAD]
+    if facts.last_occurred_at is not None:
+        instants.append(facts.last_occurred_at)
+    return max(instants, default=now)

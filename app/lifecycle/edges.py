@@ -1,0 +1,111 @@
+"""Edges: which action is meant, where it leads from here, and why it does not (schema.md, section 3, step 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.lifecycle.answer import AlreadyInStage, BackwardMove, TransitionNotAllowed, UnknownAction, Why
+from app.policy.document import ACTION_WORDS, Action, Policy
+from app.policy.facts import Ask, Facts
+from app.policy.view import view_of
+
+CONVERSION, REVERT = "conversion", "conversion/revert"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """An action with an edge from here. `to` is None while the request has not named the target it has to name."""
+
+    action: Action
+    to: str | None
+
+
+def allowed_actions(policy: Policy, stage: str | None) -> tuple[str, ...]:
+    """The names of the actions with an edge from this stage, whoever asks."""
+    return tuple(action.name for action in policy.edges.get(stage, ()))
+
+
+def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Why:
+    """The edge the request means, or why there is none."""
+    if ask.action is None:
+        found = _leading_to(policy, facts, ask, now)
+        return _door(facts, found, ask, policy) if found else _no_edge(policy, facts.stage, None, ask.to)
+    action = policy.action_of.get(ask.action)
+    if action is None:
+        known = ask.action in ACTION_WORDS
+        return _not_allowed(policy, facts.stage, ask.action) if known else UnknownAction(ask.action)
+    to = target(policy, action, facts, ask, now)
+    if action not in policy.edges.get(facts.stage, ()):
+        return _no_edge(policy, facts.stage, action.name, None if action.to == "same" else to)
+    if not _possible(policy, action, facts, ask, to):
+        return _no_edge(policy, facts.stage, action.name, ask.to or to)
+    return _door(facts, Edge(action, to), ask, policy)
+
+
+def target(policy: Policy, action: Action, facts: Facts, ask: Ask | None, now: datetime) -> str | None:
+    """The stage the action leads to from here; None when the request must name it and does not."""
+    if action.to == "same":
+        return facts.stage
+    if action.to == "held":
+        return facts.held_stage
+    if action.to == "any_open":
+        return ask.to if ask else None
+    if action.to_if:
+        view = view_of(policy, facts, now, ask)
+        for branch in action.to_if:
+            if branch.condition.holds(view):
+                return branch.stage
+    return action.to
+
+
+def _leading_to(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | None:
+    """The first action whose own target is the stage named; never one that has to be named itself."""
+    if ask.to is None or ask.to == facts.stage:
+        return None
+    for action in policy.edges.get(facts.stage, ()):
+        if action.to not in ("any_open", "same") and target(policy, action, facts, ask, now) == ask.to:
+            return Edge(action, ask.to)
+    return None
+
+
+def _possible(policy: Policy, action: Action, facts: Facts, ask: Ask, to: str | None) -> bool:
+    """Whether this very target may be entered by this action."""
+    if action.to == "any_open":
+        stage = policy.stage_of.get(to or "")
+        return to is None or (to != facts.stage and stage is not None and stage.kind == "open")
+    if to not in policy.stage_of:
+        return False
+    return ask.to in (None, to)
+
+
+def _door(facts: Facts, found: Edge, ask: Ask, policy: Policy) -> Edge | Why:
+    """Two edges are taken through endpoints of their own: the conversion, and its undoing."""
+    use = None
+    if "conversion" in found.action.needs:
+        use = CONVERSION if ask.door != "conversion" else None
+    elif undoes_conversion(policy, found.action):
+        use = REVERT if ask.door != "revert" else None
+    return _not_allowed(policy, facts.stage, found.action.name, use) if use else found
+
+
+def undoes_conversion(policy: Policy, action: Action) -> bool:
+    """Whether the action leads back out of the stage that conversion enters (the closed stage that has an order)."""
+    if action.to != "held" or isinstance(action.sources, str):
+        return False
+    sources = [policy.stage_of.get(source or "") for source in action.sources]
+    return any(stage is not None and stage.kind == "closed" and stage.order is not None for stage in sources)
+
+
+def _no_edge(policy: Policy, stage: str | None, action: str | None, to: str | None) -> Why:
+    allowed = allowed_actions(policy, stage)
+    here, there = policy.stage_of.get(stage or ""), policy.stage_of.get(to or "")
+    if stage is not None and stage == to:
+        return AlreadyInStage(stage, allowed)
+    if here and there and here.order is not None and there.order is not None and there.order < here.order:
+        return BackwardMove(here.name, there.name, allowed)
+    return TransitionNotAllowed(stage, action, allowed)
+
+
+def _not_allowed(policy: Policy, stage: str | None, action: str | None, use: str | None = None) -> Why:
+    return TransitionNotAllowed(stage, action, allowed_actions(policy, stage), use)

@@ -1,0 +1,154 @@
+"""What follows from a decided action: the Move with its effects resolved, and the facts after it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.lifecycle.answer import Emit, Move, OwnerChange
+from app.lifecycle.guard import may_override
+from app.lifecycle.milestones import after_target, reached
+from app.policy.document import Action, Effect, Policy
+from app.policy.facts import Ask, Entry, Facts
+from app.policy.view import View
+from app.routing.route import Assignment, assign
+
+
+def move(view: View, action: Action, ask: Ask, to: str, occurred_at: datetime) -> Move:
+    """The move along `action` into `to`, its effects resolved."""
+    policy, facts = view.policy, view.facts
+    effects = [one for one in action.effects if one.condition is None or one.condition.holds(view)]
+    here, there = policy.stage_of.get(facts.stage or ""), policy.stage_of[to]
+    voids = after_target(policy, to, facts.milestones) if any(one.void_milestones for one in effects) else ()
+    converts, follows = "conversion" in action.needs, _converts(effects, ask)
+    assigning = next((one.assign for one in reversed(effects) if one.assign), None)
+    assignment = assign(policy, assigning, facts, ask) if assigning else Assignment("keep")
+    owner = assignment.owner
+    known, entered = facts.milestones - set(voids), conversion_class(policy, facts.stage)
+    return Move(
+        from_stage=facts.stage,
+        to_stage=to,
+        action=action.name,
+        actor=ask.actor,
+        occurred_at=occurred_at,
+        reason_code=ask.reason_code,
+        note=ask.note,
+        correction_of=ask.correction_of,
+        evidence=_evidence(view, action, ask),
+        owner=owner,
+        pool=assignment.pool,
+        assigned=_assigned(facts, assigning, assignment),
+        set_baseline=occurred_at if any(one.set_baseline for one in effects) else None,
+        count_recycle=any(one.count == "recycles" for one in effects),
+        wake_at=_wake_at(effects, ask, occurred_at, None if there.kind == "open" else facts.wake_at),
+        milestones=reached(policy, facts.stage, to, known, entered if converts else None),
+        voids=voids,
+        opens=facts.stage is None,
+        closes=there.kind == "closed",
+        reopens=here is not None and here.kind == "closed" and there.kind != "closed",
+        parks=there.kind == "parked",
+        pins=policy.past_threshold(to),
+        unpins=there.kind == "parked" or (there.kind == "open" and not policy.past_threshold(to)),
+        starts_clocks=tuple(one.start_clock for one in effects if one.start_clock),
+        stops_clocks=_stopped(policy, effects),
+        convert=converts or follows,
+        opportunity_class=entered if converts else conversion_class(policy, to) if follows else None,
+        bant=ask.bant,
+        emits=_emits(effects, facts, owner),
+    )
+
+
+def conversion_class(policy: Policy, stage: str | None) -> str | None:
+    """The class of the opportunity that a conversion from this stage makes; None where none may be made."""
+    fast = policy.conversion.fast_track
+    early = fast.of_class if fast is not None and stage in fast.sources else None
+    return policy.conversion.classes.get(stage or "", early)
+
+
+def after(facts: Facts, step: Move | Emit, now: datetime) -> Facts:
+    """The facts once the step is taken. The score is not refreshed: `automatic` does that where it matters."""
+    if isinstance(step, Emit):
+        return replace(facts, wake_at=None) if step.clears_wake else facts
+    at, owner = step.occurred_at, _owner_after(facts.owner_id, step.owner)
+    who = step.actor if owner is not None and owner == step.actor.user_id else None
+    closing = {"closed_at": at, "closing_reason": step.reason_code, "held_stage": step.from_stage}
+    return replace(
+        facts,
+        stage=step.to_stage,
+        seq=facts.seq + 1,
+        baseline_at=step.set_baseline or facts.baseline_at,
+        opened_at=at if step.opens else facts.opened_at,
+        stage_entered_at=at,
+        last_occurred_at=at,
+        milestones=(facts.milestones - set(step.voids)) | {name for name, _ in step.milestones},
+        assigned_at=at if step.assigned else facts.assigned_at,
+        previous_owner_id=facts.owner_id if facts.owner_id not in (None, owner) else facts.previous_owner_id,
+        confirmations=facts.confirmations + step.bant,
+        owner_id=owner,
+        owner_public_id=facts.owner_public_id if owner == facts.owner_id else who.id if who else None,
+        owner_role=facts.owner_role if owner == facts.owner_id else who.role if who else None,
+        owner_team=facts.owner_team if owner == facts.owner_id else who.team if who else None,
+        wake_at=step.wake_at,
+        **(closing if step.closes else {"closed_at": None, "closing_reason": None} if step.reopens else {}),
+    )
+
+
+def _owner_after(before: UUID | None, change: OwnerChange) -> UUID | None:
+    if isinstance(change, UUID):
+        return change
+    return before if change == "keep" else None
+
+
+def _evidence(view: View, action: Action, ask: Ask) -> dict[str, object]:
+    evidence: dict[str, object] = {}
+    if action.name in view.policy.weighing:
+        evidence |= {"fit": view.fit, "engagement": view.engagement, "level": view.level}
+        evidence["entries"] = [as_json(entry) for entry in view.facts.entries]
+    if may_override(action, ask):
+        evidence["override_reason"] = ask.override_reason
+        evidence["unmet"] = action.guard.unmet(view) if action.guard else []
+    if ask.activity_id is not None:
+        evidence["activity_id"] = str(ask.activity_id)
+    return evidence
+
+
+def as_json(entry: Entry) -> dict[str, object]:
+    """A score entry as JSON; the activity by its bare UUID."""
+    return {
+        "ledger": entry.ledger,
+        "rule_id": entry.rule_id,
+        "activity_id": str(entry.activity_id) if entry.activity_id else None,
+        "points": entry.points,
+        "decayed_points": entry.decayed_points,
+        "counts": entry.counts,
+    }
+
+
+def _assigned(facts: Facts, assigning: str | None, assignment: Assignment) -> bool:
+    if not isinstance(assignment.owner, UUID):
+        return assignment.pool is not None
+    claimed = assigning == "actor" and facts.owner_id is None and facts.assigned_at is not None
+    return assignment.owner != facts.owner_id and not claimed
+
+
+def _wake_at(effects: list[Effect], ask: Ask, at: datetime, otherwise: datetime | None) -> datetime | None:
+    days = next((one.wake_after_days for one in effects if one.wake_after_days), None)
+    if days is None:
+        return otherwise
+    return ask.wake_at or at + timedelta(days=days)
+
+
+def _stopped(policy: Policy, effects: list[Effect]) -> tuple[str, ...]:
+    named = [one.stop_clock for one in effects if one.stop_clock]
+    return tuple(policy.clocks) if "all" in named else tuple(named)
+
+
+def _converts(effects: list[Effect], ask: Ask) -> bool:
+    wished = [one.convert for one in effects if one.convert is not None]
+    return bool(wished) and (wished[-1] if ask.convert is None else ask.convert)
+
+
+def _emits(effects: list[Effect], facts: Facts, owner: OwnerChange) -> tuple[str, ...]:
+    assigned = isinstance(owner, UUID) and owner != facts.owner_id
+    return ("lead.stage_changed", *(["lead.assigned"] if assigned else []), *(one.emit for one in effects if one.emit))

@@ -1,0 +1,39 @@
+"""Every action as seen from where a journey stands: allowed, or what is in the way."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app.lifecycle.answer import CriteriaUnmet, Eligible
+from app.lifecycle.decide import refused_conditions
+from app.lifecycle.edges import Edge, edge, target, undoes_conversion
+from app.lifecycle.guard import refused_actor
+from app.policy.document import Action, Policy
+from app.policy.facts import Actor, Ask, Door, Facts
+from app.policy.view import Unmet, view_of
+
+
+def eligibility(policy: Policy, facts: Facts, actor: Actor, now: datetime) -> list[Eligible]:
+    """One line for each action, in the order of the document; inputs are taken as given (`needs` names them).
+
+    `unmet` is the guard's also where `code` says that this actor may not: what is missing is the same for all.
+    """
+    actions = (action for action in policy.actions if facts.stage is None or action.sources != (None,))
+    return [_eligible(policy, facts, action, actor, now) for action in actions]
+
+
+def _eligible(policy: Policy, facts: Facts, action: Action, actor: Actor, now: datetime) -> Eligible:
+    door: Door = "transition"
+    if "conversion" in action.needs:
+        door = "conversion"
+    elif undoes_conversion(policy, action):
+        door = "revert"
+    ask = Ask(action.name, actor, door=door)
+    found = edge(policy, facts, ask, now)
+    if not isinstance(found, Edge):
+        to = target(policy, action, facts, ask, now)
+        return Eligible(action.name, to, False, found.code, (), action.needs)
+    guard = refused_conditions(action, view_of(policy, facts, now, ask, found.to), ask)
+    unmet: tuple[Unmet, ...] = guard.unmet if isinstance(guard, CriteriaUnmet) else ()
+    why = refused_actor(action, actor) or guard
+    return Eligible(action.name, found.to, why is None, why.code if why else None, unmet, action.needs)

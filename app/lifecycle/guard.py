@@ -1,0 +1,110 @@
+"""Who may, with which inputs, under which conditions (schema.md, section 3): journeys and opportunities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from app.lifecycle.answer import (
+    CriteriaUnmet,
+    HumanRequired,
+    InputRequired,
+    OutOfOrder,
+    ReasonRequired,
+    RoleNotAllowed,
+    UnknownReason,
+    Why,
+)
+from app.policy.document import Action, Reason
+from app.policy.facts import Actor, Ask
+from app.policy.view import Unmet, View
+from app.policy.words import ActorIs, Assignable
+
+AHEAD = timedelta(minutes=5)
+Reasons = Mapping[str, tuple[Reason, ...]]
+
+
+def refused_actor(action: Action, actor: Actor) -> Why | None:
+    """A machine where only people may; a person of another role; a machine of another kind."""
+    if actor.kind == "human":
+        return None if actor.role in action.by.roles else _role(action, actor)
+    if actor.kind in action.by.machines:
+        return None
+    return _role(action, actor) if action.by.machines else HumanRequired(action.name)
+
+
+def _role(action: Action, actor: Actor) -> RoleNotAllowed:
+    return RoleNotAllowed(action.name, actor.role, (*action.by.people, *action.by.machines))
+
+
+def refused_input(action: Action, ask: Ask, reasons: Reasons, last: datetime | None, now: datetime) -> Why | None:
+    """The first fault of the inputs: reason, the other inputs needed, an unknown reason, its note, the time."""
+    listed = [reason for reason in reasons.get(action.reasons or "", ()) if reason.active]
+    codes = tuple(reason.code for reason in sorted(listed, key=lambda reason: reason.sort or 0))
+    if "reason_code" in action.needs and not given("reason_code", ask):
+        return ReasonRequired(codes)
+    for name in action.needs:
+        if not given(name, ask):
+            return InputRequired(name)
+    if given("reason_code", ask):
+        reason = next((one for one in listed if one.code == ask.reason_code), None)
+        if reason is None:
+            return UnknownReason(str(ask.reason_code), codes)
+        if reason.note == "required" and not given("note", ask):
+            return InputRequired("note")
+    return _out_of_order(ask, last, now)
+
+
+def _out_of_order(ask: Ask, last: datetime | None, now: datetime) -> OutOfOrder | None:
+    at = ask.occurred_at
+    if at is None or ((last is None or at >= last) and at <= now + AHEAD):
+        return None
+    return OutOfOrder(last, now + AHEAD)
+
+
+def given(name: str, ask: Ask) -> bool:
+    """Whether the request gives this input; blank text is no text."""
+    if name == "conversion":
+        return ask.convert is not False and (ask.convert is True or ask.door == "conversion")
+    if name == "activity_id":
+        return ask.activity_id is not None
+    value = getattr(ask, name)
+    return bool(value.strip()) if isinstance(value, str) else value is not None and value != ()
+
+
+def may_override(action: Action, ask: Ask) -> bool:
+    """Whether `override_reason` takes the place of the guard."""
+    return action.override is not None and given("override_reason", ask) and ask.actor.role in action.override.roles
+
+
+def refused_guard(action: Action, view: View, ask: Ask) -> Why | None:
+    """What the guard misses, unless overridden; and an owner who was named but cannot be."""
+    missing: list[Unmet] = []
+    if action.guard is not None and not may_override(action, ask):
+        missing = action.guard.unmet(view)
+        if missing and isinstance(action.guard, ActorIs):
+            return RoleNotAllowed(action.name, ask.actor.role, tuple(action.guard.actor.roles))
+    missing = missing or wrong_owner(action, view, ask)
+    return CriteriaUnmet(tuple(missing)) if missing else None
+
+
+def wrong_owner(action: Action, view: View, ask: Ask) -> list[Unmet]:
+    """The leaf for a named owner who is no active user of the role the lead goes to."""
+    if ask.owner_id is None:
+        return []
+    routes = [effect.assign for effect in action.effects if effect.assign in view.policy.routing]
+    return Assignable(assignable=routes[0]).unmet(view) if routes and routes[0] else []
+
+
+def heard(action: Action, ask: Ask) -> Ask:
+    """The ask without the inputs this action does not take: they have no effect."""
+    takes = action.inputs
+    return replace(
+        ask,
+        bant=ask.bant if "bant" in takes else (),
+        owner_id=ask.owner_id if "owner_id" in takes else None,
+        wake_at=ask.wake_at if "wake_at" in takes else None,
+        convert=ask.convert if "conversion" in takes else None,
+        correction_of=ask.correction_of if "correction_of" in takes else None,
+    )

@@ -1,0 +1,101 @@
+"""Decide how an opportunity moves: its own stages, the same guards."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app.lifecycle.answer import (
+    AlreadyInStage,
+    BackwardMove,
+    InputRequired,
+    OpportunityMove,
+    Refused,
+    TransitionNotAllowed,
+    UnknownAction,
+    Why,
+)
+from app.lifecycle.edges import Edge
+from app.lifecycle.guard import heard, refused_actor, refused_guard, refused_input
+from app.lifecycle.milestones import of_class
+from app.policy.document import Action, Opportunity, Policy
+from app.policy.facts import Ask, Facts
+from app.policy.view import view_of
+
+
+def decide_opportunity(
+    policy: Policy, facts: Facts, stage: str, ask: Ask, now: datetime, last_occurred_at: datetime | None = None
+) -> OpportunityMove | Refused:
+    """The opportunity stands in `stage`; `facts` are those of the lead it came from, or bare ones without a lead.
+
+    `last_occurred_at` is that of the opportunity's previous transition.
+    """
+    pipeline = policy.opportunity
+    found = _edge(pipeline, stage, ask)
+    if not isinstance(found, Edge):
+        return Refused(found)
+    action, to = found.action, found.to
+    ask = heard(action, ask)
+    why = refused_actor(action, ask.actor) or refused_input(action, ask, pipeline.reasons, last_occurred_at, now)
+    if why is not None:
+        return Refused(why)
+    if to is None:
+        return Refused(InputRequired("to"))
+    if (why := refused_guard(action, view_of(policy, facts, now, ask, to), ask)) is not None:
+        return Refused(why)
+    before, entered = pipeline.stage_of[stage], pipeline.stage_of[to]
+    return OpportunityMove(
+        from_stage=stage,
+        to_stage=to,
+        from_class=before.of_class,
+        to_class=entered.of_class,
+        probability=entered.probability,
+        action=action.name,
+        actor=ask.actor,
+        occurred_at=ask.occurred_at or max(now, last_occurred_at or now),
+        reason_code=ask.reason_code,
+        note=ask.note,
+        milestones=of_class(policy, entered.of_class, facts.milestones) if entered.of_class != before.of_class else (),
+        closes=entered.of_class in ("won", "lost"),
+        bant=ask.bant,
+    )
+
+
+def opportunity_actions(policy: Policy, stage: str) -> tuple[str, ...]:
+    """The names of the actions with an edge from this stage, whoever asks."""
+    return tuple(action.name for action in policy.opportunity.actions if stage in action.sources)
+
+
+def _edge(pipeline: Opportunity, stage: str, ask: Ask) -> Edge | Why:
+    allowed = tuple(action.name for action in pipeline.actions if stage in action.sources)
+    if stage not in pipeline.stage_of:
+        return TransitionNotAllowed(stage, ask.action, ())
+    named = [one for one in pipeline.actions if ask.action in (None, one.name)]
+    if ask.action is not None and not named:
+        return UnknownAction(ask.action)
+    for action in named:
+        to = ask.to if action.to == "later" else action.to
+        if stage in action.sources and _leads(pipeline, action, stage, ask):
+            return Edge(action, to)
+    fixed = named[0].to if ask.action is not None and named[0].to != "later" else None
+    return _refused(pipeline, stage, ask.action, ask.to or fixed, allowed)
+
+
+def _leads(pipeline: Opportunity, action: Action, stage: str, ask: Ask) -> bool:
+    """Whether this action leads from here to where the request wants to go."""
+    if action.to != "later":
+        return ask.to == action.to or (ask.to is None and ask.action is not None)
+    if ask.to is None:
+        return ask.action is not None
+    target = pipeline.stage_of.get(ask.to)
+    running = target is not None and target.of_class not in ("won", "lost")
+    return running and pipeline.place_of[ask.to] > pipeline.place_of[stage]
+
+
+def _refused(
+    pipeline: Opportunity, stage: str, action: str | None, to: str | None, allowed: tuple[str, ...]
+) -> AlreadyInStage | BackwardMove | TransitionNotAllowed:
+    if to == stage:
+        return AlreadyInStage(stage, allowed)
+    if to is not None and pipeline.place_of.get(to, len(pipeline.stages)) < pipeline.place_of[stage]:
+        return BackwardMove(stage, to, allowed)
+    return TransitionNotAllowed(stage, action, allowed)

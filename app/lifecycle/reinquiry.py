@@ -1,0 +1,38 @@
+"""What a new form fill of a known person does to his journeys (lifecycle.md, section 6)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from app.policy.document import Policy
+from app.policy.facts import Facts
+
+Reinquiry = Literal["same_journey", "new_journey", "activity", "blocked"]
+
+
+def reinquiry(policy: Policy, facts: Facts, now: datetime) -> Reinquiry:
+    """same_journey: it is open or parked · activity: kept, the deal still runs · blocked: kept, no journey.
+
+    A merged or erased journey is not asked about: the survivor's facts are, or nobody's.
+    """
+    stage = policy.stage_of.get(facts.stage or "")
+    if stage is None:
+        return "new_journey"
+    if stage.kind in ("open", "parked"):
+        return "same_journey"
+    rules = policy.reinquiry
+    if stage.kind == "closed" and stage.order is not None:
+        return (
+            rules.converted_open
+            if _still_running(facts, rules.converted_closed_or_older_than_days, now)
+            else "new_journey"
+        )
+    permanent = facts.closing_reason in policy.permanent_reasons
+    rule = rules.disqualified_permanent if permanent else rules.disqualified
+    return "blocked" if rule == "block" else rule
+
+
+def _still_running(facts: Facts, days: int, now: datetime) -> bool:
+    young = facts.closed_at is None or now - facts.closed_at <= timedelta(days=days)
+    return young and facts.opportunity_class not in ("won", "lost")

@@ -1,0 +1,177 @@
+"""The faults of conditions: unknown names, circles, size, and words where they cannot be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.policy.conditions import AtLeast, Condition, Named, tree
+from app.policy.document import Policy
+from app.policy.facts import CRITERIA
+from app.policy.fault import Fault
+from app.policy.field_word import SHIPPED_LISTS, FieldIs
+from app.policy.words import (
+    ActorIs,
+    Assignable,
+    Bant,
+    Engagement,
+    EntryIs,
+    Fit,
+    FromStage,
+    HasActivity,
+    IntoStage,
+    Level,
+    Owner,
+    ReasonIs,
+    as_values,
+)
+
+MAX_DEPTH, MAX_NODES = 8, 200
+FIELDS = frozenset(
+    {"email", "phone", "first_name", "last_name", "full_name", "company", "domain", "job_title", "role", "seniority"}
+    | {"industry", "employees", "country", "language", "website", "message", "requirements"}
+    | {"email_domain", "email_status", "kind", "free_mail", "business"}
+)
+Root = tuple[str, Condition, str]
+
+
+def condition_faults(policy: Policy) -> Iterator[Fault]:
+    """Faults of every condition in the document."""
+    circles = list(_circles(policy))
+    yield from circles
+    sizes: dict[str, int] = {}
+    for place, root, purpose in roots(policy):
+        for where, node, depth in tree(root, place):
+            if depth == MAX_DEPTH + 1:
+                yield Fault(where, "too_deep", f"more than {MAX_DEPTH} levels")
+            yield from _names(policy, where, node)
+            yield from _misplaced(where, node, purpose, under_when=any(part in where for part in ("/when", "/then")))
+        part = "/".join(place.split("/")[:2])
+        if not circles:
+            depth, nodes = _extent(policy, root, {})
+            sizes[part] = sizes.get(part, 0) + nodes
+            if depth > MAX_DEPTH:
+                yield Fault(place, "too_deep", f"with its named conditions {depth} levels, at most {MAX_DEPTH}")
+    for part, nodes in sizes.items():
+        if nodes > MAX_NODES:
+            yield Fault(part, "too_many_nodes", f"{nodes} conditions, at most {MAX_NODES}")
+
+
+def roots(policy: Policy) -> Iterator[Root]:
+    """Every condition of the document that stands alone: its place, itself, and what it is for."""
+    for name, root in policy.conditions.items():
+        yield f"/conditions/{name}", root, "named"
+    for part, actions in (("/actions", policy.actions), ("/opportunity/actions", policy.opportunity.actions)):
+        for index, action in enumerate(actions):
+            if action.guard is not None:
+                yield f"{part}/{index}/guard", action.guard, "guard"
+            for number, branch in enumerate(action.to_if):
+                yield f"{part}/{index}/to_if/{number}/if", branch.condition, "branch"
+            for number, effect in enumerate(action.effects):
+                if effect.condition is not None:
+                    yield f"{part}/{index}/effects/{number}/if", effect.condition, "branch"
+    yield from _other_roots(policy)
+
+
+def _other_roots(policy: Policy) -> Iterator[Root]:
+    for index, item in enumerate(policy.automation):
+        if item.condition is not None:
+            yield f"/automation/{index}/if", item.condition, "branch"
+    for index, rule in enumerate(policy.scoring.fit):
+        yield f"/scoring/fit/{index}/if", rule.condition, "fit"
+    for index, level in enumerate(policy.scoring.levels):
+        yield f"/scoring/levels/{index}/if", level.condition, "scoring"
+    yield "/scoring/temperature/hot", policy.scoring.temperature.hot, "scoring"
+    yield "/scoring/temperature/warm", policy.scoring.temperature.warm, "scoring"
+    for name, clock in policy.clocks.items():
+        for index, answer in enumerate(clock.on_breach):
+            if answer.condition is not None:
+                yield f"/clocks/{name}/on_breach/{index}/if", answer.condition, "branch"
+    if policy.conversion.fast_track is not None:
+        yield "/conversion/fast_track/if", policy.conversion.fast_track.condition, "guard"
+
+
+def _circles(policy: Policy) -> Iterator[Fault]:
+    uses = {
+        name: [node.condition for _, node, _ in tree(root) if isinstance(node, Named)]
+        for name, root in policy.conditions.items()
+    }
+    for name in uses:
+        seen: set[str] = set()
+        waiting = list(uses[name])
+        while waiting:
+            used = waiting.pop()
+            if used == name:
+                yield Fault(f"/conditions/{name}", "condition_circle", f"{name} leads back to itself")
+                break
+            if used not in seen:
+                seen.add(used)
+                waiting.extend(uses.get(used, ()))
+
+
+def _extent(policy: Policy, root: Condition, known: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    """Depth and number of conditions with those of the names used."""
+    deepest = nodes = 0
+    for _, node, depth in tree(root):
+        inner = (0, 0)
+        if isinstance(node, Named) and node.condition in policy.conditions:
+            if node.condition not in known:
+                known[node.condition] = _extent(policy, policy.conditions[node.condition], known)
+            inner = known[node.condition]
+        deepest, nodes = max(deepest, depth + inner[0]), nodes + 1 + inner[1]
+    return deepest, nodes
+
+
+def _names(policy: Policy, place: str, node: Condition) -> Iterator[Fault]:
+    match node:
+        case Named() if node.condition not in policy.conditions:
+            yield Fault(place, "unknown_condition", f"no condition {node.condition}")
+        case FromStage() | IntoStage():
+            values = node.stages if isinstance(node, FromStage) else node.stage
+            known = {None, *policy.stage_of, *policy.opportunity.stage_of}
+            for name in as_values(values):
+                if name not in known:
+                    yield Fault(f"{place}/{node.word}", "unknown_stage", f"no stage {name}")
+        case ReasonIs():
+            lists = (*policy.reasons.values(), *policy.opportunity.reasons.values())
+            known = {None, *(reason.code for listed in lists for reason in listed)}
+            for name in as_values(node.reason):
+                if name not in known:
+                    yield Fault(f"{place}/reason", "unknown_reason", f"no reason {name}")
+        case Assignable() if node.assignable not in policy.routing:
+            yield Fault(f"{place}/assignable", "unknown_route", f"no route {node.assignable}")
+        case AtLeast() if node.at_least.count > len(node.at_least.of):
+            yield Fault(f"{place}/at_least/count", "never_true", "asks for more than it lists")
+        case HasActivity() if node.activity.types is None and node.activity.kind is None:
+            yield Fault(f"{place}/activity", "empty_condition", "name types or a kind")
+        case FieldIs():
+            yield from _field(policy, place, node)
+        case _:
+            return
+
+
+def _field(policy: Policy, place: str, node: FieldIs) -> Iterator[Fault]:
+    head, *rest = node.field.split(".")
+    virtual = (
+        head == "bant" and len(rest) == 2 and rest[0] in CRITERIA and rest[1] in ("status", "value", "due_in_days")
+    )
+    if not (virtual or (head == "custom" and rest) or (not rest and head in FIELDS)):
+        yield Fault(f"{place}/field", "unknown_field", f"no field {node.field}")
+    if node.in_list is not None and node.in_list not in policy.lists and node.in_list not in SHIPPED_LISTS:
+        yield Fault(f"{place}/in_list", "unknown_list", f"no list {node.in_list}")
+    if node.between is not None and node.between[0] > node.between[1]:
+        yield Fault(f"{place}/between", "empty_range", "the lower end is above the upper")
+
+
+def _misplaced(place: str, node: Condition, purpose: str, *, under_when: bool) -> Iterator[Fault]:
+    asks = isinstance(node, ActorIs | Owner | Assignable | ReasonIs) or (
+        isinstance(node, Bant) and node.bant.by == "actor"
+    )
+    moves = isinstance(node, FromStage | IntoStage | ReasonIs | EntryIs)
+    if purpose in ("scoring", "fit") and (asks or moves):
+        yield Fault(place, "not_here", f"{node.word} needs somebody who asks: a score has nobody")
+    elif purpose == "guard" and moves and not under_when:
+        yield Fault(place, "not_here", f"{node.word} stands inside when, if and to_if only")
+    elif purpose in ("scoring", "fit") and isinstance(node, Level):
+        yield Fault(place, "not_here", "a level cannot depend on the level")
+    elif purpose == "fit" and isinstance(node, Fit | Engagement):
+        yield Fault(place, "not_here", "fit cannot depend on the score")

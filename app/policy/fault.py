@@ -1,0 +1,16 @@
+"""A fault of a policy document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`place` is a JSON pointer into the document ("" is the whole); a warning does not stop a policy."""
+
+    place: str
+    code: str
+    detail: str
+    kind: Literal["fault", "warning"] = "fault"

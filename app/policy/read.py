@@ -1,0 +1,133 @@
+"""Read a policy document from YAML or JSON: a sound Policy, or its faults with their places. Never an exception."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import yaml
+from pydantic import ValidationError
+
+from app.policy.check import Fault, faults
+from app.policy.document import Policy
+
+MAX_CHARACTERS = 256 * 1024
+MAX_DEPTH = 48
+MAX_NODES = 50_000
+CODES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown_member",
+    "union_tag_invalid": "unknown_word",
+    "union_tag_not_found": "unknown_word",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without aliases (a small text could stand for a huge document) and without a member given twice.
+
+    The Python parser on purpose: the C one recurses in C, and a deep text would end the process.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        mapping: dict[object, object] = super().construct_mapping(node, deep)
+        if len(mapping) != len(node.value):
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a member is there twice")
+        return mapping
+
+
+def read(text: str | bytes) -> Policy | list[Fault]:
+    """The policy of a YAML or JSON text; warnings do not stand in its way, `check.faults(policy)` lists them."""
+    if len(text) > MAX_CHARACTERS:
+        return [Fault("", "too_large", f"more than {MAX_CHARACTERS} characters")]
+    try:
+        decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        data = json.loads(decoded, object_pairs_hook=_members) if decoded.lstrip()[:1] == "{" else _yaml(decoded)
+    except Exception as error:
+        return [Fault("", "unreadable", _one_line(error))]
+    return read_document(data)
+
+
+def read_document(data: object) -> Policy | list[Fault]:
+    """The policy of a parsed document, as JSON knows it."""
+    if found := list(_unfit(data)):
+        return found
+    try:
+        policy = Policy.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        return [_fault(one["loc"], one["type"], one["msg"], data) for one in error.errors(include_url=False)[:200]]
+    except (ValueError, RecursionError) as error:
+        return [Fault("", "unreadable", _one_line(error))]
+    found = [fault for fault in faults(policy) if fault.kind == "fault"]
+    return found or policy
+
+
+def _yaml(text: str) -> object:
+    loader = _Loader(text)
+    try:
+        data: object = loader.get_single_data()
+    finally:
+        loader.dispose()
+    return data
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is there twice")
+    return members
+
+
+def _unfit(data: object) -> Iterator[Fault]:
+    """What JSON cannot hold, and what is too deep or too much; the first such thing ends the search."""
+    waiting: list[tuple[str, object, int]] = [("", data, 1)]
+    nodes = 0
+    while waiting:
+        place, node, depth = waiting.pop()
+        nodes += 1
+        if depth > MAX_DEPTH or nodes > MAX_NODES:
+            yield Fault(place, "too_deep" if depth > MAX_DEPTH else "too_large", "more than a policy can need")
+            return
+        if isinstance(node, Mapping):
+            if wrong := next((name for name in node if not isinstance(name, str)), None):
+                yield Fault(place, "invalid", f"the member name {_short(wrong)} is no text")
+                return
+            waiting.extend((f"{place}/{_escaped(name)}", member, depth + 1) for name, member in node.items())
+        elif isinstance(node, list | tuple):
+            waiting.extend((f"{place}/{index}", member, depth + 1) for index, member in enumerate(node))
+        elif node is not None and not isinstance(node, str | bool | int | float):
+            yield Fault(place, "invalid", f"{type(node).__name__} is not a type of JSON")
+            return
+
+
+def _fault(loc: Sequence[int | str], kind: str, message: str, data: object) -> Fault:
+    """A fault of the types as one with a JSON pointer: names of unions' branches are no part of the document."""
+    place, node = "", data
+    for step in loc:
+        if isinstance(step, str) and step.startswith("<") and step.endswith(">"):
+            continue
+        if isinstance(node, Mapping) and isinstance(step, str) and (step in node or kind == "missing"):
+            node = node.get(step)
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            node = node[step]
+        else:
+            continue  # the name of a type inside a union, or of a dict's key
+        place += f"/{_escaped(str(step))}"
+    return Fault(place, CODES.get(kind, "invalid"), message[:300])
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _short(value: object) -> str:
+    return ascii(value)[:60]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,27 @@
+"""The two policies that come with the product, read once."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from app.policy.document import Policy
+from app.policy.read import read
+
+Shipped = Literal["waterfall", "pipeline"]
+NAMES: tuple[Shipped, ...] = ("waterfall", "pipeline")
+
+
+def text(name: Shipped) -> str:
+    """The document as it is written, with its comments."""
+    return files("app.policy").joinpath("defaults", f"{name}.yaml").read_text("utf-8")
+
+
+@cache
+def shipped(name: Shipped) -> Policy:
+    """The policy of that name."""
+    policy = read(text(name))
+    if isinstance(policy, list):
+        raise ValueError(f"the shipped policy {name} has faults: {policy}")
+    return policy

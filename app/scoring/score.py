@@ -1,0 +1,65 @@
+"""The score of a lead now, and the next instant at which time alone may change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from app.policy.document import Policy
+from app.policy.facts import Entry, Facts, Temperature
+from app.policy.view import View
+from app.scoring.ledger import capped, engagement_entries, fit_entries, next_decay, total
+from app.scoring.levels import level
+from app.scoring.temperature import temperature
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """`evaluate_at`: before it, time alone changes neither this nor what the engine does; None when it never will."""
+
+    fit: int
+    engagement: int
+    level: int
+    temperature: Temperature
+    entries: tuple[Entry, ...]
+    evaluate_at: datetime | None
+
+
+def score(policy: Policy, facts: Facts, now: datetime) -> Score:
+    """Score the facts; what they say of fit, engagement, level and temperature is not looked at."""
+    bare = View(policy, facts, now, 0, 0, 0, facts.confirmations, None, facts.stage)
+    fits = capped(policy, "fit", fit_entries(policy, bare))
+    engagements = capped(policy, "engagement", engagement_entries(policy, facts, now))
+    fit, engagement = total(fits), total(engagements)
+    view = View(policy, facts, now, fit, engagement, 0, facts.confirmations, None, facts.stage)
+    at = min((at for at in _changes(policy, view) if at > now), default=None)
+    return Score(fit, engagement, level(policy, view), temperature(policy, view), (*fits, *engagements), at)
+
+
+def scored(policy: Policy, facts: Facts, now: datetime) -> Facts:
+    """The facts with their score filled in, as `decide`, `automatic` and `eligibility` want them."""
+    return with_score(facts, score(policy, facts, now))
+
+
+def with_score(facts: Facts, known: Score) -> Facts:
+    """The facts with a known score."""
+    return replace(
+        facts,
+        fit=known.fit,
+        engagement=known.engagement,
+        level=known.level,
+        temperature=known.temperature,
+        entries=known.entries,
+    )
+
+
+def _changes(policy: Policy, view: View) -> Iterator[datetime]:
+    facts = view.facts
+    for one in facts.activities:
+        if facts.baseline_at is None or one.occurred_at > facts.baseline_at:
+            for rule in policy.rules_for.get(one.type, ()):
+                if at := next_decay(policy, rule.points, one.occurred_at, view.now):
+                    yield at
+    for word in policy.timed_words.get(facts.stage, policy.timed_words[None]):
+        yield from word.changes(view)
