@@ -116,7 +116,7 @@ class Transacted(APIRoute):
                 request.refuse_other_media(body)
             response = await again(lambda: once(request))
             if request.method not in SAFE:
-                request.app.state.wake.set()
+                request.app.state.wake.set("events")
             return response
 
         return transacted

@@ -1,0 +1,125 @@
+"""Applying decided moves to a change in the making: what the log, the journey and the lead will say."""
+
+from __future__ import annotations
+
+from app import ids
+from app.events.record import NewEvent
+from app.fields import z
+from app.journeys.state import Change, Journey, Owner, Step
+from app.lifecycle.answer import Emit, Move
+
+
+def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
+    """The move as a row of the log, with its effects on journey, owner, milestones and policy.
+
+    `owner` is the user that `move.owner` names, where it names one.
+    """
+    journey = change.lead.journey
+    if move.opens or journey is None:
+        journey = open_journey(change, move)
+    published = change.active if move.opens else change.published
+    journey.seq += 1
+    change.lead.held_stage = journey.stage
+    change.lead.last_occurred_at = move.occurred_at
+    journey.stage, journey.stage_entered_at = move.to_stage, move.occurred_at
+    score = change.score
+    step = Step(
+        ids.new_id(), journey.seq, journey, move, published, score.fit if score else 0, score.engagement if score else 0
+    )
+    change.steps.append(step)
+    if journey not in change.journeys:
+        change.journeys.append(journey)
+    _close_or_reopen(journey, move)
+    _pin(change, journey, move)
+    _milestones(change, step)
+    _assign(change, journey, move, owner)
+    journey.wake_at = move.wake_at
+    journey.recycles += move.count_recycle
+    journey.baseline_at = move.set_baseline or journey.baseline_at
+    change.lead.confirmations.extend(move.bant)
+    change.new_bant.extend(move.bant)
+    return step
+
+
+def open_journey(change: Change, move: Move) -> Journey:
+    """The lead's next journey. Its baseline is the end of the one before, so old interest does not count again."""
+    before = change.lead.journey
+    journey = Journey(
+        id=ids.new_id(),
+        number=before.number + 1 if before else 1,
+        opened_at=move.occurred_at,
+        stage_entered_at=move.occurred_at,
+        business="existing" if change.lead.opportunity_class == "won" else before.business if before else "new",
+        baseline_at=before.closed_at if before else None,
+        new=True,
+    )
+    change.lead.journey, change.pinned = journey, None
+    change.lead.milestones = set()
+    return journey
+
+
+def _close_or_reopen(journey: Journey, move: Move) -> None:
+    if move.closes:
+        journey.closed_at, journey.closing_reason = move.occurred_at, move.reason_code
+    elif move.reopens:
+        journey.closed_at = journey.closing_reason = None
+
+
+def _pin(change: Change, journey: Journey, move: Move) -> None:
+    if move.pins and change.pinned is None:
+        change.pinned = change.active
+        journey.policy_id = change.active.id
+    elif move.unpins:
+        change.pinned = None
+        journey.policy_id = None
+
+
+def _milestones(change: Change, step: Step) -> None:
+    for name in step.move.voids:
+        change.voids.append((step.journey.id, name))
+        change.lead.milestones.discard(name)
+    for name, skipped in step.move.milestones:
+        proof = ids.show("transition", step.id)
+        change.milestones.append((step.journey.id, name, proof, step.move.occurred_at, skipped))
+        change.lead.milestones.add(name)
+
+
+def _assign(change: Change, journey: Journey, move: Move, owner: Owner | None) -> None:
+    if move.owner == "keep" and move.pool is None:
+        return
+    assign(change, journey, None if move.owner in ("keep", "nobody") else owner, move.pool)
+
+
+def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: str | None = None) -> None:
+    """Gives the lead to a user, or to the pool of a role (nobody owns it until somebody accepts)."""
+    previous = change.lead.owner
+    changed = (previous.id if previous else None) != (owner.id if owner else None)
+    if not changed and pool is None:
+        return
+    change.lead.owner = owner
+    if journey is not None and changed:
+        journey.previous_owner_id = previous.id if previous else journey.previous_owner_id
+    if journey is not None and (changed or journey.assigned_at is None):
+        journey.assigned_at = change.now
+        if journey not in change.journeys:
+            change.journeys.append(journey)
+    data = {
+        "lead_id": ids.show("lead", change.lead.id),
+        "owner_id": ids.shown("user", owner.id if owner else None),
+        "previous_owner_id": ids.shown("user", previous.id if previous else None),
+        "pool": pool,
+    }
+    change.late_events.append(NewEvent("lead.assigned", data, change.now))
+
+
+def apply_emit(change: Change, emit: Emit) -> None:
+    """What the policy says without moving anything, such as that a recycled lead is due."""
+    journey = change.lead.journey
+    assert journey is not None
+    if emit.clears_wake:
+        journey.wake_at = None
+        if journey not in change.journeys:
+            change.journeys.append(journey)
+    data = {"lead_id": ids.show("lead", change.lead.id), "journey_no": journey.number, "stage": journey.stage}
+    for name in emit.emits:
+        change.late_events.append(NewEvent(name, {**data, "occurred_at": z(emit.occurred_at)}, emit.occurred_at))

@@ -1,0 +1,45 @@
+"""What the policy does by itself, after every change and when time alone may have changed the answer. One code path."""
+
+from __future__ import annotations
+
+from app import ids
+from app.events.record import NewEvent
+from app.fields import z
+from app.journeys.apply import apply_emit, apply_move
+from app.journeys.state import Change
+from app.lifecycle.answer import Move
+from app.lifecycle.automatic import evaluate as decide_steps
+from app.scoring.score import score
+
+
+def evaluate(change: Change) -> bool:
+    """Scores the lead, applies every automatic step, and sets when to look again; whether anything moved or was told."""
+    facts = change.facts()
+    if facts.stage is None:
+        change.score = score(change.published.policy, facts, change.now)
+        return False
+    evaluation = decide_steps(change.published.policy, facts, change.now)
+    change.score, change.evaluate_at = evaluation.score, evaluation.score.evaluate_at
+    for step in evaluation.steps:
+        if isinstance(step, Move):
+            apply_move(change, step)
+        else:
+            apply_emit(change, step)
+    return _note_threshold(change, evaluation.below_threshold) or bool(evaluation.steps)
+
+
+def _note_threshold(change: Change, below: bool) -> bool:
+    """A falling score never demotes: it is noted, and told once (lifecycle.md, section 3, rule 2)."""
+    lead = change.lead
+    noted, lead.below_threshold_since = lead.below_threshold_since, None
+    if not below:
+        return False
+    lead.below_threshold_since = noted or change.now
+    if noted is not None or change.score is None:
+        return False
+    data = {
+        "lead_id": ids.show("lead", lead.id), "fit": change.score.fit, "engagement": change.score.engagement,
+        "since": z(change.now),
+    }  # fmt: skip
+    change.late_events.append(NewEvent("lead.below_threshold", data, change.now))
+    return True

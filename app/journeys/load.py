@@ -1,0 +1,148 @@
+"""From rows to leads, and the start of a change: lock, then read with a snapshot taken after the lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from app import versions
+from app.database import Tx
+from app.errors import Erased, LeadMerged, LeadNotFound
+from app.ids import show
+from app.journeys import sql
+from app.journeys.state import Change, Journey, Lead, Owner
+from app.matching.person import Identity
+from app.policies.published import published
+from app.policy.facts import POLICY, Activity, Actor, Confirmation
+
+
+async def read_lead(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
+    """The lead as it stands, with its policies, unlocked; for answers. LeadNotFound, Erased."""
+    rows = await sql.load_leads(tx, tenant_id, [lead_id])
+    if not rows:
+        raise LeadNotFound()
+    if rows[0].erased_at is not None:
+        raise Erased()
+    return await _change(tx, tenant_id, rows[0], now, POLICY, None)
+
+
+async def begin_change(
+    tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime, *,
+    actor: Actor, on_behalf_of: Mapping[str, Any] | None = None, expected: frozenset[str] | None = None,
+) -> Change:  # fmt: skip
+    """One lead, locked, ready to be changed. LeadNotFound, Erased, LeadMerged, VersionConflict (compared after the lock)."""
+    locked = await sql.lock_leads(tx, tenant_id, [lead_id])
+    if not locked:
+        raise LeadNotFound()
+    if locked[0].erased_at is not None:
+        raise Erased()
+    if locked[0].merged_into is not None:
+        raise LeadMerged(merged_into=show("lead", locked[0].merged_into))
+    row = (await sql.load_leads(tx, tenant_id, [lead_id]))[0]
+    versions.check(expected, row.version)
+    return await _change(tx, tenant_id, row, now, actor, on_behalf_of)
+
+
+async def begin_changes(
+    tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datetime, actor: Actor
+) -> dict[UUID, Change]:
+    """Several leads, locked in ascending id; those that exist, are not merged and not erased."""
+    if not lead_ids:
+        return {}
+    locked = await sql.lock_leads(tx, tenant_id, lead_ids)
+    alive = [row.id for row in locked if row.merged_into is None and row.erased_at is None]
+    rows = await sql.load_leads(tx, tenant_id, alive)
+    return {row.id: await _change(tx, tenant_id, row, now, actor, None) for row in rows}
+
+
+async def _change(
+    tx: Tx, tenant_id: UUID, row: Row[Any], now: datetime, actor: Actor, on_behalf_of: Mapping[str, Any] | None
+) -> Change:
+    active = await published(tx, tenant_id, row.active_policy_id)
+    pinned = await published(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
+    return Change(lead_of(row), active, pinned, now, actor, on_behalf_of)
+
+
+def lead_of(row: Row[Any]) -> Lead:
+    """The lead that one row of `load_leads` describes."""
+    return Lead(
+        id=row.id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        version=row.version,
+        kind=row.kind,
+        fields=row.fields,
+        raw=row.raw,
+        custom=row.custom,
+        flags=row.flags,
+        consents=row.consents,
+        first_touch=row.first_touch,
+        last_touch=row.last_touch,
+        source_id=row.source_id,
+        owner=None if row.owner_id is None else Owner(row.owner_id, row.owner_role, row.owner_team),
+        team=row.team,
+        below_threshold_since=row.below_threshold_since,
+        account_id=row.account_id,
+        contact_id=row.contact_id,
+        opportunity_id=row.opportunity_id,
+        merged_into=row.merged_into,
+        erased_at=row.erased_at,
+        identities=_identities(row),
+        activities=_activities(row),
+        confirmations=_confirmations(row),
+        journey=_journey(row),
+        held_stage=row.held_stage,
+        last_occurred_at=row.last_occurred_at,
+        milestones=set(row.milestones or ()),
+        opportunity_class=row.opportunity_class,
+        opportunity_entered_at=row.opportunity_entered_at,
+    )
+
+
+def _identities(row: Row[Any]) -> list[Identity]:
+    own = [Identity(*each) for each in _rows(row.kinds, row.namespaces, row._mapping["values"], row.primaries)]
+    shared = _rows(row.shared_kinds, row.shared_values, row.shared_primaries)
+    return own + [Identity(kind, "", value, primary, shared=True) for kind, value, primary in shared]
+
+
+def _activities(row: Row[Any]) -> list[Activity]:
+    return [
+        Activity(*each) for each in _rows(row.activity_ids, row.types, row.activity_kinds, row.occurred, row.recorded)
+    ]
+
+
+def _confirmations(row: Row[Any]) -> list[Confirmation]:
+    columns = (row.criteria, row.statuses, row.user_ids, row.roles, row.said)
+    rest = (row.bant_values, row.evidences, row.dues, row.amounts)
+    return [Confirmation(*each) for each in _rows(*columns, *rest)]
+
+
+def _journey(row: Row[Any]) -> Journey | None:
+    if row.journey_id is None:
+        return None
+    return Journey(
+        id=row.journey_id,
+        number=row.number,
+        opened_at=row.opened_at,
+        stage_entered_at=row.stage_entered_at,
+        stage=row.stage,
+        seq=row.seq,
+        policy_id=row.policy_id,
+        business=row.business,
+        baseline_at=row.baseline_at,
+        assigned_at=row.assigned_at,
+        previous_owner_id=row.previous_owner_id,
+        wake_at=row.wake_at,
+        recycles=row.recycles,
+        closed_at=row.closed_at,
+        closing_reason=row.closing_reason,
+    )
+
+
+def _rows(*columns: list[Any] | None) -> list[tuple[Any, ...]]:
+    """Parallel arrays of one aggregate as tuples; none where the aggregate had no row."""
+    return [] if columns[0] is None else list(zip(*(column or () for column in columns), strict=True))

@@ -1,0 +1,247 @@
+"""Statements of leads and their journeys. `RECORD_CHANGES` is the only one in the project that writes a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID as PGUUID
+
+from app.database import Tx
+
+IDS = bindparam("ids", type_=ARRAY(PGUUID(as_uuid=True)))
+ROW_KINDS = (
+    "leads", "journeys", "steps", "milestones", "voids", "activities", "identities", "shared", "consents", "touches",
+    "bant", "before", "events",
+)  # fmt: skip
+
+LOCK_LEADS = text(
+    "SELECT id, merged_into, erased_at FROM leads WHERE tenant_id = :tenant_id AND id = ANY(:ids) ORDER BY id"
+    " FOR NO KEY UPDATE"
+).bindparams(IDS)
+
+# The history that rules look at is bounded: the latest 500 activities and 200 confirmations of a lead.
+LOAD_LEADS = text(
+    """
+    SELECT l.id, l.created_at, l.updated_at, l.version, l.kind, l.fields, l.raw, l.custom, l.flags, l.consents,
+           l.first_touch, l.last_touch, l.source_id, l.team, l.below_threshold_since, l.account_id, l.contact_id,
+           l.opportunity_id, l.merged_into, l.erased_at,
+           u.id AS owner_id, u.role AS owner_role, u.team AS owner_team,
+           j.id AS journey_id, j.number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at, j.assigned_at,
+           j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at, j.closing_reason, j.stage_entered_at,
+           t.from_stage AS held_stage, t.occurred_at AS last_occurred_at,
+           o.class AS opportunity_class, o.stage_entered_at AS opportunity_entered_at,
+           p.id AS active_policy_id, i.kinds, i.namespaces, i."values", i.primaries, s.shared_kinds, s.shared_values,
+           s.shared_primaries, m.names AS milestones,
+           a.ids AS activity_ids, a.types, a.activity_kinds, a.occurred, a.recorded,
+           b.criteria, b.statuses, b.user_ids, b.roles, b.said, b.bant_values, b.evidences, b.dues, b.amounts
+      FROM leads l
+      JOIN policies p ON p.tenant_id = l.tenant_id AND p.state = 'active'
+      LEFT JOIN users u ON u.tenant_id = l.tenant_id AND u.id = l.owner_id
+      LEFT JOIN LATERAL (
+           SELECT * FROM journeys j WHERE j.tenant_id = l.tenant_id AND j.lead_id = l.id ORDER BY j.number DESC LIMIT 1
+      ) j ON true
+      LEFT JOIN transitions t ON t.tenant_id = l.tenant_id AND t.journey_id = j.id AND t.seq = j.seq
+      LEFT JOIN opportunities o ON o.tenant_id = l.tenant_id AND o.id = l.opportunity_id
+      LEFT JOIN LATERAL (
+           SELECT array_agg(kind) AS kinds, array_agg(namespace) AS namespaces, array_agg(value) AS "values",
+                  array_agg("primary") AS primaries
+             FROM (SELECT * FROM identities i WHERE i.tenant_id = l.tenant_id AND i.lead_id = l.id
+                    ORDER BY i.added_at, i.kind, i.namespace, i.value) i
+      ) i ON true
+      LEFT JOIN LATERAL (
+           SELECT array_agg(kind) AS shared_kinds, array_agg(value) AS shared_values,
+                  array_agg("primary") AS shared_primaries
+             FROM (SELECT * FROM shared_identities s WHERE s.tenant_id = l.tenant_id AND s.lead_id = l.id
+                    ORDER BY s.added_at, s.kind, s.value) s
+      ) s ON true
+      LEFT JOIN LATERAL (
+           SELECT array_agg(m.name) AS names FROM milestones m
+            WHERE m.tenant_id = l.tenant_id AND m.journey_id = j.id AND m.voided_at IS NULL
+      ) m ON true
+      LEFT JOIN LATERAL (
+           SELECT array_agg(id) AS ids, array_agg(type) AS types, array_agg(kind) AS activity_kinds,
+                  array_agg(occurred_at) AS occurred, array_agg(recorded_at) AS recorded
+             FROM (SELECT * FROM activities a WHERE a.tenant_id = l.tenant_id AND a.lead_id = l.id
+                    ORDER BY a.occurred_at DESC LIMIT 500) a
+      ) a ON true
+      LEFT JOIN LATERAL (
+           SELECT array_agg(criterion) AS criteria, array_agg(status) AS statuses, array_agg(user_id) AS user_ids,
+                  array_agg(role) AS roles, array_agg(recorded_at) AS said, array_agg(value) AS bant_values,
+                  array_agg(evidence) AS evidences, array_agg(due_on) AS dues, array_agg(amount) AS amounts
+             FROM (SELECT * FROM (SELECT * FROM bant b WHERE b.tenant_id = l.tenant_id AND b.lead_id = l.id
+                    ORDER BY b.recorded_at DESC, b.id DESC LIMIT 200) b ORDER BY b.recorded_at, b.id) b
+      ) b ON true
+     WHERE l.tenant_id = :tenant_id AND l.id = ANY(:ids)
+    """
+).bindparams(IDS)
+
+RECORD_CHANGES = text(
+    """
+    WITH said AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(:leads) AS r(
+            id uuid, new boolean, kind text, stage text, stage_entered_at timestamptz, fields jsonb, raw jsonb,
+            custom jsonb, flags jsonb, consents jsonb, first_touch jsonb, last_touch jsonb, source_id uuid, owner_id uuid,
+            team text, fit integer, engagement integer, level integer, temperature text,
+            below_threshold_since timestamptz, evaluate_at timestamptz, account_id uuid, contact_id uuid,
+            opportunity_id uuid, created_at timestamptz, updated_at timestamptz)
+    ), born AS (
+        INSERT INTO leads (tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
+               first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
+               below_threshold_since, evaluate_at, created_at, updated_at)
+        SELECT :tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
+               first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
+               below_threshold_since, evaluate_at, created_at, updated_at
+          FROM said WHERE new
+        RETURNING id, version
+    ), touched AS (
+        UPDATE leads l
+           SET version = l.version + 1, kind = c.kind, stage = c.stage, stage_entered_at = c.stage_entered_at,
+               fields = c.fields, raw = c.raw, custom = c.custom, flags = c.flags, consents = c.consents,
+               first_touch = c.first_touch, last_touch = c.last_touch, owner_id = c.owner_id, team = c.team, fit = c.fit,
+               engagement = c.engagement, level = c.level, temperature = c.temperature,
+               below_threshold_since = c.below_threshold_since, evaluate_at = c.evaluate_at, account_id = c.account_id,
+               contact_id = c.contact_id, opportunity_id = c.opportunity_id, updated_at = c.updated_at
+          FROM said c
+         WHERE NOT c.new AND l.tenant_id = :tenant_id AND l.id = c.id
+        RETURNING l.id, l.version
+    ), versioned AS (
+        SELECT id, version FROM born UNION ALL SELECT id, version FROM touched
+    ), journeyed AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(:journeys) AS r(
+            id uuid, lead_id uuid, new boolean, number integer, stage text, seq integer, expected_seq integer,
+            policy_id uuid, business text, baseline_at timestamptz, assigned_at timestamptz, previous_owner_id uuid,
+            wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz, closing_reason text,
+            stage_entered_at timestamptz)
+    ), opened AS (
+        INSERT INTO journeys (tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at, assigned_at,
+               previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason, stage_entered_at)
+        SELECT :tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at, assigned_at,
+               previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason, stage_entered_at
+          FROM journeyed WHERE new
+        RETURNING id
+    ), moved AS (
+        UPDATE journeys j
+           SET stage = c.stage, seq = c.seq, policy_id = c.policy_id, baseline_at = c.baseline_at,
+               assigned_at = c.assigned_at, previous_owner_id = c.previous_owner_id, wake_at = c.wake_at,
+               recycles = c.recycles, closed_at = c.closed_at, closing_reason = c.closing_reason,
+               stage_entered_at = c.stage_entered_at
+          FROM journeyed c
+         WHERE NOT c.new AND j.tenant_id = :tenant_id AND j.id = c.id AND j.seq = c.expected_seq
+        RETURNING j.id
+    ), recorded AS (
+        INSERT INTO transitions (tenant_id, journey_id, seq, id, lead_id, from_stage, to_stage, action, reason_code, note,
+               actor, on_behalf_of, correction_of, occurred_at, recorded_at, policy_id, policy_version, evidence)
+        SELECT :tenant_id, journey_id, seq, id, lead_id, from_stage, to_stage, action, reason_code, note,
+               actor, on_behalf_of, correction_of, occurred_at, recorded_at, policy_id, policy_version, evidence
+          FROM jsonb_to_recordset(:steps) AS r(
+               journey_id uuid, seq integer, id uuid, lead_id uuid, from_stage text, to_stage text, action text,
+               reason_code text, note text, actor jsonb, on_behalf_of jsonb, correction_of uuid, occurred_at timestamptz,
+               recorded_at timestamptz, policy_id uuid, policy_version integer, evidence jsonb)
+    ), reached AS (
+        INSERT INTO milestones (tenant_id, id, journey_id, lead_id, name, proof, reached_at, recorded_at, skipped)
+        SELECT :tenant_id, id, journey_id, lead_id, name, proof, reached_at, recorded_at, skipped
+          FROM jsonb_to_recordset(:milestones) AS r(
+               id uuid, journey_id uuid, lead_id uuid, name text, proof text, reached_at timestamptz,
+               recorded_at timestamptz, skipped boolean)
+        ON CONFLICT (tenant_id, journey_id, name) WHERE voided_at IS NULL DO NOTHING
+    ), voided AS (
+        UPDATE milestones m SET voided_at = c.voided_at
+          FROM jsonb_to_recordset(:voids) AS c(journey_id uuid, name text, voided_at timestamptz)
+         WHERE m.tenant_id = :tenant_id AND m.journey_id = c.journey_id AND m.name = c.name AND m.voided_at IS NULL
+    ), acted AS (
+        INSERT INTO activities (tenant_id, id, lead_id, activity_key, type, kind, occurred_at, recorded_at, properties,
+               actor, source_id)
+        SELECT :tenant_id, id, lead_id, activity_key, type, kind, occurred_at, recorded_at, properties, actor, source_id
+          FROM jsonb_to_recordset(:activities) AS r(
+               id uuid, lead_id uuid, activity_key text, type text, kind text, occurred_at timestamptz,
+               recorded_at timestamptz, properties jsonb, actor jsonb, source_id uuid)
+    ), named AS (
+        INSERT INTO identities (tenant_id, kind, namespace, value, lead_id, "primary", added_at)
+        SELECT :tenant_id, kind, namespace, value, lead_id, "primary", added_at
+          FROM jsonb_to_recordset(:identities) AS r(
+               kind text, namespace text, value text, lead_id uuid, "primary" boolean, added_at timestamptz)
+        ON CONFLICT (tenant_id, kind, namespace, value)
+           DO UPDATE SET "primary" = EXCLUDED."primary" WHERE identities.lead_id = EXCLUDED.lead_id
+    ), shared AS (
+        INSERT INTO shared_identities (tenant_id, kind, value, lead_id, "primary", added_at)
+        SELECT :tenant_id, kind, value, lead_id, "primary", added_at
+          FROM jsonb_to_recordset(:shared) AS r(
+               kind text, value text, lead_id uuid, "primary" boolean, added_at timestamptz)
+        ON CONFLICT (tenant_id, kind, value, lead_id) DO UPDATE SET "primary" = EXCLUDED."primary"
+    ), consented AS (
+        INSERT INTO consents (tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id,
+               occurred_at, recorded_at)
+        SELECT :tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, occurred_at, recorded_at
+          FROM jsonb_to_recordset(:consents) AS r(
+               id uuid, lead_id uuid, purpose text, state text, text text, channel text, source_id uuid,
+               submission_id uuid, occurred_at timestamptz, recorded_at timestamptz)
+    ), attributed AS (
+        INSERT INTO touches (tenant_id, id, lead_id, source_id, submission_id, attribution, occurred_at, recorded_at)
+        SELECT :tenant_id, id, lead_id, source_id, submission_id, attribution, occurred_at, recorded_at
+          FROM jsonb_to_recordset(:touches) AS r(
+               id uuid, lead_id uuid, source_id uuid, submission_id uuid, attribution jsonb, occurred_at timestamptz,
+               recorded_at timestamptz)
+    ), confirmed AS (
+        INSERT INTO bant (tenant_id, id, lead_id, criterion, status, value, evidence, due_on, amount, user_id, role,
+               recorded_at)
+        SELECT :tenant_id, id, lead_id, criterion, status, value, evidence, due_on, amount, user_id, role, recorded_at
+          FROM jsonb_to_recordset(:bant) AS r(
+               id uuid, lead_id uuid, criterion text, status text, value text, evidence text, due_on date, amount jsonb,
+               user_id uuid, role text, recorded_at timestamptz)
+    ), remembered AS (
+        INSERT INTO lead_changes (tenant_id, lead_id, version, recorded_at, actor, before)
+        SELECT :tenant_id, c.lead_id, v.version, c.recorded_at, c.actor, c.before
+          FROM jsonb_to_recordset(:before) AS c(lead_id uuid, recorded_at timestamptz, actor jsonb, before jsonb)
+          JOIN versioned v ON v.id = c.lead_id
+    ), emitted AS (
+        INSERT INTO events (tenant_id, id, lead_id, order_key, lead_version, type, occurred_at, recorded_at, tx_id,
+               tx_index, tx_size, data)
+        SELECT :tenant_id, e.id, e.lead_id, e.order_key, v.version, e.type, e.occurred_at, e.recorded_at, e.tx_id,
+               e.tx_index, e.tx_size, e.data
+          FROM jsonb_to_recordset(:events) AS e(
+               n integer, id uuid, lead_id uuid, order_key uuid, type text, occurred_at timestamptz,
+               recorded_at timestamptz, tx_id uuid, tx_index smallint, tx_size smallint, data text)
+          JOIN versioned v ON v.id = e.lead_id
+         ORDER BY e.n
+        RETURNING tenant_id, seq
+    ), queued AS (
+        INSERT INTO pending (tenant_id, seq) SELECT tenant_id, seq FROM emitted
+    )
+    SELECT v.id, v.version, (SELECT count(*) FROM opened) + (SELECT count(*) FROM moved) AS journeys FROM versioned v
+    """
+).bindparams(*(bindparam(kind, type_=JSONB) for kind in ROW_KINDS))
+
+REFRESH_SCORE = text(
+    "UPDATE leads SET fit = :fit, engagement = :engagement, level = :level, temperature = :temperature,"
+    " evaluate_at = :evaluate_at WHERE tenant_id = :tenant_id AND id = :id"
+)
+USER_ROLE = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND id = :id AND active")
+
+
+async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+    """Locks leads in ascending id until the transaction ends; the rows that exist."""
+    return (await tx.execute(LOCK_LEADS, {"tenant_id": tenant_id, "ids": sorted(lead_ids)})).all()
+
+
+async def load_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+    """Everything the rules and the answers need of these leads. After a lock this must be a statement of its own."""
+    return (await tx.execute(LOAD_LEADS, {"tenant_id": tenant_id, "ids": list(lead_ids)})).all()
+
+
+async def record_changes(
+    tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Sequence[Row[Any]]:
+    """Writes changes of locked leads, one row of `leads` each; the new version of each lead."""
+    return (await tx.execute(RECORD_CHANGES, {"tenant_id": tenant_id, **rows})).all()
+
+
+async def refresh_score(tx: Tx, tenant_id: UUID, lead_id: UUID, values: Mapping[str, Any]) -> None:
+    """Writes the cache of a score that only time has changed: no version, no event."""
+    await tx.execute(REFRESH_SCORE, {"tenant_id": tenant_id, "id": lead_id, **values})
+
+
+async def active_user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Row[Any] | None:
+    return (await tx.execute(USER_ROLE, {"tenant_id": tenant_id, "id": user_id})).one_or_none()

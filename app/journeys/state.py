@@ -1,0 +1,205 @@
+"""A lead as it is stored, with its present journey, and a change to it that is being put together.
+
+The lead's row is locked while a `Change` is made, so everything it will say is known before it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app import ids
+from app.events.record import NewEvent
+from app.lifecycle.answer import Move
+from app.matching.person import Identity
+from app.policies.published import Published
+from app.policy.facts import POLICY, Activity, Actor, Confirmation, Facts
+from app.scoring.score import Score
+
+
+@dataclass(slots=True)
+class Journey:
+    """The newest journey of a lead: one row of `journeys`."""
+
+    id: UUID
+    number: int
+    opened_at: datetime
+    stage_entered_at: datetime
+    stage: str | None = None
+    seq: int = 0
+    policy_id: UUID | None = None
+    business: str = "new"
+    baseline_at: datetime | None = None
+    assigned_at: datetime | None = None
+    previous_owner_id: UUID | None = None
+    wake_at: datetime | None = None
+    recycles: int = 0
+    closed_at: datetime | None = None
+    closing_reason: str | None = None
+    new: bool = False
+
+
+@dataclass(slots=True)
+class Owner:
+    """The user who owns the lead."""
+
+    id: UUID
+    role: str
+    team: str | None
+
+
+@dataclass(slots=True)
+class Lead:
+    """One row of `leads`, with what hangs on it, as it stands inside the transaction."""
+
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    version: int = 0
+    kind: str = "person"
+    fields: dict[str, Any] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict)
+    custom: dict[str, Any] = field(default_factory=dict)
+    flags: dict[str, Any] = field(default_factory=dict)
+    consents: dict[str, str] = field(default_factory=dict)
+    first_touch: dict[str, Any] | None = None
+    last_touch: dict[str, Any] | None = None
+    source_id: UUID | None = None
+    owner: Owner | None = None
+    team: str | None = None
+    below_threshold_since: datetime | None = None
+    account_id: UUID | None = None
+    contact_id: UUID | None = None
+    opportunity_id: UUID | None = None
+    merged_into: UUID | None = None
+    erased_at: datetime | None = None
+    identities: list[Identity] = field(default_factory=list)
+    activities: list[Activity] = field(default_factory=list)
+    confirmations: list[Confirmation] = field(default_factory=list)
+    journey: Journey | None = None
+    held_stage: str | None = None
+    last_occurred_at: datetime | None = None
+    milestones: set[str] = field(default_factory=set)
+    opportunity_class: str | None = None
+    opportunity_entered_at: datetime | None = None
+    new: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewActivity:
+    """An activity to record, once for its key."""
+
+    key: str
+    activity: Activity
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    actor: Mapping[str, Any] | None = None
+    source_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewConsent:
+    """One line of the consent log."""
+
+    purpose: str
+    state: str
+    occurred_at: datetime
+    text: str | None = None
+    channel: str | None = None
+    source_id: UUID | None = None
+    submission_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTouch:
+    """One contact with a campaign."""
+
+    attribution: Mapping[str, Any]
+    occurred_at: datetime
+    source_id: UUID | None = None
+    submission_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A move that was applied: the row it makes in the log."""
+
+    id: UUID
+    seq: int
+    journey: Journey
+    move: Move
+    published: Published
+    fit: int
+    engagement: int
+
+
+@dataclass(slots=True)
+class Change:
+    """What one transaction does to one lead. `record()` writes it, as one version of the lead."""
+
+    lead: Lead
+    active: Published
+    pinned: Published | None
+    now: datetime
+    actor: Actor = POLICY
+    on_behalf_of: Mapping[str, Any] | None = None
+    score: Score | None = None
+    evaluate_at: datetime | None = None
+    before: dict[str, Any] = field(default_factory=dict)
+    captured: bool = False
+    changed: list[str] = field(default_factory=list)
+    new_identities: list[Identity] = field(default_factory=list)
+    new_activities: list[NewActivity] = field(default_factory=list)
+    new_consents: list[NewConsent] = field(default_factory=list)
+    new_touches: list[NewTouch] = field(default_factory=list)
+    new_bant: list[Confirmation] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    milestones: list[tuple[UUID, str, str, datetime, bool]] = field(default_factory=list)
+    voids: list[tuple[UUID, str]] = field(default_factory=list)
+    journeys: list[Journey] = field(default_factory=list)
+    early_events: list[NewEvent] = field(default_factory=list)
+    late_events: list[NewEvent] = field(default_factory=list)
+
+    @property
+    def published(self) -> Published:
+        """The policy that the journey follows: pinned from its first milestone on, else the active one."""
+        return self.pinned or self.active
+
+    def facts(self) -> Facts:
+        """The lead as the rules see it now."""
+        lead, journey = self.lead, self.lead.journey
+        facts = Facts(
+            fields={**lead.fields, **lead.flags, "kind": lead.kind},
+            custom=lead.custom,
+            identities=len(lead.identities),
+            contactable=bool(lead.fields.get("email") or lead.fields.get("phone")),
+            activities=tuple(lead.activities),
+            confirmations=tuple(lead.confirmations),
+            owner_id=lead.owner.id if lead.owner else None,
+            owner_public_id=ids.show("user", lead.owner.id) if lead.owner else None,
+            owner_role=lead.owner.role if lead.owner else None,
+            owner_team=lead.owner.team if lead.owner else None,
+            team=lead.team,
+            opportunity_class=lead.opportunity_class,
+        )
+        if journey is None:
+            return facts
+        return replace(
+            facts,
+            stage=journey.stage,
+            seq=journey.seq,
+            journey_no=journey.number,
+            baseline_at=journey.baseline_at,
+            opened_at=journey.opened_at,
+            closed_at=journey.closed_at,
+            closing_reason=journey.closing_reason,
+            held_stage=self.lead.held_stage,
+            stage_entered_at=journey.stage_entered_at,
+            last_occurred_at=self.lead.last_occurred_at,
+            milestones=frozenset(self.lead.milestones),
+            assigned_at=journey.assigned_at,
+            previous_owner_id=journey.previous_owner_id,
+            wake_at=journey.wake_at,
+        )

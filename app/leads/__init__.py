@@ -1,0 +1,1 @@
+"""Leads: how they are captured, changed, confirmed, listed and shown."""

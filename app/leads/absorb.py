@@ -1,0 +1,242 @@
+"""Taking one arrival into the change of its lead: fields that are empty, consent, touches, activity, and a journey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from app import ids
+from app.events.record import NewEvent
+from app.fields import z
+from app.journeys.apply import apply_move
+from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
+from app.lifecycle.answer import Move
+from app.lifecycle.decide import decide
+from app.lifecycle.reinquiry import reinquiry
+from app.matching.person import Identity, Person
+from app.policy.facts import Activity, Actor, Ask
+
+CAPTURE = "capture"
+FLAGGED = ("email_status", "email_domain", "free_mail", "role_mailbox")
+
+
+class Consent(Protocol):
+    """What a form said of one purpose."""
+
+    @property
+    def purpose(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def text(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalActivity:
+    """The one activity that an arrival makes; its key makes it once for the lead."""
+
+    key: str
+    type: str = "form_fill"
+    kind: Literal["interest", "contact_attempt"] = "interest"
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Somebody came in: a mapped item of a submission, or the body of `POST /v1/leads`.
+
+    `create` is False for what may only update a known person (consent, activity). `entry` says where a new journey
+    starts (`suspect` for a bought list).
+    """
+
+    person: Person
+    occurred_at: datetime
+    source_id: UUID
+    source_name: str
+    activity: ArrivalActivity | None = None
+    attribution: Mapping[str, Any] = field(default_factory=dict)
+    consents: tuple[Consent, ...] = ()
+    custom: Mapping[str, Any] = field(default_factory=dict)
+    entry: str | None = None
+    create: bool = True
+    submission_id: UUID | None = None
+
+
+class CaptureRefused(Exception):
+    """The policy lets nobody in like this."""
+
+
+def absorb(change: Change, arrival: Arrival, new_identities: tuple[Identity, ...], actor: Actor) -> None:
+    """Everything an arrival says, in the order in which its events are told (lifecycle.md, section 10)."""
+    when = min(arrival.occurred_at, change.now)
+    _identify(change, new_identities)
+    _fill(change, arrival)
+    _attribute(change, arrival, when)
+    is_new = change.lead.journey is None
+    if is_new:
+        change.changed.clear()
+    tell_updated(change)
+    _consent(change, arrival, when)
+    if arrival.activity is not None:
+        act(change, arrival.activity, when, arrival.source_id)
+    if is_new:
+        _capture(change, arrival, when, actor)
+    elif arrival.activity is not None and arrival.activity.kind == "interest":
+        inquire_again(change, arrival.source_name, when, actor)
+
+
+def _identify(change: Change, identities: tuple[Identity, ...]) -> None:
+    """A further address of a known lead is one more identity; the first one stays primary."""
+    for identity in identities:
+        has_primary = any(known.kind == identity.kind and known.primary for known in change.lead.identities)
+        added = replace(identity, primary=identity.primary and not has_primary)
+        change.lead.identities.append(added)
+        change.new_identities.append(added)
+
+
+def _fill(change: Change, arrival: Arrival) -> None:
+    lead, person = change.lead, arrival.person
+    new_email = "email" not in lead.fields and "email" in person.fields
+    for name, value in person.fields.items():
+        if lead.fields.get(name) is None:
+            set_field(change, name, value)
+    for name, raw in person.raw.items():
+        lead.raw.setdefault(name, raw)
+    for name, answer in {**person.custom, **arrival.custom}.items():
+        if lead.custom.get(name) is None and answer is not None:
+            change.before.setdefault("custom", dict(lead.custom))
+            lead.custom[name] = answer
+            _note(change, f"custom.{name}")
+    if new_email or "email_status" not in lead.flags:
+        flag_email(change, person)
+
+
+def flag_email(change: Change, person: Person) -> None:
+    """What normalising found out about the primary address."""
+    for name in FLAGGED:
+        change.lead.flags[name] = getattr(person, name)
+
+
+def set_field(change: Change, name: str, value: Any) -> None:
+    """Writes one canonical field, keeping what stood there; None empties it."""
+    lead = change.lead
+    before = lead.fields.get(name)
+    if before == value:
+        return
+    change.before.setdefault("fields", {}).setdefault(name, before)
+    if value is None:
+        lead.fields.pop(name, None)
+    else:
+        lead.fields[name] = value
+    _note(change, name)
+
+
+def _note(change: Change, name: str) -> None:
+    if name not in change.changed:
+        change.changed.append(name)
+
+
+def tell_updated(change: Change) -> None:
+    """The event of what was changed so far, if anything was."""
+    if not change.changed:
+        return
+    data = {"lead_id": ids.show("lead", change.lead.id), "changed": list(change.changed)}
+    change.early_events.append(NewEvent("lead.updated", data, change.now))
+    change.changed.clear()
+
+
+def _attribute(change: Change, arrival: Arrival, when: datetime) -> None:
+    if arrival.activity is None or not arrival.create:
+        return
+    touch = dict(arrival.attribution)
+    change.new_touches.append(NewTouch(touch, when, arrival.source_id, arrival.submission_id))
+    if change.lead.first_touch is None:
+        change.lead.first_touch = touch
+    change.lead.last_touch = touch
+
+
+def _consent(change: Change, arrival: Arrival, when: datetime) -> None:
+    changed: dict[str, str] = {}
+    for consent in arrival.consents:
+        known = change.lead.consents.get(consent.purpose)
+        if consent.state == "unknown":
+            change.lead.consents.setdefault(consent.purpose, "unknown")
+            continue
+        if arrival.entry is not None and known == "withdrawn" and consent.state == "given":
+            continue  # a bought list never raises a consent that was withdrawn
+        new = NewConsent(
+            consent.purpose, consent.state, when, consent.text, arrival.source_name, arrival.source_id,
+            arrival.submission_id,
+        )  # fmt: skip
+        change.new_consents.append(new)
+        if known != consent.state:
+            change.lead.consents[consent.purpose] = changed[consent.purpose] = consent.state
+    if changed:
+        data = {"lead_id": ids.show("lead", change.lead.id), "consents": changed}
+        change.early_events.append(NewEvent("lead.consent_changed", data, when))
+
+
+def act(
+    change: Change, wanted: ArrivalActivity, when: datetime, source_id: UUID | None,
+    actor: Mapping[str, Any] | None = None,
+) -> Activity:  # fmt: skip
+    """Records an activity in the change and tells of it."""
+    activity = Activity(wanted.id or ids.new_id(), wanted.type, wanted.kind, when, change.now)
+    change.lead.activities.append(activity)
+    change.new_activities.append(NewActivity(wanted.key, activity, wanted.properties, actor, source_id))
+    shown = {"id": ids.show("activity", activity.id), "type": activity.type, "kind": activity.kind}
+    data = {"lead_id": ids.show("lead", change.lead.id), "activity": {**shown, "occurred_at": z(when)}}
+    change.early_events.append(NewEvent("lead.activity", data, when))
+    return activity
+
+
+def _capture(change: Change, arrival: Arrival, when: datetime, actor: Actor) -> None:
+    step = _open(change, arrival.source_name, when, actor, arrival.entry)
+    data = {
+        "lead_id": ids.show("lead", change.lead.id), "journey_no": step.journey.number, "stage": step.move.to_stage,
+        "source": {"id": ids.show("source", arrival.source_id), "name": arrival.source_name},
+    }  # fmt: skip
+    change.early_events.insert(0, NewEvent("lead.captured", data, when))
+
+
+def _open(change: Change, source_name: str, when: datetime, actor: Actor, entry: str | None) -> Step:
+    """A journey by the policy's own edge. CriteriaUnmet where the policy wants more than an identity."""
+    facts = replace(change.facts(), stage=None, seq=0, last_occurred_at=None, closed_at=None, entry=entry)
+    ask = Ask(CAPTURE, actor, occurred_at=when, source=source_name)
+    match decide(change.active.policy, facts, ask, change.now):
+        case Move() as move:
+            return apply_move(change, move)
+        case refused:
+            raise CaptureRefused(refused)
+
+
+def inquire_again(change: Change, source_name: str, when: datetime, actor: Actor) -> None:
+    """Interest of a known lead: nothing more on an open journey, else a new journey, a notice, or a closed door."""
+    lead, journey = change.lead, change.lead.journey
+    match reinquiry(change.published.policy, change.facts(), change.now):
+        case "same_journey":
+            return
+        case "blocked":
+            lead.flags["blocked_reinquiry"] = True
+            data = {"lead_id": ids.show("lead", lead.id), "closing_reason": journey.closing_reason if journey else None}
+            change.early_events.append(NewEvent("lead.reinquiry_blocked", data, when))
+        case "activity":
+            _tell_reinquired(change, when, None)
+        case "new_journey":
+            ended = journey.closing_reason if journey else None
+            _open(change, source_name, when, actor, None)
+            _tell_reinquired(change, when, ended)
+
+
+def _tell_reinquired(change: Change, when: datetime, previous_outcome: str | None) -> None:
+    lead = change.lead
+    assert lead.journey is not None
+    data = {
+        "lead_id": ids.show("lead", lead.id), "journey_no": lead.journey.number,
+        "opportunity_id": ids.shown("opportunity", lead.opportunity_id), "previous_outcome": previous_outcome,
+    }  # fmt: skip
+    change.early_events.append(NewEvent("lead.reinquired", data, when))

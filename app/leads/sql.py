@@ -1,0 +1,184 @@
+"""Statements of leads beyond their change: who holds an identity, lists, histories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Uuid, bindparam, or_, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+
+from app.database import Tx
+from app.matching.identity import Candidate
+from app.matching.person import Identity
+from app.pages import Page
+from app.tables import (
+    activities,
+    events,
+    identities,
+    journeys,
+    leads,
+    milestones,
+    shared_identities,
+    sources,
+    transitions,
+)
+from app.tables import users
+
+NAMES = bindparam("names", type_=ARRAY(TEXT))
+KINDS, NAMESPACES, VALUES = (bindparam(name, type_=ARRAY(TEXT)) for name in ("kinds", "namespaces", "values"))
+SHARED_KINDS, SHARED_VALUES = (bindparam(name, type_=ARRAY(TEXT)) for name in ("shared_kinds", "shared_values"))
+
+LOCK_IDENTITIES = text(
+    "SELECT pg_advisory_xact_lock(k) FROM"
+    " (SELECT DISTINCT hashtextextended(name, 0) AS k FROM unnest(:names) AS name ORDER BY 1) AS s"
+).bindparams(NAMES)
+
+CANDIDATES = text(
+    """
+    WITH found AS (
+        SELECT i.kind, i.namespace, i.value, i.lead_id
+          FROM unnest(:kinds, :namespaces, :values) AS w(kind, namespace, value)
+          JOIN identities i ON i.tenant_id = :tenant_id AND i.kind = w.kind AND i.namespace = w.namespace
+                           AND i.value = w.value
+        UNION ALL
+        SELECT s.kind, '', s.value, s.lead_id
+          FROM unnest(:shared_kinds, :shared_values) AS w(kind, value)
+          JOIN LATERAL (SELECT * FROM shared_identities s WHERE s.tenant_id = :tenant_id AND s.kind = w.kind
+                           AND s.value = w.value ORDER BY s.added_at DESC LIMIT 50) s ON true
+    )
+    SELECT f.kind, f.namespace, f.value, f.lead_id, l.fields ->> 'first_name' AS first_name,
+           l.fields ->> 'last_name' AS last_name,
+           EXISTS (SELECT 1 FROM journeys j WHERE j.tenant_id = :tenant_id AND j.lead_id = l.id
+                      AND j.closed_at IS NULL) AS open_journey,
+           (SELECT max(a.occurred_at) FROM activities a WHERE a.tenant_id = :tenant_id AND a.lead_id = l.id) AS latest
+      FROM found f
+      JOIN leads l ON l.tenant_id = :tenant_id AND l.id = f.lead_id AND l.merged_into IS NULL AND l.erased_at IS NULL
+    """
+).bindparams(KINDS, NAMESPACES, VALUES, SHARED_KINDS, SHARED_VALUES, bindparam("tenant_id", type_=Uuid))
+
+
+async def lock_identities(tx: Tx, tenant_id: UUID, keys: Sequence[tuple[str, str, str]]) -> None:
+    """Holds these identities until the transaction ends, taken in one order by everybody."""
+    if keys:
+        await tx.execute(LOCK_IDENTITIES, {"names": [f"{tenant_id}|{'|'.join(key)}" for key in keys]})
+
+
+async def candidates(tx: Tx, tenant_id: UUID, wanted: Sequence[Identity]) -> list[Candidate]:
+    """The leads that hold any of these identities."""
+    if not wanted:
+        return []
+    own, shared = [one for one in wanted if not one.shared], [one for one in wanted if one.shared]
+    bound = {
+        "tenant_id": tenant_id, "kinds": [one.kind for one in own], "namespaces": [one.namespace for one in own],
+        "values": [one.value for one in own], "shared_kinds": [one.kind for one in shared],
+        "shared_values": [one.value for one in shared],
+    }  # fmt: skip
+    return [Candidate(*row) for row in await tx.execute(CANDIDATES, bound)]
+
+
+async def holder_of(tx: Tx, tenant_id: UUID, identity: Identity) -> UUID | None:
+    """The lead that an identity names, if it names one for certain."""
+    statement = select(identities.c.lead_id).where(
+        identities.c.tenant_id == tenant_id,
+        identities.c.kind == identity.kind,
+        identities.c.namespace == identity.namespace,
+        identities.c.value == identity.value,
+    )
+    return (await tx.execute(statement)).scalar_one_or_none()
+
+
+async def source(tx: Tx, tenant_id: UUID, source_id: UUID | None) -> Row[Any] | None:
+    """A source by id; without one the built-in source of the API."""
+    statement = select(sources.c.id, sources.c.name, sources.c.defaults).where(sources.c.tenant_id == tenant_id)
+    if source_id is None:
+        statement = statement.where(sources.c.builtin)
+    else:
+        statement = statement.where(sources.c.id == source_id, sources.c.archived_at.is_(None))
+    return (await tx.execute(statement)).first()
+
+
+async def user_by_id(tx: Tx, tenant_id: UUID, user_id: UUID) -> Row[Any] | None:
+    statement = select(users.c.id, users.c.role, users.c.team).where(
+        users.c.tenant_id == tenant_id, users.c.id == user_id, users.c.active
+    )
+    return (await tx.execute(statement)).one_or_none()
+
+
+async def activity_by_key(tx: Tx, tenant_id: UUID, lead_id: UUID, key: str) -> Row[Any] | None:
+    statement = select(activities).where(
+        activities.c.tenant_id == tenant_id, activities.c.lead_id == lead_id, activities.c.activity_key == key
+    )
+    return (await tx.execute(statement)).one_or_none()
+
+
+async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    """Ids (with the sort column) of the leads that match; merged and erased ones are not listed."""
+    rows = select(leads.c.id, leads.c.created_at, leads.c.updated_at, leads.c.stage_entered_at).where(
+        leads.c.tenant_id == tenant_id, leads.c.merged_into.is_(None), leads.c.erased_at.is_(None)
+    )
+    for name in ("stage", "owner_id", "temperature", "source_id"):
+        if filters.get(name) is not None:
+            rows = rows.where(leads.c[name] == filters[name])
+    if filters.get("updated_after") is not None:
+        rows = rows.where(leads.c.updated_at > filters["updated_after"])
+    for identity in filters.get("identities") or ():
+        rows = rows.where(leads.c.id.in_(_holders(tenant_id, identity)))
+    if filters.get("q"):
+        rows = rows.where(_says(filters["q"]))
+    return (await tx.execute(page.statement(rows, leads))).all()
+
+
+def _holders(tenant_id: UUID, identity: tuple[str, str | None, str]) -> Any:
+    kind, namespace, value = identity
+    own = select(identities.c.lead_id).where(
+        identities.c.tenant_id == tenant_id, identities.c.kind == kind, identities.c.value == value
+    )
+    if namespace is not None:
+        return own.where(identities.c.namespace == namespace)
+    shared = select(shared_identities.c.lead_id).where(
+        shared_identities.c.tenant_id == tenant_id, shared_identities.c.kind == kind, shared_identities.c.value == value
+    )
+    return own.union_all(shared)
+
+
+def _says(words: str) -> Any:
+    """Names, companies and addresses that begin with the words, without regard to case."""
+    start = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    named = ("email", "first_name", "last_name", "full_name", "company", "domain")
+    return or_(*(leads.c.fields[name].astext.ilike(start) for name in named))
+
+
+async def list_activities(tx: Tx, tenant_id: UUID, lead_id: UUID, page: Page) -> Sequence[Row[Any]]:
+    rows = select(activities, activities.c.recorded_at.label("created_at")).where(
+        activities.c.tenant_id == tenant_id, activities.c.lead_id == lead_id
+    )
+    return (await tx.execute(page.statement(rows, activities))).all()
+
+
+async def transitions_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Sequence[Row[Any]]:
+    """The log of a lead, oldest first."""
+    statement = (
+        select(transitions, journeys.c.number)
+        .join(journeys, (journeys.c.tenant_id == tenant_id) & (journeys.c.id == transitions.c.journey_id))
+        .where(transitions.c.tenant_id == tenant_id, transitions.c.lead_id == lead_id)
+        .order_by(journeys.c.number, transitions.c.seq)
+    )
+    return (await tx.execute(statement)).all()
+
+
+async def journeys_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Sequence[Row[Any]]:
+    statement = select(journeys).where(journeys.c.tenant_id == tenant_id, journeys.c.lead_id == lead_id)
+    return (await tx.execute(statement.order_by(journeys.c.number))).all()
+
+
+async def milestones_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Sequence[Row[Any]]:
+    statement = select(milestones).where(milestones.c.tenant_id == tenant_id, milestones.c.lead_id == lead_id)
+    return (await tx.execute(statement.order_by(milestones.c.reached_at, milestones.c.id))).all()
+
+
+async def events_of(tx: Tx, tenant_id: UUID, lead_id: UUID, after: int, limit: int) -> Sequence[Row[Any]]:
+    """Events of a lead in the order of its versions."""
+    statement = select(events).where(events.c.tenant_id == tenant_id, events.c.lead_id == lead_id, events.c.seq > after)
+    return (await tx.execute(statement.order_by(events.c.seq).limit(limit))).all()
