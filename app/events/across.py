@@ -13,8 +13,8 @@ WIDTH: Final = 5_000_000  # rows in a partition; migrations/versions/0001 made t
 
 ELECT = text("SELECT 1 FROM sequencer WHERE scope = 0 FOR UPDATE SKIP LOCKED")
 
-# A statement of its own at READ COMMITTED: its snapshot is taken after the lock, so it sees whatever the sequencer before
-# it has drained. Joined by seq alone it would read the whole table of events.
+# A statement of its own at READ COMMITTED: its snapshot is taken after the lock, so it sees whatever the sequencer
+# before it has drained. Joined by seq alone it would read the whole table of events.
 DRAIN = text(
     """
     WITH drained AS (
@@ -76,6 +76,6 @@ async def days_ahead(tx: Tx, days: int) -> list[str]:
 
 
 async def attach(tx: Tx, parent: str, name: str, first: str, end: str) -> None:
-    """Make the partition `name` for `first` ≤ key < `end`. Attaching, unlike CREATE … PARTITION OF, lets writers run on."""
+    """Make the partition `name` for `first` ≤ key < `end`; by attaching, so that writers run on meanwhile."""
     await tx.execute(text(f'CREATE TABLE "{name}" (LIKE {parent} INCLUDING ALL EXCLUDING IDENTITY)'))
     await tx.execute(text(f"ALTER TABLE {parent} ATTACH PARTITION \"{name}\" FOR VALUES FROM ('{first}') TO ('{end}')"))

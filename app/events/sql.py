@@ -42,8 +42,8 @@ INSERT = text(
 MEMBERS: Final = """e.id, e.type, e.data, e.recorded_at, e.lead_id, e.lead_version, e.order_key, e.tx_id, e.tx_index,
        e.tx_size, e.schema_version"""
 
-# Both limits bound the work: `scanned` when a filter drops nearly everything, `wanted` when it drops nothing. The head is
-# read in the same snapshot, so a page that ends there has passed over nothing that became visible meanwhile.
+# Both limits bound the work: `scanned` when a filter drops nearly everything, `wanted` when it drops nothing. The head
+# is read in the same snapshot, so a page that ends there has passed over nothing that became visible meanwhile.
 READ = """
     WITH head AS (
         SELECT coalesce(max(position), 0) AS position FROM event_log WHERE tenant_id = :tenant_id

@@ -1,7 +1,7 @@
 """Wake-ups: a flag inside the process, and a hint to the others at most every 20 ms, after commit and never inside it.
 
-A NOTIFY in the business transaction takes a database-wide lock until commit, so one task sends it on a connection of its
-own. It carries nothing and may be lost: whoever waits looks again after a second at the latest.
+A NOTIFY in the business transaction takes a database-wide lock until commit, so one task sends it on a connection of
+its own. It carries nothing and may be lost: whoever waits looks again after a second at the latest.
 """
 
 from __future__ import annotations

@@ -1,0 +1,319 @@
+"""The order of the log: nothing skipped, nothing twice, each lead in order; and three designs that only look right."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.database import make_engine
+from app.events import across, partitions
+from app.events.record import NewEvent, record_events
+from app.events.sequence import sequence, sequence_forever
+from app.events.wake import Wake
+from app.ids import new_id
+
+TENANT = new_id()
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+WRITERS, LEADS, SECONDS = 12, 40, 6.0
+Told = tuple[int, UUID, int]  # seq, lead, version
+
+
+class Abandoned(Exception):
+    """A writer changes its mind."""
+
+
+def told(lead_id: UUID, version: int) -> NewEvent:
+    return NewEvent("lead.updated", {"version": version}, NOON, lead_id=lead_id, lead_version=version)
+
+
+async def tell(engine: AsyncEngine, *news: NewEvent, tenant_id: UUID = TENANT) -> None:
+    async with engine.begin() as tx:
+        await record_events(tx, tenant_id, news or [told(new_id(), 1)], NOON)
+
+
+async def logged(engine: AsyncEngine) -> Sequence[Any]:
+    async with engine.connect() as tx:
+        statement = text(
+            "SELECT l.position, e.seq, e.lead_id, e.lead_version, e.tx_index, e.tx_size, e.data"
+            " FROM event_log l JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq ORDER BY l.position"
+        )
+        return (await tx.execute(statement)).all()
+
+
+@pytest.fixture
+async def writers_engine(url: str) -> Any:
+    made = make_engine(url, pool_size=WRITERS)
+    yield made
+    await made.dispose()
+
+
+async def test_events_get_their_positions_once_and_in_the_order_in_which_they_were_told(engine: AsyncEngine) -> None:
+    lead = new_id()
+    await tell(engine, told(lead, 1), told(lead, 1), told(lead, 1))
+    assert await sequence(engine) == 3
+    assert await sequence(engine) == 0
+    rows = await logged(engine)
+    assert [(row.tx_index, row.tx_size) for row in rows] == [(1, 3), (2, 3), (3, 3)]
+    assert [row.data for row in rows] == ['{"version":1}'] * 3
+
+
+async def test_an_event_that_is_rolled_back_was_never_told(engine: AsyncEngine) -> None:
+    with abandoned():
+        async with engine.begin() as tx:
+            await record_events(tx, TENANT, [told(new_id(), 1)], NOON)
+            raise Abandoned
+    assert await sequence(engine) == 0
+
+
+async def test_a_late_commit_is_not_skipped(engine: AsyncEngine) -> None:
+    async with engine.begin() as slow:
+        await record_events(slow, TENANT, [told(new_id(), 1)], NOON)
+        await tell(engine, told(new_id(), 2))
+        assert await sequence(engine) == 1
+    assert await sequence(engine) == 1
+    assert [row.lead_version for row in await logged(engine)] == [2, 1]
+
+
+async def test_one_process_sequences_at_a_time(engine: AsyncEngine) -> None:
+    await tell(engine)
+    async with engine.begin() as other:
+        assert await across.elected(other)
+        assert await sequence(engine) is None
+    assert await sequence(engine) == 1
+
+
+async def test_a_full_batch_is_followed_by_the_rest(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(across, "BATCH", 4)
+    for version in range(1, 11):
+        await tell(engine, told(new_id(), version))
+    assert [await sequence(engine) for _ in range(4)] == [4, 4, 2, 0]
+    assert [row.lead_version for row in await logged(engine)] == list(range(1, 11))
+
+
+async def test_without_a_lead_an_event_is_ordered_by_its_opportunity_or_by_itself(engine: AsyncEngine) -> None:
+    opportunity = new_id()
+    news = [
+        NewEvent("opportunity.stage_changed", {}, NOON, order_key=opportunity),
+        NewEvent("policy.activated", {}, NOON),
+    ]
+    async with engine.begin() as tx:
+        ids = await record_events(tx, TENANT, news, NOON)
+    await sequence(engine)
+    async with engine.connect() as tx:
+        keys = (await tx.execute(text("SELECT order_key FROM event_log ORDER BY position"))).scalars().all()
+    assert list(keys) == [opportunity, ids[1]]
+
+
+async def test_the_sequencer_wakes_at_once_and_survives_a_lost_connection(engine: AsyncEngine, url: str) -> None:
+    wake, stop = Wake(url), asyncio.Event()
+    running = asyncio.create_task(sequence_forever(engine, wake, stop))
+    seen = wake.seen("log")
+    await tell(engine)
+    wake.set()
+    await wake.wait("log", seen, 5)
+    assert len(await logged(engine)) == 1
+    async with engine.connect() as tx:
+        await tx.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                              " AND datname = current_database()"))  # fmt: skip
+    seen = wake.seen("log")
+    with suppress(Exception):
+        await tell(engine)
+    await tell(engine)
+    wake.set()
+    await wake.wait("log", seen, 10)
+    assert len(await logged(engine)) >= 2
+    stop.set()
+    wake.set()
+    await asyncio.wait_for(running, 5)
+
+
+# --- the property, and its mutants
+
+
+class Reader:
+    """What a subscriber was told, in the order in which it was told, by one way of reading."""
+
+    def __init__(self, poll: Callable[[Reader, AsyncConnection], Awaitable[Sequence[Any]]]) -> None:
+        self.poll, self.seen, self.state = poll, [], {}  # type: ignore[var-annotated]
+
+    async def read(self, engine: AsyncEngine, stop: asyncio.Event) -> None:
+        last = False
+        while not last:
+            last = stop.is_set()
+            async with engine.connect() as tx:
+                rows = await self.poll(self, tx)
+            self.seen += [(row.seq, row.lead_id, row.lead_version) for row in rows]
+            await asyncio.sleep(random.uniform(0, 0.004))
+
+    def faults(self, written: set[int]) -> set[str]:
+        """`lost`, `twice`, `order`: which promises were broken."""
+        numbers = [seq for seq, _, _ in self.seen]
+        found = {"lost"} if written - set(numbers) else set()
+        found |= {"twice"} if len(numbers) > len(set(numbers)) else set()
+        return found | ({"order"} if any(late(self.seen)) else set())
+
+
+def late(seen: list[Told]) -> Iterator[bool]:
+    newest: dict[UUID, int] = {}
+    for _, lead, version in seen:
+        yield version < newest.get(lead, 0)
+        newest[lead] = max(version, newest.get(lead, 0))
+
+
+MEMBERS = "SELECT seq, lead_id, lead_version"
+HORIZON = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+
+
+async def by_position(reader: Reader, tx: AsyncConnection) -> Sequence[Any]:
+    """The real one."""
+    rows = (
+        await tx.execute(
+            text("SELECT l.position, e.seq, e.lead_id, e.lead_version FROM event_log l JOIN events e"
+                 " ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq"
+                 " WHERE l.tenant_id = :tenant AND l.position > :after ORDER BY l.position LIMIT 50"),
+            {"tenant": TENANT, "after": reader.state.get("after", 0)},
+        )
+    ).all()  # fmt: skip
+    if rows:
+        reader.state["after"] = rows[-1].position
+    return rows
+
+
+async def by_seq(reader: Reader, tx: AsyncConnection) -> Sequence[Any]:
+    statement = text(f"{MEMBERS} FROM events WHERE seq > :after ORDER BY seq")
+    rows = (await tx.execute(statement, {"after": reader.state.get("after", 0)})).all()
+    if rows:
+        reader.state["after"] = rows[-1].seq
+    return rows
+
+
+async def by_xid_and_seq(reader: Reader, tx: AsyncConnection) -> Sequence[Any]:
+    horizon, before = (await tx.execute(HORIZON)).scalar_one(), reader.state.get("horizon", 0)
+    reader.state["horizon"] = horizon
+    statement = text(f"{MEMBERS} FROM events WHERE xid >= :before AND xid < :horizon ORDER BY xid, seq")
+    return (await tx.execute(statement, {"before": before, "horizon": horizon})).all()
+
+
+async def by_horizon_windows_of_seq(reader: Reader, tx: AsyncConnection) -> Sequence[Any]:
+    horizon, before = (await tx.execute(HORIZON)).scalar_one(), reader.state.get("horizon", 0)
+    reader.state["horizon"] = horizon
+    statement = text(f"{MEMBERS} FROM events WHERE xid >= :before AND xid < :horizon ORDER BY seq")
+    return (await tx.execute(statement, {"before": before, "horizon": horizon})).all()
+
+
+async def write(engine: AsyncEngine, leads: list[UUID], end: float) -> None:
+    """Change one or two leads in one transaction of random length; sometimes think better of it, wholly or in part."""
+    while asyncio.get_running_loop().time() < end:
+        with abandoned():
+            async with engine.begin() as tx:
+                if random.random() < 0.5:
+                    await tx.execute(text("SELECT pg_current_xact_id()"))  # as an idempotency row does
+                await pause()
+                for lead in sorted(random.sample(leads, random.choice((1, 1, 2)))):
+                    await change(tx, lead)
+                await pause()
+                if random.random() < 0.15:
+                    raise Abandoned
+
+
+async def change(tx: AsyncConnection, lead: UUID) -> None:
+    with abandoned():
+        async with tx.begin_nested():
+            version = (
+                await tx.execute(
+                    text("UPDATE g6 SET version = version + 1 WHERE id = :id RETURNING version"), {"id": lead}
+                )
+            ).scalar_one()
+            await record_events(tx, TENANT, [told(lead, version)] * random.choice((1, 1, 3)), NOON)
+            if random.random() < 0.1:
+                raise Abandoned
+
+
+async def pause() -> None:
+    if random.random() < 0.7:
+        await asyncio.sleep(random.expovariate(1 / 0.006))
+
+
+@contextmanager
+def abandoned() -> Iterator[None]:
+    with suppress(Abandoned):
+        yield
+
+
+async def test_a_reader_by_position_misses_nothing_and_the_three_refuted_designs_are_caught(
+    engine: AsyncEngine, writers_engine: AsyncEngine, url: str
+) -> None:
+    leads = [new_id() for _ in range(LEADS)]
+    async with engine.begin() as tx:
+        await tx.execute(text("CREATE TABLE g6 (id uuid PRIMARY KEY, version bigint NOT NULL)"))
+        await tx.execute(text("INSERT INTO g6 SELECT unnest(CAST(:ids AS uuid[])), 0"), {"ids": leads})
+        # What the refuted designs would have stored.
+        await tx.execute(text("ALTER TABLE events ADD xid bigint DEFAULT pg_current_xact_id()::text::bigint"))
+    readers = [Reader(poll) for poll in (by_position, by_seq, by_xid_and_seq, by_horizon_windows_of_seq)]
+    wake, stop, done = Wake(url), asyncio.Event(), asyncio.Event()
+    sequencers = [asyncio.create_task(sequence_forever(engine, wake, stop)) for _ in range(2)]
+    reading = [asyncio.create_task(reader.read(engine, done)) for reader in readers]
+    end = asyncio.get_running_loop().time() + SECONDS
+    await asyncio.gather(*(write(writers_engine, leads, end) for _ in range(WRITERS)))
+    while await sequence(engine) != 0:
+        await asyncio.sleep(0.01)
+    async with engine.connect() as tx:
+        written = set((await tx.execute(text("SELECT seq FROM events"))).scalars())
+    real = readers[0]
+    while len(real.seen) < len(written):
+        await asyncio.sleep(0.01)
+    done.set()
+    await asyncio.gather(*reading)
+    stop.set()
+    wake.set()
+    await asyncio.gather(*sequencers)
+    assert len(written) > 500, "the run was too short to mean anything"
+    assert real.faults(written) == set()
+    for mutant, promise in zip(readers[1:], ("lost", "order", "order"), strict=True):
+        assert promise in mutant.faults(written), f"{mutant.poll.__name__} was not caught"
+
+
+# --- partitions
+
+
+async def test_two_partitions_of_rows_and_fourteen_of_days_are_kept_ahead(engine: AsyncEngine) -> None:
+    assert await partitions.keep_ahead(engine) in (0, 1), "the migration made the first ones; midnight may pass"
+    async with engine.begin() as tx:
+        for table, column in (("events", "seq"), ("event_log", "position")):
+            name = f"pg_get_serial_sequence('{table}', '{column}')"
+            await tx.execute(text(f"SELECT setval({name}, {across.WIDTH})"))
+    assert await partitions.keep_ahead(engine) == 2
+    assert await partitions.keep_ahead(engine) == 0
+    async with engine.connect() as tx:
+        assert "events_00003" in (await across.partitions(tx))["events"]
+        assert await partitions.room_left(tx) == 3 * across.WIDTH
+    await tell(engine)
+    await sequence(engine)
+    assert [row.seq for row in await logged(engine)] == [across.WIDTH + 1]
+
+
+async def test_a_partition_made_later_takes_rows_and_has_the_indexes_of_the_first(engine: AsyncEngine) -> None:
+    async with engine.begin() as tx:
+        await tx.execute(text(f"SELECT setval(pg_get_serial_sequence('events', 'seq'), {3 * across.WIDTH - 1})"))
+    await partitions.keep_ahead(engine)
+    lead = new_id()
+    for version in (1, 2, 3):
+        await tell(engine, told(lead, version))
+    assert await sequence(engine) == 3
+    indexes = text(
+        "SELECT regexp_replace(indexdef, 'events_\\d+\\w*', '', 'g') FROM pg_indexes WHERE tablename = :name"
+    )
+    async with engine.connect() as tx:
+        first, later = [
+            sorted((await tx.execute(indexes, {"name": name})).scalars()) for name in ("events_00000", "events_00003")
+        ]
+    assert len(first) == len(later) == 3
