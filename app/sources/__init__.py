@@ -1,0 +1,1 @@
+"""Configured places that submissions come from: preset, mapping, signature, handshake."""

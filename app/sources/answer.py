@@ -1,0 +1,72 @@
+"""What a sender is answered beside the plain 202, where its source says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.matching.text import as_text
+from app.sources.document import Document, Respond, literal_or
+from app.sources.expressions import ExpressionFailed, evaluate
+from app.sources.parse import ParseFailed, parse_body
+from app.sources.request import RawRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, body (text is sent as text/plain, anything else as JSON, None as nothing) and where to redirect to."""
+
+    status: int
+    body: Any = None
+    location: str | None = None
+
+
+def answer(document: Document, request: RawRequest) -> Answer | None:
+    """The answer of a source's own to an accepted request; None leaves it to the caller's 202.
+
+    A redirect is for browsers: a form's post that does not ask for JSON. One that the body names goes only to a host
+    on the source's list; without one the plain answer is given, never an error, for the lead is stored by then.
+    """
+    respond = document.respond
+    if respond is None:
+        return None
+    if respond.redirect is not None and _is_browser(request) and (location := _location(document, respond, request)):
+        return Answer(respond.status if respond.status >= 300 else 303, location=location)
+    return None if respond.body is None or respond.status >= 300 else Answer(respond.status, respond.body)
+
+
+def _is_browser(request: RawRequest) -> bool:
+    is_form = (
+        request.header("content-type").lower().startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
+    )
+    accepted = request.header("accept").lower()
+    return is_form and ("json" not in accepted or "text/html" in accepted)
+
+
+def _location(document: Document, respond: Respond, request: RawRequest) -> str | None:
+    literal = literal_or(respond.redirect or "")
+    if literal is not None:
+        return literal if _host(literal) else None
+    try:
+        body = parse_body(document.parse, request)
+        found = as_text(evaluate(respond.redirect or "", {"body": body, "query": request.parameters}))
+    except (ParseFailed, ExpressionFailed):
+        return None
+    host = _host(found)
+    return found if host and any(_allows(pattern.lower(), host) for pattern in respond.allow_hosts) else None
+
+
+def _allows(pattern: str, host: str) -> bool:
+    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+
+
+def _host(url: str) -> str:
+    """The host (with a port that is written) of an http address, "" for anything a browser could read otherwise."""
+    if len(url) > 2_000 or not url.isascii() or not url.isprintable() or any(c in url for c in '\\ @"<>`'):
+        return ""
+    try:
+        parts = urlsplit(url)
+        return parts.netloc.lower() if parts.scheme in ("http", "https") and parts.hostname else ""
+    except ValueError:
+        return ""

@@ -1,0 +1,176 @@
+"""The functions a mapping may use beside those of JMESPath. Each takes any type and answers null rather than fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+from uuid import UUID
+
+from jmespath.functions import Functions, signature
+
+from app.matching.attribution import query_of
+from app.matching.text import as_text, fold
+from app.sources.reading import Reading
+from app.sources.structure import parse_json_text
+
+_ANY: Final[Any] = {"types": []}
+
+
+class MappingFunctions(Functions):
+    """JMESPath's functions and ours, on one item."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    @signature(_ANY, _ANY, _ANY)
+    def _func_pairs(self, rows: Any, key: Any, value: Any) -> dict[str, Any]:
+        """{row[key]: row[value]} of the rows not read yet; a label that comes again is told apart by a number."""
+        answers: dict[str, Any] = {}
+        for row in _objects(rows):
+            label, answer = as_text(row.get(key)), row.get(value)
+            if label and answer not in (None, "", [], {}) and not self._reading.has_read(row, value):
+                answers[_free(label, answers)] = answer
+        return answers
+
+    @signature(_ANY, _ANY, _ANY, _ANY)
+    def _func_answer(self, rows: Any, key: Any, value: Any, label: Any) -> Any:
+        """The answer under a label, whatever its case and accents: exact, then the start, then contained."""
+        wanted = fold(as_text(label))
+        return (
+            self._answer(rows, key, value, [wanted], (str.__eq__, str.startswith, str.__contains__)) if wanted else None
+        )
+
+    @signature(_ANY, _ANY, _ANY, _ANY)
+    def _func_labelled(self, rows: Any, key: Any, value: Any, labels: Any) -> Any:
+        """The answer under exactly one of the labels, separated by `|`; the first of them that has an answer."""
+        wanted = [fold(label) for label in as_text(labels).split("|")]
+        return self._answer(rows, key, value, wanted, (str.__eq__,))
+
+    def _answer(
+        self, rows: Any, key: Any, value: Any, wanted: list[str], tests: tuple[Callable[[str, str], bool], ...]
+    ) -> Any:
+        found = [(fold(as_text(row.get(key))), row) for row in _objects(rows) if isinstance(key, str)]
+        for test in tests:
+            for label in wanted:
+                for text, row in found:
+                    if test(text, label) and row.get(value) not in (None, "", []):
+                        self._reading.note(row, value)
+                        return row[value]
+        return None
+
+    @signature(_ANY)
+    def _func_typed(self, answer: Any) -> Any:
+        """The value of an answer that keeps it under the name of its type; choices as their labels."""
+        if not isinstance(answer, dict):
+            return None
+        value = answer.get(as_text(answer.get("type")))
+        if not isinstance(value, dict):
+            return value
+        if isinstance(value.get("labels"), list):
+            return [*value["labels"], *([value["other"]] if value.get("other") else [])]
+        return next((value[name] for name in ("label", "other", "url", "id") if value.get(name)), value)
+
+    @signature(_ANY, _ANY)
+    def _func_titled(self, answers: Any, questions: Any) -> list[dict[str, Any]]:
+        """Typed answers joined to their questions by id: [{key, label, ref, type, question, value}]. The key is the stable
+        reference its author gave, else the question."""
+        titles = {as_text(question.get("id")): as_text(question.get("title")) for question in _objects(questions)}
+        rows = []
+        for answer in _objects(answers):
+            field: Any = answer.get("field") if isinstance(answer.get("field"), dict) else {}
+            label = titles.get(as_text(field.get("id")), "").replace("*", "").replace("_", " ").strip()
+            ref = as_text(field.get("ref"))
+            key = label or ref if not ref or _is_uuid(ref) else ref
+            value = self._func_typed(answer)
+            kinds = {"type": as_text(answer.get("type")), "question": as_text(field.get("type"))}
+            rows.append({"key": key, "label": label, "ref": ref, **kinds, "value": value})
+        return rows
+
+    @signature(_ANY)
+    def _func_choices(self, field: Any) -> Any:
+        """The value of a field with the ids of its options as their texts."""
+        if not isinstance(field, dict):
+            return None
+        value, options = field.get("value"), _objects(field.get("options"))
+        texts = {as_text(option.get("id")): option.get("text", option.get("name")) for option in options}
+        if isinstance(value, list) and texts:
+            return [texts.get(as_text(member), member) for member in value]
+        return texts.get(value, value) if isinstance(value, str) else value
+
+    @signature(_ANY)
+    def _func_obj_values(self, wrapped: Any) -> dict[str, Any]:
+        """{name: value} of members wrapped as {"value": …}, without those that were read."""
+        members = wrapped.items() if isinstance(wrapped, dict) else ()
+        values = {
+            name: member.get("value") if isinstance(member, dict) else member
+            for name, member in members
+            if not self._reading.has_read(wrapped, name)
+        }
+        return {name: value for name, value in values.items() if value not in (None, "", [], {})}
+
+    @signature(_ANY)
+    def _func_rest(self, value: Any) -> dict[str, Any]:
+        """What the mapping has not read of an object."""
+        return self._reading.rest(value) or {}
+
+    @signature(_ANY)
+    def _func_first(self, value: Any) -> Any:
+        """The first member of a list, anything else as it is."""
+        return (value[0] if value else None) if isinstance(value, list) else value
+
+    @signature(_ANY)
+    def _func_text(self, value: Any) -> str:
+        """The value as lower-case text without space around it; "" for null."""
+        return as_text(value).lower()
+
+    @signature(_ANY)
+    def _func_json(self, text: Any) -> Any:
+        """The value of JSON text, null when it is none."""
+        return parse_json_text(text) if isinstance(text, str) else None
+
+    @signature(_ANY, _ANY)
+    def _func_urlq(self, url: Any, name: Any) -> Any:
+        """One query parameter of an address."""
+        return query_of(as_text(url)).get(as_text(name))
+
+    @signature(_ANY, _ANY)
+    def _func_lines(self, text: Any, separator: Any) -> dict[str, str]:
+        """{name: value} of lines such as `first = Jane`."""
+        mark = as_text(separator) or "="
+        parts = [line.partition(mark) for line in as_text(text).splitlines()]
+        return {name.strip(): value.strip() for name, found, value in parts if found and name.strip()}
+
+    @signature(_ANY, _ANY)
+    def _func_split(self, text: Any, separator: Any) -> list[str]:
+        """The parts of a text, empty ones left out."""
+        mark = separator if isinstance(separator, str) and separator else ","
+        return [part.strip() for part in as_text(text).split(mark) if part.strip()]
+
+    @signature(_ANY, _ANY)
+    def _func_path(self, value: Any, key: Any) -> Any:
+        """A member by its whole key (`1.3`), else by the parts of a dotted path. What it reads stays in custom."""
+        if isinstance(value, dict) and key in value:
+            return value[key]
+        for part in as_text(key).split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+
+def _objects(rows: Any) -> list[dict[str, Any]]:
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _free(label: str, taken: dict[str, Any]) -> str:
+    number = 2
+    name = label
+    while name in taken:
+        name, number = f"{label} ({number})", number + 1
+    return name
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,45 @@
+"""The answer to a sender that checks an address before it uses it."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from typing import Final
+
+from app.sources.answer import Answer
+from app.sources.document import Document
+from app.sources.request import RawRequest
+from app.sources.verify import Secrets, secret_values
+
+_MAX_CHALLENGE: Final = 1_024
+
+
+def shake_hands(document: Document, secrets: Secrets, request: RawRequest) -> Answer | None:
+    """The answer to a GET or HEAD: None when the source has no handshake or the request is none; 401 when the
+    sender's token is wrong. An echo is plain text, so that no browser reads a stranger's words as a page."""
+    rule = document.handshake
+    if rule.kind == "none" or request.method.upper() not in ("GET", "HEAD"):
+        return None
+    if rule.kind == "ok":
+        return Answer(200, body="ok")
+    challenge = request.parameters.get(rule.param, "")
+    if not challenge or len(challenge) > _MAX_CHALLENGE:
+        return None
+    values = secret_values(secrets, rule.secret)
+    if rule.token_param:
+        given = request.parameters.get(rule.token_param, "").encode()
+        if not any(hmac.compare_digest(given, value.encode("utf-8", "replace")) for value in values if value):
+            return Answer(401)
+    digest = ""
+    if rule.kind == "hmac_echo":
+        if not values:
+            return Answer(401)
+        raw = hmac.new(values[0].encode("utf-8", "replace"), challenge.encode(), rule.algorithm).digest()
+        digest = raw.hex() if rule.encoding == "hex" else base64.b64encode(raw).decode()
+    if isinstance(rule.answer, str):
+        return Answer(200, body=_filled(rule.answer, challenge, digest))
+    return Answer(200, body={name: _filled(text, challenge, digest) for name, text in rule.answer.items()})
+
+
+def _filled(template: str, challenge: str, digest: str) -> str:
+    return digest.join(part.replace("{challenge}", challenge) for part in template.split("{hmac}"))

@@ -1,0 +1,67 @@
+"""One item of a submission as the mapping leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from app.matching.person import Person
+from app.sources.document import Purpose, State, Verdict
+
+Reason = Literal["parse_failed", "mapping_failed", "identity_required"]
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """One answer about consent, with the text as shown."""
+
+    purpose: Purpose
+    state: State
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One submission of a request. A quarantined one has a `reason`, and in `unmet` what was missing; what was
+    understood of it is kept beside. `entry` is how the lead enters (`suspect` for a purchased list), None as usual."""
+
+    index: int
+    verdict: Verdict | Literal["quarantined"]
+    submission_key: str
+    occurred_at: datetime
+    person: Person | None = None
+    attribution: Mapping[str, str] = field(default_factory=dict)
+    consents: tuple[Consent, ...] = ()
+    activity_type: str = "form_fill"
+    activity_kind: Literal["interest", "contact_attempt"] = "interest"
+    entry: str | None = None
+    custom: Mapping[str, Any] = field(default_factory=dict)
+    reason: Reason | None = None
+    unmet: tuple[Mapping[str, Any], ...] = ()
+
+
+def shown(item: Item) -> dict[str, Any]:
+    """An item as a dry-run answers it and `submission_items.mapped` keeps it: JSON values only."""
+    person = item.person or Person()
+    externals = {one.namespace: one.value for one in person.identities if one.kind == "external"}
+    return {
+        "index": item.index,
+        "verdict": item.verdict,
+        "reason": item.reason,
+        "submission_key": item.submission_key,
+        "fields": dict(person.fields),
+        "raw": dict(person.raw),
+        "email_status": person.email_status,
+        "secondary_emails": list(person.secondary_emails),
+        "flags": list(person.flags),
+        "external_ids": externals,
+        "attribution": dict(item.attribution),
+        "consent": [{"purpose": one.purpose, "state": one.state, "text": one.text} for one in item.consents],
+        "activity": {"type": item.activity_type, "kind": item.activity_kind},
+        "entry": item.entry,
+        "occurred_at": item.occurred_at.isoformat().replace("+00:00", "Z"),
+        "custom": dict(item.custom),
+        "unmet": [dict(one) for one in item.unmet],
+    }

@@ -1,0 +1,221 @@
+"""From a request to items, by a document. Nothing here raises for any bytes; a broken item never breaks another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any, Final
+from uuid import UUID
+
+from app.matching.attribution import HIDDEN_KEYS, attributed, of_hidden, of_page
+from app.matching.consent import read_consent
+from app.matching.normalize import normalize
+from app.matching.person import Person
+from app.matching.text import as_text, is_unresolved, storable, storable_value
+from app.matching.times import read_instant, zone
+from app.sources.context import Context
+from app.sources.document import ConsentRule, Defaults, Document, Moment, Verdict
+from app.sources.expressions import ExpressionFailed, evaluate
+from app.sources.item import Consent, Item, Reason
+from app.sources.parse import ParseFailed, parse_body
+from app.sources.request import RawRequest
+from app.sources.spam import is_spam
+
+_KEYLESS_SECONDS: Final = 600
+_MAX_KEY: Final = 255
+_SNAKE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_NEEDS_PERSON: Final = frozenset({"lead", "activity", "consent", "erase"})
+NO_DEFAULTS: Final = Defaults()
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What all items of one request share."""
+
+    document: Document
+    request: RawRequest
+    source_id: UUID | str
+    defaults: Defaults
+    zone: tzinfo
+
+
+def map_request(
+    document: Document, request: RawRequest, source_id: UUID | str, defaults: Defaults = NO_DEFAULTS
+) -> list[Item]:
+    """The items of a request, in order: each with a verdict, or quarantined with a reason. Never raises.
+
+    `defaults` are the source's own and win over the document's. A body that cannot be parsed, or in which the
+    document finds no items at all, is one quarantined item; an empty list of items is none.
+    """
+    defaults = _merged(document.defaults, defaults)
+    named = (document.occurred_at.timezone if document.occurred_at else None) or "UTC"
+    frame = _Frame(document, request, source_id, defaults, zone(defaults.timezone or named))
+    try:
+        body = parse_body(document.parse, request)
+    except ParseFailed as error:
+        return [_quarantined(frame, 0, None, "parse_failed", str(error))]
+    root = {
+        "body": body,
+        "headers": {name: storable(value) for name, value in request.lower_headers.items()},
+        "query": request.parameters,
+        "received_at": request.received_at.isoformat(),
+    }
+    try:
+        found = evaluate(document.items, root)
+    except ExpressionFailed as error:
+        return [_quarantined(frame, 0, body, "mapping_failed", f"/items: {error}")]
+    if found is None:
+        return [_quarantined(frame, 0, body, "mapping_failed", "/items: there are none under this expression")]
+    items = found if isinstance(found, list) else [found]
+    return [_map(frame, root, index, item) for index, item in enumerate(items)]
+
+
+def _map(frame: _Frame, root: Mapping[str, Any], index: int, item: Any) -> Item:
+    try:
+        if item is None:
+            return _quarantined(frame, index, root["body"], "mapping_failed", "/items: this one is null")
+        return _mapped(frame, Context({**root, "item": item, "index": index}, frame.zone), index)
+    # The neighbours must live: whatever is wrong with this item, it waits in quarantine and can be processed again.
+    except Exception as error:
+        return _quarantined(frame, index, item, "mapping_failed", f"{type(error).__name__}: {str(error)[:200]}")
+
+
+def _mapped(frame: _Frame, context: Context, index: int) -> Item:
+    document, received_at = frame.document, frame.request.received_at
+    verdict, name = _route(document, context)
+    person = _person(frame, context)
+    occurred_at, unread = _occurred_at(document.occurred_at, context, received_at)
+    is_trapped = is_spam(document.spam, context, person, received_at)
+    attribution, consents = _attribution(frame, context), _consents(document, context)
+    key = _submission_key(frame, context)
+    entry = storable(as_text(context.value(document.entry, "/entry")))
+    reason: Reason | None = "identity_required" if verdict in _NEEDS_PERSON and not person.identities else None
+    if verdict == "lead" and is_trapped:
+        verdict, reason = "spam", None
+    return Item(
+        index=index,
+        verdict="quarantined" if reason else verdict,
+        submission_key=key,
+        occurred_at=occurred_at or received_at,
+        person=person,
+        attribution=attribution,
+        consents=consents,
+        activity_type=name or _activity_type(frame, context),
+        activity_kind=document.activity.kind,
+        entry=entry if _SNAKE.fullmatch(entry) else frame.defaults.entry,
+        custom=_custom(document, context, person),
+        reason=reason,
+        unmet=_unmet(context, person, unread, reason),
+    )
+
+
+def _merged(document: Defaults, source: Defaults) -> Defaults:
+    if source is NO_DEFAULTS:
+        return document
+    return document.model_copy(update=source.model_dump(exclude_none=True))
+
+
+def _route(document: Document, context: Context) -> tuple[Verdict, str | None]:
+    rule = next((rule for rule in document.route if context.holds(rule.when)), None)
+    return (rule.do, rule.name) if rule else ("lead", None)
+
+
+def _person(frame: _Frame, context: Context) -> Person:
+    document = frame.document
+    fields = {name: context.value(expression, f"/fields/{name}") for name, expression in document.fields.items()}
+    if isinstance(document.external_ids, str):
+        found = context.value(document.external_ids, "/external_ids")
+        external_ids = {str(name): value for name, value in found.items()} if isinstance(found, dict) else {}
+    else:
+        external_ids = {
+            name: context.value(expression, f"/external_ids/{name}")
+            for name, expression in document.external_ids.items()
+        }
+    return normalize(fields, external_ids, frame.defaults.region)
+
+
+def _occurred_at(moment: Moment | None, context: Context, received_at: datetime) -> tuple[datetime | None, str]:
+    if moment is None:
+        return None, ""
+    value = context.value(moment.expr, "/occurred_at")
+    found = read_instant(value, moment.formats, context.zone, received_at)
+    return found, "" if found else as_text(value)[:100]
+
+
+def _attribution(frame: _Frame, context: Context) -> dict[str, str]:
+    values = {name: context.value(expr, f"/attribution/{name}") for name, expr in frame.document.attribution.items()}
+    hidden, page = values.pop("utm", None), values.pop("page", None)
+    if isinstance(hidden, dict):
+        for name in hidden.keys() & HIDDEN_KEYS.keys():
+            context.reading.note(hidden, name)
+    defaults = frame.defaults.model_dump(include={"source", "medium", "campaign"}, exclude_none=True)
+    return attributed(values, of_hidden(hidden), of_page(page), defaults)
+
+
+def _consents(document: Document, context: Context) -> tuple[Consent, ...]:
+    found = (_consent(rule, context, f"/consent/{place}") for place, rule in enumerate(document.consent))
+    return tuple(consent for consent in found if consent)
+
+
+def _consent(rule: ConsentRule, context: Context, place: str) -> Consent | None:
+    answer = context.value(rule.expr, place)
+    state = {"given": rule.if_yes, "refused": rule.if_no}.get(read_consent(answer), rule.if_missing)
+    text = storable(context.text(rule.text))[:10_000] or None
+    return Consent(rule.purpose, state, text) if state else None
+
+
+def _activity_type(frame: _Frame, context: Context) -> str:
+    named = frame.defaults.activity_type or context.text(frame.document.activity.type).strip().lower()
+    return named if _SNAKE.fullmatch(named) else "form_fill"
+
+
+def _submission_key(frame: _Frame, context: Context) -> str:
+    expression = frame.document.submission_key
+    key = as_text(context.value(expression, "/submission_key")) if expression else ""
+    if not key or is_unresolved(key):
+        return keyless(frame.source_id, context.item, frame.request.received_at)
+    return key if len(key) <= _MAX_KEY else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+def keyless(source_id: UUID | str, item: Any, received_at: datetime) -> str:
+    """The key of an item whose sender gives none: the same content at the same source in the same ten minutes."""
+    bucket = int(received_at.timestamp()) // _KEYLESS_SECONDS
+    canonical = json.dumps(item, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{source_id}\n{canonical}\n{bucket}".encode()).hexdigest()
+
+
+def _custom(document: Document, context: Context, person: Person) -> dict[str, Any]:
+    kept = context.value(document.custom, "/custom")
+    answers = kept if isinstance(kept, dict) else {}
+    answers = {name: value for name, value in answers.items() if name not in document.custom_omit}
+    return {**person.custom, **{str(name): storable_value(value) for name, value in answers.items()}}
+
+
+def _unmet(context: Context, person: Person, unread: str, reason: Reason | None) -> tuple[Mapping[str, Any], ...]:
+    missing: list[Mapping[str, Any]] = []
+    if reason == "identity_required":
+        missing.append({"criterion": "identity", "have": None, "need": ["email", "phone", "social", "external_ids"]})
+    if person.email_status == "invalid":
+        missing.append({"criterion": "email", "have": person.raw.get("email"), "need": "a valid address"})
+    if "phone_invalid" in person.flags:
+        missing.append({"criterion": "phone", "have": person.raw.get("phone"), "need": "a valid number"})
+    if unread:
+        missing.append({"criterion": "occurred_at", "have": storable(unread), "need": "a time in a declared format"})
+    missing += [{"criterion": place, "have": storable(why), "need": "a value"} for place, why in context.failed.items()]
+    return tuple(missing)
+
+
+def _quarantined(frame: _Frame, index: int, item: Any, reason: Reason, why: str) -> Item:
+    content = item if item is not None else hashlib.sha256(frame.request.body).hexdigest()
+    return Item(
+        index=index,
+        verdict="quarantined",
+        submission_key=keyless(frame.source_id, content, frame.request.received_at),
+        occurred_at=frame.request.received_at,
+        reason=reason,
+        unmet=({"criterion": reason, "have": storable(why), "need": "a body as the source's document says"},),
+    )

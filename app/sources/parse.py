@@ -1,0 +1,164 @@
+"""From the bytes of a body to a value, by what the source declares. One error: ParseFailed."""
+
+from __future__ import annotations
+
+import json
+from email.message import Message
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser
+
+from app.matching.text import storable
+from app.sources.document import Format, Parse
+from app.sources.request import RawRequest
+from app.sources.structure import at, nested, parse_json, parse_json_text, unflattened
+
+MAX_FIELDS: Final = 5_000
+
+
+class ParseFailed(ValueError):
+    """The body is not what the source says it is."""
+
+
+def parse_body(parse: Parse, request: RawRequest) -> Any:
+    """The body as a value, secrets dropped. ParseFailed when no declared format fits."""
+    content_type = request.header("content-type")
+    if not request.body.strip() and request.parameters:
+        body: Any = dict(request.parameters)
+    else:
+        body = _read(_formats(parse.formats, content_type, request.body), content_type, request.body, parse.unbracket)
+    if isinstance(body, dict) and parse.unflatten:
+        body = unflattened(body, parse.unflatten)
+    for path in parse.decode_json:
+        if (place := at(body, path)) and isinstance(text := place[0][place[1]], str):
+            decoded = parse_json_text(text)
+            place[0][place[1]] = text if decoded is None else decoded
+    for path in parse.drop:
+        if place := at(body, path):
+            del place[0][place[1]]
+    return body
+
+
+def _formats(declared: list[Format], content_type: str, body: bytes) -> list[Format]:
+    wanted: list[Format] = ["json", "form", "multipart"] if "auto" in declared else declared
+    kind = content_type.partition(";")[0].strip().lower()
+    named: Format
+    if kind.endswith(("/json", "+json")):
+        named = "json"
+    elif kind == "multipart/form-data":
+        named = "multipart"
+    elif kind == "application/x-www-form-urlencoded":
+        # Some senders post JSON under curl's default type.
+        named = "json" if body[:64].lstrip()[:1] in (b"{", b"[") and "json" in wanted else "form"
+    else:
+        named = "json" if body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else "form"
+    return sorted(wanted, key=lambda one: one != named)
+
+
+def _read(formats: list[Format], content_type: str, body: bytes, unbracket: bool) -> Any:
+    reasons = []
+    for wanted in formats:
+        try:
+            if wanted == "json":
+                return parse_json(_text(body, content_type, utf=json.detect_encoding(body)))
+            if wanted == "multipart":
+                return nested(_multipart(body, content_type), unbracket=unbracket)
+            return nested(_form(body, content_type), unbracket=unbracket)
+        except ValueError as error:
+            reasons.append(f"{wanted}: {str(error)[:120]}")
+    raise ParseFailed("; ".join(reasons) or "no format is declared")
+
+
+def _text(body: bytes, content_type: str, *, utf: str = "utf-8") -> str:
+    for encoding in (utf, _parameter(content_type, "charset")):
+        try:
+            return body.decode(encoding).removeprefix("\ufeff") if encoding else body.decode("utf-8", "replace")
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return body.decode("utf-8", "replace")
+
+
+def _form(body: bytes, content_type: str) -> list[tuple[str, Any]]:
+    if b"=" not in body:
+        raise ValueError("no name=value in it")
+    charset = _parameter(content_type, "charset") or "utf-8"
+    try:
+        b"".decode(charset)
+    except LookupError:
+        charset = "utf-8"
+    pairs = parse_qsl(
+        _text(body, content_type), keep_blank_values=True, encoding=charset, errors="replace", max_num_fields=MAX_FIELDS
+    )
+    return [(storable(name), storable(value)) for name, value in pairs]
+
+
+def _multipart(body: bytes, content_type: str) -> list[tuple[str, Any]]:
+    boundary = _parameter(content_type, "boundary") or _first_line(body)
+    parts: list[_Part] = []
+    parser = MultipartParser(boundary.encode("utf-8", "replace"), _callbacks(parts))
+    try:
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise ValueError(str(error)) from None
+    if not parts:
+        raise ValueError("no parts")
+    return [pair for part in parts if (pair := part.pair()) is not None]
+
+
+class _Part:
+    """One part while it is read. Of a file only its name, type and size are kept: the bytes stay in the raw body."""
+
+    def __init__(self) -> None:
+        self.header, self.value, self.content = bytearray(), bytearray(), bytearray()
+        self.headers: dict[str, str] = {}
+
+    def end_header(self) -> None:
+        self.headers[self.header.decode("latin-1").lower()] = self.value.decode("utf-8", "replace")
+        self.header, self.value = bytearray(), bytearray()
+
+    def pair(self) -> tuple[str, Any] | None:
+        disposition = self.headers.get("content-disposition", "")
+        name, filename = _parameter(disposition, "name"), _parameter(disposition, "filename")
+        kind = self.headers.get("content-type", "")
+        if not name:
+            return None
+        if filename:
+            return storable(name), {"filename": storable(filename), "content_type": kind, "size": len(self.content)}
+        return storable(name), storable(_text(bytes(self.content), kind))
+
+
+def _callbacks(parts: list[_Part]) -> Any:
+    def begin() -> None:
+        if len(parts) >= MAX_FIELDS:
+            raise ValueError("too many parts")
+        parts.append(_Part())
+
+    def end_header() -> None:
+        parts[-1].end_header()
+
+    return {
+        "on_part_begin": begin,
+        "on_header_field": lambda data, start, end: parts[-1].header.extend(data[start:end]),
+        "on_header_value": lambda data, start, end: parts[-1].value.extend(data[start:end]),
+        "on_header_end": end_header,
+        "on_part_data": lambda data, start, end: parts[-1].content.extend(data[start:end]),
+    }
+
+
+def _parameter(header: str, name: str) -> str:
+    if name not in header.lower():
+        return ""
+    message = Message()
+    message["content-type"] = "x/y;" + header.replace("\r", " ").replace("\n", " ")
+    value = message.get_param(name, "")
+    return str(value[2] if isinstance(value, tuple) else value or "").strip()
+
+
+def _first_line(body: bytes) -> str:
+    line = body[:200].split(b"\r\n", 1)[0]
+    if not line.startswith(b"--"):
+        raise ValueError("no boundary")
+    return line[2:].decode("latin-1")

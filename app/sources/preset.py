@@ -1,0 +1,84 @@
+"""The shipped presets, and documents made of a preset and a source's overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+
+from app.sources.document import Document, merge
+
+_FOLDER: Final = Path(__file__).with_name("presets")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong in a document: a JSON pointer, a stable code and a sentence."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class DocumentFaulty(ValueError):
+    """A document breaks its schema. `faults` holds every place."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        self.faults = faults
+        super().__init__("; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults))
+
+
+@cache
+def preset_names() -> tuple[str, ...]:
+    """The names of the shipped presets, sorted."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+
+
+@cache
+def _read(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
+    return loaded
+
+
+def preset(name: str) -> dict[str, Any]:
+    """A shipped preset as it is written; KeyError when there is none of this name."""
+    if name not in preset_names():
+        raise KeyError(name)
+    return merge(_read(name), {})  # type: ignore[no-any-return]
+
+
+def make_document(name: str, overrides: Mapping[str, Any]) -> Document:
+    """The document of a source; KeyError for an unknown preset, DocumentFaulty for overrides that break the schema."""
+    return read_document(merge(preset(name), overrides))
+
+
+def read_document(written: Mapping[str, Any]) -> Document:
+    """A document from its written form; DocumentFaulty with the JSON pointer of every fault."""
+    try:
+        return Document.model_validate(written)
+    except ValidationError as error:
+        faults = tuple(
+            Fault(_pointer(written, fault["loc"]), fault["type"], fault["msg"])
+            for fault in error.errors(include_url=False)
+        )
+        raise DocumentFaulty(faults) from None
+
+
+def _pointer(written: Any, location: tuple[int | str, ...]) -> str:
+    """The place in the written document; names that the validator adds for the member of a union are left out."""
+    parts = []
+    for position, part in enumerate(location):
+        known = (isinstance(written, Mapping) and part in written) or (
+            isinstance(written, list) and isinstance(part, int) and part < len(written)
+        )
+        if known:
+            written = written[part]
+        elif not (position == len(location) - 1 and isinstance(written, Mapping) and part != "[key]"):
+            continue
+        parts.append(str(part).replace("~", "~0").replace("/", "~1"))
+    return "/" + "/".join(parts)

@@ -1,0 +1,41 @@
+"""Is it spam? By a source's own rules; the answer is the same as to anybody else, the item is kept for review."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Final
+
+from app.matching.consent import read_consent
+from app.matching.person import Person
+from app.matching.text import as_text
+from app.matching.times import read_instant
+from app.sources.context import Context
+from app.sources.document import Spam
+
+_LINK: Final = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
+
+
+def is_spam(spam: Spam, context: Context, person: Person, received_at: datetime) -> bool:
+    """Whether a trap is filled, the form was filled in too fast, the message has too many links, or the address is
+    made to be thrown away."""
+    if any(_is_filled(context.value(trap)) for trap in spam.honeypot):
+        return True
+    if spam.rendered_at and _is_too_fast(spam, context, received_at):
+        return True
+    if spam.max_links is not None and len(_LINK.findall(str(person.fields.get("message", "")))) > spam.max_links:
+        return True
+    return spam.disposable and person.email_status == "disposable"
+
+
+def _is_filled(answer: object) -> bool:
+    # Some forms send an unticked box by name.
+    return bool(as_text(answer)) and read_consent(answer) != "refused"
+
+
+def _is_too_fast(spam: Spam, context: Context, received_at: datetime) -> bool:
+    rendered_at = read_instant(context.value(spam.rendered_at), ("epoch", "iso"), context.zone, received_at)
+    if rendered_at is None:
+        return False
+    took = received_at - rendered_at
+    return timedelta(0) <= took < timedelta(seconds=spam.min_fill_seconds)

@@ -1,0 +1,121 @@
+"""The structure in a body's text: JSON of any sender, and names with brackets."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from app.matching.text import is_storable, storable_value
+
+MAX_DEPTH: Final = 64
+_MAX_INTEGER: Final = 2**63
+_ESCAPES: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_BRACKETS: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
+_MAX_BRACKETS: Final = 8
+
+
+def parse_json(text: str) -> Any:
+    """The value of JSON text, with every text in it storable; ValueError when it is none or nested over 64 deep.
+
+    Other than at our own doors nothing is refused that can be kept: NaN is null, a number too large for a column is
+    text, of a member that comes twice the last stays.
+    """
+    try:
+        value = json.loads(text, parse_constant=lambda _: None, parse_float=_float, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth_over(value, MAX_DEPTH):
+        raise ValueError("nested too deeply")
+    return value if is_storable(text) and _ESCAPES.search(text) is None else storable_value(value)
+
+
+def parse_json_text(text: str) -> Any:
+    """The value of JSON text, None when it is none."""
+    try:
+        return parse_json(text)
+    except ValueError:
+        return None
+
+
+def _float(digits: str) -> float | str:
+    number = float(digits)
+    return digits if number in (float("inf"), float("-inf")) else number
+
+
+def _integer(digits: str) -> int | str:
+    # Longer ones would be floats, or an error, in everything that reads them later.
+    return digits if len(digits) > 19 or not -_MAX_INTEGER <= int(digits) < _MAX_INTEGER else int(digits)
+
+
+def _depth_over(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            member
+            for container in level
+            if isinstance(container, dict | list)
+            for member in (container.values() if isinstance(container, dict) else container)
+        ]
+        if not level:
+            return False
+    return any(isinstance(member, dict | list) for member in level)
+
+
+def nested(pairs: list[tuple[str, Any]], *, unbracket: bool) -> dict[str, Any]:
+    """Form pairs as an object: `a[b][c]=1` is {a: {b: {c: 1}}}; `a[]=1&a[]=2` and `a=1&a=2` are lists.
+
+    A name that contradicts an earlier one stays as it was typed.
+    """
+    body: dict[str, Any] = {}
+    for name, value in pairs:
+        match = _BRACKETS.fullmatch(name) if unbracket else None
+        path = [match.group(1), *re.findall(r"\[([^\[\]]*)\]", match.group(2))] if match else [name]
+        if len(path) > _MAX_BRACKETS or not _put(body, path, value):
+            _put(body, [name], value)
+    return body
+
+
+def _put(body: dict[str, Any], path: list[str], value: Any) -> bool:
+    listed = len(path) > 1 and path[-1] == ""
+    *parents, last = path[:-1] if listed else path
+    place: Any = body
+    for name in parents:
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
+            return False
+    present = place.get(last)
+    if isinstance(present, dict):
+        return False
+    if last in place:
+        place[last] = [*present, value] if isinstance(present, list) else [present, value]
+    else:
+        place[last] = [value] if listed else value
+    return True
+
+
+def unflattened(body: dict[str, Any], mark: str) -> dict[str, Any]:
+    """Names such as `answers__0__question` taken apart at the mark; {0:…, 1:…} become lists."""
+    pairs = [(name.split(mark) if mark in name.strip("_") else [name], value) for name, value in body.items()]
+    result: dict[str, Any] = {}
+    for path, value in pairs:
+        if "" in path or len(path) > _MAX_BRACKETS or not _put(result, path, value):
+            _put(result, [mark.join(path)], value)
+    return {name: _listed(value) for name, value in result.items()}
+
+
+def _listed(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    members = {name: _listed(member) for name, member in value.items()}
+    return list(members.values()) if list(members) == [str(n) for n in range(len(members))] and members else members
+
+
+def at(value: Any, path: str) -> tuple[dict[str, Any], str] | None:
+    """The object and the name under which a path lies: the whole path as one name, else its dotted parts."""
+    if not isinstance(value, dict):
+        return None
+    if path in value:
+        return value, path
+    name, dot, rest = path.partition(".")
+    return at(value.get(name), rest) if dot else None
