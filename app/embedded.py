@@ -220,8 +220,8 @@ def _create(server: Server, durable: bool) -> None:
     new.mkdir(mode=0o700, parents=True)
     if server.runner.switch:
         os.chown(new, server.runner.uid, server.runner.gid)
-    steps: list[tuple[list[str], str | None]] = [
-        ([server.programs["initdb"], "-D", str(new), *_INITDB, *(() if durable else ("--no-sync",))], None),
+    steps = [
+        ([server.programs["initdb"], "-D", str(new), *_INITDB, *(() if durable else ("--no-sync",))], ""),
         (
             [
                 server.programs["postgres"],
@@ -254,15 +254,16 @@ def _ensure_running(server: Server, durable: bool) -> None:
         if time.monotonic() > deadline:
             raise EmbeddedError(f"PostgreSQL in {server.data} does not answer; see {server.data}/server.log")
         time.sleep(0.05)
-    _clear_remains(server.data)
+    _clear_remains(server)
     settings = {**SETTINGS, **(DURABLE if durable else FAST), "unix_socket_directories": str(server.sockets)}
     options = shlex.join(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
     log = server.data / "server.log"
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     waiting = ["-w", "-t", str(int(START_SECONDS))]
-    command = [server.programs["pg_ctl"], "-D", str(server.data), "-l", str(log), *waiting, "-o", options, "start"]
-    if server.runner.run(command, quiet=True).returncode != 0 or not _is_ready(server):
+    # pg_ctl puts paths into a shell command: from inside the folder they are harmless, whatever its name is.
+    command = [server.programs["pg_ctl"], "-D", ".", "-l", log.name, *waiting, "-o", options, "start"]
+    if server.runner.run(command, quiet=True, folder=server.data).returncode != 0 or not _is_ready(server):
         said = log.read_text(errors="replace") if log.exists() else ""
         raise EmbeddedError(f"PostgreSQL did not start: {_last_line(said)} (all of it: {log})")
 
@@ -318,21 +319,22 @@ def _is_postgres_in(pid: int, data: Path) -> bool:
         return False
 
 
-def _clear_remains(data: Path) -> None:
-    """After a kill -9: wait for the children of the dead postmaster, then drop a pid file that would block the start.
+def _clear_remains(server: Server) -> None:
+    """After a kill -9: wait for the children of the dead postmaster, then drop the lock files that would block a start.
 
     PostgreSQL itself takes a zombie, or another process that got the same number, for a living postmaster.
     """
     deadline = time.monotonic() + 5
-    while orphans := [int(p.name) for p in Path("/proc").glob("[0-9]*") if _is_postgres_in(int(p.name), data)]:
+    while orphans := [int(p.name) for p in Path("/proc").glob("[0-9]*") if _is_postgres_in(int(p.name), server.data)]:
         if time.monotonic() > deadline:
             for pid in orphans:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
-    with suppress(FileNotFoundError, ValueError, ProcessLookupError, PermissionError):
-        os.kill(int((data / "postmaster.pid").read_text().split("\n", 1)[0]), 0)
-        (data / "postmaster.pid").unlink()  # only where the number is taken: otherwise PostgreSQL judges by itself
+    for left in (server.data / "postmaster.pid", server.sockets / f".s.PGSQL.{PORT}.lock"):
+        with suppress(FileNotFoundError, ValueError, ProcessLookupError, PermissionError):
+            os.kill(int(left.read_text().split("\n", 1)[0]), 0)
+            left.unlink()  # only where the number is taken: otherwise PostgreSQL judges by itself
 
 
 def _sockets(data: Path, runner: Runner) -> Path:

@@ -40,7 +40,7 @@ class Runner:
     switch: bool
 
     def run(
-        self, command: list[str], *, quiet: bool = False, text: str | None = None
+        self, command: list[str], *, quiet: bool = False, text: str = "", folder: Path = Path("/")
     ) -> subprocess.CompletedProcess[str]:
         """Run one program to its end, with an environment of its own.
 
@@ -49,7 +49,7 @@ class Runner:
         output = subprocess.DEVNULL if quiet else subprocess.PIPE
         return subprocess.run(
             command,
-            input=text or "",
+            input=text,
             stdout=output,
             stderr=output,
             text=True,
@@ -57,7 +57,7 @@ class Runner:
             group=self.gid if self.switch else None,
             extra_groups=[] if self.switch else None,
             env={"PATH": "/usr/bin:/bin", "TZ": "UTC", "LC_ALL": "C.UTF-8"},
-            cwd="/",
+            cwd=folder,
             umask=0o077,
             check=False,
         )

@@ -1,0 +1,66 @@
+"""A folder for a server of one test, and processes that share it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app import embedded
+
+ROOT = Path(__file__).parents[2]
+Start = Callable[..., embedded.Server]
+Script = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A data directory that the server's user can reach; afterwards nothing of it runs or stays."""
+    parent = Path(tempfile.mkdtemp(prefix="baton-embedded-"))
+    parent.chmod(0o711)
+    yield parent / "data"
+    for pid in processes_in((parent / "data" / "postgres").resolve()):
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(parent, ignore_errors=True)
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Start]:
+    """`embedded.start` on that folder; what a test leaves running is stopped."""
+    servers: list[embedded.Server] = []
+
+    def started(data_dir: Path = home, **options: object) -> embedded.Server:
+        servers.append(embedded.start(data_dir, **options))  # type: ignore[arg-type]
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def script(home: Path) -> Iterator[Script]:
+    """Run a piece of Python in a process of its own, with `home` and `embedded` at hand."""
+    running: list[subprocess.Popen[str]] = []
+
+    def run(body: str) -> "subprocess.Popen[str]":
+        before = "import asyncio, asyncpg, os, signal, sys\nfrom pathlib import Path\nfrom app import embedded\n"
+        code = f"{before}home = Path({str(home)!r})\n{body}"
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        running.append(subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes))  # type: ignore[call-overload]
+        return running[-1]
+
+    yield run
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def processes_in(data: Path) -> list[int]:
+    """Every process of PostgreSQL that is at home in this data, the postmaster first."""
+    return sorted(int(p.name) for p in Path("/proc").glob("[0-9]*") if embedded._is_postgres_in(int(p.name), data))

@@ -1,0 +1,104 @@
+"""kill -9: what was answered is there, and what the dead leave behind does not block the next start."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.embedded.conftest import Script, Start, processes_in
+
+WRITER = """
+async def main():
+    server = embedded.start(home)
+    connection = await asyncpg.connect(server.dsn)
+    await connection.execute("CREATE TABLE IF NOT EXISTS written (n bigint)")
+    n = await connection.fetchval("SELECT coalesce(max(n), 0) FROM written")
+    while True:
+        n += 1
+        await connection.execute("INSERT INTO written VALUES ($1)", n)
+        print(n, flush=True)
+asyncio.run(main())
+"""
+
+
+async def test_no_acknowledged_commit_is_lost_when_everything_is_killed_three_times(
+    home: Path, script: Script, start: Start
+) -> None:
+    acknowledged: list[int] = []
+    for round_ in range(3):
+        writer = script(WRITER)
+        assert writer.stdout is not None
+        acknowledged.append(int(writer.stdout.readline()))
+        time.sleep(0.25 + 0.1 * round_)
+        for pid in (*processes_in((home / "postgres").resolve()), writer.pid):
+            os.kill(pid, signal.SIGKILL)
+        acknowledged += [int(line) for line in writer.communicate()[0].splitlines(keepends=True) if line.endswith("\n")]
+    server = start()
+    connection = await asyncpg.connect(server.dsn)
+    kept = {row["n"] for row in await connection.fetch("SELECT n FROM written")}
+    await connection.close()
+    assert len(acknowledged) > 30
+    assert set(acknowledged) <= kept
+    assert len(kept - set(acknowledged)) <= 3  # at most one in flight a round
+
+
+async def test_a_killed_postmaster_alone_is_replaced(start: Start) -> None:
+    first = start(durable=False)
+    os.kill(processes_in(first.data)[0], signal.SIGKILL)
+    second = start(durable=False)
+    connection = await asyncpg.connect(second.dsn)
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+
+
+def test_a_zombie_postmaster_counts_as_dead(script: Script) -> None:
+    done = script(
+        """
+import ctypes, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # orphans become our children, and we never ask how they ended
+first = embedded.start(home, durable=False)
+pid = int((first.data / "postmaster.pid").read_text().split()[0])
+os.kill(pid, signal.SIGKILL)
+while ") Z" not in Path(f"/proc/{pid}/stat").read_text():
+    time.sleep(0.01)
+second = embedded.start(home, durable=False)
+async def ask():
+    connection = await asyncpg.connect(second.dsn)
+    print(await connection.fetchval("SELECT 42"), ") Z" in Path(f"/proc/{pid}/stat").read_text())
+    await connection.close()
+asyncio.run(ask())
+second.stop()
+first.stop()
+"""
+    )
+    assert done.communicate(timeout=30)[0] == "42 True\n"
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+async def test_a_server_that_is_going_down_is_waited_for(start: Start, signal_: signal.Signals) -> None:
+    first = start(durable=False)
+    os.kill(processes_in(first.data)[0], signal_)
+    second = start(durable=False)
+    connection = await asyncpg.connect(second.dsn)
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+
+
+async def test_a_process_number_given_to_somebody_else_does_not_block_the_start(start: Start) -> None:
+    first = start(durable=False)
+    stale = (first.data / "postmaster.pid").read_text()
+    first.stop()
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        (first.data / "postmaster.pid").write_text(f"{stranger.pid}\n" + stale.split("\n", 1)[1])
+        second = start(durable=False)
+        connection = await asyncpg.connect(second.dsn)
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+    finally:
+        stranger.kill()
+        stranger.wait()
