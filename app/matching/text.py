@@ -38,7 +38,7 @@ def is_storable(text: str) -> bool:
 def as_text(value: object) -> str:
     """One answer as stripped text; of a list the first that is not empty; "" for null and for objects."""
     if isinstance(value, str):
-        return value.strip().translate(_ZERO_WIDTH)
+        return value.strip() if value.isascii() else value.translate(_ZERO_WIDTH).strip()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -50,7 +50,9 @@ def as_text(value: object) -> str:
 
 def fold(text: str) -> str:
     """Text for comparison: no case, accents or punctuation, single spaces. `Dyrektor – Łódź` is `dyrektor lodz`."""
-    bare = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+    bare = text.casefold()
+    if not bare.isascii():
+        bare = "".join(c for c in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(c))
     return _NOT_WORD.sub(" ", bare.translate(_BASE_LETTERS)).replace("_", " ").strip()
 
 

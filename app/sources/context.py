@@ -8,7 +8,7 @@ from typing import Any
 
 from app.matching.text import as_text
 from app.sources.document import literal_or
-from app.sources.expressions import ExpressionFailed, evaluate
+from app.sources.expressions import Evaluator, ExpressionFailed
 from app.sources.reading import Reading
 
 
@@ -19,6 +19,7 @@ class Context:
         self._values = dict(values)
         self.zone = zone
         self.reading = Reading()
+        self._evaluator = Evaluator(self.reading)
         self.failed: dict[str, str] = {}
 
     @property
@@ -31,7 +32,7 @@ class Context:
         if expression is None:
             return None
         try:
-            return evaluate(expression, self._values, self.reading)
+            return self._evaluator.value(expression, self._values)
         except ExpressionFailed as error:
             self.failed.setdefault(place or expression[:100], str(error))
             return None
@@ -40,7 +41,7 @@ class Context:
         """Whether a condition is true. It reads without noting: a condition uses no answer up."""
         self.reading.noting = False
         try:
-            return evaluate(expression, self._values, self.reading) not in (None, False, "", [], {})
+            return self._evaluator.value(expression, self._values) not in (None, False, "", [], {})
         except ExpressionFailed:
             return False
         finally:

@@ -49,28 +49,32 @@ def is_literal(text: str) -> bool:
     return node["type"] == "field" and node["value"] not in ROOTS
 
 
-class Interpreter(TreeInterpreter):
+class Evaluator(TreeInterpreter):
     """Evaluates expressions on one item and notes in `reading` which members they read."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-        super().__init__(Options(custom_functions=MappingFunctions(reading)))
+    def __init__(self, reading: Reading | None = None) -> None:
+        self.reading = reading or Reading()
+        super().__init__(Options(custom_functions=MappingFunctions(self.reading)))
 
     def visit_field(self, node: Any, value: Any) -> Any:
         """A member of an object, noted as read; None of anything else."""
         if not isinstance(value, dict):
             return None
-        self._reading.note(value, node["value"])
+        self.reading.note(value, node["value"])
         return value.get(node["value"])
 
+    def value(self, expression: str, context: Mapping[str, object]) -> Any:
+        """The value of an expression in a context; ExpressionFailed when a function meets a type it cannot take."""
+        try:
+            return self.visit(compiled(expression).parsed, context)
+        # The library calls functions on whatever a stranger sent: any of them may fail in its own way.
+        except Exception as error:
+            raise ExpressionFailed(f"{type(error).__name__}: {str(error)[:200]}") from error
 
-def evaluate(expression: str, context: Mapping[str, object], reading: Reading | None = None) -> Any:
-    """The value of an expression in a context; ExpressionFailed when a function meets a type it cannot take."""
-    try:
-        return Interpreter(reading or Reading()).visit(compiled(expression).parsed, context)
-    # The library calls functions on whatever a stranger sent: any of them may fail in its own way.
-    except Exception as error:
-        raise ExpressionFailed(f"{type(error).__name__}: {str(error)[:200]}") from error
+
+def evaluate(expression: str, context: Mapping[str, object]) -> Any:
+    """The value of one expression in a context; ExpressionFailed as of Evaluator.value."""
+    return Evaluator().value(expression, context)
 
 
 def _calls(node: Any) -> Iterator[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,6 +15,13 @@ from app.sources.reading import Reading
 from app.sources.structure import parse_json_text
 
 _ANY: Final[Any] = {"types": []}
+# Labels come again with every submission of a form.
+_folded = lru_cache(maxsize=8192)(fold)
+
+
+@lru_cache(maxsize=2048)
+def _alternatives(labels: str) -> tuple[str, ...]:
+    return tuple(fold(label) for label in labels.split("|"))
 
 
 class MappingFunctions(Functions):
@@ -21,6 +29,7 @@ class MappingFunctions(Functions):
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
+        self._folded_rows: dict[tuple[int, str], tuple[Any, dict[str, list[dict[str, Any]]]]] = {}
 
     @signature(_ANY, _ANY, _ANY)
     def _func_pairs(self, rows: Any, key: Any, value: Any) -> dict[str, Any]:
@@ -35,28 +44,41 @@ class MappingFunctions(Functions):
     @signature(_ANY, _ANY, _ANY, _ANY)
     def _func_answer(self, rows: Any, key: Any, value: Any, label: Any) -> Any:
         """The answer under a label, whatever its case and accents: exact, then the start, then contained."""
-        wanted = fold(as_text(label))
+        wanted = _folded(as_text(label))
         return (
-            self._answer(rows, key, value, [wanted], (str.__eq__, str.startswith, str.__contains__)) if wanted else None
+            self._answer(rows, key, value, (wanted,), (str.__eq__, str.startswith, str.__contains__))
+            if wanted
+            else None
         )
 
     @signature(_ANY, _ANY, _ANY, _ANY)
     def _func_labelled(self, rows: Any, key: Any, value: Any, labels: Any) -> Any:
         """The answer under exactly one of the labels, separated by `|`; the first of them that has an answer."""
-        wanted = [fold(label) for label in as_text(labels).split("|")]
+        wanted = _alternatives(labels) if isinstance(labels, str) else ()
         return self._answer(rows, key, value, wanted, (str.__eq__,))
 
     def _answer(
-        self, rows: Any, key: Any, value: Any, wanted: list[str], tests: tuple[Callable[[str, str], bool], ...]
+        self, rows: Any, key: Any, value: Any, wanted: tuple[str, ...], tests: tuple[Callable[[str, str], bool], ...]
     ) -> Any:
-        found = [(fold(as_text(row.get(key))), row) for row in _objects(rows) if isinstance(key, str)]
+        labels = self._labels(rows, as_text(key))
         for test in tests:
             for label in wanted:
-                for text, row in found:
-                    if test(text, label) and row.get(value) not in (None, "", []):
+                named = [label] if test is str.__eq__ else [text for text in labels if test(text, label)]
+                for row in (row for text in named for row in labels.get(text, ())):
+                    if row.get(value) not in (None, "", []):
                         self._reading.note(row, value)
                         return row[value]
         return None
+
+    def _labels(self, rows: Any, key: Any) -> dict[str, list[dict[str, Any]]]:
+        # The same list is asked for many labels: it is folded once, and kept so that its address stays its own.
+        known = self._folded_rows.get((id(rows), key))
+        if known is None:
+            labels: dict[str, list[dict[str, Any]]] = {}
+            for row in _objects(rows):
+                labels.setdefault(_folded(as_text(row.get(key))), []).append(row)
+            known = self._folded_rows[id(rows), key] = (rows, labels)
+        return known[1]
 
     @signature(_ANY)
     def _func_typed(self, answer: Any) -> Any:
@@ -72,8 +94,8 @@ class MappingFunctions(Functions):
 
     @signature(_ANY, _ANY)
     def _func_titled(self, answers: Any, questions: Any) -> list[dict[str, Any]]:
-        """Typed answers joined to their questions by id: [{key, label, ref, type, question, value}]. The key is the stable
-        reference its author gave, else the question."""
+        """Typed answers joined to their questions by id: [{key, label, ref, type, question, value}]. The key is the
+        stable reference its author gave, else the question."""
         titles = {as_text(question.get("id")): as_text(question.get("title")) for question in _objects(questions)}
         rows = []
         for answer in _objects(answers):
