@@ -77,7 +77,7 @@ activations = Table(
     "activations",
     metadata,
     tenant(),
-    instant("at", primary_key=True),
+    instant("at", null=False, primary_key=True),
     uuid("policy_id", null=False),
     of_tenant("policies", "policy_id"),
 )

@@ -1,0 +1,126 @@
+"""python3 -m app from nothing: the environment is made, kept, renewed, and refused in a sentence."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import app
+from app import __main__ as bootstrap
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = "import sys\ndef main():\n    print('program', sys.prefix, *sys.argv[1:])\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with the real bootstrap, an empty lock (nothing to fetch), and a program that says where it runs."""
+    (tmp_path / "app").mkdir()
+    shutil.copy(ROOT / "app" / "__main__.py", tmp_path / "app")
+    (tmp_path / "app" / "__init__.py").touch()
+    (tmp_path / "app" / "cli.py").write_text(PROGRAM)
+    for lock in (bootstrap.PLAIN, bootstrap.DEVELOPERS):
+        (tmp_path / lock).write_text("# nothing\n")
+    return tmp_path
+
+
+def begin(checkout: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    base = getattr(sys, "_base_executable", sys.executable)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [base, "-m", "app", *arguments]
+    path = {"PATH": "/usr/bin:/bin", "HOME": str(checkout)}
+    return subprocess.Popen(command, cwd=checkout, env={**path, **environment}, **pipes)  # type: ignore[call-overload]
+
+
+def run(checkout: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    process = begin(checkout, *arguments, **environment)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_the_environment_is_made_once_and_renewed_when_the_lock_changes(checkout: Path) -> None:
+    status, out, err = run(checkout, "serve", "--port", "1")
+    assert (status, out) == (0, f"program {checkout}/.venv serve --port 1\n")
+    assert "Setting up" in err
+    assert run(checkout, "serve")[2] == ""
+    (checkout / bootstrap.PLAIN).write_text("# something else\n")
+    assert "Setting up" in run(checkout, "serve")[2]
+    assert run(checkout, "serve")[2] == ""
+
+
+def test_tests_get_the_developers_lock_which_serves_for_all(checkout: Path) -> None:
+    assert bootstrap.DEVELOPERS in run(checkout, "test")[2]
+    assert run(checkout, "check")[2] == ""
+    assert run(checkout, "serve")[2] == ""
+
+
+def test_starts_at_the_same_time_are_safe(checkout: Path) -> None:
+    processes = [begin(checkout, "serve") for _ in range(3)]
+    answers = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert sum("Setting up" in err for _, err in answers) >= 1
+    assert {out for out, _ in answers} == {f"program {checkout}/.venv serve\n"}
+
+
+def test_an_environment_whose_python_is_gone_is_made_again(checkout: Path) -> None:
+    run(checkout, "serve")
+    for name in ("python", "python3"):
+        (checkout / ".venv" / "bin" / name).unlink()
+        (checkout / ".venv" / "bin" / name).symlink_to("/nowhere/python3")
+    assert run(checkout, "serve")[0] == 0
+
+
+def test_a_folder_that_cannot_be_written_gets_one_clear_line(checkout: Path) -> None:
+    status, out, err = run(checkout, "serve", BATON_VENV="/proc/baton")
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "BATON_VENV" in err
+
+
+def test_packages_that_cannot_be_had_get_a_sentence(checkout: Path) -> None:
+    (checkout / bootstrap.PLAIN).write_text("no-such-package==1 --hash=sha256:" + "0" * 64 + "\n")
+    status, _, err = run(checkout, "serve", PIP_NO_INDEX="1")
+    assert status == 1
+    assert "run the same command again" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("version", [(2, 7), (3, 6), (3, 10)])
+def test_a_python_that_is_too_old_gets_one_sentence(version: tuple[int, int]) -> None:
+    with pytest.raises(bootstrap.Refusal, match=r"needs Python 3\.11 or newer; this is "):
+        bootstrap.refuse_version(version)
+
+
+def test_a_python_newer_than_the_newest_wheels_gets_one_sentence() -> None:
+    with pytest.raises(bootstrap.Refusal, match=r"up to 3\.\d+; this is 3\.99"):
+        bootstrap.refuse_version((3, 99))
+    bootstrap.refuse_version((3, 11))
+
+
+def test_the_bootstrap_uses_the_standard_library_and_old_grammar_only() -> None:
+    text = (ROOT / "app" / "__main__.py").read_bytes().decode("ascii")
+    tree = ast.parse(text)
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert imported <= sys.stdlib_module_names
+    assert [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)] == ["app.cli"]
+    newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.Match, ast.AsyncFunctionDef, ast.Starred)
+    assert not [node for node in ast.walk(tree) if isinstance(node, newer)]
+    assert [type(node) for node in ast.parse(Path(app.__file__).read_text()).body] in (
+        [],
+        [ast.Expr],
+    )  # at most a docstring
+
+
+def test_the_locks_name_no_registry_and_every_package_has_a_hash() -> None:
+    plain, developers = ((ROOT / lock).read_text() for lock in (bootstrap.PLAIN, bootstrap.DEVELOPERS))
+    for lock in (plain, developers):
+        assert "://" not in lock
+        entries = [entry for entry in lock.split("\n") if "==" in entry and not entry.startswith((" ", "#"))]
+        assert entries
+        assert lock.count("==") <= lock.count("--hash=sha256:")
+        assert all(entry.endswith("\\") for entry in entries)
+    pins = {entry.split("==")[0] for entry in plain.split("\n") if "==" in entry and not entry.startswith(" ")}
+    assert pins <= {entry.split("==")[0] for entry in developers.split("\n") if "==" in entry}

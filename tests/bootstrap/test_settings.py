@@ -1,0 +1,107 @@
+"""Settings are right or refused in one line that says what to change."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from app.settings import SettingsError, load, origins, unknown, with_secrets
+
+KEY = base64.b64encode(bytes(32)).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("POOL_SIZE", "many", "BATON_POOL_SIZE"),
+        ("PORT", "99999", "BATON_PORT"),
+        ("ADMIN_KEY", "short", "at least 32 visible ASCII characters"),
+        ("ADMIN_KEY", "a key with blanks in it, which no header takes", "visible"),
+        ("DATABASE_URL", "mysql://host/db", "only PostgreSQL"),
+        ("SECRET_KEYS", "k1:c2hvcnQ=", "32 bytes"),
+        ("SECRET_KEYS", f"k1:{KEY},k1:{KEY}", "each kid once"),
+        ("ALLOWED_TARGETS", "127.0.0.1/8", "host bits"),
+        ("ALLOWED_PORTS", "443,https", "BATON_ALLOWED_PORTS"),
+        ("RETRY_SCHEDULE", "0,-5", "none below 0"),
+        ("ROLES", "api,cook", "'dispatch'"),
+        ("PUBLIC_URL", "example.com", "http://"),
+        ("METRICS_LISTEN", "9100", "BATON_METRICS_LISTEN"),
+        ("LOG_FORMAT", "xml", "'json'"),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_refused_in_one_line(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"BATON_{name}", value)
+    with pytest.raises(SettingsError) as refused:
+        load()
+    text = str(refused.value)
+    assert said in text
+    assert f"BATON_{name}" in text
+    assert "\n" not in text
+
+
+def test_a_refusal_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_ADMIN_KEY", "hunter2")
+    monkeypatch.setenv("BATON_DATABASE_URL", "mysql://me:hunter2@host/db")
+    with pytest.raises(SettingsError) as refused:
+        load()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_the_test_clock_is_refused_in_production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BATON_TEST_CLOCK", str(tmp_path / "clock"))
+    with pytest.raises(SettingsError, match="BATON_ENV=test"):
+        load()
+    monkeypatch.setenv("BATON_ENV", "test")
+    assert load().test_clock == tmp_path / "clock"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
+def test_every_spelling_of_an_address_is_understood(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_DATABASE_URL", f"{scheme}://u:p@h:5432/d?sslmode=require")
+    assert load().database_url == "postgresql+asyncpg://u:p@h:5432/d?ssl=require"
+    assert not load().embedded
+
+
+def test_flags_win_over_the_environment_and_each_origin_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_PORT", "8001")
+    monkeypatch.setenv("BATON_POOL_SIZE", "5")
+    settings = load(port=8002, host=None)
+    assert (settings.port, settings.pool_size, settings.host) == (8002, 5, "127.0.0.1")
+    assert {name: origins(settings)[name] for name in ("port", "pool_size", "host")} == {
+        "port": "flag", "pool_size": "environment", "host": "default",
+    }  # fmt: skip
+
+
+def test_an_empty_variable_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_DATABASE_URL", "")
+    assert load().embedded
+
+
+def test_a_misspelt_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_POOLSIZE", "5")
+    assert "BATON_POOLSIZE" in unknown()
+
+
+def test_secret_keys_are_made_once_and_only_for_our_eyes(tmp_path: Path) -> None:
+    first = with_secrets(load(data_dir=tmp_path / "data"))
+    assert with_secrets(load(data_dir=tmp_path / "data")).secret_keys == first.secret_keys
+    assert [len(key) for key in first.secret_keys.values()] == [32]
+    assert (tmp_path / "data" / "secret_keys").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["secret_keys"]
+    assert repr(first.secret_keys) not in repr(first)
+
+
+def test_secret_keys_are_required_where_a_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_DATABASE_URL", "postgresql://h/d")
+    with pytest.raises(SettingsError, match="BATON_SECRET_KEYS is required") as refused:
+        with_secrets(load())
+    assert "\n" not in str(refused.value)
+    monkeypatch.setenv("BATON_SECRET_KEYS", f"k2:{KEY},k1:{KEY}")
+    assert list(with_secrets(load()).secret_keys) == ["k2", "k1"]
+
+
+def test_passwords_do_not_stand_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_DATABASE_URL", "postgresql://me:hunter2@h/d")
+    assert "hunter2" not in repr(load())
