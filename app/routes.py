@@ -1,6 +1,8 @@
 """Every router, in the order of the documentation. Nobody else imports endpoints."""
 
+from app.events.endpoints import api as events
+from app.events.endpoints import waiting as feed
 from app.policies.endpoints import api as policies
 from app.tenants.endpoints import api as tenants
 
-ROUTERS = (policies, tenants)
+ROUTERS = (feed, events, policies, tenants)

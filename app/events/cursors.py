@@ -1,0 +1,92 @@
+"""Cursors of the feed: opaque, and bound to the filters they were given for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import orjson
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+
+from app.database import Tx
+from app.errors import CursorInvalid
+from app.events import sql
+
+VERSION: Final = 1
+LAST_POSITION: Final = 2**63 - 1
+# An event's time is taken before its transaction commits, so the log is in the order of time to within this much.
+DISORDER: Final = timedelta(minutes=1)
+INSTANT: Final = TypeAdapter(AwareDatetime)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a reader wants to see; None is everything."""
+
+    types: tuple[str, ...] | None = None
+    lead_id: UUID | None = None
+
+    def hash(self) -> str:
+        said = [sorted(self.types) if self.types is not None else None, str(self.lead_id)]
+        return hashlib.sha256(orjson.dumps(said)).hexdigest()[:16]
+
+
+def write(position: int, filters: Filters) -> str:
+    """The cursor after `position`."""
+    return base64.urlsafe_b64encode(orjson.dumps([VERSION, position, filters.hash()])).decode().rstrip("=")
+
+
+def read(cursor: str, filters: Filters | None) -> int:
+    """The position in a cursor; with `filters` None those do not matter. CursorInvalid."""
+    try:
+        version, position, hashed = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
+    except (ValueError, TypeError, binascii.Error):
+        raise CursorInvalid("The cursor is not one that Baton gave.") from None
+    if version != VERSION or type(position) is not int or not 0 <= position <= LAST_POSITION:
+        raise CursorInvalid("The cursor is not one that Baton gave.")
+    if filters is not None and hashed != filters.hash():
+        raise CursorInvalid("The cursor belongs to a reading with other filters.")
+    return position
+
+
+async def position_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | None) -> int:
+    """Where a reading starts that says `earliest`, `latest`, an instant or a cursor. CursorInvalid."""
+    if after == "earliest":
+        return 0
+    if after == "latest":
+        return await sql.head(tx, tenant_id)
+    if (since := _instant(after)) is not None:
+        return await _before(tx, tenant_id, since)
+    return read(after, filters)
+
+
+def _instant(after: str) -> datetime | None:
+    if "T" not in after.upper() or ":" not in after:
+        return None
+    try:
+        return INSTANT.validate_python(after)
+    except ValidationError:
+        return None
+
+
+async def _before(tx: Tx, tenant_id: UUID, since: datetime) -> int:
+    """The position before the first event recorded at `since` or later, by halving: times have no index."""
+    try:
+        early = since - DISORDER
+    except OverflowError:
+        return 0
+    low, high = 0, await sql.head(tx, tenant_id)
+    while low < high:
+        middle = (low + high) // 2
+        row = await sql.at_or_after(tx, tenant_id, middle + 1)
+        if row is None or row.recorded_at >= early:
+            high = middle
+        else:
+            low = int(row.position)
+    first = await sql.first_since(tx, tenant_id, low + 1, since)
+    return first - 1 if first is not None else await sql.head(tx, tenant_id)

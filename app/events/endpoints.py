@@ -1,0 +1,68 @@
+"""/v1/events: the feed, and single events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from app.auth import Allow, Caller, allowed, authenticate
+from app.database import InTx, again
+from app.errors import CursorInvalid, EventNotFound, TooManyRequests
+from app.events import sql
+from app.events.catalogue import Envelope
+from app.events.cursors import Filters
+from app.events.envelope import envelope
+from app.events.feed import Feed, Waiters
+from app.events.schemas import After, EventPage, PageSize, TypesAsked, Wait
+from app.fields import EventId, LeadId
+from app.problems import ANYWHERE, declared, router
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+@dataclass(frozen=True, slots=True)
+class AllowWaiting(Allow):
+    """The scope of a route that may wait for long: it authenticates in a short transaction of its own."""
+
+    async def __call__(self, request: Request) -> Caller:
+        async def look() -> Caller:
+            async with request.app.state.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as tx:
+                return await authenticate(tx, request)
+
+        caller = await again(look)
+        caller.require(frozenset({self.scope}))
+        return caller
+
+
+async def _feed(request: Request) -> Feed:
+    state: Any = request.app.state
+    if not hasattr(state, "waiters"):
+        state.waiters = Waiters()
+    return Feed(state.engine, state.wake, state.waiters)
+
+
+waiting = APIRouter(prefix="/v1/events", tags=["events"], responses=declared(*ANYWHERE))
+api = router("/v1/events", "events")
+
+
+@waiting.get("", response_model=EventPage, responses=declared(CursorInvalid, TooManyRequests))
+async def read_events(
+    caller: Annotated[Caller, Depends(AllowWaiting("events:read"))], feed: Annotated[Feed, Depends(_feed)],
+    after: After = "earliest", limit: PageSize = 100, types: TypesAsked = None,
+    lead_id: Annotated[LeadId | None, Query()] = None, wait: Wait = 0,
+) -> Response:  # fmt: skip
+    """The log in order, each event once: page on with `next`, and wait for what comes."""
+    filters = Filters(tuple(types) if types else None, lead_id)
+    page = await feed.page(caller.tenant_id, after, limit, filters, wait)
+    return Response(page.body(filters), headers=NO_STORE, media_type="application/json")
+
+
+@api.get("/{event_id}", response_model=Envelope, responses=declared(EventNotFound))
+async def get_event(event_id: EventId, caller: Annotated[Caller, allowed("events:read")], tx: InTx) -> Response:
+    """One event, whole, however large."""
+    event = await sql.find_event(tx, caller.tenant_id, event_id)
+    if event is None:
+        raise EventNotFound()
+    return Response(envelope(event, largest=None), headers=NO_STORE, media_type="application/json")
