@@ -10,10 +10,10 @@ from app.lifecycle.answer import Emit, Move
 from app.lifecycle.decide import decide
 from app.lifecycle.effects import after
 from app.lifecycle.guard import AHEAD
-from app.policy.document import Automatic, Policy
+from app.policy.document import Action, Automatic, Policy
 from app.policy.facts import POLICY, Ask, Facts
 from app.policy.view import view_of
-from app.scoring.score import Score, score, scored, with_score
+from app.scoring.score import Score, rescored, score, scored, with_score
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def evaluate(policy: Policy, facts: Facts, now: datetime) -> Evaluation:
     if steps:
         for step in steps:
             facts = after(facts, step, now)
-        known = score(policy, facts, now)
+        known = rescored(policy, facts, known, now)
         facts = with_score(facts, known)
     return Evaluation(facts, known, tuple(steps), below_threshold(policy, facts, now))
 
@@ -67,28 +67,21 @@ def below_threshold(policy: Policy, facts: Facts, now: datetime) -> bool:
 def _next(
     policy: Policy, facts: Facts, now: datetime, entered: Collection[str | None], emitted: Collection[str]
 ) -> Move | Emit | None:
-    possible = policy.edges.get(facts.stage, ())
-    for item in policy.automation:
-        action = policy.action_of[item.do]
-        if action not in possible or item.do in emitted:
-            continue
-        step = _step(policy, facts, item, now)
+    for item, action in policy.automation_at.get(facts.stage, ()):
+        step = None if item.do in emitted else _step(policy, facts, item, action, now)
         if isinstance(step, Emit) or (step is not None and step.to_stage not in entered):
             return step
     return None
 
 
-def _step(policy: Policy, facts: Facts, item: Automatic, now: datetime) -> Move | Emit | None:
-    action, at = policy.action_of[item.do], _occurred_at(facts, now)
-    ask = Ask(item.do, POLICY, occurred_at=at, reason_code=item.reason_code)
-    if item.condition is not None and not item.condition.holds(view_of(policy, facts, now, ask)):
+def _step(policy: Policy, facts: Facts, item: Automatic, action: Action, now: datetime) -> Move | Emit | None:
+    ask = Ask(item.do, POLICY, occurred_at=_occurred_at(facts, now), reason_code=item.reason_code)
+    view = view_of(policy, facts, now, ask)
+    if not all(one is None or one.holds(view) for one in (item.condition, action.guard)):
         return None
     if action.to != "same":
         decision = decide(policy, facts, ask, now)
         return decision if isinstance(decision, Move) else None
-    view = view_of(policy, facts, now, ask)
-    if action.guard is not None and not action.guard.holds(view):
-        return None
     emits = tuple(
         one.emit for one in action.effects if one.emit and (one.condition is None or one.condition.holds(view))
     )

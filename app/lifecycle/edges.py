@@ -36,7 +36,7 @@ def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Why:
         known = ask.action in ACTION_WORDS
         return _not_allowed(policy, facts.stage, ask.action) if known else UnknownAction(ask.action)
     to = target(policy, action, facts, ask, now)
-    if action not in policy.edges.get(facts.stage, ()):
+    if action.name not in policy.edge_names.get(facts.stage, ()):
         return _no_edge(policy, facts.stage, action.name, None if action.to == "same" else to)
     if not _possible(policy, action, facts, ask, to):
         return _no_edge(policy, facts.stage, action.name, ask.to or to)

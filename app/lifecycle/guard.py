@@ -22,6 +22,7 @@ from app.policy.view import Unmet, View
 from app.policy.words import ActorIs, Assignable
 
 AHEAD = timedelta(minutes=5)
+FOR_SOME = ("bant", "owner_id", "wake_at", "conversion", "correction_of")
 Reasons = Mapping[str, tuple[Reason, ...]]
 
 
@@ -66,7 +67,7 @@ def _out_of_order(ask: Ask, last: datetime | None, now: datetime) -> OutOfOrder 
 def given(name: str, ask: Ask) -> bool:
     """Whether the request gives this input; blank text is no text."""
     if name == "conversion":
-        return ask.convert is not False and (ask.convert is True or ask.door == "conversion")
+        return ask.convert is True or (ask.convert is None and ask.door == "conversion")
     if name == "activity_id":
         return ask.activity_id is not None
     value = getattr(ask, name)
@@ -100,6 +101,8 @@ def wrong_owner(action: Action, view: View, ask: Ask) -> list[Unmet]:
 def heard(action: Action, ask: Ask) -> Ask:
     """The ask without the inputs this action does not take: they have no effect."""
     takes = action.inputs
+    if takes.issuperset(name for name in FOR_SOME if given(name, ask)):
+        return ask
     return replace(
         ask,
         bant=ask.bant if "bant" in takes else (),

@@ -44,16 +44,30 @@ def condition_faults(policy: Policy) -> Iterator[Fault]:
             if depth == MAX_DEPTH + 1:
                 yield Fault(where, "too_deep", f"more than {MAX_DEPTH} levels")
             yield from _names(policy, where, node)
-            yield from _misplaced(where, node, purpose, under_when=any(part in where for part in ("/when", "/then")))
-        part = "/".join(place.split("/")[:2])
+            yield from _misplaced(where, node, purpose, under_when="/when" in where or "/then" in where)
+            if not circles and isinstance(node, Named) and node.condition in policy.conditions:
+                yield from _misplaced_in(policy, where, node, purpose)
         if not circles:
             depth, nodes = _extent(policy, root, {})
+            part = "/".join(place.split("/")[:2])
             sizes[part] = sizes.get(part, 0) + nodes
             if depth > MAX_DEPTH:
                 yield Fault(place, "too_deep", f"with its named conditions {depth} levels, at most {MAX_DEPTH}")
     for part, nodes in sizes.items():
         if nodes > MAX_NODES:
             yield Fault(part, "too_many_nodes", f"{nodes} conditions, at most {MAX_NODES}")
+
+
+def _misplaced_in(policy: Policy, place: str, named: Named, purpose: str) -> Iterator[Fault]:
+    """Words of a named condition that cannot be asked where the name is used."""
+    waiting, seen = [named.condition], {named.condition}
+    while waiting:
+        for where, node, _ in tree(policy.conditions[waiting.pop()]):
+            under_when = any(part in place + where for part in ("/when", "/then"))
+            yield from _misplaced(place, node, purpose, under_when=under_when)
+            if isinstance(node, Named) and node.condition in policy.conditions and node.condition not in seen:
+                seen.add(node.condition)
+                waiting.append(node.condition)
 
 
 def roots(policy: Policy) -> Iterator[Root]:

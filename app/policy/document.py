@@ -297,6 +297,19 @@ class Policy(Part):
         every: list[str | None] = [None, *self.stage_of]
         return {stage: tuple(action for action in self.actions if self._leaves(action, stage)) for stage in every}
 
+    @cached_property
+    def edge_names(self) -> dict[str | None, frozenset[str]]:
+        """The names of those actions."""
+        return {stage: frozenset(action.name for action in actions) for stage, actions in self.edges.items()}
+
+    @cached_property
+    def automation_at(self) -> dict[str | None, tuple[tuple[Automatic, Action], ...]]:
+        """For each stage what the engine may do there by itself, in the order of the document."""
+        return {
+            stage: tuple((item, self.action_of[item.do]) for item in self.automation if item.do in names)
+            for stage, names in self.edge_names.items()
+        }
+
     def _leaves(self, action: Action, stage: str | None) -> bool:
         if action.sources == "open":
             return stage is not None and self.stage_of[stage].kind == "open"
@@ -357,10 +370,7 @@ class Policy(Part):
         scoring = self.scoring
         always = [rule.condition for rule in scoring.fit] + [rule.condition for rule in scoring.levels]
         always += [scoring.temperature.hot, scoring.temperature.warm]
-        return {
-            stage: self._timed((*always, *self._automatic_conditions(stage, actions)))
-            for stage, actions in self.edges.items()
-        }
+        return {stage: self._timed((*always, *self._automatic_conditions(stage))) for stage in self.edges}
 
     @cached_property
     def weighing(self) -> frozenset[str]:
@@ -372,11 +382,9 @@ class Policy(Part):
             if action.guard is not None and any(isinstance(one, weighed) for one in self.words((action.guard,)))
         )
 
-    def _automatic_conditions(self, stage: str | None, actions: tuple[Action, ...]) -> Iterator[Condition]:
-        for item in self.automation:
-            action = self.action_of[item.do]
-            if action in actions:
-                yield from (one for one in (item.condition, action.guard) if one is not None)
+    def _automatic_conditions(self, stage: str | None) -> Iterator[Condition]:
+        for item, action in self.automation_at[stage]:
+            yield from (one for one in (item.condition, action.guard) if one is not None)
         if stage is not None and self.past_threshold(stage) and self.threshold and self.threshold.guard:
             yield self.threshold.guard
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from app.policy.document import Policy
 from app.policy.facts import Entry, Facts, Temperature
-from app.policy.view import View
+from app.policy.view import View, view_of
 from app.scoring.ledger import capped, engagement_entries, fit_entries, next_decay, total
 from app.scoring.levels import level
 from app.scoring.temperature import temperature
@@ -33,8 +33,15 @@ def score(policy: Policy, facts: Facts, now: datetime) -> Score:
     engagements = capped(policy, "engagement", engagement_entries(policy, facts, now))
     fit, engagement = total(fits), total(engagements)
     view = View(policy, facts, now, fit, engagement, 0, facts.confirmations, None, facts.stage)
-    at = min((at for at in _changes(policy, view) if at > now), default=None)
-    return Score(fit, engagement, level(policy, view), temperature(policy, view), (*fits, *engagements), at)
+    heat = temperature(policy, view)
+    return Score(fit, engagement, level(policy, view), heat, (*fits, *engagements), _next_change(policy, view))
+
+
+def rescored(policy: Policy, facts: Facts, known: Score, now: datetime) -> Score:
+    """The score after a move. A stage is no part of a score, a baseline is: only a new one changes more than when."""
+    if facts.baseline_at is not None:
+        return score(policy, facts, now)
+    return replace(known, evaluate_at=_next_change(policy, view_of(policy, facts, now)))
 
 
 def scored(policy: Policy, facts: Facts, now: datetime) -> Facts:
@@ -52,6 +59,10 @@ def with_score(facts: Facts, known: Score) -> Facts:
         temperature=known.temperature,
         entries=known.entries,
     )
+
+
+def _next_change(policy: Policy, view: View) -> datetime | None:
+    return min((at for at in _changes(policy, view) if at > view.now), default=None)
 
 
 def _changes(policy: Policy, view: View) -> Iterator[datetime]:
