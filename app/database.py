@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ import orjson
 from fastapi import Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from sqlalchemy import Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -24,6 +25,8 @@ from app.errors import DatabaseUnavailable, Problem, UnsupportedMediaType
 from app.strict_json import parse_json
 
 Tx = AsyncConnection
+Record = Row[*tuple[Any, ...]]
+Records = Sequence[Record]
 T = TypeVar("T")
 
 SERVER_SETTINGS: Final = {

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI
 
-from app import operations, problems, worker
+from app import documentation, operations, problems, worker
 from app.clock import Clock
 from app.database import make_engine
 from app.events.wake import Wake
@@ -61,7 +61,8 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
     app.include_router(operations.open_routes)
     for router in ROUTERS:
         app.include_router(router)
-    operations.serve_docs(app)
+    documentation.serve(app)
+    documentation.describe(app)
     app.add_middleware(
         Gate, max_in_flight=settings.max_in_flight, max_ingest_in_flight=settings.max_ingest_in_flight
     )

@@ -34,7 +34,7 @@ class Page:
     sort: str = "created_at"
     filters: Mapping[str, Any] | None = None
 
-    def statement(self, rows: Select[Any], table: Table) -> Select[Any]:
+    def statement(self, rows: Select[*tuple[Any, ...]], table: Table) -> Select[*tuple[Any, ...]]:
         """`rows` in this page's order, from its cursor on, with one row more than the limit. CursorInvalid."""
         value, row_id = table.c[self.sort], table.c.id
         if self.cursor is not None:

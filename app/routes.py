@@ -2,7 +2,8 @@
 
 from app.events.endpoints import api as events
 from app.events.endpoints import waiting as feed
+from app.leads.endpoints import api as leads
 from app.policies.endpoints import api as policies
 from app.tenants.endpoints import api as tenants
 
-ROUTERS = (feed, events, policies, tenants)
+ROUTERS = (leads, feed, events, policies, tenants)

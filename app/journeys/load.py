@@ -7,10 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
-
 from app import versions
-from app.database import Tx
+from app.database import Record, Tx
 from app.errors import Erased, LeadMerged, LeadNotFound
 from app.ids import show
 from app.journeys import sql
@@ -60,14 +58,14 @@ async def begin_changes(
 
 
 async def _change(
-    tx: Tx, tenant_id: UUID, row: Row[Any], now: datetime, actor: Actor, on_behalf_of: Mapping[str, Any] | None
+    tx: Tx, tenant_id: UUID, row: Record, now: datetime, actor: Actor, on_behalf_of: Mapping[str, Any] | None
 ) -> Change:
     active = await published(tx, tenant_id, row.active_policy_id)
     pinned = await published(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
     return Change(lead_of(row), active, pinned, now, actor, on_behalf_of)
 
 
-def lead_of(row: Row[Any]) -> Lead:
+def lead_of(row: Record) -> Lead:
     """The lead that one row of `load_leads` describes."""
     return Lead(
         id=row.id,
@@ -103,25 +101,25 @@ def lead_of(row: Row[Any]) -> Lead:
     )
 
 
-def _identities(row: Row[Any]) -> list[Identity]:
+def _identities(row: Record) -> list[Identity]:
     own = [Identity(*each) for each in _rows(row.kinds, row.namespaces, row._mapping["values"], row.primaries)]
     shared = _rows(row.shared_kinds, row.shared_values, row.shared_primaries)
     return own + [Identity(kind, "", value, primary, shared=True) for kind, value, primary in shared]
 
 
-def _activities(row: Row[Any]) -> list[Activity]:
+def _activities(row: Record) -> list[Activity]:
     return [
         Activity(*each) for each in _rows(row.activity_ids, row.types, row.activity_kinds, row.occurred, row.recorded)
     ]
 
 
-def _confirmations(row: Row[Any]) -> list[Confirmation]:
+def _confirmations(row: Record) -> list[Confirmation]:
     columns = (row.criteria, row.statuses, row.user_ids, row.roles, row.said)
     rest = (row.bant_values, row.evidences, row.dues, row.amounts)
     return [Confirmation(*each) for each in _rows(*columns, *rest)]
 
 
-def _journey(row: Row[Any]) -> Journey | None:
+def _journey(row: Record) -> Journey | None:
     if row.journey_id is None:
         return None
     return Journey(

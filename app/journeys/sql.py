@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID as PGUUID
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import UUID as PGUUID
 
-from app.database import Tx
+from app.database import Record, Records, Tx
 
 IDS = bindparam("ids", type_=ARRAY(PGUUID(as_uuid=True)))
 ROW_KINDS = (
@@ -214,34 +215,38 @@ RECORD_CHANGES = text(
     """
 ).bindparams(*(bindparam(kind, type_=JSONB) for kind in ROW_KINDS))
 
-REFRESH_SCORE = text(
-    "UPDATE leads SET fit = :fit, engagement = :engagement, level = :level, temperature = :temperature,"
-    " evaluate_at = :evaluate_at WHERE tenant_id = :tenant_id AND id = :id"
-)
+REFRESH_SCORES = text(
+    """
+    UPDATE leads l SET fit = c.fit, engagement = c.engagement, level = c.level, temperature = c.temperature,
+           below_threshold_since = c.below_threshold_since, evaluate_at = c.evaluate_at
+      FROM jsonb_to_recordset(:leads) AS c(id uuid, fit integer, engagement integer, level integer, temperature text,
+           below_threshold_since timestamptz, evaluate_at timestamptz)
+     WHERE l.tenant_id = :tenant_id AND l.id = c.id
+    """
+).bindparams(bindparam("leads", type_=JSONB))
 USER_ROLE = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND id = :id AND active")
 
 
-async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
     """Locks leads in ascending id until the transaction ends; the rows that exist."""
     return (await tx.execute(LOCK_LEADS, {"tenant_id": tenant_id, "ids": sorted(lead_ids)})).all()
 
 
-async def load_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Sequence[Row[Any]]:
+async def load_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
     """Everything the rules and the answers need of these leads. After a lock this must be a statement of its own."""
     return (await tx.execute(LOAD_LEADS, {"tenant_id": tenant_id, "ids": list(lead_ids)})).all()
 
 
-async def record_changes(
-    tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> Sequence[Row[Any]]:
+async def record_changes(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Records:
     """Writes changes of locked leads, one row of `leads` each; the new version of each lead."""
     return (await tx.execute(RECORD_CHANGES, {"tenant_id": tenant_id, **rows})).all()
 
 
-async def refresh_score(tx: Tx, tenant_id: UUID, lead_id: UUID, values: Mapping[str, Any]) -> None:
-    """Writes the cache of a score that only time has changed: no version, no event."""
-    await tx.execute(REFRESH_SCORE, {"tenant_id": tenant_id, "id": lead_id, **values})
+async def refresh_scores(tx: Tx, tenant_id: UUID, leads: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the cache of scores that only time has changed: no version, no event."""
+    if leads:
+        await tx.execute(REFRESH_SCORES, {"tenant_id": tenant_id, "leads": list(leads)})
 
 
-async def active_user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Row[Any] | None:
+async def active_user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
     return (await tx.execute(USER_ROLE, {"tenant_id": tenant_id, "id": user_id})).one_or_none()

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Uuid, bindparam, or_, select, text
+from sqlalchemy import Uuid, bindparam, or_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
-from app.database import Tx
+from app.database import Record, Records, Tx
 from app.matching.identity import Candidate
 from app.matching.person import Identity
 from app.pages import Page
@@ -23,8 +23,8 @@ from app.tables import (
     shared_identities,
     sources,
     transitions,
+    users,
 )
-from app.tables import users
 
 NAMES = bindparam("names", type_=ARRAY(TEXT))
 KINDS, NAMESPACES, VALUES = (bindparam(name, type_=ARRAY(TEXT)) for name in ("kinds", "namespaces", "values"))
@@ -89,7 +89,7 @@ async def holder_of(tx: Tx, tenant_id: UUID, identity: Identity) -> UUID | None:
     return (await tx.execute(statement)).scalar_one_or_none()
 
 
-async def source(tx: Tx, tenant_id: UUID, source_id: UUID | None) -> Row[Any] | None:
+async def source(tx: Tx, tenant_id: UUID, source_id: UUID | None) -> Record | None:
     """A source by id; without one the built-in source of the API."""
     statement = select(sources.c.id, sources.c.name, sources.c.defaults).where(sources.c.tenant_id == tenant_id)
     if source_id is None:
@@ -99,21 +99,21 @@ async def source(tx: Tx, tenant_id: UUID, source_id: UUID | None) -> Row[Any] | 
     return (await tx.execute(statement)).first()
 
 
-async def user_by_id(tx: Tx, tenant_id: UUID, user_id: UUID) -> Row[Any] | None:
+async def user_by_id(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
     statement = select(users.c.id, users.c.role, users.c.team).where(
         users.c.tenant_id == tenant_id, users.c.id == user_id, users.c.active
     )
     return (await tx.execute(statement)).one_or_none()
 
 
-async def activity_by_key(tx: Tx, tenant_id: UUID, lead_id: UUID, key: str) -> Row[Any] | None:
+async def activity_by_key(tx: Tx, tenant_id: UUID, lead_id: UUID, key: str) -> Record | None:
     statement = select(activities).where(
         activities.c.tenant_id == tenant_id, activities.c.lead_id == lead_id, activities.c.activity_key == key
     )
     return (await tx.execute(statement)).one_or_none()
 
 
-async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
     """Ids (with the sort column) of the leads that match; merged and erased ones are not listed."""
     rows = select(leads.c.id, leads.c.created_at, leads.c.updated_at, leads.c.stage_entered_at).where(
         leads.c.tenant_id == tenant_id, leads.c.merged_into.is_(None), leads.c.erased_at.is_(None)
@@ -150,14 +150,19 @@ def _says(words: str) -> Any:
     return or_(*(leads.c.fields[name].astext.ilike(start) for name in named))
 
 
-async def list_activities(tx: Tx, tenant_id: UUID, lead_id: UUID, page: Page) -> Sequence[Row[Any]]:
+async def list_activities(tx: Tx, tenant_id: UUID, lead_id: UUID, page: Page) -> Records:
     rows = select(activities, activities.c.recorded_at.label("created_at")).where(
         activities.c.tenant_id == tenant_id, activities.c.lead_id == lead_id
     )
     return (await tx.execute(page.statement(rows, activities))).all()
 
 
-async def transitions_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Sequence[Row[Any]]:
+async def latest_activities(tx: Tx, tenant_id: UUID, lead_id: UUID, limit: int) -> Records:
+    statement = select(activities).where(activities.c.tenant_id == tenant_id, activities.c.lead_id == lead_id)
+    return (await tx.execute(statement.order_by(activities.c.occurred_at.desc()).limit(limit))).all()
+
+
+async def transitions_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
     """The log of a lead, oldest first."""
     statement = (
         select(transitions, journeys.c.number)
@@ -168,17 +173,17 @@ async def transitions_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Sequence[Row
     return (await tx.execute(statement)).all()
 
 
-async def journeys_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Sequence[Row[Any]]:
+async def journeys_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
     statement = select(journeys).where(journeys.c.tenant_id == tenant_id, journeys.c.lead_id == lead_id)
     return (await tx.execute(statement.order_by(journeys.c.number))).all()
 
 
-async def milestones_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Sequence[Row[Any]]:
+async def milestones_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
     statement = select(milestones).where(milestones.c.tenant_id == tenant_id, milestones.c.lead_id == lead_id)
     return (await tx.execute(statement.order_by(milestones.c.reached_at, milestones.c.id))).all()
 
 
-async def events_of(tx: Tx, tenant_id: UUID, lead_id: UUID, after: int, limit: int) -> Sequence[Row[Any]]:
+async def events_of(tx: Tx, tenant_id: UUID, lead_id: UUID, after: int, limit: int) -> Records:
     """Events of a lead in the order of its versions."""
     statement = select(events).where(events.c.tenant_id == tenant_id, events.c.lead_id == lead_id, events.c.seq > after)
     return (await tx.execute(statement.order_by(events.c.seq).limit(limit))).all()

@@ -11,11 +11,12 @@ import orjson
 from app import ids
 from app.database import Tx
 from app.policies import sql
-from app.policy.document import Policy, shipped
+from app.policy.document import Policy
+from app.policy.shipped import Shipped, shipped
 
 
-async def publish_shipped(tx: Tx, tenant_id: UUID, name: str, now: datetime) -> UUID:
-    """Makes a shipped policy (`waterfall`, `pipeline`) the tenant's active one. KeyError for another name."""
+async def publish_shipped(tx: Tx, tenant_id: UUID, name: Shipped, now: datetime) -> UUID:
+    """Makes a shipped policy (`waterfall`, `pipeline`) the tenant's active one."""
     return await activate(tx, tenant_id, shipped(name), "shipped", now)
 
 
@@ -29,9 +30,16 @@ async def activate(tx: Tx, tenant_id: UUID, policy: Policy, origin: str, now: da
         tx,
         tenant_id,
         {
-            "id": policy_id, "number": await sql.next_number(tx, tenant_id), "name": policy.name, "state": "active",
-            "origin": origin, "document": document, "sha256": hashlib.sha256(canonical).hexdigest(),
-            "effective_from": now, "created_at": now, "updated_at": now,
+            "id": policy_id,
+            "number": await sql.next_number(tx, tenant_id),
+            "name": policy.name,
+            "state": "active",
+            "origin": origin,
+            "document": document,
+            "sha256": hashlib.sha256(canonical).hexdigest(),
+            "effective_from": now,
+            "created_at": now,
+            "updated_at": now,
         },  # fmt: skip
     )
     await sql.insert_activation(tx, tenant_id, policy_id, now)

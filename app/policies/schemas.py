@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row
-
 from app import ids
+from app.database import Record
 from app.fields import Shape, z
 
 
@@ -34,11 +33,11 @@ class PolicyPage(Shape):
     next: str | None
 
 
-def show_summary(row: Row[Any]) -> dict[str, Any]:
+def show_summary(row: Record) -> dict[str, Any]:
     plain = {name: getattr(row, name) for name in ("number", "name", "state", "origin", "sha256")}
     instants = {"effective_from": z(row.effective_from), "created_at": z(row.created_at)}
     return {"id": ids.show("policy", row.id), **plain, **instants}
 
 
-def show_policy(row: Row[Any]) -> dict[str, Any]:
+def show_policy(row: Record) -> dict[str, Any]:
     return {**show_summary(row), "document": row.document}

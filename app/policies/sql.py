@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
-from app.database import Tx
+from app.database import Record, Records, Tx
 from app.pages import Page
 from app.tables import activations, policies
 
@@ -38,7 +38,7 @@ async def wake_leads(tx: Tx, tenant_id: UUID, now: Any) -> None:
     await tx.execute(WAKE_LEADS, {"tenant_id": tenant_id, "now": now})
 
 
-async def active_policy(tx: Tx, tenant_id: UUID) -> Row[Any]:
+async def active_policy(tx: Tx, tenant_id: UUID) -> Record:
     statement = select(policies).where(policies.c.tenant_id == tenant_id, policies.c.state == "active")
     return (await tx.execute(statement)).one()
 
@@ -48,11 +48,11 @@ async def active_id(tx: Tx, tenant_id: UUID) -> UUID:
     return (await tx.execute(statement)).scalar_one()
 
 
-async def policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Row[Any] | None:
+async def policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Record | None:
     statement = select(policies).where(policies.c.tenant_id == tenant_id, policies.c.id == policy_id)
     return (await tx.execute(statement)).one_or_none()
 
 
-async def list_policies(tx: Tx, tenant_id: UUID, page: Page) -> Sequence[Row[Any]]:
+async def list_policies(tx: Tx, tenant_id: UUID, page: Page) -> Records:
     rows = select(policies).where(policies.c.tenant_id == tenant_id)
     return (await tx.execute(page.statement(rows, policies))).all()

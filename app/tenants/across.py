@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import select, text
 
-from app.database import Tx
+from app.database import Record, Records, Tx
 from app.pages import Page
 from app.tables import keys, tenants
 
 
-async def list_tenants(tx: Tx, page: Page) -> Sequence[Row[Any]]:
+async def list_tenants(tx: Tx, page: Page) -> Records:
     return (await tx.execute(page.statement(select(tenants), tenants))).all()
 
 
@@ -26,7 +24,7 @@ async def tenant_named(tx: Tx, name: str) -> UUID | None:
     return (await tx.execute(select(tenants.c.id).where(tenants.c.name == name).limit(1))).scalar_one_or_none()
 
 
-async def key_with_secret(tx: Tx, sha256: str) -> Row[Any] | None:
+async def key_with_secret(tx: Tx, sha256: str) -> Record | None:
     return (await tx.execute(select(keys).where(keys.c.secret_sha256 == sha256))).one_or_none()
 
 

@@ -14,7 +14,13 @@ from app.tenants import sql
 
 
 async def record(
-    tx: Tx, caller: Caller, tenant_id: UUID, act: str, subject: str, now: datetime, detail: Mapping[str, Any] | None = None
+    tx: Tx,
+    caller: Caller,
+    tenant_id: UUID,
+    act: str,
+    subject: str,
+    now: datetime,
+    detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes who did what to which record, in the transaction of the act."""
     actor = {"id": caller.actor.id, "kind": caller.actor.kind, "key": ids.show("key", caller.key_id)}

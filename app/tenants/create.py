@@ -11,6 +11,7 @@ from app import ids
 from app.auth import SCOPES, fingerprint, new_secret
 from app.database import Tx
 from app.policies.publish import publish_shipped
+from app.policy.shipped import Shipped
 from app.tenants import across, sql
 
 FIRST_SCOPES = ("admin", "platform")
@@ -26,8 +27,8 @@ class NewKey:
     secret: str
 
 
-async def create_tenant(tx: Tx, name: str, policy: str, now: datetime) -> UUID:
-    """A tenant under a shipped policy, with the built-in source of `POST /v1/leads`. KeyError for an unknown policy."""
+async def create_tenant(tx: Tx, name: str, policy: Shipped, now: datetime) -> UUID:
+    """A tenant under a shipped policy, with the built-in source of `POST /v1/leads`."""
     tenant_id = ids.new_id()
     values = {"name": name, "secret_salt": secrets.token_hex(32), "created_at": now}
     await sql.insert_tenant(tx, tenant_id, values)
@@ -36,8 +37,13 @@ async def create_tenant(tx: Tx, name: str, policy: str, now: datetime) -> UUID:
         tx,
         tenant_id,
         {
-            "id": ids.new_id(), "key": secrets.token_urlsafe(24), "name": API_SOURCE, "preset": "generic",
-            "builtin": True, "created_at": now, "updated_at": now,
+            "id": ids.new_id(),
+            "key": secrets.token_urlsafe(24),
+            "name": API_SOURCE,
+            "preset": "generic",
+            "builtin": True,
+            "created_at": now,
+            "updated_at": now,
         },  # fmt: skip
     )
     return tenant_id
@@ -71,5 +77,3 @@ async def first_run(tx: Tx, admin_key: str | None, now: datetime) -> NewKey | No
     if admin_key is None or await across.key_with_secret(tx, fingerprint(admin_key)) is not None:
         return None
     return await create_key(tx, tenant_id, "admin key of the settings", FIRST_SCOPES, now, secret=admin_key)
-
-

@@ -15,8 +15,23 @@ from app.pages import Cursor, Limit, Page
 from app.problems import declared, router
 from app.tenants import across, audit, create, sql, users
 from app.tenants.schemas import (
-    KeyCreate, KeyOut, KeyPage, MeOut, Role, TenantCreate, TenantCreated, TenantOut, TenantPage, TenantPatch,
-    UserCreate, UserOut, UserPage, UserPatch, show_key, show_tenant, show_user,
+    KeyCreate,
+    KeyOut,
+    KeyPage,
+    MeOut,
+    Role,
+    TenantCreate,
+    TenantCreated,
+    TenantOut,
+    TenantPage,
+    TenantPatch,
+    UserCreate,
+    UserOut,
+    UserPage,
+    UserPatch,
+    show_key,
+    show_tenant,
+    show_user,
 )  # fmt: skip
 from app.versions import Expected
 
@@ -29,6 +44,7 @@ Platform = Annotated[Caller, allowed("platform")]
 async def get_me(caller: AnyCaller, tx: InTx) -> Response:
     """Whose key this is, what it may do, and for whom it speaks."""
     tenant = await sql.tenant(tx, caller.tenant_id)
+    assert tenant is not None
     key = {"id": ids.show("key", caller.key_id), "name": caller.key_name, "scopes": sorted(caller.scopes)}
     actor = {"id": caller.actor.id, "kind": caller.actor.kind, "role": caller.actor.role}
     return answer({"tenant": show_tenant(tenant), "key": key, "actor": actor})
@@ -40,7 +56,9 @@ async def create_tenant(body: TenantCreate, caller: Platform, tx: InTx, now: Now
     tenant_id = await create.create_tenant(tx, body.name, body.policy, now)
     key = await create.create_key(tx, tenant_id, "admin", ("admin",), now)
     await audit.record(tx, caller, tenant_id, "tenant.created", ids.show("tenant", tenant_id), now)
-    shown = show_tenant(await sql.tenant(tx, tenant_id))
+    row = await sql.tenant(tx, tenant_id)
+    assert row is not None
+    shown = show_tenant(row)
     made = {"tenant": shown, "key": {"id": ids.show("key", key.id), "secret": key.secret}}
     return answer(made, 201, location=f"/v1/tenants/{shown['id']}")
 

@@ -7,10 +7,10 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Row
 
 from app import ids
 from app.auth import SCOPES
+from app.database import Record
 from app.fields import Instant, Shape, Word, Write, z
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
@@ -143,16 +143,27 @@ class KeyPage(Shape):
     next: str | None
 
 
-def show_tenant(row: Row[Any]) -> dict[str, Any]:
+def show_tenant(row: Record) -> dict[str, Any]:
     return {"id": ids.show("tenant", row.id), "name": row.name, "created_at": z(row.created_at)}
 
 
-def show_user(row: Row[Any]) -> dict[str, Any]:
-    plain = ("version", "name", "email", "role", "team", "time_zone", "working_hours", "capacity", "active", "external_id")
+def show_user(row: Record) -> dict[str, Any]:
+    plain = (
+        "version",
+        "name",
+        "email",
+        "role",
+        "team",
+        "time_zone",
+        "working_hours",
+        "capacity",
+        "active",
+        "external_id",
+    )
     stamps = {"created_at": z(row.created_at), "updated_at": z(row.updated_at)}
     return {"id": ids.show("user", row.id), **{name: getattr(row, name) for name in plain}, **stamps}
 
 
-def show_key(row: Row[Any]) -> dict[str, Any]:
+def show_key(row: Record) -> dict[str, Any]:
     instants = {name: z(getattr(row, name)) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
     return {"id": ids.show("key", row.id), "name": row.name, "prefix": row.prefix, "scopes": row.scopes, **instants}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import insert, select, update
 
-from app.database import Tx
+from app.database import Record, Records, Tx
 from app.pages import Page
 from app.tables import audit, keys, sources, tenants, users
 
@@ -18,11 +18,11 @@ async def insert_tenant(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> N
     await tx.execute(insert(tenants).values(id=tenant_id, **values))
 
 
-async def tenant(tx: Tx, tenant_id: UUID) -> Row[Any] | None:
+async def tenant(tx: Tx, tenant_id: UUID) -> Record | None:
     return (await tx.execute(select(tenants).where(tenants.c.id == tenant_id))).one_or_none()
 
 
-async def update_tenant(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Row[Any] | None:
+async def update_tenant(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record | None:
     statement = update(tenants).where(tenants.c.id == tenant_id).values(**values).returning(tenants)
     return (await tx.execute(statement)).one_or_none()
 
@@ -31,16 +31,16 @@ async def insert_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> N
     await tx.execute(insert(sources).values(tenant_id=tenant_id, **values))
 
 
-async def insert_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Row[Any]:
+async def insert_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record:
     return (await tx.execute(insert(users).values(tenant_id=tenant_id, **values).returning(users))).one()
 
 
-async def user(tx: Tx, tenant_id: UUID, user_id: UUID, *, lock: bool = False) -> Row[Any] | None:
+async def user(tx: Tx, tenant_id: UUID, user_id: UUID, *, lock: bool = False) -> Record | None:
     statement = select(users).where(users.c.tenant_id == tenant_id, users.c.id == user_id)
     return (await tx.execute(statement.with_for_update(key_share=True) if lock else statement)).one_or_none()
 
 
-async def list_users(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Sequence[Row[Any]]:
+async def list_users(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
     rows = select(users).where(users.c.tenant_id == tenant_id)
     for name, value in filters.items():
         if value is not None:
@@ -48,7 +48,7 @@ async def list_users(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, 
     return (await tx.execute(page.statement(rows, users))).all()
 
 
-async def update_user(tx: Tx, tenant_id: UUID, user_id: UUID, values: Mapping[str, Any]) -> Row[Any]:
+async def update_user(tx: Tx, tenant_id: UUID, user_id: UUID, values: Mapping[str, Any]) -> Record:
     statement = (
         update(users)
         .where(users.c.tenant_id == tenant_id, users.c.id == user_id)
@@ -58,19 +58,19 @@ async def update_user(tx: Tx, tenant_id: UUID, user_id: UUID, values: Mapping[st
     return (await tx.execute(statement)).one()
 
 
-async def insert_key(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Row[Any]:
+async def insert_key(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record:
     return (await tx.execute(insert(keys).values(tenant_id=tenant_id, **values).returning(keys))).one()
 
 
-async def key(tx: Tx, tenant_id: UUID, key_id: UUID) -> Row[Any] | None:
+async def key(tx: Tx, tenant_id: UUID, key_id: UUID) -> Record | None:
     return (await tx.execute(select(keys).where(keys.c.tenant_id == tenant_id, keys.c.id == key_id))).one_or_none()
 
 
-async def list_keys(tx: Tx, tenant_id: UUID, page: Page) -> Sequence[Row[Any]]:
+async def list_keys(tx: Tx, tenant_id: UUID, page: Page) -> Records:
     return (await tx.execute(page.statement(select(keys).where(keys.c.tenant_id == tenant_id), keys))).all()
 
 
-async def revoke_key(tx: Tx, tenant_id: UUID, key_id: UUID, now: datetime) -> Row[Any] | None:
+async def revoke_key(tx: Tx, tenant_id: UUID, key_id: UUID, now: datetime) -> Record | None:
     statement = (
         update(keys)
         .where(keys.c.tenant_id == tenant_id, keys.c.id == key_id, keys.c.revoked_at.is_(None))

@@ -7,18 +7,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 
 from app import auth, ids, versions
-from app.database import Tx
+from app.database import Record, Tx
 from app.errors import AlreadyExists, RequestInvalid, UserNotFound
 from app.tenants import sql
 
 REQUIRED = ("name", "email", "role", "time_zone", "working_hours", "active")
 
 
-async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Row[Any]:
+async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
     """A new user; AlreadyExists when the e-mail or the external id is another user's."""
     stamped = {**values, "id": ids.new_id(), "created_at": now, "updated_at": now}
     try:
@@ -30,7 +29,7 @@ async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: d
 
 async def change_user(
     tx: Tx, tenant_id: UUID, user_id: UUID, values: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
-) -> Row[Any]:
+) -> Record:
     """The user with `values` in place; UserNotFound, VersionConflict, AlreadyExists."""
     row = await sql.user(tx, tenant_id, user_id, lock=True)
     if row is None:

@@ -1,0 +1,147 @@
+"""Changing what is known of a lead: fields, own answers, owner, activities. Each is scored and qualified at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app import ids
+from app.auth import Caller
+from app.database import Record, Tx
+from app.errors import IdentityTaken, OutOfOrder, OwnerInvalid
+from app.fields import z
+from app.journeys.apply import assign
+from app.journeys.evaluate import evaluate
+from app.journeys.load import begin_change
+from app.journeys.record import actor_document, record
+from app.journeys.state import Change, Owner
+from app.leads import sql
+from app.leads.absorb import FLAGGED, ArrivalActivity, act, inquire_again, set_field, tell_updated
+from app.leads.schemas import show_activity
+from app.lifecycle.guard import AHEAD
+from app.matching.normalize import normalize
+from app.matching.person import Identity, Person
+
+API = "api"
+DERIVED = {"email": ("domain",), "website": ("domain",), "job_title": ("role", "seniority"), "phone": (), "country": ()}
+
+
+async def patch_lead(
+    tx: Tx, caller: Caller, lead_id: UUID, body: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
+) -> Change:
+    """Members merge, null empties; a new e-mail or phone becomes primary and the old one stays. IdentityTaken."""
+    fields = dict(body.get("fields") or {})
+    person = normalize({name: value for name, value in fields.items() if value is not None}, {}, fields.get("country"))
+    await sql.lock_identities(tx, caller.tenant_id, [identity.key for identity in person.identities])
+    change = await begin_change(
+        tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
+    )
+    if fields.get("phone") and change.lead.fields.get("country") and not fields.get("country"):
+        person = normalize(dict(fields), {}, str(change.lead.fields["country"]))
+    await _identities(tx, caller.tenant_id, change, person)
+    _fields(change, fields, person)
+    _custom(change, body.get("custom") or {})
+    if "owner_id" in body:
+        await _owner(tx, caller.tenant_id, change, body["owner_id"])
+    tell_updated(change)
+    evaluate(change)
+    await record(tx, caller.tenant_id, [change])
+    return change
+
+
+async def _identities(tx: Tx, tenant_id: UUID, change: Change, person: Person) -> None:
+    for identity in person.identities:
+        if identity.kind in ("email", "phone"):
+            await _make_primary(tx, tenant_id, change, identity)
+
+
+async def _make_primary(tx: Tx, tenant_id: UUID, change: Change, identity: Identity) -> None:
+    lead = change.lead
+    if not identity.shared:
+        holder = await sql.holder_of(tx, tenant_id, identity)
+        if holder is not None and holder != lead.id:
+            raise IdentityTaken(f"Another lead has this {identity.kind}.", field=f"fields.{identity.kind}")
+    primary = replace(identity, primary=True)
+    for known in [one for one in lead.identities if one.kind == identity.kind]:
+        lead.identities.remove(known)
+        if known.key != identity.key:
+            lead.identities.append(replace(known, primary=False))
+            if known.primary:
+                change.new_identities.append(replace(known, primary=False))
+    lead.identities.append(primary)
+    change.new_identities.append(primary)
+
+
+def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
+    for name, given in fields.items():
+        set_field(change, name, None if given is None else person.fields.get(name, given))
+        if name in person.raw:
+            change.lead.raw[name] = person.raw[name]
+        elif given is None:
+            change.lead.raw.pop(name, None)
+        for derived in DERIVED.get(name, ()):
+            if derived not in fields and derived in person.fields and _was_derived(change, derived):
+                set_field(change, derived, person.fields[derived])
+    if "email" in fields:
+        for flag in FLAGGED:
+            change.lead.flags[flag] = getattr(person, flag)
+
+
+def _was_derived(change: Change, name: str) -> bool:
+    return change.lead.fields.get(name) is None or name != "domain"
+
+
+def _custom(change: Change, custom: Mapping[str, Any]) -> None:
+    if not custom:
+        return
+    lead = change.lead
+    change.before["custom"] = dict(lead.custom)
+    merged = {**lead.custom, **custom}
+    lead.custom = {name: value for name, value in merged.items() if value is not None}
+    change.changed.extend(f"custom.{name}" for name in custom)
+
+
+async def _owner(tx: Tx, tenant_id: UUID, change: Change, user_id: UUID | None) -> None:
+    owner = None
+    if user_id is not None:
+        row = await sql.user_by_id(tx, tenant_id, user_id)
+        if row is None:
+            raise OwnerInvalid("owner_id names no active user of this tenant.")
+        owner = Owner(row.id, row.role, row.team)
+    change.before["owner_id"] = ids.shown("user", change.lead.owner.id if change.lead.owner else None)
+    assign(change, change.lead.journey, owner)
+
+
+async def record_activity(
+    tx: Tx, caller: Caller, lead_id: UUID, body: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
+) -> tuple[dict[str, Any], bool]:
+    """Records one activity, once for its key; the activity as it stands, and whether it is new. OutOfOrder."""
+    tenant_id, when = caller.tenant_id, body.get("occurred_at") or now
+    if when > now + AHEAD:
+        raise OutOfOrder("occurred_at lies in the future.", errors=FUTURE, latest=z(now + AHEAD))
+    change = await begin_change(
+        tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
+    )
+    key = body.get("activity_key") or str(ids.new_id())
+    known = await sql.activity_by_key(tx, tenant_id, lead_id, key) if body.get("activity_key") else None
+    if known is not None:
+        return show_activity(known, lead_id), False
+    wanted = ArrivalActivity(key, body["type"], body["kind"], body.get("properties") or {})
+    act(change, wanted, when, None, actor_document(caller.actor))
+    if wanted.kind == "interest":
+        inquire_again(change, API, when, caller.actor)
+    evaluate(change)
+    await record(tx, tenant_id, [change])
+    stored = await sql.activity_by_key(tx, tenant_id, lead_id, key)
+    return show_activity(_there(stored), lead_id), True
+
+
+def _there(row: Record | None) -> Record:
+    assert row is not None
+    return row
+
+
+FUTURE = [{"field": "occurred_at", "code": "out_of_order", "detail": "must not lie in the future"}]

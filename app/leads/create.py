@@ -1,0 +1,73 @@
+"""`POST /v1/leads`: the same capture as a submission's, answered at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from app import ids
+from app.auth import Caller
+from app.database import Tx
+from app.errors import IdentityRequired, OutOfOrder, SourceNotFound
+from app.fields import z
+from app.leads import sql
+from app.leads.capture import Arrival, ArrivalActivity, Captured, capture
+from app.leads.schemas import ConsentIn, LeadCreate
+from app.lifecycle.guard import AHEAD
+from app.matching.normalize import normalize
+
+NOBODY = [
+    {"field": "fields", "code": "identity_required", "detail": "an e-mail, phone, handle or external id is needed"}
+]
+
+
+async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -> Captured:
+    """Creates or matches by identity, by the rules of a submission. IdentityRequired, SourceNotFound, OutOfOrder."""
+    source = await sql.source(tx, caller.tenant_id, body.source_id)
+    if source is None:
+        raise SourceNotFound()
+    when = body.occurred_at or now
+    activity_at = (body.activity.occurred_at if body.activity else None) or when
+    if max(when, activity_at) > now + AHEAD:
+        raise OutOfOrder("occurred_at lies in the future.", latest=z(now + AHEAD))
+    region = source.defaults.get("region")
+    person = normalize(body.fields.model_dump(exclude_none=True), body.external_ids, region)
+    if not person.identities:
+        raise IdentityRequired(errors=NOBODY)
+    arrival = Arrival(
+        person=person,
+        occurred_at=activity_at if body.activity else when,
+        source_id=source.id,
+        source_name=source.name,
+        activity=_activity(body),
+        attribution=attribution_of(body.attribution, source.defaults),
+        consents=tuple(_Consent(consent) for consent in body.consents),
+        custom=body.custom,
+        entry=source.defaults.get("entry"),
+    )
+    (captured,) = await capture(tx, caller.tenant_id, [arrival], now, caller.actor, caller.on_behalf_of)
+    return captured
+
+
+class _Consent:
+    """A consent of the request in the words of an arrival."""
+
+    def __init__(self, consent: ConsentIn) -> None:
+        self.purpose: str = consent.purpose
+        self.state: str = consent.state
+        self.text: str | None = consent.text
+
+
+def _activity(body: LeadCreate) -> ArrivalActivity:
+    """The activity the request names; a person who comes in without one filled in a form."""
+    if body.activity is None:
+        return ArrivalActivity(str(ids.new_id()))
+    key = body.activity.activity_key or str(ids.new_id())
+    return ArrivalActivity(key, body.activity.type, body.activity.kind, body.activity.properties)
+
+
+def attribution_of(said: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What the request says of where the person came from, over the source's defaults."""
+    fallback = {name: defaults[name] for name in ("source", "medium", "campaign") if defaults.get(name)}
+    return {**fallback, **{name: value for name, value in said.items() if value}}

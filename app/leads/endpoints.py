@@ -1,0 +1,181 @@
+"""/v1/leads: people and organisations on their way through the funnel."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Query, Request, Response
+
+from app.auth import Caller, allowed
+from app.database import InTx, Now
+from app.errors import (
+    Erased,
+    HumanRequired,
+    IdentityRequired,
+    IdentityTaken,
+    LeadMerged,
+    LeadNotFound,
+    OutOfOrder,
+    OwnerInvalid,
+    SourceNotFound,
+    VersionConflict,
+)  # fmt: skip
+from app.fields import Instant, LeadId, SourceId, UserId, answer
+from app.journeys.load import read_lead
+from app.leads import history, sql
+from app.leads.bant import confirm
+from app.leads.change import patch_lead, record_activity
+from app.leads.create import create_lead
+from app.leads.schemas import (
+    ActivityIn,
+    ActivityOut,
+    ActivityPage,
+    Bant,
+    BantOut,
+    JourneyList,
+    LeadCreate,
+    LeadOut,
+    LeadPage,
+    LeadPatch,
+    ScoreOut,
+    TimelineOut,
+    TransitionList,
+    show_activity,
+    show_bant,
+    show_journey,
+    show_lead,
+    show_transition,
+)  # fmt: skip
+from app.pages import Cursor, Limit, Page
+from app.problems import declared, router
+from app.versions import Expected
+
+api = router("/v1/leads", "leads")
+Reader = Annotated[Caller, allowed("leads:read")]
+Writer = Annotated[Caller, allowed("leads:write")]
+GONE = (LeadNotFound, Erased)
+BUSY = (*GONE, LeadMerged, VersionConflict)
+
+
+@api.post(
+    "",
+    status_code=201,
+    response_model=LeadOut,
+    responses={
+        **declared(IdentityRequired, SourceNotFound, OutOfOrder),
+        200: {"model": LeadOut, "description": "The lead was known."},
+    },
+)
+async def post_lead(request: Request, body: LeadCreate, caller: Writer, tx: InTx, now: Now) -> Response:
+    """Create a lead, or match a known one by its identities (200), by the rules that submissions follow."""
+    captured = await create_lead(tx, caller, body, now)
+    assert captured.change is not None and captured.lead_id is not None
+    request.state.lead_id = captured.lead_id
+    lead = show_lead(captured.change)
+    status = 201 if captured.created else 200
+    return answer(lead, status, version=lead["version"], location=f"/v1/leads/{lead['id']}")
+
+
+@api.get("", response_model=LeadPage)
+async def list_leads(
+    caller: Reader, tx: InTx, now: Now, stage: Annotated[str | None, Query(max_length=64)] = None,
+    owner_id: UserId | None = None, email: Annotated[str | None, Query(max_length=254)] = None,
+    phone: Annotated[str | None, Query(max_length=64)] = None,
+    external_id: Annotated[str | None, Query(max_length=320, description="namespace:value")] = None,
+    temperature: Literal["hot", "warm", "cold"] | None = None, source: SourceId | None = None,
+    q: Annotated[str | None, Query(max_length=200, description="What a name, company or address begins with.")] = None,
+    updated_after: Instant | None = None,
+    sort: Literal["created_at", "updated_at", "stage_entered_at"] = "created_at", limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:  # fmt: skip
+    """Leads, newest first. Scores here are those of the last evaluation; one lead read alone is scored exactly now."""
+    filters: dict[str, Any] = {
+        "stage": stage, "owner_id": owner_id, "temperature": temperature, "source_id": source, "q": q,
+        "updated_after": updated_after, "identities": history.wanted_identities(email, phone, external_id),
+    }  # fmt: skip
+    page = Page(limit, cursor, sort, filters)
+    rows = await sql.list_leads(tx, caller.tenant_id, page, filters)
+    leads = await history.leads_of(tx, caller.tenant_id, [row.id for row in rows[:limit]], now)
+    return answer({"data": leads, "next": page.next_cursor(rows)})
+
+
+@api.get("/{lead_id}", response_model=LeadOut, responses=declared(*GONE))
+async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """One lead, its score computed exactly now."""
+    change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
+    return answer(show_lead(change), version=change.lead.version)
+
+
+@api.patch("/{lead_id}", response_model=LeadOut, responses=declared(*BUSY, IdentityTaken, OwnerInvalid))
+async def patch(lead_id: LeadId, body: LeadPatch, caller: Writer, tx: InTx, now: Now, expected: Expected) -> Response:
+    """Members merge, null empties one. A changed e-mail or phone becomes primary; the old one stays an identity."""
+    change = await patch_lead(tx, caller, lead_id, body.model_dump(exclude_unset=True), expected, now)
+    return answer(show_lead(change), version=change.lead.version)
+
+
+@api.post(
+    "/{lead_id}/activities",
+    status_code=201,
+    response_model=ActivityOut,
+    responses={
+        **declared(*BUSY, OutOfOrder),
+        200: {"model": ActivityOut, "description": "The activity_key was known."},
+    },
+)
+async def post_activity(
+    request: Request, lead_id: LeadId, body: ActivityIn, caller: Writer, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """Record a sign of interest or an attempt to make contact; the policy goes on from there at once."""
+    request.state.lead_id = lead_id
+    shown, new = await record_activity(tx, caller, lead_id, body.model_dump(), expected, now)
+    return answer(shown, 201 if new else 200)
+
+
+@api.get("/{lead_id}/activities", response_model=ActivityPage, responses=declared(*GONE))
+async def list_activities(
+    lead_id: LeadId, caller: Reader, tx: InTx, now: Now, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    await read_lead(tx, caller.tenant_id, lead_id, now)
+    page = Page(limit, cursor, filters={"lead_id": lead_id})
+    rows = await sql.list_activities(tx, caller.tenant_id, lead_id, page)
+    return answer(page.answer(rows, lambda row: show_activity(row, lead_id)))
+
+
+@api.put("/{lead_id}/bant", response_model=BantOut, responses=declared(*BUSY, HumanRequired))
+async def put_bant(lead_id: LeadId, body: Bant, caller: Writer, tx: InTx, now: Now, expected: Expected) -> Response:
+    """What the acting person confirms of budget, authority, need and timing."""
+    said = body.model_dump(exclude_none=True, mode="python")
+    change = await confirm(tx, caller, lead_id, said, expected, now)
+    return answer(show_bant(change.lead.confirmations), version=change.lead.version)
+
+
+@api.get("/{lead_id}/transitions", response_model=TransitionList, responses=declared(*GONE))
+async def list_transitions(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """Every step the lead ever took, oldest first: who, when, from where to where, and why."""
+    await read_lead(tx, caller.tenant_id, lead_id, now)
+    rows = await sql.transitions_of(tx, caller.tenant_id, lead_id)
+    return answer({"data": [show_transition(row) for row in rows], "next": None})
+
+
+@api.get("/{lead_id}/score", response_model=ScoreOut, responses=declared(*GONE))
+async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: Instant | None = None) -> Response:
+    """The ledger: every entry that makes the score, with its points as given and as decayed."""
+    at = min(as_of, now) if as_of else now
+    change = await history.read_scored(tx, caller.tenant_id, lead_id, at)
+    return answer(history.show_score(change, at))
+
+
+@api.get("/{lead_id}/journeys", response_model=JourneyList, responses=declared(*GONE))
+async def list_journeys(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    await read_lead(tx, caller.tenant_id, lead_id, now)
+    reached = await sql.milestones_of(tx, caller.tenant_id, lead_id)
+    rows = await sql.journeys_of(tx, caller.tenant_id, lead_id)
+    shown = [show_journey(row, [one for one in reached if one.journey_id == row.id]) for row in rows]
+    return answer({"data": shown, "next": None})
+
+
+@api.get("/{lead_id}/timeline", response_model=TimelineOut, responses=declared(*GONE))
+async def get_timeline(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """Activities and transitions in one line, oldest first."""
+    await read_lead(tx, caller.tenant_id, lead_id, now)
+    return answer({"data": await history.timeline(tx, caller.tenant_id, lead_id), "next": None})

@@ -1,0 +1,85 @@
+"""Reading leads: scored at an instant, listed, and their history in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.database import Tx
+from app.errors import RequestInvalid
+from app.fields import z
+from app.journeys import sql as journeys
+from app.journeys.load import lead_of, read_lead
+from app.journeys.state import Change
+from app.leads import sql
+from app.leads.schemas import show_activity, show_entry, show_lead, show_transition
+from app.matching.normalize import normalize
+from app.policies.published import published
+from app.scoring.score import score
+
+TIMELINE = 1_000
+
+
+async def read_scored(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
+    """The lead, scored at `at` from the activities and confirmations that were recorded by then."""
+    change = await read_lead(tx, tenant_id, lead_id, at)
+    lead = change.lead
+    lead.activities = [one for one in lead.activities if one.recorded_at <= at]
+    lead.confirmations = [one for one in lead.confirmations if one.recorded_at <= at]
+    change.score = score(change.published.policy, change.facts(), at)
+    return change
+
+
+async def leads_of(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datetime) -> list[dict[str, Any]]:
+    """The leads of a page, in its order."""
+    if not lead_ids:
+        return []
+    shown = {}
+    for row in await journeys.load_leads(tx, tenant_id, lead_ids):
+        active = await published(tx, tenant_id, row.active_policy_id)
+        pinned = await published(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
+        change = Change(lead_of(row), active, pinned, now)
+        change.score = score(change.published.policy, change.facts(), now)
+        shown[row.id] = show_lead(change)
+    return [shown[lead_id] for lead_id in lead_ids if lead_id in shown]
+
+
+def show_score(change: Change, at: datetime) -> dict[str, Any]:
+    """The ledger as answers show it."""
+    known = change.score
+    assert known is not None
+    return {
+        "as_of": z(at), "fit": known.fit, "engagement": known.engagement, "level": known.level,
+        "temperature": known.temperature,
+        "entries": [show_entry(entry, change.published.number) for entry in known.entries],
+    }  # fmt: skip
+
+
+def wanted_identities(
+    email: str | None, phone: str | None, external_id: str | None
+) -> list[tuple[str, str | None, str]]:
+    """The identities that a list is filtered by, in their normal form. RequestInvalid for what is none."""
+    wanted: list[tuple[str, str | None, str]] = []
+    for kind, typed in (("email", email), ("phone", phone)):
+        if typed is not None:
+            found = [one for one in normalize({kind: typed}, {}, None).identities if one.kind == kind]
+            if not found:
+                raise RequestInvalid.of(kind, f"{kind}_invalid", f"this is no {kind}")
+            wanted.append((kind, None, found[0].value))
+    if external_id is not None:
+        namespace, colon, value = external_id.rpartition(":")
+        if not colon:
+            raise RequestInvalid.of("external_id", "external_id_invalid", "write namespace:value")
+        wanted.append(("external", namespace, value))
+    return wanted
+
+
+async def timeline(tx: Tx, tenant_id: UUID, lead_id: UUID) -> list[dict[str, Any]]:
+    """The latest thousand activities and all transitions, oldest first."""
+    acted = await sql.latest_activities(tx, tenant_id, lead_id, TIMELINE)
+    moved = await sql.transitions_of(tx, tenant_id, lead_id)
+    lines = [(row.occurred_at, 0, {"kind": "activity", "activity": show_activity(row, lead_id)}) for row in acted]
+    lines += [(row.occurred_at, row.seq, {"kind": "transition", "transition": show_transition(row)}) for row in moved]
+    return [{"at": z(at), **line} for at, _, line in sorted(lines, key=lambda line: line[:2])]

@@ -1,0 +1,310 @@
+"""Shapes of leads (api.md, section 4)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from app import ids
+from app.database import Record
+from app.fields import Code, Day, Instant, LeadId, Money, Note, Shape, SourceId, UserId, Word, Write, z
+from app.journeys.state import Change
+from app.lifecycle.answer import Eligible
+from app.matching.normalize import CANONICAL
+from app.policy.facts import CRITERIA, Confirmation, Entry
+
+Text = Annotated[str, StringConstraints(max_length=1_000)]
+Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w:.\-]{0,63}$")]
+CustomValue = Any
+Custom = Annotated[dict[Word, CustomValue], Field(max_length=200)]
+
+
+class LeadFields(Write):
+    """The canonical fields; null empties one in a PATCH."""
+
+    email: Annotated[str, StringConstraints(max_length=254)] | None = Field(default=None, examples=["anna@nordsoft.ro"])
+    phone: Text | None = Field(default=None, examples=["+40 21 555 0100"])
+    first_name: Text | None = None
+    last_name: Text | None = None
+    full_name: Text | None = Field(default=None, examples=["Anna Zvoristeanu"])
+    company: Text | None = Field(default=None, examples=["Nordsoft"])
+    domain: Text | None = None
+    job_title: Text | None = Field(default=None, examples=["Director"])
+    role: Text | None = None
+    seniority: Text | None = None
+    industry: Text | None = Field(default=None, examples=["software"])
+    employees: Annotated[int, Field(ge=0, le=10_000_000)] | None = Field(default=None, examples=[120])
+    country: Text | None = None
+    language: Text | None = None
+    website: Text | None = None
+    message: Note | None = None
+
+
+class ConsentIn(Write):
+    purpose: Literal["process", "email_marketing", "phone", "profiling", "partners"]
+    state: Literal["given", "refused", "withdrawn", "unknown"]
+    text: Note | None = None
+
+
+class ActivityIn(Write):
+    type: Code = Field(examples=["demo_request"])
+    kind: Literal["interest", "contact_attempt"] = "interest"
+    activity_key: Word | None = Field(default=None, description="Makes the activity once for its lead.")
+    occurred_at: Instant | None = None
+    properties: Custom = Field(default_factory=dict)
+
+
+class LeadCreate(Write):
+    fields: LeadFields
+    external_ids: Annotated[dict[Namespace, Word], Field(max_length=20)] = Field(default_factory=dict)
+    custom: Custom = Field(default_factory=dict)
+    attribution: Annotated[dict[Code, Text], Field(max_length=50)] = Field(default_factory=dict)
+    consents: Annotated[list[ConsentIn], Field(max_length=20)] = Field(default_factory=list)
+    source_id: SourceId | None = None
+    activity: ActivityIn | None = None
+    occurred_at: Instant | None = None
+
+
+class LeadPatch(Write):
+    fields: LeadFields | None = None
+    custom: Custom | None = None
+    owner_id: UserId | None = None
+
+
+class BantValue(Write):
+    status: Literal["unknown", "confirmed", "denied"]
+    value: Text | None = None
+    evidence: Text | None = None
+
+
+class BantBudget(BantValue):
+    amount: Money | None = None
+
+
+class BantTiming(BantValue):
+    due_on: Day | None = None
+
+
+class Bant(Write):
+    """What the acting person confirms; members that are absent are not spoken of."""
+
+    budget: BantBudget | None = None
+    authority: BantValue | None = None
+    need: BantValue | None = None
+    timing: BantTiming | None = None
+
+
+class IdentityOut(Shape):
+    kind: Literal["email", "phone", "social", "external"]
+    value: str
+    namespace: str
+    primary: bool
+
+
+class LeadOut(Shape):
+    id: str
+    version: int
+    kind: Literal["person", "organization"]
+    stage: str | None
+    journey_no: int | None
+    seq: int | None
+    stage_entered_at: str | None
+    journey_opened_at: str | None
+    fields: dict[str, str | int | None]
+    custom: dict[str, Any]
+    identities: list[IdentityOut]
+    score: dict[str, Any]
+    owner_id: str | None
+    sla: dict[str, Any] | None
+    bant: dict[str, Any]
+    raw: dict[str, str | None]
+    email_status: str | None
+    attribution: dict[str, Any]
+    consents: dict[str, str]
+    links: dict[str, str | None]
+    merged_into: str | None
+    created_at: str
+    updated_at: str
+
+
+class LeadPage(Shape):
+    data: list[LeadOut]
+    next: str | None
+
+
+class ActivityOut(Shape):
+    id: str
+    lead_id: str
+    type: str
+    kind: Literal["interest", "contact_attempt"]
+    activity_key: str
+    occurred_at: str
+    recorded_at: str
+    properties: dict[str, Any]
+
+
+class ActivityPage(Shape):
+    data: list[ActivityOut]
+    next: str | None
+
+
+class BantOut(Shape):
+    budget: dict[str, Any]
+    authority: dict[str, Any]
+    need: dict[str, Any]
+    timing: dict[str, Any]
+
+
+class ScoreOut(Shape):
+    as_of: str
+    fit: int
+    engagement: int
+    level: int
+    temperature: Literal["hot", "warm", "cold"]
+    entries: list[dict[str, Any]]
+
+
+class JourneyOut(Shape):
+    journey_no: int
+    stage: str
+    business: Literal["new", "existing"]
+    opened_at: str
+    closed_at: str | None
+    closing_reason: str | None
+    milestones: list[dict[str, Any]]
+
+
+class JourneyList(Shape):
+    data: list[JourneyOut]
+    next: None
+
+
+class TransitionOut(Shape):
+    id: str
+    lead_id: str
+    journey_no: int
+    seq: int
+    from_: str | None = Field(alias="from")
+    to: str
+    action: str
+    reason_code: str | None
+    note: str | None
+    actor: dict[str, Any]
+    on_behalf_of: dict[str, Any] | None
+    occurred_at: str
+    recorded_at: str
+    policy_version: int
+    evidence: dict[str, Any]
+
+
+class TransitionList(Shape):
+    data: list[TransitionOut]
+    next: None
+
+
+class TimelineOut(Shape):
+    data: list[dict[str, Any]]
+    next: None
+
+
+def show_lead(change: Change) -> dict[str, Any]:
+    """The lead as answers show it; `change` is what was read, or what was just written."""
+    lead, journey, score = change.lead, change.lead.journey, change.score
+    assert score is not None, "a lead is scored before it is shown"
+    return {
+        "id": ids.show("lead", lead.id), "version": lead.version, "kind": lead.kind,
+        "stage": journey.stage if journey else None, "journey_no": journey.number if journey else None,
+        "seq": journey.seq if journey else None, "stage_entered_at": z(journey.stage_entered_at) if journey else None,
+        "journey_opened_at": z(journey.opened_at) if journey else None,
+        "fields": {name: lead.fields.get(name) for name in CANONICAL}, "custom": lead.custom,
+        "identities": [
+            {"kind": one.kind, "value": one.value, "namespace": one.namespace, "primary": one.primary}
+            for one in lead.identities
+        ],
+        "score": {
+            "fit": score.fit, "engagement": score.engagement, "level": score.level, "temperature": score.temperature,
+        },
+        "owner_id": ids.shown("user", lead.owner.id if lead.owner else None), "team": lead.team, "sla": None,
+        "wake_at": z(journey.wake_at) if journey else None, "bant": show_bant(lead.confirmations),
+        "raw": {name: lead.raw.get(name) for name in ("email", "phone", "country")},
+        "email_status": lead.flags.get("email_status"), "below_threshold_since": z(lead.below_threshold_since),
+        "duplicate_suspected": bool(lead.flags.get("duplicate_suspected")),
+        "blocked_reinquiry": bool(lead.flags.get("blocked_reinquiry")),
+        "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}}, "consents": lead.consents,
+        "source_id": ids.shown("source", lead.source_id),
+        "links": {
+            "account_id": ids.shown("account", lead.account_id), "contact_id": ids.shown("contact", lead.contact_id),
+            "opportunity_id": ids.shown("opportunity", lead.opportunity_id),
+        },
+        "merged_into": ids.shown("lead", lead.merged_into), "created_at": z(lead.created_at),
+        "updated_at": z(lead.updated_at),
+    }  # fmt: skip
+
+
+def show_bant(confirmations: list[Confirmation]) -> dict[str, Any]:
+    """The latest word of anybody on each criterion."""
+    latest = {row.criterion: row for row in confirmations}
+    return {criterion: _show_confirmation(latest.get(criterion)) for criterion in CRITERIA}
+
+
+def _show_confirmation(row: Confirmation | None) -> dict[str, Any]:
+    if row is None:
+        return {"status": "unknown", "value": None, "evidence": None}
+    shown: dict[str, Any] = {
+        "status": row.status, "value": row.value, "evidence": row.evidence,
+        "confirmed_by": ids.show("user", row.user_id), "confirmed_role": row.role, "confirmed_at": z(row.recorded_at),
+    }  # fmt: skip
+    if row.due_on is not None:
+        shown["due_on"] = row.due_on.isoformat()
+    if row.amount is not None:
+        shown["amount"] = row.amount
+    return shown
+
+
+def show_activity(row: Record, lead_id: LeadId) -> dict[str, Any]:
+    return {
+        "id": ids.show("activity", row.id), "lead_id": ids.show("lead", lead_id), "type": row.type, "kind": row.kind,
+        "activity_key": row.activity_key, "occurred_at": z(row.occurred_at), "recorded_at": z(row.recorded_at),
+        "properties": row.properties, "source_id": ids.shown("source", row.source_id),
+    }  # fmt: skip
+
+
+def show_entry(entry: Entry, policy_version: int) -> dict[str, Any]:
+    return {
+        "ledger": entry.ledger, "rule_id": entry.rule_id, "activity_id": ids.shown("activity", entry.activity_id),
+        "points": entry.points, "decayed_points": entry.decayed_points, "counts": entry.counts,
+        "policy_version": policy_version,
+    }  # fmt: skip
+
+
+def show_transition(row: Record) -> dict[str, Any]:
+    plain = ("seq", "action", "reason_code", "note", "actor", "on_behalf_of", "policy_version", "evidence")
+    return {
+        "id": ids.show("transition", row.id), "lead_id": ids.show("lead", row.lead_id), "journey_no": row.number,
+        "from": row.from_stage, "to": row.to_stage, **{name: getattr(row, name) for name in plain},
+        "correction_of": ids.shown("transition", row.correction_of), "occurred_at": z(row.occurred_at),
+        "recorded_at": z(row.recorded_at),
+    }  # fmt: skip
+
+
+def show_journey(row: Record, milestones: list[Record]) -> dict[str, Any]:
+    return {
+        "journey_no": row.number, "stage": row.stage, "seq": row.seq, "business": row.business,
+        "opened_at": z(row.opened_at), "closed_at": z(row.closed_at), "closing_reason": row.closing_reason,
+        "recycles": row.recycles, "wake_at": z(row.wake_at), "policy_id": ids.shown("policy", row.policy_id),
+        "milestones": [
+            {
+                "name": one.name, "reached_at": z(one.reached_at), "skipped": one.skipped,
+                "voided": one.voided_at is not None, "proof": one.proof,
+            }
+            for one in milestones
+        ],
+    }  # fmt: skip
+
+
+def show_eligible(one: Eligible) -> dict[str, Any]:
+    return {
+        "action": one.action, "to": one.to, "allowed": one.allowed, "code": one.code, "unmet": list(one.unmet),
+        "needs": list(one.needs),
+    }  # fmt: skip

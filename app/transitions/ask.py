@@ -1,0 +1,144 @@
+"""Asking for an action: lock, decide, act, and let the policy go on from there. Refused requests store nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, assert_never
+from uuid import UUID
+
+from app import ids
+from app.auth import Caller
+from app.conversion.convert import ConversionOrder, convert_change
+from app.database import Tx
+from app.errors import IdempotencyKeyRequired, OwnerInvalid, RequestInvalid
+from app.journeys import sql
+from app.journeys.apply import apply_move
+from app.journeys.evaluate import evaluate
+from app.journeys.load import begin_change
+from app.journeys.record import record, transition_document
+from app.journeys.state import Change, Owner
+from app.leads.bant import confirmations_of
+from app.lifecycle.answer import Move, Refused, Stay
+from app.lifecycle.decide import decide
+from app.policy.facts import Actor, Ask
+from app.scoring.score import score, with_score
+from app.transitions.refusals import problem
+
+OWNER_FAULT = [{"field": "owner_id", "code": "owner_invalid", "detail": "names no active user"}]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked, in the words of api.md. `conversion`: None leaves it to the policy, False is without converting."""
+
+    action: str | None = None
+    to: str | None = None
+    reason_code: str | None = None
+    note: str | None = None
+    bant: Mapping[str, Any] | None = None
+    wake_at: datetime | None = None
+    occurred_at: datetime | None = None
+    owner_id: UUID | None = None
+    override_reason: str | None = None
+    correction_of: UUID | None = None
+    conversion: ConversionOrder | bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The lead after the move, the transition, and the conversion where the move converted."""
+
+    change: Change
+    transition: Mapping[str, Any]
+    conversion: Mapping[str, Any] | None
+
+
+async def ask_transition(
+    tx: Tx, caller: Caller, lead_id: UUID, request: Request, expected: frozenset[str] | None, now: datetime, *,
+    has_key: bool,
+) -> Moved:  # fmt: skip
+    """Moves a lead along an edge of its policy, or raises why not (lifecycle.md, section 3).
+
+    What converts needs an Idempotency-Key (`has_key`) and the scope leads:convert.
+    """
+    tenant_id = caller.tenant_id
+    change = await begin_change(
+        tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
+    )
+    owner = await named_owner(tx, tenant_id, request.owner_id)
+    policy = change.published.policy
+    change.score = score(policy, change.facts(), now)
+    facts = with_score(change.facts(), change.score)
+    match decide(policy, facts, _ask(caller.actor, request, owner, now), now):
+        case Refused(why):
+            raise problem(why)
+        case Stay():
+            raise RequestInvalid.of("action", "machine_only", "the engine does this by itself")
+        case Move() as move:
+            step = apply_move(change, move, await _new_owner(tx, tenant_id, caller.actor, move, owner))
+        case unexpected:
+            assert_never(unexpected)
+    if move.convert:
+        _may_convert(caller, has_key)
+    conversion = await _converted(tx, caller, change, move, request, now)
+    evaluate(change)
+    await record(tx, tenant_id, [change])
+    return Moved(change, transition_document(change, step), conversion)
+
+
+def _ask(actor: Actor, request: Request, owner: Owner | None, now: datetime) -> Ask:
+    wants = request.conversion
+    return Ask(
+        action=request.action,
+        actor=actor,
+        to=request.to,
+        occurred_at=request.occurred_at,
+        reason_code=request.reason_code,
+        note=request.note,
+        wake_at=request.wake_at,
+        owner_id=owner.id if owner else None,
+        owner_role=owner.role if owner else None,
+        override_reason=request.override_reason,
+        bant=confirmations_of(request.bant or {}, actor, now),
+        convert=wants if isinstance(wants, bool) or wants is None else True,
+        correction_of=ids.shown("transition", request.correction_of),
+    )
+
+
+async def named_owner(tx: Tx, tenant_id: UUID, user_id: UUID | None) -> Owner | None:
+    """The active user that a request names as owner. OwnerInvalid."""
+    if user_id is None:
+        return None
+    row = await sql.active_user(tx, tenant_id, user_id)
+    if row is None:
+        raise OwnerInvalid("owner_id names no active user of this tenant.", errors=OWNER_FAULT)
+    return Owner(row.id, row.role, row.team)
+
+
+async def _new_owner(tx: Tx, tenant_id: UUID, actor: Actor, move: Move, named: Owner | None) -> Owner | None:
+    if not isinstance(move.owner, UUID):
+        return None
+    if named is not None and named.id == move.owner:
+        return named
+    if actor.user_id == move.owner:
+        return Owner(move.owner, actor.role, actor.team)
+    row = await sql.active_user(tx, tenant_id, move.owner)  # the owner before: gone back to the pool if he left
+    return None if row is None else Owner(row.id, row.role, row.team)
+
+
+def _may_convert(caller: Caller, has_key: bool) -> None:
+    caller.require(frozenset({"leads:convert"}))
+    if not has_key:
+        raise IdempotencyKeyRequired()
+
+
+async def _converted(
+    tx: Tx, caller: Caller, change: Change, move: Move, request: Request, now: datetime
+) -> Mapping[str, Any] | None:
+    """The conversion that belongs to the move, as a second transition of the same transaction."""
+    if not move.convert:
+        return None
+    order = request.conversion if isinstance(request.conversion, ConversionOrder) else None
+    return await convert_change(tx, caller.tenant_id, change, order, caller.actor, now)

@@ -1,0 +1,64 @@
+"""/v1/leads/{id}/transitions and /eligibility."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Request, Response
+
+from app.auth import Caller, allowed
+from app.database import InTx, Now
+from app.errors import (
+    AmbiguousMatch,
+    Erased,
+    IdempotencyKeyRequired,
+    LeadMerged,
+    LeadNotFound,
+    OwnerInvalid,
+    VersionConflict,
+)
+from app.fields import LeadId, answer
+from app.leads.history import read_scored
+from app.leads.schemas import show_eligible, show_lead
+from app.lifecycle.eligibility import eligibility
+from app.problems import declared, router
+from app.scoring.score import with_score
+from app.transitions.ask import ask_transition
+from app.transitions.refusals import EVERY
+from app.transitions.schemas import EligibilityOut, TransitionAnswer, TransitionCreate
+from app.versions import Expected
+
+api = router("/v1/leads", "transitions")
+Reader = Annotated[Caller, allowed("leads:read")]
+Writer = Annotated[Caller, allowed("leads:write")]
+
+
+@api.post(
+    "/{lead_id}/transitions",
+    status_code=201,
+    response_model=TransitionAnswer,
+    responses=declared(
+        LeadNotFound, Erased, LeadMerged, VersionConflict, OwnerInvalid, IdempotencyKeyRequired, AmbiguousMatch, *EVERY
+    ),
+)
+async def create_transition(
+    request: Request, lead_id: LeadId, body: TransitionCreate, caller: Writer, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """Ask for an action of the policy, or for the stage it leads to. A refusal says what is in the way."""
+    request.state.lead_id = lead_id
+    has_key = "idempotency-key" in request.headers
+    moved = await ask_transition(tx, caller, lead_id, body.request(), expected, now, has_key=has_key)
+    shown = {"transition": moved.transition, "lead": show_lead(moved.change)}
+    if moved.conversion is not None:
+        shown["conversion"] = moved.conversion
+    return answer(shown, 201, version=moved.change.lead.version)
+
+
+@api.get("/{lead_id}/eligibility", response_model=EligibilityOut, responses=declared(LeadNotFound, Erased))
+async def get_eligibility(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """Every action as seen from here: allowed, or what is in the way, with have and need."""
+    change = await read_scored(tx, caller.tenant_id, lead_id, now)
+    assert change.score is not None
+    facts = with_score(change.facts(), change.score)
+    actions = eligibility(change.published.policy, facts, caller.actor, now)
+    return answer({"stage": facts.stage, "actions": [show_eligible(one) for one in actions]})

@@ -1,0 +1,64 @@
+"""Shapes of asking for a transition."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from app.conversion.schemas import ConversionBody
+from app.fields import Code, Instant, Note, Shape, TransitionId, UserId, Write
+from app.leads.schemas import Bant, LeadOut, TransitionOut
+from app.transitions.ask import Request
+
+Stage = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class TransitionCreate(Write):
+    action: Stage | None = Field(default=None, examples=["accept"])
+    to: Stage | None = None
+    reason_code: Code | None = None
+    note: Note | None = None
+    bant: Bant | None = None
+    wake_at: Instant | None = None
+    occurred_at: Instant | None = None
+    owner_id: UserId | None = None
+    override_reason: Note | None = None
+    correction_of: TransitionId | None = None
+    conversion: ConversionBody | bool | None = None
+
+    def request(self) -> Request:
+        """The request in the words of the verb."""
+        conversion = self.conversion.order() if isinstance(self.conversion, ConversionBody) else self.conversion
+        return Request(
+            action=self.action,
+            to=self.to,
+            reason_code=self.reason_code,
+            note=self.note,
+            bant=self.bant.model_dump(exclude_none=True) if self.bant else None,
+            wake_at=self.wake_at,
+            occurred_at=self.occurred_at,
+            owner_id=self.owner_id,
+            override_reason=self.override_reason,
+            correction_of=self.correction_of,
+            conversion=conversion,
+        )
+
+
+class TransitionAnswer(Shape):
+    transition: TransitionOut
+    lead: LeadOut
+    conversion: dict[str, Any] | None = Field(default=None, description="Where the move converted.")
+
+
+class EligibleOut(Shape):
+    action: str
+    to: str | None
+    allowed: bool
+    code: str | None
+    unmet: list[dict[str, Any]]
+
+
+class EligibilityOut(Shape):
+    stage: str | None
+    actions: list[EligibleOut]

@@ -1,0 +1,105 @@
+"""The work beside the API: what each role does, as tasks that end when they are told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app import idempotency
+from app.clock import Clock
+from app.database import again, as_problem
+from app.errors import Problem
+from app.events.sequence import sequence_forever
+from app.events.wake import within
+from app.journeys.refresh import refresh_due
+from app.settings import Role
+
+log = structlog.get_logger("baton.worker")
+
+LOOK_SECONDS: Final = 1.0
+SWEEP_SECONDS: Final = 300.0
+GRACE_SECONDS: Final = 15.0
+
+Work = Callable[[], Awaitable[Any]]
+
+
+@asynccontextmanager
+async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
+    """Runs the work of these roles until the block ends; then each task finishes what it holds and stops."""
+    stop = asyncio.Event()
+    works = [state.wake.run(stop)]
+    if "work" in roles:
+        works += [refresh_forever(state, stop), sweep_forever(state, stop)]
+    if "dispatch" in roles:
+        works += [sequence_forever(state.engine, state.wake, stop)]
+    tasks = [asyncio.create_task(_guarded(work)) for work in works]
+    try:
+        yield
+    finally:
+        stop.set()
+        await _finish(tasks)
+
+
+async def _guarded(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("work_ended")
+        raise
+
+
+async def _finish(tasks: list[asyncio.Task[None]]) -> None:
+    _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
+    """Evaluates leads that time alone has changed: decay steps, windows, wake-ups."""
+    await _every(LOOK_SECONDS, stop, lambda: _until_empty(state, stop))
+
+
+async def _until_empty(state: Any, stop: asyncio.Event) -> None:
+    engine: AsyncEngine = state.engine
+    clock: Clock = state.clock
+
+    async def refresh() -> int:
+        return await refresh_due(engine, clock.now())
+
+    while not stop.is_set() and await again(refresh):
+        state.wake.set("events")
+
+
+async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
+    """Deletes idempotent answers that are older than seven days."""
+
+    async def batch() -> int:
+        async with state.engine.begin() as tx:
+            return await idempotency.sweep(tx, state.clock.now())
+
+    async def sweep() -> None:
+        while not stop.is_set() and await again(batch):
+            pass
+
+    await _every(SWEEP_SECONDS, stop, sweep)
+
+
+async def _every(seconds: float, stop: asyncio.Event, work: Work) -> None:
+    """Runs `work` again and again; a database that is away is waited for, a fault is logged."""
+    while not stop.is_set():
+        try:
+            await work()
+        except Exception as error:
+            if as_problem(error) is None and not isinstance(error, Problem):
+                log.exception("work_failed")
+            else:
+                log.warning("work_waits", error=type(error).__name__)
+        await within(seconds, stop.wait())
