@@ -1,0 +1,93 @@
+"""Making, changing and archiving a source. A mapping that could not work is refused here, never met at night."""
+
+from __future__ import annotations
+
+import secrets as chance
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from app import ids, versions
+from app.database import Record, Tx
+from app.errors import InUse, MappingHasFaults, RequestInvalid, SourceNotFound, StateConflict
+from app.keyring import KeyRing
+from app.sources import known, secrets, sql
+from app.sources.preset import DocumentFaulty, make_document, preset_names
+
+KEY_BYTES: Final = 32  # 43 characters: what stands between a stranger and a source without a signature
+REQUIRED: Final = ("name", "preset", "overrides", "enabled", "defaults", "secrets")
+
+
+async def create_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], ring: KeyRing, now: datetime) -> Record:
+    """A new source with a key of its own. RequestInvalid for an unknown preset, MappingHasFaults for the document."""
+    check_document(values["preset"], values["overrides"])
+    source_id = ids.new_id()
+    made = {
+        **values, "id": source_id, "key": chance.token_urlsafe(KEY_BYTES), "created_at": now, "updated_at": now,
+        "secrets": secrets.seal(ring, tenant_id, source_id, values["secrets"]),
+    }  # fmt: skip
+    return await sql.insert_source(tx, tenant_id, made)
+
+
+async def change_source(
+    tx: Tx, tenant_id: UUID, source_id: UUID, values: Mapping[str, Any], expected: frozenset[str] | None, ring: KeyRing,
+    now: datetime,
+) -> Record:  # fmt: skip
+    """The source with `values` in place. SourceNotFound, VersionConflict, StateConflict once archived."""
+    row = await _locked(tx, tenant_id, source_id, expected)
+    if row.archived_at is not None:
+        raise StateConflict("The source is archived: it can be read, and its submissions processed again.")
+    for name in REQUIRED:
+        if name in values and values[name] is None:
+            raise RequestInvalid.of(name, "required", "must not be null")
+    if row.builtin and ("name" in values or values.get("enabled") is False):
+        raise InUse("The built-in source keeps its name and stays enabled.")
+    check_document(values.get("preset", row.preset), values.get("overrides", row.overrides))
+    changed = dict(values)
+    if "secrets" in values:
+        after = secrets.merged(secrets.opened(ring, row), values["secrets"])
+        changed["secrets"] = secrets.seal(ring, tenant_id, source_id, after)
+    known.forget(row.key)
+    return await sql.update_source(tx, tenant_id, source_id, {**changed, "updated_at": now})
+
+
+async def archive_source(
+    tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[str] | None, now: datetime
+) -> Record:
+    """Takes a source out of use for good; what came in through it stays. A second time changes nothing."""
+    row = await _locked(tx, tenant_id, source_id, expected)
+    if row.builtin:
+        raise InUse("The built-in source belongs to POST /v1/leads.")
+    if row.archived_at is not None:
+        return row
+    known.forget(row.key)
+    return await sql.update_source(
+        tx, tenant_id, source_id, {"archived_at": now, "enabled": False, "secrets": None, "updated_at": now}
+    )
+
+
+async def _locked(tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[str] | None) -> Record:
+    row = await sql.source(tx, tenant_id, source_id, lock=True)
+    if row is None:
+        raise SourceNotFound()
+    versions.check(expected, row.version)
+    return row
+
+
+def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
+    """RequestInvalid for an unknown preset; MappingHasFaults with the place of every fault."""
+    try:
+        make_document(preset, overrides)
+    except KeyError:
+        raise RequestInvalid.of("preset", "preset_unknown", f"presets are {', '.join(preset_names())}") from None
+    except DocumentFaulty as faulty:
+        faults = [
+            {
+                "field": f"overrides{fault.pointer.replace('/', '.')}".rstrip("."),
+                "code": fault.code,
+                "detail": fault.detail,
+            }
+            for fault in faulty.faults
+        ]
+        raise MappingHasFaults(f"{len(faults)} faults in the mapping document.", errors=faults) from None

@@ -1,0 +1,132 @@
+"""Shapes of sources, presets and dry-runs (api.md, sections 3 and 4)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from app import ids
+from app.database import Record
+from app.fields import Shape, SourceId, Word, Write, z
+from app.sources.document import Defaults
+
+ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
+
+
+def _page_address(value: str) -> str:
+    plain = value.isascii() and value.isprintable() and not any(letter in value for letter in ' "<>\\`')
+    if not plain or not value.startswith(("http://", "https://")) or not value.partition("://")[2].strip("/"):
+        raise PydanticCustomError("url_invalid", "write the address of a page, like https://www.acme.example/thanks")
+    return value
+
+
+Secret = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
+Rotating = Annotated[list[Secret], Field(min_length=1, max_length=2)]
+SecretName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+PageAddress = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_page_address)]
+Origin = Annotated[str, StringConstraints(pattern=ORIGIN)]
+
+
+class SourceDefaults(Defaults):
+    """What holds where the sender says nothing, and how browsers are answered."""
+
+    thank_you_url: PageAddress | None = None
+    allowed_origins: Annotated[list[Origin], Field(min_length=1, max_length=50)] | None = None
+
+
+class SourceCreate(Write):
+    name: Word = Field(examples=["Demo form"])
+    preset: Word = Field(examples=["typeform"])
+    overrides: dict[str, Any] = Field(default_factory=dict, description="Members of the preset to replace, deeply.")
+    secrets: dict[SecretName, Secret | Rotating] = Field(
+        default_factory=dict,
+        description="By the names the document uses; two values while one is rotated.",
+        examples=[{"signing": "the secret that Typeform signs with"}],
+    )
+    defaults: SourceDefaults = SourceDefaults()
+    enabled: bool = True
+
+
+class SourcePatch(Write):
+    """A member that is there replaces what was; of secrets each name by itself, null removes one."""
+
+    name: Word | None = None
+    preset: Word | None = None
+    overrides: dict[str, Any] | None = None
+    secrets: dict[SecretName, Secret | Rotating | None] | None = None
+    defaults: SourceDefaults | None = None
+    enabled: bool | None = None
+
+
+class DryRun(Write):
+    """A raw request, as `ingest` would receive it and as `/submissions/{id}/raw` shows it."""
+
+    method: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3,10}$")] = "POST"
+    query: str | dict[str, str] = ""
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: Any = Field(default=None, description="Text as it came, or a JSON value.")
+    body_base64: str | None = None
+
+
+class SourceOut(Shape):
+    id: SourceId
+    key: str
+    ingest_url: str
+    name: str
+    preset: str
+    overrides: dict[str, Any]
+    defaults: dict[str, Any]
+    enabled: bool
+    builtin: bool
+    secret_names: list[str]
+    missing_secrets: list[str] = Field(
+        description="Named by the document and not set: no rule that needs one can hold."
+    )
+    created_at: str
+    updated_at: str
+    archived_at: str | None
+
+
+class SourcePage(Shape):
+    data: list[SourceOut]
+    next: str | None
+
+
+class PresetOut(Shape):
+    preset: str
+    title: str
+
+
+class PresetPage(Shape):
+    data: list[PresetOut]
+    next: str | None
+
+
+class DryRunItem(Shape):
+    verdict: str
+    submission_key: str
+    fields: dict[str, Any]
+    external_ids: dict[str, str]
+    attribution: dict[str, str]
+    consent: list[dict[str, Any]]
+    occurred_at: str
+    custom: dict[str, Any]
+    unmet: list[dict[str, Any]]
+
+
+class DryRunOut(Shape):
+    items: list[DryRunItem]
+
+
+def show_source(row: Record, address: str, names: tuple[list[str], list[str]]) -> dict[str, Any]:
+    """A source as answers show it; `names` are those of its secrets, and of those that are missing."""
+    plain = {
+        name: getattr(row, name) for name in ("key", "name", "preset", "overrides", "defaults", "enabled", "builtin")
+    }
+    instants = {name: z(getattr(row, name)) for name in ("created_at", "updated_at", "archived_at")}
+    return {
+        "id": ids.show("source", row.id), "ingest_url": f"{address}/v1/ingest/{row.key}", **plain,
+        "secret_names": names[0], "missing_secrets": names[1], **instants,
+    }  # fmt: skip

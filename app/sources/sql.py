@@ -1,0 +1,44 @@
+"""Statements of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from app.database import Record, Records, Tx
+from app.pages import Page
+from app.tables import sources
+
+
+async def insert_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record:
+    return (await tx.execute(insert(sources).values(tenant_id=tenant_id, **values).returning(sources))).one()
+
+
+async def source(tx: Tx, tenant_id: UUID, source_id: UUID, *, lock: bool = False) -> Record | None:
+    """A source, archived or not."""
+    statement = select(sources).where(sources.c.tenant_id == tenant_id, sources.c.id == source_id)
+    return (await tx.execute(statement.with_for_update(key_share=True) if lock else statement)).one_or_none()
+
+
+async def sources_by_id(tx: Tx, tenant_id: UUID, source_ids: Sequence[UUID]) -> Records:
+    statement = select(sources).where(sources.c.tenant_id == tenant_id, sources.c.id.in_(source_ids))
+    return (await tx.execute(statement)).all()
+
+
+async def list_sources(tx: Tx, tenant_id: UUID, page: Page) -> Records:
+    """The sources that are not archived."""
+    rows = select(sources).where(sources.c.tenant_id == tenant_id, sources.c.archived_at.is_(None))
+    return (await tx.execute(page.statement(rows, sources))).all()
+
+
+async def update_source(tx: Tx, tenant_id: UUID, source_id: UUID, values: Mapping[str, Any]) -> Record:
+    statement = (
+        update(sources)
+        .where(sources.c.tenant_id == tenant_id, sources.c.id == source_id)
+        .values(version=sources.c.version + 1, **values)
+        .returning(sources)
+    )
+    return (await tx.execute(statement)).one()
