@@ -11,17 +11,18 @@ from typing import Final
 from uuid import UUID
 
 import orjson
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from app.database import Tx
 from app.errors import CursorInvalid
 from app.events import sql
+from app.fields import Instant
 
 VERSION: Final = 1
 LAST_POSITION: Final = 2**63 - 1
 # An event's time is taken before its transaction commits, so the log is in the order of time to within this much.
 DISORDER: Final = timedelta(minutes=1)
-INSTANT: Final = TypeAdapter(AwareDatetime)
+INSTANT: Final[TypeAdapter[datetime]] = TypeAdapter(Instant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,7 @@ def _instant(after: str) -> datetime | None:
 
 async def _before(tx: Tx, tenant_id: UUID, since: datetime) -> int:
     """The position before the first event recorded at `since` or later, by halving: times have no index."""
-    try:
-        early = since - DISORDER
-    except OverflowError:
-        return 0
+    early = since - DISORDER
     low, high = 0, await sql.head(tx, tenant_id)
     while low < high:
         middle = (low + high) // 2

@@ -1,0 +1,64 @@
+"""The service in this process, on a fresh database, with one tenant and its key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app import auth, ids, problems
+from app.clock import Clock
+from app.events.endpoints import api, waiting
+from app.events.wake import Wake
+from app.gate import Gate
+from app.tables import keys, tenants
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+class Service(SimpleNamespace):
+    """`app`, `engine`, `wake`, `tenant_id` and `client`, who may read events."""
+
+    app: FastAPI
+    engine: AsyncEngine
+    wake: Wake
+    client: httpx.AsyncClient
+
+
+async def new_client(app: FastAPI, scopes: tuple[str, ...]) -> tuple[httpx.AsyncClient, object]:
+    secret, tenant_id = auth.new_secret(), ids.new_id()
+    async with app.state.engine.begin() as tx:
+        await tx.execute(tenants.insert().values(id=tenant_id, name="acme", secret_salt="x", created_at=NOW))
+        await tx.execute(
+            keys.insert().values(
+                tenant_id=tenant_id,
+                id=ids.new_id(),
+                name="test",
+                secret_sha256=auth.fingerprint(secret),
+                scopes=list(scopes),
+                prefix=secret[:8],
+                created_at=NOW,
+            )
+        )
+    transport = httpx.ASGITransport(app)
+    headers = {"Authorization": f"Bearer {secret}"}
+    return httpx.AsyncClient(transport=transport, base_url="http://baton.test", headers=headers), tenant_id
+
+
+@pytest.fixture
+async def service(engine: AsyncEngine, url: str) -> AsyncIterator[Service]:
+    auth.forget()
+    app = FastAPI()
+    app.state.engine, app.state.wake, app.state.clock = engine, Wake(url), Clock()
+    problems.install(app)
+    app.include_router(waiting)
+    app.include_router(api)
+    app.add_middleware(Gate)
+    client, tenant_id = await new_client(app, ("events:read",))
+    async with client:
+        yield Service(app=app, engine=engine, wake=app.state.wake, client=client, tenant_id=tenant_id)

@@ -1,0 +1,234 @@
+"""The pull feed: every event once, in order, from any place, under any filter, waiting without holding anything."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from app import ids
+from app.events.envelope import Sequenced, envelope
+from app.events.record import NewEvent, record_events
+from app.events.sequence import sequence
+from tests.events.conftest import NOW, Service, new_client
+
+LEAD, OTHER = ids.new_id(), ids.new_id()
+
+
+async def tell(service: Service, *types: str, lead_id: UUID | None = LEAD, at: Any = NOW, tenant: Any = None) -> None:
+    """Each type as a transaction of its own, with its place in the log."""
+    for name in types:
+        async with service.engine.begin() as tx:
+            news = [NewEvent(name, {"lead_id": ids.shown("lead", lead_id)}, at, lead_id=lead_id, lead_version=1)]
+            await record_events(tx, tenant or service.tenant_id, news, at)
+    await sequence(service.engine)
+    service.wake.set("log")
+
+
+async def read(service: Service, **asked: Any) -> Any:
+    answer = await service.client.get("/v1/events", params=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    return answer.json()
+
+
+def types_of(page: Any) -> list[str]:
+    return [event["type"] for event in page["data"]]
+
+
+async def test_a_new_log_is_an_empty_page_that_can_be_gone_on_from(service: Service) -> None:
+    page = await read(service)
+    assert page["data"] == []
+    assert page["has_more"] is False
+    await tell(service, "lead.captured")
+    assert types_of(await read(service, after=page["next"])) == ["lead.captured"]
+
+
+async def test_pages_hold_each_event_once_and_in_order(service: Service) -> None:
+    names = [f"lead.n{letter}" for letter in "abcdefg"]
+    await tell(service, *names)
+    seen: list[str] = []
+    after, more = "earliest", True
+    while more:
+        page = await read(service, after=after, limit=3)
+        seen, after, more = seen + types_of(page), page["next"], page["has_more"]
+    assert seen == names
+    positions = [int(event["meta"]["position"]) for event in (await read(service))["data"]]
+    assert positions == sorted(set(positions))
+
+
+async def test_latest_starts_after_what_is_there_and_an_instant_at_what_was_recorded_then(service: Service) -> None:
+    for minutes, name in enumerate(("lead.a", "lead.b", "lead.c", "lead.d")):
+        await tell(service, name, at=NOW + timedelta(minutes=10 * minutes))
+    assert types_of(await read(service, after="latest")) == []
+    for minutes, expected in ((-5, "abcd"), (0, "abcd"), (1, "bcd"), (20, "cd"), (31, "")):
+        since = (NOW + timedelta(minutes=minutes)).isoformat()
+        assert types_of(await read(service, after=since)) == [f"lead.{letter}" for letter in expected]
+
+
+async def test_filters_by_type_pattern_and_by_lead_move_past_what_they_drop(service: Service) -> None:
+    await tell(service, "lead.captured", "lead.stage_changed", lead_id=LEAD)
+    await tell(service, "lead.captured", lead_id=OTHER)
+    await tell(service, "policy.activated", lead_id=None)
+    assert types_of(await read(service, types="lead.*")) == ["lead.captured", "lead.stage_changed", "lead.captured"]
+    assert types_of(await read(service, types="policy.activated,lead.stage_changed")) == [
+        "lead.stage_changed",
+        "policy.activated",
+    ]
+    assert types_of(await read(service, types="*")) == types_of(await read(service))
+    mine = await read(service, lead_id=ids.show("lead", LEAD))
+    assert types_of(mine) == ["lead.captured", "lead.stage_changed"]
+    assert types_of(await read(service, lead_id=ids.show("lead", LEAD), types="lead.captured")) == ["lead.captured"]
+    nothing = await read(service, types="lead.converted")
+    assert (nothing["data"], nothing["has_more"]) == ([], False)
+    assert nothing["next"] == nothing["head"], "an empty page moves past what was filtered out"
+    await tell(service, "lead.converted")
+    assert types_of(await read(service, types="lead.converted", after=nothing["next"])) == ["lead.converted"]
+
+
+async def test_an_underscore_in_a_type_stands_for_itself(service: Service) -> None:
+    await tell(service, "lead.stagexchanged")
+    assert types_of(await read(service, types="lead.stage_changed")) == []
+
+
+async def test_a_selective_reader_goes_on_even_if_a_whole_scan_was_dropped(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.events.sql.SCANNED_ROWS", 4)
+    await tell(service, *["lead.updated"] * 10, "lead.converted")
+    found: list[Any] = []
+    after, pages = "earliest", 0
+    while not found:
+        page = await read(service, types="lead.converted", after=after)
+        after, pages, found = page["next"], pages + 1, page["data"]
+        assert found or page["has_more"]
+    assert pages == 3
+    assert types_of(await read(service, types="lead.converted", wait=5)) == ["lead.converted"]
+
+
+async def test_the_feed_has_the_bytes_of_the_webhook(service: Service) -> None:
+    await tell(service, "lead.captured")
+    answer = await service.client.get("/v1/events")
+    body = orjson.loads(answer.content)["data"][0]
+    whole = (await service.client.get(f"/v1/events/{body['id']}")).content
+    assert whole in answer.content
+    assert orjson.loads(whole) == body
+
+
+async def test_a_large_event_is_thin_in_the_feed_and_whole_by_itself(service: Service) -> None:
+    async with service.engine.begin() as tx:
+        data = {"lead_id": ids.show("lead", LEAD), "text": "x" * 30_000}
+        await record_events(tx, service.tenant_id, [NewEvent("lead.updated", data, NOW, LEAD, 1)], NOW)
+    await sequence(service.engine)
+    thin = (await read(service))["data"][0]
+    assert thin["truncated"]
+    assert thin["data"] == {"lead_id": ids.show("lead", LEAD)}
+    assert len((await service.client.get(thin["url"])).json()["data"]["text"]) == 30_000
+
+
+async def test_another_tenants_events_are_not_there(service: Service) -> None:
+    await tell(service, "lead.captured")
+    event_id = (await read(service))["data"][0]["id"]
+    stranger, _ = await new_client(service.app, ("events:read",))
+    async with stranger:
+        assert (await stranger.get("/v1/events")).json()["data"] == []
+        answer = await stranger.get(f"/v1/events/{event_id}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "event_not_found")
+
+
+async def test_an_event_without_a_position_yet_is_not_there_yet(service: Service) -> None:
+    async with service.engine.begin() as tx:
+        [event_id] = await record_events(tx, service.tenant_id, [NewEvent("policy.activated", {}, NOW)], NOW)
+    path = f"/v1/events/{ids.show('event', event_id)}"
+    assert (await service.client.get(path)).status_code == 404
+    await sequence(service.engine)
+    assert (await service.client.get(path)).status_code == 200
+
+
+def forged(*members: object) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(members)).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "x", "äöü", "====", "2026-03-02T12:00:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00",
+        "T:", "now",
+        forged(2, 0, "x"), forged(1, -1, "x"), forged(1, 2**63, "x"), forged(1, 0, "x"), forged(1, "0", "x"),
+        forged(1, True, "x"), forged(1, 0), "a" * 1000,
+    ],
+)  # fmt: skip
+async def test_a_cursor_that_baton_did_not_give_is_422(service: Service, after: str) -> None:
+    answer = await service.client.get("/v1/events", params={"after": after})
+    assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
+
+
+async def test_a_cursor_of_other_filters_is_422(service: Service) -> None:
+    page = await read(service, types="lead.*")
+    answer = await service.client.get("/v1/events", params={"after": page["next"], "types": "policy.*"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
+
+
+@pytest.mark.parametrize(
+    "asked", [{"limit": 0}, {"limit": 1001}, {"wait": 31}, {"wait": -1}, {"types": "Lead.*"}, {"types": "lead"},
+              {"types": ""}, {"types": "lead.*,"}, {"lead_id": "x"}, {"after": ""}, {"types": "a.%"}],
+    ids=str,
+)  # fmt: skip
+async def test_what_cannot_be_asked_is_422(service: Service, asked: dict[str, Any]) -> None:
+    assert (await service.client.get("/v1/events", params=asked)).status_code == 422
+
+
+async def test_a_key_without_the_scope_reads_nothing(service: Service) -> None:
+    other, _ = await new_client(service.app, ("leads:read",))
+    async with other:
+        for path in ("/v1/events", f"/v1/events/{ids.show('event', ids.new_id())}"):
+            assert (await other.get(path)).json()["code"] == "scope_missing"
+        other.headers.pop("authorization")
+        assert (await other.get("/v1/events")).status_code == 401
+
+
+async def test_a_waiting_reader_gets_the_first_event_at_once_and_holds_no_connection_meanwhile(
+    service: Service,
+) -> None:
+    waiters = [asyncio.create_task(read(service, after="latest", wait=20)) for _ in range(30)]
+    while not all(getattr(service.app.state, "waiters", None) and service.app.state.waiters.waiting == 30 for _ in "x"):
+        await asyncio.sleep(0.01)
+    assert service.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await tell(service, "lead.captured")
+    pages = await asyncio.wait_for(asyncio.gather(*waiters), 5)
+    assert {tuple(types_of(page)) for page in pages} == {("lead.captured",)}
+    assert service.app.state.waiters.waiting == 0
+
+
+async def test_a_reader_whose_filter_drops_what_comes_waits_on_and_ends_empty(service: Service) -> None:
+    waiting = asyncio.create_task(read(service, after="latest", wait=1, types="lead.converted"))
+    await asyncio.sleep(0.1)
+    await tell(service, "lead.captured")
+    page = await waiting
+    assert (page["data"], page["next"]) == ([], page["head"])
+
+
+async def test_one_waiter_too_many_is_429_with_retry_after(service: Service) -> None:
+    await read(service)
+    service.app.state.waiters.most = 0
+    answer = await service.client.get("/v1/events", params={"wait": 5})
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    await tell(service, "lead.captured")
+    assert types_of(await read(service, wait=5)) == ["lead.captured"], "who need not wait is served"
+
+
+async def test_the_envelope_of_the_log_is_the_one_that_was_recorded(service: Service) -> None:
+    async with service.engine.begin() as tx:
+        news = [
+            NewEvent("opportunity.stage_changed", {"é": 1}, NOW, order_key=OTHER),
+            NewEvent("lead.updated", {}, NOW, LEAD, 3),
+        ]
+        [first, _] = await record_events(tx, service.tenant_id, news, NOW, tx_id=OTHER)
+    await sequence(service.engine)
+    expected = Sequenced(1, first, "opportunity.stage_changed", '{"é":1}', NOW, None, None, OTHER, OTHER, 1, 2, 1)
+    assert (await service.client.get("/v1/events")).content.startswith(b'{"data":[' + envelope(expected))
