@@ -18,10 +18,10 @@ _MAX_TYPED: Final = 2_000
 _AROUND_AT: Final = re.compile(r"\s*@\s*")
 _BREAKS: Final = re.compile(r"[,;|\s<>()\[\]]+")
 _TRAILING: Final = "\"'`.,;:!?"
-_LEADING: Final = "\"'`.,;:"
+_LEADING: Final = "\"'`"
 _PLUS_TAGS: Final = words("plus_tag_domains")
 # What needs no further look; the rest (other scripts, rare characters) goes to the library.
-_DOT_ATOM: Final = re.compile(r"(?=.{1,64}$)[A-Za-z0-9_+%&'-]+(?:\.[A-Za-z0-9_+%&'-]+)*")
+_DOT_ATOM: Final = re.compile(r"[A-Za-z0-9_+%&'-]+(?:\.[A-Za-z0-9_+%&'-]+)*")
 _DOTLESS: Final = frozenset({"gmail.com", "googlemail.com"})
 
 
@@ -64,7 +64,7 @@ def read_email(typed: str) -> Email | None:
         return None
     local, _, host = address.rpartition("@")
     domain = _domain(host)
-    if domain is None or not (_DOT_ATOM.fullmatch(local) or _is_local(local)):
+    if domain is None or len(local) > 64 or not (_DOT_ATOM.fullmatch(local) or _is_local(local)):
         return None
     local = unicodedata.normalize("NFC", local.lower())
     key = f"{local}@{domain.ascii}"

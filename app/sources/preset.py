@@ -49,7 +49,7 @@ def preset(name: str) -> dict[str, Any]:
     """A shipped preset as it is written; KeyError when there is none of this name."""
     if name not in preset_names():
         raise KeyError(name)
-    return merge(_read(name), {})  # type: ignore[no-any-return]
+    return merge(_read(name), {})
 
 
 def make_document(name: str, overrides: Mapping[str, Any]) -> Document:

@@ -1,0 +1,104 @@
+"""Whose a submission is: the ordered keys, and what to do when they disagree."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.matching.identity import Candidate, Conflict, Match, keys, resolve
+from app.matching.normalize import normalize
+from app.matching.person import Person
+
+A, B, C = (UUID(int=number) for number in (1, 2, 3))
+PHONE = "+40722123456"
+
+
+def make_person(external_ids: dict[str, str] | None = None, **fields: Any) -> Person:
+    return normalize(fields, external_ids or {}, "RO")
+
+
+def held(kind: str, value: str, lead: UUID, name: str = "", namespace: str = "", **more: Any) -> Candidate:
+    first, _, last = name.partition(" ")
+    return Candidate(kind, namespace, value, lead, first or None, last or None, **more)
+
+
+ANNA = make_person(
+    {"crm:id": "7"}, email="anna@exemplu.ro", phone=PHONE, full_name="Anna Pop", linkedin="linkedin.com/in/anna"
+)
+BY_ID = held("external", "7", A, namespace="crm:id")
+BY_EMAIL = held("email", "anna@exemplu.ro", B)
+BY_PHONE = held("phone", PHONE, C, "Anna Ion")
+BY_OTHER_PHONE = held("phone", PHONE, C, "Bob Ion")
+BY_SOCIAL = held("social", "anna", C, namespace="linkedin")
+
+
+def test_the_keys_are_in_the_order_in_which_they_decide() -> None:
+    assert [identity.kind for identity in keys(ANNA)] == ["external", "email", "phone", "social"]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "lead", "by", "conflicts"),
+    [
+        ([], None, None, []),
+        ([BY_ID], A, "external", []),
+        ([BY_EMAIL], B, "email", []),
+        ([BY_PHONE], C, "phone", []),
+        ([BY_SOCIAL], C, "social", []),
+        ([BY_OTHER_PHONE], None, None, [(C, "phone_other_name")]),
+        ([held("phone", PHONE, C)], C, "phone", []),
+        ([held("phone", PHONE, C, "X Pop")], C, "phone", []),
+        ([BY_ID, BY_EMAIL], B, "email", [(A, "external")]),
+        ([BY_PHONE, BY_EMAIL], B, "email", [(C, "phone")]),
+        ([BY_OTHER_PHONE, BY_EMAIL], B, "email", [(C, "phone_other_name")]),
+        ([BY_ID, BY_PHONE], A, "external", [(C, "phone")]),
+        ([BY_SOCIAL, BY_ID], A, "external", [(C, "social")]),
+        ([BY_SOCIAL, BY_PHONE], C, "phone", []),
+        ([held("external", "7", A, namespace="other:id")], None, None, []),
+        ([held("email", "ANNA@exemplu.ro", A)], None, None, []),
+    ],
+)
+def test_the_first_key_that_hits_decides_and_the_rest_is_told(
+    candidates: list[Candidate], lead: UUID | None, by: str | None, conflicts: list[Any]
+) -> None:
+    for order in (candidates, candidates[::-1]):
+        match = resolve(ANNA, order)
+        assert (match.lead_id, match.by) == (lead, by)
+        assert match.conflicts == tuple(Conflict(*conflict) for conflict in conflicts)
+
+
+@pytest.mark.parametrize(("name", "other", "is_same"), [
+    ("Jan Kowalski", "jan kowalski", True), ("Jan Kowalski", "Jan", False), ("Jan Kowalski", "", False), ("", "", True),
+    ("", "Jan Kowalski", False), ("Jan Kowalski", "Ewa Kowalska", False),
+])  # fmt: skip
+def test_a_role_mailbox_is_the_same_person_only_with_the_same_name(name: str, other: str, is_same: bool) -> None:
+    match = resolve(make_person(email="biuro@firma.pl", full_name=name), [held("email", "biuro@firma.pl", A, other)])
+    assert match.lead_id == (A if is_same else None)
+    assert match.conflicts == (() if is_same else (Conflict(A, "email_other_name"),))
+
+
+def test_a_second_address_needs_a_name_that_agrees() -> None:
+    person = make_person(email="anna@exemplu.ro, boss@exemplu.ro", full_name="Anna Pop")
+    boss = held("email", "boss@exemplu.ro", A, "Bob Ion")
+    assert resolve(person, [boss]) == Match(None, None, (Conflict(A, "email_other_name"),), person.identities[:1])
+    assert resolve(person, [held("email", "boss@exemplu.ro", A, "Anna Ion")]).lead_id == A
+
+
+def test_of_several_leads_under_one_key_the_open_one_wins_then_the_latest() -> None:
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    rows = [
+        held("phone", PHONE, A, latest_activity_at=late),
+        held("phone", PHONE, B, open_journey=True, latest_activity_at=early),
+        held("phone", PHONE, C),
+    ]
+    person = make_person(phone=PHONE)
+    assert resolve(person, rows).lead_id == B
+    assert [conflict.lead_id for conflict in resolve(person, rows).conflicts] == [A, C]
+    assert resolve(person, [rows[0], rows[2]]).lead_id == A
+
+
+def test_only_what_no_other_lead_holds_alone_is_added() -> None:
+    match = resolve(ANNA, [BY_EMAIL, BY_ID, BY_OTHER_PHONE])
+    # The phone is shared, so both may have it; the external id stays with who holds it.
+    assert [identity.kind for identity in match.new_identities] == ["phone", "social"]
+    assert resolve(ANNA, []).new_identities == ANNA.identities

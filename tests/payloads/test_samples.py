@@ -1,0 +1,63 @@
+"""Every sample that a preset reads comes out as its expected file says."""
+
+from typing import Any
+
+import pytest
+
+from app.sources.document import Defaults
+from app.sources.item import shown
+from app.sources.mapping import map_request
+from app.sources.preset import preset_names
+from tests.payloads.samples import Sample, samples
+
+PLACES = {
+    "disposition": ("verdict",),
+    "submission_id": ("submission_key",),
+    "phone_raw": ("raw", "phone"),
+    "phone_e164": ("fields", "phone"),
+    "country": ("raw", "country"),
+    "country_iso2": ("fields", "country"),
+    "secondary_emails": ("secondary_emails",),
+    "email_status": ("email_status",),
+    "occurred_at": ("occurred_at",),
+}
+PARTS = {"attribution": "attribution", "external_ids": "external_ids", "custom_includes": "custom"}
+
+
+@pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.file)
+def test_a_real_request_comes_out_as_expected(sample: Sample) -> None:
+    defaults = Defaults(region=sample.entry["default_region"])
+    items = [shown(item) for item in map_request(sample.document(), sample.request(), "source", defaults)]
+    assert len(items) == sample.expected["count"]
+    for item, expected in zip(items, sample.expected["items"], strict=True):
+        assert [difference for name, value in expected.items() for difference in differences(item, name, value)] == []
+
+
+def differences(item: dict[str, Any], name: str, expected: Any) -> list[str]:
+    """What of one expected member the item lacks."""
+    if name == "consent":
+        found = {one["purpose"]: one["state"] for one in item["consent"]}
+        wanted = {one["purpose"]: one["state"] for one in expected}
+        return [
+            f"{purpose}: {found.get(purpose)}, not {state}"
+            for purpose, state in wanted.items()
+            if found.get(purpose) != state
+        ]
+    if part := PARTS.get(name):
+        return [f"{part}.{k}: {item[part].get(k)!r}, not {v!r}" for k, v in expected.items() if item[part].get(k) != v]
+    found = item
+    for step in PLACES.get(name, ("fields", name)):
+        found = found.get(step, {})
+    return [] if found == expected else [f"{name}: {found!r}, not {expected!r}"]
+
+
+def test_every_preset_is_tried_by_a_sample() -> None:
+    assert {sample.preset for sample in samples()} == set(preset_names())
+
+
+def test_the_checker_sees_what_is_wrong() -> None:
+    item = {"consent": [], "attribution": {}, "fields": {"email": "a@example.com"}, "raw": {}}
+    assert differences(item, "email", "b@example.com")
+    assert differences(item, "consent", [{"purpose": "process", "state": "given"}])
+    assert differences(item, "attribution", {"source": "xing"})
+    assert differences(item, "phone_raw", "1")

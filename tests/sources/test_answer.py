@@ -1,0 +1,57 @@
+"""A browser is sent on only to where the source allows."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from app.sources.answer import Answer, answer
+from app.sources.preset import make_document
+from tests.payloads.samples import sample
+
+THANKS = "https://www.example.com/thanks.html"
+
+
+def answered(allow_hosts: list[str], to: str | None = None, headers: dict[str, str] | None = None) -> Answer | None:
+    one = sample("46")
+    body = b"retURL=" + quote(to, safe="").encode() if to is not None else one.request().body
+    document = one.document(respond={"allow_hosts": allow_hosts})
+    return answer(document, one.request(body=body, headers=one.entry["headers"] | (headers or {})))
+
+
+def test_a_browser_goes_to_the_page_the_form_names_when_its_host_is_allowed() -> None:
+    assert answered(["www.example.com"]) == Answer(302, location=THANKS)
+    assert answered(["*.example.com"]) == Answer(302, location=THANKS)
+    assert answered([]) is None
+    assert answered(["example.com", "other.example"]) is None
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "https://evil.example/", "//www.example.com", "javascript:alert(1)", "https://www.example.com@evil.example/",
+        "https://evil.example\\www.example.com", "https://www.example.com.evil.example", "data:text/html,x", "",
+        "https://www.example.com\r\nSet-Cookie: a=b", "https://[www.example.com", "ftp://www.example.com/",
+        "https://www.example.com:8443/",
+    ],
+)  # fmt: skip
+def test_nobody_is_sent_anywhere_else(to: str) -> None:
+    assert answered(["www.example.com"], to) is None
+
+
+def test_a_script_that_asks_for_json_is_not_sent_on() -> None:
+    assert answered(["www.example.com"], headers={"Accept": "application/json"}) is None
+    assert answered(["www.example.com"], headers={"Accept": "text/html,application/json;q=0.9"}) is not None
+
+
+@pytest.mark.parametrize(
+    ("respond", "expected"),
+    [
+        ({"redirect": "https://example.com/thanks"}, Answer(303, location="https://example.com/thanks")),
+        ({"redirect": "thanks"}, None),
+        ({"body": {"status": "ok"}}, Answer(200, {"status": "ok"})),
+        ({}, None),
+    ],
+)
+def test_a_source_has_an_answer_of_its_own(respond: dict[str, Any], expected: Answer | None) -> None:
+    assert answer(make_document("html-form", {"respond": respond}), sample("52").request()) == expected

@@ -1,0 +1,70 @@
+"""A preset and overrides make a document, or say what is wrong and where."""
+
+from typing import Any
+
+import pytest
+
+from app.sources.document import Defaults, merge, secrets_of
+from app.sources.preset import DocumentFaulty, make_document, preset, preset_names
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_shipped_preset_is_a_document_and_names_itself(name: str) -> None:
+    document = make_document(name, {})
+    assert document.preset == name
+    assert document.title
+
+
+def test_objects_merge_and_lists_replace() -> None:
+    assert merge({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}, "e": None}) == {
+        "a": {"b": 1, "c": [3]}, "d": 1, "e": None,
+    }  # fmt: skip
+
+
+def test_overrides_leave_the_shipped_preset_as_it_is() -> None:
+    make_document("typeform", {"fields": {"email": "item.mail"}, "verify": []})
+    assert preset("typeform")["fields"]["email"] != "item.mail"
+    assert make_document("typeform", {}).verify
+
+
+@pytest.mark.parametrize(
+    ("overrides", "pointer"),
+    [
+        ({"fields": {"emial": "item.email"}}, "/fields/emial"),
+        ({"fields": {"email": "item..email"}}, "/fields/email"),
+        ({"fields": {"email": "nosuch(item)"}}, "/fields/email"),
+        ({"fields": {"email": "labelled(item)"}}, "/fields/email"),
+        ({"fields": {"email": "(" * 2_000}}, "/fields/email"),
+        ({"fields": {"email": None}}, "/fields/email"),
+        ({"route": [{"when": "item.x", "do": "explode"}]}, "/route/0/do"),
+        ({"verify": [{"kind": "hmac"}]}, "/verify/0/header"),
+        ({"verify": [{"kind": "hmac", "header": "S", "signed": "{nothing}"}]}, "/verify/0/signed"),
+        ({"verify": [{"kind": "oauth"}]}, "/verify/0"),
+        ({"occurred_at": {"expr": "item.t", "timezone": "Mars/Base"}}, "/occurred_at/timezone"),
+        ({"occurred_at": {"expr": "item.t", "formats": ["guess"]}}, "/occurred_at/formats/0"),
+        ({"parse": {"formats": ["xml"]}}, "/parse/formats/0"),
+        ({"defaults": {"region": "Romania"}}, "/defaults/region"),
+        ({"respond": {"allow_hosts": ["https://x"]}}, "/respond/allow_hosts/0"),
+        ({"no/such~member": 1}, "/no~1such~0member"),
+    ],
+)
+def test_a_fault_names_its_place(overrides: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(DocumentFaulty) as caught:
+        make_document("typeform", overrides)
+    assert pointer in [fault.pointer for fault in caught.value.faults]
+
+
+def test_an_unknown_preset_is_a_key_error() -> None:
+    with pytest.raises(KeyError):
+        make_document("../generic", {})
+
+
+def test_a_document_names_the_secrets_it_needs() -> None:
+    assert secrets_of(make_document("typeform", {})) == {"signing"}
+    assert secrets_of(make_document("generic", {})) == frozenset()
+    echo = {"kind": "echo", "param": "c", "token_param": "t"}
+    assert secrets_of(make_document("generic", {"handshake": echo})) == {"verify_token"}
+
+
+def test_a_sources_own_defaults_have_the_same_shape() -> None:
+    assert Defaults.model_validate({"region": "RO", "activity_type": "demo_request"}).activity_type == "demo_request"

@@ -1,0 +1,408 @@
+"""Mapping: what a document says of a request, item by item; nothing raises, nothing is lost."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.sources.document import Defaults, Document
+from app.sources.item import Item, shown
+from app.sources.mapping import map_request
+from app.sources.preset import make_document, preset_names, read_document
+from app.sources.request import RawRequest
+from tests.payloads.samples import NOW, sample, samples
+
+SOURCE = "src_1"
+GENERIC = make_document("generic", {})
+DOCUMENTS = {name: make_document(name, {}) for name in preset_names()}
+CONTENT_TYPES = st.sampled_from(
+    ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain", "",
+     "application/json; charset=utf-16", "application/x-www-form-urlencoded; charset=nonsense"]
+)  # fmt: skip
+
+
+def make_request(body: Any, content_type: str = "application/json", **changes: Any) -> RawRequest:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    values: dict[str, Any] = {
+        "method": "POST",
+        "headers": {"Content-Type": content_type},
+        "query": "",
+        "body": raw,
+        "received_at": NOW,
+    }
+    return RawRequest(**(values | changes))
+
+
+def mapped(body: Any, document: Document = GENERIC, defaults: Defaults | None = None, **changes: Any) -> list[Item]:
+    return map_request(document, make_request(body, **changes), SOURCE, *([defaults] if defaults else []))
+
+
+def one(body: Any, document: Document = GENERIC, defaults: Defaults | None = None, **changes: Any) -> Item:
+    items = mapped(body, document, defaults, **changes)
+    assert len(items) == 1
+    return items[0]
+
+
+def html(**fields: str) -> Item:
+    body = "&".join(f"{quote(name)}={quote(value)}" for name, value in fields.items()).encode()
+    return one(body, DOCUMENTS["html-form"], content_type="application/x-www-form-urlencoded")
+
+
+# --- what is kept
+
+
+def test_every_answer_that_is_not_mapped_is_kept() -> None:
+    item = one(
+        {
+            "email": "a@example.com",
+            "phone": "+40722123456",
+            "mobile": "+40722123457",
+            "Budget": "5k",
+            "n": 0,
+            "no": False,
+        }
+    )
+    assert item.custom == {"mobile": "+40722123457", "Budget": "5k", "n": 0, "no": False}
+
+
+def test_a_condition_of_a_route_uses_no_answer_up() -> None:
+    document = make_document("generic", {"route": [{"when": "item.budget == 'none'", "do": "ignore"}]})
+    assert one({"email": "a@example.com", "budget": "5k"}, document).custom == {"budget": "5k"}
+
+
+def test_the_unread_parts_of_a_nested_answer_are_kept() -> None:
+    document = read_document({"preset": "test", "fields": {"email": "item.person.email"}})
+    item = one({"person": {"email": "a@example.com", "shoe": 43}, "rows": [{"a": 1}]}, document)
+    assert item.custom == {"person": {"shoe": 43}, "rows": [{"a": 1}]}
+
+
+def test_the_same_question_twice_keeps_both_answers() -> None:
+    fields = [{"label": "Email", "type": "INPUT_EMAIL", "value": "a@example.com"}]
+    fields += [{"label": "Why?", "type": "INPUT_TEXT", "value": text} for text in ("one", "two")]
+    item = one({"data": {"responseId": "r", "fields": fields}}, DOCUMENTS["tally"])
+    assert item.custom == {"Why?": "one", "Why? (2)": "two"}
+
+
+def test_a_refusal_by_a_boolean_is_no_silence() -> None:
+    answers = [
+        {"type": "email", "email": "a@example.com", "field": {"id": "1", "ref": "m"}},
+        {"type": "boolean", "boolean": False, "field": {"id": "2", "type": "yes_no", "ref": "newsletter"}},
+        {"type": "boolean", "boolean": True, "field": {"id": "3", "type": "legal", "ref": "x"}},
+    ]
+    item = one({"form_response": {"token": "t", "answers": answers}}, DOCUMENTS["typeform"])
+    assert {consent.purpose: consent.state for consent in item.consents} == {
+        "email_marketing": "refused",
+        "process": "given",
+    }
+
+
+def test_a_question_without_a_name_of_its_own_is_kept_by_its_title() -> None:
+    ref = "01234567-89ab-cdef-0123-456789abcdef"
+    answers = [{"type": "text", "text": "Blue", "field": {"id": "1", "ref": ref}}]
+    questions = [{"id": "1", "title": "Your *favourite* colour?"}]
+    body = {"form_response": {"token": "t", "answers": answers, "definition": {"fields": questions}}}
+    assert one(body, DOCUMENTS["typeform"]).custom == {"Your favourite colour?": "Blue"}
+
+
+# --- bodies
+
+
+def test_a_name_with_brackets_is_an_object_and_a_repeated_one_a_list() -> None:
+    body = b"email=a@example.com&a[b][c]=1&t[]=1&t[]=2&x=1&x=2&x[y]=3&deep[1][2][3][4][5][6][7][8][9]=1"
+    custom = one(body, content_type="application/x-www-form-urlencoded").custom
+    assert custom == {
+        "a": {"b": {"c": "1"}}, "t": ["1", "2"], "x": ["1", "2"], "x[y]": "3", "deep[1][2][3][4][5][6][7][8][9]": "1",
+    }  # fmt: skip
+
+
+def test_a_multipart_form_is_read_and_of_a_file_only_its_description_is_kept() -> None:
+    part = '--b\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'
+    body = part.format("email", "", "zoë@example.com") + part.format("cv", '; filename="cv.pdf"', "%PDF") + "--b--\r\n"
+    item = one(body.encode(), content_type="multipart/form-data; boundary=b")
+    assert item.person
+    assert item.person.fields["email"] == "zoë@example.com"
+    assert item.custom == {"cv": {"filename": "cv.pdf", "content_type": "", "size": 4}}
+
+
+def test_text_in_a_field_that_is_json_is_decoded_and_secrets_are_dropped() -> None:
+    document = make_document(
+        "generic", {"parse": {"decode_json": ["raw.x", "data"], "drop": ["google_key", "data.k"]}, "items": "body.data"}
+    )
+    body = {"raw.x": "[1]", "data": '{"email": "a@example.com", "k": "secret", "left": 1}', "google_key": "secret"}
+    assert one(body, document).custom == {"left": 1}
+
+
+@pytest.mark.parametrize("charset", ["windows-1250", "iso-8859-2", "utf-8"])
+def test_the_declared_character_set_is_used(charset: str) -> None:
+    body = f"email=a@example.com&last_name={quote('Łoś', encoding=charset)}".encode()
+    item = one(body, content_type=f"application/x-www-form-urlencoded; charset={charset}")
+    assert item.person
+    assert item.person.last_name == "Łoś"
+
+
+def test_what_no_database_can_hold_is_replaced_and_numbers_stay_exact() -> None:
+    body = rb'{"email":"a@example.com","x":"a\u0000b\ud800c","n\u0000":[{"y":"\ud83d\ude00"}],'
+    body += rb'"id":12345678901234567890123,"z":NaN,"w":1e400}'
+    item = one(body)
+    assert item.custom == {"x": "a�b�c", "n�": [{"y": "😀"}], "w": "1e400"}
+    assert item.submission_key == "12345678901234567890123"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe\xfd", b"[" * 100_000, b'{"a":' * 70 + b"1" + b"}" * 70, b"<xml/>"]
+)
+def test_a_body_that_cannot_be_read_waits_in_quarantine(body: bytes) -> None:
+    item = one(body)
+    assert (item.verdict, item.reason) == ("quarantined", "parse_failed")
+    assert item.unmet[0]["criterion"] == "parse_failed"
+
+
+# --- items and verdicts
+
+
+def test_a_list_makes_one_item_each_and_a_broken_one_breaks_no_other() -> None:
+    items = mapped([{"email": "a@example.com"}, None, 5, {"name": "nobody"}, {"phone": "+40722123456"}])
+    assert [(item.index, item.verdict, item.reason) for item in items] == [
+        (0, "lead", None),
+        (1, "quarantined", "mapping_failed"),
+        (2, "quarantined", "identity_required"),
+        (3, "quarantined", "identity_required"),
+        (4, "lead", None),
+    ]
+
+
+def test_an_empty_list_is_no_item_but_a_missing_one_is_a_mapping_mistake() -> None:
+    document = make_document("generic", {"items": "body.rows"})
+    assert mapped({"rows": []}, document) == []
+    assert one({"other": 1}, document).reason == "mapping_failed"
+    assert one({"rows": 1}, make_document("generic", {"items": "join('', body.rows)"})).reason == "mapping_failed"
+
+
+def test_what_is_missing_is_told_and_what_was_understood_is_kept() -> None:
+    item = one({"email": "pipedream@test", "phone": "12", "message": "hi", "submitted_at": "yesterday"})
+    assert (item.verdict, item.reason) == ("quarantined", "identity_required")
+    assert [one["criterion"] for one in item.unmet] == ["identity", "email", "phone", "occurred_at"]
+    assert shown(item)["fields"] == {"phone": "12", "message": "hi"}
+    assert shown(item)["email_status"] == "invalid"
+    assert item.occurred_at == NOW
+
+
+def test_an_expression_that_meets_a_wrong_type_leaves_its_field_empty_and_is_told() -> None:
+    document = make_document("generic", {"fields": {"company": "join(' ', item.parts)"}})
+    item = one({"email": "a@example.com", "parts": 7}, document)
+    assert item.verdict == "lead"
+    assert [one["criterion"] for one in item.unmet] == ["/fields/company"]
+
+
+ROUTE = [
+    {"when": "starts_with(item.kind, 'cancel')", "do": "activity", "name": "meeting_canceled"},
+    {"when": "item.kind == 'gone'", "do": "erase"},
+    {"when": "item.kind == 'noise'", "do": "ignore"},
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "activity"),
+    [("canceled", "activity", "meeting_canceled"), ("gone", "erase", "form_fill"), ("noise", "ignore", "form_fill"),
+     ("x", "lead", "form_fill"), (None, "lead", "form_fill")],
+)  # fmt: skip
+def test_the_first_rule_that_holds_gives_the_verdict(kind: str | None, verdict: str, activity: str) -> None:
+    item = one({"email": "a@example.com", "kind": kind}, make_document("generic", {"route": ROUTE}))
+    assert (item.verdict, item.activity_type) == (verdict, activity)
+
+
+def test_a_test_delivery_needs_no_person() -> None:
+    assert one({"test": "TRUE"}).verdict == "test"
+    assert one({"test": "false", "email": "a@example.com"}).verdict == "lead"
+
+
+# --- once
+
+
+def test_without_a_key_the_same_content_in_ten_minutes_is_the_same_submission() -> None:
+    fill = {"email": "a@example.com", "message": "hi"}
+    first = one(fill)
+    assert (
+        first.submission_key == one(dict(reversed(fill.items())), received_at=NOW + timedelta(minutes=2)).submission_key
+    )
+    assert first.submission_key != one(fill, received_at=NOW + timedelta(minutes=11)).submission_key
+    assert first.submission_key != one({**fill, "message": "ho"}).submission_key
+    assert first.submission_key != map_request(GENERIC, make_request(fill), "src_2")[0].submission_key
+
+
+@pytest.mark.parametrize("key", ["", None, "{{lead.Id}}", [], {}])
+def test_a_key_that_says_nothing_is_none(key: Any) -> None:
+    assert len(one({"email": "a@example.com", "id": key}).submission_key) == 64
+
+
+def test_a_key_is_never_too_long_for_an_index() -> None:
+    assert len(one({"email": "a@example.com", "id": "x" * 9_000}).submission_key) == 64
+
+
+# --- defaults
+
+
+def test_a_sources_defaults_win_over_the_presets() -> None:
+    document = make_document(
+        "generic", {"defaults": {"region": "PL", "source": "preset", "medium": "form", "activity_type": "a"}}
+    )
+    defaults = Defaults(region="RO", source="fair", entry="suspect", activity_type="demo_request")
+    item = one({"email": "a@example.com", "phone": "0722 123 456", "campaign": "x"}, document, defaults)
+    assert item.person
+    assert item.person.fields["phone"] == "+40722123456"
+    assert item.attribution == {"source": "fair", "medium": "form", "campaign": "x"}
+    assert (item.activity_type, item.entry) == ("demo_request", "suspect")
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [("webinar", "webinar"), ("Price List", "form_fill"), ("", "form_fill"), ("1x", "form_fill"), (None, "form_fill")],
+)
+def test_an_activity_has_a_snake_case_type(named: str | None, expected: str) -> None:
+    assert one({"email": "a@example.com", "activity_type": named}).activity_type == expected
+
+
+def test_a_type_may_be_a_bare_word() -> None:
+    document = make_document("generic", {"activity": {"type": "demo_request"}})
+    assert one({"email": "a@example.com"}, document).activity_type == "demo_request"
+
+
+def test_a_time_without_a_zone_is_in_the_sources() -> None:
+    body = {"email": "a@example.com", "submitted_at": "2026-08-17 09:00"}
+    assert one(body).occurred_at == datetime(2026, 8, 17, 9, tzinfo=UTC)
+    assert one(body, defaults=Defaults(timezone="Europe/Bucharest")).occurred_at == datetime(2026, 8, 17, 6, tzinfo=UTC)
+
+
+def test_attribution_takes_explicit_answers_then_hidden_fields_then_the_page() -> None:
+    page = "https://example.com/?utm_source=page&utm_medium=page&utm_campaign=page&gclid=g&utm_term=%7Bkeyword%7D"
+    body = {
+        "email": "a@example.com",
+        "source": "said",
+        "utm_source": "hidden",
+        "utm_medium": "hidden",
+        "page_url": page,
+    }
+    assert one(body).attribution == {
+        "source": "said", "medium": "hidden", "campaign": "page", "gclid": "g", "landing_page": page,
+    }  # fmt: skip
+
+
+# --- spam
+
+PAGE = {"email": "a@example.com", "_ts": str(int(NOW.timestamp()) - 30)}
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({}, "lead"),
+        ({"website": ""}, "lead"),
+        ({"website": "http://x.example"}, "spam"),
+        ({"_gotcha": "x"}, "spam"),
+        ({"_gotcha": "0"}, "lead"),
+        ({"_ts": str(int(NOW.timestamp()) - 1)}, "spam"),
+        ({"_ts": str(int(NOW.timestamp()) + 60)}, "lead"),
+        ({"message": "see https://a.example"}, "lead"),
+        ({"message": "see https://a.example and www.b.example"}, "spam"),
+        ({"email": "a@mailinator.com"}, "spam"),
+    ],
+)
+def test_spam_is_told_by_the_sources_own_rules(change: dict[str, str], verdict: str) -> None:
+    assert html(**(PAGE | change)).verdict == verdict
+
+
+def test_a_source_may_turn_a_trap_off() -> None:
+    document = make_document("html-form", {"spam": {"honeypot": []}, "fields": {"website": "item.website"}})
+    item = one(
+        b"email=a@example.com&website=https://acme.com", document, content_type="application/x-www-form-urlencoded"
+    )
+    assert item.verdict == "lead"
+    assert item.person
+    assert item.person.fields["domain"] == "acme.com"
+
+
+def test_an_opt_out_that_is_not_taken_is_no_consent() -> None:
+    def state(value: str) -> str:
+        item = one(f"email=a@example.com&emailOptOut={value}".encode(), DOCUMENTS["salesforce-web-to-lead"])
+        return item.consents[0].state
+
+    assert [state("1"), state("0"), state("")] == ["refused", "unknown", "unknown"]
+
+
+# --- nothing raises
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=20,
+)
+SHAPES = st.sampled_from([(one, one.request().body) for one in samples()])
+
+
+def assert_sound(items: list[Item]) -> None:
+    for item in items:
+        answer = json.dumps(shown(item), allow_nan=False)
+        assert "\\u0000" not in answer
+        answer.encode("utf-8")
+        json.dumps(shown(item), ensure_ascii=False).encode("utf-8")
+        assert len(item.submission_key) <= 255
+        assert (item.verdict == "quarantined") == (item.reason is not None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(sorted(DOCUMENTS)),
+    body=st.binary(max_size=300),
+    content_type=CONTENT_TYPES,
+    query=st.text(max_size=30),
+)
+def test_any_bytes_make_items(name: str, body: bytes, content_type: str, query: str) -> None:
+    assert_sound(mapped(body, DOCUMENTS[name], content_type=content_type, query=query))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(sorted(DOCUMENTS)),
+    value=JSON,
+    key=st.sampled_from(
+        [
+            "email",
+            "phone",
+            "fields",
+            "answers",
+            "data",
+            "form_response",
+            "properties",
+            "hidden",
+            "consent",
+            "name",
+            "country",
+            "website",
+        ]
+    ),
+)
+def test_any_json_makes_items(name: str, value: Any, key: str) -> None:
+    for body in (
+        value,
+        {key: value},
+        {"form_response": {key: value}},
+        {"data": {key: value}},
+        {"properties": {key: {"value": value}}},
+    ):
+        assert_sound(mapped(json.dumps(body).encode(), DOCUMENTS[name]))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(shape=SHAPES, cut=st.integers(0, 3_000), junk=st.binary(max_size=6))
+def test_a_damaged_real_request_makes_items(shape: Any, cut: int, junk: bytes) -> None:
+    sample, body = shape
+    assert_sound(map_request(sample.document(), sample.request(body=body[:cut] + junk + body[cut + 1 :]), SOURCE))
+
+
+def test_two_readings_of_a_request_are_equal() -> None:
+    request = sample("47").request()
+    assert map_request(GENERIC, request, SOURCE) == map_request(GENERIC, request, SOURCE)

@@ -1,0 +1,182 @@
+"""Signatures of real senders hold, forged, stale and rotated-away ones do not."""
+
+import base64
+import hashlib
+import hmac
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook
+
+from app.sources.document import Document
+from app.sources.preset import read_document
+from app.sources.request import RawRequest
+from app.sources.verify import verify
+from tests.payloads.samples import NOW, Sample, sample, samples
+
+SIGNED = [one for one in samples() if one.entry["secret"] and one.document().verify]
+SECRET = "test-secret-1"
+
+
+def make_document(*rules: dict[str, Any], **members: Any) -> Document:
+    return read_document({"preset": "test", "verify": list(rules), **members})
+
+
+def make_request(
+    body: bytes = b"{}", headers: dict[str, str] | None = None, query: str = "", **changes: Any
+) -> RawRequest:
+    request = RawRequest("POST", headers or {}, query, body, NOW, "https://leads.example.net/v1/ingest/k")
+    return replace(request, **changes)
+
+
+@pytest.mark.parametrize("one", SIGNED, ids=lambda one: one.file)
+def test_a_real_signature_holds(one: Sample) -> None:
+    request = one.request()
+    assert verify(one.document(), {"signing": one.entry["secret"]}, request, request.received_at)
+
+
+@pytest.mark.parametrize("one", SIGNED, ids=lambda one: one.file)
+def test_a_changed_body_another_secret_and_no_secret_do_not_hold(one: Sample) -> None:
+    request, document = one.request(), one.document()
+    now = request.received_at
+    assert not verify(document, {"signing": one.entry["secret"]}, replace(request, body=request.body + b" "), now)
+    assert not verify(document, {"signing": "another"}, request, now)
+    assert not verify(document, {}, request, now)
+    assert not verify(document, {"signing": ""}, request, now)
+    assert not verify(document, {"signing": one.entry["secret"]}, replace(request, headers={}), now)
+
+
+def test_a_rotated_secret_holds_with_either_value() -> None:
+    one = sample("08")
+    request = one.request()
+    assert verify(one.document(), {"signing": ["new", SECRET]}, request, NOW)
+    assert verify(one.document(), {"signing": [SECRET, "new"]}, request, NOW)
+    assert not verify(one.document(), {"signing": ["new", "newer"]}, request, NOW)
+
+
+def test_a_version_2_signature_holds_alone() -> None:
+    one = sample("01")
+    headers = {name: value for name, value in one.entry["headers"].items() if not name.endswith("v3")}
+    assert verify(one.document(), {"signing": SECRET}, one.request(headers=headers), NOW)
+    assert not verify(one.document(), {"signing": SECRET}, one.request(headers=headers, method="PUT"), NOW)
+
+
+def test_a_signature_over_the_address_holds_for_that_address_only() -> None:
+    one = sample("01")
+    request = one.request()
+    assert not verify(one.document(), {"signing": SECRET}, replace(request, url=request.url + "x"), request.received_at)
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(0, True), (299, True), (301, False), (-301, False)])
+def test_a_stale_signature_does_not_hold(seconds: int, holds: bool) -> None:
+    request = sample("01").request()
+    now = request.received_at + timedelta(seconds=seconds)
+    assert verify(sample("01").document(), {"signing": SECRET}, request, now) is holds
+
+
+@pytest.mark.parametrize("stamp", ["", "x", "-1", "1e9", "9" * 17, "١٧٨٧٠٠٠٠٠٠"])
+def test_a_time_that_is_none_does_not_hold(stamp: str) -> None:
+    rule = {"kind": "hmac", "header": "S", "timestamp": {"from": "header:T"}, "signed": "{t}.{body}"}
+    signature = hmac.new(b"k", f"{stamp}.{{}}".encode(), hashlib.sha256).hexdigest()
+    assert not verify(make_document(rule), {"signing": "k"}, make_request(headers={"S": signature, "T": stamp}), NOW)
+
+
+def test_keys_and_values_in_one_header_are_taken_apart() -> None:
+    rule = {
+        "kind": "hmac", "header": "S", "parse": "kv", "pick": "v1", "signed": "{t}.{body}",
+        "timestamp": {"from": "t", "tolerance_s": 180},
+    }  # fmt: skip
+    stamp = str(int(NOW.timestamp()))
+    signature = hmac.new(b"k", f"{stamp}.{{}}".encode(), hashlib.sha256).hexdigest()
+    request = make_request(headers={"s": f"t={stamp},v0=aa,v1=00,v1={signature.upper()}"})
+    assert verify(make_document(rule), {"signing": "k"}, request, NOW)
+    assert not verify(make_document(rule), {"signing": "k"}, request, NOW + timedelta(seconds=181))
+
+
+def test_standard_webhooks_fit_the_hmac_rule() -> None:
+    secret, body = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode(), b'{"a": 1}'
+    moment = datetime.fromtimestamp(int(time.time()), UTC)
+    signature = Webhook(secret).sign("msg_1", moment, body.decode())
+    rule = {
+        "kind": "hmac", "header": "webhook-signature", "parse": "list", "prefix": "v1,", "encoding": "base64",
+        "key_encoding": "base64", "signed": "{header:webhook-id}.{header:webhook-timestamp}.{body}",
+        "timestamp": {"from": "header:webhook-timestamp"},
+    }  # fmt: skip
+    headers = {
+        "Webhook-Id": "msg_1", "Webhook-Timestamp": str(int(moment.timestamp())),
+        "Webhook-Signature": f"v1,{base64.b64encode(b'x' * 32).decode()} {signature}",
+    }  # fmt: skip
+    assert verify(make_document(rule), {"signing": secret}, make_request(body, headers), moment)
+    assert not verify(make_document(rule), {"signing": secret}, make_request(body + b" ", headers), moment)
+
+
+def test_a_body_can_be_signed_with_its_letters_escaped() -> None:
+    rule = {"kind": "hmac", "header": "S", "signed": "{body:ascii_json}"}
+    signature = hmac.new(b"k", rb'"Z\u00fcrich \ud83d\ude00"', hashlib.sha256).hexdigest()
+    assert verify(make_document(rule), {"signing": "k"}, make_request('"Zürich 😀"'.encode(), {"S": signature}), NOW)
+
+
+def test_a_digest_covers_secret_and_body() -> None:
+    rule = {"kind": "digest", "header": "S", "signed": "{secret}{body}"}
+    signature = hashlib.sha256(b"k{}").hexdigest()
+    assert verify(make_document(rule), {"signing": "k"}, make_request(headers={"S": signature}), NOW)
+    assert not verify(make_document(rule), {"signing": "l"}, make_request(headers={"S": signature}), NOW)
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        ({"in": "header", "name": "X-Api-Key"}, {"headers": {"x-api-key": "tök"}}, {"headers": {"x-api-key": "tok"}}),
+        ({"in": "header", "name": "Authorization", "prefix": "Bearer "}, {"headers": {"authorization": "bearer tök"}},
+         {"headers": {"authorization": "tök"}}),
+        ({"in": "query", "name": "s"}, {"query": "s=t%C3%B6k"}, {"query": "s=t"}),
+        ({"in": "body", "name": "keys.google_key"}, {"body": '{"keys":{"google_key":"tök"}}'.encode()}, {"body": b"{"}),
+    ],
+)  # fmt: skip
+def test_a_token_is_compared_where_the_document_says(
+    rule: dict[str, Any], good: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    document = make_document({"kind": "token", **rule}, parse={"formats": ["json"], "drop": ["keys.google_key"]})
+    assert verify(document, {"token": "tök"}, make_request(**good), NOW)
+    assert not verify(document, {"token": "tök"}, make_request(**bad), NOW)
+    assert not verify(document, {"token": ""}, make_request(), NOW)
+
+
+def test_basic_compares_user_and_password() -> None:
+    document = make_document({"kind": "basic"})
+    good = {"Authorization": "Basic " + base64.b64encode("usér:pass:word".encode()).decode()}
+    assert verify(document, {"basic": "usér:pass:word"}, make_request(headers=good), NOW)
+    assert not verify(document, {"basic": "usér:other"}, make_request(headers=good), NOW)
+    assert not verify(document, {"basic": "usér:pass:word"}, make_request(headers={"Authorization": "Basic ???"}), NOW)
+
+
+def test_any_rule_of_the_list_is_enough_and_none_means_open() -> None:
+    document = make_document({"kind": "basic"}, {"kind": "token", "in": "query", "name": "s"})
+    assert verify(document, {"token": "t"}, make_request(query="s=t"), NOW)
+    assert verify(make_document(), {}, make_request(), NOW)
+
+
+@given(body=st.binary(max_size=200), header=st.text(max_size=80), query=st.text(max_size=40))
+def test_verifying_never_raises(body: bytes, header: str, query: str) -> None:
+    rules: list[dict[str, Any]] = [
+        {"kind": "hmac", "header": "S", "parse": "kv", "pick": "v1", "timestamp": {"from": "t"}},
+        {
+            "kind": "hmac",
+            "header": "S",
+            "parse": "list",
+            "encoding": "base64",
+            "signed": "{url}{body:ascii_json}{header:S}",
+        },
+        {"kind": "digest", "header": "S", "signed": "{secret}{body}"},
+        {"kind": "token", "in": "body", "name": "a.b"},
+        {"kind": "token", "in": "query", "name": "a"},
+        {"kind": "basic"},
+    ]
+    request = make_request(body, {"S": header, "Authorization": f"Basic {header}", "content-type": header}, query)
+    secrets = {"signing": "k", "token": "k" * 90, "basic": "k:v"}
+    assert verify(make_document(*rules), secrets, request, NOW) is False
