@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from app import auth, idempotency
 from app.errors import DatabaseUnavailable, Problem, UnsupportedMediaType
-from app.strict_json import parse_json
+from app.strict_json import parse_json, write_json
 
 Tx = AsyncConnection
 Record = Row[*tuple[Any, ...]]
@@ -50,7 +50,8 @@ def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> AsyncEngi
         max_overflow=0,
         pool_timeout=2,
         pool_recycle=1800,
-        json_serializer=lambda value: orjson.dumps(value).decode(),
+        hide_parameters=True,  # an error's text may end up in a log, and parameters are personal data
+        json_serializer=lambda value: write_json(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={"server_settings": {**SERVER_SETTINGS, "application_name": name}, "timeout": 5},
     )

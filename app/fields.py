@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import orjson
 import pycountry
 from fastapi import Response
 from pydantic import (
@@ -24,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from app import ids
+from app.strict_json import write_json
 from app.versions import etag
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,4 +159,4 @@ def answer(document: Any, status: int = 200, *, version: int | None = None, loca
         headers["ETag"] = etag(version)
     if location is not None:
         headers["Location"] = location
-    return Response(orjson.dumps(document), status, headers, "application/json")
+    return Response(write_json(document), status, headers, "application/json")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -51,8 +53,8 @@ class Gate:
             return
         except Problem as problem:
             await answer.problem(problem)
-        except Exception:  # the one place where a fault of ours ends; nothing was committed
-            log.exception("request_failed", request_id=answer.request_id, path=scope["path"])
+        except Exception as error:  # the one place where a fault of ours ends; nothing was committed
+            log.error("request_failed", request_id=answer.request_id, route=metrics.route_of(scope), **anonymous(error))
             if answer.started:
                 raise
             await answer.problem(InternalError())
@@ -78,6 +80,16 @@ class Gate:
             await self.app(scope, replay(body, receive), answer.send)
         finally:
             self.slots[kind] += 1
+
+
+def anonymous(error: BaseException) -> dict[str, Any]:
+    """An error for the log: its type and where it happened, without its text, which may quote somebody's data."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return {
+        "error": type(error).__name__,
+        "cause": type(error.__cause__).__name__ if error.__cause__ else None,
+        "where": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+    }
 
 
 class Answer:

@@ -20,9 +20,14 @@ PENDING = Gauge("baton_events_pending", "Committed events that have no position 
 
 def observe(scope: Any, status: int, seconds: float) -> None:
     """Counts one request under the template of its route, so that ids never become labels."""
-    route = getattr(scope.get("route"), "path", None) or "unmatched"
+    route = route_of(scope)
     REQUESTS.labels(scope["method"] if len(scope["method"]) < 8 else "other", route, str(status or 499)).inc()
     SECONDS.labels(route).observe(seconds)
+
+
+def route_of(scope: Any) -> str:
+    """The template of the route that a request found."""
+    return getattr(scope.get("route"), "path", None) or "unmatched"
 
 
 def exposition() -> tuple[bytes, str]:

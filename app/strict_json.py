@@ -1,4 +1,4 @@
-"""The one reader of JSON at our own doors (promises.md, section 4, rows 43-52).
+"""The one reader and writer of JSON at our own doors (promises.md, section 4, rows 43-52).
 
 Refuses what a database or another reader would choke on later: bad UTF-8, duplicate members, NaN and Infinity, numbers
 that overflow, NUL, lone surrogates, depth over 32, and collections too large to be meant.
@@ -7,7 +7,12 @@ that overflow, NUL, lone surrogates, depth over 32, and collections too large to
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
+
+import orjson
 
 from app.errors import MalformedJson, RequestInvalid
 
@@ -95,3 +100,16 @@ def check_text(text: str, place: str) -> None:
 def printable(place: str) -> str:
     """A field's name that any JSON writer and log can carry."""
     return place.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")[:200]
+
+
+def write_json(value: Any) -> bytes:
+    """Minified JSON of plain values; ids as text, decimals as text, instants as RFC 3339 with Z."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, UUID | Decimal):  # the driver's own UUID type is a subclass
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")

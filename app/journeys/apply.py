@@ -22,10 +22,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     change.lead.held_stage = journey.stage
     change.lead.last_occurred_at = move.occurred_at
     journey.stage, journey.stage_entered_at = move.to_stage, move.occurred_at
-    score = change.score
-    step = Step(
-        ids.new_id(), journey.seq, journey, move, published, score.fit if score else 0, score.engagement if score else 0
-    )
+    step = Step(ids.new_id(), journey.seq, journey, move, published, change.score)
     change.steps.append(step)
     if journey not in change.journeys:
         change.journeys.append(journey)

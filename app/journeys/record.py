@@ -46,8 +46,21 @@ def transition_document(change: Change, step: Step) -> dict[str, Any]:
         "action": move.action, "reason_code": move.reason_code, "note": move.note,
         "actor": actor_document(move.actor), "on_behalf_of": _on_behalf_of(change, step),
         "correction_of": move.correction_of, "occurred_at": z(move.occurred_at), "recorded_at": z(change.now),
-        "policy_version": step.published.number, "evidence": move.evidence,
+        "policy_version": step.published.number, "evidence": _evidence(move.evidence),
     }  # fmt: skip
+
+
+def _evidence(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What decided a move, its activities by their public ids."""
+    entries = kept.get("entries")
+    if not entries:
+        return dict(kept)
+    shown = [{**entry, "activity_id": _activity(entry["activity_id"])} for entry in entries]
+    return {**kept, "entries": shown}
+
+
+def _activity(activity_id: str | None) -> str | None:
+    return None if activity_id is None else ids.show("activity", UUID(str(activity_id)))
 
 
 def _on_behalf_of(change: Change, step: Step) -> Mapping[str, Any] | None:
@@ -154,7 +167,7 @@ def _step_row(change: Change, step: Step) -> dict[str, Any]:
         "on_behalf_of": _on_behalf_of(change, step),
         "correction_of": ids.read("transition", move.correction_of) if move.correction_of else None,
         "occurred_at": move.occurred_at, "recorded_at": change.now, "policy_id": step.published.id,
-        "policy_version": step.published.number, "evidence": move.evidence,
+        "policy_version": step.published.number, "evidence": _evidence(move.evidence),
     }  # fmt: skip
 
 
@@ -187,6 +200,6 @@ def _stage_changed(change: Change, step: Step) -> NewEvent:
         "policy_version", "evidence",
     )  # fmt: skip
     data = {"transition_id": shown["id"], **{name: shown[name] for name in names}}
-    return NewEvent(
-        "lead.stage_changed", {**data, "score": {"fit": step.fit, "engagement": step.engagement}}, step.move.occurred_at
-    )
+    seen = step.score or change.score
+    score = {"fit": seen.fit, "engagement": seen.engagement} if seen else {}
+    return NewEvent("lead.stage_changed", {**data, "score": score}, step.move.occurred_at)

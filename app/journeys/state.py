@@ -124,15 +124,14 @@ class NewTouch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A move that was applied: the row it makes in the log."""
+    """A move that was applied: the row it makes in the log. `score` is what the decision saw; None: the change's own."""
 
     id: UUID
     seq: int
     journey: Journey
     move: Move
     published: Published
-    fit: int
-    engagement: int
+    score: Score | None
 
 
 @dataclass(slots=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import orjson
+
 from app.database import Tx
 from app.errors import PolicyNotFound
 from app.policies import sql
@@ -35,7 +37,7 @@ async def published(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Published:
             raise PolicyNotFound()
         if len(_kept) >= KEPT:
             _kept.clear()
-        found = _kept[policy_id] = Published(row.id, row.number, Policy.model_validate(row.document))
+        found = _kept[policy_id] = Published(row.id, row.number, Policy.model_validate_json(orjson.dumps(row.document)))
     return found
 
 
