@@ -10,6 +10,11 @@ cli = typer.Typer(
     name="baton", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Baton: the hand-off between marketing and sales, as a service.",
 )  # fmt: skip
+tenants = typer.Typer(no_args_is_help=True, help="Make tenants.")
+keys = typer.Typer(no_args_is_help=True, help="Make and revoke API keys.")
+policy = typer.Typer(no_args_is_help=True, help="Check policy documents.")
+for part, name in ((tenants, "tenants"), (keys, "keys"), (policy, "policy")):
+    cli.add_typer(part, name=name)
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the embedded PostgreSQL lives (.baton).")]
 
@@ -42,6 +47,89 @@ def migrate(data_dir: DataDir = None) -> None:
         assert settings.database_url is not None
         asyncio.run(schema.upgrade(settings.database_url))
     print(f"The schema is at revision {schema.newest()}.")
+
+
+@cli.command()
+def verify(data_dir: DataDir = None) -> None:
+    """Fold the log of every journey and compare with what is stored; status 1 and the ids when something differs."""
+    import asyncio
+
+    from app.administration import verify_all
+    from app.serve import database
+    from app.settings import load
+
+    with database(load(data_dir=data_dir)) as settings:
+        assert settings.database_url is not None
+        raise typer.Exit(asyncio.run(verify_all(settings.database_url)))
+
+
+@tenants.command("create")
+def create_tenant(
+    name: str,
+    policy: Annotated[str, typer.Option(help="waterfall or pipeline.")] = "waterfall",
+    data_dir: DataDir = None,
+) -> None:
+    """Make a tenant with its first key, which is shown once."""
+    import asyncio
+
+    from app.administration import make_tenant
+    from app.serve import database
+    from app.settings import load
+
+    with database(load(data_dir=data_dir)) as settings:
+        assert settings.database_url is not None
+        raise typer.Exit(asyncio.run(make_tenant(settings.database_url, name, policy)))
+
+
+@keys.command("create")
+def create_key(
+    tenant: Annotated[str | None, typer.Option(help="Its id or name; the first one when not given.")] = None,
+    scopes: Annotated[str, typer.Option(help="Separated by commas.")] = "admin,platform",
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "made by hand",
+    data_dir: DataDir = None,
+) -> None:
+    """Make an API key, which is shown once."""
+    import asyncio
+
+    from app.administration import make_key
+    from app.serve import database
+    from app.settings import load
+
+    wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    with database(load(data_dir=data_dir)) as settings:
+        assert settings.database_url is not None
+        raise typer.Exit(asyncio.run(make_key(settings.database_url, tenant, name, wanted)))
+
+
+@keys.command("revoke")
+def revoke_key(key: str, data_dir: DataDir = None) -> None:
+    """Revoke an API key by its id."""
+    import asyncio
+
+    from app.administration import revoke
+    from app.serve import database
+    from app.settings import load
+
+    with database(load(data_dir=data_dir)) as settings:
+        assert settings.database_url is not None
+        raise typer.Exit(asyncio.run(revoke(settings.database_url, key)))
+
+
+@policy.command("check")
+def check_policy(file: Path) -> None:
+    """Name every fault of a policy document, each with its place; status 1 when there is any."""
+    from app.policy.check import faults
+    from app.policy.read import read
+
+    try:
+        found = read(file.read_bytes())
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    wrong = found if isinstance(found, list) else faults(found)
+    for fault in wrong:
+        print(f"{fault.place or '/'}: {fault.code}: {fault.detail}")
+    print("The document has faults." if wrong else "The document is sound.")
+    raise typer.Exit(1 if wrong else 0)
 
 
 @cli.command()

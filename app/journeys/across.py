@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database import Records, Tx
 
@@ -17,3 +19,38 @@ CLAIM_DUE = text(
 async def claim_due(tx: Tx, now: datetime, limit: int) -> Records:
     """Locks leads whose evaluation is due, in ascending id, passing over those that somebody else holds."""
     return (await tx.execute(CLAIM_DUE, {"now": now, "limit": limit})).all()
+
+
+NEXT_JOURNEYS = text(
+    """
+    SELECT j.tenant_id, j.id, j.lead_id, j.number, j.stage, j.seq, j.closed_at, l.stage AS lead_stage,
+           (SELECT max(n.number) FROM journeys n WHERE n.tenant_id = j.tenant_id AND n.lead_id = j.lead_id) AS newest,
+           (SELECT jsonb_object_agg(m.name, m.skipped) FROM milestones m
+             WHERE m.tenant_id = j.tenant_id AND m.journey_id = j.id AND m.voided_at IS NULL
+               AND m.proof LIKE 'trn\\_%') AS milestones
+      FROM journeys j JOIN leads l ON l.tenant_id = j.tenant_id AND l.id = j.lead_id
+     WHERE (j.tenant_id, j.id) > (:tenant_id, :id) ORDER BY j.tenant_id, j.id LIMIT :limit
+    """
+).bindparams(bindparam("tenant_id", type_=Uuid), bindparam("id", type_=Uuid))
+
+LOGS = text(
+    """
+    SELECT t.journey_id, t.tenant_id, t.seq, t.from_stage, t.to_stage, t.action, t.policy_id,
+           c.answer #>> '{opportunity,class}' AS opportunity_class
+      FROM transitions t
+      LEFT JOIN conversions c ON c.tenant_id = t.tenant_id AND c.transition_id = t.id
+     WHERE t.journey_id = ANY(:ids) AND t.tenant_id = ANY(:tenants)
+     ORDER BY t.tenant_id, t.journey_id, t.seq
+    """
+).bindparams(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("ids", "tenants")))
+
+
+async def next_journeys(tx: Tx, after: tuple[UUID, UUID], limit: int) -> Records:
+    """The journeys after (tenant, journey), with what is stored of them beside their log."""
+    return (await tx.execute(NEXT_JOURNEYS, {"tenant_id": after[0], "id": after[1], "limit": limit})).all()
+
+
+async def logs_of(tx: Tx, journeys: Records) -> Records:
+    """The whole logs of these journeys, each in the order of seq."""
+    bound = {"ids": [row.id for row in journeys], "tenants": list({row.tenant_id for row in journeys})}
+    return (await tx.execute(LOGS, bound)).all()

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
+from app import ids
 from app.database import Record, Records, Tx
 from app.pages import Page
 from app.tables import keys, tenants
@@ -20,8 +21,15 @@ async def any_tenant(tx: Tx) -> UUID | None:
     return (await tx.execute(select(tenants.c.id).order_by(tenants.c.id).limit(1))).scalar_one_or_none()
 
 
-async def tenant_named(tx: Tx, name: str) -> UUID | None:
-    return (await tx.execute(select(tenants.c.id).where(tenants.c.name == name).limit(1))).scalar_one_or_none()
+async def tenant_by_id_or_name(tx: Tx, wanted: str | None) -> UUID | None:
+    """The tenant with that public id or name; the oldest one when nothing is wanted in particular."""
+    if wanted is None:
+        return await any_tenant(tx)
+    try:
+        known = tenants.c.id == ids.read("tenant", wanted)
+    except ValueError:
+        known = tenants.c.name == wanted
+    return (await tx.execute(select(tenants.c.id).where(known).order_by(tenants.c.id).limit(1))).scalar_one_or_none()
 
 
 async def key_with_secret(tx: Tx, sha256: str) -> Record | None:

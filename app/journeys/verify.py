@@ -1,0 +1,65 @@
+"""`baton verify`: fold the log of every journey and compare with what is stored (lifecycle.md, section 1)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app import ids
+from app.database import Record, Tx
+from app.journeys import across
+from app.lifecycle.milestones import Step, fold
+from app.policies.published import published
+
+BATCH: Final = 500
+FIRST: Final = (UUID(int=0), UUID(int=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One journey and what is wrong with it, in words; nothing where the stored state is what the log says."""
+
+    lead_id: str
+    journey_id: str
+    faults: tuple[str, ...]
+
+
+async def verify(engine: AsyncEngine) -> AsyncIterator[Checked]:
+    """Every journey of every tenant, in batches; reads only."""
+    after = FIRST
+    while True:
+        async with engine.connect() as tx:
+            journeys = await across.next_journeys(tx, after, BATCH)
+            if not journeys:
+                return
+            logs = defaultdict(list)
+            for row in await across.logs_of(tx, journeys):
+                logs[row.journey_id].append(row)
+            checked = [await _check(tx, journey, logs[journey.id]) for journey in journeys]
+        for one in checked:
+            yield one
+        after = (journeys[-1].tenant_id, journeys[-1].id)
+
+
+async def _check(tx: Tx, journey: Record, log: Sequence[Record]) -> Checked:
+    steps = [
+        Step(
+            (await published(tx, row.tenant_id, row.policy_id)).policy,
+            row.seq, row.from_stage, row.to_stage, row.action, row.opportunity_class,
+        )
+        for row in log
+    ]  # fmt: skip
+    folded = fold(steps)
+    faults = list(folded.faults)
+    if (folded.stage, folded.seq) != (journey.stage, journey.seq):
+        faults.append(f"stored {journey.stage} at seq {journey.seq}, the log says {folded.stage} at seq {folded.seq}")
+    if journey.number == journey.newest and journey.lead_stage != folded.stage:
+        faults.append(f"the lead says {journey.lead_stage}, the log says {folded.stage}")
+    if (journey.milestones or {}) != folded.milestones:
+        faults.append(f"stored milestones {journey.milestones or {}}, the log says {folded.milestones}")
+    return Checked(ids.show("lead", journey.lead_id), ids.show("journey", journey.id), tuple(faults))
