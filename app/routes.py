@@ -3,7 +3,8 @@
 from app.events.endpoints import api as events
 from app.events.endpoints import waiting as feed
 from app.leads.endpoints import api as leads
+from app.pipeline.endpoints import api as pipeline
 from app.policies.endpoints import api as policies
 from app.tenants.endpoints import api as tenants
 
-ROUTERS = (leads, feed, events, policies, tenants)
+ROUTERS = (leads, pipeline, feed, events, policies, tenants)

@@ -1,0 +1,140 @@
+"""Advancing an opportunity along the actions of its policy; what it proves is set on the journey it came from.
+
+The order of locks is lead, then opportunity (promises.md, section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app import ids, versions
+from app.auth import Caller
+from app.database import Record, Tx
+from app.errors import Erased
+from app.events.record import record_events
+from app.journeys.evaluate import evaluate
+from app.journeys.load import begin_change
+from app.journeys.record import record
+from app.journeys.refusals import problem
+from app.journeys.state import Change
+from app.leads.bant import confirmations_of
+from app.lifecycle.answer import OpportunityMove, Refused
+from app.lifecycle.opportunity import decide_opportunity
+from app.pipeline import sql
+from app.pipeline.create import unavailable
+from app.pipeline.kinds import OPPORTUNITY, missing
+from app.pipeline.steps import OpportunityStep
+from app.policies.published import Published, published
+from app.policy.facts import Ask, Facts
+from app.scoring.score import scored
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of an opportunity, in the words of the API."""
+
+    action: str | None
+    to: str | None = None
+    reason_code: str | None = None
+    note: str | None = None
+    bant: Mapping[str, Any] | None = None
+    occurred_at: datetime | None = None
+
+
+async def advance(
+    tx: Tx, caller: Caller, opportunity_id: UUID, asked: Asked, expected: frozenset[str] | None, now: datetime
+) -> tuple[OpportunityStep, Record]:
+    """The step that was taken and the opportunity after it. OpportunityNotFound, VersionConflict, or why not."""
+    tenant_id = caller.tenant_id
+    seen = await sql.record_of(tx, tenant_id, OPPORTUNITY, opportunity_id)
+    if seen is None:
+        raise missing(OPPORTUNITY, opportunity_id)
+    change = await _lead_of(tx, caller, seen.origin_lead_id, now)
+    row = await sql.record_of(tx, tenant_id, OPPORTUNITY, opportunity_id, lock=True)
+    assert row is not None, "an opportunity is never deleted"
+    versions.check(expected, row.version)
+    if row.archived_at is not None:
+        raise unavailable(OPPORTUNITY, opportunity_id)
+    policy = await published(tx, tenant_id, row.policy_id)
+    move = _decide(policy, row, change, caller, asked, now)
+    step = _step(policy, row, change, caller, move, now)
+    after = await sql.update_record(tx, tenant_id, OPPORTUNITY, opportunity_id, _columns(row, move, step, caller, now))
+    await sql.insert_step(tx, tenant_id, step.row())
+    if change is None:
+        await record_events(tx, tenant_id, [step.event()], now)
+    else:
+        _tell_lead(change, row, move, step)
+        evaluate(change)
+        await record(tx, tenant_id, [change])
+    return step, after
+
+
+async def _lead_of(tx: Tx, caller: Caller, lead_id: UUID | None, now: datetime) -> Change | None:
+    """The lead the deal came from, locked. The deal of a person who was erased goes on without him."""
+    if lead_id is None:
+        return None
+    try:
+        return await begin_change(
+            tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of
+        )
+    except Erased:
+        return None
+
+
+def _decide(
+    policy: Published, row: Record, change: Change | None, caller: Caller, asked: Asked, now: datetime
+) -> OpportunityMove:
+    facts = Facts()
+    if change is not None:
+        facts = scored(policy.policy, change.facts(), now)
+    if change is None or change.lead.journey is None or change.lead.journey.id != row.journey_id:
+        facts = replace(facts, milestones=frozenset())  # the milestones of another journey say nothing of this deal
+    ask = Ask(
+        asked.action, caller.actor, to=asked.to, occurred_at=asked.occurred_at, reason_code=asked.reason_code,
+        note=asked.note, bant=confirmations_of(asked.bant or {}, caller.actor, now),
+    )  # fmt: skip
+    decided = decide_opportunity(policy.policy, facts, row.stage, ask, now, row.stage_entered_at)
+    if isinstance(decided, Refused):
+        raise problem(decided.why)
+    return decided
+
+
+def _step(
+    policy: Published, row: Record, change: Change | None, caller: Caller, move: OpportunityMove, now: datetime
+) -> OpportunityStep:
+    evidence = dict(move.evidence)
+    if change is None and move.bant:  # without a lead there is no other place where it would be kept
+        evidence["bant"] = {one.criterion: {"status": one.status, "value": one.value} for one in move.bant}
+    return OpportunityStep(
+        ids.new_id(), row.id, change.lead.id if change else None, row.seq + 1, move.from_stage, move.to_stage,
+        move.to_class, move.action, move.actor, move.occurred_at, now, policy, caller.on_behalf_of, move.reason_code,
+        move.note, evidence,
+    )  # fmt: skip
+
+
+def _columns(
+    row: Record, move: OpportunityMove, step: OpportunityStep, caller: Caller, now: datetime
+) -> dict[str, Any]:
+    columns = {
+        "stage": move.to_stage, "class": move.to_class, "seq": step.seq, "stage_entered_at": move.occurred_at,
+        "closing_reason": move.reason_code if move.closes else None, "updated_at": now,
+    }  # fmt: skip
+    if row.owner_id is None and not move.closes and caller.actor.user_id is not None:
+        columns["owner_id"] = caller.actor.user_id  # who takes a deal of the pool further has it, as `accept` does
+    return columns
+
+
+def _tell_lead(change: Change, row: Record, move: OpportunityMove, step: OpportunityStep) -> None:
+    lead = change.lead
+    for name, skipped in move.milestones:
+        proof = ids.show("transition", step.id)
+        change.milestones.append((row.journey_id, name, proof, move.occurred_at, skipped))
+    lead.confirmations.extend(move.bant)
+    change.new_bant.extend(move.bant)
+    if lead.opportunity_id == row.id:
+        lead.opportunity_class, lead.opportunity_entered_at = move.to_class, move.occurred_at
+    change.late_events.append(step.event())

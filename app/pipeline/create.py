@@ -1,0 +1,107 @@
+"""Making an account, a contact, or a farmer's opportunity: a taken key is told with the record that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from app import ids
+from app.auth import Caller
+from app.database import Record, Tx
+from app.errors import DatabaseUnavailable, OwnerInvalid, TargetUnavailable
+from app.events.record import record_events
+from app.journeys.sql import active_user
+from app.pipeline import sql
+from app.pipeline.forms import account_columns, contact_columns
+from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing, taken
+from app.pipeline.steps import OpportunityStep
+from app.policies.published import Published, active
+from app.policy.document import OpportunityStage
+
+TRIES: Final = 3
+OWNER_FAULT: Final = [{"field": "owner_id", "code": "owner_invalid", "detail": "names no active user"}]
+
+
+async def create_account(tx: Tx, tenant_id: UUID, said: Mapping[str, Any], now: datetime) -> Record:
+    """A new account. AlreadyExists with the account that holds its domain or external id; OwnerInvalid."""
+    await check_links(tx, tenant_id, said)
+    return await _insert(tx, tenant_id, ACCOUNT, account_columns(said), now)
+
+
+async def create_contact(tx: Tx, tenant_id: UUID, said: Mapping[str, Any], now: datetime) -> Record:
+    """A new contact. AlreadyExists, AccountNotFound, TargetUnavailable, OwnerInvalid."""
+    await check_links(tx, tenant_id, said)
+    return await _insert(tx, tenant_id, CONTACT, contact_columns(said), now)
+
+
+async def create_opportunity(tx: Tx, caller: Caller, said: Mapping[str, Any], now: datetime) -> Record:
+    """A farmer's opportunity, at the first stage of the active policy, with its first step and event."""
+    tenant_id = caller.tenant_id
+    await check_links(tx, tenant_id, said)
+    published = await active(tx, tenant_id)
+    stage, at = first_stage(published), said.get("occurred_at") or now
+    columns = {name: value for name, value in said.items() if name not in ("amount", "occurred_at")}
+    row = await _insert(
+        tx, tenant_id, OPPORTUNITY,
+        {**columns, **amount_columns(said), **at_stage(stage, published, at)}, now,
+    )  # fmt: skip
+    step = OpportunityStep(
+        ids.new_id(), row.id, None, 1, None, stage.name, stage.of_class, "create", caller.actor, at, now, published,
+        caller.on_behalf_of,
+    )  # fmt: skip
+    await sql.insert_step(tx, tenant_id, step.row())
+    await record_events(tx, tenant_id, [step.event()], now)
+    return row
+
+
+def first_stage(published: Published, of_class: str | None = None) -> OpportunityStage:
+    """Where an opportunity starts: the first stage of the policy, or the first of a class."""
+    stages = published.policy.opportunity.stages
+    return next(stage for stage in stages if of_class in (None, stage.of_class))
+
+
+def at_stage(stage: OpportunityStage, published: Published, at: datetime) -> dict[str, Any]:
+    """The columns that say where an opportunity stands."""
+    return {"stage": stage.name, "class": stage.of_class, "stage_entered_at": at, "policy_id": published.id}
+
+
+def amount_columns(said: Mapping[str, Any]) -> dict[str, Any]:
+    """`amount` as its two columns; nothing where it is not spoken of."""
+    if "amount" not in said:
+        return {}
+    amount = said["amount"]
+    return {"amount": amount.amount if amount else None, "currency": amount.currency if amount else None}
+
+
+async def check_links(tx: Tx, tenant_id: UUID, said: Mapping[str, Any]) -> None:
+    """Owner, account and contact must be there and live. OwnerInvalid, …NotFound, TargetUnavailable."""
+    owner_id = said.get("owner_id")
+    if owner_id is not None and await active_user(tx, tenant_id, owner_id) is None:
+        raise OwnerInvalid("owner_id names no active user of this tenant.", errors=OWNER_FAULT)
+    for kind, record_id in ((ACCOUNT, said.get("account_id")), (CONTACT, said.get("contact_id"))):
+        if record_id is None:
+            continue
+        row = await sql.record_of(tx, tenant_id, kind, record_id)
+        if row is None:
+            raise missing(kind, record_id)
+        if row.archived_at is not None:
+            raise unavailable(kind, record_id)
+
+
+def unavailable(kind: Kind, record_id: UUID) -> TargetUnavailable:
+    return TargetUnavailable(f"The {kind.name} is archived.", type=kind.name, id=ids.show(kind.name, record_id))
+
+
+async def _insert(tx: Tx, tenant_id: UUID, kind: Kind, columns: Mapping[str, Any], now: datetime) -> Record:
+    """Insert, or say who holds the key. A holder may go between the two looks, so this is tried three times."""
+    values = {**columns, "id": ids.new_id(), "created_at": now, "updated_at": now}
+    for _ in range(TRIES):
+        row = await sql.insert_record(tx, tenant_id, kind, values)
+        if row is not None:
+            return row
+        held = await sql.holders(tx, tenant_id, kind, values)
+        if held:
+            raise taken(kind, [dict(one._mapping) for one in held], values)
+    raise DatabaseUnavailable("The record was changed by others at the same time.")

@@ -1,0 +1,234 @@
+"""/v1/accounts, /v1/contacts, /v1/opportunities and the transitions of opportunities."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query, Response
+
+from app.auth import Caller, allowed
+from app.database import InTx, Now, Record, Tx
+from app.errors import (
+    AccountNotFound,
+    AlreadyExists,
+    AlreadyInStage,
+    BackwardMove,
+    ContactNotFound,
+    CriteriaUnmet,
+    HumanRequired,
+    InputRequired,
+    OpportunityNotFound,
+    OutOfOrder,
+    OwnerInvalid,
+    ReasonRequired,
+    RoleNotAllowed,
+    TargetUnavailable,
+    TransitionNotAllowed,
+    UnknownAction,
+    UnknownReason,
+    VersionConflict,
+)  # fmt: skip
+from app.fields import AccountId, ContactId, OpportunityId, UserId, Word, answer
+from app.matching.company import registrable_domain
+from app.matching.email import read_email
+from app.pages import Cursor, Limit, Page
+from app.pipeline import sql
+from app.pipeline.advance import Asked, advance
+from app.pipeline.change import change_record
+from app.pipeline.create import create_account, create_contact, create_opportunity
+from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing
+from app.pipeline.schemas import (
+    AccountCreate,
+    AccountOut,
+    AccountPage,
+    AccountPatch,
+    Business,
+    Class,
+    ContactCreate,
+    ContactOut,
+    ContactPage,
+    ContactPatch,
+    OpportunityAsk,
+    OpportunityCreate,
+    OpportunityMoved,
+    OpportunityOut,
+    OpportunityPage,
+    OpportunityPatch,
+    OpportunityTransitionList,
+    show_account,
+    show_contact,
+    show_opportunity,
+)  # fmt: skip
+from app.pipeline.steps import show_step
+from app.problems import declared, router
+from app.versions import Expected
+
+api = router("/v1", "pipeline")
+Reader = Annotated[Caller, allowed("leads:read")]
+Writer = Annotated[Caller, allowed("leads:write")]
+Named = Annotated[Word | None, Query()]
+CHANGED = (AlreadyExists, VersionConflict, OwnerInvalid, TargetUnavailable)
+MOVED = (
+    OpportunityNotFound, VersionConflict, TargetUnavailable, UnknownAction, AlreadyInStage, BackwardMove,
+    TransitionNotAllowed, HumanRequired, RoleNotAllowed, ReasonRequired, InputRequired, UnknownReason, OutOfOrder,
+    CriteriaUnmet,
+)  # fmt: skip
+
+
+async def _found(tx: Tx, caller: Caller, kind: Kind, record_id: UUID) -> Record:
+    row = await sql.record_of(tx, caller.tenant_id, kind, record_id)
+    if row is None:
+        raise missing(kind, record_id)
+    return row
+
+
+async def _listed(tx: Tx, caller: Caller, kind: Kind, page: Page, show: Any) -> Response:
+    rows = await sql.list_records(tx, caller.tenant_id, kind, page, page.filters or {})
+    return answer(page.answer(rows, show))
+
+
+@api.post("/accounts", status_code=201, response_model=AccountOut, responses=declared(AlreadyExists, OwnerInvalid))
+async def post_account(body: AccountCreate, caller: Writer, tx: InTx, now: Now) -> Response:
+    """A company. A live account with the same domain or external id is 409 with that account."""
+    row = await create_account(tx, caller.tenant_id, body.model_dump(), now)
+    shown = show_account(row)
+    return answer(shown, 201, version=row.version, location=f"/v1/accounts/{shown['id']}")
+
+
+@api.get("/accounts", response_model=AccountPage)
+async def list_accounts(
+    caller: Reader, tx: InTx, domain: Named = None, external_id: Named = None, owner_id: UserId | None = None,
+    archived: bool = False, limit: Limit = 50, cursor: Cursor = None,
+) -> Response:  # fmt: skip
+    host = registrable_domain(domain) or domain if domain else None
+    filters = {"domain": host, "external_id": external_id, "owner_id": owner_id, "archived": archived}
+    return await _listed(tx, caller, ACCOUNT, Page(limit, cursor, filters=filters), show_account)
+
+
+@api.get("/accounts/{account_id}", response_model=AccountOut, responses=declared(AccountNotFound))
+async def get_account(account_id: AccountId, caller: Reader, tx: InTx) -> Response:
+    row = await _found(tx, caller, ACCOUNT, account_id)
+    return answer(show_account(row), version=row.version)
+
+
+@api.patch("/accounts/{account_id}", response_model=AccountOut, responses=declared(AccountNotFound, *CHANGED))
+async def patch_account(
+    account_id: AccountId, body: AccountPatch, caller: Writer, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """Members merge, null empties; `{"archived": true}` archives."""
+    said = body.model_dump(exclude_unset=True)
+    row = await change_record(tx, caller.tenant_id, ACCOUNT, account_id, said, expected, now)
+    return answer(show_account(row), version=row.version)
+
+
+@api.post(
+    "/contacts", status_code=201, response_model=ContactOut,
+    responses=declared(AlreadyExists, AccountNotFound, OwnerInvalid, TargetUnavailable),
+)  # fmt: skip
+async def post_contact(body: ContactCreate, caller: Writer, tx: InTx, now: Now) -> Response:
+    """A qualified person. A live contact with the same e-mail or external id is 409 with that contact."""
+    row = await create_contact(tx, caller.tenant_id, body.model_dump(), now)
+    shown = show_contact(row)
+    return answer(shown, 201, version=row.version, location=f"/v1/contacts/{shown['id']}")
+
+
+@api.get("/contacts", response_model=ContactPage)
+async def list_contacts(
+    caller: Reader, tx: InTx, email: Named = None, account_id: AccountId | None = None, external_id: Named = None,
+    owner_id: UserId | None = None, archived: bool = False, limit: Limit = 50, cursor: Cursor = None,
+) -> Response:  # fmt: skip
+    read = read_email(email) if email else None
+    filters = {
+        "email_key": read.key if read else email, "account_id": account_id, "external_id": external_id,
+        "owner_id": owner_id, "archived": archived,
+    }  # fmt: skip
+    return await _listed(tx, caller, CONTACT, Page(limit, cursor, filters=filters), show_contact)
+
+
+@api.get("/contacts/{contact_id}", response_model=ContactOut, responses=declared(ContactNotFound))
+async def get_contact(contact_id: ContactId, caller: Reader, tx: InTx) -> Response:
+    row = await _found(tx, caller, CONTACT, contact_id)
+    return answer(show_contact(row), version=row.version)
+
+
+@api.patch(
+    "/contacts/{contact_id}", response_model=ContactOut, responses=declared(ContactNotFound, AccountNotFound, *CHANGED)
+)
+async def patch_contact(
+    contact_id: ContactId, body: ContactPatch, caller: Writer, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """Members merge, null empties; `{"archived": true}` archives."""
+    said = body.model_dump(exclude_unset=True)
+    row = await change_record(tx, caller.tenant_id, CONTACT, contact_id, said, expected, now)
+    return answer(show_contact(row), version=row.version)
+
+
+@api.post(
+    "/opportunities", status_code=201, response_model=OpportunityOut,
+    responses=declared(AlreadyExists, AccountNotFound, ContactNotFound, OwnerInvalid, TargetUnavailable),
+)  # fmt: skip
+async def post_opportunity(body: OpportunityCreate, caller: Writer, tx: InTx, now: Now) -> Response:
+    """A deal without a lead, the farmer's, at the first stage of the active policy."""
+    said = {name: getattr(body, name) for name in type(body).model_fields}
+    row = await create_opportunity(tx, caller, said, now)
+    shown = show_opportunity(row)
+    return answer(shown, 201, version=row.version, location=f"/v1/opportunities/{shown['id']}")
+
+
+@api.get("/opportunities", response_model=OpportunityPage)
+async def list_opportunities(
+    caller: Reader, tx: InTx, account_id: AccountId | None = None, contact_id: ContactId | None = None,
+    owner_id: UserId | None = None, stage: Named = None, of_class: Annotated[Class | None, Query(alias="class")] = None,
+    business: Business | None = None, external_id: Named = None, archived: bool = False, limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:  # fmt: skip
+    filters = {
+        "account_id": account_id, "contact_id": contact_id, "owner_id": owner_id, "stage": stage, "class": of_class,
+        "business": business, "external_id": external_id, "archived": archived,
+    }  # fmt: skip
+    return await _listed(tx, caller, OPPORTUNITY, Page(limit, cursor, filters=filters), show_opportunity)
+
+
+@api.get("/opportunities/{opportunity_id}", response_model=OpportunityOut, responses=declared(OpportunityNotFound))
+async def get_opportunity(opportunity_id: OpportunityId, caller: Reader, tx: InTx) -> Response:
+    row = await _found(tx, caller, OPPORTUNITY, opportunity_id)
+    return answer(show_opportunity(row), version=row.version)
+
+
+@api.patch(
+    "/opportunities/{opportunity_id}", response_model=OpportunityOut,
+    responses=declared(OpportunityNotFound, AccountNotFound, ContactNotFound, *CHANGED),
+)  # fmt: skip
+async def patch_opportunity(
+    opportunity_id: OpportunityId, body: OpportunityPatch, caller: Writer, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """Members merge, null empties; the stage is changed by a transition only."""
+    said = {name: getattr(body, name) for name in body.model_fields_set}
+    row = await change_record(tx, caller.tenant_id, OPPORTUNITY, opportunity_id, said, expected, now)
+    return answer(show_opportunity(row), version=row.version)
+
+
+@api.post(
+    "/opportunities/{opportunity_id}/transitions", status_code=201, response_model=OpportunityMoved,
+    responses=declared(*MOVED),
+)  # fmt: skip
+async def post_opportunity_transition(
+    opportunity_id: OpportunityId, body: OpportunityAsk, caller: Writer, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """Qualify, advance, win or lose: the actions of the policy's opportunity, with the guards of the policy."""
+    bant = body.bant.model_dump(exclude_none=True) if body.bant else None
+    asked = Asked(body.action, body.to, body.reason_code, body.note, bant, body.occurred_at)
+    step, row = await advance(tx, caller, opportunity_id, asked, expected, now)
+    return answer({"transition": step.document(), "opportunity": show_opportunity(row)}, 201, version=row.version)
+
+
+@api.get(
+    "/opportunities/{opportunity_id}/transitions", response_model=OpportunityTransitionList,
+    responses=declared(OpportunityNotFound),
+)  # fmt: skip
+async def list_opportunity_transitions(opportunity_id: OpportunityId, caller: Reader, tx: InTx) -> Response:
+    """The opportunity's own log, oldest first."""
+    await _found(tx, caller, OPPORTUNITY, opportunity_id)
+    rows = await sql.steps_of(tx, caller.tenant_id, opportunity_id)
+    return answer({"data": [show_step(row) for row in rows], "next": None})

@@ -1,0 +1,69 @@
+"""The three kinds of record in the pipeline: their tables, what names one for certain, how one is shown in short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Table
+
+from app import ids
+from app.errors import AccountNotFound, AlreadyExists, ContactNotFound, NotFound, OpportunityNotFound
+from app.tables import accounts, contacts, opportunities
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`keys`: the columns that name one live record for certain. `shown`: what tells a person which one it is."""
+
+    name: str
+    table: Table
+    keys: tuple[str, ...]
+    shown: tuple[str, ...]
+    not_found: type[NotFound]
+
+
+ACCOUNT: Final = Kind(
+    "account", accounts, ("external_id", "domain"), ("name", "domain", "external_id"), AccountNotFound
+)
+CONTACT: Final = Kind(
+    "contact", contacts, ("external_id", "email_key"), ("full_name", "last_name", "email", "phone"), ContactNotFound
+)
+OPPORTUNITY: Final = Kind("opportunity", opportunities, ("external_id",), ("name",), OpportunityNotFound)
+
+# How much a key says, of 100: the certain ones above 80, the others below.
+SCORES: Final = {"link": 100, "external_id": 100, "email": 95, "domain": 90, "phone_name": 60, "name_country": 50}
+CALLED: Final = {"email_key": "email"}
+
+
+def candidate(kind: Kind, row: Mapping[str, Any], match_keys: Iterable[str]) -> dict[str, Any]:
+    """A record as problems and previews list it: `{type, id, display, match_keys, score}`."""
+    keys = list(match_keys)
+    display = next((row[name] for name in kind.shown if row[name]), ids.show(kind.name, row["id"]))
+    score = max((SCORES[key] for key in keys), default=0)
+    return {
+        "type": kind.name, "id": ids.show(kind.name, row["id"]), "display": display, "match_keys": keys, "score": score,
+    }  # fmt: skip
+
+
+def held_keys(kind: Kind, row: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """The names, as answers call them, of the certain keys that the row shares with the wanted values."""
+    return [CALLED.get(key, key) for key in kind.keys if wanted.get(key) is not None and row[key] == wanted[key]]
+
+
+def taken(kind: Kind, rows: Iterable[Mapping[str, Any]], wanted: Mapping[str, Any]) -> AlreadyExists:
+    """The problem that live records hold keys which were wanted for another."""
+    held = [(row, held_keys(kind, row, wanted)) for row in rows]
+    names = list(dict.fromkeys(name for _, keys in held for name in keys))
+    return AlreadyExists(
+        f"Another live {kind.name} has this {' and '.join(names) or 'key'}.",
+        errors=[{"field": name, "code": "taken", "detail": f"another {kind.name} has it"} for name in names],
+        candidates=[candidate(kind, row, keys) for row, keys in held],
+    )
+
+
+def missing(kind: Kind, record_id: UUID) -> NotFound:
+    """The 404 for a record of this kind, whether it is unknown or another tenant's."""
+    return kind.not_found(f"There is no {kind.name} {ids.show(kind.name, record_id)}.")

@@ -1,0 +1,294 @@
+"""Shapes of accounts, contacts and opportunities: flat members (api.md, section 3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from app import ids
+from app.database import Record
+from app.fields import AccountId, Code, ContactId, Day, Instant, Money, Note, Shape, UserId, Word, Write, money, z
+from app.leads.schemas import Bant, Custom
+from app.matching.company import registrable_domain
+from app.matching.country import country_code
+from app.matching.email import read_email
+from app.matching.mailboxes import is_free_mail
+
+Business = Literal["new", "existing"]
+OpenClass = Literal["unqualified", "qualified"]
+Class = Literal["unqualified", "qualified", "won", "lost"]
+
+
+def _domain(value: str) -> str:
+    domain = registrable_domain(value)
+    if domain is None:
+        raise PydanticCustomError("domain_invalid", "this is not a domain that somebody could have registered")
+    if is_free_mail(domain):
+        raise PydanticCustomError("domain_free_mail", "everybody can get an address there, so it names no company")
+    return domain
+
+
+def _email(value: str) -> str:
+    email = read_email(value)
+    if email is None:
+        raise PydanticCustomError("email_invalid", "this is not an e-mail address")
+    return email.display
+
+
+def _country(value: str) -> str:
+    code = country_code(value)
+    if code is None:
+        raise PydanticCustomError("country_unknown", "this is no country by name or by code of ISO 3166")
+    return code
+
+
+def _not_negative(value: Money) -> Money:
+    if value.amount < 0:
+        raise PydanticCustomError("amount_negative", "an amount must not be negative")
+    return value
+
+
+Domain = Annotated[str, StringConstraints(max_length=255), AfterValidator(_domain)]
+Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_email)]
+Country = Annotated[str, StringConstraints(max_length=100), AfterValidator(_country)]
+Employees = Annotated[int, Field(ge=0, le=10_000_000)]
+Amount = Annotated[Money, AfterValidator(_not_negative)]
+
+
+class AccountValues(Write):
+    """What may be said of a company; null empties a member."""
+
+    name: Word | None = Field(default=None, examples=["Nordsoft"])
+    domain: Domain | None = Field(default=None, examples=["nordsoft.ro"])
+    website: Word | None = None
+    phone: Word | None = Field(default=None, examples=["+40 21 555 0100"])
+    industry: Word | None = None
+    employees: Employees | None = None
+    country: Country | None = None
+    language: Word | None = None
+    external_id: Word | None = None
+
+
+class ContactValues(Write):
+    """What may be said of a person; null empties a member."""
+
+    email: Email | None = Field(default=None, examples=["anna@nordsoft.ro"])
+    phone: Word | None = None
+    first_name: Word | None = Field(default=None, examples=["Anna"])
+    last_name: Word | None = Field(default=None, examples=["Zvoristeanu"])
+    full_name: Word | None = None
+    job_title: Word | None = None
+    role: Word | None = None
+    seniority: Word | None = None
+    country: Country | None = None
+    language: Word | None = None
+    website: Word | None = None
+    external_id: Word | None = None
+
+
+class AccountCreate(AccountValues):
+    custom: Custom = Field(default_factory=dict)
+    owner_id: UserId | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.name is None and self.domain is None:
+            raise PydanticCustomError("name_required", "an account needs a name or a domain")
+        return self
+
+
+class AccountPatch(AccountValues):
+    custom: Custom | None = None
+    owner_id: UserId | None = None
+    archived: bool | None = Field(default=None, description="True archives the account, false brings it back.")
+
+
+class ContactCreate(ContactValues):
+    account_id: AccountId | None = None
+    custom: Custom = Field(default_factory=dict)
+    owner_id: UserId | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not any((self.email, self.phone, self.first_name, self.last_name, self.full_name)):
+            raise PydanticCustomError("name_required", "a contact needs a name, an e-mail or a phone")
+        return self
+
+
+class ContactPatch(ContactValues):
+    account_id: AccountId | None = None
+    custom: Custom | None = None
+    owner_id: UserId | None = None
+    archived: bool | None = Field(default=None, description="True archives the contact, false brings it back.")
+
+
+class OpportunityCreate(Write):
+    """A deal without a lead: the farmer's."""
+
+    name: Word = Field(examples=["Nordsoft renewal 2027"])
+    account_id: AccountId | None = None
+    contact_id: ContactId | None = None
+    owner_id: UserId | None = None
+    amount: Amount | None = None
+    close_date: Day | None = Field(default=None, examples=["2027-03-31"])
+    business: Business = "existing"
+    custom: Custom = Field(default_factory=dict)
+    external_id: Word | None = None
+    occurred_at: Instant | None = None
+
+
+class OpportunityPatch(Write):
+    """Everything but the stage, which only a transition changes."""
+
+    name: Word | None = None
+    account_id: AccountId | None = None
+    contact_id: ContactId | None = None
+    owner_id: UserId | None = None
+    amount: Amount | None = None
+    close_date: Day | None = None
+    business: Business | None = None
+    custom: Custom | None = None
+    external_id: Word | None = None
+    archived: bool | None = Field(default=None, description="True archives the opportunity, false brings it back.")
+
+
+class OpportunityAsk(Write):
+    """An action of the policy's opportunity, or `to` alone."""
+
+    action: Code | None = Field(default=None, examples=["qualify"])
+    to: Code | None = None
+    reason_code: Code | None = None
+    note: Note | None = None
+    bant: Bant | None = None
+    occurred_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if self.action is None and self.to is None:
+            raise PydanticCustomError("action_required", "name an action, or the stage to enter in `to`")
+        return self
+
+
+class RecordOut(Shape):
+    id: str
+    version: int
+    owner_id: str | None
+    origin_lead_id: str | None
+    external_id: str | None
+    custom: dict[str, Any]
+    archived_at: str | None
+    created_at: str
+    updated_at: str
+
+
+class AccountOut(RecordOut):
+    name: str | None
+    domain: str | None
+    website: str | None
+    phone: str | None
+    industry: str | None
+    employees: int | None
+    country: str | None
+    language: str | None
+
+
+class ContactOut(RecordOut):
+    account_id: str | None
+    email: str | None
+    phone: str | None
+    first_name: str | None
+    last_name: str | None
+    full_name: str | None
+    job_title: str | None
+    role: str | None
+    seniority: str | None
+    country: str | None
+    language: str | None
+    website: str | None
+
+
+class OpportunityOut(RecordOut):
+    name: str
+    stage: str
+    class_: Class = Field(alias="class")
+    seq: int
+    stage_entered_at: str
+    account_id: str | None
+    contact_id: str | None
+    amount: dict[str, str] | None
+    close_date: str | None
+    business: Business
+    closing_reason: str | None
+
+
+class OpportunityTransitionOut(Shape):
+    id: str
+    opportunity_id: str
+    lead_id: str | None
+    seq: int
+    from_: str | None = Field(alias="from")
+    to: str
+    class_: Class = Field(alias="class")
+    action: str
+    reason_code: str | None
+    note: str | None
+    actor: dict[str, Any]
+    occurred_at: str
+    recorded_at: str
+    policy_version: int
+    evidence: dict[str, Any]
+
+
+class AccountPage(Shape):
+    data: list[AccountOut]
+    next: str | None
+
+
+class ContactPage(Shape):
+    data: list[ContactOut]
+    next: str | None
+
+
+class OpportunityPage(Shape):
+    data: list[OpportunityOut]
+    next: str | None
+
+
+class OpportunityMoved(Shape):
+    transition: OpportunityTransitionOut
+    opportunity: OpportunityOut
+
+
+class OpportunityTransitionList(Shape):
+    data: list[OpportunityTransitionOut]
+    next: None
+
+
+def show_account(row: Record) -> dict[str, Any]:
+    return {**_shown("account", row), **{name: getattr(row, name) for name in AccountValues.model_fields}}
+
+
+def show_contact(row: Record) -> dict[str, Any]:
+    said = {name: getattr(row, name) for name in ContactValues.model_fields}
+    return {**_shown("contact", row), "account_id": ids.shown("account", row.account_id), **said}
+
+
+def show_opportunity(row: Record) -> dict[str, Any]:
+    plain = ("name", "stage", "class", "seq", "business", "closing_reason")
+    return {
+        **_shown("opportunity", row), **{name: row._mapping[name] for name in plain},
+        "stage_entered_at": z(row.stage_entered_at), "account_id": ids.shown("account", row.account_id),
+        "contact_id": ids.shown("contact", row.contact_id), "amount": money(row.amount, row.currency),
+        "close_date": row.close_date.isoformat() if row.close_date else None,
+        "policy_id": ids.show("policy", row.policy_id),
+    }  # fmt: skip
+
+
+def _shown(kind: str, row: Record) -> dict[str, Any]:
+    return {
+        "id": ids.show(kind, row.id), "version": row.version, "owner_id": ids.shown("user", row.owner_id),
+        "origin_lead_id": ids.shown("lead", row.origin_lead_id), "external_id": row.external_id, "custom": row.custom,
+        "archived_at": z(row.archived_at), "created_at": z(row.created_at), "updated_at": z(row.updated_at),
+    }  # fmt: skip

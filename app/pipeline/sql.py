@@ -1,0 +1,80 @@
+"""Statements of accounts, contacts and opportunities. The table comes with the kind of record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert as plain_insert
+from sqlalchemy import or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from app.database import Record, Records, Tx
+from app.pages import Page
+from app.pipeline.kinds import OPPORTUNITY, Kind
+from app.tables import opportunity_transitions
+
+
+async def insert_record(tx: Tx, tenant_id: UUID, kind: Kind, values: Mapping[str, Any]) -> Record | None:
+    """The new row; None where a live one holds one of its keys."""
+    statement = insert(kind.table).values(tenant_id=tenant_id, **values).on_conflict_do_nothing()
+    return (await tx.execute(statement.returning(kind.table))).one_or_none()
+
+
+async def record_of(tx: Tx, tenant_id: UUID, kind: Kind, record_id: UUID, *, lock: bool = False) -> Record | None:
+    statement = select(kind.table).where(kind.table.c.tenant_id == tenant_id, kind.table.c.id == record_id)
+    return (await tx.execute(statement.with_for_update(key_share=True) if lock else statement)).one_or_none()
+
+
+async def update_record(tx: Tx, tenant_id: UUID, kind: Kind, record_id: UUID, values: Mapping[str, Any]) -> Record:
+    """The row with `values` in place and its version raised; the caller holds its lock."""
+    table = kind.table
+    statement = (
+        update(table)
+        .where(table.c.tenant_id == tenant_id, table.c.id == record_id)
+        .values(version=table.c.version + 1, **values)
+        .returning(table)
+    )
+    return (await tx.execute(statement)).one()
+
+
+async def holders(tx: Tx, tenant_id: UUID, kind: Kind, values: Mapping[str, Any], but: UUID | None = None) -> Records:
+    """The live records that hold any of the kind's keys with these values, without the one named."""
+    table = kind.table
+    wanted = [table.c[key] == values[key] for key in kind.keys if values.get(key) is not None]
+    if not wanted:
+        return []
+    statement = select(table).where(table.c.tenant_id == tenant_id, table.c.archived_at.is_(None), or_(*wanted))
+    if but is not None:
+        statement = statement.where(table.c.id != but)
+    return (await tx.execute(statement.order_by(table.c.id))).all()
+
+
+async def list_records(tx: Tx, tenant_id: UUID, kind: Kind, page: Page, filters: Mapping[str, Any]) -> Records:
+    """`filters`: columns that must equal a value, and `archived`: whether the archived or the live ones are listed."""
+    table = kind.table
+    rows = select(table).where(table.c.tenant_id == tenant_id)
+    for name, value in filters.items():
+        if name == "archived":
+            rows = rows.where(table.c.archived_at.is_not(None) if value else table.c.archived_at.is_(None))
+        elif value is not None:
+            rows = rows.where(table.c[name] == value)
+    return (await tx.execute(page.statement(rows, table))).all()
+
+
+async def insert_step(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
+    """One row of an opportunity's own log."""
+    await tx.execute(plain_insert(opportunity_transitions).values(tenant_id=tenant_id, **values))
+
+
+async def steps_of(tx: Tx, tenant_id: UUID, opportunity_id: UUID) -> Records:
+    """The log of an opportunity, oldest first, with the lead it came from."""
+    log, table = opportunity_transitions, OPPORTUNITY.table
+    statement = (
+        select(log, table.c.origin_lead_id.label("lead_id"))
+        .join(table, (table.c.tenant_id == log.c.tenant_id) & (table.c.id == log.c.opportunity_id))
+        .where(log.c.tenant_id == tenant_id, log.c.opportunity_id == opportunity_id)
+        .order_by(log.c.seq)
+    )
+    return (await tx.execute(statement)).all()
