@@ -127,9 +127,10 @@ def check_policy(file: Path) -> None:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
     wrong = found if isinstance(found, list) else faults(found)
     for fault in wrong:
-        print(f"{fault.place or '/'}: {fault.code}: {fault.detail}")
-    print("The document has faults." if wrong else "The document is sound.")
-    raise typer.Exit(1 if wrong else 0)
+        print(f"{fault.kind} at {fault.place or '/'}: {fault.code}: {fault.detail}")
+    refused = any(fault.kind == "fault" for fault in wrong)
+    print("The document has faults." if refused else "The document is sound.")
+    raise typer.Exit(1 if refused else 0)
 
 
 @cli.command()

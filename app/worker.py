@@ -74,7 +74,10 @@ async def _until_empty(state: Any, stop: asyncio.Event) -> None:
     async def refresh() -> int:
         return await refresh_due(engine, clock.now())
 
-    while not stop.is_set() and await again(refresh):
+    while not stop.is_set():
+        looked = await again(refresh)
+        if not looked:
+            return
         state.wake.set("events")
 
 
@@ -86,8 +89,10 @@ async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
             return await idempotency.sweep(tx, state.clock.now())
 
     async def sweep() -> None:
-        while not stop.is_set() and await again(batch):
-            pass
+        while not stop.is_set():
+            swept = await again(batch)
+            if not swept:
+                return
 
     await _every(SWEEP_SECONDS, stop, sweep)
 
