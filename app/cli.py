@@ -40,7 +40,7 @@ def migrate(data_dir: DataDir = None) -> None:
     import asyncio
 
     from app import migrate as schema
-    from app.serve import database
+    from app.home import database
     from app.settings import load
 
     with database(load(data_dir=data_dir)) as settings:
@@ -55,7 +55,7 @@ def verify(data_dir: DataDir = None) -> None:
     import asyncio
 
     from app.administration import verify_all
-    from app.serve import database
+    from app.home import database
     from app.settings import load
 
     with database(load(data_dir=data_dir)) as settings:
@@ -73,7 +73,7 @@ def create_tenant(
     import asyncio
 
     from app.administration import make_tenant
-    from app.serve import database
+    from app.home import database
     from app.settings import load
 
     with database(load(data_dir=data_dir)) as settings:
@@ -92,7 +92,7 @@ def create_key(
     import asyncio
 
     from app.administration import make_key
-    from app.serve import database
+    from app.home import database
     from app.settings import load
 
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
@@ -107,7 +107,7 @@ def revoke_key(key: str, data_dir: DataDir = None) -> None:
     import asyncio
 
     from app.administration import revoke
-    from app.serve import database
+    from app.home import database
     from app.settings import load
 
     with database(load(data_dir=data_dir)) as settings:

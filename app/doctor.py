@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import migrate
-from app.serve import database
+from app.home import database
 from app.settings import CannotStart, Settings, SettingsError, load, origins, unknown
 
 SHOWN_AS_SET = ("admin_key", "secret_keys")

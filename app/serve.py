@@ -13,8 +13,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
@@ -25,6 +23,7 @@ from fastapi import FastAPI
 from app import log, migrate
 from app.clock import Clock
 from app.greeting import greeting
+from app.home import database
 from app.main import create_app
 from app.settings import CannotStart, Settings, with_secrets
 
@@ -75,23 +74,6 @@ def serve(settings: Settings) -> None:
             run(ready, listener)
         else:
             _supervise(ready, listener)
-
-
-@contextmanager
-def database(settings: Settings) -> Iterator[Settings]:
-    """The settings with `database_url` set: the server that was named, or the embedded one while this lasts."""
-    if not settings.embedded:
-        yield settings
-        return
-    from app import embedded  # not loaded where a server was named
-
-    with embedded.start(settings.data_dir, bindir=settings.pg_bindir, say=say) as server:
-        yield settings.model_copy(update={"database_url": server.url})
-
-
-def say(line: str) -> None:
-    """A line for the person at the terminal."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def run(settings: Settings, listener: socket.socket | None) -> None:
