@@ -9,6 +9,7 @@ from sqlalchemy.pool import NullPool
 
 from app.settings import Settings
 from tests import databases
+from tests.api import Api, running
 from tests.databases import Databases, as_url
 
 Settings.model_config["env_file"] = None  # the .env of whoever runs the tests is not ours
@@ -87,3 +88,17 @@ def settings(url: str) -> Settings:
         retry_schedule="0,0.2,0.2,0.2",
         drain_seconds=0,
     )
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[Api]:
+    """The application on a fresh database, under the policy `waterfall`; no background work."""
+    async with running(settings) as found:
+        yield found
+
+
+@pytest.fixture
+async def pipeline_api(settings: Settings) -> AsyncIterator[Api]:
+    """The same under the policy `pipeline`."""
+    async with running(settings, "pipeline") as found:
+        yield found

@@ -1,0 +1,131 @@
+"""A client of the real application on a real database, in this process: what a user would call."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from app import auth
+from app.clock import Clock
+from app.main import create_app
+from app.policies import publish
+from app.policy.document import Policy
+from app.settings import Role, Settings
+from app.tenants.create import create_key, create_tenant
+
+NUMBERS = itertools.count(1)
+
+
+class MovableClock(Clock):
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead = timedelta()
+
+    def offset(self) -> timedelta:
+        return self.ahead
+
+
+class Api:
+    """The HTTP client with an admin key of a fresh tenant, and the few steps that most stories begin with."""
+
+    def __init__(self, app: FastAPI, client: httpx.AsyncClient, key: str, tenant_id: Any) -> None:
+        self.app, self.client, self.key, self.tenant_id = app, client, key, tenant_id
+        self.clock: MovableClock = app.state.clock
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def ago(self, **span: float) -> str:
+        """An instant before now, as a request writes it: `ago(days=3)`."""
+        return (self.now - timedelta(**span)).isoformat().replace("+00:00", "Z")
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, actor: str | None = None, key: str | None = None,
+        headers: dict[str, str] | None = None, **options: Any,
+    ) -> httpx.Response:  # fmt: skip
+        """One request, as the admin key unless `key` says another; `actor` is a user's id."""
+        sent = {"Authorization": f"Bearer {key or self.key}", **({"Baton-Actor": actor} if actor else {})}
+        if body is not None:
+            options["json"] = body
+        return await self.client.request(method, path, headers={**sent, **(headers or {})}, **options)
+
+    async def get(self, path: str, **options: Any) -> Any:
+        """The body of a GET that must succeed."""
+        answer = await self.call("GET", path, **options)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def post(self, path: str, body: Any, *, status: int = 201, **options: Any) -> Any:
+        """The body of a POST that must answer `status`."""
+        answer = await self.call("POST", path, body, **options)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def user(self, role: str, **members: Any) -> str:
+        """The id of a new user of that role."""
+        n = next(NUMBERS)
+        made = await self.post(
+            "/v1/users", {"name": f"{role} {n}", "email": f"{role}{n}@acme.example", "role": role, **members}
+        )
+        return str(made["id"])
+
+    async def lead(self, **fields: Any) -> dict[str, Any]:
+        """A new lead; an e-mail address is made up unless one is given."""
+        fields.setdefault("email", f"person{next(NUMBERS)}@company{next(NUMBERS)}.example")
+        answer = await self.call("POST", "/v1/leads", {"fields": fields})
+        assert answer.status_code in (200, 201), answer.text
+        return dict(answer.json())
+
+    async def act(self, lead: dict[str, Any], type_: str, **members: Any) -> dict[str, Any]:
+        """Records an activity of the lead."""
+        return dict(await self.post(f"/v1/leads/{lead['id']}/activities", {"type": type_, **members}))
+
+    async def mql(self, **fields: Any) -> dict[str, Any]:
+        """A lead that the policy made an MQL: fit 50 and a demo request."""
+        lead = await self.lead(job_title="Director", employees=120, industry="software", **fields)
+        await self.act(lead, "demo_request")
+        return await self.reload(lead)
+
+    async def reload(self, lead: dict[str, Any]) -> dict[str, Any]:
+        return dict(await self.get(f"/v1/leads/{lead['id']}"))
+
+    async def ask(self, lead: dict[str, Any], action: str, actor: str | None = None, **members: Any) -> httpx.Response:
+        """Asks for a transition; the answer, whatever it is."""
+        headers = members.pop("headers", None)
+        path = f"/v1/leads/{lead['id']}/transitions"
+        return await self.call("POST", path, {"action": action, **members}, actor=actor, headers=headers)
+
+    async def steps(self, lead: dict[str, Any]) -> list[tuple[str | None, str]]:
+        """The history of a lead as (from, to)."""
+        rows = (await self.get(f"/v1/leads/{lead['id']}/transitions"))["data"]
+        return [(row["from"], row["to"]) for row in rows]
+
+    async def publish(self, policy: Policy) -> None:
+        """Puts another policy in force for this tenant."""
+        async with self.app.state.engine.begin() as tx:
+            await publish.activate(tx, self.tenant_id, policy, "shipped", self.now)
+
+
+@asynccontextmanager
+async def running(settings: Settings, policy: Any = "waterfall", roles: Sequence[Role] = ()) -> AsyncIterator[Api]:
+    """The application with a fresh tenant; `roles` run beside it (none: a test drives them itself)."""
+    auth.forget()
+    app = create_app(settings, roles)
+    app.state.clock = MovableClock()
+    async with app.router.lifespan_context(app):
+        async with app.state.engine.begin() as tx:
+            now = datetime.now(UTC)
+            tenant_id = await create_tenant(tx, "acme", policy, now)
+            key = await create_key(tx, tenant_id, "tests", ("admin", "platform"), now)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://baton.example") as client:
+            yield Api(app, client, key.secret, tenant_id)

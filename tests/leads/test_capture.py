@@ -1,0 +1,82 @@
+"""Who comes in becomes one lead, whichever way and however often."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.api import Api
+
+
+async def test_a_new_person_becomes_a_lead_at_inquiry(api: Api) -> None:
+    answer = await api.call("POST", "/v1/leads", {"fields": {"email": "Anna@Nordsoft.ro", "full_name": "Anna Z"}})
+    lead = answer.json()
+    assert answer.status_code == 201 and answer.headers["etag"] == '"1"'
+    assert (lead["stage"], lead["version"], lead["journey_no"], lead["seq"]) == ("inquiry", 1, 1, 1)
+    assert lead["fields"]["email"] == "anna@nordsoft.ro" and lead["raw"]["email"] == "Anna@Nordsoft.ro"
+    assert lead["identities"] == [{"kind": "email", "value": "anna@nordsoft.ro", "namespace": "", "primary": True}]
+
+
+async def test_a_known_person_is_matched_and_only_empty_fields_are_filled(api: Api) -> None:
+    first = await api.lead(email="anna@nordsoft.ro", company="Nordsoft")
+    answer = await api.call(
+        "POST", "/v1/leads", {"fields": {"email": "ANNA@nordsoft.ro", "company": "Other", "phone": "+40215550100"}}
+    )
+    again = answer.json()
+    assert answer.status_code == 200 and again["id"] == first["id"] and again["version"] == 2
+    assert again["fields"]["company"] == "Nordsoft" and again["fields"]["phone"] == "+40215550100"
+
+
+async def test_an_external_id_names_the_same_person(api: Api) -> None:
+    body = {"fields": {"full_name": "Ion"}, "external_ids": {"crm": "42"}}
+    first = await api.post("/v1/leads", body)
+    second = await api.call("POST", "/v1/leads", {**body, "fields": {"email": "ion@example.com"}})
+    assert second.status_code == 200 and second.json()["id"] == first["id"]
+
+
+async def test_a_switchboard_number_alone_does_not_make_two_people_one(api: Api) -> None:
+    one = await api.lead(email="ana@firma.ro", phone="+40215550100", first_name="Ana", last_name="Pop")
+    two = await api.lead(email="dan@firma.ro", phone="+40215550100", first_name="Dan", last_name="Ionescu")
+    assert one["id"] != two["id"] and two["duplicate_suspected"]
+
+
+async def test_nobody_comes_in_without_an_identity(api: Api) -> None:
+    answer = await api.call("POST", "/v1/leads", {"fields": {"company": "Nobody"}})
+    assert answer.status_code == 422 and answer.json()["code"] == "identity_required"
+    assert (await api.get("/v1/leads"))["data"] == []
+
+
+async def test_thirty_parallel_requests_for_one_new_person_make_one_lead(api: Api) -> None:
+    body = {"fields": {"email": "one@example.com", "full_name": "One"}}
+    answers = await asyncio.gather(*(api.call("POST", "/v1/leads", body) for _ in range(30)))
+    assert {answer.status_code for answer in answers} == {200, 201}
+    assert sum(answer.status_code == 201 for answer in answers) == 1
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    lead = (await api.get("/v1/leads"))["data"][0]
+    assert lead["version"] == 30
+
+
+async def test_first_touch_stays_and_last_touch_follows(api: Api) -> None:
+    body = {"fields": {"email": "t@example.com"}, "attribution": {"source": "google", "campaign": "one"}}
+    await api.post("/v1/leads", body)
+    again = await api.post("/v1/leads", {**body, "attribution": {"source": "linkedin"}}, status=200)
+    assert again["attribution"]["first"]["source"] == "google"
+    assert again["attribution"]["last"]["source"] == "linkedin"
+
+
+async def test_consent_is_kept_and_silence_is_not_a_refusal(api: Api) -> None:
+    given = [{"purpose": "email_marketing", "state": "given", "text": "Yes, write to me"}]
+    await api.post("/v1/leads", {"fields": {"email": "c@example.com"}, "consents": given})
+    silent = [{"purpose": "email_marketing", "state": "unknown"}]
+    lead = await api.post("/v1/leads", {"fields": {"email": "c@example.com"}, "consents": silent}, status=200)
+    assert lead["consents"] == {"email_marketing": "given"}
+
+
+async def test_events_of_a_capture_come_in_order_with_one_version(api: Api) -> None:
+    lead = await api.lead(email="e@example.com")
+    async with api.app.state.engine.connect() as tx:
+        from sqlalchemy import text
+
+        rows = (await tx.execute(text("SELECT type, lead_version, tx_index, tx_size FROM events ORDER BY seq"))).all()
+    assert [row.type for row in rows] == ["lead.captured", "lead.activity", "lead.stage_changed"]
+    assert {row.lead_version for row in rows} == {1} and [row.tx_index for row in rows] == [1, 2, 3]
+    assert lead["version"] == 1
