@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from sqlalchemy import text
 
 from app import metrics, migrate
@@ -57,7 +57,9 @@ async def _look(state: Any) -> tuple[dict[str, Any], list[str]]:
 
 
 @open_routes.get("/metrics", response_class=Response, include_in_schema=False)
-async def get_metrics() -> Response:
-    """Counters in Prometheus' text form."""
+async def get_metrics(request: Request) -> Response:
+    """Counters in Prometheus' text form; not here where BATON_METRICS_LISTEN gives them a port of their own."""
+    if request.app.state.settings.metrics_listen is not None:
+        raise HTTPException(404)
     body, media_type = metrics.exposition()
     return Response(body, headers={"Content-Type": media_type})

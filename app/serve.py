@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import start_http_server
 
 from app import log, migrate
 from app.clock import Clock
@@ -76,9 +77,11 @@ def serve(settings: Settings) -> None:
             _supervise(ready, listener)
 
 
-def run(settings: Settings, listener: socket.socket | None) -> None:
-    """One process of the service, until a signal ends it."""
+def run(settings: Settings, listener: socket.socket | None, number: int = 0) -> None:
+    """One process of the service, until a signal ends it. number: its place among several, from 0."""
     app = create_app(settings)
+    if settings.metrics_listen is not None:
+        _publish_metrics(settings.metrics_listen, number)
     if listener is None:
         asyncio.run(_work(app))
         return
@@ -98,6 +101,15 @@ def run(settings: Settings, listener: socket.socket | None) -> None:
     service.run(sockets=[listener])
     if not service.started:
         raise Refused("the service did not start: the reason stands above")
+
+
+def _publish_metrics(where: str, number: int) -> None:
+    """/metrics on a port of its own; process n of several takes the n-th port after it, for each counts for itself."""
+    host, _, port = where.rpartition(":")
+    try:
+        start_http_server(int(port) + number, addr=host.strip("[]"))
+    except OSError as error:
+        raise Refused(f"BATON_METRICS_LISTEN={where} cannot be used ({error.strerror}): choose another port") from None
 
 
 async def _work(app: FastAPI) -> None:
@@ -157,17 +169,17 @@ def _supervise(settings: Settings, listener: socket.socket | None) -> None:
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: stopping.set())
 
-    def start() -> multiprocessing.process.BaseProcess:
-        process = spawn.Process(target=_child, args=(settings, listener))
+    def start(number: int) -> multiprocessing.process.BaseProcess:
+        process = spawn.Process(target=_child, args=(settings, listener, number))
         process.start()
         return process
 
-    processes = [start() for _ in range(settings.workers)]
+    processes = [start(number) for number in range(settings.workers)]
     while not stopping.wait(0.5):
-        for place, process in enumerate(processes):
+        for number, process in enumerate(processes):
             if not process.is_alive():
                 logger.warning("worker_replaced", exit_code=process.exitcode)
-                processes[place] = start()
+                processes[number] = start(number)
     for process in processes:
         process.terminate()
     for process in processes:
@@ -175,7 +187,7 @@ def _supervise(settings: Settings, listener: socket.socket | None) -> None:
         process.kill()
 
 
-def _child(settings: Settings, listener: socket.socket | None) -> None:
+def _child(settings: Settings, listener: socket.socket | None, number: int) -> None:
     log.configure(settings.log_format)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -185,4 +197,4 @@ def _child(settings: Settings, listener: socket.socket | None) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
-    run(settings, listener)
+    run(settings, listener, number)

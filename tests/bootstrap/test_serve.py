@@ -148,6 +148,14 @@ def test_several_workers_share_the_port_and_the_dead_are_replaced(start: Start) 
     assert processes_in(service.folder / ".baton" / "postgres") == []
 
 
+def test_metrics_move_to_a_port_of_their_own_where_one_is_named(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        where = f"127.0.0.1:{free.getsockname()[1]}"
+    service = start(BATON_METRICS_LISTEN=where).ready()
+    assert "baton_http_requests_total" in httpx.get(f"http://{where}/metrics", trust_env=False).text
+    assert service.get("/metrics") == 404
+
+
 def test_roles_without_a_door_need_no_port(start: Start) -> None:
     service = start("serve", "--roles", "work,dispatch")
     service.until(lambda: "Admin key" in service.said)
