@@ -1,10 +1,12 @@
 """Every router, in the order of the documentation. Nobody else imports endpoints."""
 
+from app.conversion.endpoints import api as conversion
 from app.events.endpoints import api as events
 from app.events.endpoints import waiting as feed
 from app.leads.endpoints import api as leads
 from app.pipeline.endpoints import api as pipeline
 from app.policies.endpoints import api as policies
 from app.tenants.endpoints import api as tenants
+from app.transitions.endpoints import api as transitions
 
-ROUTERS = (leads, pipeline, feed, events, policies, tenants)
+ROUTERS = (leads, transitions, conversion, pipeline, feed, events, policies, tenants)

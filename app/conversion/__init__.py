@@ -1,0 +1,1 @@
+"""Conversion: turning a journey into account, contact and opportunity, together and once."""

@@ -1,0 +1,97 @@
+"""Conversions of a lead: convert, preview, read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+
+from app.auth import Caller, allowed
+from app.conversion import sql
+from app.conversion.convert import convert
+from app.conversion.order import ConversionOrder
+from app.conversion.preview import preview
+from app.conversion.schemas import ConversionOut, Preview
+from app.database import InTx, Now
+from app.errors import (
+    AccountNotFound,
+    AlreadyExists,
+    AmbiguousMatch,
+    BackwardMove,
+    ClassNotAllowed,
+    ContactNotFound,
+    ContactNotInAccount,
+    ConversionNotFound,
+    CriteriaUnmet,
+    Erased,
+    HumanRequired,
+    IdempotencyKeyRequired,
+    LeadAlreadyConverted,
+    LeadMerged,
+    LeadNotFound,
+    OpportunityNotFound,
+    OutOfOrder,
+    OwnerInvalid,
+    RoleNotAllowed,
+    TargetUnavailable,
+    TransitionNotAllowed,
+    VersionConflict,
+)
+from app.fields import LeadId, answer, z
+from app.idempotency import key_of
+from app.problems import declared, router
+from app.versions import Expected
+
+api = router("/v1", "conversion")
+Reader = Annotated[Caller, allowed("leads:read")]
+Converter = Annotated[Caller, allowed("leads:convert")]
+REFUSED = (
+    IdempotencyKeyRequired, LeadNotFound, AccountNotFound, ContactNotFound, OpportunityNotFound, HumanRequired,
+    RoleNotAllowed, LeadAlreadyConverted, TransitionNotAllowed, BackwardMove, LeadMerged, AmbiguousMatch, AlreadyExists,
+    Erased, VersionConflict, ClassNotAllowed, ContactNotInAccount, TargetUnavailable, OwnerInvalid, OutOfOrder,
+    CriteriaUnmet,
+)  # fmt: skip
+LOOKED = (LeadNotFound, AccountNotFound, ContactNotFound, OpportunityNotFound, LeadMerged, Erased, VersionConflict)
+
+
+async def key_required(request: Request) -> None:
+    """IdempotencyKeyRequired, before the body is looked at."""
+    if key_of(request) is None:
+        raise IdempotencyKeyRequired()
+
+
+@api.post(
+    "/leads/{lead_id}/conversion", status_code=201, response_model=ConversionOut, responses=declared(*REFUSED),
+    dependencies=[Depends(key_required)],
+)  # fmt: skip
+async def post_conversion(
+    lead_id: LeadId, body: ConversionOrder, caller: Converter, tx: InTx, now: Now, expected: Expected, request: Request
+) -> Response:
+    """Make the lead an account, a contact and an opportunity, together and once."""
+    request.state.lead_id = lead_id
+    made = await convert(tx, caller, lead_id, body, expected, now)
+    return answer({"conversion": made}, 201, location=f"/v1/leads/{made['lead_id']}/conversion")
+
+
+@api.post("/leads/{lead_id}/conversion/preview", response_model=Preview, responses=declared(*LOOKED))
+async def post_preview(
+    lead_id: LeadId, body: ConversionOrder, caller: Reader, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """What the same request to `conversion` would do, and all that stands in its way. Writes nothing."""
+    return answer(await preview(tx, caller, lead_id, body, expected, now))
+
+
+@api.get(
+    "/leads/{lead_id}/conversion", response_model=ConversionOut,
+    responses=declared(LeadNotFound, ConversionNotFound, Erased),
+)  # fmt: skip
+async def get_conversion(lead_id: LeadId, caller: Reader, tx: InTx) -> Response:
+    """The lead's latest conversion."""
+    row = await sql.latest_conversion(tx, caller.tenant_id, lead_id)
+    if row is None:
+        raise LeadNotFound()
+    if row.erased_at is not None:
+        raise Erased()
+    if row.answer is None:
+        raise ConversionNotFound()
+    return answer({"conversion": {**row.answer, "reverted_at": z(row.reverted_at)}})

@@ -1,0 +1,95 @@
+"""The order of a conversion: the body of lifecycle.md, section 4, item 1. Empty, it is match_or_create throughout."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.fields import AccountId, ContactId, Day, Instant, LeadId, Note, OpportunityId, UserId, Word, Write
+from app.pipeline.schemas import AccountValues, Amount, Business, ContactValues, OpenClass
+
+AccountField = Literal[
+    "company", "name", "domain", "website", "phone", "industry", "employees", "country", "language", "external_id"
+]
+ContactField = Literal[
+    "email", "phone", "first_name", "last_name", "full_name", "job_title", "role", "seniority", "country", "language",
+    "website", "external_id",
+]  # fmt: skip
+
+
+def _fits(mode: str, record_id: object) -> None:
+    if mode == "use" and record_id is None:
+        raise PydanticCustomError("id_required", "the mode use needs the id of the record")
+    if mode != "use" and record_id is not None:
+        raise PydanticCustomError("id_unexpected", "an id is given with the mode use only")
+
+
+class AccountOrder(Write):
+    mode: Literal["match_or_create", "use", "create", "none"] = "match_or_create"
+    id: AccountId | None = None
+    values: AccountValues = Field(default_factory=AccountValues)
+    overwrite: Annotated[list[AccountField], Field(max_length=20)] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _use(self) -> Self:
+        _fits(self.mode, self.id)
+        return self
+
+
+class ContactOrder(Write):
+    mode: Literal["match_or_create", "use", "create"] = "match_or_create"
+    id: ContactId | None = None
+    values: ContactValues = Field(default_factory=ContactValues)
+    overwrite: Annotated[list[ContactField], Field(max_length=20)] = Field(default_factory=list)
+    relink: bool = Field(default=False, description="Moves a contact that belongs to another account.")
+
+    @model_validator(mode="after")
+    def _use(self) -> Self:
+        _fits(self.mode, self.id)
+        return self
+
+
+class OpportunityOrder(Write):
+    mode: Literal["create", "use", "none"] = "create"
+    id: OpportunityId | None = None
+    name: Word | None = Field(default=None, examples=["Nordsoft"])
+    amount: Amount | None = None
+    close_date: Day | None = Field(default=None, examples=["2026-12-31"])
+    of_class: OpenClass | None = Field(default=None, alias="class", description="Defaults from the policy.")
+    owner_id: UserId | None = None
+    business: Business | None = None
+
+    @model_validator(mode="after")
+    def _use(self) -> Self:
+        _fits(self.mode, self.id)
+        return self
+
+
+class Verification(Write):
+    by: UserId | None = Field(default=None, description="Who verified the person; the actor where it is absent.")
+    note: Note | None = Field(default=None, examples=["called, confirmed"])
+
+
+class ConversionOrder(Write):
+    account: AccountOrder = Field(default_factory=AccountOrder)
+    contact: ContactOrder = Field(default_factory=ContactOrder)
+    opportunity: OpportunityOrder = Field(default_factory=OpportunityOrder)
+    owner_id: UserId | None = Field(default=None, description="The owner of what is created; the lead's where absent.")
+    verification: Verification = Field(default_factory=Verification)
+    carry_activities: bool = True
+    occurred_at: Instant | None = None
+
+    def said_of(self, part: Literal["account", "contact"]) -> dict[str, Any]:
+        """The values that the caller gave for a part, null included; they go before those of the lead."""
+        return (self.account if part == "account" else self.contact).values.model_dump(exclude_unset=True)
+
+
+class BatchItem(ConversionOrder):
+    lead_id: LeadId
+
+
+class BatchOrder(Write):
+    items: Annotated[list[BatchItem], Field(min_length=1, max_length=100)]
+    atomic: bool = Field(default=False, description="True: one refusal undoes them all.")
