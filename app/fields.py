@@ -59,7 +59,7 @@ def public_id(kind: str) -> Any:
     return Annotated[
         UUID,
         BeforeValidator(read),
-        PlainSerializer(lambda value: ids.show(kind, value)),
+        PlainSerializer(lambda value: ids.show(kind, value), when_used="json"),
         WithJsonSchema({"type": "string", "pattern": f"^{prefix}_{ID_PATTERN}$", "examples": [EXAMPLES[kind]]}),
     ]
 

@@ -17,6 +17,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import ids, metrics
+from app.database import sqlstate
 from app.errors import BodyTooLarge, HeadersTooLarge, InternalError, Overloaded, Problem, RequestTimeout
 
 log = structlog.get_logger("baton.http")
@@ -87,7 +88,7 @@ def anonymous(error: BaseException) -> dict[str, Any]:
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     return {
         "error": type(error).__name__,
-        "cause": type(error.__cause__).__name__ if error.__cause__ else None,
+        "sqlstate": sqlstate(error) or None,
         "where": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
     }
 

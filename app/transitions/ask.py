@@ -10,7 +10,8 @@ from uuid import UUID
 
 from app import ids
 from app.auth import Caller
-from app.conversion.convert import ConversionOrder, convert_change
+from app.conversion.convert import convert_change
+from app.conversion.order import ConversionOrder
 from app.database import Tx
 from app.errors import IdempotencyKeyRequired, OwnerInvalid, RequestInvalid
 from app.journeys import sql
@@ -18,13 +19,13 @@ from app.journeys.apply import apply_move
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
 from app.journeys.record import record, transition_document
+from app.journeys.refusals import problem
 from app.journeys.state import Change, Owner
 from app.leads.bant import confirmations_of
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.policy.facts import Actor, Ask
 from app.scoring.score import score, with_score
-from app.transitions.refusals import problem
 
 OWNER_FAULT = [{"field": "owner_id", "code": "owner_invalid", "detail": "names no active user"}]
 

@@ -18,13 +18,13 @@ from app.errors import (
     VersionConflict,
 )
 from app.fields import LeadId, answer
+from app.journeys.refusals import EVERY
 from app.leads.history import read_scored
 from app.leads.schemas import show_eligible, show_lead
 from app.lifecycle.eligibility import eligibility
 from app.problems import declared, router
 from app.scoring.score import with_score
 from app.transitions.ask import ask_transition
-from app.transitions.refusals import EVERY
 from app.transitions.schemas import EligibilityOut, TransitionAnswer, TransitionCreate
 from app.versions import Expected
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from app.conversion.schemas import ConversionBody
+from app.conversion.order import ConversionOrder
 from app.fields import Code, Instant, Note, Shape, TransitionId, UserId, Write
 from app.leads.schemas import Bant, LeadOut, TransitionOut
 from app.transitions.ask import Request
@@ -25,11 +25,10 @@ class TransitionCreate(Write):
     owner_id: UserId | None = None
     override_reason: Note | None = None
     correction_of: TransitionId | None = None
-    conversion: ConversionBody | bool | None = None
+    conversion: ConversionOrder | bool | None = None
 
     def request(self) -> Request:
         """The request in the words of the verb."""
-        conversion = self.conversion.order() if isinstance(self.conversion, ConversionBody) else self.conversion
         return Request(
             action=self.action,
             to=self.to,
@@ -41,7 +40,7 @@ class TransitionCreate(Write):
             owner_id=self.owner_id,
             override_reason=self.override_reason,
             correction_of=self.correction_of,
-            conversion=conversion,
+            conversion=self.conversion,
         )
 
 
