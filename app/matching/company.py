@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -49,7 +50,7 @@ def registrable_domain(address: str) -> str | None:
     """
     match = _HOST.match(address.strip())
     host = _ascii(match.group(1)) if match else None
-    if host is None or "." not in host or _is_ip(host):
+    if host is None or "." not in host or host.rpartition(".")[2].isdigit() or _is_ip(host):
         return None
     parts = _EXTRACT(host)
     if not parts.suffix:
@@ -58,10 +59,12 @@ def registrable_domain(address: str) -> str | None:
     return f"{parts.domain}.{parts.suffix}" if parts.domain else None
 
 
-def company_domain(website: str | None, email_domain: str | None, *, role_mailbox: bool) -> str | None:
-    """The domain of a lead's company: of the website, else of an e-mail that is neither free, throw-away nor a role."""
-    if website and (domain := registrable_domain(website)) and not is_free_mail(domain):
-        return domain
+def company_domain(addresses: Iterable[str | None], email_domain: str | None, *, role_mailbox: bool) -> str | None:
+    """The domain of a lead's company: of the first web address that has one, else of an e-mail that is neither free,
+    throw-away nor a role."""
+    for address in addresses:
+        if address and (domain := registrable_domain(address)) and not is_free_mail(domain):
+            return domain
     if not email_domain or role_mailbox or is_free_mail(email_domain) or is_disposable(email_domain):
         return None
     domain = registrable_domain(email_domain)

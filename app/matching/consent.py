@@ -13,6 +13,7 @@ _YES: Final = words("yes")
 _NO: Final = words("no")
 _REFUSAL_STARTS: Final = tuple(start + " " for start in words("refusal_starts"))
 _SENTENCE_WORDS: Final = 3
+_MAX_ANSWER: Final = 2_000
 
 
 def read_consent(answer: object) -> State:
@@ -25,7 +26,7 @@ def read_consent(answer: object) -> State:
         return next((state for state in ("given", "refused") if state in states), "unknown")
     if isinstance(answer, dict):
         return "unknown"
-    text = as_text(answer)
+    text = as_text(answer)[:_MAX_ANSWER]
     words = fold(text)
     if not words or is_unresolved(text):
         return "unknown"

@@ -175,10 +175,8 @@ def _website(answers: _Answers, handles: list[Handle]) -> str | None:
 
 
 def _domain(answers: _Answers, website: str | None, main: Email | None) -> str | None:
-    given = _meant(answers.text("domain"))
-    return company_domain(
-        given or website, main.domain if main else None, role_mailbox=main is not None and main.is_role
-    )
+    addresses = _meant(answers.text("domain")), website
+    return company_domain(addresses, main.domain if main else None, role_mailbox=main is not None and main.is_role)
 
 
 def _handles(answers: _Answers) -> list[Handle]:

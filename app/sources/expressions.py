@@ -11,6 +11,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options, TreeInterpreter
 
+from app.sources.closures import Step, build
 from app.sources.functions import MappingFunctions
 from app.sources.reading import Reading
 
@@ -40,6 +41,11 @@ def compiled(expression: str) -> ParsedResult:
     return parsed
 
 
+@lru_cache(maxsize=8192)
+def _program(expression: str) -> Step:
+    return build(compiled(expression).parsed)
+
+
 def is_literal(text: str) -> bool:
     """Whether a text that may be an expression or a literal is a literal: no JMESPath, or one bare word."""
     try:
@@ -54,7 +60,8 @@ class Evaluator(TreeInterpreter):
 
     def __init__(self, reading: Reading | None = None) -> None:
         self.reading = reading or Reading()
-        super().__init__(Options(custom_functions=MappingFunctions(self.reading)))
+        self.functions = MappingFunctions(self.reading)
+        super().__init__(Options(custom_functions=self.functions))
 
     def visit_field(self, node: Any, value: Any) -> Any:
         """A member of an object, noted as read; None of anything else."""
@@ -66,7 +73,7 @@ class Evaluator(TreeInterpreter):
     def value(self, expression: str, context: Mapping[str, object]) -> Any:
         """The value of an expression in a context; ExpressionFailed when a function meets a type it cannot take."""
         try:
-            return self.visit(compiled(expression).parsed, context)
+            return _program(expression)(context, self)
         # The library calls functions on whatever a stranger sent: any of them may fail in its own way.
         except Exception as error:
             raise ExpressionFailed(f"{type(error).__name__}: {str(error)[:200]}") from error

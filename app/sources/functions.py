@@ -15,8 +15,17 @@ from app.sources.reading import Reading
 from app.sources.structure import parse_json_text
 
 _ANY: Final[Any] = {"types": []}
+
+
 # Labels come again with every submission of a form.
-_folded = lru_cache(maxsize=8192)(fold)
+@lru_cache(maxsize=8192)
+def _folded_label(label: str) -> str:
+    return fold(label)
+
+
+def _folded(label: str) -> str:
+    # Cut before it is remembered: strangers choose labels, and how long they are.
+    return _folded_label(label[:200])
 
 
 @lru_cache(maxsize=2048)
@@ -35,6 +44,7 @@ class MappingFunctions(Functions):
     def _func_pairs(self, rows: Any, key: Any, value: Any) -> dict[str, Any]:
         """{row[key]: row[value]} of the rows not read yet; a label that comes again is told apart by a number."""
         answers: dict[str, Any] = {}
+        key, value = as_text(key), as_text(value)
         for row in _objects(rows):
             label, answer = as_text(row.get(key)), row.get(value)
             if label and answer not in (None, "", [], {}) and not self._reading.has_read(row, value):
@@ -60,7 +70,7 @@ class MappingFunctions(Functions):
     def _answer(
         self, rows: Any, key: Any, value: Any, wanted: tuple[str, ...], tests: tuple[Callable[[str, str], bool], ...]
     ) -> Any:
-        labels = self._labels(rows, as_text(key))
+        labels, value = self._labels(rows, as_text(key)), as_text(value)
         for test in tests:
             for label in wanted:
                 named = [label] if test is str.__eq__ else [text for text in labels if test(text, label)]
@@ -171,9 +181,10 @@ class MappingFunctions(Functions):
     @signature(_ANY, _ANY)
     def _func_path(self, value: Any, key: Any) -> Any:
         """A member by its whole key (`1.3`), else by the parts of a dotted path. What it reads stays in custom."""
+        key = as_text(key)
         if isinstance(value, dict) and key in value:
             return value[key]
-        for part in as_text(key).split("."):
+        for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         return value
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from app.matching.person import Person
 from app.sources.document import Purpose, State, Verdict
 
-Reason = Literal["parse_failed", "mapping_failed", "identity_required"]
+Reason = Literal["parse_failed", "mapping_failed", "identity_required", "too_many_items"]
 
 
 @dataclass(frozen=True, slots=True)

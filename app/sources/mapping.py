@@ -26,6 +26,7 @@ from app.sources.request import RawRequest
 from app.sources.spam import is_spam
 
 _KEYLESS_SECONDS: Final = 600
+MAX_ITEMS: Final = 1_000
 _MAX_KEY: Final = 255
 _SNAKE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _NEEDS_PERSON: Final = frozenset({"lead", "activity", "consent", "erase"})
@@ -71,7 +72,11 @@ def map_request(
     if found is None:
         return [_quarantined(frame, 0, body, "mapping_failed", "/items: there are none under this expression")]
     items = found if isinstance(found, list) else [found]
-    return [_map(frame, root, index, item) for index, item in enumerate(items)]
+    mapped = [_map(frame, root, index, item) for index, item in enumerate(items[:MAX_ITEMS])]
+    if len(items) > MAX_ITEMS:
+        why = f"/items: {len(items)}, of which the first {MAX_ITEMS} were read"
+        mapped.append(_quarantined(frame, MAX_ITEMS, None, "too_many_items", why))
+    return mapped
 
 
 def _map(frame: _Frame, root: Mapping[str, Any], index: int, item: Any) -> Item:

@@ -14,8 +14,13 @@ class Reading:
 
     def note(self, container: object, key: str) -> None:
         """This member of this object has been read."""
-        if self.noting:
-            self._read.setdefault(id(container), (container, set()))[1].add(key)
+        if not self.noting:
+            return
+        known = self._read.get(id(container))
+        if known is None:
+            self._read[id(container)] = (container, {key})
+        else:
+            known[1].add(key)
 
     def has_read(self, container: object, key: str) -> bool:
         """Whether this member of this object was read."""

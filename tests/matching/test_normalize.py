@@ -48,8 +48,9 @@ def test_an_address_is_shown_in_lower_case_and_matched_by_its_ascii_domain(typed
 
 
 @pytest.mark.parametrize(
-    "typed", ["pipedream@test", "a@b.test", "a@localhost", "a@@b.com", "a.example.com", "@example.com", "a@.com", 
-              "a..b@example.com",               ".a@example.com", "a@example.com" + "m" * 300, "x" * 65 + "@example.com", "a b"]
+    "typed",
+    ["pipedream@test", "a@b.test", "a@localhost", "a@@b.com", "a.example.com", "@example.com", "a@.com",
+     "a..b@example.com", ".a@example.com", "a@example.com" + "m" * 300, "x" * 65 + "@example.com", "a b"],
 )  # fmt: skip
 def test_what_is_no_address_is_kept_as_typed_and_names_nobody(typed: str) -> None:
     person = make_person(email=typed)
@@ -359,7 +360,8 @@ def test_folding_ignores_case_accents_and_punctuation() -> None:
 
 TEXT = st.text(max_size=40) | st.sampled_from(
     ["ana@exemplu.ro, b@example.com", "0722 123 456", "HOPPER, Grace B.", "Dr. Anna van der Berg", "51-200", "Polska",
-     "en-US",      "https://linkedin.com/in/x", "www.acme.co.uk", "Director achiziții", "\ud800", "N/A", "@x", "Иванов Иван Иванович"]
+     "en-US", "https://linkedin.com/in/x", "www.acme.co.uk", "Director achiziții", "\ud800", "N/A", "@x",
+     "Иванов Иван Иванович"]
 )  # fmt: skip
 VALUE = (
     TEXT

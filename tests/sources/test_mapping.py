@@ -182,6 +182,12 @@ def test_an_empty_list_is_no_item_but_a_missing_one_is_a_mapping_mistake() -> No
     assert one({"rows": 1}, make_document("generic", {"items": "join('', body.rows)"})).reason == "mapping_failed"
 
 
+def test_more_items_than_one_request_may_hold_wait_in_quarantine() -> None:
+    items = mapped([1] * 1_500)
+    assert len(items) == 1_001
+    assert (items[-1].index, items[-1].reason) == (1_000, "too_many_items")
+
+
 def test_what_is_missing_is_told_and_what_was_understood_is_kept() -> None:
     item = one({"email": "pipedream@test", "phone": "12", "message": "hi", "submitted_at": "yesterday"})
     assert (item.verdict, item.reason) == ("quarantined", "identity_required")

@@ -1,0 +1,126 @@
+"""Our evaluation of JMESPath gives the library's answers, and our functions never fail for what a stranger sent."""
+
+from typing import Any
+
+import jmespath
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.sources.expressions import ExpressionFailed, compiled, evaluate, is_literal
+from app.sources.functions import MappingFunctions
+
+BODY: dict[str, Any] = {
+    "a": {"b": [{"c": 1, "d": None}, {"c": 2, "d": "x"}, 7, None], "e": ""},
+    "n": 0, "f": False, "t": "text", "l": [[1, 2], [3], 4, []], "hyphen-key": {"1.3": "v"}, "z": {}, "m": [3, 1, 2],
+}  # fmt: skip
+EXPRESSIONS = """
+a.b | a.b[0].c | a.b[-1] | a.b[9] | a.b[-9] | a.b[*].c | a.b[].c | a.b[?c==`2`].d | a.b[?c!=`2`] | a.b[?c>`1`].c
+a.b[?d].c | f && t | !f | !n | !t | !(a.e) | l[] | l[][] | l[*][0] | l[1:] | l[::-1] | a.b[?c && d].d | a.b[?!d]
+a.* | a.b[*].[c, d] | a.b[*].{x: c, y: d} | q.{x: a} | q.[a] | t.x | @ | `{"k": [1]}` | 'raw' | "hyphen-key"."1.3"
+length(m) | sort(m) | max_by(a.b[:2], &c).c | keys(@) | not_null(q, f, t) | contains(t, 'ex') | join('-', ['a', t])
+m[?@ > `1`] | map(&c, a.b) | n == `false` | n == `0` | n == f | a.b && t | n > f
+"""
+
+
+PIPED = [
+    "a.b[?c==`2`] | [0].d",
+    "a.b[?c] | [0]",
+    "l | [0] | [1]",
+    "a.e || t",
+    "f || n",
+    "z || t",
+    "n || t",
+    "z || `[]`",
+]
+
+
+def expressions() -> list[str]:
+    return [part.strip() for line in EXPRESSIONS.splitlines() for part in line.split(" | ") if part.strip()]
+
+
+@pytest.mark.parametrize("expression", [*expressions(), *PIPED])
+def test_an_expression_has_the_librarys_answer(expression: str) -> None:
+    assert evaluate(expression, BODY) == jmespath.search(expression, BODY)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "a", "b"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "c", "d", "t"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(value=JSON, expression=st.sampled_from(expressions() + PIPED))
+def test_so_it_has_on_any_value(value: Any, expression: str) -> None:
+    try:
+        wanted = jmespath.search(expression, value)
+    except jmespath.exceptions.JMESPathError:
+        with pytest.raises(ExpressionFailed):
+            evaluate(expression, value)
+    else:
+        assert evaluate(expression, value) == wanted
+
+
+OURS = sorted(set(MappingFunctions.FUNCTION_TABLE) - set(jmespath.functions.Functions.FUNCTION_TABLE))
+
+
+@settings(max_examples=300, deadline=None)
+@given(name=st.sampled_from(OURS), values=st.lists(JSON, min_size=4, max_size=4))
+def test_our_functions_take_any_value(name: str, values: list[Any]) -> None:
+    arguments = MappingFunctions.FUNCTION_TABLE[name]["signature"]
+    call = f"{name}({', '.join(f'[{place}]' for place in range(len(arguments)))})"
+    evaluate(call, values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("pairs(rows, 'k', 'v')", {"Name": "Ana", "Why?": "a", "Why? (2)": "b"}),
+        ("answer(rows, 'k', 'v', 'NAME')", "Ana"),
+        ("answer(rows, 'k', 'v', 'wh')", "a"),
+        ("answer(rows, 'k', 'v', 'am')", "Ana"),
+        ("answer(rows, 'k', 'v', 'zzz')", None),
+        ("labelled(rows, 'k', 'v', 'nothing|empty|NÁME')", "Ana"),
+        ("labelled(rows, 'k', 'v', 'nam')", None),
+        ("first(list)", 1),
+        ("first(`[]`)", None),
+        ("text(`true`)", "true"),
+        ("json('{\"a\": [1]}')", {"a": [1]}),
+        ("json('{')", None),
+        ("urlq('https://x.example/?utm_source=a%20b', 'utm_source')", "a b"),
+        ("lines(multi, '=')", {"first": "Jane", "last": "D=e"}),
+        ("split('||a||b||', '||')", ["a", "b"]),
+        ("path(dotted, '1.3')", "v"),
+        ("path(@, 'dotted.1')", None),
+        ("obj_values(wrapped)", {"a": 1, "c": "plain"}),
+        ("typed({type: 'choice', choice: {other: 'x'}})", "x"),
+        ("choices({value: ['1', '9'], options: [{id: '1', text: 'One'}]})", ["One", "9"]),
+    ],
+)
+def test_a_function_does_what_it_says(expression: str, expected: Any) -> None:
+    body = {
+        "rows": [{"k": "Name", "v": "Ana"}, {"k": "Why?", "v": "a"}, {"k": "Why?", "v": "b"},
+                 {"k": "empty", "v": ""}, 5],
+        "list": [1, 2], "multi": "first = Jane\nlast = D=e\nx", "dotted": {"1.3": "v"},
+        "wrapped": {"a": {"value": 1}, "b": {"value": ""}, "c": "plain"},
+    }  # fmt: skip
+    assert evaluate(expression, body) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "literal"),
+    [("demo_request", True), ("item", False), ("item.type", False), ("'form_fill'", False),
+     ("https://x.example/a", True),
+     ("I agree (see terms)", True), ("text(item)", False)],
+)  # fmt: skip
+def test_a_bare_word_or_no_expression_is_a_literal(text: str, literal: bool) -> None:
+    assert is_literal(text) is literal
+
+
+def test_an_expression_is_bounded() -> None:
+    with pytest.raises(ValueError, match="at most"):
+        compiled("a" * 5_000)
