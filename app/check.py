@@ -86,11 +86,11 @@ def migrations() -> str:
 
 
 def openapi() -> str:
-    """The committed document against the one the code makes."""
-    from app.openapi import document, place
+    """The committed documents against those the code makes."""
+    from app.openapi import generated
 
-    same = place().exists() and place().read_text() == document()
-    return "" if same else f"{place().relative_to(ROOT)} is out of date: run python3 -m app openapi"
+    stale = (path for path, text in generated().items() if not path.exists() or path.read_text() != text)
+    return "\n".join(f"{path.relative_to(ROOT)} is out of date: run python3 -m app openapi" for path in stale)
 
 
 CHECKS: dict[str, Callable[[], str]] = {

@@ -159,12 +159,13 @@ def check() -> None:
 
 @cli.command()
 def openapi() -> None:
-    """Write openapi/openapi.json from the code."""
-    from app.openapi import document, place
+    """Write openapi/openapi.json and docs/errors.md from the code."""
+    from app.openapi import generated
 
-    place().parent.mkdir(exist_ok=True)
-    place().write_text(document())
-    print(f"{place()} is written.")
+    for path, text in generated().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        print(f"{path} is written.")
 
 
 def main() -> None:
