@@ -13,6 +13,7 @@ SECONDS = Histogram(
     ["route"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+REFUSED = Counter("baton_ingest_refused", "Requests refused at the ingest door.", ["reason"])
 SUBMISSIONS = Counter("baton_submissions", "Submission items by verdict.", ["verdict"])
 DELIVERIES = Counter("baton_deliveries", "Delivery attempts by outcome.", ["outcome"])
 PENDING = Gauge("baton_events_pending", "Committed events that have no position yet.")

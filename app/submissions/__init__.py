@@ -1,0 +1,1 @@
+"""Submissions: accepted raw and durable first, understood afterwards."""

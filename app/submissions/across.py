@@ -1,0 +1,72 @@
+"""Statements that work across tenants: writing what came in, and claiming what waits to be processed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.database import Records, Tx
+from app.submissions.received import Received
+
+BATCH: Final = 100
+BATCH_BYTES: Final = 2 * 1024 * 1024
+
+# For the driver itself: through SQLAlchemy a flush costs twice the CPU (850 µs against 420 µs for one row, measured).
+# An id that is there already was written by a try of ours whose answer got lost.
+INSERT_RECEIVED: Final = """
+    INSERT INTO submissions (tenant_id, id, source_id, method, query, headers, body, sha256, received_at)
+    SELECT tenant_id, id, source_id, method, query, headers::jsonb, body, sha256, received_at
+      FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::text[],
+                  $9::timestamptz[])
+        AS r(tenant_id, id, source_id, method, query, headers, body, sha256, received_at)
+    ON CONFLICT (tenant_id, id) DO NOTHING
+"""
+COLUMNS: Final = ("tenant_id", "id", "source_id", "method", "query", "headers", "body", "sha256", "received_at")
+
+# Oldest first, and of those no more than fits into memory; the first is taken whatever its size. What is locked beyond
+# that is let go with the transaction.
+CLAIM = text(
+    """
+    WITH claimed AS MATERIALIZED (
+        SELECT tenant_id, id, received_at, octet_length(body) AS size FROM submissions
+         WHERE state = 'received' ORDER BY received_at, id LIMIT :most FOR UPDATE SKIP LOCKED
+    ), measured AS (
+        SELECT *, sum(size) OVER (ORDER BY received_at, id) - size AS before FROM claimed
+    )
+    SELECT s.* FROM measured m JOIN submissions s USING (tenant_id, id)
+     WHERE m.before < :bytes ORDER BY s.tenant_id, s.received_at, s.id
+    """
+)
+CLAIM_ONE = text(
+    "SELECT * FROM submissions WHERE tenant_id = :tenant_id AND id = :id AND state = 'received' FOR UPDATE SKIP LOCKED"
+)
+
+
+async def insert_received(engine: AsyncEngine, rows: Sequence[Received]) -> None:
+    """Writes submissions of any tenants in one transaction, committed on return. DBAPIError, as from SQLAlchemy."""
+    async with engine.connect() as connection:
+        driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
+        try:
+            await driver.execute(INSERT_RECEIVED, *([getattr(row, column) for row in rows] for column in COLUMNS))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            lost = driver.is_closed()
+            if lost:  # those beside it in the pool died with it
+                await connection.invalidate()
+                await engine.dispose()
+            raise DBAPIError("insert received", None, error, connection_invalidated=lost) from error
+
+
+async def claim(tx: Tx) -> Records:
+    """Up to a hundred of the oldest submissions that wait, locked until the transaction ends, by tenant."""
+    return (await tx.execute(CLAIM, {"most": BATCH, "bytes": BATCH_BYTES})).all()
+
+
+async def claim_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Records:
+    """One submission, locked; none when it is processed already or somebody has it."""
+    return (await tx.execute(CLAIM_ONE, {"tenant_id": tenant_id, "id": submission_id})).all()

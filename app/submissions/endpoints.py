@@ -1,0 +1,146 @@
+"""The ingest door, /v1/submissions, and processing again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.auth import Caller, allowed
+from app.database import InTx
+from app.errors import (
+    BodyTooLarge,
+    CursorInvalid,
+    DatabaseUnavailable,
+    HeadersTooLarge,
+    MethodNotAllowed,
+    Overloaded,
+    SignatureInvalid,
+    SourceDisabled,
+    SourceNotFound,
+    SubmissionNotFound,
+)
+from app.fields import LeadId, SourceId, SubmissionId, answer
+from app.pages import Cursor, Limit, Page
+from app.problems import declared, router
+from app.sources import sql as sources_sql
+from app.submissions import door, show, sql
+from app.submissions.schemas import (
+    Accepted,
+    RawOut,
+    Replay,
+    Replayed,
+    State,
+    SubmissionOut,
+    SubmissionPage,
+    Waited,
+)
+
+REFUSALS: Final = declared(
+    SignatureInvalid, HeadersTooLarge, BodyTooLarge, SourceDisabled, Overloaded, DatabaseUnavailable
+)
+ANY_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "content": {
+            "application/json": {"schema": {}},
+            "application/x-www-form-urlencoded": {"schema": {"type": "object"}},
+        }
+    }
+}
+WAITED: Final = {"model": Waited, "description": "Processed in the time of `Prefer: wait=n`."}
+PAGE: Final = {"description": "A browser's form goes on to the page that the source names."}
+
+ingest = APIRouter(prefix="/v1/ingest", tags=["ingest"], responses=REFUSALS)
+api = router("/v1", "submissions")
+Reader = Annotated[Caller, allowed("leads:read")]
+Writer = Annotated[Caller, allowed("leads:write")]
+
+
+@ingest.post(
+    "/{source_key}",
+    status_code=202,
+    response_model=Accepted,
+    responses={
+        200: {"model": Waited, "description": "Processed in the time of `Prefer: wait=n`."},
+        302: PAGE,
+        303: PAGE,
+    },
+    openapi_extra=ANY_BODY,
+)
+async def receive(source_key: str, request: Request) -> Response:
+    """Any provider's webhook or a browser's form. 202 means: stored, and it survives whatever happens to us."""
+    return await door.receive(request, source_key)
+
+
+@ingest.get("/{source_key}", responses=declared(MethodNotAllowed))
+async def greet(source_key: str, request: Request) -> Response:
+    """A sender checks the address: its handshake is answered as the source's document says."""
+    return await door.greet(request, source_key)
+
+
+@ingest.head("/{source_key}", include_in_schema=False)
+async def greet_briefly(source_key: str, request: Request) -> Response:
+    return await door.greet(request, source_key)
+
+
+@ingest.options("/{source_key}", include_in_schema=False)
+async def preflight(source_key: str, request: Request) -> Response:
+    return await door.preflight(request, source_key)
+
+
+@api.get("/submissions", response_model=SubmissionPage, responses=declared(CursorInvalid))
+async def list_submissions(
+    caller: Reader, tx: InTx, source_id: Annotated[SourceId | None, Query()] = None,
+    state: Annotated[State | None, Query()] = None, lead_id: Annotated[LeadId | None, Query()] = None,
+    limit: Limit = 50, cursor: Cursor = None,
+) -> Response:  # fmt: skip
+    """What came in, newest first; of a lead, whatever of it made or met that lead."""
+    filters: dict[str, Any] = {"source_id": source_id, "state": state, "lead_id": lead_id}
+    page = Page(limit, cursor, "received_at", filters)
+    rows = await sql.list_submissions(tx, caller.tenant_id, page, filters)
+    shown = await show.page_of(tx, caller.tenant_id, rows[:limit])
+    return answer(page.answer(rows, lambda row: shown[row.id]))
+
+
+@api.get("/submissions/{submission_id}", response_model=SubmissionOut, responses=declared(SubmissionNotFound))
+async def get_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) -> Response:
+    """A submission with what became of each of its items, and why."""
+    shown = await show.submission(tx, caller.tenant_id, submission_id)
+    if shown is None:
+        raise SubmissionNotFound()
+    return answer(shown)
+
+
+@api.get("/submissions/{submission_id}/raw", response_model=RawOut, responses=declared(SubmissionNotFound))
+async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) -> Response:
+    """What came in, as it came, without the secrets in it. A dry-run takes it as it is shown."""
+    shown = await show.raw(tx, caller.tenant_id, submission_id)
+    if shown is None:
+        raise SubmissionNotFound()
+    return answer(shown)
+
+
+@api.post(
+    "/submissions/{submission_id}/replay",
+    status_code=202,
+    response_model=Accepted,
+    responses=declared(SubmissionNotFound),
+)
+async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InTx) -> Response:
+    """Process a submission again, say after a mapping fix. A lead that it made is not made twice, nor its activity."""
+    if not await sql.replay_one(tx, caller.tenant_id, submission_id):
+        raise SubmissionNotFound()
+    shown = await show.submission(tx, caller.tenant_id, submission_id)
+    return answer({"submission": shown}, 202)
+
+
+@api.post("/sources/{source_id}/replay", status_code=202, response_model=Replayed, responses=declared(SourceNotFound))
+async def replay_source(source_id: SourceId, caller: Writer, tx: InTx, body: Replay | None = None) -> Response:
+    """Process a source's quarantined submissions again, or all of them, the oldest ten thousand at once."""
+    wanted = body or Replay()
+    if await sources_sql.source(tx, caller.tenant_id, source_id) is None:
+        raise SourceNotFound()
+    states = ["quarantined", "processed"] if wanted.all else ["quarantined"]
+    between = wanted.received_after, wanted.received_before
+    replayed = await sql.replay(tx, caller.tenant_id, source_id, states, *between)
+    return answer({"replayed": replayed, "more": replayed == sql.REPLAYED_AT_ONCE}, 202)

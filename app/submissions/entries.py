@@ -1,0 +1,168 @@
+"""The items of claimed submissions on their way: from mapped item to the row that is kept and the arrival it makes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from uuid import UUID
+
+from app import ids
+from app.database import Record, sqlstate
+from app.leads.capture import Arrival, ArrivalActivity, Captured
+from app.matching.person import Person
+from app.sources.item import Item, shown
+from app.sources.mapping import keyless, map_request
+from app.sources.ready import ReadySource
+from app.sources.request import RawRequest
+from app.submissions.redact import redacted
+
+ARRIVING: Final = frozenset({"lead", "activity", "consent"})
+CREATING: Final = frozenset({"lead"})
+ACTING: Final = frozenset({"lead", "activity"})
+LARGE: Final = 64 * 1024  # bytes from which mapping leaves the event loop to others
+
+Place = tuple[UUID, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One item of one submission. `again`: it made its lead before, so it may fill what is empty and nothing more."""
+
+    submission_id: UUID
+    source: ReadySource
+    item: Item
+    again: bool = False
+    failed: str | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.submission_id, self.item.index
+
+    @property
+    def verdict(self) -> str:
+        return "quarantined" if self.failed else self.item.verdict
+
+    @property
+    def reason(self) -> str | None:
+        return self.failed or self.item.reason
+
+    @property
+    def key(self) -> tuple[UUID, str]:
+        return self.source.id, self.item.submission_key
+
+    def row(self, n: int) -> dict[str, Any]:
+        """As `submission_items` keeps it. What the database refused once is kept without what was mapped."""
+        return {
+            "n": n, "submission_id": self.submission_id, "index": self.item.index, "source_id": self.source.id,
+            "submission_key": self.item.submission_key, "verdict": self.verdict, "reason": self.reason,
+            "mapped": None if self.failed else shown(self.item),
+        }  # fmt: skip
+
+    def arrival(self) -> Arrival:
+        """Who came in, and by which activity: one for each item, under the submission's key."""
+        item = self.item
+        properties = {"submission_id": ids.show("submission", self.submission_id)}
+        acts = item.verdict in ACTING and not self.again
+        activity = ArrivalActivity(item.submission_key, item.activity_type, item.activity_kind, properties)
+        return Arrival(
+            person=item.person or Person(),
+            occurred_at=item.occurred_at,
+            source_id=self.source.id,
+            source_name=self.source.name,
+            activity=activity if acts else None,
+            attribution=item.attribution,
+            consents=() if self.again else item.consents,
+            custom=item.custom,
+            entry=item.entry,
+            create=item.verdict in CREATING,
+            submission_id=self.submission_id,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an entry that was kept: its verdict, its lead, and why not."""
+
+    entry: Entry
+    verdict: str
+    lead_id: UUID | None = None
+    reason: str | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether its row says less than this."""
+        return self.lead_id is not None or (self.verdict, self.reason) != (self.entry.verdict, self.entry.reason)
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "submission_id": self.entry.submission_id, "index": self.entry.item.index, "lead_id": self.lead_id,
+            "verdict": self.verdict, "reason": self.reason,
+        }  # fmt: skip
+
+
+def outcome(entry: Entry, captured: Captured | None) -> Outcome:
+    """A lead that could not be made is quarantined; news of a person nobody knows stays what it is."""
+    if captured is None:
+        return Outcome(entry, entry.verdict, None, entry.reason)
+    if captured.lead_id is None and entry.item.verdict in CREATING:
+        return Outcome(entry, "quarantined", None, captured.reason)
+    return Outcome(entry, entry.verdict, captured.lead_id, captured.reason)
+
+
+def refused(error: Exception) -> str:
+    """Why the database or a rule refused an item: only the kind of fault, for its words may hold what was typed."""
+    return " ".join(filter(None, ("processing_failed", type(error).__name__, sqlstate(error))))
+
+
+def request_of(row: Record) -> RawRequest:
+    """The request of a stored submission."""
+    return RawRequest(row.method, row.headers, row.query, bytes(row.body), row.received_at)
+
+
+def whole(row: Record, source: ReadySource, reason: str) -> Entry:
+    """A submission as one quarantined entry, for what failed before or beside its items."""
+    key = keyless(source.id, hashlib.sha256(row.body).hexdigest(), row.received_at)
+    item = Item(0, "quarantined", key, row.received_at, reason="mapping_failed")
+    return Entry(row.id, source, item, failed=reason)
+
+
+async def entries_of(
+    rows: Sequence[Record], sources: Mapping[UUID, ReadySource], earlier: Mapping[UUID, Sequence[Record]]
+) -> list[Entry]:
+    """Every item of the submissions, mapped; in slices, so that the event loop serves others between them."""
+    entries: list[Entry] = []
+    for row in rows:
+        source = sources[row.source_id]
+        if source.document is None:
+            entries.append(whole(row, source, "mapping_failed"))
+            continue
+        arguments = source.document, request_of(row), source.id, source.defaults
+        if len(row.body) > LARGE:
+            items = await asyncio.to_thread(map_request, *arguments)
+        else:
+            items = map_request(*arguments)
+            await asyncio.sleep(0)
+        made = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in ACTING]
+        entries += [Entry(row.id, source, item, _is_again(item, made)) for item in items]
+    return entries
+
+
+def _is_again(item: Item, made: Sequence[Record]) -> bool:
+    return any(item.index == one.place or item.submission_key == one.submission_key for one in made)
+
+
+def kept_body(row: Record, source: ReadySource) -> str | None:
+    """The body to keep instead, in base64, where the sender's holds secrets; None where it stays as it came."""
+    if source.document is None or not source.document.parse.drop:
+        return None
+    body = redacted(source.document.parse, request_of(row))
+    return None if body is None or body == bytes(row.body) else base64.b64encode(body).decode()
+
+
+def fail(entry: Entry, error: Exception) -> Entry:
+    """The entry as it is kept after a fault of its own."""
+    return replace(entry, failed=refused(error))

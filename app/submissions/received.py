@@ -1,0 +1,47 @@
+"""A submission as it came in, before anything is read of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from urllib.parse import unquote_plus
+from uuid import UUID
+
+import orjson
+
+from app.sources.document import Document, TokenRule
+
+SECRET_HEADER: Final = re.compile(r"authorization|cookie|token|secret|passw|api-?key")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One row of `submissions` to be written. `headers` is JSON text."""
+
+    tenant_id: UUID
+    id: UUID
+    source_id: UUID
+    method: str
+    query: str
+    headers: str
+    body: bytes
+    sha256: str
+    received_at: datetime
+
+
+def kept_headers(document: Document, headers: Iterable[tuple[str, str]]) -> str:
+    """The headers by lower-case name as JSON text, without those that carry secrets."""
+    secret = {rule.name.lower() for rule in document.verify if isinstance(rule, TokenRule) and rule.place == "header"}
+    kept = {name: value for name, value in headers if name not in secret and not SECRET_HEADER.search(name)}
+    return orjson.dumps(kept).decode()
+
+
+def kept_query(document: Document, query: str) -> str:
+    """The query string without a token that the sender puts there; all else letter for letter."""
+    secret = {rule.name for rule in document.verify if isinstance(rule, TokenRule) and rule.place == "query"}
+    if not secret or not query:
+        return query
+    return "&".join(pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) not in secret)

@@ -1,0 +1,72 @@
+"""Submissions as answers show them (api.md, section 4)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from app import ids
+from app.database import Record, Tx
+from app.fields import z
+from app.sources import sql as sources_sql
+from app.sources.ready import ready
+from app.submissions import sql
+from app.submissions.entries import request_of
+from app.submissions.redact import redacted
+
+
+async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any] | None:
+    """One submission with its items and what was understood of them; None when there is none."""
+    row = await sql.submission(tx, tenant_id, submission_id)
+    if row is None:
+        return None
+    items = await sql.items_of(tx, tenant_id, [submission_id])
+    return _submission(row, [{**_item(item), "mapped": item.mapped} for item in items])
+
+
+async def page_of(tx: Tx, tenant_id: UUID, rows: Sequence[Record]) -> dict[UUID, dict[str, Any]]:
+    """The submissions of a page by id, with their items."""
+    items: dict[UUID, list[dict[str, Any]]] = {row.id: [] for row in rows}
+    for item in await sql.items_of(tx, tenant_id, list(items)) if items else ():
+        items[item.submission_id].append(_item(item))
+    return {row.id: _submission(row, items[row.id]) for row in rows}
+
+
+async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any] | None:
+    """What came in, as it came, in the form that a dry-run takes; without the secrets that the source's document drops.
+
+    `body` is null where the document names secrets and the body cannot be read, so that nobody knows where they are.
+    """
+    row = await sql.raw_submission(tx, tenant_id, submission_id)
+    if row is None:
+        return None
+    source = await sources_sql.source(tx, tenant_id, row.source_id)
+    document = ready(source).document if source is not None else None
+    body = redacted(document.parse, request_of(row)) if document is not None else None
+    return {"method": row.method, "query": row.query, "headers": row.headers, **_written(body)}
+
+
+def _written(body: bytes | None) -> dict[str, str | None]:
+    if body is None:
+        return {"body": None}
+    try:
+        return {"body": body.decode()}
+    except UnicodeDecodeError:
+        return {"body_base64": base64.b64encode(body).decode()}
+
+
+def _submission(row: Record, items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": ids.show("submission", row.id), "source_id": ids.show("source", row.source_id), "state": row.state,
+        "received_at": z(row.received_at), "processed_at": z(row.processed_at), "sha256": row.sha256,
+        "items": items,
+    }  # fmt: skip
+
+
+def _item(row: Record) -> dict[str, Any]:
+    return {
+        "index": row.place, "verdict": row.verdict, "submission_key": row.submission_key,
+        "lead_id": ids.shown("lead", row.lead_id), "reason": row.reason,
+    }  # fmt: skip

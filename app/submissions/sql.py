@@ -1,0 +1,151 @@
+"""Statements of submissions and their items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, exists, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.database import Record, Records, Tx
+from app.pages import Page
+from app.tables import submission_items, submissions
+
+REPLAYED_AT_ONCE: Final = 10_000
+# A row is a tuple, and `index` a method of tuples.
+ITEM: Final = (submission_items, submission_items.c.index.label("place"))
+
+# Two workers that meet the same keys wait for each other in one order. No row back: this key was processed before.
+KEEP_ITEMS = text(
+    """
+    INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict, reason, mapped)
+    SELECT :tenant_id, submission_id, index, source_id, submission_key, verdict, reason, mapped
+      FROM jsonb_to_recordset(:items) AS r(
+           n integer, submission_id uuid, index integer, source_id uuid, submission_key text, verdict text, reason text,
+           mapped jsonb)
+     ORDER BY source_id, submission_key, n
+    ON CONFLICT (tenant_id, source_id, submission_key) WHERE verdict NOT IN ('duplicate', 'quarantined') DO NOTHING
+    RETURNING submission_id, index AS place
+    """
+).bindparams(bindparam("items", type_=JSONB))
+
+# `doubled` says whose duplicate it is: a first of this batch by its lead, an earlier one by its row.
+FINISH = text(
+    """
+    WITH captured AS (
+        UPDATE submission_items i
+           SET lead_id = c.lead_id, verdict = coalesce(c.verdict, i.verdict), reason = coalesce(c.reason, i.reason)
+          FROM jsonb_to_recordset(:captured) AS c(
+               submission_id uuid, index integer, lead_id uuid, verdict text, reason text)
+         WHERE i.tenant_id = :tenant_id AND i.submission_id = c.submission_id AND i.index = c.index
+    ), doubled AS (
+        INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict, lead_id)
+        SELECT :tenant_id, d.submission_id, d.index, d.source_id, d.submission_key, 'duplicate',
+               coalesce(d.lead_id, f.lead_id)
+          FROM jsonb_to_recordset(:duplicates) AS d(
+               submission_id uuid, index integer, source_id uuid, submission_key text, lead_id uuid)
+          LEFT JOIN submission_items f ON f.tenant_id = :tenant_id AND f.source_id = d.source_id
+               AND f.submission_key = d.submission_key AND f.verdict NOT IN ('duplicate', 'quarantined')
+    )
+    UPDATE submissions s
+       SET state = d.state, processed_at = :now, body = coalesce(decode(d.body, 'base64'), s.body)
+      FROM jsonb_to_recordset(:finished) AS d(id uuid, state text, body text)
+     WHERE s.tenant_id = :tenant_id AND s.id = d.id
+    """
+).bindparams(*(bindparam(name, type_=JSONB) for name in ("captured", "duplicates", "finished")))
+
+NOTE_TRY = text("UPDATE submissions SET tries = tries + 1 WHERE tenant_id = :tenant_id AND id = :id RETURNING tries")
+
+REPLAY_ONE = text(
+    "UPDATE submissions SET state = 'received', tries = 0 WHERE tenant_id = :tenant_id AND id = :id RETURNING id"
+)
+REPLAY = text(
+    """
+    UPDATE submissions SET state = 'received', tries = 0
+     WHERE tenant_id = :tenant_id AND id IN (
+           SELECT id FROM submissions
+            WHERE tenant_id = :tenant_id AND source_id = :source_id AND state = ANY(:states)
+              AND (CAST(:after AS timestamptz) IS NULL OR received_at >= :after)
+              AND (CAST(:before AS timestamptz) IS NULL OR received_at < :before)
+            ORDER BY received_at, id LIMIT :most FOR UPDATE SKIP LOCKED)
+    """
+)
+
+
+async def keep_items(tx: Tx, tenant_id: UUID, items: Sequence[Mapping[str, Any]]) -> set[tuple[UUID, int]]:
+    """Writes the items whose key is new (and quarantined ones); which of them were written, by submission and index."""
+    rows = await tx.execute(KEEP_ITEMS, {"tenant_id": tenant_id, "items": items})
+    return {(row.submission_id, row.place) for row in rows}
+
+
+async def finish(
+    tx: Tx, tenant_id: UUID, now: datetime, *, captured: Sequence[Mapping[str, Any]],
+    duplicates: Sequence[Mapping[str, Any]], finished: Sequence[Mapping[str, Any]],
+) -> None:  # fmt: skip
+    """Links items to their leads, keeps duplicates with the first one's lead, and gives the submissions their state."""
+    bound = {"captured": captured, "duplicates": duplicates, "finished": finished}
+    await tx.execute(FINISH, {"tenant_id": tenant_id, "now": now, **bound})
+
+
+async def drop_items(tx: Tx, tenant_id: UUID, submission_ids: Sequence[UUID]) -> Records:
+    """Takes away what was made of submissions that are processed again; what it was."""
+    items = submission_items
+    statement = delete(items).where(items.c.tenant_id == tenant_id, items.c.submission_id.in_(submission_ids))
+    return (await tx.execute(statement.returning(*ITEM))).all()
+
+
+async def note_try(tx: Tx, tenant_id: UUID, submission_id: UUID) -> int:
+    """Counts a try that the database broke off; how many there were."""
+    return int((await tx.execute(NOTE_TRY, {"tenant_id": tenant_id, "id": submission_id})).scalar_one())
+
+
+async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Record | None:
+    """A submission without its body."""
+    columns = [column for column in submissions.c if column.name != "body"]
+    statement = select(*columns).where(submissions.c.tenant_id == tenant_id, submissions.c.id == submission_id)
+    return (await tx.execute(statement)).one_or_none()
+
+
+async def raw_submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Record | None:
+    statement = select(submissions).where(submissions.c.tenant_id == tenant_id, submissions.c.id == submission_id)
+    return (await tx.execute(statement)).one_or_none()
+
+
+async def list_submissions(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
+    """Submissions without their bodies, newest first; by source, by state, by the lead of an item."""
+    columns = [column for column in submissions.c if column.name != "body"]
+    rows = select(*columns).where(submissions.c.tenant_id == tenant_id)
+    for name in ("source_id", "state"):
+        if filters.get(name) is not None:
+            rows = rows.where(submissions.c[name] == filters[name])
+    if filters.get("lead_id") is not None:
+        of_lead = (
+            (submission_items.c.tenant_id == tenant_id)
+            & (submission_items.c.lead_id == filters["lead_id"])
+            & (submission_items.c.submission_id == submissions.c.id)
+        )
+        rows = rows.where(exists().where(of_lead))
+    return (await tx.execute(page.statement(rows, submissions))).all()
+
+
+async def items_of(tx: Tx, tenant_id: UUID, submission_ids: Sequence[UUID]) -> Records:
+    """The items of submissions, in the order in which they came."""
+    items = submission_items
+    statement = select(*ITEM).where(items.c.tenant_id == tenant_id, items.c.submission_id.in_(submission_ids))
+    return (await tx.execute(statement.order_by(items.c.submission_id, items.c.index))).all()
+
+
+async def replay_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> bool:
+    """Lets a submission wait for processing again; False when there is none."""
+    return (await tx.execute(REPLAY_ONE, {"tenant_id": tenant_id, "id": submission_id})).one_or_none() is not None
+
+
+async def replay(
+    tx: Tx, tenant_id: UUID, source_id: UUID, states: Sequence[str], after: datetime | None, before: datetime | None
+) -> int:
+    """Lets submissions of a source wait again, the oldest ten thousand at once; how many."""
+    bound = {"source_id": source_id, "states": list(states), "after": after, "before": before, "most": REPLAYED_AT_ONCE}
+    return int((await tx.execute(REPLAY, {"tenant_id": tenant_id, **bound})).rowcount)
