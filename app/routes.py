@@ -8,5 +8,7 @@ from app.pipeline.endpoints import api as pipeline
 from app.policies.endpoints import api as policies
 from app.tenants.endpoints import api as tenants
 from app.transitions.endpoints import api as transitions
+from app.webhooks.endpoints import api as subscriptions
+from app.webhooks.endpoints import sending as pings
 
-ROUTERS = (leads, transitions, conversion, pipeline, feed, events, policies, tenants)
+ROUTERS = (leads, transitions, conversion, pipeline, feed, events, subscriptions, pings, policies, tenants)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.auth import Allow, Caller, allowed, authenticate
-from app.database import InTx, again
+from app.auth import Caller, allowed
+from app.database import InTx
 from app.errors import CursorInvalid, EventNotFound, TooManyRequests
 from app.events import sql
 from app.events.catalogue import Envelope
@@ -16,24 +15,11 @@ from app.events.cursors import Filters
 from app.events.envelope import envelope
 from app.events.feed import Feed, Waiters
 from app.events.schemas import After, EventPage, PageSize, TypesAsked, Wait
+from app.events.waiting import AllowWaiting
 from app.fields import EventId, LeadId
 from app.problems import ANYWHERE, declared, router
 
 NO_STORE = {"Cache-Control": "no-store"}
-
-
-@dataclass(frozen=True, slots=True)
-class AllowWaiting(Allow):
-    """The scope of a route that may wait for long: it authenticates in a short transaction of its own."""
-
-    async def __call__(self, request: Request) -> Caller:
-        async def look() -> Caller:
-            async with request.app.state.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as tx:
-                return await authenticate(tx, request)
-
-        caller = await again(look)
-        caller.require(frozenset({self.scope}))
-        return caller
 
 
 async def _feed(request: Request) -> Feed:

@@ -41,10 +41,11 @@ class Reading:
 
 async def read(tx: Tx, tenant_id: UUID, after: int, limit: int, filters: Filters) -> Reading:
     """At most `limit` events after the position `after`."""
-    return Reading(*await sql.read_log(tx, tenant_id, after, limit, _patterns(filters.types), filters.lead_id))
+    return Reading(*await sql.read_log(tx, tenant_id, after, limit, like_patterns(filters.types), filters.lead_id))
 
 
-def _patterns(types: tuple[str, ...] | None) -> list[str] | None:
+def like_patterns(types: tuple[str, ...] | None) -> list[str] | None:
+    """`lead.*` as SQL's LIKE knows it; None for everything."""
     if types is None or "*" in types:
         return None
     return [each.replace("_", r"\_").replace("*", "%") for each in types]

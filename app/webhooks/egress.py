@@ -66,12 +66,12 @@ class Egress:
         self._lookup: Lookup = lookup or self._system
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
-        """Send once. Every fault of the other side comes back as an Outcome; nothing is raised for it."""
+    async def post(self, url: str, headers: dict[str, str], body: bytes, total: float | None = None) -> Outcome:
+        """Send once, within `total` seconds. Every fault of the other side comes back as an Outcome."""
         began, target = time.monotonic(), URL(url)
         seen, error = _Try(), None
         try:
-            async with asyncio.timeout(self.limits.total):
+            async with asyncio.timeout(total or self.limits.total):
                 seen = await self._exchange(target, headers, body, seen)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as fault:
             # After a 2xx head the receiver has the event, whatever becomes of the answer's body.

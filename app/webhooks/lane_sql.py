@@ -1,0 +1,190 @@
+"""Statements of the owner of one lane: what is next in the log, what is due again, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, Row, Text, Uuid, bindparam, text
+
+from app.database import Tx
+from app.webhooks.lane import AttemptRow, Changes, KeptRow
+
+READ_ROWS: Final = 256
+DUE_ROWS: Final = 64
+EVENT: Final = """e.id, e.type, e.data, e.recorded_at, e.lead_id, e.lead_version, e.tx_id, e.tx_index, e.tx_size,
+           e.schema_version"""
+VERSION: Final = """(SELECT version FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id)
+           AS version"""
+UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
+    ARRAY(Uuid), ARRAY(BigInteger), ARRAY(Integer), ARRAY(Text), ARRAY(DateTime(timezone=True))
+)  # fmt: skip
+
+# Rows that no pattern matches come without their event: they only move the place on.
+READ = text(
+    f"""
+    SELECT l.position, l.order_key, {EVENT}, {VERSION}
+      FROM (SELECT tenant_id, position, event_seq, order_key, type FROM event_log
+             WHERE tenant_id = :tenant_id AND position > :after ORDER BY position LIMIT {READ_ROWS}) l
+      LEFT JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq AND l.type LIKE ANY (:types)
+     ORDER BY l.position
+    """  # noqa: S608 - constants
+).bindparams(bindparam("types", type_=TEXTS))
+
+DUE = text(
+    f"""
+    SELECT r.position, r.order_key, r.attempts, {EVENT}, {VERSION}
+      FROM delivery_retries r
+      JOIN event_log l ON l.tenant_id = r.tenant_id AND l.position = r.position
+      JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
+     WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.state = 'retry'
+       AND r.next_at <= clock_timestamp() AND r.order_key <> ALL (:busy)
+     ORDER BY r.next_at LIMIT {DUE_ROWS}
+    """  # noqa: S608 - constants
+).bindparams(bindparam("busy", type_=UUIDS))
+
+NEXT_DUE = text(
+    "SELECT min(next_at) FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+    " AND state = 'retry' AND order_key <> ALL (:busy)"
+).bindparams(bindparam("busy", type_=UUIDS))
+
+PARKED = text(
+    "SELECT order_key, count(*) AS rows FROM delivery_retries WHERE tenant_id = :tenant_id"
+    " AND subscription_id = :subscription_id AND state IN ('retry', 'held') GROUP BY order_key"
+)
+
+RECEIVER = text(
+    "SELECT url, types, filter, mode, headers, secrets, limits, state, version, clock_timestamp() AS now"
+    " FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id"
+)
+
+# No row back: the lane was claimed by another or removed. Its lock, taken first, holds a claim off until we commit.
+ADVANCE = text(
+    """
+    WITH moved AS (
+        UPDATE lanes SET position = greatest(position, :place), due_at = coalesce(:due_at, due_at),
+                         lease_until = CASE WHEN :release THEN '-infinity' ELSE lease_until END
+         WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND lane_no = 0 AND fence = :fence
+        RETURNING tenant_id, subscription_id
+    ), told AS (
+        INSERT INTO attempts (tenant_id, subscription_id, position, n, at, event_id, lead_id, ms, code, error_kind,
+                              response_head, trigger)
+        SELECT m.tenant_id, m.subscription_id, a.position, a.n, a.at, a.event_id, a.lead_id, a.ms, a.code, a.error,
+               a.head, a.trigger
+          FROM moved m, unnest(:position, :n, :at, :event_id, :lead_id, :ms, :code, :error, :head, :trigger)
+               AS a(position, n, at, event_id, lead_id, ms, code, error, head, trigger)
+    )
+    SELECT s.version, clock_timestamp() AS now FROM moved m
+      JOIN subscriptions s ON s.tenant_id = m.tenant_id AND s.id = m.subscription_id
+    """
+).bindparams(
+    bindparam("due_at", type_=DateTime(timezone=True)),
+    bindparam("position", type_=BIGINTS),
+    bindparam("at", type_=TIMES),
+    *(bindparam(name, type_=UUIDS) for name in ("event_id", "lead_id")),
+    *(bindparam(name, type_=INTS) for name in ("n", "ms", "code")),
+    *(bindparam(name, type_=TEXTS) for name in ("error", "head", "trigger")),
+)
+
+KEEP = text(
+    """
+    INSERT INTO delivery_retries AS r (tenant_id, subscription_id, position, order_key, event_id, lead_id, attempts,
+                                       next_at, state, last_code, last_error)
+    SELECT :tenant_id, :subscription_id, k.* FROM unnest(:position, :order_key, :event_id, :lead_id, :attempts,
+                                                         :next_at, :state, :last_code, :last_error) k
+    ON CONFLICT (tenant_id, subscription_id, position) DO UPDATE
+       SET attempts = excluded.attempts, next_at = excluded.next_at, state = excluded.state,
+           last_code = excluded.last_code, last_error = excluded.last_error
+    """
+).bindparams(
+    bindparam("tenant_id", type_=Uuid),
+    bindparam("subscription_id", type_=Uuid),
+    bindparam("position", type_=BIGINTS),
+    *(bindparam(name, type_=UUIDS) for name in ("order_key", "event_id", "lead_id")),
+    *(bindparam(name, type_=INTS) for name in ("attempts", "last_code")),
+    bindparam("next_at", type_=TIMES),
+    *(bindparam(name, type_=TEXTS) for name in ("state", "last_error")),
+)
+
+DROP = text(
+    "DELETE FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+    " AND position = ANY (:positions)"
+).bindparams(bindparam("positions", type_=BIGINTS))
+
+PROMOTE = text(
+    """
+    UPDATE delivery_retries SET state = 'retry', next_at = clock_timestamp()
+     WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND position IN (
+        SELECT DISTINCT ON (order_key) position FROM delivery_retries
+         WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND order_key = ANY (:keys)
+           AND state = 'held' ORDER BY order_key, position)
+    """
+).bindparams(bindparam("keys", type_=UUIDS))
+
+DISABLE = text(
+    "UPDATE subscriptions SET state = 'disabled', state_reason = :reason, version = version + 1, updated_at = :now"
+    " WHERE tenant_id = :tenant_id AND id = :subscription_id AND state <> 'disabled' RETURNING id"
+)
+
+
+async def receiver(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] | None:
+    """The subscription as its lane needs it, and the time now."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
+    return (await tx.execute(RECEIVER, values)).one_or_none()
+
+
+async def parked(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> dict[UUID, int]:
+    """How many deliveries wait for each lead that is parked."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
+    return {row.order_key: row.rows for row in await tx.execute(PARKED, values)}
+
+
+async def read_log(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, after: int, types: Sequence[str]
+) -> Sequence[Row[Any]]:
+    """The next rows of the log, with the subscription's version; `id` is null where no pattern in `types` matches."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "after": after, "types": list(types)}
+    return (await tx.execute(READ, values)).all()
+
+
+async def read_due(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, busy: Iterable[UUID]
+) -> tuple[Sequence[Row[Any]], datetime | None]:
+    """Retries that are due, of leads that are not busy; and when the next one is, if there is any."""
+    lane, keys = {"tenant_id": tenant_id, "subscription_id": subscription_id}, list(busy)
+    rows = (await tx.execute(DUE, {**lane, "busy": keys})).all()
+    keys += [row.order_key for row in rows]
+    later: datetime | None = (await tx.execute(NEXT_DUE, {**lane, "busy": keys})).scalar_one()
+    return rows, later
+
+
+async def advance(tx: Tx, tenant_id: UUID, subscription_id: UUID, fence: int, changes: Changes) -> Row[Any] | None:
+    """Move the lane's place and write attempts down; (version, now), or None when the lane is no longer ours."""
+    values = {
+        "tenant_id": tenant_id, "subscription_id": subscription_id, "fence": fence, "place": changes.position,
+        "due_at": changes.due_at, "release": changes.release,
+    }  # fmt: skip
+    return (await tx.execute(ADVANCE, values | _columns(AttemptRow, changes.attempts))).one_or_none()
+
+
+async def settle(tx: Tx, tenant_id: UUID, subscription_id: UUID, changes: Changes) -> None:
+    """Write down who is parked, who is not any more, and whose turn it is."""
+    lane = {"tenant_id": tenant_id, "subscription_id": subscription_id}
+    if changes.kept:
+        await tx.execute(KEEP, lane | _columns(KeptRow, changes.kept))
+    if changes.dropped:
+        await tx.execute(DROP, lane | {"positions": list(changes.dropped)})
+    if changes.promoted:
+        await tx.execute(PROMOTE, lane | {"keys": list(changes.promoted)})
+
+
+async def disable(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str, now: datetime) -> bool:
+    """Switch the subscription off; False when it was already."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "reason": reason, "now": now}
+    return (await tx.execute(DISABLE, values)).one_or_none() is not None
+
+
+def _columns(row: type[AttemptRow] | type[KeptRow], rows: Sequence[AttemptRow | KeptRow]) -> dict[str, list[Any]]:
+    return {name: [getattr(each, name) for each in rows] for name in row.__slots__}

@@ -1,0 +1,82 @@
+"""A subscription as its lane needs it, opened once: where to send, what, signed with which keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Row
+
+from app import ids
+from app.events.catalogue import OPERATIONAL
+from app.events.envelope import Sequenced, envelope
+from app.events.feed import like_patterns
+from app.keyring import KeyRing
+from app.webhooks import secrets
+from app.webhooks.lane import Item
+from app.webhooks.schemas import Limits
+from app.webhooks.signing import signatures
+from app.webhooks.subscribe import read_headers, read_secrets
+
+USER_AGENT: Final = "Baton-Webhooks/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Everything but `state` and `version` is what a request is made of."""
+
+    subscription: str
+    url: str
+    patterns: tuple[str, ...]
+    filter: dict[str, list[Any]]
+    thin: bool
+    headers: dict[str, str]
+    keys: tuple[tuple[bytes, datetime | None], ...]
+    limits: Limits
+    state: str
+    version: int
+
+    @classmethod
+    def of(cls, row: Row[Any], tenant_id: UUID, subscription_id: UUID, ring: KeyRing) -> Receiver:
+        """From the stored row; CannotOpen when the ring lacks a key."""
+        stored = read_secrets(row.secrets)
+        keys = [secrets.valid_keys(ring, tenant_id, subscription_id, [each], row.now) for each in stored]
+        return cls(
+            subscription=ids.show("subscription", subscription_id), url=row.url,
+            patterns=tuple(like_patterns(tuple(row.types)) or ["%"]), filter=row.filter or {}, thin=row.mode == "thin",
+            headers=read_headers(ring, tenant_id, subscription_id, row.headers),
+            keys=tuple((key[0], each.expires_at) for each, key in zip(stored, keys, strict=True) if key),
+            limits=Limits.model_validate(row.limits or {}), state=row.state, version=row.version,
+        )  # fmt: skip
+
+    def wants(self, event: Sequenced) -> bool:
+        """Beside its type: do the members of `data` pass, and is it not about this very subscription?"""
+        operational = event.type.startswith(OPERATIONAL)
+        if not self.filter and not operational:
+            return True
+        data = orjson.loads(event.data)
+        if operational and data.get("subscription_id") == self.subscription:
+            return False
+        return all(name in data and data[name] in allowed for name, allowed in self.filter.items())
+
+    def request(self, item: Item, now: datetime) -> tuple[dict[str, str], bytes]:
+        """The headers and body of one attempt, signed with every key that is valid now."""
+        event = item.event
+        body = envelope(event, largest=0) if self.thin else envelope(event)
+        keys = [key for key, expires_at in self.keys if expires_at is None or expires_at > now]
+        return {**self.headers, **signed(ids.show("event", event.id), body, keys, now),
+                "webhook-attempt": str(item.attempts + 1), "webhook-subscription": self.subscription,
+                "traceparent": f"00-{event.tx_id.hex}-{event.id.hex[16:]}-01"}, body  # fmt: skip
+
+
+def signed(message_id: str, body: bytes, keys: list[bytes], now: datetime) -> dict[str, str]:
+    """The headers that every request has."""
+    timestamp = int(now.timestamp())
+    return {
+        "content-type": "application/json", "user-agent": USER_AGENT, "accept-encoding": "identity",
+        "webhook-id": message_id, "webhook-timestamp": str(timestamp),
+        "webhook-signature": signatures(keys, message_id, timestamp, body),
+    }  # fmt: skip

@@ -1,0 +1,181 @@
+"""Subscriptions, deliveries and attempts as they are asked for and answered (api.md, sections 3 and 4)."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+from sqlalchemy import Row
+
+from app import ids
+from app.events.schemas import Types
+from app.fields import Shape, Write, z
+
+Mode = Literal["full", "thin"]
+State = Literal["active", "paused", "disabled"]
+RowState = Literal["retry", "held", "dead"]
+Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+Start = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Plain = str | int | bool | None
+
+HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
+HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]{0,1024}")
+# What the client itself writes, and what would change how the request is read or signed.
+RESERVED: Final = {
+    "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive", "te",
+    "trailer", "upgrade", "expect", "user-agent", "accept-encoding", "traceparent", "proxy-authorization",
+}  # fmt: skip
+SENT_ALWAYS: Final = ("webhook-", "proxy-", "sec-")
+
+
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
+            raise PydanticCustomError("header_invalid", "headers are visible ASCII, names up to 64, values up to 1024")
+        if name.lower() in RESERVED or name.lower().startswith(SENT_ALWAYS):
+            raise PydanticCustomError("header_reserved", "Baton writes this header itself")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise PydanticCustomError("header_twice", "a header is named once")
+    return headers
+
+
+Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_check_headers)]
+Member = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Filter = Annotated[
+    dict[Member, Annotated[list[Plain], Field(max_length=50)]],
+    Field(
+        max_length=10,
+        description="Members of `data` and the values that pass, for example `{\"to\": [\"mql\", \"sql\"]}`.",
+    ),
+]  # fmt: skip
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+class Limits(Write):
+    """How hard a receiver may be worked, and how long it is waited for."""
+
+    concurrency: int = Field(default=8, ge=1, le=64, description="Requests in flight at most, one for each lead.")
+    timeout_seconds: int = Field(default=15, ge=1, le=20)
+    retry_schedule: Annotated[list[Seconds], Field(min_length=1, max_length=20)] | None = Field(
+        default=None, description="Waits before the first, second … attempt; null is the service's own."
+    )
+
+
+class SubscriptionCreate(Write):
+    url: Url = Field(examples=["https://hooks.acme.example/baton"])
+    types: Types = Field(default=["*"], examples=[["lead.*"]])
+    filter: Filter = Field(default_factory=dict)
+    mode: Mode = "full"
+    start: Start = Field(default="now", description="`now`, `earliest`, or a cursor of the feed.")
+    headers: Headers = Field(default_factory=dict)
+    limits: Limits = Limits()
+
+
+class SubscriptionPatch(Write):
+    """What is absent stays as it is."""
+
+    url: Url | None = None
+    types: Types | None = None
+    filter: Filter | None = None
+    headers: Headers | None = None
+    limits: Limits | None = None
+
+
+class Rotation(Write):
+    """How long the secret before stays valid beside the new one."""
+
+    grace_seconds: int = Field(default=86_400, ge=0, le=7 * 86_400)
+
+
+class SubscriptionOut(Shape):
+    id: str
+    url: str
+    types: list[str]
+    filter: dict[str, Any]
+    mode: Mode
+    state: State
+    state_reason: str | None
+    lag: int = Field(description="Events after the subscription's place in the log, counted up to 10,000.")
+    limits: dict[str, Any]
+    version: int
+
+
+class SubscriptionWithSecret(SubscriptionOut):
+    secret: str = Field(description="Shown here and never again.")
+
+
+class SubscriptionPage(Shape):
+    data: list[SubscriptionOut]
+    next: str | None
+
+
+class PingOut(Shape):
+    """What the receiver answered; `delivered` is whether it was a 2xx."""
+
+    delivered: bool
+    code: int | None
+    error: str | None
+    ms: int
+    response_head: str
+
+
+class DeliveryOut(Shape):
+    event_id: str
+    lead_id: str | None
+    position: str
+    state: RowState
+    attempts: int
+    next_at: str | None
+    last_code: int | None
+    last_error: str | None
+
+
+class DeliveryPage(Shape):
+    data: list[DeliveryOut]
+    next: str | None
+
+
+class AttemptOut(Shape):
+    event_id: str
+    lead_id: str | None
+    position: str
+    n: int
+    at: str
+    ms: int
+    code: int | None
+    error: str | None
+    response_head: str | None
+    trigger: Literal["live", "retry"]
+
+
+class AttemptPage(Shape):
+    data: list[AttemptOut]
+    next: str | None
+
+
+def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any]:
+    """The shape of a subscription; the secret only where it was just made."""
+    shown = {
+        "id": ids.show("subscription", row.id), "url": row.url, "types": row.types, "filter": row.filter or {},
+        "mode": row.mode, "state": row.state, "state_reason": row.state_reason, "lag": row.lag, "limits": row.limits,
+        "version": row.version, "created_at": z(row.created_at), "updated_at": z(row.updated_at),
+    }  # fmt: skip
+    return shown | {"secret": secret} if secret else shown
+
+
+def show_delivery(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "event_id": ids.show("event", row.event_id), "lead_id": ids.shown("lead", row.lead_id),
+        "position": str(row.position), "state": row.state, "attempts": row.attempts, "next_at": z(row.next_at),
+        "last_code": row.last_code, "last_error": row.last_error,
+    }  # fmt: skip
+
+
+def show_attempt(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "event_id": ids.show("event", row.event_id), "lead_id": ids.shown("lead", row.lead_id),
+        "position": str(row.position), "n": row.n, "at": z(row.at), "ms": row.ms, "code": row.code,
+        "error": row.error_kind, "response_head": row.response_head, "trigger": row.trigger,
+    }  # fmt: skip

@@ -1,0 +1,115 @@
+"""Statements over the subscriptions of one tenant, their deliveries and attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, delete, func, insert, literal, select, tuple_, update
+
+from app.database import Tx
+from app.pages import Page
+from app.tables import attempts, delivery_retries, event_log, lanes, subscriptions
+
+COUNTED_LAG: Final = 10_000
+
+
+def _with_lag() -> Select[Any]:
+    """Subscriptions, each with the number of events after its place, counted up to a limit."""
+    behind = (
+        select(literal(1))
+        .select_from(event_log)
+        .where(event_log.c.tenant_id == lanes.c.tenant_id, event_log.c.position > lanes.c.position)
+        .limit(COUNTED_LAG)
+        .correlate(lanes)
+        .lateral()
+    )
+    lag = (
+        select(func.count())
+        .select_from(lanes.join(behind, literal(True)))
+        .where(lanes.c.tenant_id == subscriptions.c.tenant_id, lanes.c.subscription_id == subscriptions.c.id)
+        .correlate(subscriptions)
+        .scalar_subquery()
+    )
+    return select(subscriptions, lag.label("lag"))
+
+
+async def insert_subscription(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], position: int) -> None:
+    """A subscription with its one lane, which starts after `position`."""
+    await tx.execute(insert(subscriptions).values(tenant_id=tenant_id, **values))
+    await tx.execute(
+        insert(lanes).values(tenant_id=tenant_id, subscription_id=values["id"], lane_no=0, position=position)
+    )
+
+
+async def subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] | None:
+    """A subscription with its lag."""
+    rows = _with_lag().where(subscriptions.c.tenant_id == tenant_id, subscriptions.c.id == subscription_id)
+    found: Row[Any] | None = (await tx.execute(rows)).one_or_none()
+    return found
+
+
+async def list_subscriptions(tx: Tx, tenant_id: UUID, page: Page) -> Sequence[Row[Any]]:
+    rows = _with_lag().where(subscriptions.c.tenant_id == tenant_id)
+    return (await tx.execute(page.statement(rows, subscriptions))).all()
+
+
+async def lock_subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] | None:
+    statement = select(subscriptions).where(
+        subscriptions.c.tenant_id == tenant_id, subscriptions.c.id == subscription_id
+    )
+    row: Row[Any] | None = (await tx.execute(statement.with_for_update(key_share=True))).one_or_none()
+    return row
+
+
+async def update_subscription(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, values: Mapping[str, Any], now: datetime
+) -> None:
+    """Change a subscription; its version rises, by which the lane that serves it learns of the change."""
+    await tx.execute(
+        update(subscriptions)
+        .where(subscriptions.c.tenant_id == tenant_id, subscriptions.c.id == subscription_id)
+        .values(version=subscriptions.c.version + 1, updated_at=now, **values)
+    )
+
+
+async def delete_subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> bool:
+    """Remove a subscription with its lane and its unfinished deliveries; False when there is none.
+
+    The lane goes first, as its owner locks it first; without it the owner's next write finds nothing and stops.
+    """
+    for table in (lanes, delivery_retries):
+        await tx.execute(
+            delete(table).where(table.c.tenant_id == tenant_id, table.c.subscription_id == subscription_id)
+        )
+    gone = await tx.execute(
+        delete(subscriptions).where(subscriptions.c.tenant_id == tenant_id, subscriptions.c.id == subscription_id)
+    )
+    return gone.rowcount == 1
+
+
+async def list_deliveries(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, state: str | None, after: int, limit: int
+) -> Sequence[Row[Any]]:
+    """Deliveries that are not simply done, in the order of the log, one more than the limit."""
+    table = delivery_retries
+    rows = select(table).where(
+        table.c.tenant_id == tenant_id, table.c.subscription_id == subscription_id, table.c.position > after
+    )
+    if state is not None:
+        rows = rows.where(table.c.state == state)
+    return (await tx.execute(rows.order_by(table.c.position).limit(limit + 1))).all()
+
+
+async def list_attempts(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, before: tuple[datetime, int, int] | None, limit: int
+) -> Sequence[Row[Any]]:
+    """Attempts, the latest first, one more than the limit."""
+    order: tuple[ColumnElement[Any], ...] = (attempts.c.at, attempts.c.position, attempts.c.n)
+    rows = select(attempts).where(attempts.c.tenant_id == tenant_id, attempts.c.subscription_id == subscription_id)
+    if before is not None:
+        at, position, n = before
+        rows = rows.where(tuple_(*order) < tuple_(literal(at), literal(position, BigInteger), literal(n)))
+    return (await tx.execute(rows.order_by(*(each.desc() for each in order)).limit(limit + 1))).all()
