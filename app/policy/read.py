@@ -94,8 +94,8 @@ def _unfit(data: object) -> Iterator[Fault]:
             yield Fault(place, "too_deep" if depth > MAX_DEPTH else "too_large", "more than a policy can need")
             return
         if isinstance(node, Mapping):
-            if wrong := next((name for name in node if not isinstance(name, str)), None):
-                yield Fault(place, "invalid", f"the member name {_short(wrong)} is no text")
+            if wrong := [name for name in node if not isinstance(name, str)]:
+                yield Fault(place, "invalid", f"the member name {_short(wrong[0])} is no text")
                 return
             waiting.extend((f"{place}/{_escaped(name)}", member, depth + 1) for name, member in node.items())
         elif isinstance(node, list | tuple):

@@ -35,6 +35,7 @@ def person(role: str, name: str = "", team: str | None = None) -> Actor:
 
 MARKETING, SDR, AE, MANAGER, ADMIN = (person(role) for role in ("marketing", "sdr", "ae", "manager", "admin"))
 SERVICE = Actor("key_1", "service", "service")
+POLICY_ACTOR = Actor(None, "policy", "policy")
 IMPORT = Actor(None, "import", "import")
 
 

@@ -1,0 +1,309 @@
+"""What a move carries, in which order faults answer, and that nothing asked can make the rules raise."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.lifecycle.automatic import automatic, evaluate
+from app.lifecycle.decide import (
+    CriteriaUnmet,
+    Emit,
+    InputRequired,
+    Move,
+    OutOfOrder,
+    ReasonRequired,
+    Refused,
+    RoleNotAllowed,
+    Stay,
+    TransitionNotAllowed,
+    UnknownAction,
+    UnknownReason,
+    after,
+    decide,
+)
+from app.lifecycle.eligibility import eligibility
+from app.lifecycle.opportunity import decide_opportunity, opportunity_actions
+from app.policy.document import Policy
+from app.policy.facts import POLICY, Actor, Ask, Facts
+from app.scoring.score import scored
+from tests.rules.make import (
+    AE,
+    MANAGER,
+    MARKETING,
+    NOON,
+    PERSONA,
+    PIPELINE,
+    POLICIES,
+    SDR,
+    SERVICE,
+    activity,
+    altered,
+    bant,
+    call,
+    uuid,
+)
+from tests.rules.strategies import actors, asks, facts_of
+
+MQL = Facts(stage="mql", milestones=frozenset({"mql"}))
+
+
+def why(facts: Facts, ask: Ask, policy: Policy = PIPELINE) -> object:
+    decision = decide(policy, facts, ask, NOON)
+    assert isinstance(decision, Refused), decision
+    return decision.why
+
+
+def move(facts: Facts, ask: Ask, policy: Policy = PIPELINE) -> Move:
+    decision = decide(policy, facts, ask, NOON)
+    assert isinstance(decision, Move), decision
+    return decision
+
+
+@given(facts_of(), asks)
+def test_no_ask_makes_decide_raise_and_every_answer_is_json(facts: Facts, ask: Ask) -> None:
+    for policy in POLICIES.values():
+        decision = decide(policy, scored(policy, facts, NOON), ask, NOON)
+        if isinstance(decision, Move):
+            json.dumps(decision.evidence)
+            assert after(facts, decision, NOON).seq == facts.seq + 1
+            assert decision.from_stage != decision.to_stage
+            assert facts.last_occurred_at is None or decision.occurred_at >= facts.last_occurred_at
+        elif isinstance(decision, Refused):
+            assert decision.why.code
+            if isinstance(decision.why, CriteriaUnmet):
+                assert decision.why.unmet
+                assert all({"criterion", "have", "need"} <= set(leaf) for leaf in decision.why.unmet)
+                json.dumps(decision.why.unmet)
+
+
+@given(facts_of(), actors)
+def test_eligibility_says_what_decide_would_say(facts: Facts, actor: Actor) -> None:
+    for policy in POLICIES.values():
+        known = scored(policy, facts, NOON)
+        for line in eligibility(policy, known, actor, NOON):
+            assert line.allowed == (line.code is None)
+            door = "conversion" if line.action == "convert" else "revert" if "revert" in line.action else "transition"
+            decision = decide(policy, known, Ask(line.action, actor, door=door), NOON)  # type: ignore[arg-type]
+            if isinstance(decision, Move | Stay):
+                assert line.allowed
+            elif not isinstance(decision.why, InputRequired | ReasonRequired | OutOfOrder):
+                assert line.code == decision.why.code
+                assert line.unmet == getattr(decision.why, "unmet", line.unmet)
+
+
+@given(facts_of(), asks, st.sampled_from([*(stage.name for stage in PIPELINE.opportunity.stages), "nonsense"]))
+def test_no_ask_makes_an_opportunity_raise(facts: Facts, ask: Ask, stage: str) -> None:
+    for action in (ask.action, "qualify", "advance", "win", "lose"):
+        decision = decide_opportunity(PIPELINE, facts, stage, replace(ask, action=action), NOON)
+        assert isinstance(decision, Refused) or decision.from_stage == stage != decision.to_stage
+
+
+def test_faults_answer_in_the_order_of_the_design() -> None:
+    facts = replace(MQL, last_occurred_at=NOON)
+    ask = Ask("unheard_of", SERVICE, occurred_at=NOON - timedelta(days=1))
+    assert why(facts, ask) == UnknownAction("unheard_of")
+    allowed = ("accept", "hand_over", "recycle", "disqualify", "correct")
+    assert why(facts, replace(ask, action="reopen")) == TransitionNotAllowed("mql", "reopen", allowed)
+    assert why(facts, replace(ask, action="disqualify")) == RoleNotAllowed(
+        "disqualify", "service", ("sdr", "ae", "marketing", "manager", "policy")
+    )
+    ask = replace(ask, action="recycle", actor=SDR)
+    assert isinstance(why(facts, ask), ReasonRequired)
+    assert isinstance(why(facts, replace(ask, reason_code="nonsense")), UnknownReason)
+    assert why(facts, replace(ask, reason_code="unreachable")) == OutOfOrder(NOON, NOON + timedelta(minutes=5))
+    last = replace(ask, reason_code="unreachable", occurred_at=NOON)
+    assert isinstance(why(facts, last), CriteriaUnmet)
+    assert move(facts, replace(last, reason_code="timing")).occurred_at == NOON
+
+
+def test_a_reason_may_want_a_note_and_a_blank_one_is_none() -> None:
+    ask = Ask("disqualify", SDR, reason_code="other")
+    assert why(MQL, ask) == InputRequired("note")
+    assert why(MQL, replace(ask, note="  ")) == InputRequired("note")
+    assert move(MQL, replace(ask, note="moved abroad")).note == "moved abroad"
+    assert isinstance(why(MQL, Ask("accept", SDR, reason_code="timing")), UnknownReason)
+
+
+def test_an_action_of_the_product_that_a_policy_lacks_is_not_allowed_rather_than_unknown() -> None:
+    assert isinstance(why(MQL, Ask("hand_over", SDR), POLICIES["waterfall"]), TransitionNotAllowed)
+
+
+@pytest.mark.parametrize("minutes", [5, 6])
+def test_a_move_lies_at_most_five_minutes_ahead(minutes: int) -> None:
+    decision = decide(PIPELINE, MQL, Ask("accept", SDR, occurred_at=NOON + timedelta(minutes=minutes)), NOON)
+    assert isinstance(decision, Move) == (minutes == 5)
+
+
+def test_an_override_takes_the_place_of_the_guard_and_stays_in_evidence() -> None:
+    facts = scored(PIPELINE, Facts(stage="inquiry", fields=PERSONA, activities=(activity("webinar"),)), NOON)
+    ask = Ask("qualify", MARKETING, override_reason="met at the fair")
+    made = move(facts, ask)
+    assert made.evidence["override_reason"] == "met at the fair"
+    assert made.evidence["unmet"] == [{"criterion": "engagement", "have": 10, "need": 30}]
+    assert len(made.evidence["entries"]) == 4  # type: ignore[arg-type]
+    assert isinstance(why(facts, replace(ask, override_reason=" ")), CriteriaUnmet)
+    assert isinstance(why(facts, replace(ask, actor=SDR)), RoleNotAllowed)
+
+
+def test_a_named_owner_must_be_an_active_user_of_the_role() -> None:
+    facts = replace(scored(PIPELINE, Facts(stage="inquiry"), NOON), fit=50, engagement=50)
+    ask = Ask("qualify", MARKETING, owner_id=SDR.user_id, owner_role="sdr", override_reason="yes")
+    made = move(facts, ask)
+    assert (made.owner, made.pool, made.assigned, made.emits) == (
+        SDR.user_id,
+        None,
+        True,
+        ("lead.stage_changed", "lead.assigned"),
+    )
+    leaf: dict[str, object] = {"criterion": "assignable", "have": None, "need": "sdr"}
+    assert why(facts, replace(ask, owner_role=None)) == CriteriaUnmet((leaf,))
+
+
+def test_a_skipped_stage_is_a_skipped_milestone() -> None:
+    rows = bant("need", "budget", "timing", by=SDR)
+    made = move(MQL, Ask("hand_over", SDR, bant=rows))
+    assert made.milestones == (("sal", True), ("srl", False))
+    straight = move(replace(MQL, stage="sal"), Ask("confirm", AE, bant=bant("need", "budget", "timing")))
+    assert straight.milestones == (("srl", True), ("sql", False))
+
+
+def test_clocks_start_and_stop_and_hand_over_converts_unless_told_not_to() -> None:
+    rows = bant("need", "budget", "timing", by=SDR)
+    made = move(MQL, Ask("hand_over", SDR, bant=rows))
+    assert (made.starts_clocks, made.convert) == (("ae_acceptance",), True)
+    kept = move(MQL, Ask("hand_over", SDR, bant=rows, convert=False))
+    assert (kept.convert, kept.opportunity_class) == (False, None)
+    assert move(MQL, Ask("accept", SDR)).stops_clocks == ()
+    assert move(replace(MQL, activities=(call(1),)), Ask("accept", SDR)).stops_clocks == ("response",)
+    assert move(MQL, Ask("disqualify", SDR, reason_code="spam")).stops_clocks == ("response", "ae_acceptance")
+
+
+def test_input_an_action_does_not_take_has_no_effect() -> None:
+    made = move(MQL, Ask("accept", SDR, bant=bant("need", by=SDR), owner_id=uuid("x"), wake_at=NOON, convert=True))
+    assert (made.bant, made.owner, made.wake_at, made.convert) == ((), SDR.user_id, None, False)
+
+
+def test_a_claim_from_the_pool_keeps_the_attempts_made_before_it() -> None:
+    facts = replace(MQL, assigned_at=NOON - timedelta(days=1), activities=(call(0.5),))
+    assert not move(facts, Ask("accept", SDR)).assigned
+    taken = replace(facts, owner_id=uuid("somebody"), owner_role="sdr")
+    assert move(taken, Ask("accept", MANAGER)).assigned
+
+
+def test_return_gives_the_lead_back_to_the_sdr_before() -> None:
+    sal = replace(MQL, stage="sal", owner_id=SDR.user_id, owner_role="sdr")
+    made = move(sal, Ask("hand_over", SDR, bant=bant("need", "budget", "timing", by=SDR), convert=False))
+    srl = after(sal, made, NOON)
+    assert (srl.owner_id, srl.previous_owner_id) == (None, SDR.user_id)
+    back = move(srl, Ask("return", AE, reason_code="needs_info"))
+    assert (back.to_stage, back.owner, back.stops_clocks) == ("sal", SDR.user_id, ("ae_acceptance",))
+
+
+def test_reopening_goes_to_the_stage_held_and_restarts_its_clock() -> None:
+    closed = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="no_budget")), NOON)
+    ask = Ask("reopen", SDR, reason_code="mistake", note="they called back")
+    made = move(closed, ask)
+    assert (made.to_stage, made.reopens, made.closes, made.starts_clocks) == ("mql", True, False, ("response",))
+    again = after(closed, made, NOON)
+    assert (again.stage, again.closed_at, again.closing_reason) == ("mql", None, None)
+    spam = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="spam")), NOON)
+    assert isinstance(why(spam, ask), CriteriaUnmet)
+    assert move(spam, replace(ask, actor=MANAGER)).to_stage == "mql"
+
+
+def test_the_first_milestone_pins_and_a_parked_stage_unpins() -> None:
+    facts = Facts(stage="inquiry", fields=PERSONA, activities=(activity("demo_request"),))
+    qualified = evaluate(PIPELINE, facts, NOON)
+    first = qualified.steps[0]
+    assert isinstance(first, Move)
+    assert (first.pins, first.unpins, first.pool, first.starts_clocks) == (True, False, "sdr", ("response",))
+    recycled = move(qualified.facts, Ask("recycle", SDR, reason_code="timing"))
+    assert (recycled.pins, recycled.unpins) == (False, True)
+
+
+def test_a_suspect_engages_and_qualifies_in_one_go_at_the_time_of_the_activity() -> None:
+    facts = Facts(stage="suspect", fields=PERSONA, activities=(activity("demo_request", 2),))
+    steps = automatic(PIPELINE, scored(PIPELINE, facts, NOON), NOON)
+    assert [(step.action, step.occurred_at) for step in steps] == [
+        ("engage", NOON - timedelta(days=2)),
+        ("qualify", NOON - timedelta(days=2)),
+    ]
+    later = replace(facts, last_occurred_at=NOON - timedelta(days=1))
+    assert automatic(PIPELINE, scored(PIPELINE, later, NOON), NOON)[0].occurred_at == NOON - timedelta(days=1)
+
+
+def test_waking_is_an_event_once_and_no_move() -> None:
+    facts = Facts(stage="recycled", wake_at=NOON)
+    assert automatic(PIPELINE, facts, NOON) == [Emit("wake", POLICY, ("lead.recycle_due",), NOON, clears_wake=True)]
+    assert automatic(PIPELINE, facts, NOON - timedelta(seconds=1)) == []
+    woken = evaluate(PIPELINE, facts, NOON).facts
+    assert (woken.stage, woken.wake_at) == ("recycled", None)
+    assert decide(PIPELINE, facts, Ask("wake", POLICY), NOON) == Stay()
+
+
+def test_capture_decides_on_suspect_by_the_entry() -> None:
+    ask = Ask("capture", SERVICE, source="src_1")
+    assert move(Facts(identities=1), ask).to_stage == "inquiry"
+    assert move(Facts(identities=1, entry="suspect"), ask).to_stage == "suspect"
+    assert move(Facts(identities=1), ask).opens
+    assert isinstance(why(Facts(), ask), CriteriaUnmet)
+    assert why(Facts(identities=1), replace(ask, source=None)) == InputRequired("source")
+
+
+def test_a_fast_track_converts_earlier_where_its_condition_holds() -> None:
+    track = {"from": ["mql"], "if": {"fit": {"at_least": 45}}}
+    policy = altered(PIPELINE, lambda changed: changed["conversion"].update(fast_track=track))
+    ask = Ask("convert", AE, convert=True, door="conversion")
+    leaf = {"criterion": "fit", "have": 0, "need": 45}
+    assert why(MQL, ask, policy) == CriteriaUnmet((leaf,))
+    made = move(replace(MQL, fit=50), ask, policy)
+    assert (made.to_stage, made.opportunity_class, made.milestones) == ("converted", "unqualified", (("srl", False),))
+    assert isinstance(why(replace(MQL, fit=50), ask), TransitionNotAllowed)
+
+
+def test_a_guard_that_is_only_about_the_actor_is_a_403() -> None:
+    def only_managers(changed: dict[str, list[dict[str, object]]]) -> None:
+        accept = next(action for action in changed["actions"] if action["name"] == "accept")
+        accept["guard"] = {"actor": {"roles": ["manager"]}}
+
+    policy = altered(PIPELINE, only_managers)
+    assert why(MQL, Ask("accept", SDR), policy) == RoleNotAllowed("accept", "sdr", ("manager",))
+
+
+@pytest.mark.parametrize(
+    ("stage", "ask", "expected"),
+    [
+        ("qualified", Ask("advance", AE, to="negotiation"), "negotiation"),
+        ("qualified", Ask("advance", AE), "input_required"),
+        ("qualified", Ask("advance", AE, to="won"), "transition_not_allowed"),
+        ("proposal", Ask("advance", AE, to="qualified"), "backward_move"),
+        ("proposal", Ask("advance", AE, to="proposal"), "already_in_stage"),
+        ("proposal", Ask(None, AE, to="negotiation"), "negotiation"),
+        ("proposal", Ask("win", SERVICE), "won"),
+        ("won", Ask("win", AE), "already_in_stage"),
+        ("won", Ask("lose", AE, reason_code="price"), "transition_not_allowed"),
+        ("proposal", Ask("lose", AE), "reason_required"),
+        ("proposal", Ask("lose", AE, reason_code="other"), "input_required"),
+        ("proposal", Ask("lose", AE, reason_code="price"), "lost"),
+        ("proposal", Ask("lose", SDR, reason_code="price"), "role_not_allowed"),
+        ("unqualified", Ask("qualify", SERVICE), "human_required"),
+        ("unqualified", Ask("qualify", AE), "criteria_unmet"),
+        ("unqualified", Ask("accept", AE), "unknown_action"),
+    ],
+)
+def test_an_opportunity_moves_by_the_same_rules(stage: str, ask: Ask, expected: str) -> None:
+    decision = decide_opportunity(PIPELINE, Facts(), stage, ask, NOON)
+    assert (decision.why.code if isinstance(decision, Refused) else decision.to_stage) == expected
+
+
+def test_an_opportunity_that_is_won_closes_and_sets_its_milestone() -> None:
+    decision = decide_opportunity(PIPELINE, Facts(), "proposal", Ask("win", AE), NOON)
+    assert not isinstance(decision, Refused)
+    assert (decision.closes, decision.milestones, decision.to_class) == (True, (("won", False),), "won")
+    assert opportunity_actions(PIPELINE, "qualified") == ("advance", "win", "lose")

@@ -1,0 +1,105 @@
+"""The fold of a log, the re-inquiry of a known person, and routes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from app.lifecycle.milestones import Step, fold
+from app.lifecycle.reinquiry import reinquiry
+from app.policy.facts import Ask, Facts
+from app.routing.route import Assignment, assign, assignable
+from tests.rules.make import AE, NOON, PIPELINE, POLICY_ACTOR, SDR, WATERFALL, uuid
+
+WALK = (
+    Step(PIPELINE, 1, None, "inquiry", "capture"),
+    Step(PIPELINE, 2, "inquiry", "mql", "qualify"),
+    Step(PIPELINE, 3, "mql", "srl", "hand_over"),
+    Step(PIPELINE, 4, "srl", "converted", "convert", "unqualified"),
+)
+
+
+def test_a_log_folds_to_its_stage_and_its_milestones() -> None:
+    folded = fold(WALK)
+    assert (folded.stage, folded.seq, folded.faults) == ("converted", 4, ())
+    assert folded.milestones == {"mql": False, "sal": True, "srl": False}
+    assert fold(()).stage is None
+
+
+def test_a_correction_voids_and_the_milestone_may_be_reached_again() -> None:
+    back = (*WALK[:3], Step(PIPELINE, 4, "srl", "mql", "correct"))
+    assert (fold(back).milestones, fold(back).voided) == ({"mql": False}, ("sal", "srl"))
+    again = fold((*back, Step(PIPELINE, 5, "mql", "sal", "accept")))
+    assert again.milestones == {"mql": False, "sal": False}
+
+
+def test_the_class_of_a_conversion_sets_its_milestone() -> None:
+    early = (*WALK[:2], Step(PIPELINE, 3, "mql", "converted", "convert", "unqualified"))
+    assert fold(early).milestones == {"mql": False, "srl": False}
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ((WALK[0], WALK[2]), "seq 3 follows 1"),
+        ((WALK[1],), "seq 2 follows 0"),
+        ((WALK[0], replace(WALK[1], from_stage="suspect")), "seq 2 leaves suspect, the journey stood in inquiry"),
+        ((replace(WALK[0], to_stage="limbo"),), "seq 1 enters limbo, which its policy lacks"),
+        ((*WALK[:2], replace(WALK[2], policy=WATERFALL)), "seq 3 enters srl, which its policy lacks"),
+    ],
+)
+def test_a_gap_or_a_fork_in_a_log_is_told(steps: tuple[Step, ...], told: str) -> None:
+    assert told in fold(steps).faults
+
+
+YESTERDAY = NOON - timedelta(days=1)
+LONG_AGO = NOON - timedelta(days=91)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (Facts(), "new_journey"),
+        (Facts(stage="inquiry"), "same_journey"),
+        (Facts(stage="sql"), "same_journey"),
+        (Facts(stage="recycled"), "same_journey"),
+        (Facts(stage="disqualified", closing_reason="no_budget", closed_at=YESTERDAY), "new_journey"),
+        (Facts(stage="disqualified", closing_reason="spam", closed_at=LONG_AGO), "blocked"),
+        (Facts(stage="converted", opportunity_class="qualified", closed_at=YESTERDAY), "activity"),
+        (Facts(stage="converted", opportunity_class="unqualified", closed_at=LONG_AGO), "new_journey"),
+        (Facts(stage="converted", opportunity_class="lost", closed_at=YESTERDAY), "new_journey"),
+        (Facts(stage="converted", opportunity_class="won", closed_at=YESTERDAY), "new_journey"),
+    ],
+)
+def test_a_known_person_writes_again(facts: Facts, expected: str) -> None:
+    assert reinquiry(PIPELINE, facts, NOON) == expected
+
+
+@pytest.mark.parametrize(
+    ("to", "facts", "ask", "expected"),
+    [
+        ("sdr", Facts(), Ask("qualify", POLICY_ACTOR), Assignment("nobody", "sdr")),
+        ("sdr", Facts(owner_id=uuid("m"), owner_role="manager"), Ask("q", POLICY_ACTOR), Assignment("nobody", "sdr")),
+        ("sdr", Facts(owner_id=uuid("s"), owner_role="sdr"), Ask("q", POLICY_ACTOR), Assignment("keep")),
+        ("ae", Facts(owner_id=uuid("s"), owner_role="sdr"), Ask("h", SDR), Assignment("nobody", "ae")),
+        ("ae", Facts(), Ask("h", SDR, owner_id=AE.user_id, owner_role="ae"), Assignment(uuid("ae1"))),
+        ("actor", Facts(), Ask("accept", SDR), Assignment(uuid("sdr1"))),
+        ("actor", Facts(), Ask("accept", POLICY_ACTOR), Assignment("keep")),
+        ("previous", Facts(previous_owner_id=uuid("s")), Ask("return", AE), Assignment(uuid("s"))),
+        ("previous", Facts(), Ask("return", AE), Assignment("nobody")),
+        ("nobody", Facts(owner_id=uuid("s")), Ask("recycle", SDR), Assignment("nobody")),
+    ],
+)
+def test_a_lead_goes_to_a_pool_or_to_whom_the_request_names(
+    to: str, facts: Facts, ask: Ask, expected: Assignment
+) -> None:
+    assert assign(PIPELINE, to, facts, ask) == expected
+
+
+def test_a_role_is_assignable_by_its_route_or_by_name() -> None:
+    assert assignable(PIPELINE, "ae", Ask("hand_over", SDR))
+    assert not assignable(WATERFALL, "ae", Ask("hand_over", SDR))
+    assert assignable(PIPELINE, "ae", Ask("hand_over", SDR, owner_id=AE.user_id, owner_role="ae"))
+    assert not assignable(PIPELINE, "ae", Ask("hand_over", SDR, owner_id=SDR.user_id, owner_role="sdr"))
