@@ -86,15 +86,20 @@ OPEN = ("suspect", "inquiry", "mql", "sal", "srl", "sql")
 MILESTONES = {"waterfall": ("mql", "sal", "sql"), "pipeline": ("mql", "sal", "srl", "sql")}
 
 
-def verdict(name: str, stage: str | None, action: str, role: str, named: str, held: str | None) -> str:
-    """The stage entered, "=" for a wake, or the error code, when every input is there and every guard is met."""
+def verdict(
+    name: str, stage: str | None, action: str, role: str, named: str, held: str | None, captured: str = "inquiry"
+) -> str:
+    """The stage entered, "=" for a wake, or the error code, when every input is there and every guard is met.
+
+    `captured` is where a capture leads: suspect, where the entry says so.
+    """
     table = TABLES[name]
     if action not in WORDS:
         return "unknown_action"
     if action not in table:
         return "transition_not_allowed"
     found = table[action]
-    to = {"named": named, "held": held, "=": None}.get(found.to, found.to)
+    to = {"named": named, "held": held, "=": None}.get(found.to, captured if action == "capture" else found.to)
     if stage not in found.sources or to == stage:
         if to == stage and stage is not None:
             return "already_in_stage"

@@ -48,10 +48,11 @@ class Journey(RuleBasedStateMachine):
     def ask(self, ask: Ask) -> None:
         self.refresh()
         role = ask.actor.role
-        expected = oracle.verdict(self.name, self.stage, ask.action or "", role, ask.to or "", self.held)
+        captured = self.facts.entry or "inquiry"
+        expected = oracle.verdict(self.name, self.stage, ask.action or "", role, ask.to or "", self.held, captured)
         decision = decide(self.policy, self.facts, ask, self.now)
         if isinstance(decision, Move):
-            assert expected == decision.to_stage or (decision.action == "capture" and decision.to_stage == "suspect")
+            assert expected == decision.to_stage
             self.take(decision)
         elif isinstance(decision, Refused) and decision.why.code != "criteria_unmet":
             assert decision.why.code == expected
