@@ -33,7 +33,10 @@ def run_checks() -> int:
 
 def _passes(name: str, check: Callable[[], str]) -> bool:
     began = time.monotonic()
-    fault = check()
+    try:
+        fault = check()
+    except Exception as error:  # a check that cannot run has failed, and the others still count
+        fault = f"{type(error).__name__}: {error}"
     print(f"{'FAIL' if fault else 'ok':<5} {name} ({time.monotonic() - began:.1f} s)", flush=True)
     if fault:
         print(fault.rstrip(), flush=True)
