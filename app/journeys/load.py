@@ -91,6 +91,7 @@ def lead_of(row: Record) -> Lead:
         erased_at=row.erased_at,
         identities=_identities(row),
         activities=_activities(row),
+        activity_keys=set(row.activity_keys or ()),
         confirmations=_confirmations(row),
         journey=_journey(row),
         held_stage=row.held_stage,

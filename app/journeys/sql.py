@@ -36,7 +36,7 @@ LOAD_LEADS = text(
            o.class AS opportunity_class, o.stage_entered_at AS opportunity_entered_at,
            p.id AS active_policy_id, i.kinds, i.namespaces, i."values", i.primaries, s.shared_kinds, s.shared_values,
            s.shared_primaries, m.names AS milestones,
-           a.ids AS activity_ids, a.types, a.activity_kinds, a.occurred, a.recorded,
+           a.ids AS activity_ids, a.keys AS activity_keys, a.types, a.activity_kinds, a.occurred, a.recorded,
            b.criteria, b.statuses, b.user_ids, b.roles, b.said, b.bant_values, b.evidences, b.dues, b.amounts
       FROM leads l
       JOIN policies p ON p.tenant_id = l.tenant_id AND p.state = 'active'
@@ -63,7 +63,7 @@ LOAD_LEADS = text(
             WHERE m.tenant_id = l.tenant_id AND m.journey_id = j.id AND m.voided_at IS NULL
       ) m ON true
       LEFT JOIN LATERAL (
-           SELECT array_agg(id) AS ids, array_agg(type) AS types, array_agg(kind) AS activity_kinds,
+           SELECT array_agg(id) AS ids, array_agg(activity_key) AS keys, array_agg(type) AS types, array_agg(kind) AS activity_kinds,
                   array_agg(occurred_at) AS occurred, array_agg(recorded_at) AS recorded
              FROM (SELECT * FROM activities a WHERE a.tenant_id = l.tenant_id AND a.lead_id = l.id
                     ORDER BY a.occurred_at DESC LIMIT 500) a
@@ -159,6 +159,7 @@ RECORD_CHANGES = text(
           FROM jsonb_to_recordset(:activities) AS r(
                id uuid, lead_id uuid, activity_key text, type text, kind text, occurred_at timestamptz,
                recorded_at timestamptz, properties jsonb, actor jsonb, source_id uuid)
+        ON CONFLICT (tenant_id, lead_id, activity_key) DO NOTHING
     ), named AS (
         INSERT INTO identities (tenant_id, kind, namespace, value, lead_id, "primary", added_at)
         SELECT :tenant_id, kind, namespace, value, lead_id, "primary", added_at

@@ -78,6 +78,7 @@ class Lead:
     erased_at: datetime | None = None
     identities: list[Identity] = field(default_factory=list)
     activities: list[Activity] = field(default_factory=list)
+    activity_keys: set[str] = field(default_factory=set)
     confirmations: list[Confirmation] = field(default_factory=list)
     journey: Journey | None = None
     held_stage: str | None = None

@@ -81,11 +81,10 @@ def absorb(change: Change, arrival: Arrival, new_identities: tuple[Identity, ...
         change.changed.clear()
     tell_updated(change)
     _consent(change, arrival, when)
-    if arrival.activity is not None:
-        act(change, arrival.activity, when, arrival.source_id)
+    acted = arrival.activity is not None and act(change, arrival.activity, when, arrival.source_id)
     if is_new:
         _capture(change, arrival, when, actor)
-    elif arrival.activity is not None and arrival.activity.kind == "interest":
+    elif acted and arrival.activity is not None and arrival.activity.kind == "interest":
         inquire_again(change, arrival.source_name, when, actor)
 
 
@@ -183,15 +182,18 @@ def _consent(change: Change, arrival: Arrival, when: datetime) -> None:
 def act(
     change: Change, wanted: ArrivalActivity, when: datetime, source_id: UUID | None,
     actor: Mapping[str, Any] | None = None,
-) -> Activity:  # fmt: skip
-    """Records an activity in the change and tells of it."""
+) -> bool:  # fmt: skip
+    """Records an activity in the change and tells of it; False where the lead has one under the key already."""
+    if wanted.key in change.lead.activity_keys:
+        return False
+    change.lead.activity_keys.add(wanted.key)
     activity = Activity(wanted.id or ids.new_id(), wanted.type, wanted.kind, when, change.now)
     change.lead.activities.append(activity)
     change.new_activities.append(NewActivity(wanted.key, activity, wanted.properties, actor, source_id))
     shown = {"id": ids.show("activity", activity.id), "type": activity.type, "kind": activity.kind}
     data = {"lead_id": ids.show("lead", change.lead.id), "activity": {**shown, "occurred_at": z(when)}}
     change.early_events.append(NewEvent("lead.activity", data, when))
-    return activity
+    return True
 
 
 def _capture(change: Change, arrival: Arrival, when: datetime, actor: Actor) -> None:

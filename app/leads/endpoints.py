@@ -9,6 +9,7 @@ from fastapi import Query, Request, Response
 from app.auth import Caller, allowed
 from app.database import InTx, Now
 from app.errors import (
+    CursorInvalid,
     Erased,
     HumanRequired,
     IdentityRequired,
@@ -20,18 +21,27 @@ from app.errors import (
     SourceNotFound,
     VersionConflict,
 )  # fmt: skip
+from app.events import feed
+from app.events.cursors import Filters, position_of
+from app.events.schemas import EventPage
 from app.fields import Instant, LeadId, SourceId, UserId, answer
 from app.journeys.load import read_lead
 from app.leads import history, sql
+from app.leads.activities import record_activities
 from app.leads.bant import confirm
 from app.leads.change import patch_lead, record_activity
+from app.leads.consent import put_consents
 from app.leads.create import create_lead
 from app.leads.schemas import (
+    ActivitiesIn,
+    ActivitiesOut,
     ActivityIn,
     ActivityOut,
     ActivityPage,
     Bant,
     BantOut,
+    ConsentsIn,
+    ConsentsOut,
     JourneyList,
     LeadCreate,
     LeadOut,
@@ -42,6 +52,7 @@ from app.leads.schemas import (
     TransitionList,
     show_activity,
     show_bant,
+    show_consent,
     show_journey,
     show_lead,
     show_transition,
@@ -51,8 +62,10 @@ from app.problems import declared, router
 from app.versions import Expected
 
 api = router("/v1/leads", "leads")
+many = router("/v1", "leads")
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
+Privacy = Annotated[Caller, allowed("privacy")]
 GONE = (LeadNotFound, Erased)
 BUSY = (*GONE, LeadMerged, VersionConflict)
 
@@ -147,6 +160,45 @@ async def put_bant(lead_id: LeadId, body: Bant, caller: Writer, tx: InTx, now: N
     said = body.model_dump(exclude_none=True, mode="python")
     change = await confirm(tx, caller, lead_id, said, expected, now)
     return answer(show_bant(change.lead.confirmations), version=change.lead.version)
+
+
+@api.put("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*BUSY))
+async def put_lead_consents(
+    lead_id: LeadId, body: ConsentsIn, caller: Privacy, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """What the person said of each purpose, elsewhere than in a form."""
+    change = await put_consents(tx, caller, lead_id, body.consents, expected, now)
+    log = await sql.consents_of(tx, caller.tenant_id, lead_id)
+    shown = {"consents": change.lead.consents, "log": [show_consent(row) for row in log]}
+    return answer(shown, version=change.lead.version)
+
+
+@api.get("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*GONE))
+async def get_consents(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """The state of each purpose, and every word that led to it, oldest first."""
+    change = await read_lead(tx, caller.tenant_id, lead_id, now)
+    log = await sql.consents_of(tx, caller.tenant_id, lead_id)
+    return answer({"consents": change.lead.consents, "log": [show_consent(row) for row in log]})
+
+
+@many.post("/activities", status_code=201, response_model=ActivitiesOut)
+async def post_activities(body: ActivitiesIn, caller: Writer, tx: InTx, now: Now) -> Response:
+    """Up to 500 activities of known persons; each answer says on which lead, or why on none."""
+    return answer({"data": await record_activities(tx, caller, body.activities, now)}, 201)
+
+
+@api.get("/{lead_id}/events", response_model=EventPage, responses=declared(*GONE, CursorInvalid))
+async def list_events(
+    lead_id: LeadId, caller: Reader, tx: InTx, now: Now, after: Annotated[str, Query(max_length=200)] = "earliest",
+    limit: Limit = 50,
+) -> Response:  # fmt: skip
+    """The events of one lead, in the order of the log."""
+    caller.require(frozenset({"events:read"}))
+    await read_lead(tx, caller.tenant_id, lead_id, now)
+    filters = Filters(None, lead_id)
+    start = await position_of(tx, caller.tenant_id, after, filters)
+    reading = await feed.read(tx, caller.tenant_id, start, limit, filters)
+    return Response(reading.body(filters), media_type="application/json")
 
 
 @api.get("/{lead_id}/transitions", response_model=TransitionList, responses=declared(*GONE))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database import Record
@@ -53,6 +54,46 @@ class ActivityIn(Write):
     activity_key: Word | None = Field(default=None, description="Makes the activity once for its lead.")
     occurred_at: Instant | None = None
     properties: Custom = Field(default_factory=dict)
+
+
+class ActivityOfPerson(ActivityIn):
+    """An activity of a known person, named by exactly one identity."""
+
+    email: Annotated[str, StringConstraints(max_length=254)] | None = None
+    external_id: Annotated[str, StringConstraints(max_length=320)] | None = Field(
+        default=None, description="namespace:value"
+    )
+    lead_id: LeadId | None = None
+
+    @model_validator(mode="after")
+    def _one_person(self) -> Self:
+        if sum(name is not None for name in (self.email, self.external_id, self.lead_id)) != 1:
+            raise PydanticCustomError("one_identity", "give exactly one of email, external_id, lead_id")
+        return self
+
+
+class ActivitiesIn(Write):
+    activities: Annotated[list[ActivityOfPerson], Field(min_length=1, max_length=500)]
+
+
+class RecordedOut(Shape):
+    index: int
+    lead_id: str | None
+    recorded: bool
+    reason: str | None = Field(description="`person_unknown`, `out_of_order`, or null.")
+
+
+class ActivitiesOut(Shape):
+    data: list[RecordedOut]
+
+
+class ConsentsIn(Write):
+    consents: Annotated[list[ConsentIn], Field(min_length=1, max_length=20)]
+
+
+class ConsentsOut(Shape):
+    consents: dict[str, str]
+    log: list[dict[str, Any]]
 
 
 class LeadCreate(Write):
@@ -268,6 +309,11 @@ def show_activity(row: Record, lead_id: LeadId) -> dict[str, Any]:
         "activity_key": row.activity_key, "occurred_at": z(row.occurred_at), "recorded_at": z(row.recorded_at),
         "properties": row.properties, "source_id": ids.shown("source", row.source_id),
     }  # fmt: skip
+
+
+def show_consent(row: Record) -> dict[str, Any]:
+    plain = {name: getattr(row, name) for name in ("purpose", "state", "text", "channel")}
+    return {**plain, "occurred_at": z(row.occurred_at), "recorded_at": z(row.recorded_at)}
 
 
 def show_entry(entry: Entry, policy_version: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from app.matching.person import Identity
 from app.pages import Page
 from app.tables import (
     activities,
-    events,
+    consents,
     identities,
     journeys,
     leads,
@@ -183,7 +183,6 @@ async def milestones_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
     return (await tx.execute(statement.order_by(milestones.c.reached_at, milestones.c.id))).all()
 
 
-async def events_of(tx: Tx, tenant_id: UUID, lead_id: UUID, after: int, limit: int) -> Records:
-    """Events of a lead in the order of its versions."""
-    statement = select(events).where(events.c.tenant_id == tenant_id, events.c.lead_id == lead_id, events.c.seq > after)
-    return (await tx.execute(statement.order_by(events.c.seq).limit(limit))).all()
+async def consents_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
+    statement = select(consents).where(consents.c.tenant_id == tenant_id, consents.c.lead_id == lead_id)
+    return (await tx.execute(statement.order_by(consents.c.recorded_at, consents.c.id))).all()

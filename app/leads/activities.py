@@ -1,0 +1,77 @@
+"""Many activities of known persons at once, each named by an identity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app import ids
+from app.auth import Caller
+from app.database import Tx
+from app.journeys.evaluate import evaluate
+from app.journeys.load import begin_changes
+from app.journeys.record import actor_document, record
+from app.journeys.state import Change
+from app.leads import sql
+from app.leads.absorb import ArrivalActivity, act, inquire_again
+from app.leads.schemas import ActivityOfPerson
+from app.lifecycle.guard import AHEAD
+from app.matching.normalize import normalize
+from app.matching.person import Identity
+
+API = "api"
+
+
+async def record_activities(
+    tx: Tx, caller: Caller, wanted: Sequence[ActivityOfPerson], now: datetime
+) -> list[dict[str, Any]]:
+    """Records each on the lead that its identity names; the answers in the order of the request, one transaction."""
+    named = [identity_of(one) for one in wanted]
+    found = await sql.candidates(tx, caller.tenant_id, [identity for identity in named if identity is not None])
+    holders = {(one.kind, one.namespace, one.value): one.lead_id for one in found}
+    lead_ids = [
+        one.lead_id or (holders.get(identity.key) if identity else None)
+        for one, identity in zip(wanted, named, strict=True)
+    ]
+    known = sorted({lead_id for lead_id in lead_ids if lead_id is not None})
+    changes = await begin_changes(tx, caller.tenant_id, known, now, caller.actor)
+    answers = [
+        _record(changes, lead_id, one, index, caller, now)
+        for index, (one, lead_id) in enumerate(zip(wanted, lead_ids, strict=True))
+    ]
+    acted = [change for change in changes.values() if change.new_activities]
+    for change in acted:
+        change.on_behalf_of = caller.on_behalf_of
+        evaluate(change)
+    await record(tx, caller.tenant_id, acted)
+    return answers
+
+
+def identity_of(one: ActivityOfPerson) -> Identity | None:
+    """The identity that names the person; None where the lead is named or the address is none."""
+    if one.email is not None:
+        emails = [identity for identity in normalize({"email": one.email}, {}, None).identities]
+        return emails[0] if emails else None
+    if one.external_id is not None:
+        namespace, _, value = one.external_id.rpartition(":")
+        return Identity("external", namespace, value)
+    return None
+
+
+def _record(
+    changes: dict[UUID, Change], lead_id: UUID | None, one: ActivityOfPerson, index: int, caller: Caller, now: datetime
+) -> dict[str, Any]:
+    when = one.occurred_at or now
+    change = changes.get(lead_id) if lead_id is not None else None
+    answer = {"index": index, "lead_id": ids.shown("lead", change.lead.id if change else None)}
+    if change is None:
+        return {**answer, "recorded": False, "reason": "person_unknown"}
+    if when > now + AHEAD:
+        return {**answer, "recorded": False, "reason": "out_of_order"}
+    wanted = ArrivalActivity(one.activity_key or str(ids.new_id()), one.type, one.kind, one.properties)
+    new = act(change, wanted, when, None, actor_document(caller.actor))
+    if new and one.kind == "interest":
+        inquire_again(change, API, when, caller.actor)
+    return {**answer, "recorded": new, "reason": None}
