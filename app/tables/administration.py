@@ -5,7 +5,19 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Index, Integer, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.tables.columns import document, instant, lists, metadata, of_tenant, own_id, stamps, tenant, uuid, version, words
+from app.tables.columns import (
+    document,
+    instant,
+    lists,
+    metadata,
+    of_tenant,
+    own_id,
+    stamps,
+    tenant,
+    uuid,
+    version,
+    words,
+)
 
 tenants = Table(
     "tenants",

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, SmallInteger, Table, Text
 
-from app.tables.columns import document, instant, lists, metadata, of_tenant, own_id, stamps, tenant, uuid, version, words
+from app.tables.columns import (
+    document,
+    instant,
+    lists,
+    metadata,
+    of_tenant,
+    own_id,
+    stamps,
+    tenant,
+    uuid,
+    version,
+    words,
+)
 
 events = Table(
     "events",
@@ -110,7 +122,9 @@ delivery_retries = Table(
     words("last_error"),
     of_tenant("subscriptions", "subscription_id"),
     Index("delivery_retries_order_key_idx", "tenant_id", "subscription_id", "order_key", "position"),
-    Index("delivery_retries_next_at_idx", "tenant_id", "subscription_id", "next_at", postgresql_where="state = 'retry'"),
+    Index(
+        "delivery_retries_next_at_idx", "tenant_id", "subscription_id", "next_at", postgresql_where="state = 'retry'"
+    ),
 )
 
 attempts = Table(

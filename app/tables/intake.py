@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, Table
 
-from app.tables.columns import document, instant, lists, metadata, of_tenant, own_id, stamps, tenant, uuid, version, words
+from app.tables.columns import (
+    document,
+    instant,
+    lists,
+    metadata,
+    of_tenant,
+    own_id,
+    stamps,
+    tenant,
+    uuid,
+    version,
+    words,
+)
 
 sources = Table(
     "sources",

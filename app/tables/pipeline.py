@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Date, Index, Integer, Numeric, Table
 
-from app.tables.columns import document, instant, lists, metadata, of_tenant, own_id, stamps, tenant, uuid, version, words
+from app.tables.columns import (
+    document,
+    instant,
+    lists,
+    metadata,
+    of_tenant,
+    own_id,
+    stamps,
+    tenant,
+    uuid,
+    version,
+    words,
+)
 
 accounts = Table(
     "accounts",
@@ -103,7 +115,9 @@ opportunities = Table(
     of_tenant("journeys", "journey_id"),
     of_tenant("policies", "policy_id"),
     Index("opportunities_account_id_idx", "tenant_id", "account_id"),
-    Index("opportunities_external_id_key", "tenant_id", "external_id", unique=True, postgresql_where="archived_at IS NULL"),
+    Index(
+        "opportunities_external_id_key", "tenant_id", "external_id", unique=True, postgresql_where="archived_at IS NULL"
+    ),
     *lists("opportunities", "created_at"),
 )
 
