@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from fastapi import FastAPI, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from app.auth import Allow
+from app.errors import Problem
+from app.errors.problem import catalogue
 from app.events.catalogue import webhooks
-from app.problems import ProblemShape
+from app.problems import ANYWHERE, MEDIA_TYPE, ONCE, SCHEMA, WITH_BODY, ProblemShape, declared, example
+from app.routes import ROUTERS
+from app.versions import expected_version
 
 PAGE_POLICY: Final = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:"
 )
 BEARER: Final = {"type": "http", "scheme": "bearer", "description": "An API key: btn_ and 43 characters."}
-WITHOUT_KEY: Final = ("/v1/ingest/", "/healthz", "/readyz")
-METHODS: Final = ("get", "put", "post", "patch", "delete", "head", "options")
 ACTOR: Final = {
     "name": "Baton-Actor",
     "in": "header",
@@ -35,10 +41,17 @@ IDEMPOTENCY: Final = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
     "description": "Makes the request safe to send again within seven days; required where something is converted.",
 }
+IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": ['"7"']},
+    "description": "The ETag that was read; 412 when it is not the current one any more.",
+}
 
 
 def describe(app: FastAPI) -> None:
-    """Completes the document that FastAPI makes: keys, headers, the problem schema, and every event as a webhook."""
+    """Completes the document that FastAPI makes: keys, scopes, headers, every problem, and every event as a webhook."""
     app.webhooks.include_router(webhooks)
     made = app.openapi
 
@@ -48,10 +61,12 @@ def describe(app: FastAPI) -> None:
             parts = document.setdefault("components", {})
             parts.setdefault("schemas", {}).update(_schemas())
             parts["securitySchemes"] = {"key": BEARER}
-            for path, item in document["paths"].items():
-                for method in METHODS:
-                    if method in item and not path.startswith(WITHOUT_KEY):
-                        _complete(item[method], method)
+            parts["examples"] = {problem.code: {"value": example(problem)} for problem in catalogue()}
+            for router in ROUTERS:
+                for route in router.routes:
+                    if isinstance(route, APIRoute) and route.include_in_schema:
+                        for method in route.methods or ():
+                            _complete(document["paths"][route.path][method.lower()], route, method)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -63,14 +78,40 @@ def _schemas() -> dict[str, Any]:
     return {**schema.pop("$defs", {}), "ProblemShape": schema}
 
 
-def _complete(operation: dict[str, Any], method: str) -> None:
-    operation["security"] = [{"key": []}]
-    parameters = operation.setdefault("parameters", [])
-    parameters.append(ACTOR)
-    if method == "post":
-        parameters.append(IDEMPOTENCY)
-    replaced = operation["responses"].get("422", {}).get("content", {})
-    replaced.pop("application/json", None)  # the framework's own shape of a 422 is never answered
+def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
+    calls = list(_calls(route.dependant))
+    scopes = [call.scope for call in calls if isinstance(call, Allow)]
+    responses = operation["responses"]
+    responses.get("422", {}).get("content", {}).pop(
+        "application/json", None
+    )  # the framework's own shape: never answered
+    if scopes:
+        operation["security"] = [{"key": [scope for scope in scopes if scope]}]
+        parameters = operation.setdefault("parameters", [])
+        parameters.append(ACTOR)
+        parameters += [IDEMPOTENCY] * (method == "POST") + [IF_MATCH] * (expected_version in calls)
+        _add(responses, ANYWHERE + WITH_BODY * ("requestBody" in operation) + ONCE * (method == "POST"))
+    for status in [status for status, response in responses.items() if not response.get("content", True)]:
+        del responses[status]
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    yield dependant.call
+    for child in dependant.dependencies:
+        yield from _calls(child)
+
+
+def _add(responses: dict[str, Any], problems: Sequence[type[Problem]]) -> None:
+    """Problems that any request may meet, beside those that the route declares itself."""
+    for status, more in declared(*problems).items():
+        there = responses.setdefault(str(status), {"description": "", "content": {}})
+        content = there["content"].setdefault(MEDIA_TYPE, {"schema": SCHEMA, "examples": {}})
+        for code, shown in more["content"][MEDIA_TYPE]["examples"].items():
+            if code not in content["examples"]:
+                content["examples"][code] = shown
+        if not there["description"]:
+            there["description"] = more["description"]
 
 
 def serve(app: FastAPI) -> None:

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from app import errors
-from app.errors import TYPE_ROOT, BadRequest, NotFound, Problem
+from app.errors import BadRequest, NotFound, Problem
+from app.errors.problem import TYPE_ROOT, catalogue
 from app.main import create_app
 from app.settings import Settings
 
@@ -56,7 +56,7 @@ def document() -> str:
 
 def errors_page() -> str:
     """The text of docs/errors.md: every code by its status."""
-    answered = (each for each in errors.catalogue() if not each.__subclasses__() or each in (BadRequest, NotFound))
+    answered = (each for each in catalogue() if not each.__subclasses__() or each in (BadRequest, NotFound))
     problems = sorted(answered, key=lambda problem: (problem.status, problem.code))
     return ERRORS_HEAD + "".join(_section(status, problems) for status in sorted({each.status for each in problems}))
 

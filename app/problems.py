@@ -28,6 +28,7 @@ from app.errors import (
     Overloaded,
     Problem,
     RequestInvalid,
+    RequestTimeout,
     ScopeMissing,
     UnsupportedMediaType,
     problem_document,
@@ -98,8 +99,6 @@ def _faults(errors: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
         }
 
 
-
-
 class FieldFault(BaseModel):
     """One field that is not right."""
 
@@ -129,18 +128,25 @@ def declared(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
             {"description": "", "content": {MEDIA_TYPE: {"schema": SCHEMA, "examples": {}}}},
         )
         entry["description"] = " ".join(filter(None, (entry["description"], problem.title())))
-        example = problem_document(problem.status, problem.code, problem.title(), problem.title())
-        entry["content"][MEDIA_TYPE]["examples"][problem.code] = {"value": example}
+        entry["content"][MEDIA_TYPE]["examples"][problem.code] = {"$ref": f"#/components/examples/{problem.code}"}
     return grouped
 
 
+def example(problem: type[Problem]) -> dict[str, Any]:
+    """What a problem looks like."""
+    return problem_document(problem.status, problem.code, problem.title(), problem.title())
+
+
+# What any request may meet; `documentation` declares it for every route of our API.
 SCHEMA: Final = {"$ref": "#/components/schemas/ProblemShape"}
-ANYWHERE: Final = (
-    MalformedJson, MalformedHeader, KeyUnknown, ScopeMissing, ActorUnknown, IdempotencyInProgress, BodyTooLarge,
-    UnsupportedMediaType, RequestInvalid, IdempotencyKeyReused, HeadersTooLarge, Overloaded, DatabaseUnavailable,
+ANYWHERE: Final[tuple[type[Problem], ...]] = (
+    MalformedHeader, KeyUnknown, ScopeMissing, ActorUnknown, RequestInvalid, HeadersTooLarge, Overloaded,
+    DatabaseUnavailable,
 )  # fmt: skip
+WITH_BODY: Final[tuple[type[Problem], ...]] = (MalformedJson, BodyTooLarge, UnsupportedMediaType, RequestTimeout)
+ONCE: Final[tuple[type[Problem], ...]] = (IdempotencyInProgress, IdempotencyKeyReused)
 
 
 def router(prefix: str, tag: str) -> APIRouter:
-    """A router of our API: transacted, and with the problems any request may meet declared."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=Transacted, responses=declared(*ANYWHERE))
+    """A router of our API: transacted."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=Transacted)

@@ -18,7 +18,8 @@ def tag(response: Response, version: int) -> None:
     response.headers["ETag"] = etag(version)
 
 
-async def _expected(request: Request) -> frozenset[str] | None:
+async def expected_version(request: Request) -> frozenset[str] | None:
+    """The entity tags of If-Match, or None where any will do; MalformedHeader."""
     header = request.headers.get("if-match")
     if header is None or header.strip() == "*":
         return None
@@ -28,10 +29,10 @@ async def _expected(request: Request) -> frozenset[str] | None:
     return tags
 
 
-Expected = Annotated[frozenset[str] | None, Depends(_expected)]
+Expected = Annotated[frozenset[str] | None, Depends(expected_version)]
 
 
 def check(expected: frozenset[str] | None, version: int) -> None:
-    """VersionConflict (412) unless If-Match is absent or names the version; call it after the lock. Weak tags never match."""
+    """VersionConflict (412) unless If-Match is absent or names it; call it after the lock. Weak tags never match."""
     if expected is not None and etag(version) not in expected:
         raise VersionConflict(f"The current version is {version}.", version=version)

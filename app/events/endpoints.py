@@ -17,7 +17,7 @@ from app.events.feed import Feed, Waiters
 from app.events.schemas import After, EventPage, PageSize, TypesAsked, Wait
 from app.events.waiting import AllowWaiting
 from app.fields import EventId, LeadId
-from app.problems import ANYWHERE, declared, router
+from app.problems import declared, router
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -29,7 +29,7 @@ async def _feed(request: Request) -> Feed:
     return Feed(state.engine, state.wake, state.waiters)
 
 
-waiting = APIRouter(prefix="/v1/events", tags=["events"], responses=declared(*ANYWHERE))
+waiting = APIRouter(prefix="/v1/events", tags=["events"])
 api = router("/v1/events", "events")
 
 

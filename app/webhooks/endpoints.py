@@ -17,7 +17,7 @@ from app.errors import CursorInvalid, StateConflict, SubscriptionNotFound, Targe
 from app.events.waiting import AllowWaiting, short
 from app.fields import SubscriptionId, answer
 from app.pages import Cursor, Limit, Page
-from app.problems import ANYWHERE, declared, router
+from app.problems import declared, router
 from app.versions import Expected
 from app.webhooks import lane_sql, sql, subscribe
 from app.webhooks import ping as pings
@@ -42,7 +42,7 @@ from app.webhooks.subscribe import Desk
 from app.webhooks.targets import targets_of
 
 api = router("/v1/subscriptions", "subscriptions")
-sending = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"], responses=declared(*ANYWHERE))
+sending = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"])
 Owner = Annotated[Caller, allowed("subscriptions")]
 ONE = declared(SubscriptionNotFound, VersionConflict)
 

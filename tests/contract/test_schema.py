@@ -1,0 +1,103 @@
+"""Isolation by construction (architecture, decision 11): the schema and the signatures of every statement are read."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+APP = Path(__file__).parents[2] / "app"
+EXEMPT_TABLES = {"tenants", "sequencer", "alembic_version"}
+EXEMPT_INDEXES = {"keys_secret_sha256_key", "sources_key_key"}  # two look-ups before the tenant is known
+
+# Statements that work across tenants; each answers rows that carry tenant_id, or none.
+ACROSS = {
+    "events": {"attach", "days_ahead", "drain", "elected", "last_numbers", "partitions"},
+    "journeys": {"claim_due", "logs_of", "next_journeys"},
+    "sources": {"source_with_key"},
+    "submissions": {"claim", "claim_one", "insert_received"},
+    "tenants": {
+        "any_tenant", "key_with_secret", "list_tenants", "lock_first_run", "tenant_by_id_or_name", "tenant_of_key",
+    },
+    "webhooks": {"claim_lanes", "renew_lanes"},
+}  # fmt: skip
+# Beside sql.py and across.py: the gate's own look-ups, health, and what runs before there is a feature.
+WITH_SQL = {"auth.py", "idempotency.py", "migrate.py", "operations.py"}
+
+INDEXES = text(
+    """
+    SELECT c.relname AS "table", i.relname AS name, x.indisprimary AS is_primary,
+           (SELECT attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = x.indkey[0]) AS first
+      FROM pg_index x
+      JOIN pg_class i ON i.oid = x.indexrelid
+      JOIN pg_class c ON c.oid = x.indrelid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE x.indisunique AND n.nspname = 'public'
+     ORDER BY 1, 2
+    """
+)
+FOREIGN_KEYS = text(
+    """
+    SELECT c.relname AS "table", k.conname AS name,
+           (SELECT attname FROM pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = k.conkey[1]) AS first,
+           (SELECT attname FROM pg_attribute a WHERE a.attrelid = k.confrelid AND a.attnum = k.confkey[1]) AS target
+      FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+     WHERE k.contype = 'f' ORDER BY 1, 2
+    """
+)
+
+
+async def test_every_unique_key_starts_with_the_tenant(tx: AsyncConnection) -> None:
+    rows = (await tx.execute(INDEXES)).all()
+    assert len(rows) > 40
+    wrong = {row.name for row in rows if row.first != "tenant_id" and row.table not in EXEMPT_TABLES}
+    assert wrong == EXEMPT_INDEXES
+
+
+async def test_no_foreign_key_can_cross_tenants(tx: AsyncConnection) -> None:
+    rows = (await tx.execute(FOREIGN_KEYS)).all()
+    assert len(rows) > 20
+    assert [row.name for row in rows if (row.first, row.target) != ("tenant_id", "tenant_id")] == []
+
+
+async def test_every_table_belongs_to_a_tenant_or_is_named_here(tx: AsyncConnection) -> None:
+    without = text(
+        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public'"
+        " AND c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid"
+        " AND a.attname = 'tenant_id' AND NOT a.attisdropped)"
+    )
+    assert set((await tx.execute(without)).scalars()) == EXEMPT_TABLES
+
+
+def functions(path: Path) -> Iterator[ast.AsyncFunctionDef]:
+    """The public async functions of a module: what runs statements."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            yield node
+
+
+@pytest.mark.parametrize("path", sorted(APP.glob("*/*sql.py")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_statement_takes_the_tenant_second(path: Path) -> None:
+    arguments = {node.name: [argument.arg for argument in node.args.args[:2]] for node in functions(path)}
+    assert {name: taken for name, taken in arguments.items() if taken != ["tx", "tenant_id"]} == {}
+
+
+def test_statements_across_tenants_are_listed_by_name() -> None:
+    found = {path.parent.name: {node.name for node in functions(path)} for path in APP.glob("*/across.py")}
+    assert found == ACROSS
+
+
+def test_sql_is_written_in_its_own_modules_only() -> None:
+    words = {"select", "insert", "update", "delete", "text"}
+
+    def writes_sql(path: Path) -> bool:
+        imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        return any(
+            node.module == "sqlalchemy" and words & {name.name for name in node.names} for node in imports
+        )  # fmt: skip
+
+    found = {path.relative_to(APP) for path in APP.glob("**/*.py") if writes_sql(path)}
+    own = {path for path in found if path.name.endswith("sql.py") or path.name == "across.py"}
+    assert {str(path) for path in found - own - {Path("tables/columns.py")}} == WITH_SQL
