@@ -18,6 +18,8 @@ from app.events.sequence import sequence_forever
 from app.events.wake import within
 from app.journeys.refresh import refresh_due
 from app.settings import Role
+from app.submissions.process import process_forever
+from app.webhooks.deliver import dispatch_forever
 
 log = structlog.get_logger("baton.worker")
 
@@ -34,9 +36,12 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
     stop = asyncio.Event()
     works = [state.wake.run(stop)]
     if "work" in roles:
-        works += [refresh_forever(state, stop), sweep_forever(state, stop)]
+        works += [process_forever(state, stop), refresh_forever(state, stop), sweep_forever(state, stop)]
     if "dispatch" in roles:
-        works += [sequence_forever(state.engine, state.wake, stop)]
+        works += [
+            sequence_forever(state.engine, state.wake, stop),
+            dispatch_forever(state.engine, state.settings, state.wake, stop),
+        ]
     tasks = [asyncio.create_task(_guarded(work)) for work in works]
     try:
         yield
