@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import logging
+import re
 from email.message import Message
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -16,6 +19,13 @@ from app.sources.request import RawRequest
 from app.sources.structure import at, nested, parse_json, parse_json_text, unflattened
 
 MAX_FIELDS: Final = 5_000
+_CHARSETS: Final = re.compile(
+    r"utf-?(8|16|32)(le|be)?|(us-)?ascii|latin-?\d+|iso-?8859-?\d+|(windows|cp)-?\d{3,4}|koi8-[ru]|gb\w+|big5|shift_?jis"
+    r"|euc-\w+",
+    re.IGNORECASE,
+)
+# It would log what it stumbles over, a stranger's byte at a time.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 class ParseFailed(ValueError):
@@ -23,7 +33,18 @@ class ParseFailed(ValueError):
 
 
 def parse_body(parse: Parse, request: RawRequest) -> Any:
-    """The body as a value, secrets dropped. ParseFailed when no declared format fits."""
+    """The body as a value, secrets dropped. ParseFailed when no declared format fits, and for nothing else."""
+    try:
+        return _parsed(parse, request)
+    except ParseFailed:
+        raise
+    # Codecs and parsers meet a stranger's bytes here, on the way to the door and in the worker: a surprise of theirs
+    # is a body that cannot be read, never an error that is met again and again.
+    except Exception as error:
+        raise ParseFailed(f"{type(error).__name__}: {str(error)[:120]}") from error
+
+
+def _parsed(parse: Parse, request: RawRequest) -> Any:
     content_type = request.header("content-type")
     if not request.body.strip() and request.parameters:
         body: Any = dict(request.parameters)
@@ -72,10 +93,10 @@ def _read(formats: list[Format], content_type: str, body: bytes, unbracket: bool
 
 
 def _text(body: bytes, content_type: str, *, utf: str = "utf-8") -> str:
-    for encoding in (utf, _parameter(content_type, "charset")):
+    for encoding in (utf, _charset(content_type)):
         try:
             return body.decode(encoding).removeprefix("\ufeff") if encoding else body.decode("utf-8", "replace")
-        except (UnicodeDecodeError, LookupError):
+        except UnicodeDecodeError:
             continue
     return body.decode("utf-8", "replace")
 
@@ -83,11 +104,7 @@ def _text(body: bytes, content_type: str, *, utf: str = "utf-8") -> str:
 def _form(body: bytes, content_type: str) -> list[tuple[str, Any]]:
     if b"=" not in body:
         raise ValueError("no name=value in it")
-    charset = _parameter(content_type, "charset") or "utf-8"
-    try:
-        b"".decode(charset)
-    except LookupError:
-        charset = "utf-8"
+    charset = _charset(content_type) or "utf-8"
     pairs = parse_qsl(
         _text(body, content_type), keep_blank_values=True, encoding=charset, errors="replace", max_num_fields=MAX_FIELDS
     )
@@ -155,6 +172,15 @@ def _parameter(header: str, name: str) -> str:
     message["content-type"] = "x/y;" + header.replace("\r", " ").replace("\n", " ")
     value = message.get_param(name, "")
     return str(value[2] if isinstance(value, tuple) else value or "").strip()
+
+
+def _charset(content_type: str) -> str:
+    """The declared character set, "" when there is none or it is none that text is sent in."""
+    name = _parameter(content_type, "charset")
+    try:
+        return codecs.lookup(name).name if _CHARSETS.fullmatch(name) else ""
+    except LookupError:
+        return ""
 
 
 def _first_line(body: bytes) -> str:

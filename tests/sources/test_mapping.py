@@ -22,7 +22,8 @@ GENERIC = make_document("generic", {})
 DOCUMENTS = {name: make_document(name, {}) for name in preset_names()}
 CONTENT_TYPES = st.sampled_from(
     ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain", "",
-     "application/json; charset=utf-16", "application/x-www-form-urlencoded; charset=nonsense"]
+     "application/json; charset=utf-16", "application/x-www-form-urlencoded; charset=nonsense",
+     "application/json; charset=hex"]
 )  # fmt: skip
 
 
@@ -140,6 +141,14 @@ def test_text_in_a_field_that_is_json_is_decoded_and_secrets_are_dropped() -> No
 @pytest.mark.parametrize("charset", ["windows-1250", "iso-8859-2", "utf-8"])
 def test_the_declared_character_set_is_used(charset: str) -> None:
     body = f"email=a@example.com&last_name={quote('Łoś', encoding=charset)}".encode()
+    item = one(body, content_type=f"application/x-www-form-urlencoded; charset={charset}")
+    assert item.person
+    assert item.person.last_name == "Łoś"
+
+
+@pytest.mark.parametrize("charset", ["nonsense", "hex", "undefined", "idna", "cp9999", "unicode_escape", "\x00", ""])
+def test_a_character_set_that_is_none_is_read_as_utf_8(charset: str) -> None:
+    body = b"email=a@example.com&last_name=%C5%81o%C5%9B"
     item = one(body, content_type=f"application/x-www-form-urlencoded; charset={charset}")
     assert item.person
     assert item.person.last_name == "Łoś"
