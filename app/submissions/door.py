@@ -14,7 +14,10 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
+import structlog
 from fastapi import Request, Response
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import ids, metrics
 from app.errors import MethodNotAllowed, SignatureInvalid, SourceDisabled
@@ -30,11 +33,44 @@ from app.submissions.accept import Committer
 from app.submissions.process import process_one
 from app.submissions.received import Received, kept_headers, kept_query
 
+log = structlog.get_logger("baton.door")
+
 LONGEST_WAIT: Final = 10
 LOOK_SECONDS: Final = 0.05
 WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})")
 PREFLIGHT: Final = {"Access-Control-Allow-Methods": "POST, GET, HEAD, OPTIONS", "Access-Control-Max-Age": "600"}
-_at_work: set[asyncio.Task[Any]] = set()
+TURNS: Final = 2  # connections of the pool that requests which wait may take from those that do not
+
+
+class Desk:
+    """What the door of one process shares between requests."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self.committer = Committer(engine)
+        self.turns = asyncio.Semaphore(TURNS)
+        self.at_work: set[asyncio.Task[None]] = set()
+
+    def start(self, received: Received, now: datetime) -> asyncio.Task[None]:
+        """Processes a submission now. It may go on after the answer; what it does not finish, a worker does."""
+        work = asyncio.create_task(self._process(received, now))
+        self.at_work.add(work)
+        work.add_done_callback(self.at_work.discard)
+        return work
+
+    async def _process(self, received: Received, now: datetime) -> None:
+        async with self.turns:
+            try:
+                await process_one(self.engine, received.tenant_id, received.id, now)
+            except Exception as error:  # it is stored, and waits for the next try
+                log.warning("processing_waits", error=type(error).__name__)
+
+
+def _desk(state: Any) -> Desk:
+    found: Desk | None = getattr(state, "desk", None)
+    if found is None or found.engine is not state.engine:
+        found = state.desk = Desk(state.engine)
+    return found
 
 
 async def receive(request: Request, key: str) -> Response:
@@ -45,7 +81,7 @@ async def receive(request: Request, key: str) -> Response:
     if not verify(document, known.secrets, raw, now):
         raise _refused("signature")
     received = _received(known.source, document, raw, now)
-    await _committer(state).accept(received)
+    await _desk(state).committer.accept(received)
     state.wake.set("submissions")
     headers = _cors(known.source, request)
     seconds = wanted_wait(request.headers.get("prefer", ""))
@@ -141,14 +177,6 @@ def _received(source: ReadySource, document: Document, raw: RawRequest, now: dat
     )
 
 
-def _committer(state: Any) -> Committer:
-    """The process's own, on the engine of the process."""
-    found: Committer | None = getattr(state, "committer", None)
-    if found is None or found.engine is not state.engine:
-        found = state.committer = Committer(state.engine)
-    return found
-
-
 def _answered(
     source: ReadySource, document: Document, raw: RawRequest, received: Received, headers: Mapping[str, str]
 ) -> Response:
@@ -174,32 +202,27 @@ def _as_response(said: Answer, headers: Mapping[str, str]) -> Response:
 
 async def _waited(state: Any, received: Received, seconds: int, now: datetime, headers: Mapping[str, str]) -> Response:
     """200 with the items when it is processed in time, else 202: it is stored, whatever comes of processing it here."""
-    until = asyncio.get_running_loop().time() + seconds
-    work = asyncio.create_task(process_one(state.engine, received.tenant_id, received.id, now))
-    _at_work.add(work)  # it may go on after the answer; what it does not finish, a worker does
-    work.add_done_callback(_done)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    work = _desk(state).start(received, now)
     await asyncio.wait({work}, timeout=seconds)
     state.wake.set("events")
     shown = {"id": ids.show("submission", received.id), "state": "received"}
-    while work.done() and asyncio.get_running_loop().time() < until:
-        try:
-            async with state.engine.connect() as tx:
-                found = await show.submission(tx, received.tenant_id, received.id)
-        except Exception:
-            break
-        if found is not None and found["state"] != "received":
-            shown = found
-            break
-        await asyncio.sleep(LOOK_SECONDS)
+    while shown["state"] == "received" and work.done() and loop.time() < until:
+        shown = await _look(state, received) or shown
+        if shown["state"] == "received":
+            await asyncio.sleep(LOOK_SECONDS)
     status = 202 if shown["state"] == "received" else 200
     body = orjson.dumps({"submission": shown})
     return Response(body, status, {**headers, "Preference-Applied": f"wait={seconds}"}, "application/json")
 
 
-def _done(work: asyncio.Task[Any]) -> None:
-    _at_work.discard(work)
-    if not work.cancelled():
-        work.exception()  # seen; the submission waits for the next try
+async def _look(state: Any, received: Received) -> dict[str, Any] | None:
+    try:
+        async with state.engine.connect() as tx:
+            return await show.submission(tx, received.tenant_id, received.id)
+    except (SQLAlchemyError, OSError):  # it is stored, so the answer is 202 at worst
+        return None
 
 
 def _cors(source: ReadySource | None, request: Request) -> dict[str, str]:

@@ -1,0 +1,78 @@
+"""Senders of every kind, at the public door of the application under test."""
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from sqlalchemy import text
+
+from app.sources import known
+from app.submissions.process import process_batch
+from tests.api import Api
+
+SECRET = "test-secret-1"
+
+
+@dataclass(frozen=True)
+class Door:
+    """One source, and how to post to it."""
+
+    api: Api
+    source: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        return f"/v1/ingest/{self.source['key']}"
+
+    async def post(self, body: bytes | str | dict[str, Any], **headers: str) -> httpx.Response:
+        """One post as a sender makes it; a dict as JSON. In a header's name `_` stands for `-`."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if isinstance(body, dict):
+            body, sent = json.dumps(body).encode(), {"Content-Type": "application/json", **sent}
+        return await self.api.client.post(self.path, content=body, headers=sent)
+
+    async def posted(self, body: bytes | str | dict[str, Any], **headers: str) -> dict[str, Any]:
+        """A post that must be 202, processed; the submission."""
+        answer = await self.post(body, **headers)
+        assert answer.status_code == 202, answer.text
+        await process(self.api)
+        return await self.submission(answer.json()["submission"]["id"])
+
+    async def submission(self, submission_id: str) -> dict[str, Any]:
+        return dict(await self.api.get(f"/v1/submissions/{submission_id}"))
+
+
+async def open_door(api: Api, preset: str = "generic", **members: Any) -> Door:
+    """A new source of that preset; every sample's secret is its signing secret."""
+    known.forget()
+    members.setdefault("secrets", {"signing": SECRET})
+    body = {"name": f"{preset} {uuid4().hex[:6]}", "preset": preset, **members}
+    return Door(api, await api.post("/v1/sources", body))
+
+
+async def process(api: Api) -> int:
+    """Processes until nothing waits; how many submissions."""
+    total = 0
+    while number := await process_batch(api.app.state.engine, api.now):
+        total += number
+    return total
+
+
+async def count(api: Api, question: str, **values: Any) -> int:
+    """The number that a query answers."""
+    async with api.app.state.engine.connect() as tx:
+        return int((await tx.execute(text(question), values)).scalar_one())
+
+
+def person(**members: Any) -> dict[str, Any]:
+    """The body of a generic form, filled in by somebody new."""
+    return {"email": f"{uuid4().hex[:10]}@nordsoft.example", "name": "Ana Țepeș", **members}
+
+
+def typeform_signature(body: bytes, secret: str = SECRET) -> str:
+    return "sha256=" + base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()

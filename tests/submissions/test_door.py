@@ -1,0 +1,214 @@
+"""The public door: who may pass, what is answered, and that it is durable before it is answered."""
+
+import json
+
+import asyncpg
+import pytest
+
+from app import metrics
+from app.submissions.door import prefers_html, wanted_wait
+from tests.api import Api
+from tests.submissions.door import count, open_door, person, typeform_signature
+
+FORM = "application/x-www-form-urlencoded"
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+async def test_a_submission_is_committed_before_its_202(api: Api, dsn: str) -> None:
+    door = await open_door(api)
+    answer = await door.post(person())
+    second = await asyncpg.connect(dsn)
+    try:
+        stored = await second.fetchval("SELECT state FROM submissions")
+    finally:
+        await second.close()
+    assert answer.status_code == 202
+    assert answer.json() == {"submission": {"id": answer.json()["submission"]["id"], "state": "received"}}
+    assert stored == "received"
+
+
+async def test_a_signed_post_is_202_and_a_wrong_signature_is_401_and_nothing_is_stored(api: Api) -> None:
+    door = await open_door(api, "typeform")
+    body = json.dumps({"form_response": {"token": "t1", "answers": []}}).encode()
+    forged = await door.post(body, Typeform_Signature=typeform_signature(body, "another-secret"))
+    missing = await door.post(body)
+    assert [forged.status_code, missing.status_code] == [401, 401]
+    assert await count(api, "SELECT count(*) FROM submissions") == 0
+    assert (await door.post(body, Typeform_Signature=typeform_signature(body))).status_code == 202
+
+
+async def test_an_unknown_key_and_a_wrong_signature_get_the_same_answer(api: Api) -> None:
+    door = await open_door(api, "typeform")
+    wrong = await door.post(b"<secret>&x", Origin="https://a.example")
+    unknown = await api.client.post(
+        "/v1/ingest/" + "x" * 43, content=b"<secret>&x", headers={"Origin": "https://a.example"}
+    )
+    impossible = await api.client.post("/v1/ingest/%00%FF", content=b"x")
+    assert wrong.status_code == unknown.status_code == impossible.status_code == 401
+    assert wrong.json() == unknown.json() == impossible.json()
+    assert wrong.json()["code"] == "signature_invalid"
+    different = {"x-request-id"}
+    assert {k: v for k, v in wrong.headers.items() if k not in different} == {
+        k: v for k, v in unknown.headers.items() if k not in different
+    }
+    assert "secret" not in wrong.text
+
+
+async def test_refusals_are_counted_by_reason(api: Api) -> None:
+    before = metrics.REFUSED.labels("unknown_key")._value.get()
+    await api.client.post("/v1/ingest/" + "y" * 43, content=b"x")
+    assert metrics.REFUSED.labels("unknown_key")._value.get() == before + 1
+
+
+async def test_a_source_without_its_secret_takes_nothing(api: Api) -> None:
+    door = await open_door(api, "typeform", secrets={})
+    assert door.source["missing_secrets"] == ["signing"]
+    assert (await door.post(b"{}", Typeform_Signature=typeform_signature(b"{}", ""))).status_code == 401
+
+
+async def test_two_secrets_are_valid_while_one_is_rotated(api: Api) -> None:
+    door = await open_door(api, "typeform", secrets={"signing": ["old", "new"]})
+    for secret in ("old", "new"):
+        assert (await door.post(b"{}", Typeform_Signature=typeform_signature(b"{}", secret))).status_code == 202
+
+
+async def test_a_disabled_source_is_503_and_stores_nothing(api: Api) -> None:
+    door = await open_door(api)
+    await api.call("PATCH", f"/v1/sources/{door.source['id']}", {"enabled": False})
+    for answer in (await door.post(person()), await api.client.get(door.path)):
+        assert answer.status_code == 503
+        assert answer.json()["code"] == "source_disabled"
+        assert int(answer.headers["retry-after"]) > 0
+    assert await count(api, "SELECT count(*) FROM submissions") == 0
+
+
+async def test_an_archived_source_is_an_unknown_key_and_its_submissions_stay(api: Api) -> None:
+    door = await open_door(api)
+    made = await door.posted(person())
+    archived = await api.call("DELETE", f"/v1/sources/{door.source['id']}")
+    assert archived.status_code == 200
+    assert (await door.post(person())).status_code == 401
+    assert (await door.submission(made["id"]))["items"][0]["verdict"] == "lead"
+    assert (await api.get(f"/v1/sources/{door.source['id']}"))["archived_at"]
+
+
+async def test_headers_and_queries_are_kept_without_what_is_secret_in_them(api: Api) -> None:
+    rules = [{"kind": "token", "in": "query", "name": "secret"}, {"kind": "token", "in": "header", "name": "X-Door"}]
+    door = await open_door(api, overrides={"verify": rules}, secrets={"token": "s3cret-value"})
+    answer = await api.client.post(
+        f"{door.path}?utm_source=a%20b&secret=s3cret-value",
+        json=person(),
+        headers={"Authorization": "Basic s3cret-value", "Cookie": "s3cret-value", "X-Api-Key": "s3cret-value",
+                 "X-Door": "s3cret-value", "User-Agent": "Forms/1.0"},
+    )  # fmt: skip
+    raw = await api.get(f"/v1/submissions/{answer.json()['submission']['id']}/raw")
+    assert raw["headers"]["user-agent"] == "Forms/1.0"
+    assert raw["query"] == "utm_source=a%20b"
+    assert "s3cret" not in json.dumps(raw)
+    assert await count(api, "SELECT count(*) FROM submissions WHERE headers::text || query LIKE '%s3cret%'") == 0
+
+
+async def test_prefer_wait_answers_with_the_items(api: Api) -> None:
+    door = await open_door(api)
+    answer = await door.post(person(), Prefer="respond-async, wait=5")
+    assert answer.status_code == 200
+    assert answer.headers["preference-applied"] == "wait=5"
+    assert answer.json()["submission"]["items"][0]["verdict"] == "lead"
+
+
+async def test_prefer_wait_is_202_when_somebody_else_has_it_and_is_not_done(api: Api) -> None:
+    door = await open_door(api)
+    async with api.app.state.engine.begin() as tx:
+        await tx.exec_driver_sql("LOCK TABLE submission_items IN SHARE MODE")
+        answer = await door.post(person(), Prefer="wait=1")
+    assert answer.status_code == 202
+    assert answer.json()["submission"]["state"] == "received"
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"), [("wait=3", 3), ("WAIT = 4", 4), ("wait=99", 10), ("wait=x", 0), ("", 0), ("await=3", 0)]
+)
+def test_the_wait_is_at_most_ten_seconds(prefer: str, seconds: int) -> None:
+    assert wanted_wait(prefer) == seconds
+
+
+@pytest.mark.parametrize(
+    ("accept", "html"),
+    [
+        (BROWSER, True), ("text/html", True), ("*/*", False), ("", False), ("application/json", False),
+        ("application/json, text/html;q=0.5", False), ("text/html;q=x", False),
+    ],
+)  # fmt: skip
+def test_a_browser_is_told_by_what_it_accepts(accept: str, html: bool) -> None:
+    assert prefers_html(accept) is html
+
+
+async def test_a_browser_goes_on_to_the_thank_you_page_and_a_script_gets_json(api: Api) -> None:
+    door = await open_door(api, "html-form", defaults={"thank_you_url": "https://www.acme.example/thanks"})
+    browser = await door.post("email=a%40nordsoft.example", Content_Type=FORM, Accept=BROWSER)
+    script = await door.post("email=b%40nordsoft.example", Content_Type=FORM, Accept="application/json")
+    assert (browser.status_code, browser.headers["location"]) == (303, "https://www.acme.example/thanks")
+    assert script.status_code == 202
+
+
+async def test_a_form_that_names_its_page_goes_there_only_when_its_host_is_allowed(api: Api) -> None:
+    body = "oid=1&last_name=Pop&email=c%40nordsoft.example&retURL=https%3A%2F%2Fwww.example.com%2Fthanks.html"
+    closed = await open_door(api, "salesforce-web-to-lead")
+    allowed = await open_door(
+        api, "salesforce-web-to-lead", overrides={"respond": {"allow_hosts": ["www.example.com"]}}
+    )
+    away = await allowed.post(body.replace("www.example.com", "evil.example"), Content_Type=FORM, Accept=BROWSER)
+    there = await allowed.post(body, Content_Type=FORM, Accept=BROWSER)
+    assert (await closed.post(body, Content_Type=FORM, Accept=BROWSER)).status_code == 202
+    assert away.status_code == 202
+    assert (there.status_code, there.headers["location"]) == (302, "https://www.example.com/thanks.html")
+
+
+async def test_a_page_may_post_from_the_allowed_origins_only(api: Api) -> None:
+    everybody = await open_door(api)
+    one = await open_door(api, defaults={"allowed_origins": ["https://www.acme.example"]})
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    for door, origin, allowed in (
+        (everybody, "https://x.example", "*"),
+        (one, "https://www.acme.example", "https://www.acme.example"),
+        (one, "https://x.example", None),
+    ):
+        preflight = await api.client.options(door.path, headers={"Origin": origin, **asked})
+        posted = await door.post(person(), Origin=origin)
+        assert preflight.status_code == 204
+        assert preflight.headers.get("access-control-allow-origin") == allowed
+        assert posted.headers.get("access-control-allow-origin") == allowed
+        assert "access-control-allow-credentials" not in preflight.headers
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    elsewhere = await api.client.options("/v1/sources", headers={"Origin": "https://x.example", **asked})
+    assert "access-control-allow-origin" not in elsewhere.headers
+
+
+async def test_a_sender_that_looks_whether_somebody_is_there_is_told_so(api: Api) -> None:
+    door = await open_door(api)
+    assert (await api.client.get(door.path)).status_code == 200
+    assert (await api.client.head(door.path)).status_code == 200
+    assert (await api.client.get(door.path + "?email=a%40nordsoft.example")).status_code == 405
+    assert (await api.client.get("/v1/ingest/" + "z" * 43)).status_code == 401
+
+
+async def test_a_handshake_echoes_the_challenge(api: Api) -> None:
+    shaking = {"kind": "echo", "param": "hub.challenge", "token_param": "hub.verify_token"}
+    door = await open_door(api, overrides={"handshake": shaking}, secrets={"verify_token": "v"})
+    right = await api.client.get(door.path, params={"hub.challenge": "<b>1</b>", "hub.verify_token": "v"})
+    wrong = await api.client.get(door.path, params={"hub.challenge": "1", "hub.verify_token": "w"})
+    assert (right.status_code, right.text) == (200, "<b>1</b>")
+    assert right.headers["content-type"].startswith("text/plain")
+    assert wrong.status_code == 401
+    assert await count(api, "SELECT count(*) FROM submissions") == 0
+
+
+async def test_the_answer_of_a_source_may_be_its_own(api: Api) -> None:
+    door = await open_door(api, overrides={"respond": {"status": 200, "body": {"status": "ok"}}})
+    answer = await door.post(person())
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_a_body_over_the_limit_is_413(api: Api) -> None:
+    door = await open_door(api)
+    assert (await door.post(b"x" * (1024 * 1024 + 1))).status_code == 413

@@ -1,0 +1,348 @@
+"""Processing: what was accepted becomes leads once, whatever comes, and whoever dies meanwhile."""
+
+import asyncio
+import json
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from app import database, ids, metrics
+from app.submissions import across, process
+from tests.api import Api
+from tests.submissions.door import count, open_door, person, typeform_signature
+from tests.submissions.door import process as process_all
+
+FORM = "application/x-www-form-urlencoded"
+
+
+async def test_thirty_parallel_posts_of_one_new_person_make_one_lead(api: Api) -> None:
+    door = await open_door(api)
+    posts = [door.post(person(email="ana@nordsoft.example", submission_key=f"k{n}")) for n in range(30)]
+    assert {answer.status_code for answer in await asyncio.gather(*posts)} == {202}
+    engine = api.app.state.engine
+    await asyncio.gather(*(process.process_batch(engine, api.now) for _ in range(4)))
+    await process_all(api)
+    assert await count(api, "SELECT count(*) FROM leads") == 1
+    assert (
+        await count(api, "SELECT count(*) FROM submission_items WHERE verdict = 'lead' AND lead_id IS NOT NULL") == 30
+    )
+    assert await count(api, "SELECT count(*) FROM activities") == 30
+
+
+async def test_thirty_parallel_posts_processed_one_by_one_by_many_make_one_lead(api: Api) -> None:
+    door = await open_door(api)
+    posts = [
+        door.post(person(email="ana@nordsoft.example", submission_key=f"k{n}"), Prefer="wait=9") for n in range(30)
+    ]
+    answers = await asyncio.gather(*posts)
+    assert {answer.status_code for answer in answers} <= {200, 202}
+    await process_all(api)
+    assert await count(api, "SELECT count(*) FROM leads") == 1
+    assert await count(api, "SELECT count(*) FROM submissions WHERE state = 'processed'") == 30
+
+
+async def test_a_second_delivery_is_2xx_and_a_duplicate_of_the_first(api: Api) -> None:
+    door = await open_door(api)
+    body = person(submission_key="once")
+    first = await door.posted(body)
+    second = await door.posted(body)
+    assert (second["state"], second["items"][0]["verdict"]) == ("processed", "duplicate")
+    assert second["items"][0]["lead_id"] == first["items"][0]["lead_id"] is not None
+    assert await count(api, "SELECT count(*) FROM activities") == 1
+
+
+async def test_duplicates_in_one_batch_and_between_processors_are_decided_once(api: Api) -> None:
+    door = await open_door(api)
+    body = person(submission_key="once")
+    await asyncio.gather(*(door.post(body) for _ in range(12)))
+    rows = (await api.get("/v1/submissions"))["data"]
+    one_each = [process.process_one(api.app.state.engine, api.tenant_id, _uuid(row["id"]), api.now) for row in rows]
+    await asyncio.gather(*one_each)
+    await process_all(api)
+    items = [row["items"][0] for row in (await api.get("/v1/submissions"))["data"]]
+    assert sorted(item["verdict"] for item in items) == ["duplicate"] * 11 + ["lead"]
+    assert len({item["lead_id"] for item in items}) == 1
+
+
+async def test_two_items_of_one_new_person_in_one_batch_make_one_lead(api: Api) -> None:
+    door = await open_door(api, overrides={"items": "body"})
+    body = [
+        person(email="ana@nordsoft.example", id="1"),
+        person(email="ana@nordsoft.example", id="2", phone="+40787546854"),
+    ]
+    made = await door.posted(json.dumps(body), Content_Type="application/json")
+    assert [item["verdict"] for item in made["items"]] == ["lead", "lead"]
+    assert made["items"][0]["lead_id"] == made["items"][1]["lead_id"]
+    assert await count(api, "SELECT count(*) FROM leads") == 1
+
+
+async def test_a_post_may_hold_none_or_many_and_each_has_its_own_verdict(api: Api) -> None:
+    door = await open_door(api, overrides={"items": "body", "route": [{"when": "item.test", "do": "test"}]})
+    empty = await door.posted("[]", Content_Type="application/json")
+    mixed = await door.posted(
+        json.dumps([person(), {"name": "Nobody"}, person(test=1), person()]), Content_Type="application/json"
+    )
+    assert (empty["state"], empty["items"]) == ("processed", [])
+    assert mixed["state"] == "quarantined"
+    assert [item["verdict"] for item in mixed["items"]] == ["lead", "quarantined", "test", "lead"]
+    assert mixed["items"][1]["reason"] == "identity_required"
+    assert mixed["items"][2]["lead_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("do", "makes_a_lead", "updates_a_lead"),
+    [("lead", True, True), ("activity", False, True), ("consent", False, True), ("test", False, False),
+     ("spam", False, False), ("ignore", False, False), ("erase", False, False), ("fetch", False, False)],
+)  # fmt: skip
+async def test_each_verdict_does_what_it_says(api: Api, do: str, makes_a_lead: bool, updates_a_lead: bool) -> None:
+    known = await api.lead(email="known@nordsoft.example")
+    route = [{"when": "`true`", "do": do}]
+    door = await open_door(api, overrides={"route": route})
+    stranger = await door.posted(person(email_marketing="yes"))
+    friend = await door.posted({"email": "known@nordsoft.example", "email_marketing": "yes"})
+    for made in (stranger, friend):
+        assert (made["state"], made["items"][0]["verdict"]) == ("processed", do)
+    assert (stranger["items"][0]["lead_id"] is not None) is makes_a_lead
+    assert (friend["items"][0]["lead_id"] == known["id"]) is updates_a_lead
+    consents = (await api.reload(known))["consents"]
+    assert (consents.get("email_marketing") == "given") is updates_a_lead
+    if do in ("activity", "consent"):
+        assert stranger["items"][0]["reason"] == "person_unknown"
+
+
+async def test_an_item_makes_one_activity_under_its_submission_key(api: Api) -> None:
+    door = await open_door(api, defaults={"activity_type": "demo_request"})
+    made = await door.posted(person(submission_key="fill-1"))
+    activities = (await api.get(f"/v1/leads/{made['items'][0]['lead_id']}/activities"))["data"]
+    assert [(one["type"], one["kind"], one["activity_key"]) for one in activities] == [
+        ("demo_request", "interest", "fill-1")
+    ]
+
+
+async def test_an_unparsable_body_is_202_then_quarantined_and_a_mapping_fix_makes_the_lead(api: Api) -> None:
+    door = await open_door(api, "typeform", overrides={"verify": []})
+    kept = await door.posted("email=ana%40nordsoft.example&token=1", Content_Type=FORM)
+    assert kept["state"] == "quarantined"
+    assert [(item["verdict"], item["reason"]) for item in kept["items"]] == [("quarantined", "parse_failed")]
+    fix = {"verify": [], "parse": {"formats": ["form"]}, "items": "[body]", "fields": {"email": "item.email"}}
+    await api.call("PATCH", f"/v1/sources/{door.source['id']}", {"overrides": fix})
+    answer = await api.call("POST", f"/v1/sources/{door.source['id']}/replay")
+    assert (answer.status_code, answer.json()) == (202, {"replayed": 1, "more": False})
+    assert (await door.submission(kept["id"]))["state"] == "received"
+    await process_all(api)
+    again = await door.submission(kept["id"])
+    assert (again["state"], again["items"][0]["verdict"]) == ("processed", "lead")
+    lead = await api.get(f"/v1/leads/{again['items'][0]['lead_id']}")
+    assert lead["fields"]["email"] == "ana@nordsoft.example"
+
+
+async def test_quarantine_is_told_by_an_event_without_personal_data(api: Api) -> None:
+    door = await open_door(api)
+    kept = await door.posted({"name": "Ana Țepeș"})
+    async with api.app.state.engine.connect() as tx:
+        told = (await tx.execute(text("SELECT data FROM events WHERE type = 'submission.quarantined'"))).scalars().all()
+    assert json.loads(told[0]) == {
+        "submission_id": kept["id"],
+        "source_id": door.source["id"],
+        "items": [{"index": 0, "reason": "identity_required"}],
+    }
+
+
+async def test_processing_again_makes_nothing_twice_and_fills_what_the_mapping_now_finds(api: Api) -> None:
+    door = await open_door(api)
+    made = await door.posted(person(submission_key="fill-1", firm="Nordsoft", newsletter="yes"))
+    lead_id = made["items"][0]["lead_id"]
+    await api.call("PATCH", f"/v1/sources/{door.source['id']}", {"overrides": {"fields": {"company": "item.firm"}}})
+    answer = await api.call("POST", f"/v1/submissions/{made['id']}/replay")
+    assert answer.status_code == 202
+    await process_all(api)
+    again = await door.submission(made["id"])
+    assert [(item["verdict"], item["lead_id"]) for item in again["items"]] == [("lead", lead_id)]
+    assert (await api.get(f"/v1/leads/{lead_id}"))["fields"]["company"] == "Nordsoft"
+    for table in ("activities", "touches", "journeys"):
+        assert await count(api, f"SELECT count(*) FROM {table}") == 1, table
+    assert await count(api, "SELECT count(*) FROM consents WHERE purpose = 'email_marketing'") == 1
+
+
+async def test_a_replay_takes_quarantined_ones_or_all_of_a_span(api: Api) -> None:
+    door = await open_door(api)
+    await door.posted(person())
+    await door.posted({"name": "Nobody"})
+    path = f"/v1/sources/{door.source['id']}/replay"
+    assert (await api.post(path, {}, status=202))["replayed"] == 1
+    await process_all(api)
+    assert (await api.post(path, {"all": True}, status=202))["replayed"] == 2
+    await process_all(api)
+    early = {"all": True, "received_before": api.ago(hours=1)}
+    assert (await api.post(path, early, status=202))["replayed"] == 0
+
+
+async def test_a_duplicate_of_a_quarantined_item_becomes_the_lead_when_it_can(api: Api) -> None:
+    door = await open_door(api)
+    first = await door.posted({"name": "Ana", "submission_key": "k", "firm_email": "ana@nordsoft.example"})
+    second = await door.posted({"name": "Ana", "submission_key": "k", "email": "ana@nordsoft.example"})
+    assert (first["state"], second["items"][0]["verdict"]) == ("quarantined", "lead")
+    fix = {"fields": {"email": "item.email || item.firm_email"}}
+    await api.call("PATCH", f"/v1/sources/{door.source['id']}", {"overrides": fix})
+    await api.call("POST", f"/v1/submissions/{first['id']}/replay")
+    await process_all(api)
+    again = await door.submission(first["id"])
+    assert (again["items"][0]["verdict"], again["items"][0]["lead_id"]) == ("duplicate", second["items"][0]["lead_id"])
+
+
+async def test_one_item_that_the_database_refuses_is_quarantined_and_its_neighbours_are_kept(api: Api) -> None:
+    door = await open_door(api, overrides={"items": "body"})
+    # A rule of the database that one person breaks, as a fault of ours would.
+    await _execute(
+        api, "ALTER TABLE leads ADD CONSTRAINT no_poison CHECK (coalesce(fields ->> 'company', '') <> 'Poison')"
+    )
+    good = [await door.post(json.dumps([person()]), Content_Type="application/json") for _ in range(3)]
+    bad = await door.post(json.dumps([person(), person(company="Poison"), person()]), Content_Type="application/json")
+    before = metrics.SUBMISSIONS.labels("quarantined")._value.get()
+    await process_all(api)
+    kept = await door.submission(bad.json()["submission"]["id"])
+    assert [item["verdict"] for item in kept["items"]] == ["lead", "quarantined", "lead"]
+    assert kept["items"][1]["reason"].startswith("processing_failed")
+    assert "Poison" not in kept["items"][1]["reason"]
+    for answer in good:
+        assert (await door.submission(answer.json()["submission"]["id"]))["state"] == "processed"
+    assert metrics.SUBMISSIONS.labels("quarantined")._value.get() == before + 1
+    await _execute(api, "ALTER TABLE leads DROP CONSTRAINT no_poison")
+    await api.call("POST", f"/v1/submissions/{kept['id']}/replay")
+    await process_all(api)
+    again = await door.submission(kept["id"])
+    assert [item["verdict"] for item in again["items"]] == ["lead", "lead", "lead"]
+    assert [item["lead_id"] for item in again["items"]][::2] == [item["lead_id"] for item in kept["items"]][::2]
+
+
+async def test_a_busy_database_quarantines_nobody_until_it_has_broken_off_five_times(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(database.SERVER_SETTINGS, "lock_timeout", "50ms")
+    door = await open_door(api)
+    made = await door.post(person())
+    submission_id = made.json()["submission"]["id"]
+    for tries in range(1, process.MOST_TRIES + 1):
+        async with api.app.state.engine.begin() as tx:
+            await tx.exec_driver_sql("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
+            await _process_by_another(api)
+        shown = await door.submission(submission_id)
+        assert shown["state"] == ("quarantined" if tries == process.MOST_TRIES else "received"), tries
+    await api.call("POST", f"/v1/submissions/{submission_id}/replay")
+    await process_all(api)
+    assert (await door.submission(submission_id))["items"][0]["verdict"] == "lead"
+
+
+async def test_a_processor_that_dies_between_claim_and_commit_loses_nothing(api: Api) -> None:
+    door = await open_door(api)
+    answers = [await door.post(person()) for _ in range(5)]
+    engine = api.app.state.engine
+    async with engine.connect() as dying:
+        await dying.begin()
+        rows = await across.claim(dying)
+        await process._process(dying, rows, api.now, process.settle)
+        assert len(rows) == 5
+        assert await process.process_batch(engine, api.now) == 0  # another one does not take what is claimed
+        await dying.exec_driver_sql("SELECT 1")
+        await dying.invalidate()  # the connection goes as with a killed process
+    assert await process_all(api) == 5
+    for answer in answers:
+        assert (await door.submission(answer.json()["submission"]["id"]))["items"][0]["verdict"] == "lead"
+    assert await count(api, "SELECT count(*) FROM leads") == 5
+
+
+async def test_several_tenants_are_processed_together_and_stay_apart(api: Api) -> None:
+    other = await api.post("/v1/tenants", {"name": "globex"})
+    theirs = Api(api.app, api.client, other["key"]["secret"], None)
+    doors = await open_door(api), await open_door(theirs)
+    for door in doors:
+        for n in range(3):
+            await door.post(person(email="ana@nordsoft.example", submission_key=f"k{n}"))
+    assert await process.process_batch(api.app.state.engine, api.now) == 6
+    assert await count(api, "SELECT count(*) FROM leads") == 2
+    mine = (await api.get("/v1/submissions"))["data"]
+    assert len(mine) == 3
+    assert {row["source_id"] for row in mine} == {doors[0].source["id"]}
+    hidden = (await theirs.get("/v1/submissions"))["data"][0]["id"]
+    for path in (hidden, f"{hidden}/raw"):
+        assert (await api.call("GET", f"/v1/submissions/{path}")).status_code == 404
+    assert (await api.call("POST", f"/v1/submissions/{hidden}/replay")).status_code == 404
+
+
+async def test_the_worker_processes_as_soon_as_it_is_told(api: Api) -> None:
+    stop = asyncio.Event()
+    door = await open_door(api)
+    work = asyncio.create_task(process.process_forever(api.app.state, stop))
+    try:
+        await asyncio.sleep(0.05)  # it sleeps by now
+        answer = await door.post(person())
+        async with asyncio.timeout(0.7):  # less than a poll
+            while (await door.submission(answer.json()["submission"]["id"]))["state"] == "received":
+                await asyncio.sleep(0.01)
+    finally:
+        stop.set()
+        await work
+
+
+async def test_a_large_backlog_is_claimed_in_batches_of_a_hundred_and_of_bounded_size(api: Api) -> None:
+    door = await open_door(api)
+    for tens in range(13):
+        await asyncio.gather(*(door.post(person(submission_key=f"k{tens}{n}")) for n in range(10)))
+    assert await process.process_batch(api.app.state.engine, api.now) == 100
+    assert await process.process_batch(api.app.state.engine, api.now) == 30
+    for n in range(4):
+        await door.post(person(submission_key=f"big{n}", message="x" * 900_000))
+    assert [await process.process_batch(api.app.state.engine, api.now) for _ in range(2)] == [3, 1]
+
+
+async def test_submissions_are_listed_by_source_state_and_lead(api: Api) -> None:
+    one, two = await open_door(api), await open_door(api)
+    made = await one.posted(person())
+    lost = await two.posted({"name": "Nobody"})
+    lead_id = made["items"][0]["lead_id"]
+
+    async def listed(query: str) -> list[str]:
+        return [row["id"] for row in (await api.get(f"/v1/submissions?{query}"))["data"]]
+
+    assert await listed("") == [lost["id"], made["id"]]
+    assert await listed(f"source_id={one.source['id']}") == [made["id"]]
+    assert await listed("state=quarantined") == [lost["id"]]
+    assert await listed(f"lead_id={lead_id}") == [made["id"]]
+    assert await listed(f"lead_id={lead_id}&state=quarantined") == []
+    first = await api.get("/v1/submissions?limit=1")
+    assert [row["id"] for row in first["data"]] == [lost["id"]]
+    rest = await api.get(f"/v1/submissions?limit=1&cursor={first['next']}")
+    assert ([row["id"] for row in rest["data"]], rest["next"]) == ([made["id"]], None)
+    assert (await api.call("GET", "/v1/submissions?state=lost")).status_code == 422
+    assert (await api.call("GET", "/v1/submissions?lead_id=lead_x")).status_code == 422
+
+
+async def test_a_late_signature_is_judged_by_the_time_it_arrives(api: Api) -> None:
+    door = await open_door(api, "typeform")
+    body = b'{"form_response": {"token": "t", "answers": [{"type": "email", "email": "a@nordsoft.example"}]}}'
+    answer = await door.post(body, Typeform_Signature=typeform_signature(body))
+    api.clock.ahead = timedelta(days=30)
+    await process_all(api)
+    shown = await door.submission(answer.json()["submission"]["id"])
+    assert shown["state"] == "processed"
+    assert shown["processed_at"] > shown["received_at"]
+
+
+def _uuid(public: str) -> UUID:
+    return ids.read("submission", public)
+
+
+async def _execute(api: Api, statement: str) -> None:
+    async with api.app.state.engine.begin() as tx:
+        await tx.exec_driver_sql(statement)
+
+
+async def _process_by_another(api: Api) -> None:
+    """One batch by a processor with connections of its own."""
+    engine = database.make_engine(api.app.state.settings.database_url, 2)
+    try:
+        await process.process_batch(engine, api.now)
+    finally:
+        await engine.dispose()
