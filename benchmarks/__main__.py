@@ -1,0 +1,64 @@
+"""`python -m benchmarks [--quick] [--only NAME] [--profile NAME]`: the table of performance, on this machine, now."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks import database
+from benchmarks.bench import Bench
+from benchmarks.figures import Line
+from benchmarks.paths import accept, convert, create, deliver, memory, move, process
+from benchmarks.processes import Failed
+from benchmarks.table import show, show_profile
+
+PATHS: dict[str, Callable[[Bench], list[Line]]] = {
+    "accept": accept.measure,
+    "process": process.measure,
+    "create": create.measure,
+    "transition": move.measure,
+    "conversion": convert.measure,
+    "delivery": deliver.measure,
+    "memory": memory.measure,
+}
+Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
+
+
+def main(
+    quick: Annotated[bool, typer.Option(help="Shorter runs: under two minutes.")] = False,
+    only: Named = None,
+    profile: Annotated[str | None, typer.Option(help="Measure this path and show where its CPU goes.")] = None,
+) -> None:
+    """Measure each path beside its baseline and print one table. Missing a demand is told, not punished."""
+    names = [profile] if profile else only or list(PATHS)
+    if unknown := [name for name in names if name not in PATHS]:
+        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(PATHS)}")
+    notes, console = Console(stderr=True), Console(width=None if sys.stdout.isatty() else 200)
+    lines: list[Line] = []
+    failed = False
+    with tempfile.TemporaryDirectory() as folder, database.started() as running:
+        bench = Bench(running, quick, Path(folder) if profile else None)
+        for name in names:
+            began = time.monotonic()
+            try:
+                lines += PATHS[name](bench)
+            except Failed as fault:
+                failed = True
+                lines.append(Line(name, f"could not be measured: {fault}"))
+            notes.print(f"{name}: {time.monotonic() - began:.0f} s", style="dim")
+    show(console, lines)
+    for found in bench.profiles:
+        show_profile(console, found)
+    if failed:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

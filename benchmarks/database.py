@@ -1,0 +1,98 @@
+"""The PostgreSQL of one run: embedded, durable (fsync on), in a folder of its own that is removed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from app import embedded, migrate
+
+TEMPLATE = "baton_template"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A running server with a migrated template."""
+
+    server: embedded.Server
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process id."""
+        return int((self.server.data / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def create(self, name: str) -> str:
+        """A fresh migrated database; its address for asyncpg."""
+        self.run(self.server.dsn, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self.run(self.server.dsn, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+        return self.server.dsn_of(name)
+
+    def run(self, dsn: str, *statements: str) -> None:
+        """Runs statements, each by itself."""
+        asyncio.run(_run(dsn, statements))
+
+    def value(self, dsn: str, question: str, *values: Any) -> Any:
+        """One value."""
+        return asyncio.run(_fetch(dsn, question, values))[0][0]
+
+    def rows(self, dsn: str, question: str, *values: Any) -> list[Any]:
+        """All rows."""
+        return asyncio.run(_fetch(dsn, question, values))
+
+    def log_since(self, offset: int) -> str:
+        """What the server has logged since that many bytes."""
+        return (self.server.data / "server.log").read_bytes()[offset:].decode(errors="replace")
+
+    def log_size(self) -> int:
+        return (self.server.data / "server.log").stat().st_size
+
+
+async def _run(dsn: str, statements: tuple[str, ...]) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _fetch(dsn: str, question: str, values: tuple[Any, ...]) -> list[Any]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return list(await connection.fetch(question, *values))
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def started() -> Iterator[Database]:
+    """The server for as long as the block lasts. Commit times are kept, so that deliveries can be measured from them."""
+    home = Path(tempfile.mkdtemp(prefix="baton-benchmark-"))
+    home.chmod(0o711)  # the server of root runs as another user
+    try:
+        with embedded.start(home, say=_silent) as first:
+            asyncio.run(_run(first.dsn, ("ALTER SYSTEM SET track_commit_timestamp = on",)))
+        with embedded.start(home, say=_silent) as server:
+            database = Database(server)
+            database.run(server.dsn, f'CREATE DATABASE "{TEMPLATE}"')
+            asyncio.run(migrate.upgrade(as_url(server.dsn_of(TEMPLATE))))
+            yield database
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def as_url(dsn: str) -> str:
+    """asyncpg's spelling of an address in SQLAlchemy's."""
+    return "postgresql+asyncpg://" + dsn.partition("://")[2]
+
+
+def _silent(line: str) -> None:
+    pass

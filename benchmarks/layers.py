@@ -1,0 +1,75 @@
+"""From sampled stacks to layers: whose work the CPU did, by the innermost frame that belongs to somebody."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.figures import Run
+
+# The first entry whose text is in a frame's file says the layer; frames of nobody (the standard library) are passed over.
+LAYERS: tuple[tuple[str, str], ...] = (
+    ("/benchmarks/sampler", "sampling itself"),
+    ("/phonenumbers/", "normalising: phonenumbers"),
+    ("/email_validator/", "normalising: e-mail"), ("/idna/", "normalising: e-mail"), ("/dns/", "normalising: e-mail"),
+    ("/tldextract/", "normalising: domains"), ("/nameparser/", "normalising: names"), ("/pycountry/", "normalising"),
+    ("/app/matching/identity", "matching"), ("/app/matching/", "normalising"), ("/rapidfuzz/", "matching"),
+    ("/jmespath/", "mapping"), ("/app/sources/verify", "signature"), ("/app/sources/parse", "parsing"),
+    ("/app/sources/", "mapping"), ("/app/strict_json", "JSON"), ("/app/submissions/accept", "group commit"),
+    ("/app/submissions/", "submissions"), ("/app/scoring/", "scoring"), ("/app/policy/", "rules"),
+    ("/app/lifecycle/", "rules"), ("/app/journeys/record", "recording: rows and events"),
+    ("/app/journeys/", "loading and changing"), ("/app/leads/", "leads"), ("/app/pipeline/", "conversion"),
+    ("/app/conversion/", "conversion"), ("/app/transitions/", "transition"), ("/app/idempotency", "idempotency"),
+    ("/app/keyring", "idempotency"), ("/cryptography/", "idempotency"),
+    ("/app/webhooks/egress", "sending"), ("/app/webhooks/", "delivery"), ("/aiohttp/", "sending: aiohttp"),
+    ("/app/events/", "events"), ("/app/metrics", "metrics"), ("/prometheus_client/", "metrics"), ("/app/gate", "gate"),
+    ("/app/auth", "authentication"), ("/app/ids", "ids"), ("/app/fields", "answers"), ("/app/", "the rest of app"),
+    ("/pydantic", "validation"), ("/fastapi/", "FastAPI"), ("/starlette/", "FastAPI"), ("/uvicorn/", "HTTP server"),
+    ("/asyncpg/", "driver (asyncpg)"), ("/sqlalchemy/", "SQLAlchemy"), ("/asyncio/", "event loop"),
+    ("/uvloop/", "event loop"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Where a run's CPU went: microseconds per operation by layer, and the functions that cost most by themselves."""
+
+    name: str
+    run: Run
+    layers: list[tuple[str, float]]
+    functions: list[tuple[str, float]]
+
+
+def layer_of(stack: list[str]) -> str:
+    """The layer of a stack, innermost frame first."""
+    for frame in stack:
+        for part, layer in LAYERS:
+            if part in frame:
+                return layer
+    return "interpreter"
+
+
+def read_profile(path: Path, name: str, run: Run) -> Profile:
+    """The samples in a file, scaled to the CPU that the run cost the service."""
+    samples = json.loads(path.read_text()) if path.exists() else []
+    total = sum(count for _, count in samples) or 1
+    by_layer: Counter[str] = Counter()
+    by_function: Counter[str] = Counter()
+    for stack, count in samples:
+        by_layer[layer_of(stack)] += count
+        for frame in set(stack[:40]):
+            by_function[_short(frame)] += count
+    scale = run.app_us / total
+    return Profile(
+        name,
+        run,
+        [(layer, count * scale) for layer, count in by_layer.most_common()],
+        [(function, count * scale) for function, count in by_function.most_common(45)],
+    )
+
+
+def _short(frame: str) -> str:
+    file, _, function = frame.rpartition(":")
+    return "/".join(file.split("/")[-2:]) + ":" + function

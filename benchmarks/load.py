@@ -1,0 +1,137 @@
+"""The load, in a process of its own: keep-alive connections that send ready-made requests as fast as answers come.
+
+`python -m benchmarks.load FILE` reads a pickled `Plan`, says "ready", waits for a line, runs, and prints what it saw as
+JSON. Its CPU is not the service's: everything is made before the clock starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from benchmarks.figures import percentile
+
+KEPT_FAULT = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Requests to send to a port of this machine: each once, in order, over so many connections, for at most `seconds`."""
+
+    port: int
+    connections: int
+    seconds: float
+    requests: list[bytes]
+    status: int
+    pause: float = 0.0  # seconds between requests of a connection
+
+
+class Load:
+    """What all connections share."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.left: Iterator[bytes] = iter(plan.requests)
+        self.latencies: list[float] = []
+        self.faults = 0
+        self.first_fault = ""
+        self.running = plan.connections
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ends = float("inf")
+
+    def take(self) -> bytes | None:
+        return next(self.left, None) if time.perf_counter() < self.ends else None
+
+    def leave(self) -> None:
+        self.running -= 1
+        if not self.running and not self.done.done():
+            self.done.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection, one request at a time."""
+
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.buffer = b""
+        self.began = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+
+    def send(self) -> None:
+        request = self.load.take()
+        if request is None:
+            self.transport.close()
+            return
+        self.began = time.perf_counter()
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        head = self.buffer.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        size = _content_length(self.buffer[:head])
+        if len(self.buffer) < head + 4 + size:
+            return
+        answer, self.buffer = self.buffer[: head + 4 + size], self.buffer[head + 4 + size :]
+        self.load.latencies.append(time.perf_counter() - self.began)
+        if int(answer[9:12]) != self.load.plan.status:
+            self.load.faults += 1
+            self.load.first_fault = self.load.first_fault or answer[:KEPT_FAULT].decode(errors="replace")
+        if self.load.plan.pause:
+            asyncio.get_running_loop().call_later(self.load.plan.pause, self.send)
+        else:
+            self.send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.load.leave()
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+async def run(plan: Plan) -> dict[str, object]:
+    """Runs the plan; count, seconds, p50 and p99 in milliseconds, and answers that were not as wanted."""
+    load, loop = Load(plan), asyncio.get_running_loop()
+    connections = [
+        (await loop.create_connection(lambda: Connection(load), "127.0.0.1", plan.port))[1]
+        for _ in range(plan.connections)
+    ]
+    print("ready", flush=True)
+    await loop.run_in_executor(None, sys.stdin.readline)
+    began = time.perf_counter()
+    load.ends = began + plan.seconds
+    for connection in connections:
+        connection.send()
+    await load.done
+    seconds = time.perf_counter() - began
+    return {
+        "count": len(load.latencies),
+        "seconds": seconds,
+        "p50_ms": (percentile(load.latencies, 0.5) or 0) * 1e3,
+        "p99_ms": (percentile(load.latencies, 0.99) or 0) * 1e3,
+        "faults": load.faults,
+        "first_fault": load.first_fault,
+    }
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    found: Plan = pickle.loads(path.read_bytes())
+    print(json.dumps(uvloop.run(run(found))), flush=True)

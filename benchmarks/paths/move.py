@@ -1,0 +1,53 @@
+"""Transition: a person accepts an MQL. Every lead moves once."""
+
+from __future__ import annotations
+
+from benchmarks.bench import CONNECTIONS, Bench
+from benchmarks.figures import Line, Run, times
+from benchmarks.load import Plan
+from benchmarks.paths.ready import Ready, make_ready
+from benchmarks.people import asks
+from benchmarks.processes import Failed, bare, load
+from benchmarks.trips import round_trips
+
+PATH = "/v1/leads/{id}/transitions"
+ACCEPT = {"action": "accept"}
+WARM, COUNTED = 200, 28
+
+
+def measure(bench: Bench) -> list[Line]:
+    """At most 3 times the CPU of lock and one statement; at most 4 round trips."""
+    count = bench.scale(3_000, 700)
+    ready = make_ready(bench, "moving", 2 * (count + WARM) + COUNTED)
+    if len(ready.leads) < 2 * (count + WARM) + COUNTED:
+        raise Failed(f"only {len(ready.leads)} leads became MQL")
+    counted = asks(PATH, ready.shown(0, COUNTED), ACCEPT, ready.sdr)
+    trips, said = round_trips(bench, ready.dsn, counted, 201)
+    mine, theirs = _runs(bench, ready, count)
+    ratio = times(mine.cpu_us, theirs.cpu_us)
+    return [
+        Line("transition", "accept by a person", mine, f"{ratio:.1f} × its CPU", "≤ 3 × the CPU", ratio <= 3),
+        Line("transition", "bare FastAPI, lock + one statement", theirs),
+        Line("transition", " · ".join(said), None, f"{trips:.1f} round trips", "≤ 4 round trips", trips <= 4),
+    ]
+
+
+def _runs(bench: Bench, ready: Ready, count: int) -> tuple[Run, Run]:
+    first = COUNTED
+    with bench.service(ready.dsn, "api", "transition") as ours:
+        for size in (WARM, count):
+            requests = asks(PATH, ready.shown(first, first + size), ACCEPT, ready.sdr)
+            plan = Plan(ours.port, CONNECTIONS, 60, requests, 201)
+            if size == count:
+                mine = bench.profile(ours, "transition", lambda: load(bench.database, ours, plan))
+            else:
+                load(bench.database, ours, plan)
+            first += size
+    with bare("move", ready.dsn) as base:
+        for size in (WARM, count):
+            plain = [str(one) for one in ready.leads[first : first + size]]
+            theirs = load(
+                bench.database, base, Plan(base.port, CONNECTIONS, 60, asks(PATH, plain, ACCEPT, ready.sdr), 201)
+            )
+            first += size
+    return mine, theirs

@@ -1,0 +1,39 @@
+"""Leads that are ready for people to take over, made through the real door; and who takes over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from app import ids
+from benchmarks.bench import CONNECTIONS, PROCESSED, Bench, new_source, new_user, settled
+from benchmarks.load import Plan
+from benchmarks.people import fills
+from benchmarks.processes import load
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A database with MQLs, an SDR and an AE."""
+
+    dsn: str
+    sdr: str
+    ae: str
+    leads: list[UUID]
+
+    def shown(self, first: int, end: int) -> list[str]:
+        """Public ids of some of the leads."""
+        return [ids.show("lead", one) for one in self.leads[first:end]]
+
+
+def make_ready(bench: Bench, name: str, count: int) -> Ready:
+    """So many leads, each MQL by a demo request."""
+    dsn = bench.database.create(name)
+    with bench.service(dsn, "api,work") as server:
+        ingest = new_source(server)
+        sdr, ae = new_user(server, "sdr"), new_user(server, "ae")
+        load(bench.database, server, Plan(server.port, CONNECTIONS, 60, fills(ingest, count, ready=True), 202))
+        settled(bench.database, dsn, PROCESSED, count)
+    rows = bench.database.rows(dsn, "SELECT id FROM leads WHERE stage = 'mql' ORDER BY id")
+    bench.database.run(dsn, "VACUUM ANALYZE")
+    return Ready(dsn, sdr, ae, [UUID(str(row["id"])) for row in rows])

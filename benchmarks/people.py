@@ -1,0 +1,78 @@
+"""Made-up people and the requests that bring them: sixteen fields each, everybody of a company of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import uuid
+from typing import Any
+
+from benchmarks.processes import ADMIN_KEY
+
+SIGNING = "benchmark-signing-secret"
+HEAD = "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n"
+
+
+def request(path: str, body: bytes, **headers: str) -> bytes:
+    """One POST as it goes over the wire."""
+    more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    return (HEAD.format(path=path, size=len(body)) + more + "\r\n").encode() + body
+
+
+def person(number: int, run: str, ready: bool = False) -> dict[str, Any]:
+    """A form fill; `ready` makes an MQL of it at once: a demo request by somebody who fits."""
+    company = f"nordsoft{number:06d}{run}"
+    return {
+        "submission_id": f"{run}-{number}", "email": f"lian.{number}@{company}.com",
+        "phone": f"+40 74{number // 100000 % 10} {number % 100000:05d}{int(run, 16) % 10}",
+        "first_name": "Lian", "last_name": f"Okafor{number}", "company": company.title(),
+        "job_title": "Director of sales", "employees": 120, "industry": "software", "country": "Romania",
+        "language": "ro", "website": f"https://www.{company}.com/about", "message": "We would like to see how it works.",
+        "utm_source": "linkedin", "utm_campaign": "spring", "newsletter": "yes",
+        **({"activity_type": "demo_request"} if ready else {}),
+    }  # fmt: skip
+
+
+def new_run() -> str:
+    """Six letters that keep the people of one run apart from those of another."""
+    return uuid.uuid4().hex[:6]
+
+
+def fills(path: str, count: int, *, ready: bool = False) -> list[bytes]:
+    """Signed form fills for an ingest address (baselines ignore the signature)."""
+    run, found = new_run(), []
+    for number in range(count):
+        body = json.dumps(person(number, run, ready)).encode()
+        signature = hmac.new(SIGNING.encode(), body, hashlib.sha256).hexdigest()
+        found.append(request(path, body, X_Signature=signature))
+    return found
+
+
+def creations(path: str, count: int) -> list[bytes]:
+    """Bodies of `POST /v1/leads`, with the same fields."""
+    run, found = new_run(), []
+    names = (
+        "email", "phone", "first_name", "last_name", "company", "job_title", "employees", "industry", "country",
+        "language", "website", "message",
+    )  # fmt: skip
+    for number in range(count):
+        said = person(number, run)
+        body = {
+            "fields": {name: said[name] for name in names},
+            "external_ids": {"crm": said["submission_id"]},
+            "attribution": {"source": "linkedin", "campaign": "spring"},
+            "consents": [{"purpose": "email_marketing", "state": "given"}],
+        }
+        found.append(request(path, json.dumps(body).encode(), Authorization=f"Bearer {ADMIN_KEY}"))
+    return found
+
+
+def asks(path: str, ids: list[str], body: dict[str, Any], actor: str, *, keys: bool = False) -> list[bytes]:
+    """The same ask of each lead, by a person; `{id}` in the path is the lead. `keys`: each with an Idempotency-Key."""
+    found, data = [], json.dumps(body).encode()
+    for one in ids:
+        key = {"Idempotency_Key": uuid.uuid4().hex} if keys else {}
+        head = {"Authorization": f"Bearer {ADMIN_KEY}", "Baton_Actor": actor, **key}
+        found.append(request(path.format(id=one), data, **head))
+    return found

@@ -1,0 +1,147 @@
+"""The processes of a benchmark: each is started here, and ended here by its id."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.cpu import Meter, peak_mib
+from benchmarks.database import Database, as_url
+from benchmarks.figures import Run, per_operation_us
+from benchmarks.load import Plan
+
+ROOT = Path(__file__).parent.parent
+ADMIN_KEY = "benchmark-admin-key-of-thirty-two-letters-or-more"
+SECRET_KEYS = "bench:" + "A" * 43 + "="
+START_SECONDS = 30.0
+
+
+class Failed(Exception):
+    """A benchmark could not be run; the text says why."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def process(arguments: list[str], environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A Python process of ours, ended with the block."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
+    started = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, env={**kept, **(environment or {})}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr if os.environ.get("SHOW") else subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.wait(25)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+        for pipe in (started.stdin, started.stdout):
+            with suppress(OSError):
+                assert pipe is not None
+                pipe.close()
+
+
+class Server:
+    """Something that answers on a port."""
+
+    def __init__(self, running: subprocess.Popen[str], port: int) -> None:
+        self.running, self.pid, self.port = running, running.pid, port
+
+    def wait(self, path: str) -> None:
+        """Returns once `path` is answered with 200."""
+        ends = time.monotonic() + START_SECONDS
+        while True:
+            if self.running.poll() is not None:
+                raise Failed(f"a process ended at its start with {self.running.returncode}; SHOW=1 shows what it said")
+            with suppress(OSError):
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            if time.monotonic() > ends:
+                raise Failed(f"nothing answers at {path}")
+            time.sleep(0.05)
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """One request under the admin key; the parsed answer."""
+        data = None if body is None else json.dumps(body).encode()
+        head = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json", **headers}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, head, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
+
+@contextmanager
+def service(dsn: str, roles: str, profile: Path | None = None, **settings: str) -> Iterator[Server]:
+    """The product itself, as `serve` starts it, on a database; `profile` is where samples of its stack are written."""
+    port = free_port()
+    environment = {
+        "BATON_ENV": "test", "BATON_DATABASE_URL": as_url(dsn), "BATON_SECRET_KEYS": SECRET_KEYS,
+        "BATON_ADMIN_KEY": ADMIN_KEY, "BATON_DRAIN_SECONDS": "0", "BATON_ROLES": roles, "BATON_PORT": str(port),
+        "BATON_ALLOWED_TARGETS": "127.0.0.0/8", **settings,
+    }  # fmt: skip
+    sampled = [str(profile)] if profile else []
+    with process(["-m", "benchmarks.service", *sampled], environment) as started:
+        assert started.stdout is not None
+        server = Server(started, port)
+        if "api" in roles.split(","):
+            server.wait("/readyz")
+        yield server
+
+
+@contextmanager
+def bare(name: str, dsn: str) -> Iterator[Server]:
+    """One of the baselines of benchmarks/bare/."""
+    port = free_port()
+    with process(["-m", "benchmarks.bare", name, dsn, str(port)]) as started:
+        server = Server(started, port)
+        server.wait("/")
+        yield server
+
+
+def load(database: Database, server: Server, plan: Plan) -> Run:
+    """Sends the requests of a plan and measures. Failed when an answer was not as wanted."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "plan")
+        path.write_bytes(pickle.dumps(plan))
+        with process(["-m", "benchmarks.load", str(path)]) as client:
+            assert client.stdin is not None and client.stdout is not None
+            if client.stdout.readline() != "ready\n":
+                raise Failed("the load did not start; SHOW=1 shows what it said")
+            meter = Meter(server.pid, database.pid)
+            client.stdin.write("go\n")
+            client.stdin.flush()
+            seen = json.loads(client.stdout.readline() or "{}")
+            spent = meter.spent()
+    if not seen or not seen["count"]:
+        raise Failed("the load saw no answer")
+    if seen["faults"]:
+        raise Failed(f"{seen['faults']} of {seen['count']} answers were not {plan.status}; the first: {seen['first_fault']}")
+    return Run(
+        count=seen["count"],
+        seconds=seen["seconds"],
+        p50_ms=seen["p50_ms"],
+        p99_ms=seen["p99_ms"],
+        app_us=per_operation_us(spent.app, seen["count"]),
+        pg_us=per_operation_us(spent.pg, seen["count"]),
+        peak_mib=peak_mib(server.pid),
+    )

@@ -1,0 +1,14 @@
+"""The product as `serve` starts it; with a file name, its stack is sampled into that file (no part of the product)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from app.serve import serve
+from app.settings import load
+from benchmarks.sampler import sampling
+
+if __name__ == "__main__":
+    with sampling(Path(sys.argv[1]) if len(sys.argv) > 1 else None):
+        serve(load())

@@ -1,0 +1,30 @@
+"""Round trips to the database, counted in PostgreSQL's own log in a small run of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from benchmarks.bench import Bench
+from benchmarks.load import Plan
+from benchmarks.processes import load
+
+SAID = re.compile(r"LOG:  (?:execute [^:]+|statement): (.*)")
+ASIDE = re.compile(r"pg_notify|LISTEN|pg_catalog|keys|statement_timeout|ALTER")  # wake-ups, start, keys every 5 s
+WARM = 8
+
+
+def round_trips(bench: Bench, dsn: str, requests: Sequence[bytes], status: int) -> tuple[float, list[str]]:
+    """Statements for each request, BEGIN and COMMIT among them, and the beginnings of those of the last request."""
+    name = dsn.rpartition("/")[2].partition("?")[0]
+    bench.database.run(dsn, f"ALTER DATABASE \"{name}\" SET log_statement = 'all'")
+    try:
+        with bench.service(dsn, "api") as server:
+            load(bench.database, server, Plan(server.port, 1, 10, list(requests[:WARM]), status))
+            before = bench.database.log_size()
+            load(bench.database, server, Plan(server.port, 1, 10, list(requests[WARM:]), status))
+            said = [line for line in SAID.findall(bench.database.log_since(before)) if not ASIDE.search(line)]
+    finally:
+        bench.database.run(dsn, f'ALTER DATABASE "{name}" RESET log_statement')
+    each = len(said) / len(requests[WARM:])
+    return each, [line.strip()[:60] for line in said[-round(each) :]]
