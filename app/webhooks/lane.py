@@ -69,7 +69,7 @@ class Changes:
     release: bool = False
     attempts: list[AttemptRow] = field(default_factory=list)
     kept: list[KeptRow] = field(default_factory=list)
-    dropped: list[int] = field(default_factory=list)
+    dropped: set[int] = field(default_factory=set)
     promoted: set[UUID] = field(default_factory=set)
     dead: list[tuple[Item, Outcome]] = field(default_factory=list)
     gone: bool = False
@@ -117,8 +117,9 @@ class Lane:
         self.read_to = read_to
 
     def due(self, event: Sequenced, attempts: int) -> None:
-        """A retry whose time has come."""
-        if event.order_key not in self.busy and event.position not in self._kept:
+        """A retry whose time has come, unless something newer than its row is known of it."""
+        known = event.position in self._kept or event.position in self._buffer.dropped
+        if not known and event.order_key not in self.busy and event.order_key in self.parked:
             self._start(Item(event, attempts, stored=True))
 
     def _start(self, item: Item) -> None:
@@ -171,7 +172,7 @@ class Lane:
             self._kept[position] = dead
         elif item.stored:
             self._kept.pop(position, None)
-            self._buffer.dropped.append(position)
+            self._buffer.dropped.add(position)
         else:
             self._acked.append(position)
         if item.stored:

@@ -89,6 +89,7 @@ class ServedLane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._more = True
         self._retry_at: datetime | None = None
+        self._fault: BaseException | None = None
         self._flushed = self._busy_at = time.monotonic()
 
     async def run(self) -> None:
@@ -150,6 +151,8 @@ class ServedLane:
         self.halting = self.halting or self.receiver.state != "active"
 
     async def _turn(self) -> None:
+        if self._fault is not None:
+            raise self._fault
         if self.lost:
             raise LaneLost
         if self._flush_due():
@@ -212,6 +215,7 @@ class ServedLane:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._fault = self._fault or (None if task.cancelled() else task.exception())
         self.poke.set()
 
     def _rest_when_idle(self) -> None:

@@ -1,0 +1,230 @@
+"""A tenant, its events, receivers that remember what they got, and dispatchers in this process or in others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from standardwebhooks.webhooks import Webhook
+
+from app import ids
+from app.database import make_engine
+from app.events.record import NewEvent, record_events
+from app.events.sequence import sequence_forever
+from app.events.wake import Wake
+from app.keyring import KeyRing
+from app.settings import Settings
+from app.webhooks import subscribe
+from app.webhooks.deliver import dispatch_forever
+from app.webhooks.egress import Egress
+from app.webhooks.schemas import Limits, SubscriptionCreate
+from app.webhooks.serve_lane import Pace
+from app.webhooks.subscribe import Desk
+from app.webhooks.targets import targets_of
+from tests.webhooks.receivers import Connection, receiver
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+BRISK = Pace(lease=30, renew=1, idle=5)
+Answer = Callable[["Got"], Awaitable[int | bytes] | int | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """One request as the receiver saw it."""
+
+    headers: dict[str, str]
+    body: bytes
+    event: Any
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def lead(self) -> str:
+        return str(self.event["data"].get("lead_id"))
+
+    @property
+    def version(self) -> int:
+        return int(self.event["meta"]["lead_version"])
+
+    @property
+    def attempt(self) -> int:
+        return int(self.headers["webhook-attempt"])
+
+
+@dataclass
+class Inbox:
+    """What a receiver got; `ok` are the requests that it answered with 2xx."""
+
+    answer: Answer
+    got: list[Got] = field(default_factory=list)
+    ok: list[Got] = field(default_factory=list)
+    url: str = ""
+    at_work: int = 0
+    most_at_work: int = 0
+
+    async def behave(self, connection: Connection) -> None:
+        while True:
+            headers, body = await connection.request()
+            self.at_work += 1
+            self.most_at_work = max(self.most_at_work, self.at_work)
+            try:
+                await self._reply(connection, Got(headers, body, orjson.loads(body)))
+            finally:
+                self.at_work -= 1
+
+    async def _reply(self, connection: Connection, got: Got) -> None:
+        self.got.append(got)
+        said = self.answer(got)
+        said = await said if isinstance(said, Awaitable) else said
+        if isinstance(said, int):
+            if 200 <= said < 300:
+                self.ok.append(got)
+            said = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % said
+        await connection.answer(said)
+
+    async def until(self, ready: Callable[[Inbox], bool], seconds: float = 20) -> None:
+        end = time.monotonic() + seconds
+        while not ready(self):
+            assert time.monotonic() < end, f"not within {seconds} s: {len(self.got)} got, {len(self.ok)} ok"
+            await asyncio.sleep(0.005)
+
+    async def holds(self, count: int, seconds: float = 20) -> None:
+        """Wait until `count` different events were received."""
+        await self.until(lambda box: len({got.id for got in box.ok}) >= count, seconds)
+
+    def in_order(self) -> bool:
+        """The first 2xx of each lead came in the order of its versions."""
+        newest: dict[str, tuple[int, int]] = {}
+        seen: set[str] = set()
+        for got in self.ok:
+            place = got.version, got.event["meta"]["transaction"]["index"]
+            if got.id not in seen and place < newest.get(got.lead, (0, 0)):
+                return False
+            seen.add(got.id)
+            newest[got.lead] = max(place, newest.get(got.lead, (0, 0)))
+        return True
+
+    def one_body_for_each_id(self) -> bool:
+        bodies: dict[str, bytes] = {}
+        return all(bodies.setdefault(got.id, got.body) == got.body for got in self.got)
+
+    def all_verify(self, *secrets: str) -> bool:
+        """Each request verifies with one of the secrets."""
+        return all(any(verifies(secret, got) for secret in secrets) for got in self.got)
+
+
+def verifies(secret: str, got: Got) -> bool:
+    try:
+        Webhook(secret).verify(got.body, got.headers)
+    except Exception:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def inbox(answer: Answer = lambda _: 204) -> AsyncIterator[Inbox]:
+    box = Inbox(answer)
+    async with receiver(box.behave) as there:
+        box.url = there.url
+        yield box
+
+
+@dataclass
+class World:
+    """One tenant on a fresh database."""
+
+    engine: AsyncEngine
+    url: str
+    settings: Settings
+    wake: Wake
+    tenant_id: UUID = field(default_factory=ids.new_id)
+    versions: dict[UUID, int] = field(default_factory=dict)
+
+    async def subscribe(self, url: str, limits: Limits | None = None, **more: Any) -> tuple[UUID, str]:
+        way = Egress(targets_of(self.settings))
+        async with self.engine.begin() as tx:
+            desk = Desk(tx, self.tenant_id, KeyRing(self.settings.secret_keys), way, datetime.now(UTC))
+            body = SubscriptionCreate(url=url, limits=limits or Limits(timeout_seconds=5), **more)
+            made = await subscribe.create(desk, body)
+        await way.close()
+        return made
+
+    @asynccontextmanager
+    async def desk(self) -> AsyncIterator[Desk]:
+        way = Egress(targets_of(self.settings))
+        async with self.engine.begin() as tx:
+            yield Desk(tx, self.tenant_id, KeyRing(self.settings.secret_keys), way, datetime.now(UTC))
+        await way.close()
+        self.wake.set()
+
+    async def tell(self, *leads: UUID, type: str = "lead.updated", **data: Any) -> None:
+        """One event, in a transaction of its own, for each lead named; versions count up."""
+        for lead in leads:
+            version = self.versions[lead] = self.versions.get(lead, 0) + 1
+            shown = {"lead_id": ids.show("lead", lead), "changed": [], **data}
+            async with self.engine.begin() as tx:
+                await record_events(tx, self.tenant_id, [NewEvent(type, shown, NOON, lead, version)], NOON)
+        self.wake.set()
+
+    async def tell_many(self, leads: Sequence[UUID], rounds: int) -> int:
+        """`rounds` events for each lead, a round in one transaction; how many."""
+        for _ in range(rounds):
+            news = []
+            for lead in leads:
+                version = self.versions[lead] = self.versions.get(lead, 0) + 1
+                data = {"lead_id": ids.show("lead", lead), "changed": []}
+                news.append(NewEvent("lead.updated", data, NOON, lead, version))
+            async with self.engine.begin() as tx:
+                await record_events(tx, self.tenant_id, news, NOON)
+        self.wake.set()
+        return rounds * len(leads)
+
+    async def rows(self, sql: str, **values: Any) -> Sequence[Any]:
+        async with self.engine.connect() as tx:
+            return (await tx.execute(text(sql), values)).all()
+
+    async def states(self) -> dict[str, int]:
+        found = await self.rows("SELECT state, count(*) AS n FROM delivery_retries GROUP BY state")
+        return {row.state: row.n for row in found}
+
+    async def until_row(self, sql: str, seconds: float = 20) -> Any:
+        end = time.monotonic() + seconds
+        while True:
+            if rows := await self.rows(sql):
+                return rows[0]
+            assert time.monotonic() < end, f"not within {seconds} s: {sql}"
+            await asyncio.sleep(0.02)
+
+    @asynccontextmanager
+    async def running(self, dispatchers: int = 1, pace: Pace = BRISK) -> AsyncIterator[None]:
+        """A sequencer and dispatchers in this process, each dispatcher with a pool of its own; all must end well."""
+        stop = asyncio.Event()
+        pools = [make_engine(self.url, 5) for _ in range(dispatchers + 1)]
+        works = [sequence_forever(pools[0], self.wake, stop)]
+        works += [dispatch_forever(pool, self.settings, self.wake, stop, pace) for pool in pools[1:]]
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            yield
+        finally:
+            stop.set()
+            self.wake.set("log", "events")
+            await asyncio.wait_for(asyncio.gather(*tasks), 30)
+            for pool in pools:
+                await pool.dispose()
+
+
+@pytest.fixture
+async def world(engine: AsyncEngine, url: str, settings: Settings) -> World:
+    return World(engine, url, settings, Wake(url))

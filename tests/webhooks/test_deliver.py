@@ -1,0 +1,363 @@
+"""Delivery: every event reaches every subscriber, signed, in order for each lead, and a failure stops nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app import ids
+from app.webhooks import subscribe
+from app.webhooks.schemas import Limits, SubscriptionPatch
+from tests.webhooks.conftest import Got, World, inbox, verifies
+
+LEADS = [ids.new_id() for _ in range(20)]
+A, B, C = LEADS[:3]
+
+
+async def test_an_event_arrives_signed_with_every_header_and_is_written_down(world: World) -> None:
+    async with inbox() as box, world.running():
+        subscription_id, secret = await world.subscribe(box.url, headers={"X-Team": "sales"})
+        await world.tell(A)
+        await box.holds(1)
+        await world.until_row("SELECT 1 FROM attempts")
+    [got] = box.got
+    assert verifies(secret, got)
+    assert got.id == got.event["id"]
+    assert got.headers["webhook-subscription"] == ids.show("subscription", subscription_id)
+    assert (got.attempt, got.headers["x-team"]) == (1, "sales")
+    assert got.headers["content-type"] == "application/json"
+    assert got.headers["accept-encoding"] == "identity"
+    assert got.headers["traceparent"].startswith("00-")
+    [attempt] = await world.rows("SELECT n, code, error_kind, trigger, event_id, lead_id FROM attempts")
+    assert (attempt.n, attempt.code, attempt.error_kind, attempt.trigger, attempt.lead_id) == (1, 204, None, "live", A)
+    assert got.id == ids.show("event", attempt.event_id)
+    [lane] = await world.rows("SELECT l.position, l.lease_until, e.position AS head FROM lanes l, event_log e")
+    assert lane.position == lane.head
+    assert await world.states() == {}
+
+
+async def test_many_events_of_many_leads_arrive_once_each_and_in_order(world: World) -> None:
+    async def brief(_: Got) -> int:
+        await asyncio.sleep(0.002)
+        return 204
+
+    async with inbox(brief) as box, world.running():
+        _, secret = await world.subscribe(box.url)
+        count = await world.tell_many(LEADS, 50)
+        await box.holds(count)
+    assert len(box.got) == count
+    assert box.in_order()
+    assert box.all_verify(secret)
+    assert 1 < box.most_at_work <= 8
+    assert (await world.rows("SELECT count(*) AS n FROM attempts"))[0].n == count
+
+
+async def test_order_holds_for_each_lead_while_answers_fail_and_stall_at_random(world: World) -> None:
+    chance = random.Random(7)
+
+    async def moody(_: Got) -> int:
+        await asyncio.sleep(chance.choice((0, 0, 0, 0.02)))
+        return chance.choice((204, 204, 204, 204, 500))
+
+    limits = Limits(timeout_seconds=5, retry_schedule=[0.05] * 20)
+    async with inbox(moody) as box, world.running(dispatchers=2):
+        _, secret = await world.subscribe(box.url, limits)
+        count = await world.tell_many(LEADS, 15)
+        await box.holds(count, 60)
+        assert len(box.got) > count
+        assert len(box.ok) == count, "nothing twice while nobody crashes"
+    assert box.in_order()
+    assert box.one_body_for_each_id()
+    assert box.all_verify(secret)
+    assert await world.states() == {}
+
+
+async def test_a_lead_whose_delivery_fails_waits_and_everybody_else_runs_on(world: World) -> None:
+    broken = True
+
+    def picky(got: Got) -> int:
+        return 500 if broken and got.lead == ids.show("lead", A) else 204
+
+    limits = Limits(retry_schedule=[0] + [0.2] * 19)
+    async with inbox(picky) as box, world.running():
+        await world.subscribe(box.url, limits)
+        await world.tell(A, A, A, B, C, A, B, C, A)
+        await box.holds(4)
+        await world.until_row("SELECT 1 FROM delivery_retries WHERE state = 'retry' AND attempts > 1")
+        assert await world.states() == {"retry": 1, "held": 4}
+        assert {got.version for got in box.got if got.lead == ids.show("lead", A)} == {1}, "what waits is not sent"
+        broken = False
+        await box.holds(9)
+    assert box.in_order()
+    assert await world.states() == {}
+
+
+async def test_a_delivery_is_given_up_after_its_schedule_and_its_lead_goes_on(world: World) -> None:
+    def picky(got: Got) -> int:
+        return 422 if got.version == 1 and got.lead == ids.show("lead", A) else 204
+
+    async with inbox(picky) as box, inbox() as other, world.running():
+        subscription_id, _ = await world.subscribe(box.url, Limits(retry_schedule=[0, 0.05, 0.05]))
+        await world.subscribe(other.url, types=["delivery.*"])
+        await world.tell(A, A, A)
+        await box.holds(2)
+        await other.holds(1)
+        row = await world.until_row("SELECT * FROM delivery_retries WHERE state = 'dead'")
+    assert (row.attempts, row.last_code, row.last_error) == (3, 422, None)
+    assert [got.attempt for got in box.got if got.version == 1] == [1, 2, 3]
+    assert [got.version for got in box.ok] == [2, 3], "the subscription is not told of its own dead delivery"
+    [told] = other.ok
+    assert told.event["type"] == "delivery.dead"
+    assert told.event["data"] == {
+        "subscription_id": ids.show("subscription", subscription_id), "event_id": box.got[0].id,
+        "event_type": "lead.updated", "position": str(row.position), "lead_id": ids.show("lead", A), "attempts": 3,
+        "last_code": 422, "last_error": None,
+    }  # fmt: skip
+
+
+async def test_a_slow_lead_holds_nobody_and_what_was_sent_beyond_it_is_written_down(world: World) -> None:
+    release = asyncio.Event()
+
+    async def slow(got: Got) -> int:
+        if got.lead == ids.show("lead", A):
+            await release.wait()
+        return 204
+
+    async with inbox(slow) as box, world.running():
+        await world.subscribe(box.url, Limits(timeout_seconds=20))
+        await world.tell(A, A)
+        count = await world.tell_many(LEADS[1:], 20)
+        await box.holds(count)
+        await world.until_row("SELECT 1 FROM lanes l WHERE position >= (SELECT max(position) - 64 FROM event_log)")
+        assert await world.states() == {"retry": 1, "held": 1}
+        release.set()
+        await box.holds(count + 2)
+    assert len(box.got) == count + 2
+    assert await world.states() == {}
+
+
+async def test_a_paused_subscription_gets_nothing_and_loses_nothing(world: World) -> None:
+    async with inbox() as box, world.running():
+        subscription_id, _ = await world.subscribe(box.url)
+        await world.tell(A, B)
+        await box.holds(2)
+        async with world.desk() as desk:
+            await subscribe.pause(desk, subscription_id, None)
+        await world.until_row("SELECT 1 FROM lanes WHERE lease_until < now()")
+        await world.tell(A, B, C)
+        await asyncio.sleep(0.3)
+        assert len(box.got) == 2
+        async with world.desk() as desk:
+            await subscribe.resume(desk, subscription_id, None)
+        await box.holds(5)
+    assert len(box.got) == 5
+    assert box.in_order()
+
+
+async def test_a_pause_in_the_middle_of_a_storm_takes_hold_and_nothing_is_lost_or_sent_twice(world: World) -> None:
+    async def steady(_: Got) -> int:
+        await asyncio.sleep(0.005)
+        return 204
+
+    async with inbox(steady) as box, world.running():
+        subscription_id, _ = await world.subscribe(box.url)
+        count = await world.tell_many(LEADS, 40)
+        await box.holds(50)
+        async with world.desk() as desk:
+            await subscribe.pause(desk, subscription_id, None)
+        await world.until_row("SELECT 1 FROM lanes WHERE lease_until < now()")
+        sent = len(box.got)
+        assert sent < count
+        await asyncio.sleep(0.1)
+        assert len(box.got) == sent
+        async with world.desk() as desk:
+            await subscribe.resume(desk, subscription_id, None)
+        await box.holds(count)
+    assert len(box.got) == count
+    assert box.in_order()
+
+
+async def test_410_disables_at_once_and_a_resume_delivers_what_was_refused(world: World) -> None:
+    gone = True
+    async with inbox(lambda _: 410 if gone else 204) as box, inbox() as other, world.running():
+        subscription_id, _ = await world.subscribe(box.url)
+        await world.subscribe(other.url, types=["subscription.*"])
+        await world.tell(A)
+        row = await world.until_row("SELECT state, state_reason FROM subscriptions WHERE state <> 'active'")
+        assert (row.state, row.state_reason) == ("disabled", "gone")
+        await world.tell(A, B)
+        await other.holds(1)
+        assert other.ok[0].event["type"] == "subscription.disabled"
+        assert len(box.got) == 1
+        gone = False
+        async with world.desk() as desk:
+            await subscribe.resume(desk, subscription_id, None)
+        await box.holds(3)
+    assert box.in_order()
+    assert [got.version for got in box.ok if got.lead == ids.show("lead", A)] == [1, 2]
+
+
+async def test_429_rests_the_whole_subscription_for_as_long_as_it_asks(world: World) -> None:
+    busy = True
+
+    def answer(_: Got) -> int | bytes:
+        return b"HTTP/1.1 429 X\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n" if busy else 204
+
+    async with inbox(answer) as box, world.running():
+        await world.subscribe(box.url)
+        await world.tell(A)
+        row = await world.until_row("SELECT due_at - now() AS rest FROM lanes WHERE due_at > now()")
+        assert timedelta(minutes=59) < row.rest <= timedelta(hours=1)
+        await world.tell(B)
+        await asyncio.sleep(0.2)
+        assert len(box.got) == 1
+        busy = False
+        async with world.desk() as desk:
+            await desk.tx.exec_driver_sql("UPDATE lanes SET due_at = now()")
+            await desk.tx.exec_driver_sql("UPDATE delivery_retries SET next_at = now()")
+        await box.holds(2)
+
+
+async def test_a_removed_subscription_gets_no_later_attempt(world: World) -> None:
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def waits(_: Got) -> int:
+        arrived.set()
+        await release.wait()
+        return 500
+
+    async with inbox(waits) as box, world.running():
+        subscription_id, _ = await world.subscribe(box.url, Limits(retry_schedule=[0] * 20))
+        await world.tell(A, A)
+        await arrived.wait()
+        async with world.desk() as desk:
+            await subscribe.end(desk, subscription_id, None)
+        release.set()
+        await asyncio.sleep(1.5)
+    assert len(box.got) == 1
+    assert await world.states() == {}
+    assert await world.rows("SELECT 1 FROM lanes") == []
+
+
+async def test_a_new_url_gets_the_next_attempt_of_an_old_delivery(world: World) -> None:
+    async with inbox(lambda _: 500) as old, inbox() as new, world.running():
+        subscription_id, _ = await world.subscribe(old.url, Limits(retry_schedule=[0] + [0.3] * 19))
+        await world.tell(A)
+        await world.until_row("SELECT 1 FROM delivery_retries")
+        async with world.desk() as desk:
+            await subscribe.patch(desk, subscription_id, SubscriptionPatch(url=new.url), None)
+        await new.holds(1)
+    assert new.ok[0].id == old.got[0].id
+    assert new.ok[0].attempt == old.got[-1].attempt + 1
+
+
+async def test_during_rotation_requests_verify_with_both_secrets_and_a_retry_too(world: World) -> None:
+    broken = True
+    async with inbox(lambda _: 500 if broken else 204) as box, world.running():
+        subscription_id, old = await world.subscribe(box.url, Limits(retry_schedule=[0] + [0.2] * 19))
+        await world.tell(A)
+        await world.until_row("SELECT 1 FROM delivery_retries")
+        async with world.desk() as desk:
+            new = await subscribe.rotate(desk, subscription_id, timedelta(hours=1), None)
+        broken = False
+        await box.holds(1)
+    assert verifies(old, box.got[0])
+    assert not verifies(new, box.got[0])
+    assert verifies(old, box.ok[0])
+    assert verifies(new, box.ok[0])
+
+
+@pytest.mark.parametrize("start", ["now", "earliest", "cursor"])
+async def test_a_subscription_starts_where_it_was_told_to(world: World, start: str) -> None:
+    from app.events import cursors
+
+    async with inbox() as box, world.running():
+        await world.tell(A, A, A)
+        third = await world.until_row("SELECT max(position) AS last FROM event_log HAVING count(*) = 3")
+        place = cursors.write(third.last - 1, cursors.Filters(types=("x.*",))) if start == "cursor" else start
+        await world.subscribe(box.url, start=place)
+        await world.tell(A)
+        expected = {"now": [4], "earliest": [1, 2, 3, 4], "cursor": [3, 4]}[start]
+        await box.holds(len(expected))
+    assert [got.version for got in box.ok] == expected
+
+
+async def test_only_what_passes_types_and_filter_is_sent_and_the_place_moves_on(world: World) -> None:
+    async with inbox() as box, world.running():
+        await world.subscribe(box.url, types=["lead.stage_changed"], filter={"to": ["mql", "sql"]})
+        for type_, to in (("lead.updated", "mql"), ("lead.stage_changed", "sal"), ("lead.stage_changed", "sql")):
+            await world.tell(A, type=type_, to=to)
+        await box.holds(1)
+        await world.tell(A)
+        await world.until_row("SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)")
+    assert [got.event["data"]["to"] for got in box.got] == ["sql"]
+
+
+async def test_a_thin_subscription_gets_ids_and_where_to_read_the_rest(world: World) -> None:
+    async with inbox() as box, world.running():
+        await world.subscribe(box.url, mode="thin")
+        await world.tell(A)
+        await box.holds(1)
+    event = box.ok[0].event
+    assert event["data"] == {"lead_id": ids.show("lead", A)}
+    assert event["url"] == f"/v1/events/{event['id']}"
+
+
+async def test_one_dead_receiver_costs_another_nothing(world: World) -> None:
+    release = asyncio.Event()
+
+    async def stuck(_: Got) -> int:
+        await release.wait()
+        return 204
+
+    async with inbox(stuck) as dead, inbox() as good, world.running():
+        await world.subscribe(dead.url, Limits(timeout_seconds=20))
+        await world.subscribe(good.url)
+        count = await world.tell_many(LEADS, 20)
+        await good.holds(count)
+        assert len(dead.got) == 8
+        release.set()
+        await dead.holds(count)
+
+
+async def test_what_is_not_active_when_events_come_still_costs_no_rows(world: World) -> None:
+    async with inbox() as box, world.running():
+        subscription_id, _ = await world.subscribe(box.url)
+        async with world.desk() as desk:
+            await subscribe.pause(desk, subscription_id, None)
+        await world.tell_many(LEADS, 10)
+        await world.until_row("SELECT 1 FROM event_log HAVING count(*) = 200")
+        assert await world.states() == {}
+        async with world.desk() as desk:
+            await subscribe.resume(desk, subscription_id, None)
+        await box.holds(200)
+
+
+async def test_a_database_connection_that_dies_costs_duplicates_at_most(world: World) -> None:
+    async with inbox() as box, world.running():
+        await world.subscribe(box.url)
+        count = await world.tell_many(LEADS, 30)
+        await box.holds(100)
+        await world.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                         " AND datname = current_database()")  # fmt: skip
+        await box.holds(count)
+    assert box.in_order()
+    assert box.one_body_for_each_id()
+    assert sum(Counter(got.id for got in box.got).values()) - count <= 8 + 64
+
+
+async def test_two_dispatchers_share_subscriptions_and_send_nothing_twice(world: World) -> None:
+    boxes: list[Any] = []
+    async with inbox() as one, inbox() as two, inbox() as three, world.running(dispatchers=2):
+        boxes += [one, two, three]
+        for box in boxes:
+            await world.subscribe(box.url)
+        count = await world.tell_many(LEADS, 20)
+        for box in boxes:
+            await box.holds(count)
+    assert all(len(box.got) == count and box.in_order() for box in boxes)
