@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from app import auth, idempotency
 from app.errors import DatabaseUnavailable, Problem, UnsupportedMediaType
-from app.strict_json import parse_json, write_json
+from app.strict_json import check_text, parse_json, write_json
 
 Tx = AsyncConnection
 Record = Row[*tuple[Any, ...]]
@@ -116,6 +116,9 @@ class Transacted(APIRoute):
             request = StrictRequest(plain.scope, plain.receive)
             request.state.now = request.app.state.clock.now()
             body = await request.body()
+            for name, value in request.query_params.multi_items():
+                check_text(name, "query")
+                check_text(value, name)
             if takes_json:
                 request.refuse_other_media(body)
             response = await again(lambda: once(request))

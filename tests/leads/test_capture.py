@@ -10,9 +10,11 @@ from tests.api import Api
 async def test_a_new_person_becomes_a_lead_at_inquiry(api: Api) -> None:
     answer = await api.call("POST", "/v1/leads", {"fields": {"email": "Anna@Nordsoft.ro", "full_name": "Anna Z"}})
     lead = answer.json()
-    assert answer.status_code == 201 and answer.headers["etag"] == '"1"'
+    assert answer.status_code == 201
+    assert answer.headers["etag"] == '"1"'
     assert (lead["stage"], lead["version"], lead["journey_no"], lead["seq"]) == ("inquiry", 1, 1, 1)
-    assert lead["fields"]["email"] == "anna@nordsoft.ro" and lead["raw"]["email"] == "Anna@Nordsoft.ro"
+    assert lead["fields"]["email"] == "anna@nordsoft.ro"
+    assert lead["raw"]["email"] == "Anna@Nordsoft.ro"
     assert lead["identities"] == [{"kind": "email", "value": "anna@nordsoft.ro", "namespace": "", "primary": True}]
 
 
@@ -22,26 +24,32 @@ async def test_a_known_person_is_matched_and_only_empty_fields_are_filled(api: A
         "POST", "/v1/leads", {"fields": {"email": "ANNA@nordsoft.ro", "company": "Other", "phone": "+40215550100"}}
     )
     again = answer.json()
-    assert answer.status_code == 200 and again["id"] == first["id"] and again["version"] == 2
-    assert again["fields"]["company"] == "Nordsoft" and again["fields"]["phone"] == "+40215550100"
+    assert answer.status_code == 200
+    assert again["id"] == first["id"]
+    assert again["version"] == 2
+    assert again["fields"]["company"] == "Nordsoft"
+    assert again["fields"]["phone"] == "+40215550100"
 
 
 async def test_an_external_id_names_the_same_person(api: Api) -> None:
     body = {"fields": {"full_name": "Ion"}, "external_ids": {"crm": "42"}}
     first = await api.post("/v1/leads", body)
     second = await api.call("POST", "/v1/leads", {**body, "fields": {"email": "ion@example.com"}})
-    assert second.status_code == 200 and second.json()["id"] == first["id"]
+    assert second.status_code == 200
+    assert second.json()["id"] == first["id"]
 
 
 async def test_a_switchboard_number_alone_does_not_make_two_people_one(api: Api) -> None:
     one = await api.lead(email="ana@firma.ro", phone="+40215550100", first_name="Ana", last_name="Pop")
     two = await api.lead(email="dan@firma.ro", phone="+40215550100", first_name="Dan", last_name="Ionescu")
-    assert one["id"] != two["id"] and two["duplicate_suspected"]
+    assert one["id"] != two["id"]
+    assert two["duplicate_suspected"]
 
 
 async def test_nobody_comes_in_without_an_identity(api: Api) -> None:
     answer = await api.call("POST", "/v1/leads", {"fields": {"company": "Nobody"}})
-    assert answer.status_code == 422 and answer.json()["code"] == "identity_required"
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "identity_required"
     assert (await api.get("/v1/leads"))["data"] == []
 
 
@@ -78,5 +86,6 @@ async def test_events_of_a_capture_come_in_order_with_one_version(api: Api) -> N
 
         rows = (await tx.execute(text("SELECT type, lead_version, tx_index, tx_size FROM events ORDER BY seq"))).all()
     assert [row.type for row in rows] == ["lead.captured", "lead.activity", "lead.stage_changed"]
-    assert {row.lead_version for row in rows} == {1} and [row.tx_index for row in rows] == [1, 2, 3]
+    assert {row.lead_version for row in rows} == {1}
+    assert [row.tx_index for row in rows] == [1, 2, 3]
     assert lead["version"] == 1

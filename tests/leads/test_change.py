@@ -11,7 +11,8 @@ async def test_a_stale_if_match_is_refused_and_changes_nothing(api: Api) -> None
     fresh = await api.call("PATCH", path, {"fields": {"company": "A"}}, headers={"If-Match": '"1"'})
     stale = await api.call("PATCH", path, {"fields": {"company": "B"}}, headers={"If-Match": '"1"'})
     weak = await api.call("PATCH", path, {"fields": {"company": "B"}}, headers={"If-Match": 'W/"2"'})
-    assert fresh.status_code == 200 and fresh.headers["etag"] == '"2"'
+    assert fresh.status_code == 200
+    assert fresh.headers["etag"] == '"2"'
     assert (stale.status_code, stale.json()["code"], stale.json()["version"]) == (412, "version_conflict", 2)
     assert weak.status_code == 412
     assert (await api.reload(lead))["fields"]["company"] == "A"
@@ -38,20 +39,23 @@ async def test_null_empties_a_field_and_the_score_follows(api: Api) -> None:
     lead = await api.lead(job_title="Director", employees=120, industry="software")
     assert lead["score"]["fit"] == 50
     answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"industry": None}})
-    assert answer.json()["fields"]["industry"] is None and answer.json()["score"]["fit"] == 35
+    assert answer.json()["fields"]["industry"] is None
+    assert answer.json()["score"]["fit"] == 35
 
 
 async def test_a_patch_cannot_name_a_stage(api: Api) -> None:
     lead = await api.lead()
     answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"stage": "mql"})
-    assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == "stage"
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "stage"
 
 
 async def test_an_activity_key_makes_an_activity_once(api: Api) -> None:
     lead = await api.lead()
     first = await api.act(lead, "webinar", activity_key="w1")
     again = await api.call("POST", f"/v1/leads/{lead['id']}/activities", {"type": "webinar", "activity_key": "w1"})
-    assert again.status_code == 200 and again.json()["id"] == first["id"]
+    assert again.status_code == 200
+    assert again.json()["id"] == first["id"]
     assert (await api.reload(lead))["score"]["engagement"] == 10
 
 
@@ -68,7 +72,8 @@ async def test_only_a_person_confirms_bant(api: Api) -> None:
     machine = await api.call("PUT", f"/v1/leads/{lead['id']}/bant", body)
     person = await api.call("PUT", f"/v1/leads/{lead['id']}/bant", body, actor=sdr)
     assert (machine.status_code, machine.json()["code"]) == (403, "human_required")
-    assert person.json()["need"]["confirmed_by"] == sdr and person.json()["budget"]["status"] == "unknown"
+    assert person.json()["need"]["confirmed_by"] == sdr
+    assert person.json()["budget"]["status"] == "unknown"
     assert (await api.reload(lead))["score"]["temperature"] == "warm"
 
 
@@ -88,7 +93,8 @@ async def test_pages_hold_every_lead_once_and_a_cursor_knows_its_list(api: Api) 
         page = await api.get(path)
         seen += [one["id"] for one in page["data"]]
         path = f"/v1/leads?limit=3&cursor={page['next']}" if page["next"] else ""
-    assert len(seen) == 7 and set(seen) == made
+    assert len(seen) == 7
+    assert set(seen) == made
     cursor = (await api.get("/v1/leads?limit=3"))["next"]
     other = await api.call("GET", f"/v1/leads?stage=mql&cursor={cursor}")
     broken = await api.call("GET", "/v1/leads?cursor=nonsense")

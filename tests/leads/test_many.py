@@ -39,6 +39,8 @@ async def test_the_log_of_consent_is_never_rewritten(api: Api) -> None:
 async def test_the_timeline_and_the_score_of_the_past_are_readable(api: Api) -> None:
     lead = await api.mql()
     line = (await api.get(f"/v1/leads/{lead['id']}/timeline"))["data"]
-    assert [one["kind"] for one in line].count("transition") == 2 and len(line) == 4
+    assert [one["kind"] for one in line].count("transition") == 2
+    assert len(line) == 4
     past = await api.get(f"/v1/leads/{lead['id']}/score", params={"as_of": api.ago(days=1)})
-    assert past["engagement"] == 0 and past["fit"] == 50
+    assert past["engagement"] == 0
+    assert past["fit"] == 50

@@ -33,8 +33,9 @@ async def test_7_bant_twice(pipeline_api: Api) -> None:
     sdr, ae = await api.user("sdr"), await api.user("ae")
     answer = await handed_over(api, sdr)
     lead = answer["lead"]
-    assert [step for step in await api.steps(lead)][-2:] == [("sal", "srl"), ("srl", "converted")]
-    assert answer["transition"]["to"] == "srl" and answer["conversion"]["opportunity"]["class"] == "unqualified"
+    assert list(await api.steps(lead))[-2:] == [("sal", "srl"), ("srl", "converted")]
+    assert answer["transition"]["to"] == "srl"
+    assert answer["conversion"]["opportunity"]["class"] == "unqualified"
     assert await milestones(api, lead["id"]) == {"mql": False, "sal": False, "srl": False}
     path = f"/v1/opportunities/{answer['conversion']['opportunity']['id']}/transitions"
     alone = await api.call("POST", path, {"action": "qualify"}, actor=ae)
@@ -69,7 +70,8 @@ async def test_a_hand_over_that_converts_needs_an_idempotency_key_and_is_replaye
     head = {"Idempotency-Key": "once"}
     first = await api.ask(lead, "hand_over", sdr, bant=THREE, owner_id=ae, headers=head)
     again = await api.ask(lead, "hand_over", sdr, bant=THREE, owner_id=ae, headers=head)
-    assert first.status_code == again.status_code == 201 and first.content == again.content
+    assert first.status_code == again.status_code == 201
+    assert first.content == again.content
     assert again.headers["idempotency-replayed"] == "true"
 
 
@@ -90,7 +92,8 @@ async def test_8_convert_to_new_and_existing(pipeline_api: Api) -> None:
     conversion = answer.json()["conversion"]
     outcomes = {(one["field"], one["target"]): one["outcome"] for one in conversion["field_outcomes"]}
     fields = [field for field, _ in outcomes]
-    assert conversion["account"]["outcome"] == "linked" and conversion["contact"]["outcome"] == "created"
+    assert conversion["account"]["outcome"] == "linked"
+    assert conversion["contact"]["outcome"] == "created"
     assert len(fields) == len(set(fields)), "every lead field is listed once"
     account = await api.get(f"/v1/accounts/{conversion['account']['id']}")
     assert (account["industry"], account["phone"]) == ("IT", "+40215550100")

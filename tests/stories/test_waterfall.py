@@ -50,7 +50,8 @@ async def test_2_minus_points(api: Api) -> None:
     assert unmet_of(eligibility, "qualify") == [{"criterion": "fit", "have": 35, "need": 40}]
     rival = await api.lead(email="x@rival.com", **GOOD)
     await api.act(rival, "demo_request")
-    assert (await api.reload(rival))["score"]["fit"] == -50 and (await api.reload(rival))["stage"] == "inquiry"
+    assert (await api.reload(rival))["score"]["fit"] == -50
+    assert (await api.reload(rival))["stage"] == "inquiry"
 
 
 async def test_5_the_three_choices_of_an_sdr(api: Api) -> None:
@@ -127,7 +128,8 @@ async def test_reopen_goes_back_to_the_stage_that_was_held(api: Api) -> None:
     await api.ask(lead, "accept", sdr)
     await api.ask(lead, "disqualify", sdr, reason_code="no_budget")
     answer = await api.ask(lead, "reopen", sdr, reason_code="mistake", note="they have")
-    assert answer.json()["lead"]["stage"] == "sal" and answer.json()["lead"]["journey_no"] == 1
+    assert answer.json()["lead"]["stage"] == "sal"
+    assert answer.json()["lead"]["journey_no"] == 1
 
 
 async def test_a_refused_request_writes_nothing(api: Api) -> None:

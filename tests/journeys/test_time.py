@@ -1,0 +1,90 @@
+"""What time alone changes: decay, windows, wake-ups. One code path with what a change does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import text
+
+from app.journeys.refresh import refresh_due
+from tests.api import Api
+
+GOOD = {"job_title": "Director", "employees": 120, "industry": "software"}
+
+
+async def told(api: Api, type_: str) -> list[dict[str, Any]]:
+    """The data of the events of a type, oldest first."""
+    async with api.app.state.engine.connect() as tx:
+        statement = text("SELECT CAST(data AS jsonb) AS data FROM events WHERE type = :type ORDER BY seq")
+        return [row.data for row in await tx.execute(statement, {"type": type_})]
+
+
+async def pass_time(api: Api, days: float) -> int:
+    """Moves the clock on and lets the worker look; how many leads it looked at."""
+    api.clock.ahead += timedelta(days=days)
+    return await refresh_due(api.app.state.engine, api.now)
+
+
+async def test_a_minus_entry_that_decays_qualifies_by_time_alone(api: Api) -> None:
+    lead = await api.lead(**GOOD)
+    await api.act(lead, "unsubscribe", occurred_at=api.ago(days=20))
+    for key in ("w1", "w2", "w3", "w4"):
+        await api.act(lead, "webinar", activity_key=key)
+    assert (await api.reload(lead))["score"]["engagement"] == 15
+    assert (await api.reload(lead))["stage"] == "inquiry"
+    assert await pass_time(api, 10.1) == 1
+    after = await api.reload(lead)
+    assert (after["stage"], after["score"]["engagement"]) == ("inquiry", 28)
+    await api.act(lead, "webinar")
+    assert (await api.reload(lead))["stage"] == "mql"
+
+
+async def test_time_that_changes_a_score_and_moves_nothing_raises_no_version_and_tells_nothing(api: Api) -> None:
+    lead = await api.lead(**GOOD)
+    await api.act(lead, "webinar")
+    before, events = await api.reload(lead), len(await told(api, "lead.stage_changed"))
+    assert await pass_time(api, 31) == 1
+    after = await api.reload(lead)
+    assert (before["score"]["engagement"], after["score"]["engagement"]) == (10, 5)
+    assert after["version"] == before["version"]
+    assert len(await told(api, "lead.stage_changed")) == events
+    assert await refresh_due(api.app.state.engine, api.now) == 0, "it is not due again before the next step"
+
+
+async def test_a_recycled_lead_is_due_at_its_wake_at_and_stays_where_it_is(api: Api) -> None:
+    sdr, lead = await api.user("sdr"), await api.mql()
+    await api.ask(lead, "recycle", sdr, reason_code="timing", wake_at=api.ago(days=-60))
+    await pass_time(api, 59)
+    assert await told(api, "lead.recycle_due") == []
+    await pass_time(api, 1.01)
+    (due,) = await told(api, "lead.recycle_due")
+    assert due["lead_id"] == lead["id"]
+    assert (await api.reload(lead))["stage"] == "recycled"
+    await pass_time(api, 60)
+    assert len(await told(api, "lead.recycle_due")) == 1
+
+
+async def test_a_falling_score_never_demotes_and_is_told_once(api: Api) -> None:
+    lead = await api.mql()
+    await pass_time(api, 31)
+    await pass_time(api, 30)
+    after = await api.reload(lead)
+    assert after["stage"] == "mql"
+    assert after["below_threshold_since"] is not None
+    assert len(await told(api, "lead.below_threshold")) == 1
+
+
+async def test_a_journey_is_pinned_from_its_first_milestone_on_and_follows_the_active_policy_before(api: Api) -> None:
+    from tests.stories.test_waterfall import with_competitors
+
+    early, late = await api.lead(**GOOD), await api.mql()
+    await api.publish(with_competitors("rival.com"))
+    await api.act(early, "demo_request")
+    sdr = await api.user("sdr")
+    await api.ask(late, "accept", sdr)
+    versions = {}
+    for name, lead in (("early", early), ("late", late)):
+        rows = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"]
+        versions[name] = [row["policy_version"] for row in rows]
+    assert versions == {"early": [1, 2], "late": [1, 1, 1]}

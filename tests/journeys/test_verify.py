@@ -1,0 +1,47 @@
+"""The log is the truth: what is stored beside it is compared with it."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from app.journeys.verify import verify
+from tests.api import Api
+
+
+async def lived(api: Api) -> None:
+    """A lead that went a long way: accepted, recycled, back, corrected."""
+    sdr, manager, lead = await api.user("sdr"), await api.user("manager"), await api.mql()
+    await api.ask(lead, "accept", sdr)
+    await api.ask(lead, "recycle", sdr, reason_code="timing")
+    await api.act(lead, "demo_request")
+    await api.ask(lead, "accept", sdr)
+    last = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"][-1]["id"]
+    answer = await api.ask(
+        lead, "correct", manager, to="mql", reason_code="mistake", note="n", correction_of=last
+    )  # fmt: skip
+    assert answer.status_code == 201, answer.text
+
+
+async def test_what_was_lived_is_what_is_stored(api: Api) -> None:
+    await lived(api)
+    assert [one.faults async for one in verify(api.app.state.engine)] == [()]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE journeys SET stage = 'sql'",
+        "UPDATE leads SET stage = 'inquiry'",
+        "DELETE FROM milestones WHERE name = 'mql'",
+        "UPDATE milestones SET voided_at = NULL",
+        "DELETE FROM transitions WHERE seq = 2",
+        "UPDATE transitions SET to_stage = 'sal' WHERE seq = 2",
+    ],
+)
+async def test_every_kind_of_damage_is_found(api: Api, damage: str) -> None:
+    await lived(api)
+    async with api.app.state.engine.begin() as tx:
+        await tx.execute(text(damage))
+    (checked,) = [one async for one in verify(api.app.state.engine)]
+    assert checked.faults
