@@ -67,6 +67,7 @@ def describe(app: FastAPI) -> None:
                     if isinstance(route, APIRoute) and route.include_in_schema:
                         for method in route.methods or ():
                             _complete(document["paths"][route.path][method.lower()], route, method)
+            parts["responses"] = _shared(document["paths"])
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -112,6 +113,19 @@ def _add(responses: dict[str, Any], problems: Sequence[type[Problem]]) -> None:
                 content["examples"][code] = shown
         if not there["description"]:
             there["description"] = more["description"]
+
+
+def _shared(paths: dict[str, Any]) -> dict[str, Any]:
+    """Takes problem responses of up to three codes out of the operations, and answers them by name."""
+    shared: dict[str, Any] = {}
+    for operation in (operation for item in paths.values() for operation in item.values()):
+        for status, response in operation["responses"].items():
+            codes = response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+            if 1 <= len(codes) <= 3 and len(response["content"]) == 1:
+                name = ".".join(sorted(codes))
+                shared[name] = shared.get(name, response)
+                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+    return shared
 
 
 def serve(app: FastAPI) -> None:
