@@ -15,7 +15,7 @@ import orjson
 from fastapi import Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from sqlalchemy import Row
+from sqlalchemy import Row, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -44,7 +44,7 @@ TRIES: Final = 3
 
 def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> AsyncEngine:
     """An engine with a small fixed pool and time-outs on the server's side (promises.md, database clients)."""
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -55,6 +55,19 @@ def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> AsyncEngi
         json_deserializer=orjson.loads,
         connect_args={"server_settings": {**SERVER_SETTINGS, "application_name": name}, "timeout": 5},
     )
+    event.listen(engine.sync_engine, "connect", _limit_transactions)
+    return engine
+
+
+def _limit_transactions(connection: Any, _: Any) -> None:
+    """PostgreSQL 17 and newer end a transaction that is open for too long; older ones do not know the setting."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT set_config('transaction_timeout', '15s', false)"
+        " WHERE current_setting('server_version_num')::integer >= 170000"
+    )
+    cursor.close()
+    connection.commit()
 
 
 def sqlstate(error: BaseException) -> str:

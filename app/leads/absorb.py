@@ -149,7 +149,7 @@ def tell_updated(change: Change) -> None:
 
 
 def _attribute(change: Change, arrival: Arrival, when: datetime) -> None:
-    if arrival.activity is None or not arrival.create:
+    if not arrival.create:
         return
     touch = dict(arrival.attribution)
     change.new_touches.append(NewTouch(touch, when, arrival.source_id, arrival.submission_id))

@@ -40,7 +40,7 @@ async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -
         occurred_at=activity_at if body.activity else when,
         source_id=source.id,
         source_name=source.name,
-        activity=_activity(body),
+        activity=_activity(body, source.defaults.get("entry")),
         attribution=attribution_of(body.attribution, source.defaults),
         consents=tuple(_Consent(consent) for consent in body.consents),
         custom=body.custom,
@@ -59,10 +59,10 @@ class _Consent:
         self.text: str | None = consent.text
 
 
-def _activity(body: LeadCreate) -> ArrivalActivity:
-    """The activity the request names; a person who comes in without one filled in a form."""
+def _activity(body: LeadCreate, entry: str | None) -> ArrivalActivity | None:
+    """The activity the request names; without one the person filled in a form, or stands on a list somebody bought."""
     if body.activity is None:
-        return ArrivalActivity(str(ids.new_id()))
+        return ArrivalActivity(str(ids.new_id())) if entry is None else None
     key = body.activity.activity_key or str(ids.new_id())
     return ArrivalActivity(key, body.activity.type, body.activity.kind, body.activity.properties)
 

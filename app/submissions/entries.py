@@ -66,7 +66,8 @@ class Entry:
         """Who came in, and by which activity: one for each item, under the submission's key."""
         item = self.item
         properties = {"submission_id": ids.show("submission", self.submission_id)}
-        acts = item.verdict in ACTING and not self.again
+        # A row of a bought list is nobody's sign of interest: its person starts where `entry` says, and stays there.
+        acts = item.verdict in ACTING and not self.again and item.entry is None
         activity = ArrivalActivity(item.submission_key, item.activity_type, item.activity_kind, properties)
         return Arrival(
             person=item.person or Person(),

@@ -1,0 +1,17 @@
+"""A bought list makes suspects; only a sign of interest makes them inquiries."""
+
+from __future__ import annotations
+
+from tests.api import Api
+
+
+async def test_a_suspect_engages_by_interest_and_not_by_standing_on_a_list(api: Api) -> None:
+    body = {"name": "List of a fair", "preset": "generic", "defaults": {"entry": "suspect"}}
+    source = await api.post("/v1/sources", body)
+    lead = await api.post("/v1/leads", {"fields": {"email": "s@example.com"}, "source_id": source["id"]})
+    assert lead["stage"] == "suspect"
+    await api.act(lead, "call", kind="contact_attempt")
+    assert (await api.reload(lead))["stage"] == "suspect"
+    await api.act(lead, "webinar")
+    assert (await api.reload(lead))["stage"] == "inquiry"
+    assert await api.steps(lead) == [(None, "suspect"), ("suspect", "inquiry")]
