@@ -82,10 +82,14 @@ class Changes:
 
 @dataclass(slots=True)
 class Lane:
-    """See the module. `position` is what is written down, `read_to` what was read."""
+    """See the module. `position` is what is written down, `read_to` what was read.
+
+    `parked` counts the rows of each parked lead, `stored` has the positions after `position` that have a row already.
+    """
 
     position: int
     parked: dict[UUID, int] = field(default_factory=dict)
+    stored: set[int] = field(default_factory=set)
     read_to: int = 0
     ready: deque[Item] = field(default_factory=deque)
     busy: dict[UUID, deque[Item]] = field(default_factory=dict)
@@ -106,6 +110,8 @@ class Lane:
         """Events read from the log, in its order, up to and including `read_to`."""
         for event in events:
             key, item = event.order_key, Item(event)
+            if event.position in self.stored:
+                continue
             if key in self.parked:
                 self._hold(item)
                 continue
@@ -173,7 +179,7 @@ class Lane:
         elif item.stored:
             self._kept.pop(position, None)
             self._buffer.dropped.add(position)
-        else:
+        if dead is None and position > self.position:
             self._acked.append(position)
         if item.stored:
             self._next_row(key)

@@ -55,6 +55,11 @@ PARKED = text(
     " AND subscription_id = :subscription_id AND state IN ('retry', 'held') GROUP BY order_key"
 )
 
+STORED = text(
+    "SELECT position FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+    " AND position > :position"
+)
+
 RECEIVER = text(
     "SELECT url, types, filter, mode, headers, secrets, limits, state, version, clock_timestamp() AS now"
     " FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id"
@@ -139,6 +144,12 @@ async def parked(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> dict[UUID, i
     """How many deliveries wait for each lead that is parked."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
     return {row.order_key: row.rows for row in await tx.execute(PARKED, values)}
+
+
+async def stored(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> set[int]:
+    """The positions after the lane's place that have a row already: whoever had the lane before went further."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "position": position}
+    return set((await tx.execute(STORED, values)).scalars())
 
 
 async def read_log(

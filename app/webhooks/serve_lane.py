@@ -140,6 +140,7 @@ class ServedLane:
         async with self._reading() as tx:
             await self._load(tx)
             self.lane.parked = await lane_sql.parked(tx, self.tenant_id, self.subscription_id)
+            self.lane.stored = await lane_sql.stored(tx, self.tenant_id, self.subscription_id, self.lane.position)
             self._retry_at = self.clock.now() if self.lane.parked else None
 
     async def _load(self, tx: Tx) -> None:

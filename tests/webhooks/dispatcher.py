@@ -1,0 +1,32 @@
+"""A dispatcher in a process of its own, to be killed: `python -m tests.webhooks.dispatcher URL LEASE`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from app.database import make_engine
+from app.events.wake import Wake
+from app.settings import Settings
+from app.webhooks.deliver import dispatch_forever
+from app.webhooks.serve_lane import Pace
+
+
+async def main(url: str, lease: float) -> None:
+    stop, wake = asyncio.Event(), Wake(url)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    settings = Settings(
+        env="test", database_url=url, secret_keys={"test": bytes(range(32))}, allowed_targets="127.0.0.0/8",
+        retry_schedule="0,0.2,0.2,0.2,0.2,0.2",
+    )  # fmt: skip
+    engine = make_engine(url, 5)
+    print("running", flush=True)
+    await asyncio.gather(
+        wake.run(stop), dispatch_forever(engine, settings, wake, stop, Pace(lease=lease, renew=lease / 6, idle=5))
+    )
+    await engine.dispose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], float(sys.argv[2])))

@@ -1,0 +1,140 @@
+"""Dispatchers that are killed, frozen or overtaken: nothing is lost, order holds, duplicates are few."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app import ids
+from app.webhooks import across
+from app.webhooks.schemas import Limits
+from tests.webhooks.conftest import Got, Inbox, World, inbox
+
+LEADS = [ids.new_id() for _ in range(20)]
+LEASE = 2.0
+CONCURRENCY, UNFLUSHED = 8, 64
+LIMITS = Limits(timeout_seconds=1, retry_schedule=[0] + [0.1] * 19)
+
+
+@asynccontextmanager
+async def dispatcher(world: World) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.webhooks.dispatcher", world.url, str(LEASE), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), 20) == b"running\n"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def brief(_: Got) -> int:
+    await asyncio.sleep(0.004)
+    return 204
+
+
+def duplicates(box: Inbox) -> int:
+    return len(box.ok) - len({got.id for got in box.ok})
+
+
+async def test_dispatchers_killed_in_the_middle_lose_nothing_and_keep_the_order(world: World) -> None:
+    kills = 2
+    async with inbox(brief) as box, world.running(dispatchers=0):
+        _, secret = await world.subscribe(box.url, LIMITS)
+        count = await world.tell_many(LEADS, 40)
+        for kill in range(1, kills + 1):
+            async with dispatcher(world) as process:
+                await box.holds(kill * count // (kills + 1))
+                process.kill()
+        async with dispatcher(world) as last:
+            await box.holds(count)
+            await world.until_row("SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)")
+            last.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(last.wait(), 10) == 0
+    assert box.in_order()
+    assert box.one_body_for_each_id()
+    assert box.all_verify(secret)
+    assert duplicates(box) <= kills * (CONCURRENCY + UNFLUSHED)
+    assert await world.states() == {}
+
+
+async def test_a_dispatcher_that_was_frozen_past_its_lease_writes_nothing_when_it_wakes(world: World) -> None:
+    async with inbox(brief) as box, world.running(dispatchers=0):
+        await world.subscribe(box.url, LIMITS)
+        count = await world.tell_many(LEADS, 30)
+        async with dispatcher(world) as frozen:
+            await box.holds(count // 3)
+            frozen.send_signal(signal.SIGSTOP)
+            [before] = await world.rows("SELECT fence, owner FROM lanes")
+            async with dispatcher(world) as other:
+                await box.holds(count)
+                await world.until_row("SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)")
+                [after] = await world.rows("SELECT fence, owner FROM lanes")
+                attempts = (await world.rows("SELECT count(*) AS n FROM attempts"))[0].n
+                sent = len(box.got)
+                frozen.send_signal(signal.SIGCONT)
+                await asyncio.sleep(1.5)
+                [still] = await world.rows("SELECT fence, owner FROM lanes")
+                assert (await world.rows("SELECT count(*) AS n FROM attempts"))[0].n == attempts
+                assert len(box.got) <= sent + CONCURRENCY, "only what was on the wire already"
+                assert after.fence > before.fence
+                assert after.owner != before.owner
+                assert (still.fence, still.owner) == (after.fence, after.owner)
+                await world.tell_many(LEADS, 1)
+                await box.holds(count + len(LEADS))
+                assert other.returncode is None
+    assert box.in_order()
+    assert duplicates(box) <= CONCURRENCY + UNFLUSHED
+
+
+async def test_a_lane_that_another_has_claimed_is_dropped_and_nothing_more_is_sent(world: World) -> None:
+    async with inbox(brief) as box, world.running():
+        await world.subscribe(box.url, LIMITS)
+        count = await world.tell_many(LEADS, 30)
+        await box.holds(100)
+        thief = ids.new_id()
+        async with world.desk() as desk:
+            await desk.tx.exec_driver_sql(
+                "UPDATE lanes SET fence = fence + 1, owner = $1, lease_until = now() + interval '1 hour'", (thief,)
+            )
+        await asyncio.sleep(0.3)
+        sent = len(box.got)
+        assert sent < count
+        await asyncio.sleep(0.3)
+        assert len(box.got) == sent
+        [lane] = await world.rows("SELECT owner, position FROM lanes")
+        assert lane.owner == thief
+
+
+async def test_a_lane_has_one_owner_and_a_renewal_needs_the_fence(world: World) -> None:
+    mine, yours = ids.new_id(), ids.new_id()
+    async with inbox() as box, world.running(dispatchers=0):
+        subscription_id, _ = await world.subscribe(box.url)
+        await world.tell(LEADS[0])
+        await world.until_row("SELECT 1 FROM event_log")
+    async with world.engine.begin() as tx:
+        [lane] = await across.claim_lanes(tx, mine, [], LEASE, 10)
+        assert lane.subscription_id == subscription_id
+    async with world.engine.begin() as tx:
+        assert await across.claim_lanes(tx, yours, [], LEASE, 10) == []
+        assert await across.claim_lanes(tx, mine, [subscription_id], LEASE, 10) == []
+        lanes = [(world.tenant_id, subscription_id, lane.fence)]
+        assert len(await across.renew_lanes(tx, mine, lanes, LEASE)) == 1
+        assert await across.renew_lanes(tx, yours, lanes, LEASE) == []
+        assert await across.renew_lanes(tx, mine, [(*lanes[0][:2], lane.fence - 1)], LEASE) == []
+    async with world.engine.begin() as tx:
+        [again] = await across.claim_lanes(tx, mine, [], LEASE, 10)
+        assert again.fence == lane.fence + 1
+
+
+async def test_a_lane_without_work_is_not_claimed(world: World) -> None:
+    async with inbox() as box:
+        await world.subscribe(box.url)
+    async with world.engine.begin() as tx:
+        assert await across.claim_lanes(tx, ids.new_id(), [], LEASE, 10) == []
