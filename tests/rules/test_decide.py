@@ -151,6 +151,27 @@ def test_an_override_takes_the_place_of_the_guard_and_stays_in_evidence() -> Non
     assert isinstance(why(facts, replace(ask, actor=SDR)), RoleNotAllowed)
 
 
+def test_only_a_role_of_the_override_overrides() -> None:
+    def only_managers(changed: dict[str, list[dict[str, object]]]) -> None:
+        qualify = next(action for action in changed["actions"] if action["name"] == "qualify")
+        qualify["override"] = {"people": ["manager"]}
+
+    policy, ask = altered(PIPELINE, only_managers), Ask("qualify", MARKETING, override_reason="met at the fair")
+    assert isinstance(why(Facts(stage="inquiry"), ask, policy), CriteriaUnmet)
+    assert move(Facts(stage="inquiry"), replace(ask, actor=MANAGER), policy).to_stage == "mql"
+
+
+def test_a_lead_recycled_disqualified_and_reopened_still_wakes() -> None:
+    until = NOON + timedelta(days=60)
+    recycled = after(MQL, move(MQL, Ask("recycle", SDR, reason_code="timing", wake_at=until)), NOON)
+    closed = after(recycled, move(recycled, Ask("disqualify", SDR, reason_code="no_need")), NOON)
+    back = after(closed, move(closed, Ask("reopen", SDR, reason_code="mistake", note="too soon")), NOON)
+    assert (back.stage, back.wake_at) == ("recycled", until)
+    facts = scored(PIPELINE, replace(back, activities=(activity("demo_request", -0.001),), fields=PERSONA), NOON)
+    qualified = after(facts, automatic(PIPELINE, facts, NOON)[0], NOON)
+    assert (qualified.stage, qualified.wake_at) == ("mql", None)
+
+
 def test_a_named_owner_must_be_an_active_user_of_the_role() -> None:
     facts = replace(scored(PIPELINE, Facts(stage="inquiry"), NOON), fit=50, engagement=50)
     ask = Ask("qualify", MARKETING, owner_id=SDR.user_id, owner_role="sdr", override_reason="yes")

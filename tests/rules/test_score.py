@@ -109,6 +109,13 @@ def test_evaluate_at_is_the_end_of_a_step_a_window_or_a_time_frame(facts: Facts,
     assert score(PIPELINE, facts, NOON).evaluate_at == expected
 
 
+def test_a_window_ends_when_the_last_activity_it_needs_leaves() -> None:
+    twice = {"activity": {"types": ["other"], "within_days": 20, "min_count": 2}}
+    policy = altered(PIPELINE, lambda changed: changed["scoring"]["temperature"].update(warm=twice))
+    facts = Facts(activities=(activity("other", 1), activity("other", 5), activity("other", 9)))
+    assert score(policy, facts, NOON).evaluate_at == NOON + 15 * DAY + TICK
+
+
 def caps(changed: dict[str, Any]) -> None:
     changed["scoring"]["engagement"][1]["group"] = changed["scoring"]["engagement"][2]["group"] = "reading"
     changed["scoring"]["caps"] = [
