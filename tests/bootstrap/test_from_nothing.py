@@ -37,7 +37,7 @@ def begin(checkout: Path, *arguments: str, **environment: str) -> "subprocess.Po
 
 def run(checkout: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
     process = begin(checkout, *arguments, **environment)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
 
@@ -59,7 +59,7 @@ def test_tests_get_the_developers_lock_which_serves_for_all(checkout: Path) -> N
 
 def test_starts_at_the_same_time_are_safe(checkout: Path) -> None:
     processes = [begin(checkout, "serve") for _ in range(3)]
-    answers = [process.communicate(timeout=120) for process in processes]
+    answers = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert sum("Setting up" in err for _, err in answers) >= 1
     assert {out for out, _ in answers} == {f"program {checkout}/.venv serve\n"}

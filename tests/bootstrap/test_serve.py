@@ -21,6 +21,7 @@ from tests.embedded.conftest import processes_in
 
 ROOT = Path(__file__).parents[2]
 KEYS = "k1:" + "A" * 43 + "="
+PATIENCE = 120.0  # seconds; the machine of a test may be busy
 ADMIN_KEY = "an-admin-key-for-automation-only-1"
 
 
@@ -48,7 +49,7 @@ class Service:
         self.until(lambda: self.get("/readyz") == 200)
         return self
 
-    def until(self, holds: Callable[[], bool], seconds: float = 30) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, self.said
@@ -63,7 +64,7 @@ class Service:
 
     def end(self, signal_: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(signal_)
-        return self.process.wait(40)
+        return self.process.wait(PATIENCE)
 
 
 Start = Callable[..., Service]
@@ -98,8 +99,8 @@ def curl(line: str, settings: dict[str, str]) -> httpx.Response:
     return httpx.request("POST" if body else "GET", words[-1], headers=headers, content=body)
 
 
-def test_the_first_start_prints_a_key_and_three_steps_that_work(start: Start) -> None:
-    service = start().ready()
+def test_the_first_start_prints_a_key_and_steps_that_work_and_sigterm_drains(start: Start) -> None:
+    service = start(BATON_DRAIN_SECONDS="1.5").ready()
     export = re.search(r"export BATON=(\S+) KEY=(\S+)", service.said)
     assert export is not None
     assert export[1] == service.address
@@ -107,34 +108,26 @@ def test_the_first_start_prints_a_key_and_three_steps_that_work(start: Start) ->
     answers = [curl(line, {"BATON": export[1], "KEY": export[2]}) for line in lines]
     assert [answer.status_code for answer in answers] == [200, 201, 201]
     assert (service.folder / ".baton" / "secret_keys").stat().st_mode & 0o777 == 0o600
+    service.process.send_signal(signal.SIGTERM)
+    service.until(lambda: service.get("/readyz") == 503)
+    assert service.get("/healthz") == 200
+    assert service.process.wait(PATIENCE) == 0
+    assert processes_in(service.folder / ".baton" / "postgres") == []
+    assert "Traceback" not in service.said
 
 
-def test_a_key_outlives_the_death_of_everything_and_is_shown_once(start: Start) -> None:
+def test_a_key_outlives_the_death_of_everything_and_ctrl_c_does_not_drain(start: Start) -> None:
     first = start().ready()
     key = re.findall(r"btn_\w+", first.said)[0]
     for pid in (first.process.pid, *processes_in(first.folder / ".baton" / "postgres")):
         os.kill(pid, signal.SIGKILL)
     first.process.wait()
-    second = start().ready()
+    second = start(BATON_DRAIN_SECONDS="300").ready()
     assert second.get("/v1/me", key) == 200
     assert "btn_" not in second.said
-
-
-def test_sigterm_drains_and_stops_the_database_too(start: Start) -> None:
-    service = start(BATON_DRAIN_SECONDS="1.5").ready()
-    service.process.send_signal(signal.SIGTERM)
-    service.until(lambda: service.get("/readyz") == 503)
-    assert service.get("/healthz") == 200
-    assert service.process.wait(20) == 0
-    assert processes_in(service.folder / ".baton" / "postgres") == []
-    assert "Traceback" not in service.said
-
-
-def test_ctrl_c_does_not_wait_for_load_balancers(start: Start) -> None:
-    service = start(BATON_DRAIN_SECONDS="60").ready()
-    assert service.end(signal.SIGINT) == 0
-    assert processes_in(service.folder / ".baton" / "postgres") == []
-    assert "Traceback" not in service.said
+    assert second.end(signal.SIGINT) == 0
+    assert processes_in(second.folder / ".baton" / "postgres") == []
+    assert "Traceback" not in second.said
 
 
 def test_several_workers_share_the_port_and_the_dead_are_replaced(start: Start) -> None:
@@ -148,32 +141,28 @@ def test_several_workers_share_the_port_and_the_dead_are_replaced(start: Start) 
     assert processes_in(service.folder / ".baton" / "postgres") == []
 
 
-def test_metrics_move_to_a_port_of_their_own_where_one_is_named(start: Start) -> None:
+def test_roles_without_a_door_need_no_port_and_metrics_have_their_own(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         where = f"127.0.0.1:{free.getsockname()[1]}"
-    service = start(BATON_METRICS_LISTEN=where).ready()
-    assert "baton_http_requests_total" in httpx.get(f"http://{where}/metrics", trust_env=False).text
-    assert service.get("/metrics") == 404
-
-
-def test_roles_without_a_door_need_no_port(start: Start) -> None:
-    service = start("serve", "--roles", "work,dispatch")
-    service.until(lambda: "Admin key" in service.said)
-    time.sleep(0.5)
-    assert service.get("/healthz") == 0
+    service = start("serve", "--roles", "work,dispatch", BATON_METRICS_LISTEN=where)
+    service.client = httpx.Client(base_url=f"http://{where}", timeout=5, trust_env=False, verify=False)
+    service.until(lambda: service.get("/metrics") == 200)
+    assert "baton_events_pending" in service.client.get("/metrics").text
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(service.address.rpartition(":")[2])))
     assert service.end() == 0
 
 
 def test_a_port_in_use_is_refused_in_one_line(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         service = start(BATON_PORT=str(taken.getsockname()[1]))
-        assert service.process.wait(30) == 2
+        assert service.process.wait(PATIENCE) == 2
     assert re.fullmatch(r"baton: port \d+ of 127\.0\.0\.1 cannot be used .*--port or --host\n", service.said)
 
 
 def test_a_wrong_setting_is_refused_in_one_line(start: Start) -> None:
     service = start(BATON_POOL_SIZE="many")
-    assert service.process.wait(30) == 2
+    assert service.process.wait(PATIENCE) == 2
     assert service.said.startswith("baton: BATON_POOL_SIZE")
     assert service.said.count("\n") == 1
 
@@ -184,9 +173,9 @@ async def test_a_named_server_is_migrated_by_command_and_never_by_serve(start: S
     await connection.close()
     named = {"BATON_DATABASE_URL": url, "BATON_SECRET_KEYS": KEYS, "BATON_ADMIN_KEY": ADMIN_KEY}
     refused = start(**named)
-    assert refused.process.wait(30) == 2
+    assert refused.process.wait(PATIENCE) == 2
     assert "python3 -m app migrate" in refused.said
-    assert start("migrate", **named).process.wait(30) == 0
+    assert start("migrate", **named).process.wait(PATIENCE) == 0
     service = start(**named).ready()
     assert service.get("/v1/me", ADMIN_KEY) == 200
     assert ADMIN_KEY not in service.said
@@ -195,16 +184,14 @@ async def test_a_named_server_is_migrated_by_command_and_never_by_serve(start: S
 
 
 def test_doctor_shows_every_setting_with_its_origin_and_what_is_wrong(start: Start) -> None:
-    well = start("doctor", BATON_POOL_SIZE="7")
-    assert well.process.wait(30) == 1  # the schema is not there yet
-    assert "python3 -m app migrate" in well.said
-    assert start("migrate").process.wait(30) == 0
+    ill = start("doctor", BATON_POOLSIZE="7")
+    assert ill.process.wait(PATIENCE) == 1
+    assert "BATON_POOLSIZE is no setting" in ill.said
+    assert "python3 -m app migrate" in ill.said  # the schema is not there yet
+    assert start("migrate").process.wait(PATIENCE) == 0
     well = start("doctor", BATON_POOL_SIZE="7", BATON_ADMIN_KEY=ADMIN_KEY)
-    assert well.process.wait(30) == 0
+    assert well.process.wait(PATIENCE) == 0
     assert re.search(r"BATON_POOL_SIZE\W+7\W+environment", well.said)
     assert re.search(r"BATON_HOST\W+127\.0\.0\.1\W+default", well.said)
     assert ADMIN_KEY not in well.said
     assert "embedded in" in well.said
-    ill = start("doctor", BATON_POOLSIZE="7")
-    assert ill.process.wait(30) == 1
-    assert "BATON_POOLSIZE is no setting" in ill.said

@@ -75,7 +75,7 @@ second.stop()
 first.stop()
 """
     )
-    assert done.communicate(timeout=30)[0] == "42 True\n"
+    assert done.communicate(timeout=120)[0] == "42 True\n"
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
