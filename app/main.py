@@ -16,6 +16,8 @@ from app.gate import Gate
 from app.keyring import KeyRing
 from app.routes import ROUTERS
 from app.settings import Role, Settings
+from app.webhooks.egress import Egress
+from app.webhooks.targets import targets_of
 
 DESCRIPTION = """
 Baton is the hand-off between marketing and sales, as a service: it takes every form fill as it comes, decides by a policy
@@ -38,8 +40,10 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
         assert settings.database_url is not None
         app.state.engine = make_engine(settings.database_url, settings.pool_size)
         app.state.wake = Wake(settings.database_url)
+        app.state.egress = Egress(targets_of(settings))
         async with worker.running(app.state, roles if roles is not None else settings.roles):
             yield
+        await app.state.egress.close()
         await app.state.engine.dispose()
 
     app = FastAPI(
@@ -52,6 +56,7 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
         redoc_url=None,
         openapi_url=None,
         separate_input_output_schemas=False,
+        redirect_slashes=False,
     )
     app.state.settings = settings
     app.state.clock = Clock(settings.test_clock)
@@ -63,7 +68,5 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
         app.include_router(router)
     documentation.serve(app)
     documentation.describe(app)
-    app.add_middleware(
-        Gate, max_in_flight=settings.max_in_flight, max_ingest_in_flight=settings.max_ingest_in_flight
-    )
+    app.add_middleware(Gate, max_in_flight=settings.max_in_flight, max_ingest_in_flight=settings.max_ingest_in_flight)
     return app

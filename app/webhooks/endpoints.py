@@ -21,7 +21,6 @@ from app.problems import declared, router
 from app.versions import Expected
 from app.webhooks import lane_sql, sql, subscribe
 from app.webhooks import ping as pings
-from app.webhooks.egress import Egress
 from app.webhooks.receiver import Receiver
 from app.webhooks.schemas import (
     AttemptPage,
@@ -39,7 +38,6 @@ from app.webhooks.schemas import (
     show_subscription,
 )  # fmt: skip
 from app.webhooks.subscribe import Desk
-from app.webhooks.targets import targets_of
 
 api = router("/v1/subscriptions", "subscriptions")
 sending = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"])
@@ -47,17 +45,8 @@ Owner = Annotated[Caller, allowed("subscriptions")]
 ONE = declared(SubscriptionNotFound, VersionConflict)
 
 
-def egress_of(request: Request) -> Egress:
-    """The way out of this process, made at its first use."""
-    state: Any = request.app.state
-    if not hasattr(state, "egress"):
-        state.egress = Egress(targets_of(state.settings))
-    way: Egress = state.egress
-    return way
-
-
 async def _desk(request: Request, caller: Owner, tx: InTx, now: Now) -> Desk:
-    return Desk(tx, caller.tenant_id, request.app.state.keyring, egress_of(request), now)
+    return Desk(tx, caller.tenant_id, request.app.state.keyring, request.app.state.egress, now)
 
 
 AtDesk = Annotated[Desk, Depends(_desk)]
@@ -141,7 +130,7 @@ async def ping_subscription(
     if row is None:
         raise SubscriptionNotFound()
     receiver = Receiver.of(row, caller.tenant_id, subscription_id, request.app.state.keyring)
-    outcome = await pings.ping(egress_of(request), receiver, row.now)
+    outcome = await pings.ping(request.app.state.egress, receiver, row.now)
     shown = {"delivered": outcome.delivered, "code": outcome.code, "error": outcome.error, "ms": outcome.ms}
     return answer({**shown, "response_head": outcome.head})
 
