@@ -1,4 +1,4 @@
-"""Conversions of a lead: convert, preview, read."""
+"""Conversions of leads: convert, preview, read, and many at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from fastapi import Depends, Request, Response
 
 from app.auth import Caller, allowed
 from app.conversion import sql
+from app.conversion.batch import convert_batch
 from app.conversion.convert import convert
-from app.conversion.order import ConversionOrder
+from app.conversion.order import BatchOrder, ConversionOrder
 from app.conversion.preview import preview
-from app.conversion.schemas import ConversionOut, Preview
+from app.conversion.schemas import BatchOut, ConversionOut, Preview
 from app.database import InTx, Now
 from app.errors import (
     AccountNotFound,
@@ -79,6 +80,14 @@ async def post_preview(
 ) -> Response:
     """What the same request to `conversion` would do, and all that stands in its way. Writes nothing."""
     return answer(await preview(tx, caller, lead_id, body, expected, now))
+
+
+@api.post(
+    "/conversions/batch", response_model=BatchOut, responses=declared(*REFUSED), dependencies=[Depends(key_required)]
+)
+async def post_batch(body: BatchOrder, caller: Converter, tx: InTx, now: Now) -> Response:
+    """Up to a hundred conversions; the results in the order of the items, each with the status it would have alone."""
+    return answer({"results": await convert_batch(tx, caller, body, now)})
 
 
 @api.get(

@@ -1,0 +1,39 @@
+"""Many conversions in one request: each in a savepoint, so that one refusal does not touch the others."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from app import ids
+from app.auth import Caller
+from app.conversion.convert import convert
+from app.conversion.order import BatchItem, BatchOrder
+from app.database import Tx
+from app.errors import Problem
+from app.journeys.sql import lock_leads
+
+
+async def convert_batch(tx: Tx, caller: Caller, order: BatchOrder, now: datetime) -> list[dict[str, Any]]:
+    """One result an item, in their order: `{index, lead_id, status, conversion | problem}`.
+
+    With `atomic` the first refusal is raised, with the `index` and `lead_id` of its item, and nothing is converted.
+    """
+    # All leads first and in one order, so that two batches with the same leads never wait for each other in a ring.
+    await lock_leads(tx, caller.tenant_id, [item.lead_id for item in order.items])
+    return [await _one(tx, caller, index, item, order.atomic, now) for index, item in enumerate(order.items)]
+
+
+async def _one(tx: Tx, caller: Caller, index: int, item: BatchItem, atomic: bool, now: datetime) -> dict[str, Any]:
+    place = {"index": index, "lead_id": ids.show("lead", item.lead_id)}
+    try:
+        async with tx.begin_nested():
+            conversion = await convert(tx, caller, item.lead_id, item, None, now)
+    except Problem as problem:
+        if problem.status >= 500:
+            raise
+        if atomic:
+            problem.members.update(place)
+            raise
+        return {**place, "status": problem.status, "problem": problem.document()}
+    return {**place, "status": 201, "conversion": conversion}

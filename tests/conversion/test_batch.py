@@ -1,0 +1,64 @@
+"""Many conversions in one request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from tests.api import Api
+from tests.conversion.steps import KEYS, converted, count, everything, sql_lead
+
+
+async def batch(api: Api, actor: str | None, items: list[Any], **members: Any) -> httpx.Response:
+    headers = {"Idempotency-Key": f"batch-{next(KEYS)}"}
+    return await api.call("POST", "/v1/conversions/batch", {"items": items, **members}, actor=actor, headers=headers)
+
+
+async def test_results_come_in_order_and_one_refusal_does_not_touch_the_others(api: Api) -> None:
+    ae = await api.user("ae")
+    one, done, two = [await sql_lead(api, ae, email=f"p{n}@firm-{n}.ro", company=f"Firm {n}") for n in range(3)]
+    before = await converted(api, done, ae)
+    early = await api.lead()
+    leads = [two, done, early, one]
+    answer = await batch(api, ae, [{"lead_id": lead["id"]} for lead in leads])
+    results = answer.json()["results"]
+    assert answer.status_code == 200
+    assert [each["lead_id"] for each in results] == [lead["id"] for lead in leads]
+    assert [each["status"] for each in results] == [201, 409, 409, 201]
+    assert results[1]["problem"]["conversion"] == before
+    assert results[2]["problem"]["code"] == "transition_not_allowed"
+    assert await count(api, "conversions") == 3
+    assert (await api.reload(one))["stage"] == "converted"
+
+
+async def test_an_atomic_batch_converts_all_or_none(api: Api) -> None:
+    ae = await api.user("ae")
+    lead, early = await sql_lead(api, ae, email="a@firm.ro"), await api.lead()
+    before = await everything(api)
+    answer = await batch(api, ae, [{"lead_id": lead["id"]}, {"lead_id": early["id"]}], atomic=True)
+    assert (answer.status_code, answer.json()["code"], answer.json()["index"]) == (409, "transition_not_allowed", 1)
+    assert await everything(api) == before
+    assert (await batch(api, ae, [{"lead_id": lead["id"]}], atomic=True)).json()["results"][0]["status"] == 201
+
+
+async def test_two_batches_with_the_same_leads_convert_each_once(api: Api) -> None:
+    ae = await api.user("ae")
+    leads = [await sql_lead(api, ae, email=f"p{n}@firm-{n % 2}.ro", company=f"Firm {n % 2}") for n in range(6)]
+    items = [{"lead_id": lead["id"]} for lead in leads]
+    answers = await asyncio.gather(batch(api, ae, items), batch(api, ae, items[::-1]))
+    assert [one.status_code for one in answers] == [200, 200]
+    statuses = [each["status"] for one in answers for each in one.json()["results"]]
+    assert sorted(statuses) == [201] * 6 + [409] * 6
+    assert (await count(api, "accounts"), await count(api, "contacts")) == (2, 6)
+
+
+async def test_a_batch_is_bounded_and_needs_a_key(api: Api) -> None:
+    item = {"lead_id": "lead_01k00000000000000000000000"}
+    keyless = await api.call("POST", "/v1/conversions/batch", {"items": [item]})
+    assert (keyless.status_code, keyless.json()["code"]) == (400, "idempotency_key_required")
+    for items in ([], [item] * 101):
+        assert (await batch(api, None, items)).status_code == 422
+    unknown = await batch(api, None, [item])
+    assert unknown.json()["results"][0]["problem"]["code"] == "lead_not_found"
