@@ -18,7 +18,6 @@ from starlette.staticfiles import StaticFiles
 from app.auth import Allow
 from app.errors import Problem
 from app.errors.problem import catalogue
-from app.events.catalogue import webhooks
 from app.problems import ANYWHERE, MEDIA_TYPE, ONCE, SCHEMA, WITH_BODY, ProblemShape, declared, example
 from app.routes import ROUTERS
 from app.versions import expected_version
@@ -52,7 +51,6 @@ IF_MATCH: Final = {
 
 def describe(app: FastAPI) -> None:
     """Completes the document that FastAPI makes: keys, scopes, headers, every problem, and every event as a webhook."""
-    app.webhooks.include_router(webhooks)
     made = app.openapi
 
     def complete() -> dict[str, Any]:

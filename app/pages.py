@@ -10,7 +10,7 @@ import binascii
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -50,7 +50,8 @@ class Page:
             raw = base64.urlsafe_b64decode((self.cursor or "") + "==")
             version, sort, last, last_id, filters = orjson.loads(raw)
             at, row_id = datetime.fromisoformat(last), UUID(last_id)
-        except (ValueError, TypeError, binascii.Error, AttributeError):
+            at = at.astimezone(UTC) if at.tzinfo else at
+        except (ValueError, TypeError, OverflowError, binascii.Error, AttributeError):
             raise CursorInvalid("The cursor is not one that Baton gave.") from None
         if (version, sort, filters) != (VERSION, self.sort, self._hash()) or at.tzinfo is None:
             raise CursorInvalid("The cursor belongs to a list with another order or other filters.")

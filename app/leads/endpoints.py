@@ -149,7 +149,7 @@ async def list_activities(
     lead_id: LeadId, caller: Reader, tx: InTx, now: Now, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
     await read_lead(tx, caller.tenant_id, lead_id, now)
-    page = Page(limit, cursor, filters={"lead_id": lead_id})
+    page = Page(limit, cursor, "recorded_at", {"lead_id": lead_id})
     rows = await sql.list_activities(tx, caller.tenant_id, lead_id, page)
     return answer(page.answer(rows, lambda row: show_activity(row, lead_id)))
 

@@ -151,9 +151,7 @@ def _says(words: str) -> Any:
 
 
 async def list_activities(tx: Tx, tenant_id: UUID, lead_id: UUID, page: Page) -> Records:
-    rows = select(activities, activities.c.recorded_at.label("created_at")).where(
-        activities.c.tenant_id == tenant_id, activities.c.lead_id == lead_id
-    )
+    rows = select(activities).where(activities.c.tenant_id == tenant_id, activities.c.lead_id == lead_id)
     return (await tx.execute(page.statement(rows, activities))).all()
 
 

@@ -1,0 +1,43 @@
+"""A tenant that has one of everything, made through the doors."""
+
+from typing import Any
+
+from app.auth import SCOPES
+from app.events.partitions import keep_ahead
+from app.events.sequence import sequence
+from tests.api import Api
+
+World = dict[str, str]
+
+
+async def another(api: Api, name: str = "rival") -> Api:
+    """The same application as the caller of a second tenant, with every scope but platform."""
+    made = await api.post("/v1/tenants", {"name": name})
+    return Api(api.app, api.client, made["key"]["secret"], None)
+
+
+async def furnish(api: Api) -> World:
+    """One of everything in the caller's tenant; its ids by the names that paths give them, and `actor`."""
+    me = await api.get("/v1/me")
+    actor = await api.user("ae")
+    sdr = await api.user("sdr")
+    source = await api.post("/v1/sources", {"name": "form", "preset": "generic"})
+    door = await api.client.post(f"/v1/ingest/{source['key']}", json={"email": "in@form.example"})
+    assert door.status_code == 202, door.text
+    lead = await api.mql(company="Nordsoft", full_name="Anna Zvoristeanu")
+    assert (await api.ask(lead, "accept", sdr)).status_code == 201
+    account = await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro"})
+    contact = await api.post("/v1/contacts", {"email": "anna@nordsoft.ro", "account_id": account["id"]})
+    opportunity = await api.post("/v1/opportunities", {"name": "Renewal", "account_id": account["id"]})
+    subscription = await api.post("/v1/subscriptions", {"url": "http://127.0.0.1:9/hook"})
+    key = await api.post("/v1/keys", {"name": "another", "scopes": [each for each in SCOPES if each != "platform"]})
+    policy = await api.get("/v1/policies/active")
+    await keep_ahead(api.app.state.engine)
+    await sequence(api.app.state.engine)
+    events: list[dict[str, Any]] = (await api.get("/v1/events?limit=1"))["data"]
+    return {
+        "tenant_id": me["tenant"]["id"], "user_id": sdr, "actor": actor, "key_id": key["id"], "lead_id": lead["id"],
+        "source_id": source["id"], "source_key": source["key"], "submission_id": door.json()["submission"]["id"],
+        "account_id": account["id"], "contact_id": contact["id"], "opportunity_id": opportunity["id"],
+        "subscription_id": subscription["id"], "event_id": events[0]["id"], "policy_id": policy["id"],
+    }  # fmt: skip
