@@ -58,7 +58,9 @@ class Bench:
         return run
 
 
-def alternating(database: Database, ours: tuple[Server, list[Plan]], base: tuple[Server, list[Plan]]) -> tuple[Run, Run]:
+def alternating(
+    database: Database, ours: tuple[Server, list[Plan]], base: tuple[Server, list[Plan]]
+) -> tuple[Run, Run]:
     """Runs the plans of both in turn, so that a noisy machine disturbs both alike; ours and the baseline."""
     runs: tuple[list[Run], list[Run]] = ([], [])
     for plans in zip(ours[1], base[1], strict=True):

@@ -2,59 +2,53 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-import psutil
+TICKS: Final = os.sysconf("SC_CLK_TCK")
+PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+MIB: Final = 1024 * 1024
+PARENT, USER, CHILDREN_SYSTEM, RESIDENT = 1, 11, 14, 21  # places in /proc/PID/stat, counted from the state
 
-MIB = 1024 * 1024
 
-
-def tree(pid: int) -> Iterator[psutil.Process]:
-    """A process and all that live below it."""
-    try:
-        root = psutil.Process(pid)
-        yield root
-        yield from root.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return
+def tree(pid: int) -> dict[int, list[str]]:
+    """A process and all that live below it: what /proc/PID/stat says of each, from the state on."""
+    found: dict[int, list[str]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            found[int(folder.name)] = (folder / "stat").read_text().rpartition(") ")[2].split()
+        except OSError:  # it ended while we looked
+            continue
+    inside = {pid}
+    for process in sorted(found):
+        if int(found[process][PARENT]) in inside:
+            inside.add(process)
+    return {process: found[process] for process in inside if process in found}
 
 
 def cpu_seconds(pid: int) -> float:
     """What a tree has used so far, user and system; children that ended and were waited for count too."""
-    used = 0.0
-    for process in tree(pid):
-        try:
-            spent = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        used += spent.user + spent.system + spent.children_user + spent.children_system
-    return used
+    return sum(sum(map(int, stat[USER : CHILDREN_SYSTEM + 1])) for stat in tree(pid).values()) / TICKS
 
 
 def memory_mib(pid: int) -> float:
     """Resident memory of a tree."""
-    used = 0
-    for process in tree(pid):
-        try:
-            used += process.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return used / MIB
+    return sum(int(stat[RESIDENT]) for stat in tree(pid).values()) * PAGE / MIB
 
 
 def peak_mib(pid: int) -> float:
     """The most that each process of a tree has held, summed."""
-    peak = 0.0
+    peak = 0
     for process in tree(pid):
         try:
-            with open(f"/proc/{process.pid}/status") as status:
-                found = next((line for line in status if line.startswith("VmHWM:")), "VmHWM: 0 kB")
+            lines = Path(f"/proc/{process}/status").read_text().splitlines()
         except OSError:
             continue
-        peak += int(found.split()[1]) / 1024
-    return peak
+        peak += sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    return peak / 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ async def _fetch(dsn: str, question: str, values: tuple[Any, ...]) -> list[Any]:
 
 @contextmanager
 def started() -> Iterator[Database]:
-    """The server for as long as the block lasts. Commit times are kept, so that deliveries can be measured from them."""
+    """The server for as long as the block lasts. Commit times are kept, to measure deliveries from."""
     home = Path(tempfile.mkdtemp(prefix="baton-benchmark-"))
     home.chmod(0o711)  # the server of root runs as another user
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.figures import Run
 
-# The first entry whose text is in a frame's file says the layer; frames of nobody (the standard library) are passed over.
+# The first entry whose text is in a frame's file says the layer; frames of nobody (the standard library) are passed.
 LAYERS: tuple[tuple[str, str], ...] = (
     ("/benchmarks/sampler", "sampling itself"),
     ("/phonenumbers/", "normalising: phonenumbers"),

@@ -25,7 +25,7 @@ KEPT_FAULT = 600
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Requests to send to a port of this machine: each once, in order, over so many connections, for at most `seconds`."""
+    """Requests to send to a port of this machine: each once, over so many connections, for at most `seconds`."""
 
     port: int
     connections: int

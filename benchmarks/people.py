@@ -28,7 +28,7 @@ def person(number: int, run: str, ready: bool = False) -> dict[str, Any]:
         "phone": f"+40 74{number // 100000 % 10} {number % 100000:05d}{int(run, 16) % 10}",
         "first_name": "Lian", "last_name": f"Okafor{number}", "company": company.title(),
         "job_title": "Director of sales", "employees": 120, "industry": "software", "country": "Romania",
-        "language": "ro", "website": f"https://www.{company}.com/about", "message": "We would like to see how it works.",
+        "language": "ro", "website": f"https://www.{company}.com/about", "message": "We would like to see it.",
         "utm_source": "linkedin", "utm_campaign": "spring", "newsletter": "yes",
         **({"activity_type": "demo_request"} if ready else {}),
     }  # fmt: skip

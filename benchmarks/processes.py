@@ -44,7 +44,8 @@ def process(arguments: list[str], environment: dict[str, str] | None = None) -> 
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
     started = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, env={**kept, **(environment or {})}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr if os.environ.get("SHOW") else subprocess.DEVNULL,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=sys.stderr if os.environ.get("SHOW") else subprocess.DEVNULL,
     )  # fmt: skip
     try:
         yield started
@@ -73,10 +74,10 @@ class Server:
         while True:
             if self.running.poll() is not None:
                 raise Failed(f"a process ended at its start with {self.running.returncode}; SHOW=1 shows what it said")
-            with suppress(OSError):
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
-                    if answer.status == 200:
-                        return
+            address = f"http://127.0.0.1:{self.port}{path}"
+            with suppress(OSError), urllib.request.urlopen(address, timeout=2) as answer:
+                if answer.status == 200:
+                    return
             if time.monotonic() > ends:
                 raise Failed(f"nothing answers at {path}")
             time.sleep(0.05)
@@ -118,24 +119,38 @@ def bare(name: str, dsn: str) -> Iterator[Server]:
         yield server
 
 
+def wait_ready(client: subprocess.Popen[str]) -> None:
+    """Returns once a process has said that it is ready."""
+    assert client.stdout is not None
+    if client.stdout.readline() != "ready\n":
+        raise Failed("a client did not start; SHOW=1 shows what it said")
+
+
+def answer_of(client: subprocess.Popen[str]) -> Any:
+    """Lets it go, and waits for what it saw."""
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write("go\n")
+    client.stdin.flush()
+    return json.loads(client.stdout.readline() or "{}")
+
+
 def load(database: Database, server: Server, plan: Plan) -> Run:
     """Sends the requests of a plan and measures. Failed when an answer was not as wanted."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "plan")
         path.write_bytes(pickle.dumps(plan))
         with process(["-m", "benchmarks.load", str(path)]) as client:
-            assert client.stdin is not None and client.stdout is not None
-            if client.stdout.readline() != "ready\n":
-                raise Failed("the load did not start; SHOW=1 shows what it said")
+            wait_ready(client)
             meter = Meter(server.pid, database.pid)
-            client.stdin.write("go\n")
-            client.stdin.flush()
-            seen = json.loads(client.stdout.readline() or "{}")
+            seen = answer_of(client)
             spent = meter.spent()
     if not seen or not seen["count"]:
         raise Failed("the load saw no answer")
     if seen["faults"]:
-        raise Failed(f"{seen['faults']} of {seen['count']} answers were not {plan.status}; the first: {seen['first_fault']}")
+        raise Failed(
+            f"{seen['faults']} of {seen['count']} answers were not {plan.status}; the first: {seen['first_fault']}"
+        )
     return Run(
         count=seen["count"],
         seconds=seen["seconds"],

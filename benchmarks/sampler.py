@@ -18,7 +18,7 @@ Stack = tuple[str, ...]
 
 @contextmanager
 def sampling(path: Path | None) -> Iterator[None]:
-    """Counts stacks by CPU time while the block runs; SIGUSR1 begins anew, SIGUSR2 writes what was counted to `path`."""
+    """Counts stacks by CPU time meanwhile; SIGUSR1 begins anew, SIGUSR2 writes what was counted to `path`."""
     if path is None:
         yield
         return

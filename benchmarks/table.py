@@ -14,7 +14,9 @@ from benchmarks.layers import Profile
 
 def show(console: Console, lines: Sequence[Line]) -> None:
     """Every line, baselines under what they are the baseline of."""
-    table = Table(box=box.SIMPLE_HEAD, title="Benchmarks: 32 connections, fsync on; CPU in µs per operation", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, title="Benchmarks: 32 connections, fsync on; CPU in µs per operation", pad_edge=False
+    )
     for name in ("path", "what"):
         table.add_column(name, overflow="fold")
     for name in ("per second", "p50 ms", "p99 ms", "app µs", "PostgreSQL µs", "peak MiB"):
@@ -25,7 +27,14 @@ def show(console: Console, lines: Sequence[Line]) -> None:
     for line in lines:
         if line.path != before and before:
             table.add_section()
-        table.add_row(line.path if line.path != before else "", line.what, *_figures(line), line.ratio, line.demand, _met(line.met))
+        table.add_row(
+            line.path if line.path != before else "",
+            line.what,
+            *_figures(line),
+            line.ratio,
+            line.demand,
+            _met(line.met),
+        )
         before = line.path
     console.print(table)
 
@@ -45,7 +54,9 @@ def _met(met: bool | None) -> str:
 
 def show_profile(console: Console, profile: Profile) -> None:
     """Where the service's CPU went, by layer; then functions with all that they call."""
-    table = Table(box=box.SIMPLE_HEAD, title=f"{profile.name}: {profile.run.app_us:,.0f} µs of the service per operation")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{profile.name}: {profile.run.app_us:,.0f} µs of the service per operation"
+    )
     for name in ("layer", "µs", "function, with what it calls", "µs "):
         table.add_column(name, justify="right" if "µs" in name else "left")
     for place in range(max(len(profile.layers), len(profile.functions))):

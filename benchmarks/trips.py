@@ -16,7 +16,7 @@ WARM = 8
 
 def round_trips(bench: Bench, dsn: str, requests: Sequence[bytes], status: int) -> tuple[float, list[str]]:
     """Statements for each request, BEGIN and COMMIT among them, and the beginnings of those of the last request."""
-    name = dsn.rpartition("/")[2].partition("?")[0]
+    name = dsn.partition("?")[0].rpartition("/")[2]
     bench.database.run(dsn, f"ALTER DATABASE \"{name}\" SET log_statement = 'all'")
     try:
         with bench.service(dsn, "api") as server:

@@ -27,7 +27,8 @@ BATCH = """
                processed_at)
         SELECT $1, id, $2, 'POST', '', $9::jsonb, body, sha256, $10, 'processed', $10 FROM r
     ), kept AS (
-        INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict, lead_id, mapped)
+        INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict,
+               lead_id, mapped)
         SELECT $1, id, 0, $2, sha256, 'lead', lead_id, convert_from(body, 'UTF8')::jsonb FROM r
     ), born AS (
         INSERT INTO leads (tenant_id, id, stage, stage_entered_at, fields, first_touch, last_touch, source_id, fit,
@@ -41,8 +42,8 @@ BATCH = """
         INSERT INTO journeys (tenant_id, id, lead_id, number, stage, seq, opened_at, stage_entered_at)
         SELECT $1, id, lead_id, 1, 'inquiry', 1, $10, $10 FROM r
     ), recorded AS (
-        INSERT INTO transitions (tenant_id, journey_id, seq, id, lead_id, to_stage, action, actor, occurred_at, recorded_at,
-               policy_id, policy_version, evidence)
+        INSERT INTO transitions (tenant_id, journey_id, seq, id, lead_id, to_stage, action, actor, occurred_at,
+               recorded_at, policy_id, policy_version, evidence)
         SELECT $1, id, 1, id, lead_id, 'inquiry', 'capture', $9::jsonb, $10, $10, $3, 1, $9::jsonb FROM r
     ), acted AS (
         INSERT INTO activities (tenant_id, id, lead_id, activity_key, type, kind, occurred_at, recorded_at, source_id)

@@ -25,8 +25,8 @@ MOVE = """
          WHERE j.tenant_id = $1 AND j.lead_id = t.id AND j.closed_at IS NULL
         RETURNING j.id, j.lead_id, j.seq, t.version, j.policy_id
     ), recorded AS (
-        INSERT INTO transitions (tenant_id, journey_id, seq, id, lead_id, from_stage, to_stage, action, actor, occurred_at,
-               recorded_at, policy_id, policy_version, evidence)
+        INSERT INTO transitions (tenant_id, journey_id, seq, id, lead_id, from_stage, to_stage, action, actor,
+               occurred_at, recorded_at, policy_id, policy_version, evidence)
         SELECT $1, id, seq, $4, lead_id, 'mql', 'sal', $6, $5, $3, $3, policy_id, 1, $5 FROM moved
     ), reached AS (
         INSERT INTO milestones (tenant_id, id, journey_id, lead_id, name, proof, reached_at, recorded_at, skipped)

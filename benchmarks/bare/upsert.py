@@ -1,4 +1,4 @@
-"""A bare FastAPI route with a model of the fields, and one asyncpg statement: lead upserted, submission and event inserted."""
+"""A bare FastAPI route with a model, and one asyncpg statement: lead upserted, submission and event inserted."""
 
 from __future__ import annotations
 

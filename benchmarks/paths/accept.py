@@ -1,4 +1,4 @@
-"""Accept: a signed form fill is checked and durable, then 202. Only the role `api` runs, so that nothing is processed."""
+"""Accept: a signed form fill is checked and durable, then 202. Only the role `api` runs: nothing is processed."""
 
 from __future__ import annotations
 

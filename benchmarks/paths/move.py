@@ -35,14 +35,11 @@ def measure(bench: Bench) -> list[Line]:
 def _runs(bench: Bench, ready: Ready, count: int) -> tuple[Run, Run]:
     first = COUNTED
     with bench.service(ready.dsn, "api", "transition") as ours:
-        for size in (WARM, count):
-            requests = asks(PATH, ready.shown(first, first + size), ACCEPT, ready.sdr)
-            plan = Plan(ours.port, CONNECTIONS, 60, requests, 201)
-            if size == count:
-                mine = bench.profile(ours, "transition", lambda: load(bench.database, ours, plan))
-            else:
-                load(bench.database, ours, plan)
-            first += size
+        requests = asks(PATH, ready.shown(first, first + WARM + count), ACCEPT, ready.sdr)
+        load(bench.database, ours, Plan(ours.port, CONNECTIONS, 60, requests[:WARM], 201))
+        plan = Plan(ours.port, CONNECTIONS, 60, requests[WARM:], 201)
+        mine = bench.profile(ours, "transition", lambda: load(bench.database, ours, plan))
+        first += WARM + count
     with bare("move", ready.dsn) as base:
         for size in (WARM, count):
             plain = [str(one) for one in ready.leads[first : first + size]]

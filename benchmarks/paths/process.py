@@ -16,7 +16,7 @@ GROWTH = 1.10  # what flat allows
 
 
 def measure(bench: Bench) -> list[Line]:
-    """At most 8 times the CPU of a bare batch of the same rows; a backlog drains in flat memory while accepting goes on."""
+    """At most 8 times the CPU of a bare batch of the same rows; a backlog drains in flat memory."""
     dsn = bench.database.create("process")
     count = bench.scale(6_000, 1_500)
     with bench.service(dsn, "api,work", "process") as ours:
@@ -28,7 +28,10 @@ def measure(bench: Bench) -> list[Line]:
         theirs = load(bench.database, base, Plan(base.port, CONNECTIONS, 30, fills("/bare", count), 202))
     ratio = times(mine.cpu_us, theirs.cpu_us)
     lines = [
-        Line("accept → processed", "sustained, until the last is processed", mine, f"{ratio:.1f} × its CPU", "≤ 8 × the CPU", ratio <= 8),
+        Line(
+            "accept → processed", "sustained, until the last is processed", mine,
+            f"{ratio:.1f} × its CPU", "≤ 8 × the CPU", ratio <= 8,
+        ),
         Line("accept → processed", "bare ASGI, unnest batch of the same rows", theirs),
     ]  # fmt: skip
     return lines if bench.folder else [*lines, _backlog(bench)]

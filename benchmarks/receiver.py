@@ -1,0 +1,77 @@
+"""`python -m benchmarks.receiver PORT`: answers every POST with 200 and remembers when each webhook-id came.
+
+GET /count answers how many there were and when the last came; GET /times answers them all by id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import cast
+
+import uvloop
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+
+class Heard:
+    """What came so far: instants by id, and how many with repeats."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first = self.last = 0.0
+        self.times: dict[str, float] = {}
+
+    def note(self, head: bytes) -> None:
+        self.last = time.time()
+        self.first = self.first or self.last
+        self.count += 1
+        begin = head.lower().find(b"webhook-id:")
+        if begin >= 0:
+            name = head[begin + 11 : head.find(b"\r\n", begin)].strip().decode()
+            self.times.setdefault(name, self.last)
+
+    def answer(self, path: bytes) -> bytes:
+        shown: object = {"count": self.count, "first": self.first, "last": self.last}
+        if path == b"/times":
+            shown = self.times
+        body = json.dumps(shown).encode()
+        return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+class Connection(asyncio.Protocol):
+    """Keep-alive, requests one after another."""
+
+    def __init__(self, heard: Heard) -> None:
+        self.heard, self.buffer = heard, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = self.buffer[:end]
+            begin = head.lower().find(b"content-length:")
+            size = int(head[begin + 15 :].split(b"\r\n", 1)[0]) if begin >= 0 else 0
+            if len(self.buffer) < end + 4 + size:
+                return
+            self.buffer = self.buffer[end + 4 + size :]
+            method, path, _ = head.split(b" ", 2)
+            if method == b"POST":
+                self.heard.note(head)
+                self.transport.write(OK)
+            else:
+                self.transport.write(self.heard.answer(path))
+
+
+async def serve(port: int) -> None:
+    heard = Heard()
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(heard), "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))
