@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sys
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -248,6 +250,35 @@ async def test_a_processor_that_dies_between_claim_and_commit_loses_nothing(api:
         await dying.exec_driver_sql("SELECT 1")
         await dying.invalidate()  # the connection goes as with a killed process
     assert await process_all(api) == 5
+    for answer in answers:
+        assert (await door.submission(answer.json()["submission"]["id"]))["items"][0]["verdict"] == "lead"
+    assert await count(api, "SELECT count(*) FROM leads") == 5
+
+
+async def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(api: Api, dsn: str) -> None:
+    door = await open_door(api)
+    answers = [await door.post(person()) for _ in range(5)]
+    script = (
+        "import asyncio; from datetime import UTC, datetime; from app.database import make_engine;"
+        "from app.submissions.process import process_batch;"
+        f"asyncio.run(process_batch(make_engine({api.app.state.settings.database_url!r}), datetime.now(UTC)))"
+    )
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with api.app.state.engine.begin() as tx:
+        await tx.exec_driver_sql("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")  # it gets as far as its first lead
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, cwd=Path(database.__file__).parents[1]
+        )
+        try:
+            async with asyncio.timeout(30):
+                while not await count(api, waits):
+                    await asyncio.sleep(0.02)
+        finally:
+            worker.kill()
+        await worker.wait()
+    async with asyncio.timeout(30):  # its connection ends when the server notices
+        while await process_all(api) == 0:
+            await asyncio.sleep(0.05)
     for answer in answers:
         assert (await door.submission(answer.json()["submission"]["id"]))["items"][0]["verdict"] == "lead"
     assert await count(api, "SELECT count(*) FROM leads") == 5

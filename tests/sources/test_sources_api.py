@@ -1,0 +1,183 @@
+"""Sources over HTTP: made, shown without their secrets, changed by everybody's rules, archived, tried out."""
+
+import base64
+import json
+
+from app.sources.preset import preset_names
+from app.sources.schemas import SourceDefaults
+from tests.api import Api
+from tests.submissions.door import count, open_door, person
+
+TYPEFORM = {"name": "Demo", "preset": "typeform", "secrets": {"signing": "test-secret-1"}}
+
+
+async def test_a_source_gets_an_unguessable_key_and_an_address(api: Api) -> None:
+    answer = await api.call("POST", "/v1/sources", TYPEFORM)
+    made = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/v1/sources/{made['id']}"
+    assert len(made["key"]) >= 32
+    assert made["ingest_url"] == f"{api.app.state.settings.address}/v1/ingest/{made['key']}"
+    assert (made["name"], made["preset"], made["overrides"], made["defaults"], made["enabled"]) == (
+        "Demo", "typeform", {}, {}, True,
+    )  # fmt: skip
+    other = await api.post("/v1/sources", TYPEFORM)
+    assert other["key"] != made["key"]
+
+
+async def test_secrets_are_never_shown_and_stand_encrypted(api: Api) -> None:
+    answer = await api.call("POST", "/v1/sources", TYPEFORM)
+    shown = await api.call("GET", f"/v1/sources/{answer.json()['id']}")
+    listed = await api.call("GET", "/v1/sources")
+    for one in (answer, shown, listed):
+        assert "test-secret-1" not in one.text
+    assert shown.json()["secret_names"] == ["signing"]
+    assert shown.json()["missing_secrets"] == []
+    assert await count(api, "SELECT count(*) FROM sources WHERE secrets LIKE 'v1.%'") == 1
+    assert await count(api, "SELECT count(*) FROM sources WHERE secrets LIKE '%test-secret%'") == 0
+
+
+async def test_secrets_are_changed_each_by_its_name(api: Api) -> None:
+    made = await api.post("/v1/sources", {**TYPEFORM, "secrets": {"signing": "a", "other": "b"}})
+    path = f"/v1/sources/{made['id']}"
+    changed = await api.call("PATCH", path, {"secrets": {"signing": ["c", "d"], "token": "e"}})
+    assert changed.json()["secret_names"] == ["other", "signing", "token"]
+    emptied = await api.call("PATCH", path, {"secrets": {"signing": None, "other": None, "token": None}})
+    assert (emptied.json()["secret_names"], emptied.json()["missing_secrets"]) == ([], ["signing"])
+
+
+async def test_a_mapping_with_faults_is_refused_with_every_place(api: Api) -> None:
+    overrides = {"fields": {"email": "item.", "shoe_size": "item.x"}, "route": [{"when": "`true`", "do": "dance"}]}
+    answer = await api.call("POST", "/v1/sources", {"name": "x", "preset": "generic", "overrides": overrides})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "mapping_has_faults")
+    places = {fault["field"] for fault in problem["errors"]}
+    assert {"overrides.fields.email", "overrides.fields.shoe_size", "overrides.route.0.do"} <= places
+    made = await api.post("/v1/sources", {"name": "x", "preset": "generic"})
+    patched = await api.call("PATCH", f"/v1/sources/{made['id']}", {"overrides": overrides})
+    assert (patched.status_code, patched.json()["code"]) == (422, "mapping_has_faults")
+    assert (await api.get(f"/v1/sources/{made['id']}"))["overrides"] == {}
+
+
+async def test_what_cannot_be_is_a_422_that_names_the_field(api: Api) -> None:
+    for members, field in (
+        ({"preset": "carrier-pigeon"}, "preset"),
+        ({"preset": "generic", "nonsense": 1}, "nonsense"),
+        ({"preset": "generic", "defaults": {"region": "Romania"}}, "defaults.region"),
+        ({"preset": "generic", "defaults": {"thank_you_url": "javascript:alert(1)"}}, "defaults.thank_you_url"),
+        ({"preset": "generic", "defaults": {"thank_you_url": "https://"}}, "defaults.thank_you_url"),
+        ({"preset": "generic", "defaults": {"allowed_origins": ["acme.example/path"]}}, "defaults.allowed_origins.0"),
+        ({"preset": "generic", "secrets": {"signing": ""}}, "secrets.signing"),
+    ):
+        answer = await api.call("POST", "/v1/sources", {"name": "x", **members})
+        assert answer.status_code == 422, members
+        assert any(fault["field"].startswith(field) for fault in answer.json()["errors"]), answer.json()
+
+
+async def test_a_change_in_force_at_once_and_a_stale_one_refused(api: Api) -> None:
+    door = await open_door(api)
+    path = f"/v1/sources/{door.source['id']}"
+    made = await api.call("GET", path)
+    assert (await door.post(person())).status_code == 202
+    changed = await api.call(
+        "PATCH", path, {"enabled": False, "name": "Off"}, headers={"If-Match": made.headers["etag"]}
+    )
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != made.headers["etag"]
+    assert (await door.post(person())).status_code == 503
+    stale = await api.call("PATCH", path, {"enabled": True}, headers={"If-Match": made.headers["etag"]})
+    assert stale.status_code == 412
+    assert (await api.get(path))["name"] == "Off"
+    assert (await api.call("PATCH", path, {"name": None})).status_code == 422
+
+
+async def test_an_archived_source_stays_readable_and_cannot_be_changed(api: Api) -> None:
+    made = await api.post("/v1/sources", TYPEFORM)
+    path = f"/v1/sources/{made['id']}"
+    first, second = await api.call("DELETE", path), await api.call("DELETE", path)
+    assert first.status_code == second.status_code == 200
+    assert first.json() == second.json()
+    assert (await api.get(path))["enabled"] is False
+    assert made["id"] not in [one["id"] for one in (await api.get("/v1/sources"))["data"]]
+    assert (await api.call("PATCH", path, {"enabled": True})).status_code == 409
+
+
+async def test_the_built_in_source_keeps_its_name_and_stays(api: Api) -> None:
+    builtin = next(one for one in (await api.get("/v1/sources"))["data"] if one["builtin"])
+    path = f"/v1/sources/{builtin['id']}"
+    assert (await api.call("DELETE", path)).json()["code"] == "in_use"
+    assert (await api.call("PATCH", path, {"name": "mine"})).status_code == 409
+    assert (await api.call("PATCH", path, {"defaults": {"region": "RO"}})).status_code == 200
+
+
+async def test_reading_wants_leads_read_and_writing_admin(api: Api) -> None:
+    reader = (await api.post("/v1/keys", {"name": "r", "scopes": ["leads:read"]}))["secret"]
+    made = await api.post("/v1/sources", TYPEFORM)
+    path = f"/v1/sources/{made['id']}"
+    assert (await api.call("GET", path, key=reader)).status_code == 200
+    assert (await api.call("POST", path + "/dry-run", {"body": "{}"}, key=reader)).status_code == 200
+    for method, where, body in (
+        ("POST", "/v1/sources", TYPEFORM), ("PATCH", path, {}), ("DELETE", path, None), ("POST", path + "/replay", {}),
+    ):  # fmt: skip
+        answer = await api.call(method, where, body, key=reader)
+        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing"), (method, where)
+
+
+async def test_another_tenants_source_is_not_there(api: Api) -> None:
+    made = await api.post("/v1/sources", TYPEFORM)
+    other = (await api.post("/v1/tenants", {"name": "globex"}))["key"]["secret"]
+    path = f"/v1/sources/{made['id']}"
+    for method, where, body in (
+        ("GET", path, None), ("PATCH", path, {"name": "x"}), ("DELETE", path, None),
+        ("POST", path + "/dry-run", {"body": "{}"}), ("POST", path + "/replay", {}),
+    ):  # fmt: skip
+        answer = await api.call(method, where, body, key=other)
+        assert (answer.status_code, answer.json()["code"]) == (404, "source_not_found"), (method, where)
+    assert (await api.get("/v1/submissions?source_id=" + made["id"], key=other))["data"] == []
+
+
+async def test_every_preset_is_shown_whole(api: Api) -> None:
+    listed = (await api.get("/v1/presets"))["data"]
+    assert [one["preset"] for one in listed] == list(preset_names())
+    typeform = await api.get("/v1/presets/typeform")
+    assert typeform in listed
+    assert typeform["verify"][0]["header"] == "Typeform-Signature"
+    missing = await api.call("GET", "/v1/presets/..%2Fsecrets")
+    assert missing.status_code == 404
+    assert (await api.call("GET", "/v1/presets/nonsense")).json()["code"] == "preset_not_found"
+
+
+async def test_a_dry_run_shows_the_items_and_writes_nothing(api: Api) -> None:
+    door = await open_door(api, defaults={"region": "RO", "source": "fair"})
+    path = f"/v1/sources/{door.source['id']}/dry-run"
+    form = {"email": "Ana@Nordsoft.example", "phone": "0787 546 854", "shoe": "38", "submission_id": "k1",
+            "newsletter": "no", "occurred_at": "2026-08-17T09:00:00Z"}  # fmt: skip
+    before = await count(api, "SELECT (SELECT count(*) FROM leads) + (SELECT count(*) FROM submissions)")
+    for body in (
+        {"body": form},
+        {"body": json.dumps(form), "headers": {"Content-Type": "application/json"}},
+        {"body_base64": base64.b64encode(json.dumps(form).encode()).decode()},
+        {"query": form},
+    ):
+        [item] = (await api.post(path, body, status=200))["items"]
+        assert item["verdict"] == "lead"
+        assert item["submission_key"] == "k1"
+        assert item["fields"]["phone"] == "+40787546854"
+        assert item["raw"]["phone"] == "0787 546 854"
+        assert item["custom"] == {"shoe": "38"}
+        assert item["attribution"]["source"] == "fair"
+        assert {"purpose": "email_marketing", "state": "refused", "text": None} in item["consent"]
+        assert item["occurred_at"] == "2026-08-17T09:00:00Z"
+        assert item["unmet"] == []
+    [nobody] = (await api.post(path, {"body": {"name": "Nobody"}}, status=200))["items"]
+    assert (nobody["verdict"], nobody["unmet"][0]["criterion"]) == ("quarantined", "identity")
+    assert (await api.call("POST", path, {"body_base64": "?"})).status_code == 422
+    after = await count(api, "SELECT (SELECT count(*) FROM leads) + (SELECT count(*) FROM submissions)")
+    assert before == after
+
+
+def test_the_door_leaves_the_defaults_of_the_mapping_alone() -> None:
+    made = SourceDefaults(
+        region="RO", thank_you_url="https://acme.example/thanks", allowed_origins=["https://acme.example"]
+    )
+    assert made.model_dump(exclude_none=True).keys() == {"region", "thank_you_url", "allowed_origins"}
