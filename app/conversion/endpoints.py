@@ -38,8 +38,12 @@ from app.errors import (
     TransitionNotAllowed,
     VersionConflict,
 )
-from app.fields import LeadId, answer, z
+from app.fields import ContactId, LeadId, answer, z
 from app.idempotency import key_of
+from app.leads.schemas import ActivityPage, show_activity
+from app.pages import Cursor, Limit, Page
+from app.pipeline.kinds import CONTACT, missing
+from app.pipeline.sql import record_of
 from app.problems import declared, router
 from app.versions import Expected
 
@@ -104,3 +108,15 @@ async def get_conversion(lead_id: LeadId, caller: Reader, tx: InTx) -> Response:
     if row.answer is None:
         raise ConversionNotFound()
     return answer({"conversion": {**row.answer, "reverted_at": z(row.reverted_at)}})
+
+
+@api.get("/contacts/{contact_id}/activities", response_model=ActivityPage, responses=declared(ContactNotFound))
+async def list_contact_activities(
+    contact_id: ContactId, caller: Reader, tx: InTx, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """What the leads did who became this contact, where their conversion carried it along (`carry_activities`)."""
+    if await record_of(tx, caller.tenant_id, CONTACT, contact_id) is None:
+        raise missing(CONTACT, contact_id)
+    page = Page(limit, cursor, "recorded_at", {"contact_id": contact_id})
+    rows = await sql.carried_activities(tx, caller.tenant_id, contact_id, page)
+    return answer(page.answer(rows, lambda row: show_activity(row, row.lead_id)))

@@ -73,15 +73,20 @@ def overwritten(target: Target, *named: Sequence[str]) -> frozenset[str]:
 
 def fill(
     target: Target, said: Mapping[str, Any], existing: Mapping[str, Any] | None, overwrite: frozenset[str],
-    given: frozenset[str],
+    given: frozenset[str], held: frozenset[str] = frozenset(),
 ) -> Filled:  # fmt: skip
-    """A new record takes all that is said; of an existing one empty columns are filled and those named replaced."""
+    """A new record takes all that is said; of an existing one empty columns are filled and those named replaced.
+
+    `held` are columns that stay as they are: keys of another record.
+    """
     columns: dict[str, Any] = {}
     outcomes: dict[str, Outcome] = {}
     for name, value in said.items():
         have = None if existing is None else existing.get(name)
         if existing is None:
             outcome: Outcome = "copied"
+        elif name in held:
+            outcome = "kept_existing"
         elif have in (None, ""):
             outcome = "filled"
         elif name in overwrite and have != value:

@@ -20,7 +20,7 @@ from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, Probl
 from app.journeys.state import Lead
 from app.matching.company import company_key
 from app.pipeline.create import unavailable
-from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY
+from app.pipeline.kinds import ACCOUNT, CALLED, CONTACT, OPPORTUNITY
 from app.policy.document import Policy
 
 
@@ -179,20 +179,19 @@ def _part(
     if resolved.record is None:
         filled = fill(target, said, None, overwrite, given)
         return Part(resolved, new_id, filled, filled.columns)
-    filled = fill(target, _allowed(target, said, resolved.record, rows), resolved.record, overwrite, given)
+    held = _held(target, said, resolved.record, rows)
+    filled = fill(target, said, resolved.record, overwrite, given, held)
     return Part(resolved, resolved.record["id"], filled, filled.columns)
 
 
-def _allowed(
+def _held(
     target: Target, said: Mapping[str, Any], record: Mapping[str, Any], rows: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """What may be filled into an existing record: not a key that another live record holds."""
+) -> frozenset[str]:
+    """The columns that may not be filled into an existing record: keys that another live record holds."""
     keys = (ACCOUNT if target == "account" else CONTACT).keys
     others = [row for row in rows if row["id"] != record["id"] and row["archived_at"] is None]
     held = {key for key in keys for row in others if said.get(key) is not None and row[key] == said[key]}
-    shown = {"email_key": "email"}
-    dropped = held | {shown[key] for key in held if key in shown}
-    return {name: value for name, value in said.items() if name not in dropped}
+    return frozenset(held | {CALLED.get(key, key) for key in held})
 
 
 def _deal(case: Case, found: Found, account: Part) -> tuple[Deal, Problem | None]:

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import DateTime, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from app.database import Record, Tx
-from app.tables import conversions, leads
+from app.database import Record, Records, Tx
+from app.pages import Page
+from app.tables import activities, conversions, leads
 
 LOCK: Final = "FOR NO KEY UPDATE"
 WORDS: Final = ("domain", "account_external_id", "name_key", "country", "email_key", "contact_external_id", "phone")
@@ -194,3 +195,15 @@ async def latest_conversion(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record | 
         .limit(1)
     )
     return (await tx.execute(statement)).one_or_none()
+
+
+async def carried_activities(tx: Tx, tenant_id: UUID, contact_id: UUID, page: Page) -> Records:
+    """The activities of the leads that became this contact and brought them along."""
+    carried = select(conversions.c.lead_id).where(
+        conversions.c.tenant_id == tenant_id,
+        conversions.c.contact_id == contact_id,
+        conversions.c.reverted_at.is_(None),
+        conversions.c.answer["carry_activities"].as_boolean(),
+    )
+    rows = select(activities).where(activities.c.tenant_id == tenant_id, activities.c.lead_id.in_(carried))
+    return (await tx.execute(page.statement(rows, activities))).all()

@@ -231,3 +231,17 @@ async def test_get_is_404_where_nothing_was_converted(api: Api) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "conversion_not_found")
     unknown = await api.call("GET", "/v1/leads/lead_01k00000000000000000000000/conversion")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "lead_not_found")
+
+
+async def test_activities_are_carried_to_the_contact_unless_told_otherwise(api: Api, ae: str) -> None:
+    one = await sql_lead(api, ae, **ANNA)
+    two = await sql_lead(api, ae, email="dan@nordsoft.ro", company="Nordsoft")
+    carried = await converted(api, one, ae)
+    left = await converted(api, two, ae, {"carry_activities": False})
+    listed = await api.get(f"/v1/contacts/{carried['contact']['id']}/activities")
+    own = await api.get(f"/v1/leads/{one['id']}/activities")
+    assert listed["data"] == own["data"]
+    assert {activity["type"] for activity in listed["data"]} >= {"demo_request"}
+    assert (await api.get(f"/v1/contacts/{left['contact']['id']}/activities"))["data"] == []
+    unknown = await api.call("GET", "/v1/contacts/con_01k00000000000000000000000/activities")
+    assert unknown.json()["code"] == "contact_not_found"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api import Api
-from tests.conversion.steps import convert, converted, count, everything, moved, preview, sql_lead
+from tests.conversion.steps import convert, converted, count, everything, moved, outcomes, preview, sql_lead
 
 ANNA = {"email": "anna@nordsoft.ro", "full_name": "Anna Zvoristeanu", "company": "Nordsoft", "country": "RO"}
 
@@ -39,6 +39,7 @@ async def test_several_certain_matches_are_asked_about(api: Api, ae: str) -> Non
     made = await converted(api, lead, ae, {"account": {"mode": "use", "id": two["id"]}})
     assert made["account"] == {"id": two["id"], "outcome": "linked"}
     assert (await api.get(f"/v1/accounts/{two['id']}"))["domain"] is None  # the other account's key is not taken
+    assert outcomes(made)["domain"] == "kept_existing"
 
 
 async def test_an_uncertain_account_is_asked_about_and_create_makes_a_new_one(api: Api, ae: str) -> None:
