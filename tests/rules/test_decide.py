@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -222,6 +223,8 @@ def test_return_gives_the_lead_back_to_the_sdr_before() -> None:
     made = move(sal, Ask("hand_over", SDR, bant=bant("need", "budget", "timing", by=SDR), convert=False))
     srl = after(sal, made, NOON)
     assert (srl.owner_id, srl.previous_owner_id) == (None, SDR.user_id)
+    claimed = after(srl, move(srl, Ask("confirm", AE, bant=bant("need", "budget", "timing"))), NOON)
+    assert (claimed.owner_id, claimed.previous_owner_id) == (AE.user_id, SDR.user_id)
     back = move(srl, Ask("return", AE, reason_code="needs_info"))
     assert (back.to_stage, back.owner, back.stops_clocks) == ("sal", SDR.user_id, ("ae_acceptance",))
 
@@ -257,6 +260,22 @@ def test_a_suspect_engages_and_qualifies_in_one_go_at_the_time_of_the_activity()
     ]
     later = replace(facts, last_occurred_at=NOON - timedelta(days=1))
     assert automatic(PIPELINE, scored(PIPELINE, later, NOON), NOON)[0].occurred_at == NOON - timedelta(days=1)
+
+
+def test_the_engine_enters_no_stage_twice_in_one_run() -> None:
+    def restless(changed: dict[str, Any]) -> None:
+        changed["conditions"] |= {"mql": {"fit": {"at_least": 40}}, "fresh_interest": {"fit": {"at_least": 40}}}
+        changed["automation"].append({"do": "recycle", "reason_code": "stalled"})
+
+    policy = altered(PIPELINE, restless)
+    facts = scored(policy, Facts(stage="inquiry", fields=PERSONA), NOON)
+    assert [step.action for step in automatic(policy, facts, NOON)] == ["qualify", "recycle"]
+
+
+def test_a_move_without_a_time_never_lies_before_the_one_it_follows() -> None:
+    ahead = NOON + timedelta(minutes=3)
+    assert move(replace(MQL, last_occurred_at=ahead), Ask("accept", SDR)).occurred_at == ahead
+    assert move(MQL, Ask("accept", SDR)).occurred_at == NOON
 
 
 def test_waking_is_an_event_once_and_no_move() -> None:

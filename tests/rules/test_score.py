@@ -98,6 +98,8 @@ def test_between_now_and_evaluate_at_nothing_changes(facts: Facts, part: float) 
         (Facts(stage="inquiry", activities=(activity("price_list", 31),)), NOON + 29 * DAY + TICK),
         (Facts(stage="inquiry", activities=(activity("price_list", 61),)), NOON + 29 * DAY + TICK),
         (Facts(stage="inquiry", activities=(activity("price_list", 91),)), None),
+        (Facts(stage="sal", activities=(activity("trial_start", 10),)), NOON + 20 * DAY + TICK),
+        (Facts(stage="suspect", activities=(activity("trial_start", 10),)), NOON + 80 * DAY + TICK),
         (Facts(stage="recycled", wake_at=NOON + DAY), NOON + DAY),
         (Facts(stage="mql", wake_at=NOON + DAY), None),
         (Facts(confirmations=(said("timing", due_on=NOON.date() + 100 * DAY),)), datetime(2026, 6, 25, tzinfo=UTC)),
