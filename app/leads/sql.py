@@ -35,13 +35,14 @@ LOCK_IDENTITIES = text(
     " (SELECT DISTINCT hashtextextended(name, 0) AS k FROM unnest(:names) AS name ORDER BY 1) AS s"
 ).bindparams(NAMES)
 
+# Each key and each lead is looked up by itself: a plan made while the tables were small would read them whole for ever.
 CANDIDATES = text(
     """
     WITH found AS (
         SELECT i.kind, i.namespace, i.value, i.lead_id
           FROM unnest(:kinds, :namespaces, :values) AS w(kind, namespace, value)
-          JOIN identities i ON i.tenant_id = :tenant_id AND i.kind = w.kind AND i.namespace = w.namespace
-                           AND i.value = w.value
+          JOIN LATERAL (SELECT * FROM identities i WHERE i.tenant_id = :tenant_id AND i.kind = w.kind
+                           AND i.namespace = w.namespace AND i.value = w.value LIMIT 1) i ON true
         UNION ALL
         SELECT s.kind, '', s.value, s.lead_id
           FROM unnest(:shared_kinds, :shared_values) AS w(kind, value)
@@ -54,7 +55,8 @@ CANDIDATES = text(
                       AND j.closed_at IS NULL) AS open_journey,
            (SELECT max(a.occurred_at) FROM activities a WHERE a.tenant_id = :tenant_id AND a.lead_id = l.id) AS latest
       FROM found f
-      JOIN leads l ON l.tenant_id = :tenant_id AND l.id = f.lead_id AND l.merged_into IS NULL AND l.erased_at IS NULL
+      JOIN LATERAL (SELECT * FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = f.lead_id LIMIT 1) l
+        ON l.merged_into IS NULL AND l.erased_at IS NULL
     """
 ).bindparams(KINDS, NAMESPACES, VALUES, SHARED_KINDS, SHARED_VALUES, bindparam("tenant_id", type_=Uuid))
 
