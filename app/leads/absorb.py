@@ -50,7 +50,8 @@ class Arrival:
     """Somebody came in: a mapped item of a submission, or the body of `POST /v1/leads`.
 
     `create` is False for what may only update a known person (consent, activity). `entry` says where a new journey
-    starts (`suspect` for a bought list).
+    starts (`suspect` for a bought list). `again` is what was taken in before: it fills what is empty of a known lead,
+    and says nothing a second time.
     """
 
     person: Person
@@ -64,6 +65,7 @@ class Arrival:
     entry: str | None = None
     create: bool = True
     submission_id: UUID | None = None
+    again: bool = False
 
 
 class CaptureRefused(Exception):
@@ -75,8 +77,11 @@ def absorb(change: Change, arrival: Arrival, new_identities: tuple[Identity, ...
     when = min(arrival.occurred_at, change.now)
     _identify(change, new_identities)
     _fill(change, arrival)
-    _attribute(change, arrival, when)
     is_new = change.lead.journey is None
+    if arrival.again and not is_new:
+        tell_updated(change)
+        return
+    _attribute(change, arrival, when)
     if is_new:
         change.changed.clear()
     tell_updated(change)

@@ -30,7 +30,7 @@ Place = tuple[UUID, int]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item of one submission. `again`: it made its lead before, so it may fill what is empty and nothing more."""
+    """One item of one submission. `again`: it made or met its lead before; `failed`: why it is kept without content."""
 
     submission_id: UUID
     source: ReadySource
@@ -67,7 +67,7 @@ class Entry:
         item = self.item
         properties = {"submission_id": ids.show("submission", self.submission_id)}
         # A row of a bought list is nobody's sign of interest: its person starts where `entry` says, and stays there.
-        acts = item.verdict in ACTING and not self.again and item.entry is None
+        acts = item.verdict in ACTING and item.entry is None
         activity = ArrivalActivity(item.submission_key, item.activity_type, item.activity_kind, properties)
         return Arrival(
             person=item.person or Person(),
@@ -76,11 +76,12 @@ class Entry:
             source_name=self.source.name,
             activity=activity if acts else None,
             attribution=item.attribution,
-            consents=() if self.again else item.consents,
+            consents=item.consents,
             custom=item.custom,
             entry=item.entry,
             create=item.verdict in CREATING,
             submission_id=self.submission_id,
+            again=self.again,
         )
 
 
@@ -147,7 +148,7 @@ async def entries_of(
         else:
             items = map_request(*arguments)
             await asyncio.sleep(0)
-        made = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in ACTING]
+        made = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in ARRIVING]
         entries += [Entry(row.id, source, item, _is_again(item, made)) for item in items]
     return entries
 
