@@ -11,6 +11,9 @@ from uuid import UUID
 from uuid_utils import uuid7 as _uuid7
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+# Two letters at a time: an id is shown several times for each event.
+PAIRS: Final = [first + second for first in ALPHABET for second in ALPHABET]
+SHIFTS: Final = range(120, -1, -10)
 VALUES: Final = {letter: value for value, letter in enumerate(ALPHABET)}
 LENGTH: Final = 26
 
@@ -29,7 +32,7 @@ def new_id() -> UUID:
 def show(kind: str, value: UUID) -> str:
     """The public form of an id: `show("lead", …)` → `lead_01h…`."""
     number = value.int
-    return f"{PREFIXES[kind]}_" + "".join(ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return f"{PREFIXES[kind]}_{''.join([PAIRS[number >> shift & 1023] for shift in SHIFTS])}"
 
 
 def shown(kind: str, value: UUID | None) -> str | None:

@@ -51,13 +51,15 @@ class Wake:
             await within(seconds, self._changed[topic].wait())
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tell other processes and listen to them until `stop`; a lost connection is made again."""
+        """Tell other processes and listen to them until `stop`, which wakes everybody; a lost connection is made again."""
         while not stop.is_set():
             try:
                 await self._talk(stop)
             except FAULTS as fault:
                 log.warning("wake_disconnected", error=type(fault).__name__)
                 await within(AGAIN_SECONDS, stop.wait())
+        for topic in TOPICS:
+            self._raise(topic)
 
     async def _talk(self, stop: asyncio.Event) -> None:
         connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=5)

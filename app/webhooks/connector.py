@@ -6,12 +6,15 @@ chunk). The receiver has the event all the same, and would get it again ten time
 
 import functools
 import re
+from contextvars import ContextVar
 from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
+# Set in the context of a request that goes out on a connection that served another one before.
+REUSED: ContextVar[bool] = ContextVar("reused", default=False)
 KEPT_BYTES = 8192
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
 
@@ -20,9 +23,13 @@ class HeadKeeper(ResponseHandler):
     """Remembers the first bytes of an answer, so that a parser's refusal can name the status that stood before it."""
 
     _first = b""
+    _used = False
 
     def set_response_params(self, **params: Any) -> None:
         self._first = b""
+        if self._used:
+            REUSED.set(True)
+        self._used = True
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:

@@ -1,16 +1,16 @@
 """The only door out: one POST to a stranger's address, under one deadline, to a checked address, trusting nothing."""
 
 import asyncio
+import functools
 import re
 import ssl
 import time
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import aiohttp
 from yarl import URL
 
-from app.webhooks.connector import Connector
+from app.webhooks.connector import REUSED, Connector
 from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, NameTooSlow, SystemLookup, may_dial
 from app.webhooks.retry import Outcome
 from app.webhooks.targets import Targets, address_of
@@ -20,6 +20,9 @@ SHOWN_BYTES = 1024
 KEEPALIVE_SECONDS = 15.0
 REDIRECTS = (301, 302, 303, 307, 308)
 BODY_FAULTS = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+parsed = functools.lru_cache(maxsize=10_000)(URL)
 
 
 class TargetRefused(ValueError):
@@ -42,7 +45,6 @@ class Limits:
 
 @dataclass(slots=True)
 class _Try:
-    reused: bool = False
     code: int | None = None
     retry_after: str | None = None
     location: str | None = None
@@ -68,7 +70,7 @@ class Egress:
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, total: float | None = None) -> Outcome:
         """Send once, within `total` seconds. Every fault of the other side comes back as an Outcome."""
-        began, target = time.monotonic(), URL(url)
+        began, target = time.monotonic(), parsed(url)
         seen, error = _Try(), None
         try:
             async with asyncio.timeout(total or self.limits.total):
@@ -96,11 +98,12 @@ class Egress:
 
     async def _exchange(self, target: URL, headers: dict[str, str], body: bytes, seen: _Try) -> _Try:
         inside_only = self._judge(target)
+        REUSED.set(False)
         try:
             await self._send(self._session(inside_only, fresh=False), target, headers, body, seen)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             # The receiver closed an idle connection just as we used it: it has seen nothing, so this is no attempt.
-            if not seen.reused or seen.code is not None:
+            if not REUSED.get() or seen.code is not None:
                 raise
             await self._send(self._session(inside_only, fresh=True), target, headers, body, seen)
         return seen
@@ -109,9 +112,7 @@ class Egress:
         self, session: aiohttp.ClientSession, target: URL, headers: dict[str, str], body: bytes, seen: _Try
     ) -> None:
         try:
-            async with session.post(
-                target, headers=headers, data=body, allow_redirects=False, trace_request_ctx=seen
-            ) as answer:
+            async with session.post(target, headers=headers, data=body, allow_redirects=False) as answer:
                 seen.code = answer.status
                 seen.retry_after = answer.headers.get("Retry-After")
                 if answer.status in REDIRECTS:
@@ -123,6 +124,8 @@ class Egress:
             seen.code, seen.note = fault.status, "body_error"
 
     async def _read(self, answer: aiohttp.ClientResponse, seen: _Try) -> None:
+        if answer.content.at_eof():
+            return
         left = self.limits.body_bytes
         try:
             async with asyncio.timeout(self.limits.body):
@@ -191,8 +194,6 @@ class Egress:
             force_close=fresh,
             keepalive_timeout=None if fresh else KEEPALIVE_SECONDS,
         )
-        reuse = aiohttp.TraceConfig()
-        reuse.on_connection_reuseconn.append(_mark_reused)
         return aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect),
@@ -200,13 +201,8 @@ class Egress:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "User-Agent"),
-            trace_configs=[reuse],
             read_bufsize=self.limits.body_bytes,
         )
-
-
-async def _mark_reused(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.reused = True
 
 
 def error_kind(fault: BaseException) -> str:

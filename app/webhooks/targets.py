@@ -1,5 +1,6 @@
 """Which addresses a webhook may reach: the block table, and the embeddings that could hide a blocked address."""
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ def embedded(address: Address) -> tuple[IPv4Address, ...]:
     return ()
 
 
+@functools.lru_cache(maxsize=10_000)
 def address_of(host: str) -> Address | None:
     """The address that a URL's host is, or None for a name."""
     try:

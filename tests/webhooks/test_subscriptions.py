@@ -1,0 +1,250 @@
+"""Subscriptions over HTTP, through the whole service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app import auth, ids
+from app.main import create_app
+from app.settings import Settings
+from app.webhooks.schemas import Limits
+from tests.events.conftest import new_client
+from tests.webhooks.conftest import World, inbox, verifies
+
+PATH = "/v1/subscriptions"
+URL = "http://127.0.0.1:9/hook"
+NOBODY = ids.show("subscription", ids.new_id())
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    auth.forget()
+    made = create_app(settings, roles=("api", "dispatch"))
+    async with made.router.lifespan_context(made):
+        yield made
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    made, tenant_id = await new_client(app, ("subscriptions", "events:read"))
+    made.headers["x-tenant"] = str(tenant_id)
+    async with made:
+        yield made
+
+
+async def created(client: httpx.AsyncClient, **body: Any) -> Any:
+    answer = await client.post(PATH, json={"url": URL, **body})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def test_a_subscription_is_active_at_once_and_its_secret_is_shown_once(client: httpx.AsyncClient) -> None:
+    answer = await client.post(
+        PATH, json={"url": URL, "types": ["lead.*", "lead.converted"], "filter": {"to": ["mql"]}}
+    )
+    made = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"{PATH}/{made['id']}"
+    assert made["secret"].startswith("whsec_")
+    shown = await client.get(f"{PATH}/{made['id']}")
+    expected = {name: value for name, value in made.items() if name != "secret"}
+    assert shown.json() == expected
+    assert (made["state"], made["state_reason"], made["lag"], made["mode"]) == ("active", None, 0, "full")
+    assert (made["types"], made["filter"]) == (["lead.*", "lead.converted"], {"to": ["mql"]})
+    assert made["limits"] == {"concurrency": 8, "timeout_seconds": 15, "retry_schedule": None}
+    assert shown.headers["etag"] == '"1"'
+    assert (await client.get(PATH)).json()["data"] == [expected]
+
+
+async def test_neither_secret_nor_headers_stand_readable_in_the_database(
+    client: httpx.AsyncClient, app: FastAPI
+) -> None:
+    made = await created(client, headers={"Authorization": "Bearer very-private"})
+    async with app.state.engine.connect() as tx:
+        row = (await tx.exec_driver_sql("SELECT subscriptions::text AS whole FROM subscriptions")).one()
+    assert made["secret"].removeprefix("whsec_") not in row.whole
+    assert "very-private" not in row.whole
+
+
+async def test_a_change_is_by_member_and_honours_if_match(client: httpx.AsyncClient) -> None:
+    made = await created(client, headers={"X-A": "1"})
+    path = f"{PATH}/{made['id']}"
+    changed = await client.patch(
+        path, json={"types": ["lead.converted"], "limits": {"concurrency": 2}}, headers={"If-Match": '"1"'}
+    )
+    assert changed.status_code == 200
+    assert (changed.json()["types"], changed.json()["limits"]["concurrency"]) == (["lead.converted"], 2)
+    assert (changed.json()["url"], changed.headers["etag"]) == (URL, '"2"')
+    for answer in (
+        await client.patch(path, json={"types": ["*"]}, headers={"If-Match": '"1"'}),
+        await client.post(f"{path}/pause", headers={"If-Match": '"1"'}),
+        await client.post(f"{path}/secret", headers={"If-Match": '"1"'}),
+        await client.delete(path, headers={"If-Match": '"1"'}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (412, "version_conflict")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "url"),
+        ({"url": "ftp://x.example/"}, "url"),
+        ({"url": "http://10.0.0.1/"}, "url"),
+        ({"url": "https://user:pass@127.0.0.1/"}, "url"),
+        ({"url": URL, "nonsense": 1}, "nonsense"),
+        ({"url": URL, "types": []}, "types"),
+        ({"url": URL, "types": ["Lead"]}, "types"),
+        ({"url": URL, "mode": "fat"}, "mode"),
+        ({"url": URL, "headers": {"webhook-id": "x"}}, "headers"),
+        ({"url": URL, "headers": {"Host": "x"}}, "headers"),
+        ({"url": URL, "headers": {"X-A": "a\r\nb: c"}}, "headers"),
+        ({"url": URL, "headers": {"X A": "a"}}, "headers"),
+        ({"url": URL, "headers": {"X-A": "1", "x-a": "2"}}, "headers"),
+        ({"url": URL, "limits": {"concurrency": 0}}, "limits.concurrency"),
+        ({"url": URL, "limits": {"timeout_seconds": 21}}, "limits.timeout_seconds"),
+        ({"url": URL, "limits": {"retry_schedule": [1] * 21}}, "limits.retry_schedule"),
+        ({"url": URL, "filter": {"To": ["x"]}}, "filter"),
+    ],
+    ids=str,
+)
+async def test_what_cannot_be_is_422_and_names_the_field(client: httpx.AsyncClient, body: Any, field: str) -> None:
+    answer = await client.post(PATH, json=body)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["field"].startswith(field)
+    assert (await client.get(PATH)).json()["data"] == []
+
+
+async def test_a_start_that_is_no_place_is_422(client: httpx.AsyncClient) -> None:
+    answer = await client.post(PATH, json={"url": URL, "start": "nowhere"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
+
+
+async def test_pause_resume_and_end(client: httpx.AsyncClient) -> None:
+    path = f"{PATH}/{(await created(client))['id']}"
+    assert (await client.post(f"{path}/pause")).json()["state"] == "paused"
+    assert (await client.post(f"{path}/pause")).json()["state"] == "paused"
+    assert (await client.post(f"{path}/resume")).json()["state"] == "active"
+    assert (await client.delete(path)).status_code == 204
+    assert (await client.get(path)).status_code == 404
+    assert (await client.delete(path)).status_code == 404
+
+
+async def test_rotation_shows_a_new_secret_and_repeats_it_only_under_the_same_key(client: httpx.AsyncClient) -> None:
+    made = await created(client)
+    path, key = f"{PATH}/{made['id']}/secret", {"Idempotency-Key": "rotate-1"}
+    first = await client.post(path, headers=key)
+    again = await client.post(path, headers=key)
+    other = await client.post(path, json={"grace_seconds": 0})
+    assert first.status_code == other.status_code == 200
+    assert first.json()["secret"] == again.json()["secret"] != made["secret"]
+    assert other.json()["secret"] != first.json()["secret"]
+    assert (await client.post(path, json={"grace_seconds": 604_801})).status_code == 422
+
+
+async def test_a_ping_is_sent_at_once_and_verifies(client: httpx.AsyncClient) -> None:
+    async with inbox() as box:
+        made = await created(client, url=box.url)
+        answer = await client.post(f"{PATH}/{made['id']}/ping")
+    assert answer.status_code == 200
+    assert {"delivered": True, "code": 204, "error": None}.items() <= answer.json().items()
+    [got] = box.got
+    assert verifies(made["secret"], got)
+    assert got.event["type"] == "subscription.ping"
+    assert got.event["data"] == {}
+    assert got.event["meta"]["position"] is None
+    assert (await client.get(f"{PATH}/{made['id']}/attempts")).json()["data"] == []
+
+
+async def test_a_ping_that_nobody_answers_says_so(client: httpx.AsyncClient) -> None:
+    made = await created(client)
+    answer = await client.post(f"{PATH}/{made['id']}/ping")
+    assert (answer.json()["delivered"], answer.json()["error"]) == (False, "connect_failed")
+
+
+async def test_deliveries_and_attempts_are_listed_in_pages(
+    client: httpx.AsyncClient, app: FastAPI, world: World
+) -> None:
+    world.tenant_id, lead, other = UUID(client.headers["x-tenant"]), ids.new_id(), ids.new_id()
+    async with inbox(lambda got: 204 if got.lead == ids.show("lead", other) else 500) as box:
+        made = await created(client, url=box.url, limits={"retry_schedule": [0, 3600]})
+        await world.tell(lead, lead, lead, other)
+        app.state.wake.set("events")
+        await box.holds(1)
+        await world.until_row("SELECT 1 FROM delivery_retries HAVING count(*) = 3")
+        path = f"{PATH}/{made['id']}"
+        waiting = (await client.get(f"{path}/deliveries", params={"limit": 2})).json()
+        rest = (await client.get(f"{path}/deliveries", params={"limit": 2, "cursor": waiting["next"]})).json()
+        assert [row["state"] for row in waiting["data"] + rest["data"]] == ["retry", "held", "held"]
+        assert rest["next"] is None
+        assert waiting["data"][0]["last_code"] == 500
+        assert waiting["data"][0]["next_at"] > waiting["data"][0]["next_at"][:10]
+        assert len((await client.get(f"{path}/deliveries", params={"state": "held"})).json()["data"]) == 2
+        first = (await client.get(f"{path}/attempts", params={"limit": 1})).json()
+        second = (await client.get(f"{path}/attempts", params={"limit": 1, "cursor": first["next"]})).json()
+        assert {row["code"] for row in first["data"] + second["data"]} == {204, 500}
+        assert second["next"] is None
+        assert (await client.get(path)).json()["lag"] == 0
+        for query in (
+            "deliveries?cursor=x",
+            "attempts?cursor=x",
+            "deliveries?cursor=WzEsLTFd",
+            "attempts?cursor=WzEsMSwxLDFd",
+        ):
+            answer = await client.get(f"{path}/{query}")
+            assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
+
+
+async def test_another_tenants_subscription_and_an_unknown_one_are_404(client: httpx.AsyncClient, app: FastAPI) -> None:
+    made = await created(client)
+    stranger, _ = await new_client(app, ("subscriptions",))
+    async with stranger:
+        for subscription_id in (made["id"], NOBODY, "whs_nonsense"):
+            path = f"{PATH}/{subscription_id}"
+            for answer in (
+                await stranger.get(path),
+                await stranger.patch(path, json={"types": ["*"]}),
+                await stranger.delete(path),
+                *[await stranger.post(f"{path}/{verb}") for verb in ("ping", "pause", "resume", "secret")],
+                *[await stranger.get(f"{path}/{noun}") for noun in ("deliveries", "attempts")],
+            ):
+                assert (answer.status_code, answer.json()["code"]) == (404, "subscription_not_found")
+        assert (await stranger.get(PATH)).json()["data"] == []
+
+
+async def test_a_key_without_the_scope_may_do_nothing(app: FastAPI) -> None:
+    other, _ = await new_client(app, ("leads:read", "leads:write", "events:read"))
+    async with other:
+        for method, path in (
+            ("GET", PATH),
+            ("POST", PATH),
+            ("POST", f"{PATH}/{NOBODY}/ping"),
+            ("DELETE", f"{PATH}/{NOBODY}"),
+        ):
+            answer = await other.request(method, path, json={"url": URL} if method == "POST" else None)
+            assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+
+
+async def test_the_running_service_delivers_what_is_written(
+    client: httpx.AsyncClient, app: FastAPI, world: World
+) -> None:
+    world.tenant_id = UUID(client.headers["x-tenant"])
+    async with inbox() as box:
+        made = await created(client, url=box.url)
+        await world.tell(ids.new_id())
+        app.state.wake.set()
+        await box.holds(1)
+        fed = (await client.get("/v1/events")).json()["data"]
+        assert [event["id"] for event in fed] == [box.ok[0].id]
+        assert verifies(made["secret"], box.ok[0])
+        await asyncio.sleep(0)
+
+
+def test_limits_stay_within_what_a_lease_allows() -> None:
+    assert Limits.model_json_schema()["properties"]["timeout_seconds"]["maximum"] == 20
