@@ -82,24 +82,21 @@ def _milestones(change: Change, step: Step) -> None:
 
 
 def _assign(change: Change, journey: Journey, move: Move, owner: Owner | None) -> None:
+    if move.assigned:
+        journey.assigned_at = move.occurred_at
     if move.owner == "keep" and move.pool is None:
         return
-    assign(change, journey, None if move.owner in ("keep", "nobody") else owner, move.pool)
+    assign(change, journey, change.lead.owner if move.owner == "keep" else owner, move.pool)
 
 
 def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: str | None = None) -> None:
     """Gives the lead to a user, or to the pool of a role (nobody owns it until somebody accepts)."""
-    previous = change.lead.owner
+    previous, change.lead.owner = change.lead.owner, owner
     changed = (previous.id if previous else None) != (owner.id if owner else None)
+    if changed and previous is not None and journey is not None:
+        journey.previous_owner_id = previous.id
     if not changed and pool is None:
         return
-    change.lead.owner = owner
-    if journey is not None and changed:
-        journey.previous_owner_id = previous.id if previous else journey.previous_owner_id
-    if journey is not None and (changed or journey.assigned_at is None):
-        journey.assigned_at = change.now
-        if journey not in change.journeys:
-            change.journeys.append(journey)
     data = {
         "lead_id": ids.show("lead", change.lead.id),
         "owner_id": ids.shown("user", owner.id if owner else None),

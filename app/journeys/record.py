@@ -24,6 +24,12 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
     rows: Rows = {kind: [] for kind in sql.ROW_KINDS}
     for change in changes:
         _collect(rows, change)
+    voids = [
+        {"journey_id": journey_id, "name": name, "voided_at": change.now}
+        for change in changes
+        for journey_id, name in change.voids
+    ]
+    await sql.void_milestones(tx, tenant_id, voids)
     written = {row.id: row for row in await sql.record_changes(tx, tenant_id, rows)}
     journeys = next(iter(written.values())).journeys if written else 0
     if len(written) != len(changes) or journeys != len(rows["journeys"]):
@@ -81,7 +87,6 @@ def _collect(rows: Rows, change: Change) -> None:
         }
         for journey_id, name, proof, at, skipped in change.milestones
     ]  # fmt: skip
-    rows["voids"] += [{"journey_id": jid, "name": name, "voided_at": change.now} for jid, name in change.voids]
     _collect_history(rows, change)
     if change.before and not lead.new:
         before = {"lead_id": lead.id, "recorded_at": change.now, "actor": actor_document(change.actor)}

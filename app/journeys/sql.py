@@ -14,7 +14,7 @@ from app.database import Record, Records, Tx
 
 IDS = bindparam("ids", type_=ARRAY(PGUUID(as_uuid=True)))
 ROW_KINDS = (
-    "leads", "journeys", "steps", "milestones", "voids", "activities", "identities", "shared", "consents", "touches",
+    "leads", "journeys", "steps", "milestones", "activities", "identities", "shared", "consents", "touches",
     "bant", "before", "events",
 )  # fmt: skip
 
@@ -148,10 +148,6 @@ RECORD_CHANGES = text(
                id uuid, journey_id uuid, lead_id uuid, name text, proof text, reached_at timestamptz,
                recorded_at timestamptz, skipped boolean)
         ON CONFLICT (tenant_id, journey_id, name) WHERE voided_at IS NULL DO NOTHING
-    ), voided AS (
-        UPDATE milestones m SET voided_at = c.voided_at
-          FROM jsonb_to_recordset(:voids) AS c(journey_id uuid, name text, voided_at timestamptz)
-         WHERE m.tenant_id = :tenant_id AND m.journey_id = c.journey_id AND m.name = c.name AND m.voided_at IS NULL
     ), acted AS (
         INSERT INTO activities (tenant_id, id, lead_id, activity_key, type, kind, occurred_at, recorded_at, properties,
                actor, source_id)
@@ -216,6 +212,14 @@ RECORD_CHANGES = text(
     """
 ).bindparams(*(bindparam(kind, type_=JSONB) for kind in ROW_KINDS))
 
+VOID_MILESTONES = text(
+    """
+    UPDATE milestones m SET voided_at = c.voided_at
+      FROM jsonb_to_recordset(:voids) AS c(journey_id uuid, name text, voided_at timestamptz)
+     WHERE m.tenant_id = :tenant_id AND m.journey_id = c.journey_id AND m.name = c.name AND m.voided_at IS NULL
+    """
+).bindparams(bindparam("voids", type_=JSONB))
+
 REFRESH_SCORES = text(
     """
     UPDATE leads l SET fit = c.fit, engagement = c.engagement, level = c.level, temperature = c.temperature,
@@ -241,6 +245,12 @@ async def load_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Recor
 async def record_changes(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Records:
     """Writes changes of locked leads, one row of `leads` each; the new version of each lead."""
     return (await tx.execute(RECORD_CHANGES, {"tenant_id": tenant_id, **rows})).all()
+
+
+async def void_milestones(tx: Tx, tenant_id: UUID, voids: Sequence[Mapping[str, Any]]) -> None:
+    """Flags milestones that were set wrongly; they stay. Before RECORD_CHANGES, which may reach the same ones anew."""
+    if voids:
+        await tx.execute(VOID_MILESTONES, {"tenant_id": tenant_id, "voids": list(voids)})
 
 
 async def refresh_scores(tx: Tx, tenant_id: UUID, leads: Sequence[Mapping[str, Any]]) -> None:

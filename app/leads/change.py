@@ -112,7 +112,11 @@ async def _owner(tx: Tx, tenant_id: UUID, change: Change, user_id: UUID | None) 
             raise OwnerInvalid("owner_id names no active user of this tenant.")
         owner = Owner(row.id, row.role, row.team)
     change.before["owner_id"] = ids.shown("user", change.lead.owner.id if change.lead.owner else None)
-    assign(change, change.lead.journey, owner)
+    journey = change.lead.journey
+    if journey is not None and user_id != (change.lead.owner.id if change.lead.owner else None):
+        journey.assigned_at = change.now if owner else journey.assigned_at  # the new owner's attempts count from now on
+        change.journeys.append(journey)
+    assign(change, journey, owner)
 
 
 async def record_activity(

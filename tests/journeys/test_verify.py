@@ -45,3 +45,13 @@ async def test_every_kind_of_damage_is_found(api: Api, damage: str) -> None:
         await tx.execute(text(damage))
     (checked,) = [one async for one in verify(api.app.state.engine)]
     assert checked.faults
+
+
+async def test_a_milestone_that_is_voided_and_reached_again_at_once_is_kept_both_ways(api: Api) -> None:
+    manager, lead = await api.user("manager"), await api.mql()
+    last = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"][-1]["id"]
+    answer = await api.ask(lead, "correct", manager, to="inquiry", reason_code="mistake", note="n", correction_of=last)
+    assert answer.json()["lead"]["stage"] == "mql", "its criteria are met still, so the policy moves it on"
+    (journey,) = (await api.get(f"/v1/leads/{lead['id']}/journeys"))["data"]
+    assert [one["voided"] for one in journey["milestones"]] == [True, False]
+    assert [one.faults async for one in verify(api.app.state.engine)] == [()]
