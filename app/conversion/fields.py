@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from app.journeys.state import Lead
-from app.matching.company import company_key, registrable_domain
+from app.matching.company import registrable_domain
+from app.matching.country import country_code
 from app.matching.email import read_email
 from app.matching.mailboxes import is_free_mail
 from app.matching.normalize import CANONICAL
-from app.pipeline.forms import account_columns, contact_columns
+from app.pipeline.forms import account_columns, contact_columns, name_key
 
 Outcome = Literal["copied", "filled", "kept_existing", "overwritten", "unmapped"]
 Target = Literal["account", "contact"]
@@ -27,6 +28,7 @@ CONTACT_FIELDS: Final = {
         "language", "website",
     )
 }  # fmt: skip
+LONGEST_PHONE: Final = 255
 FIELDS: Final[dict[Target, dict[str, str]]] = {"account": ACCOUNT_FIELDS, "contact": CONTACT_FIELDS}
 
 
@@ -46,8 +48,8 @@ class Filled:
 
 def account_said(lead: Lead, values: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of an account as lead and caller say them, without empty ones."""
-    said = {column: lead.fields.get(name) for name, column in ACCOUNT_FIELDS.items()}
-    said |= {"name_key": company_key(said["name"]) if said["name"] else None}
+    said = _of_lead("account", lead)
+    said["name_key"] = name_key(said["name"])
     domain = registrable_domain(said["domain"]) if said["domain"] else None
     said["domain"] = domain if domain and not is_free_mail(domain) else None
     return _without_nothing(said | account_columns(values, lead.fields.get("country")))
@@ -55,10 +57,19 @@ def account_said(lead: Lead, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def contact_said(lead: Lead, values: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a contact as lead and caller say them, without empty ones."""
-    said = {column: lead.fields.get(name) for name, column in CONTACT_FIELDS.items()}
+    said = _of_lead("contact", lead)
     email = read_email(said["email"]) if said["email"] else None
-    said |= {"email_key": email.key if email else None}
+    said["email_key"] = email.key if email else None
     return _without_nothing(said | contact_columns(values, lead.fields.get("country")))
+
+
+def _of_lead(target: Target, lead: Lead) -> dict[str, Any]:
+    """What the lead says. A country or a phone that nobody can read stays with the lead, where it can be put right."""
+    said = {column: lead.fields.get(name) for name, column in FIELDS[target].items()}
+    country, phone = said["country"], said["phone"]
+    said["country"] = country_code(country) if country else None
+    said["phone"] = phone if phone and len(phone) <= LONGEST_PHONE else None
+    return said
 
 
 def _without_nothing(columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from app.conversion.order import ConversionOrder
 from app.conversion.sql import Found
 from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, Problem, TargetUnavailable
 from app.journeys.state import Lead
-from app.matching.company import company_key
 from app.pipeline.create import unavailable
+from app.pipeline.forms import name_key
 from app.pipeline.kinds import ACCOUNT, CALLED, CONTACT, OPPORTUNITY
 from app.policy.document import Policy
 
@@ -141,7 +141,7 @@ def _account(case: Case, found: Found) -> Part:
     resolved = resolve(sought, found.accounts, weak_account(said), hidden=case.hidden)
     if mode == "create" and not said.get("name"):  # a person who is to be a company of his own
         said["name"] = said.get("domain") or called(case.lead)
-        said["name_key"] = company_key(said["name"])
+        said["name_key"] = name_key(said["name"])
     return _part(case, "account", said, resolved, found.accounts, case.new.account)
 
 

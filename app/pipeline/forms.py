@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from app.matching.company import company_key
 from app.matching.email import read_email
 from app.matching.phone import read_phones
+
+LONGEST_KEY: Final = 200
 
 
 def account_columns(said: Mapping[str, Any], country: str | None = None) -> dict[str, Any]:
     """The columns of an account for what was said of it; `country` is where national phone numbers are read."""
     columns = _phone(said, country)
     if "name" in said:
-        columns["name_key"] = company_key(said["name"]) if said["name"] else None
+        columns["name_key"] = name_key(said["name"])
     return columns
+
+
+def name_key(name: str | None) -> str | None:
+    """What two spellings of a company's name share, as long as an index can hold it."""
+    return company_key(name)[:LONGEST_KEY] if name else None
 
 
 def contact_columns(said: Mapping[str, Any], country: str | None = None) -> dict[str, Any]:

@@ -245,3 +245,15 @@ async def test_activities_are_carried_to_the_contact_unless_told_otherwise(api: 
     assert (await api.get(f"/v1/contacts/{left['contact']['id']}/activities"))["data"] == []
     unknown = await api.call("GET", "/v1/contacts/con_01k00000000000000000000000/activities")
     assert unknown.json()["code"] == "contact_not_found"
+
+
+async def test_the_longest_answers_that_a_lead_may_have_can_be_converted(api: Api, ae: str) -> None:
+    def odd(length: int) -> str:
+        return "".join(chr(0x4E00 + (n * 7919) % 20000) for n in range(length))
+
+    names = ("company", "phone", "country", "first_name", "last_name", "language", "website", "role", "seniority")
+    lead = await sql_lead(api, ae, email="long@long.ro", **{name: odd(1000) for name in names}, message=odd(10_000))
+    made = await converted(api, lead, ae)
+    account = await api.get(f"/v1/accounts/{made['account']['id']}")
+    assert account["name"] == odd(1000)
+    assert outcomes(made)["country"] == outcomes(made)["phone"] == "unmapped"
