@@ -142,4 +142,5 @@ async def _converted(
     if not move.convert:
         return None
     order = request.conversion if isinstance(request.conversion, ConversionOrder) else None
-    return await convert_change(tx, caller.tenant_id, change, order, caller.actor, now)
+    sees = caller.may("leads:read")
+    return await convert_change(tx, caller.tenant_id, change, order, caller.actor, now, sees=sees)
