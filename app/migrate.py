@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ def configuration() -> Config:
     return Config(Path(__file__).parent.parent / "alembic.ini", stdout=io.StringIO(), output_buffer=io.StringIO())
 
 
+@cache
 def newest() -> str | None:
     """The newest revision that this code knows."""
     return ScriptDirectory.from_config(configuration()).get_current_head()
