@@ -17,10 +17,10 @@ async def another(api: Api, name: str = "rival") -> Api:
 
 
 async def furnish(api: Api) -> World:
-    """One of everything in the caller's tenant; its ids by the names that paths give them, and `actor`."""
+    """One of everything in the tenant; ids by the names that paths give them, and `actor` (an AE) and `manager`."""
     me = await api.get("/v1/me")
     actor = await api.user("ae")
-    sdr = await api.user("sdr")
+    sdr, manager = await api.user("sdr"), await api.user("manager")
     source = await api.post("/v1/sources", {"name": "form", "preset": "generic"})
     door = await api.client.post(f"/v1/ingest/{source['key']}", json={"email": "in@form.example"})
     assert door.status_code == 202, door.text
@@ -36,8 +36,19 @@ async def furnish(api: Api) -> World:
     await sequence(api.app.state.engine)
     events: list[dict[str, Any]] = (await api.get("/v1/events?limit=1"))["data"]
     return {
-        "tenant_id": me["tenant"]["id"], "user_id": sdr, "actor": actor, "key_id": key["id"], "lead_id": lead["id"],
-        "source_id": source["id"], "source_key": source["key"], "submission_id": door.json()["submission"]["id"],
-        "account_id": account["id"], "contact_id": contact["id"], "opportunity_id": opportunity["id"],
-        "subscription_id": subscription["id"], "event_id": events[0]["id"], "policy_id": policy["id"],
-    }  # fmt: skip
+        "tenant_id": me["tenant"]["id"],
+        "user_id": sdr,
+        "actor": actor,
+        "manager": manager,
+        "key_id": key["id"],
+        "lead_id": lead["id"],
+        "source_id": source["id"],
+        "source_key": source["key"],
+        "submission_id": door.json()["submission"]["id"],
+        "account_id": account["id"],
+        "contact_id": contact["id"],
+        "opportunity_id": opportunity["id"],
+        "subscription_id": subscription["id"],
+        "event_id": events[0]["id"],
+        "policy_id": policy["id"],
+    }

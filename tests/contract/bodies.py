@@ -1,0 +1,232 @@
+"""A body that is accepted for every route with one, with as many members as go together, and its leaves one by one."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.api import Api
+from tests.contract.world import World
+
+Way = tuple[str | int, ...]
+NUMBERS = itertools.count(1_000_000)
+BANT = {
+    "budget": {"status": "confirmed", "value": "yes", "amount": {"value": "12000.00", "currency": "EUR"}},
+    "authority": {"status": "unknown", "evidence": "an e-mail"},
+    "need": {"status": "confirmed", "value": "yes"},
+    "timing": {"status": "confirmed", "due_on": "2027-03-31"},
+}
+FIELDS = {
+    "email": "lian~@example-bio.hu",
+    "phone": "+3630~",
+    "first_name": "Lian",
+    "last_name": "Chen",
+    "company": "Bio",
+    "full_name": "Lian Chen",
+    "domain": "example-bio.hu",
+    "job_title": "Director",
+    "role": "buyer",
+    "seniority": "head",
+    "industry": "software",
+    "employees": 120,
+    "country": "HU",
+    "language": "hu",
+    "website": "https://example-bio.hu",
+    "message": "Hello",
+}
+COMPANY = {
+    "name": "Nordlicht ~",
+    "domain": "nordlicht~.example",
+    "website": "https://nordlicht.example",
+    "phone": "+40215550100",
+    "industry": "software",
+    "employees": 5,
+    "country": "RO",
+    "language": "ro",
+    "external_id": "n-~",
+}
+PERSON = {
+    "email": "ion~@nordlicht.example",
+    "phone": "+40215550101",
+    "first_name": "Ion",
+    "last_name": "Pop",
+    "full_name": "Ion Pop",
+    "job_title": "CTO",
+    "role": "user",
+    "seniority": "head",
+    "country": "RO",
+    "language": "ro",
+    "website": "https://ion.example",
+    "external_id": "p-~",
+}
+ORDER = {
+    "account": {
+        "mode": "match_or_create",
+        "values": {"name": "Nordlicht ~", "country": "RO"},
+        "overwrite": ["industry"],
+    },
+    "contact": {"mode": "match_or_create", "values": {"job_title": "CTO"}, "relink": True},
+    "opportunity": {
+        "mode": "create",
+        "name": "Nordlicht 2027",
+        "amount": {"value": "12000.00", "currency": "EUR"},
+        "close_date": "2027-03-31",
+        "class": "qualified",
+        "business": "new",
+    },
+    "verification": {"note": "called"},
+    "carry_activities": True,
+}
+DEFAULTS = {
+    "region": "RO",
+    "timezone": "Europe/Bucharest",
+    "source": "fair",
+    "medium": "stand",
+    "campaign": "spring",
+    "thank_you_url": "https://acme.example/thanks",
+    "allowed_origins": ["https://acme.example"],
+}
+LIMITS = {"concurrency": 2, "timeout_seconds": 5, "retry_schedule": [0, 1.5]}
+USER = {
+    "name": "Sofia",
+    "email": "sofia~@acme.example",
+    "role": "sdr",
+    "team": "north",
+    "time_zone": "Europe/Bucharest",
+    "working_hours": {"mon": [["09:00", "18:00"]]},
+    "capacity": 5,
+    "active": True,
+    "external_id": "u-~",
+}
+CONSENT = {"purpose": "phone", "state": "given", "text": "yes, call me"}
+ACTIVITY = {
+    "type": "webinar",
+    "kind": "interest",
+    "activity_key": "w-~",
+    "occurred_at": "2026-08-17T09:00:00Z",
+    "properties": {"minutes": 30, "title": "Baton"},
+}
+
+
+def body(operation: str, world: World) -> dict[str, Any]:
+    """The accepted body of `METHOD path`. KeyError for a route that has none yet: write one."""
+    source = {"name": "Form", "preset": "generic", "secrets": {"signing": "s"}, "defaults": DEFAULTS, "enabled": True}
+    deal = {
+        "name": "Renewal",
+        "account_id": world["account_id"],
+        "contact_id": world["contact_id"],
+        "owner_id": world["actor"],
+        "amount": {"value": "1.00", "currency": "EUR"},
+        "close_date": "2027-03-31",
+        "business": "existing",
+        "custom": {"a": "b"},
+        "external_id": "d-~",
+    }
+    hook = {
+        "url": "http://127.0.0.1:9/x",
+        "types": ["lead.*"],
+        "filter": {"to": ["mql"]},
+        "headers": {"X-A": "b"},
+        "limits": LIMITS,
+    }
+    lead = {
+        "fields": FIELDS,
+        "external_ids": {"crm": "c-~"},
+        "custom": {"colour": "red", "n": 5},
+        "attribution": {"source": "ads"},
+        "consents": [CONSENT],
+        "source_id": world["source_id"],
+        "activity": ACTIVITY,
+    }
+    raw = {
+        "method": "POST",
+        "query": "a=b",
+        "headers": {"content-type": "application/json"},
+        "body": '{"email": "a@b.example"}',
+    }
+    owner = {"custom": {"a": "b"}, "owner_id": world["actor"]}
+    bodies: dict[str, dict[str, Any]] = {
+        "POST /v1/sources": source,
+        "PATCH /v1/sources/{source_id}": source,
+        "POST /v1/sources/{source_id}/dry-run": raw,
+        "POST /v1/sources/{source_id}/replay": {"all": False, "received_after": "2026-08-17T09:00:00Z"},
+        "POST /v1/leads": lead,
+        "PATCH /v1/leads/{lead_id}": {"fields": FIELDS, "custom": {"colour": "red"}, "owner_id": world["actor"]},
+        "POST /v1/leads/{lead_id}/activities": ACTIVITY,
+        "PUT /v1/leads/{lead_id}/bant": BANT,
+        "PUT /v1/leads/{lead_id}/consents": {"consents": [CONSENT]},
+        "POST /v1/leads/{lead_id}/transitions": {
+            "action": "recycle",
+            "reason_code": "timing",
+            "note": "later",
+            "wake_at": "2027-08-17T09:00:00Z",
+        },
+        "POST /v1/activities": {"activities": [{**ACTIVITY, "lead_id": world["lead_id"]}]},
+        "POST /v1/leads/{lead_id}/conversion": ORDER,
+        "POST /v1/leads/{lead_id}/conversion/preview": ORDER,
+        "POST /v1/conversions/batch": {"items": [{**ORDER, "lead_id": world["lead_id"]}], "atomic": False},
+        "POST /v1/accounts": {**COMPANY, **owner},
+        "PATCH /v1/accounts/{account_id}": {**COMPANY, **owner, "archived": False},
+        "POST /v1/contacts": {**PERSON, **owner, "account_id": world["account_id"]},
+        "PATCH /v1/contacts/{contact_id}": {**PERSON, **owner, "account_id": world["account_id"], "archived": False},
+        "POST /v1/opportunities": deal,
+        "PATCH /v1/opportunities/{opportunity_id}": {**deal, "archived": False},
+        "POST /v1/opportunities/{opportunity_id}/transitions": {
+            "action": "qualify",
+            "note": "met",
+            "bant": BANT,
+        },
+        "POST /v1/subscriptions": {**hook, "mode": "full", "start": "earliest"},
+        "PATCH /v1/subscriptions/{subscription_id}": hook,
+        "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 60},
+        "POST /v1/tenants": {"name": "other", "policy": "pipeline"},
+        "PATCH /v1/tenants/{tenant_id}": {"name": "other"},
+        "POST /v1/users": USER,
+        "PATCH /v1/users/{user_id}": USER,
+        "POST /v1/keys": {"name": "reader", "scopes": ["leads:read"], "expires_at": "2099-08-17T09:00:00Z"},
+    }
+    # What has to be unique is made so.
+    made: dict[str, Any] = json.loads(json.dumps(bodies[operation]).replace("~", str(next(NUMBERS))))
+    return made
+
+
+async def place(operation: str, world: World, api: Api) -> World:
+    """The world for one request: what the request would use up is made anew."""
+    if operation == "POST /v1/leads/{lead_id}/transitions":
+        return {**world, "lead_id": (await at_mql(api, world))["id"]}
+    if operation == "POST /v1/leads/{lead_id}/conversion":
+        lead = await at_mql(api, world)
+        assert (await api.ask(lead, "accept", world["user_id"])).status_code == 201
+        assert (await api.ask(lead, "confirm", world["actor"], bant=BANT)).status_code == 201
+        return {**world, "lead_id": lead["id"]}
+    if operation == "POST /v1/opportunities/{opportunity_id}/transitions":
+        deal = await api.post("/v1/opportunities", {"name": "Another"})
+        return {**world, "opportunity_id": deal["id"]}
+    return world
+
+
+async def at_mql(api: Api, world: World) -> dict[str, Any]:
+    lead = await api.lead(full_name="Mara Ionescu")
+    assert (await api.ask(lead, "qualify", world["manager"], override_reason="a friend")).status_code == 201
+    return lead
+
+
+def leaves(value: Any, way: Way = ()) -> Iterator[tuple[Way, Any]]:
+    """Every plain value in a body, with the way to it."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from leaves(member, (*way, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*way, index))
+    else:
+        yield way, value
+
+
+def with_leaf(value: Any, way: Way, leaf: Any) -> Any:
+    """The body with another value at the end of the way."""
+    if not way:
+        return leaf
+    changed = value.copy()
+    changed[way[0]] = with_leaf(value[way[0]], way[1:], leaf)
+    return changed
