@@ -26,6 +26,7 @@ from app.clock import Clock
 from app.greeting import greeting
 from app.home import database
 from app.main import create_app
+from app.patience import Patient
 from app.settings import CannotStart, Settings, with_secrets
 
 FINISH_SECONDS: Final = 20
@@ -88,7 +89,7 @@ def run(settings: Settings, listener: socket.socket | None, number: int = 0) -> 
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Patient,
         ws="none",
         log_config=None,
         access_log=False,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app import gate
 from app.gate import Gate
@@ -37,7 +38,7 @@ async def through(app: Gate, asked: dict[str, Any], parts: AsyncIterator[bytes] 
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    for part in ():
+    for part in list[bytes]():
         yield part
 
 
@@ -107,8 +108,6 @@ async def test_a_request_has_an_id_of_its_senders_or_of_ours(api: Api, given: st
 async def test_a_fault_of_ours_is_a_problem_without_a_word_of_what_it_was(
     api: Api, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from sqlalchemy import text
-
     async with api.app.state.engine.begin() as tx:
         await tx.execute(text("ALTER TABLE leads ADD CHECK (fields ->> 'company' <> 'Secret Company')"))
     answer = await api.call("POST", "/v1/leads", {"fields": {"email": "a@example.com", "company": "Secret Company"}})
