@@ -1,4 +1,4 @@
-"""Routes that may take long (a wait, a request to a stranger) hold no connection meanwhile: they borrow it for moments."""
+"""Routes that may take long (a wait, a request to a stranger) borrow a connection for moments only."""
 
 from __future__ import annotations
 

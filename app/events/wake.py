@@ -51,7 +51,7 @@ class Wake:
             await within(seconds, self._changed[topic].wait())
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tell other processes and listen to them until `stop`, which wakes everybody; a lost connection is made again."""
+        """Tell other processes and listen to them until `stop`, which wakes everybody."""
         while not stop.is_set():
             try:
                 await self._talk(stop)
