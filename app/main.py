@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from app import documentation, operations, problems, worker
 from app.clock import Clock
 from app.database import make_engine
+from app.events.catalogue import webhooks
 from app.events.wake import Wake
 from app.gate import Gate
 from app.keyring import KeyRing
@@ -56,6 +57,7 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
         redoc_url=None,
         openapi_url=None,
         separate_input_output_schemas=False,
+        webhooks=webhooks,
         redirect_slashes=False,
     )
     app.state.settings = settings
