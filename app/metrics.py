@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 REQUESTS = Counter("baton_http_requests", "Requests answered.", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -16,7 +16,6 @@ SECONDS = Histogram(
 REFUSED = Counter("baton_ingest_refused", "Requests refused at the ingest door.", ["reason"])
 SUBMISSIONS = Counter("baton_submissions", "Submission items by verdict.", ["verdict"])
 DELIVERIES = Counter("baton_deliveries", "Delivery attempts by outcome.", ["outcome"])
-PENDING = Gauge("baton_events_pending", "Committed events that have no position yet.")
 
 
 def observe(scope: Any, status: int, seconds: float) -> None:

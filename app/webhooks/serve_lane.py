@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app import ids
+from app import ids, metrics
 from app.database import Tx
 from app.events.catalogue import OPERATIONAL
 from app.events.record import NewEvent, record_events
@@ -257,6 +257,7 @@ class ServedLane:
         schedule = tuple(own) if own is not None else self.tools.schedule
         decided = next_attempt(outcome, item.attempts + 1, now, random.random(), schedule)  # noqa: S311 - jitter
         self.lane.settle(item, outcome, decided, now)
+        metrics.DELIVERIES.labels(outcome.error or "delivered").inc()
         if (at := getattr(decided, "at", None)) is not None:
             self._retry_at = min(at, self._retry_at or at)
 
