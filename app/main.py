@@ -17,6 +17,7 @@ from app.gate import Gate
 from app.keyring import KeyRing
 from app.routes import ROUTERS
 from app.settings import Role, Settings
+from app.submissions.endpoints import StraightIn
 from app.webhooks.egress import Egress
 from app.webhooks.targets import targets_of
 
@@ -70,5 +71,6 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
         app.include_router(router)
     documentation.serve(app)
     documentation.describe(app)
+    app.add_middleware(StraightIn)
     app.add_middleware(Gate, max_in_flight=settings.max_in_flight, max_ingest_in_flight=settings.max_ingest_in_flight)
     return app

@@ -1,4 +1,4 @@
-"""From rows to leads, and the start of a change: lock, then read with a snapshot taken after the lock."""
+"""From rows to leads, and the start of a change: locked, and read as they stand once the lock is held."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ async def begin_change(
     actor: Actor, on_behalf_of: Mapping[str, Any] | None = None, expected: frozenset[str] | None = None,
 ) -> Change:  # fmt: skip
     """One lead, locked, ready to be changed. LeadNotFound, Erased, LeadMerged, VersionConflict (compared after the lock)."""
-    locked = await sql.lock_leads(tx, tenant_id, [lead_id])
-    if not locked:
+    rows = await sql.lock_leads(tx, tenant_id, [lead_id])
+    if not rows:
         raise LeadNotFound()
-    if locked[0].erased_at is not None:
+    row = rows[0]
+    if row.erased_at is not None:
         raise Erased()
-    if locked[0].merged_into is not None:
-        raise LeadMerged(merged_into=show("lead", locked[0].merged_into))
-    row = (await sql.load_leads(tx, tenant_id, [lead_id]))[0]
+    if row.merged_into is not None:
+        raise LeadMerged(merged_into=show("lead", row.merged_into))
     versions.check(expected, row.version)
     return await _change(tx, tenant_id, row, now, actor, on_behalf_of)
 
@@ -51,10 +51,9 @@ async def begin_changes(
     """Several leads, locked in ascending id; those that exist, are not merged and not erased."""
     if not lead_ids:
         return {}
-    locked = await sql.lock_leads(tx, tenant_id, lead_ids)
-    alive = [row.id for row in locked if row.merged_into is None and row.erased_at is None]
-    rows = await sql.load_leads(tx, tenant_id, alive)
-    return {row.id: await _change(tx, tenant_id, row, now, actor, None) for row in rows}
+    rows = await sql.lock_leads(tx, tenant_id, lead_ids)
+    alive = [row for row in rows if row.merged_into is None and row.erased_at is None]
+    return {row.id: await _change(tx, tenant_id, row, now, actor, None) for row in alive}
 
 
 async def _change(

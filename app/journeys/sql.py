@@ -6,29 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.dialects.postgresql import UUID as PGUUID
+from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database import Record, Records, Tx
 
-IDS = bindparam("ids", type_=ARRAY(PGUUID(as_uuid=True)))
 ROW_KINDS = (
     "leads", "journeys", "steps", "milestones", "activities", "identities", "shared", "consents", "touches",
     "bant", "before", "events",
 )  # fmt: skip
 
-LOCK_LEADS = text(
-    "SELECT id, merged_into, erased_at FROM leads WHERE tenant_id = :tenant_id AND id = ANY(:ids) ORDER BY id"
-    " FOR NO KEY UPDATE"
-).bindparams(IDS)
-
-# The history that rules look at is bounded: the latest 500 activities and 200 confirmations of a lead.
-LOAD_LEADS = text(
-    """
+# The ids come as JSON, and each is looked up by itself: so the plan is the same for one lead and for a hundred, and made
+# once. The history that rules look at is bounded: the latest 500 activities and 200 confirmations of a lead.
+LOAD_LEADS = """
     SELECT l.id, l.created_at, l.updated_at, l.version, l.kind, l.fields, l.raw, l.custom, l.flags, l.consents,
            l.first_touch, l.last_touch, l.source_id, l.team, l.below_threshold_since, l.account_id, l.contact_id,
-           l.opportunity_id, l.merged_into, l.erased_at,
+           l.opportunity_id, l.merged_into, l.erased_at, seen.version AS seen_version,
            u.id AS owner_id, u.role AS owner_role, u.team AS owner_team,
            j.id AS journey_id, j.number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at, j.assigned_at,
            j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at, j.closing_reason, j.stage_entered_at,
@@ -38,46 +31,55 @@ LOAD_LEADS = text(
            s.shared_primaries, m.names AS milestones,
            a.ids AS activity_ids, a.keys AS activity_keys, a.types, a.activity_kinds, a.occurred, a.recorded,
            b.criteria, b.statuses, b.user_ids, b.roles, b.said, b.bant_values, b.evidences, b.dues, b.amounts
-      FROM leads l
-      JOIN policies p ON p.tenant_id = l.tenant_id AND p.state = 'active'
-      LEFT JOIN users u ON u.tenant_id = l.tenant_id AND u.id = l.owner_id
+      FROM (SELECT value::uuid AS id FROM jsonb_array_elements_text(:ids)) w
+      JOIN LATERAL (SELECT * FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = w.id {lock}) l ON true
+      JOIN LATERAL (
+           SELECT version FROM leads seen WHERE seen.tenant_id = :tenant_id AND seen.id = w.id LIMIT 1
+      ) seen ON true
+      JOIN LATERAL (SELECT p.id FROM policies p WHERE p.tenant_id = :tenant_id AND p.state = 'active' LIMIT 1) p ON true
+      LEFT JOIN LATERAL (SELECT * FROM users u WHERE u.tenant_id = :tenant_id AND u.id = l.owner_id LIMIT 1) u ON true
       LEFT JOIN LATERAL (
-           SELECT * FROM journeys j WHERE j.tenant_id = l.tenant_id AND j.lead_id = l.id ORDER BY j.number DESC LIMIT 1
+           SELECT * FROM journeys j WHERE j.tenant_id = :tenant_id AND j.lead_id = l.id ORDER BY j.number DESC LIMIT 1
       ) j ON true
-      LEFT JOIN transitions t ON t.tenant_id = l.tenant_id AND t.journey_id = j.id AND t.seq = j.seq
-      LEFT JOIN opportunities o ON o.tenant_id = l.tenant_id AND o.id = l.opportunity_id
+      LEFT JOIN LATERAL (
+           SELECT * FROM transitions t WHERE t.tenant_id = :tenant_id AND t.journey_id = j.id AND t.seq = j.seq LIMIT 1
+      ) t ON true
+      LEFT JOIN LATERAL (
+           SELECT * FROM opportunities o WHERE o.tenant_id = :tenant_id AND o.id = l.opportunity_id LIMIT 1
+      ) o ON true
       LEFT JOIN LATERAL (
            SELECT array_agg(kind) AS kinds, array_agg(namespace) AS namespaces, array_agg(value) AS "values",
                   array_agg("primary") AS primaries
-             FROM (SELECT * FROM identities i WHERE i.tenant_id = l.tenant_id AND i.lead_id = l.id
+             FROM (SELECT * FROM identities i WHERE i.tenant_id = :tenant_id AND i.lead_id = l.id
                     ORDER BY i.added_at, i.kind, i.namespace, i.value) i
       ) i ON true
       LEFT JOIN LATERAL (
            SELECT array_agg(kind) AS shared_kinds, array_agg(value) AS shared_values,
                   array_agg("primary") AS shared_primaries
-             FROM (SELECT * FROM shared_identities s WHERE s.tenant_id = l.tenant_id AND s.lead_id = l.id
+             FROM (SELECT * FROM shared_identities s WHERE s.tenant_id = :tenant_id AND s.lead_id = l.id
                     ORDER BY s.added_at, s.kind, s.value) s
       ) s ON true
       LEFT JOIN LATERAL (
            SELECT array_agg(m.name) AS names FROM milestones m
-            WHERE m.tenant_id = l.tenant_id AND m.journey_id = j.id AND m.voided_at IS NULL
+            WHERE m.tenant_id = :tenant_id AND m.journey_id = j.id AND m.voided_at IS NULL
       ) m ON true
       LEFT JOIN LATERAL (
            SELECT array_agg(id) AS ids, array_agg(activity_key) AS keys, array_agg(type) AS types, array_agg(kind) AS activity_kinds,
                   array_agg(occurred_at) AS occurred, array_agg(recorded_at) AS recorded
-             FROM (SELECT * FROM activities a WHERE a.tenant_id = l.tenant_id AND a.lead_id = l.id
+             FROM (SELECT * FROM activities a WHERE a.tenant_id = :tenant_id AND a.lead_id = l.id
                     ORDER BY a.occurred_at DESC LIMIT 500) a
       ) a ON true
       LEFT JOIN LATERAL (
            SELECT array_agg(criterion) AS criteria, array_agg(status) AS statuses, array_agg(user_id) AS user_ids,
                   array_agg(role) AS roles, array_agg(recorded_at) AS said, array_agg(value) AS bant_values,
                   array_agg(evidence) AS evidences, array_agg(due_on) AS dues, array_agg(amount) AS amounts
-             FROM (SELECT * FROM (SELECT * FROM bant b WHERE b.tenant_id = l.tenant_id AND b.lead_id = l.id
+             FROM (SELECT * FROM (SELECT * FROM bant b WHERE b.tenant_id = :tenant_id AND b.lead_id = l.id
                     ORDER BY b.recorded_at DESC, b.id DESC LIMIT 200) b ORDER BY b.recorded_at, b.id) b
       ) b ON true
-     WHERE l.tenant_id = :tenant_id AND l.id = ANY(:ids)
-    """
-).bindparams(IDS)
+"""
+IDS = (bindparam("ids", type_=JSONB), bindparam("tenant_id", type_=Uuid))
+READ_LEADS = text(LOAD_LEADS.format(lock="LIMIT 1")).bindparams(*IDS)
+LOCK_LEADS = text(LOAD_LEADS.format(lock="FOR NO KEY UPDATE")).bindparams(*IDS)
 
 RECORD_CHANGES = text(
     """
@@ -233,13 +235,24 @@ USER_ROLE = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id 
 
 
 async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
-    """Locks leads in ascending id until the transaction ends; the rows that exist."""
-    return (await tx.execute(LOCK_LEADS, {"tenant_id": tenant_id, "ids": sorted(lead_ids)})).all()
+    """Locks leads in ascending id until the transaction ends, and loads them; the rows that exist.
+
+    Whoever had to wait for a lock holds the newest lead, but what hangs on it as it was before: then it is read again,
+    by a statement that sees what the one before us has committed.
+    """
+    rows = (await tx.execute(LOCK_LEADS, _named(tenant_id, sorted(lead_ids)))).all()
+    if any(row.version != row.seen_version for row in rows):
+        return await load_leads(tx, tenant_id, lead_ids)
+    return rows
 
 
 async def load_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
-    """Everything the rules and the answers need of these leads. After a lock this must be a statement of its own."""
-    return (await tx.execute(LOAD_LEADS, {"tenant_id": tenant_id, "ids": list(lead_ids)})).all()
+    """Everything the rules and the answers need of these leads, unlocked."""
+    return (await tx.execute(READ_LEADS, _named(tenant_id, lead_ids))).all()
+
+
+def _named(tenant_id: UUID, lead_ids: Sequence[UUID]) -> dict[str, Any]:
+    return {"tenant_id": tenant_id, "ids": [str(lead_id) for lead_id in lead_ids]}
 
 
 async def record_changes(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Records:
