@@ -147,7 +147,7 @@ def test_roles_without_a_door_need_no_port_and_metrics_have_their_own(start: Sta
     service = start("serve", "--roles", "work,dispatch", BATON_METRICS_LISTEN=where)
     service.client = httpx.Client(base_url=f"http://{where}", timeout=5, trust_env=False, verify=False)
     service.until(lambda: service.get("/metrics") == 200)
-    assert "baton_events_pending" in service.client.get("/metrics").text
+    assert "baton_deliveries" in service.client.get("/metrics").text
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(service.address.rpartition(":")[2])))
     assert service.end() == 0
