@@ -134,6 +134,22 @@ def check_policy(file: Path) -> None:
 
 
 @cli.command()
+def demo(
+    url: Annotated[
+        str | None, typer.Option(help="A running service; without it, the one on the data directory.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="A key of that service: admin, actors:assert.")] = None,
+    leads: Annotated[int, typer.Option(min=10, max=100_000, help="How many leads.")] = 5_000,
+    seed: Annotated[int, typer.Option(help="The same seed, the same half year.")] = 1,
+    data_dir: DataDir = None,
+) -> None:
+    """Tell a service a realistic half year of leads through its own doors, in a tenant of their own."""
+    from app.demo.run import demo as tell
+
+    raise typer.Exit(tell(url, key, leads, seed, data_dir))
+
+
+@cli.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Show what Baton runs on, every setting with its origin, what is wrong and what to do."""
     from app.doctor import report

@@ -25,9 +25,8 @@ NEXT_JOURNEYS = text(
     """
     SELECT j.tenant_id, j.id, j.lead_id, j.number, j.stage, j.seq, j.closed_at, l.stage AS lead_stage,
            (SELECT max(n.number) FROM journeys n WHERE n.tenant_id = j.tenant_id AND n.lead_id = j.lead_id) AS newest,
-           (SELECT jsonb_object_agg(m.name, m.skipped) FROM milestones m
-             WHERE m.tenant_id = j.tenant_id AND m.journey_id = j.id AND m.voided_at IS NULL
-               AND m.proof LIKE 'trn\\_%') AS milestones
+           (SELECT jsonb_object_agg(m.proof || ' ' || m.name, m.skipped) FROM milestones m
+             WHERE m.tenant_id = j.tenant_id AND m.journey_id = j.id AND m.voided_at IS NULL) AS milestones
       FROM journeys j JOIN leads l ON l.tenant_id = j.tenant_id AND l.id = j.lead_id
      WHERE (j.tenant_id, j.id) > (:tenant_id, :id) ORDER BY j.tenant_id, j.id LIMIT :limit
     """
@@ -44,6 +43,15 @@ LOGS = text(
     """
 ).bindparams(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("ids", "tenants")))
 
+DEALS = text(
+    """
+    SELECT o.journey_id, t.id
+      FROM opportunities o
+      JOIN opportunity_transitions t ON t.tenant_id = o.tenant_id AND t.opportunity_id = o.id AND t.seq > 1
+     WHERE o.journey_id = ANY(:ids) AND o.tenant_id = ANY(:tenants)
+    """
+).bindparams(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("ids", "tenants")))
+
 
 async def next_journeys(tx: Tx, after: tuple[UUID, UUID], limit: int) -> Records:
     """The journeys after (tenant, journey), with what is stored of them beside their log."""
@@ -54,3 +62,9 @@ async def logs_of(tx: Tx, journeys: Records) -> Records:
     """The whole logs of these journeys, each in the order of seq."""
     bound = {"ids": [row.id for row in journeys], "tenants": list({row.tenant_id for row in journeys})}
     return (await tx.execute(LOGS, bound)).all()
+
+
+async def deals_of(tx: Tx, journeys: Records) -> Records:
+    """The steps that the opportunities of these journeys took after they were opened: (journey_id, id)."""
+    bound = {"ids": [row.id for row in journeys], "tenants": list({row.tenant_id for row in journeys})}
+    return (await tx.execute(DEALS, bound)).all()

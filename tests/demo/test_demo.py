@@ -1,0 +1,41 @@
+"""`baton demo` and `baton tail` as a person calls them."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="baton-demo-") as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
+def baton(folder: Path, *arguments: str) -> str:
+    """What a command prints; it must succeed."""
+    command = [sys.executable, "-m", "app.cli", *arguments]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder), "BATON_PORT": "1"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_demo_starts_a_service_tells_it_everything_and_the_log_folds(folder: Path) -> None:
+    said = baton(folder, "demo", "--leads", "120", "--seed", "3")
+    counts = {stage: int(count) for stage, count in re.findall(r"^  ([a-z]+) +(\d+) +\d+%", said, re.MULTILINE)}
+    assert sum(counts.values()) == 120
+    assert counts["converted"] > 0
+    assert counts["inquiry"] > counts["disqualified"] > 0
+    assert re.search(r"export BATON=http://\S+ KEY=btn_\w{43}$", said, re.MULTILINE)
+    assert "Admin key of the service, shown only now: btn_" in said
+    assert "0 differ from their log" in baton(folder, "verify")
