@@ -1,4 +1,4 @@
-"""What an operator does without HTTP: tenants, keys, the check of the log. Prints for people; answers the exit status."""
+"""What an operator does without HTTP: tenants, keys, the check of the log. Prints; answers the exit status."""
 
 from __future__ import annotations
 

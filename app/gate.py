@@ -1,7 +1,7 @@
 """What stands before routing: size, time and number of requests, a request id, and the last word on faults of ours.
 
-Pure ASGI. The bounded body is read first and only then a slot is taken, so slow senders cannot shut others out; a refusal
-is a ready-made answer, because it competes for the same core (promises.md, overload).
+Pure ASGI. The bounded body is read first and only then a slot is taken, so slow senders cannot shut others out; a
+refusal is a ready-made answer, because it competes for the same core (promises.md, overload).
 """
 
 from __future__ import annotations

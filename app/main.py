@@ -22,8 +22,8 @@ from app.webhooks.egress import Egress
 from app.webhooks.targets import targets_of
 
 DESCRIPTION = """
-Baton is the hand-off between marketing and sales, as a service: it takes every form fill as it comes, decides by a policy
-that both teams signed whether and when a lead moves on, converts it once, and tells everybody in order.
+Baton is the hand-off between marketing and sales, as a service: it takes every form fill as it comes, decides by a
+policy that both teams signed whether and when a lead moves on, converts it once, and tells everybody in order.
 """
 
 
@@ -35,7 +35,7 @@ def release() -> str:
 
 
 def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastAPI:
-    """The ASGI application for these settings (`database_url` and `secret_keys` set), with the work of `roles` beside it."""
+    """The application for these settings (with `database_url` and `secret_keys`), and the work of `roles` beside it."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from app.scoring.score import score
 
 
 def evaluate(change: Change) -> bool:
-    """Scores the lead, applies every automatic step, and sets when to look again; whether anything moved or was told."""
+    """Scores the lead, applies every automatic step, and sets when to look again; whether any of it is told."""
     facts = change.facts()
     if facts.stage is None:
         change.score = score(change.published.policy, facts, change.now)

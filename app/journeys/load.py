@@ -32,7 +32,7 @@ async def begin_change(
     tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime, *,
     actor: Actor, on_behalf_of: Mapping[str, Any] | None = None, expected: frozenset[str] | None = None,
 ) -> Change:  # fmt: skip
-    """One lead, locked, ready to be changed. LeadNotFound, Erased, LeadMerged, VersionConflict (compared after the lock)."""
+    """One lead, locked, ready to be changed. LeadNotFound, Erased, LeadMerged, VersionConflict (after the lock)."""
     rows = await sql.lock_leads(tx, tenant_id, [lead_id])
     if not rows:
         raise LeadNotFound()

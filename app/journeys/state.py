@@ -125,7 +125,7 @@ class NewTouch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A move that was applied: the row it makes in the log. `score` is what the decision saw; None: the change's own."""
+    """A move that was applied: its row in the log. `score` is what the decision saw; None: the change's own."""
 
     id: UUID
     seq: int
@@ -166,6 +166,13 @@ class Change:
     def published(self) -> Published:
         """The policy that the journey follows: pinned from its first milestone on, else the active one."""
         return self.pinned or self.active
+
+    @property
+    def says(self) -> bool:
+        """Whether anything was changed, added or told; where not, only time has changed the score."""
+        added = (self.new_identities, self.new_activities, self.new_consents, self.new_touches, self.new_bant)
+        told = (self.steps, self.early_events, self.late_events)
+        return self.lead.new or bool(self.before) or any(added) or any(told)
 
     def facts(self) -> Facts:
         """The lead as the rules see it now."""

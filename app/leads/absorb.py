@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, assert_never
 from uuid import UUID
 
 from app import ids
 from app.events.record import NewEvent
 from app.fields import z
 from app.journeys.apply import apply_move
+from app.journeys.refusals import problem
 from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
-from app.lifecycle.answer import Move
+from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
 from app.matching.person import Identity, Person
@@ -66,10 +67,6 @@ class Arrival:
     create: bool = True
     submission_id: UUID | None = None
     again: bool = False
-
-
-class CaptureRefused(Exception):
-    """The policy lets nobody in like this."""
 
 
 def absorb(change: Change, arrival: Arrival, new_identities: tuple[Identity, ...], actor: Actor) -> None:
@@ -211,14 +208,18 @@ def _capture(change: Change, arrival: Arrival, when: datetime, actor: Actor) -> 
 
 
 def _open(change: Change, source_name: str, when: datetime, actor: Actor, entry: str | None) -> Step:
-    """A journey by the policy's own edge. CriteriaUnmet where the policy wants more than an identity."""
+    """A journey by the policy's own edge; the problem of its refusal where the policy wants more than an identity."""
     facts = replace(change.facts(), stage=None, seq=0, last_occurred_at=None, closed_at=None, entry=entry)
     ask = Ask(CAPTURE, actor, occurred_at=when, source=source_name)
     match decide(change.active.policy, facts, ask, change.now):
         case Move() as move:
             return apply_move(change, move)
-        case refused:
-            raise CaptureRefused(refused)
+        case Refused(why):
+            raise problem(why)
+        case Stay():
+            raise RuntimeError("a capture leads to a stage; the check of the policy sees to that")
+        case unexpected:
+            assert_never(unexpected)
 
 
 def inquire_again(change: Change, source_name: str, when: datetime, actor: Actor) -> None:
@@ -235,7 +236,9 @@ def inquire_again(change: Change, source_name: str, when: datetime, actor: Actor
             _tell_reinquired(change, when, None)
         case "new_journey":
             ended = journey.closing_reason if journey else None
-            _open(change, source_name, when, actor, None)
+            closed_at = journey.closed_at if journey else None
+            # Interest that is heard of late opens a journey too, but none that begins before the last one ended.
+            _open(change, source_name, max(when, closed_at or when), actor, None)
             _tell_reinquired(change, when, ended)
 
 

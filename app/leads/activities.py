@@ -52,8 +52,7 @@ async def record_activities(
 def identity_of(one: ActivityOfPerson) -> Identity | None:
     """The identity that names the person; None where the lead is named or the address is none."""
     if one.email is not None:
-        emails = [identity for identity in normalize({"email": one.email}, {}, None).identities]
-        return emails[0] if emails else None
+        return next(iter(normalize({"email": one.email}, {}, None).identities), None)
     if one.external_id is not None:
         namespace, _, value = one.external_id.rpartition(":")
         return Identity("external", namespace, value)

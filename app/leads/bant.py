@@ -12,7 +12,7 @@ from app.database import Tx
 from app.errors import HumanRequired
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
-from app.journeys.record import record
+from app.journeys.record import settle
 from app.journeys.state import Change
 from app.leads.absorb import tell_updated
 from app.policy.facts import CRITERIA, Actor, Confirmation
@@ -54,5 +54,5 @@ async def confirm(
     change.changed.extend(f"bant.{row.criterion}" for row in rows)
     tell_updated(change)
     evaluate(change)
-    await record(tx, caller.tenant_id, [change])
+    await settle(tx, caller.tenant_id, [change])
     return change

@@ -1,7 +1,7 @@
 """Capture: whose is it, and what does it change? One code path for submissions and `POST /v1/leads`, in batches.
 
-The order of locks is that of promises.md, section 2: identity keys, then a fresh look, then leads in ascending id. With the
-keys locked, nobody else can be making a lead of the same person.
+The order of locks is that of promises.md, section 2: identity keys, then a fresh look, then leads in ascending id. With
+the keys locked, nobody else can be making a lead of the same person.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.database import Tx
 from app.events.record import NewEvent
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
-from app.journeys.record import record
+from app.journeys.record import settle
 from app.journeys.state import Change, Lead
 from app.leads import sql
 from app.leads.absorb import Arrival, ArrivalActivity, absorb
@@ -76,7 +76,7 @@ async def capture(
     for change in touched:
         change.on_behalf_of = on_behalf_of
         evaluate(change)
-    await record(tx, tenant_id, touched)
+    await settle(tx, tenant_id, touched)
     return answers
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,13 @@ from uuid import UUID
 from app import ids
 from app.auth import Caller
 from app.database import Record, Tx
-from app.errors import IdentityTaken, OutOfOrder, OwnerInvalid
+from app.errors import IdentityTaken, OutOfOrder
 from app.fields import z
 from app.journeys.apply import assign
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
-from app.journeys.record import actor_document, record
+from app.journeys.owner import named_owner
+from app.journeys.record import actor_document, record, settle
 from app.journeys.state import Change, Owner
 from app.leads import sql
 from app.leads.absorb import FLAGGED, ArrivalActivity, act, inquire_again, set_field, tell_updated
@@ -45,27 +46,37 @@ async def patch_lead(
     _fields(change, fields, person)
     _custom(change, body.get("custom") or {})
     if "owner_id" in body:
-        await _owner(tx, caller.tenant_id, change, body["owner_id"])
+        _owner(change, await named_owner(tx, caller.tenant_id, body["owner_id"]))
     tell_updated(change)
     evaluate(change)
-    await record(tx, caller.tenant_id, [change])
+    await settle(tx, caller.tenant_id, [change])
     return change
 
 
 async def _identities(tx: Tx, tenant_id: UUID, change: Change, person: Person) -> None:
-    for identity in person.identities:
-        if identity.kind in ("email", "phone"):
-            await _make_primary(tx, tenant_id, change, identity)
+    """The first e-mail and phone become primary; a further address in the same cell is one more identity."""
+    for kind in ("email", "phone"):
+        named = [one for one in person.identities if one.kind == kind]
+        for identity in named:
+            await _check_free(tx, tenant_id, change, identity)
+        if named:
+            _make_primary(change, named[0])
+            _add(change, named[1:])
 
 
-async def _make_primary(tx: Tx, tenant_id: UUID, change: Change, identity: Identity) -> None:
+async def _check_free(tx: Tx, tenant_id: UUID, change: Change, identity: Identity) -> None:
+    holder = None if identity.shared else await sql.holder_of(tx, tenant_id, identity)
+    if holder is not None and holder != change.lead.id:
+        raise IdentityTaken(f"Another lead has this {identity.kind}.", field=f"fields.{identity.kind}")
+
+
+def _make_primary(change: Change, identity: Identity) -> None:
     lead = change.lead
-    if not identity.shared:
-        holder = await sql.holder_of(tx, tenant_id, identity)
-        if holder is not None and holder != lead.id:
-            raise IdentityTaken(f"Another lead has this {identity.kind}.", field=f"fields.{identity.kind}")
     primary = replace(identity, primary=True)
-    for known in [one for one in lead.identities if one.kind == identity.kind]:
+    alike = [one for one in lead.identities if one.kind == identity.kind]
+    if any(one.primary and one.key == identity.key for one in alike):
+        return
+    for known in alike:
         lead.identities.remove(known)
         if known.key != identity.key:
             lead.identities.append(replace(known, primary=False))
@@ -75,13 +86,17 @@ async def _make_primary(tx: Tx, tenant_id: UUID, change: Change, identity: Ident
     change.new_identities.append(primary)
 
 
+def _add(change: Change, identities: Sequence[Identity]) -> None:
+    known = {one.key for one in change.lead.identities}
+    added = [replace(one, primary=False) for one in identities if one.key not in known]
+    change.lead.identities.extend(added)
+    change.new_identities.extend(added)
+
+
 def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
     for name, given in fields.items():
         set_field(change, name, None if given is None else person.fields.get(name, given))
-        if name in person.raw:
-            change.lead.raw[name] = person.raw[name]
-        elif given is None:
-            change.lead.raw.pop(name, None)
+        _raw(change, name, person.raw.get(name), given)
         for derived in DERIVED.get(name, ()):
             if derived not in fields and derived in person.fields and _was_derived(change, derived):
                 set_field(change, derived, person.fields[derived])
@@ -90,30 +105,36 @@ def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
             change.lead.flags[flag] = getattr(person, flag)
 
 
+def _raw(change: Change, name: str, typed: str | None, given: Any) -> None:
+    raw = change.lead.raw
+    if typed is not None and raw.get(name) != typed:
+        change.before.setdefault("raw", {})[name] = raw.get(name)
+        raw[name] = typed
+    elif given is None and name in raw:
+        change.before.setdefault("raw", {})[name] = raw.pop(name)
+
+
 def _was_derived(change: Change, name: str) -> bool:
     return change.lead.fields.get(name) is None or name != "domain"
 
 
 def _custom(change: Change, custom: Mapping[str, Any]) -> None:
-    if not custom:
+    known = change.lead.custom
+    changed = [name for name, value in custom.items() if known.get(name) != value]
+    if not changed:
         return
-    lead = change.lead
-    change.before["custom"] = dict(lead.custom)
-    merged = {**lead.custom, **custom}
-    lead.custom = {name: value for name, value in merged.items() if value is not None}
-    change.changed.extend(f"custom.{name}" for name in custom)
+    change.before["custom"] = dict(known)
+    merged = {**known, **custom}
+    change.lead.custom = {name: value for name, value in merged.items() if value is not None}
+    change.changed.extend(f"custom.{name}" for name in changed)
 
 
-async def _owner(tx: Tx, tenant_id: UUID, change: Change, user_id: UUID | None) -> None:
-    owner = None
-    if user_id is not None:
-        row = await sql.user_by_id(tx, tenant_id, user_id)
-        if row is None:
-            raise OwnerInvalid("owner_id names no active user of this tenant.")
-        owner = Owner(row.id, row.role, row.team)
-    change.before["owner_id"] = ids.shown("user", change.lead.owner.id if change.lead.owner else None)
-    journey = change.lead.journey
-    if journey is not None and user_id != (change.lead.owner.id if change.lead.owner else None):
+def _owner(change: Change, owner: Owner | None) -> None:
+    before, journey = change.lead.owner, change.lead.journey
+    if (before.id if before else None) == (owner.id if owner else None):
+        return
+    change.before["owner_id"] = ids.shown("user", before.id if before else None)
+    if journey is not None:
         journey.assigned_at = change.now if owner else journey.assigned_at  # the new owner's attempts count from now on
         change.journeys.append(journey)
     assign(change, journey, owner)

@@ -82,7 +82,8 @@ BUSY = (*GONE, LeadMerged, VersionConflict)
 async def post_lead(request: Request, body: LeadCreate, caller: Writer, tx: InTx, now: Now) -> Response:
     """Create a lead, or match a known one by its identities (200), by the rules that submissions follow."""
     captured = await create_lead(tx, caller, body, now)
-    assert captured.change is not None and captured.lead_id is not None
+    assert captured.change is not None
+    assert captured.lead_id is not None
     request.state.lead_id = captured.lead_id
     lead = show_lead(captured.change)
     status = 201 if captured.created else 200

@@ -23,7 +23,6 @@ from app.tables import (
     shared_identities,
     sources,
     transitions,
-    users,
 )
 
 NAMES = bindparam("names", type_=ARRAY(TEXT))
@@ -99,13 +98,6 @@ async def source(tx: Tx, tenant_id: UUID, source_id: UUID | None) -> Record | No
     else:
         statement = statement.where(sources.c.id == source_id, sources.c.archived_at.is_(None))
     return (await tx.execute(statement)).first()
-
-
-async def user_by_id(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
-    statement = select(users.c.id, users.c.role, users.c.team).where(
-        users.c.tenant_id == tenant_id, users.c.id == user_id, users.c.active
-    )
-    return (await tx.execute(statement)).one_or_none()
 
 
 async def activity_by_key(tx: Tx, tenant_id: UUID, lead_id: UUID, key: str) -> Record | None:

@@ -26,22 +26,12 @@ async def activate(tx: Tx, tenant_id: UUID, policy: Policy, origin: str, now: da
     canonical = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     policy_id = ids.new_id()
     await sql.retire_active(tx, tenant_id, now)
-    await sql.insert_policy(
-        tx,
-        tenant_id,
-        {
-            "id": policy_id,
-            "number": await sql.next_number(tx, tenant_id),
-            "name": policy.name,
-            "state": "active",
-            "origin": origin,
-            "document": document,
-            "sha256": hashlib.sha256(canonical).hexdigest(),
-            "effective_from": now,
-            "created_at": now,
-            "updated_at": now,
-        },  # fmt: skip
-    )
+    values = {
+        "id": policy_id, "number": await sql.next_number(tx, tenant_id), "name": policy.name, "state": "active",
+        "origin": origin, "document": document, "sha256": hashlib.sha256(canonical).hexdigest(),
+        "effective_from": now, "created_at": now, "updated_at": now,
+    }  # fmt: skip
+    await sql.insert_policy(tx, tenant_id, values)
     await sql.insert_activation(tx, tenant_id, policy_id, now)
     await sql.wake_leads(tx, tenant_id, now)
     return policy_id

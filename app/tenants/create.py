@@ -33,19 +33,8 @@ async def create_tenant(tx: Tx, name: str, policy: Shipped, now: datetime) -> UU
     values = {"name": name, "secret_salt": secrets.token_hex(32), "created_at": now}
     await sql.insert_tenant(tx, tenant_id, values)
     await publish_shipped(tx, tenant_id, policy, now)
-    await sql.insert_source(
-        tx,
-        tenant_id,
-        {
-            "id": ids.new_id(),
-            "key": secrets.token_urlsafe(24),
-            "name": API_SOURCE,
-            "preset": "generic",
-            "builtin": True,
-            "created_at": now,
-            "updated_at": now,
-        },  # fmt: skip
-    )
+    source = {"id": ids.new_id(), "key": secrets.token_urlsafe(24), "name": API_SOURCE, "preset": "generic"}
+    await sql.insert_source(tx, tenant_id, {**source, "builtin": True, "created_at": now, "updated_at": now})
     return tenant_id
 
 
@@ -65,7 +54,7 @@ async def create_key(
 
 
 async def first_run(tx: Tx, admin_key: str | None, now: datetime) -> NewKey | None:
-    """Makes the first tenant on a fresh database, and takes in ADMIN_KEY; the new key, or None when there was nothing to do.
+    """Makes the first tenant on a fresh database, and takes in ADMIN_KEY; the new key, or None when nothing was to do.
 
     An ADMIN_KEY that changed since becomes a further key of the first tenant; the old one stays until it is revoked.
     """

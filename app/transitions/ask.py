@@ -13,11 +13,11 @@ from app.auth import Caller
 from app.conversion.convert import convert_change
 from app.conversion.order import ConversionOrder
 from app.database import Tx
-from app.errors import IdempotencyKeyRequired, OwnerInvalid, RequestInvalid
-from app.journeys import sql
+from app.errors import IdempotencyKeyRequired, RequestInvalid
 from app.journeys.apply import apply_move
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
+from app.journeys.owner import active_owner
 from app.journeys.record import record, transition_document
 from app.journeys.refusals import problem
 from app.journeys.state import Change, Owner
@@ -26,13 +26,12 @@ from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.policy.facts import Actor, Ask
 from app.scoring.score import score, with_score
-
-OWNER_FAULT = [{"field": "owner_id", "code": "owner_invalid", "detail": "names no active user"}]
+from app.transitions import sql
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked, in the words of api.md. `conversion`: None leaves it to the policy, False is without converting."""
+    """What was asked, in the words of api.md. `conversion`: None leaves it to the policy, False does without."""
 
     action: str | None = None
     to: str | None = None
@@ -68,7 +67,7 @@ async def ask_transition(
     change = await begin_change(
         tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
-    owner = await named_owner(tx, tenant_id, request.owner_id)
+    owner = await active_owner(tx, tenant_id, request.owner_id)
     policy = change.published.policy
     change.score = score(policy, change.facts(), now)
     facts = with_score(change.facts(), change.score)
@@ -78,6 +77,7 @@ async def ask_transition(
         case Stay():
             raise RequestInvalid.of("action", "machine_only", "the engine does this by itself")
         case Move() as move:
+            await _check_correction(tx, tenant_id, change, request.correction_of if move.correction_of else None)
             step = apply_move(change, move, await _new_owner(tx, tenant_id, caller.actor, move, owner))
         case unexpected:
             assert_never(unexpected)
@@ -99,7 +99,7 @@ def _ask(actor: Actor, request: Request, owner: Owner | None, now: datetime) -> 
         reason_code=request.reason_code,
         note=request.note,
         wake_at=request.wake_at,
-        owner_id=owner.id if owner else None,
+        owner_id=request.owner_id,
         owner_role=owner.role if owner else None,
         override_reason=request.override_reason,
         bant=confirmations_of(request.bant or {}, actor, now),
@@ -108,14 +108,13 @@ def _ask(actor: Actor, request: Request, owner: Owner | None, now: datetime) -> 
     )
 
 
-async def named_owner(tx: Tx, tenant_id: UUID, user_id: UUID | None) -> Owner | None:
-    """The active user that a request names as owner. OwnerInvalid."""
-    if user_id is None:
-        return None
-    row = await sql.active_user(tx, tenant_id, user_id)
-    if row is None:
-        raise OwnerInvalid("owner_id names no active user of this tenant.", errors=OWNER_FAULT)
-    return Owner(row.id, row.role, row.team)
+async def _check_correction(tx: Tx, tenant_id: UUID, change: Change, transition_id: UUID | None) -> None:
+    """What is corrected is a step of this journey. RequestInvalid."""
+    journey = change.lead.journey
+    if transition_id is None or journey is None:
+        return
+    if not await sql.has_transition(tx, tenant_id, journey.id, transition_id):
+        raise RequestInvalid.of("correction_of", "unknown", "names no transition of this journey")
 
 
 async def _new_owner(tx: Tx, tenant_id: UUID, actor: Actor, move: Move, named: Owner | None) -> Owner | None:
@@ -125,8 +124,7 @@ async def _new_owner(tx: Tx, tenant_id: UUID, actor: Actor, move: Move, named: O
         return named
     if actor.user_id == move.owner:
         return Owner(move.owner, actor.role, actor.team)
-    row = await sql.active_user(tx, tenant_id, move.owner)  # the owner before: gone back to the pool if he left
-    return None if row is None else Owner(row.id, row.role, row.team)
+    return await active_owner(tx, tenant_id, move.owner)  # the owner before: back to the pool if he left
 
 
 def _may_convert(caller: Caller, has_key: bool) -> None:

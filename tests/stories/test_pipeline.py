@@ -55,7 +55,8 @@ async def test_handing_over_straight_from_mql_skips_sal(pipeline_api: Api) -> No
     sdr, ae = await api.user("sdr"), await api.user("ae")
     lead = await api.mql()
     answer = await api.ask(lead, "hand_over", sdr, bant=THREE, owner_id=ae, conversion=False)
-    assert answer.status_code == 201 and answer.json()["lead"]["stage"] == "srl", answer.text
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["lead"]["stage"] == "srl"
     assert "conversion" not in answer.json()
     assert await milestones(api, lead["id"]) == {"mql": False, "sal": True, "srl": False}
 
