@@ -150,6 +150,26 @@ def demo(
 
 
 @cli.command()
+def tail(
+    key: Annotated[str, typer.Option(envvar="KEY", help="An API key with events:read.")],
+    url: Annotated[
+        str | None, typer.Option(envvar="BATON", help="The service; by the settings when not given.")
+    ] = None,
+    forward: Annotated[str | None, typer.Option(help="A receiver that gets each event as a signed webhook.")] = None,
+    after: Annotated[str, typer.Option(help="latest, earliest, an instant, or a cursor.")] = "latest",
+    types: Annotated[str | None, typer.Option(help="Such as lead.converted,submission.*")] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Stop after so many events.")] = None,
+) -> None:
+    """Follow the feed of events until Ctrl-C."""
+    from app.settings import load
+    from app.tail import Reading
+    from app.tail import tail as follow
+
+    address = (url or load().address).rstrip("/")
+    follow(Reading(address, key, after, types, most), forward)
+
+
+@cli.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Show what Baton runs on, every setting with its origin, what is wrong and what to do."""
     from app.doctor import report

@@ -1,4 +1,4 @@
-"""`baton demo` and `baton tail` as a person calls them."""
+"""`baton demo` as a person calls it."""
 
 import re
 import subprocess
