@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
 
@@ -35,6 +36,7 @@ SERVER_SETTINGS: Final = {
     "idle_in_transaction_session_timeout": "10s",
     "timezone": "UTC",
     "jit": "off",
+    "random_page_cost": "1.1",  # solid-state disks and a cache: without it small tables are read whole for one row
 }
 RETRIED: Final = {"40P01", "40001"}  # deadlock, serialisation: the whole transaction is run again
 BUSY: Final = {"57014", "55P03", "53300", "53400", "57P01", "57P02", "57P03", "25006", "25P03", "25P04"}
@@ -71,13 +73,31 @@ def _limit_transactions(connection: Any, _: Any) -> None:
     connection.commit()
 
 
+class CommitUnsure(Exception):
+    """The connection died under the commit itself: it may have happened, so nothing of it may be run again."""
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[Tx]:
+    """A transaction that is committed at the end of the block. CommitUnsure."""
+    async with engine.connect() as tx:
+        await tx.begin()
+        yield tx
+        try:
+            await tx.commit()
+        except (DBAPIError, OSError) as error:
+            if is_lost(error):
+                raise CommitUnsure from error
+            raise
+
+
 def sqlstate(error: BaseException) -> str:
     """The SQLSTATE behind a database error, or an empty text."""
     return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection died under us, so that nothing of its transaction can have been committed."""
+    """Whether the connection died under us; unless that was in a commit, nothing of its transaction can be there."""
     if isinstance(error, DBAPIError):
         return bool(error.connection_invalidated) or sqlstate(error).startswith(LOST)
     return isinstance(error, (ConnectionError, OSError))
@@ -85,7 +105,7 @@ def is_lost(error: BaseException) -> bool:
 
 def as_problem(error: BaseException) -> Problem | None:
     """The 503 for a database that is slow, busy or away; None for any other error."""
-    if isinstance(error, PoolTimeout | TimeoutError) or is_lost(error):
+    if isinstance(error, PoolTimeout | TimeoutError | CommitUnsure) or is_lost(error):
         return DatabaseUnavailable()
     if isinstance(error, DBAPIError) and (sqlstate(error) in BUSY | RETRIED):
         return DatabaseUnavailable()
@@ -150,7 +170,7 @@ def _connection(request: Request) -> Any:
     engine: AsyncEngine = request.app.state.engine
     if request.method in SAFE:
         return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
-    return engine.begin()
+    return transaction(engine)
 
 
 def _scopes(dependant: Dependant) -> frozenset[str]:
@@ -165,7 +185,7 @@ async def again(work: Callable[[], Awaitable[T]]) -> T:
     for left in range(TRIES - 1, -1, -1):
         try:
             return await work()
-        except (DBAPIError, PoolTimeout, OSError) as error:
+        except (DBAPIError, PoolTimeout, OSError, CommitUnsure) as error:
             repeatable = sqlstate(error) in RETRIED or (is_lost(error) and left == TRIES - 1)
             if left and repeatable:
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - jitter, not a secret

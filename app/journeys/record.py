@@ -32,10 +32,27 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
     await sql.void_milestones(tx, tenant_id, voids)
     written = {row.id: row for row in await sql.record_changes(tx, tenant_id, rows)}
     journeys = next(iter(written.values())).journeys if written else 0
-    if len(written) != len(changes) or journeys != len(rows["journeys"]):
+    if len(written) != len(changes) or journeys != len(rows["opened"]) + len(rows["moved"]):
         raise RuntimeError("a locked lead or journey was not written")
     for change in changes:
         change.lead.version = written[change.lead.id].version
+
+
+async def settle(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
+    """Records the changes that say something. Of the others only the score is refreshed: no version, no event."""
+    quiet = [change for change in changes if not change.says]
+    await sql.refresh_scores(tx, tenant_id, [_cached(change) for change in quiet])
+    await record(tx, tenant_id, [change for change in changes if change.says])
+
+
+def _cached(change: Change) -> dict[str, Any]:
+    score = change.score
+    assert score is not None, "a change is evaluated before it is settled"
+    return {
+        "id": change.lead.id, "fit": score.fit, "engagement": score.engagement, "level": score.level,
+        "temperature": score.temperature, "below_threshold_since": change.lead.below_threshold_since,
+        "evaluate_at": change.evaluate_at,
+    }  # fmt: skip
 
 
 def actor_document(actor: Actor) -> dict[str, Any]:
@@ -77,8 +94,9 @@ def _on_behalf_of(change: Change, step: Step) -> Mapping[str, Any] | None:
 def _collect(rows: Rows, change: Change) -> None:
     lead = change.lead
     lead.updated_at = change.now
-    rows["leads"].append(_lead_row(change))
-    rows["journeys"] += [_journey_row(change, journey) for journey in change.journeys]
+    rows["born" if lead.new else "touched"].append(_lead_row(change))
+    for journey in change.journeys:
+        rows["opened" if journey.new else "moved"].append(_journey_row(change, journey))
     rows["steps"] += [_step_row(change, step) for step in change.steps]
     rows["milestones"] += [
         {
@@ -139,7 +157,7 @@ def _lead_row(change: Change) -> dict[str, Any]:
     lead, journey, score = change.lead, change.lead.journey, change.score
     assert score is not None, "a change is evaluated before it is recorded"
     return {
-        "id": lead.id, "new": lead.new, "kind": lead.kind, "stage": journey.stage if journey else None,
+        "id": lead.id, "kind": lead.kind, "stage": journey.stage if journey else None,
         "stage_entered_at": journey.stage_entered_at if journey else None, "fields": lead.fields, "raw": lead.raw,
         "custom": lead.custom, "flags": lead.flags, "consents": lead.consents, "first_touch": lead.first_touch,
         "last_touch": lead.last_touch, "source_id": lead.source_id, "owner_id": lead.owner.id if lead.owner else None,
@@ -153,7 +171,7 @@ def _lead_row(change: Change) -> dict[str, Any]:
 def _journey_row(change: Change, journey: Journey) -> dict[str, Any]:
     taken = sum(1 for step in change.steps if step.journey is journey)
     return {
-        "id": journey.id, "lead_id": change.lead.id, "new": journey.new, "number": journey.number,
+        "id": journey.id, "lead_id": change.lead.id, "number": journey.number,
         "stage": journey.stage, "seq": journey.seq, "expected_seq": journey.seq - taken,
         "policy_id": journey.policy_id, "business": journey.business, "baseline_at": journey.baseline_at,
         "assigned_at": journey.assigned_at, "previous_owner_id": journey.previous_owner_id,

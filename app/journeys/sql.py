@@ -1,27 +1,23 @@
-"""Statements of leads and their journeys. `RECORD_CHANGES` is the only one in the project that writes a stage."""
+"""Statements of leads and their journeys. `recording` makes the only one in the project that writes a stage."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy import TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database import Record, Records, Tx
 
-ROW_KINDS = (
-    "leads", "journeys", "steps", "milestones", "activities", "identities", "shared", "consents", "touches",
-    "bant", "before", "events",
-)  # fmt: skip
-
-# The ids come as JSON, and each is looked up by itself: so the plan is the same for one lead and for a hundred, and made
-# once. The history that rules look at is bounded: the latest 500 activities and 200 confirmations of a lead.
+# The ids come as JSON, and each is looked up by itself: so the plan is the same for one lead and for a hundred, and is
+# made once. The history that rules look at is bounded: the latest 500 activities and 200 confirmations of a lead.
 LOAD_LEADS = """
     SELECT l.id, l.created_at, l.updated_at, l.version, l.kind, l.fields, l.raw, l.custom, l.flags, l.consents,
            l.first_touch, l.last_touch, l.source_id, l.team, l.below_threshold_since, l.account_id, l.contact_id,
-           l.opportunity_id, l.merged_into, l.erased_at, seen.version AS seen_version,
+           l.opportunity_id, l.merged_into, l.erased_at, l.stamp <> seen.stamp AS stale,
            u.id AS owner_id, u.role AS owner_role, u.team AS owner_team,
            j.id AS journey_id, j.number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at, j.assigned_at,
            j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at, j.closing_reason, j.stage_entered_at,
@@ -32,9 +28,9 @@ LOAD_LEADS = """
            a.ids AS activity_ids, a.keys AS activity_keys, a.types, a.activity_kinds, a.occurred, a.recorded,
            b.criteria, b.statuses, b.user_ids, b.roles, b.said, b.bant_values, b.evidences, b.dues, b.amounts
       FROM (SELECT value::uuid AS id FROM jsonb_array_elements_text(:ids)) w
-      JOIN LATERAL (SELECT * FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = w.id {lock}) l ON true
+      JOIN LATERAL (SELECT *, xmin AS stamp FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = w.id {lock}) l ON true
       JOIN LATERAL (
-           SELECT version FROM leads seen WHERE seen.tenant_id = :tenant_id AND seen.id = w.id LIMIT 1
+           SELECT xmin AS stamp FROM leads seen WHERE seen.tenant_id = :tenant_id AND seen.id = w.id LIMIT 1
       ) seen ON true
       JOIN LATERAL (SELECT p.id FROM policies p WHERE p.tenant_id = :tenant_id AND p.state = 'active' LIMIT 1) p ON true
       LEFT JOIN LATERAL (SELECT * FROM users u WHERE u.tenant_id = :tenant_id AND u.id = l.owner_id LIMIT 1) u ON true
@@ -64,8 +60,8 @@ LOAD_LEADS = """
             WHERE m.tenant_id = :tenant_id AND m.journey_id = j.id AND m.voided_at IS NULL
       ) m ON true
       LEFT JOIN LATERAL (
-           SELECT array_agg(id) AS ids, array_agg(activity_key) AS keys, array_agg(type) AS types, array_agg(kind) AS activity_kinds,
-                  array_agg(occurred_at) AS occurred, array_agg(recorded_at) AS recorded
+           SELECT array_agg(id) AS ids, array_agg(activity_key) AS keys, array_agg(type) AS types,
+                  array_agg(kind) AS activity_kinds, array_agg(occurred_at) AS occurred, array_agg(recorded_at) AS recorded
              FROM (SELECT * FROM activities a WHERE a.tenant_id = :tenant_id AND a.lead_id = l.id
                     ORDER BY a.occurred_at DESC LIMIT 500) a
       ) a ON true
@@ -81,76 +77,84 @@ IDS = (bindparam("ids", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 READ_LEADS = text(LOAD_LEADS.format(lock="LIMIT 1")).bindparams(*IDS)
 LOCK_LEADS = text(LOAD_LEADS.format(lock="FOR NO KEY UPDATE")).bindparams(*IDS)
 
-RECORD_CHANGES = text(
-    """
-    WITH said AS MATERIALIZED (
-        SELECT * FROM jsonb_to_recordset(:leads) AS r(
-            id uuid, new boolean, kind text, stage text, stage_entered_at timestamptz, fields jsonb, raw jsonb,
-            custom jsonb, flags jsonb, consents jsonb, first_touch jsonb, last_touch jsonb, source_id uuid, owner_id uuid,
-            team text, fit integer, engagement integer, level integer, temperature text,
-            below_threshold_since timestamptz, evaluate_at timestamptz, account_id uuid, contact_id uuid,
-            opportunity_id uuid, created_at timestamptz, updated_at timestamptz)
-    ), born AS (
+LEAD = """
+    id uuid, kind text, stage text, stage_entered_at timestamptz, fields jsonb, raw jsonb,
+    custom jsonb, flags jsonb, consents jsonb, first_touch jsonb, last_touch jsonb, source_id uuid, owner_id uuid,
+    team text, fit integer, engagement integer, level integer, temperature text,
+    below_threshold_since timestamptz, evaluate_at timestamptz, account_id uuid, contact_id uuid,
+    opportunity_id uuid, created_at timestamptz, updated_at timestamptz
+"""
+JOURNEY = """
+    id uuid, lead_id uuid, number integer, stage text, seq integer, expected_seq integer,
+    policy_id uuid, business text, baseline_at timestamptz, assigned_at timestamptz, previous_owner_id uuid,
+    wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz, closing_reason text,
+    stage_entered_at timestamptz
+"""
+
+# What writes each kind of row, in the order of their locks. A statement holds only the kinds that a change has: every
+# table that is named costs, whether a row goes into it or not. FEW is no limit: it tells the planner that the rows to
+# change are few, so that it looks each one up and does not read the table.
+FEW = "LIMIT (SELECT 1000000)"
+WRITES = {
+    "born": """born AS (
         INSERT INTO leads (tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
                below_threshold_since, evaluate_at, created_at, updated_at)
         SELECT :tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
                below_threshold_since, evaluate_at, created_at, updated_at
-          FROM said WHERE new
+          FROM jsonb_to_recordset(:born) AS r({LEAD})
         RETURNING id, version
-    ), touched AS (
+    )""",
+    "touched": """touched AS (
         UPDATE leads l
            SET version = l.version + 1, kind = c.kind, stage = c.stage, stage_entered_at = c.stage_entered_at,
                fields = c.fields, raw = c.raw, custom = c.custom, flags = c.flags, consents = c.consents,
-               first_touch = c.first_touch, last_touch = c.last_touch, owner_id = c.owner_id, team = c.team, fit = c.fit,
-               engagement = c.engagement, level = c.level, temperature = c.temperature,
+               first_touch = c.first_touch, last_touch = c.last_touch, owner_id = c.owner_id, team = c.team,
+               fit = c.fit, engagement = c.engagement, level = c.level, temperature = c.temperature,
                below_threshold_since = c.below_threshold_since, evaluate_at = c.evaluate_at, account_id = c.account_id,
                contact_id = c.contact_id, opportunity_id = c.opportunity_id, updated_at = c.updated_at
-          FROM said c
-         WHERE NOT c.new AND l.tenant_id = :tenant_id AND l.id = c.id
+          FROM (SELECT * FROM jsonb_to_recordset(:touched) AS r({LEAD}) {FEW}) c
+         WHERE l.tenant_id = :tenant_id AND l.id = c.id
         RETURNING l.id, l.version
-    ), versioned AS (
-        SELECT id, version FROM born UNION ALL SELECT id, version FROM touched
-    ), journeyed AS MATERIALIZED (
-        SELECT * FROM jsonb_to_recordset(:journeys) AS r(
-            id uuid, lead_id uuid, new boolean, number integer, stage text, seq integer, expected_seq integer,
-            policy_id uuid, business text, baseline_at timestamptz, assigned_at timestamptz, previous_owner_id uuid,
-            wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz, closing_reason text,
-            stage_entered_at timestamptz)
-    ), opened AS (
+    )""",
+    "opened": """opened AS (
         INSERT INTO journeys (tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at, assigned_at,
                previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason, stage_entered_at)
         SELECT :tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at, assigned_at,
                previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason, stage_entered_at
-          FROM journeyed WHERE new
+          FROM jsonb_to_recordset(:opened) AS r({JOURNEY})
         RETURNING id
-    ), moved AS (
+    )""",
+    "moved": """moved AS (
         UPDATE journeys j
            SET stage = c.stage, seq = c.seq, policy_id = c.policy_id, baseline_at = c.baseline_at,
                assigned_at = c.assigned_at, previous_owner_id = c.previous_owner_id, wake_at = c.wake_at,
                recycles = c.recycles, closed_at = c.closed_at, closing_reason = c.closing_reason,
                stage_entered_at = c.stage_entered_at
-          FROM journeyed c
-         WHERE NOT c.new AND j.tenant_id = :tenant_id AND j.id = c.id AND j.seq = c.expected_seq
+          FROM (SELECT * FROM jsonb_to_recordset(:moved) AS r({JOURNEY}) {FEW}) c
+         WHERE j.tenant_id = :tenant_id AND j.id = c.id AND j.seq = c.expected_seq
         RETURNING j.id
-    ), recorded AS (
-        INSERT INTO transitions (tenant_id, journey_id, seq, id, lead_id, from_stage, to_stage, action, reason_code, note,
-               actor, on_behalf_of, correction_of, occurred_at, recorded_at, policy_id, policy_version, evidence)
+    )""",
+    "steps": """recorded AS (
+        INSERT INTO transitions (tenant_id, journey_id, seq, id, lead_id, from_stage, to_stage, action, reason_code,
+               note, actor, on_behalf_of, correction_of, occurred_at, recorded_at, policy_id, policy_version, evidence)
         SELECT :tenant_id, journey_id, seq, id, lead_id, from_stage, to_stage, action, reason_code, note,
                actor, on_behalf_of, correction_of, occurred_at, recorded_at, policy_id, policy_version, evidence
           FROM jsonb_to_recordset(:steps) AS r(
                journey_id uuid, seq integer, id uuid, lead_id uuid, from_stage text, to_stage text, action text,
-               reason_code text, note text, actor jsonb, on_behalf_of jsonb, correction_of uuid, occurred_at timestamptz,
-               recorded_at timestamptz, policy_id uuid, policy_version integer, evidence jsonb)
-    ), reached AS (
+               reason_code text, note text, actor jsonb, on_behalf_of jsonb, correction_of uuid,
+               occurred_at timestamptz, recorded_at timestamptz, policy_id uuid, policy_version integer, evidence jsonb)
+    )""",
+    "milestones": """reached AS (
         INSERT INTO milestones (tenant_id, id, journey_id, lead_id, name, proof, reached_at, recorded_at, skipped)
         SELECT :tenant_id, id, journey_id, lead_id, name, proof, reached_at, recorded_at, skipped
           FROM jsonb_to_recordset(:milestones) AS r(
                id uuid, journey_id uuid, lead_id uuid, name text, proof text, reached_at timestamptz,
                recorded_at timestamptz, skipped boolean)
         ON CONFLICT (tenant_id, journey_id, name) WHERE voided_at IS NULL DO NOTHING
-    ), acted AS (
+    )""",
+    "activities": """acted AS (
         INSERT INTO activities (tenant_id, id, lead_id, activity_key, type, kind, occurred_at, recorded_at, properties,
                actor, source_id)
         SELECT :tenant_id, id, lead_id, activity_key, type, kind, occurred_at, recorded_at, properties, actor, source_id
@@ -158,45 +162,53 @@ RECORD_CHANGES = text(
                id uuid, lead_id uuid, activity_key text, type text, kind text, occurred_at timestamptz,
                recorded_at timestamptz, properties jsonb, actor jsonb, source_id uuid)
         ON CONFLICT (tenant_id, lead_id, activity_key) DO NOTHING
-    ), named AS (
+    )""",
+    "identities": """named AS (
         INSERT INTO identities (tenant_id, kind, namespace, value, lead_id, "primary", added_at)
         SELECT :tenant_id, kind, namespace, value, lead_id, "primary", added_at
           FROM jsonb_to_recordset(:identities) AS r(
                kind text, namespace text, value text, lead_id uuid, "primary" boolean, added_at timestamptz)
         ON CONFLICT (tenant_id, kind, namespace, value)
            DO UPDATE SET "primary" = EXCLUDED."primary" WHERE identities.lead_id = EXCLUDED.lead_id
-    ), shared AS (
+    )""",
+    "shared": """shared AS (
         INSERT INTO shared_identities (tenant_id, kind, value, lead_id, "primary", added_at)
         SELECT :tenant_id, kind, value, lead_id, "primary", added_at
           FROM jsonb_to_recordset(:shared) AS r(
                kind text, value text, lead_id uuid, "primary" boolean, added_at timestamptz)
         ON CONFLICT (tenant_id, kind, value, lead_id) DO UPDATE SET "primary" = EXCLUDED."primary"
-    ), consented AS (
+    )""",
+    "consents": """consented AS (
         INSERT INTO consents (tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id,
                occurred_at, recorded_at)
-        SELECT :tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, occurred_at, recorded_at
+        SELECT :tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, occurred_at,
+               recorded_at
           FROM jsonb_to_recordset(:consents) AS r(
                id uuid, lead_id uuid, purpose text, state text, text text, channel text, source_id uuid,
                submission_id uuid, occurred_at timestamptz, recorded_at timestamptz)
-    ), attributed AS (
+    )""",
+    "touches": """attributed AS (
         INSERT INTO touches (tenant_id, id, lead_id, source_id, submission_id, attribution, occurred_at, recorded_at)
         SELECT :tenant_id, id, lead_id, source_id, submission_id, attribution, occurred_at, recorded_at
           FROM jsonb_to_recordset(:touches) AS r(
                id uuid, lead_id uuid, source_id uuid, submission_id uuid, attribution jsonb, occurred_at timestamptz,
                recorded_at timestamptz)
-    ), confirmed AS (
+    )""",
+    "bant": """confirmed AS (
         INSERT INTO bant (tenant_id, id, lead_id, criterion, status, value, evidence, due_on, amount, user_id, role,
                recorded_at)
         SELECT :tenant_id, id, lead_id, criterion, status, value, evidence, due_on, amount, user_id, role, recorded_at
           FROM jsonb_to_recordset(:bant) AS r(
                id uuid, lead_id uuid, criterion text, status text, value text, evidence text, due_on date, amount jsonb,
                user_id uuid, role text, recorded_at timestamptz)
-    ), remembered AS (
+    )""",
+    "before": """remembered AS (
         INSERT INTO lead_changes (tenant_id, lead_id, version, recorded_at, actor, before)
         SELECT :tenant_id, c.lead_id, v.version, c.recorded_at, c.actor, c.before
           FROM jsonb_to_recordset(:before) AS c(lead_id uuid, recorded_at timestamptz, actor jsonb, before jsonb)
           JOIN versioned v ON v.id = c.lead_id
-    ), emitted AS (
+    )""",
+    "events": """emitted AS (
         INSERT INTO events (tenant_id, id, lead_id, order_key, lead_version, type, occurred_at, recorded_at, tx_id,
                tx_index, tx_size, data)
         SELECT :tenant_id, e.id, e.lead_id, e.order_key, v.version, e.type, e.occurred_at, e.recorded_at, e.tx_id,
@@ -209,10 +221,28 @@ RECORD_CHANGES = text(
         RETURNING tenant_id, seq
     ), queued AS (
         INSERT INTO pending (tenant_id, seq) SELECT tenant_id, seq FROM emitted
+    )""",
+}
+ROW_KINDS = tuple(WRITES)
+
+
+@cache
+def recording(kinds: tuple[str, ...]) -> TextClause:
+    """The statement that writes these kinds of row: the only one in the project that writes a stage."""
+    versioned, journeys = (
+        " UNION ALL ".join(f"TABLE {kind}" for kind in pair if kind in kinds)
+        for pair in (("born", "touched"), ("opened", "moved"))
     )
-    SELECT v.id, v.version, (SELECT count(*) FROM opened) + (SELECT count(*) FROM moved) AS journeys FROM versioned v
-    """
-).bindparams(*(bindparam(kind, type_=JSONB) for kind in ROW_KINDS))
+    first, rest = (
+        [WRITES[kind] for kind in kinds if (kind in ("born", "touched")) is leads] for leads in (True, False)
+    )
+    ctes = ",\n".join(["WITH " + first[0], *first[1:], f"versioned AS ({versioned})", *rest])
+    for name, columns in (("{LEAD}", LEAD), ("{JOURNEY}", JOURNEY), ("{FEW}", FEW)):
+        ctes = ctes.replace(name, columns)
+    counted = f"(SELECT count(*) FROM ({journeys}) j)" if journeys else "0"  # noqa: S608
+    statement = text(ctes + f" SELECT v.id, v.version, {counted} AS journeys FROM versioned v")  # noqa: S608
+    return statement.bindparams(*(bindparam(kind, type_=JSONB) for kind in kinds))
+
 
 VOID_MILESTONES = text(
     """
@@ -241,7 +271,7 @@ async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Recor
     by a statement that sees what the one before us has committed.
     """
     rows = (await tx.execute(LOCK_LEADS, _named(tenant_id, sorted(lead_ids)))).all()
-    if any(row.version != row.seen_version for row in rows):
+    if any(row.stale for row in rows):
         return await load_leads(tx, tenant_id, lead_ids)
     return rows
 
@@ -256,12 +286,13 @@ def _named(tenant_id: UUID, lead_ids: Sequence[UUID]) -> dict[str, Any]:
 
 
 async def record_changes(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Records:
-    """Writes changes of locked leads, one row of `leads` each; the new version of each lead."""
-    return (await tx.execute(RECORD_CHANGES, {"tenant_id": tenant_id, **rows})).all()
+    """Writes changes of locked or new leads, one row of `touched` or `born` each; the new version of each lead."""
+    present = {kind: rows[kind] for kind in ROW_KINDS if rows[kind]}
+    return (await tx.execute(recording(tuple(present)), {"tenant_id": tenant_id, **present})).all()
 
 
 async def void_milestones(tx: Tx, tenant_id: UUID, voids: Sequence[Mapping[str, Any]]) -> None:
-    """Flags milestones that were set wrongly; they stay. Before RECORD_CHANGES, which may reach the same ones anew."""
+    """Flags milestones that were set wrongly; they stay. Before `record_changes`, which may reach the same ones anew."""
     if voids:
         await tx.execute(VOID_MILESTONES, {"tenant_id": tenant_id, "voids": list(voids)})
 
