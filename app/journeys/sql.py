@@ -28,7 +28,9 @@ LOAD_LEADS = """
            a.ids AS activity_ids, a.keys AS activity_keys, a.types, a.activity_kinds, a.occurred, a.recorded,
            b.criteria, b.statuses, b.user_ids, b.roles, b.said, b.bant_values, b.evidences, b.dues, b.amounts
       FROM (SELECT value::uuid AS id FROM jsonb_array_elements_text(:ids)) w
-      JOIN LATERAL (SELECT *, xmin AS stamp FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = w.id {lock}) l ON true
+      JOIN LATERAL (
+           SELECT *, xmin AS stamp FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = w.id {lock}
+      ) l ON true
       JOIN LATERAL (
            SELECT xmin AS stamp FROM leads seen WHERE seen.tenant_id = :tenant_id AND seen.id = w.id LIMIT 1
       ) seen ON true
@@ -61,7 +63,8 @@ LOAD_LEADS = """
       ) m ON true
       LEFT JOIN LATERAL (
            SELECT array_agg(id) AS ids, array_agg(activity_key) AS keys, array_agg(type) AS types,
-                  array_agg(kind) AS activity_kinds, array_agg(occurred_at) AS occurred, array_agg(recorded_at) AS recorded
+                  array_agg(kind) AS activity_kinds, array_agg(occurred_at) AS occurred,
+                  array_agg(recorded_at) AS recorded
              FROM (SELECT * FROM activities a WHERE a.tenant_id = :tenant_id AND a.lead_id = l.id
                     ORDER BY a.occurred_at DESC LIMIT 500) a
       ) a ON true
@@ -292,7 +295,7 @@ async def record_changes(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Ma
 
 
 async def void_milestones(tx: Tx, tenant_id: UUID, voids: Sequence[Mapping[str, Any]]) -> None:
-    """Flags milestones that were set wrongly; they stay. Before `record_changes`, which may reach the same ones anew."""
+    """Flags milestones that were set wrongly; they stay. Before `record_changes`, which may reach them anew."""
     if voids:
         await tx.execute(VOID_MILESTONES, {"tenant_id": tenant_id, "voids": list(voids)})
 
