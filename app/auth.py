@@ -34,9 +34,12 @@ BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 FIND_KEY = text(
     "SELECT tenant_id, id, name, scopes, expires_at FROM keys WHERE secret_sha256 = :sha256 AND revoked_at IS NULL"
 )
+# Another request that notes the same use holds the row until it commits: nobody waits for that.
 NOTE_USE = text(
-    "UPDATE keys SET last_used_at = :now WHERE tenant_id = :tenant_id AND id = :id"
+    "UPDATE keys SET last_used_at = :now WHERE tenant_id = :tenant_id AND id IN ("
+    "SELECT id FROM keys WHERE tenant_id = :tenant_id AND id = :id"
     " AND (last_used_at IS NULL OR last_used_at < CAST(:now AS timestamptz) - interval '1 minute')"
+    " FOR NO KEY UPDATE SKIP LOCKED)"
 )
 FIND_USER = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND active AND id = :id")
 FIND_USER_OUTSIDE = text(

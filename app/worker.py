@@ -16,6 +16,7 @@ from app.database import again, as_problem
 from app.errors import Problem
 from app.events.sequence import sequence_forever
 from app.events.wake import within
+from app.gate import anonymous
 from app.journeys.refresh import refresh_due
 from app.settings import Role
 from app.submissions.process import process_forever
@@ -55,8 +56,8 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
         await work
     except asyncio.CancelledError:
         raise
-    except Exception:
-        log.exception("work_ended")
+    except Exception as error:
+        log.error("work_ended", **anonymous(error))
         raise
 
 
@@ -109,7 +110,7 @@ async def _every(seconds: float, stop: asyncio.Event, work: Work) -> None:
             await work()
         except Exception as error:
             if as_problem(error) is None and not isinstance(error, Problem):
-                log.exception("work_failed")
+                log.error("work_failed", **anonymous(error))
             else:
                 log.warning("work_waits", error=type(error).__name__)
         await within(seconds, stop.wait())

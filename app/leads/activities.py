@@ -16,6 +16,7 @@ from app.journeys.record import actor_document, record
 from app.journeys.state import Change
 from app.leads import sql
 from app.leads.absorb import ArrivalActivity, act, inquire_again
+from app.leads.older import know_older_keys
 from app.leads.schemas import ActivityOfPerson
 from app.lifecycle.guard import AHEAD
 from app.matching.normalize import normalize
@@ -37,6 +38,8 @@ async def record_activities(
     ]
     known = sorted({lead_id for lead_id in lead_ids if lead_id is not None})
     changes = await begin_changes(tx, caller.tenant_id, known, now, caller.actor)
+    named_keys = zip(lead_ids, (one.activity_key for one in wanted), strict=True)
+    await know_older_keys(tx, caller.tenant_id, changes, named_keys)
     answers = [
         _record(changes, lead_id, one, index, caller, now)
         for index, (one, lead_id) in enumerate(zip(wanted, lead_ids, strict=True))

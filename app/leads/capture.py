@@ -21,6 +21,7 @@ from app.journeys.record import settle
 from app.journeys.state import Change, Lead
 from app.leads import sql
 from app.leads.absorb import Arrival, ArrivalActivity, absorb
+from app.leads.older import know_older_keys
 from app.matching.identity import Candidate, Match, keys, resolve
 from app.matching.person import Identity, Person
 from app.policies.published import Published, active
@@ -71,6 +72,10 @@ async def capture(
     placed = [_place(book, arrival) for arrival in arrivals]
     known = sorted({match.lead_id for match, new in placed if match.lead_id is not None and not new})
     changes = await begin_changes(tx, tenant_id, known, now, actor)
+    named = (
+        (match.lead_id, one.activity.key) for (match, _), one in zip(placed, arrivals, strict=True) if one.activity
+    )
+    await know_older_keys(tx, tenant_id, changes, named)
     answers = [_take(changes, policy, one, arrival, now, actor) for one, arrival in zip(placed, arrivals, strict=True)]
     touched = list({id(found.change): found.change for found in answers if found.change is not None}.values())
     for change in touched:

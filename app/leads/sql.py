@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, or_, select, text
+from sqlalchemy import Uuid, bindparam, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from app.database import Record, Records, Tx
@@ -105,6 +105,15 @@ async def activity_by_key(tx: Tx, tenant_id: UUID, lead_id: UUID, key: str) -> R
         activities.c.tenant_id == tenant_id, activities.c.lead_id == lead_id, activities.c.activity_key == key
     )
     return (await tx.execute(statement)).one_or_none()
+
+
+async def activities_by_key(tx: Tx, tenant_id: UUID, wanted: Sequence[tuple[UUID, str]]) -> Records:
+    """(lead, key) of those wanted that are recorded."""
+    if not wanted:
+        return []
+    named = tuple_(activities.c.lead_id, activities.c.activity_key)
+    statement = select(activities.c.lead_id, activities.c.activity_key)
+    return (await tx.execute(statement.where(activities.c.tenant_id == tenant_id, named.in_(wanted)))).all()
 
 
 async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
+from app import auth
 from tests.api import Api
 
 
@@ -111,3 +112,11 @@ async def test_a_malformed_idempotency_key_is_refused(api: Api, key: str) -> Non
     raw = {b"Idempotency-Key": key.encode("latin-1"), b"Authorization": f"Bearer {api.key}".encode()}
     answer = await api.client.post("/v1/users", json={}, headers=raw)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_header")
+
+
+async def test_a_request_waits_for_no_other_that_notes_the_use_of_the_same_key(api: Api) -> None:
+    async with api.app.state.engine.begin() as other:
+        await other.execute(text("UPDATE keys SET last_used_at = NULL"))
+        auth.forget()
+        async with asyncio.timeout(1.5):
+            assert (await api.call("GET", "/v1/me")).status_code == 200

@@ -29,15 +29,14 @@ async def pass_time(api: Api, days: float) -> int:
 async def test_a_minus_entry_that_decays_qualifies_by_time_alone(api: Api) -> None:
     lead = await api.lead(**GOOD)
     await api.act(lead, "unsubscribe", occurred_at=api.ago(days=20))
-    for key in ("w1", "w2", "w3", "w4"):
-        await api.act(lead, "webinar", activity_key=key)
-    assert (await api.reload(lead))["score"]["engagement"] == 15
-    assert (await api.reload(lead))["stage"] == "inquiry"
+    for key in ("c1", "c2", "c3"):
+        await api.act(lead, "case_study", activity_key=key)
+    before = await api.reload(lead)
+    assert (before["stage"], before["score"]["engagement"]) == ("inquiry", 20)
     assert await pass_time(api, 10.1) == 1
     after = await api.reload(lead)
-    assert (after["stage"], after["score"]["engagement"]) == ("inquiry", 28)
-    await api.act(lead, "webinar")
-    assert (await api.reload(lead))["stage"] == "mql"
+    assert (after["stage"], after["score"]["engagement"]) == ("mql", 33)
+    assert after["version"] == before["version"] + 1
 
 
 async def test_time_that_changes_a_score_and_moves_nothing_raises_no_version_and_tells_nothing(api: Api) -> None:

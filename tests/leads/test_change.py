@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from app import ids
 from tests.api import Api
 
 
@@ -108,3 +114,66 @@ async def test_the_owner_is_an_active_user(api: Api) -> None:
     await api.call("PATCH", f"/v1/users/{sdr}", {"active": False})
     refused = await api.call("PATCH", path, {"owner_id": sdr})
     assert (refused.status_code, refused.json()["code"]) == (422, "owner_invalid")
+    assert refused.json()["errors"][0]["field"] == "owner_id"
+
+
+async def test_two_addresses_in_one_cell_are_two_identities_and_the_first_is_primary(api: Api) -> None:
+    lead = await api.lead(email="old@example.com")
+    for _ in range(2):
+        fields = {"email": "first@example.com; second@example.com"}
+        answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": fields})
+        assert answer.status_code == 200
+    shown = {one["value"]: one["primary"] for one in (await api.reload(lead))["identities"]}
+    assert shown == {"old@example.com": False, "first@example.com": True, "second@example.com": False}
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"fields": {"email": "same@example.com"}}, {"custom": {"size": "L"}}, {"owner_id": None}]
+)
+async def test_a_patch_that_changes_nothing_raises_no_version_and_tells_nothing(api: Api, body: dict[str, Any]) -> None:
+    lead = await api.lead(email="same@example.com")
+    await api.call("PATCH", f"/v1/leads/{lead['id']}", {"custom": {"size": "L"}})
+    before = await api.reload(lead)
+    answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", body)
+    assert (answer.status_code, answer.headers["etag"]) == (200, '"2"')
+    assert await api.reload(lead) == before
+    assert [one["lead_version"] for one in await events_of(api, lead)][-1] == 2
+
+
+async def test_bant_that_says_nothing_raises_no_version(api: Api) -> None:
+    lead, sdr = await api.lead(), await api.user("sdr")
+    answer = await api.call("PUT", f"/v1/leads/{lead['id']}/bant", {}, actor=sdr)
+    assert (answer.status_code, answer.headers["etag"]) == (200, '"1"')
+
+
+async def test_late_word_of_a_closed_journey_opens_no_journey_that_began_before_it_ended(api: Api) -> None:
+    lead, sdr = await api.mql(), await api.user("sdr")
+    assert (await api.ask(lead, "disqualify", sdr, reason_code="bad_fit")).status_code == 201
+    await api.act(lead, "case_study", occurred_at=api.ago(days=1))
+    first, second = (await api.get(f"/v1/leads/{lead['id']}/journeys"))["data"]
+    assert second["opened_at"] == first["closed_at"]
+
+
+async def test_a_key_is_known_however_many_activities_came_after_it(api: Api) -> None:
+    lead = await api.lead(email="busy@example.com")
+    await api.act(lead, "webinar", activity_key="first", occurred_at=api.ago(days=9))
+    later = [{"email": "busy@example.com", "type": "page_view"} for _ in range(500)]
+    await api.post("/v1/activities", {"activities": later})
+    before = await api.reload(lead)
+    again = {"type": "webinar", "activity_key": "first"}
+    (told,) = (await api.post("/v1/activities", {"activities": [{"email": "busy@example.com", **again}]}))["data"]
+    assert told["recorded"] is False
+    await api.call("POST", "/v1/leads", {"fields": {"email": "busy@example.com"}, "activity": again})
+    told_of = [one for one in await events_of(api, lead) if one["type"] == "lead.activity"]
+    assert len(told_of) == 502
+    assert (await api.reload(lead))["score"]["engagement"] == before["score"]["engagement"]
+
+
+async def events_of(api: Api, lead: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was told of a lead, oldest first."""
+    statement = text(
+        "SELECT type, lead_version, CAST(data AS jsonb) AS data FROM events WHERE lead_id = :id ORDER BY seq"
+    )
+    async with api.app.state.engine.connect() as tx:
+        rows = await tx.execute(statement, {"id": ids.read("lead", lead["id"])})
+        return [dict(row._mapping) for row in rows]

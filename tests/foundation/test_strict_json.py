@@ -1,0 +1,18 @@
+"""The reader of JSON at our own doors."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from app.errors import MalformedJson
+from app.strict_json import parse_json
+
+
+def test_a_member_given_twice_among_very_many_is_named_in_no_time() -> None:
+    members = ",".join(f'"m{n}":1' for n in range(60_000))
+    began = time.perf_counter()
+    with pytest.raises(MalformedJson, match="twin"):
+        parse_json(f'{{{members},"twin":1,"twin":2}}'.encode())
+    assert time.perf_counter() - began < 5

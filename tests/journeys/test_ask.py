@@ -1,0 +1,57 @@
+"""What is checked of a request to move, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import text
+
+from app.policies import publish
+from tests.api import Api
+
+NOBODY = "usr_01k00000000000000000000000"
+
+
+async def test_an_owner_who_is_nobody_is_heard_of_after_the_action_and_the_role(pipeline_api: Api) -> None:
+    api = pipeline_api
+    lead, sdr = await api.mql(), await api.user("sdr")
+    unknown = await api.ask(lead, "nonsense", sdr, owner_id=NOBODY)
+    machine = await api.ask(lead, "hand_over", owner_id=NOBODY)
+    bant = {name: {"status": "confirmed"} for name in ("need", "budget", "timing")}
+    named = await api.ask(lead, "hand_over", sdr, bant=bant, conversion=False, owner_id=NOBODY)
+    assert unknown.json()["code"] == "unknown_action"
+    assert machine.json()["code"] == "human_required"
+    assert (named.status_code, named.json()["code"]) == (422, "criteria_unmet")
+    assert named.json()["unmet"] == [{"criterion": "assignable", "have": None, "need": "ae"}]
+
+
+async def test_a_correction_names_a_step_of_the_very_journey(api: Api) -> None:
+    lead, other = await api.mql(), await api.mql()
+    sdr, manager = await api.user("sdr"), await api.user("manager")
+    step = (await api.ask(lead, "accept", sdr)).json()["transition"]["id"]
+    foreign = (await api.get(f"/v1/leads/{other['id']}/transitions"))["data"][0]["id"]
+    body = {"to": "mql", "reason_code": "mistake", "note": "wrong lead"}
+    refused = await api.ask(lead, "correct", manager, **body, correction_of=foreign)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "correction_of")
+    assert (await api.ask(lead, "correct", manager, **body, correction_of=step)).status_code == 201
+
+
+async def test_who_waited_for_a_policy_to_be_put_in_force_follows_it(api: Api) -> None:
+    lead = await api.lead(job_title="Director", employees=120, industry="software")
+    async with api.app.state.engine.begin() as tx:
+        await publish.publish_shipped(tx, api.tenant_id, "waterfall", api.now)
+        waiting = asyncio.create_task(api.act(lead, "demo_request"))
+        await _somebody_waits(api)
+    await waiting
+    steps = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"]
+    assert [step["policy_version"] for step in steps] == [1, 2]
+
+
+async def _somebody_waits(api: Api) -> None:
+    statement = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    for _ in range(200):
+        async with api.app.state.engine.connect() as tx:
+            if (await tx.execute(statement)).scalar_one():
+                return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waited")
