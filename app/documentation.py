@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from app.auth import Allow
 from app.errors import Problem
 from app.errors.problem import catalogue
+from app.examples import BODIES
 from app.problems import ANYWHERE, MEDIA_TYPE, ONCE, SCHEMA, WITH_BODY, ProblemShape, declared, example
 from app.routes import ROUTERS
 from app.versions import expected_version
@@ -79,6 +80,9 @@ def _schemas() -> dict[str, Any]:
 
 def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     calls = list(_calls(route.dependant))
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    if (example_of := BODIES.get(f"{method} {route.path}")) is not None:
+        content["examples"] = {"example": {"value": example_of}}
     scopes = [call.scope for call in calls if isinstance(call, Allow)]
     responses = operation["responses"]
     responses.get("422", {}).get("content", {}).pop(

@@ -203,5 +203,5 @@ async def test_odd_headers_are_refused_or_left_alone(api: Api, world: World) -> 
             "POST", "/v1/leads", {"fields": {"email": "h@odd.example"}}, headers={"Idempotency-Key": key}
         )
         assert (answer.status_code, answer.json()["code"]) == (400, "malformed_header"), key
-    bytes_ = {"Baton-Actor": b"ext:\xff\xfe", "Authorization": f"Bearer {api.key}".encode()}
+    bytes_ = {b"Baton-Actor": b"ext:\xff\xfe", b"Authorization": f"Bearer {api.key}".encode()}
     assert (await api.client.get(lead, headers=bytes_)).status_code == 403

@@ -1,0 +1,160 @@
+"""The document is the contract: every route is in it, every answer, every event, with examples that hold."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from jsonschema_rs import Draft202012Validator
+
+from app import openapi
+from app.errors.problem import catalogue
+from app.events.catalogue import TYPES
+from app.main import create_app
+from app.problems import MEDIA_TYPE
+from app.routes import ROUTERS
+from app.settings import Settings
+from tests.api import Api
+from tests.contract.bodies import body, place
+from tests.contract.contract import ALL, DOCUMENT, OURS, PROBLEM, WITH_BODY, Operation
+from tests.contract.world import furnish
+
+HIDDEN = {"/docs", "/openapi.json", "/docs/static"}
+
+
+def test_what_is_generated_is_what_is_committed() -> None:
+    for path, text in openapi.generated().items():
+        assert path.read_text() == text, f"{path} is out of date: run python3 -m app openapi"
+
+
+def test_every_route_is_in_the_document_and_nothing_else() -> None:
+    app = create_app(Settings.model_construct())
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    shown = {(method, route.path) for route in routes if route.include_in_schema for method in route.methods or ()}
+    assert {(each.method, each.path) for each in ALL} == shown | {("GET", "/healthz"), ("GET", "/readyz")}
+    apart = {getattr(route, "path", None) for route in app.routes} - {None}
+    assert apart == HIDDEN
+
+
+def test_only_preflights_and_heads_of_the_public_door_are_left_out() -> None:
+    hidden = [route for router in ROUTERS for route in router.routes
+              if isinstance(route, APIRoute) and not route.include_in_schema]  # fmt: skip
+    assert {route.path for route in hidden} == {"/v1/ingest/{source_key}"}
+    assert {method for route in hidden for method in route.methods or ()} == {"HEAD", "OPTIONS"}
+
+
+def test_operations_have_names_of_their_own_and_say_what_they_do() -> None:
+    names = [operation.members["operationId"] for operation in ALL]
+    assert len(set(names)) == len(names)
+    assert all(operation.members["summary"] for operation in ALL)
+
+
+def referenced(response: dict[str, Any]) -> dict[str, Any]:
+    name = response.get("$ref", "").rpartition("/")[2]
+    return dict(DOCUMENT["components"]["responses"][name]) if name else response
+
+
+def codes(operation: Operation) -> set[str]:
+    """The codes of the problems that an operation declares."""
+    responses = [referenced(each) for each in operation.members["responses"].values()]
+    return {code for each in responses for code in each.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})}
+
+
+def test_every_operation_declares_what_any_request_may_meet() -> None:
+    for operation in OURS:
+        always = {
+            "key_unknown",
+            "scope_missing",
+            "actor_unknown",
+            "request_invalid",
+            "overloaded",
+            "database_unavailable",
+        }
+        always |= {"headers_too_large", "malformed_header"}
+        always |= {"malformed_json", "body_too_large", "unsupported_media_type"} if operation.body else set()
+        always |= {"idempotency_in_progress", "idempotency_key_reused"} if operation.method == "POST" else set()
+        ids = re.findall(r"{(\w+)_id}", operation.path)
+        always |= {f"{ids[-1]}_not_found"} if ids else set()
+        assert always <= codes(operation), (str(operation), always - codes(operation))
+
+
+def test_every_declared_problem_has_an_example_that_is_one() -> None:
+    known = {problem.code: problem for problem in catalogue()}
+    assert set().union(*map(codes, ALL)) <= set(known)
+    for code, shown in DOCUMENT["components"]["examples"].items():
+        assert shown["value"] == {**shown["value"], "code": code, "status": known[code].status, "errors": []}
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        for each in value.values():
+            yield from references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for reference in set(references(DOCUMENT)):
+        at: Any = DOCUMENT
+        for part in reference.removeprefix("#/").split("/"):
+            at = at[part]
+        assert at
+
+
+def test_every_event_is_a_webhook_with_the_shape_of_its_data() -> None:
+    assert set(DOCUMENT["webhooks"]) == set(TYPES)
+    for name, hook in DOCUMENT["webhooks"].items():
+        schema = hook["post"]["requestBody"]["content"]["application/json"]["schema"]
+        event = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert event["properties"]["type"]["const"] == name
+        assert "data" in event["required"]
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+
+
+def test_every_body_has_an_example() -> None:
+    for operation in WITH_BODY:
+        content = operation.members["requestBody"]["content"]["application/json"]
+        assert content.get("examples"), operation
+
+
+def test_the_examples_of_bodies_are_valid() -> None:
+    for operation in WITH_BODY:
+        content = operation.members["requestBody"]["content"]["application/json"]
+        for example in content.get("examples", {}).values():
+            assert list(validator(content["schema"]).iter_errors(example["value"])) == [], operation
+
+
+async def test_answers_have_the_shape_that_is_declared(api: Api) -> None:
+    world = await furnish(api)
+    for operation in OURS:
+        whole = body(str(operation), world) if operation.body is not None else None
+        headers = {"Idempotency-Key": f"once-{operation.members['operationId']}"} if operation.method == "POST" else {}
+        there = await place(str(operation), world, api)
+        if operation.method == "DELETE" or operation.path.endswith("/ping"):
+            continue  # they would take the world apart, or call out
+        answer = await api.call(operation.method, operation.at(**there), whole, actor=world["actor"], headers=headers)
+        declared = operation.members["responses"].get(str(answer.status_code))
+        assert declared is not None, (str(operation), answer.status_code, answer.text)
+        schema = referenced(declared)["content"][answer.headers["content-type"].partition(";")[0]]["schema"]
+        faults = [error.message for error in validator(schema).iter_errors(answer.json())]
+        assert faults == [], (str(operation), faults, answer.text)
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/static/swagger-ui-bundle.js"])
+async def test_the_documentation_needs_no_internet(api: Api, path: str) -> None:
+    answer = await api.client.get(path)
+    assert answer.status_code == 200
+    elsewhere = set(re.findall(r'(?:src|href)="(https?:)?//', answer.text)) if path == "/docs" else set()
+    assert elsewhere == set()
+
+
+async def test_an_unknown_path_is_a_problem_too(api: Api) -> None:
+    for method, path, status in (("GET", "/v1/nothing", 404), ("PUT", "/v1/leads", 405), ("GET", "/v1/leads/", 404)):
+        answer = await api.call(method, path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
