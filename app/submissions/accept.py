@@ -1,7 +1,8 @@
 """Accept: one durable write, shared by all who arrive while the write before it is under way (group commit).
 
 Arrivals queue while a flush is in flight, and the next flush takes them all: no timer, and a batch of one is the same
-statement. When commits are slow a second flush may be in flight. Between "the queue is empty" and "the flusher is idle"
+statement. When commits are slow and the flush in flight is small, a second one may fly beside it: with commits of 2 ms,
+8 senders would else lose 45 % by waiting for two commits each. Between "the queue is empty" and "the flusher is idle"
 there is no await, so no arrival is left waiting for a flush that nobody starts.
 """
 
@@ -24,6 +25,7 @@ from app.submissions.received import Received
 MOST_ROWS: Final = 200
 MOST_BYTES: Final = 8 * 1024 * 1024
 SLOW_SECONDS: Final = 0.002
+FEW_ROWS: Final = 12
 SMOOTHING: Final = 0.2
 BAD_ROW: Final = ("22", "23")  # SQLSTATE classes of what a row itself can be wrong in: its data, its references
 
@@ -37,6 +39,7 @@ class Committer:
         self.engine = engine
         self.waiting: deque[Waiting] = deque()
         self.flights: set[asyncio.Task[None]] = set()
+        self.aloft = 0  # rows in these flights
         self.pace = 0.0  # seconds that a flush takes, smoothed
 
     async def accept(self, received: Received) -> None:
@@ -48,7 +51,7 @@ class Committer:
 
     def _launch(self) -> None:
         """Starts a flush if there is work and room for one; never awaits."""
-        room = 2 if self.pace > SLOW_SECONDS else 1
+        room = 2 if self.pace > SLOW_SECONDS and self.aloft < FEW_ROWS else 1
         if self.waiting and len(self.flights) < room:
             flight = asyncio.create_task(self._fly())
             self.flights.add(flight)
@@ -60,6 +63,7 @@ class Committer:
 
     async def _fly(self) -> None:
         batch = self._take()
+        self.aloft += len(batch)
         began = time.perf_counter()
         try:
             await self._flush(batch)
@@ -68,6 +72,8 @@ class Committer:
                 _fail(done, error)
             if not isinstance(error, Exception):
                 raise
+        finally:
+            self.aloft -= len(batch)
         self.pace += SMOOTHING * (time.perf_counter() - began - self.pace)
 
     def _take(self) -> list[Waiting]:

@@ -83,8 +83,8 @@ async def receive(request: Request, key: str) -> Response:
     received = _received(known.source, document, raw, now)
     await _desk(state).committer.accept(received)
     state.wake.set("submissions")
-    headers = _cors(known.source, request)
-    seconds = wanted_wait(request.headers.get("prefer", ""))
+    headers = _cors(known.source, raw.headers.get("origin"))
+    seconds = wanted_wait(raw.headers.get("prefer", ""))
     if seconds:
         return await _waited(state, received, seconds, now, headers)
     return _answered(known.source, document, raw, received, headers)
@@ -102,7 +102,7 @@ async def greet(request: Request, key: str) -> Response:
         shaken = Answer(200, {"status": "ok"})
     if shaken.status == 401:
         raise _refused("handshake")
-    return _as_response(shaken, _cors(known.source, request))
+    return _as_response(shaken, _cors(known.source, raw.headers.get("origin")))
 
 
 async def preflight(request: Request, key: str) -> Response:
@@ -110,7 +110,7 @@ async def preflight(request: Request, key: str) -> Response:
     state = request.app.state
     known = await source_behind(state.engine, state.keyring, key)
     asked = request.headers.get("access-control-request-headers", "content-type")[:1_000]
-    headers = _cors(known.source if known else None, request)
+    headers = _cors(known.source if known else None, request.headers.get("origin"))
     return Response(status_code=204, headers={**headers, **PREFLIGHT, "Access-Control-Allow-Headers": asked})
 
 
@@ -144,9 +144,10 @@ async def _enter(request: Request, key: str, now: datetime) -> tuple[Known, RawR
     if known is None:
         raise _refused("unknown_key")
     query = request.scope["query_string"].decode("latin-1")
-    url = state.settings.address + request.url.path + (f"?{query}" if query else "")
+    url = state.settings.address + request.scope["path"] + (f"?{query}" if query else "")
     headers: dict[str, str] = {}
-    for name, value in request.headers.items():
+    for raw_name, raw_value in request.scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return known, RawRequest(request.method, headers, query, await request.body(), now, url)
 
@@ -170,7 +171,7 @@ def _received(source: ReadySource, document: Document, raw: RawRequest, now: dat
         source_id=source.id,
         method=raw.method,
         query=kept_query(document, raw.query),
-        headers=kept_headers(document, raw.headers.items()),
+        headers=kept_headers(document, raw.headers),
         body=raw.body,
         sha256=hashlib.sha256(raw.body).hexdigest(),
         received_at=now,
@@ -225,8 +226,7 @@ async def _look(state: Any, received: Received) -> dict[str, Any] | None:
         return None
 
 
-def _cors(source: ReadySource | None, request: Request) -> dict[str, str]:
-    origin = request.headers.get("origin")
+def _cors(source: ReadySource | None, origin: str | None) -> dict[str, str]:
     if origin is None:
         return {}
     allowed = source.allowed_origins if source is not None else ("*",)

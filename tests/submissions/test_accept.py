@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app import database, ids
 from app.database import make_engine
 from app.errors import DatabaseUnavailable
-from app.submissions.accept import MOST_BYTES, MOST_ROWS, SLOW_SECONDS, Committer
+from app.submissions.accept import FEW_ROWS, MOST_BYTES, MOST_ROWS, SLOW_SECONDS, Committer
 from app.submissions.received import Received
 from app.tenants.create import create_tenant
 
@@ -88,6 +88,17 @@ async def test_a_second_flush_flies_when_commits_are_slow(desk: Desk) -> None:
     await asyncio.gather(*waiting)
     assert sorted(await desk.flushes())[:2] == [1, 1]
     assert sum(await desk.flushes()) == 10
+
+
+async def test_a_large_flush_flies_alone_however_slow_commits_are(desk: Desk) -> None:
+    await desk.run(COUNT_FLUSHES)
+    desk.committer.pace = SLOW_SECONDS * 100
+    crowd = asyncio.gather(*(desk.committer.accept(desk.row()) for _ in range(FEW_ROWS)))
+    await asyncio.sleep(0.01)
+    assert len(desk.committer.flights) == 1
+    late = [asyncio.create_task(desk.committer.accept(desk.row())) for _ in range(3)]
+    await asyncio.gather(crowd, *late)
+    assert await desk.flushes() == [FEW_ROWS, 3]
 
 
 async def test_a_flush_is_bounded_in_rows_and_in_bytes(desk: Desk) -> None:
