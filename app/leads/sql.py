@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, or_, select, text, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
 from app.database import Record, Records, Tx
 from app.matching.identity import Candidate
@@ -26,8 +26,6 @@ from app.tables import (
 )
 
 NAMES = bindparam("names", type_=ARRAY(TEXT))
-KINDS, NAMESPACES, VALUES = (bindparam(name, type_=ARRAY(TEXT)) for name in ("kinds", "namespaces", "values"))
-SHARED_KINDS, SHARED_VALUES = (bindparam(name, type_=ARRAY(TEXT)) for name in ("shared_kinds", "shared_values"))
 
 LOCK_IDENTITIES = text(
     "SELECT pg_advisory_xact_lock(k) FROM"
@@ -35,16 +33,17 @@ LOCK_IDENTITIES = text(
 ).bindparams(NAMES)
 
 # Each key and each lead is looked up by itself: a plan made while the tables were small would read them whole for ever.
+# The keys come as JSON, so that the plan does not depend on how many there are and is made once.
 CANDIDATES = text(
     """
     WITH found AS (
         SELECT i.kind, i.namespace, i.value, i.lead_id
-          FROM unnest(:kinds, :namespaces, :values) AS w(kind, namespace, value)
+          FROM jsonb_to_recordset(:own) AS w(kind text, namespace text, value text)
           JOIN LATERAL (SELECT * FROM identities i WHERE i.tenant_id = :tenant_id AND i.kind = w.kind
                            AND i.namespace = w.namespace AND i.value = w.value LIMIT 1) i ON true
         UNION ALL
         SELECT s.kind, '', s.value, s.lead_id
-          FROM unnest(:shared_kinds, :shared_values) AS w(kind, value)
+          FROM jsonb_to_recordset(:shared) AS w(kind text, value text)
           JOIN LATERAL (SELECT * FROM shared_identities s WHERE s.tenant_id = :tenant_id AND s.kind = w.kind
                            AND s.value = w.value ORDER BY s.added_at DESC LIMIT 50) s ON true
     )
@@ -57,7 +56,7 @@ CANDIDATES = text(
       JOIN LATERAL (SELECT * FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = f.lead_id LIMIT 1) l
         ON l.merged_into IS NULL AND l.erased_at IS NULL
     """
-).bindparams(KINDS, NAMESPACES, VALUES, SHARED_KINDS, SHARED_VALUES, bindparam("tenant_id", type_=Uuid))
+).bindparams(bindparam("own", type_=JSONB), bindparam("shared", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 
 
 async def lock_identities(tx: Tx, tenant_id: UUID, keys: Sequence[tuple[str, str, str]]) -> None:
@@ -70,12 +69,9 @@ async def candidates(tx: Tx, tenant_id: UUID, wanted: Sequence[Identity]) -> lis
     """The leads that hold any of these identities."""
     if not wanted:
         return []
-    own, shared = [one for one in wanted if not one.shared], [one for one in wanted if one.shared]
-    bound = {
-        "tenant_id": tenant_id, "kinds": [one.kind for one in own], "namespaces": [one.namespace for one in own],
-        "values": [one.value for one in own], "shared_kinds": [one.kind for one in shared],
-        "shared_values": [one.value for one in shared],
-    }  # fmt: skip
+    named = [(one.shared, {"kind": one.kind, "namespace": one.namespace, "value": one.value}) for one in wanted]
+    own, shared = ([key for is_shared, key in named if is_shared is which] for which in (False, True))
+    bound = {"tenant_id": tenant_id, "own": own, "shared": shared}
     return [Candidate(*row) for row in await tx.execute(CANDIDATES, bound)]
 
 
