@@ -1,7 +1,7 @@
 """Who asks: API keys with scopes, and the person they speak for (api.md, section 2).
 
-A key is looked up by the SHA-256 of what was presented; it is never stored, and its row is remembered for five seconds at
-the most, so that a revoked key is refused everywhere within that time.
+A key is looked up by the SHA-256 of what was presented; it is never stored, and its row is remembered for five seconds
+at the most, so that a revoked key is refused everywhere within that time.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """A dependency that says which scope a route needs ('' = any key). `Transacted` enforces it before the body is read."""
+    """A dependency that says which scope a route needs ('' = any key). `Transacted` enforces it before reading."""
 
     scope: str
 

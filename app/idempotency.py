@@ -1,7 +1,7 @@
 """Idempotency-Key: the answer is stored in the transaction of its effect (promises.md, section 2).
 
-Only 2xx answers are kept, for seven days. A request that was refused or rolled back leaves its key free, and a process that
-died leaves nothing behind: PostgreSQL ends its transaction and with it the lock. (Stripe's first version keeps 5xx too.)
+Only 2xx answers are kept, for seven days. A request that was refused or rolled back leaves its key free, and a process
+that died leaves nothing behind: PostgreSQL ends its transaction and with it the lock. (Stripe's first version keeps 5xx.)
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ KEPT: Final = timedelta(days=7)
 KEPT_HEADERS: Final = ("content-type", "location", "etag")
 
 LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AS mine")
-FIND = text("SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key")
+FIND = text(
+    "SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key"
+)
 KEEP = text(
     "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, lead_id, created_at)"
     " VALUES (:tenant_id, :key, :fingerprint, :status, :headers, :body, :lead_id, :now)"

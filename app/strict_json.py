@@ -24,7 +24,7 @@ MAX_INTEGER: Final = 2**63 - 1
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON body; MalformedJson (400) for what is no JSON, RequestInvalid (422) for what cannot be kept."""
+    """The value of a JSON body; MalformedJson (400) for what is no JSON, RequestInvalid (422) for what is not kept."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

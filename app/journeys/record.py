@@ -1,4 +1,4 @@
-"""The one writer: every change to a lead, its journey, its log and its events, in one statement (architecture, decision 4)."""
+"""The one writer: all of a change to a lead, its journey, its log and events, in one statement (decision 4)."""
 
 from __future__ import annotations
 
@@ -199,21 +199,20 @@ def _collect_events(rows: Rows, change: Change) -> None:
     lead_id, transaction = change.lead.id, ids.new_id()
     happened = [*change.early_events, *(_stage_changed(change, step) for step in change.steps), *change.late_events]
     for index, event in enumerate(happened, 1):
-        rows["events"].append(
-            {
-                "n": len(rows["events"]),
-                "id": ids.new_id(),
-                "lead_id": lead_id,
-                "order_key": event.order_key or lead_id,
-                "type": event.type,
-                "occurred_at": event.occurred_at,
-                "recorded_at": change.now,
-                "tx_id": transaction,
-                "tx_index": index,
-                "tx_size": len(happened),
-                "data": minified(event.data),
-            }  # fmt: skip
-        )
+        row = {
+            "n": len(rows["events"]),
+            "id": ids.new_id(),
+            "lead_id": lead_id,
+            "order_key": event.order_key or lead_id,
+            "type": event.type,
+            "occurred_at": event.occurred_at,
+            "recorded_at": change.now,
+            "tx_id": transaction,
+            "tx_index": index,
+            "tx_size": len(happened),
+            "data": minified(event.data),
+        }
+        rows["events"].append(row)
 
 
 def _stage_changed(change: Change, step: Step) -> NewEvent:
