@@ -1,7 +1,7 @@
 """Idempotency-Key: the answer is stored in the transaction of its effect (promises.md, section 2).
 
 Only 2xx answers are kept, for seven days. A request that was refused or rolled back leaves its key free, and a process
-that died leaves nothing behind: PostgreSQL ends its transaction and with it the lock. (Stripe's first version keeps 5xx.)
+that died leaves nothing behind: PostgreSQL ends its transaction and with it the lock. (Stripe's first keeps 5xx.)
 """
 
 from __future__ import annotations
