@@ -202,7 +202,7 @@ class Change:
             opened_at=journey.opened_at,
             closed_at=journey.closed_at,
             closing_reason=journey.closing_reason,
-            held_stage=self.lead.held_stage,
+            held_stage=self.lead.held_stage if journey.closed_at else None,
             stage_entered_at=journey.stage_entered_at,
             last_occurred_at=self.lead.last_occurred_at,
             milestones=frozenset(self.lead.milestones),

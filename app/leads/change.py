@@ -94,8 +94,10 @@ def _add(change: Change, identities: Sequence[Identity]) -> None:
 
 
 def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
-    for name, given in fields.items():
-        set_field(change, name, None if given is None else person.fields.get(name, given))
+    for name, typed in fields.items():
+        given = None if isinstance(typed, str) and not typed.strip() else typed
+        unread = None if name == "email" else given  # what is no address is kept as typed, in `raw`, and nowhere else
+        set_field(change, name, None if given is None else person.fields.get(name, unread))
         _raw(change, name, person.raw.get(name), given)
         for derived in DERIVED.get(name, ()):
             if derived not in fields and derived in person.fields and _was_derived(change, derived):

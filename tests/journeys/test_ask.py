@@ -25,6 +25,16 @@ async def test_an_owner_who_is_nobody_is_heard_of_after_the_action_and_the_role(
     assert named.json()["unmet"] == [{"criterion": "assignable", "have": None, "need": "ae"}]
 
 
+async def test_what_leads_back_from_a_close_leads_nowhere_from_an_open_stage(api: Api) -> None:
+    lead, manager = await api.mql(), await api.user("manager")
+    await api.ask(lead, "accept", manager)
+    for action in ("reopen", "revert_conversion"):
+        answer = await api.ask(lead, action, manager, reason_code="mistake", note="x")
+        assert (answer.status_code, answer.json()["code"]) == (409, "transition_not_allowed"), action
+    actions = (await api.get(f"/v1/leads/{lead['id']}/eligibility"))["actions"]
+    assert [one["to"] for one in actions if one["action"] in ("reopen", "revert_conversion")] == [None, None]
+
+
 async def test_a_correction_names_a_step_of_the_very_journey(api: Api) -> None:
     lead, other = await api.mql(), await api.mql()
     sdr, manager = await api.user("sdr"), await api.user("manager")

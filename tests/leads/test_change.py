@@ -49,6 +49,16 @@ async def test_null_empties_a_field_and_the_score_follows(api: Api) -> None:
     assert answer.json()["score"]["fit"] == 35
 
 
+async def test_blank_empties_a_field_and_what_is_no_address_stands_in_raw_alone(api: Api) -> None:
+    lead = await api.lead(first_name="Ana")
+    path = f"/v1/leads/{lead['id']}"
+    blank = (await api.call("PATCH", path, {"fields": {"email": "", "first_name": "  "}})).json()
+    assert (blank["fields"]["email"], blank["fields"]["first_name"], blank["raw"]["email"]) == (None, None, None)
+    wrong = (await api.call("PATCH", path, {"fields": {"email": "not an address"}})).json()
+    assert (wrong["fields"]["email"], wrong["raw"]["email"]) == (None, "not an address")
+    assert (wrong["email_status"], wrong["score"]["level"]) == ("invalid", 0)
+
+
 async def test_a_patch_cannot_name_a_stage(api: Api) -> None:
     lead = await api.lead()
     answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"stage": "mql"})
