@@ -32,7 +32,8 @@ def problem(why: Why) -> Problem:
     """The problem that tells a refusal, with the members its code defines (api.md, section 3)."""
     match why:
         case UnknownAction(action):
-            return errors.UnknownAction(f"The policy has no action {action or ''!r}.", action=action)
+            nothing = "Name an action, or in `to` the stage it leads to."
+            return errors.UnknownAction(f"The policy has no action {action!r}." if action else nothing, action=action)
         case AlreadyInStage(stage, allowed):
             return errors.AlreadyInStage(f"It is in {stage} already.", stage=stage, allowed_actions=allowed)
         case BackwardMove(stage, to, allowed):

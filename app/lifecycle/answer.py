@@ -100,7 +100,7 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class UnknownAction:
-    """422: no such action."""
+    """422: no such action; None: neither an action nor a stage was named."""
 
     code: ClassVar[str] = "unknown_action"
     action: str | None

@@ -28,6 +28,8 @@ def allowed_actions(policy: Policy, stage: str | None) -> tuple[str, ...]:
 
 def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Why:
     """The edge the request means, or why there is none."""
+    if ask.action is None and ask.to is None:
+        return UnknownAction(None)
     if ask.action is None:
         found = _leading_to(policy, facts, ask, now)
         return _door(facts, found, ask, policy) if found else _no_edge(policy, facts.stage, None, ask.to)

@@ -25,6 +25,12 @@ async def test_an_owner_who_is_nobody_is_heard_of_after_the_action_and_the_role(
     assert named.json()["unmet"] == [{"criterion": "assignable", "have": None, "need": "ae"}]
 
 
+async def test_who_names_neither_an_action_nor_a_stage_is_told_so(api: Api) -> None:
+    lead = await api.mql()
+    answer = await api.call("POST", f"/v1/leads/{lead['id']}/transitions", {})
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown_action")
+
+
 async def test_what_leads_back_from_a_close_leads_nowhere_from_an_open_stage(api: Api) -> None:
     lead, manager = await api.mql(), await api.user("manager")
     await api.ask(lead, "accept", manager)
