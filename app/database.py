@@ -42,6 +42,7 @@ RETRIED: Final = {"40P01", "40001"}  # deadlock, serialisation: the whole transa
 BUSY: Final = {"57014", "55P03", "53300", "53400", "57P01", "57P02", "57P03", "25006", "25P03", "25P04"}
 LOST: Final = ("08", "57P")
 TRIES: Final = 3
+POOL_SECONDS: Final = 2
 
 
 def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> AsyncEngine:
@@ -50,7 +51,7 @@ def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> AsyncEngi
         url,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=2,
+        pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
         pool_use_lifo=True,  # the connection used last has its statements planned and its memory warm
         hide_parameters=True,  # an error's text may end up in a log, and parameters are personal data
@@ -166,11 +167,25 @@ class Transacted(APIRoute):
 SAFE: Final = {"GET", "HEAD"}
 
 
-def _connection(request: Request) -> Any:
+@asynccontextmanager
+async def _connection(request: Request) -> AsyncIterator[Tx]:
+    """A connection, in turn: the pool itself lets newcomers pass those who wait. PoolTimeout."""
     engine: AsyncEngine = request.app.state.engine
-    if request.method in SAFE:
-        return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
-    return transaction(engine)
+    turns: asyncio.Semaphore = request.app.state.turns
+    try:
+        async with asyncio.timeout(POOL_SECONDS):
+            await turns.acquire()
+    except TimeoutError as error:
+        raise PoolTimeout("no connection became free") from error
+    try:
+        if request.method in SAFE:
+            async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as tx:
+                yield tx
+        else:
+            async with transaction(engine) as tx:
+                yield tx
+    finally:
+        turns.release()
 
 
 def _scopes(dependant: Dependant) -> frozenset[str]:
