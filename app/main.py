@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -41,6 +42,7 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert settings.database_url is not None
         app.state.engine = make_engine(settings.database_url, settings.pool_size)
+        app.state.turns = asyncio.Semaphore(settings.pool_size)
         app.state.wake = Wake(settings.database_url)
         app.state.egress = Egress(targets_of(settings))
         async with worker.running(app.state, roles if roles is not None else settings.roles):
