@@ -214,8 +214,8 @@ async def list_transitions(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) 
 async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: Instant | None = None) -> Response:
     """The ledger: every entry that makes the score, with its points as given and as decayed."""
     at = min(as_of, now) if as_of else now
-    change = await history.read_scored(tx, caller.tenant_id, lead_id, at)
-    return answer(history.show_score(change, at))
+    read = history.read_as_of if as_of else history.read_scored
+    return answer(history.show_score(await read(tx, caller.tenant_id, lead_id, at), at))
 
 
 @api.get("/{lead_id}/journeys", response_model=JourneyList, responses=declared(*GONE))

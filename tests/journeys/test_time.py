@@ -87,3 +87,22 @@ async def test_a_journey_is_pinned_from_its_first_milestone_on_and_follows_the_a
         rows = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"]
         versions[name] = [row["policy_version"] for row in rows]
     assert versions == {"early": [1, 2], "late": [1, 1, 1]}
+
+
+async def test_a_score_of_the_past_counts_what_counted_then(api: Api) -> None:
+    sdr, lead = await api.user("sdr"), await api.mql()
+    moments = [api.now]
+    api.clock.ahead += timedelta(hours=1)
+    await api.ask(lead, "recycle", sdr, reason_code="timing")
+    moments.append(api.now)
+    api.clock.ahead += timedelta(hours=1)
+    await api.act(lead, "demo_request")
+    moments.append(api.now)
+    api.clock.ahead += timedelta(hours=1)
+    await api.ask(lead, "disqualify", sdr, reason_code="no_need")
+    await api.act(lead, "webinar", occurred_at=api.ago(hours=-0.01))
+    moments.append(api.now)
+    path = f"/v1/leads/{lead['id']}/score?as_of="
+    then = [await api.get(path + at.isoformat().replace("+00:00", "Z")) for at in moments]
+    assert [one["engagement"] for one in then] == [40, 0, 40, 10]
+    assert (await api.reload(lead))["journey_no"] == 2
