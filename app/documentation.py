@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from app.auth import Allow
+from app.database import Transacted
 from app.errors import Problem
 from app.errors.problem import catalogue
 from app.examples import BODIES
@@ -45,7 +46,7 @@ IF_MATCH: Final = {
     "name": "If-Match",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "examples": ['"7"']},
+    "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$', "examples": ['"7"']},
     "description": "The ETag that was read; 412 when it is not the current one any more.",
 }
 
@@ -92,8 +93,9 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
         operation["security"] = [{"key": [scope for scope in scopes if scope]}]
         parameters = operation.setdefault("parameters", [])
         parameters.append(ACTOR)
-        parameters += [IDEMPOTENCY] * (method == "POST") + [IF_MATCH] * (expected_version in calls)
-        _add(responses, ANYWHERE + WITH_BODY * ("requestBody" in operation) + ONCE * (method == "POST"))
+        once = method == "POST" and isinstance(route, Transacted)
+        parameters += [IDEMPOTENCY] * once + [IF_MATCH] * (expected_version in calls)
+        _add(responses, ANYWHERE + WITH_BODY * ("requestBody" in operation) + ONCE * once)
     for status in [status for status, response in responses.items() if not response.get("content", True)]:
         del responses[status]
     operation["responses"] = dict(sorted(responses.items()))

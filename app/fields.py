@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
@@ -28,6 +29,7 @@ from app.versions import etag
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+DATED: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 CURRENCIES: Final = frozenset(currency.alpha_3 for currency in pycountry.currencies)
 ID_PATTERN: Final = "[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}"
 
@@ -83,9 +85,10 @@ TenantId = public_id("tenant")
 
 
 def _text_only(value: object) -> object:
+    """A time as RFC 3339 text: seconds since 1970, even written as text, are refused."""
     if isinstance(value, datetime | date):
         return value
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not DATED.match(value):
         raise PydanticCustomError("instant_type", "write a time as text, like 2026-08-17T09:00:00Z")
     return value
 

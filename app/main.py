@@ -16,7 +16,7 @@ from app.events.catalogue import webhooks
 from app.events.wake import Wake
 from app.gate import Gate
 from app.keyring import KeyRing
-from app.routes import ROUTERS
+from app.routes import ROUTERS, methods_by_path
 from app.settings import Role, Settings
 from app.submissions.endpoints import StraightIn
 from app.webhooks.egress import Egress
@@ -67,6 +67,7 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
     app.state.clock = Clock(settings.test_clock)
     app.state.keyring = KeyRing(settings.secret_keys) if settings.secret_keys else None
     app.state.draining = False
+    app.state.methods = methods_by_path()
     problems.install(app)
     app.include_router(operations.open_routes)
     for router in ROUTERS:

@@ -72,6 +72,9 @@ async def _http(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: an unknown path, a wrong method, a body it cannot read."""
     assert isinstance(error, HTTPException)
     known = OUTSIDE.get(error.status_code)
+    if known is MethodNotAllowed:
+        allow = request.app.state.methods.get(getattr(request.scope.get("route"), "path", None))
+        return response(known().document(), {"Allow": allow} if allow else error.headers)
     if known is not None:
         return response(known().document(), error.headers)
     title = str(error.detail)

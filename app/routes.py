@@ -1,5 +1,7 @@
 """Every router, in the order of the documentation. Nobody else imports endpoints."""
 
+from fastapi.routing import APIRoute
+
 from app.conversion.endpoints import api as conversion
 from app.events.endpoints import api as events
 from app.events.endpoints import waiting as feed
@@ -31,3 +33,12 @@ ROUTERS = (
     policies,
     tenants,
 )
+
+
+def methods_by_path() -> dict[str, str]:
+    """What `Allow` says of each path: every method that it knows, whichever route of it was met first."""
+    found: dict[str, set[str]] = {}
+    for route in (route for router in ROUTERS for route in router.routes):
+        if isinstance(route, APIRoute):
+            found.setdefault(route.path, set()).update(route.methods or ())
+    return {path: ", ".join(sorted(methods)) for path, methods in found.items()}

@@ -41,6 +41,11 @@ class Operation:
         """The names of its query parameters."""
         return [each["name"] for each in self.members.get("parameters", ()) if each["in"] == "query"]
 
+    @property
+    def headers(self) -> list[str]:
+        """The names of its header parameters."""
+        return [each["name"] for each in self.members.get("parameters", ()) if each["in"] == "header"]
+
     def at(self, **ids_: str) -> str:
         """The path with these ids, by the name of the parameter; what is not given is an id of nothing."""
         path = self.path

@@ -73,10 +73,17 @@ def test_every_operation_declares_what_any_request_may_meet() -> None:
         }
         always |= {"headers_too_large", "malformed_header"}
         always |= {"malformed_json", "body_too_large", "unsupported_media_type"} if operation.body else set()
-        always |= {"idempotency_in_progress", "idempotency_key_reused"} if operation.method == "POST" else set()
+        always |= (
+            {"idempotency_in_progress", "idempotency_key_reused"} if "Idempotency-Key" in operation.headers else set()
+        )
         ids = re.findall(r"{(\w+)_id}", operation.path)
         always |= {f"{ids[-1]}_not_found"} if ids else set()
         assert always <= codes(operation), (str(operation), always - codes(operation))
+
+
+def test_every_post_but_ingest_and_the_ping_can_be_sent_again_safely() -> None:
+    without = {each.path for each in ALL if each.method == "POST" and "Idempotency-Key" not in each.headers}
+    assert without == {"/v1/ingest/{source_key}", "/v1/subscriptions/{subscription_id}/ping"}
 
 
 def test_every_declared_problem_has_an_example_that_is_one() -> None:
