@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol, assert_never
@@ -161,24 +161,39 @@ def _attribute(change: Change, arrival: Arrival, when: datetime) -> None:
 
 
 def _consent(change: Change, arrival: Arrival, when: datetime) -> None:
-    changed: dict[str, str] = {}
+    said: list[NewConsent] = []
     for consent in arrival.consents:
-        known = change.lead.consents.get(consent.purpose)
         if consent.state == "unknown":
             change.lead.consents.setdefault(consent.purpose, "unknown")
             continue
-        if arrival.entry is not None and known == "withdrawn" and consent.state == "given":
+        withdrawn = change.lead.consents.get(consent.purpose) == "withdrawn"
+        if arrival.entry is not None and withdrawn and consent.state == "given":
             continue  # a bought list never raises a consent that was withdrawn
         new = NewConsent(
             consent.purpose, consent.state, when, consent.text, arrival.source_name, arrival.source_id,
             arrival.submission_id,
         )  # fmt: skip
-        change.new_consents.append(new)
-        if known != consent.state:
+        said.append(new)
+    change.new_consents += said
+    tell_consents(change, said)
+
+
+def tell_consents(change: Change, said: Sequence[NewConsent]) -> None:
+    """Lets each word of consent count that is the latest on its purpose; a form that comes late changes nothing."""
+    spoken: dict[str, str] = dict(change.lead.flags.get("consented_at") or {})
+    changed: dict[str, str] = {}
+    for consent in said:
+        before = spoken.get(consent.purpose)
+        if before is not None and datetime.fromisoformat(before) > consent.occurred_at:
+            continue
+        spoken[consent.purpose] = consent.occurred_at.isoformat()
+        if change.lead.consents.get(consent.purpose) != consent.state:
             change.lead.consents[consent.purpose] = changed[consent.purpose] = consent.state
+    if spoken:
+        change.lead.flags["consented_at"] = spoken
     if changed:
         data = {"lead_id": ids.show("lead", change.lead.id), "consents": changed}
-        change.early_events.append(NewEvent("lead.consent_changed", data, when))
+        change.early_events.append(NewEvent("lead.consent_changed", data, change.now))
 
 
 def act(

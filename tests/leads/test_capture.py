@@ -89,3 +89,18 @@ async def test_events_of_a_capture_come_in_order_with_one_version(api: Api) -> N
     assert {row.lead_version for row in rows} == {1}
     assert [row.tx_index for row in rows] == [1, 2, 3]
     assert lead["version"] == 1
+
+
+async def test_a_form_that_comes_late_does_not_raise_a_consent_that_was_withdrawn_since(api: Api) -> None:
+    lead = await api.lead(email="late@example.com")
+    withdrawn = {"consents": [{"purpose": "email_marketing", "state": "withdrawn"}]}
+    assert (await api.call("PUT", f"/v1/leads/{lead['id']}/consents", withdrawn)).status_code == 200
+    late = {
+        "fields": {"email": "late@example.com"},
+        "consents": [{"purpose": "email_marketing", "state": "given"}],
+        "occurred_at": api.ago(days=1),
+    }
+    again = await api.post("/v1/leads", late, status=200)
+    assert again["consents"] == {"email_marketing": "withdrawn"}
+    log = (await api.get(f"/v1/leads/{lead['id']}/consents"))["log"]
+    assert [line["state"] for line in log] == ["withdrawn", "given"], "it is kept in the log all the same"
