@@ -33,7 +33,7 @@ async def read_scored(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> C
 
 
 async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
-    """The same for an instant of the past: what counted then, before later recycles and journeys; fields are today's."""
+    """The same for a past instant: what counted then, before later recycles and journeys; fields are today's."""
     change = await read_scored(tx, tenant_id, lead_id, at)
     if change.lead.journey is None:
         return change
