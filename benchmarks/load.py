@@ -20,7 +20,7 @@ import uvloop
 
 from benchmarks.figures import percentile
 
-KEPT_FAULT = 600
+KEPT_FAULT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,8 @@ class Connection(asyncio.Protocol):
         self.load.latencies.append(time.perf_counter() - self.began)
         if int(answer[9:12]) != self.load.plan.status:
             self.load.faults += 1
-            self.load.first_fault = self.load.first_fault or answer[:KEPT_FAULT].decode(errors="replace")
+            shown = answer[9:13] + answer[head + 4 :][:KEPT_FAULT]
+            self.load.first_fault = self.load.first_fault or shown.decode(errors="replace")
         if self.load.plan.pause:
             asyncio.get_running_loop().call_later(self.load.plan.pause, self.send)
         else:
