@@ -59,4 +59,4 @@ def test_a_stack_belongs_to_the_innermost_frame_that_is_somebodys(tmp_path: Path
 
 def test_form_fills_have_sixteen_fields_and_are_all_of_different_people() -> None:
     assert len(person(7, "abcdef")) == 16
-    assert len({fill for fill in fills("/v1/ingest/x", 20)}) == 20
+    assert len(set(fills("/v1/ingest/x", 20))) == 20
