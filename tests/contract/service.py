@@ -1,0 +1,53 @@
+"""A service as a process of its own, on the database of a test."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+ADMIN_KEY = "an-admin-key-for-contract-tests-only-1"
+
+
+@contextmanager
+def service(url: str, said: Path) -> Iterator[httpx.Client]:
+    """A client with its admin key; what the service says goes to the file `said`."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {
+        "DATABASE_URL": url, "SECRET_KEYS": "k1:" + "A" * 43 + "=", "ADMIN_KEY": ADMIN_KEY, "PORT": str(port),
+        "DRAIN_SECONDS": "0", "ALLOWED_TARGETS": "127.0.0.0/8", "LOG_FORMAT": "json",
+    }  # fmt: skip
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        **{f"BATON_{name}": value for name, value in settings.items()},
+    }
+    command = [sys.executable, "-m", "app.cli", "serve"]
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    with said.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client:
+                end = time.monotonic() + 60
+                while not is_ready(client):
+                    assert time.monotonic() < end, said.read_text()
+                    assert process.poll() is None, said.read_text()
+                    time.sleep(0.1)
+                yield client
+        finally:
+            process.terminate()
+            process.wait(40)
+
+
+def is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,119 @@
+"""What callers see when the database is slow, locked, full or refuses to commit; and what never gets into a log."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.middleware.base import BaseHTTPMiddleware
+
+from app import database
+from app.settings import Settings
+from tests.api import Api, running
+from tests.contract.service import ADMIN_KEY, service
+
+
+def is_unavailable(answer: httpx.Response) -> bool:
+    """Whether it is the 503 that says: send it again."""
+    told = answer.status_code, answer.json()["code"], answer.headers.get("retry-after")
+    return told == (503, "database_unavailable", "1")
+
+
+async def run(api: Api, *statements: str) -> None:
+    async with api.app.state.engine.begin() as tx:
+        for statement in statements:
+            await tx.execute(text(statement))
+
+
+async def test_a_lead_that_somebody_else_holds_is_a_503_within_three_seconds(api: Api) -> None:
+    lead = await api.lead()
+    async with api.app.state.engine.connect() as other:
+        await other.execute(text("SELECT * FROM leads FOR UPDATE"))
+        began = asyncio.get_running_loop().time()
+        answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"employees": 5}})
+        assert is_unavailable(answer), answer.text
+        assert asyncio.get_running_loop().time() - began < 3
+    assert (await api.reload(lead))["version"] == lead["version"]
+
+
+async def test_a_statement_that_takes_too_long_is_a_503(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(database.SERVER_SETTINGS, "statement_timeout", "300ms")
+    async with running(settings) as api:
+        slow = "CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NEW; END'"
+        await run(api, slow, "CREATE TRIGGER naps BEFORE INSERT ON accounts FOR EACH ROW EXECUTE FUNCTION nap()")
+        assert is_unavailable(await api.call("POST", "/v1/accounts", {"name": "Nordsoft"}))
+        assert (await api.get("/v1/accounts"))["data"] == []
+
+
+async def test_a_pool_without_a_free_connection_is_a_503_and_recovers(settings: Settings) -> None:
+    async with running(settings.model_copy(update={"pool_size": 2})) as api:
+        engine = api.app.state.engine
+        async with engine.connect(), engine.connect():
+            began = asyncio.get_running_loop().time()
+            assert is_unavailable(await api.call("GET", "/v1/leads"))
+            assert asyncio.get_running_loop().time() - began < 3
+        assert (await api.get("/v1/leads"))["data"] == []
+
+
+async def test_nothing_is_answered_before_the_commit_holds(api: Api) -> None:
+    """A constraint that is checked at COMMIT: whoever answers first says 201 for what does not exist."""
+    await run(
+        api,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'",
+        "CREATE CONSTRAINT TRIGGER refuses AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    answer = await api.call("POST", "/v1/leads", {"fields": {"email": "a@nordsoft.example"}})
+    assert answer.status_code == 500
+    assert (await api.get("/v1/leads"))["data"] == []
+
+
+async def test_a_connection_that_died_in_the_pool_is_not_noticed(api: Api) -> None:
+    lead = await api.lead()
+    await run(api, "SELECT 1")
+    async with api.app.state.engine.connect() as other:
+        await other.execute(
+            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                 " AND datname = current_database()")
+        )  # fmt: skip
+    for _ in range(12):
+        assert (await api.call("GET", f"/v1/leads/{lead['id']}")).status_code == 200
+        assert (await api.call("POST", "/v1/accounts", {"name": "Nordsoft"})).status_code == 201
+
+
+async def test_all_middleware_is_pure_asgi(api: Api) -> None:
+    classes: list[Any] = [each.cls for each in api.app.user_middleware]
+    assert classes
+    assert not any(isinstance(each, type) and issubclass(each, BaseHTTPMiddleware) for each in classes)
+    wrong = [path.name for path in Path(database.__file__).parent.glob("**/*.py") if "BaseHTTP" in path.read_text()]
+    assert wrong == []
+
+
+async def test_neither_secrets_nor_people_get_into_the_log(url: str, engine: AsyncEngine, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with service(url, said) as client:
+        hook = client.post("/v1/subscriptions", json={"url": "http://127.0.0.1:9/hook"}).json()
+        key = client.post("/v1/keys", json={"name": "CRM", "scopes": ["leads:read"]}).json()
+        source = {"name": "form", "preset": "typeform", "secrets": {"signing": "from-typeform"}}
+        door = client.post("/v1/sources", json=source).json()
+        person = {
+            "fields": {"email": "anna@nordsoft.example", "full_name": "Anna Zvoristeanu", "phone": "+40215550100"}
+        }
+        assert client.post("/v1/leads", json=person, headers={"Cookie": "session=biscuit"}).status_code == 201
+        assert client.post(f"/v1/ingest/{door['key']}", json=person).status_code == 401
+        assert client.post("/v1/leads", content=b'{"fields": {"email": "zvoristeanu').status_code in (400, 415)
+        async with engine.begin() as tx:
+            await tx.execute(text("ALTER TABLE accounts RENAME TO elsewhere"))  # a fault of ours, which is logged
+        broken = client.post("/v1/accounts", json={"name": "Zvoristeanu", "domain": "zvoristeanu.example"})
+        assert broken.status_code == 500
+    told = said.read_text()
+    assert "request_failed" in told
+    assert broken.headers["x-request-id"] in told
+    assert "Traceback" not in told
+    for word in (ADMIN_KEY, hook["secret"], key["secret"], door["key"], "from-typeform", "btn_", "whsec_", "biscuit"):
+        assert word not in told, word
+    for word in ("zvoristeanu", "anna", "nordsoft", "5550100"):
+        assert word not in told.lower(), word
