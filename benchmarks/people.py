@@ -25,8 +25,8 @@ def person(number: int, run: str, ready: bool = False) -> dict[str, Any]:
     company = f"nordsoft{number:06d}{run}"
     return {
         "submission_id": f"{run}-{number}", "email": f"lian.{number}@{company}.com",
-        "phone": f"+40 74{number // 100000 % 10} {number % 100000:05d}{int(run, 16) % 10}",
-        "first_name": "Lian", "last_name": f"Okafor{number}", "company": company.title(),
+        "phone": f"+407{(int(run, 16) * 7919 + number) % 10**8:08d}",
+        "first_name": "Lian", "last_name": f"Okafor{run}{number}", "company": company.title(),
         "job_title": "Director of sales", "employees": 120, "industry": "software", "country": "Romania",
         "language": "ro", "website": f"https://www.{company}.com/about", "message": "We would like to see it.",
         "utm_source": "linkedin", "utm_campaign": "spring", "newsletter": "yes",
