@@ -112,7 +112,7 @@ async def authenticate(tx: AsyncConnection, request: Request) -> Caller:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise KeyUnknown("Send Authorization: Bearer btn_…")
-    asserted = request.headers.get("baton-actor", "").strip()
+    asserted = request.headers.get("baton-actor", "").strip().encode("latin-1").decode("utf-8", "replace")
     presented = fingerprint(secret.strip()), asserted
     remembered = _remembered.get(presented)
     if remembered is not None and remembered[0] > time.monotonic():

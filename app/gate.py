@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -17,8 +15,8 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import ids, metrics
-from app.database import sqlstate
 from app.errors import BodyTooLarge, HeadersTooLarge, InternalError, Overloaded, Problem, RequestTimeout
+from app.faults import anonymous
 
 log = structlog.get_logger("baton.http")
 
@@ -81,16 +79,6 @@ class Gate:
             await self.app(scope, replay(body, receive), answer.send)
         finally:
             self.slots[kind] += 1
-
-
-def anonymous(error: BaseException) -> dict[str, Any]:
-    """An error for the log: its type and where it happened, without its text, which may quote somebody's data."""
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
-    return {
-        "error": type(error).__name__,
-        "sqlstate": sqlstate(error) or None,
-        "where": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
-    }
 
 
 class Answer:

@@ -91,8 +91,9 @@ async def keep(tx: AsyncConnection, caller: Caller, request: Request, response: 
 
 
 async def fingerprint(request: Request) -> str:
-    """SHA-256 of method, path, query and the raw bytes of the body."""
-    head = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    """SHA-256 of method, path, query, the person spoken for, and the raw bytes of the body."""
+    actor = request.headers.get("baton-actor", "").strip()
+    head = f"{request.method} {request.url.path}?{request.url.query}\n{actor}\n".encode()
     return hashlib.sha256(head + await request.body()).hexdigest()
 
 

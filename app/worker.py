@@ -16,7 +16,7 @@ from app.database import again, as_problem
 from app.errors import Problem
 from app.events.sequence import sequence_forever
 from app.events.wake import within
-from app.gate import anonymous
+from app.faults import anonymous
 from app.journeys.refresh import refresh_due
 from app.settings import Role
 from app.submissions.process import process_forever

@@ -166,7 +166,7 @@ def _tell(change: Change, plan: Plan, document: Mapping[str, Any], opened: Oppor
     at = step.move.occurred_at
     if plan.deal.id is not None:
         lead.opportunity_id = plan.deal.id
-        lead.opportunity_class, lead.opportunity_entered_at = plan.deal.of_class, at
+        lead.opportunity_class = plan.deal.of_class
     data = {"lead_id": ids.show("lead", lead.id), "journey_no": step.journey.number, "conversion": document}
     change.late_events.append(NewEvent("lead.converted", data, at))
     if opened is not None:

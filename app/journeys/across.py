@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy import DateTime, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database import Records, Tx
@@ -19,6 +19,18 @@ CLAIM_DUE = text(
 async def claim_due(tx: Tx, now: datetime, limit: int) -> Records:
     """Locks leads whose evaluation is due, in ascending id, passing over those that somebody else holds."""
     return (await tx.execute(CLAIM_DUE, {"now": now, "limit": limit})).all()
+
+
+POSTPONE_FIRST = text(
+    "UPDATE leads SET evaluate_at = :later WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM leads"
+    " WHERE evaluate_at <= :now AND merged_into IS NULL AND erased_at IS NULL ORDER BY id LIMIT 1"
+    " FOR NO KEY UPDATE SKIP LOCKED)"
+).bindparams(*(bindparam(name, type_=DateTime(timezone=True)) for name in ("now", "later")))
+
+
+async def postpone_first(tx: Tx, now: datetime, later: datetime) -> None:
+    """Puts off the lead that is first in line."""
+    await tx.execute(POSTPONE_FIRST, {"now": now, "later": later})
 
 
 NEXT_JOURNEYS = text(

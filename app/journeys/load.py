@@ -97,7 +97,6 @@ def lead_of(row: Record) -> Lead:
         last_occurred_at=row.last_occurred_at,
         milestones=set(row.milestones or ()),
         opportunity_class=row.opportunity_class,
-        opportunity_entered_at=row.opportunity_entered_at,
     )
 
 

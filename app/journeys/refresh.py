@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.database import as_problem
+from app.faults import anonymous
 from app.journeys import across
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
@@ -16,12 +19,27 @@ from app.journeys.record import settle
 from app.policy.facts import POLICY
 
 BATCH: Final = 100
+LATER: Final = timedelta(hours=1)
+
+log = structlog.get_logger("baton.refresh")
 
 
 async def refresh_due(engine: AsyncEngine, now: datetime) -> int:
-    """One batch in one transaction; how many leads it looked at. Without a move no version rises, nothing is told."""
+    """One batch of leads that are due; how many. Without a move no version rises, nothing is told.
+
+    A lead that cannot be evaluated must not stop the others: it is tried again in an hour.
+    """
+    try:
+        return await _batch(engine, now, BATCH)
+    except Exception as error:
+        if as_problem(error) is not None:
+            raise
+    return sum([await _alone(engine, now) for _ in range(BATCH)])
+
+
+async def _batch(engine: AsyncEngine, now: datetime, limit: int) -> int:
     async with engine.begin() as tx:
-        due = await across.claim_due(tx, now, BATCH)
+        due = await across.claim_due(tx, now, limit)
         by_tenant: dict[UUID, list[UUID]] = defaultdict(list)
         for row in due:
             by_tenant[row.tenant_id].append(row.id)
@@ -31,3 +49,15 @@ async def refresh_due(engine: AsyncEngine, now: datetime) -> int:
                 evaluate(change)
             await settle(tx, tenant_id, list(changes.values()))
         return len(due)
+
+
+async def _alone(engine: AsyncEngine, now: datetime) -> int:
+    try:
+        return await _batch(engine, now, 1)
+    except Exception as error:
+        if as_problem(error) is not None:
+            raise
+        log.error("evaluation_failed", **anonymous(error))
+    async with engine.begin() as tx:
+        await across.postpone_first(tx, now, now + LATER)
+    return 1

@@ -22,7 +22,7 @@ LOAD_LEADS = """
            j.id AS journey_id, j.number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at, j.assigned_at,
            j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at, j.closing_reason, j.stage_entered_at,
            t.from_stage AS held_stage, t.occurred_at AS last_occurred_at,
-           o.class AS opportunity_class, o.stage_entered_at AS opportunity_entered_at,
+           o.class AS opportunity_class,
            p.id AS active_policy_id, i.kinds, i.namespaces, i."values", i.primaries, s.shared_kinds, s.shared_values,
            s.shared_primaries, m.names AS milestones,
            a.ids AS activity_ids, a.keys AS activity_keys, a.types, a.activity_kinds, a.occurred, a.recorded,

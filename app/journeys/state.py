@@ -85,7 +85,6 @@ class Lead:
     last_occurred_at: datetime | None = None
     milestones: set[str] = field(default_factory=set)
     opportunity_class: str | None = None
-    opportunity_entered_at: datetime | None = None
     new: bool = False
 
 
@@ -148,7 +147,6 @@ class Change:
     score: Score | None = None
     evaluate_at: datetime | None = None
     before: dict[str, Any] = field(default_factory=dict)
-    captured: bool = False
     changed: list[str] = field(default_factory=list)
     new_identities: list[Identity] = field(default_factory=list)
     new_activities: list[NewActivity] = field(default_factory=list)

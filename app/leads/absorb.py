@@ -21,6 +21,7 @@ from app.matching.person import Identity, Person
 from app.policy.facts import Activity, Actor, Ask
 
 CAPTURE = "capture"
+MAX_CUSTOM = 1_000  # own answers that a lead carries
 FLAGGED = ("email_status", "email_domain", "free_mail", "role_mailbox")
 
 
@@ -108,6 +109,8 @@ def _fill(change: Change, arrival: Arrival) -> None:
     for name, raw in person.raw.items():
         lead.raw.setdefault(name, raw)
     for name, answer in {**person.custom, **arrival.custom}.items():
+        if len(lead.custom) >= MAX_CUSTOM and name not in lead.custom:
+            continue  # the submission keeps every answer; a lead must not grow without measure
         if lead.custom.get(name) is None and answer is not None:
             change.before.setdefault("custom", dict(lead.custom))
             lead.custom[name] = answer

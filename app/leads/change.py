@@ -11,7 +11,7 @@ from uuid import UUID
 from app import ids
 from app.auth import Caller
 from app.database import Record, Tx
-from app.errors import IdentityTaken, OutOfOrder
+from app.errors import IdentityTaken, OutOfOrder, RequestInvalid
 from app.fields import z
 from app.journeys.apply import assign
 from app.journeys.evaluate import evaluate
@@ -20,7 +20,7 @@ from app.journeys.owner import named_owner
 from app.journeys.record import actor_document, record, settle
 from app.journeys.state import Change, Owner
 from app.leads import sql
-from app.leads.absorb import FLAGGED, ArrivalActivity, act, inquire_again, set_field, tell_updated
+from app.leads.absorb import FLAGGED, MAX_CUSTOM, ArrivalActivity, act, inquire_again, set_field, tell_updated
 from app.leads.schemas import show_activity
 from app.lifecycle.guard import AHEAD
 from app.matching.normalize import normalize
@@ -128,6 +128,8 @@ def _custom(change: Change, custom: Mapping[str, Any]) -> None:
     change.before["custom"] = dict(known)
     merged = {**known, **custom}
     change.lead.custom = {name: value for name, value in merged.items() if value is not None}
+    if len(change.lead.custom) > max(MAX_CUSTOM, len(known)):
+        raise RequestInvalid.of("custom", "too_many_members", f"a lead carries at most {MAX_CUSTOM} answers of its own")
     change.changed.extend(f"custom.{name}" for name in changed)
 
 

@@ -102,7 +102,7 @@ async def list_leads(
     sort: Literal["created_at", "updated_at", "stage_entered_at"] = "created_at", limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:  # fmt: skip
-    """Leads, newest first. Scores here are those of the last evaluation; one lead read alone is scored exactly now."""
+    """Leads, newest first, scored now; the filter `temperature` looks at the last evaluation."""
     filters: dict[str, Any] = {
         "stage": stage, "owner_id": owner_id, "temperature": temperature, "source_id": source, "q": q,
         "updated_after": updated_after, "identities": history.wanted_identities(email, phone, external_id),

@@ -81,20 +81,24 @@ def show_score(change: Change, at: datetime) -> dict[str, Any]:
 
 def wanted_identities(
     email: str | None, phone: str | None, external_id: str | None
-) -> list[tuple[str, str | None, str]]:
-    """The identities that a list is filtered by, in their normal form. RequestInvalid for what is none."""
-    wanted: list[tuple[str, str | None, str]] = []
+) -> list[list[tuple[str, str, str]]]:
+    """The identities that a list is filtered by, as (kind, namespace, value) in their normal form. RequestInvalid.
+
+    A namespace and a value may both hold colons, so an external id is looked for in every way it can be read.
+    """
+    wanted: list[list[tuple[str, str, str]]] = []
     for kind, typed in (("email", email), ("phone", phone)):
         if typed is not None:
             found = [one for one in normalize({kind: typed}, {}, None).identities if one.kind == kind]
             if not found:
                 raise RequestInvalid.of(kind, f"{kind}_invalid", f"this is no {kind}")
-            wanted.append((kind, None, found[0].value))
+            wanted.append([(kind, "", found[0].value)])
     if external_id is not None:
-        namespace, colon, value = external_id.rpartition(":")
-        if not colon:
+        parts = external_id.split(":")
+        ways = [("external", ":".join(parts[:n]), ":".join(parts[n:])) for n in range(1, len(parts))]
+        if not ways:
             raise RequestInvalid.of("external_id", "external_id_invalid", "write namespace:value")
-        wanted.append(("external", namespace, value))
+        wanted.append(ways)
     return wanted
 
 

@@ -122,22 +122,22 @@ async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, 
             rows = rows.where(leads.c[name] == filters[name])
     if filters.get("updated_after") is not None:
         rows = rows.where(leads.c.updated_at > filters["updated_after"])
-    for identity in filters.get("identities") or ():
-        rows = rows.where(leads.c.id.in_(_holders(tenant_id, identity)))
+    for ways in filters.get("identities") or ():
+        rows = rows.where(leads.c.id.in_(_holders(tenant_id, ways)))
     if filters.get("q"):
         rows = rows.where(_says(filters["q"]))
     return (await tx.execute(page.statement(rows, leads))).all()
 
 
-def _holders(tenant_id: UUID, identity: tuple[str, str | None, str]) -> Any:
-    kind, namespace, value = identity
+def _holders(tenant_id: UUID, ways: Sequence[tuple[str, str, str]]) -> Any:
+    """The leads that hold any of these identities, alone or with others."""
     own = select(identities.c.lead_id).where(
-        identities.c.tenant_id == tenant_id, identities.c.kind == kind, identities.c.value == value
+        identities.c.tenant_id == tenant_id,
+        tuple_(identities.c.kind, identities.c.namespace, identities.c.value).in_(ways),
     )
-    if namespace is not None:
-        return own.where(identities.c.namespace == namespace)
     shared = select(shared_identities.c.lead_id).where(
-        shared_identities.c.tenant_id == tenant_id, shared_identities.c.kind == kind, shared_identities.c.value == value
+        shared_identities.c.tenant_id == tenant_id,
+        tuple_(shared_identities.c.kind, shared_identities.c.value).in_([(kind, value) for kind, _, value in ways]),
     )
     return own.union_all(shared)
 

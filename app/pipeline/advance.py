@@ -136,5 +136,5 @@ def _tell_lead(change: Change, row: Record, move: OpportunityMove, step: Opportu
     lead.confirmations.extend(move.bant)
     change.new_bant.extend(move.bant)
     if lead.opportunity_id == row.id:
-        lead.opportunity_class, lead.opportunity_entered_at = move.to_class, move.occurred_at
+        lead.opportunity_class = move.to_class
     change.late_events.append(step.event())

@@ -10,9 +10,9 @@ from uuid import UUID
 from app import ids
 from app.auth import Caller
 from app.database import Record, Tx
-from app.errors import DatabaseUnavailable, OwnerInvalid, TargetUnavailable
+from app.errors import DatabaseUnavailable, TargetUnavailable
 from app.events.record import record_events
-from app.journeys.sql import active_user
+from app.journeys.owner import named_owner
 from app.pipeline import sql
 from app.pipeline.forms import account_columns, contact_columns
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing, taken
@@ -21,7 +21,6 @@ from app.policies.published import Published, active
 from app.policy.document import OpportunityStage
 
 TRIES: Final = 3
-OWNER_FAULT: Final = [{"field": "owner_id", "code": "owner_invalid", "detail": "names no active user"}]
 
 
 async def create_account(tx: Tx, tenant_id: UUID, said: Mapping[str, Any], now: datetime) -> Record:
@@ -77,9 +76,7 @@ def amount_columns(said: Mapping[str, Any]) -> dict[str, Any]:
 
 async def check_links(tx: Tx, tenant_id: UUID, said: Mapping[str, Any]) -> None:
     """Owner, account and contact must be there and live. OwnerInvalid, …NotFound, TargetUnavailable."""
-    owner_id = said.get("owner_id")
-    if owner_id is not None and await active_user(tx, tenant_id, owner_id) is None:
-        raise OwnerInvalid("owner_id names no active user of this tenant.", errors=OWNER_FAULT)
+    await named_owner(tx, tenant_id, said.get("owner_id"))
     for kind, record_id in ((ACCOUNT, said.get("account_id")), (CONTACT, said.get("contact_id"))):
         if record_id is None:
             continue

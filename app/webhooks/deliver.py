@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.events.wake import Wake, within
+from app.faults import anonymous
 from app.ids import new_id
 from app.keyring import CannotOpen, KeyRing
 from app.settings import Settings
@@ -90,8 +91,8 @@ class Dispatcher:
             # The lease stays ours: the next claim takes the lane back, with a new fence and what is written down.
             log.warning("lane_failed", subscription_id=str(lane.subscription_id), error=type(fault).__name__)
             await asyncio.sleep(POLL_SECONDS)
-        except Exception:
-            log.exception("lane_crashed", subscription_id=str(lane.subscription_id))
+        except Exception as error:
+            log.error("lane_crashed", subscription_id=str(lane.subscription_id), **anonymous(error))
             await asyncio.sleep(POLL_SECONDS)
         finally:
             del self.lanes[lane.subscription_id]

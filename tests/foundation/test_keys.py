@@ -120,3 +120,19 @@ async def test_a_request_waits_for_no_other_that_notes_the_use_of_the_same_key(a
         auth.forget()
         async with asyncio.timeout(1.5):
             assert (await api.call("GET", "/v1/me")).status_code == 200
+
+
+async def test_the_same_request_for_another_person_is_another_request(api: Api) -> None:
+    lead = await api.mql()
+    one, two = await api.user("sdr"), await api.user("sdr")
+    head = {"Idempotency-Key": "accept-it"}
+    assert (await api.ask(lead, "accept", one, headers=head)).status_code == 201
+    other = await api.ask(lead, "accept", two, headers=head)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+async def test_an_actor_may_be_named_by_an_external_id_in_any_script(api: Api) -> None:
+    await api.user("sdr", external_id="über-7")
+    headers = {b"Authorization": f"Bearer {api.key}".encode(), b"Baton-Actor": "ext:über-7".encode()}
+    answer = await api.client.get("/v1/me", headers=headers)
+    assert answer.json()["actor"]["role"] == "sdr"

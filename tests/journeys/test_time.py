@@ -106,3 +106,17 @@ async def test_a_score_of_the_past_counts_what_counted_then(api: Api) -> None:
     then = [await api.get(path + at.isoformat().replace("+00:00", "Z")) for at in moments]
     assert [one["engagement"] for one in then] == [40, 0, 40, 10]
     assert (await api.reload(lead))["journey_no"] == 2
+
+
+async def test_a_lead_that_cannot_be_evaluated_does_not_stop_the_others(api: Api) -> None:
+    stuck, fine = await api.lead(**GOOD), await api.lead(**GOOD)
+    for lead in (stuck, fine):
+        await api.act(lead, "webinar")
+    async with api.app.state.engine.begin() as tx:
+        condition = f"engagement = 10 OR (fields ->> 'email') <> '{stuck['fields']['email']}'"
+        await tx.execute(text(f"ALTER TABLE leads ADD CHECK ({condition}) NOT VALID"))
+    await pass_time(api, 31)
+    async with api.app.state.engine.connect() as tx:
+        rows = (await tx.execute(text("SELECT engagement FROM leads ORDER BY id"))).scalars().all()
+    assert rows == [10, 5], "the cache of the first could not be written, that of the second was"
+    assert await refresh_due(api.app.state.engine, api.now) == 0, "it is put off"

@@ -187,3 +187,20 @@ async def events_of(api: Api, lead: dict[str, Any]) -> list[dict[str, Any]]:
     async with api.app.state.engine.connect() as tx:
         rows = await tx.execute(statement, {"id": ids.read("lead", lead["id"])})
         return [dict(row._mapping) for row in rows]
+
+
+async def test_a_lead_does_not_grow_without_measure(api: Api) -> None:
+    lead, path = await api.lead(), "/v1/leads"
+    for round_ in range(6):
+        answers = {f"q{round_}-{n}": "x" for n in range(190)}
+        await api.post(path, {"fields": {"email": lead["fields"]["email"]}, "custom": answers}, status=200)
+    assert len((await api.reload(lead))["custom"]) == 1000
+    more = await api.call("PATCH", f"{path}/{lead['id']}", {"custom": {"one more": "x"}})
+    assert more.status_code == 422
+    assert more.json()["errors"][0]["field"] == "custom"
+
+
+async def test_an_external_id_is_found_wherever_its_colons_stand(api: Api) -> None:
+    made = await api.post("/v1/leads", {"fields": {}, "external_ids": {"hubspot:vid": "urn:x:1"}})
+    found = await api.get("/v1/leads", params={"external_id": "hubspot:vid:urn:x:1"})
+    assert [one["id"] for one in found["data"]] == [made["id"]]
