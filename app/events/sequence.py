@@ -38,10 +38,10 @@ async def sequence_forever(engine: AsyncEngine, wake: Wake, stop: asyncio.Event)
     upkeep_at = 0.0
     while not stop.is_set():
         seen = wake.seen("events")
+        if time.monotonic() >= upkeep_at:
+            await _keep_ahead(engine)
+            upkeep_at = time.monotonic() + UPKEEP_SECONDS
         try:
-            if time.monotonic() >= upkeep_at:
-                await partitions.keep_ahead(engine)
-                upkeep_at = time.monotonic() + UPKEEP_SECONDS
             count = await sequence(engine)
         except FAULTS as fault:
             log.warning("sequence_failed", error=type(fault).__name__)
@@ -54,3 +54,11 @@ async def sequence_forever(engine: AsyncEngine, wake: Wake, stop: asyncio.Event)
             await within(BUSY_SECONDS, stop.wait())
         elif count < across.BATCH:
             await wake.wait("events", seen, POLL_SECONDS)
+
+
+async def _keep_ahead(engine: AsyncEngine) -> None:
+    """What cannot be made now is needed later; meanwhile events go into the partitions that are there."""
+    try:
+        await partitions.keep_ahead(engine)
+    except FAULTS as fault:
+        log.error("partitions_not_made", error=type(fault).__name__)

@@ -60,11 +60,17 @@ READ = """
      ORDER BY w.position
 """
 
+# By its lead, whose events are few; by its number alone the whole log would be read.
 FIND = text(
     f"""
     SELECT l.position, {MEMBERS} FROM events e
-      JOIN event_log l ON l.tenant_id = e.tenant_id AND l.event_seq = e.seq AND l.type = e.type
-                      AND l.lead_id IS NOT DISTINCT FROM e.lead_id
+     CROSS JOIN LATERAL (
+        SELECT position FROM event_log
+         WHERE tenant_id = e.tenant_id AND lead_id = e.lead_id AND event_seq = e.seq
+        UNION ALL
+        SELECT position FROM event_log
+         WHERE e.lead_id IS NULL AND tenant_id = e.tenant_id AND lead_id IS NULL AND type = e.type AND event_seq = e.seq
+     ) l
      WHERE e.tenant_id = :tenant_id AND e.id = :event_id
     """  # noqa: S608 - the members are a constant
 )

@@ -172,7 +172,8 @@ class ServedLane:
     async def _fill(self) -> None:
         starved = not self.lane.ready and self.lane.flying < self.receiver.limits.concurrency
         room = len(self.lane.unsettled) < (ROOM_WHEN_STARVED if starved else ROOM)
-        due = self._retry_at is not None and self._retry_at <= self.clock.now()
+        wait = self._retry_wait()
+        due = wait is not None and wait <= 0
         if not due and not (self._more and room):
             return
         async with self._reading() as tx:
@@ -180,6 +181,12 @@ class ServedLane:
                 await self._fill_due(tx)
             if self._more and room:
                 await self._fill_new(tx)
+
+    def _retry_wait(self) -> float | None:
+        """Seconds until retries are to be read; None while none is awaited, or enough stand ready to be sent."""
+        if self._retry_at is None or self.halting or len(self.lane.ready) >= ROOM:
+            return None
+        return (self._retry_at - self.clock.now()).total_seconds()
 
     async def _fill_due(self, tx: Tx) -> None:
         busy = list(self.lane.busy)
@@ -229,8 +236,8 @@ class ServedLane:
         waits = [POLL_SECONDS]
         if self.lane.to_write:
             waits.append(self._flushed + FLUSH_SECONDS - time.monotonic())
-        if self._retry_at is not None:
-            waits.append((self._retry_at - self.clock.now()).total_seconds())
+        if (retry := self._retry_wait()) is not None:
+            waits.append(retry)
         return max(min(waits), 0.001)
 
     # --- sending

@@ -10,8 +10,10 @@ from uuid import UUID
 
 import orjson
 import pytest
+from sqlalchemy import text
 
 from app import ids
+from app.events import sql
 from app.events.envelope import Sequenced, envelope
 from app.events.record import NewEvent, record_events
 from app.events.sequence import sequence
@@ -148,6 +150,20 @@ async def test_an_event_without_a_position_yet_is_not_there_yet(service: Service
     assert (await service.client.get(path)).status_code == 404
     await sequence(service.engine)
     assert (await service.client.get(path)).status_code == 200
+
+
+async def test_one_event_is_found_without_reading_the_whole_log(service: Service) -> None:
+    async with service.engine.begin() as tx:
+        await record_events(tx, service.tenant_id, [NewEvent("lead.a", {}, NOW, ids.new_id(), 1)] * 5_000, NOW)
+        [event_id] = await record_events(tx, service.tenant_id, [NewEvent("lead.a", {}, NOW, LEAD, 1)], NOW)
+    while await sequence(service.engine):
+        pass
+    async with service.engine.connect() as tx:
+        await tx.execute(text("ANALYZE events, event_log"))
+        asked = {"tenant_id": service.tenant_id, "event_id": event_id}
+        [row] = (await tx.execute(text("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)" + sql.FIND.text), asked)).scalars()
+    assert row[0]["Plan"]["Actual Rows"] == 1
+    assert row[0]["Plan"]["Shared Hit Blocks"] < 50
 
 
 def forged(*members: object) -> str:

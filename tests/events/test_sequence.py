@@ -135,6 +135,20 @@ async def test_the_sequencer_wakes_at_once_and_survives_a_lost_connection(engine
     await asyncio.wait_for(running, 5)
 
 
+async def test_events_go_on_while_the_next_partitions_cannot_be_made(engine: AsyncEngine, url: str) -> None:
+    async with engine.begin() as tx:
+        await tx.execute(text("CREATE TABLE events_00003 ()"))
+        await tx.execute(text(f"SELECT setval(pg_get_serial_sequence('events', 'seq'), {across.WIDTH})"))
+    await tell(engine)
+    wake, stop = Wake(url), asyncio.Event()
+    running = asyncio.create_task(sequence_forever(engine, wake, stop))
+    await wake.wait("log", 0, 5)
+    stop.set()
+    wake.set()
+    await asyncio.wait_for(running, 5)
+    assert len(await logged(engine)) == 1
+
+
 # --- the property, and its mutants
 
 

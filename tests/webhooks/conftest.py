@@ -25,10 +25,10 @@ from app.events.wake import Wake
 from app.keyring import KeyRing
 from app.settings import Settings
 from app.webhooks import subscribe
-from app.webhooks.deliver import dispatch_forever
+from app.webhooks.deliver import Dispatcher, dispatch_forever
 from app.webhooks.egress import Egress
 from app.webhooks.schemas import Limits, SubscriptionCreate
-from app.webhooks.serve_lane import Pace
+from app.webhooks.serve_lane import Pace, Tools
 from app.webhooks.subscribe import Desk
 from app.webhooks.targets import targets_of
 from tests.webhooks.receivers import Connection, receiver
@@ -223,6 +223,15 @@ class World:
             await asyncio.wait_for(asyncio.gather(*tasks), 30)
             for pool in pools:
                 await pool.dispose()
+
+    @asynccontextmanager
+    async def dispatcher(self) -> AsyncIterator[Dispatcher]:
+        """A dispatcher that claims and renews when it is told to."""
+        way, ring = Egress(targets_of(self.settings)), KeyRing(self.settings.secret_keys)
+        made = Dispatcher(Tools(self.engine, way, ring, self.wake, (0.0,), BRISK, asyncio.Semaphore(4)))
+        yield made
+        await made.end()
+        await way.close()
 
 
 @pytest.fixture

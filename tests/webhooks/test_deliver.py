@@ -97,6 +97,34 @@ async def test_a_lead_whose_delivery_fails_waits_and_everybody_else_runs_on(worl
     assert await world.states() == {}
 
 
+async def test_of_many_retries_that_are_due_at_once_only_those_next_in_line_are_in_memory(world: World) -> None:
+    stuck = asyncio.Event()
+
+    async def hang(_: Got) -> int:
+        await stuck.wait()
+        return 204
+
+    async with inbox(hang) as box, world.running(dispatchers=0), world.dispatcher() as dispatcher:
+        await world.subscribe(box.url, Limits(timeout_seconds=20))
+        count = await world.tell_many([ids.new_id() for _ in range(1_000)], 1)
+        await world.until_row(f"SELECT 1 FROM event_log HAVING count(*) = {count}")
+        async with world.desk() as desk:
+            await desk.tx.exec_driver_sql(
+                "INSERT INTO delivery_retries (tenant_id, subscription_id, position, order_key, event_id, attempts,"
+                " next_at, state) SELECT l.tenant_id, s.id, l.position, l.order_key, e.id, 1, now(), 'retry'"
+                " FROM event_log l JOIN events e ON e.seq = l.event_seq, subscriptions s"
+            )
+            await desk.tx.exec_driver_sql("UPDATE lanes SET position = (SELECT max(position) FROM event_log)")
+        await dispatcher.claim()
+        [served] = dispatcher.lanes.values()
+        await box.until(lambda box: box.at_work == 8)
+        await asyncio.sleep(0.5)
+        assert len(served.lane.busy) < 300
+        stuck.set()
+        await box.holds(count)
+    assert await world.states() == {}
+
+
 async def test_a_delivery_is_given_up_after_its_schedule_and_its_lead_goes_on(world: World) -> None:
     def picky(got: Got) -> int:
         return 422 if got.version == 1 and got.lead == ids.show("lead", A) else 204
