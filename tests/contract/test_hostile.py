@@ -43,11 +43,12 @@ BODIES = (
     ("gzip", gzip.compress(b'{"name": "x"}'), {400, 415}),
 )
 # Values of the right type that a database or a calendar may choke on; taken or refused, never a fault of ours.
-STRINGS = (
+TIMES = (
     "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-01-01T00:00:00", "2026-02-30", "0001-01-01",
-    "", "x" * 20_000, "\u202e\u0001\ufffe", "%00", "'; DROP TABLE leads; --", "lead_7zzzzzzzzzzzzzzzzzzzzzzzzz",
+    "1787000000",
 )  # fmt: skip
-NUMBERS: tuple[Any, ...] = (2**31, 2**63 - 1, -(2**63) + 1, -1, 1e308, True, "1", [], {})
+STRINGS = ("", "x" * 20_000, "\u202e\u0001\ufffe", "%00", "'; DROP TABLE leads; --", "lead_7zzzzzzzzzzzzzzzzzzzzzzzzz")
+NUMBERS: tuple[Any, ...] = (2**31, 2**63 - 1, -(2**63) + 1, 1e308, "1", [])
 
 
 async def sent(
@@ -107,14 +108,15 @@ def strange(operation: Operation, world: World) -> Iterator[tuple[str, Any]]:
     """The body of an operation with one leaf at a time replaced by something of the same type, but odd."""
     whole = body(str(operation), world)
     for path, leaf in leaves(whole):
-        for value in STRINGS if isinstance(leaf, str) else NUMBERS:
+        dated = isinstance(leaf, str) and leaf[:2] == "20"
+        for value in TIMES if dated else STRINGS if isinstance(leaf, str) else NUMBERS:
             yield f"{operation} {path} {value!r:.40}", with_leaf(whole, path, value)
     yield f"{operation} an unknown member", {**whole, "nonsense": 1}
 
 
-@pytest.mark.parametrize("share", range(4))
+@pytest.mark.parametrize("share", range(3))
 async def test_odd_values_are_taken_or_refused_and_never_a_fault_of_ours(api: Api, world: World, share: int) -> None:
-    for operation in WITH_BODY[share::4]:
+    for operation in WITH_BODY[share::3]:
         for what, odd in strange(operation, world):
             answer = await sent(api, operation, await place(str(operation), world, api), json.dumps(odd).encode())
             assert answer.status_code < 500, (what, answer.text)

@@ -23,7 +23,7 @@ def test_schemathesis_finds_nothing(url: str, tmp_path: Path, phases: str) -> No
             str(Path(sys.executable).parent / "st"), "--config-file", str(HERE / "schemathesis.toml"), "run",
             f"{client.base_url}/openapi.json", "--header", f"Authorization: Bearer {ADMIN_KEY}",
             "--phases", phases, "--checks", "all", "--exclude-operation-id", LEFT_OUT, "--max-examples", "10",
-            "--max-time", "15", "--continue-on-failure", "--generation-deterministic", "--no-color",
+            "--max-time", "12", "--continue-on-failure", "--generation-deterministic", "--no-color",
         ]  # fmt: skip
         environment = {**os.environ, "ACTOR": actor}
         found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
