@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 import time
@@ -40,6 +41,7 @@ def main(
     names = [profile] if profile else only or list(PATHS)
     if unknown := [name for name in names if name not in PATHS]:
         raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(PATHS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is ended
     notes, console = Console(stderr=True), Console(width=None if sys.stdout.isatty() else 200)
     lines: list[Line] = []
     failed = False

@@ -22,7 +22,7 @@ WANTED = 1_000
 
 def measure(bench: Bench) -> list[Line]:
     """1000 a second at 32 connections, and at most 6 round trips."""
-    count = bench.scale(3_000, 600)
+    count = bench.scale(1_500, 500)
     ready = make_ready(bench, "converting", count + WARM + COUNTED)
     _make_sql(bench, ready)
     requests = asks(PATH, ready.shown(0, len(ready.leads)), ORDER, ready.ae, keys=True)

@@ -17,7 +17,7 @@ WARM, COUNTED = 200, 28
 
 def measure(bench: Bench) -> list[Line]:
     """At most 3 times the CPU of lock and one statement; at most 4 round trips."""
-    count = bench.scale(3_000, 700)
+    count = bench.scale(2_000, 700)
     ready = make_ready(bench, "moving", 2 * (count + WARM) + COUNTED)
     if len(ready.leads) < 2 * (count + WARM) + COUNTED:
         raise Failed(f"only {len(ready.leads)} leads became MQL")
