@@ -27,7 +27,11 @@ MAX_HEADERS: Final = 32 * 1024
 BODY_SECONDS: Final = 20.0
 INGEST: Final = "/v1/ingest/"
 OPEN: Final = ("/healthz", "/readyz", "/metrics")
-WAITING: Final = "/v1/events"  # long polls have their own limit; they must not hold slots
+FEED: Final = "/v1/events"
+PING: Final = "/ping"
+# Who may wait for long, for an event or for a stranger, has slots of his own: he must not hold those of the others.
+MOST_READERS: Final = 600
+MOST_PINGS: Final = 16
 
 
 class Disconnected(Exception):
@@ -39,7 +43,9 @@ class Gate:
 
     def __init__(self, app: ASGIApp, max_in_flight: int = 64, max_ingest_in_flight: int = 32) -> None:
         self.app = app
-        self.slots = {"api": max_in_flight, "ingest": max_ingest_in_flight}
+        self.slots = {
+            "api": max_in_flight, "ingest": max_ingest_in_flight, "feed": MOST_READERS, "ping": MOST_PINGS,
+        }  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,10 +74,7 @@ class Gate:
             await self.app(scope, receive, answer.send)
             return
         body = await read_body(scope, receive)
-        kind = "ingest" if path.startswith(INGEST) else "api"
-        if path == WAITING and scope["method"] == "GET":
-            await self.app(scope, replay(body, receive), answer.send)
-            return
+        kind = kind_of(path)
         if self.slots[kind] <= 0:
             raise Overloaded()
         self.slots[kind] -= 1
@@ -79,6 +82,13 @@ class Gate:
             await self.app(scope, replay(body, receive), answer.send)
         finally:
             self.slots[kind] += 1
+
+
+def kind_of(path: str) -> str:
+    """Whose slots a request takes."""
+    if path.startswith(INGEST):
+        return "ingest"
+    return "feed" if path == FEED else "ping" if path.endswith(PING) else "api"
 
 
 class Answer:

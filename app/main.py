@@ -13,6 +13,7 @@ from app import documentation, operations, problems, worker
 from app.clock import Clock
 from app.database import make_engine
 from app.events.catalogue import webhooks
+from app.events.waiting import Waiters
 from app.events.wake import Wake
 from app.gate import Gate
 from app.keyring import KeyRing
@@ -43,6 +44,7 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
         assert settings.database_url is not None
         app.state.engine = make_engine(settings.database_url, settings.pool_size)
         app.state.turns = asyncio.Semaphore(settings.pool_size)
+        app.state.waiters = Waiters()
         app.state.wake = Wake(settings.database_url)
         app.state.egress = Egress(targets_of(settings))
         async with worker.running(app.state, roles if roles is not None else settings.roles):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.auth import Caller, allowed
 from app.database import InTx
 from app.errors import CursorInvalid, EventNotFound, TooManyRequests
-from app.events import sql
+from app.events import feed, sql
 from app.events.catalogue import Envelope
 from app.events.cursors import Filters
 from app.events.envelope import envelope
-from app.events.feed import Feed, Waiters
 from app.events.schemas import After, EventPage, PageSize, TypesAsked, Wait
 from app.events.waiting import AllowWaiting
 from app.fields import EventId, LeadId
@@ -22,26 +21,19 @@ from app.problems import declared, router
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-async def _feed(request: Request) -> Feed:
-    state: Any = request.app.state
-    if not hasattr(state, "waiters"):
-        state.waiters = Waiters()
-    return Feed(state.engine, state.wake, state.waiters)
-
-
 waiting = APIRouter(prefix="/v1/events", tags=["events"])
 api = router("/v1/events", "events")
 
 
 @waiting.get("", response_model=EventPage, responses=declared(CursorInvalid, TooManyRequests))
 async def read_events(
-    caller: Annotated[Caller, Depends(AllowWaiting("events:read"))], feed: Annotated[Feed, Depends(_feed)],
+    request: Request, caller: Annotated[Caller, Depends(AllowWaiting("events:read"))],
     after: After = "earliest", limit: PageSize = 100, types: TypesAsked = None,
     lead_id: Annotated[LeadId | None, Query()] = None, wait: Wait = 0,
 ) -> Response:  # fmt: skip
     """The log in order, each event once: page on with `next`, and wait for what comes."""
     filters = Filters(tuple(types) if types else None, lead_id)
-    page = await feed.page(caller.tenant_id, after, limit, filters, wait)
+    page = await feed.page(request.app.state, caller.tenant_id, after, limit, filters, wait)
     return Response(page.body(filters), headers=NO_STORE, media_type="application/json")
 
 

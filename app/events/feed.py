@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from app.database import Tx, again
-from app.errors import TooManyRequests
+from app.database import Tx
 from app.events import cursors, sql
 from app.events.cursors import Filters
 from app.events.envelope import Sequenced, envelope
+from app.events.waiting import short
 from app.events.wake import Wake
 
-T = TypeVar("T")
-
-MOST_WAITERS: Final = 500
 LOOK_SECONDS: Final = 1.0
 
 
@@ -51,51 +45,22 @@ def like_patterns(types: tuple[str, ...] | None) -> list[str] | None:
     return [each.replace("_", r"\_").replace("*", "%") for each in types]
 
 
-class Waiters:
-    """How many requests of this process wait for events; each holds a socket, none a connection."""
+async def page(state: Any, tenant_id: UUID, after: str, limit: int, filters: Filters, seconds: float) -> Reading:
+    """The next page, waiting up to `seconds` for a first event. CursorInvalid, TooManyRequests."""
+    wake: Wake = state.wake
 
-    def __init__(self, most: int = MOST_WAITERS) -> None:
-        self.waiting, self.most = 0, most
+    async def look(position: int) -> Reading:
+        return await short(state, lambda tx: read(tx, tenant_id, position, limit, filters))
 
-    def __enter__(self) -> None:
-        if self.waiting >= self.most:
-            raise TooManyRequests("Too many readers are waiting for events; ask again without `wait`, or later.")
-        self.waiting += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.waiting -= 1
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """A reader of one process: where it reads, what wakes it, and who else waits."""
-
-    engine: AsyncEngine
-    wake: Wake
-    waiters: Waiters
-
-    async def page(self, tenant_id: UUID, after: str, limit: int, filters: Filters, seconds: float) -> Reading:
-        """The next page, waiting up to `seconds` for a first event. CursorInvalid, TooManyRequests."""
-        seen = self.wake.seen("log")
-        position = await self._once(lambda tx: cursors.position_of(tx, tenant_id, after, filters))
-        found = await self._read(tenant_id, position, limit, filters)
-        if found.events or not seconds:
-            return found
-        with self.waiters:
-            end = asyncio.get_running_loop().time() + seconds
-            while not found.events and (left := end - asyncio.get_running_loop().time()) > 0:
-                if found.next >= found.head:
-                    await self.wake.wait("log", seen, min(left, LOOK_SECONDS))
-                seen = self.wake.seen("log")
-                found = await self._read(tenant_id, found.next, limit, filters)
+    seen = wake.seen("log")
+    found = await look(await short(state, lambda tx: cursors.position_of(tx, tenant_id, after, filters)))
+    if found.events or not seconds:
         return found
-
-    async def _read(self, tenant_id: UUID, after: int, limit: int, filters: Filters) -> Reading:
-        return await self._once(lambda tx: read(tx, tenant_id, after, limit, filters))
-
-    async def _once(self, work: Callable[[Tx], Awaitable[T]]) -> T:
-        async def run() -> T:
-            async with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as tx:
-                return await work(tx)
-
-        return await again(run)
+    with state.waiters:
+        end = asyncio.get_running_loop().time() + seconds
+        while not found.events and (left := end - asyncio.get_running_loop().time()) > 0:
+            if found.next >= found.head:
+                await wake.wait("log", seen, min(left, LOOK_SECONDS))
+            seen = wake.seen("log")
+            found = await look(found.next)
+    return found

@@ -126,7 +126,7 @@ async def ping_subscription(
     caller: Annotated[Caller, Depends(AllowWaiting("subscriptions"))],
 ) -> Response:
     """Send one signed test request now, also while paused; the answer tells how it ended."""
-    row = await short(request, lambda tx: lane_sql.receiver(tx, caller.tenant_id, subscription_id))
+    row = await short(request.app.state, lambda tx: lane_sql.receiver(tx, caller.tenant_id, subscription_id))
     if row is None:
         raise SubscriptionNotFound()
     receiver = Receiver.of(row, caller.tenant_id, subscription_id, request.app.state.keyring)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app import auth, ids, problems
 from app.clock import Clock
 from app.events.endpoints import api, waiting
+from app.events.waiting import Waiters
 from app.events.wake import Wake
 from app.gate import Gate
 from app.tables import keys, tenants
@@ -55,6 +57,7 @@ async def service(engine: AsyncEngine, url: str) -> AsyncIterator[Service]:
     auth.forget()
     app = FastAPI()
     app.state.engine, app.state.wake, app.state.clock = engine, Wake(url), Clock()
+    app.state.turns, app.state.waiters = asyncio.Semaphore(10), Waiters()
     problems.install(app)
     app.include_router(waiting)
     app.include_router(api)

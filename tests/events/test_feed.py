@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from app import ids
 from app.events import sql
@@ -212,13 +212,30 @@ async def test_a_waiting_reader_gets_the_first_event_at_once_and_holds_no_connec
     service: Service,
 ) -> None:
     waiters = [asyncio.create_task(read(service, after="latest", wait=20)) for _ in range(30)]
-    while not all(getattr(service.app.state, "waiters", None) and service.app.state.waiters.waiting == 30 for _ in "x"):
+    while service.app.state.waiters.waiting < 30:
         await asyncio.sleep(0.01)
     assert service.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await tell(service, "lead.captured")
     pages = await asyncio.wait_for(asyncio.gather(*waiters), 5)
     assert {tuple(types_of(page)) for page in pages} == {("lead.captured",)}
     assert service.app.state.waiters.waiting == 0
+
+
+async def test_waiters_that_are_woken_together_leave_connections_to_others(service: Service) -> None:
+    most = 0
+
+    def count(*_: object) -> None:
+        nonlocal most
+        most = max(most, service.engine.pool.checkedout())  # type: ignore[attr-defined]
+
+    event.listen(service.engine.sync_engine, "checkout", count)
+    waiters = [asyncio.create_task(read(service, after="latest", wait=20)) for _ in range(40)]
+    while service.app.state.waiters.waiting < 40:
+        await asyncio.sleep(0.01)
+    await tell(service, "lead.captured")
+    pages = await asyncio.wait_for(asyncio.gather(*waiters), 5)
+    assert all(types_of(page) == ["lead.captured"] for page in pages)
+    assert most <= 3, "two of theirs, and that of the writer"
 
 
 async def test_a_reader_whose_filter_drops_what_comes_waits_on_and_ends_empty(service: Service) -> None:

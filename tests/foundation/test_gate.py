@@ -94,6 +94,26 @@ async def test_beyond_the_slots_the_answer_is_503_at_once_and_ingest_has_its_own
     assert (await through(app, scope()))[0]["status"] == 200
 
 
+async def test_who_waits_for_events_or_for_a_stranger_takes_no_slot_of_the_others() -> None:
+    waiting = asyncio.Event()
+
+    async def busy(asked: Any, receive: Any, send: Any) -> None:
+        if asked["path"] != "/v1/leads":
+            await waiting.wait()
+        await ok(asked, receive, send)
+
+    app = Gate(busy, max_in_flight=1)
+    ping, feed = scope("/v1/subscriptions/sub_1/ping"), scope("/v1/events", "GET")
+    pings = [asyncio.create_task(through(app, ping)) for _ in range(gate.MOST_PINGS)]
+    readers = [asyncio.create_task(through(app, feed)) for _ in range(gate.MOST_READERS)]
+    await asyncio.sleep(0)
+    assert (await through(app, scope()))[0]["status"] == 200
+    assert (await through(app, ping))[0]["status"] == 503
+    assert (await through(app, feed))[0]["status"] == 503
+    waiting.set()
+    assert {answer[0]["status"] for answer in await asyncio.gather(*pings, *readers)} == {200}
+
+
 async def test_headers_without_measure_are_refused() -> None:
     assert (await through(Gate(ok), scope(x="y" * 40_000)))[0]["status"] == 431
 
