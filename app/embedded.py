@@ -81,6 +81,19 @@ class Server:
             finally:
                 os.close(share)
 
+    def revive(self) -> bool:
+        """Start a durable server again where it died although nobody stopped it; true where that was so.
+
+        Blocks, as long as the recovery takes. Raises EmbeddedError.
+        """
+        if _living_postmaster(self.data) is not None:
+            return False
+        with _alone(self.data_dir):
+            if self._share is None or _living_postmaster(self.data) is not None:
+                return False
+            _ensure_running(self, durable=True)
+        return True
+
     def __enter__(self) -> Self:
         return self
 

@@ -130,6 +130,19 @@ def test_a_key_outlives_the_death_of_everything_and_ctrl_c_does_not_drain(start:
     assert "Traceback" not in second.said
 
 
+def test_a_killed_postgresql_comes_back_without_a_restart_of_the_service(start: Start) -> None:
+    service = start().ready()
+    key = re.findall(r"btn_\w+", service.said)[0]
+    data = service.folder / ".baton" / "postgres"
+    killed = processes_in(data)[0]
+    os.kill(killed, signal.SIGKILL)
+    service.until(lambda: killed not in processes_in(data) and service.get("/v1/me", key) == 200)
+    assert service.get("/readyz") == 200
+    assert service.end() == 0
+    assert processes_in(data) == []
+    assert "Traceback" not in service.said
+
+
 def test_several_workers_share_the_port_and_the_dead_are_replaced(start: Start) -> None:
     service = start("serve", "--workers", "2").ready()
     child = int(Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()[-1])
