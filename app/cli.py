@@ -143,7 +143,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed, the same half year.")] = 1,
     data_dir: DataDir = None,
 ) -> None:
-    """Tell a service a realistic half year of leads through its own doors, in a tenant of their own."""
+    """Tell a service a realistic half year of leads through its own doors: in a new tenant, or in that of --key."""
     from app.demo.run import demo as tell
 
     raise typer.Exit(tell(url, key, leads, seed, data_dir))
