@@ -28,6 +28,7 @@ from app.home import database
 from app.main import create_app
 from app.patience import Patient
 from app.settings import CannotStart, Settings, with_secrets
+from app.worker import GRACE_SECONDS
 
 FINISH_SECONDS: Final = 20
 OPEN_FILES: Final = 8192
@@ -184,7 +185,7 @@ def _supervise(settings: Settings, listener: socket.socket | None) -> None:
     for process in processes:
         process.terminate()
     for process in processes:
-        process.join(settings.drain_seconds + FINISH_SECONDS + 5)
+        process.join(settings.drain_seconds + FINISH_SECONDS + GRACE_SECONDS + 5)
         process.kill()
 
 

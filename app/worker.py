@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -26,7 +27,7 @@ log = structlog.get_logger("baton.worker")
 
 LOOK_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 300.0
-GRACE_SECONDS: Final = 15.0
+GRACE_SECONDS: Final = 25.0  # longer than deliveries take to end
 
 Work = Callable[[], Awaitable[Any]]
 
@@ -35,15 +36,15 @@ Work = Callable[[], Awaitable[Any]]
 async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
     """Runs the work of these roles until the block ends; then each task finishes what it holds and stops."""
     stop = asyncio.Event()
-    works = [state.wake.run(stop)]
+    works: list[Work] = [partial(state.wake.run, stop)]
     if "work" in roles:
-        works += [process_forever(state, stop), refresh_forever(state, stop), sweep_forever(state, stop)]
+        works += [partial(work, state, stop) for work in (process_forever, refresh_forever, sweep_forever)]
     if "dispatch" in roles:
         works += [
-            sequence_forever(state.engine, state.wake, stop),
-            dispatch_forever(state.engine, state.settings, state.wake, stop),
+            partial(sequence_forever, state.engine, state.wake, stop),
+            partial(dispatch_forever, state.engine, state.settings, state.wake, stop),
         ]
-    tasks = [asyncio.create_task(_guarded(work)) for work in works]
+    tasks = [asyncio.create_task(_guarded(work, stop)) for work in works]
     try:
         yield
     finally:
@@ -51,14 +52,14 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
         await _finish(tasks)
 
 
-async def _guarded(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:
-        log.error("work_ended", **anonymous(error))
-        raise
+async def _guarded(work: Work, stop: asyncio.Event) -> None:
+    """A fault that nobody thought of ends the work: it is logged, and the work begun anew."""
+    while not stop.is_set():
+        try:
+            await work()
+        except Exception as error:
+            log.error("work_ended", **anonymous(error))
+            await within(LOOK_SECONDS, stop.wait())
 
 
 async def _finish(tasks: list[asyncio.Task[None]]) -> None:

@@ -26,7 +26,7 @@ log = structlog.get_logger("baton.deliver")
 
 POLL_SECONDS: Final = 1.0
 CLAIM_APART_SECONDS: Final = 0.02
-STOP_SECONDS: Final = 20.0
+STOP_SECONDS: Final = 22.0  # longer than a request may take
 LANES_AT_WORK: Final = 4  # connections of the pool that lanes use at one time
 FAULTS: Final = (DBAPIError, PoolTimeout, OSError)
 
@@ -105,15 +105,16 @@ class Dispatcher:
 async def dispatch_forever(
     engine: AsyncEngine, settings: Settings, wake: Wake, stop: asyncio.Event, pace: Pace | None = None
 ) -> None:
-    """Deliver until `stop`, then finish what is in flight (at most 20 s) and release every lane."""
+    """Deliver until `stop`, then finish what is in flight (at most 22 s) and release every lane."""
     egress = Egress(targets_of(settings))
     gate = asyncio.Semaphore(LANES_AT_WORK)
     ring = KeyRing(settings.secret_keys)
     dispatcher = Dispatcher(Tools(engine, egress, ring, wake, settings.retry_schedule, pace or Pace(), gate))
     try:
-        await asyncio.gather(
-            _claiming(dispatcher, wake, stop), _renewing(dispatcher, stop), _looking(dispatcher, wake, stop)
-        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_claiming(dispatcher, wake, stop))
+            tasks.create_task(_renewing(dispatcher, stop))
+            tasks.create_task(_looking(dispatcher, wake, stop))
     finally:
         await dispatcher.end()
         await egress.close()

@@ -1,0 +1,55 @@
+"""The work beside the API: it outlives its own faults, and its end leaves time for what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app import worker
+from app.clock import Clock
+from app.events.record import NewEvent, record_events
+from app.events.wake import Wake
+from app.ids import new_id
+from app.settings import Settings
+from app.webhooks import deliver
+from app.webhooks.schemas import Limits
+
+
+class Faulty:
+    """An engine that fails at first in a way that nobody expects of it."""
+
+    def __init__(self, engine: AsyncEngine, faults: int) -> None:
+        self.engine, self.faults = engine, faults
+
+    def begin(self) -> Any:
+        if self.faults:
+            self.faults -= 1
+            raise RuntimeError("unknown protocol state")
+        return self.engine.begin()
+
+
+async def test_work_that_fails_unexpectedly_is_begun_anew(engine: AsyncEngine, settings: Settings) -> None:
+    clock = Clock()
+    async with engine.begin() as tx:
+        await record_events(tx, new_id(), [NewEvent("policy.activated", {}, clock.now())], clock.now())
+    faulty, wake = Faulty(engine, 4), Wake(str(settings.database_url))
+    state = SimpleNamespace(engine=faulty, wake=wake, settings=settings, clock=clock)
+    async with worker.running(state, ["dispatch"]):
+        await wake.wait("log", 0, 10)
+        async with engine.connect() as tx:
+            for _ in range(100):
+                if (await tx.execute(text("SELECT count(*) FROM event_log"))).scalar_one():
+                    break
+                await asyncio.sleep(0.1)
+            else:
+                raise AssertionError("the sequencer did not come back")
+    assert faulty.faults == 0
+
+
+def test_each_wait_at_the_end_is_longer_than_the_one_inside_it() -> None:
+    longest = next(limit.le for limit in Limits.model_fields["timeout_seconds"].metadata if hasattr(limit, "le"))
+    assert longest < deliver.STOP_SECONDS < worker.GRACE_SECONDS
