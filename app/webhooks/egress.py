@@ -18,6 +18,7 @@ from app.webhooks.targets import Targets, address_of
 LONGEST_URL = 2048
 SHOWN_BYTES = 1024
 KEEPALIVE_SECONDS = 15.0
+MOST_ADVISED = 2
 REDIRECTS = (301, 302, 303, 307, 308)
 BODY_FAULTS = (aiohttp.ClientError, OSError, TimeoutError)
 
@@ -67,6 +68,7 @@ class Egress:
         self._system = SystemLookup()
         self._lookup: Lookup = lookup or self._system
         self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
+        self._advising = 0
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, total: float | None = None) -> Outcome:
         """Send once, within `total` seconds. Every fault of the other side comes back as an Outcome."""
@@ -172,10 +174,16 @@ class Egress:
         return not ordinary
 
     async def _advise(self, host: str, inside_only: bool) -> None:
+        # Who asks holds a connection of the pool meanwhile, so few may: it is advice, and whoever dials judges again.
+        if self._advising >= MOST_ADVISED:
+            return
+        self._advising += 1
         try:
             addresses = await self._lookup(host)
         except OSError:
             addresses = []
+        finally:
+            self._advising -= 1
         if not all(may_dial(each, self.targets, inside_only) for each in addresses) or (inside_only and not addresses):
             raise TargetRefused("target_refused", "Webhooks may not be sent to this host.")
 

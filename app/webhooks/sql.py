@@ -75,19 +75,21 @@ async def update_subscription(
     )
 
 
-async def delete_subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> bool:
-    """Remove a subscription with its lane and its unfinished deliveries; False when there is none.
+async def delete_lanes(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
+    """Remove a subscription's lane and its unfinished deliveries: before the subscription is locked, as its owner does.
 
-    The lane goes first, as its owner locks it first; without it the owner's next write finds nothing and stops.
+    Without the lane the owner's next write finds nothing and stops.
     """
     for table in (lanes, delivery_retries):
         await tx.execute(
             delete(table).where(table.c.tenant_id == tenant_id, table.c.subscription_id == subscription_id)
         )
-    gone = await tx.execute(
+
+
+async def delete_subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
+    await tx.execute(
         delete(subscriptions).where(subscriptions.c.tenant_id == tenant_id, subscriptions.c.id == subscription_id)
     )
-    return gone.rowcount == 1
 
 
 async def list_deliveries(

@@ -102,10 +102,8 @@ async def resume(desk: Desk, subscription_id: UUID, expected: frozenset[str] | N
 
 async def end(desk: Desk, subscription_id: UUID, expected: frozenset[str] | None) -> None:
     """Remove it with everything that is still owed. SubscriptionNotFound, VersionConflict."""
-    row = await sql.subscription(desk.tx, desk.tenant_id, subscription_id)
-    if row is None:
-        raise SubscriptionNotFound()
-    check(expected, row.version)
+    await sql.delete_lanes(desk.tx, desk.tenant_id, subscription_id)
+    await desk.locked(subscription_id, expected)
     await sql.delete_subscription(desk.tx, desk.tenant_id, subscription_id)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.webhooks.egress import TargetRefused
 from app.webhooks.resolver import SystemLookup
-from app.webhooks.targets import Targets
+from app.webhooks.targets import Address, Targets
 from tests.webhooks.receivers import LOOPBACK, egress, names
 
 KNOWN = names(hook_example_com="93.184.216.34", inner_example_com="127.0.0.1", mixed_example_com="8.8.8.8 127.0.0.1",
@@ -104,3 +104,19 @@ async def test_row_15_a_name_server_that_never_answers_is_cut_and_blocks_one_thr
     finally:
         release.set()
         lookup.close()
+
+
+async def test_names_that_never_answer_hold_up_a_few_registrations_and_no_more() -> None:
+    never = asyncio.Event()
+
+    async def silent(_: str) -> list[Address]:
+        await never.wait()
+        return []
+
+    async with egress(STRICT, lookup=silent) as client:
+        held = [asyncio.create_task(client.check_url(f"https://a{n}.example.com/")) for n in range(5)]
+        done, waiting = await asyncio.wait(held, timeout=0.2)
+        assert (len(done), len(waiting)) == (3, 2)
+        never.set()
+        await asyncio.gather(*held)
+        assert await client.check_url("https://b.example.com/")

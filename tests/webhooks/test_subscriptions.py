@@ -136,6 +136,20 @@ async def test_pause_resume_and_end(client: httpx.AsyncClient) -> None:
     assert (await client.delete(path)).status_code == 404
 
 
+async def test_ending_is_refused_when_somebody_changes_it_at_the_same_time(
+    client: httpx.AsyncClient, app: FastAPI
+) -> None:
+    path = f"{PATH}/{(await created(client))['id']}"
+    async with app.state.engine.begin() as tx:
+        await tx.exec_driver_sql("UPDATE subscriptions SET version = version + 1")
+        ending = asyncio.create_task(client.delete(path, headers={"If-Match": '"1"'}))
+        await asyncio.sleep(0.3)
+    assert (await ending).status_code == 412
+    assert (await client.get(path)).status_code == 200
+    async with app.state.engine.connect() as tx:
+        assert (await tx.exec_driver_sql("SELECT count(*) FROM lanes")).scalar_one() == 1
+
+
 async def test_rotation_shows_a_new_secret_and_repeats_it_only_under_the_same_key(client: httpx.AsyncClient) -> None:
     made = await created(client)
     path, key = f"{PATH}/{made['id']}/secret", {"Idempotency-Key": "rotate-1"}
