@@ -16,7 +16,7 @@ from app.database import Tx
 from app.errors import MappingHasFaults, RequestInvalid, SourceNotFound
 from app.sources import sql
 from app.sources.item import shown
-from app.sources.mapping import map_request
+from app.sources.mapping import map_aside
 from app.sources.ready import ready
 from app.sources.request import RawRequest
 
@@ -29,7 +29,8 @@ async def dry_run(tx: Tx, tenant_id: UUID, source_id: UUID, asked: Mapping[str, 
     source = ready(row)
     if source.document is None:
         raise MappingHasFaults("The stored document does not fit this release: save the source's overrides anew.")
-    return [shown(item) for item in map_request(source.document, _request(asked, now), source.id, source.defaults)]
+    items = await map_aside(source.document, _request(asked, now), source.id, source.defaults)
+    return [shown(item) for item in items]
 
 
 def _request(asked: Mapping[str, Any], now: datetime) -> RawRequest:

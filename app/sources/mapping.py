@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -27,6 +28,7 @@ from app.sources.spam import is_spam
 
 _KEYLESS_SECONDS: Final = 600
 MAX_ITEMS: Final = 1_000
+LARGE: Final = 64 * 1024  # bytes; a whole MiB takes more than a second
 _MAX_KEY: Final = 255
 _SNAKE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _NEEDS_PERSON: Final = frozenset({"lead", "activity", "consent", "erase"})
@@ -77,6 +79,14 @@ def map_request(
         why = f"/items: {len(items)}, of which the first {MAX_ITEMS} were read"
         mapped.append(_quarantined(frame, MAX_ITEMS, None, "too_many_items", why))
     return mapped
+
+
+async def map_aside(document: Document, request: RawRequest, source_id: UUID | str, defaults: Defaults) -> list[Item]:
+    """The same, in a thread where it takes long, so that the event loop serves others meanwhile."""
+    if len(request.body) > LARGE:
+        return await asyncio.to_thread(map_request, document, request, source_id, defaults)
+    await asyncio.sleep(0)
+    return map_request(document, request, source_id, defaults)
 
 
 def _map(frame: _Frame, root: Mapping[str, Any], index: int, item: Any) -> Item:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from app.database import Record, sqlstate
 from app.leads.capture import Arrival, ArrivalActivity, Captured
 from app.matching.person import Person
 from app.sources.item import Item, shown
-from app.sources.mapping import keyless, map_request
+from app.sources.mapping import keyless, map_aside
 from app.sources.ready import ReadySource
 from app.sources.request import RawRequest
 from app.submissions.redact import redacted
@@ -23,7 +22,6 @@ from app.submissions.redact import redacted
 ARRIVING: Final = frozenset({"lead", "activity", "consent"})
 CREATING: Final = frozenset({"lead"})
 ACTING: Final = frozenset({"lead", "activity"})
-LARGE: Final = 64 * 1024  # bytes from which mapping leaves the event loop to others
 
 Place = tuple[UUID, int]
 
@@ -142,12 +140,7 @@ async def entries_of(
         if source.document is None:
             entries.append(whole(row, source, "mapping_failed"))
             continue
-        arguments = source.document, request_of(row), source.id, source.defaults
-        if len(row.body) > LARGE:
-            items = await asyncio.to_thread(map_request, *arguments)
-        else:
-            items = map_request(*arguments)
-            await asyncio.sleep(0)
+        items = await map_aside(source.document, request_of(row), source.id, source.defaults)
         made = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in ARRIVING]
         entries += [Entry(row.id, source, item, _is_again(item, made)) for item in items]
     return entries

@@ -1,5 +1,6 @@
 """Sources over HTTP: made, shown without their secrets, changed by everybody's rules, archived, tried out."""
 
+import asyncio
 import base64
 import json
 
@@ -181,3 +182,15 @@ def test_the_door_leaves_the_defaults_of_the_mapping_alone() -> None:
         region="RO", thank_you_url="https://acme.example/thanks", allowed_origins=["https://acme.example"]
     )
     assert made.model_dump(exclude_none=True).keys() == {"region", "thank_you_url", "allowed_origins"}
+
+
+async def test_a_large_dry_run_leaves_the_event_loop_to_others(api: Api) -> None:
+    made = await api.post("/v1/sources", {"name": "Lists", "preset": "generic", "overrides": {"items": "body"}})
+    rows = [{"email": f"u{n}@nordsoft{n}.example", "full_name": "Anna Z", "company": "Nordsoft"} for n in range(1_000)]
+    asked = asyncio.create_task(api.post(f"/v1/sources/{made['id']}/dry-run", {"body": rows}, status=200))
+    turns = 0
+    while not asked.done():
+        await asyncio.sleep(0.01)
+        turns += 1
+    assert len((await asked)["items"]) == 1_000
+    assert turns > 15
