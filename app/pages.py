@@ -52,9 +52,9 @@ class Page:
             at, row_id = datetime.fromisoformat(last), UUID(last_id)
             at = at.astimezone(UTC) if at.tzinfo else at
         except (ValueError, TypeError, OverflowError, binascii.Error, AttributeError):
-            raise CursorInvalid("The cursor is not one that Baton gave.") from None
+            raise CursorInvalid.of("cursor", "The cursor is not one that Baton gave.") from None
         if (version, sort, filters) != (VERSION, self.sort, self._hash()) or at.tzinfo is None:
-            raise CursorInvalid("The cursor belongs to a list with another order or other filters.")
+            raise CursorInvalid.of("cursor", "The cursor belongs to a list with another order or other filters.")
         return at, row_id
 
     def _hash(self) -> str:

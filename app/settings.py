@@ -163,7 +163,7 @@ def load(**flags: Any) -> Settings:
 def with_secrets(settings: Settings) -> Settings:
     """The same settings with keys to encrypt by: embedded ones are made once and kept in the data directory.
 
-    Raises SettingsError where a server was named and no key was given.
+    Raises SettingsError where a server was named and no key was given, or where the directory cannot be used.
     """
     if settings.secret_keys:
         return settings
@@ -171,7 +171,7 @@ def with_secrets(settings: Settings) -> Settings:
         raise SettingsError(
             f"BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it, say to {_new_key()}, and keep it safe"
         )
-    return settings.model_copy(update={"secret_keys": _decode_keys(_kept_keys(settings.data_dir / "secret_keys"))})
+    return settings.model_copy(update={"secret_keys": _decode_keys(_kept(settings.data_dir))})
 
 
 def origins(settings: Settings) -> dict[str, Origin]:
@@ -208,6 +208,13 @@ def _one_line(error: ValidationError, flags: dict[str, Any]) -> str:
         variable = "--" + name.replace("_", "-") if name in flags else (PREFIX + name).upper()
         said.setdefault(name, f"{variable} cannot be used: {reason[0].lower()}{reason[1:]}" if name else reason)
     return "; ".join(said.values())
+
+
+def _kept(data_dir: Path) -> str:
+    try:
+        return _kept_keys(data_dir / "secret_keys")
+    except OSError as error:
+        raise SettingsError(f"{data_dir} cannot be used ({error.strerror}): choose another --data-dir") from None
 
 
 def _kept_keys(path: Path) -> str:

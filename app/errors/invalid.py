@@ -27,6 +27,11 @@ class CursorInvalid(Invalid):
 
     code = "cursor_invalid"
 
+    @classmethod
+    def of(cls, field: str, detail: str) -> CursorInvalid:
+        """The problem of the cursor in that field."""
+        return cls(detail, errors=[{"field": field, "code": cls.code, "detail": detail}])
+
 
 class IdempotencyKeyReused(Invalid):
     """The Idempotency-Key was used with another request."""

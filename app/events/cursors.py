@@ -43,15 +43,16 @@ def write(position: int, filters: Filters) -> str:
 
 
 def read(cursor: str, filters: Filters | None) -> int:
-    """The position in a cursor; with `filters` None those do not matter. CursorInvalid."""
+    """The position in a cursor; `filters` is None for a start, where they do not matter. CursorInvalid."""
+    field = "start" if filters is None else "after"
     try:
         version, position, hashed = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
     except (ValueError, TypeError, binascii.Error):
-        raise CursorInvalid("The cursor is not one that Baton gave.") from None
+        raise CursorInvalid.of(field, "The cursor is not one that Baton gave.") from None
     if version != VERSION or type(position) is not int or not 0 <= position <= LAST_POSITION:
-        raise CursorInvalid("The cursor is not one that Baton gave.")
+        raise CursorInvalid.of(field, "The cursor is not one that Baton gave.")
     if filters is not None and hashed != filters.hash():
-        raise CursorInvalid("The cursor belongs to a reading with other filters.")
+        raise CursorInvalid.of(field, "The cursor belongs to a reading with other filters.")
     return position
 
 

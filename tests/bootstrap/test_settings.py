@@ -93,6 +93,12 @@ def test_secret_keys_are_made_once_and_only_for_our_eyes(tmp_path: Path) -> None
     assert repr(first.secret_keys) not in repr(first)
 
 
+def test_a_data_directory_that_cannot_be_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="choose another --data-dir"):
+        with_secrets(load(data_dir=tmp_path / "file" / "data"))
+
+
 def test_secret_keys_are_required_where_a_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_DATABASE_URL", "postgresql://h/d")
     with pytest.raises(SettingsError, match="BATON_SECRET_KEYS is required") as refused:

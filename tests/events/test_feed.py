@@ -182,6 +182,7 @@ def forged(*members: object) -> str:
 async def test_a_cursor_that_baton_did_not_give_is_422(service: Service, after: str) -> None:
     answer = await service.client.get("/v1/events", params={"after": after})
     assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
+    assert [error["field"] for error in answer.json()["errors"]] == ["after"]
 
 
 async def test_a_cursor_of_other_filters_is_422(service: Service) -> None:

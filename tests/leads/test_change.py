@@ -115,6 +115,7 @@ async def test_pages_hold_every_lead_once_and_a_cursor_knows_its_list(api: Api) 
     other = await api.call("GET", f"/v1/leads?stage=mql&cursor={cursor}")
     broken = await api.call("GET", "/v1/leads?cursor=nonsense")
     assert other.json()["code"] == broken.json()["code"] == "cursor_invalid"
+    assert other.json()["errors"][0]["field"] == broken.json()["errors"][0]["field"] == "cursor"
 
 
 async def test_the_owner_is_an_active_user(api: Api) -> None:

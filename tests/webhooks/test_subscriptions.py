@@ -124,6 +124,7 @@ async def test_what_cannot_be_is_422_and_names_the_field(client: httpx.AsyncClie
 async def test_a_start_that_is_no_place_is_422(client: httpx.AsyncClient) -> None:
     answer = await client.post(PATH, json={"url": URL, "start": "nowhere"})
     assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
+    assert [error["field"] for error in answer.json()["errors"]] == ["start"]
 
 
 async def test_pause_resume_and_end(client: httpx.AsyncClient) -> None:
