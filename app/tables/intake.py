@@ -54,7 +54,6 @@ submissions = Table(
     Column("tries", Integer, nullable=False, server_default="0"),
     instant("received_at", null=False),
     instant("processed_at"),
-    of_tenant("sources", "source_id"),
     Index("submissions_received_idx", "received_at", "id", postgresql_where="state = 'received'"),
     Index("submissions_received_at_idx", "tenant_id", "received_at", "id"),
     Index("submissions_source_id_idx", "tenant_id", "source_id", "received_at", "id"),

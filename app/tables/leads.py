@@ -49,7 +49,6 @@ leads = Table(
     uuid("merged_into"),
     instant("erased_at"),
     *stamps(),
-    of_tenant("sources", "source_id"),
     of_tenant("users", "owner_id"),
     Index("leads_evaluate_at_idx", "evaluate_at", postgresql_where="evaluate_at IS NOT NULL"),
     Index("leads_stage_idx", "tenant_id", "stage", "stage_entered_at", "id"),
@@ -193,7 +192,6 @@ journeys = Table(
     words("closing_reason"),
     instant("stage_entered_at", null=False),
     of_tenant("leads", "lead_id"),
-    of_tenant("policies", "policy_id"),
     Index("journeys_open_key", "tenant_id", "lead_id", unique=True, postgresql_where="closed_at IS NULL"),
     Index("journeys_number_key", "tenant_id", "lead_id", "number", unique=True),
 )
@@ -220,7 +218,6 @@ transitions = Table(
     Column("policy_version", Integer, nullable=False),
     document("evidence"),
     of_tenant("journeys", "journey_id"),
-    of_tenant("policies", "policy_id"),
     CheckConstraint("seq >= 1", name="seq"),
     Index("transitions_id_key", "tenant_id", "id", unique=True),
     Index("transitions_lead_id_idx", "tenant_id", "lead_id", "recorded_at"),

@@ -113,7 +113,6 @@ opportunities = Table(
     of_tenant("users", "owner_id"),
     of_tenant("leads", "origin_lead_id"),
     of_tenant("journeys", "journey_id"),
-    of_tenant("policies", "policy_id"),
     Index("opportunities_account_id_idx", "tenant_id", "account_id"),
     Index(
         "opportunities_external_id_key", "tenant_id", "external_id", unique=True, postgresql_where="archived_at IS NULL"
@@ -142,7 +141,6 @@ opportunity_transitions = Table(
     Column("policy_version", Integer, nullable=False),
     document("evidence"),
     of_tenant("opportunities", "opportunity_id"),
-    of_tenant("policies", "policy_id"),
     Index("opportunity_transitions_id_key", "tenant_id", "id", unique=True),
 )
 

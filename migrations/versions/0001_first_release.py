@@ -222,6 +222,35 @@ def make_tables() -> None:
     op.create_index("sources_created_at_idx", "sources", ["tenant_id", "created_at", "id"], unique=False)
     op.create_index("sources_key_key", "sources", ["key"], unique=True)
     op.create_table(
+        "submissions",
+        sa.Column("tenant_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column(
+            "headers", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
+        ),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), server_default="received", nullable=False),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("processed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("submissions_pkey")),
+    )
+    op.create_index("submissions_received_at_idx", "submissions", ["tenant_id", "received_at", "id"], unique=False)
+    op.create_index(
+        "submissions_received_idx",
+        "submissions",
+        ["received_at", "id"],
+        unique=False,
+        postgresql_where="state = 'received'",
+    )
+    op.create_index(
+        "submissions_source_id_idx", "submissions", ["tenant_id", "source_id", "received_at", "id"], unique=False
+    )
+    op.create_table(
         "subscriptions",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -286,7 +315,7 @@ def make_tables() -> None:
     op.create_table(
         "activations",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("policy_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(
             ["tenant_id", "policy_id"],
@@ -394,9 +423,6 @@ def make_tables() -> None:
         sa.ForeignKeyConstraint(
             ["tenant_id", "owner_id"], ["users.tenant_id", "users.id"], name=op.f("leads_tenant_id_owner_id_fkey")
         ),
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "source_id"], ["sources.tenant_id", "sources.id"], name=op.f("leads_tenant_id_source_id_fkey")
-        ),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("leads_pkey")),
     )
     op.create_index("leads_created_at_idx", "leads", ["tenant_id", "created_at", "id"], unique=False)
@@ -414,38 +440,30 @@ def make_tables() -> None:
     op.create_index("leads_stage_idx", "leads", ["tenant_id", "stage", "stage_entered_at", "id"], unique=False)
     op.create_index("leads_updated_at_idx", "leads", ["tenant_id", "updated_at", "id"], unique=False)
     op.create_table(
-        "submissions",
+        "submission_items",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("submission_id", sa.Uuid(), nullable=False),
+        sa.Column("index", sa.Integer(), nullable=False),
         sa.Column("source_id", sa.Uuid(), nullable=False),
-        sa.Column("method", sa.Text(), nullable=False),
-        sa.Column("query", sa.Text(), nullable=False),
-        sa.Column(
-            "headers", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
-        ),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("sha256", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), server_default="received", nullable=False),
-        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("processed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("submission_key", sa.Text(), nullable=True),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("lead_id", sa.Uuid(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("mapped", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.ForeignKeyConstraint(
-            ["tenant_id", "source_id"],
-            ["sources.tenant_id", "sources.id"],
-            name=op.f("submissions_tenant_id_source_id_fkey"),
+            ["tenant_id", "submission_id"],
+            ["submissions.tenant_id", "submissions.id"],
+            name=op.f("submission_items_tenant_id_submission_id_fkey"),
         ),
-        sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("submissions_pkey")),
+        sa.PrimaryKeyConstraint("tenant_id", "submission_id", "index", name=op.f("submission_items_pkey")),
     )
-    op.create_index("submissions_received_at_idx", "submissions", ["tenant_id", "received_at", "id"], unique=False)
+    op.create_index("submission_items_lead_id_idx", "submission_items", ["tenant_id", "lead_id"], unique=False)
     op.create_index(
-        "submissions_received_idx",
-        "submissions",
-        ["received_at", "id"],
-        unique=False,
-        postgresql_where="state = 'received'",
-    )
-    op.create_index(
-        "submissions_source_id_idx", "submissions", ["tenant_id", "source_id", "received_at", "id"], unique=False
+        "submission_items_submission_key_key",
+        "submission_items",
+        ["tenant_id", "source_id", "submission_key"],
+        unique=True,
+        postgresql_where="verdict NOT IN ('duplicate', 'quarantined')",
     )
     op.create_table(
         "accounts",
@@ -595,11 +613,6 @@ def make_tables() -> None:
         sa.ForeignKeyConstraint(
             ["tenant_id", "lead_id"], ["leads.tenant_id", "leads.id"], name=op.f("journeys_tenant_id_lead_id_fkey")
         ),
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "policy_id"],
-            ["policies.tenant_id", "policies.id"],
-            name=op.f("journeys_tenant_id_policy_id_fkey"),
-        ),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("journeys_pkey")),
     )
     op.create_index("journeys_number_key", "journeys", ["tenant_id", "lead_id", "number"], unique=True)
@@ -639,32 +652,6 @@ def make_tables() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "kind", "value", "lead_id", name=op.f("shared_identities_pkey")),
     )
     op.create_index("shared_identities_lead_id_idx", "shared_identities", ["tenant_id", "lead_id"], unique=False)
-    op.create_table(
-        "submission_items",
-        sa.Column("tenant_id", sa.Uuid(), nullable=False),
-        sa.Column("submission_id", sa.Uuid(), nullable=False),
-        sa.Column("index", sa.Integer(), nullable=False),
-        sa.Column("source_id", sa.Uuid(), nullable=False),
-        sa.Column("submission_key", sa.Text(), nullable=True),
-        sa.Column("verdict", sa.Text(), nullable=False),
-        sa.Column("lead_id", sa.Uuid(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("mapped", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "submission_id"],
-            ["submissions.tenant_id", "submissions.id"],
-            name=op.f("submission_items_tenant_id_submission_id_fkey"),
-        ),
-        sa.PrimaryKeyConstraint("tenant_id", "submission_id", "index", name=op.f("submission_items_pkey")),
-    )
-    op.create_index("submission_items_lead_id_idx", "submission_items", ["tenant_id", "lead_id"], unique=False)
-    op.create_index(
-        "submission_items_submission_key_key",
-        "submission_items",
-        ["tenant_id", "source_id", "submission_key"],
-        unique=True,
-        postgresql_where="verdict NOT IN ('duplicate', 'quarantined')",
-    )
     op.create_table(
         "touches",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -802,11 +789,6 @@ def make_tables() -> None:
             ["journeys.tenant_id", "journeys.id"],
             name=op.f("transitions_tenant_id_journey_id_fkey"),
         ),
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "policy_id"],
-            ["policies.tenant_id", "policies.id"],
-            name=op.f("transitions_tenant_id_policy_id_fkey"),
-        ),
         sa.PrimaryKeyConstraint("tenant_id", "journey_id", "seq", name=op.f("transitions_pkey")),
     )
     op.create_index("transitions_id_key", "transitions", ["tenant_id", "id"], unique=True)
@@ -863,11 +845,6 @@ def make_tables() -> None:
             ["tenant_id", "owner_id"],
             ["users.tenant_id", "users.id"],
             name=op.f("opportunities_tenant_id_owner_id_fkey"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "policy_id"],
-            ["policies.tenant_id", "policies.id"],
-            name=op.f("opportunities_tenant_id_policy_id_fkey"),
         ),
         sa.PrimaryKeyConstraint("tenant_id", "id", name=op.f("opportunities_pkey")),
     )
@@ -958,11 +935,6 @@ def make_tables() -> None:
             ["opportunities.tenant_id", "opportunities.id"],
             name=op.f("opportunity_transitions_tenant_id_opportunity_id_fkey"),
         ),
-        sa.ForeignKeyConstraint(
-            ["tenant_id", "policy_id"],
-            ["policies.tenant_id", "policies.id"],
-            name=op.f("opportunity_transitions_tenant_id_policy_id_fkey"),
-        ),
         sa.PrimaryKeyConstraint("tenant_id", "opportunity_id", "seq", name=op.f("opportunity_transitions_pkey")),
     )
     op.create_index("opportunity_transitions_id_key", "opportunity_transitions", ["tenant_id", "id"], unique=True)
@@ -992,13 +964,6 @@ def drop_tables() -> None:
     op.drop_table("contacts")
     op.drop_index("touches_lead_id_idx", table_name="touches")
     op.drop_table("touches")
-    op.drop_index(
-        "submission_items_submission_key_key",
-        table_name="submission_items",
-        postgresql_where="verdict NOT IN ('duplicate', 'quarantined')",
-    )
-    op.drop_index("submission_items_lead_id_idx", table_name="submission_items")
-    op.drop_table("submission_items")
     op.drop_index("shared_identities_lead_id_idx", table_name="shared_identities")
     op.drop_table("shared_identities")
     op.drop_table("lead_changes")
@@ -1019,10 +984,13 @@ def drop_tables() -> None:
     op.drop_index("accounts_domain_key", table_name="accounts", postgresql_where="archived_at IS NULL")
     op.drop_index("accounts_created_at_idx", table_name="accounts")
     op.drop_table("accounts")
-    op.drop_index("submissions_source_id_idx", table_name="submissions")
-    op.drop_index("submissions_received_idx", table_name="submissions", postgresql_where="state = 'received'")
-    op.drop_index("submissions_received_at_idx", table_name="submissions")
-    op.drop_table("submissions")
+    op.drop_index(
+        "submission_items_submission_key_key",
+        table_name="submission_items",
+        postgresql_where="verdict NOT IN ('duplicate', 'quarantined')",
+    )
+    op.drop_index("submission_items_lead_id_idx", table_name="submission_items")
+    op.drop_table("submission_items")
     op.drop_index("leads_updated_at_idx", table_name="leads")
     op.drop_index("leads_stage_idx", table_name="leads")
     op.drop_index("leads_stage_entered_at_idx", table_name="leads")
@@ -1043,6 +1011,10 @@ def drop_tables() -> None:
     op.drop_table("tenants")
     op.drop_index("subscriptions_created_at_idx", table_name="subscriptions")
     op.drop_table("subscriptions")
+    op.drop_index("submissions_source_id_idx", table_name="submissions")
+    op.drop_index("submissions_received_idx", table_name="submissions", postgresql_where="state = 'received'")
+    op.drop_index("submissions_received_at_idx", table_name="submissions")
+    op.drop_table("submissions")
     op.drop_index("sources_key_key", table_name="sources")
     op.drop_index("sources_created_at_idx", table_name="sources")
     op.drop_index("sources_builtin_key", table_name="sources", postgresql_where="builtin")
