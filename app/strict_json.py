@@ -7,6 +7,7 @@ that overflow, NUL, lone surrogates, depth over 32, and collections too large to
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
@@ -30,7 +31,7 @@ def parse_json(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise MalformedJson("The body is not UTF-8.") from None
     try:
-        value = json.loads(text, object_pairs_hook=_members, parse_constant=_constant, parse_float=_float)
+        value = json.loads(text, object_pairs_hook=_members)
     except RecursionError:
         raise MalformedJson(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
     except ValueError as error:
@@ -47,17 +48,6 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _constant(name: str) -> Any:
-    raise RequestInvalid.of("body", "number_invalid", f"{name} is not a number that JSON knows")
-
-
-def _float(digits: str) -> float:
-    value = float(digits)
-    if value in (float("inf"), float("-inf")):
-        raise RequestInvalid.of("body", "number_invalid", "a number is too large")
-    return value
-
-
 def _walk(value: Any, place: str, depth: int) -> None:
     if isinstance(value, str):
         check_text(value, place or "body")
@@ -66,6 +56,9 @@ def _walk(value: Any, place: str, depth: int) -> None:
     elif isinstance(value, int):
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
             raise RequestInvalid.of(place or "body", "number_invalid", "an integer is too large")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise RequestInvalid.of(place or "body", "number_invalid", "NaN, or a number that is too large")
     elif isinstance(value, dict):
         _deep(depth)
         if len(value) > MAX_MEMBERS:

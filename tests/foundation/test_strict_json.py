@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from app.errors import MalformedJson
+from app.errors import MalformedJson, RequestInvalid
 from app.strict_json import parse_json
 
 
@@ -16,3 +16,12 @@ def test_a_member_given_twice_among_very_many_is_named_in_no_time() -> None:
     with pytest.raises(MalformedJson, match="twin"):
         parse_json(f'{{{members},"twin":1,"twin":2}}'.encode())
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9223372036854775808"])
+def test_a_number_that_cannot_be_kept_is_named_where_it_stands(number: str) -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        parse_json(f'{{"fields":{{"sizes":[1,{number}]}}}}'.encode())
+    assert [(error["field"], error["code"]) for error in refused.value.members["errors"]] == [
+        ("fields.sizes.1", "number_invalid")
+    ]
