@@ -23,6 +23,7 @@ from app.submissions.endpoints import StraightIn
 from app.webhooks.egress import Egress
 from app.webhooks.targets import targets_of
 
+KEPT_FREE = 3  # connections that requests leave to the door of form fills, to processing and to deliveries
 DESCRIPTION = """
 Baton is the hand-off between marketing and sales, as a service: it takes every form fill as it comes, decides by a
 policy that both teams signed whether and when a lead moves on, converts it once, and tells everybody in order.
@@ -43,7 +44,7 @@ def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         assert settings.database_url is not None
         app.state.engine = make_engine(settings.database_url, settings.pool_size)
-        app.state.turns = asyncio.Semaphore(settings.pool_size)
+        app.state.turns = asyncio.Semaphore(max(1, settings.pool_size - KEPT_FREE))
         app.state.waiters = Waiters()
         app.state.wake = Wake(settings.database_url)
         app.state.egress = Egress(targets_of(settings))
