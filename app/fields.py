@@ -55,7 +55,8 @@ def public_id(kind: str) -> Any:
         try:
             return ids.read(kind, value if isinstance(value, str) else "")
         except ValueError:
-            raise PydanticCustomError("id_malformed", "this is not an id of a {kind}", {"kind": kind}) from None
+            shape = {"example": EXAMPLES[kind]}
+            raise PydanticCustomError("id_malformed", "an id of this kind looks like {example}", shape) from None
 
     prefix = ids.PREFIXES[kind]
     return Annotated[

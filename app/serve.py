@@ -27,7 +27,7 @@ from app.greeting import greeting
 from app.home import database
 from app.main import create_app
 from app.patience import Patient
-from app.settings import CannotStart, Settings, with_secrets
+from app.settings import CannotStart, Settings, unknown, with_secrets
 from app.worker import GRACE_SECONDS
 
 FINISH_SECONDS: Final = 20
@@ -72,6 +72,8 @@ def serve(settings: Settings) -> None:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     with database(with_secrets(settings)) as ready:
         secret = asyncio.run(_prepare(ready, owned=settings.embedded))
+        for name in unknown():
+            print(f"{name} is no setting of Baton (misspelt? python3 -m app doctor lists them all)", file=sys.stderr)
         print(greeting(ready, secret), flush=True)
         if ready.workers == 1:
             run(ready, listener)

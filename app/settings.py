@@ -20,6 +20,7 @@ Network = IPv4Network | IPv6Network
 Role = Literal["api", "work", "dispatch"]
 Origin = Literal["default", "environment", ".env", "flag"]
 PREFIX = "BATON_"
+BOOTSTRAP = "BATON_VENV"  # read by app/__main__.py, before there are settings
 EVERY_ROLE: tuple[Role, ...] = ("api", "work", "dispatch")
 HOUR = 3600.0
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what to listen on when asked to; never the default
@@ -190,7 +191,7 @@ def origins(settings: Settings) -> dict[str, Origin]:
 
 def unknown() -> list[str]:
     """Variables with our prefix that name no setting: most likely misspelt."""
-    known = {(PREFIX + name).upper() for name in Settings.model_fields}
+    known = {(PREFIX + name).upper() for name in Settings.model_fields} | {BOOTSTRAP}
     return sorted(
         name for name in {**_env_file(), **os.environ} if name.upper().startswith(PREFIX) and name.upper() not in known
     )

@@ -9,11 +9,12 @@ from fastapi import Query
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from app.events.catalogue import Envelope
+from app.events.catalogue import TYPES, Envelope
 from app.fields import Shape
 
 PATTERN: Final = re.compile(r"\*|[a-z][a-z_]*\.(\*|[a-z][a-z_]*)")
 MOST_TYPES: Final = 50
+KNOWN: Final = {"*", *TYPES, *(f"{name.partition('.')[0]}.*" for name in TYPES)}
 
 
 def check_types(given: list[str]) -> list[str]:
@@ -21,6 +22,9 @@ def check_types(given: list[str]) -> list[str]:
     types = sorted({part.strip() for text in given for part in text.split(",")})
     if len(types) > MOST_TYPES or not all(len(each) <= 64 and PATTERN.fullmatch(each) for each in types):
         raise PydanticCustomError("type_pattern", "types look like lead.stage_changed, lead.* or *")
+    for each in types:
+        if each not in KNOWN:
+            raise PydanticCustomError("type_unknown", "there is no event of type {type}", {"type": each})
     return types
 
 

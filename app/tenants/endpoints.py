@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
-from app import auth, ids
+from app import auth, ids, versions
 from app.auth import AnyCaller, Caller, allowed
 from app.database import InTx, Now
 from app.errors import AlreadyExists, KeyNotFound, ScopeMissing, TenantNotFound, UserNotFound, VersionConflict
@@ -74,16 +74,20 @@ async def get_tenant(tenant_id: TenantId, caller: Platform, tx: InTx) -> Respons
     row = await sql.tenant(tx, tenant_id)
     if row is None:
         raise TenantNotFound()
-    return answer(show_tenant(row))
+    return answer(show_tenant(row), version=row.version)
 
 
-@api.patch("/tenants/{tenant_id}", response_model=TenantOut, responses=declared(TenantNotFound))
-async def patch_tenant(tenant_id: TenantId, body: TenantPatch, caller: Platform, tx: InTx, now: Now) -> Response:
-    row = await sql.update_tenant(tx, tenant_id, {"name": body.name})
+@api.patch("/tenants/{tenant_id}", response_model=TenantOut, responses=declared(TenantNotFound, VersionConflict))
+async def patch_tenant(
+    tenant_id: TenantId, body: TenantPatch, caller: Platform, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    row = await sql.tenant(tx, tenant_id, lock=True)
     if row is None:
         raise TenantNotFound()
+    versions.check(expected, row.version)
+    row = await sql.update_tenant(tx, tenant_id, {"name": body.name})
     await audit.record(tx, caller, tenant_id, "tenant.renamed", ids.show("tenant", tenant_id), now)
-    return answer(show_tenant(row))
+    return answer(show_tenant(row), version=row.version)
 
 
 @api.post("/users", status_code=201, response_model=UserOut, responses=declared(AlreadyExists))
@@ -149,15 +153,19 @@ async def get_key(key_id: KeyId, caller: Admin, tx: InTx) -> Response:
     row = await sql.key(tx, caller.tenant_id, key_id)
     if row is None:
         raise KeyNotFound()
-    return answer(show_key(row))
+    return answer(show_key(row), version=row.version)
 
 
-@api.delete("/keys/{key_id}", response_model=KeyOut, responses=declared(KeyNotFound))
-async def revoke_key(key_id: KeyId, caller: Admin, tx: InTx, now: Now) -> Response:
+@api.delete("/keys/{key_id}", response_model=KeyOut, responses=declared(KeyNotFound, VersionConflict))
+async def revoke_key(key_id: KeyId, caller: Admin, tx: InTx, now: Now, expected: Expected) -> Response:
     """Revoke a key: it is refused here at once, and everywhere within five seconds."""
+    found = await sql.key(tx, caller.tenant_id, key_id, lock=True)
+    if found is None:
+        raise KeyNotFound()
+    versions.check(expected, found.version)
     row = await sql.revoke_key(tx, caller.tenant_id, key_id, now)
     if row is None:
         raise KeyNotFound("There is no such live key.")
     auth.forget()
     await audit.record(tx, caller, caller.tenant_id, "key.revoked", ids.show("key", key_id), now)
-    return answer(show_key(row))
+    return answer(show_key(row), version=row.version)

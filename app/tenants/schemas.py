@@ -144,7 +144,9 @@ class KeyPage(Shape):
 
 
 def show_tenant(row: Record) -> dict[str, Any]:
-    return {"id": ids.show("tenant", row.id), "name": row.name, "created_at": z(row.created_at)}
+    return {
+        "id": ids.show("tenant", row.id), "version": row.version, "name": row.name, "created_at": z(row.created_at),
+    }  # fmt: skip
 
 
 def show_user(row: Record) -> dict[str, Any]:
@@ -166,4 +168,11 @@ def show_user(row: Record) -> dict[str, Any]:
 
 def show_key(row: Record) -> dict[str, Any]:
     instants = {name: z(getattr(row, name)) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
-    return {"id": ids.show("key", row.id), "name": row.name, "prefix": row.prefix, "scopes": row.scopes, **instants}
+    return {
+        "id": ids.show("key", row.id),
+        "version": row.version,
+        "name": row.name,
+        "prefix": row.prefix,
+        "scopes": row.scopes,
+        **instants,
+    }

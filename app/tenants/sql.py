@@ -18,13 +18,14 @@ async def insert_tenant(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> N
     await tx.execute(insert(tenants).values(id=tenant_id, **values))
 
 
-async def tenant(tx: Tx, tenant_id: UUID) -> Record | None:
-    return (await tx.execute(select(tenants).where(tenants.c.id == tenant_id))).one_or_none()
+async def tenant(tx: Tx, tenant_id: UUID, *, lock: bool = False) -> Record | None:
+    statement = select(tenants).where(tenants.c.id == tenant_id)
+    return (await tx.execute(statement.with_for_update(key_share=True) if lock else statement)).one_or_none()
 
 
-async def update_tenant(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record | None:
-    statement = update(tenants).where(tenants.c.id == tenant_id).values(**values).returning(tenants)
-    return (await tx.execute(statement)).one_or_none()
+async def update_tenant(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record:
+    changed = update(tenants).where(tenants.c.id == tenant_id).values(version=tenants.c.version + 1, **values)
+    return (await tx.execute(changed.returning(tenants))).one()
 
 
 async def insert_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
@@ -62,8 +63,9 @@ async def insert_key(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Reco
     return (await tx.execute(insert(keys).values(tenant_id=tenant_id, **values).returning(keys))).one()
 
 
-async def key(tx: Tx, tenant_id: UUID, key_id: UUID) -> Record | None:
-    return (await tx.execute(select(keys).where(keys.c.tenant_id == tenant_id, keys.c.id == key_id))).one_or_none()
+async def key(tx: Tx, tenant_id: UUID, key_id: UUID, *, lock: bool = False) -> Record | None:
+    statement = select(keys).where(keys.c.tenant_id == tenant_id, keys.c.id == key_id)
+    return (await tx.execute(statement.with_for_update(key_share=True) if lock else statement)).one_or_none()
 
 
 async def list_keys(tx: Tx, tenant_id: UUID, page: Page) -> Records:
@@ -74,7 +76,7 @@ async def revoke_key(tx: Tx, tenant_id: UUID, key_id: UUID, now: datetime) -> Re
     statement = (
         update(keys)
         .where(keys.c.tenant_id == tenant_id, keys.c.id == key_id, keys.c.revoked_at.is_(None))
-        .values(revoked_at=now)
+        .values(revoked_at=now, version=keys.c.version + 1)
         .returning(keys)
     )
     return (await tx.execute(statement)).one_or_none()

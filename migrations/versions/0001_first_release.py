@@ -153,6 +153,7 @@ def make_tables() -> None:
         "keys",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("secret_sha256", sa.Text(), nullable=False),
         sa.Column("prefix", sa.Text(), nullable=False),
@@ -278,6 +279,7 @@ def make_tables() -> None:
     op.create_table(
         "tenants",
         sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("version", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("secret_salt", sa.Text(), nullable=False),
         sa.Column(

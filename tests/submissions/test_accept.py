@@ -34,10 +34,9 @@ class Desk:
         self.engine, self.tenant_id, self.source_id = engine, tenant_id, source_id
         self.committer = Committer(engine)
 
-    def row(self, *, body: bytes = b"{}", source_id: UUID | None = None) -> Received:
+    def row(self, *, body: bytes = b"{}", headers: str = "{}") -> Received:
         sha256 = hashlib.sha256(body).hexdigest()
-        source = source_id or self.source_id
-        return Received(self.tenant_id, ids.new_id(), source, "POST", "", "{}", body, sha256, NOW)
+        return Received(self.tenant_id, ids.new_id(), self.source_id, "POST", "", headers, body, sha256, NOW)
 
     async def count(self, question: str = "SELECT count(*) FROM submissions") -> int:
         async with self.engine.connect() as tx:
@@ -127,7 +126,7 @@ async def test_nobody_waits_for_a_flush_that_does_not_come(desk: Desk) -> None:
 
 async def test_a_bad_row_fails_alone(desk: Desk) -> None:
     rows = [desk.row() for _ in range(5)]
-    rows[2] = desk.row(source_id=ids.new_id())  # of a source that is not there
+    rows[2] = desk.row(headers='{"x": "\\u0000"}')  # jsonb cannot hold it
     answers = await asyncio.gather(*(desk.committer.accept(row) for row in rows), return_exceptions=True)
     assert [type(answer) for answer in answers] == [type(None)] * 2 + [RuntimeError] + [type(None)] * 2
     assert await desk.count() == 4

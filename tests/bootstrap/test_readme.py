@@ -1,0 +1,22 @@
+"""What the README shows is what the product does."""
+
+import re
+from pathlib import Path
+
+from app.policy.shipped import shipped
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+MOVES = re.compile(r"^\s*(\w+|\[\*\])\s*-->\s*(\w+|\[\*\])\s*(?::\s*(.+))?$", re.MULTILINE)
+
+
+def test_every_arrow_of_the_picture_is_an_edge_of_the_policy() -> None:
+    policy = shipped("waterfall")
+    found = MOVES.findall(README)
+    assert len(found) >= 8, "the picture is there"
+    for start, end, label in found:
+        if "[*]" in (start, end):
+            continue
+        name = label.split()[0]
+        action = policy.action_of[name]
+        assert start in action.sources, f"{name} does not leave {start}"
+        assert action.to in (end, "held"), f"{name} does not lead to {end}"

@@ -1,0 +1,67 @@
+"""Tenants and keys by HTTP with versions, and by command without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import sys
+from pathlib import Path
+
+from tests.api import Api
+
+ROOT = Path(__file__).parents[2]
+
+
+async def test_a_tenant_and_a_key_have_versions_that_a_write_may_name(api: Api) -> None:
+    tenant = (await api.post("/v1/tenants", {"name": "other"}))["tenant"]["id"]
+    made = await api.post("/v1/keys", {"name": "CRM", "scopes": ["leads:read"]})
+    stale = {"If-Match": '"9"'}
+    assert (await api.call("GET", f"/v1/tenants/{tenant}")).headers["etag"] == '"1"'
+    assert (await api.call("PATCH", f"/v1/tenants/{tenant}", {"name": "x"}, headers=stale)).status_code == 412
+    renamed = await api.call("PATCH", f"/v1/tenants/{tenant}", {"name": "x"}, headers={"If-Match": '"1"'})
+    assert renamed.headers["etag"] == '"2"'
+    assert (await api.call("DELETE", f"/v1/keys/{made['id']}", headers=stale)).status_code == 412
+    assert (await api.get(f"/v1/keys/{made['id']}"))["revoked_at"] is None
+    assert (await api.call("DELETE", f"/v1/keys/{made['id']}", headers={"If-Match": '"1"'})).status_code == 200
+
+
+async def test_tenants_and_keys_are_made_and_revoked_by_command(api: Api) -> None:
+    made = await baton(api, "tenants", "create", "Globex", "--policy", "pipeline")
+    first = re.search(r"btn_\w{43}", made)
+    assert first is not None, made
+    assert (await api.get("/v1/policies/active", key=first.group()))["name"] == "pipeline"
+    said = await baton(api, "keys", "create", "--tenant", "Globex", "--scopes", "leads:read", "--name", "CRM")
+    secret, key_id = re.search(r"btn_\w{43}", said), re.search(r"key_\w{26}", said)
+    assert secret is not None
+    assert key_id is not None
+    assert (await api.get("/v1/leads", key=secret.group()))["data"] == []
+    await baton(api, "keys", "revoke", key_id.group())
+    again = await api.call("GET", "/v1/keys/" + key_id.group(), key=first.group())
+    assert again.json()["revoked_at"] is not None
+    assert "no live key" in await baton(api, "keys", "revoke", key_id.group(), status=2)
+    assert "unknown scopes: all" in await baton(api, "keys", "create", "--scopes", "all", status=2)
+
+
+async def test_a_policy_is_checked_by_command(api: Api, tmp_path: Path) -> None:
+    shipped = ROOT / "app" / "policy" / "defaults" / "waterfall.yaml"
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(shipped.read_text().replace("to: mql", "to: mqll"))
+    assert "sound" in await baton(api, "policy", "check", str(shipped))
+    assert "/actions/2/to" in await baton(api, "policy", "check", str(wrong), status=1)
+
+
+async def baton(api: Api, *arguments: str, status: int = 0) -> str:
+    """What a command says on the database of the test."""
+    settings = api.app.state.settings
+    key = base64.b64encode(next(iter(settings.secret_keys.values()))).decode()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
+    environment = {**clean, "BATON_DATABASE_URL": settings.database_url, "BATON_SECRET_KEYS": f"k1:{key}"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app.cli", *arguments, cwd=ROOT, env=environment,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    assert process.returncode == status, said.decode()
+    return said.decode()
