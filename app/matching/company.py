@@ -16,7 +16,7 @@ from app.matching.text import fold, says_nothing, squeezed
 from app.matching.words import words
 
 _LEGAL: Final = words("legal_forms")
-_PLACEHOLDERS: Final = words("individual")
+_NO_COMPANY: Final = words("individual")
 _HOST: Final = re.compile(r"^(?:[a-z][a-z0-9+.-]*:)?(?://)?(?:[^/@?#\s]*@)?([^/?#:\s]+)", re.IGNORECASE)
 # The snapshot in the package, never the network: the library would otherwise download the list at first use.
 _EXTRACT: Final = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
@@ -30,7 +30,7 @@ def read_company(typed: str) -> str | None:
 
 def is_individual(typed: str) -> bool:
     """Whether the answer says that there is no company: `self`, `freelance`, `osoba prywatna`."""
-    return fold(typed) in _PLACEHOLDERS
+    return fold(typed) in _NO_COMPANY
 
 
 @lru_cache(maxsize=4096)
