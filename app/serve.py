@@ -5,6 +5,7 @@ requests in flight get up to 20 seconds, claims are given back and the pool clos
 """
 
 import asyncio
+import gc
 import multiprocessing
 import os
 import resource
@@ -84,6 +85,8 @@ def serve(settings: Settings) -> None:
 def run(settings: Settings, listener: socket.socket | None, number: int = 0) -> None:
     """One process of the service, until a signal ends it. number: its place among several, from 0."""
     app = create_app(settings)
+    gc.freeze()  # what stands now stands until the end: the collector need not walk it again and again
+    gc.set_threshold(20_000, 20, 20)
     if settings.metrics_listen is not None:
         _publish_metrics(settings.metrics_listen, number)
     if listener is None:
