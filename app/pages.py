@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, Select, Table, tuple_
 from app.errors import CursorInvalid
 
 VERSION: Final = 1
+ANOTHER_LIST: Final = "The cursor belongs to a list with another order or other filters."
 Limit = Annotated[int, Query(ge=1, le=200, description="Rows in a page.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
 
@@ -46,29 +47,51 @@ class Page:
         return tuple_(value, row_id) < tuple_(last, last_id)
 
     def _read(self) -> tuple[datetime, UUID]:
+        sort, last, last_id = read_cursor(self.cursor or "", self.filters, 3)
         try:
-            raw = base64.urlsafe_b64decode((self.cursor or "") + "==")
-            version, sort, last, last_id, filters = orjson.loads(raw)
             at, row_id = datetime.fromisoformat(last), UUID(last_id)
             at = at.astimezone(UTC) if at.tzinfo else at
-        except (ValueError, TypeError, OverflowError, binascii.Error, AttributeError):
-            raise CursorInvalid.of("cursor", "The cursor is not one that Baton gave.") from None
-        if (version, sort, filters) != (VERSION, self.sort, self._hash()) or at.tzinfo is None:
-            raise CursorInvalid.of("cursor", "The cursor belongs to a list with another order or other filters.")
+        except (ValueError, TypeError, OverflowError, AttributeError):
+            raise foreign_cursor() from None
+        if sort != self.sort or at.tzinfo is None:
+            raise CursorInvalid.of("cursor", ANOTHER_LIST)
         return at, row_id
-
-    def _hash(self) -> str:
-        said = {name: str(value) for name, value in sorted((self.filters or {}).items()) if value is not None}
-        return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     def next_cursor(self, rows: Sequence[Any]) -> str | None:
         """The cursor after the last row of this page; None on the last page."""
         if len(rows) <= self.limit:
             return None
         last = rows[self.limit - 1]
-        said = [VERSION, self.sort, getattr(last, self.sort).isoformat(), str(last.id), self._hash()]
-        return base64.urlsafe_b64encode(orjson.dumps(said)).decode().rstrip("=")
+        return write_cursor(self.filters, self.sort, getattr(last, self.sort).isoformat(), str(last.id))
 
     def answer(self, rows: Sequence[Any], show: Callable[[Any], Any]) -> dict[str, Any]:
         """`{"data": […], "next": cursor or null}` from the rows of `statement`."""
         return {"data": [show(row) for row in rows[: self.limit]], "next": self.next_cursor(rows)}
+
+
+def write_cursor(filters: Mapping[str, Any] | None, *members: object) -> str:
+    """An opaque cursor of these members, bound to the filters of its list."""
+    said = [VERSION, _hash(filters), *members]
+    return base64.urlsafe_b64encode(orjson.dumps(said)).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, filters: Mapping[str, Any] | None, size: int) -> list[Any]:
+    """The `size` members of a cursor that was written for a list with the same filters. CursorInvalid."""
+    try:
+        version, hashed, *members = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
+    except (ValueError, TypeError, binascii.Error):
+        raise foreign_cursor() from None
+    if version != VERSION or len(members) != size:
+        raise foreign_cursor()
+    if hashed != _hash(filters):
+        raise CursorInvalid.of("cursor", ANOTHER_LIST)
+    return members
+
+
+def foreign_cursor() -> CursorInvalid:
+    return CursorInvalid.of("cursor", "The cursor is not one that Baton gave.")
+
+
+def _hash(filters: Mapping[str, Any] | None) -> str:
+    said = {name: str(value) for name, value in sorted((filters or {}).items()) if value is not None}
+    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

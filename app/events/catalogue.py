@@ -21,7 +21,6 @@ from app.fields import (
 )  # fmt: skip
 
 ActivityId = Annotated[str, StringConstraints(pattern="^act_")]
-UserOrKey = Annotated[str, StringConstraints(pattern="^(usr|key|pol)_")]
 
 
 class SourceNamed(Shape):

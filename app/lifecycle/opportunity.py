@@ -60,11 +60,6 @@ def decide_opportunity(
     )
 
 
-def opportunity_actions(policy: Policy, stage: str) -> tuple[str, ...]:
-    """The names of the actions with an edge from this stage, whoever asks."""
-    return tuple(action.name for action in policy.opportunity.actions if stage in action.sources)
-
-
 def _edge(pipeline: Opportunity, stage: str, ask: Ask) -> Edge | Why:
     allowed = tuple(action.name for action in pipeline.actions if stage in action.sources)
     if stage not in pipeline.stage_of:

@@ -8,7 +8,6 @@ from app.matching.text import as_text, fold, is_unresolved
 from app.matching.words import words
 
 State = Literal["given", "refused", "withdrawn", "unknown"]
-STATES: Final = ("given", "refused", "withdrawn", "unknown")
 _YES: Final = words("yes")
 _NO: Final = words("no")
 _REFUSAL_STARTS: Final = tuple(start + " " for start in words("refusal_starts"))

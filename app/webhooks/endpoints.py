@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.auth import Caller, allowed
@@ -16,7 +14,8 @@ from app.database import InTx, Now
 from app.errors import CursorInvalid, StateConflict, SubscriptionNotFound, TargetRefused, VersionConflict
 from app.events.waiting import AllowWaiting, short
 from app.fields import SubscriptionId, answer
-from app.pages import Cursor, Limit, Page
+from app.keyring import CannotOpen
+from app.pages import Cursor, Limit, Page, foreign_cursor, read_cursor, write_cursor
 from app.problems import declared, router
 from app.versions import Expected
 from app.webhooks import lane_sql, sql, subscribe
@@ -119,7 +118,9 @@ async def rotate_secret(
     return await _shown(desk, subscription_id, secret)
 
 
-@sending.post("/{subscription_id}/ping", response_model=PingOut, responses=declared(SubscriptionNotFound))
+@sending.post(
+    "/{subscription_id}/ping", response_model=PingOut, responses=declared(SubscriptionNotFound, StateConflict)
+)
 async def ping_subscription(
     request: Request,
     subscription_id: SubscriptionId,
@@ -129,7 +130,10 @@ async def ping_subscription(
     row = await short(request.app.state, lambda tx: lane_sql.receiver(tx, caller.tenant_id, subscription_id))
     if row is None:
         raise SubscriptionNotFound()
-    receiver = Receiver.of(row, caller.tenant_id, subscription_id, request.app.state.keyring)
+    try:
+        receiver = Receiver.of(row, caller.tenant_id, subscription_id, request.app.state.keyring)
+    except CannotOpen:
+        raise StateConflict("Its signing secret was sealed under a key that is not in BATON_SECRET_KEYS.") from None
     outcome = await pings.ping(request.app.state.egress, receiver, row.now)
     shown = {"delivered": outcome.delivered, "code": outcome.code, "error": outcome.error, "ms": outcome.ms}
     return answer({**shown, "response_head": outcome.head})
@@ -146,9 +150,10 @@ async def list_deliveries(
 ) -> Response:  # fmt: skip
     """What is to be tried again (`retry`), waits behind it (`held`) or was given up (`dead`), in the log's order."""
     await _known(desk, subscription_id)
-    [after] = _read(cursor, 1) if cursor else [0]
+    filters = {"deliveries": subscription_id, "state": state}
+    [after] = read_cursor(cursor, filters, 1) if cursor else [0]
     rows = await sql.list_deliveries(desk.tx, desk.tenant_id, subscription_id, state, _whole(after), limit)
-    last = _write(rows[limit - 1].position) if len(rows) > limit else None
+    last = write_cursor(filters, rows[limit - 1].position) if len(rows) > limit else None
     return answer({"data": [show_delivery(row) for row in rows[:limit]], "next": last})
 
 
@@ -160,10 +165,11 @@ async def list_attempts(
 ) -> Response:
     """Every request of the last days and its answer, the latest first."""
     await _known(desk, subscription_id)
-    before = _before(cursor) if cursor else None
+    filters = {"attempts": subscription_id}
+    before = _before(cursor, filters) if cursor else None
     rows = await sql.list_attempts(desk.tx, desk.tenant_id, subscription_id, before, limit)
     more = rows[limit - 1] if len(rows) > limit else None
-    following = _write(more.at.isoformat(), more.position, more.n) if more else None
+    following = write_cursor(filters, more.at.isoformat(), more.position, more.n) if more else None
     return answer({"data": [show_attempt(row) for row in rows[:limit]], "next": following})
 
 
@@ -172,32 +178,18 @@ async def _known(desk: Desk, subscription_id: UUID) -> None:
         raise SubscriptionNotFound()
 
 
-def _write(*members: object) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([1, *members])).decode().rstrip("=")
-
-
-def _read(cursor: str, size: int) -> list[Any]:
-    try:
-        version, *members = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
-    except (ValueError, TypeError, binascii.Error):
-        raise CursorInvalid("The cursor is not one that Baton gave.") from None
-    if version != 1 or len(members) != size:
-        raise CursorInvalid("The cursor is not one that Baton gave.")
-    return list(members)
-
-
-def _before(cursor: str) -> tuple[datetime, int, int]:
-    at, position, n = _read(cursor, 3)
+def _before(cursor: str, filters: Mapping[str, Any]) -> tuple[datetime, int, int]:
+    at, position, n = read_cursor(cursor, filters, 3)
     try:
         instant = datetime.fromisoformat(at)
     except (ValueError, TypeError):
-        raise CursorInvalid("The cursor is not one that Baton gave.") from None
+        raise foreign_cursor() from None
     if instant.tzinfo is None or not 1970 <= instant.year <= 2200:
-        raise CursorInvalid("The cursor is not one that Baton gave.")
+        raise foreign_cursor()
     return instant, _whole(position), min(_whole(n), 2**31 - 1)
 
 
 def _whole(number: object) -> int:
     if type(number) is not int or not 0 <= number < 2**63:
-        raise CursorInvalid("The cursor is not one that Baton gave.")
+        raise foreign_cursor()
     return number

@@ -29,7 +29,7 @@ from app.lifecycle.decide import (
     decide,
 )
 from app.lifecycle.eligibility import eligibility
-from app.lifecycle.opportunity import decide_opportunity, opportunity_actions
+from app.lifecycle.opportunity import decide_opportunity
 from app.policy.document import Policy
 from app.policy.facts import POLICY, Actor, Ask, Facts
 from app.scoring.score import scored
@@ -346,4 +346,3 @@ def test_an_opportunity_that_is_won_closes_and_sets_its_milestone() -> None:
     decision = decide_opportunity(PIPELINE, Facts(), "proposal", Ask("win", AE), NOON)
     assert not isinstance(decision, Refused)
     assert (decision.closes, decision.milestones, decision.to_class) == (True, (("won", False),), "won")
-    assert opportunity_actions(PIPELINE, "qualified") == ("advance", "win", "lose")

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from app import auth, ids
+from app.keyring import KeyRing
 from app.main import create_app
 from app.settings import Settings
 from app.webhooks.schemas import Limits
@@ -211,9 +212,19 @@ async def test_deliveries_and_attempts_are_listed_in_pages(
             "attempts?cursor=x",
             "deliveries?cursor=WzEsLTFd",
             "attempts?cursor=WzEsMSwxLDFd",
+            f"deliveries?state=held&cursor={waiting['next']}",
+            f"attempts?cursor={waiting['next']}",
         ):
             answer = await client.get(f"{path}/{query}")
             assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
+            assert answer.json()["errors"][0]["field"] == "cursor"
+
+
+async def test_a_ping_whose_secret_cannot_be_read_says_so(client: httpx.AsyncClient, app: FastAPI) -> None:
+    made = await created(client)
+    app.state.keyring = KeyRing({"other": bytes(32)})
+    answer = await client.post(f"{PATH}/{made['id']}/ping")
+    assert (answer.status_code, answer.json()["code"]) == (409, "state_conflict")
 
 
 async def test_another_tenants_subscription_and_an_unknown_one_are_404(client: httpx.AsyncClient, app: FastAPI) -> None:
