@@ -6,11 +6,14 @@ import re
 import ssl
 import time
 from dataclasses import dataclass, field
+from typing import cast
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
 from yarl import URL
 
-from app.webhooks.connector import REUSED, Connector
+from app.webhooks.connector import Connector, HeadKeeper, start_of, written
 from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, NameTooSlow, SystemLookup, may_dial
 from app.webhooks.retry import Outcome
 from app.webhooks.targets import Targets, address_of
@@ -20,10 +23,9 @@ SHOWN_BYTES = 1024
 KEEPALIVE_SECONDS = 15.0
 MOST_ADVISED = 2
 REDIRECTS = (301, 302, 303, 307, 308)
+MOST_KNOWN = 10_000
 BODY_FAULTS = (aiohttp.ClientError, OSError, TimeoutError)
-
-
-parsed = functools.lru_cache(maxsize=10_000)(URL)
+FAULTS = (*BODY_FAULTS, HttpProcessingError, ValueError)
 
 
 class TargetRefused(ValueError):
@@ -42,6 +44,15 @@ class Limits:
     connect: float = 5.0
     body: float = 2.0
     body_bytes: int = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A URL that was judged. Of `request` only what a connection is made by is used."""
+
+    request: aiohttp.ClientRequest
+    start: str
+    inside_only: bool
 
 
 @dataclass(slots=True)
@@ -67,17 +78,18 @@ class Egress:
         self._tls = tls or ssl.create_default_context()
         self._system = SystemLookup()
         self._lookup: Lookup = lookup or self._system
-        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
+        self._connectors: dict[tuple[bool, bool], Connector] = {}
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect)
+        self._target = functools.lru_cache(MOST_KNOWN)(self._judged)
         self._advising = 0
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, total: float | None = None) -> Outcome:
         """Send once, within `total` seconds. Every fault of the other side comes back as an Outcome."""
-        began, target = time.monotonic(), parsed(url)
-        seen, error = _Try(), None
+        began, seen, error = time.monotonic(), _Try(), None
         try:
             async with asyncio.timeout(total or self.limits.total):
-                seen = await self._exchange(target, headers, body, seen)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as fault:
+                await self._exchange(self._target(url), headers, body, seen)
+        except FAULTS as fault:
             # After a 2xx head the receiver has the event, whatever becomes of the answer's body.
             error = error_kind(fault)
         if seen.code is not None:
@@ -87,8 +99,8 @@ class Egress:
 
     async def close(self) -> None:
         """Close every connection and the DNS threads."""
-        for session in self._sessions.values():
-            await session.close()
+        for connector in self._connectors.values():
+            await connector.close()
         self._system.close()
 
     async def check_url(self, url: str) -> str:
@@ -98,54 +110,61 @@ class Egress:
             await self._advise(target.host or "", inside_only)
         return str(target)
 
-    async def _exchange(self, target: URL, headers: dict[str, str], body: bytes, seen: _Try) -> _Try:
-        inside_only = self._judge(target)
-        REUSED.set(False)
+    async def _exchange(self, target: _Target, headers: dict[str, str], body: bytes, seen: _Try) -> None:
+        request = written(target.start, headers, body)
+        connection = await self._connect(target, fresh=False)
+        reused = cast(HeadKeeper, connection.protocol).requests > 0
         try:
-            await self._send(self._session(inside_only, fresh=False), target, headers, body, seen)
+            await self._send(connection, request, seen)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             # The receiver closed an idle connection just as we used it: it has seen nothing, so this is no attempt.
-            if not REUSED.get() or seen.code is not None:
+            if not reused or seen.code is not None:
                 raise
-            await self._send(self._session(inside_only, fresh=True), target, headers, body, seen)
-        return seen
+            await self._send(await self._connect(target, fresh=True), request, seen)
 
-    async def _send(
-        self, session: aiohttp.ClientSession, target: URL, headers: dict[str, str], body: bytes, seen: _Try
-    ) -> None:
+    async def _connect(self, target: _Target, fresh: bool) -> aiohttp.connector.Connection:
         try:
-            async with session.post(target, headers=headers, data=body, allow_redirects=False) as answer:
-                seen.code = answer.status
-                seen.retry_after = answer.headers.get("Retry-After")
-                if answer.status in REDIRECTS:
-                    seen.location = answer.headers.get("Location", "")
-                await self._read(answer, seen)
-        except aiohttp.ClientResponseError as fault:
-            if not 200 <= fault.status < 300:
-                raise
-            seen.code, seen.note = fault.status, "body_error"
+            return await self._connector(target.inside_only, fresh).connect(target.request, [], self._timeout)
+        except TimeoutError as fault:
+            raise aiohttp.ConnectionTimeoutError from fault
 
-    async def _read(self, answer: aiohttp.ClientResponse, seen: _Try) -> None:
-        if answer.content.at_eof():
+    async def _send(self, connection: aiohttp.connector.Connection, request: bytes, seen: _Try) -> None:
+        protocol = cast(HeadKeeper, connection.protocol)
+        try:
+            answer, content = await protocol.ask(request, self.limits.body_bytes)
+            seen.code, seen.retry_after = answer.code, answer.headers.get("Retry-After")
+            if answer.code in REDIRECTS:
+                seen.location = answer.headers.get("Location", "")
+            await self._read(content, seen)
+        except HttpProcessingError as fault:
+            if not 200 <= fault.code < 300:
+                raise
+            seen.code, seen.note = fault.code, "body_error"
+        finally:
+            if seen.code is None or seen.note or protocol.unsent:
+                protocol.abort()  # what is not written yet is not waited for
+            connection.release()  # closed when something of the answer was not read, else kept
+
+    async def _read(self, content: StreamReader, seen: _Try) -> None:
+        if content.at_eof():
             return
         left = self.limits.body_bytes
         try:
             async with asyncio.timeout(self.limits.body):
-                while left > 0 and (chunk := await answer.content.readany()):
+                while left > 0 and (chunk := await content.readany()):
                     seen.head = (seen.head + chunk[:SHOWN_BYTES])[:SHOWN_BYTES]
                     left -= len(chunk)
         except BODY_FAULTS as fault:
             seen.note = body_error(fault)
-        if not answer.content.at_eof() or seen.note:
-            answer.close()
 
-    def _judge(self, target: URL) -> bool:
+    def _judged(self, url: str) -> _Target:
         """Refuse a literal here, since it never reaches the resolver; say whether only opened networks will do."""
-        inside_only = target.scheme != "https" or target.port not in self.targets.ports
+        target = URL(url)
         literal = address_of(target.host or "")
         if literal is not None and not may_dial(literal, self.targets, only_inside=True):
             raise BlockedAddress("blocked")
-        return inside_only
+        inside_only = target.scheme != "https" or target.port not in self.targets.ports
+        return _Target(aiohttp.ClientRequest("POST", target), start_of(target), inside_only)
 
     def _parsed(self, url: str) -> tuple[URL, bool]:
         if len(url) > LONGEST_URL or not url.isprintable() or any(c in url for c in " \\"):
@@ -187,30 +206,18 @@ class Egress:
         if not all(may_dial(each, self.targets, inside_only) for each in addresses) or (inside_only and not addresses):
             raise TargetRefused("target_refused", "Webhooks may not be sent to this host.")
 
-    def _session(self, inside_only: bool, fresh: bool) -> aiohttp.ClientSession:
+    def _connector(self, inside_only: bool, fresh: bool) -> Connector:
         key = (inside_only, fresh)
-        if key not in self._sessions:
-            self._sessions[key] = self._open_session(inside_only, fresh)
-        return self._sessions[key]
-
-    def _open_session(self, inside_only: bool, fresh: bool) -> aiohttp.ClientSession:
-        connector = Connector(
-            resolver=CheckedResolver(self._lookup, self.targets, inside_only),
-            use_dns_cache=False,
-            ssl=self._tls,
-            limit=0,
-            force_close=fresh,
-            keepalive_timeout=None if fresh else KEEPALIVE_SECONDS,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect),
-            trust_env=False,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Accept", "User-Agent"),
-            read_bufsize=self.limits.body_bytes,
-        )
+        if key not in self._connectors:
+            self._connectors[key] = Connector(
+                resolver=CheckedResolver(self._lookup, self.targets, inside_only),
+                use_dns_cache=False,
+                ssl=self._tls,
+                limit=0,
+                force_close=fresh,
+                keepalive_timeout=None if fresh else KEEPALIVE_SECONDS,
+            )
+        return self._connectors[key]
 
 
 def error_kind(fault: BaseException) -> str:

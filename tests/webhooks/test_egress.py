@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 
 import pytest
@@ -326,3 +327,29 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
             await client.post(f"http://hook.test:{there.port}/", HEADERS, BODY)
     assert all("cookie" not in headers for headers in seen)
     assert len(seen) == 2
+
+
+async def test_a_header_with_a_line_break_is_never_written() -> None:
+    async with receiver(always(OK)) as there, egress() as client:
+        for value in ("a\r\nx-more: b", "a\nx-more: b"):
+            assert (await client.post(there.url, {"x-one": value}, BODY)).error == "protocol_error"
+        assert there.connections == 0
+
+
+async def test_what_a_receiver_did_not_take_before_the_deadline_is_not_sent_after_it() -> None:
+    took: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def behave(connection: Connection) -> None:
+        await over.wait()
+        count = 0
+        with contextlib.suppress(ConnectionError):
+            while chunk := await connection.reader.read(1_000_000):
+                count += len(chunk)
+        took.set_result(count)
+
+    async with receiver(behave) as there, egress(limits=QUICK) as client:
+        outcome = await client.post(there.url, HEADERS, b"x" * 50_000_000)
+        over.set()
+        assert outcome.error == "timeout"
+        assert await asyncio.wait_for(took, 10) < 50_000_000, "no more than the socket buffers held"
