@@ -16,11 +16,11 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app import ids
 from app.errors import ActorUnknown, KeyUnknown, ScopeMissing
 from app.policy.facts import Actor
+from app.transaction import Tx
 
 SCOPES: Final = (
     "leads:read", "leads:write", "leads:convert", "actors:assert", "policy:read", "policy:write", "subscriptions",
@@ -107,7 +107,7 @@ def forget() -> None:
     _remembered.clear()
 
 
-async def authenticate(tx: AsyncConnection, request: Request) -> Caller:
+async def authenticate(tx: Tx, request: Request) -> Caller:
     """The caller of a request; KeyUnknown (401), ScopeMissing or ActorUnknown (403)."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
@@ -124,7 +124,7 @@ async def authenticate(tx: AsyncConnection, request: Request) -> Caller:
     return caller
 
 
-async def _look_up(tx: AsyncConnection, sha256: str, asserted: str, now: datetime) -> Caller:
+async def _look_up(tx: Tx, sha256: str, asserted: str, now: datetime) -> Caller:
     row = (await tx.execute(FIND_KEY, {"sha256": sha256})).one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         raise KeyUnknown()
@@ -138,7 +138,7 @@ async def _look_up(tx: AsyncConnection, sha256: str, asserted: str, now: datetim
     return Caller(row.tenant_id, row.id, row.name, caller.scopes, person)
 
 
-async def _person(tx: AsyncConnection, tenant_id: UUID, asserted: str) -> Actor:
+async def _person(tx: Tx, tenant_id: UUID, asserted: str) -> Actor:
     if asserted.startswith("ext:"):
         found = await tx.execute(FIND_USER_OUTSIDE, {"tenant_id": tenant_id, "external_id": asserted[4:]})
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any, Final, TypeVar
@@ -16,18 +16,18 @@ import orjson
 from fastapi import Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from sqlalchemy import Row, event
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from app import auth, idempotency
 from app.errors import DatabaseUnavailable, Problem, UnsupportedMediaType
 from app.strict_json import check_text, parse_json, write_json
+from app.transaction import CommitUnsure, Database, Record, Records, Tx, is_lost, sqlstate
 
-Tx = AsyncConnection
-Record = Row[*tuple[Any, ...]]
-Records = Sequence[Record]
+__all__ = ["CommitUnsure", "Database", "Record", "Records", "Tx", "is_lost", "sqlstate"]
+
 T = TypeVar("T")
 
 SERVER_SETTINGS: Final = {
@@ -40,12 +40,11 @@ SERVER_SETTINGS: Final = {
 }
 RETRIED: Final = {"40P01", "40001"}  # deadlock, serialisation: the whole transaction is run again
 BUSY: Final = {"57014", "55P03", "53300", "53400", "57P01", "57P02", "57P03", "25006", "25P03", "25P04"}
-LOST: Final = ("08", "57P")
 TRIES: Final = 3
 POOL_SECONDS: Final = 2
 
 
-def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> AsyncEngine:
+def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
     """An engine with a small fixed pool and time-outs on the server's side (promises.md, database clients)."""
     engine = create_async_engine(
         url,
@@ -54,13 +53,14 @@ def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> AsyncEngi
         pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
         pool_use_lifo=True,  # the connection used last has its statements planned and its memory warm
+        isolation_level="AUTOCOMMIT",  # `Database.begin` opens the transactions, on the driver
         hide_parameters=True,  # an error's text may end up in a log, and parameters are personal data
         json_serializer=lambda value: write_json(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={"server_settings": {**SERVER_SETTINGS, "application_name": name}, "timeout": 5},
     )
     event.listen(engine.sync_engine, "connect", _limit_transactions)
-    return engine
+    return Database(engine)
 
 
 def _limit_transactions(connection: Any, _: Any) -> None:
@@ -72,36 +72,6 @@ def _limit_transactions(connection: Any, _: Any) -> None:
     )
     cursor.close()
     connection.commit()
-
-
-class CommitUnsure(Exception):
-    """The connection died under the commit itself: it may have happened, so nothing of it may be run again."""
-
-
-@asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[Tx]:
-    """A transaction that is committed at the end of the block. CommitUnsure."""
-    async with engine.connect() as tx:
-        await tx.begin()
-        yield tx
-        try:
-            await tx.commit()
-        except (DBAPIError, OSError) as error:
-            if is_lost(error):
-                raise CommitUnsure from error
-            raise
-
-
-def sqlstate(error: BaseException) -> str:
-    """The SQLSTATE behind a database error, or an empty text."""
-    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
-
-
-def is_lost(error: BaseException) -> bool:
-    """Whether the connection died under us; unless that was in a commit, nothing of its transaction can be there."""
-    if isinstance(error, DBAPIError):
-        return bool(error.connection_invalidated) or sqlstate(error).startswith(LOST)
-    return isinstance(error, (ConnectionError, OSError))
 
 
 def as_problem(error: BaseException) -> Problem | None:
@@ -170,7 +140,7 @@ SAFE: Final = {"GET", "HEAD"}
 @asynccontextmanager
 async def _connection(request: Request) -> AsyncIterator[Tx]:
     """A connection, in turn: the pool itself lets newcomers pass those who wait. PoolTimeout."""
-    engine: AsyncEngine = request.app.state.engine
+    engine: Database = request.app.state.engine
     turns: asyncio.Semaphore = request.app.state.turns
     try:
         async with asyncio.timeout(POOL_SECONDS):
@@ -178,12 +148,8 @@ async def _connection(request: Request) -> AsyncIterator[Tx]:
     except TimeoutError as error:
         raise PoolTimeout("no connection became free") from error
     try:
-        if request.method in SAFE:
-            async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as tx:
-                yield tx
-        else:
-            async with transaction(engine) as tx:
-                yield tx
+        async with engine.connect() if request.method in SAFE else engine.begin() as tx:
+            yield tx
     finally:
         turns.release()
 

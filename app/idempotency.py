@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from fastapi import Request, Response
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.auth import Caller
 from app.errors import IdempotencyInProgress, IdempotencyKeyReused, MalformedHeader
 from app.keyring import CannotOpen, KeyRing
+from app.transaction import Tx
 
 HEADER: Final = "idempotency-key"
 KEPT: Final = timedelta(days=7)
@@ -34,7 +34,7 @@ KEEP = text(
 ).bindparams(bindparam("headers", type_=JSONB))
 SWEEP = text(
     "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY("
-    "SELECT ctid FROM idempotency_keys WHERE created_at < :before LIMIT 1000 FOR UPDATE SKIP LOCKED))"
+    "SELECT ctid FROM idempotency_keys WHERE created_at < :before LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING true"
 )
 
 
@@ -48,7 +48,7 @@ def key_of(request: Request) -> str | None:
     return key
 
 
-async def stored_answer(tx: AsyncConnection, caller: Caller, request: Request) -> Response | None:
+async def stored_answer(tx: Tx, caller: Caller, request: Request) -> Response | None:
     """The answer stored under the request's key, or None with the key locked until the transaction ends."""
     key = key_of(request)
     if key is None:
@@ -68,7 +68,7 @@ async def stored_answer(tx: AsyncConnection, caller: Caller, request: Request) -
     return Response(body.encode(), row.status, {**row.headers, "Idempotency-Replayed": "true"})
 
 
-async def keep(tx: AsyncConnection, caller: Caller, request: Request, response: Response) -> None:
+async def keep(tx: Tx, caller: Caller, request: Request, response: Response) -> None:
     """Stores a 2xx answer under the request's key, before the commit."""
     key = key_of(request)
     if key is None or not 200 <= response.status_code < 300:
@@ -97,10 +97,9 @@ async def fingerprint(request: Request) -> str:
     return hashlib.sha256(head + await request.body()).hexdigest()
 
 
-async def sweep(tx: AsyncConnection, now: datetime) -> int:
+async def sweep(tx: Tx, now: datetime) -> int:
     """Deletes up to a thousand answers older than seven days; how many there were."""
-    result: Any = await tx.execute(SWEEP, {"before": now - KEPT})
-    return int(result.rowcount)
+    return len((await tx.execute(SWEEP, {"before": now - KEPT})).all())
 
 
 def _sealed_as(key: str) -> str:

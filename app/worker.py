@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import idempotency
 from app.clock import Clock
-from app.database import again, as_problem
+from app.database import Database, again, as_problem
 from app.errors import Problem
 from app.events.sequence import sequence_forever
 from app.events.wake import within
@@ -75,7 +74,7 @@ async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
 
 
 async def _until_empty(state: Any, stop: asyncio.Event) -> None:
-    engine: AsyncEngine = state.engine
+    engine: Database = state.engine
     clock: Clock = state.clock
 
     async def refresh() -> int:

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from app.settings import Settings
+from app.transaction import Database, Tx
 from tests import databases
 from tests.api import Api, running
 from tests.databases import Databases, as_url
@@ -58,7 +57,7 @@ def url(dsn: str) -> str:
 
 
 @pytest.fixture
-async def engine(url: str) -> AsyncIterator[AsyncEngine]:
+async def engine(url: str) -> AsyncIterator[Database]:
     """Our own engine on a fresh database."""
     from app.database import make_engine  # here, so that tests of the rules need nothing of it
 
@@ -68,12 +67,15 @@ async def engine(url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def tx(shared_dsn: str) -> AsyncIterator[AsyncConnection]:
+async def tx(shared_dsn: str) -> AsyncIterator[Tx]:
     """A transaction that is rolled back after the test."""
-    once = create_async_engine(as_url(shared_dsn), poolclass=NullPool)
-    async with once.connect() as connection, connection.begin() as transaction:
+    from app.database import make_engine
+
+    once = make_engine(as_url(shared_dsn), pool_size=1)
+    async with once.connect() as connection:
+        await connection.say("BEGIN")
         yield connection
-        await transaction.rollback()
+        await connection.say("ROLLBACK")
     await once.dispose()
 
 

@@ -27,7 +27,7 @@ async def convert_batch(tx: Tx, caller: Caller, order: BatchOrder, now: datetime
 async def _one(tx: Tx, caller: Caller, index: int, item: BatchItem, atomic: bool, now: datetime) -> dict[str, Any]:
     place = {"index": index, "lead_id": ids.show("lead", item.lead_id)}
     try:
-        async with tx.begin_nested():
+        async with tx.savepoint():
             conversion = await convert(tx, caller, item.lead_id, item, None, now)
     except Problem as problem:
         if problem.status >= 500:

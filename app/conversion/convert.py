@@ -131,7 +131,7 @@ async def _write(tx: Tx, tenant_id: UUID, plan: Plan, rows: Rows, now: datetime)
     if not plan.fills_key:
         return await sql.write(tx, tenant_id, rows, now)
     try:  # another transaction may be taking that key at this moment
-        async with tx.begin_nested():
+        async with tx.savepoint():
             return await sql.write(tx, tenant_id, rows, now)
     except IntegrityError:
         return False

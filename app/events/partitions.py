@@ -5,16 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from app.database import Tx
+from app.database import Database, Tx
 from app.events import across
 
 AHEAD: Final = 2
 DAYS_AHEAD: Final = 14
 
 
-async def keep_ahead(engine: AsyncEngine) -> int:
+async def keep_ahead(engine: Database) -> int:
     """Make what is missing of two partitions of rows and fourteen of days ahead; how many were made."""
     async with engine.begin() as tx:
         # The sequencer's lock elects one process; another one will look in its own turn.

@@ -14,8 +14,8 @@ from typing import Final
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.database import Database
 from app.events import across, partitions
 from app.events.wake import Wake, within
 
@@ -27,13 +27,13 @@ UPKEEP_SECONDS: Final = 60.0
 FAULTS: Final = (DBAPIError, PoolTimeout, OSError)
 
 
-async def sequence(engine: AsyncEngine) -> int | None:
+async def sequence(engine: Database) -> int | None:
     """Sequence one batch; how many events, or None when another process is at it."""
     async with engine.begin() as tx:
         return await across.drain(tx) if await across.elected(tx) else None
 
 
-async def sequence_forever(engine: AsyncEngine, wake: Wake, stop: asyncio.Event) -> None:
+async def sequence_forever(engine: Database, wake: Wake, stop: asyncio.Event) -> None:
     """Sequence until `stop`, and keep partitions ahead; a database that is away is waited for."""
     upkeep_at = 0.0
     while not stop.is_set():
@@ -56,7 +56,7 @@ async def sequence_forever(engine: AsyncEngine, wake: Wake, stop: asyncio.Event)
             await wake.wait("events", seen, POLL_SECONDS)
 
 
-async def _keep_ahead(engine: AsyncEngine) -> None:
+async def _keep_ahead(engine: Database) -> None:
     """What cannot be made now is needed later; meanwhile events go into the partitions that are there."""
     try:
         await partitions.keep_ahead(engine)

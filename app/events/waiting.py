@@ -49,7 +49,7 @@ async def short(state: Any, work: Callable[[Tx], Awaitable[T]]) -> T:
     """Do one thing, in turn, on a connection that is given back at once."""
 
     async def run() -> T:
-        async with state.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as tx:
+        async with state.engine.connect() as tx:
             return await work(tx)
 
     async with state.waiters.turns:

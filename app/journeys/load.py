@@ -101,7 +101,7 @@ def lead_of(row: Record) -> Lead:
 
 
 def _identities(row: Record) -> list[Identity]:
-    own = [Identity(*each) for each in _rows(row.kinds, row.namespaces, row._mapping["values"], row.primaries)]
+    own = [Identity(*each) for each in _rows(row.kinds, row.namespaces, row["values"], row.primaries)]
     shared = _rows(row.shared_kinds, row.shared_values, row.shared_primaries)
     return own + [Identity(kind, "", value, primary, shared=True) for kind, value, primary in shared]
 

@@ -8,9 +8,8 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import as_problem
+from app.database import Database, as_problem
 from app.faults import anonymous
 from app.journeys import across
 from app.journeys.evaluate import evaluate
@@ -24,7 +23,7 @@ LATER: Final = timedelta(hours=1)
 log = structlog.get_logger("baton.refresh")
 
 
-async def refresh_due(engine: AsyncEngine, now: datetime) -> int:
+async def refresh_due(engine: Database, now: datetime) -> int:
     """One batch of leads that are due; how many. Without a move no version rises, nothing is told.
 
     A lead that cannot be evaluated must not stop the others: it is tried again in an hour.
@@ -37,7 +36,7 @@ async def refresh_due(engine: AsyncEngine, now: datetime) -> int:
     return sum([await _alone(engine, now) for _ in range(BATCH)])
 
 
-async def _batch(engine: AsyncEngine, now: datetime, limit: int) -> int:
+async def _batch(engine: Database, now: datetime, limit: int) -> int:
     async with engine.begin() as tx:
         due = await across.claim_due(tx, now, limit)
         by_tenant: dict[UUID, list[UUID]] = defaultdict(list)
@@ -51,7 +50,7 @@ async def _batch(engine: AsyncEngine, now: datetime, limit: int) -> int:
         return len(due)
 
 
-async def _alone(engine: AsyncEngine, now: datetime) -> int:
+async def _alone(engine: Database, now: datetime) -> int:
     try:
         return await _batch(engine, now, 1)
     except Exception as error:

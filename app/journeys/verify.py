@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from app import ids
-from app.database import Record, Tx
+from app.database import Database, Record, Tx
 from app.journeys import across
 from app.lifecycle.milestones import Step, fold
 from app.policies.published import published
@@ -30,7 +28,7 @@ class Checked:
     faults: tuple[str, ...]
 
 
-async def verify(engine: AsyncEngine) -> AsyncIterator[Checked]:
+async def verify(engine: Database) -> AsyncIterator[Checked]:
     """Every journey of every tenant, in batches; reads only."""
     after = FIRST
     while True:

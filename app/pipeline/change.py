@@ -36,7 +36,7 @@ async def change_record(
     columns = _columns(kind, row, said, now)
     wanted = {**row._mapping, **columns}
     try:
-        async with tx.begin_nested():
+        async with tx.savepoint():
             return await sql.update_record(tx, tenant_id, kind, record_id, {**columns, "updated_at": now})
     except IntegrityError:
         held = await sql.holders(tx, tenant_id, kind, wanted, but=record_id)

@@ -10,9 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from app.database import again
+from app.database import Database, again
 from app.keyring import KeyRing
 from app.sources import across
 from app.sources.ready import ReadySource, ready
@@ -47,7 +45,7 @@ def forget(key: str | None = None) -> None:
         _missed.pop(key, None)
 
 
-async def source_behind(engine: AsyncEngine, ring: KeyRing, key: str) -> Known | None:
+async def source_behind(engine: Database, ring: KeyRing, key: str) -> Known | None:
     """The source of a key; None for a key that names none. DatabaseUnavailable."""
     now = time.monotonic()
     remembered = _found.get(key)
@@ -63,8 +61,8 @@ async def source_behind(engine: AsyncEngine, ring: KeyRing, key: str) -> Known |
     return known
 
 
-async def _look_up(engine: AsyncEngine, ring: KeyRing, key: str) -> Known | None:
-    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as tx:
+async def _look_up(engine: Database, ring: KeyRing, key: str) -> Known | None:
+    async with engine.connect() as tx:
         row = await across.source_with_key(tx, key)
     return None if row is None else Known(ready(row), opened(ring, row))
 

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import again, sqlstate
+from app.database import Database, again, sqlstate
 from app.errors import DatabaseUnavailable
 from app.submissions import across
 from app.submissions.received import Received
@@ -35,7 +34,7 @@ Waiting = tuple[Received, "asyncio.Future[None]"]
 class Committer:
     """Writes submissions for everybody in this process. One for each engine, used from one event loop."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Database) -> None:
         self.engine = engine
         self.waiting: deque[Waiting] = deque()
         self.flights: set[asyncio.Task[None]] = set()

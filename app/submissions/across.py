@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.database import Records, Tx
+from app.database import Database, Records, Tx
 from app.submissions.received import Received
 
 BATCH: Final = 100
 BATCH_BYTES: Final = 2 * 1024 * 1024
 
-# For the driver itself: through SQLAlchemy a flush costs twice the CPU (850 µs against 420 µs for one row, measured).
 # An id that is there already was written by a try of ours whose answer got lost.
 INSERT_RECEIVED: Final = """
     INSERT INTO submissions (tenant_id, id, source_id, method, query, headers, body, sha256, received_at)
@@ -48,18 +44,11 @@ CLAIM_ONE = text(
 )
 
 
-async def insert_received(engine: AsyncEngine, rows: Sequence[Received]) -> None:
+async def insert_received(engine: Database, rows: Sequence[Received]) -> None:
     """Writes submissions of any tenants in one transaction, committed on return. DBAPIError, as from SQLAlchemy."""
-    async with engine.connect() as connection:
-        driver: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
-        try:
-            await driver.execute(INSERT_RECEIVED, *([getattr(row, column) for row in rows] for column in COLUMNS))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            lost = driver.is_closed()
-            if lost:  # those beside it in the pool died with it
-                await connection.invalidate()
-                await engine.dispose()
-            raise DBAPIError("insert received", None, error, connection_invalidated=lost) from error
+    columns = ([getattr(row, column) for row in rows] for column in COLUMNS)
+    async with engine.connect() as tx:
+        await tx.through(INSERT_RECEIVED, tx.driver.execute(INSERT_RECEIVED, *columns))
 
 
 async def claim(tx: Tx) -> Records:

@@ -17,9 +17,9 @@ import orjson
 import structlog
 from fastapi import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import ids, metrics
+from app.database import Database
 from app.errors import MethodNotAllowed, SignatureInvalid, SourceDisabled
 from app.sources.answer import Answer, answer
 from app.sources.document import Document
@@ -45,7 +45,7 @@ TURNS: Final = 2  # connections of the pool that requests which wait may take fr
 class Desk:
     """What the door of one process shares between requests."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Database) -> None:
         self.engine = engine
         self.committer = Committer(engine)
         self.turns = asyncio.Semaphore(TURNS)

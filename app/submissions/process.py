@@ -16,10 +16,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import ids, metrics
-from app.database import Record, Records, Tx, again, as_problem
+from app.database import Database, Record, Records, Tx, again, as_problem
 from app.errors import DatabaseUnavailable
 from app.events.record import NewEvent, record_events
 from app.events.wake import first_of
@@ -65,17 +64,17 @@ async def process_forever(state: Any, stop: asyncio.Event) -> None:
             await first_of(state.wake.wait("submissions", seen, LOOK_SECONDS), stop.wait())
 
 
-async def process_batch(engine: AsyncEngine, now: datetime) -> int:
+async def process_batch(engine: Database, now: datetime) -> int:
     """Processes up to a hundred of the oldest submissions that wait; how many. DatabaseUnavailable."""
     return await _process_claimed(engine, across.claim, now)
 
 
-async def process_one(engine: AsyncEngine, tenant_id: UUID, submission_id: UUID, now: datetime) -> bool:
+async def process_one(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> bool:
     """Processes one submission now, unless it is processed or somebody else is at it; whether it did."""
     return bool(await _process_claimed(engine, lambda tx: across.claim_one(tx, tenant_id, submission_id), now))
 
 
-async def _process_claimed(engine: AsyncEngine, claim: Claim, now: datetime) -> int:
+async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int:
     claimed: list[tuple[UUID, UUID]] = []
 
     async def together() -> Verdicts:
@@ -96,7 +95,7 @@ async def _process_claimed(engine: AsyncEngine, claim: Claim, now: datetime) -> 
     return len(claimed)
 
 
-async def _process_alone(engine: AsyncEngine, tenant_id: UUID, submission_id: UUID, now: datetime) -> None:
+async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> None:
     """One submission in its own transaction; quarantined when it fails, or when the database broke it off often."""
 
     async def alone() -> Verdicts:
@@ -184,7 +183,7 @@ async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: da
     outcomes: list[Outcome] = []
     for entry in entries:
         try:
-            async with tx.begin_nested():
+            async with tx.savepoint():
                 outcomes += await settle(tx, tenant_id, [entry], now)
         except Exception as error:
             if as_problem(error) is not None:

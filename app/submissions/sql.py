@@ -71,6 +71,7 @@ REPLAY = text(
               AND (CAST(:after AS timestamptz) IS NULL OR received_at >= :after)
               AND (CAST(:before AS timestamptz) IS NULL OR received_at < :before)
             ORDER BY received_at, id LIMIT :most FOR UPDATE SKIP LOCKED)
+    RETURNING id
     """
 )
 
@@ -148,4 +149,4 @@ async def replay(
 ) -> int:
     """Lets submissions of a source wait again, the oldest ten thousand at once; how many."""
     bound = {"source_id": source_id, "states": list(states), "after": after, "before": before, "most": REPLAYED_AT_ONCE}
-    return int((await tx.execute(REPLAY, {"tenant_id": tenant_id, **bound})).rowcount)
+    return len((await tx.execute(REPLAY, {"tenant_id": tenant_id, **bound})).all())

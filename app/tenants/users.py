@@ -21,7 +21,7 @@ async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: d
     """A new user; AlreadyExists when the e-mail or the external id is another user's."""
     stamped = {**values, "id": ids.new_id(), "created_at": now, "updated_at": now}
     try:
-        async with tx.begin_nested():
+        async with tx.savepoint():
             return await sql.insert_user(tx, tenant_id, stamped)
     except IntegrityError as error:
         raise _taken(error) from None
@@ -39,7 +39,7 @@ async def change_user(
         if name in values and values[name] is None:
             raise RequestInvalid.of(name, "required", "must not be null")
     try:
-        async with tx.begin_nested():
+        async with tx.savepoint():
             changed = await sql.update_user(tx, tenant_id, user_id, {**values, "updated_at": now})
     except IntegrityError as error:
         raise _taken(error) from None

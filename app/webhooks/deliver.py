@@ -10,8 +10,8 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.database import Database
 from app.events.wake import Wake, within
 from app.faults import anonymous
 from app.ids import new_id
@@ -103,7 +103,7 @@ class Dispatcher:
 
 
 async def dispatch_forever(
-    engine: AsyncEngine, settings: Settings, wake: Wake, stop: asyncio.Event, pace: Pace | None = None
+    engine: Database, settings: Settings, wake: Wake, stop: asyncio.Event, pace: Pace | None = None
 ) -> None:
     """Deliver until `stop`, then finish what is in flight (at most 22 s) and release every lane."""
     egress = Egress(targets_of(settings))

@@ -14,10 +14,9 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app import ids, metrics
-from app.database import Tx
+from app.database import Database, Tx
 from app.events.catalogue import OPERATIONAL
 from app.events.record import NewEvent, record_events
 from app.events.sql import event_of
@@ -68,7 +67,7 @@ class DatabaseClock:
 class Tools:
     """What every lane of a process shares. `gate` keeps lanes from taking all connections of the pool."""
 
-    engine: AsyncEngine
+    engine: Database
     egress: Egress
     ring: KeyRing
     wake: Wake
@@ -128,11 +127,8 @@ class ServedLane:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Tx]:
-        async with self.tools.gate, self._autocommit() as tx:
+        async with self.tools.gate, self.tools.engine.connect() as tx:
             yield tx
-
-    def _autocommit(self) -> AsyncConnection:
-        return self.tools.engine.execution_options(isolation_level="AUTOCOMMIT").connect()
 
     # --- turns
 
@@ -275,7 +271,7 @@ class ServedLane:
         changes = self.lane.collect(now, timedelta(seconds=self.tools.pace.lease), release)
         async with self.tools.gate:
             if changes.simple:
-                async with self._autocommit() as tx:
+                async with self.tools.engine.connect() as tx:
                     answer = await self._advance(tx, changes)
             else:
                 async with self.tools.engine.begin() as tx:

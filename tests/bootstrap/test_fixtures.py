@@ -2,9 +2,9 @@
 
 import asyncpg
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app import migrate
+from app.database import Database, Tx
 
 
 async def test_a_fresh_database_is_migrated_and_empty(dsn: str) -> None:
@@ -14,7 +14,7 @@ async def test_a_fresh_database_is_migrated_and_empty(dsn: str) -> None:
     await connection.close()
 
 
-async def test_two_tests_that_commit_do_not_see_each_other(engine: AsyncEngine, dsn: str) -> None:
+async def test_two_tests_that_commit_do_not_see_each_other(engine: Database, dsn: str) -> None:
     async with engine.begin() as tx:
         await tx.execute(text("CREATE TABLE mine (n int)"))
     connection = await asyncpg.connect(dsn)
@@ -22,14 +22,14 @@ async def test_two_tests_that_commit_do_not_see_each_other(engine: AsyncEngine, 
     await connection.close()
 
 
-async def test_a_transaction_of_a_test_sees_the_schema(tx: AsyncConnection) -> None:
-    assert await tx.scalar(text("SELECT to_regclass('mine')")) is None
-    assert await tx.scalar(text("SELECT to_regclass('leads')::text")) == "leads"
+async def test_a_transaction_of_a_test_sees_the_schema(tx: Tx) -> None:
+    assert (await tx.execute(text("SELECT to_regclass('mine')"))).scalar_one() is None
+    assert (await tx.execute(text("SELECT to_regclass('leads')::text"))).scalar_one() == "leads"
     await tx.execute(text("CREATE TABLE mine (n int)"))  # would make the next test fail if it stayed
 
 
-async def test_it_is_rolled_back(tx: AsyncConnection) -> None:
-    assert await tx.scalar(text("SELECT to_regclass('mine')")) is None
+async def test_it_is_rolled_back(tx: Tx) -> None:
+    assert (await tx.execute(text("SELECT to_regclass('mine')"))).scalar_one() is None
 
 
 async def test_the_tables_in_code_are_the_tables_in_the_database(url: str) -> None:

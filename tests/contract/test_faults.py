@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from app import database
+from app.database import Database
 from app.settings import Settings
 from tests.api import Api, running
 from tests.contract.service import ADMIN_KEY, service
@@ -30,7 +30,7 @@ async def run(api: Api, *statements: str) -> None:
 
 async def test_a_lead_that_somebody_else_holds_is_a_503_within_three_seconds(api: Api) -> None:
     lead = await api.lead()
-    async with api.app.state.engine.connect() as other:
+    async with api.app.state.engine.begin() as other:
         await other.execute(text("SELECT * FROM leads FOR UPDATE"))
         began = asyncio.get_running_loop().time()
         answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"employees": 5}})
@@ -92,7 +92,7 @@ async def test_all_middleware_is_pure_asgi(api: Api) -> None:
     assert wrong == []
 
 
-async def test_neither_secrets_nor_people_get_into_the_log(url: str, engine: AsyncEngine, tmp_path: Path) -> None:
+async def test_neither_secrets_nor_people_get_into_the_log(url: str, engine: Database, tmp_path: Path) -> None:
     said = tmp_path / "said"
     with service(url, said) as client:
         hook = client.post("/v1/subscriptions", json={"url": "http://127.0.0.1:9/hook"}).json()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.transaction import Tx
 
 APP = Path(__file__).parents[2] / "app"
 EXEMPT_TABLES = {"tenants", "sequencer", "alembic_version"}
@@ -49,20 +50,20 @@ FOREIGN_KEYS = text(
 )
 
 
-async def test_every_unique_key_starts_with_the_tenant(tx: AsyncConnection) -> None:
+async def test_every_unique_key_starts_with_the_tenant(tx: Tx) -> None:
     rows = (await tx.execute(INDEXES)).all()
     assert len(rows) > 40
     wrong = {row.name for row in rows if row.first != "tenant_id" and row.table not in EXEMPT_TABLES}
     assert wrong == EXEMPT_INDEXES
 
 
-async def test_no_foreign_key_can_cross_tenants(tx: AsyncConnection) -> None:
+async def test_no_foreign_key_can_cross_tenants(tx: Tx) -> None:
     rows = (await tx.execute(FOREIGN_KEYS)).all()
     assert len(rows) > 20
     assert [row.name for row in rows if (row.first, row.target) != ("tenant_id", "tenant_id")] == []
 
 
-async def test_every_table_belongs_to_a_tenant_or_is_named_here(tx: AsyncConnection) -> None:
+async def test_every_table_belongs_to_a_tenant_or_is_named_here(tx: Tx) -> None:
     without = text(
         "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public'"
         " AND c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid"

@@ -20,7 +20,7 @@ async def stored(api: Api) -> dict[str, Any]:
     """Every row that a conversion may touch."""
     async with api.app.state.engine.connect() as tx:
         return {
-            table: (await tx.execute(text(f"SELECT CAST(t AS text) FROM {table} t ORDER BY 1"))).scalars().all()
+            table: (await tx.execute(text(f"SELECT CAST(t AS text) FROM {table} t ORDER BY 1"))).scalars()
             for table in TABLES
         }
 

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import auth, ids, problems
 from app.clock import Clock
+from app.database import Database
 from app.events.endpoints import api, waiting
 from app.events.waiting import Waiters
 from app.events.wake import Wake
@@ -27,7 +27,7 @@ class Service(SimpleNamespace):
     """`app`, `engine`, `wake`, `tenant_id` and `client`, who may read events."""
 
     app: FastAPI
-    engine: AsyncEngine
+    engine: Database
     wake: Wake
     client: httpx.AsyncClient
 
@@ -53,7 +53,7 @@ async def new_client(app: FastAPI, scopes: tuple[str, ...]) -> tuple[httpx.Async
 
 
 @pytest.fixture
-async def service(engine: AsyncEngine, url: str) -> AsyncIterator[Service]:
+async def service(engine: Database, url: str) -> AsyncIterator[Service]:
     auth.forget()
     app = FastAPI()
     app.state.engine, app.state.wake, app.state.clock = engine, Wake(url), Clock()

@@ -215,7 +215,7 @@ async def test_a_waiting_reader_gets_the_first_event_at_once_and_holds_no_connec
     waiters = [asyncio.create_task(read(service, after="latest", wait=20)) for _ in range(30)]
     while service.app.state.waiters.waiting < 30:
         await asyncio.sleep(0.01)
-    assert service.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert service.engine.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await tell(service, "lead.captured")
     pages = await asyncio.wait_for(asyncio.gather(*waiters), 5)
     assert {tuple(types_of(page)) for page in pages} == {("lead.captured",)}
@@ -227,9 +227,9 @@ async def test_waiters_that_are_woken_together_leave_connections_to_others(servi
 
     def count(*_: object) -> None:
         nonlocal most
-        most = max(most, service.engine.pool.checkedout())  # type: ignore[attr-defined]
+        most = max(most, service.engine.engine.pool.checkedout())  # type: ignore[attr-defined]
 
-    event.listen(service.engine.sync_engine, "checkout", count)
+    event.listen(service.engine.engine.sync_engine, "checkout", count)
     waiters = [asyncio.create_task(read(service, after="latest", wait=20)) for _ in range(40)]
     while service.app.state.waiters.waiting < 40:
         await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ async def test_a_key_is_shown_once_and_stored_only_as_a_hash(api: Api) -> None:
     assert len(made["secret"]) == 47
     assert "secret" not in again
     async with api.app.state.engine.connect() as tx:
-        stored = (await tx.execute(text("SELECT CAST(k AS text) FROM keys k"))).scalars().all()
+        stored = (await tx.execute(text("SELECT CAST(k AS text) FROM keys k"))).scalars()
     assert not any(made["secret"] in row for row in stored)
 
 

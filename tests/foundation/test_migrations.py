@@ -6,13 +6,13 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import migrate
+from app.database import Database
 from tests.api import Api
 
 
-async def tables(engine: AsyncEngine) -> set[str]:
+async def tables(engine: Database) -> set[str]:
     async with engine.connect() as tx:
         rows = await tx.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
         return set(rows.scalars()) - {"alembic_version"}
@@ -28,8 +28,8 @@ async def test_up_down_and_up_again_on_a_filled_database(api: Api) -> None:
     engine, url = api.app.state.engine, api.app.state.settings.database_url
     await api.mql()
     full = await tables(engine)
-    async with engine.connect() as tx:
-        await tx.run_sync(to_nothing)
+    async with engine.engine.connect() as connection:
+        await connection.run_sync(to_nothing)
     assert await tables(engine) == set()
     await migrate.upgrade(url)
     assert await tables(engine) == full

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import worker
 from app.clock import Clock
+from app.database import Database
 from app.events.record import NewEvent, record_events
 from app.events.wake import Wake
 from app.ids import new_id
@@ -22,7 +22,7 @@ from app.webhooks.schemas import Limits
 class Faulty:
     """An engine that fails at first in a way that nobody expects of it."""
 
-    def __init__(self, engine: AsyncEngine, faults: int) -> None:
+    def __init__(self, engine: Database, faults: int) -> None:
         self.engine, self.faults = engine, faults
 
     def begin(self) -> Any:
@@ -32,7 +32,7 @@ class Faulty:
         return self.engine.begin()
 
 
-async def test_work_that_fails_unexpectedly_is_begun_anew(engine: AsyncEngine, settings: Settings) -> None:
+async def test_work_that_fails_unexpectedly_is_begun_anew(engine: Database, settings: Settings) -> None:
     clock = Clock()
     async with engine.begin() as tx:
         await record_events(tx, new_id(), [NewEvent("policy.activated", {}, clock.now())], clock.now())

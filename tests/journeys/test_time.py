@@ -117,6 +117,6 @@ async def test_a_lead_that_cannot_be_evaluated_does_not_stop_the_others(api: Api
         await tx.execute(text(f"ALTER TABLE leads ADD CHECK ({condition}) NOT VALID"))
     await pass_time(api, 31)
     async with api.app.state.engine.connect() as tx:
-        rows = (await tx.execute(text("SELECT engagement FROM leads ORDER BY id"))).scalars().all()
+        rows = (await tx.execute(text("SELECT engagement FROM leads ORDER BY id"))).scalars()
     assert rows == [10, 5], "the cache of the first could not be written, that of the second was"
     assert await refresh_due(api.app.state.engine, api.now) == 0, "it is put off"

@@ -8,10 +8,9 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app import database, ids
-from app.database import make_engine
+from app.database import Database, make_engine
 from app.errors import DatabaseUnavailable
 from app.submissions.accept import FEW_ROWS, MOST_BYTES, MOST_ROWS, SLOW_SECONDS, Committer
 from app.submissions.received import Received
@@ -30,7 +29,7 @@ COUNT_FLUSHES = """
 class Desk:
     """A committer on an engine, and one source to write for."""
 
-    def __init__(self, engine: AsyncEngine, tenant_id: UUID, source_id: UUID) -> None:
+    def __init__(self, engine: Database, tenant_id: UUID, source_id: UUID) -> None:
         self.engine, self.tenant_id, self.source_id = engine, tenant_id, source_id
         self.committer = Committer(engine)
 
@@ -44,9 +43,7 @@ class Desk:
 
     async def run(self, script: str) -> None:
         async with self.engine.begin() as tx:
-            raw = (await tx.get_raw_connection()).driver_connection
-            assert raw is not None
-            await raw.execute(script)
+            await tx.say(script)
 
     async def flushes(self) -> list[int]:
         """The sizes of the flushes so far, where COUNT_FLUSHES was run."""
@@ -55,7 +52,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(engine: AsyncEngine) -> Desk:
+async def desk(engine: Database) -> Desk:
     async with engine.begin() as tx:
         tenant_id = await create_tenant(tx, "acme", "waterfall", NOW)
         source_id = (await tx.execute(text("SELECT id FROM sources"))).scalar_one()
@@ -148,7 +145,7 @@ async def test_a_busy_database_is_a_503_for_everybody(url: str, desk: Desk, monk
     hurried = make_engine(url, 2)
     committer = Committer(hurried)
     async with desk.engine.begin() as tx:
-        await tx.exec_driver_sql("LOCK TABLE submissions IN ACCESS EXCLUSIVE MODE")
+        await tx.say("LOCK TABLE submissions IN ACCESS EXCLUSIVE MODE")
         answers = await asyncio.gather(*(committer.accept(desk.row()) for _ in range(3)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {DatabaseUnavailable}
     await hurried.dispose()

@@ -144,7 +144,7 @@ async def test_quarantine_is_told_by_an_event_without_personal_data(api: Api) ->
     door = await open_door(api)
     kept = await door.posted({"name": "Ana Țepeș"})
     async with api.app.state.engine.connect() as tx:
-        told = (await tx.execute(text("SELECT data FROM events WHERE type = 'submission.quarantined'"))).scalars().all()
+        told = (await tx.execute(text("SELECT data FROM events WHERE type = 'submission.quarantined'"))).scalars()
     assert json.loads(told[0]) == {
         "submission_id": kept["id"],
         "source_id": door.source["id"],
@@ -228,7 +228,7 @@ async def test_a_busy_database_quarantines_nobody_until_it_has_broken_off_five_t
     submission_id = made.json()["submission"]["id"]
     for tries in range(1, process.MOST_TRIES + 1):
         async with api.app.state.engine.begin() as tx:
-            await tx.exec_driver_sql("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
+            await tx.say("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
             await _process_by_another(api)
         shown = await door.submission(submission_id)
         assert shown["state"] == ("quarantined" if tries == process.MOST_TRIES else "received"), tries
@@ -242,13 +242,12 @@ async def test_a_processor_that_dies_between_claim_and_commit_loses_nothing(api:
     answers = [await door.post(person()) for _ in range(5)]
     engine = api.app.state.engine
     async with engine.connect() as dying:
-        await dying.begin()
+        await dying.say("BEGIN")
         rows = await across.claim(dying)
         await process._process(dying, rows, api.now, process.settle)
         assert len(rows) == 5
         assert await process.process_batch(engine, api.now) == 0  # another one does not take what is claimed
-        await dying.exec_driver_sql("SELECT 1")
-        await dying.invalidate()  # the connection goes as with a killed process
+        await dying.core.invalidate()  # the connection goes as with a killed process
     assert await process_all(api) == 5
     for answer in answers:
         assert (await door.submission(answer.json()["submission"]["id"]))["items"][0]["verdict"] == "lead"
@@ -265,7 +264,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(ap
     )
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with api.app.state.engine.begin() as tx:
-        await tx.exec_driver_sql("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")  # it gets as far as its first lead
+        await tx.say("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")  # it gets as far as its first lead
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-c", script, cwd=Path(database.__file__).parents[1]
         )
@@ -367,7 +366,7 @@ def _uuid(public: str) -> UUID:
 
 async def _execute(api: Api, statement: str) -> None:
     async with api.app.state.engine.begin() as tx:
-        await tx.exec_driver_sql(statement)
+        await tx.say(statement)
 
 
 async def _process_by_another(api: Api) -> None:

@@ -14,11 +14,10 @@ from uuid import UUID
 import orjson
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks.webhooks import Webhook
 
 from app import ids
-from app.database import make_engine
+from app.database import Database, make_engine
 from app.events.record import NewEvent, record_events
 from app.events.sequence import sequence_forever
 from app.events.wake import Wake
@@ -145,7 +144,7 @@ async def inbox(answer: Answer = lambda _: 204) -> AsyncIterator[Inbox]:
 class World:
     """One tenant on a fresh database."""
 
-    engine: AsyncEngine
+    engine: Database
     url: str
     settings: Settings
     wake: Wake
@@ -235,5 +234,5 @@ class World:
 
 
 @pytest.fixture
-async def world(engine: AsyncEngine, url: str, settings: Settings) -> World:
+async def world(engine: Database, url: str, settings: Settings) -> World:
     return World(engine, url, settings, Wake(url))

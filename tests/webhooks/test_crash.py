@@ -8,6 +8,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy import text
+
 from app import ids
 from app.webhooks import across
 from app.webhooks.schemas import Limits
@@ -100,8 +102,9 @@ async def test_a_lane_that_another_has_claimed_is_dropped_and_nothing_more_is_se
         await box.holds(100)
         thief = ids.new_id()
         async with world.desk() as desk:
-            await desk.tx.exec_driver_sql(
-                "UPDATE lanes SET fence = fence + 1, owner = $1, lease_until = now() + interval '1 hour'", (thief,)
+            await desk.tx.execute(
+                text("UPDATE lanes SET fence = fence + 1, owner = :thief, lease_until = now() + interval '1 hour'"),
+                {"thief": thief},
             )
         await asyncio.sleep(0.3)
         sent = len(box.got)

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import text
 
 from app import auth, ids
 from app.keyring import KeyRing
@@ -69,7 +70,7 @@ async def test_neither_secret_nor_headers_stand_readable_in_the_database(
 ) -> None:
     made = await created(client, headers={"Authorization": "Bearer very-private"})
     async with app.state.engine.connect() as tx:
-        row = (await tx.exec_driver_sql("SELECT subscriptions::text AS whole FROM subscriptions")).one()
+        row = (await tx.execute(text("SELECT subscriptions::text AS whole FROM subscriptions"))).one()
     assert made["secret"].removeprefix("whsec_") not in row.whole
     assert "very-private" not in row.whole
 
@@ -143,13 +144,13 @@ async def test_ending_is_refused_when_somebody_changes_it_at_the_same_time(
 ) -> None:
     path = f"{PATH}/{(await created(client))['id']}"
     async with app.state.engine.begin() as tx:
-        await tx.exec_driver_sql("UPDATE subscriptions SET version = version + 1")
+        await tx.execute(text("UPDATE subscriptions SET version = version + 1"))
         ending = asyncio.create_task(client.delete(path, headers={"If-Match": '"1"'}))
         await asyncio.sleep(0.3)
     assert (await ending).status_code == 412
     assert (await client.get(path)).status_code == 200
     async with app.state.engine.connect() as tx:
-        assert (await tx.exec_driver_sql("SELECT count(*) FROM lanes")).scalar_one() == 1
+        assert (await tx.execute(text("SELECT count(*) FROM lanes"))).scalar_one() == 1
 
 
 async def test_rotation_shows_a_new_secret_and_repeats_it_only_under_the_same_key(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,117 @@
+"""What becomes of a transaction: all of it or nothing, and its connection goes back clean."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from app.database import Database, make_engine
+from app.tables import sequencer
+from app.transaction import Tx, is_lost, sqlstate
+
+INSERT = text("INSERT INTO tried VALUES (:n)")
+COUNT = text("SELECT count(*) FROM tried")
+
+
+@pytest.fixture
+async def database(engine: Database) -> Database:
+    async with engine.begin() as tx:
+        await tx.execute(text("CREATE TABLE tried (n integer PRIMARY KEY)"))
+    return engine
+
+
+async def count(database: Database) -> int:
+    async with database.connect() as tx:
+        return int((await tx.execute(COUNT)).scalar_one())
+
+
+async def fail(tx: Tx) -> None:
+    await tx.execute(INSERT, {"n": 1})
+    raise ZeroDivisionError
+
+
+async def test_a_block_that_fails_leaves_nothing_and_one_that_ends_leaves_all(database: Database) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with database.begin() as tx:
+            await fail(tx)
+    assert await count(database) == 0
+    async with database.begin() as tx:
+        await tx.execute(INSERT, {"n": 1})
+        await tx.execute(INSERT, {"n": 2})
+    assert await count(database) == 2
+
+
+async def test_text_for_the_driver_and_statements_of_sqlalchemy_share_one_transaction(database: Database) -> None:
+    lock = select(sequencer.c.scope).with_for_update()
+    async with database.begin() as tx:
+        assert (await tx.execute(lock)).scalars() == [0]
+        async with database.begin() as other:
+            taken = text("SELECT 1 FROM sequencer FOR UPDATE SKIP LOCKED")
+            assert (await other.execute(taken)).one_or_none() is None, "the row is held until the block ends"
+
+
+async def test_a_savepoint_undoes_its_block_alone(database: Database) -> None:
+    async with database.begin() as tx:
+        await tx.execute(INSERT, {"n": 1})
+        with pytest.raises(IntegrityError):
+            async with tx.savepoint(), tx.savepoint():
+                await tx.execute(INSERT, {"n": 1})
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the block is what is tested
+            async with tx.savepoint():
+                async with tx.savepoint():
+                    await tx.execute(INSERT, {"n": 2})
+                raise ZeroDivisionError
+        await tx.execute(INSERT, {"n": 3})
+    assert await count(database) == 2
+
+
+async def test_who_swallows_an_error_without_a_savepoint_does_not_commit_half(database: Database) -> None:
+    with pytest.raises(RuntimeError, match="had failed"):  # noqa: PT012 - the block is what is tested
+        async with database.begin() as tx:
+            await tx.execute(INSERT, {"n": 1})
+            with pytest.raises(IntegrityError):
+                await tx.execute(INSERT, {"n": 1})
+    assert await count(database) == 0
+
+
+async def test_a_request_that_is_cancelled_gives_back_a_connection_outside_of_a_transaction(url: str) -> None:
+    database = make_engine(url, 1)
+    for seconds in (0, 0.001, 0.002, 0.005, 0.05):  # in BEGIN, in the statement, in ROLLBACK: wherever it is by then
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(seconds), database.begin() as tx:
+                await tx.execute(text("SELECT pg_sleep(60)"))
+        async with database.connect() as tx:
+            assert not tx.driver.is_in_transaction()
+            assert (await tx.execute(text("SELECT 1"))).scalar_one() == 1
+    await database.dispose()
+
+
+async def test_a_connection_that_died_is_told_as_lost_and_the_next_one_works(database: Database) -> None:
+    kill = text("SELECT pg_terminate_backend(:pid)")
+    with pytest.raises(DBAPIError) as caught:  # noqa: PT012 - the block is what is tested
+        async with database.begin() as tx:
+            await tx.execute(INSERT, {"n": 1})
+            async with database.connect() as other:
+                await other.execute(kill, {"pid": tx.driver.get_server_pid()})
+            await tx.execute(INSERT, {"n": 2})
+    assert is_lost(caught.value)
+    assert await count(database) == 0
+
+
+async def test_an_error_tells_its_state_and_not_the_values(database: Database) -> None:
+    async with database.connect() as tx:
+        with pytest.raises(DBAPIError) as caught:
+            await tx.execute(text("SELECT CAST(:word AS integer) / 0"), {"word": 4711})
+    assert sqlstate(caught.value) == "22012"
+    assert "4711" not in str(caught.value)
+
+
+async def test_values_go_to_their_names_in_any_order_and_json_as_json(tx: Tx) -> None:
+    statement = text("SELECT CAST(:b AS text) AS b, :a AS a, CAST(:b AS text) AS again").bindparams(
+        bindparam("a", type_=JSONB)
+    )
+    for values in ({"a": {"x": [1, None]}, "b": "two"}, {"b": "two", "a": {"x": [1, None]}}):
+        row = (await tx.execute(statement, values)).one()
+        assert (row.a, row.b, row.again) == ({"x": [1, None]}, "two", "two")
