@@ -53,6 +53,7 @@ def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
         pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
         pool_use_lifo=True,  # the connection used last has its statements planned and its memory warm
+        pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",  # `Database.begin` opens the transactions, on the driver
         hide_parameters=True,  # an error's text may end up in a log, and parameters are personal data
         json_serializer=lambda value: write_json(value).decode(),

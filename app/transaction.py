@@ -8,21 +8,22 @@ the same connection and in the same transaction. Either way an error is SQLAlche
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import asyncpg
-from sqlalchemy import Executable, TextClause
+from sqlalchemy import Connection, Executable, PoolProxiedConnection, TextClause
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from app.strict_json import write_json
 
 T = TypeVar("T")
 LOST: Final = ("08", "57P")
-FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 DIALECT: Final = dialect(json_serializer=lambda value: write_json(value).decode())  # type: ignore[no-untyped-call]
 
 
@@ -84,19 +85,22 @@ class CommitUnsure(Exception):
 class Tx:
     """What statements are run on: a transaction, or for reads a connection in autocommit."""
 
-    __slots__ = ("core", "driver")
+    __slots__ = ("_core", "_engine", "driver", "pooled")
 
-    def __init__(self, core: AsyncConnection) -> None:
-        assert core.sync_connection is not None
-        self.core = core
-        self.driver: Any = core.sync_connection.connection.driver_connection
+    def __init__(self, engine: AsyncEngine, pooled: PoolProxiedConnection) -> None:
+        self._engine = engine
+        self._core: Connection | None = None
+        self.pooled = pooled
+        self.driver: Any = pooled.driver_connection
 
     async def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Result:
         """Runs one statement. DBAPIError; of those IntegrityError for a constraint."""
         if isinstance(statement, TextClause):
             words, bind = compiled(statement)
             return Result(await self.through(words, self.driver.fetch(words, *bind(values or {}), record_class=Record)))
-        found = await self.core.execute(statement, values)
+        if self._core is None:
+            self._core = Connection(self._engine.sync_engine, self.pooled)
+        found = await greenlet_spawn(self._core.execute, statement, values)
         return Result(found.all() if found.returns_rows else [])  # type: ignore[arg-type]  # rows with attributes, too
 
     @asynccontextmanager
@@ -120,23 +124,19 @@ class Tx:
         try:
             return await answer
         except FAULTS as error:
-            lost = self.driver.is_closed()
-            if lost:  # those beside it in the pool died with it
-                await self.core.invalidate()
-                await self.core.engine.dispose()
+            # Where the server has said farewell and not yet hung up, the driver finds itself in the wrong state.
+            lost = self.driver.is_closed() or isinstance(error, asyncpg.InternalClientError)
+            if lost and self.pooled.is_valid:  # those beside it in the pool died with it
+                self.pooled.invalidate()
+                await self._engine.dispose()
             kind = IntegrityError if sqlstate_of(error).startswith("23") else DBAPIError
             raise kind(words, None, error, hide_parameters=True, connection_invalidated=lost) from error
 
     async def undo(self) -> None:
-        """Ends the transaction without a trace; a connection on which that does not work is given up."""
-        try:
-            if not self.driver.is_closed():
+        """Ends the transaction without a trace. Where that does not work, `connect` gives the connection up."""
+        if not self.driver.is_closed():
+            with suppress(DBAPIError):
                 await self.say("ROLLBACK")
-        except DBAPIError:
-            pass
-        finally:
-            if self.driver.is_closed() or self.driver.is_in_transaction():
-                await self.core.invalidate()
 
 
 class Database:
@@ -147,15 +147,20 @@ class Database:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Tx]:
-        """A connection on which each statement is a transaction of its own."""
-        async with self.engine.connect() as core:
-            yield Tx(core)
+        """A connection on which each statement is a transaction of its own. It goes back to the pool only if clean."""
+        pooled = await self.engine.raw_connection()
+        tx = Tx(self.engine, pooled)
+        try:
+            yield tx
+        finally:
+            if pooled.is_valid and (tx.driver.is_closed() or tx.driver.is_in_transaction()):
+                pooled.invalidate()
+            pooled.close()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Tx]:
         """A transaction: committed at the end of the block, rolled back when the block fails. CommitUnsure."""
-        async with self.engine.connect() as core:
-            tx = Tx(core)
+        async with self.connect() as tx:
             try:
                 await tx.say("BEGIN")
                 yield tx

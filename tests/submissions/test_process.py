@@ -247,7 +247,7 @@ async def test_a_processor_that_dies_between_claim_and_commit_loses_nothing(api:
         await process._process(dying, rows, api.now, process.settle)
         assert len(rows) == 5
         assert await process.process_batch(engine, api.now) == 0  # another one does not take what is claimed
-        await dying.core.invalidate()  # the connection goes as with a killed process
+        await dying.driver.close(timeout=0.1)  # the connection goes as with a killed process
     assert await process_all(api) == 5
     for answer in answers:
         assert (await door.submission(answer.json()["submission"]["id"]))["items"][0]["verdict"] == "lead"
