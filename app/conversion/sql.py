@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.database import Record, Records, Tx
 from app.pages import Page
-from app.tables import activities, conversions, leads
+from app.tables import activities, conversions
 
 LOCK: Final = "FOR NO KEY UPDATE"
 WORDS: Final = ("domain", "account_external_id", "name_key", "country", "email_key", "contact_external_id", "phone")
@@ -145,6 +145,19 @@ WRITE = text(
     ),
 )
 
+LIVE = text(
+    "SELECT answer, reverted_at FROM conversions"
+    " WHERE tenant_id = :tenant_id AND journey_id = :journey_id AND reverted_at IS NULL"
+)
+LATEST = text(
+    """
+    SELECT l.erased_at, c.answer, c.reverted_at
+      FROM leads l LEFT JOIN conversions c ON c.tenant_id = l.tenant_id AND c.lead_id = l.id
+     WHERE l.tenant_id = :tenant_id AND l.id = :lead_id
+     ORDER BY c.recorded_at DESC, c.id DESC LIMIT 1
+    """
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -176,25 +189,12 @@ async def write(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str
 
 async def live_conversion(tx: Tx, tenant_id: UUID, journey_id: UUID) -> Record | None:
     """The conversion of a journey that was not reverted."""
-    statement = select(conversions.c.answer, conversions.c.reverted_at).where(
-        conversions.c.tenant_id == tenant_id,
-        conversions.c.journey_id == journey_id,
-        conversions.c.reverted_at.is_(None),
-    )
-    return (await tx.execute(statement)).one_or_none()
+    return (await tx.execute(LIVE, {"tenant_id": tenant_id, "journey_id": journey_id})).one_or_none()
 
 
 async def latest_conversion(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record | None:
     """The lead's erased_at with its latest conversion (`answer` is None where there is none); None without a lead."""
-    on = (conversions.c.tenant_id == leads.c.tenant_id) & (conversions.c.lead_id == leads.c.id)
-    statement = (
-        select(leads.c.erased_at, conversions.c.answer, conversions.c.reverted_at)
-        .select_from(leads.outerjoin(conversions, on))
-        .where(leads.c.tenant_id == tenant_id, leads.c.id == lead_id)
-        .order_by(conversions.c.recorded_at.desc(), conversions.c.id.desc())
-        .limit(1)
-    )
-    return (await tx.execute(statement)).one_or_none()
+    return (await tx.execute(LATEST, {"tenant_id": tenant_id, "lead_id": lead_id})).one_or_none()
 
 
 async def carried_activities(tx: Tx, tenant_id: UUID, contact_id: UUID, page: Page) -> Records:

@@ -21,7 +21,6 @@ from app.tables import (
     leads,
     milestones,
     shared_identities,
-    sources,
     transitions,
 )
 
@@ -59,6 +58,12 @@ CANDIDATES = text(
 ).bindparams(bindparam("own", type_=JSONB), bindparam("shared", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 
 
+SOURCE = text(
+    "SELECT id, name, defaults FROM sources WHERE tenant_id = :tenant_id AND id = :id AND archived_at IS NULL"
+)
+BUILTIN_SOURCE = text("SELECT id, name, defaults FROM sources WHERE tenant_id = :tenant_id AND builtin")
+
+
 async def lock_identities(tx: Tx, tenant_id: UUID, keys: Sequence[tuple[str, str, str]]) -> None:
     """Holds these identities until the transaction ends, taken in one order by everybody."""
     if keys:
@@ -88,12 +93,9 @@ async def holder_of(tx: Tx, tenant_id: UUID, identity: Identity) -> UUID | None:
 
 async def source(tx: Tx, tenant_id: UUID, source_id: UUID | None) -> Record | None:
     """A source by id; without one the built-in source of the API."""
-    statement = select(sources.c.id, sources.c.name, sources.c.defaults).where(sources.c.tenant_id == tenant_id)
     if source_id is None:
-        statement = statement.where(sources.c.builtin)
-    else:
-        statement = statement.where(sources.c.id == source_id, sources.c.archived_at.is_(None))
-    return (await tx.execute(statement)).first()
+        return (await tx.execute(BUILTIN_SOURCE, {"tenant_id": tenant_id})).first()
+    return (await tx.execute(SOURCE, {"tenant_id": tenant_id, "id": source_id})).first()
 
 
 async def activity_by_key(tx: Tx, tenant_id: UUID, lead_id: UUID, key: str) -> Record | None:

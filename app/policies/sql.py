@@ -15,6 +15,9 @@ from app.tables import activations, policies
 WAKE_LEADS = text("UPDATE leads SET evaluate_at = :now WHERE tenant_id = :tenant_id AND stage IS NOT NULL")
 
 
+ACTIVE_ID = text("SELECT id FROM policies WHERE tenant_id = :tenant_id AND state = 'active'")
+
+
 async def next_number(tx: Tx, tenant_id: UUID) -> int:
     latest = select(func.coalesce(func.max(policies.c.number), 0)).where(policies.c.tenant_id == tenant_id)
     return int((await tx.execute(latest)).scalar_one()) + 1
@@ -44,8 +47,8 @@ async def active_policy(tx: Tx, tenant_id: UUID) -> Record:
 
 
 async def active_id(tx: Tx, tenant_id: UUID) -> UUID:
-    statement = select(policies.c.id).where(policies.c.tenant_id == tenant_id, policies.c.state == "active")
-    return (await tx.execute(statement)).scalar_one()
+    found: UUID = (await tx.execute(ACTIVE_ID, {"tenant_id": tenant_id})).scalar_one()
+    return found
 
 
 async def policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Record | None:

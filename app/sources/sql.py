@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from app.database import Record, Records, Tx
 from app.pages import Page
 from app.tables import sources
+
+BY_ID = text("SELECT * FROM sources WHERE tenant_id = :tenant_id AND id = ANY(:ids)")
 
 
 async def insert_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record:
@@ -24,8 +26,7 @@ async def source(tx: Tx, tenant_id: UUID, source_id: UUID, *, lock: bool = False
 
 
 async def sources_by_id(tx: Tx, tenant_id: UUID, source_ids: Sequence[UUID]) -> Records:
-    statement = select(sources).where(sources.c.tenant_id == tenant_id, sources.c.id.in_(source_ids))
-    return (await tx.execute(statement)).all()
+    return (await tx.execute(BY_ID, {"tenant_id": tenant_id, "ids": list(source_ids)})).all()
 
 
 async def list_sources(tx: Tx, tenant_id: UUID, page: Page) -> Records:
