@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import hypothesis
 import pytest
 
 from app.settings import Settings
@@ -13,6 +15,11 @@ from tests.databases import Databases, as_url
 
 Settings.model_config["env_file"] = None  # the .env of whoever runs the tests is not ours
 RUN = pytest.StashKey[int]()
+LONG = "300s"  # what no statement and no lock of a test takes, however busy the machine
+# The same examples in every run, and no deadline: neither chance nor the machine decides a test. Whoever looks for
+# more runs with --hypothesis-profile=search.
+hypothesis.settings.load_profile("ci")
+hypothesis.settings.register_profile("search", hypothesis.settings.get_profile("ci"), derandomize=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,7 +51,30 @@ def shared_dsn(server: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
-async def dsn(server: Databases) -> AsyncIterator[str]:
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time-outs of our database clients that a busy machine does not reach; a test that is about one sets its own."""
+    from app import database
+
+    limit = database._limit_transactions
+
+    def prolong(connection: Any, record: Any) -> None:
+        limit(connection, record)
+        cursor = connection.cursor()
+        cursor.execute(
+            f"SELECT set_config('transaction_timeout', '{LONG}', false)"
+            " WHERE current_setting('server_version_num')::integer >= 170000"
+        )
+        cursor.close()
+        connection.commit()
+
+    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+        monkeypatch.setitem(database.SERVER_SETTINGS, name, LONG)
+    monkeypatch.setattr(database, "_limit_transactions", prolong)
+    monkeypatch.setattr(database, "POOL_SECONDS", 300)
+
+
+@pytest.fixture
+async def dsn(server: Databases, patience: None) -> AsyncIterator[str]:
     """The address of a fresh, migrated, empty database, for asyncpg; for tests that commit."""
     async with server.clone() as address:
         yield address
@@ -67,7 +97,7 @@ async def engine(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def tx(shared_dsn: str) -> AsyncIterator[Tx]:
+async def tx(shared_dsn: str, patience: None) -> AsyncIterator[Tx]:
     """A transaction that is rolled back after the test."""
     from app.database import make_engine
 
