@@ -13,11 +13,12 @@ import pytest
 from sqlalchemy import event, text
 
 from app import ids
-from app.events import sql
+from app.events import feed, sql
 from app.events.envelope import Sequenced, envelope
 from app.events.record import NewEvent, record_events
 from app.events.sequence import sequence
 from tests.events.conftest import NOW, Service, new_client
+from tests.waiting import until
 
 LEAD, OTHER = ids.new_id(), ids.new_id()
 
@@ -209,19 +210,32 @@ async def test_a_key_without_the_scope_reads_nothing(service: Service) -> None:
         assert (await other.get("/v1/events")).status_code == 401
 
 
+@pytest.fixture
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for events learns of them by being woken or not at all."""
+    monkeypatch.setattr(feed, "LOOK_SECONDS", 600)
+
+
+async def waiting(service: Service, count: int, **asked: Any) -> list[asyncio.Task[Any]]:
+    """So many readers, all of them waiting by now."""
+    tasks = [asyncio.create_task(read(service, after="latest", wait=30, **asked)) for _ in range(count)]
+    await until(lambda: service.app.state.waiters.waiting == count)
+    return tasks
+
+
+@pytest.mark.usefixtures("nobody_looks")
 async def test_a_waiting_reader_gets_the_first_event_at_once_and_holds_no_connection_meanwhile(
     service: Service,
 ) -> None:
-    waiters = [asyncio.create_task(read(service, after="latest", wait=20)) for _ in range(30)]
-    while service.app.state.waiters.waiting < 30:
-        await asyncio.sleep(0.01)
+    waiters = await waiting(service, 30)
     assert service.engine.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await tell(service, "lead.captured")
-    pages = await asyncio.wait_for(asyncio.gather(*waiters), 5)
+    pages = await asyncio.wait_for(asyncio.gather(*waiters), 28)  # less than they would wait
     assert {tuple(types_of(page)) for page in pages} == {("lead.captured",)}
     assert service.app.state.waiters.waiting == 0
 
 
+@pytest.mark.usefixtures("nobody_looks")
 async def test_waiters_that_are_woken_together_leave_connections_to_others(service: Service) -> None:
     most = 0
 
@@ -230,11 +244,9 @@ async def test_waiters_that_are_woken_together_leave_connections_to_others(servi
         most = max(most, service.engine.engine.pool.checkedout())  # type: ignore[attr-defined]
 
     event.listen(service.engine.engine.sync_engine, "checkout", count)
-    waiters = [asyncio.create_task(read(service, after="latest", wait=20)) for _ in range(40)]
-    while service.app.state.waiters.waiting < 40:
-        await asyncio.sleep(0.01)
+    waiters = await waiting(service, 40)
     await tell(service, "lead.captured")
-    pages = await asyncio.wait_for(asyncio.gather(*waiters), 5)
+    pages = await asyncio.wait_for(asyncio.gather(*waiters), 28)
     assert all(types_of(page) == ["lead.captured"] for page in pages)
     assert most <= 3, "two of theirs, and that of the writer"
 
