@@ -30,10 +30,14 @@ from app.webhooks.schemas import Limits, SubscriptionCreate
 from app.webhooks.serve_lane import Pace, Tools
 from app.webhooks.subscribe import Desk
 from app.webhooks.targets import targets_of
+from tests.waiting import PATIENCE
 from tests.webhooks.receivers import Connection, receiver
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-BRISK = Pace(lease=30, renew=1, idle=5)
+# No lease ends by itself here, however slow the machine: who wants that takes it away.
+BRISK = Pace(lease=600, renew=1, idle=5)
+# Failing soon and several times, and for a minute at least before it is given up.
+RETRIES = [0.0] + [0.2] * 9 + [4.0] * 10
 Answer = Callable[["Got"], Awaitable[int | bytes] | int | bytes]
 
 
@@ -93,15 +97,15 @@ class Inbox:
             said = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % said
         await connection.answer(said)
 
-    async def until(self, ready: Callable[[Inbox], bool], seconds: float = 20) -> None:
-        end = time.monotonic() + seconds
+    async def until(self, ready: Callable[[Inbox], bool]) -> None:
+        end = time.monotonic() + PATIENCE
         while not ready(self):
-            assert time.monotonic() < end, f"not within {seconds} s: {len(self.got)} got, {len(self.ok)} ok"
+            assert time.monotonic() < end, f"not within {PATIENCE} s: {len(self.got)} got, {len(self.ok)} ok"
             await asyncio.sleep(0.005)
 
-    async def holds(self, count: int, seconds: float = 20) -> None:
+    async def holds(self, count: int) -> None:
         """Wait until `count` different events were received."""
-        await self.until(lambda box: len({got.id for got in box.ok}) >= count, seconds)
+        await self.until(lambda box: len({got.id for got in box.ok}) >= count)
 
     def in_order(self) -> bool:
         """The first 2xx of each lead came in the order of its versions."""
@@ -155,7 +159,7 @@ class World:
         way = Egress(targets_of(self.settings))
         async with self.engine.begin() as tx:
             desk = Desk(tx, self.tenant_id, KeyRing(self.settings.secret_keys), way, datetime.now(UTC))
-            body = SubscriptionCreate(url=url, limits=limits or Limits(timeout_seconds=5), **more)
+            body = SubscriptionCreate(url=url, limits=limits or Limits(timeout_seconds=20), **more)
             made = await subscribe.create(desk, body)
         await way.close()
         return made
@@ -198,12 +202,12 @@ class World:
         found = await self.rows("SELECT state, count(*) AS n FROM delivery_retries GROUP BY state")
         return {row.state: row.n for row in found}
 
-    async def until_row(self, sql: str, seconds: float = 20) -> Any:
-        end = time.monotonic() + seconds
+    async def until_row(self, sql: str) -> Any:
+        end = time.monotonic() + PATIENCE
         while True:
             if rows := await self.rows(sql):
                 return rows[0]
-            assert time.monotonic() < end, f"not within {seconds} s: {sql}"
+            assert time.monotonic() < end, f"not within {PATIENCE} s: {sql}"
             await asyncio.sleep(0.02)
 
     @asynccontextmanager
@@ -219,7 +223,7 @@ class World:
         finally:
             stop.set()
             self.wake.set("log", "events")
-            await asyncio.wait_for(asyncio.gather(*tasks), 30)
+            await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
             for pool in pools:
                 await pool.dispose()
 

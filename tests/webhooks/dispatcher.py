@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 
+from app import database
 from app.database import make_engine
 from app.events.wake import Wake
 from app.settings import Settings
@@ -20,6 +21,8 @@ async def main(url: str, lease: float) -> None:
         env="test", database_url=url, secret_keys={"test": bytes(range(32))}, allowed_targets="127.0.0.0/8",
         retry_schedule="0,0.2,0.2,0.2,0.2,0.2",
     )  # fmt: skip
+    database.SERVER_SETTINGS.update(statement_timeout="300s", lock_timeout="300s")  # as in all tests: no limit of ours
+    database.POOL_SECONDS = 300  # type: ignore[misc]
     engine = make_engine(url, 5)
     print("running", flush=True)
     await asyncio.gather(

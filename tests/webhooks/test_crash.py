@@ -13,22 +13,27 @@ from sqlalchemy import text
 from app import ids
 from app.webhooks import across
 from app.webhooks.schemas import Limits
-from tests.webhooks.conftest import Got, Inbox, World, inbox
+from tests.waiting import PATIENCE, until
+from tests.webhooks.conftest import RETRIES, Got, Inbox, World, inbox
 
 LEADS = [ids.new_id() for _ in range(20)]
-LEASE = 2.0
+LONG, BRIEF = 600.0, 6.0  # leases: one that ends when it is taken away, and one that a test waits for
 CONCURRENCY, UNFLUSHED = 8, 64
-LIMITS = Limits(timeout_seconds=1, retry_schedule=[0] + [0.1] * 19)
+LIMITS = Limits(timeout_seconds=20, retry_schedule=RETRIES)
+ALL_WRITTEN = (
+    "SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)"
+    " AND NOT EXISTS (SELECT 1 FROM delivery_retries)"
+)
 
 
 @asynccontextmanager
-async def dispatcher(world: World) -> AsyncIterator[asyncio.subprocess.Process]:
+async def dispatcher(world: World, lease: float = LONG) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.webhooks.dispatcher", world.url, str(LEASE), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.webhooks.dispatcher", world.url, str(lease), stdout=asyncio.subprocess.PIPE
     )
     try:
         assert process.stdout is not None
-        assert await asyncio.wait_for(process.stdout.readline(), 20) == b"running\n"
+        assert await asyncio.wait_for(process.stdout.readline(), PATIENCE) == b"running\n"
         yield process
     finally:
         if process.returncode is None:
@@ -54,11 +59,13 @@ async def test_dispatchers_killed_in_the_middle_lose_nothing_and_keep_the_order(
             async with dispatcher(world) as process:
                 await box.holds(kill * count // (kills + 1))
                 process.kill()
+            async with world.desk() as desk:
+                await desk.tx.execute(text("UPDATE lanes SET lease_until = now()"))
         async with dispatcher(world) as last:
             await box.holds(count)
-            await world.until_row("SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)")
+            await world.until_row(ALL_WRITTEN)
             last.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(last.wait(), 10) == 0
+            assert await asyncio.wait_for(last.wait(), PATIENCE) == 0
     assert box.in_order()
     assert box.one_body_for_each_id()
     assert box.all_verify(secret)
@@ -68,15 +75,15 @@ async def test_dispatchers_killed_in_the_middle_lose_nothing_and_keep_the_order(
 
 async def test_a_dispatcher_that_was_frozen_past_its_lease_writes_nothing_when_it_wakes(world: World) -> None:
     async with inbox(brief) as box, world.running(dispatchers=0):
-        await world.subscribe(box.url, LIMITS)
+        await world.subscribe(box.url, Limits(timeout_seconds=4, retry_schedule=RETRIES))
         count = await world.tell_many(LEADS, 30)
-        async with dispatcher(world) as frozen:
+        async with dispatcher(world, BRIEF) as frozen:
             await box.holds(count // 3)
             frozen.send_signal(signal.SIGSTOP)
             [before] = await world.rows("SELECT fence, owner FROM lanes")
             async with dispatcher(world) as other:
                 await box.holds(count)
-                await world.until_row("SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)")
+                await world.until_row(ALL_WRITTEN)
                 [after] = await world.rows("SELECT fence, owner FROM lanes")
                 attempts = (await world.rows("SELECT count(*) AS n FROM attempts"))[0].n
                 sent = len(box.got)
@@ -96,9 +103,18 @@ async def test_a_dispatcher_that_was_frozen_past_its_lease_writes_nothing_when_i
 
 
 async def test_a_lane_that_another_has_claimed_is_dropped_and_nothing_more_is_sent(world: World) -> None:
-    async with inbox(brief) as box, world.running():
+    stolen = asyncio.Event()
+
+    async def until_stolen(got: Got) -> int:
+        if len(box.got) > 100:
+            await stolen.wait()
+        return await brief(got)
+
+    async with inbox(until_stolen) as box, world.running(dispatchers=0), world.dispatcher() as robbed:
         await world.subscribe(box.url, LIMITS)
         count = await world.tell_many(LEADS, 30)
+        await world.until_row(f"SELECT 1 FROM event_log HAVING count(*) = {count}")
+        await robbed.claim()
         await box.holds(100)
         thief = ids.new_id()
         async with world.desk() as desk:
@@ -106,7 +122,8 @@ async def test_a_lane_that_another_has_claimed_is_dropped_and_nothing_more_is_se
                 text("UPDATE lanes SET fence = fence + 1, owner = :thief, lease_until = now() + interval '1 hour'"),
                 {"thief": thief},
             )
-        await asyncio.sleep(0.3)
+        stolen.set()
+        await until(lambda: not robbed.lanes, "the lane is dropped")
         sent = len(box.got)
         assert sent < count
         await asyncio.sleep(0.3)
@@ -122,17 +139,17 @@ async def test_a_lane_has_one_owner_and_a_renewal_needs_the_fence(world: World) 
         await world.tell(LEADS[0])
         await world.until_row("SELECT 1 FROM event_log")
     async with world.engine.begin() as tx:
-        [lane] = await across.claim_lanes(tx, mine, [], LEASE, 10)
+        [lane] = await across.claim_lanes(tx, mine, [], LONG, 10)
         assert lane.subscription_id == subscription_id
     async with world.engine.begin() as tx:
-        assert await across.claim_lanes(tx, yours, [], LEASE, 10) == []
-        assert await across.claim_lanes(tx, mine, [subscription_id], LEASE, 10) == []
+        assert await across.claim_lanes(tx, yours, [], LONG, 10) == []
+        assert await across.claim_lanes(tx, mine, [subscription_id], LONG, 10) == []
         lanes = [(world.tenant_id, subscription_id, lane.fence)]
-        assert len(await across.renew_lanes(tx, mine, lanes, LEASE)) == 1
-        assert await across.renew_lanes(tx, yours, lanes, LEASE) == []
-        assert await across.renew_lanes(tx, mine, [(*lanes[0][:2], lane.fence - 1)], LEASE) == []
+        assert len(await across.renew_lanes(tx, mine, lanes, LONG)) == 1
+        assert await across.renew_lanes(tx, yours, lanes, LONG) == []
+        assert await across.renew_lanes(tx, mine, [(*lanes[0][:2], lane.fence - 1)], LONG) == []
     async with world.engine.begin() as tx:
-        [again] = await across.claim_lanes(tx, mine, [], LEASE, 10)
+        [again] = await across.claim_lanes(tx, mine, [], LONG, 10)
         assert again.fence == lane.fence + 1
 
 
@@ -140,4 +157,4 @@ async def test_a_lane_without_work_is_not_claimed(world: World) -> None:
     async with inbox() as box:
         await world.subscribe(box.url)
     async with world.engine.begin() as tx:
-        assert await across.claim_lanes(tx, ids.new_id(), [], LEASE, 10) == []
+        assert await across.claim_lanes(tx, ids.new_id(), [], LONG, 10) == []

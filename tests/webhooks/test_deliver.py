@@ -13,7 +13,7 @@ import pytest
 from app import ids
 from app.webhooks import subscribe
 from app.webhooks.schemas import Limits, SubscriptionPatch
-from tests.webhooks.conftest import Got, World, inbox, verifies
+from tests.webhooks.conftest import RETRIES, Got, World, inbox, verifies
 
 LEADS = [ids.new_id() for _ in range(20)]
 A, B, C = LEADS[:3]
@@ -64,11 +64,11 @@ async def test_order_holds_for_each_lead_while_answers_fail_and_stall_at_random(
         await asyncio.sleep(chance.choice((0, 0, 0, 0.02)))
         return chance.choice((204, 204, 204, 204, 500))
 
-    limits = Limits(timeout_seconds=5, retry_schedule=[0.05] * 20)
+    limits = Limits(timeout_seconds=20, retry_schedule=[0.05] * 20)
     async with inbox(moody) as box, world.running(dispatchers=2):
         _, secret = await world.subscribe(box.url, limits)
         count = await world.tell_many(LEADS, 15)
-        await box.holds(count, 60)
+        await box.holds(count)
         assert len(box.got) > count
         assert len(box.ok) == count, "nothing twice while nobody crashes"
     assert box.in_order()
@@ -83,12 +83,12 @@ async def test_a_lead_whose_delivery_fails_waits_and_everybody_else_runs_on(worl
     def picky(got: Got) -> int:
         return 500 if broken and got.lead == ids.show("lead", A) else 204
 
-    limits = Limits(retry_schedule=[0] + [0.2] * 19)
     async with inbox(picky) as box, world.running():
-        await world.subscribe(box.url, limits)
+        await world.subscribe(box.url, Limits(timeout_seconds=20, retry_schedule=RETRIES))
         await world.tell(A, A, A, B, C, A, B, C, A)
         await box.holds(4)
         await world.until_row("SELECT 1 FROM delivery_retries WHERE state = 'retry' AND attempts > 1")
+        await world.until_row("SELECT 1 FROM delivery_retries WHERE state = 'held' HAVING count(*) = 4")
         assert await world.states() == {"retry": 1, "held": 4}
         assert {got.version for got in box.got if got.lead == ids.show("lead", A)} == {1}, "what waits is not sent"
         broken = False
@@ -159,7 +159,7 @@ async def test_a_slow_lead_holds_nobody_and_what_was_sent_beyond_it_is_written_d
     async with inbox(slow) as box, world.running():
         await world.subscribe(box.url, Limits(timeout_seconds=20))
         await world.tell(A, A)
-        count = await world.tell_many(LEADS[1:], 20)
+        count = await world.tell_many(LEADS[1:], 6)
         await box.holds(count)
         await world.until_row("SELECT 1 FROM lanes l WHERE position >= (SELECT max(position) - 64 FROM event_log)")
         assert await world.states() == {"retry": 1, "held": 1}
@@ -188,16 +188,21 @@ async def test_a_paused_subscription_gets_nothing_and_loses_nothing(world: World
 
 
 async def test_a_pause_in_the_middle_of_a_storm_takes_hold_and_nothing_is_lost_or_sent_twice(world: World) -> None:
+    paused = asyncio.Event()
+
     async def steady(_: Got) -> int:
+        if len(box.got) > 50:
+            await paused.wait()
         await asyncio.sleep(0.005)
         return 204
 
     async with inbox(steady) as box, world.running():
         subscription_id, _ = await world.subscribe(box.url)
         count = await world.tell_many(LEADS, 40)
-        await box.holds(50)
+        await box.until(lambda box: box.at_work == 8)
         async with world.desk() as desk:
             await subscribe.pause(desk, subscription_id, None)
+        paused.set()
         await world.until_row("SELECT 1 FROM lanes WHERE lease_until < now()")
         sent = len(box.got)
         assert sent < count
@@ -274,7 +279,7 @@ async def test_a_removed_subscription_gets_no_later_attempt(world: World) -> Non
 
 async def test_a_new_url_gets_the_next_attempt_of_an_old_delivery(world: World) -> None:
     async with inbox(lambda _: 500) as old, inbox() as new, world.running():
-        subscription_id, _ = await world.subscribe(old.url, Limits(retry_schedule=[0] + [0.3] * 19))
+        subscription_id, _ = await world.subscribe(old.url, Limits(timeout_seconds=20, retry_schedule=RETRIES))
         await world.tell(A)
         await world.until_row("SELECT 1 FROM delivery_retries")
         async with world.desk() as desk:
@@ -287,7 +292,7 @@ async def test_a_new_url_gets_the_next_attempt_of_an_old_delivery(world: World) 
 async def test_during_rotation_requests_verify_with_both_secrets_and_a_retry_too(world: World) -> None:
     broken = True
     async with inbox(lambda _: 500 if broken else 204) as box, world.running():
-        subscription_id, old = await world.subscribe(box.url, Limits(retry_schedule=[0] + [0.2] * 19))
+        subscription_id, old = await world.subscribe(box.url, Limits(timeout_seconds=20, retry_schedule=RETRIES))
         await world.tell(A)
         await world.until_row("SELECT 1 FROM delivery_retries")
         async with world.desk() as desk:
@@ -346,7 +351,8 @@ async def test_one_dead_receiver_costs_another_nothing(world: World) -> None:
     async with inbox(stuck) as dead, inbox() as good, world.running():
         await world.subscribe(dead.url, Limits(timeout_seconds=20))
         await world.subscribe(good.url)
-        count = await world.tell_many(LEADS, 20)
+        count = await world.tell_many(LEADS, 6)
+        await dead.until(lambda box: len(box.got) == 8)
         await good.holds(count)
         assert len(dead.got) == 8
         release.set()
