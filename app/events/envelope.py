@@ -1,7 +1,7 @@
 """The bytes of an event on the wire: one function, so that one `webhook-id` always has one body."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -11,8 +11,7 @@ from app.ids import show
 LARGEST = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Sequenced:
+class Sequenced(NamedTuple):
     """An event with its place in the log. `data` is the minified JSON text as it was written."""
 
     position: int
@@ -31,22 +30,26 @@ class Sequenced:
 
 def timestamp(at: datetime) -> str:
     """RFC 3339 in UTC with six digits and `Z`."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
-def envelope(event: Sequenced, largest: int | None = LARGEST) -> bytes:
-    """The body; over `largest` bytes it is thin: `data` keeps its ids, and `url` tells where the whole is."""
-    whole = _body(event, event.data, "")
+def envelope(event: Sequenced, largest: int | None = LARGEST, shown: str = "") -> bytes:
+    """The body; over `largest` bytes it is thin: `data` keeps its ids, and `url` tells where the whole is.
+
+    `shown` is the event's public id, for callers that have it anyway.
+    """
+    shown = shown or show("event", event.id)
+    whole = _body(event, shown, event.data, "")
     if largest is None or len(whole) <= largest:
         return whole
     # The address is relative: a body must not change when the service's public address does.
-    return _body(event, _ids_of(event.data), f',"truncated":true,"url":"/v1/events/{show("event", event.id)}"')
+    return _body(event, shown, _ids_of(event.data), f',"truncated":true,"url":"/v1/events/{shown}"')
 
 
-def _body(event: Sequenced, data: str, tail: str) -> bytes:
+def _body(event: Sequenced, shown: str, data: str, tail: str) -> bytes:
     version = "null" if event.lead_version is None else event.lead_version
     return (
-        f'{{"id":"{show("event", event.id)}","type":"{event.type}","timestamp":"{timestamp(event.recorded_at)}"'
+        f'{{"id":"{shown}","type":"{event.type}","timestamp":"{timestamp(event.recorded_at)}"'
         f',"data":{data},"meta":{{"position":"{event.position}","lead_version":{version}'
         f',"transaction":{{"id":"{show("transaction", event.tx_id)}","index":{event.tx_index},"size":{event.tx_size}}}'
         f',"schema_version":{event.schema_version}}}{tail}}}'

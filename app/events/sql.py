@@ -39,6 +39,7 @@ INSERT = text(
     bindparam("occurred_at", type_=ARRAY(DateTime(timezone=True))),
 )
 
+# In the order of Sequenced's fields, after `position`.
 MEMBERS: Final = """e.id, e.type, e.data, e.recorded_at, e.lead_id, e.lead_version, e.order_key, e.tx_id, e.tx_index,
        e.tx_size, e.schema_version"""
 
@@ -110,7 +111,7 @@ async def read_log(
     values |= {"lead_id": lead_id} if lead_id else {}
     binds = [bindparam("types", type_=ARRAY(Text))] if types is not None else []
     rows = (await tx.execute(text(statement).bindparams(*binds), values)).all()
-    found = [event_of(row) for row in rows if row.position is not None]
+    found = [event_of(row, 3) for row in rows if row.position is not None]
     return found, _reached(rows[0], found, limit, scanned, after), max(rows[0].head, after)
 
 
@@ -143,10 +144,6 @@ async def first_since(tx: Tx, tenant_id: UUID, position: int, since: datetime) -
     return found
 
 
-def event_of(row: Row[Any]) -> Sequenced:
-    """A row of the log joined with its event, as the envelope takes it."""
-    return Sequenced(
-        position=row.position, id=row.id, type=row.type, data=row.data, recorded_at=row.recorded_at,
-        lead_id=row.lead_id, lead_version=row.lead_version, order_key=row.order_key, tx_id=row.tx_id,
-        tx_index=row.tx_index, tx_size=row.tx_size, schema_version=row.schema_version,
-    )  # fmt: skip
+def event_of(row: Any, first: int = 0) -> Sequenced:
+    """The event in a row that has its position and MEMBERS from column `first` on."""
+    return Sequenced._make(row[first : first + len(Sequenced._fields)])

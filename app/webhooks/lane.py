@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Literal, assert_never
+from typing import Final, Literal, NamedTuple, assert_never
 from uuid import UUID
 
 from app.events.envelope import Sequenced
@@ -23,8 +23,7 @@ FLUSH_AT: Final = 32
 SPILL_AT: Final = 24
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
+class AttemptRow(NamedTuple):
     position: int
     n: int
     at: datetime
@@ -37,8 +36,7 @@ class AttemptRow:
     trigger: Literal["live", "retry"]
 
 
-@dataclass(frozen=True, slots=True)
-class KeptRow:
+class KeptRow(NamedTuple):
     position: int
     order_key: UUID
     event_id: UUID
@@ -100,6 +98,7 @@ class Lane:
     _acked: list[int] = field(default_factory=list)
     _kept: dict[int, KeptRow] = field(default_factory=dict)
     _buffer: Changes = field(default_factory=Changes)
+    _handed: Changes = field(default_factory=Changes)
 
     def __post_init__(self) -> None:
         self.read_to = max(self.read_to, self.position)
@@ -146,7 +145,7 @@ class Lane:
     @property
     def uncovered(self) -> int:
         """Deliveries made that would come again if we crashed now."""
-        return len(self._acked) + len(self._buffer.dropped)
+        return len(self._acked) + len(self._buffer.dropped) + len(self._handed.dropped)
 
     # --- what became of it
 
@@ -244,11 +243,12 @@ class Lane:
         changes.kept, self._kept = list(self._kept.values()), {}
         changes.position, changes.release = self.settled_to, release
         changes.due_at = self.rest_until if release else None
+        self._handed = changes
         return changes
 
     def written(self, changes: Changes) -> None:
         """The changes are committed."""
-        self.position = changes.position
+        self.position, self._handed = changes.position, Changes()
         self._acked = [position for position in self._acked if position > self.position]
 
     def _spill(self, top: int, now: datetime, later: datetime) -> None:

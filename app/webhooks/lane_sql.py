@@ -10,12 +10,11 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, Row, Text, Uuid, bindparam, text
 
 from app.database import Tx
+from app.events.sql import MEMBERS
 from app.webhooks.lane import AttemptRow, Changes, KeptRow
 
 READ_ROWS: Final = 256
 DUE_ROWS: Final = 64
-EVENT: Final = """e.id, e.type, e.data, e.recorded_at, e.lead_id, e.lead_version, e.tx_id, e.tx_index, e.tx_size,
-           e.schema_version"""
 VERSION: Final = """(SELECT version FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id)
            AS version"""
 UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
@@ -25,8 +24,8 @@ UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
 # Rows that no pattern matches come without their event: they only move the place on.
 READ = text(
     f"""
-    SELECT l.position, l.order_key, {EVENT}, {VERSION}
-      FROM (SELECT tenant_id, position, event_seq, order_key, type FROM event_log
+    SELECT l.position, {MEMBERS}, {VERSION}
+      FROM (SELECT tenant_id, position, event_seq, type FROM event_log
              WHERE tenant_id = :tenant_id AND position > :after ORDER BY position LIMIT {READ_ROWS}) l
       LEFT JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq AND l.type LIKE ANY (:types)
      ORDER BY l.position
@@ -35,7 +34,7 @@ READ = text(
 
 DUE = text(
     f"""
-    SELECT r.position, r.order_key, r.attempts, {EVENT}, {VERSION}
+    SELECT r.position, {MEMBERS}, r.attempts, {VERSION}
       FROM delivery_retries r
       JOIN event_log l ON l.tenant_id = r.tenant_id AND l.position = r.position
       JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
@@ -197,5 +196,6 @@ async def disable(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str, n
     return (await tx.execute(DISABLE, values)).one_or_none() is not None
 
 
-def _columns(row: type[AttemptRow] | type[KeptRow], rows: Sequence[AttemptRow | KeptRow]) -> dict[str, list[Any]]:
-    return {name: [getattr(each, name) for each in rows] for name in row.__slots__}
+def _columns(kind: type[AttemptRow | KeptRow], rows: Sequence[AttemptRow | KeptRow]) -> dict[str, Sequence[Any]]:
+    columns = zip(*rows, strict=True) if rows else [()] * len(kind._fields)
+    return dict(zip(kind._fields, columns, strict=True))

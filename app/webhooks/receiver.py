@@ -12,7 +12,7 @@ from sqlalchemy import Row
 
 from app import ids
 from app.events.catalogue import OPERATIONAL
-from app.events.envelope import Sequenced, envelope
+from app.events.envelope import LARGEST, Sequenced, envelope
 from app.events.feed import like_patterns
 from app.keyring import KeyRing
 from app.webhooks import secrets
@@ -65,9 +65,10 @@ class Receiver:
     def request(self, item: Item, now: datetime) -> tuple[dict[str, str], bytes]:
         """The headers and body of one attempt, signed with every key that is valid now."""
         event = item.event
-        body = envelope(event, largest=0) if self.thin else envelope(event)
+        shown = ids.show("event", event.id)
+        body = envelope(event, 0 if self.thin else LARGEST, shown)
         keys = [key for key, expires_at in self.keys if expires_at is None or expires_at > now]
-        return {**self.headers, **signed(ids.show("event", event.id), body, keys, now),
+        return {**self.headers, **signed(shown, body, keys, now),
                 "webhook-attempt": str(item.attempts + 1), "webhook-subscription": self.subscription,
                 "traceparent": f"00-{event.tx_id.hex}-{event.id.hex[16:]}-01"}, body  # fmt: skip
 

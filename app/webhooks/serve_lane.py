@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -33,6 +34,8 @@ log = structlog.get_logger("baton.deliver")
 FLUSH_SECONDS: Final = 0.25
 POLL_SECONDS: Final = 1.0
 ROOM, ROOM_WHEN_STARVED = 128, 2048
+
+counted = functools.cache(metrics.DELIVERIES.labels)
 
 
 class LaneLost(Exception):
@@ -86,6 +89,7 @@ class ServedLane:
         self.lease_end = 0.0
         self.halting = self.lost = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reader: asyncio.Task[None] | None = None
         self._more = True
         self._retry_at: datetime | None = None
         self._fault: BaseException | None = None
@@ -102,9 +106,10 @@ class ServedLane:
             await self._flush(release=True)
         finally:
             self.lost = True
-            for task in self._tasks:
+            tasks = [*self._tasks, *filter(None, [self._reader])]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def halt(self) -> None:
         """Send nothing new, let what is in flight end, write everything down and let the lane go."""
@@ -157,7 +162,8 @@ class ServedLane:
         if self.lane.rest_until or self.lane.gone:
             self.halting = True
         if not self.halting:
-            await self._fill()
+            await self._fill_due()
+            self._fill_new()
             self._launch()
         self._rest_when_idle()
 
@@ -165,18 +171,17 @@ class ServedLane:
         waited = time.monotonic() - self._flushed >= FLUSH_SECONDS
         return self.lane.urgent or (waited and self.lane.to_write)
 
-    async def _fill(self) -> None:
-        starved = not self.lane.ready and self.lane.flying < self.receiver.limits.concurrency
-        room = len(self.lane.unsettled) < (ROOM_WHEN_STARVED if starved else ROOM)
+    async def _fill_due(self) -> None:
+        """In turn with what is written down: a retry that is just being settled must not be read as due."""
         wait = self._retry_wait()
-        due = wait is not None and wait <= 0
-        if not due and not (self._more and room):
+        if wait is None or wait > 0:
             return
         async with self._reading() as tx:
-            if due:
-                await self._fill_due(tx)
-            if self._more and room:
-                await self._fill_new(tx)
+            rows, later = await lane_sql.read_due(tx, self.tenant_id, self.subscription_id, list(self.lane.busy))
+            if await self._current(tx, rows) or not rows:
+                self._retry_at = min(filter(None, (later, self.lane.next_kept)), default=None)
+                for row in rows:
+                    self.lane.due(event_of(row), row.attempts)
 
     def _retry_wait(self) -> float | None:
         """Seconds until retries are to be read; None while none is awaited, or enough stand ready to be sent."""
@@ -184,19 +189,21 @@ class ServedLane:
             return None
         return (self._retry_at - self.clock.now()).total_seconds()
 
-    async def _fill_due(self, tx: Tx) -> None:
-        busy = list(self.lane.busy)
-        rows, later = await lane_sql.read_due(tx, self.tenant_id, self.subscription_id, busy)
-        if await self._current(tx, rows) or not rows:
-            self._retry_at = min(filter(None, (later, self.lane.next_kept)), default=None)
-            for row in rows:
-                self.lane.due(event_of(row), row.attempts)
+    def _fill_new(self) -> None:
+        """Read on while others are sent and written down."""
+        starved = not self.lane.ready and self.lane.flying < self.receiver.limits.concurrency
+        room = len(self.lane.unsettled) < (ROOM_WHEN_STARVED if starved else ROOM)
+        if self._more and room and self._reader is None:
+            self._reader = asyncio.create_task(self._read_on())
+            self._reader.add_done_callback(self._ended)
 
-    async def _fill_new(self, tx: Tx) -> None:
+    async def _read_on(self) -> None:
         self._more = False  # set again by whoever wakes us while we read
-        patterns = self.receiver.patterns
-        rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, self.lane.read_to, patterns)
-        if await self._current(tx, rows):
+        patterns, after = self.receiver.patterns, self.lane.read_to
+        async with self._reading() as tx:
+            rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, after, patterns)
+            current = await self._current(tx, rows)
+        if current:
             events = [event_of(row) for row in rows if row.id is not None]
             self.lane.arrive([event for event in events if self.receiver.wants(event)], rows[-1].position)
         self._more = self._more or len(rows) == lane_sql.READ_ROWS
@@ -219,11 +226,12 @@ class ServedLane:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._reader = None if task is self._reader else self._reader
         self._fault = self._fault or (None if task.cancelled() else task.exception())
         self.poke.set()
 
     def _rest_when_idle(self) -> None:
-        if self.lane.busy or self.lane.to_write or self._more:
+        if self.lane.busy or self.lane.to_write or self._more or self._reader:
             self._busy_at = time.monotonic()
         elif time.monotonic() - self._busy_at > self.tools.pace.idle:
             self.halting = True
@@ -260,7 +268,7 @@ class ServedLane:
         schedule = tuple(own) if own is not None else self.tools.schedule
         decided = next_attempt(outcome, item.attempts + 1, now, random.random(), schedule)  # noqa: S311 - jitter
         self.lane.settle(item, outcome, decided, now)
-        metrics.DELIVERIES.labels(outcome.error or "delivered").inc()
+        counted(outcome.error or "delivered").inc()
         if (at := getattr(decided, "at", None)) is not None:
             self._retry_at = min(at, self._retry_at or at)
 

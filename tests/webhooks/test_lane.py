@@ -60,7 +60,7 @@ class World:
             self.received.append(item.event.position)
         return Outcome(code)
 
-    def write(self, lane: Lane, changes: Changes) -> None:
+    def write(self, changes: Changes) -> None:
         self.position = changes.position
         for row in changes.kept:
             self.rows[row.position] = row
@@ -73,7 +73,6 @@ class World:
             self.rows[first.position] = KeptRow(
                 first.position, key, first.event_id, first.lead_id, first.attempts, self.now, "retry"
             )
-        lane.written(changes)
 
     def dead(self) -> set[int]:
         return {row.position for row in self.rows.values() if row.state == "dead"}
@@ -84,14 +83,16 @@ def play(seed: int, crash: float) -> World:
     keys = [new_id() for _ in range(chance.choice((1, 3, 30)))]
     world = World([event(n, chance.choice(keys)) for n in range(1, 400)], chance)
     lane, flying = world.open(), list[Item]()
+    writing: Changes | None = None
     idle = 0
-    while idle < 200:
+    while idle < 800:
         idle += 1
         world.now += timedelta(seconds=0.2)
         action = chance.random()
         if action < 0.05:
             world.read(lane)
-            world.due(lane)
+            if writing is None:
+                world.due(lane)
         elif action < 0.45 and len(flying) < CONCURRENCY and (item := lane.take()) is not None:
             flying.append(item)
             idle = 0
@@ -101,12 +102,19 @@ def play(seed: int, crash: float) -> World:
             decided = next_attempt(outcome, item.attempts + 1, world.now, 0.0, SCHEDULE)
             lane.settle(item, outcome, decided, world.now)
             idle = 0
-        elif action < 0.95 or lane.urgent:
-            world.write(lane, lane.collect(world.now, LEASE))
+        elif action < 0.95:
+            if writing is None:
+                writing = lane.collect(world.now, LEASE)
+            else:
+                world.write(writing)
+                lane.written(writing)
+                writing = None
         elif action < 0.95 + crash:
             assert lane.uncovered + len(flying) < MOST_UNCOVERED + CONCURRENCY
             world.received += [item.event.position for item in flying if chance.random() < 0.5]
-            lane, flying = world.open(), []
+            if writing is not None and chance.random() < 0.5:
+                world.write(writing)
+            lane, flying, writing = world.open(), [], None
             world.crashes += 1
         world.now += timedelta(seconds=60) if idle > 50 else timedelta(0)
     return world
