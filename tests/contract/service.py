@@ -1,7 +1,6 @@
 """A service as a process of its own, on the database of a test."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,9 @@ from pathlib import Path
 
 import httpx
 
+from tests.ports import reserved
+from tests.waiting import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 ADMIN_KEY = "an-admin-key-for-contract-tests-only-1"
 
@@ -18,8 +20,12 @@ ADMIN_KEY = "an-admin-key-for-contract-tests-only-1"
 @contextmanager
 def service(url: str, said: Path) -> Iterator[httpx.Client]:
     """A client with its admin key; what the service says goes to the file `said`."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    with reserved() as port, _serving(url, said, port) as client:
+        yield client
+
+
+@contextmanager
+def _serving(url: str, said: Path, port: int) -> Iterator[httpx.Client]:
     settings = {
         "DATABASE_URL": url, "SECRET_KEYS": "k1:" + "A" * 43 + "=", "ADMIN_KEY": ADMIN_KEY, "PORT": str(port),
         "DRAIN_SECONDS": "0", "ALLOWED_TARGETS": "127.0.0.0/8", "LOG_FORMAT": "json",
@@ -34,8 +40,10 @@ def service(url: str, said: Path) -> Iterator[httpx.Client]:
     with said.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False) as client:
-                end = time.monotonic() + 60
+            with httpx.Client(
+                base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=PATIENCE, trust_env=False
+            ) as client:
+                end = time.monotonic() + PATIENCE
                 while not is_ready(client):
                     assert time.monotonic() < end, said.read_text()
                     assert process.poll() is None, said.read_text()
@@ -43,7 +51,7 @@ def service(url: str, said: Path) -> Iterator[httpx.Client]:
                 yield client
         finally:
             process.terminate()
-            process.wait(40)
+            process.wait(PATIENCE)
 
 
 def is_ready(client: httpx.Client) -> bool:
