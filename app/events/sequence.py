@@ -29,8 +29,8 @@ FAULTS: Final = (DBAPIError, PoolTimeout, OSError)
 
 async def sequence(engine: Database) -> int | None:
     """Sequence one batch; how many events, or None when another process is at it."""
-    async with engine.begin() as tx:
-        return await across.drain(tx) if await across.elected(tx) else None
+    async with engine.connect() as tx:
+        return await across.drain(tx)
 
 
 async def sequence_forever(engine: Database, wake: Wake, stop: asyncio.Event) -> None:
