@@ -2,7 +2,7 @@
 
 Events of one lead (one order key) are sent one at a time. A lead whose delivery failed is parked: its delivery is a
 `retry` row, its later events are `held` rows, and everybody else runs on. The place of the lane is the last position
-below which everything is settled or has a row.
+below which everything is settled or has a row; who opens the lane finds what was delivered after it in the attempts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal, NamedTuple, assert_never
 from uuid import UUID
 
@@ -20,7 +20,6 @@ from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt
 # Sent but not yet written down: at most this many events come again after a crash, beside those in flight.
 MOST_UNCOVERED: Final = 64
 FLUSH_AT: Final = 32
-SPILL_AT: Final = 24
 
 
 class AttemptRow(NamedTuple):
@@ -55,14 +54,14 @@ class Item:
     event: Sequenced
     attempts: int = 0
     stored: bool = False
-    flying: bool = False
 
 
 @dataclass(slots=True)
 class Changes:
-    """What one flush writes."""
+    """What one flush writes; `delivered` of the attempts were received."""
 
     position: int = 0
+    delivered: int = 0
     due_at: datetime | None = None
     release: bool = False
     attempts: list[AttemptRow] = field(default_factory=list)
@@ -82,12 +81,13 @@ class Changes:
 class Lane:
     """See the module. `position` is what is written down, `read_to` what was read.
 
-    `parked` counts the rows of each parked lead, `stored` has the positions after `position` that have a row already.
+    `parked` counts the rows of each parked lead; `done` are the positions after `position` that were delivered by the
+    owner before, or have a row.
     """
 
     position: int
     parked: dict[UUID, int] = field(default_factory=dict)
-    stored: set[int] = field(default_factory=set)
+    done: set[int] = field(default_factory=set)
     read_to: int = 0
     ready: deque[Item] = field(default_factory=deque)
     busy: dict[UUID, deque[Item]] = field(default_factory=dict)
@@ -95,7 +95,6 @@ class Lane:
     rest_until: datetime | None = None
     gone: bool = False
     flying: int = 0
-    _acked: list[int] = field(default_factory=list)
     _kept: dict[int, KeptRow] = field(default_factory=dict)
     _buffer: Changes = field(default_factory=Changes)
     _handed: Changes = field(default_factory=Changes)
@@ -109,7 +108,7 @@ class Lane:
         """Events read from the log, in its order, up to and including `read_to`."""
         for event in events:
             key, item = event.order_key, Item(event)
-            if event.position in self.stored:
+            if event.position in self.done:
                 continue
             if key in self.parked:
                 self._hold(item)
@@ -138,25 +137,24 @@ class Lane:
         if not self.ready or self.uncovered >= MOST_UNCOVERED:
             return None
         item = self.ready.popleft()
-        item.flying = True
         self.flying += 1
         return item
 
     @property
     def uncovered(self) -> int:
         """Deliveries made that would come again if we crashed now."""
-        return len(self._acked) + len(self._buffer.dropped) + len(self._handed.dropped)
+        return self._buffer.delivered + self._handed.delivered
 
     # --- what became of it
 
     def settle(self, item: Item, outcome: Outcome, decided: Next, now: datetime) -> None:
         """Write down an attempt and what follows from it."""
         self.flying -= 1
-        item.flying = False
         item.attempts += 1
         self._buffer.attempts.append(_attempt(item, outcome, now))
         match decided:
             case Done():
+                self._buffer.delivered += 1
                 self._settled(item)
             case RetryAt(at, rest_until):
                 self._park(item, outcome, at)
@@ -178,8 +176,6 @@ class Lane:
         elif item.stored:
             self._kept.pop(position, None)
             self._buffer.dropped.add(position)
-        if dead is None and position > self.position:
-            self._acked.append(position)
         if item.stored:
             self._next_row(key)
             return
@@ -234,11 +230,8 @@ class Lane:
         """When the first retry is due of those that are not yet written down."""
         return min((row.next_at for row in self._kept.values() if row.next_at is not None), default=None)
 
-    def collect(self, now: datetime, flying_until: timedelta, release: bool = False) -> Changes:
+    def collect(self, release: bool = False) -> Changes:
         """Hand over everything to be written; call `written` after it was, or forget the lane."""
-        stuck = sum(position > self.settled_to for position in self._acked)
-        if stuck >= SPILL_AT or (release and stuck):
-            self._spill(max(self._acked), now, now + flying_until)
         changes, self._buffer = self._buffer, Changes()
         changes.kept, self._kept = list(self._kept.values()), {}
         changes.position, changes.release = self.settled_to, release
@@ -249,23 +242,6 @@ class Lane:
     def written(self, changes: Changes) -> None:
         """The changes are committed."""
         self.position, self._handed = changes.position, Changes()
-        self._acked = [position for position in self._acked if position > self.position]
-
-    def _spill(self, top: int, now: datetime, later: datetime) -> None:
-        """One slow lead must not hold the lane's place: give it, and who waits behind it, rows like a parked one."""
-        keys = {item.event.order_key for position, item in self.unsettled.items() if position < top}
-        for position, item in list(self.unsettled.items()):
-            key = item.event.order_key
-            if key not in keys:
-                continue
-            del self.unsettled[position]
-            item.stored = True
-            if key in self.parked:
-                self._hold(item)
-                continue
-            self.parked[key] = 1
-            self.busy[key].clear()
-            self._kept[position] = _kept(item, "retry", later if item.flying else now, None)
 
 
 def _attempt(item: Item, outcome: Outcome, now: datetime) -> AttemptRow:

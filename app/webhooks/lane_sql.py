@@ -54,9 +54,11 @@ PARKED = text(
     " AND subscription_id = :subscription_id AND state IN ('retry', 'held') GROUP BY order_key"
 )
 
-STORED = text(
+DONE = text(
     "SELECT position FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
     " AND position > :position"
+    " UNION SELECT position FROM attempts WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+    " AND position > :position AND code BETWEEN 200 AND 299"
 )
 
 RECEIVER = text(
@@ -145,10 +147,10 @@ async def parked(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> dict[UUID, i
     return {row.order_key: row.rows for row in await tx.execute(PARKED, values)}
 
 
-async def stored(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> set[int]:
-    """The positions after the lane's place that have a row already: whoever had the lane before went further."""
+async def done(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> set[int]:
+    """What whoever had the lane before delivered after its place, or wrote down as a row."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "position": position}
-    return set((await tx.execute(STORED, values)).scalars())
+    return set((await tx.execute(DONE, values)).scalars())
 
 
 async def read_log(

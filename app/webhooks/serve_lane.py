@@ -141,7 +141,7 @@ class ServedLane:
         async with self._reading() as tx:
             await self._load(tx)
             self.lane.parked = await lane_sql.parked(tx, self.tenant_id, self.subscription_id)
-            self.lane.stored = await lane_sql.stored(tx, self.tenant_id, self.subscription_id, self.lane.position)
+            self.lane.done = await lane_sql.done(tx, self.tenant_id, self.subscription_id, self.lane.position)
             self._retry_at = self.clock.now() if self.lane.parked else None
 
     async def _load(self, tx: Tx) -> None:
@@ -276,7 +276,7 @@ class ServedLane:
 
     async def _flush(self, release: bool = False) -> None:
         now = self.clock.now()
-        changes = self.lane.collect(now, timedelta(seconds=self.tools.pace.lease), release)
+        changes = self.lane.collect(release)
         async with self.tools.gate:
             if changes.simple:
                 async with self.tools.engine.connect() as tx:

@@ -73,6 +73,31 @@ async def test_dispatchers_killed_in_the_middle_lose_nothing_and_keep_the_order(
     assert await world.states() == {}
 
 
+async def test_what_was_delivered_beyond_a_slow_lead_is_not_sent_again_after_a_kill(world: World) -> None:
+    killed = asyncio.Event()
+
+    async def slow(got: Got) -> int:
+        if got.lead == ids.show("lead", LEADS[0]):
+            await killed.wait()
+        return 204
+
+    async with inbox(slow) as box, world.running(dispatchers=0):
+        await world.subscribe(box.url, LIMITS)
+        await world.tell(LEADS[0], LEADS[0])
+        count = await world.tell_many(LEADS[1:], 6)
+        async with dispatcher(world) as process:
+            await box.holds(count)
+            await world.until_row(f"SELECT 1 FROM attempts HAVING count(*) = {count}")
+            process.kill()
+        killed.set()
+        async with world.desk() as desk:
+            await desk.tx.execute(text("UPDATE lanes SET lease_until = now()"))
+        async with dispatcher(world):
+            await box.holds(count + 2)
+            await world.until_row(ALL_WRITTEN)
+    assert len(box.got) == count + 3, "the slow lead's two, and the one that was on the wire"
+
+
 async def test_a_dispatcher_that_was_frozen_past_its_lease_writes_nothing_when_it_wakes(world: World) -> None:
     async with inbox(brief) as box, world.running(dispatchers=0):
         await world.subscribe(box.url, Limits(timeout_seconds=4, retry_schedule=RETRIES))

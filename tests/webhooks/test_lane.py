@@ -16,7 +16,6 @@ from app.webhooks.retry import Outcome, next_attempt
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CONCURRENCY = 8
-LEASE = timedelta(seconds=30)
 SCHEDULE = (0.0, 1.0, 1.0, 1.0)
 
 
@@ -32,6 +31,7 @@ class World:
     chance: random.Random
     position: int = 0
     rows: dict[int, KeptRow] = field(default_factory=dict)
+    delivered: set[int] = field(default_factory=set)
     received: list[int] = field(default_factory=list)
     repeats: int = 0
     crashes: int = 0
@@ -42,7 +42,9 @@ class World:
         for row in self.rows.values():
             if row.state != "dead":
                 parked[row.order_key] = parked.get(row.order_key, 0) + 1
-        return Lane(self.position, parked, {position for position in self.rows if position > self.position})
+        return Lane(
+            self.position, parked, {position for position in {*self.rows, *self.delivered} if position > self.position}
+        )
 
     def read(self, lane: Lane) -> None:
         rows = [each for each in self.events if each.position > lane.read_to][: self.chance.choice((1, 5, 50))]
@@ -62,6 +64,7 @@ class World:
 
     def write(self, changes: Changes) -> None:
         self.position = changes.position
+        self.delivered |= {each.position for each in changes.attempts if each.code == 204}
         for row in changes.kept:
             self.rows[row.position] = row
         for position in changes.dropped:
@@ -104,7 +107,7 @@ def play(seed: int, crash: float) -> World:
             idle = 0
         elif action < 0.95:
             if writing is None:
-                writing = lane.collect(world.now, LEASE)
+                writing = lane.collect()
             else:
                 world.write(writing)
                 lane.written(writing)
@@ -146,9 +149,11 @@ def test_a_release_leaves_nothing_to_be_sent_twice() -> None:
     done = items[1]
     assert done is not None
     lane.settle(done, Outcome(204), next_attempt(Outcome(204), 1, NOON, 0), NOON)
-    changes = lane.collect(NOON, LEASE, release=True)
-    assert changes.position == 3
-    assert [(row.position, row.state) for row in changes.kept] == [(1, "retry"), (2, "held")]
+    changes = lane.collect(release=True)
+    assert (changes.position, changes.kept) == (0, [])
+    again = Lane(changes.position, done={each.position for each in changes.attempts})
+    again.arrive([event(1, keys[0]), event(2, keys[0]), event(3, keys[1]), event(4, keys[2])], 4)
+    assert [item.event.position for item in (again.take(), again.take()) if item] == [1, 4]
 
 
 def test_a_lane_with_too_much_unwritten_sends_nothing_more() -> None:
@@ -159,5 +164,5 @@ def test_a_lane_with_too_much_unwritten_sends_nothing_more() -> None:
         assert item is not None
         lane.settle(item, Outcome(204), next_attempt(Outcome(204), 1, NOON, 0), NOON)
     assert lane.take() is None
-    lane.written(lane.collect(NOON, LEASE))
+    lane.written(lane.collect())
     assert lane.take() is not None
