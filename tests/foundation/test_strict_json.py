@@ -12,10 +12,10 @@ from app.strict_json import parse_json
 
 def test_a_member_given_twice_among_very_many_is_named_in_no_time() -> None:
     members = ",".join(f'"m{n}":1' for n in range(60_000))
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(MalformedJson, match="twin"):
         parse_json(f'{{{members},"twin":1,"twin":2}}'.encode())
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5  # where each is compared with each it is a minute
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9223372036854775808"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +16,7 @@ from app.ids import new_id
 from app.settings import Settings
 from app.webhooks import deliver
 from app.webhooks.schemas import Limits
+from tests.waiting import until
 
 
 class Faulty:
@@ -39,14 +39,12 @@ async def test_work_that_fails_unexpectedly_is_begun_anew(engine: Database, sett
     faulty, wake = Faulty(engine, 4), Wake(str(settings.database_url))
     state = SimpleNamespace(engine=faulty, wake=wake, settings=settings, clock=clock)
     async with worker.running(state, ["dispatch"]):
-        await wake.wait("log", 0, 10)
-        async with engine.connect() as tx:
-            for _ in range(100):
-                if (await tx.execute(text("SELECT count(*) FROM event_log"))).scalar_one():
-                    break
-                await asyncio.sleep(0.1)
-            else:
-                raise AssertionError("the sequencer did not come back")
+
+        async def sequenced() -> bool:
+            async with engine.connect() as tx:
+                return bool((await tx.execute(text("SELECT count(*) FROM event_log"))).scalar_one())
+
+        await until(sequenced, "the sequencer comes back")
     assert faulty.faults == 0
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from app.policies import publish
 from tests.api import Api
+from tests.waiting import until
 
 NOBODY = "usr_01k00000000000000000000000"
 
@@ -64,10 +65,12 @@ async def test_who_waited_for_a_policy_to_be_put_in_force_follows_it(api: Api) -
 
 
 async def _somebody_waits(api: Api) -> None:
-    statement = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-    for _ in range(200):
+    statement = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    async def waits() -> bool:
         async with api.app.state.engine.connect() as tx:
-            if (await tx.execute(statement)).scalar_one():
-                return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody waited")
+            return bool((await tx.execute(statement)).scalar_one())
+
+    await until(waits, "somebody waits")

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,12 +17,13 @@ from app.errors import DatabaseUnavailable
 from app.submissions.accept import FEW_ROWS, MOST_BYTES, MOST_ROWS, SLOW_SECONDS, Committer
 from app.submissions.received import Received
 from app.tenants.create import create_tenant
+from tests.waiting import PATIENCE, until
 
 NOW = datetime(2026, 8, 17, 9, tzinfo=UTC)
 COUNT_FLUSHES = """
     CREATE TABLE flushes (n serial, size int);
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        PERFORM pg_sleep(0.02); INSERT INTO flushes (size) SELECT count(*) FROM fresh; RETURN NULL; END $$;
+        INSERT INTO flushes (size) SELECT count(*) FROM fresh; RETURN NULL; END $$;
     CREATE TRIGGER note AFTER INSERT ON submissions REFERENCING NEW TABLE AS fresh
         FOR EACH STATEMENT EXECUTE FUNCTION note();
 """
@@ -45,6 +48,13 @@ class Desk:
         async with self.engine.begin() as tx:
             await tx.say(script)
 
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Where COUNT_FLUSHES was run: no flush ends before the block does."""
+        async with self.engine.begin() as tx:
+            await tx.execute(text("LOCK TABLE flushes IN SHARE MODE"))
+            yield
+
     async def flushes(self) -> list[int]:
         """The sizes of the flushes so far, where COUNT_FLUSHES was run."""
         async with self.engine.connect() as tx:
@@ -67,9 +77,12 @@ async def test_one_arrival_is_written_at_once(desk: Desk) -> None:
 async def test_who_arrives_during_a_flush_shares_the_next_one(desk: Desk) -> None:
     await desk.run(COUNT_FLUSHES)
     desk.committer.pace = -1_000.0  # fast commits: one flush at a time
-    first = asyncio.create_task(desk.committer.accept(desk.row()))
-    await asyncio.sleep(0.01)
-    await asyncio.gather(first, *(desk.committer.accept(desk.row()) for _ in range(30)))
+    async with desk.held():
+        first = asyncio.create_task(desk.committer.accept(desk.row()))
+        await asyncio.sleep(0.01)
+        others = asyncio.gather(*(desk.committer.accept(desk.row()) for _ in range(30)))
+        await until(lambda: len(desk.committer.waiting) == 30)
+    await asyncio.gather(first, others)
     assert await desk.flushes() == [1, 30]
 
 
@@ -77,22 +90,24 @@ async def test_a_second_flush_flies_when_commits_are_slow(desk: Desk) -> None:
     await desk.run(COUNT_FLUSHES)
     desk.committer.pace = SLOW_SECONDS * 100
     waiting = []
-    for _ in range(10):
-        waiting.append(asyncio.create_task(desk.committer.accept(desk.row())))
-        await asyncio.sleep(0.001)
-        assert len(desk.committer.flights) <= 2
+    async with desk.held():
+        for _ in range(10):
+            waiting.append(asyncio.create_task(desk.committer.accept(desk.row())))
+            await asyncio.sleep(0.001)
+        assert (len(desk.committer.flights), len(desk.committer.waiting)) == (2, 8)
     await asyncio.gather(*waiting)
-    assert sorted(await desk.flushes())[:2] == [1, 1]
-    assert sum(await desk.flushes()) == 10
+    assert sorted(await desk.flushes()) == [1, 1, 8]
 
 
 async def test_a_large_flush_flies_alone_however_slow_commits_are(desk: Desk) -> None:
     await desk.run(COUNT_FLUSHES)
     desk.committer.pace = SLOW_SECONDS * 100
-    crowd = asyncio.gather(*(desk.committer.accept(desk.row()) for _ in range(FEW_ROWS)))
-    await asyncio.sleep(0.01)
-    assert len(desk.committer.flights) == 1
-    late = [asyncio.create_task(desk.committer.accept(desk.row())) for _ in range(3)]
+    async with desk.held():
+        crowd = asyncio.gather(*(desk.committer.accept(desk.row()) for _ in range(FEW_ROWS)))
+        await asyncio.sleep(0.01)
+        late = [asyncio.create_task(desk.committer.accept(desk.row())) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        assert len(desk.committer.flights) == 1
     await asyncio.gather(crowd, *late)
     assert await desk.flushes() == [FEW_ROWS, 3]
 
@@ -115,7 +130,7 @@ async def test_nobody_waits_for_a_flush_that_does_not_come(desk: Desk) -> None:
             for _ in range(chance.randrange(4)):  # arrive at every place of the flusher's cycle
                 await asyncio.sleep(0)
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(sender(40) for _ in range(25)))
     assert await desk.count() == 1_000
     assert not desk.committer.waiting
@@ -165,13 +180,14 @@ async def test_who_gives_up_does_not_take_the_others_along(desk: Desk) -> None:
 
 async def test_a_flush_that_is_cancelled_tells_who_waits(desk: Desk) -> None:
     await desk.run(COUNT_FLUSHES)
-    waiting = asyncio.create_task(desk.committer.accept(desk.row()))
-    await asyncio.sleep(0.005)
-    for flight in desk.committer.flights:
-        flight.cancel()
-    with pytest.raises(DatabaseUnavailable):
-        await waiting
-    async with asyncio.timeout(5):
+    async with desk.held():
+        waiting = asyncio.create_task(desk.committer.accept(desk.row()))
+        await asyncio.sleep(0.005)
+        for flight in desk.committer.flights:
+            flight.cancel()
+        with pytest.raises(DatabaseUnavailable):
+            await waiting
+    async with asyncio.timeout(PATIENCE):
         await desk.committer.accept(desk.row())
 
 
@@ -180,7 +196,7 @@ async def test_connections_that_died_are_replaced(desk: Desk) -> None:
     await asyncio.gather(*(desk.committer.accept(desk.row()) for _ in range(5)))
     await desk.count("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
                      " AND datname = current_database()")  # fmt: skip
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(desk.committer.accept(desk.row()) for _ in range(5)))
     assert await desk.count() == 10
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.webhooks.receivers import LOOPBACK, QUICK, Connection, always, egress, names, receiver
+from tests.webhooks.receivers import BRIEF_CONNECT, LOOPBACK, Connection, always, egress, names, receiver
 from tests.webhooks.test_egress import BODY, HEADERS, OK
 
 TODAY = datetime.now(UTC)
@@ -94,6 +94,9 @@ async def test_a_receiver_that_only_speaks_old_tls_is_a_handshake_failure(tmp_pa
 
 
 async def test_a_handshake_that_stalls_is_cut_at_the_connect_deadline() -> None:
-    async with receiver(Connection.hang) as there, egress(limits=QUICK, lookup=names(hook_test="127.0.0.1")) as client:
+    async with (
+        receiver(Connection.hang) as there,
+        egress(limits=BRIEF_CONNECT, lookup=names(hook_test="127.0.0.1")) as client,
+    ):
         outcome = await client.post(f"https://hook.test:{there.port}/", HEADERS, BODY)
     assert (outcome.code, outcome.error) == (None, "connect_timeout")

@@ -195,6 +195,8 @@ async def test_deliveries_and_attempts_are_listed_in_pages(
         app.state.wake.set("events")
         await box.holds(1)
         await world.until_row("SELECT 1 FROM delivery_retries HAVING count(*) = 3")
+        await world.until_row("SELECT 1 FROM attempts HAVING count(*) = 2")
+        await world.until_row("SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)")
         path = f"{PATH}/{made['id']}"
         waiting = (await client.get(f"{path}/deliveries", params={"limit": 2})).json()
         rest = (await client.get(f"{path}/deliveries", params={"limit": 2, "cursor": waiting["next"]})).json()
