@@ -11,31 +11,32 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
 
-from tests.embedded.conftest import processes_in
+from tests.embedded.conftest import kill_all, processes_in
+from tests.ports import reserved
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 KEYS = "k1:" + "A" * 43 + "="
-PATIENCE = 120.0  # seconds; the machine of a test may be busy
 ADMIN_KEY = "an-admin-key-for-automation-only-1"
 
 
 class Service:
-    """A `baton` process in a folder of its own; `said` is what it printed so far."""
+    """A `baton` process in a folder of its own, with a port of its own; `said` is what it printed so far."""
 
-    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+    def __init__(self, folder: Path, port: int, *arguments: str, **settings: str) -> None:
         self.folder = folder
         self.output = folder / f"output-{time.monotonic_ns()}"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"http://127.0.0.1:{free.getsockname()[1]}"
-        self.client = httpx.Client(base_url=self.address, timeout=5, trust_env=False, verify=False)
+        self.address = f"http://127.0.0.1:{port}"
+        self.client = httpx.Client(base_url=self.address, timeout=PATIENCE, trust_env=False, verify=False)
         clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
-        environment = {**clean, "PYTHONPATH": str(ROOT), "BATON_PORT": self.address.rpartition(":")[2], **settings}
+        environment = {**clean, "PYTHONPATH": str(ROOT), "BATON_PORT": str(port), **settings}
         environment.setdefault("BATON_DRAIN_SECONDS", "0")
         command = [sys.executable, "-m", "app.cli", *arguments]
         with self.output.open("w") as output:
@@ -75,17 +76,18 @@ def start() -> Iterator[Start]:
     folder = Path(tempfile.mkdtemp(prefix="baton-serve-"))
     folder.chmod(0o711)
     services: list[Service] = []
+    with ExitStack() as ports:
 
-    def started(*arguments: str, **settings: str) -> Service:
-        services.append(Service(folder, *(arguments or ("serve",)), **settings))
-        return services[-1]
+        def started(*arguments: str, **settings: str) -> Service:
+            port = ports.enter_context(reserved())
+            services.append(Service(folder, port, *(arguments or ("serve",)), **settings))
+            return services[-1]
 
-    yield started
-    for service in services:
-        service.process.kill()
-        service.process.wait()
-    for pid in processes_in(folder / ".baton" / "postgres"):
-        os.kill(pid, signal.SIGKILL)
+        yield started
+        for service in services:
+            service.process.kill()
+            service.process.wait()
+    kill_all(processes_in(folder / ".baton" / "postgres"))
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -96,11 +98,11 @@ def curl(line: str, settings: dict[str, str]) -> httpx.Response:
     words = shlex.split(line)[1:]
     headers = dict(words[n + 1].split(": ", 1) for n, word in enumerate(words) if word == "-H")
     body = next((words[n + 1] for n, word in enumerate(words) if word == "-d"), None)
-    return httpx.request("POST" if body else "GET", words[-1], headers=headers, content=body)
+    return httpx.request("POST" if body else "GET", words[-1], headers=headers, content=body, timeout=PATIENCE)
 
 
 def test_the_first_start_prints_a_key_and_steps_that_work_and_sigterm_drains(start: Start) -> None:
-    service = start(BATON_DRAIN_SECONDS="1.5").ready()
+    service = start(BATON_DRAIN_SECONDS="300").ready()
     export = re.search(r"export BATON=(\S+) KEY=(\S+)", service.said)
     assert export is not None
     assert export[1] == service.address
@@ -111,7 +113,7 @@ def test_the_first_start_prints_a_key_and_steps_that_work_and_sigterm_drains(sta
     service.process.send_signal(signal.SIGTERM)
     service.until(lambda: service.get("/readyz") == 503)
     assert service.get("/healthz") == 200
-    assert service.process.wait(PATIENCE) == 0
+    assert service.end(signal.SIGINT) == 0
     assert processes_in(service.folder / ".baton" / "postgres") == []
     assert "Traceback" not in service.said
 
@@ -119,8 +121,7 @@ def test_the_first_start_prints_a_key_and_steps_that_work_and_sigterm_drains(sta
 def test_a_key_outlives_the_death_of_everything_and_ctrl_c_does_not_drain(start: Start) -> None:
     first = start().ready()
     key = re.findall(r"btn_\w+", first.said)[0]
-    for pid in (first.process.pid, *processes_in(first.folder / ".baton" / "postgres")):
-        os.kill(pid, signal.SIGKILL)
+    kill_all((first.process.pid, *processes_in(first.folder / ".baton" / "postgres")))
     first.process.wait()
     second = start(BATON_DRAIN_SECONDS="300").ready()
     assert second.get("/v1/me", key) == 200
@@ -131,7 +132,7 @@ def test_a_key_outlives_the_death_of_everything_and_ctrl_c_does_not_drain(start:
 
 
 def test_a_killed_postgresql_comes_back_without_a_restart_of_the_service(start: Start) -> None:
-    service = start().ready()
+    service = start(BATON_DRAIN_SECONDS="0.5").ready()  # the drain ends by itself, too
     key = re.findall(r"btn_\w+", service.said)[0]
     data = service.folder / ".baton" / "postgres"
     killed = processes_in(data)[0]
@@ -155,15 +156,15 @@ def test_several_workers_share_the_port_and_the_dead_are_replaced(start: Start) 
 
 
 def test_roles_without_a_door_need_no_port_and_metrics_have_their_own(start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        where = f"127.0.0.1:{free.getsockname()[1]}"
-    service = start("serve", "--roles", "work,dispatch", BATON_METRICS_LISTEN=where)
-    service.client = httpx.Client(base_url=f"http://{where}", timeout=5, trust_env=False, verify=False)
-    service.until(lambda: service.get("/metrics") == 200)
-    assert "baton_deliveries" in service.client.get("/metrics").text
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", int(service.address.rpartition(":")[2])))
-    assert service.end() == 0
+    with reserved() as port:
+        where = f"127.0.0.1:{port}"
+        service = start("serve", "--roles", "work,dispatch", BATON_METRICS_LISTEN=where)
+        service.client = httpx.Client(base_url=f"http://{where}", timeout=PATIENCE, trust_env=False, verify=False)
+        service.until(lambda: service.get("/metrics") == 200)
+        assert "baton_deliveries" in service.client.get("/metrics").text
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(service.address.rpartition(":")[2])))
+        assert service.end() == 0
 
 
 def test_a_port_in_use_is_refused_in_one_line(start: Start) -> None:

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,7 @@ def home() -> Iterator[Path]:
     parent = Path(tempfile.mkdtemp(prefix="baton-embedded-"))
     parent.chmod(0o711)
     yield parent / "data"
-    for pid in processes_in((parent / "data" / "postgres").resolve()):
-        os.kill(pid, signal.SIGKILL)
+    kill_all(processes_in((parent / "data" / "postgres").resolve()))
     shutil.rmtree(parent, ignore_errors=True)
 
 
@@ -62,5 +62,21 @@ def script(home: Path) -> Iterator[Script]:
 
 
 def processes_in(data: Path) -> list[int]:
-    """Every process of PostgreSQL that is at home in this data, the postmaster first."""
-    return sorted(int(p.name) for p in Path("/proc").glob("[0-9]*") if embedded._is_postgres_in(int(p.name), data))
+    """Every process of PostgreSQL that is at home in this data, the postmaster first (the others are its children)."""
+    found = [int(p.name) for p in Path("/proc").glob("[0-9]*") if embedded._is_postgres_in(int(p.name), data)]
+    return sorted(found, key=lambda pid: _parent_of(pid) in found)
+
+
+def _parent_of(pid: int) -> int:
+    """The parent of a process; 0 when it has ended meanwhile."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    """kill -9; one that has ended meanwhile is no fault: PostgreSQL's children end when the first one is dead."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.embedded.conftest import Script, Start, processes_in
+from tests.embedded.conftest import Script, Start, kill_all, processes_in
 
 WRITER = """
 async def main():
@@ -33,8 +33,7 @@ async def test_no_acknowledged_commit_is_lost_when_everything_is_killed_three_ti
         writer = script(WRITER)
         assert writer.stdout is not None
         acknowledged += [int(line) for line in islice(writer.stdout, 10 * (1 + round_))]
-        for pid in (*processes_in((home / "postgres").resolve()), writer.pid):
-            os.kill(pid, signal.SIGKILL)
+        kill_all((*processes_in((home / "postgres").resolve()), writer.pid))
         acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
     server = start()
     connection = await asyncpg.connect(server.dsn)
@@ -74,7 +73,7 @@ second.stop()
 first.stop()
 """
     )
-    assert done.communicate(timeout=120)[0] == "42 True\n"
+    assert done.communicate(timeout=600)[0] == "42 True\n"
 
 
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
@@ -91,7 +90,7 @@ async def test_a_process_number_given_to_somebody_else_does_not_block_the_start(
     first = start(durable=False)
     stale = (first.data / "postmaster.pid").read_text()
     first.stop()
-    stranger = subprocess.Popen(["sleep", "60"])
+    stranger = subprocess.Popen(["sleep", "600"])
     try:
         (first.data / "postmaster.pid").write_text(f"{stranger.pid}\n" + stale.split("\n", 1)[1])
         second = start(durable=False)

@@ -115,7 +115,7 @@ def test_the_server_does_not_hold_the_pipes_of_whoever_started_it(home: Path) ->
         "from pathlib import Path; from app import embedded; import os\n"
         f"embedded.start(Path({str(home)!r}), durable=False)\nos._exit(0)"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=120, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=600, check=True)
     assert processes_in(home / "postgres") != []
 
 

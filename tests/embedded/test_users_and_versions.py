@@ -45,7 +45,7 @@ def test_an_ordinary_user_runs_it(start: Start, home: Path) -> None:
     home.parent.chmod(0o777)
     process = multiprocessing.get_context("fork").Process(target=serve_twice, args=(home.parent / "other", bindir, uid))
     process.start()
-    process.join(120)
+    process.join(600)
     assert process.exitcode == 0
 
 

@@ -190,7 +190,7 @@ async def test_a_large_dry_run_leaves_the_event_loop_to_others(api: Api) -> None
     asked = asyncio.create_task(api.post(f"/v1/sources/{made['id']}/dry-run", {"body": rows}, status=200))
     turns = 0
     while not asked.done():
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         turns += 1
     assert len((await asked)["items"]) == 1_000
-    assert turns > 15
+    assert turns > 1_000, "it is mapped beside the event loop; within it there would be some dozens"
