@@ -7,60 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.lifecycle.answer import (
-    AlreadyInStage,
-    BackwardMove,
-    CriteriaUnmet,
-    Decision,
-    Eligible,
-    Emit,
-    HumanRequired,
-    InputRequired,
-    Move,
-    OpportunityMove,
-    OutOfOrder,
-    OwnerChange,
-    ReasonRequired,
-    Refused,
-    RoleNotAllowed,
-    Stay,
-    TransitionNotAllowed,
-    UnknownAction,
-    UnknownReason,
-    Why,
-)
+from app.lifecycle.answer import CriteriaUnmet, Decision, InputRequired, Refused, Stay, Why
 from app.lifecycle.edges import Edge, edge
-from app.lifecycle.effects import after, move
+from app.lifecycle.effects import move
 from app.lifecycle.guard import heard, refused_actor, refused_guard, refused_input
 from app.policy.document import Action, Policy
 from app.policy.facts import Ask, Facts
 from app.policy.view import View, view_of
-
-__all__ = [
-    "AlreadyInStage",
-    "BackwardMove",
-    "CriteriaUnmet",
-    "Decision",
-    "Eligible",
-    "Emit",
-    "HumanRequired",
-    "InputRequired",
-    "Move",
-    "OpportunityMove",
-    "OutOfOrder",
-    "OwnerChange",
-    "ReasonRequired",
-    "Refused",
-    "RoleNotAllowed",
-    "Stay",
-    "TransitionNotAllowed",
-    "UnknownAction",
-    "UnknownReason",
-    "Why",
-    "after",
-    "decide",
-    "refused_conditions",
-]
 
 
 def decide(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Decision:

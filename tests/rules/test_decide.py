@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lifecycle.automatic import automatic, evaluate
-from app.lifecycle.decide import (
+from app.lifecycle.answer import (
     CriteriaUnmet,
     Emit,
     InputRequired,
@@ -25,9 +24,10 @@ from app.lifecycle.decide import (
     TransitionNotAllowed,
     UnknownAction,
     UnknownReason,
-    after,
-    decide,
 )
+from app.lifecycle.automatic import automatic, evaluate
+from app.lifecycle.decide import decide
+from app.lifecycle.effects import after
 from app.lifecycle.eligibility import eligibility
 from app.lifecycle.opportunity import decide_opportunity
 from app.policy.document import Policy

@@ -10,8 +10,10 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from app.lifecycle.answer import Emit, Move, Refused
 from app.lifecycle.automatic import automatic
-from app.lifecycle.decide import Emit, Move, Refused, after, decide
+from app.lifecycle.decide import decide
+from app.lifecycle.effects import after
 from app.lifecycle.milestones import Step, fold
 from app.policy.document import Policy
 from app.policy.facts import CRITERIA, Activity, Actor, Ask, Confirmation, Facts

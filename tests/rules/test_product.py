@@ -8,16 +8,8 @@ from itertools import product
 
 import pytest
 
-from app.lifecycle.decide import (
-    AlreadyInStage,
-    BackwardMove,
-    CriteriaUnmet,
-    Move,
-    Refused,
-    Stay,
-    TransitionNotAllowed,
-    decide,
-)
+from app.lifecycle.answer import AlreadyInStage, BackwardMove, CriteriaUnmet, Move, Refused, Stay, TransitionNotAllowed
+from app.lifecycle.decide import decide
 from app.policy.facts import Actor, Ask, Door, Facts
 from tests.rules import oracle
 from tests.rules.make import IMPORT, NOON, POLICIES, SERVICE, activity, bant, call, person, uuid

@@ -7,17 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.lifecycle.answer import BackwardMove, CriteriaUnmet, HumanRequired, Move, ReasonRequired, Refused
 from app.lifecycle.automatic import evaluate
-from app.lifecycle.decide import (
-    BackwardMove,
-    CriteriaUnmet,
-    HumanRequired,
-    Move,
-    ReasonRequired,
-    Refused,
-    after,
-    decide,
-)
+from app.lifecycle.decide import decide
+from app.lifecycle.effects import after
 from app.lifecycle.eligibility import eligibility
 from app.lifecycle.opportunity import decide_opportunity
 from app.lifecycle.reinquiry import reinquiry
