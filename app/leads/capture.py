@@ -93,7 +93,7 @@ def _place(book: Book, arrival: Arrival) -> tuple[Match, bool]:
         return match, match.lead_id in book.made
     if not arrival.create or not arrival.person.identities:
         return match, False
-    made = Match(ids.new_id(), None, match.conflicts, match.new_identities)
+    made = Match(ids.new_id(), match.conflicts, match.new_identities)
     assert made.lead_id is not None
     book.made.add(made.lead_id)
     book.enter(made.new_identities, made.lead_id, arrival.person)

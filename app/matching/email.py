@@ -6,12 +6,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from email_validator import validate_email
 
 from app.matching.mailboxes import is_role_mailbox
-from app.matching.words import words
 
 MAX_EMAIL: Final = 254
 _MAX_TYPED: Final = 2_000
@@ -19,31 +18,22 @@ _AROUND_AT: Final = re.compile(r"\s*@\s*")
 _BREAKS: Final = re.compile(r"[,;|\s<>()\[\]]+")
 _TRAILING: Final = "\"'`.,;:!?"
 _LEADING: Final = "\"'`"
-_PLUS_TAGS: Final = words("plus_tag_domains")
 # What needs no further look; the rest (other scripts, rare characters) goes to the library.
 _DOT_ATOM: Final = re.compile(r"[A-Za-z0-9_+%&'-]+(?:\.[A-Za-z0-9_+%&'-]+)*")
-_DOTLESS: Final = frozenset({"gmail.com", "googlemail.com"})
 
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """One valid address. `display` is lower-cased with a Unicode domain; `key` has the domain in ASCII (IDNA);
-    `derived_key` also drops plus-tags and dots where the provider does: alike, but never the same by itself."""
+    """One valid address. `display` is lower-cased with a Unicode domain; `key` has the domain in ASCII (IDNA)."""
 
     display: str
     key: str
     domain: str
-    derived_key: str
 
     @property
     def is_role(self) -> bool:
         """Whether the mailbox belongs to a function, as sales@ or biuro@ do."""
         return is_role_mailbox(self.key.partition("@")[0])
-
-
-class _Domain(NamedTuple):
-    ascii: str
-    display: str
 
 
 def read_emails(typed: str) -> tuple[Email, ...]:
@@ -63,23 +53,23 @@ def read_email(typed: str) -> Email | None:
     if not address or len(address) > MAX_EMAIL:
         return None
     local, _, host = address.rpartition("@")
-    domain = _domain(host)
-    if domain is None or len(local) > 64 or not (_DOT_ATOM.fullmatch(local) or _is_local(local)):
+    domains = _domains(host)
+    if domains is None or len(local) > 64 or not (_DOT_ATOM.fullmatch(local) or _is_local(local)):
         return None
     local = unicodedata.normalize("NFC", local.lower())
-    key = f"{local}@{domain.ascii}"
-    if len(key) > MAX_EMAIL:
-        return None
-    return Email(f"{local}@{domain.display}", key, domain.ascii, _derived(local, domain.ascii))
+    ascii_domain, shown_domain = domains
+    key = f"{local}@{ascii_domain}"
+    return Email(f"{local}@{shown_domain}", key, ascii_domain) if len(key) <= MAX_EMAIL else None
 
 
 @lru_cache(maxsize=4096)
-def _domain(host: str) -> _Domain | None:
+def _domains(host: str) -> tuple[str, str] | None:
+    """The domain in ASCII and as it is shown."""
     try:
         valid = validate_email(f"x@{host}", check_deliverability=False)
     except ValueError:
         return None
-    return _Domain((valid.ascii_domain or valid.domain).lower(), unicodedata.normalize("NFC", valid.domain.lower()))
+    return (valid.ascii_domain or valid.domain).lower(), unicodedata.normalize("NFC", valid.domain.lower())
 
 
 def _is_local(local: str) -> bool:
@@ -87,11 +77,3 @@ def _is_local(local: str) -> bool:
         return validate_email(f"{local}@example.com", check_deliverability=False) is not None
     except ValueError:
         return False
-
-
-def _derived(local: str, domain: str) -> str:
-    if domain in _PLUS_TAGS:
-        local = local.partition("+")[0] or local
-    if domain in _DOTLESS:
-        local, domain = local.replace(".", "") or local, "gmail.com"
-    return f"{local}@{domain}"

@@ -40,13 +40,12 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The lead a person is, by which key, or None for a new one; and the leads that disagree.
+    """The lead a person is, or None for a new one; and the leads that disagree.
 
     `new_identities` are those of the person that no other lead holds alone and the matched lead does not hold yet.
     """
 
     lead_id: UUID | None
-    by: str | None = None
     conflicts: tuple[Conflict, ...] = ()
     new_identities: tuple[Identity, ...] = ()
 
@@ -66,32 +65,20 @@ def resolve(person: Person, candidates: Iterable[Candidate]) -> Match:
     held: dict[tuple[str, str, str], list[Candidate]] = {}
     for candidate in candidates:
         held.setdefault((candidate.kind, candidate.namespace, candidate.value), []).append(candidate)
-    hits: list[tuple[Identity, Candidate]] = []
+    hits: list[Conflict] = []
     others: list[Conflict] = []
-    for identity, candidate in _in_order(person, held):
-        if _is_same(person, identity, candidate):
-            hits.append((identity, candidate))
-        else:
-            reason: Reason = "phone_other_name" if identity.kind == "phone" else "email_other_name"
-            others.append(Conflict(candidate.lead_id, reason))
-    first = next((hit for hit in hits if hit[0].kind == "email"), hits[0] if hits else None)
-    winner = first[1].lead_id if first else None
-    conflicts = [Conflict(candidate.lead_id, identity.kind) for identity, candidate in hits] + others
-    unique = {conflict.lead_id: conflict for conflict in reversed(conflicts) if conflict.lead_id != winner}
-    return Match(
-        lead_id=winner,
-        by=first[0].kind if first else None,
-        conflicts=tuple(reversed(unique.values())),
-        new_identities=tuple(_new(person, held, winner)),
-    )
-
-
-def _in_order(
-    person: Person, held: dict[tuple[str, str, str], list[Candidate]]
-) -> Iterator[tuple[Identity, Candidate]]:
     for identity in keys(person):
         for candidate in sorted(held.get(identity.key, ()), key=_newest_first):
-            yield identity, candidate
+            if _is_same(person, identity, candidate):
+                hits.append(Conflict(candidate.lead_id, identity.kind))
+            else:
+                reason: Reason = "phone_other_name" if identity.kind == "phone" else "email_other_name"
+                others.append(Conflict(candidate.lead_id, reason))
+    first = next((hit for hit in hits if hit.reason == "email"), hits[0] if hits else None)
+    winner = first.lead_id if first else None
+    # The first reason of each lead counts, and a dict keeps the last one it is given.
+    conflicts = {one.lead_id: one for one in reversed(hits + others) if one.lead_id != winner}
+    return Match(winner, tuple(reversed(conflicts.values())), tuple(_new(person, held, winner)))
 
 
 def _newest_first(candidate: Candidate) -> tuple[bool, float, str]:

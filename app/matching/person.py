@@ -35,8 +35,6 @@ class Person:
     identities: tuple[Identity, ...] = ()
     email_status: EmailStatus | None = None
     secondary_emails: tuple[str, ...] = ()
-    email_key: str | None = None
-    email_derived_key: str | None = None
     email_domain: str | None = None
     role_mailbox: bool = False
     free_mail: bool = False
