@@ -17,10 +17,9 @@ from starlette.staticfiles import StaticFiles
 
 from app.auth import Allow
 from app.database import Transacted
-from app.errors import Problem
-from app.errors.problem import catalogue
+from app.errors import Problem, catalogue
 from app.examples import BODIES
-from app.problems import ANYWHERE, MEDIA_TYPE, ONCE, SCHEMA, WITH_BODY, ProblemShape, declared, example
+from app.problems import ANYWHERE, MEDIA_TYPE, ONCE, SCHEMA, WITH_BODY, ProblemShape, declared
 from app.routes import ROUTERS
 from app.versions import expected_version
 
@@ -61,7 +60,7 @@ def describe(app: FastAPI) -> None:
             parts = document.setdefault("components", {})
             parts.setdefault("schemas", {}).update(_schemas())
             parts["securitySchemes"] = {"key": BEARER}
-            parts["examples"] = {problem.code: {"value": example(problem)} for problem in catalogue()}
+            parts["examples"] = {problem.code: {"value": problem().document()} for problem in catalogue()}
             for router in ROUTERS:
                 for route in router.routes:
                     if isinstance(route, APIRoute) and route.include_in_schema:

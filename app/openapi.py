@@ -6,8 +6,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from app.errors import BadRequest, NotFound, Problem
-from app.errors.problem import TYPE_ROOT, catalogue
+from app.errors import TYPE_ROOT, BadRequest, NotFound, Problem, catalogue
 from app.main import create_app
 from app.settings import Settings
 

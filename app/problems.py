@@ -13,26 +13,7 @@ from starlette.exceptions import HTTPException
 
 from app import errors
 from app.database import Transacted
-from app.errors import (
-    ActorUnknown,
-    BodyTooLarge,
-    DatabaseUnavailable,
-    HeadersTooLarge,
-    IdempotencyInProgress,
-    IdempotencyKeyReused,
-    KeyUnknown,
-    MalformedHeader,
-    MalformedJson,
-    MethodNotAllowed,
-    NotFound,
-    Overloaded,
-    Problem,
-    RequestInvalid,
-    RequestTimeout,
-    ScopeMissing,
-    UnsupportedMediaType,
-    problem_document,
-)
+from app.errors import Problem
 from app.strict_json import printable
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -50,7 +31,6 @@ PATHS: Final[dict[str, type[Problem]]] = {
     "key_id": errors.KeyNotFound,
     "tenant_id": errors.TenantNotFound,
 }
-OUTSIDE: Final = {404: NotFound, 405: MethodNotAllowed}
 
 
 def install(app: FastAPI) -> None:
@@ -71,14 +51,12 @@ async def _problem(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: an unknown path, a wrong method, a body it cannot read."""
     assert isinstance(error, HTTPException)
-    known = OUTSIDE.get(error.status_code)
-    if known is MethodNotAllowed:
+    if error.status_code == 404:
+        return response(errors.NotFound().document(), error.headers)
+    if error.status_code == 405:
         allow = request.app.state.methods.get(getattr(request.scope.get("route"), "path", None))
-        return response(known().document(), {"Allow": allow} if allow else error.headers)
-    if known is not None:
-        return response(known().document(), error.headers)
-    title = str(error.detail)
-    return response(problem_document(error.status_code, "bad_request", title, title), error.headers)
+        return response(errors.MethodNotAllowed().document(), {"Allow": allow} if allow else error.headers)
+    return response(errors.BadRequest(str(error.detail)).document(), error.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -86,14 +64,14 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     for fault in error.errors():
         if fault["loc"][0] == "path":  # an id that cannot be is the id of nothing
-            return response(PATHS.get(str(fault["loc"][-1]), NotFound)().document())
+            return response(PATHS.get(str(fault["loc"][-1]), errors.NotFound)().document())
     faults = list(_faults(error.errors()))
     named = ", ".join(dict.fromkeys(fault["field"] for fault in faults))
-    return response(RequestInvalid(f"Not valid: {named}.", errors=faults).document())
+    return response(errors.RequestInvalid(f"Not valid: {named}.", errors=faults).document())
 
 
-def _faults(errors: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
-    for fault in errors:
+def _faults(found: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
+    for fault in found:
         place = [str(part) for part in fault["loc"] if part not in ("body", "query", "path", "header")]
         yield {
             "field": printable(".".join(place)) or "body",
@@ -135,19 +113,16 @@ def declared(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
     return grouped
 
 
-def example(problem: type[Problem]) -> dict[str, Any]:
-    """What a problem looks like."""
-    return problem_document(problem.status, problem.code, problem.title(), problem.title())
-
-
 # What any request may meet; `documentation` declares it for every route of our API.
 SCHEMA: Final = {"$ref": "#/components/schemas/ProblemShape"}
-ANYWHERE: Final[tuple[type[Problem], ...]] = (
-    MalformedHeader, KeyUnknown, ScopeMissing, ActorUnknown, RequestInvalid, HeadersTooLarge, Overloaded,
-    DatabaseUnavailable,
+ANYWHERE: Final = (
+    errors.MalformedHeader, errors.KeyUnknown, errors.ScopeMissing, errors.ActorUnknown, errors.RequestInvalid,
+    errors.HeadersTooLarge, errors.Overloaded, errors.DatabaseUnavailable,
 )  # fmt: skip
-WITH_BODY: Final[tuple[type[Problem], ...]] = (MalformedJson, BodyTooLarge, UnsupportedMediaType, RequestTimeout)
-ONCE: Final[tuple[type[Problem], ...]] = (IdempotencyInProgress, IdempotencyKeyReused)
+WITH_BODY: Final = (
+    errors.MalformedJson, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.RequestTimeout,
+)  # fmt: skip
+ONCE: Final = (errors.IdempotencyInProgress, errors.IdempotencyKeyReused)
 
 
 def router(prefix: str, tag: str) -> APIRouter:

@@ -10,7 +10,7 @@ from benchmarks.load import Plan
 from benchmarks.processes import load
 
 SAID = re.compile(r"LOG:  (?:execute [^:]+|statement): (.*)")
-ASIDE = re.compile(r"pg_notify|LISTEN|pg_catalog|(FROM|UPDATE) keys|statement_timeout|ALTER")  # wake-ups, start, keys every 5 s
+ASIDE = re.compile(r"pg_notify|LISTEN|pg_catalog|(FROM|UPDATE) keys|statement_timeout|ALTER")  # wake-ups, start, keys
 WARM = 8
 
 

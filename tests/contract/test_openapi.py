@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from jsonschema_rs import Draft202012Validator
 
 from app import openapi
-from app.errors.problem import catalogue
+from app.errors import catalogue
 from app.events.catalogue import TYPES
 from app.main import create_app
 from app.problems import MEDIA_TYPE
