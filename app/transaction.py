@@ -24,6 +24,7 @@ from app.strict_json import write_json
 T = TypeVar("T")
 LOST: Final = ("08", "57P")
 FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+DRIVER_FAULT: Final = dialect.import_dbapi().Error  # type: ignore[no-untyped-call]  # of a server that takes nobody yet
 DIALECT: Final = dialect(json_serializer=lambda value: write_json(value).decode())  # type: ignore[no-untyped-call]
 
 
@@ -126,9 +127,8 @@ class Tx:
         except FAULTS as error:
             # Where the server has said farewell and not yet hung up, the driver finds itself in the wrong state.
             lost = self.driver.is_closed() or isinstance(error, asyncpg.InternalClientError)
-            if lost and self.pooled.is_valid:  # those beside it in the pool died with it
-                self.pooled.invalidate()
-                await self._engine.dispose()
+            if lost and self.pooled.is_valid:  # those beside it in the pool died with it: none of them is used again
+                self._engine.sync_engine.pool._invalidate(self.pooled, error)
             kind = IntegrityError if sqlstate_of(error).startswith("23") else DBAPIError
             raise kind(words, None, error, hide_parameters=True, connection_invalidated=lost) from error
 
@@ -148,7 +148,10 @@ class Database:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Tx]:
         """A connection on which each statement is a transaction of its own. It goes back to the pool only if clean."""
-        pooled = await self.engine.raw_connection()
+        try:
+            pooled = await self.engine.raw_connection()
+        except DRIVER_FAULT as error:
+            raise DBAPIError("connect", None, error, hide_parameters=True) from error
         tx = Tx(self.engine, pooled)
         try:
             yield tx
