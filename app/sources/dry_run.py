@@ -29,7 +29,7 @@ async def dry_run(tx: Tx, tenant_id: UUID, source_id: UUID, asked: Mapping[str, 
     source = ready(row)
     if source.document is None:
         raise MappingHasFaults("The stored document does not fit this release: save the source's overrides anew.")
-    items = await map_aside(source.document, _request(asked, now), source.id, source.defaults)
+    items = await map_aside(source.document, _request(asked, now), source.id)
     return [shown(item) for item in items]
 
 

@@ -19,7 +19,7 @@ from app.matching.person import Person
 from app.matching.text import as_text, is_unresolved, storable, storable_value
 from app.matching.times import read_instant, zone
 from app.sources.context import Context
-from app.sources.document import ConsentRule, Defaults, Document, Moment, Verdict
+from app.sources.document import ConsentRule, Document, Moment, Verdict
 from app.sources.expressions import ExpressionFailed, evaluate
 from app.sources.item import Consent, Item, Reason
 from app.sources.parse import ParseFailed, parse_body
@@ -32,7 +32,6 @@ LARGE: Final = 64 * 1024  # bytes; a whole MiB takes more than a second
 _MAX_KEY: Final = 255
 _SNAKE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _NEEDS_PERSON: Final = frozenset({"lead", "activity", "consent", "erase"})
-NO_DEFAULTS: Final = Defaults()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +40,18 @@ class _Frame:
 
     document: Document
     request: RawRequest
-    source_id: UUID | str
-    defaults: Defaults
+    source_id: UUID
     zone: tzinfo
 
 
-def map_request(
-    document: Document, request: RawRequest, source_id: UUID | str, defaults: Defaults = NO_DEFAULTS
-) -> list[Item]:
+def map_request(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
     """The items of a request, in order: each with a verdict, or quarantined with a reason. Never raises.
 
-    `defaults` are the source's own and win over the document's. A body that cannot be parsed, or in which the
-    document finds no items at all, is one quarantined item; an empty list of items is none.
+    A body that cannot be parsed, or in which the document finds no items at all, is one quarantined item; an empty
+    list of items is none.
     """
-    defaults = _merged(document.defaults, defaults)
     named = (document.occurred_at.timezone if document.occurred_at else None) or "UTC"
-    frame = _Frame(document, request, source_id, defaults, zone(defaults.timezone or named))
+    frame = _Frame(document, request, source_id, zone(document.defaults.timezone or named))
     try:
         body = parse_body(document.parse, request)
     except ParseFailed as error:
@@ -81,12 +76,12 @@ def map_request(
     return mapped
 
 
-async def map_aside(document: Document, request: RawRequest, source_id: UUID | str, defaults: Defaults) -> list[Item]:
+async def map_aside(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
     """The same, in a thread where it takes long, so that the event loop serves others meanwhile."""
     if len(request.body) > LARGE:
-        return await asyncio.to_thread(map_request, document, request, source_id, defaults)
+        return await asyncio.to_thread(map_request, document, request, source_id)
     await asyncio.sleep(0)
-    return map_request(document, request, source_id, defaults)
+    return map_request(document, request, source_id)
 
 
 def _map(frame: _Frame, root: Mapping[str, Any], index: int, item: Any) -> Item:
@@ -102,10 +97,10 @@ def _map(frame: _Frame, root: Mapping[str, Any], index: int, item: Any) -> Item:
 def _mapped(frame: _Frame, context: Context, index: int) -> Item:
     document, received_at = frame.document, frame.request.received_at
     verdict, name = _route(document, context)
-    person = _person(frame, context)
+    person = _person(document, context)
     occurred_at, unread = _occurred_at(document.occurred_at, context, received_at)
     is_trapped = is_spam(document.spam, context, person, received_at)
-    attribution, consents = _attribution(frame, context), _consents(document, context)
+    attribution, consents = _attribution(document, context), _consents(document, context)
     key = _submission_key(frame, context)
     entry = storable(as_text(context.value(document.entry, "/entry")))
     reason: Reason | None = "identity_required" if verdict in _NEEDS_PERSON and not person.identities else None
@@ -119,19 +114,13 @@ def _mapped(frame: _Frame, context: Context, index: int) -> Item:
         person=person,
         attribution=attribution,
         consents=consents,
-        activity_type=name or _activity_type(frame, context),
+        activity_type=name or _activity_type(document, context),
         activity_kind=document.activity.kind,
-        entry=entry if _SNAKE.fullmatch(entry) else frame.defaults.entry,
+        entry=entry if _SNAKE.fullmatch(entry) else document.defaults.entry,
         custom=_custom(document, context, person),
         reason=reason,
         unmet=_unmet(context, person, unread, reason),
     )
-
-
-def _merged(document: Defaults, source: Defaults) -> Defaults:
-    if source is NO_DEFAULTS:
-        return document
-    return document.model_copy(update=source.model_dump(exclude_none=True))
 
 
 def _route(document: Document, context: Context) -> tuple[Verdict, str | None]:
@@ -139,8 +128,7 @@ def _route(document: Document, context: Context) -> tuple[Verdict, str | None]:
     return (rule.do, rule.name) if rule else ("lead", None)
 
 
-def _person(frame: _Frame, context: Context) -> Person:
-    document = frame.document
+def _person(document: Document, context: Context) -> Person:
     fields = {name: context.value(expression, f"/fields/{name}") for name, expression in document.fields.items()}
     if isinstance(document.external_ids, str):
         found = context.value(document.external_ids, "/external_ids")
@@ -150,7 +138,7 @@ def _person(frame: _Frame, context: Context) -> Person:
             name: context.value(expression, f"/external_ids/{name}")
             for name, expression in document.external_ids.items()
         }
-    return normalize(fields, external_ids, frame.defaults.region)
+    return normalize(fields, external_ids, document.defaults.region)
 
 
 def _occurred_at(moment: Moment | None, context: Context, received_at: datetime) -> tuple[datetime | None, str]:
@@ -161,13 +149,13 @@ def _occurred_at(moment: Moment | None, context: Context, received_at: datetime)
     return found, "" if found else as_text(value)[:100]
 
 
-def _attribution(frame: _Frame, context: Context) -> dict[str, str]:
-    values = {name: context.value(expr, f"/attribution/{name}") for name, expr in frame.document.attribution.items()}
+def _attribution(document: Document, context: Context) -> dict[str, str]:
+    values = {name: context.value(expr, f"/attribution/{name}") for name, expr in document.attribution.items()}
     hidden, page = values.pop("utm", None), values.pop("page", None)
     if isinstance(hidden, dict):
         for name in hidden.keys() & HIDDEN_KEYS.keys():
             context.reading.note(hidden, name)
-    defaults = frame.defaults.model_dump(include={"source", "medium", "campaign"}, exclude_none=True)
+    defaults = document.defaults.model_dump(include={"source", "medium", "campaign"}, exclude_none=True)
     return attributed(values, of_hidden(hidden), of_page(page), defaults)
 
 
@@ -183,8 +171,8 @@ def _consent(rule: ConsentRule, context: Context, place: str) -> Consent | None:
     return Consent(rule.purpose, state, text) if state else None
 
 
-def _activity_type(frame: _Frame, context: Context) -> str:
-    named = frame.defaults.activity_type or context.text(frame.document.activity.type).strip().lower()
+def _activity_type(document: Document, context: Context) -> str:
+    named = document.defaults.activity_type or context.text(document.activity.type).strip().lower()
     return named if _SNAKE.fullmatch(named) else "form_fill"
 
 
@@ -196,7 +184,7 @@ def _submission_key(frame: _Frame, context: Context) -> str:
     return key if len(key) <= _MAX_KEY else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
-def keyless(source_id: UUID | str, item: Any, received_at: datetime) -> str:
+def keyless(source_id: UUID, item: Any, received_at: datetime) -> str:
     """The key of an item whose sender gives none: the same content at the same source in the same ten minutes."""
     bucket = int(received_at.timestamp()) // _KEYLESS_SECONDS
     canonical = json.dumps(item, sort_keys=True, separators=(",", ":"))

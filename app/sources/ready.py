@@ -1,18 +1,17 @@
-"""A source ready for use: its document parsed once a version, its defaults read."""
+"""A source ready for use: its document made once a version, with the source's own defaults in it."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from app.database import Record
-from app.sources.document import Defaults, Document, TokenRule
+from app.sources.document import Document, TokenRule, merge
 from app.sources.preset import DocumentFaulty, make_document
 
 KEPT: Final = 1_000
-DOOR_DEFAULTS: Final = ("thank_you_url", "allowed_origins")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,6 @@ class ReadySource:
     name: str
     enabled: bool
     document: Document | None
-    defaults: Defaults
     thank_you_url: str | None
     allowed_origins: tuple[str, ...]
 
@@ -47,8 +45,10 @@ def ready(row: Record) -> ReadySource:
 
 
 def _read(row: Record) -> ReadySource:
+    defaults = dict(row.defaults)
+    thank_you_url, origins = defaults.pop("thank_you_url", None), defaults.pop("allowed_origins", None)
     try:
-        document = without_secrets(make_document(row.preset, row.overrides))
+        document = without_secrets(make_document(row.preset, merge(row.overrides, {"defaults": defaults})))
     except (DocumentFaulty, KeyError):
         document = None
     return ReadySource(
@@ -58,15 +58,9 @@ def _read(row: Record) -> ReadySource:
         name=row.name,
         enabled=row.enabled,
         document=document,
-        defaults=mapping_defaults(row.defaults),
-        thank_you_url=row.defaults.get("thank_you_url"),
-        allowed_origins=tuple(row.defaults.get("allowed_origins") or ("*",)),
+        thank_you_url=thank_you_url,
+        allowed_origins=tuple(origins or ("*",)),
     )
-
-
-def mapping_defaults(stored: dict[str, Any]) -> Defaults:
-    """The part of a source's defaults that the mapping uses; the door uses the rest."""
-    return Defaults.model_validate({name: value for name, value in stored.items() if name not in DOOR_DEFAULTS})
 
 
 def without_secrets(document: Document) -> Document:

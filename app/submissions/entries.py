@@ -140,7 +140,7 @@ async def entries_of(
         if source.document is None:
             entries.append(whole(row, source, "mapping_failed"))
             continue
-        items = await map_aside(source.document, request_of(row), source.id, source.defaults)
+        items = await map_aside(source.document, request_of(row), source.id)
         made = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in ARRIVING]
         entries += [Entry(row.id, source, item, _is_again(item, made)) for item in items]
     return entries

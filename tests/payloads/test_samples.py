@@ -1,10 +1,10 @@
 """Every sample that a preset reads comes out as its expected file says."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from app.sources.document import Defaults
 from app.sources.item import shown
 from app.sources.mapping import map_request
 from app.sources.preset import preset_names
@@ -26,8 +26,8 @@ PARTS = {"attribution": "attribution", "external_ids": "external_ids", "custom_i
 
 @pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.file)
 def test_a_real_request_comes_out_as_expected(sample: Sample) -> None:
-    defaults = Defaults(region=sample.entry["default_region"])
-    items = [shown(item) for item in map_request(sample.document(), sample.request(), "source", defaults)]
+    document = sample.document(defaults={"region": sample.entry["default_region"]})
+    items = [shown(item) for item in map_request(document, sample.request(), UUID(int=1))]
     assert len(items) == sample.expected["count"]
     for item, expected in zip(items, sample.expected["items"], strict=True):
         assert [difference for name, value in expected.items() for difference in differences(item, name, value)] == []

@@ -4,20 +4,21 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.matching.text import storable_value
-from app.sources.document import Defaults, Document
+from app.sources.document import Document
 from app.sources.item import Item, shown
 from app.sources.mapping import map_request
 from app.sources.preset import make_document, preset_names, read_document
 from app.sources.request import RawRequest
 from tests.payloads.samples import NOW, sample, samples
 
-SOURCE = "src_1"
+SOURCE = UUID(int=1)
 GENERIC = make_document("generic", {})
 DOCUMENTS = {name: make_document(name, {}) for name in preset_names()}
 CONTENT_TYPES = st.sampled_from(
@@ -39,12 +40,12 @@ def make_request(body: Any, content_type: str = "application/json", **changes: A
     return RawRequest(**(values | changes))
 
 
-def mapped(body: Any, document: Document = GENERIC, defaults: Defaults | None = None, **changes: Any) -> list[Item]:
-    return map_request(document, make_request(body, **changes), SOURCE, *([defaults] if defaults else []))
+def mapped(body: Any, document: Document = GENERIC, **changes: Any) -> list[Item]:
+    return map_request(document, make_request(body, **changes), SOURCE)
 
 
-def one(body: Any, document: Document = GENERIC, defaults: Defaults | None = None, **changes: Any) -> Item:
-    items = mapped(body, document, defaults, **changes)
+def one(body: Any, document: Document = GENERIC, **changes: Any) -> Item:
+    items = mapped(body, document, **changes)
     assert len(items) == 1
     return items[0]
 
@@ -247,7 +248,7 @@ def test_without_a_key_the_same_content_in_ten_minutes_is_the_same_submission() 
     )
     assert first.submission_key != one(fill, received_at=NOW + timedelta(minutes=11)).submission_key
     assert first.submission_key != one({**fill, "message": "ho"}).submission_key
-    assert first.submission_key != map_request(GENERIC, make_request(fill), "src_2")[0].submission_key
+    assert first.submission_key != map_request(GENERIC, make_request(fill), UUID(int=2))[0].submission_key
 
 
 @pytest.mark.parametrize("key", ["", None, "{{lead.Id}}", [], {}])
@@ -262,12 +263,10 @@ def test_a_key_is_never_too_long_for_an_index() -> None:
 # --- defaults
 
 
-def test_a_sources_defaults_win_over_the_presets() -> None:
-    document = make_document(
-        "generic", {"defaults": {"region": "PL", "source": "preset", "medium": "form", "activity_type": "a"}}
-    )
-    defaults = Defaults(region="RO", source="fair", entry="suspect", activity_type="demo_request")
-    item = one({"email": "a@example.com", "phone": "0722 123 456", "campaign": "x"}, document, defaults)
+def test_what_the_sender_does_not_say_is_by_default() -> None:
+    defaults = {"region": "RO", "source": "fair", "medium": "form", "entry": "suspect", "activity_type": "demo_request"}
+    document = make_document("generic", {"defaults": defaults})
+    item = one({"email": "a@example.com", "phone": "0722 123 456", "campaign": "x"}, document)
     assert item.person
     assert item.person.fields["phone"] == "+40722123456"
     assert item.attribution == {"source": "fair", "medium": "form", "campaign": "x"}
@@ -290,7 +289,8 @@ def test_a_type_may_be_a_bare_word() -> None:
 def test_a_time_without_a_zone_is_in_the_sources() -> None:
     body = {"email": "a@example.com", "submitted_at": "2026-08-17 09:00"}
     assert one(body).occurred_at == datetime(2026, 8, 17, 9, tzinfo=UTC)
-    assert one(body, defaults=Defaults(timezone="Europe/Bucharest")).occurred_at == datetime(2026, 8, 17, 6, tzinfo=UTC)
+    there = make_document("generic", {"defaults": {"timezone": "Europe/Bucharest"}})
+    assert one(body, there).occurred_at == datetime(2026, 8, 17, 6, tzinfo=UTC)
 
 
 def test_attribution_takes_explicit_answers_then_hidden_fields_then_the_page() -> None:

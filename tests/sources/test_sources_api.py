@@ -5,7 +5,6 @@ import base64
 import json
 
 from app.sources.preset import preset_names
-from app.sources.schemas import SourceDefaults
 from tests.api import Api
 from tests.submissions.door import count, open_door, person
 
@@ -177,11 +176,14 @@ async def test_a_dry_run_shows_the_items_and_writes_nothing(api: Api) -> None:
     assert before == after
 
 
-def test_the_door_leaves_the_defaults_of_the_mapping_alone() -> None:
-    made = SourceDefaults(
-        region="RO", thank_you_url="https://acme.example/thanks", allowed_origins=["https://acme.example"]
-    )
-    assert made.model_dump(exclude_none=True).keys() == {"region", "thank_you_url", "allowed_origins"}
+async def test_a_sources_own_defaults_win_over_those_of_its_document(api: Api) -> None:
+    overrides = {"defaults": {"region": "PL", "source": "document", "medium": "form"}}
+    own = {"region": "RO", "source": "fair", "thank_you_url": "https://acme.example/"}
+    door = await open_door(api, overrides=overrides, defaults=own)
+    asked = {"body": {"email": "a@nordsoft.example", "phone": "0787 546 854"}}
+    [item] = (await api.post(f"/v1/sources/{door.source['id']}/dry-run", asked, status=200))["items"]
+    assert item["fields"]["phone"] == "+40787546854"
+    assert item["attribution"] == {"source": "fair", "medium": "form"}
 
 
 async def test_a_large_dry_run_leaves_the_event_loop_to_others(api: Api) -> None:
