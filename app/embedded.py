@@ -39,7 +39,11 @@ SETTINGS = {
     "log_error_verbosity": "terse",
 }
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
+# For tests, many of which share one server.
+FAST = {
+    "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB",
+    "max_connections": "400",
+}  # fmt: skip
 
 
 @dataclass(slots=True)

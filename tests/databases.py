@@ -22,6 +22,7 @@ from app.pg_binaries import EmbeddedError
 PREFIX = "baton-test-"
 HOME, URL, BINDIR = "BATON_TESTS_HOME", "BATON_TESTS_URL", "BATON_TESTS_BINDIR"
 ROOM = 2_000_000_000
+TRIES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Databases:
         try:
             yield self.dsn(name)
         finally:
-            await self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            await self._drop(name)
 
     async def make_template(self) -> None:
         """Migrate the template, unless another worker already did."""
@@ -54,7 +55,15 @@ class Databases:
             await self._run(f'ALTER DATABASE "{self.template}_new" RENAME TO "{self.template}"')
 
     async def drop_template(self) -> None:
-        await self._run(f'DROP DATABASE IF EXISTS "{self.template}" WITH (FORCE)')
+        await self._drop(self.template)
+
+    async def _drop(self, name: str) -> None:
+        """PostgreSQL itself waits five seconds for sessions to end, which are not enough for a very busy machine."""
+        statement = f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
+        for _ in range(TRIES):
+            with contextlib.suppress(asyncpg.ObjectInUseError):
+                return await self._run(statement)
+        return await self._run(statement)
 
     async def _run(self, statement: str) -> None:
         connection = await asyncpg.connect(self.address)
