@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from app import ids
 from app.events.record import NewEvent
 from app.fields import z
@@ -30,7 +32,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     _pin(change, journey, move)
     _milestones(change, step)
     _assign(change, journey, move, owner)
-    journey.wake_at = move.wake_at
+    _wake(change, journey, move.wake_at)
     journey.recycles += move.count_recycle
     journey.baseline_at = move.set_baseline or journey.baseline_at
     change.lead.confirmations.extend(move.bant)
@@ -81,6 +83,12 @@ def _milestones(change: Change, step: Step) -> None:
         change.lead.milestones.add(name)
 
 
+def _wake(change: Change, journey: Journey, at: datetime | None) -> None:
+    if journey.wake_at != at:
+        change.before.setdefault("wake_at", z(journey.wake_at))
+        journey.wake_at = at
+
+
 def _assign(change: Change, journey: Journey, move: Move, owner: Owner | None) -> None:
     if move.assigned:
         journey.assigned_at = move.occurred_at
@@ -93,6 +101,8 @@ def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: s
     """Gives the lead to a user, or to the pool of a role (nobody owns it until somebody accepts)."""
     previous, change.lead.owner = change.lead.owner, owner
     changed = (previous.id if previous else None) != (owner.id if owner else None)
+    if changed:
+        change.before.setdefault("owner_id", ids.shown("user", previous.id if previous else None))
     if changed and previous is not None and journey is not None:
         journey.previous_owner_id = previous.id
     if not changed and pool is None:
@@ -111,7 +121,7 @@ def apply_emit(change: Change, emit: Emit) -> None:
     journey = change.lead.journey
     assert journey is not None
     if emit.clears_wake:
-        journey.wake_at = None
+        _wake(change, journey, None)
         if journey not in change.journeys:
             change.journeys.append(journey)
     data = {"lead_id": ids.show("lead", change.lead.id), "journey_no": journey.number, "stage": journey.stage}

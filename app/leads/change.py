@@ -137,7 +137,6 @@ def _owner(change: Change, owner: Owner | None) -> None:
     before, journey = change.lead.owner, change.lead.journey
     if (before.id if before else None) == (owner.id if owner else None):
         return
-    change.before["owner_id"] = ids.shown("user", before.id if before else None)
     if journey is not None:
         journey.assigned_at = change.now if owner else journey.assigned_at  # the new owner's attempts count from now on
         change.journeys.append(journey)

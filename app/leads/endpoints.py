@@ -24,7 +24,7 @@ from app.errors import (
 from app.events import feed
 from app.events.cursors import Filters, position_of
 from app.events.schemas import EventPage
-from app.fields import Instant, LeadId, SourceId, UserId, answer
+from app.fields import Instant, LeadId, SourceId, UserId, answer, z
 from app.journeys.load import read_lead
 from app.leads import history, sql
 from app.leads.activities import record_activities
@@ -32,6 +32,7 @@ from app.leads.bant import confirm
 from app.leads.change import patch_lead, record_activity
 from app.leads.consent import put_consents
 from app.leads.create import create_lead
+from app.leads.past import read_as_of
 from app.leads.schemas import (
     ActivitiesIn,
     ActivitiesOut,
@@ -65,6 +66,7 @@ api = router("/v1/leads", "leads")
 many = router("/v1", "leads")
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
+AsOf = Annotated[Instant | None, Query(description="An instant of the past: what was recorded until then counts.")]
 Privacy = Annotated[Caller, allowed("privacy")]
 GONE = (LeadNotFound, Erased)
 BUSY = (*GONE, LeadMerged, VersionConflict)
@@ -114,10 +116,15 @@ async def list_leads(
 
 
 @api.get("/{lead_id}", response_model=LeadOut, responses=declared(*GONE))
-async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
-    """One lead, its score computed exactly now."""
-    change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
-    return answer(show_lead(change), version=change.lead.version)
+async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf = None) -> Response:
+    """One lead, its score computed exactly now; with `as_of` as it stood then, by what was recorded until then."""
+    if as_of is None or as_of >= now:
+        change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
+        return answer(show_lead(change), version=change.lead.version)
+    past = await read_as_of(tx, caller.tenant_id, lead_id, as_of)
+    if as_of < past.lead.created_at:
+        raise LeadNotFound(f"The lead was not known before {z(past.lead.created_at)}.")
+    return answer(show_lead(past))
 
 
 @api.patch("/{lead_id}", response_model=LeadOut, responses=declared(*BUSY, IdentityTaken, OwnerInvalid))
@@ -211,10 +218,9 @@ async def list_transitions(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) 
 
 
 @api.get("/{lead_id}/score", response_model=ScoreOut, responses=declared(*GONE))
-async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: Instant | None = None) -> Response:
+async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf = None) -> Response:
     """The ledger: every entry that makes the score, with its points as given and as decayed."""
-    at = min(as_of, now) if as_of else now
-    read = history.read_as_of if as_of else history.read_scored
+    at, read = (now, history.read_scored) if as_of is None or as_of >= now else (as_of, read_as_of)
     return answer(history.show_score(await read(tx, caller.tenant_id, lead_id, at), at))
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from app.database import Record, Tx
+from app.database import Tx
 from app.errors import RequestInvalid
 from app.fields import z
 from app.journeys import sql as journeys
@@ -22,36 +22,11 @@ from app.scoring.score import score
 TIMELINE = 1_000
 
 
-async def read_scored(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
-    """The lead, scored at `at` from the activities and confirmations that were recorded by then."""
-    change = await read_lead(tx, tenant_id, lead_id, at)
-    lead = change.lead
-    lead.activities = [one for one in lead.activities if one.recorded_at <= at]
-    lead.confirmations = [one for one in lead.confirmations if one.recorded_at <= at]
-    change.score = score(change.published.policy, change.facts(), at)
+async def read_scored(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
+    """The lead as it stands, scored now."""
+    change = await read_lead(tx, tenant_id, lead_id, now)
+    change.score = score(change.published.policy, change.facts(), now)
     return change
-
-
-async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
-    """The same for a past instant: what counted then, before later recycles and journeys; fields are today's."""
-    change = await read_scored(tx, tenant_id, lead_id, at)
-    if change.lead.journey is None:
-        return change
-    log = [row for row in await sql.transitions_of(tx, tenant_id, lead_id) if row.recorded_at <= at]
-    change.lead.journey.baseline_at = await _baseline(tx, tenant_id, log)
-    change.score = score(change.published.policy, change.facts(), at)
-    return change
-
-
-async def _baseline(tx: Tx, tenant_id: UUID, log: Sequence[Record]) -> datetime | None:
-    """The baseline at the end of a log: the last recycle of its last journey, else the end of the journey before."""
-    for row in reversed(log):
-        if row.number != log[-1].number:
-            return cast(datetime, row.occurred_at)
-        action = (await published(tx, tenant_id, row.policy_id)).policy.action_of.get(row.action)
-        if action is not None and any(effect.set_baseline for effect in action.effects):
-            return cast(datetime, row.occurred_at)
-    return None
 
 
 async def leads_of(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datetime) -> list[dict[str, Any]]:

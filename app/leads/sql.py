@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -63,6 +64,44 @@ SOURCE = text(
 )
 BUILTIN_SOURCE = text("SELECT id, name, defaults FROM sources WHERE tenant_id = :tenant_id AND builtin")
 
+# What a lead lacked or was at an instant: `undone` are the old values of later changes, the latest first.
+PAST = text(
+    """
+    SELECT (SELECT jsonb_agg(c.before ORDER BY c.version DESC) FROM lead_changes c
+             WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND c.recorded_at > :at) AS undone,
+           (SELECT jsonb_agg(jsonb_build_array(i.kind, i.namespace, i.value))
+              FROM (SELECT kind, namespace, value, tenant_id, lead_id, added_at FROM identities UNION ALL
+                    SELECT kind, '', value, tenant_id, lead_id, added_at FROM shared_identities) i
+             WHERE i.tenant_id = l.tenant_id AND i.lead_id = l.id AND i.added_at > :at) AS later_identities,
+           (SELECT jsonb_object_agg(c.purpose, c.state ORDER BY c.occurred_at, c.recorded_at, c.id) FROM consents c
+             WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND c.recorded_at <= :at) AS consents,
+           (SELECT a.policy_id FROM activations a WHERE a.tenant_id = l.tenant_id AND a.at <= :at
+             ORDER BY a.at DESC LIMIT 1) AS active_policy_id,
+           first.attribution AS first_touch, last.attribution AS last_touch, said.lead_version AS version,
+           said.recorded_at AS updated_at, made.account_id, made.contact_id, made.opportunity_id
+      FROM leads l
+      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
+                            AND t.recorded_at <= :at ORDER BY t.recorded_at, t.id LIMIT 1) first ON true
+      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
+                            AND t.recorded_at <= :at ORDER BY t.recorded_at DESC, t.id DESC LIMIT 1) last ON true
+      LEFT JOIN LATERAL (SELECT e.lead_version, e.recorded_at FROM events e WHERE e.tenant_id = l.tenant_id
+                            AND e.lead_id = l.id AND e.recorded_at <= :at ORDER BY e.seq DESC LIMIT 1) said ON true
+      LEFT JOIN LATERAL (SELECT c.account_id, c.contact_id, c.opportunity_id FROM conversions c
+                          WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND c.recorded_at <= :at
+                            AND (c.reverted_at IS NULL OR c.reverted_at > :at)
+                          ORDER BY c.recorded_at DESC, c.id DESC LIMIT 1) made ON true
+     WHERE l.tenant_id = :tenant_id AND l.id = :lead_id
+    """
+)
+ACTIVITIES_UNTIL = text(
+    """
+    SELECT id, type, kind, occurred_at, recorded_at FROM activities
+     WHERE tenant_id = :tenant_id AND lead_id = :lead_id AND recorded_at <= :at
+     ORDER BY occurred_at DESC LIMIT 500
+    """
+)
+USER = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND id = :id")
+
 
 async def lock_identities(tx: Tx, tenant_id: UUID, keys: Sequence[tuple[str, str, str]]) -> None:
     """Holds these identities until the transaction ends, taken in one order by everybody."""
@@ -112,6 +151,21 @@ async def activities_by_key(tx: Tx, tenant_id: UUID, wanted: Sequence[tuple[UUID
     named = tuple_(activities.c.lead_id, activities.c.activity_key)
     statement = select(activities.c.lead_id, activities.c.activity_key)
     return (await tx.execute(statement.where(activities.c.tenant_id == tenant_id, named.in_(wanted)))).all()
+
+
+async def past(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Record:
+    """What tells the lead of an instant from today's; it exists."""
+    return (await tx.execute(PAST, {"tenant_id": tenant_id, "lead_id": lead_id, "at": at})).one()
+
+
+async def activities_until(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Records:
+    """The activities that were recorded by an instant, the latest 500, as far as rules look at them."""
+    return (await tx.execute(ACTIVITIES_UNTIL, {"tenant_id": tenant_id, "lead_id": lead_id, "at": at})).all()
+
+
+async def user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
+    """Somebody who owns or owned a lead, active or not."""
+    return (await tx.execute(USER, {"tenant_id": tenant_id, "id": user_id})).one_or_none()
 
 
 async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:

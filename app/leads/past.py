@@ -1,0 +1,112 @@
+"""A lead as it was: today's row with everything undone that was recorded later (lifecycle.md: history is the truth).
+
+`at` is an instant of recording: what was said then of the past counts, what was heard of later does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from app import ids
+from app.database import Record, Tx
+from app.journeys.load import read_lead
+from app.journeys.state import Change, Journey, Lead, Owner
+from app.leads import sql
+from app.leads.absorb import FLAGGED
+from app.matching.normalize import normalize
+from app.policies.published import published
+from app.policy.facts import Activity
+from app.scoring.score import score
+
+
+async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
+    """The lead as it stood at `at`, scored then by the policy that its journey followed. LeadNotFound, Erased."""
+    change = await read_lead(tx, tenant_id, lead_id, at)
+    lead = change.lead
+    past = await sql.past(tx, tenant_id, lead_id, at)
+    undone = past.undone or ()
+    for before in undone:
+        await _undo(tx, tenant_id, lead, before)
+    _identities(lead, {tuple(key) for key in past.later_identities or ()})
+    lead.activities = [Activity(*row) for row in await sql.activities_until(tx, tenant_id, lead_id, at)]
+    lead.confirmations = [one for one in lead.confirmations if one.recorded_at <= at]
+    lead.consents = {name: "unknown" for name, state in lead.consents.items() if state == "unknown"} | (
+        past.consents or {}
+    )
+    lead.first_touch, lead.last_touch = past.first_touch, past.last_touch
+    lead.account_id, lead.contact_id, lead.opportunity_id = past.account_id, past.contact_id, past.opportunity_id
+    lead.version, lead.updated_at = past.version or 1, past.updated_at or lead.created_at
+    if past.active_policy_id is not None:
+        change.active = await published(tx, tenant_id, past.active_policy_id)
+    if lead.below_threshold_since is not None and lead.below_threshold_since > at:
+        lead.below_threshold_since = None
+    await _journey(tx, tenant_id, change, at)
+    for before in undone:
+        if "wake_at" in before and lead.journey is not None:
+            lead.journey.wake_at = before["wake_at"] and datetime.fromisoformat(before["wake_at"])
+    change.score = score(change.published.policy, change.facts(), at)
+    return change
+
+
+async def _undo(tx: Tx, tenant_id: UUID, lead: Lead, before: Mapping[str, Any]) -> None:
+    for name, value in before.get("fields", {}).items():
+        _put(lead.fields, name, value)
+    for name, value in before.get("raw", {}).items():
+        _put(lead.raw, name, value)
+    lead.custom = before.get("custom", lead.custom)
+    if "owner_id" in before:
+        owner = before["owner_id"]
+        row = None if owner is None else await sql.user(tx, tenant_id, ids.read("user", owner))
+        lead.owner = None if row is None else Owner(row.id, row.role, row.team)
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    if value is None:
+        values.pop(name, None)
+    else:
+        values[name] = value
+
+
+def _identities(lead: Lead, later: AbstractSet[tuple[str, str, str]]) -> None:
+    """Those known then; primary is the one that the field of then names, and what it says of the address goes along."""
+    typed = {name: lead.fields.get(name) or lead.raw.get(name) for name in ("email", "phone")}
+    person = normalize(typed, {}, lead.fields.get("country"))
+    primary = {one.kind: one.key for one in person.identities if one.primary}
+    known = [one for one in lead.identities if one.key not in later]
+    lead.identities = [
+        replace(one, primary=primary[one.kind] == one.key if one.kind in primary else one.primary) for one in known
+    ]
+    if typed["email"]:
+        lead.flags |= {name: getattr(person, name) for name in FLAGGED}
+
+
+async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime) -> None:
+    """The journey that the log of then ends in, and the policy it followed."""
+    whole = await sql.transitions_of(tx, tenant_id, change.lead.id)
+    log = [row for row in whole if row.recorded_at <= at]
+    if not log or len(log) == len(whole):
+        change.lead.journey = change.lead.journey if log else None
+        return
+    last = log[-1]
+    (row,) = [one for one in await sql.journeys_of(tx, tenant_id, change.lead.id) if one.number == last.number]
+    change.lead.journey = Journey(
+        id=row.id, number=row.number, stage=last.to_stage, seq=last.seq, stage_entered_at=last.occurred_at,
+        opened_at=row.opened_at, business=row.business, baseline_at=await _baseline(tx, tenant_id, log),
+    )  # fmt: skip
+    change.pinned = await published(tx, tenant_id, row.policy_id) if last.policy_id == row.policy_id else None
+
+
+async def _baseline(tx: Tx, tenant_id: UUID, log: Sequence[Record]) -> datetime | None:
+    """The baseline at the end of a log: the last recycle of its last journey, else the end of the journey before."""
+    for row in reversed(log):
+        if row.number != log[-1].number:
+            return cast(datetime, row.occurred_at)
+        action = (await published(tx, tenant_id, row.policy_id)).policy.action_of.get(row.action)
+        if action is not None and any(effect.set_baseline for effect in action.effects):
+            return cast(datetime, row.occurred_at)
+    return None

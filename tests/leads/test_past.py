@@ -1,0 +1,95 @@
+"""A lead as it was: each photograph taken in its life is what `as_of` answers for that instant, for ever after."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.api import Api
+
+
+def instant(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+async def seen(api: Api, lead: dict[str, Any], at: datetime) -> dict[str, Any]:
+    return dict(await api.get(f"/v1/leads/{lead['id']}", params={"as_of": instant(at)}))
+
+
+async def test_every_photograph_of_a_life_is_what_was(api: Api) -> None:
+    sdr, ae = await api.user("sdr"), await api.user("ae")
+    body = {
+        "fields": {"email": "anna@nordsoft.ro", "company": "Nordsoft", "phone": "+40 21 555 0100", "employees": 120},
+        "attribution": {"source": "google", "campaign": "spring"},
+        "consents": [{"purpose": "email_marketing", "state": "given"}],
+        "custom": {"seats": 5},
+        "external_ids": {"hubspot": "1"},
+    }
+    lead = await api.post("/v1/leads", body)
+    path = f"/v1/leads/{lead['id']}"
+    album: list[tuple[datetime, dict[str, Any]]] = []
+
+    async def patch(**members: Any) -> None:
+        assert (await api.call("PATCH", path, members)).status_code == 200
+
+    async def ask(action: str, actor: str, **members: Any) -> None:
+        answer = await api.ask(lead, action, actor, **members)
+        assert answer.status_code == 201, answer.text
+
+    async def convert() -> None:
+        await api.post(f"{path}/conversion", {}, actor=ae, headers={"Idempotency-Key": "k"})
+
+    async def consent(state: str) -> None:
+        said = {"consents": [{"purpose": "email_marketing", "state": state}]}
+        assert (await api.call("PUT", f"{path}/consents", said)).status_code == 200
+
+    async def bant(actor: str) -> None:
+        said = {name: {"status": "confirmed"} for name in ("budget", "authority", "need", "timing")}
+        assert (await api.call("PUT", f"{path}/bant", said, actor=actor)).status_code == 200
+
+    again = {**body, "fields": {**body["fields"], "job_title": "Director"}, "attribution": {"source": "linkedin"}}  # type: ignore[dict-item]
+    life: list[Callable[[], Awaitable[Any]]] = [
+        lambda: patch(fields={"industry": "software", "email": "anna.z@nordsoft.ro"}, custom={"seats": 7}),
+        lambda: api.post("/v1/leads", again, status=200),
+        lambda: patch(owner_id=ae),
+        lambda: patch(owner_id=None, fields={"phone": "+40 21 555 0199", "email": "anna@nordsoft.com"}),
+        lambda: consent("withdrawn"),
+        lambda: api.act(lead, "demo_request"),
+        lambda: ask("accept", sdr),
+        lambda: ask("recycle", sdr, reason_code="timing"),
+        lambda: api.act(lead, "demo_request"),
+        lambda: ask("accept", sdr),
+        lambda: bant(sdr),
+        lambda: ask("confirm", ae, bant={name: {"status": "confirmed"} for name in ("budget", "need", "timing")}),
+        convert,
+        lambda: patch(fields={"company": "Nordsoft SRL", "job_title": None}, custom={"seats": None}),
+        lambda: patch(fields={"email": "anna@gmail.com"}),
+        lambda: patch(fields={"email": None}),
+    ]
+    for step in life:
+        album.append((api.now, await api.reload(lead)))
+        api.clock.ahead += timedelta(hours=1)
+        await step()
+    assert album[-1][1]["links"]["opportunity_id"] is not None
+    for at, photograph in album:
+        then = await seen(api, lead, at)
+        differing = {name: (photograph[name], then[name]) for name in photograph if photograph[name] != then[name]}
+        assert differing == {}, at
+
+
+async def test_before_a_lead_was_known_there_is_nothing_and_in_the_future_it_is_as_now(api: Api) -> None:
+    lead = await api.mql()
+    answer = await api.call("GET", f"/v1/leads/{lead['id']}", params={"as_of": api.ago(hours=1)})
+    assert (answer.status_code, answer.json()["code"]) == (404, "lead_not_found")
+    assert "not known before" in answer.json()["detail"]
+    assert await seen(api, lead, api.now + timedelta(days=1)) == await api.reload(lead)
+    assert (await api.call("GET", f"/v1/leads/{lead['id']}", params={"as_of": "yesterday"})).status_code == 422
+
+
+async def test_a_score_of_the_past_is_that_of_the_fields_of_then(api: Api) -> None:
+    lead = await api.mql()
+    before = api.now
+    api.clock.ahead += timedelta(hours=1)
+    assert (await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"employees": 1}})).status_code == 200
+    path = f"/v1/leads/{lead['id']}/score"
+    assert (await api.get(path, params={"as_of": instant(before)}))["fit"] == 50
+    assert (await api.get(path))["fit"] < 50
