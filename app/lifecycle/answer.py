@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Literal
-from uuid import UUID
+from typing import ClassVar
 
-from app.policy.conditions import Unmet
 from app.policy.facts import Actor, Confirmation
-
-OwnerChange = Literal["keep", "nobody"] | UUID
+from app.policy.view import Unmet
+from app.routing.route import OwnerChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Move:
     `assigned`: the attempts of the next owner count from `occurred_at` on (a claim from a pool does not count anew).
     `pins` pins the journey to this policy (nothing to do when it is pinned), `unpins` lets it follow the active one.
     `convert`: a conversion belongs to this move (it is one, or must follow in the same transaction).
-    `emits` starts with `lead.stage_changed`.
+    `emits` are the events of its effects, beside those that every move has.
     """
 
     from_stage: str | None
@@ -50,15 +48,11 @@ class Move:
     opens: bool = False
     closes: bool = False
     reopens: bool = False
-    parks: bool = False
     pins: bool = False
     unpins: bool = False
-    starts_clocks: tuple[str, ...] = ()
-    stops_clocks: tuple[str, ...] = ()
     convert: bool = False
-    opportunity_class: str | None = None
     bant: tuple[Confirmation, ...] = ()
-    emits: tuple[str, ...] = ("lead.stage_changed",)
+    emits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +72,15 @@ class OpportunityMove:
 
     from_stage: str
     to_stage: str
-    from_class: str
     to_class: str
-    probability: int
     action: str
     actor: Actor
     occurred_at: datetime
     reason_code: str | None = None
     note: str | None = None
-    evidence: Mapping[str, object] = field(default_factory=dict)
     milestones: tuple[tuple[str, bool], ...] = ()
     closes: bool = False
     bant: tuple[Confirmation, ...] = ()
-    emits: tuple[str, ...] = ("opportunity.stage_changed",)
 
 
 @dataclass(frozen=True, slots=True)

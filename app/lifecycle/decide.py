@@ -39,8 +39,7 @@ def decide(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Decision:
 
 def refused_conditions(action: Action, view: View, ask: Ask) -> Why | None:
     """The fast track's condition where the edge is one, then the guard."""
-    fast = view.policy.conversion.fast_track
-    early = fast is not None and "conversion" in action.needs and view.facts.stage in fast.sources
-    if early and fast is not None and (missing := fast.condition.unmet(view)):
+    fast = view.policy.fast_track(action, view.facts.stage)
+    if fast is not None and (missing := fast.condition.unmet(view)):
         return CriteriaUnmet(tuple(missing))
     return refused_guard(action, view, ask)

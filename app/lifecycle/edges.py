@@ -7,10 +7,11 @@ from datetime import datetime
 
 from app.lifecycle.answer import AlreadyInStage, BackwardMove, TransitionNotAllowed, UnknownAction, Why
 from app.policy.document import ACTION_WORDS, Action, Policy
-from app.policy.facts import Ask, Facts
+from app.policy.facts import Ask, Door, Facts
 from app.policy.view import view_of
 
-CONVERSION, REVERT = "conversion", "conversion/revert"
+# The endpoint behind each door but that of transitions.
+ENDPOINTS: dict[Door, str] = {"conversion": "conversion", "revert": "conversion/revert"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +29,31 @@ def allowed_actions(policy: Policy, stage: str | None) -> tuple[str, ...]:
 
 def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Why:
     """The edge the request means, or why there is none."""
-    if ask.action is None and ask.to is None:
-        return UnknownAction(None)
     if ask.action is None:
+        if ask.to is None:
+            return UnknownAction(None)
         found = _leading_to(policy, facts, ask, now)
-        return _door(facts, found, ask, policy) if found else _no_edge(policy, facts.stage, None, ask.to)
+        return _through_door(policy, facts, found, ask) if found else _no_edge(policy, facts.stage, None, ask.to)
     action = policy.action_of.get(ask.action)
     if action is None:
         known = ask.action in ACTION_WORDS
         return _not_allowed(policy, facts.stage, ask.action) if known else UnknownAction(ask.action)
     to = target(policy, action, facts, ask, now)
-    if action.name not in policy.edge_names.get(facts.stage, ()):
+    if not policy.leaves(action, facts.stage):
         return _no_edge(policy, facts.stage, action.name, None if action.to == "same" else to)
     if not _possible(policy, action, facts, ask, to):
         return _no_edge(policy, facts.stage, action.name, ask.to or to)
-    return _door(facts, Edge(action, to), ask, policy)
+    return _through_door(policy, facts, Edge(action, to), ask)
 
 
-def target(policy: Policy, action: Action, facts: Facts, ask: Ask | None, now: datetime) -> str | None:
+def target(policy: Policy, action: Action, facts: Facts, ask: Ask, now: datetime) -> str | None:
     """The stage the action leads to from here; None when the request must name it and does not."""
     if action.to == "same":
         return facts.stage
     if action.to == "held":
         return facts.held_stage
     if action.to == "any_open":
-        return ask.to if ask else None
+        return ask.to
     if action.to_if:
         view = view_of(policy, facts, now, ask)
         for branch in action.to_if:
@@ -74,34 +75,29 @@ def _leading_to(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge |
 def _possible(policy: Policy, action: Action, facts: Facts, ask: Ask, to: str | None) -> bool:
     """Whether this very target may be entered by this action."""
     if action.to == "any_open":
-        stage = policy.stage_of.get(to or "")
-        return to is None or (to != facts.stage and stage is not None and stage.kind == "open")
-    if to not in policy.stage_of:
-        return False
-    return ask.to in (None, to)
+        return to is None or (to != facts.stage and to in policy.stage_of and policy.stage_of[to].kind == "open")
+    return to in policy.stage_of and ask.to in (None, to)
 
 
-def _door(facts: Facts, found: Edge, ask: Ask, policy: Policy) -> Edge | Why:
-    """Two edges are taken through endpoints of their own: the conversion, and its undoing."""
-    use = None
-    if "conversion" in found.action.needs:
-        use = CONVERSION if ask.door != "conversion" else None
-    elif undoes_conversion(policy, found.action):
-        use = REVERT if ask.door != "revert" else None
-    return _not_allowed(policy, facts.stage, found.action.name, use) if use else found
+def door_of(policy: Policy, action: Action) -> Door:
+    """The endpoint that takes this action: the conversion and its undoing have their own."""
+    if action.converts:
+        return "conversion"
+    sources = () if action.sources == "open" else (policy.stage_of.get(source) for source in action.sources)
+    undoes = action.to == "held" and any(stage is not None and stage.of_conversion for stage in sources)
+    return "revert" if undoes else "transition"
 
 
-def undoes_conversion(policy: Policy, action: Action) -> bool:
-    """Whether the action leads back out of the stage that conversion enters (the closed stage that has an order)."""
-    if action.to != "held" or isinstance(action.sources, str):
-        return False
-    sources = [policy.stage_of.get(source or "") for source in action.sources]
-    return any(stage is not None and stage.kind == "closed" and stage.order is not None for stage in sources)
+def _through_door(policy: Policy, facts: Facts, found: Edge, ask: Ask) -> Edge | Why:
+    door = door_of(policy, found.action)
+    if door in ("transition", ask.door):
+        return found
+    return _not_allowed(policy, facts.stage, found.action.name, ENDPOINTS[door])
 
 
 def _no_edge(policy: Policy, stage: str | None, action: str | None, to: str | None) -> Why:
     allowed = allowed_actions(policy, stage)
-    here, there = policy.stage_of.get(stage or ""), policy.stage_of.get(to or "")
+    here, there = policy.stage_of.get(stage), policy.stage_of.get(to)
     if stage is not None and stage == to:
         return AlreadyInStage(stage, allowed)
     if here and there and here.order is not None and there.order is not None and there.order < here.order:

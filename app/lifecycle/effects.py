@@ -6,26 +6,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from app.lifecycle.answer import Emit, Move, OwnerChange
+from app.lifecycle.answer import Emit, Move
 from app.lifecycle.guard import may_override
 from app.lifecycle.milestones import after_target, reached
 from app.policy.document import Action, Effect, Policy
 from app.policy.facts import Ask, Entry, Facts
 from app.policy.view import View
-from app.routing.route import Assignment, assign
+from app.routing.route import Assignment, OwnerChange, assign
 
 
 def move(view: View, action: Action, ask: Ask, to: str, occurred_at: datetime) -> Move:
     """The move along `action` into `to`, its effects resolved."""
     policy, facts = view.policy, view.facts
     effects = [one for one in action.effects if one.condition is None or one.condition.holds(view)]
-    here, there = policy.stage_of.get(facts.stage or ""), policy.stage_of[to]
+    here, there = policy.stage_of.get(facts.stage), policy.stage_of[to]
     voids = after_target(policy, to, facts.milestones) if any(one.void_milestones for one in effects) else ()
-    converts, follows = "conversion" in action.needs, _converts(effects, ask)
     assigning = next((one.assign for one in reversed(effects) if one.assign), None)
     assignment = assign(policy, assigning, facts, ask) if assigning else Assignment("keep")
-    owner = assignment.owner
-    known, entered = facts.milestones - set(voids), conversion_class(policy, facts.stage)
+    entered = conversion_class(policy, facts.stage) if action.converts else None
     return Move(
         from_stage=facts.stage,
         to_stage=to,
@@ -36,26 +34,22 @@ def move(view: View, action: Action, ask: Ask, to: str, occurred_at: datetime) -
         note=ask.note,
         correction_of=ask.correction_of,
         evidence=_evidence(view, action, ask),
-        owner=owner,
+        owner=assignment.owner,
         pool=assignment.pool,
         assigned=_assigned(facts, assigning, assignment),
         set_baseline=occurred_at if any(one.set_baseline for one in effects) else None,
         count_recycle=any(one.count == "recycles" for one in effects),
         wake_at=_wake_at(effects, ask, occurred_at, None if there.kind == "open" else facts.wake_at),
-        milestones=reached(policy, facts.stage, to, known, entered if converts else None),
+        milestones=reached(policy, facts.stage, to, facts.milestones - set(voids), entered),
         voids=voids,
         opens=facts.stage is None,
         closes=there.kind == "closed",
         reopens=here is not None and here.kind == "closed" and there.kind != "closed",
-        parks=there.kind == "parked",
         pins=policy.past_threshold(to),
         unpins=there.kind == "parked" or (there.kind == "open" and not policy.past_threshold(to)),
-        starts_clocks=tuple(one.start_clock for one in effects if one.start_clock),
-        stops_clocks=_stopped(policy, effects),
-        convert=converts or follows,
-        opportunity_class=entered if converts else conversion_class(policy, to) if follows else None,
+        convert=action.converts or _converts(effects, ask),
         bant=ask.bant,
-        emits=_emits(effects, facts, owner),
+        emits=tuple(one.emit for one in effects if one.emit),
     )
 
 
@@ -108,8 +102,6 @@ def _evidence(view: View, action: Action, ask: Ask) -> dict[str, object]:
     if may_override(action, ask):
         evidence["override_reason"] = ask.override_reason
         evidence["unmet"] = action.guard.unmet(view) if action.guard else []
-    if ask.activity_id is not None:
-        evidence["activity_id"] = str(ask.activity_id)
     return evidence
 
 
@@ -139,16 +131,6 @@ def _wake_at(effects: list[Effect], ask: Ask, at: datetime, otherwise: datetime 
     return ask.wake_at or at + timedelta(days=days)
 
 
-def _stopped(policy: Policy, effects: list[Effect]) -> tuple[str, ...]:
-    named = [one.stop_clock for one in effects if one.stop_clock]
-    return tuple(policy.clocks) if "all" in named else tuple(named)
-
-
 def _converts(effects: list[Effect], ask: Ask) -> bool:
     wished = [one.convert for one in effects if one.convert is not None]
     return bool(wished) and (wished[-1] if ask.convert is None else ask.convert)
-
-
-def _emits(effects: list[Effect], facts: Facts, owner: OwnerChange) -> tuple[str, ...]:
-    assigned = isinstance(owner, UUID) and owner != facts.owner_id
-    return ("lead.stage_changed", *(["lead.assigned"] if assigned else []), *(one.emit for one in effects if one.emit))

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from app.lifecycle.answer import CriteriaUnmet, Eligible
 from app.lifecycle.decide import refused_conditions
-from app.lifecycle.edges import Edge, edge, target, undoes_conversion
+from app.lifecycle.edges import Edge, door_of, edge, target
 from app.lifecycle.guard import refused_actor
 from app.policy.document import Action, Policy
-from app.policy.facts import Actor, Ask, Door, Facts
+from app.policy.facts import Actor, Ask, Facts
 from app.policy.view import Unmet, view_of
 
 
@@ -23,12 +23,7 @@ def eligibility(policy: Policy, facts: Facts, actor: Actor, now: datetime) -> li
 
 
 def _eligible(policy: Policy, facts: Facts, action: Action, actor: Actor, now: datetime) -> Eligible:
-    door: Door = "transition"
-    if "conversion" in action.needs:
-        door = "conversion"
-    elif undoes_conversion(policy, action):
-        door = "revert"
-    ask = Ask(action.name, actor, door=door)
+    ask = Ask(action.name, actor, door=door_of(policy, action))
     found = edge(policy, facts, ask, now)
     if not isinstance(found, Edge):
         to = target(policy, action, facts, ask, now)

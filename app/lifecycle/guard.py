@@ -19,7 +19,7 @@ from app.lifecycle.answer import (
 from app.policy.document import Action, Reason
 from app.policy.facts import Actor, Ask
 from app.policy.view import Unmet, View
-from app.policy.words import ActorIs, Assignable
+from app.policy.words import ActorIs, Assignable, may
 
 AHEAD = timedelta(minutes=5)
 FOR_SOME = ("bant", "owner_id", "wake_at", "conversion", "correction_of")
@@ -29,7 +29,7 @@ Reasons = Mapping[str, tuple[Reason, ...]]
 def refused_actor(action: Action, actor: Actor) -> Why | None:
     """A machine where only people may; a person of another role; a machine of another kind."""
     if actor.kind == "human":
-        return None if actor.role in action.by.roles else _role(action, actor)
+        return None if may(actor.role, action.by.people) else _role(action, actor)
     if actor.kind in action.by.machines:
         return None
     return _role(action, actor) if action.by.machines else HumanRequired(action.name)
@@ -68,15 +68,13 @@ def given(name: str, ask: Ask) -> bool:
     """Whether the request gives this input; blank text is no text."""
     if name == "conversion":
         return ask.convert is True or (ask.convert is None and ask.door == "conversion")
-    if name == "activity_id":
-        return ask.activity_id is not None
     value = getattr(ask, name)
     return bool(value.strip()) if isinstance(value, str) else value is not None and value != ()
 
 
 def may_override(action: Action, ask: Ask) -> bool:
     """Whether `override_reason` takes the place of the guard."""
-    return action.override is not None and given("override_reason", ask) and ask.actor.role in action.override.roles
+    return action.override is not None and given("override_reason", ask) and may(ask.actor.role, action.override.people)
 
 
 def refused_guard(action: Action, view: View, ask: Ask) -> Why | None:

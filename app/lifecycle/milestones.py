@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from app.policy.document import Policy, Stage
-
-
-def skipped_stages(policy: Policy, from_stage: str | None, to_stage: str) -> tuple[Stage, ...]:
-    """The open stages strictly between two open ones, by order; none when one of the two is not open."""
-    start, end = policy.stage_of.get(from_stage or ""), policy.stage_of[to_stage]
-    if start is None or start.kind != "open" or end.kind != "open" or start.order is None or end.order is None:
-        return ()
-    between = [one for one in policy.stages if one.kind == "open" and start.order < (one.order or 0) < end.order]
-    return tuple(sorted(between, key=lambda stage: stage.order or 0))
+from app.policy.document import Policy
 
 
 def reached(
     policy: Policy, from_stage: str | None, to_stage: str, known: Collection[str], opportunity_class: str | None = None
 ) -> tuple[tuple[str, bool], ...]:
     """The milestones (name, skipped) that entering `to_stage` sets: the stage's own, those skipped, the class's."""
-    skipped = {stage.name for stage in skipped_stages(policy, from_stage, to_stage)}
+    skipped = {stage.name for stage in policy.between(from_stage, to_stage)}
     found = []
     for milestone in policy.milestones:
         if milestone.name in known:
@@ -44,12 +35,8 @@ def after_target(policy: Policy, to_stage: str, known: Collection[str]) -> tuple
     order = policy.stage_of[to_stage].order
     if order is None:
         return ()
-    return tuple(one.name for one in policy.milestones if one.name in known and _order(policy, one.stage) > order)
-
-
-def _order(policy: Policy, stage: str | None) -> int:
-    found = policy.stage_of.get(stage or "")
-    return -1 if found is None or found.order is None else found.order
+    later = {stage.name for stage in policy.stages if stage.order is not None and stage.order > order}
+    return tuple(one.name for one in policy.milestones if one.name in known and one.stage in later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +55,30 @@ class Step:
 class Folded:
     """What a log amounts to. `milestones`: name → skipped, of those not voided. `faults`: where the log has a gap."""
 
-    stage: str | None = None
-    seq: int = 0
-    milestones: dict[str, bool] = field(default_factory=dict)
-    voided: tuple[str, ...] = ()
-    faults: tuple[str, ...] = ()
+    stage: str | None
+    seq: int
+    milestones: dict[str, bool]
+    faults: tuple[str, ...]
 
 
-def fold(transitions: Iterable[Step]) -> Folded:
+def fold(log: Iterable[Step]) -> Folded:
     """Fold a journey's rows in the order of seq. Milestones an opportunity set later are not in this log."""
-    folded = Folded()
-    for step in transitions:
-        folded = _folded(folded, step)
-    return folded
-
-
-def _folded(before: Folded, step: Step) -> Folded:
-    faults = list(before.faults)
-    if step.seq != before.seq + 1:
-        faults.append(f"seq {step.seq} follows {before.seq}")
-    if step.from_stage != before.stage:
-        faults.append(f"seq {step.seq} leaves {step.from_stage}, the journey stood in {before.stage}")
-    if step.to_stage not in step.policy.stage_of:
-        faults.append(f"seq {step.seq} enters {step.to_stage}, which its policy lacks")
-        return Folded(step.to_stage, step.seq, before.milestones, before.voided, tuple(faults))
-    action = step.policy.action_of.get(step.action)
-    voids = any(effect.void_milestones for effect in action.effects) if action else False
-    voided = after_target(step.policy, step.to_stage, before.milestones) if voids else ()
-    kept = {name: skipped for name, skipped in before.milestones.items() if name not in voided}
-    new = reached(step.policy, step.from_stage, step.to_stage, kept, step.opportunity_class)
-    return Folded(step.to_stage, step.seq, kept | dict(new), (*before.voided, *voided), tuple(faults))
+    stage: str | None = None
+    seq = 0
+    milestones: dict[str, bool] = {}
+    faults = []
+    for step in log:
+        if step.seq != seq + 1:
+            faults.append(f"seq {step.seq} follows {seq}")
+        if step.from_stage != stage:
+            faults.append(f"seq {step.seq} leaves {step.from_stage}, the journey stood in {stage}")
+        stage, seq = step.to_stage, step.seq
+        if stage not in step.policy.stage_of:
+            faults.append(f"seq {seq} enters {stage}, which its policy lacks")
+            continue
+        action = step.policy.action_of.get(step.action)
+        if action and any(effect.void_milestones for effect in action.effects):
+            for name in after_target(step.policy, stage, milestones):
+                del milestones[name]
+        milestones |= reached(step.policy, step.from_stage, stage, milestones, step.opportunity_class)
+    return Folded(stage, seq, milestones, tuple(faults))

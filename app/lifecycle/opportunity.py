@@ -46,9 +46,7 @@ def decide_opportunity(
     return OpportunityMove(
         from_stage=stage,
         to_stage=to,
-        from_class=before.of_class,
         to_class=entered.of_class,
-        probability=entered.probability,
         action=action.name,
         actor=ask.actor,
         occurred_at=ask.occurred_at or max(now, last_occurred_at or now),

@@ -16,18 +16,15 @@ def reinquiry(policy: Policy, facts: Facts, now: datetime) -> Reinquiry:
 
     A merged or erased journey is not asked about: the survivor's facts are, or nobody's.
     """
-    stage = policy.stage_of.get(facts.stage or "")
+    stage = policy.stage_of.get(facts.stage)
     if stage is None:
         return "new_journey"
     if stage.kind in ("open", "parked"):
         return "same_journey"
     rules = policy.reinquiry
-    if stage.kind == "closed" and stage.order is not None:
-        return (
-            rules.converted_open
-            if _still_running(facts, rules.converted_closed_or_older_than_days, now)
-            else "new_journey"
-        )
+    if stage.of_conversion:
+        running = _still_running(facts, rules.converted_closed_or_older_than_days, now)
+        return rules.converted_open if running else "new_journey"
     permanent = facts.closing_reason in policy.permanent_reasons
     rule = rules.disqualified_permanent if permanent else rules.disqualified
     return "blocked" if rule == "block" else rule

@@ -106,7 +106,7 @@ def _decide(
 def _step(
     policy: Published, row: Record, change: Change | None, caller: Caller, move: OpportunityMove, now: datetime
 ) -> OpportunityStep:
-    evidence = dict(move.evidence)
+    evidence: dict[str, Any] = {}
     if change is None and move.bant:  # without a lead there is no other place where it would be kept
         evidence["bant"] = {one.criterion: {"status": one.status, "value": one.value} for one in move.bant}
     return OpportunityStep(

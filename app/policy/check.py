@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 from app.policy.check_conditions import condition_faults
-from app.policy.document import TARGETS, Action, Policy, Reason, Stage
+from app.policy.document import TARGETS, Action, Policy, Reason
 from app.policy.fault import Fault
 from app.policy.weak_rule import weak_rule
 from app.policy.words import WakeAt
@@ -50,8 +50,7 @@ def _stages(policy: Policy) -> Iterator[Fault]:
             yield Fault(f"{place}/order", "order_not_allowed", f"a stage of kind {stage.kind} has no order")
         if stage.skippable and stage.kind != "open":
             yield Fault(f"{place}/skippable", "not_skippable", "only an open stage can be skipped")
-    ordered = [stage.name for stage in policy.stages if stage.kind == "closed" and stage.order is not None]
-    if len(ordered) != 1:
+    if sum(stage.of_conversion for stage in policy.stages) != 1:
         yield Fault("/stages", "conversion_stage", "exactly one closed stage, that of conversion, has an order")
 
 
@@ -68,7 +67,7 @@ def _milestones(policy: Policy) -> Iterator[Fault]:
 
 
 def _kind(policy: Policy, stage: str | None) -> str | None:
-    found = policy.stage_of.get(stage or "")
+    found = policy.stage_of.get(stage)
     return found.kind if found else None
 
 
@@ -110,37 +109,24 @@ def _sources(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
             yield Fault(f"{place}/from/{index}", "nothing_held", f"{source} is not closed: it holds no stage")
         if _kind(policy, source) in ("merged", "erased"):
             yield Fault(f"{place}/from/{index}", "technical_stage", f"nothing leaves {source}")
-        if stage := _jumped(policy, source, action.to):
-            yield Fault(f"{place}/from/{index}", "not_skippable", f"{stage.name} lies between and is not skippable")
-
-
-def _jumped(policy: Policy, source: str | None, to: str) -> Stage | None:
-    start, end = policy.stage_of.get(source or ""), policy.stage_of.get(to)
-    if start is None or end is None or start.kind != "open" or end.kind != "open":
-        return None
-    low, high = start.order or 0, end.order or 0
-    between = (one for one in policy.stages if one.kind == "open" and low < (one.order or 0) < high)
-    return next((one for one in between if not one.skippable), None)
+        if fixed := next((stage for stage in policy.between(source, action.to) if not stage.skippable), None):
+            yield Fault(f"{place}/from/{index}", "not_skippable", f"{fixed.name} lies between and is not skippable")
 
 
 def _target(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
-    targets = [(f"{place}/to", action.to)]
+    targets = [] if action.to in TARGETS - {"later"} else [(f"{place}/to", action.to)]
     targets += [(f"{place}/to_if/{index}/stage", branch.stage) for index, branch in enumerate(action.to_if)]
     for where, to in targets:
-        if to in TARGETS - {"later"} and where == f"{place}/to":
-            continue
         if to not in policy.stage_of:
             yield Fault(where, "unknown_stage", f"no stage {to}")
         elif _kind(policy, to) in ("merged", "erased"):
             yield Fault(where, "technical_stage", f"{to} is entered by merging or erasing only")
     if action.to == "same" and (action.by.people or action.by.machines != ("policy",)):
         yield Fault(f"{place}/by", "not_a_move", "an action without a move is for the policy only")
-    converts = "conversion" in action.needs
     into = policy.stage_of.get(action.to)
-    if into is not None and converts != (into.kind == "closed" and into.order is not None):
-        yield Fault(
-            f"{place}/needs", "conversion_stage", "the stage of conversion is entered with needs: conversion only"
-        )
+    if into is not None and into.of_conversion != action.converts:
+        detail = "the stage of conversion is entered with needs: conversion only"
+        yield Fault(f"{place}/needs", "conversion_stage", detail)
 
 
 def _effects(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
@@ -153,12 +139,8 @@ def _effects(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
                 yield Fault(f"{where}/{name}", "unknown_clock", f"no clock {clock}")
         if effect.emit and effect.emit not in EVENTS:
             yield Fault(f"{where}/emit", "unknown_event", f"a policy cannot emit {effect.emit}")
-        if effect.convert and _convertible(policy, action) is None:
+        if effect.convert and action.to not in policy.conversion.classes:
             yield Fault(f"{where}/convert", "not_convertible", f"no conversion leaves {action.to}")
-
-
-def _convertible(policy: Policy, action: Action) -> str | None:
-    return policy.conversion.classes.get(action.to)
 
 
 def _conversion(policy: Policy) -> Iterator[Fault]:
@@ -170,7 +152,7 @@ def _conversion(policy: Policy) -> Iterator[Fault]:
         if _kind(policy, stage) != "open":
             yield Fault(f"/conversion/fast_track/from/{index}", "unknown_stage", f"{stage} is no open stage")
     for place, action in enumerate(policy.actions):
-        if "conversion" in action.needs and set(action.sources) != set(policy.conversion.classes):
+        if action.converts and set(action.sources) != set(policy.conversion.classes):
             yield Fault(f"/actions/{place}/from", "class_missing", "from and conversion.class name different stages")
 
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from app.policy.conditions import Condition, Named, tree
 from app.policy.field_word import key
 from app.policy.view import NAME, Part
-from app.policy.words import Days, Engagement, Fit, Level, Name, OpportunityStageClass, Points, Role, with_admin
+from app.policy.words import Days, Engagement, Fit, Level, Name, OpportunityStageClass, Points, Role
 
 Word = Annotated[str, Field(pattern=NAME)]
 StageKind = Literal["open", "parked", "closed", "merged", "erased"]
 Machine = Literal["service", "policy", "import"]
-Input = Literal[
-    "source", "reason_code", "note", "bant", "wake_at", "owner_id", "conversion", "correction_of", "to", "activity_id"
-]
+Input = Literal["source", "reason_code", "note", "bant", "wake_at", "owner_id", "conversion", "correction_of", "to"]
 
 # A `to` that is no stage but a way to find one.
 TARGETS = frozenset({"same", "held", "any_open", "later"})
@@ -37,6 +35,11 @@ class Stage(Part):
     order: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     skippable: bool = False
 
+    @property
+    def of_conversion(self) -> bool:
+        """Whether conversion enters it: the one closed stage that has an order."""
+        return self.kind == "closed" and self.order is not None
+
 
 class Milestone(Part):
     name: Word
@@ -48,19 +51,11 @@ class By(Part):
     people: Annotated[tuple[Role, ...], Field(max_length=5)] = ()
     machines: Annotated[tuple[Machine, ...], Field(max_length=3)] = ()
 
-    @cached_property
-    def roles(self) -> frozenset[str]:
-        """The roles of people who may, admin with manager."""
-        return with_admin(self.people)
-
 
 class Override(Part):
-    people: Annotated[tuple[Role, ...], Field(min_length=1, max_length=5)]
+    """Who may give `override_reason` instead of meeting the guard."""
 
-    @cached_property
-    def roles(self) -> frozenset[str]:
-        """The roles that may give `override_reason` instead of meeting the guard."""
-        return with_admin(self.people)
+    people: Annotated[tuple[Role, ...], Field(min_length=1, max_length=5)]
 
 
 class ToIf(Part):
@@ -71,6 +66,10 @@ class ToIf(Part):
 class Effect(Part):
     """One effect, where `if` holds."""
 
+    exactly_one: ClassVar[tuple[str, ...]] = (
+        "assign", "start_clock", "stop_clock", "set_baseline", "count", "wake_after_days", "void_milestones",
+        "convert", "emit",
+    )  # fmt: skip
     assign: Word | None = None
     start_clock: Word | None = None
     stop_clock: Word | None = None
@@ -81,13 +80,6 @@ class Effect(Part):
     convert: bool | None = None
     emit: Name | None = None
     condition: Condition | None = Field(default=None, alias="if")
-
-    @model_validator(mode="after")
-    def _one_effect(self) -> Self:
-        names = [name for name in type(self).model_fields if name != "condition"]
-        if sum(getattr(self, name) is not None for name in names) != 1:
-            raise ValueError(f"give exactly one of {', '.join(names)}")
-        return self
 
 
 class Action(Part):
@@ -109,6 +101,11 @@ class Action(Part):
     def inputs(self) -> frozenset[str]:
         """What the action takes: needed or accepted."""
         return frozenset((*self.needs, *self.accepts))
+
+    @property
+    def converts(self) -> bool:
+        """Whether it is the move of a conversion."""
+        return "conversion" in self.needs
 
 
 class Automatic(Part):
@@ -148,16 +145,11 @@ class EngagementRule(Part):
 class Cap(Part):
     """The most that a ledger, a rule or a group of rules may add up to."""
 
+    exactly_one: ClassVar[tuple[str, ...]] = ("ledger", "rule", "group")
     ledger: Literal["fit", "engagement"] | None = None
     rule: Word | None = None
     group: Word | None = None
     points: Annotated[int, Field(ge=0, le=1_000_000)]
-
-    @model_validator(mode="after")
-    def _one_scope(self) -> Self:
-        if sum(scope is not None for scope in (self.ledger, self.rule, self.group)) != 1:
-            raise ValueError("give exactly one of ledger, rule, group")
-        return self
 
     def covers(self, rule: str, group: str | None) -> bool:
         """Whether the rule is meant by name or by its group."""
@@ -190,16 +182,11 @@ class Route(Part):
 
 
 class OnBreach(Part):
+    exactly_one: ClassVar[tuple[str, ...]] = ("emit", "do")
     emit: Name | None = None
     do: Word | None = None
     reason_code: Word | None = None
     condition: Condition | None = Field(default=None, alias="if")
-
-    @model_validator(mode="after")
-    def _one_answer(self) -> Self:
-        if (self.emit is None) == (self.do is None):
-            raise ValueError("give exactly one of emit, do")
-        return self
 
 
 class Clock(Part):
@@ -282,7 +269,7 @@ class Policy(Part):
     benchmarks: Annotated[tuple[Benchmark, ...], Field(max_length=64)] = ()
 
     @cached_property
-    def stage_of(self) -> dict[str, Stage]:
+    def stage_of(self) -> dict[str | None, Stage]:
         """Stages by name."""
         return {stage.name: stage for stage in self.stages}
 
@@ -294,28 +281,33 @@ class Policy(Part):
     @cached_property
     def edges(self) -> dict[str | None, tuple[Action, ...]]:
         """For each stage (None: no journey yet) the actions with an edge from it, in the order of the document."""
-        every: list[str | None] = [None, *self.stage_of]
-        return {stage: tuple(action for action in self.actions if self._leaves(action, stage)) for stage in every}
-
-    @cached_property
-    def edge_names(self) -> dict[str | None, frozenset[str]]:
-        """The names of those actions."""
-        return {stage: frozenset(action.name for action in actions) for stage, actions in self.edges.items()}
+        every = (None, *self.stage_of)
+        return {stage: tuple(action for action in self.actions if self.leaves(action, stage)) for stage in every}
 
     @cached_property
     def automation_at(self) -> dict[str | None, tuple[tuple[Automatic, Action], ...]]:
         """For each stage what the engine may do there by itself, in the order of the document."""
-        return {
-            stage: tuple((item, self.action_of[item.do]) for item in self.automation if item.do in names)
-            for stage, names in self.edge_names.items()
-        }
+        pairs = [(item, self.action_of[item.do]) for item in self.automation]
+        return {stage: tuple(pair for pair in pairs if self.leaves(pair[1], stage)) for stage in self.edges}
 
-    def _leaves(self, action: Action, stage: str | None) -> bool:
+    def leaves(self, action: Action, stage: str | None) -> bool:
+        """Whether the action has an edge from this stage."""
         if action.sources == "open":
-            return stage is not None and self.stage_of[stage].kind == "open"
+            return stage in self.stage_of and self.stage_of[stage].kind == "open"
+        return stage in action.sources or self.fast_track(action, stage) is not None
+
+    def fast_track(self, action: Action, stage: str | None) -> FastTrack | None:
+        """The fast track, where the action is the conversion and the track begins at this stage."""
         fast = self.conversion.fast_track
-        early = fast is not None and "conversion" in action.needs and stage in fast.sources
-        return early or stage in action.sources
+        return fast if fast is not None and action.converts and stage in fast.sources else None
+
+    def between(self, source: str | None, to: str) -> list[Stage]:
+        """The open stages that a move from one open stage to another passes over."""
+        start, end = self.stage_of.get(source), self.stage_of.get(to)
+        if start is None or end is None or not start.kind == end.kind == "open":
+            return []
+        low, high = start.order or 0, end.order or 0
+        return [one for one in self.stages if one.kind == "open" and low < (one.order or 0) < high]
 
     @cached_property
     def permanent_reasons(self) -> frozenset[str]:
@@ -334,21 +326,10 @@ class Policy(Part):
         return {rule.type: tuple(one for one in rules if one.type == rule.type) for rule in rules}
 
     @cached_property
-    def first_milestone(self) -> Milestone:
-        """The milestone that pins a journey to its policy."""
-        return self.milestones[0]
-
-    @cached_property
-    def pin_order(self) -> int | None:
-        """The order from which on a journey is pinned: that of the first milestone's stage."""
-        stage = self.stage_of.get(self.first_milestone.stage or "")
-        return stage.order if stage else None
-
-    @cached_property
     def threshold(self) -> Action | None:
         """The action by which the engine itself reaches the first milestone: its guard is the threshold."""
         does = {automatic.do for automatic in self.automation}
-        into = self.first_milestone.stage
+        into = self.milestones[0].stage
         return next((action for action in self.actions if action.to == into and action.name in does), None)
 
     @cached_property
@@ -385,15 +366,13 @@ class Policy(Part):
     def _automatic_conditions(self, stage: str | None) -> Iterator[Condition]:
         for item, action in self.automation_at[stage]:
             yield from (one for one in (item.condition, action.guard) if one is not None)
-        if stage is not None and self.past_threshold(stage) and self.threshold and self.threshold.guard:
+        if self.past_threshold(stage) and self.threshold and self.threshold.guard:
             yield self.threshold.guard
 
     def past_threshold(self, stage: str | None) -> bool:
-        """Whether the stage is open and at or after the first milestone's."""
-        found = self.stage_of.get(stage or "")
-        if found is None or found.kind != "open" or self.pin_order is None:
-            return False
-        return found.order is not None and found.order >= self.pin_order
+        """Whether the stage is open and at or after the first milestone's: there a journey is pinned to its policy."""
+        here, first = self.stage_of.get(stage), self.stage_of[self.milestones[0].stage]
+        return here is not None and here.kind == "open" and (here.order or 0) >= (first.order or 0)
 
     def words(self, roots: Iterable[Condition]) -> Iterator[Condition]:
         """Every word in these conditions, with those of the named conditions they use."""

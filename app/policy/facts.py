@@ -87,7 +87,6 @@ class Ask:
     convert: bool | None = None
     correction_of: str | None = None
     source: str | None = None
-    activity_id: UUID | None = None
     door: Door = "transition"
 
 

@@ -7,16 +7,15 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from app.policy.view import Unmet, View, Word, leaf, midnight
 from app.policy.words import Name, Points, latest
 
 Scalar = Annotated[str, Field(max_length=200)] | int | bool
 Words = Annotated[tuple[Name, ...], Field(min_length=1, max_length=200)]
-OPERATORS = ("among", "in_list", "between", "at_least", "at_most", "has_word", "present", "equals")
 
 # Lists whose content the service ships: a lead carries a flag of the list's name, the policy's list extends it.
 SHIPPED_LISTS = frozenset({"free_mail"})
@@ -26,6 +25,9 @@ class FieldIs(Word):
     """`custom.<name>` reads a custom answer, `bant.<criterion>.<status|value|due_in_days>` what was last said of it."""
 
     word: ClassVar[str] = "field"
+    exactly_one: ClassVar[tuple[str, ...]] = (
+        "among", "in_list", "between", "at_least", "at_most", "has_word", "present", "equals",
+    )  # fmt: skip
     field: Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_.:-]{0,150}$")]
     among: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)] | None = Field(default=None, alias="in")
     in_list: Name | None = None
@@ -35,12 +37,6 @@ class FieldIs(Word):
     has_word: Words | None = None
     present: bool | None = None
     equals: Scalar | None = Field(default=None, alias="is")
-
-    @model_validator(mode="after")
-    def _one_operator(self) -> Self:
-        if sum(getattr(self, name) is not None for name in OPERATORS) != 1:
-            raise ValueError("give exactly one of in, in_list, between, at_least, at_most, has_word, present, is")
-        return self
 
     @cached_property
     def _path(self) -> tuple[str, ...]:
@@ -59,7 +55,7 @@ class FieldIs(Word):
     @cached_property
     def need(self) -> object:
         """The operator's argument, as the leaf shows it."""
-        argument: object = next(given for name in OPERATORS if (given := getattr(self, name)) is not None)
+        argument: object = next(given for name in self.exactly_one if (given := getattr(self, name)) is not None)
         return list(argument) if isinstance(argument, tuple) else argument
 
     def have(self, view: View) -> object:

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from app.policy.facts import Ask, Confirmation, Facts
 
@@ -26,6 +26,16 @@ class Part(BaseModel):
     """A part of a policy document: unknown members refused, types not bent, frozen."""
 
     model_config = DOCUMENT
+
+    # Of these members a document gives exactly one.
+    exactly_one: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="after")
+    def _gives_one(self) -> Self:
+        if self.exactly_one and sum(getattr(self, name) is not None for name in self.exactly_one) != 1:
+            names = (type(self).model_fields[name].alias or name for name in self.exactly_one)
+            raise ValueError(f"give exactly one of {', '.join(names)}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

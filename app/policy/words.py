@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -21,9 +20,9 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 Values = Name | Annotated[tuple[Name | None, ...], Field(min_length=1, max_length=100)] | None
 
 
-def with_admin(roles: tuple[str, ...]) -> frozenset[str]:
-    """The roles, with admin wherever manager is: an admin may do whatever a manager may."""
-    return frozenset((*roles, "admin") if "manager" in roles else roles)
+def may(role: str | None, roles: Collection[str]) -> bool:
+    """Whether the role is one of these; an admin may do whatever a manager may."""
+    return role in roles or (role == "admin" and "manager" in roles)
 
 
 class AtLeastPoints(Part):
@@ -148,23 +147,17 @@ class Bant(Word):
     word: ClassVar[str] = "bant"
     bant: BantArguments
 
-    @cached_property
-    def _roles(self) -> frozenset[str] | None:
-        by = self.bant.by
-        if by == "people":
-            return frozenset(PEOPLE)
-        return with_admin(by) if isinstance(by, tuple) else None
-
     def confirmations(self, view: View) -> list[Confirmation]:
         """The rows that count: the last word of each person on each criterion, of the people and days asked for."""
         if not view.said:
             return []
         rows = list(latest(view.said))
-        if self.bant.by == "actor":
+        by = self.bant.by
+        if by == "actor":
             user_id = view.ask.actor.user_id if view.ask else None
-            rows = [row for row in rows if user_id is not None and row.user_id == user_id]
-        elif self._roles is not None:
-            rows = [row for row in rows if row.role in self._roles]
+            rows = [row for row in rows if row.user_id == user_id]
+        elif by != "any":
+            rows = [row for row in rows if may(row.role, PEOPLE if by == "people" else by)]
         if self.bant.within_days is not None:
             earliest = view.now - timedelta(days=self.bant.within_days)
             rows = [row for row in rows if row.recorded_at >= earliest]
@@ -261,13 +254,9 @@ class ActorIs(Word):
     word: ClassVar[str] = "actor"
     actor: ActorRoles
 
-    @cached_property
-    def _roles(self) -> frozenset[str]:
-        return with_admin(self.actor.roles)
-
     def unmet(self, view: View) -> list[Unmet]:
         role = view.ask.actor.role if view.ask else None
-        return [] if role in self._roles else leaf("actor", role, list(self.actor.roles))
+        return [] if may(role, self.actor.roles) else leaf("actor", role, list(self.actor.roles))
 
 
 class Assignable(Word):

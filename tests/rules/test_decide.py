@@ -177,12 +177,7 @@ def test_a_named_owner_must_be_an_active_user_of_the_role() -> None:
     facts = replace(scored(PIPELINE, Facts(stage="inquiry"), NOON), fit=50, engagement=50)
     ask = Ask("qualify", MARKETING, owner_id=SDR.user_id, owner_role="sdr", override_reason="yes")
     made = move(facts, ask)
-    assert (made.owner, made.pool, made.assigned, made.emits) == (
-        SDR.user_id,
-        None,
-        True,
-        ("lead.stage_changed", "lead.assigned"),
-    )
+    assert (made.owner, made.pool, made.assigned) == (SDR.user_id, None, True)
     leaf: dict[str, object] = {"criterion": "assignable", "have": None, "need": "sdr"}
     assert why(facts, replace(ask, owner_role=None)) == CriteriaUnmet((leaf,))
 
@@ -195,15 +190,10 @@ def test_a_skipped_stage_is_a_skipped_milestone() -> None:
     assert straight.milestones == (("srl", True), ("sql", False))
 
 
-def test_clocks_start_and_stop_and_hand_over_converts_unless_told_not_to() -> None:
+def test_hand_over_converts_unless_told_not_to() -> None:
     rows = bant("need", "budget", "timing", by=SDR)
-    made = move(MQL, Ask("hand_over", SDR, bant=rows))
-    assert (made.starts_clocks, made.convert) == (("ae_acceptance",), True)
-    kept = move(MQL, Ask("hand_over", SDR, bant=rows, convert=False))
-    assert (kept.convert, kept.opportunity_class) == (False, None)
-    assert move(MQL, Ask("accept", SDR)).stops_clocks == ()
-    assert move(replace(MQL, activities=(call(1),)), Ask("accept", SDR)).stops_clocks == ("response",)
-    assert move(MQL, Ask("disqualify", SDR, reason_code="spam")).stops_clocks == ("response", "ae_acceptance")
+    assert move(MQL, Ask("hand_over", SDR, bant=rows)).convert
+    assert not move(MQL, Ask("hand_over", SDR, bant=rows, convert=False)).convert
 
 
 def test_input_an_action_does_not_take_has_no_effect() -> None:
@@ -226,14 +216,14 @@ def test_return_gives_the_lead_back_to_the_sdr_before() -> None:
     claimed = after(srl, move(srl, Ask("confirm", AE, bant=bant("need", "budget", "timing"))), NOON)
     assert (claimed.owner_id, claimed.previous_owner_id) == (AE.user_id, SDR.user_id)
     back = move(srl, Ask("return", AE, reason_code="needs_info"))
-    assert (back.to_stage, back.owner, back.stops_clocks) == ("sal", SDR.user_id, ("ae_acceptance",))
+    assert (back.to_stage, back.owner) == ("sal", SDR.user_id)
 
 
-def test_reopening_goes_to_the_stage_held_and_restarts_its_clock() -> None:
+def test_reopening_goes_to_the_stage_held() -> None:
     closed = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="no_budget")), NOON)
     ask = Ask("reopen", SDR, reason_code="mistake", note="they called back")
     made = move(closed, ask)
-    assert (made.to_stage, made.reopens, made.closes, made.starts_clocks) == ("mql", True, False, ("response",))
+    assert (made.to_stage, made.reopens, made.closes) == ("mql", True, False)
     again = after(closed, made, NOON)
     assert (again.stage, again.closed_at, again.closing_reason) == ("mql", None, None)
     spam = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="spam")), NOON)
@@ -246,7 +236,7 @@ def test_the_first_milestone_pins_and_a_parked_stage_unpins() -> None:
     qualified = evaluate(PIPELINE, facts, NOON)
     first = qualified.steps[0]
     assert isinstance(first, Move)
-    assert (first.pins, first.unpins, first.pool, first.starts_clocks) == (True, False, "sdr", ("response",))
+    assert (first.pins, first.unpins, first.pool) == (True, False, "sdr")
     recycled = move(qualified.facts, Ask("recycle", SDR, reason_code="timing"))
     assert (recycled.pins, recycled.unpins) == (False, True)
 
@@ -303,7 +293,7 @@ def test_a_fast_track_converts_earlier_where_its_condition_holds() -> None:
     leaf = {"criterion": "fit", "have": 0, "need": 45}
     assert why(MQL, ask, policy) == CriteriaUnmet((leaf,))
     made = move(replace(MQL, fit=50), ask, policy)
-    assert (made.to_stage, made.opportunity_class, made.milestones) == ("converted", "unqualified", (("srl", False),))
+    assert (made.to_stage, made.milestones) == ("converted", (("srl", False),))
     assert isinstance(why(replace(MQL, fit=50), ask), TransitionNotAllowed)
 
 

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from app.lifecycle.answer import Emit, Move, Refused
 from app.lifecycle.automatic import automatic
 from app.lifecycle.decide import decide
-from app.lifecycle.effects import after
+from app.lifecycle.effects import after, conversion_class
 from app.lifecycle.milestones import Step, fold
 from app.policy.document import Policy
 from app.policy.facts import CRITERIA, Activity, Actor, Ask, Confirmation, Facts
@@ -89,10 +89,9 @@ class Journey(RuleBasedStateMachine):
             self.held = before
         assert move.closes == (to in ("converted", "disqualified"))
         assert move.reopens == (before in ("converted", "disqualified"))
-        assert move.parks == (to == "recycled")
         self.recycles += move.action == "recycle"
         self.stage = to
-        opportunity_class = move.opportunity_class if move.action == "convert" else None
+        opportunity_class = conversion_class(self.policy, before) if move.action == "convert" else None
         self.log.append(Step(self.policy, len(self.log) + 1, before, to, move.action, opportunity_class))
         self.facts = after(self.facts, move, self.now)
 
