@@ -82,12 +82,5 @@ def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
     except KeyError:
         raise RequestInvalid.of("preset", "preset_unknown", f"presets are {', '.join(preset_names())}") from None
     except DocumentFaulty as faulty:
-        faults = [
-            {
-                "field": f"overrides{fault.pointer.replace('/', '.')}".rstrip("."),
-                "code": fault.code,
-                "detail": fault.detail,
-            }
-            for fault in faulty.faults
-        ]
+        faults = [{**fault, "field": f"overrides.{fault['field']}".rstrip(".")} for fault in faulty.faults]
         raise MappingHasFaults(f"{len(faults)} faults in the mapping document.", errors=faults) from None

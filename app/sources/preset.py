@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,21 +15,12 @@ from app.sources.document import Document, merge
 _FOLDER: Final = Path(__file__).with_name("presets")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong in a document: a JSON pointer, a stable code and a sentence."""
-
-    pointer: str
-    code: str
-    detail: str
-
-
 class DocumentFaulty(ValueError):
-    """A document breaks its schema. `faults` holds every place."""
+    """A document breaks its schema. `faults` holds every place: its field, a stable code and a sentence."""
 
-    def __init__(self, faults: tuple[Fault, ...]) -> None:
+    def __init__(self, faults: list[dict[str, str]]) -> None:
         self.faults = faults
-        super().__init__("; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults))
+        super().__init__("; ".join(f"{fault['field']}: {fault['detail']}" for fault in faults))
 
 
 @cache
@@ -40,16 +30,12 @@ def preset_names() -> tuple[str, ...]:
 
 
 @cache
-def _read(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
-    return loaded
-
-
-def preset(name: str) -> dict[str, Any]:
+def preset(name: str) -> Mapping[str, Any]:
     """A shipped preset as it is written; KeyError when there is none of this name."""
     if name not in preset_names():
         raise KeyError(name)
-    return merge(_read(name), {})
+    loaded: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
+    return loaded
 
 
 def make_document(name: str, overrides: Mapping[str, Any]) -> Document:
@@ -58,18 +44,19 @@ def make_document(name: str, overrides: Mapping[str, Any]) -> Document:
 
 
 def read_document(written: Mapping[str, Any]) -> Document:
-    """A document from its written form; DocumentFaulty with the JSON pointer of every fault."""
+    """A document from its written form. DocumentFaulty."""
     try:
         return Document.model_validate(written)
     except ValidationError as error:
-        faults = tuple(
-            Fault(_pointer(written, fault["loc"]), fault["type"], fault["msg"])
-            for fault in error.errors(include_url=False)
-        )
-        raise DocumentFaulty(faults) from None
+        raise DocumentFaulty(
+            [
+                {"field": _place(written, fault["loc"]), "code": fault["type"], "detail": fault["msg"]}
+                for fault in error.errors(include_url=False)
+            ]
+        ) from None
 
 
-def _pointer(written: Any, location: tuple[int | str, ...]) -> str:
+def _place(written: Any, location: tuple[int | str, ...]) -> str:
     """The place in the written document; names that the validator adds for the member of a union are left out."""
     parts = []
     for position, part in enumerate(location):
@@ -80,5 +67,5 @@ def _pointer(written: Any, location: tuple[int | str, ...]) -> str:
             written = written[part]
         elif not (position == len(location) - 1 and isinstance(written, Mapping) and part != "[key]"):
             continue
-        parts.append(str(part).replace("~", "~0").replace("/", "~1"))
-    return "/" + "/".join(parts)
+        parts.append(str(part))
+    return ".".join(parts)
