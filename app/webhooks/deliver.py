@@ -25,6 +25,7 @@ from app.webhooks.targets import targets_of
 log = structlog.get_logger("baton.deliver")
 
 POLL_SECONDS: Final = 1.0
+SERVED_FIRST_SECONDS: Final = 0.003  # lanes that are held already read and send before others are looked for
 CLAIM_APART_SECONDS: Final = 0.02
 STOP_SECONDS: Final = 22.0  # longer than a request may take
 LANES_AT_WORK: Final = 4  # connections of the pool that lanes use at one time
@@ -130,6 +131,7 @@ async def _looking(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) -> N
 async def _claiming(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) -> None:
     while not stop.is_set():
         seen = wake.seen("log")
+        await within(SERVED_FIRST_SECONDS, stop.wait())
         try:
             await dispatcher.claim()
         except FAULTS as fault:
