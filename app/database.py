@@ -167,7 +167,7 @@ async def again(work: Callable[[], Awaitable[T]]) -> T:
     for left in range(TRIES - 1, -1, -1):
         try:
             return await work()
-        except (DBAPIError, PoolTimeout, OSError, CommitUnsure) as error:
+        except (DBAPIError, PoolTimeout, OSError) as error:
             repeatable = sqlstate(error) in RETRIED or (is_lost(error) and left == TRIES - 1)
             if left and repeatable:
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - jitter, not a secret

@@ -79,7 +79,7 @@ class Result:
         return self.one()[0] if self._rows else None
 
 
-class CommitUnsure(Exception):
+class CommitUnsure(ConnectionError):
     """The connection died under the commit itself: it may have happened, so nothing of it may be run again."""
 
 
@@ -216,4 +216,4 @@ def is_lost(error: BaseException) -> bool:
     """Whether the connection died under us; unless that was in a commit, nothing of its transaction can be there."""
     if isinstance(error, DBAPIError):
         return bool(error.connection_invalidated) or sqlstate(error).startswith(LOST)
-    return isinstance(error, (ConnectionError, OSError))
+    return isinstance(error, OSError) and not isinstance(error, CommitUnsure)
