@@ -60,7 +60,6 @@ class Emit:
     """No move and no row, only events. `clears_wake`: the journey's wake_at is used up and must be emptied."""
 
     action: str
-    actor: Actor
     emits: tuple[str, ...]
     occurred_at: datetime
     clears_wake: bool = False

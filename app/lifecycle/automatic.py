@@ -8,7 +8,7 @@ from datetime import datetime
 
 from app.lifecycle.answer import Emit, Move
 from app.lifecycle.decide import decide
-from app.lifecycle.effects import after
+from app.lifecycle.effects import after, holding
 from app.lifecycle.guard import AHEAD
 from app.policy.document import Action, Automatic, Policy
 from app.policy.facts import POLICY, Ask, Facts
@@ -27,33 +27,27 @@ class Evaluation:
 
 
 def evaluate(policy: Policy, facts: Facts, now: datetime) -> Evaluation:
-    """Score, let the engine act, score again where it did: all that a change or the passing of time asks for."""
+    """Score, let the engine act, score again where it did: all that a change or the passing of time asks for.
+
+    It enters no stage twice in one run, and tells of nothing twice.
+    """
     known = score(policy, facts, now)
     facts = with_score(facts, known)
-    steps = automatic(policy, facts, now)
-    if steps:
-        for step in steps:
-            facts = after(facts, step, now)
-        known = rescored(policy, facts, known, now)
-        facts = with_score(facts, known)
-    return Evaluation(facts, known, tuple(steps), below_threshold(policy, facts, now))
-
-
-def automatic(policy: Policy, facts: Facts, now: datetime) -> list[Move | Emit]:
-    """The engine's steps from these scored facts, in order. It enters no stage twice in one run."""
     steps: list[Move | Emit] = []
-    entered = {facts.stage}
-    emitted: set[str] = set()
+    entered, emitted = {facts.stage}, set[str]()
     while (step := _next(policy, facts, now, entered, emitted)) is not None:
         steps.append(step)
-        facts = after(facts, step, now)
+        facts = after(facts, step)
         if isinstance(step, Emit):
             emitted.add(step.action)
             continue
         entered.add(step.to_stage)
         if step.set_baseline is not None:
             facts = scored(policy, facts, now)
-    return steps
+    if steps:
+        known = rescored(policy, facts, known, now)
+        facts = with_score(facts, known)
+    return Evaluation(facts, known, tuple(steps), below_threshold(policy, facts, now))
 
 
 def below_threshold(policy: Policy, facts: Facts, now: datetime) -> bool:
@@ -82,11 +76,9 @@ def _step(policy: Policy, facts: Facts, item: Automatic, action: Action, now: da
     if action.to != "same":
         decision = decide(policy, facts, ask, now)
         return decision if isinstance(decision, Move) else None
-    emits = tuple(
-        one.emit for one in action.effects if one.emit and (one.condition is None or one.condition.holds(view))
-    )
+    emits = tuple(one.emit for one in holding(action.effects, view) if one.emit)
     due = facts.wake_at is not None and facts.wake_at <= now
-    return Emit(action.name, POLICY, emits, now, clears_wake=due)
+    return Emit(action.name, emits, now, clears_wake=due)
 
 
 def _occurred_at(facts: Facts, now: datetime) -> datetime:

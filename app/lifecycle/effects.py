@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,7 +19,7 @@ from app.routing.route import Assignment, OwnerChange, assign
 def move(view: View, action: Action, ask: Ask, to: str, occurred_at: datetime) -> Move:
     """The move along `action` into `to`, its effects resolved."""
     policy, facts = view.policy, view.facts
-    effects = [one for one in action.effects if one.condition is None or one.condition.holds(view)]
+    effects = holding(action.effects, view)
     here, there = policy.stage_of.get(facts.stage), policy.stage_of[to]
     voids = after_target(policy, to, facts.milestones) if any(one.void_milestones for one in effects) else ()
     assigning = next((one.assign for one in reversed(effects) if one.assign), None)
@@ -53,6 +54,11 @@ def move(view: View, action: Action, ask: Ask, to: str, occurred_at: datetime) -
     )
 
 
+def holding(effects: Iterable[Effect], view: View) -> list[Effect]:
+    """The effects whose condition is true."""
+    return [one for one in effects if one.condition is None or one.condition.holds(view)]
+
+
 def conversion_class(policy: Policy, stage: str | None) -> str | None:
     """The class of the opportunity that a conversion from this stage makes; None where none may be made."""
     fast = policy.conversion.fast_track
@@ -60,8 +66,8 @@ def conversion_class(policy: Policy, stage: str | None) -> str | None:
     return policy.conversion.classes.get(stage or "", early)
 
 
-def after(facts: Facts, step: Move | Emit, now: datetime) -> Facts:
-    """The facts once the step is taken. The score is not refreshed: `automatic` does that where it matters."""
+def after(facts: Facts, step: Move | Emit) -> Facts:
+    """The facts once the step is taken. The score is not refreshed: `evaluate` does that where it matters."""
     if isinstance(step, Emit):
         return replace(facts, wake_at=None) if step.clears_wake else facts
     at, owner = step.occurred_at, _owner_after(facts.owner_id, step.owner)
@@ -73,7 +79,6 @@ def after(facts: Facts, step: Move | Emit, now: datetime) -> Facts:
         seq=facts.seq + 1,
         baseline_at=step.set_baseline or facts.baseline_at,
         opened_at=at if step.opens else facts.opened_at,
-        stage_entered_at=at,
         last_occurred_at=at,
         milestones=(facts.milestones - set(step.voids)) | {name for name, _ in step.milestones},
         assigned_at=at if step.assigned else facts.assigned_at,

@@ -120,13 +120,11 @@ class Facts:
     entry: str | None = None
     stage: str | None = None
     seq: int = 0
-    journey_no: int = 1
     baseline_at: datetime | None = None
     opened_at: datetime | None = None
     closed_at: datetime | None = None
     closing_reason: str | None = None
     held_stage: str | None = None
-    stage_entered_at: datetime | None = None
     last_occurred_at: datetime | None = None
     newest_journey: bool = True
     milestones: frozenset[str] = field(default_factory=frozenset)
@@ -144,5 +142,4 @@ class Facts:
     fit: int = 0
     engagement: int = 0
     level: int = 0
-    temperature: Temperature = "cold"
     entries: tuple[Entry, ...] = ()

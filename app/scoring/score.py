@@ -10,8 +10,6 @@ from app.policy.document import Policy
 from app.policy.facts import Entry, Facts, Temperature
 from app.policy.view import View, view_of
 from app.scoring.ledger import capped, engagement_entries, fit_entries, next_decay, total
-from app.scoring.levels import level
-from app.scoring.temperature import temperature
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,46 +25,54 @@ class Score:
 
 
 def score(policy: Policy, facts: Facts, now: datetime) -> Score:
-    """Score the facts; what they say of fit, engagement, level and temperature is not looked at."""
+    """Score the facts; what they say of fit, engagement and level is not looked at."""
     bare = View(policy, facts, now, 0, 0, 0, facts.confirmations, None, facts.stage)
     fits = capped(policy, "fit", fit_entries(policy, bare))
     engagements = capped(policy, "engagement", engagement_entries(policy, facts, now))
     fit, engagement = total(fits), total(engagements)
     view = View(policy, facts, now, fit, engagement, 0, facts.confirmations, None, facts.stage)
-    heat = temperature(policy, view)
-    return Score(fit, engagement, level(policy, view), heat, (*fits, *engagements), _next_change(policy, view))
+    entries = (*fits, *engagements)
+    return Score(fit, engagement, _level(view), _temperature(view), entries, _next_change(view))
+
+
+def _level(view: View) -> int:
+    """The highest with all lower ones true, 0 when none."""
+    reached = 0
+    for rule in view.policy.scoring.levels:
+        if not rule.condition.holds(view):
+            break
+        reached = rule.level
+    return reached
+
+
+def _temperature(view: View) -> Temperature:
+    rules = view.policy.scoring.temperature
+    return "hot" if rules.hot.holds(view) else "warm" if rules.warm.holds(view) else "cold"
 
 
 def rescored(policy: Policy, facts: Facts, known: Score, now: datetime) -> Score:
     """The score after a move. A stage is no part of a score, a baseline is: only a new one changes more than when."""
     if facts.baseline_at is not None:
         return score(policy, facts, now)
-    return replace(known, evaluate_at=_next_change(policy, view_of(policy, facts, now)))
+    return replace(known, evaluate_at=_next_change(view_of(policy, facts, now)))
 
 
 def scored(policy: Policy, facts: Facts, now: datetime) -> Facts:
-    """The facts with their score filled in, as `decide`, `automatic` and `eligibility` want them."""
+    """The facts with their score filled in, as `decide` and `eligibility` want them."""
     return with_score(facts, score(policy, facts, now))
 
 
 def with_score(facts: Facts, known: Score) -> Facts:
     """The facts with a known score."""
-    return replace(
-        facts,
-        fit=known.fit,
-        engagement=known.engagement,
-        level=known.level,
-        temperature=known.temperature,
-        entries=known.entries,
-    )
+    return replace(facts, fit=known.fit, engagement=known.engagement, level=known.level, entries=known.entries)
 
 
-def _next_change(policy: Policy, view: View) -> datetime | None:
-    return min((at for at in _changes(policy, view) if at > view.now), default=None)
+def _next_change(view: View) -> datetime | None:
+    return min((at for at in _changes(view) if at > view.now), default=None)
 
 
-def _changes(policy: Policy, view: View) -> Iterator[datetime]:
-    facts = view.facts
+def _changes(view: View) -> Iterator[datetime]:
+    policy, facts = view.policy, view.facts
     for one in facts.activities:
         if facts.baseline_at is None or one.occurred_at > facts.baseline_at:
             for rule in policy.rules_for.get(one.type, ()):

@@ -25,7 +25,7 @@ from app.lifecycle.answer import (
     UnknownAction,
     UnknownReason,
 )
-from app.lifecycle.automatic import automatic, evaluate
+from app.lifecycle.automatic import evaluate
 from app.lifecycle.decide import decide
 from app.lifecycle.effects import after
 from app.lifecycle.eligibility import eligibility
@@ -72,7 +72,7 @@ def test_no_ask_makes_decide_raise_and_every_answer_is_json(facts: Facts, ask: A
         decision = decide(policy, scored(policy, facts, NOON), ask, NOON)
         if isinstance(decision, Move):
             json.dumps(decision.evidence)
-            assert after(facts, decision, NOON).seq == facts.seq + 1
+            assert after(facts, decision).seq == facts.seq + 1
             assert decision.from_stage != decision.to_stage
             assert facts.last_occurred_at is None or decision.occurred_at >= facts.last_occurred_at
         elif isinstance(decision, Refused):
@@ -164,12 +164,12 @@ def test_only_a_role_of_the_override_overrides() -> None:
 
 def test_a_lead_recycled_disqualified_and_reopened_still_wakes() -> None:
     until = NOON + timedelta(days=60)
-    recycled = after(MQL, move(MQL, Ask("recycle", SDR, reason_code="timing", wake_at=until)), NOON)
-    closed = after(recycled, move(recycled, Ask("disqualify", SDR, reason_code="no_need")), NOON)
-    back = after(closed, move(closed, Ask("reopen", SDR, reason_code="mistake", note="too soon")), NOON)
+    recycled = after(MQL, move(MQL, Ask("recycle", SDR, reason_code="timing", wake_at=until)))
+    closed = after(recycled, move(recycled, Ask("disqualify", SDR, reason_code="no_need")))
+    back = after(closed, move(closed, Ask("reopen", SDR, reason_code="mistake", note="too soon")))
     assert (back.stage, back.wake_at) == ("recycled", until)
-    facts = scored(PIPELINE, replace(back, activities=(activity("demo_request", -0.001),), fields=PERSONA), NOON)
-    qualified = after(facts, automatic(PIPELINE, facts, NOON)[0], NOON)
+    facts = replace(back, activities=(activity("demo_request", -0.001),), fields=PERSONA)
+    qualified = evaluate(PIPELINE, facts, NOON).facts
     assert (qualified.stage, qualified.wake_at) == ("mql", None)
 
 
@@ -211,22 +211,22 @@ def test_a_claim_from_the_pool_keeps_the_attempts_made_before_it() -> None:
 def test_return_gives_the_lead_back_to_the_sdr_before() -> None:
     sal = replace(MQL, stage="sal", owner_id=SDR.user_id, owner_role="sdr")
     made = move(sal, Ask("hand_over", SDR, bant=bant("need", "budget", "timing", by=SDR), convert=False))
-    srl = after(sal, made, NOON)
+    srl = after(sal, made)
     assert (srl.owner_id, srl.previous_owner_id) == (None, SDR.user_id)
-    claimed = after(srl, move(srl, Ask("confirm", AE, bant=bant("need", "budget", "timing"))), NOON)
+    claimed = after(srl, move(srl, Ask("confirm", AE, bant=bant("need", "budget", "timing"))))
     assert (claimed.owner_id, claimed.previous_owner_id) == (AE.user_id, SDR.user_id)
     back = move(srl, Ask("return", AE, reason_code="needs_info"))
     assert (back.to_stage, back.owner) == ("sal", SDR.user_id)
 
 
 def test_reopening_goes_to_the_stage_held() -> None:
-    closed = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="no_budget")), NOON)
+    closed = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="no_budget")))
     ask = Ask("reopen", SDR, reason_code="mistake", note="they called back")
     made = move(closed, ask)
     assert (made.to_stage, made.reopens, made.closes) == ("mql", True, False)
-    again = after(closed, made, NOON)
+    again = after(closed, made)
     assert (again.stage, again.closed_at, again.closing_reason) == ("mql", None, None)
-    spam = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="spam")), NOON)
+    spam = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="spam")))
     assert isinstance(why(spam, ask), CriteriaUnmet)
     assert move(spam, replace(ask, actor=MANAGER)).to_stage == "mql"
 
@@ -243,13 +243,13 @@ def test_the_first_milestone_pins_and_a_parked_stage_unpins() -> None:
 
 def test_a_suspect_engages_and_qualifies_in_one_go_at_the_time_of_the_activity() -> None:
     facts = Facts(stage="suspect", fields=PERSONA, activities=(activity("demo_request", 2),))
-    steps = automatic(PIPELINE, scored(PIPELINE, facts, NOON), NOON)
+    steps = evaluate(PIPELINE, facts, NOON).steps
     assert [(step.action, step.occurred_at) for step in steps] == [
         ("engage", NOON - timedelta(days=2)),
         ("qualify", NOON - timedelta(days=2)),
     ]
     later = replace(facts, last_occurred_at=NOON - timedelta(days=1))
-    assert automatic(PIPELINE, scored(PIPELINE, later, NOON), NOON)[0].occurred_at == NOON - timedelta(days=1)
+    assert evaluate(PIPELINE, later, NOON).steps[0].occurred_at == NOON - timedelta(days=1)
 
 
 def test_the_engine_enters_no_stage_twice_in_one_run() -> None:
@@ -259,7 +259,7 @@ def test_the_engine_enters_no_stage_twice_in_one_run() -> None:
 
     policy = altered(PIPELINE, restless)
     facts = scored(policy, Facts(stage="inquiry", fields=PERSONA), NOON)
-    assert [step.action for step in automatic(policy, facts, NOON)] == ["qualify", "recycle"]
+    assert [step.action for step in evaluate(policy, facts, NOON).steps] == ["qualify", "recycle"]
 
 
 def test_a_move_without_a_time_never_lies_before_the_one_it_follows() -> None:
@@ -270,8 +270,8 @@ def test_a_move_without_a_time_never_lies_before_the_one_it_follows() -> None:
 
 def test_waking_is_an_event_once_and_no_move() -> None:
     facts = Facts(stage="recycled", wake_at=NOON)
-    assert automatic(PIPELINE, facts, NOON) == [Emit("wake", POLICY, ("lead.recycle_due",), NOON, clears_wake=True)]
-    assert automatic(PIPELINE, facts, NOON - timedelta(seconds=1)) == []
+    assert evaluate(PIPELINE, facts, NOON).steps == (Emit("wake", ("lead.recycle_due",), NOON, clears_wake=True),)
+    assert evaluate(PIPELINE, facts, NOON - timedelta(seconds=1)).steps == ()
     woken = evaluate(PIPELINE, facts, NOON).facts
     assert (woken.stage, woken.wake_at) == ("recycled", None)
     assert decide(PIPELINE, facts, Ask("wake", POLICY), NOON) == Stay()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.lifecycle.answer import Emit, Move, Refused
-from app.lifecycle.automatic import automatic
+from app.lifecycle.automatic import evaluate
 from app.lifecycle.decide import decide
 from app.lifecycle.effects import after, conversion_class
 from app.lifecycle.milestones import Step, fold
@@ -63,16 +63,16 @@ class Journey(RuleBasedStateMachine):
     def act(self) -> None:
         """What the engine does by itself comes after every change, and then it rests."""
         self.refresh()
-        for step in automatic(self.policy, self.facts, self.now):
+        for step in evaluate(self.policy, self.facts, self.now).steps:
             if isinstance(step, Emit):
                 assert (self.stage, step.action) == ("recycled", "wake")
-                self.facts = after(self.facts, step, self.now)
+                self.facts = after(self.facts, step)
             else:
                 assert step.action in ("engage", "qualify")
                 assert step.actor.kind == "policy"
                 self.take(step)
         self.refresh()
-        assert automatic(self.policy, self.facts, self.now) == []
+        assert evaluate(self.policy, self.facts, self.now).steps == ()
 
     def take(self, move: Move) -> None:
         """The model's own account of the move."""
@@ -93,7 +93,7 @@ class Journey(RuleBasedStateMachine):
         self.stage = to
         opportunity_class = conversion_class(self.policy, before) if move.action == "convert" else None
         self.log.append(Step(self.policy, len(self.log) + 1, before, to, move.action, opportunity_class))
-        self.facts = after(self.facts, move, self.now)
+        self.facts = after(self.facts, move)
 
     @rule(action=RULED, actor=st.sampled_from(ACTORS), to=st.sampled_from(oracle.OPEN))
     def somebody_asks(self, action: str, actor: Actor, to: str) -> None:
