@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.matching.text import as_text
-from app.sources.document import Document, Respond, literal_or
-from app.sources.expressions import ExpressionFailed, evaluate
+from app.sources.document import Document, Parse
+from app.sources.expressions import Context, ExpressionFailed, is_literal
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
 
@@ -31,30 +31,29 @@ def answer(document: Document, request: RawRequest) -> Answer | None:
     respond = document.respond
     if respond is None:
         return None
-    if respond.redirect is not None and _is_browser(request) and (location := _location(document, respond, request)):
-        return Answer(respond.status if respond.status >= 300 else 303, location=location)
+    if respond.redirect and _is_browser(request):
+        location = _location(respond.redirect, respond.allow_hosts, document.parse, request)
+        if location is not None:
+            return Answer(respond.status if respond.status >= 300 else 303, location=location)
     return None if respond.body is None or respond.status >= 300 else Answer(respond.status, respond.body)
 
 
 def _is_browser(request: RawRequest) -> bool:
-    is_form = (
-        request.header("content-type").lower().startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
-    )
-    accepted = request.header("accept").lower()
+    content_type, accepted = request.header("content-type").lower(), request.header("accept").lower()
+    is_form = content_type.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
     return is_form and ("json" not in accepted or "text/html" in accepted)
 
 
-def _location(document: Document, respond: Respond, request: RawRequest) -> str | None:
-    literal = literal_or(respond.redirect or "")
-    if literal is not None:
-        return literal if _host(literal) else None
+def _location(redirect: str, allowed: list[str], parse: Parse, request: RawRequest) -> str | None:
+    if is_literal(redirect):
+        return redirect if _host(redirect) else None
     try:
-        body = parse_body(document.parse, request)
-        found = as_text(evaluate(respond.redirect or "", {"body": body, "query": request.parameters}))
+        body = parse_body(parse, request)
+        found = as_text(Context({"body": body, "query": request.parameters}).evaluate(redirect))
     except (ParseFailed, ExpressionFailed):
         return None
     host = _host(found)
-    return found if host and any(_allows(pattern.lower(), host) for pattern in respond.allow_hosts) else None
+    return found if host and any(_allows(pattern.lower(), host) for pattern in allowed) else None
 
 
 def _allows(pattern: str, host: str) -> bool:

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from jmespath.visitor import TreeInterpreter
 
-# An evaluator of one item (expressions.py: Evaluator) comes with every call: it notes reads and has the functions.
+# The context (expressions.py) comes with every call: it notes reads and has the functions.
 Step = Callable[[Any, Any], Any]
 _COMPARATORS: Final[dict[str, Callable[[Any, Any], Any]]] = dict(TreeInterpreter.COMPARATOR_FUNC)
 
 
 def build(node: Any) -> Step:
-    """The function of a node: (value, evaluator) → value."""
+    """The function of a node: (value, context) → value."""
     maker = _MAKERS.get(node["type"])
     if maker is None:
         return lambda value, run: run.visit(node, value)

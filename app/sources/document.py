@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from app.matching.normalize import CANONICAL, EXTRA
 from app.matching.times import zone
-from app.sources.expressions import compiled, is_literal
+from app.sources.expressions import compiled
 
 Verdict = Literal["lead", "test", "spam", "ignore", "activity", "consent", "erase", "fetch"]
 Format = Literal["json", "form", "multipart", "auto"]
@@ -272,8 +272,3 @@ def secrets_of(document: Document) -> frozenset[str]:
     if document.handshake.kind == "hmac_echo" or document.handshake.token_param:
         names.add(document.handshake.secret)
     return frozenset(names)
-
-
-def literal_or(expression: str) -> str | None:
-    """The text itself where an expression-or-literal is a literal, else None."""
-    return expression if is_literal(expression) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, tzinfo
 from functools import lru_cache
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
 from jmespath.visitor import Options, TreeInterpreter
 
+from app.matching.text import as_text
 from app.sources.closures import Step, build
 from app.sources.functions import MappingFunctions
 from app.sources.reading import Reading
@@ -55,11 +57,17 @@ def is_literal(text: str) -> bool:
     return node["type"] == "field" and node["value"] not in ROOTS
 
 
-class Evaluator(TreeInterpreter):
-    """Evaluates expressions on one item and notes in `reading` which members they read."""
+class Context(TreeInterpreter):
+    """What the expressions of a document see: the values by their names, and which members of them have been read.
 
-    def __init__(self, reading: Reading | None = None) -> None:
-        self.reading = reading or Reading()
+    `failed` collects the expressions that could not be evaluated, by place; `zone` is that of times without one.
+    """
+
+    def __init__(self, values: Mapping[str, Any], zone: tzinfo = UTC) -> None:
+        self.values = values
+        self.zone = zone
+        self.failed: dict[str, str] = {}
+        self.reading = Reading()
         self.functions = MappingFunctions(self.reading)
         super().__init__(Options(custom_functions=self.functions))
 
@@ -70,18 +78,39 @@ class Evaluator(TreeInterpreter):
         self.reading.note(value, node["value"])
         return value.get(node["value"])
 
-    def value(self, expression: str, context: Mapping[str, object]) -> Any:
-        """The value of an expression in a context; ExpressionFailed when a function meets a type it cannot take."""
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression; ExpressionFailed when a function meets a type it cannot take."""
         try:
-            return _program(expression)(context, self)
+            return _program(expression)(self.values, self)
         # The library calls functions on whatever a stranger sent: any of them may fail in its own way.
         except Exception as error:
             raise ExpressionFailed(f"{type(error).__name__}: {str(error)[:200]}") from error
 
+    def value(self, expression: str | None, place: str = "") -> Any:
+        """The value of an expression; None, noted in `failed`, when it could not be evaluated."""
+        if expression is None:
+            return None
+        try:
+            return self.evaluate(expression)
+        except ExpressionFailed as error:
+            self.failed.setdefault(place or expression[:100], str(error))
+            return None
 
-def evaluate(expression: str, context: Mapping[str, object]) -> Any:
-    """The value of one expression in a context; ExpressionFailed as of Evaluator.value."""
-    return Evaluator().value(expression, context)
+    def holds(self, expression: str) -> bool:
+        """Whether a condition is true. It reads without noting: a condition uses no answer up."""
+        self.reading.noting = False
+        try:
+            return self.evaluate(expression) not in (None, False, "", [], {})
+        except ExpressionFailed:
+            return False
+        finally:
+            self.reading.noting = True
+
+    def text(self, expression: str | None) -> str:
+        """The text of an expression or literal."""
+        if expression is not None and is_literal(expression):
+            return expression
+        return as_text(self.value(expression))
 
 
 def _calls(node: Any) -> Iterator[tuple[str, int]]:

@@ -18,9 +18,8 @@ from app.matching.normalize import normalize
 from app.matching.person import Person
 from app.matching.text import as_text, is_unresolved, storable, storable_value
 from app.matching.times import read_instant, zone
-from app.sources.context import Context
 from app.sources.document import ConsentRule, Document, Moment, Verdict
-from app.sources.expressions import ExpressionFailed, evaluate
+from app.sources.expressions import Context, ExpressionFailed
 from app.sources.item import Consent, Item, Reason
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
@@ -63,7 +62,7 @@ def map_request(document: Document, request: RawRequest, source_id: UUID) -> lis
         "received_at": request.received_at.isoformat(),
     }
     try:
-        found = evaluate(document.items, root)
+        found = Context(root).evaluate(document.items)
     except ExpressionFailed as error:
         return [_quarantined(frame, 0, body, "mapping_failed", f"/items: {error}")]
     if found is None:
@@ -180,7 +179,7 @@ def _submission_key(frame: _Frame, context: Context) -> str:
     expression = frame.document.submission_key
     key = as_text(context.value(expression, "/submission_key")) if expression else ""
     if not key or is_unresolved(key):
-        return keyless(frame.source_id, context.item, frame.request.received_at)
+        return keyless(frame.source_id, context.values["item"], frame.request.received_at)
     return key if len(key) <= _MAX_KEY else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 

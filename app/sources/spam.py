@@ -10,8 +10,8 @@ from app.matching.consent import read_consent
 from app.matching.person import Person
 from app.matching.text import as_text
 from app.matching.times import read_instant
-from app.sources.context import Context
 from app.sources.document import Spam
+from app.sources.expressions import Context
 
 _LINK: Final = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.sources.expressions import ExpressionFailed, compiled, evaluate, is_literal
+from app.sources.expressions import Context, ExpressionFailed, compiled, is_literal
 from app.sources.functions import MappingFunctions
 
 BODY: dict[str, Any] = {
@@ -41,7 +41,7 @@ def expressions() -> list[str]:
 
 @pytest.mark.parametrize("expression", [*expressions(), *PIPED])
 def test_an_expression_has_the_librarys_answer(expression: str) -> None:
-    assert evaluate(expression, BODY) == jmespath.search(expression, BODY)
+    assert Context(BODY).evaluate(expression) == jmespath.search(expression, BODY)
 
 
 JSON = st.recursive(
@@ -60,9 +60,9 @@ def test_so_it_has_on_any_value(value: Any, expression: str) -> None:
         wanted = jmespath.search(expression, value)
     except jmespath.exceptions.JMESPathError:
         with pytest.raises(ExpressionFailed):
-            evaluate(expression, value)
+            Context(value).evaluate(expression)
     else:
-        assert evaluate(expression, value) == wanted
+        assert Context(value).evaluate(expression) == wanted
 
 
 OURS = sorted(set(MappingFunctions.FUNCTION_TABLE) - set(jmespath.functions.Functions.FUNCTION_TABLE))
@@ -73,7 +73,7 @@ OURS = sorted(set(MappingFunctions.FUNCTION_TABLE) - set(jmespath.functions.Func
 def test_our_functions_take_any_value(name: str, values: list[Any]) -> None:
     arguments = MappingFunctions.FUNCTION_TABLE[name]["signature"]
     call = f"{name}({', '.join(f'[{place}]' for place in range(len(arguments)))})"
-    evaluate(call, values)  # type: ignore[arg-type]
+    Context(values).evaluate(call)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_function_does_what_it_says(expression: str, expected: Any) -> None:
         "list": [1, 2], "multi": "first = Jane\nlast = D=e\nx", "dotted": {"1.3": "v"},
         "wrapped": {"a": {"value": 1}, "b": {"value": ""}, "c": "plain"},
     }  # fmt: skip
-    assert evaluate(expression, body) == expected
+    assert Context(body).evaluate(expression) == expected
 
 
 @pytest.mark.parametrize(
