@@ -90,7 +90,7 @@ class Committer:
         if not batch:
             return
         try:
-            await self._write([received for received, _ in batch])
+            await again(lambda: across.insert_received(self.engine, [received for received, _ in batch]))
         except DBAPIError as error:
             if len(batch) == 1 or not sqlstate(error).startswith(BAD_ROW):
                 raise
@@ -102,17 +102,10 @@ class Committer:
                     done.set_result(None)
 
     async def _alone(self, waiting: Waiting) -> None:
-        received, done = waiting
         try:
-            await self._write([received])
+            await self._flush([waiting])
         except Exception as error:
-            _fail(done, error)
-        else:
-            if not done.done():
-                done.set_result(None)
-
-    async def _write(self, rows: Sequence[Received]) -> None:
-        await again(lambda: across.insert_received(self.engine, rows))
+            _fail(waiting[1], error)
 
 
 def _fail(done: asyncio.Future[None], error: BaseException) -> None:

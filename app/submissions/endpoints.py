@@ -61,11 +61,7 @@ Writer = Annotated[Caller, allowed("leads:write")]
     "/{source_key}",
     status_code=202,
     response_model=Accepted,
-    responses={
-        200: {"model": Waited, "description": "Processed in the time of `Prefer: wait=n`."},
-        302: PAGE,
-        303: PAGE,
-    },
+    responses={200: WAITED, 302: PAGE, 303: PAGE},
     openapi_extra=ANY_BODY,
 )
 async def receive(source_key: str, request: Request) -> Response:
