@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated
 
-from pydantic import Discriminator, Field, Tag, TypeAdapter
+from pydantic import Discriminator, Field, Tag
 
 from app.policy.field_word import FieldIs
 from app.policy.view import Part, Unmet, View, Word, leaf
@@ -34,11 +34,8 @@ from app.policy.words import (
     WakeAt,
 )
 
-__all__ = ["Condition", "Named", "Unmet", "View", "Word", "condition", "tree"]
-
 
 class AllOf(Word):
-    word: ClassVar[str] = "all"
     of: tuple[Condition, ...] = Field(alias="all", min_length=1)
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -54,17 +51,10 @@ class AllOf(Word):
 class AnyOf(Word):
     """What is missing is that of the member nearest to true: the fewest leaves, the first on a tie."""
 
-    word: ClassVar[str] = "any"
     of: tuple[Condition, ...] = Field(alias="any", min_length=1)
 
     def unmet(self, view: View) -> list[Unmet]:
-        answers = []
-        for member in self.of:
-            missing = member.unmet(view)
-            if not missing:
-                return []
-            answers.append(missing)
-        return min(answers, key=len)
+        return min((member.unmet(view) for member in self.of), key=len)
 
     def holds(self, view: View) -> bool:
         return any(member.holds(view) for member in self.of)
@@ -74,7 +64,6 @@ class AnyOf(Word):
 
 
 class Not(Word):
-    word: ClassVar[str] = "not"
     negated: Condition = Field(alias="not")
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -90,7 +79,6 @@ class Quorum(Part):
 
 
 class AtLeast(Word):
-    word: ClassVar[str] = "at_least"
     at_least: Quorum
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -99,7 +87,7 @@ class AtLeast(Word):
         if have >= need:
             return []
         missing = [one for answer in answers for one in answer]
-        return [{"criterion": "at_least", "have": have, "need": need, "missing": missing}]
+        return leaf("at_least", have, need, missing=missing)
 
     def members(self) -> list[tuple[str, Condition]]:
         return [(f"/at_least/of/{index}", member) for index, member in enumerate(self.at_least.of)]
@@ -108,7 +96,6 @@ class AtLeast(Word):
 class When(Word):
     """True when `when` is false; otherwise `then` decides, and only `then` is reported."""
 
-    word: ClassVar[str] = "when"
     when: Condition
     then: Condition
 
@@ -122,7 +109,6 @@ class When(Word):
 class Named(Word):
     """A condition of the document by its name; the check made sure that it exists and is no circle."""
 
-    word: ClassVar[str] = "condition"
     condition: Name
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -175,16 +161,6 @@ Condition = Annotated[
     | Annotated[Contactable, Tag("<contactable>")],
     Discriminator(_word),
 ]
-
-for _holder in (AllOf, AnyOf, Not, Quorum, AtLeast, When):
-    _holder.model_rebuild()
-
-_CONDITION: TypeAdapter[Condition] = TypeAdapter(Condition)
-
-
-def condition(text: str) -> Condition:
-    """One condition from JSON; pydantic.ValidationError when it is none."""
-    return _CONDITION.validate_json(text)
 
 
 def tree(root: Condition, place: str = "") -> Iterator[tuple[str, Condition, int]]:

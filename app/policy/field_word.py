@@ -24,7 +24,6 @@ SHIPPED_LISTS = frozenset({"free_mail"})
 class FieldIs(Word):
     """`custom.<name>` reads a custom answer, `bant.<criterion>.<status|value|due_in_days>` what was last said of it."""
 
-    word: ClassVar[str] = "field"
     exactly_one: ClassVar[tuple[str, ...]] = (
         "among", "in_list", "between", "at_least", "at_most", "has_word", "present", "equals",
     )  # fmt: skip

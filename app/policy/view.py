@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from app.policy.document import Policy
 
 Unmet = dict[str, object]
-DOCUMENT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 TICK = timedelta(microseconds=1)
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 
@@ -25,7 +24,7 @@ NAME = r"^[a-z][a-z0-9_]{0,62}$"
 class Part(BaseModel):
     """A part of a policy document: unknown members refused, types not bent, frozen."""
 
-    model_config = DOCUMENT
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     # Of these members a document gives exactly one.
     exactly_one: ClassVar[tuple[str, ...]] = ()
@@ -63,7 +62,11 @@ def view_of(policy: Policy, facts: Facts, now: datetime, ask: Ask | None = None,
 class Word(Part, ABC):
     """One condition. `unmet` answers the missing leaves, an empty list when the condition is true."""
 
-    word: ClassVar[str]
+    @property
+    def word(self) -> str:
+        """Its name in a document: that of its first member."""
+        name, member = next(iter(type(self).model_fields.items()))
+        return member.alias or name
 
     @abstractmethod
     def unmet(self, view: View) -> list[Unmet]:
@@ -87,9 +90,14 @@ class Word(Part, ABC):
         return iter(())
 
 
-def leaf(criterion: str, have: object, need: object) -> list[Unmet]:
+def leaf(criterion: str, have: object, need: object, **more: object) -> list[Unmet]:
     """One unmet leaf."""
-    return [{"criterion": criterion, "have": have, "need": need}]
+    return [{"criterion": criterion, "have": have, "need": need, **more}]
+
+
+def at_least(criterion: str, have: int, need: int) -> list[Unmet]:
+    """Nothing when there is enough, else the leaf."""
+    return [] if have >= need else leaf(criterion, have, need)
 
 
 def days_after(instant: datetime, days: int) -> datetime | None:

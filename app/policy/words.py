@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.policy.facts import CRITERIA, PEOPLE, Activity, ActivityKind, Confirmation, Criterion, Facts
-from app.policy.view import Part, Unmet, View, Word, days_after, leaf
+from app.policy.facts import CRITERIA, PEOPLE, Activity, ActivityKind, Confirmation, Criterion
+from app.policy.view import Part, Unmet, View, Word, at_least, days_after, leaf
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
 OpportunityStageClass = Literal["unqualified", "qualified", "won", "lost"]
@@ -30,28 +30,24 @@ class AtLeastPoints(Part):
 
 
 class Fit(Word):
-    word: ClassVar[str] = "fit"
     fit: AtLeastPoints
 
     def unmet(self, view: View) -> list[Unmet]:
-        return [] if view.fit >= self.fit.at_least else leaf("fit", view.fit, self.fit.at_least)
+        return at_least("fit", view.fit, self.fit.at_least)
 
 
 class Engagement(Word):
-    word: ClassVar[str] = "engagement"
     engagement: AtLeastPoints
 
     def unmet(self, view: View) -> list[Unmet]:
-        need = self.engagement.at_least
-        return [] if view.engagement >= need else leaf("engagement", view.engagement, need)
+        return at_least("engagement", view.engagement, self.engagement.at_least)
 
 
 class Level(Word):
-    word: ClassVar[str] = "level"
     level: AtLeastPoints
 
     def unmet(self, view: View) -> list[Unmet]:
-        return [] if view.level >= self.level.at_least else leaf("level", view.level, self.level.at_least)
+        return at_least("level", view.level, self.level.at_least)
 
 
 class ActivityArguments(Part):
@@ -63,7 +59,6 @@ class ActivityArguments(Part):
 
 
 class HasActivity(Word):
-    word: ClassVar[str] = "activity"
     activity: ActivityArguments
 
     def matching(self, view: View) -> list[Activity]:
@@ -86,15 +81,7 @@ class HasActivity(Word):
         if have >= wanted.min_count:
             return []
         types = list(wanted.types) if wanted.types else None
-        return [
-            {
-                "criterion": "activity",
-                "have": have,
-                "need": wanted.min_count,
-                "types": types,
-                "within_days": wanted.within_days,
-            }
-        ]
+        return leaf("activity", have, wanted.min_count, types=types, within_days=wanted.within_days)
 
     @property
     def timed(self) -> bool:
@@ -116,7 +103,6 @@ class SequenceArguments(Part):
 
 
 class HasSequence(Word):
-    word: ClassVar[str] = "sequence"
     sequence: SequenceArguments
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -144,14 +130,11 @@ class BantArguments(Part):
 
 
 class Bant(Word):
-    word: ClassVar[str] = "bant"
     bant: BantArguments
 
     def confirmations(self, view: View) -> list[Confirmation]:
         """The rows that count: the last word of each person on each criterion, of the people and days asked for."""
-        if not view.said:
-            return []
-        rows = list(latest(view.said))
+        rows = latest(view.said)
         by = self.bant.by
         if by == "actor":
             user_id = view.ask.actor.user_id if view.ask else None
@@ -171,7 +154,7 @@ class Bant(Word):
             return []
         asked = self.bant.must if enough else CRITERIA
         missing = [name for name in CRITERIA if name in asked and name not in confirmed]
-        return [{"criterion": "bant", "have": have, "need": need, "missing": missing}]
+        return leaf("bant", have, need, missing=missing)
 
     @property
     def timed(self) -> bool:
@@ -184,14 +167,14 @@ class Bant(Word):
                     yield at
 
 
-def latest(rows: tuple[Confirmation, ...]) -> Iterator[Confirmation]:
+def latest(rows: tuple[Confirmation, ...]) -> list[Confirmation]:
     """The last row of each person on each criterion; of two at one instant the one further back in the list."""
     last: dict[tuple[object, str], Confirmation] = {}
     for row in rows:
         key = (row.user_id, row.criterion)
         if key not in last or row.recorded_at >= last[key].recorded_at:
             last[key] = row
-    yield from last.values()
+    return list(last.values())
 
 
 class AtLeastCount(Part):
@@ -199,42 +182,34 @@ class AtLeastCount(Part):
 
 
 class Attempts(Word):
-    """Contact attempts of this journey since it was last assigned."""
+    """Contact attempts of this journey since it was last given to a pool or to another owner."""
 
-    word: ClassVar[str] = "attempts"
     attempts: AtLeastCount
 
     def unmet(self, view: View) -> list[Unmet]:
-        have, need = attempts(view.facts), self.attempts.at_least
-        return [] if have >= need else leaf("attempts", have, need)
-
-
-def attempts(facts: Facts) -> int:
-    """The contact attempts of this journey since it was last given to a pool or to another owner."""
-    since = max((at for at in (facts.opened_at, facts.assigned_at) if at is not None), default=None)
-    made = [one.occurred_at for one in facts.activities if one.kind == "contact_attempt"]
-    return sum(since is None or at >= since for at in made)
+        facts = view.facts
+        since = max((at for at in (facts.opened_at, facts.assigned_at) if at is not None), default=None)
+        made = [one.occurred_at for one in facts.activities if one.kind == "contact_attempt"]
+        return at_least("attempts", sum(since is None or at >= since for at in made), self.attempts.at_least)
 
 
 class Identities(Word):
-    word: ClassVar[str] = "identities"
     identities: AtLeastCount
 
     def unmet(self, view: View) -> list[Unmet]:
-        have, need = view.facts.identities, self.identities.at_least
-        return [] if have >= need else leaf("identities", have, need)
+        return at_least("identities", view.facts.identities, self.identities.at_least)
 
 
 class Owner(Word):
     """The owner is the actor, nobody (in the actor's team), or somebody of the actor's team."""
 
-    word: ClassVar[str] = "owner"
     owner: Annotated[tuple[Literal["actor", "nobody", "team"], ...], Field(min_length=1, max_length=3)]
 
     def unmet(self, view: View) -> list[Unmet]:
         facts, actor = view.facts, view.ask.actor if view.ask else None
         owner, user_id, team = facts.owner_id, actor.user_id if actor else None, actor.team if actor else None
-        same_team = None in (team, facts.team or facts.owner_team) or team == (facts.team or facts.owner_team)
+        team_of_lead = facts.team or facts.owner_team
+        same_team = team is None or team_of_lead is None or team == team_of_lead
         answers = {
             "actor": owner is not None and owner == user_id,
             "nobody": owner is None and same_team,
@@ -251,7 +226,6 @@ class ActorRoles(Part):
 
 
 class ActorIs(Word):
-    word: ClassVar[str] = "actor"
     actor: ActorRoles
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -262,7 +236,6 @@ class ActorIs(Word):
 class Assignable(Word):
     """The request names an active user of the role, or the route yields one (a pool always does)."""
 
-    word: ClassVar[str] = "assignable"
     assignable: Name
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -285,7 +258,6 @@ def one_of(criterion: str, have: str | None, values: Values) -> list[Unmet]:
 
 
 class FromStage(Word):
-    word: ClassVar[str] = "from"
     stages: Values = Field(alias="from")
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -295,7 +267,6 @@ class FromStage(Word):
 class IntoStage(Word):
     """The stage being entered; where nothing is entered, the present one."""
 
-    word: ClassVar[str] = "stage"
     stage: Values
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -303,7 +274,6 @@ class IntoStage(Word):
 
 
 class ReasonIs(Word):
-    word: ClassVar[str] = "reason"
     reason: Values
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -311,7 +281,6 @@ class ReasonIs(Word):
 
 
 class EntryIs(Word):
-    word: ClassVar[str] = "entry"
     entry: Values
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -325,7 +294,6 @@ class AtMostDays(Part):
 class ClosedFor(Word):
     """Closed for at most so many times 24 h; `have` counts a started day as a day."""
 
-    word: ClassVar[str] = "closed_for"
     closed_for: AtMostDays
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -345,7 +313,6 @@ class ClosedFor(Word):
 
 
 class NewestJourney(Word):
-    word: ClassVar[str] = "newest_journey"
     newest_journey: bool
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -356,7 +323,6 @@ class NewestJourney(Word):
 class ClosingReason(Word):
     """The reason the journey was closed for is permanent in this policy's lists."""
 
-    word: ClassVar[str] = "closing_reason"
     closing_reason: Literal["permanent"]
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -370,7 +336,6 @@ class ClassArguments(Part):
 
 
 class OpportunityClass(Word):
-    word: ClassVar[str] = "opportunity_class"
     opportunity_class: ClassArguments
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -383,7 +348,6 @@ class OpportunityClass(Word):
 
 
 class WakeAt(Word):
-    word: ClassVar[str] = "wake_at"
     wake_at: Literal["reached"]
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -402,7 +366,6 @@ class WakeAt(Word):
 
 
 class Contactable(Word):
-    word: ClassVar[str] = "contactable"
     contactable: bool
 
     def unmet(self, view: View) -> list[Unmet]:

@@ -8,13 +8,16 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
-from app.policy.conditions import Condition, condition
+from pydantic import TypeAdapter
+
+from app.policy.conditions import Condition
 from app.policy.document import Policy
 from app.policy.facts import Activity, ActivityKind, Actor, Confirmation, Criterion, Facts, Status
 from app.policy.read import read_document
 from app.policy.shipped import shipped
 from app.policy.view import Unmet, view_of
 
+CONDITION: TypeAdapter[Condition] = TypeAdapter(Condition)
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
 SPACE = UUID(int=7)
 PIPELINE, WATERFALL = shipped("pipeline"), shipped("waterfall")
@@ -61,7 +64,7 @@ def bant(*criteria: Criterion, by: Actor = AE, days_ago: float = 0) -> tuple[Con
 
 def word(document: object) -> Condition:
     """A condition from its document form."""
-    return condition(json.dumps(document))
+    return CONDITION.validate_json(json.dumps(document))
 
 
 def unmet(document: object, facts: Facts, policy: Policy = PIPELINE, **view: Any) -> list[Unmet]:
