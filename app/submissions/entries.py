@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,7 +20,6 @@ from app.sources.request import RawRequest
 from app.submissions.redact import redacted
 
 ARRIVING: Final = frozenset({"lead", "activity", "consent"})
-CREATING: Final = frozenset({"lead"})
 ACTING: Final = frozenset({"lead", "activity"})
 
 Place = tuple[UUID, int]
@@ -28,37 +27,49 @@ Place = tuple[UUID, int]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item of one submission. `again`: it made or met its lead before; `failed`: why it is kept without content."""
+    """One item of one submission. `again`: it made or met its lead before; `failed`: why it is kept without content;
+    `captured`: what came of it as an arrival."""
 
     submission_id: UUID
     source: ReadySource
     item: Item
     again: bool = False
     failed: str | None = None
+    captured: Captured | None = None
 
     @property
     def place(self) -> Place:
         return self.submission_id, self.item.index
 
     @property
-    def verdict(self) -> str:
-        return "quarantined" if self.failed else self.item.verdict
-
-    @property
-    def reason(self) -> str | None:
-        return self.failed or self.item.reason
-
-    @property
     def key(self) -> tuple[UUID, str]:
         return self.source.id, self.item.submission_key
 
-    def row(self, n: int) -> dict[str, Any]:
-        """As `submission_items` keeps it. What the database refused once is kept without what was mapped."""
+    @property
+    def lead_id(self) -> UUID | None:
+        return self.captured.lead_id if self.captured else None
+
+    @property
+    def verdict(self) -> str:
+        """A lead that could not be made is quarantined; news of a person nobody knows stays what it is."""
+        is_lost = self.item.verdict == "lead" and self.captured is not None and self.captured.lead_id is None
+        return "quarantined" if self.failed or is_lost else self.item.verdict
+
+    @property
+    def reason(self) -> str | None:
+        return self.failed or (self.captured.reason if self.captured else self.item.reason)
+
+    def row(self) -> dict[str, Any]:
+        """What became of it, for `submission_items`."""
         return {
-            "n": n, "submission_id": self.submission_id, "index": self.item.index, "source_id": self.source.id,
+            "submission_id": self.submission_id, "index": self.item.index, "source_id": self.source.id,
             "submission_key": self.item.submission_key, "verdict": self.verdict, "reason": self.reason,
-            "mapped": None if self.failed else shown(self.item),
+            "lead_id": self.lead_id,
         }  # fmt: skip
+
+    def mapped(self) -> dict[str, Any] | None:
+        """What was understood of it. What the database refused once is kept without."""
+        return None if self.failed else shown(self.item)
 
     def arrival(self) -> Arrival:
         """Who came in, and by which activity: one for each item, under the submission's key."""
@@ -77,40 +88,10 @@ class Entry:
             consents=item.consents,
             custom=item.custom,
             entry=item.entry,
-            create=item.verdict in CREATING,
+            create=item.verdict == "lead",
             submission_id=self.submission_id,
             again=self.again,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of an entry that was kept: its verdict, its lead, and why not."""
-
-    entry: Entry
-    verdict: str
-    lead_id: UUID | None = None
-    reason: str | None = None
-
-    @property
-    def differs(self) -> bool:
-        """Whether its row says less than this."""
-        return self.lead_id is not None or (self.verdict, self.reason) != (self.entry.verdict, self.entry.reason)
-
-    def row(self) -> dict[str, Any]:
-        return {
-            "submission_id": self.entry.submission_id, "index": self.entry.item.index, "lead_id": self.lead_id,
-            "verdict": self.verdict, "reason": self.reason,
-        }  # fmt: skip
-
-
-def outcome(entry: Entry, captured: Captured | None) -> Outcome:
-    """A lead that could not be made is quarantined; news of a person nobody knows stays what it is."""
-    if captured is None:
-        return Outcome(entry, entry.verdict, None, entry.reason)
-    if captured.lead_id is None and entry.item.verdict in CREATING:
-        return Outcome(entry, "quarantined", None, captured.reason)
-    return Outcome(entry, entry.verdict, captured.lead_id, captured.reason)
 
 
 def refused(error: Exception) -> str:
@@ -156,8 +137,3 @@ def kept_body(row: Record, source: ReadySource) -> str | None:
         return None
     body = redacted(source.document.parse, request_of(row))
     return None if body is None or body == bytes(row.body) else base64.b64encode(body).decode()
-
-
-def fail(entry: Entry, error: Exception) -> Entry:
-    """The entry as it is kept after a fault of its own."""
-    return replace(entry, failed=refused(error))

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -27,17 +28,7 @@ from app.policy.facts import Actor
 from app.sources import sql as sources_sql
 from app.sources.ready import ReadySource, ready
 from app.submissions import across, sql
-from app.submissions.entries import (
-    ARRIVING,
-    Entry,
-    Outcome,
-    entries_of,
-    fail,
-    kept_body,
-    outcome,
-    refused,
-    whole,
-)  # fmt: skip
+from app.submissions.entries import ARRIVING, Entry, entries_of, kept_body, refused, whole
 
 log = structlog.get_logger("baton.process")
 
@@ -46,7 +37,9 @@ LOOK_SECONDS: Final = 1.0
 MOST_TRIES: Final = 5
 
 Claim = Callable[[Tx], Awaitable[Records]]
+Settle = Callable[[Tx, UUID, Sequence[Entry], datetime], Awaitable[list[Entry]]]
 Verdicts = Counter[str]
+T = TypeVar("T")
 
 
 async def process_forever(state: Any, stop: asyncio.Event) -> None:
@@ -77,15 +70,13 @@ async def process_one(engine: Database, tenant_id: UUID, submission_id: UUID, no
 async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int:
     claimed: list[tuple[UUID, UUID]] = []
 
-    async def together() -> Verdicts:
-        claimed.clear()
-        async with engine.begin() as tx:
-            rows = await claim(tx)
-            claimed.extend((row.tenant_id, row.id) for row in rows)
-            return await _process(tx, rows, now, settle)
+    async def together(tx: Tx) -> Verdicts:
+        rows = await claim(tx)
+        claimed[:] = [(row.tenant_id, row.id) for row in rows]
+        return await _process(tx, rows, now, settle)
 
     try:
-        _count(await again(together))
+        _count(await _in_transaction(engine, together))
     except Exception as error:
         if not claimed:
             raise
@@ -98,32 +89,31 @@ async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int
 async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> None:
     """One submission in its own transaction; quarantined when it fails, or when the database broke it off often."""
 
-    async def alone() -> Verdicts:
-        async with engine.begin() as tx:
-            return await _process(tx, await across.claim_one(tx, tenant_id, submission_id), now, settle_each)
+    async def alone(tx: Tx) -> Verdicts:
+        return await _process(tx, await across.claim_one(tx, tenant_id, submission_id), now, settle_each)
 
-    async def give_up() -> Verdicts:
-        async with engine.begin() as tx:
-            return await _quarantine(tx, await across.claim_one(tx, tenant_id, submission_id), reason, now)
-
-    async def note_try() -> int:
-        async with engine.begin() as tx:
-            return await sql.note_try(tx, tenant_id, submission_id)
+    async def give_up(tx: Tx) -> Verdicts:
+        return await _quarantine(tx, await across.claim_one(tx, tenant_id, submission_id), reason, now)
 
     try:
-        _count(await again(alone))
+        _count(await _in_transaction(engine, alone))
         return
     except DatabaseUnavailable as problem:
-        if await again(note_try) < MOST_TRIES:
+        if await _in_transaction(engine, lambda tx: sql.note_try(tx, tenant_id, submission_id)) < MOST_TRIES:
             return
         reason = refused(problem)
     except Exception as error:
         reason = refused(error)
     log.warning("submission_quarantined", submission_id=ids.show("submission", submission_id), reason=reason)
-    _count(await again(give_up))
+    _count(await _in_transaction(engine, give_up))
 
 
-Settle = Callable[[Tx, UUID, Sequence[Entry], datetime], Awaitable[list[Outcome]]]
+async def _in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) -> T:
+    async def once() -> T:
+        async with engine.begin() as tx:
+            return await work(tx)
+
+    return await again(once)
 
 
 async def _process(tx: Tx, rows: Records, now: datetime, way: Settle) -> Verdicts:
@@ -134,8 +124,8 @@ async def _process(tx: Tx, rows: Records, now: datetime, way: Settle) -> Verdict
         sources = await _sources(tx, tenant_id, submissions)
         earlier = await _earlier(tx, tenant_id, submissions)
         entries = await entries_of(submissions, sources, earlier)
-        outcomes = await way(tx, tenant_id, entries, now)
-        verdicts += await _finish(tx, tenant_id, submissions, sources, entries, outcomes, now)
+        settled = await way(tx, tenant_id, entries, now)
+        verdicts += await _finish(tx, tenant_id, submissions, sources, entries, settled, now)
     return verdicts
 
 
@@ -146,8 +136,8 @@ async def _quarantine(tx: Tx, rows: Records, reason: str, now: datetime) -> Verd
         sources = await _sources(tx, row.tenant_id, [row])
         await _earlier(tx, row.tenant_id, [row])
         entry = whole(row, sources[row.source_id], reason)
-        await sql.keep_items(tx, row.tenant_id, [entry.row(0)])
-        verdicts += await _finish(tx, row.tenant_id, [row], sources, [entry], [outcome(entry, None)], now)
+        settled = await settle(tx, row.tenant_id, [entry], now)
+        verdicts += await _finish(tx, row.tenant_id, [row], sources, [entry], settled, now)
     return verdicts
 
 
@@ -166,46 +156,48 @@ async def _earlier(tx: Tx, tenant_id: UUID, rows: Sequence[Record]) -> Mapping[U
     return found
 
 
-async def settle(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Outcome]:
+async def settle(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Entry]:
     """Keeps the entries whose keys are new and captures their people; the rest are duplicates and not in the answer."""
     if not entries:
         return []
-    kept = await sql.keep_items(tx, tenant_id, [entry.row(n) for n, entry in enumerate(entries)])
+    kept = await sql.keep_items(
+        tx, tenant_id, [{**entry.row(), "n": n, "mapped": entry.mapped()} for n, entry in enumerate(entries)]
+    )
     fresh = [entry for entry in entries if entry.place in kept]
     arriving = [entry for entry in fresh if entry.verdict in ARRIVING]
     captured = await capture(tx, tenant_id, [entry.arrival() for entry in arriving], now, PROCESSOR) if arriving else []
     by_place = {entry.place: found for entry, found in zip(arriving, captured, strict=True)}
-    return [outcome(entry, by_place.get(entry.place)) for entry in fresh]
+    return [replace(entry, captured=by_place.get(entry.place)) for entry in fresh]
 
 
-async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Outcome]:
+async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Entry]:
     """The same item by item: one that fails is quarantined, and its neighbours are kept."""
-    outcomes: list[Outcome] = []
+    settled: list[Entry] = []
     for entry in entries:
         try:
             async with tx.savepoint():
-                outcomes += await settle(tx, tenant_id, [entry], now)
+                settled += await settle(tx, tenant_id, [entry], now)
         except Exception as error:
             if as_problem(error) is not None:
                 raise
-            outcomes += await settle(tx, tenant_id, [fail(entry, error)], now)
-    return outcomes
+            settled += await settle(tx, tenant_id, [replace(entry, failed=refused(error))], now)
+    return settled
 
 
 async def _finish(
     tx: Tx, tenant_id: UUID, rows: Sequence[Record], sources: Mapping[UUID, ReadySource], entries: Sequence[Entry],
-    outcomes: Sequence[Outcome], now: datetime,
+    settled: Sequence[Entry], now: datetime,
 ) -> Verdicts:  # fmt: skip
-    settled = {found.entry.place: found for found in outcomes}
-    leads = {found.entry.key: found.lead_id for found in outcomes}
-    duplicates = [entry for entry in entries if entry.place not in settled]
-    quarantined = {found.entry.submission_id for found in outcomes if found.verdict == "quarantined"}
+    places = {entry.place for entry in settled}
+    leads = {entry.key: entry.lead_id for entry in settled}
+    duplicates = [entry for entry in entries if entry.place not in places]
+    quarantined = {entry.submission_id for entry in settled if entry.verdict == "quarantined"}
     await sql.finish(
         tx,
         tenant_id,
         now,
-        captured=[found.row() for found in outcomes if found.differs],
-        duplicates=[{**entry.row(0), "mapped": None, "lead_id": leads.get(entry.key)} for entry in duplicates],
+        captured=[entry.row() for entry in settled if entry.captured],
+        duplicates=[{**entry.row(), "lead_id": leads.get(entry.key)} for entry in duplicates],
         finished=[
             {
                 "id": row.id,
@@ -215,15 +207,15 @@ async def _finish(
             for row in rows
         ],
     )
-    await record_events(tx, tenant_id, [_told(row, outcomes, now) for row in rows if row.id in quarantined], now)
-    return Counter(["duplicate"] * len(duplicates) + [found.verdict for found in outcomes])
+    await record_events(tx, tenant_id, [_told(row, settled, now) for row in rows if row.id in quarantined], now)
+    return Counter(["duplicate"] * len(duplicates) + [entry.verdict for entry in settled])
 
 
-def _told(row: Record, outcomes: Sequence[Outcome], now: datetime) -> NewEvent:
+def _told(row: Record, settled: Sequence[Entry], now: datetime) -> NewEvent:
     items = [
-        {"index": found.entry.item.index, "reason": found.reason}
-        for found in outcomes
-        if found.entry.submission_id == row.id and found.verdict == "quarantined"
+        {"index": entry.item.index, "reason": entry.reason}
+        for entry in settled
+        if entry.submission_id == row.id and entry.verdict == "quarantined"
     ]
     submission_id, source_id = ids.show("submission", row.id), ids.show("source", row.source_id)
     data = {"submission_id": submission_id, "source_id": source_id, "items": items}
