@@ -16,7 +16,7 @@ from app.matching.normalize import CANONICAL
 from app.policy.facts import CRITERIA, Confirmation, Entry
 
 Text = Annotated[str, StringConstraints(max_length=1_000)]
-Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w:.\-]{0,63}$")]
+Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$")]
 CustomValue = Any
 Custom = Annotated[dict[Word, CustomValue], Field(max_length=200)]
 

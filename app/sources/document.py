@@ -244,7 +244,9 @@ class Document(Part):
     activity: ActivityRule = ActivityRule()
     occurred_at: Moment | None = None
     fields: dict[FieldName, Expression] = {}
-    external_ids: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w:.\-]{0,63}$")], Expression] | Expression = {}
+    external_ids: (
+        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$")], Expression] | Expression
+    ) = {}
     attribution: dict[Annotated[str, Field(pattern=_SNAKE)], Expression] = {}
     consent: list[ConsentRule] = []
     custom: Expression = "rest(item)"
