@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, Table, Text, Uuid
+from sqlalchemy import Boolean, Column, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.tables.columns import (
@@ -13,7 +13,7 @@ from app.tables.columns import (
     of_tenant,
     own_id,
     stamps,
-    tenant,
+    table,
     uuid,
     version,
     words,
@@ -30,10 +30,8 @@ tenants = Table(
     instant("created_at", null=False),
 )
 
-users = Table(
+users = table(
     "users",
-    metadata,
-    tenant(),
     own_id(),
     version(),
     words("name", null=False),
@@ -51,10 +49,8 @@ users = Table(
     *lists("users", "created_at"),
 )
 
-keys = Table(
+keys = table(
     "keys",
-    metadata,
-    tenant(),
     own_id(),
     version(),
     words("name", null=False),
@@ -69,10 +65,8 @@ keys = Table(
     *lists("keys", "created_at"),
 )
 
-policies = Table(
+policies = table(
     "policies",
-    metadata,
-    tenant(),
     own_id(),
     Column("number", Integer, nullable=False),
     words("name", null=False),
@@ -87,19 +81,15 @@ policies = Table(
     *lists("policies", "created_at"),
 )
 
-activations = Table(
+activations = table(
     "activations",
-    metadata,
-    tenant(),
     instant("at", null=False, primary_key=True),
     uuid("policy_id", null=False),
     of_tenant("policies", "policy_id"),
 )
 
-audit = Table(
+audit = table(
     "audit",
-    metadata,
-    tenant(),
     own_id(),
     instant("recorded_at", null=False),
     document("actor"),
@@ -108,16 +98,14 @@ audit = Table(
     document("detail"),
 )
 
-idempotency_keys = Table(
+idempotency_keys = table(
     "idempotency_keys",
-    metadata,
-    tenant(),
-    Column("key", Text, primary_key=True),
+    words("key", null=False, primary_key=True),
     words("fingerprint", null=False),
     Column("status", Integer, nullable=False),
     document("headers"),
     words("body", null=False),
-    Column("lead_id", Uuid),
+    uuid("lead_id"),
     instant("created_at", null=False),
     Index("idempotency_keys_created_at_idx", "tenant_id", "created_at"),
 )

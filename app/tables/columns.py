@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKeyConstraint, Index, MetaData, Text, Uuid, text
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKeyConstraint, Index, MetaData, Table, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData(
     naming_convention={
@@ -23,8 +24,9 @@ metadata = MetaData(
 )
 
 
-def tenant() -> Column[UUID]:
-    return Column("tenant_id", Uuid, primary_key=True)
+def table(name: str, *parts: SchemaItem, **options: Any) -> Table:
+    """A table of which every row has an owner: its key begins with `tenant_id`."""
+    return Table(name, metadata, Column("tenant_id", Uuid, primary_key=True), *parts, **options)
 
 
 def own_id() -> Column[UUID]:

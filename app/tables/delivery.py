@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, SmallInteger, Table
 
 from app.tables.columns import (
     document,
@@ -16,16 +16,14 @@ from app.tables.columns import (
     of_tenant,
     own_id,
     stamps,
-    tenant,
+    table,
     uuid,
     version,
     words,
 )
 
-events = Table(
+events = table(
     "events",
-    metadata,
-    tenant(),
     Column("seq", BigInteger, Identity(always=True), primary_key=True),
     uuid("id", null=False),
     uuid("lead_id"),
@@ -44,10 +42,8 @@ events = Table(
     postgresql_partition_by="RANGE (seq)",
 )
 
-pending = Table(
+pending = table(
     "pending",
-    metadata,
-    tenant(),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("scope", SmallInteger, nullable=False, server_default="0"),
     Index("pending_scope_idx", "scope", "seq"),
@@ -55,10 +51,8 @@ pending = Table(
 
 sequencer = Table("sequencer", metadata, Column("scope", SmallInteger, primary_key=True, autoincrement=False))
 
-event_log = Table(
+event_log = table(
     "event_log",
-    metadata,
-    tenant(),
     Column("position", BigInteger, Identity(always=True), primary_key=True),
     Column("event_seq", BigInteger, nullable=False),
     uuid("lead_id"),
@@ -70,10 +64,8 @@ event_log = Table(
     postgresql_partition_by="RANGE (position)",
 )
 
-subscriptions = Table(
+subscriptions = table(
     "subscriptions",
-    metadata,
-    tenant(),
     own_id(),
     version(),
     words("url", null=False),
@@ -89,10 +81,8 @@ subscriptions = Table(
     *lists("subscriptions", "created_at"),
 )
 
-lanes = Table(
+lanes = table(
     "lanes",
-    metadata,
-    tenant(),
     uuid("subscription_id", null=False, primary_key=True),
     Column("lane_no", SmallInteger, primary_key=True, autoincrement=False),
     Column("position", BigInteger, nullable=False),
@@ -106,10 +96,8 @@ lanes = Table(
     postgresql_with={"fillfactor": 50},
 )
 
-delivery_retries = Table(
+delivery_retries = table(
     "delivery_retries",
-    metadata,
-    tenant(),
     uuid("subscription_id", null=False, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     uuid("order_key", null=False),
@@ -127,10 +115,8 @@ delivery_retries = Table(
     ),
 )
 
-attempts = Table(
+attempts = table(
     "attempts",
-    metadata,
-    tenant(),
     uuid("subscription_id", null=False, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("n", Integer, primary_key=True, autoincrement=False),
@@ -141,7 +127,7 @@ attempts = Table(
     Column("code", Integer),
     words("error_kind"),
     words("response_head"),
-    Column("trigger", Text, nullable=False),
+    words("trigger", null=False),
     Index("attempts_at_idx", "tenant_id", "subscription_id", "at"),
     postgresql_partition_by="RANGE (at)",
 )

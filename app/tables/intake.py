@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, Table
+from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary
 
-from app.tables.columns import (
-    document,
-    instant,
-    lists,
-    metadata,
-    of_tenant,
-    own_id,
-    stamps,
-    tenant,
-    uuid,
-    version,
-    words,
-)
+from app.tables.columns import document, instant, lists, of_tenant, own_id, stamps, table, uuid, version, words
 
-sources = Table(
+sources = table(
     "sources",
-    metadata,
-    tenant(),
     own_id(),
     version(),
     words("key", null=False),
@@ -39,10 +25,8 @@ sources = Table(
     *lists("sources", "created_at"),
 )
 
-submissions = Table(
+submissions = table(
     "submissions",
-    metadata,
-    tenant(),
     own_id(),
     uuid("source_id", null=False),
     words("method", null=False),
@@ -59,10 +43,8 @@ submissions = Table(
     Index("submissions_source_id_idx", "tenant_id", "source_id", "received_at", "id"),
 )
 
-submission_items = Table(
+submission_items = table(
     "submission_items",
-    metadata,
-    tenant(),
     uuid("submission_id", null=False, primary_key=True),
     Column("index", Integer, primary_key=True),
     uuid("source_id", null=False),

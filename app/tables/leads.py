@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, Integer, Table, Text
+from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, Integer
 
-from app.tables.columns import (
-    document,
-    instant,
-    lists,
-    metadata,
-    of_tenant,
-    own_id,
-    stamps,
-    tenant,
-    uuid,
-    version,
-    words,
-)
+from app.tables.columns import document, instant, lists, of_tenant, own_id, stamps, table, uuid, version, words
 
-leads = Table(
+leads = table(
     "leads",
-    metadata,
-    tenant(),
     own_id(),
     version(),
     words("kind", null=False, server_default="person"),
@@ -56,10 +42,8 @@ leads = Table(
     *lists("leads", "created_at", "updated_at", "stage_entered_at"),
 )
 
-identities = Table(
+identities = table(
     "identities",
-    metadata,
-    tenant(),
     words("kind", null=False, primary_key=True),
     words("namespace", null=False, primary_key=True, server_default=""),
     words("value", null=False, primary_key=True),
@@ -72,10 +56,8 @@ identities = Table(
 
 # A switchboard's number or a mailbox like office@ is shared by several people: it helps to find a lead, and never
 # arbitrates who is the same person, so it stands beside `identities` and not in it (docs/decisions/0002).
-shared_identities = Table(
+shared_identities = table(
     "shared_identities",
-    metadata,
-    tenant(),
     words("kind", null=False, primary_key=True),
     words("value", null=False, primary_key=True),
     uuid("lead_id", null=False, primary_key=True),
@@ -85,10 +67,8 @@ shared_identities = Table(
     Index("shared_identities_lead_id_idx", "tenant_id", "lead_id"),
 )
 
-lead_changes = Table(
+lead_changes = table(
     "lead_changes",
-    metadata,
-    tenant(),
     uuid("lead_id", null=False, primary_key=True),
     Column("version", Integer, primary_key=True),
     instant("recorded_at", null=False),
@@ -97,10 +77,8 @@ lead_changes = Table(
     of_tenant("leads", "lead_id"),
 )
 
-consents = Table(
+consents = table(
     "consents",
-    metadata,
-    tenant(),
     own_id(),
     uuid("lead_id", null=False),
     words("purpose", null=False),
@@ -115,10 +93,8 @@ consents = Table(
     Index("consents_lead_id_idx", "tenant_id", "lead_id", "purpose", "recorded_at"),
 )
 
-touches = Table(
+touches = table(
     "touches",
-    metadata,
-    tenant(),
     own_id(),
     uuid("lead_id", null=False),
     uuid("source_id"),
@@ -130,10 +106,8 @@ touches = Table(
     Index("touches_lead_id_idx", "tenant_id", "lead_id", "recorded_at"),
 )
 
-bant = Table(
+bant = table(
     "bant",
-    metadata,
-    tenant(),
     own_id(),
     uuid("lead_id", null=False),
     words("criterion", null=False),
@@ -151,10 +125,8 @@ bant = Table(
     Index("bant_lead_id_idx", "tenant_id", "lead_id", "recorded_at"),
 )
 
-activities = Table(
+activities = table(
     "activities",
-    metadata,
-    tenant(),
     own_id(),
     uuid("lead_id", null=False),
     words("activity_key", null=False),
@@ -171,10 +143,8 @@ activities = Table(
     Index("activities_occurred_at_idx", "tenant_id", "lead_id", "occurred_at"),
 )
 
-journeys = Table(
+journeys = table(
     "journeys",
-    metadata,
-    tenant(),
     own_id(),
     uuid("lead_id", null=False),
     Column("number", Integer, nullable=False),
@@ -196,10 +166,8 @@ journeys = Table(
     Index("journeys_number_key", "tenant_id", "lead_id", "number", unique=True),
 )
 
-transitions = Table(
+transitions = table(
     "transitions",
-    metadata,
-    tenant(),
     uuid("journey_id", null=False, primary_key=True),
     Column("seq", Integer, primary_key=True),
     uuid("id", null=False),
@@ -223,15 +191,13 @@ transitions = Table(
     Index("transitions_lead_id_idx", "tenant_id", "lead_id", "recorded_at"),
 )
 
-milestones = Table(
+milestones = table(
     "milestones",
-    metadata,
-    tenant(),
     own_id(),
     uuid("journey_id", null=False),
     uuid("lead_id", null=False),
     words("name", null=False),
-    Column("proof", Text, nullable=False),
+    words("proof", null=False),
     instant("reached_at", null=False),
     instant("recorded_at", null=False),
     Column("skipped", Boolean, nullable=False, server_default="false"),

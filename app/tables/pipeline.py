@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Date, Index, Integer, Numeric, Table
+from sqlalchemy import Column, Date, Index, Integer, Numeric
 
-from app.tables.columns import (
-    document,
-    instant,
-    lists,
-    metadata,
-    of_tenant,
-    own_id,
-    stamps,
-    tenant,
-    uuid,
-    version,
-    words,
-)
+from app.tables.columns import document, instant, lists, of_tenant, own_id, stamps, table, uuid, version, words
 
-accounts = Table(
+accounts = table(
     "accounts",
-    metadata,
-    tenant(),
     own_id(),
     version(),
     words("name"),
@@ -47,10 +33,8 @@ accounts = Table(
     *lists("accounts", "created_at"),
 )
 
-contacts = Table(
+contacts = table(
     "contacts",
-    metadata,
-    tenant(),
     own_id(),
     version(),
     uuid("account_id"),
@@ -82,10 +66,8 @@ contacts = Table(
     *lists("contacts", "created_at"),
 )
 
-opportunities = Table(
+opportunities = table(
     "opportunities",
-    metadata,
-    tenant(),
     own_id(),
     version(),
     words("name", null=False),
@@ -120,10 +102,8 @@ opportunities = Table(
     *lists("opportunities", "created_at"),
 )
 
-opportunity_transitions = Table(
+opportunity_transitions = table(
     "opportunity_transitions",
-    metadata,
-    tenant(),
     uuid("opportunity_id", null=False, primary_key=True),
     Column("seq", Integer, primary_key=True),
     uuid("id", null=False),
@@ -144,10 +124,8 @@ opportunity_transitions = Table(
     Index("opportunity_transitions_id_key", "tenant_id", "id", unique=True),
 )
 
-conversions = Table(
+conversions = table(
     "conversions",
-    metadata,
-    tenant(),
     own_id(),
     uuid("lead_id", null=False),
     uuid("journey_id", null=False),
