@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -44,41 +44,30 @@ def migrate(data_dir: DataDir = None) -> None:
     from app.settings import load
 
     with database(load(data_dir=data_dir)) as settings:
-        assert settings.database_url is not None
-        asyncio.run(schema.upgrade(settings.database_url))
+        asyncio.run(schema.upgrade(settings.url))
     print(f"The schema is at revision {schema.newest()}.")
 
 
 @cli.command()
 def verify(data_dir: DataDir = None) -> None:
     """Fold the log of every journey and compare with what is stored; status 1 and the ids when something differs."""
-    import asyncio
-
     from app.administration import verify_all
-    from app.home import database
-    from app.settings import load
+    from app.home import on_database
 
-    with database(load(data_dir=data_dir)) as settings:
-        assert settings.database_url is not None
-        raise typer.Exit(asyncio.run(verify_all(settings.database_url)))
+    raise typer.Exit(on_database(data_dir, verify_all))
 
 
 @tenants.command("create")
 def create_tenant(
     name: str,
-    policy: Annotated[str, typer.Option(help="waterfall or pipeline.")] = "waterfall",
+    policy: Annotated[Literal["waterfall", "pipeline"], typer.Option(help="Under which it starts.")] = "waterfall",
     data_dir: DataDir = None,
 ) -> None:
     """Make a tenant with its first key, which is shown once."""
-    import asyncio
-
     from app.administration import make_tenant
-    from app.home import database
-    from app.settings import load
+    from app.home import on_database
 
-    with database(load(data_dir=data_dir)) as settings:
-        assert settings.database_url is not None
-        raise typer.Exit(asyncio.run(make_tenant(settings.database_url, name, policy)))
+    on_database(data_dir, lambda engine: make_tenant(engine, name, policy))
 
 
 @keys.command("create")
@@ -89,30 +78,20 @@ def create_key(
     data_dir: DataDir = None,
 ) -> None:
     """Make an API key, which is shown once."""
-    import asyncio
-
     from app.administration import make_key
-    from app.home import database
-    from app.settings import load
+    from app.home import on_database
 
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    with database(load(data_dir=data_dir)) as settings:
-        assert settings.database_url is not None
-        raise typer.Exit(asyncio.run(make_key(settings.database_url, tenant, name, wanted)))
+    on_database(data_dir, lambda engine: make_key(engine, tenant, name, wanted))
 
 
 @keys.command("revoke")
 def revoke_key(key: str, data_dir: DataDir = None) -> None:
     """Revoke an API key by its id."""
-    import asyncio
-
     from app.administration import revoke
-    from app.home import database
-    from app.settings import load
+    from app.home import on_database
 
-    with database(load(data_dir=data_dir)) as settings:
-        assert settings.database_url is not None
-        raise typer.Exit(asyncio.run(revoke(settings.database_url, key)))
+    on_database(data_dir, lambda engine: revoke(engine, key))
 
 
 @policy.command("check")
@@ -146,7 +125,7 @@ def demo(
     """Tell a service a realistic half year of leads through its own doors: in a new tenant, or in that of --key."""
     from app.demo.run import demo as tell
 
-    raise typer.Exit(tell(url, key, leads, seed, data_dir))
+    tell(url, key, leads, seed, data_dir)
 
 
 @cli.command()

@@ -65,7 +65,6 @@ def _look(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
         faults.append("BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it to kid:base64 of 32 bytes")
     try:
         with database(settings) as ready:
-            assert ready.database_url is not None
             facts, wrong = asyncio.run(_ask(ready))
     except CannotStart as error:
         return found, [*faults, str(error)]
@@ -77,17 +76,16 @@ def _look(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
 async def _ask(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
     import asyncpg
 
-    assert settings.database_url is not None
     try:
-        connection = await asyncpg.connect("postgresql://" + settings.database_url.partition("://")[2], timeout=5)
+        connection = await asyncpg.connect("postgresql://" + settings.url.partition("://")[2], timeout=5)
     except asyncpg.PostgresError as error:
         return [], [f"the database refuses us ({error}): check BATON_DATABASE_URL"]
     try:
         shown = {name: str(await connection.fetchval(f"SHOW {name}")) for name in SHOWN}
     finally:
         await connection.close()
-    revision = await migrate.current(settings.database_url)
-    where = f"embedded in {settings.data_dir.absolute()}" if "/?" not in settings.database_url else "named"
+    revision = await migrate.current(settings.url)
+    where = f"embedded in {settings.data_dir.absolute()}" if "/?" not in settings.url else "named"
     found = [("PostgreSQL", f"{shown.pop('server_version')} ({where})"), *shown.items(), ("schema", str(revision))]
     wrong = [
         f"{name} is off in PostgreSQL: an answered change may be lost; switch it on"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from app.settings import CannotStart, Settings
+from app.database import Database, make_engine
+from app.settings import CannotStart, Settings, load
 
 if TYPE_CHECKING:
     from app.embedded import Server
 
+T = TypeVar("T")
 WATCH_SECONDS: Final = 1.0
 logger = structlog.get_logger("baton.home")
 
@@ -29,6 +33,27 @@ def database(settings: Settings) -> Iterator[Settings]:
 
     with embedded.start(settings.data_dir, bindir=settings.pg_bindir, say=say) as server, _watched(server):
         yield settings.model_copy(update={"database_url": server.url})
+
+
+def on_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
+    """Does the work of one command."""
+
+    async def run(url: str) -> T:
+        async with opened(url) as engine:
+            return await work(engine)
+
+    with database(load(data_dir=data_dir)) as settings:
+        return asyncio.run(run(settings.url))
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """A small pool for as long as a command needs it."""
+    engine = make_engine(url, 2)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 @contextmanager

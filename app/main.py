@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
@@ -18,7 +18,7 @@ from app.events.wake import Wake
 from app.gate import Gate
 from app.keyring import KeyRing
 from app.routes import ROUTERS, methods_by_path
-from app.settings import Role, Settings
+from app.settings import Settings
 from app.submissions.endpoints import StraightIn
 from app.webhooks.egress import Egress
 from app.webhooks.targets import targets_of
@@ -37,18 +37,17 @@ def release() -> str:
         return "0.1.0"
 
 
-def create_app(settings: Settings, roles: Sequence[Role] | None = None) -> FastAPI:
-    """The application for these settings (with `database_url` and `secret_keys`), and the work of `roles` beside it."""
+def create_app(settings: Settings) -> FastAPI:
+    """The application for these settings (with `database_url` and `secret_keys`), and the work of their roles."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        assert settings.database_url is not None
-        app.state.engine = make_engine(settings.database_url, settings.pool_size)
+        app.state.engine = make_engine(settings.url, settings.pool_size)
         app.state.turns = asyncio.Semaphore(max(1, settings.pool_size - KEPT_FREE))
         app.state.waiters = Waiters()
-        app.state.wake = Wake(settings.database_url)
+        app.state.wake = Wake(settings.url)
         app.state.egress = Egress(targets_of(settings))
-        async with worker.running(app.state, roles if roles is not None else settings.roles):
+        async with worker.running(app.state, settings.roles):
             yield
         await app.state.egress.close()
         await app.state.engine.dispose()

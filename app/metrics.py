@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import Counter, Histogram
 
 REQUESTS = Counter("baton_http_requests", "Requests answered.", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -28,8 +28,3 @@ def observe(scope: Any, status: int, seconds: float) -> None:
 def route_of(scope: Any) -> str:
     """The template of the route that a request found."""
     return getattr(scope.get("route"), "path", None) or "unmatched"
-
-
-def exposition() -> tuple[bytes, str]:
-    """The body of /metrics and its content type."""
-    return generate_latest(), CONTENT_TYPE_LATEST

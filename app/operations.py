@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import orjson
 from fastapi import APIRouter, HTTPException, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
-from app import metrics, migrate
+from app import migrate
 from app.database import as_problem
 from app.events.partitions import room_left
 
@@ -61,5 +62,4 @@ async def get_metrics(request: Request) -> Response:
     """Counters in Prometheus' text form; not here where BATON_METRICS_LISTEN gives them a port of their own."""
     if request.app.state.settings.metrics_listen is not None:
         raise HTTPException(404)
-    body, media_type = metrics.exposition()
-    return Response(body, headers={"Content-Type": media_type})
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

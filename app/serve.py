@@ -25,10 +25,11 @@ from prometheus_client import start_http_server
 from app import log, migrate
 from app.clock import Clock
 from app.greeting import greeting
-from app.home import database
+from app.home import database, opened
 from app.main import create_app
 from app.patience import Patient
 from app.settings import CannotStart, Settings, unknown, with_secrets
+from app.tenants.create import first_run
 from app.worker import GRACE_SECONDS
 
 FINISH_SECONDS: Final = 20
@@ -72,7 +73,7 @@ def serve(settings: Settings) -> None:
     if listener is not None:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     with database(with_secrets(settings)) as ready:
-        secret = asyncio.run(_prepare(ready, owned=settings.embedded))
+        secret = asyncio.run(prepare(ready, owned=settings.embedded))
         for name in unknown():
             print(f"{name} is no setting of Baton (misspelt? python3 -m app doctor lists them all)", file=sys.stderr)
         print(greeting(ready, secret), flush=True)
@@ -128,26 +129,18 @@ async def _work(app: FastAPI) -> None:
         await stop.wait()
 
 
-async def _prepare(settings: Settings, *, owned: bool) -> str | None:
+async def prepare(settings: Settings, *, owned: bool) -> str | None:
     """The schema, the first tenant and its key. The secret of a key that was just made and that nobody knows yet."""
-    from app.database import make_engine
-    from app.tenants.create import first_run
-
-    assert settings.database_url is not None
     if owned:
-        await migrate.upgrade(settings.database_url)
-    elif (found := await migrate.current(settings.database_url)) != migrate.newest():
+        await migrate.upgrade(settings.url)
+    elif (found := await migrate.current(settings.url)) != migrate.newest():
         raise Refused(
             f"the database is at revision {found or 'none'} and this release needs {migrate.newest()}: "
             "run `python3 -m app migrate` once, then start again"
         )
-    engine = make_engine(settings.database_url, 2)
-    try:
-        given = settings.admin_key.get_secret_value() if settings.admin_key else None
-        async with engine.begin() as tx:
-            made = await first_run(tx, given, Clock(settings.test_clock).now())
-    finally:
-        await engine.dispose()
+    given = settings.admin_key.get_secret_value() if settings.admin_key else None
+    async with opened(settings.url) as engine, engine.begin() as tx:
+        made = await first_run(tx, given, Clock(settings.test_clock).now())
     return made.secret if made is not None and given is None else None
 
 

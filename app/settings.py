@@ -8,15 +8,22 @@ import binascii
 import os
 import secrets
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-Network = IPv4Network | IPv6Network
 Role = Literal["api", "work", "dispatch"]
 Origin = Literal["default", "environment", ".env", "flag"]
 PREFIX = "BATON_"
@@ -37,10 +44,6 @@ class SettingsError(CannotStart):
 def _split(value: object) -> object:
     """'a, b' becomes ['a', 'b']; anything that is not text is left as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _network(value: object) -> object:
-    return ip_network(value) if isinstance(value, str) else value
 
 
 def _decode_keys(value: object) -> object:
@@ -118,7 +121,7 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=10, ge=2, le=200)
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
     max_ingest_in_flight: int = Field(default=32, ge=1, le=10_000)
-    allowed_targets: Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, Listed] = ()
+    allowed_targets: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, Listed] = ()
     allowed_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, Listed] = (443, 8443)
     retry_schedule: Annotated[tuple[float, ...], NoDecode, Listed, AfterValidator(_ascending_positive)] = (
         *(0.0, 5.0, 300.0, 1800.0),
@@ -140,6 +143,12 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """True where no server was named: the service then owns a PostgreSQL inside `data_dir`."""
         return self.database_url is None
+
+    @property
+    def url(self) -> str:
+        """The address of the database, named or (after `home.database`) embedded."""
+        assert self.database_url is not None
+        return self.database_url
 
     @property
     def address(self) -> str:
@@ -172,7 +181,7 @@ def with_secrets(settings: Settings) -> Settings:
         raise SettingsError(
             f"BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it, say to {_new_key()}, and keep it safe"
         )
-    return settings.model_copy(update={"secret_keys": _decode_keys(_kept(settings.data_dir))})
+    return settings.model_copy(update={"secret_keys": _decode_keys(_kept(settings.data_dir / "secret_keys"))})
 
 
 def origins(settings: Settings) -> dict[str, Origin]:
@@ -211,26 +220,22 @@ def _one_line(error: ValidationError, flags: dict[str, Any]) -> str:
     return "; ".join(said.values())
 
 
-def _kept(data_dir: Path) -> str:
-    try:
-        return _kept_keys(data_dir / "secret_keys")
-    except OSError as error:
-        raise SettingsError(f"{data_dir} cannot be used ({error.strerror}): choose another --data-dir") from None
-
-
-def _kept_keys(path: Path) -> str:
+def _kept(path: Path) -> str:
     """The text of the key file, made on the first call; of several processes at once, one makes it."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mine = path.with_name(f".secret_keys.{os.getpid()}")
-        with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(_new_key())
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was first: its key is the one
-            os.link(mine, path)
-        mine.unlink()
-    return path.read_text().strip()
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mine = path.with_name(f".secret_keys.{os.getpid()}")
+            with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(_new_key())
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):  # another process was first: its key is the one
+                os.link(mine, path)
+            mine.unlink()
+        return path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{path.parent} cannot be used ({error.strerror}): choose another --data-dir") from None
 
 
 def _new_key() -> str:

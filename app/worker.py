@@ -11,8 +11,7 @@ from typing import Any, Final
 import structlog
 
 from app import idempotency
-from app.clock import Clock
-from app.database import Database, again, as_problem
+from app.database import again
 from app.errors import Problem
 from app.events.sequence import sequence_forever
 from app.events.wake import within
@@ -70,21 +69,14 @@ async def _finish(tasks: list[asyncio.Task[None]]) -> None:
 
 async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
     """Evaluates leads that time alone has changed: decay steps, windows, wake-ups."""
-    await _every(LOOK_SECONDS, stop, lambda: _until_empty(state, stop))
 
+    async def batch() -> int:
+        looked = await refresh_due(state.engine, state.clock.now())
+        if looked:
+            state.wake.set("events")
+        return looked
 
-async def _until_empty(state: Any, stop: asyncio.Event) -> None:
-    engine: Database = state.engine
-    clock: Clock = state.clock
-
-    async def refresh() -> int:
-        return await refresh_due(engine, clock.now())
-
-    while not stop.is_set():
-        looked = await again(refresh)
-        if not looked:
-            return
-        state.wake.set("events")
+    await _every(LOOK_SECONDS, stop, batch)
 
 
 async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
@@ -94,23 +86,17 @@ async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
         async with state.engine.begin() as tx:
             return await idempotency.sweep(tx, state.clock.now())
 
-    async def sweep() -> None:
-        while not stop.is_set():
-            swept = await again(batch)
-            if not swept:
-                return
-
-    await _every(SWEEP_SECONDS, stop, sweep)
+    await _every(SWEEP_SECONDS, stop, batch)
 
 
-async def _every(seconds: float, stop: asyncio.Event, work: Work) -> None:
-    """Runs `work` again and again; a database that is away is waited for, a fault is logged."""
+async def _every(seconds: float, stop: asyncio.Event, batch: Callable[[], Awaitable[int]]) -> None:
+    """Batches until one finds nothing, again and again; a database that is away is waited for, a fault is logged."""
     while not stop.is_set():
         try:
-            await work()
+            if await again(batch):
+                continue
+        except Problem as problem:
+            log.warning("work_waits", error=type(problem).__name__)
         except Exception as error:
-            if as_problem(error) is None and not isinstance(error, Problem):
-                log.error("work_failed", **anonymous(error))
-            else:
-                log.warning("work_waits", error=type(error).__name__)
+            log.error("work_failed", **anonymous(error))
         await within(seconds, stop.wait())

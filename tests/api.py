@@ -119,7 +119,7 @@ class Api:
 async def running(settings: Settings, policy: Any = "waterfall", roles: Sequence[Role] = ()) -> AsyncIterator[Api]:
     """The application with a fresh tenant; `roles` run beside it (none: a test drives them itself)."""
     auth.forget()
-    app = create_app(settings, roles)
+    app = create_app(settings.model_copy(update={"roles": roles}))
     app.state.clock = MovableClock()
     async with app.router.lifespan_context(app):
         async with app.state.engine.begin() as tx:

@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -20,14 +19,13 @@ import aiohttp
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app import migrate
-from app.database import make_engine
 from app.demo import tell
 from app.demo.doors import TIMEOUT, DemoRefused, Doors
 from app.demo.plan import Activity, Story, stories
-from app.home import database
+from app.home import database, opened
+from app.serve import prepare
 from app.settings import Settings, load, with_secrets
-from app.tenants.create import create_key, create_tenant, first_run
+from app.tenants.create import create_key, create_tenant
 
 READY_SECONDS: Final = 60
 STAGES: Final = ("suspect", "inquiry", "mql", "sal", "sql", "converted", "recycled", "disqualified")
@@ -35,52 +33,33 @@ COLUMNS: Final = (TextColumn("{task.description:<24}"), BarColumn(), MofNComplet
 console = Console(highlight=False, soft_wrap=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The demo tenant's key, and the first admin key where it was just made."""
-
-    demo: str
-    admin: str | None
-
-
-def demo(url: str | None, key: str | None, leads: int, seed: int, data_dir: Path | None) -> int:
+def demo(url: str | None, key: str | None, leads: int, seed: int, data_dir: Path | None) -> None:
     """Tells the stories to the service at `url`, or to that of the data directory, started if need be."""
     plan = stories(seed, leads, datetime.now(UTC))
     if url is not None:
         if not key:
             raise DemoRefused("--url needs --key: a key of that service with the scopes admin and actors:assert")
         asyncio.run(_at(url, key, plan, seed))
-        return 0
+        return
     settings = load(data_dir=data_dir)
     with database(with_secrets(settings)) as ready:
-        keys = asyncio.run(_make_tenant(ready, seed, owned=settings.embedded))
-        asyncio.run(_here(settings, keys, plan, seed))
-    if keys.admin is not None:
-        console.print(f"\nAdmin key of the service, shown only now: {keys.admin}", markup=False)
-    return 0
+        admin = asyncio.run(prepare(ready, owned=settings.embedded))
+        asyncio.run(_here(ready, plan, seed))
+    if admin is not None:
+        console.print(f"\nAdmin key of the service, shown only now: {admin}", markup=False)
 
 
-async def _make_tenant(ready: Settings, seed: int, *, owned: bool) -> Keys:
-    """A tenant of its own, so that invented leads never stand among real ones."""
-    assert ready.database_url is not None
-    if owned:
-        await migrate.upgrade(ready.database_url)
-    engine, now = make_engine(ready.database_url, 2), datetime.now(UTC)
-    given = ready.admin_key.get_secret_value() if ready.admin_key else None
-    async with engine.begin() as tx:
-        first = await first_run(tx, given, now)
+async def _here(settings: Settings, plan: list[Story], seed: int) -> None:
+    """In a tenant of its own, so that invented leads never stand among real ones."""
+    now = datetime.now(UTC)
+    async with opened(settings.url) as engine, engine.begin() as tx:
         tenant_id = await create_tenant(tx, f"demo {seed}", "waterfall", now)
-        made = await create_key(tx, tenant_id, "demo", ("admin",), now)
-    await engine.dispose()
-    return Keys(made.secret, first.secret if first is not None and given is None else None)
-
-
-async def _here(settings: Settings, keys: Keys, plan: list[Story], seed: int) -> None:
-    if await _serves(settings.address, keys.demo):
-        await _at(settings.address, keys.demo, plan, seed)
+        key = (await create_key(tx, tenant_id, "demo", ("admin",), now)).secret
+    if await _serves(settings.address, key):
+        await _at(settings.address, key, plan, seed)
         return
-    async with _own_service(settings, keys.demo) as address:
-        await _at(address, keys.demo, plan, seed, after=settings.address)
+    async with _own_service(settings, key) as address:
+        await _at(address, key, plan, seed, after=settings.address)
 
 
 async def _serves(address: str, key: str) -> bool:

@@ -14,15 +14,9 @@ from app.tenants import sql
 
 
 async def record(
-    tx: Tx,
-    caller: Caller,
-    tenant_id: UUID,
-    act: str,
-    subject: str,
-    now: datetime,
-    detail: Mapping[str, Any] | None = None,
+    tx: Tx, caller: Caller, tenant_id: UUID, act: str, subject: str, now: datetime, detail: Mapping[str, Any] = {}
 ) -> None:
     """Writes who did what to which record, in the transaction of the act."""
     actor = {"id": caller.actor.id, "kind": caller.actor.kind, "key": ids.show("key", caller.key_id)}
     values = {"id": ids.new_id(), "recorded_at": now, "actor": actor, "act": act, "subject": subject}
-    await sql.insert_audit(tx, tenant_id, {**values, "detail": dict(detail or {})})
+    await sql.insert_audit(tx, tenant_id, {**values, "detail": detail})

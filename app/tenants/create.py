@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from app import ids
 from app.auth import SCOPES, fingerprint, new_secret
-from app.database import Tx
+from app.database import Record, Tx
 from app.policies.publish import publish_shipped
 from app.policy.shipped import Shipped
 from app.tenants import across, sql
@@ -22,8 +23,7 @@ API_SOURCE = "api"
 class NewKey:
     """A key that was just made; `secret` is nowhere else."""
 
-    tenant_id: UUID
-    id: UUID
+    row: Record
     secret: str
 
 
@@ -39,18 +39,16 @@ async def create_tenant(tx: Tx, name: str, policy: Shipped, now: datetime) -> UU
 
 
 async def create_key(
-    tx: Tx, tenant_id: UUID, name: str, scopes: tuple[str, ...], now: datetime, *,
+    tx: Tx, tenant_id: UUID, name: str, scopes: Sequence[str], now: datetime, *,
     secret: str | None = None, expires_at: datetime | None = None,
 ) -> NewKey:  # fmt: skip
     """An API key, whose secret is answered here and stored only as its SHA-256."""
     secret = secret or new_secret()
-    key_id = ids.new_id()
     values = {
-        "id": key_id, "name": name, "secret_sha256": fingerprint(secret), "prefix": secret[:8],
+        "id": ids.new_id(), "name": name, "secret_sha256": fingerprint(secret), "prefix": secret[:8],
         "scopes": [scope for scope in SCOPES if scope in scopes], "created_at": now, "expires_at": expires_at,
     }  # fmt: skip
-    await sql.insert_key(tx, tenant_id, values)
-    return NewKey(tenant_id, key_id, secret)
+    return NewKey(await sql.insert_key(tx, tenant_id, values), secret)
 
 
 async def first_run(tx: Tx, admin_key: str | None, now: datetime) -> NewKey | None:

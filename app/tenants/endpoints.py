@@ -59,7 +59,7 @@ async def create_tenant(body: TenantCreate, caller: Platform, tx: InTx, now: Now
     row = await sql.tenant(tx, tenant_id)
     assert row is not None
     shown = show_tenant(row)
-    made = {"tenant": shown, "key": {"id": ids.show("key", key.id), "secret": key.secret}}
+    made = {"tenant": shown, "key": {"id": ids.show("key", key.row.id), "secret": key.secret}}
     return answer(made, 201, location=f"/v1/tenants/{shown['id']}")
 
 
@@ -133,11 +133,8 @@ async def create_key(body: KeyCreate, caller: Admin, tx: InTx, now: Now) -> Resp
     """A new API key; its secret is in this answer and nowhere else."""
     if "platform" in body.scopes and not caller.may("platform"):
         raise ScopeMissing("Only a key with the scope platform can give it.", scope="platform")
-    scopes = tuple(body.scopes)
-    made = await create.create_key(tx, caller.tenant_id, body.name, scopes, now, expires_at=body.expires_at)
-    row = await sql.key(tx, caller.tenant_id, made.id)
-    assert row is not None
-    shown = show_key(row)
+    made = await create.create_key(tx, caller.tenant_id, body.name, body.scopes, now, expires_at=body.expires_at)
+    shown = show_key(made.row)
     await audit.record(tx, caller, caller.tenant_id, "key.created", shown["id"], now)
     return answer({**shown, "secret": made.secret}, 201, location=f"/v1/keys/{shown['id']}")
 

@@ -150,29 +150,12 @@ def show_tenant(row: Record) -> dict[str, Any]:
 
 
 def show_user(row: Record) -> dict[str, Any]:
-    plain = (
-        "version",
-        "name",
-        "email",
-        "role",
-        "team",
-        "time_zone",
-        "working_hours",
-        "capacity",
-        "active",
-        "external_id",
-    )
+    written = {name: getattr(row, name) for name in UserCreate.model_fields}
     stamps = {"created_at": z(row.created_at), "updated_at": z(row.updated_at)}
-    return {"id": ids.show("user", row.id), **{name: getattr(row, name) for name in plain}, **stamps}
+    return {"id": ids.show("user", row.id), "version": row.version, **written, **stamps}
 
 
 def show_key(row: Record) -> dict[str, Any]:
+    plain = {name: getattr(row, name) for name in ("version", "name", "prefix", "scopes")}
     instants = {name: z(getattr(row, name)) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
-    return {
-        "id": ids.show("key", row.id),
-        "version": row.version,
-        "name": row.name,
-        "prefix": row.prefix,
-        "scopes": row.scopes,
-        **instants,
-    }
+    return {"id": ids.show("key", row.id), **plain, **instants}

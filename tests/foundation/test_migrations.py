@@ -19,9 +19,7 @@ async def tables(engine: Database) -> set[str]:
 
 
 def to_nothing(connection: Connection) -> None:
-    config = migrate.configuration()
-    config.attributes["connection"] = connection
-    command.downgrade(config, "base")
+    command.downgrade(migrate.configuration(connection), "base")
 
 
 async def test_up_down_and_up_again_on_a_filled_database(api: Api) -> None:

@@ -25,10 +25,13 @@ class Faulty:
     def __init__(self, engine: Database, faults: int) -> None:
         self.engine, self.faults = engine, faults
 
-    def begin(self) -> Any:
+    def connect(self) -> Any:
         if self.faults:
             self.faults -= 1
             raise RuntimeError("unknown protocol state")
+        return self.engine.connect()
+
+    def begin(self) -> Any:
         return self.engine.begin()
 
 

@@ -28,7 +28,7 @@ NOBODY = ids.show("subscription", ids.new_id())
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     auth.forget()
-    made = create_app(settings, roles=("api", "dispatch"))
+    made = create_app(settings.model_copy(update={"roles": ("api", "dispatch")}))
     async with made.router.lifespan_context(made):
         yield made
 
