@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 
 from app.policy.check_conditions import condition_faults
 from app.policy.document import TARGETS, Action, Policy, Reason
 from app.policy.fault import Fault
 from app.policy.weak_rule import weak_rule
 from app.policy.words import WakeAt
-
-__all__ = ["EVENTS", "Fault", "faults"]
 
 # What a policy may emit by itself; every other event follows from an act.
 EVENTS = frozenset({"lead.recycle_due", "lead.sla_breached"})
@@ -20,9 +17,10 @@ MAX_REASONS = 500
 
 def faults(policy: Policy) -> list[Fault]:
     """Faults and warnings, in the order of the document; an empty list for a sound policy."""
-    found = list(chain(_stages(policy), _milestones(policy), _conversion(policy), condition_faults(policy)))
-    found += chain(_actions(policy), _opportunity(policy), _reasons(policy), _scoring(policy), _clocks(policy))
-    found += _benchmarks(policy)
+    found = [
+        *_stages(policy), *_milestones(policy), *_conversion(policy), *condition_faults(policy), *_actions(policy),
+        *_opportunity(policy), *_reasons(policy), *_scoring(policy), *_clocks(policy), *_benchmarks(policy),
+    ]  # fmt: skip
     if found:
         # What follows walks the graph and the named conditions: it needs them sound.
         return found
@@ -183,8 +181,7 @@ def _opportunity(policy: Policy) -> Iterator[Fault]:
 
 def _reasons(policy: Policy) -> Iterator[Fault]:
     count = 0
-    lists = [("/reasons", policy.reasons), ("/opportunity/reasons", policy.opportunity.reasons)]
-    for place, reasons in lists:
+    for place, reasons in (("/reasons", policy.reasons), ("/opportunity/reasons", policy.opportunity.reasons)):
         for name, listed in reasons.items():
             count += len(listed)
             yield from _twice(f"{place}/{name}", (reason.code for reason in listed))
@@ -248,9 +245,8 @@ def _automation(policy: Policy) -> Iterator[Fault]:
             continue
         roots = [one for one in (action.guard, item.condition) if one is not None]
         if not any(isinstance(word, WakeAt) for word in policy.words(roots)):
-            yield Fault(
-                f"{place}/do", "would_repeat", f"{item.do} would be done again and again: it waits for no wake_at"
-            )
+            detail = f"{item.do} would be done again and again: it waits for no wake_at"
+            yield Fault(f"{place}/do", "would_repeat", detail)
 
 
 def _by_the_policy(policy: Policy, place: str, name: str, reason_code: str | None) -> Iterator[Fault]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from app.policy.conditions import AtLeast, Condition, Named, tree
 from app.policy.document import Policy
@@ -22,6 +22,7 @@ from app.policy.words import (
     Level,
     Owner,
     ReasonIs,
+    Values,
     as_values,
 )
 
@@ -45,7 +46,7 @@ def condition_faults(policy: Policy) -> Iterator[Fault]:
                 yield Fault(where, "too_deep", f"more than {MAX_DEPTH} levels")
             yield from _names(policy, where, node)
             yield from _misplaced(where, node, purpose, under_when="/when" in where or "/then" in where)
-            if not circles and isinstance(node, Named) and node.condition in policy.conditions:
+            if isinstance(node, Named) and node.condition in policy.conditions:
                 yield from _misplaced_in(policy, where, node, purpose)
         if not circles:
             depth, nodes = _extent(policy, root, {})
@@ -110,16 +111,14 @@ def _circles(policy: Policy) -> Iterator[Fault]:
         for name, root in policy.conditions.items()
     }
     for name in uses:
-        seen: set[str] = set()
-        waiting = list(uses[name])
+        reached: set[str] = set()
+        waiting = [name]
         while waiting:
-            used = waiting.pop()
-            if used == name:
-                yield Fault(f"/conditions/{name}", "condition_circle", f"{name} leads back to itself")
-                break
-            if used not in seen:
-                seen.add(used)
-                waiting.extend(uses.get(used, ()))
+            new = set(uses.get(waiting.pop(), ())) - reached
+            reached |= new
+            waiting.extend(new)
+        if name in reached:
+            yield Fault(f"/conditions/{name}", "condition_circle", f"{name} leads back to itself")
 
 
 def _extent(policy: Policy, root: Condition, known: dict[str, tuple[int, int]]) -> tuple[int, int]:
@@ -139,18 +138,12 @@ def _names(policy: Policy, place: str, node: Condition) -> Iterator[Fault]:
     match node:
         case Named() if node.condition not in policy.conditions:
             yield Fault(place, "unknown_condition", f"no condition {node.condition}")
-        case FromStage() | IntoStage():
-            values = node.stages if isinstance(node, FromStage) else node.stage
-            known = {None, *policy.stage_of, *policy.opportunity.stage_of}
-            for name in as_values(values):
-                if name not in known:
-                    yield Fault(f"{place}/{node.word}", "unknown_stage", f"no stage {name}")
-        case ReasonIs():
+        case FromStage(stages=values) | IntoStage(stage=values):
+            stages = {*policy.stage_of, *policy.opportunity.stage_of}
+            yield from _unknown(f"{place}/{node.word}", "stage", values, stages)
+        case ReasonIs(reason=values):
             lists = (*policy.reasons.values(), *policy.opportunity.reasons.values())
-            known = {None, *(reason.code for listed in lists for reason in listed)}
-            for name in as_values(node.reason):
-                if name not in known:
-                    yield Fault(f"{place}/reason", "unknown_reason", f"no reason {name}")
+            yield from _unknown(f"{place}/reason", "reason", values, {one.code for listed in lists for one in listed})
         case Assignable() if node.assignable not in policy.routing:
             yield Fault(f"{place}/assignable", "unknown_route", f"no route {node.assignable}")
         case AtLeast() if node.at_least.count > len(node.at_least.of):
@@ -159,16 +152,25 @@ def _names(policy: Policy, place: str, node: Condition) -> Iterator[Fault]:
             yield Fault(f"{place}/activity", "empty_condition", "name types or a kind")
         case FieldIs():
             yield from _field(policy, place, node)
-        case _:
-            return
+
+
+def _unknown(place: str, what: str, values: Values, known: Collection[str | None]) -> Iterator[Fault]:
+    for name in as_values(values):
+        if name is not None and name not in known:
+            yield Fault(place, f"unknown_{what}", f"no {what} {name}")
 
 
 def _field(policy: Policy, place: str, node: FieldIs) -> Iterator[Fault]:
-    head, *rest = node.field.split(".")
-    virtual = (
-        head == "bant" and len(rest) == 2 and rest[0] in CRITERIA and rest[1] in ("status", "value", "due_in_days")
-    )
-    if not (virtual or (head == "custom" and rest) or (not rest and head in FIELDS)):
+    match node.field.split("."):
+        case ["bant", criterion, "status" | "value" | "due_in_days"]:
+            known = criterion in CRITERIA
+        case ["custom", _, *_]:
+            known = True
+        case [name]:
+            known = name in FIELDS
+        case _:
+            known = False
+    if not known:
         yield Fault(f"{place}/field", "unknown_field", f"no field {node.field}")
     if node.in_list is not None and node.in_list not in policy.lists and node.in_list not in SHIPPED_LISTS:
         yield Fault(f"{place}/in_list", "unknown_list", f"no list {node.in_list}")

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import yaml
 from pydantic import ValidationError
 
-from app.policy.check import Fault, faults
+from app.policy.check import faults
 from app.policy.document import Policy
+from app.policy.fault import Fault
 
 MAX_CHARACTERS = 256 * 1024
 MAX_DEPTH = 48
@@ -47,7 +48,8 @@ def read(text: str | bytes) -> Policy | list[Fault]:
         return [Fault("", "too_large", f"more than {MAX_CHARACTERS} characters")]
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-        data = json.loads(decoded, object_pairs_hook=_members) if decoded.lstrip()[:1] == "{" else _yaml(decoded)
+        is_json = decoded.lstrip()[:1] == "{"
+        data = json.loads(decoded, object_pairs_hook=_members) if is_json else yaml.load(decoded, _Loader)  # noqa: S506
     except Exception as error:
         return [Fault("", "unreadable", _one_line(error))]
     return read_document(data)
@@ -65,15 +67,6 @@ def read_document(data: object) -> Policy | list[Fault]:
         return [Fault("", "unreadable", _one_line(error))]
     found = [fault for fault in faults(policy) if fault.kind == "fault"]
     return found or policy
-
-
-def _yaml(text: str) -> object:
-    loader = _Loader(text)
-    try:
-        data: object = loader.get_single_data()
-    finally:
-        loader.dispose()
-    return data
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -95,7 +88,7 @@ def _unfit(data: object) -> Iterator[Fault]:
             return
         if isinstance(node, Mapping):
             if wrong := [name for name in node if not isinstance(name, str)]:
-                yield Fault(place, "invalid", f"the member name {_short(wrong[0])} is no text")
+                yield Fault(place, "invalid", f"the member name {ascii(wrong[0])[:60]} is no text")
                 return
             waiting.extend((f"{place}/{_escaped(name)}", member, depth + 1) for name, member in node.items())
         elif isinstance(node, list | tuple):
@@ -123,10 +116,6 @@ def _fault(loc: Sequence[int | str], kind: str, message: str, data: object) -> F
 
 def _escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
-
-
-def _short(value: object) -> str:
-    return ascii(value)[:60]
 
 
 def _one_line(error: BaseException) -> str:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.policy.check import Fault, faults
+from app.policy.check import faults
 from app.policy.document import Policy
+from app.policy.fault import Fault
 from app.policy.read import read, read_document
 from app.policy.shipped import NAMES, shipped, text
 from tests.rules.make import PIPELINE, document
