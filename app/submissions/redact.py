@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote_plus
 
 from app.sources.document import Parse
@@ -20,20 +19,21 @@ NAME: Final = re.compile(rb'\bname="?([^";\r\n]*)"?', re.IGNORECASE)
 def redacted(parse: Parse, request: RawRequest) -> bytes | None:
     """The body to show and to keep. None when it cannot be read, so that nobody knows what is secret in it.
 
-    A form keeps every other byte; JSON is written anew. What neither way gets out of it leaves the parsed body as JSON.
+    A form keeps every other byte; anything else is written anew as JSON, as the document's `parse` reads it.
     """
     if not parse.drop or not request.body.strip():
         return request.body
     try:
         if not _shows(parse, request):
             return request.body
-        for way in (_of_json, _of_multipart, _of_form):
-            body = way(parse, request)
-            if body is not None and not _shows(parse, replace(request, body=body)):
-                return body
-        return json.dumps(parse_body(parse, request), ensure_ascii=False).encode()
+        read = parse_body(parse, request)
     except ParseFailed:
         return None
+    for way in (_of_multipart, _of_form):
+        body = way(parse, request.body)
+        if _is_clean(parse, replace(request, body=body)):
+            return body
+    return json.dumps(read, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _shows(parse: Parse, request: RawRequest) -> bool:
@@ -41,59 +41,32 @@ def _shows(parse: Parse, request: RawRequest) -> bool:
     return any(at(body, path) for path in parse.drop)
 
 
-def _of_json(parse: Parse, request: RawRequest) -> bytes | None:
+def _is_clean(parse: Parse, request: RawRequest) -> bool:
     try:
-        body = json.loads(request.body)
-    except (ValueError, RecursionError):
-        return None
-    _drop(body, parse.drop, parse.decode_json)
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        return not _shows(parse, request)
+    except ParseFailed:
+        return False
 
 
-def _drop(body: Any, paths: list[str], texts: list[str]) -> None:
-    for path in paths:
-        if place := at(body, path):
-            del place[0][place[1]]
-            continue
-        for text in texts:
-            inner = at(body, text) if path.startswith(text + ".") else None
-            if inner and isinstance(inner[0][inner[1]], str):
-                inner[0][inner[1]] = _without(inner[0][inner[1]], path[len(text) + 1 :])
-
-
-def _without(text: str, path: str) -> str:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    if place := at(value, path):
-        del place[0][place[1]]
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _of_form(parse: Parse, request: RawRequest) -> bytes | None:
-    is_secret = _names(parse)
-    return b"&".join(pair for pair in request.body.split(b"&") if not is_secret(_name(pair)))
+def _of_form(parse: Parse, body: bytes) -> bytes:
+    return b"&".join(pair for pair in body.split(b"&") if not _is_secret(parse, _name(pair)))
 
 
 def _name(pair: bytes) -> str:
     return unquote_plus(pair.partition(b"=")[0].decode("utf-8", "replace")).strip()
 
 
-def _of_multipart(parse: Parse, request: RawRequest) -> bytes | None:
-    line = request.body[:200].split(b"\r\n", 1)[0]
+def _of_multipart(parse: Parse, body: bytes) -> bytes:
+    line = body[:200].split(b"\r\n", 1)[0]
     if not line.startswith(b"--"):
-        return None
-    is_secret = _names(parse)
-    parts = ((part, NAME.search(part)) for part in request.body.split(line))
-    return line.join(part for part, name in parts if not (name and is_secret(name[1].decode("utf-8", "replace"))))
+        return body
+    parts = ((part, NAME.search(part)) for part in body.split(line))
+    return line.join(
+        part for part, name in parts if not (name and _is_secret(parse, name[1].decode("utf-8", "replace")))
+    )
 
 
-def _names(parse: Parse) -> Callable[[str], bool]:
+def _is_secret(parse: Parse, name: str) -> bool:
     """Whether a form's field is one to drop: by its name, with brackets read as dots, or because it lies within one."""
-
-    def is_secret(name: str) -> bool:
-        plain = name.replace("][", ".").replace("[", ".").replace("]", "").rstrip(".")
-        return any(plain == path or name == path or plain.startswith(path + ".") for path in parse.drop)
-
-    return is_secret
+    plain = name.replace("][", ".").replace("[", ".").replace("]", "").rstrip(".")
+    return any(plain == path or name == path or plain.startswith(path + ".") for path in parse.drop)
