@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from app.lifecycle.answer import (
     CriteriaUnmet,
@@ -22,7 +23,11 @@ from app.policy.view import Unmet, View
 from app.policy.words import ActorIs, Assignable, may
 
 AHEAD = timedelta(minutes=5)
-FOR_SOME = ("bant", "owner_id", "wake_at", "conversion", "correction_of")
+# Inputs that only some actions take: the input, its member of the ask, and that member's value when it is not given.
+FOR_SOME = (
+    ("bant", "bant", ()), ("owner_id", "owner_id", None), ("wake_at", "wake_at", None),
+    ("conversion", "convert", None), ("correction_of", "correction_of", None),
+)  # fmt: skip
 Reasons = Mapping[str, tuple[Reason, ...]]
 
 
@@ -84,28 +89,21 @@ def refused_guard(action: Action, view: View, ask: Ask) -> Why | None:
         missing = action.guard.unmet(view)
         if missing and isinstance(action.guard, ActorIs):
             return RoleNotAllowed(action.name, ask.actor.role, tuple(action.guard.actor.roles))
-    missing = missing or wrong_owner(action, view, ask)
+    missing = missing or _wrong_owner(action, view, ask)
     return CriteriaUnmet(tuple(missing)) if missing else None
 
 
-def wrong_owner(action: Action, view: View, ask: Ask) -> list[Unmet]:
+def _wrong_owner(action: Action, view: View, ask: Ask) -> list[Unmet]:
     """The leaf for a named owner who is no active user of the role the lead goes to."""
-    if ask.owner_id is None:
-        return []
-    routes = [effect.assign for effect in action.effects if effect.assign in view.policy.routing]
-    return Assignable(assignable=routes[0]).unmet(view) if routes and routes[0] else []
+    route = next((effect.assign for effect in action.effects if effect.assign in view.policy.routing), None)
+    return Assignable(assignable=route).unmet(view) if route and ask.owner_id else []
 
 
 def heard(action: Action, ask: Ask) -> Ask:
     """The ask without the inputs this action does not take: they have no effect."""
-    takes = action.inputs
-    if takes.issuperset(name for name in FOR_SOME if given(name, ask)):
-        return ask
-    return replace(
-        ask,
-        bant=ask.bant if "bant" in takes else (),
-        owner_id=ask.owner_id if "owner_id" in takes else None,
-        wake_at=ask.wake_at if "wake_at" in takes else None,
-        convert=ask.convert if "conversion" in takes else None,
-        correction_of=ask.correction_of if "correction_of" in takes else None,
-    )
+    unheard: dict[str, Any] = {
+        member: nothing
+        for name, member, nothing in FOR_SOME
+        if name not in action.inputs and getattr(ask, member) != nothing
+    }
+    return replace(ask, **unheard) if unheard else ask

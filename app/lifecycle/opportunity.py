@@ -60,35 +60,30 @@ def decide_opportunity(
 
 def _edge(pipeline: Opportunity, stage: str, ask: Ask) -> Edge | Why:
     allowed = tuple(action.name for action in pipeline.actions if stage in action.sources)
-    if stage not in pipeline.stage_of:
+    if stage not in pipeline.place_of:
         return TransitionNotAllowed(stage, ask.action, ())
     named = [one for one in pipeline.actions if ask.action in (None, one.name)]
     if ask.action is not None and not named:
         return UnknownAction(ask.action)
     for action in named:
-        to = ask.to if action.to == "later" else action.to
         if stage in action.sources and _leads(pipeline, action, stage, ask):
-            return Edge(action, to)
-    fixed = named[0].to if ask.action is not None and named[0].to != "later" else None
-    return _refused(pipeline, stage, ask.action, ask.to or fixed, allowed)
+            return Edge(action, ask.to if action.to == "later" else action.to)
+    to = ask.to
+    if to is None and ask.action is not None and named[0].to != "later":
+        to = named[0].to
+    if to == stage:
+        return AlreadyInStage(stage, allowed)
+    if to in pipeline.place_of and pipeline.place_of[to] < pipeline.place_of[stage]:
+        return BackwardMove(stage, to, allowed)
+    return TransitionNotAllowed(stage, ask.action, allowed)
 
 
 def _leads(pipeline: Opportunity, action: Action, stage: str, ask: Ask) -> bool:
     """Whether this action leads from here to where the request wants to go."""
-    if action.to != "later":
-        return ask.to == action.to or (ask.to is None and ask.action is not None)
     if ask.to is None:
         return ask.action is not None
+    if action.to != "later":
+        return ask.to == action.to
     target = pipeline.stage_of.get(ask.to)
     running = target is not None and target.of_class not in ("won", "lost")
     return running and pipeline.place_of[ask.to] > pipeline.place_of[stage]
-
-
-def _refused(
-    pipeline: Opportunity, stage: str, action: str | None, to: str | None, allowed: tuple[str, ...]
-) -> AlreadyInStage | BackwardMove | TransitionNotAllowed:
-    if to == stage:
-        return AlreadyInStage(stage, allowed)
-    if to is not None and pipeline.place_of.get(to, len(pipeline.stages)) < pipeline.place_of[stage]:
-        return BackwardMove(stage, to, allowed)
-    return TransitionNotAllowed(stage, action, allowed)
