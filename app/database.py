@@ -58,7 +58,11 @@ def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
         hide_parameters=True,  # an error's text may end up in a log, and parameters are personal data
         json_serializer=lambda value: write_json(value).decode(),
         json_deserializer=orjson.loads,
-        connect_args={"server_settings": {**SERVER_SETTINGS, "application_name": name}, "timeout": 5},
+        connect_args={
+            "server_settings": {**SERVER_SETTINGS, "application_name": name},
+            "timeout": 5,
+            "statement_cache_size": 300,  # every statement of ours stays prepared
+        },
     )
     event.listen(engine.sync_engine, "connect", _limit_transactions)
     return Database(engine)
