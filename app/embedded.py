@@ -308,7 +308,7 @@ def _stop(server: Server) -> None:
 
 def _is_ready(server: Server) -> bool:
     """`pg_ctl status` calls a dying server running; only pg_isready knows who answers."""
-    where = ["-h", str(server.sockets), "-p", str(PORT), "-U", USER, "-d", DATABASE, "-t", "3"]
+    where = ["-h", str(server.sockets), "-p", str(PORT), "-U", USER, "-d", DATABASE, "-t", "30"]
     return server.runner.run([server.programs["pg_isready"], "-q", *where]).returncode == 0
 
 

@@ -96,8 +96,9 @@ def open_run() -> int:
     sweep()
     home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_fast_folder()))
     home.chmod(0o711)  # the server of root runs as another user
-    mark = os.open(home / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    mark = os.open(home / "new.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(mark, fcntl.LOCK_EX)
+    (home / "new.lock").rename(home / "run.lock")  # held before the sweep of another run can see it
     os.environ.update({**chosen, HOME: str(home)})
     return mark
 
