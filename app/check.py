@@ -18,9 +18,8 @@ MOST_LINES, MOST_LINES_A_FUNCTION = 450, 60
 def run_tests(arguments: list[str]) -> int:
     """pytest over all tests, in a process for each core (at most four); its status."""
     chosen = any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments)
-    spread = (
-        [] if chosen else ["-n", str(min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2))]
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    spread = [] if chosen else ["-n", str(min(4, cores))]
     return subprocess.call([PYTHON, "-m", "pytest", *spread, *arguments], cwd=ROOT)
 
 

@@ -85,9 +85,8 @@ def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
         content["examples"] = {"example": {"value": example_of}}
     scopes = [call.scope for call in calls if isinstance(call, Allow)]
     responses = operation["responses"]
-    responses.get("422", {}).get("content", {}).pop(
-        "application/json", None
-    )  # the framework's own shape: never answered
+    # The framework's own shape of a 422 is never answered.
+    responses.get("422", {}).get("content", {}).pop("application/json", None)
     if scopes:
         operation["security"] = [{"key": [scope for scope in scopes if scope]}]
         parameters = operation.setdefault("parameters", [])

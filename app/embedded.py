@@ -24,8 +24,8 @@ from app.pg_binaries import SYSTEM_STATE, Binaries, EmbeddedError, Runner, Say, 
 
 USER, DATABASE, PORT = "baton", "baton", 5432
 LONGEST_SOCKET = 100  # bytes; Linux takes 107, macOS 103
-START_SECONDS = 300.0  # crash recovery replays the log first
-STOP_SECONDS = 60.0
+START_SECONDS = 300  # crash recovery replays the log first
+STOP_SECONDS = 60
 LOG_BYTES = 10_000_000
 SETTINGS = {
     "listen_addresses": "",
@@ -90,10 +90,10 @@ class Server:
 
         Blocks, as long as the recovery takes. Raises EmbeddedError.
         """
-        if _living_postmaster(self.data) is not None:
+        if _lives(self.data):
             return False
         with _alone(self.data_dir):
-            if self._share is None or _living_postmaster(self.data) is not None:
+            if self._share is None or _lives(self.data):
                 return False
             _ensure_running(self, durable=True)
         return True
@@ -128,16 +128,6 @@ def start(data_dir: Path, *, durable: bool = True, bindir: Path | None = None, s
             os.close(share)
             raise
         return server
-
-
-def is_used(data_dir: Path) -> bool:
-    """True where a living process has a share in the server of this data directory."""
-    with suppress(FileNotFoundError), (data_dir / "embedded.users").open("rb") as users:
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 @contextmanager
@@ -237,23 +227,10 @@ def _create(server: Server, durable: bool) -> None:
     new.mkdir(mode=0o700, parents=True)
     if server.runner.switch:
         os.chown(new, server.runner.uid, server.runner.gid)
-    steps = [
-        ([server.programs["initdb"], "-D", str(new), *_INITDB, *(() if durable else ("--no-sync",))], ""),
-        (
-            [
-                server.programs["postgres"],
-                "--single",
-                "-j",
-                "-D",
-                str(new),
-                "-c",
-                f"fsync={'on' if durable else 'off'}",
-                "postgres",
-            ],
-            f"CREATE DATABASE {DATABASE}\n\n",
-        ),
-    ]
-    for command, text in steps:
+    options, fsync = ([], "fsync=on") if durable else (["--no-sync"], "fsync=off")
+    initdb = [server.programs["initdb"], "-D", str(new), *_INITDB, *options]
+    single = [server.programs["postgres"], "--single", "-j", "-D", str(new), "-c", fsync, "postgres"]
+    for command, text in ((initdb, ""), (single, f"CREATE DATABASE {DATABASE}\n\n")):
         answer = server.runner.run(command, text=text)
         if answer.returncode != 0:
             raise EmbeddedError(f"PostgreSQL could not make {server.data}: {_last_line(answer.stderr)}")
@@ -265,7 +242,7 @@ def _create(server: Server, durable: bool) -> None:
 def _ensure_running(server: Server, durable: bool) -> None:
     """Wait for a server that is starting or stopping; start one where none lives."""
     deadline = time.monotonic() + START_SECONDS
-    while _living_postmaster(server.data) is not None:
+    while _lives(server.data):
         if _is_ready(server):
             return
         if time.monotonic() > deadline:
@@ -277,9 +254,9 @@ def _ensure_running(server: Server, durable: bool) -> None:
     log = server.data / "server.log"
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
-    waiting = ["-w", "-t", str(int(START_SECONDS))]
     # pg_ctl puts paths into a shell command: from inside the folder they are harmless, whatever its name is.
-    command = [server.programs["pg_ctl"], "-D", ".", "-l", log.name, *waiting, "-o", options, "start"]
+    how = ["-D", ".", "-l", log.name, "-w", "-t", str(START_SECONDS), "-o", options]
+    command = [server.programs["pg_ctl"], *how, "start"]
     if server.runner.run(command, quiet=True, folder=server.data).returncode != 0 or not _is_ready(server):
         said = log.read_text(errors="replace") if log.exists() else ""
         raise EmbeddedError(f"PostgreSQL did not start: {_last_line(said)} (all of it: {log})")
@@ -287,19 +264,9 @@ def _ensure_running(server: Server, durable: bool) -> None:
 
 def _stop(server: Server) -> None:
     """Fast and orderly; pg_ctl waits until the log is written and the process gone."""
-    if _living_postmaster(server.data) is None:
+    if not _lives(server.data):
         return
-    command = [
-        server.programs["pg_ctl"],
-        "-D",
-        str(server.data),
-        "-m",
-        "fast",
-        "-w",
-        "-t",
-        str(int(STOP_SECONDS)),
-        "stop",
-    ]
+    command = [server.programs["pg_ctl"], "-D", str(server.data), "-m", "fast", "-w", "-t", str(STOP_SECONDS), "stop"]
     server.runner.run(command, quiet=True)
     if server.sockets != server.data:
         with suppress(OSError):
@@ -312,16 +279,14 @@ def _is_ready(server: Server) -> bool:
     return server.runner.run([server.programs["pg_isready"], "-q", *where]).returncode == 0
 
 
-def _living_postmaster(data: Path) -> int | None:
-    """The process id in postmaster.pid, if that process lives and is a postmaster of this data."""
+def _lives(data: Path) -> bool:
+    """True where the process in postmaster.pid lives and is a postmaster of this data."""
     try:
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
         os.kill(pid, 0)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
-        return None
-    except PermissionError:
-        return None  # a number given anew to a process of somebody else
-    return pid if _is_postgres_in(pid, data) else None
+    except (FileNotFoundError, ValueError, ProcessLookupError, PermissionError):
+        return False  # PermissionError: a number given anew to a process of somebody else
+    return _is_postgres_in(pid, data)
 
 
 def _is_postgres_in(pid: int, data: Path) -> bool:

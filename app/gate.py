@@ -127,26 +127,19 @@ class Answer:
 
 def request_id(scope: Scope) -> str:
     """The caller's X-Request-Id when it is short and visible, else a new one."""
-    given = _header(scope, b"x-request-id").decode("latin-1")
+    given: str = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     if 1 <= len(given) <= 128 and all("!" <= letter <= "~" for letter in given):
         return given
     return str(ids.new_id())
 
 
-def _header(scope: Scope, wanted: bytes) -> bytes:
-    for name, value in scope["headers"]:
-        if name == wanted:
-            return bytes(value)
-    return b""
-
-
 async def read_body(scope: Scope, receive: Receive) -> bytes:
     """The whole body, counted as it arrives; BodyTooLarge (413) or RequestTimeout (408)."""
-    names = {name for name, _ in scope["headers"]}
-    if b"content-length" not in names and b"transfer-encoding" not in names:
+    headers = dict(scope["headers"])
+    if b"content-length" not in headers and b"transfer-encoding" not in headers:
         return b""
-    limit = MAX_MULTIPART if _header(scope, b"content-type").startswith(b"multipart/") else MAX_BODY
-    declared = _header(scope, b"content-length")
+    limit = MAX_MULTIPART if headers.get(b"content-type", b"").startswith(b"multipart/") else MAX_BODY
+    declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
         raise BodyTooLarge(f"The body may have {limit} bytes.")
     try:

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -138,9 +139,8 @@ def _probe(folder: Path, runner: Runner) -> Binaries | None:
         answer = runner.run([str(folder / "initdb"), "--version"])
     except OSError:
         return None
-    words = answer.stdout.split()
-    number = words[2].split(".")[0] if answer.returncode == 0 and len(words) > 2 else ""
-    major = int("".join(letter for letter in number if letter.isdigit()) or 0)
+    said = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
+    major = int(said[1]) if said and answer.returncode == 0 else 0
     return Binaries(folder, major) if major >= OLDEST else None
 
 
@@ -158,12 +158,7 @@ def _copied(folder: Path, wheel: str, runner: Runner, say: Say) -> Path:
     try:
         open_folder(home.parent)
         with tempfile.TemporaryDirectory(dir=home.parent) as new:
-            for part in (
-                f"{wheel}.libs",
-                f"{wheel}/{installation}/bin",
-                f"{wheel}/{installation}/lib",
-                f"{wheel}/{installation}/share",
-            ):
+            for part in (f"{wheel}.libs", *(f"{wheel}/{installation}/{name}" for name in ("bin", "lib", "share"))):
                 if (package.parent / part).exists():
                     shutil.copytree(package.parent / part, Path(new, part), ignore=shutil.ignore_patterns("*.a"))
             for found in (Path(new), *Path(new).rglob("*")):

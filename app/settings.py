@@ -8,22 +8,15 @@ import binascii
 import os
 import secrets
 from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    IPvAnyNetwork,
-    PrivateAttr,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+Network = IPv4Network | IPv6Network
 Role = Literal["api", "work", "dispatch"]
 Origin = Literal["default", "environment", ".env", "flag"]
 PREFIX = "BATON_"
@@ -44,6 +37,10 @@ class SettingsError(CannotStart):
 def _split(value: object) -> object:
     """'a, b' becomes ['a', 'b']; anything that is not text is left as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _network(value: object) -> object:
+    return ip_network(value) if isinstance(value, str) else value
 
 
 def _decode_keys(value: object) -> object:
@@ -121,7 +118,7 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=10, ge=2, le=200)
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
     max_ingest_in_flight: int = Field(default=32, ge=1, le=10_000)
-    allowed_targets: Annotated[tuple[IPvAnyNetwork, ...], NoDecode, Listed] = ()
+    allowed_targets: Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, Listed] = ()
     allowed_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, Listed] = (443, 8443)
     retry_schedule: Annotated[tuple[float, ...], NoDecode, Listed, AfterValidator(_ascending_positive)] = (
         *(0.0, 5.0, 300.0, 1800.0),

@@ -63,12 +63,10 @@ async def test_a_killed_process_does_not_count_as_a_user(start: Start, script: S
     assert other.stdout is not None
     assert other.stdout.readline() == "up\n"
     mine = start(durable=False)
-    assert embedded.is_used(mine.data_dir)
     other.kill()
     other.communicate()
     mine.stop()
     assert processes_in(mine.data) == []
-    assert not embedded.is_used(mine.data_dir)
 
 
 def test_processes_that_start_at_the_same_time_make_one_server(home: Path, script: Script) -> None:
