@@ -13,15 +13,15 @@ from jmespath.visitor import TreeInterpreter
 
 # The context (expressions.py) comes with every call: it notes reads and has the functions.
 Step = Callable[[Any, Any], Any]
-_COMPARATORS: Final[dict[str, Callable[[Any, Any], Any]]] = dict(TreeInterpreter.COMPARATOR_FUNC)
 
 
 def build(node: Any) -> Step:
     """The function of a node: (value, context) → value."""
-    maker = _MAKERS.get(node["type"])
-    if maker is None:
-        return lambda value, run: run.visit(node, value)
-    return maker(node)
+    return _MAKERS.get(node["type"], _as_the_library)(node)
+
+
+def _as_the_library(node: Any) -> Step:
+    return lambda value, run: run.visit(node, value)
 
 
 def _is_false(value: Any) -> bool:
@@ -83,9 +83,9 @@ def _both(node: Any) -> Step:
 def _comparator(node: Any) -> Step:
     if node["value"] not in ("eq", "ne"):
         # The ordering ones refuse what cannot be ordered: rare, and left to the library.
-        return lambda value, run: run.visit(node, value)
+        return _as_the_library(node)
     left, right = map(build, node["children"])
-    compare = _COMPARATORS[node["value"]]
+    compare = TreeInterpreter.COMPARATOR_FUNC[node["value"]]
     return lambda value, run: compare(left(value, run), right(value, run))
 
 

@@ -55,11 +55,8 @@ class MappingFunctions(Functions):
     def _func_answer(self, rows: Any, key: Any, value: Any, label: Any) -> Any:
         """The answer under a label, whatever its case and accents: exact, then the start, then contained."""
         wanted = _folded(as_text(label))
-        return (
-            self._answer(rows, key, value, (wanted,), (str.__eq__, str.startswith, str.__contains__))
-            if wanted
-            else None
-        )
+        tests = (str.__eq__, str.startswith, str.__contains__)
+        return self._answer(rows, key, value, (wanted,), tests) if wanted else None
 
     @signature(_ANY, _ANY, _ANY, _ANY)
     def _func_labelled(self, rows: Any, key: Any, value: Any, labels: Any) -> Any:

@@ -28,13 +28,13 @@ def shake_hands(document: Document, secrets: Secrets, request: RawRequest) -> An
     values = secret_values(secrets, rule.secret)
     if rule.token_param:
         given = request.parameters.get(rule.token_param, "").encode()
-        if not any(hmac.compare_digest(given, value.encode("utf-8", "replace")) for value in values if value):
+        if not any(hmac.compare_digest(given, value.encode("utf-8", "replace")) for value in values):
             return Answer(401)
     digest = ""
     if rule.kind == "hmac_echo":
         if not values:
             return Answer(401)
-        raw = hmac.new(values[0].encode("utf-8", "replace"), challenge.encode(), rule.algorithm).digest()
+        raw = hmac.digest(values[0].encode("utf-8", "replace"), challenge.encode(), rule.algorithm)
         digest = raw.hex() if rule.encoding == "hex" else base64.b64encode(raw).decode()
     if isinstance(rule.answer, str):
         return Answer(200, body=_filled(rule.answer, challenge, digest))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -20,7 +19,6 @@ class ReadySource:
 
     tenant_id: UUID
     id: UUID
-    version: int
     name: str
     enabled: bool
     document: Document | None
@@ -28,20 +26,17 @@ class ReadySource:
     allowed_origins: tuple[str, ...]
 
 
-_kept: OrderedDict[tuple[UUID, int], ReadySource] = OrderedDict()
+_kept: dict[tuple[UUID, int], ReadySource] = {}
 
 
 def ready(row: Record) -> ReadySource:
-    """The source of a row of `sources`; the last thousand versions are kept. Never raises for what is stored."""
+    """The source of a row of `sources`; up to a thousand versions are kept. Never raises for what is stored."""
     named = row.id, row.version
-    found = _kept.get(named)
-    if found is None:
-        found = _kept[named] = _read(row)
-        if len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    else:
-        _kept.move_to_end(named)
-    return found
+    if named not in _kept:
+        if len(_kept) >= KEPT:
+            _kept.clear()
+        _kept[named] = _read(row)
+    return _kept[named]
 
 
 def _read(row: Record) -> ReadySource:
@@ -54,7 +49,6 @@ def _read(row: Record) -> ReadySource:
     return ReadySource(
         tenant_id=row.tenant_id,
         id=row.id,
-        version=row.version,
         name=row.name,
         enabled=row.enabled,
         document=document,

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 from urllib.parse import unquote
 
 from app.matching.text import as_text
-from app.sources.document import TOKENS, BasicRule, DigestRule, Document, HmacRule, Rule, Signed, TokenRule
+from app.sources.document import TOKENS, BasicRule, DigestRule, Document, HmacRule, Rule, Signed, Timestamp, TokenRule
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
 from app.sources.structure import at
@@ -31,7 +31,7 @@ def verify(document: Document, secrets: Secrets, request: RawRequest, now: datet
 
 
 def _holds(document: Document, rule: Rule, secrets: Secrets, request: RawRequest, now: datetime) -> bool:
-    values = [value for value in secret_values(secrets, rule.secret) if value]
+    values = secret_values(secrets, rule.secret)
     match rule:
         case HmacRule() | DigestRule():
             return any(_is_signed(rule, value, request, now) for value in values)
@@ -46,7 +46,7 @@ def _holds(document: Document, rule: Rule, secrets: Secrets, request: RawRequest
 def secret_values(secrets: Secrets, name: str) -> list[str]:
     """The values of a secret: none, one, or two while it is rotated."""
     value = secrets.get(name, ())
-    return [value] if isinstance(value, str) else [one for one in value if isinstance(one, str)]
+    return [one for one in ([value] if isinstance(value, str) else value) if one]
 
 
 def _same(given: str, wanted: str) -> bool:
@@ -58,14 +58,14 @@ def _is_signed(rule: HmacRule | DigestRule, secret: str, request: RawRequest, no
         return False
     parts = _key_values(request.header(rule.header)) if rule.parse == "kv" else {}
     stamp = _stamp(rule, parts, request)
-    if rule.timestamp and not _is_fresh(rule.timestamp.unit, rule.timestamp.tolerance_s, stamp, now):
+    if rule.timestamp and not _is_fresh(rule.timestamp, stamp, now):
         return False
     key = _key(rule, secret)
     if key is None:
         return False
     message = _message(rule.signed, request, key, stamp)
     if isinstance(rule, HmacRule):
-        wanted = hmac.new(key, message, rule.algorithm).digest()
+        wanted = hmac.digest(key, message, rule.algorithm)
     else:
         wanted = hashlib.new(rule.algorithm, message).digest()
     return any(hmac.compare_digest(wanted, given) for given in _signatures(rule, parts, request))
@@ -92,11 +92,11 @@ def _stamp(rule: Signed, parts: Mapping[str, list[str]], request: RawRequest) ->
     return parts.get(rule.timestamp.origin if rule.timestamp else "t", [""])[0]
 
 
-def _is_fresh(unit: str, tolerance_s: int, stamp: str, now: datetime) -> bool:
+def _is_fresh(rule: Timestamp, stamp: str, now: datetime) -> bool:
     if not re.fullmatch(r"[0-9]{1,16}", stamp):
         return False
-    seconds = int(stamp) / (1_000 if unit == "ms" else 1)
-    return abs(now.timestamp() - seconds) <= tolerance_s
+    seconds = int(stamp) / (1_000 if rule.unit == "ms" else 1)
+    return abs(now.timestamp() - seconds) <= rule.tolerance_s
 
 
 def _message(template: str, request: RawRequest, key: bytes, stamp: str) -> bytes:
@@ -154,7 +154,7 @@ def _hex(text: str) -> bytes | None:
 
 def _base64(text: str) -> bytes | None:
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=None, validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
         return None
 

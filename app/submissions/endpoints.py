@@ -89,14 +89,10 @@ ADDRESS: Final = "/v1/ingest/"
 RECEIVE: Final = ingest.routes[0]
 
 
+@ingest.head("/{source_key}", include_in_schema=False)
 @ingest.get("/{source_key}", responses=declared(MethodNotAllowed))
 async def greet(source_key: str, request: Request) -> Response:
     """A sender checks the address: its handshake is answered as the source's document says."""
-    return await door.greet(request, source_key)
-
-
-@ingest.head("/{source_key}", include_in_schema=False)
-async def greet_briefly(source_key: str, request: Request) -> Response:
     return await door.greet(request, source_key)
 
 
