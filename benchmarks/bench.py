@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
+from benchmarks.cpu import Meter
 from benchmarks.database import Database
 from benchmarks.figures import Run
 from benchmarks.layers import Profile, read_profile
 from benchmarks.load import Plan
 from benchmarks.people import SIGNING
-from benchmarks.processes import Failed, Server, load, service
+from benchmarks.processes import Failed, Server, answer_of, process, service, wait_ready
 
 CONNECTIONS = 32
+ROUNDS = 3
 SETTLE_SECONDS = 120.0
 
 
@@ -42,6 +46,25 @@ class Bench:
         with service(dsn, roles, path) as server:
             yield server
 
+    def load(
+        self, server: Server, requests: Sequence[bytes], status: int, *,
+        connections: int = CONNECTIONS, seconds: float = 60.0, pause: float = 0.0,
+    ) -> Run:  # fmt: skip
+        """Sends the requests, each once, for at most so long, and measures. Failed when an answer was not as wanted."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "plan")
+            path.write_bytes(pickle.dumps(Plan(server.port, connections, seconds, requests, status, pause)))
+            with process(["-m", "benchmarks.load", str(path)]) as client:
+                wait_ready(client)
+                meter = Meter(server.pid, self.database.pid)
+                seen = answer_of(client)
+                run = meter.run(seen.get("count", 0), seen.get("p50_ms"), seen.get("p99_ms"), seen.get("seconds"))
+        if not run.count:
+            raise Failed("the load saw no answer")
+        if seen["faults"]:
+            raise Failed(f"{seen['faults']} of {run.count} answers were not {status}; the first: {seen['first_fault']}")
+        return run
+
     def profile(self, server: Server, name: str, work: Callable[[], Run]) -> Run:
         """Runs `work`; where profiles are wanted, the service's stack is sampled meanwhile and kept by layer."""
         if self.folder is None:
@@ -58,18 +81,13 @@ class Bench:
         return run
 
 
-def alternating(
-    database: Database, ours: tuple[Server, list[Plan]], base: tuple[Server, list[Plan]]
-) -> tuple[Run, Run]:
-    """Runs the plans of both in turn, so that a noisy machine disturbs both alike; ours and the baseline."""
-    runs: tuple[list[Run], list[Run]] = ([], [])
-    for plans in zip(ours[1], base[1], strict=True):
-        for server, plan, found in zip((ours[0], base[0]), plans, runs, strict=True):
-            found.append(load(database, server, plan))
-    return together(runs[0]), together(runs[1])
+def alternating(ours: Callable[[], Run], base: Callable[[], Run]) -> tuple[Run, Run]:
+    """Runs both in turn, so that a noisy machine disturbs both alike; ours and the baseline."""
+    mine, theirs = zip(*[(ours(), base()) for _ in range(ROUNDS)], strict=True)
+    return together(mine), together(theirs)
 
 
-def together(runs: list[Run]) -> Run:
+def together(runs: Sequence[Run]) -> Run:
     """Several runs as one: sums, CPU by count, and the median of each percentile."""
     count = sum(run.count for run in runs)
     return Run(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from benchmarks.figures import Run, per_operation_us
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -51,22 +52,19 @@ def peak_mib(pid: int) -> float:
     return peak / 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """Seconds of CPU and of the clock between two looks."""
-
-    app: float
-    pg: float
-    seconds: float
-
-
 class Meter:
-    """Reads two trees when it is made and again at `spent`."""
+    """Reads two trees when it is made and again at `run`."""
 
     def __init__(self, app: int, pg: int) -> None:
         self.app, self.pg = app, pg
         self.began = time.perf_counter(), cpu_seconds(app), cpu_seconds(pg)
 
-    def spent(self) -> Spent:
+    def run(
+        self, count: int, p50_ms: float | None = None, p99_ms: float | None = None, seconds: float | None = None
+    ) -> Run:
+        """What was spent since, as so many operations; `seconds` where their time is not all that has passed."""
         began, app, pg = self.began
-        return Spent(cpu_seconds(self.app) - app, cpu_seconds(self.pg) - pg, time.perf_counter() - began)
+        app_us = per_operation_us(cpu_seconds(self.app) - app, count)
+        pg_us = per_operation_us(cpu_seconds(self.pg) - pg, count)
+        passed = time.perf_counter() - began if seconds is None else seconds
+        return Run(count, passed, p50_ms, p99_ms, app_us, pg_us, peak_mib(self.app))

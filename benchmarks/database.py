@@ -35,17 +35,13 @@ class Database:
         self.run(self.server.dsn, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
         return self.server.dsn_of(name)
 
-    def run(self, dsn: str, *statements: str) -> None:
-        """Runs statements, each by itself."""
-        asyncio.run(_run(dsn, statements))
+    def run(self, dsn: str, statement: str, *values: Any) -> list[Any]:
+        """One statement; its rows."""
+        return asyncio.run(_run(dsn, statement, values))
 
     def value(self, dsn: str, question: str, *values: Any) -> Any:
-        """One value."""
-        return asyncio.run(_fetch(dsn, question, values))[0][0]
-
-    def rows(self, dsn: str, question: str, *values: Any) -> list[Any]:
-        """All rows."""
-        return asyncio.run(_fetch(dsn, question, values))
+        """The first value of the first row."""
+        return self.run(dsn, question, *values)[0][0]
 
     def log_since(self, offset: int) -> str:
         """What the server has logged since that many bytes."""
@@ -55,19 +51,10 @@ class Database:
         return (self.server.data / "server.log").stat().st_size
 
 
-async def _run(dsn: str, statements: tuple[str, ...]) -> None:
+async def _run(dsn: str, statement: str, values: tuple[Any, ...]) -> list[Any]:
     connection = await asyncpg.connect(dsn)
     try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
-async def _fetch(dsn: str, question: str, values: tuple[Any, ...]) -> list[Any]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return list(await connection.fetch(question, *values))
+        return list(await connection.fetch(statement, *values))
     finally:
         await connection.close()
 
@@ -78,9 +65,9 @@ def started() -> Iterator[Database]:
     home = Path(tempfile.mkdtemp(prefix="baton-benchmark-"))
     home.chmod(0o711)  # the server of root runs as another user
     try:
-        with embedded.start(home, say=_silent) as first:
-            asyncio.run(_run(first.dsn, ("ALTER SYSTEM SET track_commit_timestamp = on",)))
-        with embedded.start(home, say=_silent) as server:
+        with embedded.start(home, say=lambda _: None) as first:
+            Database(first).run(first.dsn, "ALTER SYSTEM SET track_commit_timestamp = on")
+        with embedded.start(home, say=lambda _: None) as server:
             database = Database(server)
             database.run(server.dsn, f'CREATE DATABASE "{TEMPLATE}"')
             asyncio.run(migrate.upgrade(as_url(server.dsn_of(TEMPLATE))))
@@ -92,7 +79,3 @@ def started() -> Iterator[Database]:
 def as_url(dsn: str) -> str:
     """asyncpg's spelling of an address in SQLAlchemy's."""
     return "postgresql+asyncpg://" + dsn.partition("://")[2]
-
-
-def _silent(line: str) -> None:
-    pass

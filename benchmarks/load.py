@@ -11,7 +11,7 @@ import json
 import pickle
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -30,7 +30,7 @@ class Plan:
     port: int
     connections: int
     seconds: float
-    requests: list[bytes]
+    requests: Sequence[bytes]
     status: int
     pause: float = 0.0  # seconds between requests of a connection
 

@@ -49,7 +49,7 @@ def fills(path: str, count: int, *, ready: bool = False) -> list[bytes]:
     return found
 
 
-def creations(path: str, count: int) -> list[bytes]:
+def creations(count: int) -> list[bytes]:
     """Bodies of `POST /v1/leads`, with the same fields."""
     run, found = new_run(), []
     names = (
@@ -64,7 +64,7 @@ def creations(path: str, count: int) -> list[bytes]:
             "attribution": {"source": "linkedin", "campaign": "spring"},
             "consents": [{"purpose": "email_marketing", "state": "given"}],
         }
-        found.append(request(path, json.dumps(body).encode(), Authorization=f"Bearer {ADMIN_KEY}"))
+        found.append(request("/v1/leads", json.dumps(body).encode(), Authorization=f"Bearer {ADMIN_KEY}"))
     return found
 
 

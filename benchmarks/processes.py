@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import socket
 import subprocess
 import sys
@@ -13,13 +12,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.cpu import Meter, peak_mib
-from benchmarks.database import Database, as_url
-from benchmarks.figures import Run, per_operation_us
-from benchmarks.load import Plan
+from benchmarks.database import as_url
 
 ROOT = Path(__file__).parent.parent
 ADMIN_KEY = "benchmark-admin-key-of-thirty-two-letters-or-more"
@@ -82,23 +77,23 @@ class Server:
                 raise Failed(f"nothing answers at {path}")
             time.sleep(0.05)
 
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+    def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request under the admin key; the parsed answer."""
         data = None if body is None else json.dumps(body).encode()
-        head = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json", **headers}
+        head = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, head, method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
 
 
 @contextmanager
-def service(dsn: str, roles: str, profile: Path | None = None, **settings: str) -> Iterator[Server]:
+def service(dsn: str, roles: str, profile: Path | None = None) -> Iterator[Server]:
     """The product itself, as `serve` starts it, on a database; `profile` is where samples of its stack are written."""
     port = free_port()
     environment = {
         "BATON_ENV": "test", "BATON_DATABASE_URL": as_url(dsn), "BATON_SECRET_KEYS": SECRET_KEYS,
         "BATON_ADMIN_KEY": ADMIN_KEY, "BATON_DRAIN_SECONDS": "0", "BATON_ROLES": roles, "BATON_PORT": str(port),
-        "BATON_ALLOWED_TARGETS": "127.0.0.0/8", **settings,
+        "BATON_ALLOWED_TARGETS": "127.0.0.0/8",
     }  # fmt: skip
     sampled = [str(profile)] if profile else []
     with process(["-m", "benchmarks.service", *sampled], environment) as started:
@@ -119,6 +114,16 @@ def bare(name: str, dsn: str) -> Iterator[Server]:
         yield server
 
 
+@contextmanager
+def receiver() -> Iterator[Server]:
+    """The subscriber of deliveries."""
+    port = free_port()
+    with process(["-m", "benchmarks.receiver", str(port)]) as started:
+        server = Server(started, port)
+        server.wait("/count")
+        yield server
+
+
 def wait_ready(client: subprocess.Popen[str]) -> None:
     """Returns once a process has said that it is ready."""
     assert client.stdout is not None
@@ -133,30 +138,3 @@ def answer_of(client: subprocess.Popen[str]) -> Any:
     client.stdin.write("go\n")
     client.stdin.flush()
     return json.loads(client.stdout.readline() or "{}")
-
-
-def load(database: Database, server: Server, plan: Plan) -> Run:
-    """Sends the requests of a plan and measures. Failed when an answer was not as wanted."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "plan")
-        path.write_bytes(pickle.dumps(plan))
-        with process(["-m", "benchmarks.load", str(path)]) as client:
-            wait_ready(client)
-            meter = Meter(server.pid, database.pid)
-            seen = answer_of(client)
-            spent = meter.spent()
-    if not seen or not seen["count"]:
-        raise Failed("the load saw no answer")
-    if seen["faults"]:
-        raise Failed(
-            f"{seen['faults']} of {seen['count']} answers were not {plan.status}; the first: {seen['first_fault']}"
-        )
-    return Run(
-        count=seen["count"],
-        seconds=seen["seconds"],
-        p50_ms=seen["p50_ms"],
-        p99_ms=seen["p99_ms"],
-        app_us=per_operation_us(spent.app, seen["count"]),
-        pg_us=per_operation_us(spent.pg, seen["count"]),
-        peak_mib=peak_mib(server.pid),
-    )

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from benchmarks.bench import CONNECTIONS, Bench, alternating, new_source
 from benchmarks.figures import Line, Run, times
-from benchmarks.load import Plan
 from benchmarks.people import fills
-from benchmarks.processes import Server, bare, load
-
-ROUNDS = 3
+from benchmarks.processes import Server, bare
 
 
 def measure(bench: Bench) -> list[Line]:
     """Throughput at least that of a bare route with one statement per request; PostgreSQL's CPU at most half of its."""
+
+    def post(server: Server, path: str, count: int, seconds: float, connections: int = CONNECTIONS) -> Run:
+        return bench.load(server, fills(path, count), 202, seconds=seconds, connections=connections)
+
     dsn = bench.database.create("accept")
     lines: list[Line] = []
     with bench.service(dsn, "api", "accept") as ours, bare("insert", dsn) as base:
-        ingest = new_source(ours)
-        load(bench.database, ours, _plan(ours, ingest, 500, CONNECTIONS, 5))
-        load(bench.database, base, _plan(base, "/v1/ingest/bare", 500, CONNECTIONS, 5))
+        mine, theirs = partial(post, ours, new_source(ours)), partial(post, base, "/v1/ingest/bare")
+        for warm in (mine, theirs):
+            warm(500, 5)
         if bench.folder:
-            bench.profile(
-                ours, "accept", lambda: load(bench.database, ours, _plan(ours, ingest, 20_000, CONNECTIONS, 4))
-            )
+            bench.profile(ours, "accept", lambda: mine(20_000, 4))
+        count, seconds = bench.scale(24_000, 10_000), bench.scale(4, 2)
         for connections in (CONNECTIONS,) if bench.quick else (CONNECTIONS, 8):
-            mine, theirs = _beside(bench, ours, ingest, base, connections)
-            lines += _lines(mine, theirs, connections)
+            runs = [partial(each, count, seconds, connections) for each in (mine, theirs)]
+            lines += _lines(*alternating(*runs), connections)
     return lines
-
-
-def _beside(bench: Bench, ours: Server, ingest: str, base: Server, connections: int) -> tuple[Run, Run]:
-    seconds, count = bench.scale(4, 2), bench.scale(24_000, 10_000)
-    mine = [_plan(ours, ingest, count, connections, seconds) for _ in range(ROUNDS)]
-    theirs = [_plan(base, "/v1/ingest/bare", count, connections, seconds) for _ in range(ROUNDS)]
-    return alternating(bench.database, (ours, mine), (base, theirs))
-
-
-def _plan(server: Server, path: str, count: int, connections: int, seconds: float) -> Plan:
-    return Plan(server.port, connections, seconds, fills(path, count), 202)
 
 
 def _lines(mine: Run, theirs: Run, connections: int) -> list[Line]:

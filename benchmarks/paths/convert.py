@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.bench import CONNECTIONS, Bench
+from benchmarks.bench import Bench
 from benchmarks.figures import Line
-from benchmarks.load import Plan
 from benchmarks.paths.ready import Ready, make_ready
 from benchmarks.people import asks
-from benchmarks.processes import load
 from benchmarks.trips import round_trips
 
 PATH = "/v1/leads/{id}/conversion"
@@ -26,11 +24,10 @@ def measure(bench: Bench) -> list[Line]:
     ready = make_ready(bench, "converting", count + WARM + COUNTED)
     _make_sql(bench, ready)
     requests = asks(PATH, ready.shown(0, len(ready.leads)), ORDER, ready.ae, keys=True)
-    trips, said = round_trips(bench, ready.dsn, requests[:COUNTED], 201)
+    trips, said = round_trips(bench, ready.dsn, requests[:COUNTED])
     with bench.service(ready.dsn, "api", "conversion") as ours:
-        load(bench.database, ours, Plan(ours.port, CONNECTIONS, 60, requests[COUNTED : COUNTED + WARM], 201))
-        plan = Plan(ours.port, CONNECTIONS, 60, requests[COUNTED + WARM :], 201)
-        run = bench.profile(ours, "conversion", lambda: load(bench.database, ours, plan))
+        bench.load(ours, requests[COUNTED : COUNTED + WARM], 201)
+        run = bench.profile(ours, "conversion", lambda: bench.load(ours, requests[COUNTED + WARM :], 201))
     return [
         Line("conversion", "account, contact and opportunity", run, "", f"≥ {WANTED:,} a second", run.rate >= WANTED),
         Line("conversion", " · ".join(said), None, f"{trips:.1f} round trips", "≤ 6 round trips", trips <= 6),
@@ -44,5 +41,5 @@ def _make_sql(bench: Bench, ready: Ready) -> None:
     confirm = asks(path, everybody, {"action": "confirm", "bant": BANT}, ready.ae)
     with bench.service(ready.dsn, "api") as server:
         for requests in (accept, confirm):
-            load(bench.database, server, Plan(server.port, CONNECTIONS, 60, requests, 201))
+            bench.load(server, requests, 201)
     bench.database.run(ready.dsn, "VACUUM ANALYZE")

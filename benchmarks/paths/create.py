@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from benchmarks.bench import CONNECTIONS, Bench, alternating
-from benchmarks.figures import Line, times
-from benchmarks.load import Plan
+from benchmarks.bench import Bench, alternating
+from benchmarks.figures import Line, Run, times
 from benchmarks.people import creations
-from benchmarks.processes import Server, bare, load
-
-PATH = "/v1/leads"
-ROUNDS = 3
+from benchmarks.processes import Server, bare
 
 
 def measure(bench: Bench) -> list[Line]:
     """At least 40 % of the rate of a bare FastAPI route with one statement."""
+
+    def create(server: Server, count: int, seconds: float) -> Run:
+        return bench.load(server, creations(count), 201, seconds=seconds)
+
     dsn = bench.database.create("creating")
     with bench.service(dsn, "api", "create") as ours, bare("upsert", dsn) as base:
         for server in (ours, base):
-            load(bench.database, server, _plan(server, 300, 5))
+            create(server, 300, 5)
         if bench.folder:
-            bench.profile(ours, "create", lambda: load(bench.database, ours, _plan(ours, 4_000, 8)))
-        seconds, count = bench.scale(4, 2), bench.scale(16_000, 7_000)
-        mine, theirs = alternating(
-            bench.database,
-            (ours, [_plan(ours, count, seconds) for _ in range(ROUNDS)]),
-            (base, [_plan(base, count, seconds) for _ in range(ROUNDS)]),
-        )
+            bench.profile(ours, "create", lambda: create(ours, 4_000, 8))
+        count, seconds = bench.scale(16_000, 7_000), bench.scale(4, 2)
+        mine, theirs = alternating(lambda: create(ours, count, seconds), lambda: create(base, count, seconds))
     ratio = times(mine.rate, theirs.rate)
     return [
         Line("create", "POST /v1/leads", mine, f"{ratio:.2f} of its rate", "≥ 0.40 of the rate", ratio >= 0.4),
         Line("create", "bare FastAPI with a model, one statement", theirs),
     ]
-
-
-def _plan(server: Server, count: int, seconds: float) -> Plan:
-    return Plan(server.port, CONNECTIONS, seconds, creations(PATH, count), 201)

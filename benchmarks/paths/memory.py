@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.bench import CONNECTIONS, Bench, new_source, together
+from benchmarks.bench import Bench, new_source, together
 from benchmarks.cpu import memory_mib
 from benchmarks.figures import Line, times
-from benchmarks.load import Plan
 from benchmarks.people import creations, fills
-from benchmarks.processes import load
 
 CHUNKS = 4
 MOST_MIB = 150
@@ -22,8 +20,8 @@ def measure(bench: Bench) -> list[Line]:
         ingest = new_source(ours)
         for _ in range(CHUNKS):
             made = each // 50
-            for requests, status in ((fills(ingest, each - made), 202), (creations("/v1/leads", made), 201)):
-                runs.append(load(bench.database, ours, Plan(ours.port, CONNECTIONS, 120, requests, status)))
+            for requests, status in ((fills(ingest, each - made), 202), (creations(made), 201)):
+                runs.append(bench.load(ours, requests, status, seconds=120))
             held.append(memory_mib(ours.pid))
     run = together(runs)
     grown = times(held[-1], held[CHUNKS // 2 - 1])

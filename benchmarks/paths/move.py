@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.bench import CONNECTIONS, Bench
+from benchmarks.bench import Bench
 from benchmarks.figures import Line, Run, times
-from benchmarks.load import Plan
 from benchmarks.paths.ready import Ready, make_ready
 from benchmarks.people import asks
-from benchmarks.processes import Failed, bare, load
+from benchmarks.processes import Failed, bare
 from benchmarks.trips import round_trips
 
 PATH = "/v1/leads/{id}/transitions"
@@ -22,7 +21,7 @@ def measure(bench: Bench) -> list[Line]:
     if len(ready.leads) < 2 * (count + WARM) + COUNTED:
         raise Failed(f"only {len(ready.leads)} leads became MQL")
     counted = asks(PATH, ready.shown(0, COUNTED), ACCEPT, ready.sdr)
-    trips, said = round_trips(bench, ready.dsn, counted, 201)
+    trips, said = round_trips(bench, ready.dsn, counted)
     mine, theirs = _runs(bench, ready, count)
     ratio = times(mine.cpu_us, theirs.cpu_us)
     return [
@@ -36,15 +35,12 @@ def _runs(bench: Bench, ready: Ready, count: int) -> tuple[Run, Run]:
     first = COUNTED
     with bench.service(ready.dsn, "api", "transition") as ours:
         requests = asks(PATH, ready.shown(first, first + WARM + count), ACCEPT, ready.sdr)
-        load(bench.database, ours, Plan(ours.port, CONNECTIONS, 60, requests[:WARM], 201))
-        plan = Plan(ours.port, CONNECTIONS, 60, requests[WARM:], 201)
-        mine = bench.profile(ours, "transition", lambda: load(bench.database, ours, plan))
+        bench.load(ours, requests[:WARM], 201)
+        mine = bench.profile(ours, "transition", lambda: bench.load(ours, requests[WARM:], 201))
         first += WARM + count
     with bare("move", ready.dsn) as base:
         for size in (WARM, count):
             plain = [str(one) for one in ready.leads[first : first + size]]
-            theirs = load(
-                bench.database, base, Plan(base.port, CONNECTIONS, 60, asks(PATH, plain, ACCEPT, ready.sdr), 201)
-            )
+            theirs = bench.load(base, asks(PATH, plain, ACCEPT, ready.sdr), 201)
             first += size
     return mine, theirs

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
-from benchmarks.bench import CONNECTIONS, PROCESSED, Bench, new_source, settled
-from benchmarks.cpu import Meter, memory_mib, peak_mib
-from benchmarks.figures import Line, Run, per_operation_us, times
-from benchmarks.load import Plan
+from benchmarks.bench import PROCESSED, Bench, new_source, settled
+from benchmarks.cpu import Meter, memory_mib
+from benchmarks.figures import Line, Run, times
 from benchmarks.people import fills
-from benchmarks.processes import Server, bare, load
+from benchmarks.processes import Server, bare
 
 GROWTH = 1.10  # what flat allows
 
@@ -24,8 +24,8 @@ def measure(bench: Bench) -> list[Line]:
         _sustained(bench, dsn, ours, ingest, 300)
         mine = bench.profile(ours, "process", lambda: _sustained(bench, dsn, ours, ingest, count))
     with bare("batch", dsn) as base:
-        load(bench.database, base, Plan(base.port, CONNECTIONS, 30, fills("/bare", 500), 202))
-        theirs = load(bench.database, base, Plan(base.port, CONNECTIONS, 30, fills("/bare", count), 202))
+        bench.load(base, fills("/bare", 500), 202)
+        theirs = bench.load(base, fills("/bare", count), 202)
     ratio = times(mine.cpu_us, theirs.cpu_us)
     lines = [
         Line(
@@ -39,13 +39,11 @@ def measure(bench: Bench) -> list[Line]:
 
 def _sustained(bench: Bench, dsn: str, server: Server, ingest: str, count: int) -> Run:
     before = bench.database.value(dsn, PROCESSED)
-    plan = Plan(server.port, CONNECTIONS, 60, fills(ingest, count), 202)
+    requests = fills(ingest, count)
     meter = Meter(server.pid, bench.database.pid)
-    seen = load(bench.database, server, plan)
+    seen = bench.load(server, requests, 202)
     settled(bench.database, dsn, PROCESSED, before + count)
-    spent = meter.spent()
-    app, pg = (per_operation_us(part, count) for part in (spent.app, spent.pg))
-    return Run(count, spent.seconds, seen.p50_ms, seen.p99_ms, app, pg, peak_mib(server.pid))
+    return meter.run(count, seen.p50_ms, seen.p99_ms)
 
 
 def _backlog(bench: Bench) -> Line:
@@ -53,18 +51,19 @@ def _backlog(bench: Bench) -> Line:
     dsn, count, more = bench.database.create("backlog"), bench.scale(10_000, 2_000), bench.scale(200, 50)
     with bench.service(dsn, "api") as door:
         ingest = new_source(door)
-        load(bench.database, door, Plan(door.port, CONNECTIONS, 60, fills(ingest, count), 202))
+        bench.load(door, fills(ingest, count), 202)
     with bench.service(dsn, "api,work") as ours:
         meter = Meter(ours.pid, bench.database.pid)
         seen: list[Run] = []
-        slow = Plan(ours.port, 1, 60, fills(ingest, more), 202, pause=0.02)
-        accepting = threading.Thread(target=lambda: seen.append(load(bench.database, ours, slow)))
+        slow = fills(ingest, more)
+        accepting = threading.Thread(
+            target=lambda: seen.append(bench.load(ours, slow, 202, connections=1, pause=0.02)),
+        )
         accepting.start()
         held = _watch(bench, dsn, ours, count)
-        spent = meter.spent()
+        run = meter.run(count)
         accepting.join()
-    app, pg = (per_operation_us(part, count) for part in (spent.app, spent.pg))
-    run = Run(count, spent.seconds, seen[0].p50_ms, seen[0].p99_ms, app, pg, max(held))
+    run = replace(run, p50_ms=seen[0].p50_ms, p99_ms=seen[0].p99_ms, peak_mib=max(held))
     half = max(held[len(held) // 3 : 2 * len(held) // 3 + 1])
     grown = times(max(held[2 * len(held) // 3 :]), half)
     return Line(

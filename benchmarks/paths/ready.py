@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app import ids
-from benchmarks.bench import CONNECTIONS, PROCESSED, Bench, new_source, new_user, settled
-from benchmarks.load import Plan
+from benchmarks.bench import PROCESSED, Bench, new_source, new_user, settled
 from benchmarks.people import fills
-from benchmarks.processes import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,8 @@ def make_ready(bench: Bench, name: str, count: int) -> Ready:
     with bench.service(dsn, "api,work") as server:
         ingest = new_source(server)
         sdr, ae = new_user(server, "sdr"), new_user(server, "ae")
-        load(bench.database, server, Plan(server.port, CONNECTIONS, 60, fills(ingest, count, ready=True), 202))
+        bench.load(server, fills(ingest, count, ready=True), 202)
         settled(bench.database, dsn, PROCESSED, count)
-    rows = bench.database.rows(dsn, "SELECT id FROM leads WHERE stage = 'mql' ORDER BY id")
+    rows = bench.database.run(dsn, "SELECT id FROM leads WHERE stage = 'mql' ORDER BY id")
     bench.database.run(dsn, "VACUUM ANALYZE")
     return Ready(dsn, sdr, ae, [UUID(str(row["id"])) for row in rows])
