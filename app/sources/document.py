@@ -17,7 +17,7 @@ Format = Literal["json", "form", "multipart", "auto"]
 State = Literal["given", "refused", "withdrawn", "unknown"]
 Purpose = Literal["process", "email_marketing", "phone", "profiling", "partners"]
 _FIELDS: Final = frozenset(CANONICAL) | frozenset(EXTRA)
-_SNAKE: Final = r"^[a-z][a-z0-9_]{0,63}$"
+SNAKE: Final = r"^[a-z][a-z0-9_]{0,63}$"
 TOKENS: Final = re.compile(r"\{(body|body:ascii_json|method|url|url:unescaped|secret|t|header:[A-Za-z0-9-]+)\}")
 
 
@@ -161,7 +161,7 @@ class Route(Part):
 
     when: Expression
     do: Verdict
-    name: Annotated[str, Field(pattern=_SNAKE)] | None = None
+    name: Annotated[str, Field(pattern=SNAKE)] | None = None
 
 
 class ActivityRule(Part):
@@ -208,8 +208,8 @@ class Defaults(Part):
     source: str | None = None
     medium: str | None = None
     campaign: str | None = None
-    entry: Annotated[str, Field(pattern=_SNAKE)] | None = None
-    activity_type: Annotated[str, Field(pattern=_SNAKE)] | None = None
+    entry: Annotated[str, Field(pattern=SNAKE)] | None = None
+    activity_type: Annotated[str, Field(pattern=SNAKE)] | None = None
 
 
 class Fetch(Part):
@@ -247,7 +247,7 @@ class Document(Part):
     external_ids: (
         dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$")], Expression] | Expression
     ) = {}
-    attribution: dict[Annotated[str, Field(pattern=_SNAKE)], Expression] = {}
+    attribution: dict[Annotated[str, Field(pattern=SNAKE)], Expression] = {}
     consent: list[ConsentRule] = []
     custom: Expression = "rest(item)"
     custom_omit: list[Name] = []

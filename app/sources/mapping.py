@@ -18,7 +18,7 @@ from app.matching.normalize import normalize
 from app.matching.person import Person
 from app.matching.text import as_text, is_unresolved, storable, storable_value
 from app.matching.times import read_instant, zone
-from app.sources.document import ConsentRule, Document, Moment, Verdict
+from app.sources.document import SNAKE, ConsentRule, Document, Moment, Verdict
 from app.sources.expressions import Context, ExpressionFailed
 from app.sources.item import Consent, Item, Reason
 from app.sources.parse import ParseFailed, parse_body
@@ -29,7 +29,6 @@ _KEYLESS_SECONDS: Final = 600
 MAX_ITEMS: Final = 1_000
 LARGE: Final = 64 * 1024  # bytes; a whole MiB takes more than a second
 _MAX_KEY: Final = 255
-_SNAKE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _NEEDS_PERSON: Final = frozenset({"lead", "activity", "consent", "erase"})
 
 
@@ -115,7 +114,7 @@ def _mapped(frame: _Frame, context: Context, index: int) -> Item:
         consents=consents,
         activity_type=name or _activity_type(document, context),
         activity_kind=document.activity.kind,
-        entry=entry if _SNAKE.fullmatch(entry) else document.defaults.entry,
+        entry=entry if re.fullmatch(SNAKE, entry) else document.defaults.entry,
         custom=_custom(document, context, person),
         reason=reason,
         unmet=_unmet(context, person, unread, reason),
@@ -172,7 +171,7 @@ def _consent(rule: ConsentRule, context: Context, place: str) -> Consent | None:
 
 def _activity_type(document: Document, context: Context) -> str:
     named = document.defaults.activity_type or context.text(document.activity.type).strip().lower()
-    return named if _SNAKE.fullmatch(named) else "form_fill"
+    return named if re.fullmatch(SNAKE, named) else "form_fill"
 
 
 def _submission_key(frame: _Frame, context: Context) -> str:

@@ -118,19 +118,13 @@ async def list_submissions(
 @api.get("/submissions/{submission_id}", response_model=SubmissionOut, responses=declared(SubmissionNotFound))
 async def get_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) -> Response:
     """A submission with what became of each of its items, and why."""
-    shown = await show.submission(tx, caller.tenant_id, submission_id)
-    if shown is None:
-        raise SubmissionNotFound()
-    return answer(shown)
+    return answer(await show.submission(tx, caller.tenant_id, submission_id))
 
 
 @api.get("/submissions/{submission_id}/raw", response_model=RawOut, responses=declared(SubmissionNotFound))
 async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) -> Response:
     """What came in, as it came, without the secrets in it. A dry-run takes it as it is shown."""
-    shown = await show.raw(tx, caller.tenant_id, submission_id)
-    if shown is None:
-        raise SubmissionNotFound()
-    return answer(shown)
+    return answer(await show.raw(tx, caller.tenant_id, submission_id))
 
 
 @api.post(
@@ -143,8 +137,7 @@ async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InT
     """Process a submission again, say after a mapping fix. A lead that it made is not made twice, nor its activity."""
     if not await sql.replay_one(tx, caller.tenant_id, submission_id):
         raise SubmissionNotFound()
-    shown = await show.submission(tx, caller.tenant_id, submission_id)
-    return answer({"submission": shown}, 202)
+    return answer({"submission": await show.submission(tx, caller.tenant_id, submission_id)}, 202)
 
 
 @api.post("/sources/{source_id}/replay", status_code=202, response_model=Replayed, responses=declared(SourceNotFound))

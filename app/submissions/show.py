@@ -9,6 +9,7 @@ from uuid import UUID
 
 from app import ids
 from app.database import Record, Tx
+from app.errors import SubmissionNotFound
 from app.fields import z
 from app.sources import sql as sources_sql
 from app.sources.ready import ready
@@ -17,11 +18,11 @@ from app.submissions.entries import request_of
 from app.submissions.redact import redacted
 
 
-async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any] | None:
-    """One submission with its items and what was understood of them; None when there is none."""
+async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
+    """One submission with its items and what was understood of them. SubmissionNotFound."""
     row = await sql.submission(tx, tenant_id, submission_id)
     if row is None:
-        return None
+        raise SubmissionNotFound()
     items = await sql.items_of(tx, tenant_id, [submission_id])
     return _submission(row, [{**_item(item), "mapped": item.mapped} for item in items])
 
@@ -29,21 +30,22 @@ async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, 
 async def page_of(tx: Tx, tenant_id: UUID, rows: Sequence[Record]) -> dict[UUID, dict[str, Any]]:
     """The submissions of a page by id, with their items."""
     items: dict[UUID, list[dict[str, Any]]] = {row.id: [] for row in rows}
-    for item in await sql.items_of(tx, tenant_id, list(items)) if items else ():
+    for item in await sql.items_of(tx, tenant_id, list(items)):
         items[item.submission_id].append(_item(item))
     return {row.id: _submission(row, items[row.id]) for row in rows}
 
 
-async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any] | None:
+async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
     """What came in, as it came, in the form that a dry-run takes; without the secrets that the source's document drops.
 
     `body` is null where the document names secrets and the body cannot be read, so that nobody knows where they are.
+    SubmissionNotFound.
     """
     row = await sql.raw_submission(tx, tenant_id, submission_id)
     if row is None:
-        return None
-    source = await sources_sql.source(tx, tenant_id, row.source_id)
-    document = ready(source).document if source is not None else None
+        raise SubmissionNotFound()
+    (source,) = await sources_sql.sources_by_id(tx, tenant_id, [row.source_id])
+    document = ready(source).document
     body = redacted(document.parse, request_of(row)) if document is not None else None
     return {"method": row.method, "query": row.query, "headers": row.headers, **_written(body)}
 
