@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from app import auth
 from app.clock import Clock
 from app.main import create_app
-from app.policies import publish
+from app.policies.publish import publish
 from app.policy.document import Policy
 from app.settings import Role, Settings
 from app.tenants.create import create_key, create_tenant
@@ -112,7 +112,7 @@ class Api:
     async def publish(self, policy: Policy) -> None:
         """Puts another policy in force for this tenant."""
         async with self.app.state.engine.begin() as tx:
-            await publish.activate(tx, self.tenant_id, policy, "shipped", self.now)
+            await publish(tx, self.tenant_id, policy, self.now)
 
 
 @asynccontextmanager

@@ -9,23 +9,19 @@ from app.database import Record
 from app.fields import Shape, z
 
 
-class PolicyOut(Shape):
-    id: str
-    number: int
-    name: str
-    state: str
-    origin: str
-    sha256: str
-    effective_from: str | None
-    created_at: str
-    document: dict[str, Any]
-
-
 class PolicySummary(Shape):
     id: str
     number: int
     name: str
     state: str
+
+
+class PolicyOut(PolicySummary):
+    origin: str
+    sha256: str
+    effective_from: str | None
+    created_at: str
+    document: dict[str, Any]
 
 
 class PolicyPage(Shape):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,30 +14,25 @@ from app.pages import Page
 from app.tables import activations, policies
 
 WAKE_LEADS = text("UPDATE leads SET evaluate_at = :now WHERE tenant_id = :tenant_id AND stage IS NOT NULL")
-
-
 ACTIVE_ID = text("SELECT id FROM policies WHERE tenant_id = :tenant_id AND state = 'active'")
 
 
-async def next_number(tx: Tx, tenant_id: UUID) -> int:
-    latest = select(func.coalesce(func.max(policies.c.number), 0)).where(policies.c.tenant_id == tenant_id)
-    return int((await tx.execute(latest)).scalar_one()) + 1
-
-
-async def retire_active(tx: Tx, tenant_id: UUID, now: Any) -> None:
+async def retire_active(tx: Tx, tenant_id: UUID, now: datetime) -> None:
     active = (policies.c.tenant_id == tenant_id) & (policies.c.state == "active")
     await tx.execute(update(policies).where(active).values(state="retired", updated_at=now))
 
 
 async def insert_policy(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
-    await tx.execute(insert(policies).values(tenant_id=tenant_id, **values))
+    """The policy, with the tenant's next number."""
+    latest = select(func.coalesce(func.max(policies.c.number), 0) + 1).where(policies.c.tenant_id == tenant_id)
+    await tx.execute(insert(policies).values(tenant_id=tenant_id, number=latest.scalar_subquery(), **values))
 
 
-async def insert_activation(tx: Tx, tenant_id: UUID, policy_id: UUID, at: Any) -> None:
+async def insert_activation(tx: Tx, tenant_id: UUID, policy_id: UUID, at: datetime) -> None:
     await tx.execute(insert(activations).values(tenant_id=tenant_id, policy_id=policy_id, at=at))
 
 
-async def wake_leads(tx: Tx, tenant_id: UUID, now: Any) -> None:
+async def wake_leads(tx: Tx, tenant_id: UUID, now: datetime) -> None:
     """Every lead is evaluated anew under the policy that became active."""
     await tx.execute(WAKE_LEADS, {"tenant_id": tenant_id, "now": now})
 

@@ -243,8 +243,7 @@ def _automation(policy: Policy) -> Iterator[Fault]:
         action = policy.action_of.get(item.do)
         if action is None or action.to != "same":
             continue
-        roots = [one for one in (action.guard, item.condition) if one is not None]
-        if not any(isinstance(word, WakeAt) for word in policy.words(roots)):
+        if not any(isinstance(word, WakeAt) for word in policy.words(action.guard, item.condition)):
             detail = f"{item.do} would be done again and again: it waits for no wake_at"
             yield Fault(f"{place}/do", "would_repeat", detail)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
@@ -341,9 +341,8 @@ class Policy(Part):
     def capped_rules(self) -> tuple[tuple[Cap, frozenset[str]], ...]:
         """The caps, the narrow before the wide, each with the ids of the rules it covers (none: the whole ledger)."""
         rules: list[FitRule | EngagementRule] = [*self.scoring.fit, *self.scoring.engagement]
-        wide = sorted(self.scoring.caps, key=lambda cap: (cap.ledger is not None, cap.group is not None))
-        covered = ({rule.id for rule in rules if cap.covers(rule.id, rule.group)} for cap in wide)
-        return tuple((cap, frozenset(ids)) for cap, ids in zip(wide, covered, strict=True))
+        caps = sorted(self.scoring.caps, key=lambda cap: (cap.ledger is not None, cap.group is not None))
+        return tuple((cap, frozenset(rule.id for rule in rules if cap.covers(rule.id, rule.group))) for cap in caps)
 
     @cached_property
     def timed_words(self) -> dict[str | None, tuple[Condition, ...]]:
@@ -351,38 +350,37 @@ class Policy(Part):
         scoring = self.scoring
         always = [rule.condition for rule in scoring.fit] + [rule.condition for rule in scoring.levels]
         always += [scoring.temperature.hot, scoring.temperature.warm]
-        return {stage: self._timed((*always, *self._automatic_conditions(stage))) for stage in self.edges}
+        return {stage: self._timed(*always, *self._automatic_conditions(stage)) for stage in self.edges}
 
     @cached_property
     def weighing(self) -> frozenset[str]:
         """The actions whose guard looks at the score: the evidence of such a move keeps the entries."""
-        weighed = (Fit, Engagement, Level)
         return frozenset(
             action.name
             for action in self.actions
-            if action.guard is not None and any(isinstance(one, weighed) for one in self.words((action.guard,)))
+            if any(isinstance(word, Fit | Engagement | Level) for word in self.words(action.guard))
         )
 
-    def _automatic_conditions(self, stage: str | None) -> Iterator[Condition]:
-        for item, action in self.automation_at[stage]:
-            yield from (one for one in (item.condition, action.guard) if one is not None)
-        if self.past_threshold(stage) and self.threshold and self.threshold.guard:
-            yield self.threshold.guard
+    def _automatic_conditions(self, stage: str | None) -> list[Condition | None]:
+        asked = [one for item, action in self.automation_at[stage] for one in (item.condition, action.guard)]
+        if self.threshold is not None and self.past_threshold(stage):
+            asked.append(self.threshold.guard)
+        return asked
 
     def past_threshold(self, stage: str | None) -> bool:
         """Whether the stage is open and at or after the first milestone's: there a journey is pinned to its policy."""
         here, first = self.stage_of.get(stage), self.stage_of[self.milestones[0].stage]
         return here is not None and here.kind == "open" and (here.order or 0) >= (first.order or 0)
 
-    def words(self, roots: Iterable[Condition]) -> Iterator[Condition]:
+    def words(self, *roots: Condition | None) -> Iterator[Condition]:
         """Every word in these conditions, with those of the named conditions they use."""
-        waiting = list(roots)
+        waiting = [root for root in roots if root is not None]
         while waiting:
             for _, node, _ in tree(waiting.pop()):
                 if isinstance(node, Named):
                     waiting.append(self.conditions[node.condition])
                 yield node
 
-    def _timed(self, roots: Iterable[Condition]) -> tuple[Condition, ...]:
-        found = {one.model_dump_json(by_alias=True): one for one in self.words(roots) if one.timed}
+    def _timed(self, *roots: Condition | None) -> tuple[Condition, ...]:
+        found = {one.model_dump_json(by_alias=True): one for one in self.words(*roots) if one.timed}
         return tuple(found.values())

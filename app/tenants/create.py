@@ -11,8 +11,8 @@ from uuid import UUID
 from app import ids
 from app.auth import SCOPES, fingerprint, new_secret
 from app.database import Record, Tx
-from app.policies.publish import publish_shipped
-from app.policy.shipped import Shipped
+from app.policies.publish import publish
+from app.policy.shipped import Shipped, shipped
 from app.tenants import across, sql
 
 FIRST_SCOPES = ("admin", "platform")
@@ -32,7 +32,7 @@ async def create_tenant(tx: Tx, name: str, policy: Shipped, now: datetime) -> UU
     tenant_id = ids.new_id()
     values = {"name": name, "secret_salt": secrets.token_hex(32), "created_at": now}
     await sql.insert_tenant(tx, tenant_id, values)
-    await publish_shipped(tx, tenant_id, policy, now)
+    await publish(tx, tenant_id, shipped(policy), now)
     source = {"id": ids.new_id(), "key": secrets.token_urlsafe(24), "name": API_SOURCE, "preset": "generic"}
     await sql.insert_source(tx, tenant_id, {**source, "builtin": True, "created_at": now, "updated_at": now})
     return tenant_id

@@ -6,7 +6,8 @@ import asyncio
 
 from sqlalchemy import text
 
-from app.policies import publish
+from app.policies.publish import publish
+from app.policy.shipped import shipped
 from tests.api import Api
 from tests.waiting import until
 
@@ -56,7 +57,7 @@ async def test_a_correction_names_a_step_of_the_very_journey(api: Api) -> None:
 async def test_who_waited_for_a_policy_to_be_put_in_force_follows_it(api: Api) -> None:
     lead = await api.lead(job_title="Director", employees=120, industry="software")
     async with api.app.state.engine.begin() as tx:
-        await publish.publish_shipped(tx, api.tenant_id, "waterfall", api.now)
+        await publish(tx, api.tenant_id, shipped("waterfall"), api.now)
         waiting = asyncio.create_task(api.act(lead, "demo_request"))
         await _somebody_waits(api)
     await waiting
