@@ -32,6 +32,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     _pin(change, journey, move)
     _milestones(change, step)
     _assign(change, journey, move, owner)
+    _tell(change, journey, move)
     _wake(change, journey, move.wake_at)
     journey.recycles += move.count_recycle
     journey.baseline_at = move.set_baseline or journey.baseline_at
@@ -124,6 +125,10 @@ def apply_emit(change: Change, emit: Emit) -> None:
         _wake(change, journey, None)
         if journey not in change.journeys:
             change.journeys.append(journey)
+    _tell(change, journey, emit)
+
+
+def _tell(change: Change, journey: Journey, step: Move | Emit) -> None:
     data = {"lead_id": ids.show("lead", change.lead.id), "journey_no": journey.number, "stage": journey.stage}
-    for name in emit.emits:
-        change.late_events.append(NewEvent(name, {**data, "occurred_at": z(emit.occurred_at)}, emit.occurred_at))
+    for name in step.emits:
+        change.late_events.append(NewEvent(name, {**data, "occurred_at": z(step.occurred_at)}, step.occurred_at))

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from app.journeys.refresh import refresh_due
 from tests.api import Api
+from tests.rules.make import WATERFALL, altered
 
 GOOD = {"job_title": "Director", "employees": 120, "industry": "software"}
 
@@ -62,6 +63,18 @@ async def test_a_recycled_lead_is_due_at_its_wake_at_and_stays_where_it_is(api: 
     assert (await api.reload(lead))["stage"] == "recycled"
     await pass_time(api, 60)
     assert len(await told(api, "lead.recycle_due")) == 1
+
+
+async def test_what_an_action_emits_is_told_with_its_move(api: Api) -> None:
+    def told_on_accept(changed: dict[str, Any]) -> None:
+        accept = next(action for action in changed["actions"] if action["name"] == "accept")
+        accept["effects"].append({"emit": "lead.recycle_due"})
+
+    await api.publish(altered(WATERFALL, told_on_accept))
+    lead, sdr = await api.mql(), await api.user("sdr")
+    await api.ask(lead, "accept", sdr)
+    (event,) = await told(api, "lead.recycle_due")
+    assert (event["lead_id"], event["stage"]) == (lead["id"], "sal")
 
 
 async def test_a_falling_score_never_demotes_and_is_told_once(api: Api) -> None:
