@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -50,7 +49,7 @@ def registrable_domain(address: str) -> str | None:
     """
     match = _HOST.match(address.strip())
     host = _ascii(match.group(1)) if match else None
-    if host is None or "." not in host or host.rpartition(".")[2].isdigit() or _is_ip(host):
+    if host is None or "." not in host or host.rpartition(".")[2].isdigit():
         return None
     parts = _EXTRACT(host)
     if not parts.suffix:
@@ -79,11 +78,3 @@ def _ascii(host: str) -> str | None:
         return idna.encode(host, uts46=True).decode("ascii")
     except ValueError:
         return None
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return False
-    return True

@@ -23,6 +23,7 @@ CANONICAL: Final = (
 )  # fmt: skip
 # Answers that are understood beside the canonical fields: kept in custom or turned into identities.
 EXTRA: Final = ("salutation", "city", "state", "social", *NETWORKS)
+CELLS: Final = ("email", "phone")  # answers that may hold several; of others the first counts
 MAX_TEXT: Final = 1_000
 MAX_MESSAGE: Final = 10_000
 MAX_EXTERNAL_ID: Final = 255
@@ -43,6 +44,8 @@ class _Answers:
         value = self._fields.get(name)
         if value is None:
             return ""
+        if name in CELLS and isinstance(value, list | tuple):
+            value = "; ".join(text for text in map(as_text, value) if text)
         text = value.strip() if name == "message" and isinstance(value, str) else as_text(value)
         if not is_storable(text):
             self.flag("text_cleaned")
@@ -51,13 +54,6 @@ class _Answers:
             self.flag(f"{name}_cut")
             text = text[:limit].rstrip()
         return text
-
-    def cell(self, name: str) -> str:
-        """All members of a list as one cell, for answers that may hold several."""
-        value = self._fields.get(name)
-        if isinstance(value, list | tuple):
-            self._fields = {**self._fields, name: "; ".join(text for text in map(as_text, value) if text)}
-        return self.text(name)
 
     def value(self, name: str) -> object:
         """The answer as it came."""
@@ -76,8 +72,8 @@ def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], 
     """
     answers = _Answers(fields)
     # A spreadsheet's apostrophe marks text; nobody typed it as a part of the number.
-    phone = answers.cell("phone").lstrip("'").strip()
-    typed = {"email": answers.cell("email"), "phone": phone, "country": answers.text("country")}
+    phone = answers.text("phone").lstrip("'").strip()
+    typed = {"email": answers.text("email"), "phone": phone, "country": answers.text("country")}
     emails = read_emails(typed["email"])
     country = country_code(typed["country"]) if typed["country"] else None
     phones = read_phones(typed["phone"], (country, region)) if typed["phone"] else ()

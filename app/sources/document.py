@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.matching.consent import State
 from app.matching.normalize import CANONICAL, EXTRA
 from app.matching.times import zone
 from app.sources.expressions import compiled
 
 Verdict = Literal["lead", "test", "spam", "ignore", "activity", "consent", "erase", "fetch"]
 Format = Literal["json", "form", "multipart", "auto"]
-State = Literal["given", "refused", "withdrawn", "unknown"]
 Purpose = Literal["process", "email_marketing", "phone", "profiling", "partners"]
 _FIELDS: Final = frozenset(CANONICAL) | frozenset(EXTRA)
 SNAKE: Final = r"^[a-z][a-z0-9_]{0,63}$"
@@ -57,6 +57,7 @@ ExpressionOrLiteral = Annotated[str, Field(max_length=4_000)]
 FieldName = Annotated[str, AfterValidator(_field)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
+SnakeCase = Annotated[str, Field(pattern=SNAKE)]
 
 
 class Part(BaseModel):
@@ -73,9 +74,10 @@ class Timestamp(Part):
     tolerance_s: int = Field(300, ge=1, le=86_400)
 
 
-class Signed(Part):
-    """What hmac and digest share: where the signature is, how it is written, and what it covers."""
+class SignatureRule(Part):
+    """A hash over a template, keyed (hmac) or of a text that holds the secret (digest): where and how it is written."""
 
+    kind: Literal["hmac", "digest"]
     secret: Name = Field("signing")
     header: Name
     parse: Literal["raw", "kv", "list"] = "raw"
@@ -90,22 +92,10 @@ class Signed(Part):
     unless_header: str = ""
 
     @model_validator(mode="after")
-    def _kv_needs_pick(self) -> Signed:
+    def _kv_needs_pick(self) -> SignatureRule:
         if self.parse == "kv" and not self.pick:
             raise ValueError("parse: kv needs pick, the key of the signature")
         return self
-
-
-class HmacRule(Signed):
-    """A keyed hash over the template."""
-
-    kind: Literal["hmac"]
-
-
-class DigestRule(Signed):
-    """A plain hash over a template that holds the secret."""
-
-    kind: Literal["digest"]
 
 
 class TokenRule(Part):
@@ -125,7 +115,7 @@ class BasicRule(Part):
     secret: Name = Field("basic")
 
 
-Rule = Annotated[HmacRule | DigestRule | TokenRule | BasicRule, Field(discriminator="kind")]
+Rule = Annotated[SignatureRule | TokenRule | BasicRule, Field(discriminator="kind")]
 
 
 class Handshake(Part):
@@ -161,7 +151,7 @@ class Route(Part):
 
     when: Expression
     do: Verdict
-    name: Annotated[str, Field(pattern=SNAKE)] | None = None
+    name: SnakeCase | None = None
 
 
 class ActivityRule(Part):
@@ -208,8 +198,8 @@ class Defaults(Part):
     source: str | None = None
     medium: str | None = None
     campaign: str | None = None
-    entry: Annotated[str, Field(pattern=SNAKE)] | None = None
-    activity_type: Annotated[str, Field(pattern=SNAKE)] | None = None
+    entry: SnakeCase | None = None
+    activity_type: SnakeCase | None = None
 
 
 class Fetch(Part):
@@ -247,7 +237,7 @@ class Document(Part):
     external_ids: (
         dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$")], Expression] | Expression
     ) = {}
-    attribution: dict[Annotated[str, Field(pattern=SNAKE)], Expression] = {}
+    attribution: dict[SnakeCase, Expression] = {}
     consent: list[ConsentRule] = []
     custom: Expression = "rest(item)"
     custom_omit: list[Name] = []

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from app.matching.consent import State
 from app.matching.person import Person
-from app.sources.document import Purpose, State, Verdict
+from app.sources.document import Purpose, Verdict
 
 Reason = Literal["parse_failed", "mapping_failed", "identity_required", "too_many_items"]
 

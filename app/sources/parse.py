@@ -6,6 +6,7 @@ import codecs
 import json
 import logging
 import re
+from collections.abc import Mapping
 from email.message import Message
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -113,8 +114,27 @@ def _form(body: bytes, content_type: str) -> list[tuple[str, Any]]:
 
 def _multipart(body: bytes, content_type: str) -> list[tuple[str, Any]]:
     boundary = _parameter(content_type, "boundary") or _first_line(body)
-    parts: list[_Part] = []
-    parser = MultipartParser(boundary.encode("utf-8", "replace"), _callbacks(parts))
+    parts: list[tuple[dict[str, str], bytearray]] = []
+    name, value = bytearray(), bytearray()
+
+    def begin() -> None:
+        if len(parts) >= MAX_FIELDS:
+            raise ValueError("too many parts")
+        parts.append(({}, bytearray()))
+
+    def end_header() -> None:
+        parts[-1][0][name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
+        name.clear()
+        value.clear()
+
+    callbacks: Any = {
+        "on_part_begin": begin,
+        "on_header_field": lambda data, start, end: name.extend(data[start:end]),
+        "on_header_value": lambda data, start, end: value.extend(data[start:end]),
+        "on_header_end": end_header,
+        "on_part_data": lambda data, start, end: parts[-1][1].extend(data[start:end]),
+    }
+    parser = MultipartParser(boundary.encode("utf-8", "replace"), callbacks)
     try:
         parser.write(body)
         parser.finalize()
@@ -122,47 +142,18 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, Any]]:
         raise ValueError(str(error)) from None
     if not parts:
         raise ValueError("no parts")
-    return [pair for part in parts if (pair := part.pair()) is not None]
+    return [pair for headers, content in parts if (pair := _pair(headers, bytes(content))) is not None]
 
 
-class _Part:
-    """One part while it is read. Of a file only its name, type and size are kept: the bytes stay in the raw body."""
-
-    def __init__(self) -> None:
-        self.header, self.value, self.content = bytearray(), bytearray(), bytearray()
-        self.headers: dict[str, str] = {}
-
-    def end_header(self) -> None:
-        self.headers[self.header.decode("latin-1").lower()] = self.value.decode("utf-8", "replace")
-        self.header, self.value = bytearray(), bytearray()
-
-    def pair(self) -> tuple[str, Any] | None:
-        disposition = self.headers.get("content-disposition", "")
-        name, filename = _parameter(disposition, "name"), _parameter(disposition, "filename")
-        kind = self.headers.get("content-type", "")
-        if not name:
-            return None
-        if filename:
-            return storable(name), {"filename": storable(filename), "content_type": kind, "size": len(self.content)}
-        return storable(name), storable(_text(bytes(self.content), kind))
-
-
-def _callbacks(parts: list[_Part]) -> Any:
-    def begin() -> None:
-        if len(parts) >= MAX_FIELDS:
-            raise ValueError("too many parts")
-        parts.append(_Part())
-
-    def end_header() -> None:
-        parts[-1].end_header()
-
-    return {
-        "on_part_begin": begin,
-        "on_header_field": lambda data, start, end: parts[-1].header.extend(data[start:end]),
-        "on_header_value": lambda data, start, end: parts[-1].value.extend(data[start:end]),
-        "on_header_end": end_header,
-        "on_part_data": lambda data, start, end: parts[-1].content.extend(data[start:end]),
-    }
+def _pair(headers: Mapping[str, str], content: bytes) -> tuple[str, Any] | None:
+    """Name and value of one part; of a file its name, type and size: the bytes stay in the raw body."""
+    disposition, kind = headers.get("content-disposition", ""), headers.get("content-type", "")
+    name, filename = _parameter(disposition, "name"), _parameter(disposition, "filename")
+    if not name:
+        return None
+    if filename:
+        return storable(name), {"filename": storable(filename), "content_type": kind, "size": len(content)}
+    return storable(name), storable(_text(content, kind))
 
 
 def _parameter(header: str, name: str) -> str:

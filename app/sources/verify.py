@@ -12,7 +12,7 @@ from typing import Final, assert_never
 from urllib.parse import unquote
 
 from app.matching.text import as_text
-from app.sources.document import TOKENS, BasicRule, DigestRule, Document, HmacRule, Rule, Signed, Timestamp, TokenRule
+from app.sources.document import TOKENS, BasicRule, Document, Rule, SignatureRule, Timestamp, TokenRule
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
 from app.sources.structure import at
@@ -33,7 +33,7 @@ def verify(document: Document, secrets: Secrets, request: RawRequest, now: datet
 def _holds(document: Document, rule: Rule, secrets: Secrets, request: RawRequest, now: datetime) -> bool:
     values = secret_values(secrets, rule.secret)
     match rule:
-        case HmacRule() | DigestRule():
+        case SignatureRule():
             return any(_is_signed(rule, value, request, now) for value in values)
         case TokenRule():
             return any(_same(_token(document, rule, request), value) for value in values)
@@ -53,7 +53,7 @@ def _same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode("utf-8", "replace"))
 
 
-def _is_signed(rule: HmacRule | DigestRule, secret: str, request: RawRequest, now: datetime) -> bool:
+def _is_signed(rule: SignatureRule, secret: str, request: RawRequest, now: datetime) -> bool:
     if rule.unless_header and request.header(rule.unless_header):
         return False
     parts = _key_values(request.header(rule.header)) if rule.parse == "kv" else {}
@@ -64,14 +64,14 @@ def _is_signed(rule: HmacRule | DigestRule, secret: str, request: RawRequest, no
     if key is None:
         return False
     message = _message(rule.signed, request, key, stamp)
-    if isinstance(rule, HmacRule):
+    if rule.kind == "hmac":
         wanted = hmac.digest(key, message, rule.algorithm)
     else:
         wanted = hashlib.new(rule.algorithm, message).digest()
     return any(hmac.compare_digest(wanted, given) for given in _signatures(rule, parts, request))
 
 
-def _key(rule: Signed, secret: str) -> bytes | None:
+def _key(rule: SignatureRule, secret: str) -> bytes | None:
     if rule.key_encoding == "text":
         return secret.encode("utf-8", "replace")
     return _base64(secret.removeprefix("whsec_"))
@@ -86,7 +86,7 @@ def _key_values(header: str) -> dict[str, list[str]]:
     return found
 
 
-def _stamp(rule: Signed, parts: Mapping[str, list[str]], request: RawRequest) -> str:
+def _stamp(rule: SignatureRule, parts: Mapping[str, list[str]], request: RawRequest) -> str:
     if rule.timestamp and rule.timestamp.origin.startswith("header:"):
         return request.header(rule.timestamp.origin[7:]).strip()
     return parts.get(rule.timestamp.origin if rule.timestamp else "t", [""])[0]
@@ -126,7 +126,7 @@ def _escaped(match: re.Match[str]) -> str:
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
-def _signatures(rule: Signed, parts: Mapping[str, list[str]], request: RawRequest) -> Iterator[bytes]:
+def _signatures(rule: SignatureRule, parts: Mapping[str, list[str]], request: RawRequest) -> Iterator[bytes]:
     header = request.header(rule.header).strip()
     match rule.parse:
         case "kv":

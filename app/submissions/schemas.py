@@ -7,11 +7,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from app.fields import Instant, LeadId, Shape, SourceId, SubmissionId, Write
+from app.sources import document
 
 State = Literal["received", "processed", "quarantined"]
-Verdict = Literal[
-    "lead", "test", "spam", "ignore", "activity", "consent", "erase", "fetch", "duplicate", "quarantined"
-]  # fmt: skip
+Verdict = Literal[document.Verdict, "duplicate", "quarantined"]
 
 
 class Replay(Write):
