@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 120.0  # seconds; the machine of a test may be very busy
+PATIENCE = 300.0  # seconds; the machine of a test may be very busy
 
 
 async def until(holds: Callable[[], bool | Awaitable[bool]], what: str = "the condition") -> None:
