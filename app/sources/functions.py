@@ -17,15 +17,9 @@ from app.sources.structure import parse_json_text
 _ANY: Final[Any] = {"types": []}
 
 
-# Labels come again with every submission of a form.
-@lru_cache(maxsize=8192)
-def _folded_label(label: str) -> str:
-    return fold(label)
-
-
-def _folded(label: str) -> str:
-    # Cut before it is remembered: strangers choose labels, and how long they are.
-    return _folded_label(label[:200])
+# Labels come again with every submission of a form; strangers choose them, and how long they are.
+_MAX_LABEL: Final = 200
+_folded: Final = lru_cache(maxsize=8192)(fold)
 
 
 @lru_cache(maxsize=2048)
@@ -54,7 +48,7 @@ class MappingFunctions(Functions):
     @signature(_ANY, _ANY, _ANY, _ANY)
     def _func_answer(self, rows: Any, key: Any, value: Any, label: Any) -> Any:
         """The answer under a label, whatever its case and accents: exact, then the start, then contained."""
-        wanted = _folded(as_text(label))
+        wanted = _folded(as_text(label)[:_MAX_LABEL])
         tests = (str.__eq__, str.startswith, str.__contains__)
         return self._answer(rows, key, value, (wanted,), tests) if wanted else None
 
@@ -83,7 +77,7 @@ class MappingFunctions(Functions):
         if known is None:
             labels: dict[str, list[dict[str, Any]]] = {}
             for row in _objects(rows):
-                labels.setdefault(_folded(as_text(row.get(key))), []).append(row)
+                labels.setdefault(_folded(as_text(row.get(key))[:_MAX_LABEL]), []).append(row)
             known = self._folded_rows[id(rows), key] = (rows, labels)
         return known[1]
 

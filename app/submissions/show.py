@@ -41,7 +41,7 @@ async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
     `body` is null where the document names secrets and the body cannot be read, so that nobody knows where they are.
     SubmissionNotFound.
     """
-    row = await sql.raw_submission(tx, tenant_id, submission_id)
+    row = await sql.submission(tx, tenant_id, submission_id, body=True)
     if row is None:
         raise SubmissionNotFound()
     (source,) = await sources_sql.sources_by_id(tx, tenant_id, [row.source_id])

@@ -15,6 +15,7 @@ from app.pages import Page
 from app.tables import submission_items, submissions
 
 REPLAYED_AT_ONCE: Final = 10_000
+BODILESS: Final = [column for column in submissions.c if column.name != "body"]
 # A row is a tuple, and `index` a method of tuples.
 ITEM: Final = (submission_items, submission_items.c.index.label("place"))
 
@@ -103,22 +104,16 @@ async def note_try(tx: Tx, tenant_id: UUID, submission_id: UUID) -> int:
     return int((await tx.execute(NOTE_TRY, {"tenant_id": tenant_id, "id": submission_id})).scalar_one())
 
 
-async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Record | None:
-    """A submission without its body."""
-    columns = [column for column in submissions.c if column.name != "body"]
+async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID, *, body: bool = False) -> Record | None:
+    """A submission, without its body unless that is asked for."""
+    columns = submissions.c if body else BODILESS
     statement = select(*columns).where(submissions.c.tenant_id == tenant_id, submissions.c.id == submission_id)
-    return (await tx.execute(statement)).one_or_none()
-
-
-async def raw_submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Record | None:
-    statement = select(submissions).where(submissions.c.tenant_id == tenant_id, submissions.c.id == submission_id)
     return (await tx.execute(statement)).one_or_none()
 
 
 async def list_submissions(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
     """Submissions without their bodies, newest first; by source, by state, by the lead of an item."""
-    columns = [column for column in submissions.c if column.name != "body"]
-    rows = select(*columns).where(submissions.c.tenant_id == tenant_id)
+    rows = select(*BODILESS).where(submissions.c.tenant_id == tenant_id)
     for name in ("source_id", "state"):
         if filters.get(name) is not None:
             rows = rows.where(submissions.c[name] == filters[name])
