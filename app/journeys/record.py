@@ -12,7 +12,8 @@ from app.events.record import NewEvent, minified
 from app.fields import z
 from app.journeys import sql
 from app.journeys.state import Change, Journey, Step
-from app.policy.facts import Actor
+from app.lifecycle.answer import Move
+from app.policy.facts import Actor, Entry
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -69,21 +70,22 @@ def transition_document(change: Change, step: Step) -> dict[str, Any]:
         "action": move.action, "reason_code": move.reason_code, "note": move.note,
         "actor": actor_document(move.actor), "on_behalf_of": _on_behalf_of(change, step),
         "correction_of": move.correction_of, "occurred_at": z(move.occurred_at), "recorded_at": z(change.now),
-        "policy_version": step.published.number, "evidence": _evidence(move.evidence),
+        "policy_version": step.published.number, "evidence": _evidence(move),
     }  # fmt: skip
 
 
-def _evidence(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """What decided a move, its activities by their public ids."""
-    entries = kept.get("entries")
-    if not entries:
-        return dict(kept)
-    shown = [{**entry, "activity_id": _activity(entry["activity_id"])} for entry in entries]
-    return {**kept, "entries": shown}
+def _evidence(move: Move) -> dict[str, Any]:
+    """What decided a move, with the entries of the score it weighed."""
+    if move.entries is None:
+        return dict(move.evidence)
+    return {**move.evidence, "entries": [entry_document(entry) for entry in move.entries]}
 
 
-def _activity(activity_id: str | None) -> str | None:
-    return None if activity_id is None else ids.show("activity", UUID(str(activity_id)))
+def entry_document(entry: Entry) -> dict[str, Any]:
+    return {
+        "ledger": entry.ledger, "rule_id": entry.rule_id, "activity_id": ids.shown("activity", entry.activity_id),
+        "points": entry.points, "decayed_points": entry.decayed_points, "counts": entry.counts,
+    }  # fmt: skip
 
 
 def _on_behalf_of(change: Change, step: Step) -> Mapping[str, Any] | None:
@@ -190,7 +192,7 @@ def _step_row(change: Change, step: Step) -> dict[str, Any]:
         "on_behalf_of": _on_behalf_of(change, step),
         "correction_of": ids.read("transition", move.correction_of) if move.correction_of else None,
         "occurred_at": move.occurred_at, "recorded_at": change.now, "policy_id": step.published.id,
-        "policy_version": step.published.number, "evidence": _evidence(move.evidence),
+        "policy_version": step.published.number, "evidence": _evidence(move),
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from app import ids
 from app.database import Record
 from app.fields import Code, Day, Instant, LeadId, Money, Note, Shape, SourceId, UserId, Word, Write, z
+from app.journeys.record import entry_document
 from app.journeys.state import Change
 from app.lifecycle.answer import Eligible
 from app.matching.normalize import CANONICAL
@@ -317,11 +318,7 @@ def show_consent(row: Record) -> dict[str, Any]:
 
 
 def show_entry(entry: Entry, policy_version: int) -> dict[str, Any]:
-    return {
-        "ledger": entry.ledger, "rule_id": entry.rule_id, "activity_id": ids.shown("activity", entry.activity_id),
-        "points": entry.points, "decayed_points": entry.decayed_points, "counts": entry.counts,
-        "policy_version": policy_version,
-    }  # fmt: skip
+    return {**entry_document(entry), "policy_version": policy_version}
 
 
 def show_transition(row: Record) -> dict[str, Any]:

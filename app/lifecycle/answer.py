@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
-from app.policy.facts import Actor, Confirmation
+from app.policy.facts import Actor, Confirmation, Entry
 from app.policy.view import Unmet
 from app.routing.route import OwnerChange
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A journey enters `to_stage`; everything below `evidence` is an effect the writer applies as it stands.
+    """A journey enters `to_stage`; everything below `entries` is an effect the writer applies as it stands.
 
-    `evidence` is JSON. `owner`: keep, nobody, or the id of the new owner; `pool`: the role whose pool has it.
+    `evidence` is JSON; `entries` are those of the score, where the guard weighed it.
+    `owner`: keep, nobody, or the id of the new owner; `pool`: the role whose pool has it.
     `set_baseline` is the new baseline, None keeps it. `wake_at` is stored as it is (None empties it).
     `milestones` are (name, skipped) in funnel order; `voids` the names to void. `bant` are the rows to keep.
     `assigned`: the attempts of the next owner count from `occurred_at` on (a claim from a pool does not count anew).
@@ -37,6 +38,7 @@ class Move:
     note: str | None = None
     correction_of: str | None = None
     evidence: Mapping[str, object] = field(default_factory=dict)
+    entries: tuple[Entry, ...] | None = None
     owner: OwnerChange = "keep"
     pool: str | None = None
     assigned: bool = False

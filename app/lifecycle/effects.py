@@ -11,7 +11,7 @@ from app.lifecycle.answer import Emit, Move
 from app.lifecycle.guard import may_override
 from app.lifecycle.milestones import after_target, reached
 from app.policy.document import Action, Effect, Policy
-from app.policy.facts import Ask, Entry, Facts
+from app.policy.facts import Ask, Facts
 from app.policy.view import View
 from app.routing.route import Assignment, OwnerChange, assign
 
@@ -35,6 +35,7 @@ def move(view: View, action: Action, ask: Ask, to: str, occurred_at: datetime) -
         note=ask.note,
         correction_of=ask.correction_of,
         evidence=_evidence(view, action, ask),
+        entries=facts.entries if action.name in policy.weighing else None,
         owner=assignment.owner,
         pool=assignment.pool,
         assigned=_assigned(facts, assigning, assignment),
@@ -103,23 +104,10 @@ def _evidence(view: View, action: Action, ask: Ask) -> dict[str, object]:
     evidence: dict[str, object] = {}
     if action.name in view.policy.weighing:
         evidence |= {"fit": view.fit, "engagement": view.engagement, "level": view.level}
-        evidence["entries"] = [as_json(entry) for entry in view.facts.entries]
     if may_override(action, ask):
         evidence["override_reason"] = ask.override_reason
         evidence["unmet"] = action.guard.unmet(view) if action.guard else []
     return evidence
-
-
-def as_json(entry: Entry) -> dict[str, object]:
-    """A score entry as JSON; the activity by its bare UUID."""
-    return {
-        "ledger": entry.ledger,
-        "rule_id": entry.rule_id,
-        "activity_id": str(entry.activity_id) if entry.activity_id else None,
-        "points": entry.points,
-        "decayed_points": entry.decayed_points,
-        "counts": entry.counts,
-    }
 
 
 def _assigned(facts: Facts, assigning: str | None, assignment: Assignment) -> bool:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from app.policy.document import Policy
 
 Unmet = dict[str, object]
-TICK = timedelta(microseconds=1)
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
 
 
@@ -100,12 +99,9 @@ def at_least(criterion: str, have: int, need: int) -> list[Unmet]:
     return [] if have >= need else leaf(criterion, have, need)
 
 
-def days_after(instant: datetime, days: int) -> datetime | None:
-    """The first instant at which `instant` lies more than so many times 24 h back; None beyond the calendar."""
-    try:
-        return instant + timedelta(days=days) + TICK
-    except OverflowError:
-        return None
+def days_after(instant: datetime, days: int) -> datetime:
+    """The first instant at which `instant` lies more than so many times 24 h back."""
+    return instant + timedelta(days=days, microseconds=1)
 
 
 def midnight(day: date, days: int) -> datetime | None:

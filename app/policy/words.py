@@ -93,8 +93,8 @@ class HasActivity(Word):
             return
         # Time only takes activities out of a window: the answer falls when the last one needed leaves.
         newest = sorted((one.occurred_at for one in self.matching(view)), reverse=True)
-        if len(newest) >= wanted.min_count and (at := days_after(newest[wanted.min_count - 1], wanted.within_days)):
-            yield at
+        if len(newest) >= wanted.min_count:
+            yield days_after(newest[wanted.min_count - 1], wanted.within_days)
 
 
 class SequenceArguments(Part):
@@ -163,8 +163,7 @@ class Bant(Word):
     def changes(self, view: View) -> Iterator[datetime]:
         if self.bant.within_days is not None:
             for row in self.confirmations(view):
-                if at := days_after(row.recorded_at, self.bant.within_days):
-                    yield at
+                yield days_after(row.recorded_at, self.bant.within_days)
 
 
 def latest(rows: tuple[Confirmation, ...]) -> list[Confirmation]:
@@ -308,8 +307,8 @@ class ClosedFor(Word):
         return True
 
     def changes(self, view: View) -> Iterator[datetime]:
-        if view.facts.closed_at and (at := days_after(view.facts.closed_at, self.closed_for.at_most_days)):
-            yield at
+        if view.facts.closed_at:
+            yield days_after(view.facts.closed_at, self.closed_for.at_most_days)
 
 
 class NewestJourney(Word):

@@ -30,7 +30,10 @@ recent = st.one_of(
     st.integers(-300, 100 * 86400).map(lambda seconds: NOON - timedelta(seconds=seconds)),
     st.sampled_from([0, 30, 60, 90]).map(lambda days: NOON - timedelta(days=days)),
 )
-any_time = st.one_of(recent, st.datetimes(timezones=st.just(UTC)))
+any_time = st.one_of(
+    recent,
+    st.datetimes(max_value=datetime(9900, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+)
 activities = st.builds(
     lambda id, type, at: Activity(id, type, "contact_attempt" if type == "call" else "interest", at, at),
     st.uuids(version=4),
