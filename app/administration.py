@@ -21,10 +21,6 @@ MOST_SHOWN = 100
 console = Console(highlight=False)
 
 
-class Refused(CannotStart):
-    """One line that says what to do."""
-
-
 async def verify_all(engine: Database) -> int:
     """Folds every journey's log; prints the ids of those that differ. The exit status: 1 when any does."""
     seen = wrong = 0
@@ -56,11 +52,11 @@ async def make_key(engine: Database, tenant: str | None, name: str, scopes: Sequ
     """A key of a tenant (its id or name; the first one when not named), whose secret is printed once."""
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
-        raise Refused(f"unknown scopes: {', '.join(unknown)}; these exist: {', '.join(SCOPES)}")
+        raise CannotStart(f"unknown scopes: {', '.join(unknown)}; these exist: {', '.join(SCOPES)}")
     async with engine.begin() as tx:
         tenant_id = await across.tenant_by_id_or_name(tx, tenant)
         if tenant_id is None:
-            raise Refused(f"there is no tenant {tenant or ''}: baton tenants create NAME makes one")
+            raise CannotStart(f"there is no tenant {tenant or ''}: baton tenants create NAME makes one")
         key = await create_key(tx, tenant_id, name, scopes, datetime.now(UTC))
     _print_key(key)
 
@@ -70,12 +66,12 @@ async def revoke(engine: Database, key: str) -> None:
     try:
         key_id = ids.read("key", key)
     except ValueError:
-        raise Refused(f"{key} is not an id of a key (key_…)") from None
+        raise CannotStart(f"{key} is not an id of a key (key_…)") from None
     async with engine.begin() as tx:
         tenant_id = await across.tenant_of_key(tx, key_id)
         row = None if tenant_id is None else await sql.revoke_key(tx, tenant_id, key_id, datetime.now(UTC))
     if row is None:
-        raise Refused(f"there is no live key {key}")
+        raise CannotStart(f"there is no live key {key}")
     console.print(f"{key} ({row.name}) is revoked; it is refused everywhere within five seconds.", markup=False)
 
 

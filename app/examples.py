@@ -24,17 +24,12 @@ ORDER: Final = {
     },
     "verification": {"note": "called, confirmed"},
 }
-SOURCE: Final = {
-    "name": "Demo form",
-    "preset": "typeform",
-    "secrets": {"signing": "the secret that Typeform signs with"},
-}
-COMPANY: Final = {"name": "Nordsoft", "domain": "nordsoft.ro", "industry": "software", "country": "RO"}
-PERSON: Final = {"email": "anna@nordsoft.ro", "full_name": "Anna Zvoristeanu", "account_id": IDS["account"]}
-DEAL: Final = {"name": "Nordsoft renewal 2027", "account_id": IDS["account"], "close_date": "2027-03-31"}
-
 BODIES: Final[dict[str, Any]] = {
-    "POST /v1/sources": SOURCE,
+    "POST /v1/sources": {
+        "name": "Demo form",
+        "preset": "typeform",
+        "secrets": {"signing": "the secret that Typeform signs with"},
+    },
     "PATCH /v1/sources/{source_id}": {"overrides": {"fields": {"company": "item.hidden.company"}}},
     "POST /v1/sources/{source_id}/dry-run": {
         "headers": {"content-type": "application/json"},
@@ -56,11 +51,19 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/leads/{lead_id}/conversion": ORDER,
     "POST /v1/leads/{lead_id}/conversion/preview": ORDER,
     "POST /v1/conversions/batch": {"items": [{"lead_id": IDS["lead"], **ORDER}]},
-    "POST /v1/accounts": COMPANY,
+    "POST /v1/accounts": {"name": "Nordsoft", "domain": "nordsoft.ro", "industry": "software", "country": "RO"},
     "PATCH /v1/accounts/{account_id}": {"phone": "+40215550100"},
-    "POST /v1/contacts": PERSON,
+    "POST /v1/contacts": {
+        "email": "anna@nordsoft.ro",
+        "full_name": "Anna Zvoristeanu",
+        "account_id": IDS["account"],
+    },
     "PATCH /v1/contacts/{contact_id}": {"job_title": "Director"},
-    "POST /v1/opportunities": DEAL,
+    "POST /v1/opportunities": {
+        "name": "Nordsoft renewal 2027",
+        "account_id": IDS["account"],
+        "close_date": "2027-03-31",
+    },
     "PATCH /v1/opportunities/{opportunity_id}": {"amount": {"value": "15000.00", "currency": "EUR"}},
     "POST /v1/opportunities/{opportunity_id}/transitions": {"action": "advance", "to": "proposal"},
     "POST /v1/subscriptions": {"url": "https://hooks.acme.example/baton", "types": ["lead.*"], "start": "now"},

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -31,6 +32,7 @@ def database(settings: Settings) -> Iterator[Settings]:
         return
     from app import embedded  # not loaded where a server was named
 
+    say = partial(print, file=sys.stderr, flush=True)
     with embedded.start(settings.data_dir, bindir=settings.pg_bindir, say=say) as server, _watched(server):
         yield settings.model_copy(update={"database_url": server.url})
 
@@ -76,8 +78,3 @@ def _watched(server: Server) -> Iterator[None]:
     finally:
         left.set()
         watcher.join()
-
-
-def say(line: str) -> None:
-    """A line for the person at the terminal."""
-    print(line, file=sys.stderr, flush=True)

@@ -39,24 +39,24 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
 
 
-def response(document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)
+def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(problem.document()), problem.status, headers or problem.headers, MEDIA_TYPE)
 
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return response(error.document(), error.headers)
+    return _answer(error)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: an unknown path, a wrong method, a body it cannot read."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        return response(errors.NotFound().document(), error.headers)
+        return _answer(errors.NotFound())
     if error.status_code == 405:
         allow = request.app.state.methods.get(getattr(request.scope.get("route"), "path", None))
-        return response(errors.MethodNotAllowed().document(), {"Allow": allow} if allow else error.headers)
-    return response(errors.BadRequest(str(error.detail)).document(), error.headers)
+        return _answer(errors.MethodNotAllowed(), {"Allow": allow} if allow else error.headers)
+    return _answer(errors.BadRequest(str(error.detail)))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -64,10 +64,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     for fault in error.errors():
         if fault["loc"][0] == "path":  # an id that cannot be is the id of nothing
-            return response(PATHS.get(str(fault["loc"][-1]), errors.NotFound)().document())
+            return _answer(PATHS.get(str(fault["loc"][-1]), errors.NotFound)())
     faults = list(_faults(error.errors()))
     named = ", ".join(dict.fromkeys(fault["field"] for fault in faults))
-    return response(errors.RequestInvalid(f"Not valid: {named}.", errors=faults).document())
+    return _answer(errors.RequestInvalid(f"Not valid: {named}.", errors=faults))
 
 
 def _faults(found: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
@@ -104,10 +104,8 @@ def declared(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route: each problem it may answer with, grouped by status, with an example of each."""
     grouped: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
-        entry = grouped.setdefault(
-            problem.status,
-            {"description": "", "content": {MEDIA_TYPE: {"schema": SCHEMA, "examples": {}}}},
-        )
+        content = {MEDIA_TYPE: {"schema": SCHEMA, "examples": {}}}
+        entry = grouped.setdefault(problem.status, {"description": "", "content": content})
         entry["description"] = " ".join(filter(None, (entry["description"], problem.title())))
         entry["content"][MEDIA_TYPE]["examples"][problem.code] = {"$ref": f"#/components/examples/{problem.code}"}
     return grouped

@@ -37,10 +37,6 @@ OPEN_FILES: Final = 8192
 logger = structlog.get_logger("baton.serve")
 
 
-class Refused(CannotStart):
-    """The service cannot start; one line that says what to do."""
-
-
 class Service(uvicorn.Server):
     """A uvicorn server that says it is leaving before it leaves."""
 
@@ -108,7 +104,7 @@ def run(settings: Settings, listener: socket.socket | None, number: int = 0) -> 
     service = Service(config, app)
     service.run(sockets=[listener])
     if not service.started:
-        raise Refused("the service did not start: the reason stands above")
+        raise CannotStart("the service did not start: the reason stands above")
 
 
 def _publish_metrics(where: str, number: int) -> None:
@@ -117,7 +113,9 @@ def _publish_metrics(where: str, number: int) -> None:
     try:
         start_http_server(int(port) + number, addr=host.strip("[]"))
     except OSError as error:
-        raise Refused(f"BATON_METRICS_LISTEN={where} cannot be used ({error.strerror}): choose another port") from None
+        raise CannotStart(
+            f"BATON_METRICS_LISTEN={where} cannot be used ({error.strerror}): choose another port"
+        ) from None
 
 
 async def _work(app: FastAPI) -> None:
@@ -134,7 +132,7 @@ async def prepare(settings: Settings, *, owned: bool) -> str | None:
     if owned:
         await migrate.upgrade(settings.url)
     elif (found := await migrate.current(settings.url)) != migrate.newest():
-        raise Refused(
+        raise CannotStart(
             f"the database is at revision {found or 'none'} and this release needs {migrate.newest()}: "
             "run `python3 -m app migrate` once, then start again"
         )
@@ -150,7 +148,7 @@ def _listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         where = f"port {settings.port} of {settings.host}"
-        raise Refused(f"{where} cannot be used ({error.strerror}): choose another with --port or --host") from None
+        raise CannotStart(f"{where} cannot be used ({error.strerror}): choose another with --port or --host") from None
 
 
 def _open_files() -> int:

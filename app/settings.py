@@ -27,7 +27,7 @@ EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what to listen on when asked to; 
 
 
 class CannotStart(Exception):
-    """What a person has to put right first; the text says what, without a traceback."""
+    """What a person has to put right first, at the start or for a command: one line that says what to do."""
 
 
 class SettingsError(CannotStart):

@@ -23,10 +23,6 @@ WAITS: Final = (1.0, 2.0, 4.0, 8.0)
 console = Console(highlight=False, soft_wrap=True)
 
 
-class TailRefused(CannotStart):
-    """The feed cannot be read; one line that says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What to follow: the service, a key with events:read, from where, which types, and how many at most."""
@@ -59,7 +55,7 @@ async def _follow(reading: Reading, forward: str | None, secret: str) -> None:
 
 
 async def _events(session: aiohttp.ClientSession, reading: Reading) -> AsyncIterator[dict[str, Any]]:
-    """The events in order, each once; a service that is away is waited for. TailRefused."""
+    """The events in order, each once; a service that is away is waited for. CannotStart."""
     after, waits = reading.after, iter(WAITS)
     headers = {"Authorization": f"Bearer {reading.key}"}
     while True:
@@ -70,11 +66,11 @@ async def _events(session: aiohttp.ClientSession, reading: Reading) -> AsyncIter
                 if answer.status == 503:
                     raise aiohttp.ClientError
                 if not answer.ok:
-                    raise TailRefused(f"the feed answers {answer.status} {page.get('code')}: {page.get('detail')}")
+                    raise CannotStart(f"the feed answers {answer.status} {page.get('code')}: {page.get('detail')}")
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError):
             wait = next(waits, None)
             if wait is None:
-                raise TailRefused(f"{reading.url} does not answer: is the service running?") from None
+                raise CannotStart(f"{reading.url} does not answer: is the service running?") from None
             await asyncio.sleep(wait)
             continue
         for event in page["data"]:

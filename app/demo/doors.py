@@ -15,10 +15,6 @@ TRIES: Final = 8
 TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
 
 
-class DemoRefused(CannotStart):
-    """The service refused something of the demo; one line that says what."""
-
-
 class Doors:
     """A client of one tenant."""
 
@@ -30,11 +26,11 @@ class Doors:
         return Doors(self.session, self.url, key)
 
     async def get(self, path: str) -> Any:
-        """The answer to a GET that must succeed. DemoRefused."""
+        """The answer to a GET that must succeed. CannotStart."""
         return await self.send("GET", path)
 
     async def post(self, path: str, body: Any, *, actor: str = "", once: str = "", passing: str = "") -> Any:
-        """The answer to a POST. A refusal with the code `passing` is answered, any other raises DemoRefused."""
+        """The answer to a POST. A refusal with the code `passing` is answered, any other raises CannotStart."""
         headers = {"Content-Type": "application/json"}
         headers |= {"Baton-Actor": actor} if actor else {}
         headers |= {"Idempotency-Key": once} if once else {}
@@ -44,7 +40,7 @@ class Doors:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None,
         passing: str = "",
     ) -> Any:  # fmt: skip
-        """One request, again where the service is busy or a connection broke; its JSON. DemoRefused."""
+        """One request, again where the service is busy or a connection broke; its JSON. CannotStart."""
         named = {"Authorization": f"Bearer {self.key}", **(headers or {})} if self.key else headers
         for left in range(TRIES - 1, -1, -1):
             try:
@@ -53,9 +49,9 @@ class Doors:
                     if answer.ok or (passing and told.get("code") == passing):
                         return told
                     if answer.status not in (503, 409) or not left or "Retry-After" not in answer.headers:
-                        raise DemoRefused(f"{method} {path}: {answer.status} {told.get('code')}: {told.get('detail')}")
+                        raise CannotStart(f"{method} {path}: {answer.status} {told.get('code')}: {told.get('detail')}")
             except (aiohttp.ClientConnectionError, TimeoutError) as error:
                 if not left:
-                    raise DemoRefused(f"{self.url} does not answer ({type(error).__name__}): is it running?") from None
+                    raise CannotStart(f"{self.url} does not answer ({type(error).__name__}): is it running?") from None
             await asyncio.sleep(0.1 * (TRIES - left))
         raise AssertionError("the last try returns or raises")

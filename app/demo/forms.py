@@ -12,43 +12,21 @@ import orjson
 
 from app.demo.plan import Story
 
-# How each source is made: its preset, and what is changed of it. The two form builders do not know our fields for size
-# and industry, so the mapping is told where to look; the website signs as the company's own developers chose to.
+
+def _labelled(where: str) -> dict[str, Any]:
+    """The form builders do not know our fields for size and industry: the mapping is told where to look."""
+    return {"fields": {name: f"labelled({where}, 'value', '{name}')" for name in ("employees", "industry")}}
+
+
+# How each source is made: its preset, and what is changed of it. The website signs as its own developers chose to.
+OWN_SIGNATURE: Final = {
+    "kind": "hmac", "secret": "signing", "header": "X-Signature", "prefix": "sha256=", "algorithm": "sha256",
+    "encoding": "base64", "signed": "{body}",
+}  # fmt: skip
 SOURCES: Final[dict[str, dict[str, Any]]] = {
-    "typeform": {
-        "preset": "typeform",
-        "overrides": {
-            "fields": {
-                "employees": "labelled(item.answers, 'ref', 'value', 'employees')",
-                "industry": "labelled(item.answers, 'ref', 'value', 'industry')",
-            }
-        },
-    },
-    "tally": {
-        "preset": "tally",
-        "overrides": {
-            "fields": {
-                "employees": "labelled(item.fields, 'label', 'value', 'employees')",
-                "industry": "labelled(item.fields, 'label', 'value', 'industry')",
-            }
-        },
-    },
-    "website": {
-        "preset": "generic",
-        "overrides": {
-            "verify": [
-                {
-                    "kind": "hmac",
-                    "secret": "signing",
-                    "header": "X-Signature",
-                    "prefix": "sha256=",
-                    "algorithm": "sha256",
-                    "encoding": "base64",
-                    "signed": "{body}",
-                }
-            ]
-        },
-    },
+    "typeform": {"preset": "typeform", "overrides": _labelled("item.answers, 'ref'")},
+    "tally": {"preset": "tally", "overrides": _labelled("item.fields, 'label'")},
+    "website": {"preset": "generic", "overrides": {"verify": [OWN_SIGNATURE]}},
 }
 HEADERS: Final = {
     "typeform": ("Typeform-Signature", "sha256="),

@@ -26,6 +26,7 @@ LOST_FOR: Final = ("price", "competitor", "no_decision", "timing")
 # The policy moves a lead by itself while its interest is fresh; what is older, marketing entered by hand at the time.
 FRESH: Final = timedelta(days=25)
 
+ActivityKind = Literal["interest", "contact_attempt"]
 Kind = Literal["transition", "conversion", "opportunity"]
 Who = Literal["marketing", "sdr", "ae", "manager"]
 
@@ -36,7 +37,7 @@ class Activity:
 
     type: str
     at: datetime
-    kind: Literal["interest", "contact_attempt"] = "interest"
+    kind: ActivityKind = "interest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,6 @@ class Story:
     newsletter: bool
     twice: bool
     activities: list[Activity] = field(default_factory=list)
-    attempts: list[Activity] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
 
@@ -83,9 +83,8 @@ def _story(chance: random.Random, who: Invented, number: int, at: datetime, end:
     utm = {"utm_source": source, "utm_medium": medium, "utm_campaign": chance.choice(CAMPAIGNS)}
     seconds = at.replace(microsecond=0)
     door = chance.choices(SOURCES, (5, 3, 4))[0]
-    story = Story(
-        f"demo-{number}", door, seconds, who, utm, chance.random() < 0.4, twice=chance.random() < 0.06
-    )  # fmt: skip
+    newsletter, twice = chance.random() < 0.4, chance.random() < 0.06
+    story = Story(f"demo-{number}", door, seconds, who, utm, newsletter, twice)
     clock = _Clock(chance, seconds, end)
     keen = who.fits and chance.random() < 0.85
     for name in chance.choices(("webinar", "case_study", "price_list"), (5, 4, 2), k=chance.choice((0, 1, 1, 2))):
@@ -127,7 +126,7 @@ def _journey(chance: random.Random, story: Story, clock: _Clock) -> Iterator[Ste
     yield Step("transition", "sdr", clock.now, {"action": "accept"})
     for _ in range(chance.choice((1, 1, 2, 3))):
         if clock.after(days=3):
-            story.attempts.append(Activity("call", clock.now, "contact_attempt"))
+            story.activities.append(Activity("call", clock.now, "contact_attempt"))
     if chance.random() < 0.06 or not clock.after(days=24):
         return
     if chance.random() < 0.38:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +21,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.demo import tell
-from app.demo.doors import TIMEOUT, DemoRefused, Doors
-from app.demo.plan import Activity, Story, stories
+from app.demo.doors import TIMEOUT, Doors
+from app.demo.plan import Story, stories
 from app.home import database, opened
 from app.serve import prepare
-from app.settings import Settings, load, with_secrets
+from app.settings import CannotStart, Settings, load, with_secrets
 from app.tenants.create import create_key, create_tenant
 
 READY_SECONDS: Final = 60
@@ -38,7 +39,7 @@ def demo(url: str | None, key: str | None, leads: int, seed: int, data_dir: Path
     plan = stories(seed, leads, datetime.now(UTC))
     if url is not None:
         if not key:
-            raise DemoRefused("--url needs --key: a key of that service with the scopes admin and actors:assert")
+            raise CannotStart("--url needs --key: a key of that service with the scopes admin and actors:assert")
         asyncio.run(_at(url, key, plan, seed))
         return
     settings = load(data_dir=data_dir)
@@ -89,7 +90,7 @@ async def _own_service(settings: Settings, key: str) -> AsyncIterator[str]:
                 break
             if process.poll() is not None:
                 said.seek(0)
-                raise DemoRefused(f"the service did not start: {said.read().strip()}")
+                raise CannotStart(f"the service did not start: {said.read().strip()}")
             await asyncio.sleep(0.1)
         yield address
     finally:
@@ -105,7 +106,7 @@ async def _at(address: str, key: str, plan: list[Story], seed: int, after: str |
         doors = Doors(session, address, key)
         try:
             await _tell(doors, plan, seed)
-        except* DemoRefused as refused:
+        except* CannotStart as refused:
             raise refused.exceptions[0] from None
         counts, newest = await tell.count(doors)
     _show(after or address, key, counts, newest, time.monotonic() - began)
@@ -121,23 +122,12 @@ async def _tell(doors: Doors, plan: list[Story], seed: int) -> None:
             task = progress.add_task(name, total=total)
             return lambda steps: progress.advance(task, steps)
 
+        total = Counter(one.kind for story in plan for one in story.activities)
         await tell.submit(doors, stage, plan, bar("Form fills, signed", len(plan)))
         await tell.find(doors, stage, plan, bar("Understood as leads", len(plan)))
-        await tell.act(doors, stage, plan, interest, bar("Signs of interest", _size(plan, interest)))
+        await tell.act(doors, stage, plan, "interest", bar("Signs of interest", total["interest"]))
         await tell.walk(doors, stage, plan, bar("What people did", sum(len(story.steps) for story in plan)))
-        await tell.act(doors, stage, plan, attempts, bar("Contact attempts", _size(plan, attempts)))
-
-
-def interest(story: Story) -> list[Activity]:
-    return story.activities
-
-
-def attempts(story: Story) -> list[Activity]:
-    return story.attempts
-
-
-def _size(plan: list[Story], of: Callable[[Story], list[Activity]]) -> int:
-    return sum(len(of(story)) for story in plan)
+        await tell.act(doors, stage, plan, "contact_attempt", bar("Contact attempts", total["contact_attempt"]))
 
 
 def _show(address: str, key: str, counts: dict[str, int], newest: dict[str, str], seconds: float) -> None:

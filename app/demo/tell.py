@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from app.demo.doors import DemoRefused, Doors
+from app.demo.doors import Doors
 from app.demo.forms import SOURCES, form_fill, signed
-from app.demo.plan import Activity, Step, Story, Who
+from app.demo.plan import Activity, ActivityKind, Step, Story, Who
+from app.settings import CannotStart
 
 T = TypeVar("T")
 Advance = Callable[[int], None]
@@ -41,7 +42,7 @@ async def prepare(doors: Doors, seed: int) -> Stage:
         address = f"{name.lower().replace(' ', '.')}.{seed}@demo.example"
         made = await doors.post("/v1/users", {"name": name, "email": address, "role": role}, passing="already_exists")
         if "id" not in made:
-            raise DemoRefused(f"this tenant has the demo with --seed {seed} already: choose another seed")
+            raise CannotStart(f"this tenant has the demo with --seed {seed} already: choose another seed")
         people[role].append(made["id"])
     sources = {}
     for name, body in SOURCES.items():
@@ -82,26 +83,27 @@ async def find(doors: Doors, stage: Stage, stories: Sequence[Story], advance: Ad
             else:
                 cursor = f"&cursor={page['next']}"
     if missing := wanted - stage.leads.keys():
-        raise DemoRefused(f"{len(missing)} of {len(wanted)} forms made no lead: see GET /v1/submissions")
+        raise CannotStart(f"{len(missing)} of {len(wanted)} forms made no lead: see GET /v1/submissions")
 
 
-async def act(
-    doors: Doors, stage: Stage, stories: Sequence[Story], of: Callable[[Story], list[Activity]], advance: Advance
-) -> None:
-    """Activities, five hundred at once; those of one lead stay together."""
+async def act(doors: Doors, stage: Stage, stories: Sequence[Story], kind: ActivityKind, advance: Advance) -> None:
+    """Activities of one kind, five hundred at once; those of one lead stay together."""
 
     async def post(batch: list[dict[str, Any]]) -> None:
         await doors.post("/v1/activities", {"activities": batch})
         advance(len(batch))
 
-    told = ([_activity(stage, story, n, one) for n, one in enumerate(of(story))] for story in stories)
+    told = (
+        [_activity(stage, story, n, one) for n, one in enumerate(story.activities) if one.kind == kind]
+        for story in stories
+    )
     await together(post, _batches(told), side_by_side=2)
 
 
 def _activity(stage: Stage, story: Story, number: int, activity: Activity) -> dict[str, Any]:
     return {
         "lead_id": stage.leads[story.key], "type": activity.type, "kind": activity.kind, "occurred_at": activity.at,
-        "activity_key": f"{story.key}-{activity.type}-{number}",
+        "activity_key": f"{story.key}-{number}",
     }  # fmt: skip
 
 
@@ -160,9 +162,7 @@ async def count(doors: Doors) -> tuple[dict[str, int], dict[str, str]]:
     return counts, newest
 
 
-async def together(
-    work: Callable[[T], Awaitable[None]], items: Iterable[T], side_by_side: int = SIDE_BY_SIDE
-) -> None:  # fmt: skip
+async def together(work: Callable[[T], Awaitable[None]], items: Iterable[T], side_by_side: int = SIDE_BY_SIDE) -> None:
     """The work of every item, begun in their order, so many at once; the first that fails ends it all."""
     left = iter(items)
 

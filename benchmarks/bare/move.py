@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-import asyncpg
 from fastapi import FastAPI
 from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
-from benchmarks.bare.insert import POOL
+from benchmarks.bare.pooled import pooled
 
 LOCK = "SELECT version FROM leads WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE"
 MOVE = """
@@ -60,25 +57,16 @@ class Moved(BaseModel):
 def make(dsn: str) -> FastAPI:
     """The application on a database whose leads are MQL; the path holds a plain UUID."""
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with asyncpg.create_pool(dsn, min_size=POOL, max_size=POOL) as app.state.pool:
-            app.state.tenant = await app.state.pool.fetchval("SELECT tenant_id FROM leads LIMIT 1")
-            yield
-
-    app = FastAPI(lifespan=lifespan)
-
-    @app.get("/")
-    async def ready() -> dict[str, str]:
-        return {}
+    app = pooled(dsn, "SELECT tenant_id FROM leads LIMIT 1")
 
     @app.post("/v1/leads/{lead_id}/transitions", status_code=201)
     async def move(lead_id: UUID, ask: Ask) -> Moved:
         new, now = uuid7(), datetime.now(UTC)
+        (tenant_id,) = app.state.known
         async with app.state.pool.acquire() as connection, connection.transaction():
-            await connection.fetchval(LOCK, app.state.tenant, lead_id)
+            await connection.fetchval(LOCK, tenant_id, lead_id)
             values = (now, new, json.dumps(EVIDENCE), ask.action, uuid7())
-            row = await connection.fetchrow(MOVE, app.state.tenant, lead_id, *values)
+            row = await connection.fetchrow(MOVE, tenant_id, lead_id, *values)
         return Moved(id=str(new), lead_id=str(row["lead_id"]), seq=row["seq"], version=row["version"])
 
     return app

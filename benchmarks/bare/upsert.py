@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 from fastapi import FastAPI
 from pydantic import BaseModel
 from uuid_utils.compat import uuid7
 
-from benchmarks.bare.insert import POOL
+from benchmarks.bare.insert import SOURCE
+from benchmarks.bare.pooled import pooled
 
 TABLE = (
     "CREATE TABLE bare_leads (tenant_id uuid, email text, id uuid NOT NULL, version bigint NOT NULL,"
@@ -70,22 +68,11 @@ class Answer(BaseModel):
 def make(dsn: str) -> FastAPI:
     """The application on a database that has a tenant and its built-in source."""
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with asyncpg.create_pool(dsn, min_size=POOL, max_size=POOL) as app.state.pool:
-            await app.state.pool.execute(TABLE)
-            app.state.source = await app.state.pool.fetchrow("SELECT tenant_id, id FROM sources LIMIT 1")
-            yield
-
-    app = FastAPI(lifespan=lifespan)
-
-    @app.get("/")
-    async def ready() -> dict[str, str]:
-        return {}
+    app = pooled(dsn, SOURCE, TABLE)
 
     @app.post("/v1/leads", status_code=201)
     async def create(body: Body) -> Answer:
-        tenant_id, source_id = app.state.source
+        tenant_id, source_id = app.state.known
         said: dict[str, Any] = body.model_dump()
         kept, fields, now = json.dumps(said), json.dumps(said["fields"]), datetime.now(UTC)
         sha = hashlib.sha256(kept.encode()).hexdigest()

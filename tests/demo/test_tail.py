@@ -14,7 +14,8 @@ from standardwebhooks import Webhook
 from app import tail
 from app.events.partitions import keep_ahead
 from app.events.sequence import sequence
-from app.tail import Reading, TailRefused
+from app.settings import CannotStart
+from app.tail import Reading
 from app.webhooks.signing import new_secret
 from tests.api import Api
 
@@ -74,11 +75,11 @@ async def test_each_event_is_printed_and_handed_on_signed_and_in_order(
 
 async def test_a_wrong_key_is_said_in_one_line(api: Api) -> None:
     async with served(api.app) as url:
-        with pytest.raises(TailRefused, match="401 key_unknown"):
+        with pytest.raises(CannotStart, match="401 key_unknown"):
             await tail._follow(Reading(url, "btn_wrong"), None, "")
 
 
 async def test_a_service_that_is_not_there_is_waited_for_and_then_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail, "WAITS", (0.01, 0.01))
-    with pytest.raises(TailRefused, match="is the service running"):
+    with pytest.raises(CannotStart, match="is the service running"):
         await tail._follow(Reading("http://127.0.0.1:1", "btn_any"), None, "")
