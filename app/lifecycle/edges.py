@@ -36,8 +36,9 @@ def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Why:
         return _through_door(policy, facts, found, ask) if found else _no_edge(policy, facts.stage, None, ask.to)
     action = policy.action_of.get(ask.action)
     if action is None:
-        known = ask.action in ACTION_WORDS
-        return _not_allowed(policy, facts.stage, ask.action) if known else UnknownAction(ask.action)
+        if ask.action not in ACTION_WORDS:
+            return UnknownAction(ask.action)
+        return TransitionNotAllowed(facts.stage, ask.action, allowed_actions(policy, facts.stage))
     to = target(policy, action, facts, ask, now)
     if not policy.leaves(action, facts.stage):
         return _no_edge(policy, facts.stage, action.name, None if action.to == "same" else to)
@@ -64,7 +65,7 @@ def target(policy: Policy, action: Action, facts: Facts, ask: Ask, now: datetime
 
 def _leading_to(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | None:
     """The first action whose own target is the stage named; never one that has to be named itself."""
-    if ask.to is None or ask.to == facts.stage:
+    if ask.to == facts.stage:
         return None
     for action in policy.edges.get(facts.stage, ()):
         if action.to not in ("any_open", "same") and target(policy, action, facts, ask, now) == ask.to:
@@ -92,7 +93,8 @@ def _through_door(policy: Policy, facts: Facts, found: Edge, ask: Ask) -> Edge |
     door = door_of(policy, found.action)
     if door in ("transition", ask.door):
         return found
-    return _not_allowed(policy, facts.stage, found.action.name, ENDPOINTS[door])
+    allowed = allowed_actions(policy, facts.stage)
+    return TransitionNotAllowed(facts.stage, found.action.name, allowed, use=ENDPOINTS[door])
 
 
 def _no_edge(policy: Policy, stage: str | None, action: str | None, to: str | None) -> Why:
@@ -103,7 +105,3 @@ def _no_edge(policy: Policy, stage: str | None, action: str | None, to: str | No
     if here and there and here.order is not None and there.order is not None and there.order < here.order:
         return BackwardMove(here.name, there.name, allowed)
     return TransitionNotAllowed(stage, action, allowed)
-
-
-def _not_allowed(policy: Policy, stage: str | None, action: str | None, use: str | None = None) -> Why:
-    return TransitionNotAllowed(stage, action, allowed_actions(policy, stage), use)

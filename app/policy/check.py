@@ -71,7 +71,7 @@ def _kind(policy: Policy, stage: str | None) -> str | None:
 
 def _actions(policy: Policy) -> Iterator[Fault]:
     yield from _twice("/actions", (action.name for action in policy.actions))
-    if not any(None in action.sources for action in policy.actions if action.sources != "open"):
+    if not policy.edges[None]:
         yield Fault("/actions", "no_entry", "no action opens a journey (from: [null])")
     for index, action in enumerate(policy.actions):
         place = f"/actions/{index}"
