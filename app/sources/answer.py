@@ -46,13 +46,13 @@ def _is_browser(request: RawRequest) -> bool:
 
 def _location(redirect: str, allowed: list[str], parse: Parse, request: RawRequest) -> str | None:
     if is_literal(redirect):
-        return redirect if _host(redirect) else None
+        return redirect if host_of(redirect) else None
     try:
         body = parse_body(parse, request)
         found = as_text(Context({"body": body, "query": request.parameters}).evaluate(redirect))
     except (ParseFailed, ExpressionFailed):
         return None
-    host = _host(found)
+    host = host_of(found)
     return found if host and any(_allows(pattern.lower(), host) for pattern in allowed) else None
 
 
@@ -60,12 +60,13 @@ def _allows(pattern: str, host: str) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
     """The host (with a port that is written) of an http address, "" for anything a browser could read otherwise."""
-    if len(url) > 2_000 or not url.isascii() or not url.isprintable() or any(c in url for c in '\\ @"<>`'):
+    if len(url) > 2_000 or not url.isascii() or not url.isprintable() or any(c in url for c in '\\ "<>`'):
         return ""
     try:
         parts = urlsplit(url)
-        return parts.netloc.lower() if parts.scheme in ("http", "https") and parts.hostname else ""
+        is_plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
     except ValueError:
         return ""
+    return parts.netloc.lower() if is_plain else ""

@@ -10,14 +10,14 @@ from pydantic_core import PydanticCustomError
 from app import ids
 from app.database import Record
 from app.fields import Shape, SourceId, Word, Write, z
+from app.sources.answer import host_of
 from app.sources.document import Defaults
 
 ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
 
 
 def _page_address(value: str) -> str:
-    plain = value.isascii() and value.isprintable() and not any(letter in value for letter in ' "<>\\`')
-    if not plain or not value.startswith(("http://", "https://")) or not value.partition("://")[2].strip("/"):
+    if not host_of(value):
         raise PydanticCustomError("url_invalid", "write the address of a page, like https://www.acme.example/thanks")
     return value
 

@@ -108,17 +108,24 @@ def _message(template: str, request: RawRequest, key: bytes, stamp: str) -> byte
 
 
 def _token_value(name: str, request: RawRequest, key: bytes, stamp: str) -> bytes:
-    if name == "body":
-        return request.body
-    if name == "secret":
-        return key
-    if name == "body:ascii_json":
-        return _NOT_ASCII.sub(_escaped, request.body.decode("utf-8", "replace")).encode()
-    if name.startswith("header:"):
-        return request.header(name[7:]).encode("utf-8", "replace")
-    texts = {"method": request.method.upper(), "url": request.url, "t": stamp}
-    texts["url:unescaped"] = _UNESCAPED.sub(lambda match: unquote(match.group()), request.url)
-    return texts[name].encode("utf-8", "replace")
+    match name:
+        case "body":
+            return request.body
+        case "secret":
+            return key
+        case "body:ascii_json":
+            text = _NOT_ASCII.sub(_escaped, request.body.decode("utf-8", "replace"))
+        case "method":
+            text = request.method.upper()
+        case "url":
+            text = request.url
+        case "url:unescaped":
+            text = _UNESCAPED.sub(lambda match: unquote(match.group()), request.url)
+        case "t":
+            text = stamp
+        case _:
+            text = request.header(name.removeprefix("header:"))
+    return text.encode("utf-8", "replace")
 
 
 def _escaped(match: re.Match[str]) -> str:
