@@ -69,7 +69,7 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class OpportunityMove:
-    """An opportunity enters `to_stage`. `milestones` (name, skipped) belong to the journey it came from."""
+    """An opportunity enters `to_stage`. `milestones` are reached by the journey it came from."""
 
     from_stage: str
     to_stage: str
@@ -79,7 +79,7 @@ class OpportunityMove:
     occurred_at: datetime
     reason_code: str | None = None
     note: str | None = None
-    milestones: tuple[tuple[str, bool], ...] = ()
+    milestones: tuple[str, ...] = ()
     closes: bool = False
     bant: tuple[Confirmation, ...] = ()
 

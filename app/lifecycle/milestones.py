@@ -24,12 +24,6 @@ def reached(
     return tuple(found)
 
 
-def of_class(policy: Policy, opportunity_class: str, known: Collection[str]) -> tuple[tuple[str, bool], ...]:
-    """The milestones that an opportunity's first entry into the class sets."""
-    names = (one.name for one in policy.milestones if one.of_class == opportunity_class and one.name not in known)
-    return tuple((name, False) for name in names)
-
-
 def after_target(policy: Policy, to_stage: str, known: Collection[str]) -> tuple[str, ...]:
     """The milestones to void: those of stages with a higher order than the target; none when it has no order."""
     order = policy.stage_of[to_stage].order

@@ -16,7 +16,6 @@ from app.lifecycle.answer import (
 )
 from app.lifecycle.edges import Edge
 from app.lifecycle.guard import heard, refused_actor, refused_guard, refused_input
-from app.lifecycle.milestones import of_class
 from app.policy.document import Action, Opportunity, Policy
 from app.policy.facts import Ask, Facts
 from app.policy.view import view_of
@@ -43,6 +42,7 @@ def decide_opportunity(
     if (why := refused_guard(action, view_of(policy, facts, now, ask, to), ask)) is not None:
         return Refused(why)
     before, entered = pipeline.stage_of[stage], pipeline.stage_of[to]
+    proved = [one.name for one in policy.milestones if one.of_class == entered.of_class != before.of_class]
     return OpportunityMove(
         from_stage=stage,
         to_stage=to,
@@ -52,7 +52,7 @@ def decide_opportunity(
         occurred_at=ask.occurred_at or max(now, last_occurred_at or now),
         reason_code=ask.reason_code,
         note=ask.note,
-        milestones=of_class(policy, entered.of_class, facts.milestones) if entered.of_class != before.of_class else (),
+        milestones=tuple(name for name in proved if name not in facts.milestones),
         closes=entered.of_class in ("won", "lost"),
         bant=ask.bant,
     )

@@ -130,9 +130,8 @@ def _columns(
 
 def _tell_lead(change: Change, row: Record, move: OpportunityMove, step: OpportunityStep) -> None:
     lead = change.lead
-    for name, skipped in move.milestones:
-        proof = ids.show("transition", step.id)
-        change.milestones.append((row.journey_id, name, proof, move.occurred_at, skipped))
+    for name in move.milestones:
+        change.milestones.append((row.journey_id, name, ids.show("transition", step.id), move.occurred_at, False))
     lead.confirmations.extend(move.bant)
     change.new_bant.extend(move.bant)
     if lead.opportunity_id == row.id:

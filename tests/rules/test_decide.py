@@ -335,4 +335,4 @@ def test_an_opportunity_moves_by_the_same_rules(stage: str, ask: Ask, expected: 
 def test_an_opportunity_that_is_won_closes_and_sets_its_milestone() -> None:
     decision = decide_opportunity(PIPELINE, Facts(), "proposal", Ask("win", AE), NOON)
     assert not isinstance(decision, Refused)
-    assert (decision.closes, decision.milestones, decision.to_class) == (True, (("won", False),), "won")
+    assert (decision.closes, decision.milestones, decision.to_class) == (True, ("won",), "won")

@@ -144,7 +144,7 @@ def test_7_bant_twice() -> None:
     three = Ask("qualify", AE, bant=bant("need", "budget", "timing"))
     qualified = decide_opportunity(PIPELINE, converted, "unqualified", three, NOON)
     assert not isinstance(qualified, Refused)
-    assert (qualified.to_class, qualified.milestones) == ("qualified", (("sql", False),))
+    assert (qualified.to_class, qualified.milestones) == ("qualified", ("sql",))
 
 
 def test_15_no_backward_by_accident() -> None:
