@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -330,6 +330,8 @@ class ClosingReason(Word):
 
 
 class ClassArguments(Part):
+    exactly_one: ClassVar[tuple[str, ...]] = ("among", "not_in")
+
     among: tuple[OpportunityStageClass, ...] | None = Field(default=None, alias="in")
     not_in: tuple[OpportunityStageClass, ...] | None = None
 

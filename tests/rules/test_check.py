@@ -121,6 +121,7 @@ FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
         ),
         (put("/conditions/odd", {"activity": {}}), "empty_condition", "/conditions/odd/activity"),
         (put("/conditions/odd", {"field": "job_title"}), "invalid", "/conditions/odd"),
+        (put("/conditions/odd", {"opportunity_class": {}}), "invalid", "/conditions/odd/opportunity_class"),
         (put("/conditions/odd", {"field": "job_tilte", "present": True}), "unknown_field", "/conditions/odd/field"),
         (put("/conditions/odd", {"field": "employees", "between": [5, 1]}), "empty_range", "/conditions/odd/between"),
         (
