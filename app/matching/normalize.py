@@ -10,7 +10,7 @@ from app.matching.company import company_domain, is_individual, read_company
 from app.matching.country import country_code
 from app.matching.email import Email, read_emails
 from app.matching.mailboxes import is_disposable, is_free_mail
-from app.matching.names import read_name
+from app.matching.names import Name, read_name
 from app.matching.person import EmailStatus, Identity, Person
 from app.matching.phone import Phone, read_phones
 from app.matching.social import NETWORKS, Handle, read_handle
@@ -75,40 +75,37 @@ def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], 
     phone = answers.text("phone").lstrip("'").strip()
     typed = {"email": answers.text("email"), "phone": phone, "country": answers.text("country")}
     emails = read_emails(typed["email"])
-    country = country_code(typed["country"]) if typed["country"] else None
-    phones = read_phones(typed["phone"], (country, region)) if typed["phone"] else ()
-    handles = _handles(answers)
-    shown, custom = _shown(answers, emails, phones, country, typed, handles)
-    identities = _externals(external_ids, answers) + _emails(emails) + _phones(phones) + _socials(handles)
-    status = _email_status(typed["email"], emails, answers)
-    if typed["phone"] and not phones:
-        answers.flag("phone_invalid")
     main = emails[0] if emails else None
+    country = country_code(typed["country"]) if typed["country"] else None
+    phones = read_phones(phone, (country, region)) if phone else ()
+    name = read_name(answers.text("first_name"), answers.text("last_name"), answers.text("full_name"))
+    handles = _handles(answers)
+    located = {"phone": phones[0].e164 if phones else phone, "country": country or typed["country"]}
+    shown = {**_shown(answers, name, main, handles), **located}
+    custom = _custom(answers, name, phones, shown["employees"])
+    identities = _externals(external_ids, answers) + _emails(emails) + _phones(phones) + _socials(handles)
+    if typed["email"] and main is None:
+        answers.flag("email_invalid")
+    if phone and not phones:
+        answers.flag("phone_invalid")
     return Person(
-        fields=shown,
-        raw={name: text for name, text in typed.items() if text},
+        fields={field: value for field in CANONICAL if (value := shown[field]) not in (None, "")},
+        raw={field: text for field, text in typed.items() if text},
         identities=tuple({identity.key: identity for identity in reversed(identities)}.values())[::-1],
-        email_status=status,
+        email_status=_email_status(main) if typed["email"] else None,
         secondary_emails=tuple(email.display for email in emails[1:]),
         email_domain=main.domain if main else None,
         role_mailbox=main is not None and main.is_role,
         free_mail=main is not None and is_free_mail(main.domain),
         flags=tuple(answers.flags),
-        custom=custom,
+        custom={field: answer for field, answer in custom.items() if answer},
     )
 
 
-def _shown(
-    answers: _Answers, emails: tuple[Email, ...], phones: tuple[Phone, ...], country: str | None,
-    typed: Mapping[str, str], handles: list[Handle],
-) -> tuple[dict[str, str | int], dict[str, object]]:  # fmt: skip
-    name = read_name(answers.text("first_name"), answers.text("last_name"), answers.text("full_name"))
-    employees, website = answers.text("employees"), _website(answers, handles)
-    title = _meant(squeezed(answers.text("job_title")))
-    main = emails[0] if emails else None
-    values: dict[str, str | int | None] = {
+def _shown(answers: _Answers, name: Name, main: Email | None, handles: list[Handle]) -> dict[str, str | int | None]:
+    website, title = _website(answers, handles), _meant(squeezed(answers.text("job_title")))
+    return {
         "email": main.display if main else None,
-        "phone": phones[0].e164 if phones else typed["phone"],
         "first_name": name.first,
         "last_name": name.last,
         "full_name": name.full,
@@ -118,31 +115,26 @@ def _shown(
         "role": _meant(answers.text("role")) or (role_of(title) if title else None),
         "seniority": _meant(answers.text("seniority")) or (seniority_of(title) if title else None),
         "industry": _meant(squeezed(answers.text("industry"))),
-        "employees": read_employees(employees),
-        "country": country or typed["country"],
+        "employees": read_employees(answers.text("employees")),
         "language": _language(answers.text("language")),
         "website": website,
         "message": answers.text("message", MAX_MESSAGE),
     }
-    custom = _custom(answers, employees, values["employees"], phones, name.salutation)
-    return {key: value for key, value in values.items() if value not in (None, "")}, custom
 
 
-def _custom(
-    answers: _Answers, employees: str, count: object, phones: tuple[Phone, ...], salutation: str | None
-) -> dict[str, object]:
+def _custom(answers: _Answers, name: Name, phones: tuple[Phone, ...], headcount: object) -> dict[str, object]:
     if is_individual(answers.text("company")):
         answers.flag("individual")
-    custom: dict[str, object] = {
-        "salutation": answers.text("salutation") or salutation,
+    employees = answers.text("employees")
+    return {
+        "salutation": answers.text("salutation") or name.salutation,
         "city": answers.text("city"),
         "state": answers.text("state"),
-        "employees": employees if employees != str(count) else None,
+        "employees": employees if employees != str(headcount) else None,
         "phone_extension": phones[0].extension if phones else None,
         "other_phones": [phone.e164 for phone in phones[1:]],
         "social": storable_value(answers.value("social")),
     }
-    return {key: value for key, value in custom.items() if value}
 
 
 def read_employees(typed: str) -> int | None:
@@ -181,16 +173,14 @@ def _handles(answers: _Answers) -> list[Handle]:
     return [handle for handle in found if handle]
 
 
-def _email_status(typed: str, emails: tuple[Email, ...], answers: _Answers) -> EmailStatus | None:
-    if not emails:
-        if typed:
-            answers.flag("email_invalid")
-        return "invalid" if typed else None
-    if is_disposable(emails[0].domain):
+def _email_status(main: Email | None) -> EmailStatus:
+    if main is None:
+        return "invalid"
+    if is_disposable(main.domain):
         return "disposable"
-    if emails[0].is_role:
+    if main.is_role:
         return "role"
-    return "free" if is_free_mail(emails[0].domain) else "valid"
+    return "free" if is_free_mail(main.domain) else "valid"
 
 
 def _externals(external_ids: Mapping[str, object], answers: _Answers) -> list[Identity]:
