@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.policy.conditions import Condition, Named, tree
+from app.policy.facts import Ledger
 from app.policy.field_word import key
 from app.policy.view import NAME, Part
 from app.policy.words import Days, Engagement, Fit, Level, Name, OpportunityStageClass, Points, Role
@@ -146,7 +147,7 @@ class Cap(Part):
     """The most that a ledger, a rule or a group of rules may add up to."""
 
     exactly_one: ClassVar[tuple[str, ...]] = ("ledger", "rule", "group")
-    ledger: Literal["fit", "engagement"] | None = None
+    ledger: Ledger | None = None
     rule: Word | None = None
     group: Word | None = None
     points: Annotated[int, Field(ge=0, le=1_000_000)]

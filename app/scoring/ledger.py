@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
 
 from app.policy.document import Policy
-from app.policy.facts import Entry, Facts
+from app.policy.facts import Entry, Facts, Ledger
 from app.policy.view import View, days_after
 
 
@@ -61,7 +60,7 @@ def engagement_entries(policy: Policy, facts: Facts, now: datetime) -> list[Entr
     ]
 
 
-def capped(policy: Policy, ledger: Literal["fit", "engagement"], entries: list[Entry]) -> list[Entry]:
+def capped(policy: Policy, ledger: Ledger, entries: list[Entry]) -> list[Entry]:
     """The entries of one ledger with an entry for each cap that they exceed, the narrow caps first."""
     for cap, rules in policy.capped_rules:
         if cap.ledger not in (None, ledger):
