@@ -82,6 +82,7 @@ async def _ask(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
         return [], [f"the database refuses us ({error}): check BATON_DATABASE_URL"]
     try:
         shown = {name: str(await connection.fetchval(f"SHOW {name}")) for name in SHOWN}
+        major = connection.get_server_version().major
     finally:
         await connection.close()
     revision = await migrate.current(settings.url)
@@ -92,7 +93,7 @@ async def _ask(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
         for name in SAFE
         if shown[name] == "off"
     ]
-    if int(float(found[0][1].split()[0].split(".")[0])) < 15:
+    if major < 15:
         wrong.append("PostgreSQL is older than 15: update it")
     if revision != migrate.newest():
         wrong.append(

@@ -114,15 +114,10 @@ Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text_on
 Day = Annotated[date, Field(strict=False), BeforeValidator(_text_only), AfterValidator(_within_days)]
 
 
-def _clean(value: str) -> str:
-    if "\x00" in value:
-        raise PydanticCustomError("nul_character", "text must not contain a NUL character")
-    return value
-
-
-Word = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True), AfterValidator(_clean)]
+# What no text may hold (NUL, half characters) was refused when the body was read: app/strict_json.py.
+Word = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Note = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_clean)]
+Note = Annotated[str, StringConstraints(max_length=10_000)]
 
 
 def _currency(value: str) -> str:

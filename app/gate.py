@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import ids, metrics
@@ -34,10 +35,6 @@ MOST_READERS: Final = 600
 MOST_PINGS: Final = 16
 
 
-class Disconnected(Exception):
-    """The client went away before its body was here."""
-
-
 class Gate:
     """Limits, ids and logs around the application."""
 
@@ -54,7 +51,7 @@ class Gate:
         answer = Answer(scope, send)
         try:
             await self.pass_through(scope, receive, answer)
-        except Disconnected:
+        except ClientDisconnect:  # before its body was here
             return
         except Problem as problem:
             await answer.problem(problem)
@@ -155,7 +152,7 @@ async def _collect(receive: Receive, limit: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Disconnected
+            raise ClientDisconnect
         part = message.get("body", b"")
         size += len(part)
         if size > limit:

@@ -65,7 +65,7 @@ def without_personal_data(_: WrappedLogger, __: str, event: EventDict) -> EventD
 
 def _cleaned(value: object) -> object:
     if isinstance(value, Mapping):
-        return {name: LEFT_OUT if name in PERSONAL else _cleaned(inner) for name, inner in value.items()}
+        return without_personal_data(None, "", dict(value))
     if isinstance(value, list | tuple):
         return [_cleaned(inner) for inner in value]
     return value

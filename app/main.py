@@ -67,7 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.clock = Clock(settings.test_clock)
-    app.state.keyring = KeyRing(settings.secret_keys) if settings.secret_keys else None
+    app.state.keyring = KeyRing(settings.secret_keys)
     app.state.draining = False
     app.state.methods = methods_by_path()
     problems.install(app)

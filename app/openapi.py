@@ -1,8 +1,8 @@
 """What is generated from the code and committed: the OpenAPI document and the page of errors. `check` compares both."""
 
 import json
-from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -56,16 +56,14 @@ def document() -> str:
 def errors_page() -> str:
     """The text of docs/errors.md: every code by its status."""
     answered = (each for each in catalogue() if not each.__subclasses__() or each in (BadRequest, NotFound))
-    problems = sorted(answered, key=lambda problem: (problem.status, problem.code))
-    return ERRORS_HEAD + "".join(_section(status, problems) for status in sorted({each.status for each in problems}))
+    page = ERRORS_HEAD
+    for status, problems in groupby(sorted(answered, key=_place), key=lambda problem: problem.status):
+        page += f"\n## {status} {HTTPStatus(status).phrase}\n\n| code | means | further members |\n|---|---|---|\n"
+        for problem in problems:
+            wait = f" `Retry-After: {problem.retry_after}`." if problem.retry_after is not None else ""
+            page += f"| `{problem.code}` | {problem.title()}{wait} | {MEMBERS.get(problem.code, '')} |\n"
+    return page
 
 
-def _section(status: int, problems: list[type[Problem]]) -> str:
-    rows = "\n".join(_rows(each for each in problems if each.status == status))
-    return f"\n## {status} {HTTPStatus(status).phrase}\n\n| code | means | further members |\n|---|---|---|\n{rows}\n"
-
-
-def _rows(problems: Iterator[type[Problem]]) -> Iterator[str]:
-    for problem in problems:
-        wait = f" `Retry-After: {problem.retry_after}`." if problem.retry_after is not None else ""
-        yield f"| `{problem.code}` | {problem.title()}{wait} | {MEMBERS.get(problem.code, '')} |"
+def _place(problem: type[Problem]) -> tuple[int, str]:
+    return problem.status, problem.code

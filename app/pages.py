@@ -16,7 +16,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import Query
-from sqlalchemy import ColumnElement, Select, Table, tuple_
+from sqlalchemy import Select, Table, tuple_
 
 from app.errors import CursorInvalid
 
@@ -39,15 +39,12 @@ class Page:
         """`rows` in this page's order, from its cursor on, with one row more than the limit. CursorInvalid."""
         value, row_id = table.c[self.sort], table.c.id
         if self.cursor is not None:
-            rows = rows.where(self._after(value, row_id))
+            last, last_id = self._read(self.cursor)
+            rows = rows.where(tuple_(value, row_id) < tuple_(last, last_id))
         return rows.order_by(value.desc(), row_id.desc()).limit(self.limit + 1)
 
-    def _after(self, value: ColumnElement[Any], row_id: ColumnElement[Any]) -> ColumnElement[bool]:
-        last, last_id = self._read()
-        return tuple_(value, row_id) < tuple_(last, last_id)
-
-    def _read(self) -> tuple[datetime, UUID]:
-        sort, last, last_id = read_cursor(self.cursor or "", self.filters, 3)
+    def _read(self, cursor: str) -> tuple[datetime, UUID]:
+        sort, last, last_id = read_cursor(cursor, self.filters, 3)
         try:
             at, row_id = datetime.fromisoformat(last), UUID(last_id)
             at = at.astimezone(UTC) if at.tzinfo else at

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request
 
 from app.errors import MalformedHeader, VersionConflict
 
 
 def etag(version: int) -> str:
     return f'"{version}"'
-
-
-def tag(response: Response, version: int) -> None:
-    """Names the version that the answer shows."""
-    response.headers["ETag"] = etag(version)
 
 
 async def expected_version(request: Request) -> frozenset[str] | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from app import embedded
@@ -59,6 +60,15 @@ def script(home: Path) -> Iterator[Script]:
     for process in running:
         process.kill()
         process.communicate()
+
+
+async def ask(server: embedded.Server, question: str) -> object:
+    """One value from the server."""
+    connection = await asyncpg.connect(server.dsn)
+    try:
+        return await connection.fetchval(question)
+    finally:
+        await connection.close()
 
 
 def processes_in(data: Path) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.embedded.conftest import Script, Start, kill_all, processes_in
+from tests.embedded.conftest import Script, Start, ask, kill_all, processes_in
 
 WRITER = """
 async def main():
@@ -48,9 +48,7 @@ async def test_a_killed_postmaster_alone_is_replaced(start: Start) -> None:
     first = start(durable=False)
     os.kill(processes_in(first.data)[0], signal.SIGKILL)
     second = start(durable=False)
-    connection = await asyncpg.connect(second.dsn)
-    assert await connection.fetchval("SELECT 1") == 1
-    await connection.close()
+    assert await ask(second, "SELECT 1") == 1
 
 
 def test_a_zombie_postmaster_counts_as_dead(script: Script) -> None:
@@ -81,9 +79,7 @@ async def test_a_server_that_is_going_down_is_waited_for(start: Start, signal_: 
     first = start(durable=False)
     os.kill(processes_in(first.data)[0], signal_)
     second = start(durable=False)
-    connection = await asyncpg.connect(second.dsn)
-    assert await connection.fetchval("SELECT 1") == 1
-    await connection.close()
+    assert await ask(second, "SELECT 1") == 1
 
 
 async def test_a_process_number_given_to_somebody_else_does_not_block_the_start(start: Start) -> None:
@@ -94,9 +90,7 @@ async def test_a_process_number_given_to_somebody_else_does_not_block_the_start(
     try:
         (first.data / "postmaster.pid").write_text(f"{stranger.pid}\n" + stale.split("\n", 1)[1])
         second = start(durable=False)
-        connection = await asyncpg.connect(second.dsn)
-        assert await connection.fetchval("SELECT 1") == 1
-        await connection.close()
+        assert await ask(second, "SELECT 1") == 1
     finally:
         stranger.kill()
         stranger.wait()

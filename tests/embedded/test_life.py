@@ -5,20 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from app import embedded
 from app.pg_binaries import EmbeddedError
-from tests.embedded.conftest import ROOT, Script, Start, processes_in
-
-
-async def ask(server: embedded.Server, question: str) -> object:
-    connection = await asyncpg.connect(server.dsn)
-    try:
-        return await connection.fetchval(question)
-    finally:
-        await connection.close()
+from tests.embedded.conftest import ROOT, Script, Start, ask, processes_in
 
 
 async def test_a_new_server_is_durable_private_and_in_utc(start: Start) -> None:

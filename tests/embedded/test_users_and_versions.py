@@ -8,22 +8,13 @@ import re
 import subprocess
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from app import embedded, pg_binaries
 from app.pg_binaries import EmbeddedError
-from tests.embedded.conftest import Start
+from tests.embedded.conftest import Start, ask
 
 AS_ROOT = os.geteuid() == 0
-
-
-async def ask(server: embedded.Server, question: str) -> object:
-    connection = await asyncpg.connect(server.dsn)
-    try:
-        return await connection.fetchval(question)
-    finally:
-        await connection.close()
 
 
 def serve_twice(home: Path, bindir: Path, uid: int) -> None:
