@@ -86,13 +86,14 @@ class CommitUnsure(ConnectionError):
 class Tx:
     """What statements are run on: a transaction, or for reads a connection in autocommit."""
 
-    __slots__ = ("_core", "_engine", "driver", "pooled")
+    __slots__ = ("_core", "_engine", "driver", "pooled", "unended")
 
     def __init__(self, engine: AsyncEngine, pooled: PoolProxiedConnection) -> None:
         self._engine = engine
         self._core: Connection | None = None
         self.pooled = pooled
         self.driver: Any = pooled.driver_connection
+        self.unended = False
 
     async def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Result:
         """Runs one statement. DBAPIError; of those IntegrityError for a constraint."""
@@ -137,6 +138,7 @@ class Tx:
         if not self.driver.is_closed():
             with suppress(DBAPIError):
                 await self.say("ROLLBACK")
+                self.unended = False
 
 
 class Database:
@@ -156,7 +158,8 @@ class Database:
         try:
             yield tx
         finally:
-            if pooled.is_valid and (tx.driver.is_closed() or tx.driver.is_in_transaction()):
+            # `unended` beside the driver's word: a BEGIN whose answer nobody waited for is not known to the driver yet.
+            if pooled.is_valid and (tx.unended or tx.driver.is_closed() or tx.driver.is_in_transaction()):
                 pooled.invalidate()
             pooled.close()
 
@@ -164,10 +167,12 @@ class Database:
     async def begin(self) -> AsyncIterator[Tx]:
         """A transaction: committed at the end of the block, rolled back when the block fails. CommitUnsure."""
         async with self.connect() as tx:
+            tx.unended = True
             try:
                 await tx.say("BEGIN")
                 yield tx
                 await _commit(tx)
+                tx.unended = False
             except BaseException:
                 await tx.undo()
                 raise
@@ -189,14 +194,14 @@ async def _commit(tx: Tx) -> None:
 
 @lru_cache(maxsize=1000)
 def compiled(statement: TextClause) -> tuple[str, Callable[[Mapping[str, Any]], list[Any]]]:
-    """The statement in PostgreSQL's words, and what puts named values in their order."""
+    """The statement in PostgreSQL's words, and what puts named values in their order: KeyError where one is missing."""
     made = statement.compile(dialect=DIALECT)
     kinds = {name: bind.type.dialect_impl(DIALECT).bind_processor(DIALECT) for name, bind in made.binds.items()}
     places = [(name, kinds[name]) for name in made.positiontup or ()]
-    given = made.params
+    given = {name: made.params[name] for name, bind in made.binds.items() if not bind.required}
 
     def bind(values: Mapping[str, Any]) -> list[Any]:
-        said = {**given, **values} if len(values) < len(given) else values
+        said = {**given, **values} if given else values
         return [said[name] if write is None else write(said[name]) for name, write in places]
 
     return made.string, bind

@@ -88,6 +88,30 @@ async def test_a_request_that_is_cancelled_gives_back_a_connection_outside_of_a_
     await database.dispose()
 
 
+async def test_a_transaction_that_was_cancelled_twice_does_not_go_on_for_who_comes_next(url: str) -> None:
+    database = make_engine(url, 1)
+
+    async def work() -> None:
+        async with database.begin() as tx:
+            await tx.execute(text("SELECT 1"))
+
+    for steps in range(60):  # the second time before the answer to ROLLBACK, or to BEGIN itself
+        async with database.connect() as tx:
+            await tx.execute(text("SELECT 1"))
+        task = asyncio.create_task(work())
+        for _ in range(steps // 6):
+            await asyncio.sleep(0)
+        task.cancel()
+        for _ in range(1 + steps % 6):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        async with database.connect() as tx:
+            await tx.execute(text("SELECT 1"))
+            assert not tx.driver.is_in_transaction(), "what is written here would be lost"
+    await database.dispose()
+
+
 async def test_a_connection_that_died_is_told_as_lost_and_the_next_one_works(database: Database) -> None:
     kill = text("SELECT pg_terminate_backend(:pid)")
     with pytest.raises(DBAPIError) as caught:  # noqa: PT012 - the block is what is tested
@@ -115,3 +139,8 @@ async def test_values_go_to_their_names_in_any_order_and_json_as_json(tx: Tx) ->
     for values in ({"a": {"x": [1, None]}, "b": "two"}, {"b": "two", "a": {"x": [1, None]}}):
         row = (await tx.execute(statement, values)).one()
         assert (row.a, row.b, row.again) == ({"x": [1, None]}, "two", "two")
+
+
+async def test_a_value_that_is_missing_is_not_written_as_null(tx: Tx) -> None:
+    with pytest.raises(KeyError, match="b"):
+        await tx.execute(text("SELECT CAST(:a AS text), CAST(:b AS text)"), {"a": "x"})
