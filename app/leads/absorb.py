@@ -106,8 +106,9 @@ def _fill(change: Change, arrival: Arrival) -> None:
     for name, value in person.fields.items():
         if lead.fields.get(name) is None:
             set_field(change, name, value)
-    for name, raw in person.raw.items():
-        lead.raw.setdefault(name, raw)
+    for name in person.raw.keys() - lead.raw.keys():
+        change.before.setdefault("raw", {})[name] = None
+        lead.raw[name] = person.raw[name]
     for name, answer in {**person.custom, **arrival.custom}.items():
         if len(lead.custom) >= MAX_CUSTOM and name not in lead.custom:
             continue  # the submission keeps every answer; a lead must not grow without measure
@@ -123,6 +124,14 @@ def flag_email(change: Change, person: Person) -> None:
     """What normalising found out about the primary address."""
     for name in FLAGGED:
         change.lead.flags[name] = getattr(person, name)
+
+
+def raise_flag(change: Change, name: str) -> None:
+    """What the lead is known for from now on."""
+    flags = change.lead.flags
+    if not flags.get(name):
+        change.before.setdefault("flags", {})[name] = flags.get(name)
+        flags[name] = True
 
 
 def set_field(change: Change, name: str, value: Any) -> None:
@@ -247,7 +256,7 @@ def inquire_again(change: Change, source_name: str, when: datetime, actor: Actor
         case "same_journey":
             return
         case "blocked":
-            lead.flags["blocked_reinquiry"] = True
+            raise_flag(change, "blocked_reinquiry")
             data = {"lead_id": ids.show("lead", lead.id), "closing_reason": journey.closing_reason if journey else None}
             change.early_events.append(NewEvent("lead.reinquiry_blocked", data, when))
         case "activity":

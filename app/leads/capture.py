@@ -20,7 +20,7 @@ from app.journeys.load import begin_changes
 from app.journeys.record import settle
 from app.journeys.state import Change, Lead
 from app.leads import sql
-from app.leads.absorb import Arrival, ArrivalActivity, absorb
+from app.leads.absorb import Arrival, ArrivalActivity, absorb, raise_flag
 from app.leads.older import know_older_keys
 from app.matching.identity import Candidate, Match, keys, resolve
 from app.matching.person import Identity, Person
@@ -126,6 +126,6 @@ def _suspect(change: Change, match: Match, now: datetime) -> None:
     others = [
         {"lead_id": ids.show("lead", conflict.lead_id), "reason": conflict.reason} for conflict in match.conflicts
     ]
-    change.lead.flags["duplicate_suspected"] = True
+    raise_flag(change, "duplicate_suspected")
     data = {"lead_id": ids.show("lead", change.lead.id), "candidates": others}
     change.early_events.append(NewEvent("lead.duplicate_suspected", data, now))

@@ -20,6 +20,7 @@ from app.leads import sql
 from app.leads.absorb import FLAGGED
 from app.matching.normalize import normalize
 from app.policies.published import published
+from app.policy.document import Policy
 from app.policy.facts import Activity
 from app.scoring.score import score
 
@@ -58,6 +59,8 @@ async def _undo(tx: Tx, tenant_id: UUID, lead: Lead, before: Mapping[str, Any]) 
         _put(lead.fields, name, value)
     for name, value in before.get("raw", {}).items():
         _put(lead.raw, name, value)
+    for name, value in before.get("flags", {}).items():
+        _put(lead.flags, name, value)
     lead.custom = before.get("custom", lead.custom)
     if "owner_id" in before:
         owner = before["owner_id"]
@@ -98,7 +101,14 @@ async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime) -> Non
         id=row.id, number=row.number, stage=last.to_stage, seq=last.seq, stage_entered_at=last.occurred_at,
         opened_at=row.opened_at, business=row.business, baseline_at=await _baseline(tx, tenant_id, log),
     )  # fmt: skip
-    change.pinned = await published(tx, tenant_id, row.policy_id) if last.policy_id == row.policy_id else None
+    followed = await published(tx, tenant_id, last.policy_id)
+    change.pinned = followed if _pins(followed.policy, last) else None
+
+
+def _pins(policy: Policy, last: Record) -> bool:
+    """Whether the journey was pinned to the policy of this transition after it; to close changes nothing of that."""
+    closed = policy.stage_of[last.to_stage].kind == "closed"
+    return policy.past_threshold(last.from_stage if closed else last.to_stage)
 
 
 async def _baseline(tx: Tx, tenant_id: UUID, log: Sequence[Record]) -> datetime | None:

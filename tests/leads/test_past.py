@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from app.policies.published import active
 from tests.api import Api
 
 
@@ -93,3 +94,38 @@ async def test_a_score_of_the_past_is_that_of_the_fields_of_then(api: Api) -> No
     path = f"/v1/leads/{lead['id']}/score"
     assert (await api.get(path, params={"as_of": instant(before)}))["fit"] == 50
     assert (await api.get(path))["fit"] < 50
+
+
+async def test_a_pinned_journey_is_scored_by_its_own_policy_also_when_it_has_been_let_go_since(api: Api) -> None:
+    sdr, lead = await api.user("sdr"), await api.mql()
+    async with api.app.state.engine.connect() as tx:
+        old = (await active(tx, api.tenant_id)).policy
+    cheap = tuple(rule.model_copy(update={"points": 1}) for rule in old.scoring.fit)
+    await api.publish(old.model_copy(update={"scoring": old.scoring.model_copy(update={"fit": cheap})}))
+    album: list[tuple[datetime, dict[str, Any]]] = []
+    for action in ("accept", "recycle", None):
+        album.append((api.now, await api.reload(lead)))
+        api.clock.ahead += timedelta(hours=1)
+        if action is not None:
+            reason = {"reason_code": "timing"} if action == "recycle" else {}
+            assert (await api.ask(lead, action, sdr, **reason)).status_code == 201
+    assert [photograph["score"]["fit"] for _, photograph in album] == [50, 50, 3], "recycled, it follows the new one"
+    for at, photograph in album:
+        assert await seen(api, lead, at) == photograph
+
+
+async def test_what_a_later_form_made_known_was_not_known_before(api: Api) -> None:
+    sdr, lead = await api.user("sdr"), await api.mql()
+    assert (await api.ask(lead, "accept", sdr)).status_code == 201
+    assert (await api.ask(lead, "disqualify", sdr, reason_code="spam")).status_code == 201
+    before, photograph = api.now, await api.reload(lead)
+    api.clock.ahead += timedelta(hours=1)
+    await api.lead(phone="+40 21 555 0100")
+    await api.lead(email=lead["fields"]["email"], phone="+40 21 555 0100")
+    now = await api.reload(lead)
+    assert (now["raw"]["phone"], now["duplicate_suspected"], now["blocked_reinquiry"]) == (
+        "+40 21 555 0100",
+        True,
+        True,
+    )
+    assert await seen(api, lead, before) == photograph
