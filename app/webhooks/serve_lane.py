@@ -231,10 +231,10 @@ class ServedLane:
         self.poke.set()
 
     def _rest_when_idle(self) -> None:
-        if self.lane.busy or self.lane.to_write or self._more or self._reader:
+        if self.lane.busy or self.lane.to_write:
             self._busy_at = time.monotonic()
-        elif time.monotonic() - self._busy_at > self.tools.pace.idle:
-            self.halting = True
+        elif not (self._more or self._reader) and time.monotonic() - self._busy_at > self.tools.pace.idle:
+            self.halting = True  # looking again and finding nothing is no work
 
     def _patience(self) -> float:
         waits = [POLL_SECONDS]

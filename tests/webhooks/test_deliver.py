@@ -13,6 +13,7 @@ import pytest
 from app import ids
 from app.webhooks import subscribe
 from app.webhooks.schemas import Limits, SubscriptionPatch
+from app.webhooks.serve_lane import Pace
 from tests.webhooks.conftest import RETRIES, Got, World, inbox, verifies
 
 LEADS = [ids.new_id() for _ in range(20)]
@@ -167,6 +168,18 @@ async def test_a_slow_lead_holds_nobody_and_what_was_sent_beyond_it_is_written_d
         await box.holds(count + 2)
     assert len(box.got) == count + 2
     assert await world.states() == {}
+
+
+async def test_a_lane_without_work_is_let_go_and_taken_again_for_the_next_event(world: World) -> None:
+    pace = Pace(lease=600, renew=1, idle=1.5)  # longer than between two looks at the log
+    async with inbox() as box, world.running(pace=pace):
+        await world.subscribe(box.url)
+        await world.tell(A)
+        await box.holds(1)
+        await world.until_row("SELECT 1 FROM lanes WHERE lease_until < now()")
+        await world.tell(A)
+        await box.holds(2)
+    assert len(box.got) == 2
 
 
 async def test_a_paused_subscription_gets_nothing_and_loses_nothing(world: World) -> None:
