@@ -32,6 +32,8 @@ class HeadKeeper(ResponseHandler):
 
     async def ask(self, request: bytes, read_bufsize: int) -> tuple[RawResponseMessage, StreamReader]:
         """Write a whole request; the head of its answer and the body to come. HttpProcessingError, ClientError."""
+        if self.requests and self.should_close:  # what came unasked meanwhile would be taken for our answer
+            raise aiohttp.ServerDisconnectedError
         self._first = b""
         self.requests += 1
         self.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=read_bufsize)

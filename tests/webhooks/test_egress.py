@@ -9,7 +9,7 @@ import gzip
 import pytest
 
 from tests.ports import reserved
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 from tests.webhooks.receivers import (
     BRIEF_BODY,
     BRIEF_TOTAL,
@@ -24,6 +24,7 @@ from tests.webhooks.receivers import (
 )
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+REFUSED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 HEADERS = {"content-type": "application/json", "webhook-id": "evt_1", "accept-encoding": "identity"}
 BODY = b'{"id":"evt_1"}'
 
@@ -172,6 +173,27 @@ async def test_row_9_an_idle_connection_closed_as_we_send_is_no_attempt() -> Non
         assert first.delivered
         assert second.delivered
         assert there.connections == 2
+
+
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_request() -> None:
+    answered = asyncio.Event()
+
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(OK if there.connections == 1 else REFUSED)
+        await answered.wait()
+        await connection.answer(OK)
+        await connection.request()
+        await connection.answer(REFUSED)
+
+    async with receiver(behave) as there, egress() as client:
+        first = await client.post(there.url, HEADERS, BODY)
+        (connector,) = client._connectors.values()
+        ((protocol, _),) = next(iter(connector._conns.values()))
+        answered.set()
+        await until(lambda: protocol.should_close)
+        second = await client.post(there.url, HEADERS, BODY)
+    assert (first.code, second.code, there.connections) == (200, 500, 2)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
