@@ -63,8 +63,9 @@ class Result:
         return self._rows[0] if self._rows else None
 
     def one(self) -> Record:
-        (row,) = self._rows
-        return row
+        if len(self._rows) != 1:
+            raise LookupError(f"{len(self._rows)} rows where there is one")
+        return self._rows[0]
 
     def one_or_none(self) -> Record | None:
         return self.one() if self._rows else None

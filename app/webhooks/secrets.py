@@ -8,8 +8,6 @@ from app.keyring import KeyRing
 from app.webhooks.signing import key_of
 
 MAX_SECRETS = 5
-DEFAULT_GRACE = timedelta(hours=24)
-MAX_GRACE = timedelta(days=7)
 FIELD = "secret"
 
 
