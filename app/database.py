@@ -42,6 +42,7 @@ RETRIED: Final = {"40P01", "40001"}  # deadlock, serialisation: the whole transa
 BUSY: Final = {"57014", "55P03", "53300", "53400", "57P01", "57P02", "57P03", "25006", "25P03", "25P04"}
 TRIES: Final = 3
 POOL_SECONDS: Final = 2
+FAULTS: Final = (DBAPIError, PoolTimeout, OSError)  # what a database raises that is slow, busy or away
 
 
 def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
@@ -171,7 +172,7 @@ async def again(work: Callable[[], Awaitable[T]]) -> T:
     for left in range(TRIES - 1, -1, -1):
         try:
             return await work()
-        except (DBAPIError, PoolTimeout, OSError) as error:
+        except FAULTS as error:
             repeatable = sqlstate(error) in RETRIED or (is_lost(error) and left == TRIES - 1)
             if left and repeatable:
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - jitter, not a secret

@@ -131,7 +131,7 @@ class Tx:
             lost = self.driver.is_closed() or isinstance(error, asyncpg.InternalClientError)
             if lost and self.pooled.is_valid:  # those beside it in the pool died with it: none of them is used again
                 self._engine.sync_engine.pool._invalidate(self.pooled, error)
-            kind = IntegrityError if sqlstate_of(error).startswith("23") else DBAPIError
+            kind = IntegrityError if sqlstate(error).startswith("23") else DBAPIError
             raise kind(words, None, error, hide_parameters=True, connection_invalidated=lost) from error
 
     async def undo(self) -> None:
@@ -208,14 +208,9 @@ def compiled(statement: TextClause) -> tuple[str, Callable[[Mapping[str, Any]], 
     return made.string, bind
 
 
-def sqlstate_of(error: BaseException) -> str:
-    """The SQLSTATE of the driver's error, or an empty text."""
-    return str(getattr(error, "sqlstate", None) or "")
-
-
 def sqlstate(error: BaseException) -> str:
-    """The SQLSTATE behind a database error, or an empty text."""
-    return sqlstate_of(getattr(error, "orig", None) or error)
+    """The SQLSTATE of a database error, the driver's or SQLAlchemy's, or an empty text."""
+    return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
 
 
 def is_lost(error: BaseException) -> bool:

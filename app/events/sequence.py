@@ -12,10 +12,8 @@ import time
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.database import Database
+from app.database import FAULTS, Database
 from app.events import across, partitions
 from app.events.wake import Wake, within
 
@@ -24,7 +22,6 @@ log = structlog.get_logger("baton.sequence")
 POLL_SECONDS: Final = 1.0
 BUSY_SECONDS: Final = 0.01
 UPKEEP_SECONDS: Final = 60.0
-FAULTS: Final = (DBAPIError, PoolTimeout, OSError)
 
 
 async def sequence(engine: Database) -> int | None:

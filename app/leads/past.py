@@ -30,9 +30,14 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     change = await read_lead(tx, tenant_id, lead_id, at)
     lead = change.lead
     past = await sql.past(tx, tenant_id, lead_id, at)
-    undone = past.undone or ()
-    for before in undone:
-        await _undo(tx, tenant_id, lead, before)
+    before = _before(past.undone or ())
+    lead.fields, lead.raw, lead.flags = (
+        _back(values, before[name])
+        for values, name in ((lead.fields, "fields"), (lead.raw, "raw"), (lead.flags, "flags"))
+    )
+    lead.custom = before.get("custom", lead.custom)
+    if "owner_id" in before:
+        lead.owner = await _owner(tx, tenant_id, before["owner_id"])
     _identities(lead, {tuple(key) for key in past.later_identities or ()})
     lead.activities = [Activity(*row) for row in await sql.activities_until(tx, tenant_id, lead_id, at)]
     lead.confirmations = [one for one in lead.confirmations if one.recorded_at <= at]
@@ -47,32 +52,28 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     if lead.below_threshold_since is not None and lead.below_threshold_since > at:
         lead.below_threshold_since = None
     await _journey(tx, tenant_id, change, at)
-    for before in undone:
-        if "wake_at" in before and lead.journey is not None:
-            lead.journey.wake_at = before["wake_at"] and datetime.fromisoformat(before["wake_at"])
+    if "wake_at" in before and lead.journey is not None:
+        lead.journey.wake_at = before["wake_at"] and datetime.fromisoformat(before["wake_at"])
     change.score = score(change.published.policy, change.facts(), at)
     return change
 
 
-async def _undo(tx: Tx, tenant_id: UUID, lead: Lead, before: Mapping[str, Any]) -> None:
-    for name, value in before.get("fields", {}).items():
-        _put(lead.fields, name, value)
-    for name, value in before.get("raw", {}).items():
-        _put(lead.raw, name, value)
-    for name, value in before.get("flags", {}).items():
-        _put(lead.flags, name, value)
-    lead.custom = before.get("custom", lead.custom)
-    if "owner_id" in before:
-        owner = before["owner_id"]
-        row = None if owner is None else await sql.user(tx, tenant_id, ids.read("user", owner))
-        lead.owner = None if row is None else Owner(row.id, row.role, row.team)
+def _before(undone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The old values of later changes, the latest first, as one change: the oldest value of each has the last word."""
+    before: dict[str, Any] = {"fields": {}, "raw": {}, "flags": {}}
+    for one in undone:
+        whole = {name: value for name, value in one.items() if name in ("custom", "owner_id", "wake_at")}
+        before |= whole | {name: before[name] | one.get(name, {}) for name in ("fields", "raw", "flags")}
+    return before
 
 
-def _put(values: dict[str, Any], name: str, value: Any) -> None:
-    if value is None:
-        values.pop(name, None)
-    else:
-        values[name] = value
+def _back(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**values, **before}.items() if value is not None}
+
+
+async def _owner(tx: Tx, tenant_id: UUID, owner: str | None) -> Owner | None:
+    row = None if owner is None else await sql.user(tx, tenant_id, ids.read("user", owner))
+    return None if row is None else Owner(row.id, row.role, row.team)
 
 
 def _identities(lead: Lead, later: AbstractSet[tuple[str, str, str]]) -> None:

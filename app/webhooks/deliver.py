@@ -8,10 +8,8 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.database import Database
+from app.database import FAULTS, Database
 from app.events.wake import Wake, within
 from app.faults import anonymous
 from app.ids import new_id
@@ -29,7 +27,6 @@ SERVED_FIRST_SECONDS: Final = 0.003  # lanes that are held already read and send
 CLAIM_APART_SECONDS: Final = 0.02
 STOP_SECONDS: Final = 22.0  # longer than a request may take
 LANES_AT_WORK: Final = 4  # connections of the pool that lanes use at one time
-FAULTS: Final = (DBAPIError, PoolTimeout, OSError)
 
 
 class Dispatcher:
