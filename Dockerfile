@@ -31,5 +31,5 @@ EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
     CMD ["/baton/.venv/bin/python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-ENTRYPOINT ["/baton/.venv/bin/python", "-m", "app.cli"]
+ENTRYPOINT ["/baton/.venv/bin/python", "-m", "app.commands.cli"]
 CMD ["serve"]

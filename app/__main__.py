@@ -152,7 +152,7 @@ def main(arguments):
     lock = wanted(arguments)
     if not is_installed(folder, lock):
         install(folder, lock)
-    from app.cli import main as program
+    from app.commands.cli import main as program
 
     program()
 

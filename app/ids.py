@@ -18,10 +18,24 @@ VALUES: Final = {letter: value for value, letter in enumerate(ALPHABET)}
 LENGTH: Final = 26
 
 PREFIXES: Final = {
-    "lead": "lead", "journey": "jrn", "submission": "sub", "source": "src", "transition": "trn", "conversion": "cnv",
-    "account": "acc", "contact": "con", "opportunity": "opp", "policy": "pol", "subscription": "whs", "event": "evt",
-    "user": "usr", "key": "key", "tenant": "ten", "activity": "act", "transaction": "tx",
-}  # fmt: skip
+    "lead": "lead",
+    "journey": "jrn",
+    "submission": "sub",
+    "source": "src",
+    "transition": "trn",
+    "conversion": "cnv",
+    "account": "acc",
+    "contact": "con",
+    "opportunity": "opp",
+    "policy": "pol",
+    "subscription": "whs",
+    "event": "evt",
+    "user": "usr",
+    "key": "key",
+    "tenant": "ten",
+    "activity": "act",
+    "transaction": "tx",
+}
 
 
 def new_id() -> UUID:

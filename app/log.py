@@ -15,12 +15,37 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 LEFT_OUT = "(left out)"
 PERSONAL = frozenset(
     {
-        "address", "answers", "authorization", "body", "company", "cookie", "custom", "email", "emails",
-        "fields", "first_name", "full_name", "headers", "ip", "key", "last_name", "name", "note",
-        "password", "payload", "phone", "query", "raw", "secret", "secrets", "signature", "token", "url",
+        "address",
+        "answers",
+        "authorization",
+        "body",
+        "company",
+        "cookie",
+        "custom",
+        "email",
+        "emails",
+        "fields",
+        "first_name",
+        "full_name",
+        "headers",
+        "ip",
+        "key",
+        "last_name",
+        "name",
+        "note",
+        "password",
+        "payload",
+        "phone",
+        "query",
+        "raw",
+        "secret",
+        "secrets",
+        "signature",
+        "token",
+        "url",
         "value",
     }
-)  # fmt: skip
+)
 NOISY = ("uvicorn.access", "asyncio", "aiohttp", "httpx", "httpcore", "alembic")
 
 

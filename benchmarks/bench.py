@@ -47,9 +47,15 @@ class Bench:
             yield server
 
     def load(
-        self, server: Server, requests: Sequence[bytes], status: int, *,
-        connections: int = CONNECTIONS, seconds: float = 60.0, pause: float = 0.0,
-    ) -> Run:  # fmt: skip
+        self,
+        server: Server,
+        requests: Sequence[bytes],
+        status: int,
+        *,
+        connections: int = CONNECTIONS,
+        seconds: float = 60.0,
+        pause: float = 0.0,
+    ) -> Run:
         """Sends the requests, each once, for at most so long, and measures. Failed when an answer was not as wanted."""
         with TemporaryDirectory() as folder:
             path = Path(folder, "plan")

@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from app import embedded, migrate
+from app.database import embedded, migrate
 
 TEMPLATE = "baton_template"
 

@@ -24,14 +24,24 @@ def person(number: int, run: str, ready: bool = False) -> dict[str, Any]:
     """A form fill; `ready` makes an MQL of it at once: a demo request by somebody who fits."""
     company = f"nordsoft{number:06d}{run}"
     return {
-        "submission_id": f"{run}-{number}", "email": f"lian.{number}@{company}.com",
+        "submission_id": f"{run}-{number}",
+        "email": f"lian.{number}@{company}.com",
         "phone": f"+407{(int(run, 16) * 7919 + number) % 10**8:08d}",
-        "first_name": "Lian", "last_name": f"Okafor{run}{number}", "company": company.title(),
-        "job_title": "Director of sales", "employees": 120, "industry": "software", "country": "Romania",
-        "language": "ro", "website": f"https://www.{company}.com/about", "message": "We would like to see it.",
-        "utm_source": "linkedin", "utm_campaign": "spring", "newsletter": "yes",
+        "first_name": "Lian",
+        "last_name": f"Okafor{run}{number}",
+        "company": company.title(),
+        "job_title": "Director of sales",
+        "employees": 120,
+        "industry": "software",
+        "country": "Romania",
+        "language": "ro",
+        "website": f"https://www.{company}.com/about",
+        "message": "We would like to see it.",
+        "utm_source": "linkedin",
+        "utm_campaign": "spring",
+        "newsletter": "yes",
         **({"activity_type": "demo_request"} if ready else {}),
-    }  # fmt: skip
+    }
 
 
 def new_run() -> str:
@@ -53,9 +63,19 @@ def creations(count: int) -> list[bytes]:
     """Bodies of `POST /v1/leads`, with the same fields."""
     run, found = new_run(), []
     names = (
-        "email", "phone", "first_name", "last_name", "company", "job_title", "employees", "industry", "country",
-        "language", "website", "message",
-    )  # fmt: skip
+        "email",
+        "phone",
+        "first_name",
+        "last_name",
+        "company",
+        "job_title",
+        "employees",
+        "industry",
+        "country",
+        "language",
+        "website",
+        "message",
+    )
     for number in range(count):
         said = person(number, run)
         body = {

@@ -38,10 +38,14 @@ def process(arguments: list[str], environment: dict[str, str] | None = None) -> 
     """A Python process of ours, ended with the block."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
     started = subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, env={**kept, **(environment or {})}, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**kept, **(environment or {})},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=sys.stderr if os.environ.get("SHOW") else subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         yield started
     finally:
@@ -91,10 +95,15 @@ def service(dsn: str, roles: str, profile: Path | None = None) -> Iterator[Serve
     """The product itself, as `serve` starts it, on a database; `profile` is where samples of its stack are written."""
     port = free_port()
     environment = {
-        "BATON_ENV": "test", "BATON_DATABASE_URL": as_url(dsn), "BATON_SECRET_KEYS": SECRET_KEYS,
-        "BATON_ADMIN_KEY": ADMIN_KEY, "BATON_DRAIN_SECONDS": "0", "BATON_ROLES": roles, "BATON_PORT": str(port),
+        "BATON_ENV": "test",
+        "BATON_DATABASE_URL": as_url(dsn),
+        "BATON_SECRET_KEYS": SECRET_KEYS,
+        "BATON_ADMIN_KEY": ADMIN_KEY,
+        "BATON_DRAIN_SECONDS": "0",
+        "BATON_ROLES": roles,
+        "BATON_PORT": str(port),
         "BATON_ALLOWED_TARGETS": "127.0.0.0/8",
-    }  # fmt: skip
+    }
     sampled = [str(profile)] if profile else []
     with process(["-m", "benchmarks.service", *sampled], environment) as started:
         assert started.stdout is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from app.serve import serve
+from app.commands.serve import serve
 from app.settings import load
 from benchmarks.sampler import sampling
 

@@ -1,6 +1,6 @@
 """How Alembic meets our database: short lock waits, one transaction a revision, partitions left alone.
 
-`app.migrate` hands over a connection; the alembic command line makes one from BATON_DATABASE_URL.
+`app.database.migrate` hands over a connection; the alembic command line makes one from BATON_DATABASE_URL.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app.database.tables import metadata
 from app.settings import load
-from app.tables import metadata
 
 # A migration that waits for a lock makes everybody behind it wait too: it gives up, and is tried again later.
 LIMITS = ("SET lock_timeout = '3s'", "SET statement_timeout = '5min'")

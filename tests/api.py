@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from app import auth
 from app.clock import Clock
-from app.main import create_app
 from app.policies.publish import publish
 from app.policy.document import Policy
 from app.settings import Role, Settings
 from app.tenants.create import create_key, create_tenant
+from app.web import auth
+from app.web.application import create_app
 
 NUMBERS = itertools.count(1)
 
@@ -49,9 +49,16 @@ class Api:
         return (self.now - timedelta(**span)).isoformat().replace("+00:00", "Z")
 
     async def call(
-        self, method: str, path: str, body: Any = None, *, actor: str | None = None, key: str | None = None,
-        headers: dict[str, str] | None = None, **options: Any,
-    ) -> httpx.Response:  # fmt: skip
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        actor: str | None = None,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> httpx.Response:
         """One request, as the admin key unless `key` says another; `actor` is a user's id."""
         sent = {"Authorization": f"Bearer {key or self.key}", **({"Baton-Actor": actor} if actor else {})}
         if body is not None:

@@ -7,8 +7,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from app.database.transaction import Database, Tx
 from app.settings import Settings
-from app.transaction import Database, Tx
 from tests import databases
 from tests.api import Api, running
 from tests.databases import Databases, as_url
@@ -53,7 +53,7 @@ def shared_dsn(server: Databases) -> Iterator[str]:
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time-outs of our database clients that a busy machine does not reach; a test that is about one sets its own."""
-    from app import database
+    from app.database import engine as database
 
     limit = database._limit_transactions
 
@@ -89,7 +89,7 @@ def url(dsn: str) -> str:
 @pytest.fixture
 async def engine(url: str) -> AsyncIterator[Database]:
     """Our own engine on a fresh database."""
-    from app.database import make_engine  # here, so that tests of the rules need nothing of it
+    from app.database.engine import make_engine  # here, so that tests of the rules need nothing of it
 
     made = make_engine(url)
     yield made
@@ -99,7 +99,7 @@ async def engine(url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def tx(shared_dsn: str, patience: None) -> AsyncIterator[Tx]:
     """A transaction that is rolled back after the test."""
-    from app.database import make_engine
+    from app.database.engine import make_engine
 
     once = make_engine(as_url(shared_dsn), pool_size=1)
     async with once.connect() as connection:

@@ -16,8 +16,8 @@ from uuid import uuid4
 
 import asyncpg
 
-from app import embedded, migrate
-from app.pg_binaries import EmbeddedError
+from app.database import embedded, migrate
+from app.database.binaries import EmbeddedError
 
 PREFIX = "baton-test-"
 HOME, URL, BINDIR = "BATON_TESTS_HOME", "BATON_TESTS_URL", "BATON_TESTS_BINDIR"

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from app import ids
-from app.auth import Caller
 from app.conversion.convert import convert
 from app.conversion.order import BatchItem, BatchOrder
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import Problem
 from app.journeys.sql import lock_leads
+from app.web.auth import Caller
 
 
 async def convert_batch(tx: Tx, caller: Caller, order: BatchOrder, now: datetime) -> list[dict[str, Any]]:

@@ -15,13 +15,12 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 
 from app import ids
-from app.auth import Caller
 from app.conversion import sql
 from app.conversion.document import Rows, conversion_document, rows_of
 from app.conversion.order import ConversionOrder
 from app.conversion.plan import Case, NewIds, Plan, make_plan, search
 from app.conversion.sql import Found
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import DatabaseUnavailable, LeadAlreadyConverted, Problem
 from app.events.record import NewEvent
 from app.journeys.apply import apply_move
@@ -38,6 +37,7 @@ from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, missing
 from app.pipeline.steps import OpportunityStep
 from app.policy.facts import Actor, Ask
 from app.scoring.score import score, with_score
+from app.web.auth import Caller
 
 __all__ = ["ConversionOrder", "convert", "convert_change"]
 
@@ -61,9 +61,15 @@ async def convert(
 
 
 async def convert_change(
-    tx: Tx, tenant_id: UUID, change: Change, order: ConversionOrder | None, actor: Actor, now: datetime, *,
+    tx: Tx,
+    tenant_id: UUID,
+    change: Change,
+    order: ConversionOrder | None,
+    actor: Actor,
+    now: datetime,
+    *,
     sees: bool = True,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Converts the lead of a change that is locked and loaded; the caller evaluates and records the change afterwards.
 
     `order` None is match_or_create throughout. `sees`: whether the caller may be shown records that match.
@@ -119,9 +125,10 @@ async def look(tx: Tx, tenant_id: UUID, case: Case, *, lock: bool) -> Found:
     found = await sql.find(tx, tenant_id, search(case), lock=lock)
     order = case.order
     for kind, record_id, rows in (
-        (ACCOUNT, order.account.id, found.accounts), (CONTACT, order.contact.id, found.contacts),
+        (ACCOUNT, order.account.id, found.accounts),
+        (CONTACT, order.contact.id, found.contacts),
         (OPPORTUNITY, order.opportunity.id, found.opportunities),
-    ):  # fmt: skip
+    ):
         if record_id is not None and all(row["id"] != record_id for row in rows):
             raise missing(kind, record_id)
     return found
@@ -140,9 +147,10 @@ async def _write(tx: Tx, tenant_id: UUID, plan: Plan, rows: Rows, now: datetime)
 def _apply(change: Change, case: Case, plan: Plan, move: Move) -> Step:
     """The step of the lead. Its milestones are those of the opportunity's class; without one there is no class."""
     evidence = {
-        **move.evidence, "conversion_id": ids.show("conversion", case.new.conversion),
+        **move.evidence,
+        "conversion_id": ids.show("conversion", case.new.conversion),
         "opportunity_class": plan.deal.of_class,
-    }  # fmt: skip
+    }
     milestones = reached(case.policy, move.from_stage, move.to_stage, change.lead.milestones, plan.deal.of_class)
     return apply_move(change, replace(move, evidence=evidence, milestones=milestones))
 
@@ -153,9 +161,20 @@ def _opened(change: Change, case: Case, plan: Plan, step: Step) -> OpportunitySt
     if deal.outcome != "created" or deal.id is None or deal.stage is None or deal.of_class is None:
         return None
     return OpportunityStep(
-        ids.new_id(), deal.id, change.lead.id, 1, None, deal.stage, deal.of_class, ACTION, move.actor, move.occurred_at,
-        change.now, step.published, change.on_behalf_of if move.actor.kind == "human" else None,
-    )  # fmt: skip
+        ids.new_id(),
+        deal.id,
+        change.lead.id,
+        1,
+        None,
+        deal.stage,
+        deal.of_class,
+        ACTION,
+        move.actor,
+        move.occurred_at,
+        change.now,
+        step.published,
+        change.on_behalf_of if move.actor.kind == "human" else None,
+    )
 
 
 def _tell(change: Change, plan: Plan, document: Mapping[str, Any], opened: OpportunityStep | None) -> None:

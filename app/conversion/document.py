@@ -9,11 +9,11 @@ from uuid import UUID
 from app import ids
 from app.conversion.plan import Case, Part, Plan
 from app.errors import Problem
-from app.fields import z
 from app.journeys.record import actor_document
 from app.journeys.state import Change, Step
 from app.pipeline.steps import OpportunityStep
 from app.policy.facts import Actor
+from app.web.fields import z
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -22,16 +22,24 @@ def conversion_document(change: Change, case: Case, plan: Plan, step: Step, acto
     """The conversion. It holds ids and names of fields, nothing personal."""
     verified_by = case.order.verification.by or actor.user_id
     return {
-        "id": ids.show("conversion", case.new.conversion), "lead_id": ids.show("lead", change.lead.id),
-        "journey_no": step.journey.number, "converted_at": z(step.move.occurred_at),
-        "policy_version": step.published.number, "verified_by": ids.shown("user", verified_by),
-        "account": _shown("account", plan.account), "contact": _shown("contact", plan.contact),
+        "id": ids.show("conversion", case.new.conversion),
+        "lead_id": ids.show("lead", change.lead.id),
+        "journey_no": step.journey.number,
+        "converted_at": z(step.move.occurred_at),
+        "policy_version": step.published.number,
+        "verified_by": ids.shown("user", verified_by),
+        "account": _shown("account", plan.account),
+        "contact": _shown("contact", plan.contact),
         "opportunity": {
-            "id": ids.shown("opportunity", plan.deal.id), "outcome": plan.deal.outcome, "class": plan.deal.of_class,
+            "id": ids.shown("opportunity", plan.deal.id),
+            "outcome": plan.deal.outcome,
+            "class": plan.deal.of_class,
         },
-        "field_outcomes": plan.field_outcomes, "transition_id": ids.show("transition", step.id),
-        "carry_activities": case.order.carry_activities, "reverted_at": None,
-    }  # fmt: skip
+        "field_outcomes": plan.field_outcomes,
+        "transition_id": ids.show("transition", step.id),
+        "carry_activities": case.order.carry_activities,
+        "reverted_at": None,
+    }
 
 
 def preview_document(plan: Plan, blocked: list[Problem]) -> dict[str, Any]:
@@ -40,13 +48,17 @@ def preview_document(plan: Plan, blocked: list[Problem]) -> dict[str, Any]:
     return {
         "possible": not blocked,
         "blocked": [{"code": one.code, "status": one.status, "detail": one.detail, **one.members} for one in blocked],
-        "account": _previewed("account", plan.account), "contact": _previewed("contact", plan.contact),
+        "account": _previewed("account", plan.account),
+        "contact": _previewed("contact", plan.contact),
         "opportunity": {
-            "outcome": deal.outcome, "id": ids.shown("opportunity", deal.id) if deal.outcome == "linked" else None,
-            "class": deal.of_class, "stage": deal.stage, "name": deal.name,
+            "outcome": deal.outcome,
+            "id": ids.shown("opportunity", deal.id) if deal.outcome == "linked" else None,
+            "class": deal.of_class,
+            "stage": deal.stage,
+            "name": deal.name,
         },
         "field_outcomes": plan.field_outcomes,
-    }  # fmt: skip
+    }
 
 
 def rows_of(
@@ -55,16 +67,26 @@ def rows_of(
     """Everything that the conversion writes beside the lead itself."""
     lead, deal = change.lead, plan.deal
     conversion = {
-        "id": case.new.conversion, "lead_id": lead.id, "journey_id": step.journey.id, "account_id": plan.account.id,
-        "contact_id": plan.contact.id, "opportunity_id": deal.id, "transition_id": step.id, "answer": document,
-        "actor": actor_document(step.move.actor), "converted_at": step.move.occurred_at,
-    }  # fmt: skip
+        "id": case.new.conversion,
+        "lead_id": lead.id,
+        "journey_id": step.journey.id,
+        "account_id": plan.account.id,
+        "contact_id": plan.contact.id,
+        "opportunity_id": deal.id,
+        "transition_id": step.id,
+        "answer": document,
+        "actor": actor_document(step.move.actor),
+        "converted_at": step.move.occurred_at,
+    }
     return {
-        "new_accounts": _new(plan.account, plan, lead.id), "changed_accounts": _changed(plan.account),
-        "new_contacts": _new(plan.contact, plan, lead.id), "changed_contacts": _changed(plan.contact),
+        "new_accounts": _new(plan.account, plan, lead.id),
+        "changed_accounts": _changed(plan.account),
+        "new_contacts": _new(plan.contact, plan, lead.id),
+        "changed_contacts": _changed(plan.contact),
         "opportunities": [_opportunity(change, case, plan, step)] if opened else [],
-        "steps": [opened.row()] if opened else [], "conversions": [conversion],
-    }  # fmt: skip
+        "steps": [opened.row()] if opened else [],
+        "conversions": [conversion],
+    }
 
 
 def _new(part: Part, plan: Plan, lead_id: UUID) -> list[dict[str, Any]]:
@@ -82,13 +104,22 @@ def _changed(part: Part) -> list[dict[str, Any]]:
 def _opportunity(change: Change, case: Case, plan: Plan, step: Step) -> dict[str, Any]:
     order, deal, journey = case.order.opportunity, plan.deal, step.journey
     return {
-        "id": deal.id, "name": deal.name, "stage": deal.stage, "class": deal.of_class,
-        "stage_entered_at": step.move.occurred_at, "account_id": plan.account.id, "contact_id": plan.contact.id,
-        "owner_id": order.owner_id or plan.owner_id, "origin_lead_id": change.lead.id, "journey_id": journey.id,
-        "policy_id": step.published.id, "amount": order.amount.value if order.amount else None,
-        "currency": order.amount.currency if order.amount else None, "close_date": order.close_date,
+        "id": deal.id,
+        "name": deal.name,
+        "stage": deal.stage,
+        "class": deal.of_class,
+        "stage_entered_at": step.move.occurred_at,
+        "account_id": plan.account.id,
+        "contact_id": plan.contact.id,
+        "owner_id": order.owner_id or plan.owner_id,
+        "origin_lead_id": change.lead.id,
+        "journey_id": journey.id,
+        "policy_id": step.published.id,
+        "amount": order.amount.value if order.amount else None,
+        "currency": order.amount.currency if order.amount else None,
+        "close_date": order.close_date,
         "business": order.business or journey.business,
-    }  # fmt: skip
+    }
 
 
 def _shown(kind: str, part: Part) -> dict[str, Any]:

@@ -6,14 +6,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
-from app.auth import Caller, allowed
 from app.conversion import sql
 from app.conversion.batch import convert_batch
 from app.conversion.convert import convert
 from app.conversion.order import BatchOrder, ConversionOrder
 from app.conversion.preview import preview
 from app.conversion.schemas import BatchOut, ConversionOut, Preview
-from app.database import InTx, Now
 from app.errors import (
     AccountNotFound,
     AlreadyExists,
@@ -38,24 +36,43 @@ from app.errors import (
     TransitionNotAllowed,
     VersionConflict,
 )
-from app.fields import ContactId, LeadId, answer, z
-from app.idempotency import key_of
 from app.leads.schemas import ActivityPage, show_activity
-from app.pages import Cursor, Limit, Page
 from app.pipeline.kinds import CONTACT, missing
 from app.pipeline.sql import record_of
-from app.problems import declared, router
-from app.versions import Expected
+from app.web.auth import Caller, allowed
+from app.web.fields import ContactId, LeadId, answer, z
+from app.web.idempotency import key_of
+from app.web.pages import Cursor, Limit, Page
+from app.web.problems import declared, router
+from app.web.transacted import InTx, Now
+from app.web.versions import Expected
 
 api = router("/v1", "conversion")
 Reader = Annotated[Caller, allowed("leads:read")]
 Converter = Annotated[Caller, allowed("leads:convert")]
 REFUSED = (
-    IdempotencyKeyRequired, LeadNotFound, AccountNotFound, ContactNotFound, OpportunityNotFound, HumanRequired,
-    RoleNotAllowed, LeadAlreadyConverted, TransitionNotAllowed, BackwardMove, LeadMerged, AmbiguousMatch, AlreadyExists,
-    Erased, VersionConflict, ClassNotAllowed, ContactNotInAccount, TargetUnavailable, OwnerInvalid, OutOfOrder,
+    IdempotencyKeyRequired,
+    LeadNotFound,
+    AccountNotFound,
+    ContactNotFound,
+    OpportunityNotFound,
+    HumanRequired,
+    RoleNotAllowed,
+    LeadAlreadyConverted,
+    TransitionNotAllowed,
+    BackwardMove,
+    LeadMerged,
+    AmbiguousMatch,
+    AlreadyExists,
+    Erased,
+    VersionConflict,
+    ClassNotAllowed,
+    ContactNotInAccount,
+    TargetUnavailable,
+    OwnerInvalid,
+    OutOfOrder,
     CriteriaUnmet,
-)  # fmt: skip
+)
 LOOKED = (LeadNotFound, AccountNotFound, ContactNotFound, OpportunityNotFound, LeadMerged, Erased, VersionConflict)
 
 
@@ -66,9 +83,12 @@ async def key_required(request: Request) -> None:
 
 
 @api.post(
-    "/leads/{lead_id}/conversion", status_code=201, response_model=ConversionOut, responses=declared(*REFUSED),
+    "/leads/{lead_id}/conversion",
+    status_code=201,
+    response_model=ConversionOut,
+    responses=declared(*REFUSED),
     dependencies=[Depends(key_required)],
-)  # fmt: skip
+)
 async def post_conversion(
     lead_id: LeadId, body: ConversionOrder, caller: Converter, tx: InTx, now: Now, expected: Expected, request: Request
 ) -> Response:
@@ -95,9 +115,10 @@ async def post_batch(body: BatchOrder, caller: Converter, tx: InTx, now: Now) ->
 
 
 @api.get(
-    "/leads/{lead_id}/conversion", response_model=ConversionOut,
+    "/leads/{lead_id}/conversion",
+    response_model=ConversionOut,
     responses=declared(LeadNotFound, ConversionNotFound, Erased),
-)  # fmt: skip
+)
 async def get_conversion(lead_id: LeadId, caller: Reader, tx: InTx) -> Response:
     """The lead's latest conversion."""
     row = await sql.latest_conversion(tx, caller.tenant_id, lead_id)

@@ -18,16 +18,31 @@ Outcome = Literal["copied", "filled", "kept_existing", "overwritten", "unmapped"
 Target = Literal["account", "contact"]
 
 ACCOUNT_FIELDS: Final = {
-    "company": "name", "domain": "domain", "website": "website", "phone": "phone", "industry": "industry",
-    "employees": "employees", "country": "country", "language": "language",
-}  # fmt: skip
+    "company": "name",
+    "domain": "domain",
+    "website": "website",
+    "phone": "phone",
+    "industry": "industry",
+    "employees": "employees",
+    "country": "country",
+    "language": "language",
+}
 CONTACT_FIELDS: Final = {
     name: name
     for name in (
-        "email", "phone", "first_name", "last_name", "full_name", "job_title", "role", "seniority", "country",
-        "language", "website",
+        "email",
+        "phone",
+        "first_name",
+        "last_name",
+        "full_name",
+        "job_title",
+        "role",
+        "seniority",
+        "country",
+        "language",
+        "website",
     )
-}  # fmt: skip
+}
 LONGEST_PHONE: Final = 255
 FIELDS: Final[dict[Target, dict[str, str]]] = {"account": ACCOUNT_FIELDS, "contact": CONTACT_FIELDS}
 
@@ -83,9 +98,13 @@ def overwritten(target: Target, *named: Sequence[str]) -> frozenset[str]:
 
 
 def fill(
-    target: Target, said: Mapping[str, Any], existing: Mapping[str, Any] | None, overwrite: frozenset[str],
-    given: frozenset[str], held: frozenset[str] = frozenset(),
-) -> Filled:  # fmt: skip
+    target: Target,
+    said: Mapping[str, Any],
+    existing: Mapping[str, Any] | None,
+    overwrite: frozenset[str],
+    given: frozenset[str],
+    held: frozenset[str] = frozenset(),
+) -> Filled:
     """A new record takes all that is said; of an existing one empty columns are filled and those named replaced.
 
     `held` are columns that stay as they are: keys of another record.

@@ -7,16 +7,26 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.fields import AccountId, ContactId, Day, Instant, LeadId, Note, OpportunityId, UserId, Word, Write
 from app.pipeline.schemas import AccountValues, Amount, Business, ContactValues, OpenClass
+from app.web.fields import AccountId, ContactId, Day, Instant, LeadId, Note, OpportunityId, UserId, Word, Write
 
 AccountField = Literal[
     "company", "name", "domain", "website", "phone", "industry", "employees", "country", "language", "external_id"
 ]
 ContactField = Literal[
-    "email", "phone", "first_name", "last_name", "full_name", "job_title", "role", "seniority", "country", "language",
-    "website", "external_id",
-]  # fmt: skip
+    "email",
+    "phone",
+    "first_name",
+    "last_name",
+    "full_name",
+    "job_title",
+    "role",
+    "seniority",
+    "country",
+    "language",
+    "website",
+    "external_id",
+]
 
 
 def _fits(mode: str, record_id: object) -> None:

@@ -112,15 +112,18 @@ def search(case: Case) -> dict[str, Any]:
     account = {} if case.account_mode == "none" else case.account
     people = (order.owner_id, order.opportunity.owner_id, order.verification.by)
     return {
-        "domain": account.get("domain"), "account_external_id": account.get("external_id"),
+        "domain": account.get("domain"),
+        "account_external_id": account.get("external_id"),
         "name_key": account.get("name_key") if case.account_mode == "match_or_create" else None,
-        "country": account.get("country"), "email_key": contact.get("email_key"),
+        "country": account.get("country"),
+        "email_key": contact.get("email_key"),
         "contact_external_id": contact.get("external_id"),
         "phone": contact.get("phone") if order.contact.mode == "match_or_create" else None,
         "account_ids": _some(order.account.id, lead.account_id),
         "contact_ids": _some(order.contact.id, lead.contact_id),
-        "opportunity_ids": _some(order.opportunity.id), "user_ids": _some(*people),
-    }  # fmt: skip
+        "opportunity_ids": _some(order.opportunity.id),
+        "user_ids": _some(*people),
+    }
 
 
 def make_plan(case: Case, found: Found) -> Plan:
@@ -232,9 +235,10 @@ def _not_usable(row: Mapping[str, Any], account: Part) -> Problem | None:
 def _people(case: Case, found: Found) -> list[Problem]:
     order = case.order
     named = (
-        ("owner_id", order.owner_id), ("opportunity.owner_id", order.opportunity.owner_id),
+        ("owner_id", order.owner_id),
+        ("opportunity.owner_id", order.opportunity.owner_id),
         ("verification.by", order.verification.by),
-    )  # fmt: skip
+    )
     unknown = [name for name, user_id in named if user_id is not None and user_id not in found.users]
     faults = [{"field": name, "code": "owner_invalid", "detail": "names no active user"} for name in unknown]
     return [OwnerInvalid(f"{' and '.join(unknown)} must name an active user.", errors=faults)] if unknown else []

@@ -6,17 +6,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app import versions
-from app.auth import Caller
 from app.conversion.convert import case_of, decided_of, look, refusal
 from app.conversion.document import preview_document
 from app.conversion.order import ConversionOrder
 from app.conversion.plan import NewIds, make_plan
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import LeadMerged
 from app.ids import show
 from app.journeys.load import read_lead
 from app.lifecycle.answer import Refused
+from app.web import versions
+from app.web.auth import Caller
 
 
 async def preview(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.fields import Shape
+from app.web.fields import Shape
 
 Outcome = Literal["created", "linked", "none"]
 

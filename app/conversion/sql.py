@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import DateTime, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from app.database import Record, Records, Tx
-from app.pages import Page
-from app.tables import activities, conversions
+from app.database.tables import activities, conversions
+from app.database.transaction import Record, Records, Tx
+from app.web.pages import Page
 
 LOCK: Final = "FOR NO KEY UPDATE"
 WORDS: Final = ("domain", "account_external_id", "name_key", "country", "email_key", "contact_external_id", "phone")

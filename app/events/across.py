@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from app.database import Tx
+from app.database.transaction import Tx
 
 BATCH: Final = 1000
 WIDTH: Final = 5_000_000  # rows in a partition; migrations/versions/0001 made the first three

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, StringConstraints, create_model
 
-from app.fields import (
+from app.web.fields import (
     AccountId,
     ConversionId,
     EventId,
@@ -18,7 +18,7 @@ from app.fields import (
     SourceId,
     SubmissionId,
     SubscriptionId,
-)  # fmt: skip
+)
 
 ActivityId = Annotated[str, StringConstraints(pattern="^act_")]
 
@@ -267,9 +267,14 @@ def _webhooks() -> APIRouter:
         body = create_model(f"{shape.__name__}Event", __base__=Envelope, **members)
         answers: dict[int | str, dict[str, Any]] = {204: {"description": "Any 2xx says that the event is received."}}
         router.add_api_route(
-            name, _told(body, shape.__doc__), methods=["POST"], status_code=204, responses=answers,
-            name=name, operation_id=f"webhook_{name.replace('.', '_')}",
-        )  # fmt: skip
+            name,
+            _told(body, shape.__doc__),
+            methods=["POST"],
+            status_code=204,
+            responses=answers,
+            name=name,
+            operation_id=f"webhook_{name.replace('.', '_')}",
+        )
     return router
 
 

@@ -13,10 +13,10 @@ from uuid import UUID
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import CursorInvalid
 from app.events import sql
-from app.fields import Instant
+from app.web.fields import Instant
 
 VERSION: Final = 1
 LAST_POSITION: Final = 2**63 - 1

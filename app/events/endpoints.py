@@ -6,8 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.auth import Caller, allowed
-from app.database import InTx
 from app.errors import CursorInvalid, EventNotFound, TooManyRequests
 from app.events import feed, sql
 from app.events.catalogue import Envelope
@@ -15,8 +13,10 @@ from app.events.cursors import Filters
 from app.events.envelope import envelope
 from app.events.schemas import After, EventPage, PageSize, TypesAsked, Wait
 from app.events.waiting import AllowWaiting
-from app.fields import EventId, LeadId
-from app.problems import declared, router
+from app.web.auth import Caller, allowed
+from app.web.fields import EventId, LeadId
+from app.web.problems import declared, router
+from app.web.transacted import InTx
 
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -27,10 +27,14 @@ api = router("/v1/events", "events")
 
 @waiting.get("", response_model=EventPage, responses=declared(CursorInvalid, TooManyRequests))
 async def read_events(
-    request: Request, caller: Annotated[Caller, Depends(AllowWaiting("events:read"))],
-    after: After = "earliest", limit: PageSize = 100, types: TypesAsked = None,
-    lead_id: Annotated[LeadId | None, Query()] = None, wait: Wait = 0,
-) -> Response:  # fmt: skip
+    request: Request,
+    caller: Annotated[Caller, Depends(AllowWaiting("events:read"))],
+    after: After = "earliest",
+    limit: PageSize = 100,
+    types: TypesAsked = None,
+    lead_id: Annotated[LeadId | None, Query()] = None,
+    wait: Wait = 0,
+) -> Response:
     """The log in order, each event once: page on with `next`, and wait for what comes."""
     filters = Filters(tuple(types) if types else None, lead_id)
     page = await feed.page(request.app.state, caller.tenant_id, after, limit, filters, wait)

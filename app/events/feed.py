@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.events import cursors, sql
 from app.events.cursors import Filters
 from app.events.envelope import Sequenced, envelope

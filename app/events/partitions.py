@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from app.database import Database, Tx
+from app.database.transaction import Database, Tx
 from app.events import across
 
 AHEAD: Final = 2

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import orjson
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.events import sql
 from app.ids import new_id
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from app.events.catalogue import TYPES, Envelope
-from app.fields import Shape
+from app.web.fields import Shape
 
 PATTERN: Final = re.compile(r"\*|[a-z][a-z_]*\.(\*|[a-z][a-z_]*)")
 MOST_TYPES: Final = 50

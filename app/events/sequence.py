@@ -13,7 +13,8 @@ from typing import Final
 
 import structlog
 
-from app.database import FAULTS, Database
+from app.database.faults import FAULTS
+from app.database.transaction import Database
 from app.events import across, partitions
 from app.events.wake import Wake, within
 

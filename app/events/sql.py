@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, DateTime, Row, Text, TextClause, Uuid, bindparam, text
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.events.envelope import Sequenced
 
 SCANNED_ROWS: Final = 10_000

@@ -9,9 +9,10 @@ from typing import Any, Final, TypeVar
 
 from fastapi import Request
 
-from app.auth import Allow, Caller, authenticate
-from app.database import Tx, again
+from app.database.faults import again
+from app.database.transaction import Tx
 from app.errors import TooManyRequests
+from app.web.auth import Allow, Caller, authenticate
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.database import Records, Tx
+from app.database.transaction import Records, Tx
 
 CLAIM_DUE = text(
     "SELECT tenant_id, id FROM leads WHERE evaluate_at <= :now AND merged_into IS NULL AND erased_at IS NULL"

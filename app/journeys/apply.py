@@ -6,9 +6,9 @@ from datetime import datetime
 
 from app import ids
 from app.events.record import NewEvent
-from app.fields import z
 from app.journeys.state import Change, Journey, Owner, Step
 from app.lifecycle.answer import Emit, Move
+from app.web.fields import z
 
 
 def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:

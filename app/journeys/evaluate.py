@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from app import ids
 from app.events.record import NewEvent
-from app.fields import z
 from app.journeys.apply import apply_emit, apply_move
 from app.journeys.state import Change
 from app.lifecycle.answer import Move
 from app.lifecycle.automatic import evaluate as decide_steps
 from app.scoring.score import score
+from app.web.fields import z
 
 
 def evaluate(change: Change) -> bool:
@@ -38,8 +38,10 @@ def _note_threshold(change: Change, below: bool) -> bool:
     if noted is not None or change.score is None:
         return False
     data = {
-        "lead_id": ids.show("lead", lead.id), "fit": change.score.fit, "engagement": change.score.engagement,
+        "lead_id": ids.show("lead", lead.id),
+        "fit": change.score.fit,
+        "engagement": change.score.engagement,
         "since": z(change.now),
-    }  # fmt: skip
+    }
     change.late_events.append(NewEvent("lead.below_threshold", data, change.now))
     return True

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app import versions
-from app.database import Record, Tx
+from app.database.transaction import Record, Tx
 from app.errors import Erased, LeadMerged, LeadNotFound
 from app.ids import show
 from app.journeys import sql
@@ -16,6 +15,7 @@ from app.journeys.state import Change, Journey, Lead, Owner
 from app.matching.person import Identity
 from app.policies.published import published
 from app.policy.facts import POLICY, Activity, Actor, Confirmation
+from app.web import versions
 
 
 async def read_lead(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
@@ -29,9 +29,15 @@ async def read_lead(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Ch
 
 
 async def begin_change(
-    tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime, *,
-    actor: Actor, on_behalf_of: Mapping[str, Any] | None = None, expected: frozenset[str] | None = None,
-) -> Change:  # fmt: skip
+    tx: Tx,
+    tenant_id: UUID,
+    lead_id: UUID,
+    now: datetime,
+    *,
+    actor: Actor,
+    on_behalf_of: Mapping[str, Any] | None = None,
+    expected: frozenset[str] | None = None,
+) -> Change:
     """One lead, locked, ready to be changed. LeadNotFound, Erased, LeadMerged, VersionConflict (after the lock)."""
     rows = await sql.lock_leads(tx, tenant_id, [lead_id])
     if not rows:

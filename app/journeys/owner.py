@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import OwnerInvalid
 from app.journeys import sql
 from app.journeys.state import Owner

@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from app import ids
-from app.database import Tx
+from app.database.transaction import Tx
 from app.events.record import NewEvent, minified
-from app.fields import z
 from app.journeys import sql
 from app.journeys.state import Change, Journey, Step
 from app.lifecycle.answer import Move
 from app.policy.facts import Actor, Entry
+from app.web.fields import z
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -50,10 +50,14 @@ def _cached(change: Change) -> dict[str, Any]:
     score = change.score
     assert score is not None, "a change is evaluated before it is settled"
     return {
-        "id": change.lead.id, "fit": score.fit, "engagement": score.engagement, "level": score.level,
-        "temperature": score.temperature, "below_threshold_since": change.lead.below_threshold_since,
+        "id": change.lead.id,
+        "fit": score.fit,
+        "engagement": score.engagement,
+        "level": score.level,
+        "temperature": score.temperature,
+        "below_threshold_since": change.lead.below_threshold_since,
         "evaluate_at": change.evaluate_at,
-    }  # fmt: skip
+    }
 
 
 def actor_document(actor: Actor) -> dict[str, Any]:
@@ -65,13 +69,23 @@ def transition_document(change: Change, step: Step) -> dict[str, Any]:
     """A transition as answers show it (api.md, section 4)."""
     move = step.move
     return {
-        "id": ids.show("transition", step.id), "lead_id": ids.show("lead", change.lead.id),
-        "journey_no": step.journey.number, "seq": step.seq, "from": move.from_stage, "to": move.to_stage,
-        "action": move.action, "reason_code": move.reason_code, "note": move.note,
-        "actor": actor_document(move.actor), "on_behalf_of": _on_behalf_of(change, step),
-        "correction_of": move.correction_of, "occurred_at": z(move.occurred_at), "recorded_at": z(change.now),
-        "policy_version": step.published.number, "evidence": _evidence(move),
-    }  # fmt: skip
+        "id": ids.show("transition", step.id),
+        "lead_id": ids.show("lead", change.lead.id),
+        "journey_no": step.journey.number,
+        "seq": step.seq,
+        "from": move.from_stage,
+        "to": move.to_stage,
+        "action": move.action,
+        "reason_code": move.reason_code,
+        "note": move.note,
+        "actor": actor_document(move.actor),
+        "on_behalf_of": _on_behalf_of(change, step),
+        "correction_of": move.correction_of,
+        "occurred_at": z(move.occurred_at),
+        "recorded_at": z(change.now),
+        "policy_version": step.published.number,
+        "evidence": _evidence(move),
+    }
 
 
 def _evidence(move: Move) -> dict[str, Any]:
@@ -83,9 +97,13 @@ def _evidence(move: Move) -> dict[str, Any]:
 
 def entry_document(entry: Entry) -> dict[str, Any]:
     return {
-        "ledger": entry.ledger, "rule_id": entry.rule_id, "activity_id": ids.shown("activity", entry.activity_id),
-        "points": entry.points, "decayed_points": entry.decayed_points, "counts": entry.counts,
-    }  # fmt: skip
+        "ledger": entry.ledger,
+        "rule_id": entry.rule_id,
+        "activity_id": ids.shown("activity", entry.activity_id),
+        "points": entry.points,
+        "decayed_points": entry.decayed_points,
+        "counts": entry.counts,
+    }
 
 
 def _on_behalf_of(change: Change, step: Step) -> Mapping[str, Any] | None:
@@ -102,98 +120,173 @@ def _collect(rows: Rows, change: Change) -> None:
     rows["steps"] += [_step_row(change, step) for step in change.steps]
     rows["milestones"] += [
         {
-            "id": ids.new_id(), "journey_id": journey_id, "lead_id": lead.id, "name": name, "proof": proof,
-            "reached_at": at, "recorded_at": change.now, "skipped": skipped,
+            "id": ids.new_id(),
+            "journey_id": journey_id,
+            "lead_id": lead.id,
+            "name": name,
+            "proof": proof,
+            "reached_at": at,
+            "recorded_at": change.now,
+            "skipped": skipped,
         }
         for journey_id, name, proof, at, skipped in change.milestones
-    ]  # fmt: skip
-    _collect_history(rows, change)
+    ]
+    _collect_activities_and_identities(rows, change)
+    _collect_consents_touches_and_bant(rows, change)
     if change.before and not lead.new:
         before = {"lead_id": lead.id, "recorded_at": change.now, "actor": actor_document(change.actor)}
         rows["before"].append({**before, "before": change.before})
     _collect_events(rows, change)
 
 
-def _collect_history(rows: Rows, change: Change) -> None:
+def _collect_activities_and_identities(rows: Rows, change: Change) -> None:
     lead_id, now = change.lead.id, change.now
     rows["activities"] += [
         {
-            "id": new.activity.id, "lead_id": lead_id, "activity_key": new.key, "type": new.activity.type,
-            "kind": new.activity.kind, "occurred_at": new.activity.occurred_at, "recorded_at": now,
-            "properties": new.properties, "actor": new.actor, "source_id": new.source_id,
+            "id": new.activity.id,
+            "lead_id": lead_id,
+            "activity_key": new.key,
+            "type": new.activity.type,
+            "kind": new.activity.kind,
+            "occurred_at": new.activity.occurred_at,
+            "recorded_at": now,
+            "properties": new.properties,
+            "actor": new.actor,
+            "source_id": new.source_id,
         }
         for new in change.new_activities
-    ]  # fmt: skip
+    ]
     for identity in change.new_identities:
         row = {"kind": identity.kind, "value": identity.value, "lead_id": lead_id, "primary": identity.primary}
         if identity.shared:
             rows["shared"].append({**row, "added_at": now})
         else:
             rows["identities"].append({**row, "namespace": identity.namespace, "added_at": now})
+
+
+def _collect_consents_touches_and_bant(rows: Rows, change: Change) -> None:
+    lead_id, now = change.lead.id, change.now
     rows["consents"] += [
         {
-            "id": ids.new_id(), "lead_id": lead_id, "purpose": new.purpose, "state": new.state, "text": new.text,
-            "channel": new.channel, "source_id": new.source_id, "submission_id": new.submission_id,
-            "occurred_at": new.occurred_at, "recorded_at": now,
+            "id": ids.new_id(),
+            "lead_id": lead_id,
+            "purpose": new.purpose,
+            "state": new.state,
+            "text": new.text,
+            "channel": new.channel,
+            "source_id": new.source_id,
+            "submission_id": new.submission_id,
+            "occurred_at": new.occurred_at,
+            "recorded_at": now,
         }
         for new in change.new_consents
-    ]  # fmt: skip
+    ]
     rows["touches"] += [
         {
-            "id": ids.new_id(), "lead_id": lead_id, "source_id": new.source_id, "submission_id": new.submission_id,
-            "attribution": new.attribution, "occurred_at": new.occurred_at, "recorded_at": now,
+            "id": ids.new_id(),
+            "lead_id": lead_id,
+            "source_id": new.source_id,
+            "submission_id": new.submission_id,
+            "attribution": new.attribution,
+            "occurred_at": new.occurred_at,
+            "recorded_at": now,
         }
         for new in change.new_touches
-    ]  # fmt: skip
+    ]
     rows["bant"] += [
         {
-            "id": ids.new_id(), "lead_id": lead_id, "criterion": new.criterion, "status": new.status,
-            "value": new.value, "evidence": new.evidence, "due_on": new.due_on, "amount": new.amount,
-            "user_id": new.user_id, "role": new.role, "recorded_at": new.recorded_at,
+            "id": ids.new_id(),
+            "lead_id": lead_id,
+            "criterion": new.criterion,
+            "status": new.status,
+            "value": new.value,
+            "evidence": new.evidence,
+            "due_on": new.due_on,
+            "amount": new.amount,
+            "user_id": new.user_id,
+            "role": new.role,
+            "recorded_at": new.recorded_at,
         }
         for new in change.new_bant
-    ]  # fmt: skip
+    ]
 
 
 def _lead_row(change: Change) -> dict[str, Any]:
     lead, journey, score = change.lead, change.lead.journey, change.score
     assert score is not None, "a change is evaluated before it is recorded"
     return {
-        "id": lead.id, "kind": lead.kind, "stage": journey.stage if journey else None,
-        "stage_entered_at": journey.stage_entered_at if journey else None, "fields": lead.fields, "raw": lead.raw,
-        "custom": lead.custom, "flags": lead.flags, "consents": lead.consents, "first_touch": lead.first_touch,
-        "last_touch": lead.last_touch, "source_id": lead.source_id, "owner_id": lead.owner.id if lead.owner else None,
-        "team": lead.team, "fit": score.fit, "engagement": score.engagement, "level": score.level,
-        "temperature": score.temperature, "below_threshold_since": lead.below_threshold_since,
-        "evaluate_at": change.evaluate_at, "account_id": lead.account_id, "contact_id": lead.contact_id,
-        "opportunity_id": lead.opportunity_id, "created_at": lead.created_at, "updated_at": change.now,
-    }  # fmt: skip
+        "id": lead.id,
+        "kind": lead.kind,
+        "stage": journey.stage if journey else None,
+        "stage_entered_at": journey.stage_entered_at if journey else None,
+        "fields": lead.fields,
+        "raw": lead.raw,
+        "custom": lead.custom,
+        "flags": lead.flags,
+        "consents": lead.consents,
+        "first_touch": lead.first_touch,
+        "last_touch": lead.last_touch,
+        "source_id": lead.source_id,
+        "owner_id": lead.owner.id if lead.owner else None,
+        "team": lead.team,
+        "fit": score.fit,
+        "engagement": score.engagement,
+        "level": score.level,
+        "temperature": score.temperature,
+        "below_threshold_since": lead.below_threshold_since,
+        "evaluate_at": change.evaluate_at,
+        "account_id": lead.account_id,
+        "contact_id": lead.contact_id,
+        "opportunity_id": lead.opportunity_id,
+        "created_at": lead.created_at,
+        "updated_at": change.now,
+    }
 
 
 def _journey_row(change: Change, journey: Journey) -> dict[str, Any]:
     taken = sum(1 for step in change.steps if step.journey is journey)
     return {
-        "id": journey.id, "lead_id": change.lead.id, "number": journey.number,
-        "stage": journey.stage, "seq": journey.seq, "expected_seq": journey.seq - taken,
-        "policy_id": journey.policy_id, "business": journey.business, "baseline_at": journey.baseline_at,
-        "assigned_at": journey.assigned_at, "previous_owner_id": journey.previous_owner_id,
-        "wake_at": journey.wake_at, "recycles": journey.recycles, "opened_at": journey.opened_at,
-        "closed_at": journey.closed_at, "closing_reason": journey.closing_reason,
+        "id": journey.id,
+        "lead_id": change.lead.id,
+        "number": journey.number,
+        "stage": journey.stage,
+        "seq": journey.seq,
+        "expected_seq": journey.seq - taken,
+        "policy_id": journey.policy_id,
+        "business": journey.business,
+        "baseline_at": journey.baseline_at,
+        "assigned_at": journey.assigned_at,
+        "previous_owner_id": journey.previous_owner_id,
+        "wake_at": journey.wake_at,
+        "recycles": journey.recycles,
+        "opened_at": journey.opened_at,
+        "closed_at": journey.closed_at,
+        "closing_reason": journey.closing_reason,
         "stage_entered_at": journey.stage_entered_at,
-    }  # fmt: skip
+    }
 
 
 def _step_row(change: Change, step: Step) -> dict[str, Any]:
     move = step.move
     return {
-        "journey_id": step.journey.id, "seq": step.seq, "id": step.id, "lead_id": change.lead.id,
-        "from_stage": move.from_stage, "to_stage": move.to_stage, "action": move.action,
-        "reason_code": move.reason_code, "note": move.note, "actor": actor_document(move.actor),
+        "journey_id": step.journey.id,
+        "seq": step.seq,
+        "id": step.id,
+        "lead_id": change.lead.id,
+        "from_stage": move.from_stage,
+        "to_stage": move.to_stage,
+        "action": move.action,
+        "reason_code": move.reason_code,
+        "note": move.note,
+        "actor": actor_document(move.actor),
         "on_behalf_of": _on_behalf_of(change, step),
         "correction_of": ids.read("transition", move.correction_of) if move.correction_of else None,
-        "occurred_at": move.occurred_at, "recorded_at": change.now, "policy_id": step.published.id,
-        "policy_version": step.published.number, "evidence": _evidence(move),
-    }  # fmt: skip
+        "occurred_at": move.occurred_at,
+        "recorded_at": change.now,
+        "policy_id": step.published.id,
+        "policy_version": step.published.number,
+        "evidence": _evidence(move),
+    }
 
 
 def _collect_events(rows: Rows, change: Change) -> None:
@@ -220,9 +313,19 @@ def _collect_events(rows: Rows, change: Change) -> None:
 def _stage_changed(change: Change, step: Step) -> NewEvent:
     shown = transition_document(change, step)
     names = (
-        "lead_id", "journey_no", "seq", "from", "to", "action", "reason_code", "actor", "occurred_at", "recorded_at",
-        "policy_version", "evidence",
-    )  # fmt: skip
+        "lead_id",
+        "journey_no",
+        "seq",
+        "from",
+        "to",
+        "action",
+        "reason_code",
+        "actor",
+        "occurred_at",
+        "recorded_at",
+        "policy_version",
+        "evidence",
+    )
     data = {"transition_id": shown["id"], **{name: shown[name] for name in names}}
     seen = step.score or change.score
     score = {"fit": seen.fit, "engagement": seen.engagement} if seen else {}

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import structlog
 
-from app.database import Database, as_problem
-from app.faults import anonymous
+from app.database.faults import anonymous, as_problem
+from app.database.transaction import Database
 from app.journeys import across
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from app import errors
 from app.errors import Problem
-from app.fields import z
 from app.lifecycle.answer import (
     AlreadyInStage,
     BackwardMove,
@@ -20,12 +19,21 @@ from app.lifecycle.answer import (
     Why,
 )
 from app.policy.view import Unmet
+from app.web.fields import z
 
 EVERY = (
-    errors.UnknownAction, errors.AlreadyInStage, errors.BackwardMove, errors.TransitionNotAllowed, errors.HumanRequired,
-    errors.RoleNotAllowed, errors.ReasonRequired, errors.InputRequired, errors.UnknownReason, errors.OutOfOrder,
+    errors.UnknownAction,
+    errors.AlreadyInStage,
+    errors.BackwardMove,
+    errors.TransitionNotAllowed,
+    errors.HumanRequired,
+    errors.RoleNotAllowed,
+    errors.ReasonRequired,
+    errors.InputRequired,
+    errors.UnknownReason,
+    errors.OutOfOrder,
     errors.CriteriaUnmet,
-)  # fmt: skip
+)
 
 
 def problem(why: Why) -> Problem:

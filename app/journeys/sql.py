@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.database import Record, Records, Tx
+from app.database.transaction import Record, Records, Tx
 
 # The ids come as JSON, and each is looked up by itself: so the plan is the same for one lead and for a hundred, and is
 # made once. The history that rules look at is bounded: the latest 500 activities and 200 confirmations of a lead.

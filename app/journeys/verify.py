@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from app import ids
-from app.database import Database, Record, Tx
+from app.database.transaction import Database, Record, Tx
 from app.journeys import across
 from app.lifecycle.milestones import Step, fold
 from app.policies.published import published
@@ -52,10 +52,14 @@ async def _check(tx: Tx, journey: Record, log: Sequence[Record], deals: Abstract
     steps = [
         Step(
             (await published(tx, row.tenant_id, row.policy_id)).policy,
-            row.seq, row.from_stage, row.to_stage, row.action, row.opportunity_class,
+            row.seq,
+            row.from_stage,
+            row.to_stage,
+            row.action,
+            row.opportunity_class,
         )
         for row in log
-    ]  # fmt: skip
+    ]
     folded = fold(steps)
     faults = list(folded.faults)
     if (folded.stage, folded.seq) != (journey.stage, journey.seq):

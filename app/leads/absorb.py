@@ -10,7 +10,6 @@ from uuid import UUID
 
 from app import ids
 from app.events.record import NewEvent
-from app.fields import z
 from app.journeys.apply import apply_move
 from app.journeys.refusals import problem
 from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
@@ -19,6 +18,7 @@ from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
 from app.matching.person import Identity, Person
 from app.policy.facts import Activity, Actor, Ask
+from app.web.fields import z
 
 CAPTURE = "capture"
 MAX_CUSTOM = 1_000  # own answers that a lead carries
@@ -182,9 +182,14 @@ def _consent(change: Change, arrival: Arrival, when: datetime) -> None:
         if arrival.entry is not None and withdrawn and consent.state == "given":
             continue  # a bought list never raises a consent that was withdrawn
         new = NewConsent(
-            consent.purpose, consent.state, when, consent.text, arrival.source_name, arrival.source_id,
+            consent.purpose,
+            consent.state,
+            when,
+            consent.text,
+            arrival.source_name,
+            arrival.source_id,
             arrival.submission_id,
-        )  # fmt: skip
+        )
         said.append(new)
     change.new_consents += said
     tell_consents(change, said)
@@ -209,9 +214,12 @@ def tell_consents(change: Change, said: Sequence[NewConsent]) -> None:
 
 
 def act(
-    change: Change, wanted: ArrivalActivity, when: datetime, source_id: UUID | None,
+    change: Change,
+    wanted: ArrivalActivity,
+    when: datetime,
+    source_id: UUID | None,
     actor: Mapping[str, Any] | None = None,
-) -> bool:  # fmt: skip
+) -> bool:
     """Records an activity in the change and tells of it; False where the lead has one under the key already."""
     if wanted.key in change.lead.activity_keys:
         return False
@@ -228,9 +236,11 @@ def act(
 def _capture(change: Change, arrival: Arrival, when: datetime, actor: Actor) -> None:
     step = _open(change, arrival.source_name, when, actor, arrival.entry)
     data = {
-        "lead_id": ids.show("lead", change.lead.id), "journey_no": step.journey.number, "stage": step.move.to_stage,
+        "lead_id": ids.show("lead", change.lead.id),
+        "journey_no": step.journey.number,
+        "stage": step.move.to_stage,
         "source": {"id": ids.show("source", arrival.source_id), "name": arrival.source_name},
-    }  # fmt: skip
+    }
     change.early_events.insert(0, NewEvent("lead.captured", data, when))
 
 
@@ -273,7 +283,9 @@ def _tell_reinquired(change: Change, when: datetime, previous_outcome: str | Non
     lead = change.lead
     assert lead.journey is not None
     data = {
-        "lead_id": ids.show("lead", lead.id), "journey_no": lead.journey.number,
-        "opportunity_id": ids.shown("opportunity", lead.opportunity_id), "previous_outcome": previous_outcome,
-    }  # fmt: skip
+        "lead_id": ids.show("lead", lead.id),
+        "journey_no": lead.journey.number,
+        "opportunity_id": ids.shown("opportunity", lead.opportunity_id),
+        "previous_outcome": previous_outcome,
+    }
     change.early_events.append(NewEvent("lead.reinquired", data, when))

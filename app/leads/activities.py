@@ -8,8 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from app import ids
-from app.auth import Caller
-from app.database import Tx
+from app.database.transaction import Tx
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
 from app.journeys.record import actor_document, record
@@ -21,6 +20,7 @@ from app.leads.schemas import ActivityOfPerson
 from app.lifecycle.guard import AHEAD
 from app.matching.normalize import normalize
 from app.matching.person import Identity
+from app.web.auth import Caller
 
 API = "api"
 

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.auth import Caller
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import HumanRequired
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
@@ -16,6 +15,7 @@ from app.journeys.record import settle
 from app.journeys.state import Change
 from app.leads.absorb import tell_updated
 from app.policy.facts import CRITERIA, Actor, Confirmation
+from app.web.auth import Caller
 
 
 def confirmations_of(said: Mapping[str, Any], actor: Actor, now: datetime) -> tuple[Confirmation, ...]:

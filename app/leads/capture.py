@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from app import ids
-from app.database import Tx
+from app.database.transaction import Tx
 from app.events.record import NewEvent
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
@@ -61,9 +61,13 @@ class Book:
 
 
 async def capture(
-    tx: Tx, tenant_id: UUID, arrivals: Sequence[Arrival], now: datetime, actor: Actor,
+    tx: Tx,
+    tenant_id: UUID,
+    arrivals: Sequence[Arrival],
+    now: datetime,
+    actor: Actor,
     on_behalf_of: Mapping[str, Any] | None = None,
-) -> list[Captured]:  # fmt: skip
+) -> list[Captured]:
     """Each arrival on its lead, new or known, in one transaction; the answers in the order of the arrivals."""
     wanted = {identity.key: identity for arrival in arrivals for identity in arrival.person.identities}
     await sql.lock_identities(tx, tenant_id, list(wanted))
@@ -101,9 +105,13 @@ def _place(book: Book, arrival: Arrival) -> tuple[Match, bool]:
 
 
 def _take(
-    changes: dict[UUID, Change], policy: Published, placed: tuple[Match, bool], arrival: Arrival, now: datetime,
+    changes: dict[UUID, Change],
+    policy: Published,
+    placed: tuple[Match, bool],
+    arrival: Arrival,
+    now: datetime,
     actor: Actor,
-) -> Captured:  # fmt: skip
+) -> Captured:
     match, made = placed
     if match.lead_id is None:
         return Captured(None, reason="person_unknown" if arrival.person.identities else "identity_required")

@@ -9,10 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from app import ids
-from app.auth import Caller
-from app.database import Record, Tx
+from app.database.transaction import Record, Tx
 from app.errors import IdentityTaken, OutOfOrder, RequestInvalid
-from app.fields import z
 from app.journeys.apply import assign
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
@@ -25,6 +23,8 @@ from app.leads.schemas import show_activity
 from app.lifecycle.guard import AHEAD
 from app.matching.normalize import normalize
 from app.matching.person import Identity, Person
+from app.web.auth import Caller
+from app.web.fields import z
 
 API = "api"
 DERIVED = {"email": ("domain",), "website": ("domain",), "job_title": ("role", "seniority"), "phone": (), "country": ()}

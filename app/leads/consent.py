@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from app.auth import Caller
-from app.database import Tx
+from app.database.transaction import Tx
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
 from app.journeys.record import record
 from app.journeys.state import Change, NewConsent
 from app.leads.absorb import tell_consents
 from app.leads.schemas import ConsentIn
+from app.web.auth import Caller
 
 CHANNEL = "api"
 

@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from app import ids
-from app.auth import Caller
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import IdentityRequired, OutOfOrder, SourceNotFound
-from app.fields import z
 from app.leads import sql
 from app.leads.capture import Arrival, ArrivalActivity, Captured, capture
 from app.leads.schemas import ConsentIn, LeadCreate
 from app.lifecycle.guard import AHEAD
 from app.matching.normalize import normalize
+from app.web.auth import Caller
+from app.web.fields import z
 
 NOBODY = [
     {"field": "fields", "code": "identity_required", "detail": "an e-mail, phone, handle or external id is needed"}

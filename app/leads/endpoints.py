@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Query, Request, Response
 
-from app.auth import Caller, allowed
-from app.database import InTx, Now
 from app.errors import (
     CursorInvalid,
     Erased,
@@ -20,11 +18,10 @@ from app.errors import (
     OwnerInvalid,
     SourceNotFound,
     VersionConflict,
-)  # fmt: skip
+)
 from app.events import feed
 from app.events.cursors import Filters, position_of
 from app.events.schemas import EventPage
-from app.fields import Instant, LeadId, SourceId, UserId, answer, z
 from app.journeys.load import read_lead
 from app.leads import history, sql
 from app.leads.activities import record_activities
@@ -57,10 +54,13 @@ from app.leads.schemas import (
     show_journey,
     show_lead,
     show_transition,
-)  # fmt: skip
-from app.pages import Cursor, Limit, Page
-from app.problems import declared, router
-from app.versions import Expected
+)
+from app.web.auth import Caller, allowed
+from app.web.fields import Instant, LeadId, SourceId, UserId, answer, z
+from app.web.pages import Cursor, Limit, Page
+from app.web.problems import declared, router
+from app.web.transacted import InTx, Now
+from app.web.versions import Expected
 
 api = router("/v1/leads", "leads")
 many = router("/v1", "leads")
@@ -94,21 +94,32 @@ async def post_lead(request: Request, body: LeadCreate, caller: Writer, tx: InTx
 
 @api.get("", response_model=LeadPage)
 async def list_leads(
-    caller: Reader, tx: InTx, now: Now, stage: Annotated[str | None, Query(max_length=64)] = None,
-    owner_id: UserId | None = None, email: Annotated[str | None, Query(max_length=254)] = None,
+    caller: Reader,
+    tx: InTx,
+    now: Now,
+    stage: Annotated[str | None, Query(max_length=64)] = None,
+    owner_id: UserId | None = None,
+    email: Annotated[str | None, Query(max_length=254)] = None,
     phone: Annotated[str | None, Query(max_length=64)] = None,
     external_id: Annotated[str | None, Query(max_length=320, description="namespace:value")] = None,
-    temperature: Literal["hot", "warm", "cold"] | None = None, source: SourceId | None = None,
+    temperature: Literal["hot", "warm", "cold"] | None = None,
+    source: SourceId | None = None,
     q: Annotated[str | None, Query(max_length=200, description="What a name, company or address begins with.")] = None,
     updated_after: Instant | None = None,
-    sort: Literal["created_at", "updated_at", "stage_entered_at"] = "created_at", limit: Limit = 50,
+    sort: Literal["created_at", "updated_at", "stage_entered_at"] = "created_at",
+    limit: Limit = 50,
     cursor: Cursor = None,
-) -> Response:  # fmt: skip
+) -> Response:
     """Leads, newest first, scored now; the filter `temperature` looks at the last evaluation."""
     filters: dict[str, Any] = {
-        "stage": stage, "owner_id": owner_id, "temperature": temperature, "source_id": source, "q": q,
-        "updated_after": updated_after, "identities": history.wanted_identities(email, phone, external_id),
-    }  # fmt: skip
+        "stage": stage,
+        "owner_id": owner_id,
+        "temperature": temperature,
+        "source_id": source,
+        "q": q,
+        "updated_after": updated_after,
+        "identities": history.wanted_identities(email, phone, external_id),
+    }
     page = Page(limit, cursor, sort, filters)
     rows = await sql.list_leads(tx, caller.tenant_id, page, filters)
     leads = await history.leads_of(tx, caller.tenant_id, [row.id for row in rows[:limit]], now)
@@ -197,9 +208,13 @@ async def post_activities(body: ActivitiesIn, caller: Writer, tx: InTx, now: Now
 
 @api.get("/{lead_id}/events", response_model=EventPage, responses=declared(*GONE, CursorInvalid))
 async def list_events(
-    lead_id: LeadId, caller: Reader, tx: InTx, now: Now, after: Annotated[str, Query(max_length=200)] = "earliest",
+    lead_id: LeadId,
+    caller: Reader,
+    tx: InTx,
+    now: Now,
+    after: Annotated[str, Query(max_length=200)] = "earliest",
     limit: Limit = 50,
-) -> Response:  # fmt: skip
+) -> Response:
     """The events of one lead, in the order of the log."""
     caller.require(frozenset({"events:read"}))
     await read_lead(tx, caller.tenant_id, lead_id, now)

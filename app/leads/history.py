@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import RequestInvalid
-from app.fields import z
 from app.journeys import sql as journeys
 from app.journeys.load import lead_of, read_lead
 from app.journeys.state import Change
@@ -18,6 +17,7 @@ from app.leads.schemas import show_activity, show_entry, show_lead, show_transit
 from app.matching.normalize import normalize
 from app.policies.published import published
 from app.scoring.score import score
+from app.web.fields import z
 
 TIMELINE = 1_000
 
@@ -48,10 +48,13 @@ def show_score(change: Change, at: datetime) -> dict[str, Any]:
     known = change.score
     assert known is not None
     return {
-        "as_of": z(at), "fit": known.fit, "engagement": known.engagement, "level": known.level,
+        "as_of": z(at),
+        "fit": known.fit,
+        "engagement": known.engagement,
+        "level": known.level,
         "temperature": known.temperature,
         "entries": [show_entry(entry, change.published.number) for entry in known.entries],
-    }  # fmt: skip
+    }
 
 
 def wanted_identities(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.journeys.state import Change
 from app.leads import sql
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from app import ids
-from app.database import Record, Tx
+from app.database.transaction import Record, Tx
 from app.journeys.load import read_lead
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.leads import sql
@@ -99,9 +99,15 @@ async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime) -> Non
     last = log[-1]
     (row,) = [one for one in await sql.journeys_of(tx, tenant_id, change.lead.id) if one.number == last.number]
     change.lead.journey = Journey(
-        id=row.id, number=row.number, stage=last.to_stage, seq=last.seq, stage_entered_at=last.occurred_at,
-        opened_at=row.opened_at, business=row.business, baseline_at=await _baseline(tx, tenant_id, log),
-    )  # fmt: skip
+        id=row.id,
+        number=row.number,
+        stage=last.to_stage,
+        seq=last.seq,
+        stage_entered_at=last.occurred_at,
+        opened_at=row.opened_at,
+        business=row.business,
+        baseline_at=await _baseline(tx, tenant_id, log),
+    )
     followed = await published(tx, tenant_id, last.policy_id)
     change.pinned = followed if _pins(followed.policy, last) else None
 

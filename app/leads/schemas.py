@@ -8,13 +8,13 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from app import ids
-from app.database import Record
-from app.fields import Code, Day, Instant, LeadId, Money, Note, Shape, SourceId, UserId, Word, Write, z
+from app.database.transaction import Record
 from app.journeys.record import entry_document
 from app.journeys.state import Change
 from app.lifecycle.answer import Eligible
 from app.matching.normalize import CANONICAL
 from app.policy.facts import CRITERIA, Confirmation, Entry
+from app.web.fields import Code, Day, Instant, LeadId, Money, Note, Shape, SourceId, UserId, Word, Write, z
 
 Text = Annotated[str, StringConstraints(max_length=1_000)]
 Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$")]
@@ -255,33 +255,48 @@ def show_lead(change: Change) -> dict[str, Any]:
     lead, journey, score = change.lead, change.lead.journey, change.score
     assert score is not None, "a lead is scored before it is shown"
     return {
-        "id": ids.show("lead", lead.id), "version": lead.version, "kind": lead.kind,
-        "stage": journey.stage if journey else None, "journey_no": journey.number if journey else None,
-        "seq": journey.seq if journey else None, "stage_entered_at": z(journey.stage_entered_at) if journey else None,
+        "id": ids.show("lead", lead.id),
+        "version": lead.version,
+        "kind": lead.kind,
+        "stage": journey.stage if journey else None,
+        "journey_no": journey.number if journey else None,
+        "seq": journey.seq if journey else None,
+        "stage_entered_at": z(journey.stage_entered_at) if journey else None,
         "journey_opened_at": z(journey.opened_at) if journey else None,
-        "fields": {name: lead.fields.get(name) for name in CANONICAL}, "custom": lead.custom,
+        "fields": {name: lead.fields.get(name) for name in CANONICAL},
+        "custom": lead.custom,
         "identities": [
             {"kind": one.kind, "value": one.value, "namespace": one.namespace, "primary": one.primary}
             for one in lead.identities
         ],
         "score": {
-            "fit": score.fit, "engagement": score.engagement, "level": score.level, "temperature": score.temperature,
+            "fit": score.fit,
+            "engagement": score.engagement,
+            "level": score.level,
+            "temperature": score.temperature,
         },
-        "owner_id": ids.shown("user", lead.owner.id if lead.owner else None), "team": lead.team, "sla": None,
-        "wake_at": z(journey.wake_at) if journey else None, "bant": show_bant(lead.confirmations),
+        "owner_id": ids.shown("user", lead.owner.id if lead.owner else None),
+        "team": lead.team,
+        "sla": None,
+        "wake_at": z(journey.wake_at) if journey else None,
+        "bant": show_bant(lead.confirmations),
         "raw": {name: lead.raw.get(name) for name in ("email", "phone", "country")},
-        "email_status": lead.flags.get("email_status"), "below_threshold_since": z(lead.below_threshold_since),
+        "email_status": lead.flags.get("email_status"),
+        "below_threshold_since": z(lead.below_threshold_since),
         "duplicate_suspected": bool(lead.flags.get("duplicate_suspected")),
         "blocked_reinquiry": bool(lead.flags.get("blocked_reinquiry")),
-        "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}}, "consents": lead.consents,
+        "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}},
+        "consents": lead.consents,
         "source_id": ids.shown("source", lead.source_id),
         "links": {
-            "account_id": ids.shown("account", lead.account_id), "contact_id": ids.shown("contact", lead.contact_id),
+            "account_id": ids.shown("account", lead.account_id),
+            "contact_id": ids.shown("contact", lead.contact_id),
             "opportunity_id": ids.shown("opportunity", lead.opportunity_id),
         },
-        "merged_into": ids.shown("lead", lead.merged_into), "created_at": z(lead.created_at),
+        "merged_into": ids.shown("lead", lead.merged_into),
+        "created_at": z(lead.created_at),
         "updated_at": z(lead.updated_at),
-    }  # fmt: skip
+    }
 
 
 def show_bant(confirmations: list[Confirmation]) -> dict[str, Any]:
@@ -294,9 +309,13 @@ def _show_confirmation(row: Confirmation | None) -> dict[str, Any]:
     if row is None:
         return {"status": "unknown", "value": None, "evidence": None}
     shown: dict[str, Any] = {
-        "status": row.status, "value": row.value, "evidence": row.evidence,
-        "confirmed_by": ids.show("user", row.user_id), "confirmed_role": row.role, "confirmed_at": z(row.recorded_at),
-    }  # fmt: skip
+        "status": row.status,
+        "value": row.value,
+        "evidence": row.evidence,
+        "confirmed_by": ids.show("user", row.user_id),
+        "confirmed_role": row.role,
+        "confirmed_at": z(row.recorded_at),
+    }
     if row.due_on is not None:
         shown["due_on"] = row.due_on.isoformat()
     if row.amount is not None:
@@ -306,10 +325,16 @@ def _show_confirmation(row: Confirmation | None) -> dict[str, Any]:
 
 def show_activity(row: Record, lead_id: LeadId) -> dict[str, Any]:
     return {
-        "id": ids.show("activity", row.id), "lead_id": ids.show("lead", lead_id), "type": row.type, "kind": row.kind,
-        "activity_key": row.activity_key, "occurred_at": z(row.occurred_at), "recorded_at": z(row.recorded_at),
-        "properties": row.properties, "source_id": ids.shown("source", row.source_id),
-    }  # fmt: skip
+        "id": ids.show("activity", row.id),
+        "lead_id": ids.show("lead", lead_id),
+        "type": row.type,
+        "kind": row.kind,
+        "activity_key": row.activity_key,
+        "occurred_at": z(row.occurred_at),
+        "recorded_at": z(row.recorded_at),
+        "properties": row.properties,
+        "source_id": ids.shown("source", row.source_id),
+    }
 
 
 def show_consent(row: Record) -> dict[str, Any]:
@@ -324,30 +349,49 @@ def show_entry(entry: Entry, policy_version: int) -> dict[str, Any]:
 def show_transition(row: Record) -> dict[str, Any]:
     plain = ("seq", "action", "reason_code", "note", "actor", "on_behalf_of", "policy_version", "evidence")
     return {
-        "id": ids.show("transition", row.id), "lead_id": ids.show("lead", row.lead_id), "journey_no": row.number,
-        "from": row.from_stage, "to": row.to_stage, **{name: getattr(row, name) for name in plain},
-        "correction_of": ids.shown("transition", row.correction_of), "occurred_at": z(row.occurred_at),
+        "id": ids.show("transition", row.id),
+        "lead_id": ids.show("lead", row.lead_id),
+        "journey_no": row.number,
+        "from": row.from_stage,
+        "to": row.to_stage,
+        **{name: getattr(row, name) for name in plain},
+        "correction_of": ids.shown("transition", row.correction_of),
+        "occurred_at": z(row.occurred_at),
         "recorded_at": z(row.recorded_at),
-    }  # fmt: skip
+    }
 
 
 def show_journey(row: Record, milestones: list[Record]) -> dict[str, Any]:
     return {
-        "journey_no": row.number, "stage": row.stage, "seq": row.seq, "business": row.business,
-        "opened_at": z(row.opened_at), "closed_at": z(row.closed_at), "closing_reason": row.closing_reason,
-        "recycles": row.recycles, "wake_at": z(row.wake_at), "policy_id": ids.shown("policy", row.policy_id),
+        "journey_no": row.number,
+        "stage": row.stage,
+        "seq": row.seq,
+        "business": row.business,
+        "opened_at": z(row.opened_at),
+        "closed_at": z(row.closed_at),
+        "closing_reason": row.closing_reason,
+        "recycles": row.recycles,
+        "wake_at": z(row.wake_at),
+        "policy_id": ids.shown("policy", row.policy_id),
         "milestones": [
             {
-                "name": one.name, "reached_at": z(one.reached_at), "skipped": one.skipped,
-                "voided": one.voided_at is not None, "proof": one.proof,
+                "name": one.name,
+                "reached_at": z(one.reached_at),
+                "skipped": one.skipped,
+                "voided": one.voided_at is not None,
+                "proof": one.proof,
             }
             for one in milestones
         ],
-    }  # fmt: skip
+    }
 
 
 def show_eligible(one: Eligible) -> dict[str, Any]:
     return {
-        "action": one.action, "to": one.to, "allowed": one.allowed, "code": one.code, "unmet": list(one.unmet),
+        "action": one.action,
+        "to": one.to,
+        "allowed": one.allowed,
+        "code": one.code,
+        "unmet": list(one.unmet),
         "needs": list(one.needs),
-    }  # fmt: skip
+    }

@@ -10,11 +10,7 @@ from uuid import UUID
 from sqlalchemy import Uuid, bindparam, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
-from app.database import Record, Records, Tx
-from app.matching.identity import Candidate
-from app.matching.person import Identity
-from app.pages import Page
-from app.tables import (
+from app.database.tables import (
     activities,
     consents,
     identities,
@@ -24,6 +20,10 @@ from app.tables import (
     shared_identities,
     transitions,
 )
+from app.database.transaction import Record, Records, Tx
+from app.matching.identity import Candidate
+from app.matching.person import Identity
+from app.web.pages import Page
 
 NAMES = bindparam("names", type_=ARRAY(TEXT))
 

@@ -12,7 +12,7 @@ from app.lifecycle.effects import after, holding
 from app.lifecycle.guard import AHEAD
 from app.policy.document import Action, Automatic, Policy
 from app.policy.facts import POLICY, Ask, Facts
-from app.policy.view import view_of
+from app.policy.policy_view import view_of
 from app.scoring.score import Score, rescored, score, scored, with_score
 
 

@@ -13,7 +13,7 @@ from app.lifecycle.effects import move
 from app.lifecycle.guard import heard, refused_actor, refused_guard, refused_input
 from app.policy.document import Action, Policy
 from app.policy.facts import Ask, Facts
-from app.policy.view import View, view_of
+from app.policy.policy_view import PolicyView, view_of
 
 
 def decide(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Decision:
@@ -37,7 +37,7 @@ def decide(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Decision:
     return move(view, action, ask, to, ask.occurred_at or max(now, facts.last_occurred_at or now))
 
 
-def refused_conditions(action: Action, view: View, ask: Ask) -> Why | None:
+def refused_conditions(action: Action, view: PolicyView, ask: Ask) -> Why | None:
     """The fast track's condition where the edge is one, then the guard."""
     fast = view.policy.fast_track(action, view.facts.stage)
     if fast is not None and (missing := fast.condition.unmet(view)):

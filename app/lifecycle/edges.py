@@ -8,7 +8,7 @@ from datetime import datetime
 from app.lifecycle.answer import AlreadyInStage, BackwardMove, TransitionNotAllowed, UnknownAction, Why
 from app.policy.document import ACTION_WORDS, Action, Policy
 from app.policy.facts import Ask, Door, Facts
-from app.policy.view import view_of
+from app.policy.policy_view import view_of
 
 # The endpoint behind each door but that of transitions.
 ENDPOINTS: dict[Door, str] = {"conversion": "conversion", "revert": "conversion/revert"}

@@ -12,11 +12,11 @@ from app.lifecycle.guard import may_override
 from app.lifecycle.milestones import after_target, reached
 from app.policy.document import Action, Effect, Policy
 from app.policy.facts import Ask, Facts
-from app.policy.view import View
+from app.policy.policy_view import PolicyView
 from app.routing.route import Assignment, OwnerChange, assign
 
 
-def move(view: View, action: Action, ask: Ask, to: str, occurred_at: datetime) -> Move:
+def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datetime) -> Move:
     """The move along `action` into `to`, its effects resolved."""
     policy, facts = view.policy, view.facts
     effects = holding(action.effects, view)
@@ -55,7 +55,7 @@ def move(view: View, action: Action, ask: Ask, to: str, occurred_at: datetime) -
     )
 
 
-def holding(effects: Iterable[Effect], view: View) -> list[Effect]:
+def holding(effects: Iterable[Effect], view: PolicyView) -> list[Effect]:
     """The effects whose condition is true."""
     return [one for one in effects if one.condition is None or one.condition.holds(view)]
 
@@ -100,7 +100,7 @@ def _owner_after(before: UUID | None, change: OwnerChange) -> UUID | None:
     return before if change == "keep" else None
 
 
-def _evidence(view: View, action: Action, ask: Ask) -> dict[str, object]:
+def _evidence(view: PolicyView, action: Action, ask: Ask) -> dict[str, object]:
     evidence: dict[str, object] = {}
     if action.name in view.policy.weighing:
         evidence |= {"fit": view.fit, "engagement": view.engagement, "level": view.level}

@@ -10,7 +10,8 @@ from app.lifecycle.edges import Edge, door_of, edge, target
 from app.lifecycle.guard import refused_actor
 from app.policy.document import Action, Policy
 from app.policy.facts import Actor, Ask, Facts
-from app.policy.view import Unmet, view_of
+from app.policy.policy_view import view_of
+from app.policy.view import Unmet
 
 
 def eligibility(policy: Policy, facts: Facts, actor: Actor, now: datetime) -> list[Eligible]:

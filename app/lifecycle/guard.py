@@ -19,15 +19,19 @@ from app.lifecycle.answer import (
 )
 from app.policy.document import Action, Reason
 from app.policy.facts import Actor, Ask
-from app.policy.view import Unmet, View
+from app.policy.policy_view import PolicyView
+from app.policy.view import Unmet
 from app.policy.words import ActorIs, Assignable, may
 
 AHEAD = timedelta(minutes=5)
 # Inputs that only some actions take: the input, its member of the ask, and that member's value when it is not given.
 FOR_SOME = (
-    ("bant", "bant", ()), ("owner_id", "owner_id", None), ("wake_at", "wake_at", None),
-    ("conversion", "convert", None), ("correction_of", "correction_of", None),
-)  # fmt: skip
+    ("bant", "bant", ()),
+    ("owner_id", "owner_id", None),
+    ("wake_at", "wake_at", None),
+    ("conversion", "convert", None),
+    ("correction_of", "correction_of", None),
+)
 Reasons = Mapping[str, tuple[Reason, ...]]
 
 
@@ -82,7 +86,7 @@ def may_override(action: Action, ask: Ask) -> bool:
     return action.override is not None and given("override_reason", ask) and may(ask.actor.role, action.override.people)
 
 
-def refused_guard(action: Action, view: View, ask: Ask) -> Why | None:
+def refused_guard(action: Action, view: PolicyView, ask: Ask) -> Why | None:
     """What the guard misses, unless overridden; and an owner who was named but cannot be."""
     missing: list[Unmet] = []
     if action.guard is not None and not may_override(action, ask):
@@ -93,7 +97,7 @@ def refused_guard(action: Action, view: View, ask: Ask) -> Why | None:
     return CriteriaUnmet(tuple(missing)) if missing else None
 
 
-def _wrong_owner(action: Action, view: View, ask: Ask) -> list[Unmet]:
+def _wrong_owner(action: Action, view: PolicyView, ask: Ask) -> list[Unmet]:
     """The leaf for a named owner who is no active user of the role the lead goes to."""
     route = next((effect.assign for effect in action.effects if effect.assign in view.policy.routing), None)
     return Assignable(assignable=route).unmet(view) if route and ask.owner_id else []

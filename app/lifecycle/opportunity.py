@@ -18,7 +18,7 @@ from app.lifecycle.edges import Edge
 from app.lifecycle.guard import heard, refused_actor, refused_guard, refused_input
 from app.policy.document import Action, Opportunity, Policy
 from app.policy.facts import Ask, Facts
-from app.policy.view import view_of
+from app.policy.policy_view import view_of
 
 
 def decide_opportunity(

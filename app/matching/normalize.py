@@ -18,9 +18,23 @@ from app.matching.text import as_text, is_storable, is_unresolved, says_nothing,
 from app.matching.title import role_of, seniority_of
 
 CANONICAL: Final = (
-    "email", "phone", "first_name", "last_name", "full_name", "company", "domain", "job_title", "role", "seniority",
-    "industry", "employees", "country", "language", "website", "message",
-)  # fmt: skip
+    "email",
+    "phone",
+    "first_name",
+    "last_name",
+    "full_name",
+    "company",
+    "domain",
+    "job_title",
+    "role",
+    "seniority",
+    "industry",
+    "employees",
+    "country",
+    "language",
+    "website",
+    "message",
+)
 # Answers that are understood beside the canonical fields: kept in custom or turned into identities.
 EXTRA: Final = ("salutation", "city", "state", "social", *NETWORKS)
 CELLS: Final = ("email", "phone")  # answers that may hold several; of others the first counts

@@ -8,9 +8,15 @@ from typing import Final
 
 NETWORKS: Final = ("linkedin", "x", "facebook", "telegram", "instagram")
 _HOSTS: Final = {
-    "linkedin.com": "linkedin", "twitter.com": "x", "x.com": "x", "facebook.com": "facebook", "fb.com": "facebook",
-    "t.me": "telegram", "telegram.me": "telegram", "instagram.com": "instagram",
-}  # fmt: skip
+    "linkedin.com": "linkedin",
+    "twitter.com": "x",
+    "x.com": "x",
+    "facebook.com": "facebook",
+    "fb.com": "facebook",
+    "t.me": "telegram",
+    "telegram.me": "telegram",
+    "instagram.com": "instagram",
+}
 _URL: Final = re.compile(
     r"^(?:https?://)?(?:[a-z0-9-]+\.)*?([a-z]+\.(?:com|me))(?:/([^?#]*))?(?:[?#].*)?$", re.IGNORECASE
 )

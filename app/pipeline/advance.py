@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app import ids, versions
-from app.auth import Caller
-from app.database import Record, Tx
+from app import ids
+from app.database.transaction import Record, Tx
 from app.errors import Erased
 from app.events.record import record_events
 from app.journeys.evaluate import evaluate
@@ -31,6 +30,8 @@ from app.pipeline.steps import OpportunityStep
 from app.policies.published import Published, published
 from app.policy.facts import Ask, Facts
 from app.scoring.score import scored
+from app.web import versions
+from app.web.auth import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,14 @@ def _decide(
     if change is None or change.lead.journey is None or change.lead.journey.id != row.journey_id:
         facts = replace(facts, milestones=frozenset())  # the milestones of another journey say nothing of this deal
     ask = Ask(
-        asked.action, caller.actor, to=asked.to, occurred_at=asked.occurred_at, reason_code=asked.reason_code,
-        note=asked.note, bant=confirmations_of(asked.bant or {}, caller.actor, now),
-    )  # fmt: skip
+        asked.action,
+        caller.actor,
+        to=asked.to,
+        occurred_at=asked.occurred_at,
+        reason_code=asked.reason_code,
+        note=asked.note,
+        bant=confirmations_of(asked.bant or {}, caller.actor, now),
+    )
     decided = decide_opportunity(policy.policy, facts, row.stage, ask, now, row.stage_entered_at)
     if isinstance(decided, Refused):
         raise problem(decided.why)
@@ -110,19 +116,36 @@ def _step(
     if change is None and move.bant:  # without a lead there is no other place where it would be kept
         evidence["bant"] = {one.criterion: {"status": one.status, "value": one.value} for one in move.bant}
     return OpportunityStep(
-        ids.new_id(), row.id, change.lead.id if change else None, row.seq + 1, move.from_stage, move.to_stage,
-        move.to_class, move.action, move.actor, move.occurred_at, now, policy, caller.on_behalf_of, move.reason_code,
-        move.note, evidence,
-    )  # fmt: skip
+        ids.new_id(),
+        row.id,
+        change.lead.id if change else None,
+        row.seq + 1,
+        move.from_stage,
+        move.to_stage,
+        move.to_class,
+        move.action,
+        move.actor,
+        move.occurred_at,
+        now,
+        policy,
+        caller.on_behalf_of,
+        move.reason_code,
+        move.note,
+        evidence,
+    )
 
 
 def _columns(
     row: Record, move: OpportunityMove, step: OpportunityStep, caller: Caller, now: datetime
 ) -> dict[str, Any]:
     columns = {
-        "stage": move.to_stage, "class": move.to_class, "seq": step.seq, "stage_entered_at": move.occurred_at,
-        "closing_reason": move.reason_code if move.closes else None, "updated_at": now,
-    }  # fmt: skip
+        "stage": move.to_stage,
+        "class": move.to_class,
+        "seq": step.seq,
+        "stage_entered_at": move.occurred_at,
+        "closing_reason": move.reason_code if move.closes else None,
+        "updated_at": now,
+    }
     if row.owner_id is None and not move.closes and caller.actor.user_id is not None:
         columns["owner_id"] = caller.actor.user_id  # who takes a deal of the pool further has it, as `accept` does
     return columns

@@ -9,21 +9,26 @@ from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
-from app import versions
-from app.database import Record, Tx
+from app.database.transaction import Record, Tx
 from app.errors import RequestInvalid
 from app.pipeline import sql
 from app.pipeline.create import amount_columns, check_links
 from app.pipeline.forms import account_columns, contact_columns
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing, taken
+from app.web import versions
 
 KEPT: Final = {OPPORTUNITY.name: ("name", "business")}
 
 
 async def change_record(
-    tx: Tx, tenant_id: UUID, kind: Kind, record_id: UUID, said: Mapping[str, Any], expected: frozenset[str] | None,
+    tx: Tx,
+    tenant_id: UUID,
+    kind: Kind,
+    record_id: UUID,
+    said: Mapping[str, Any],
+    expected: frozenset[str] | None,
     now: datetime,
-) -> Record:  # fmt: skip
+) -> Record:
     """The record with what was said in place. …NotFound, VersionConflict, AlreadyExists, and those of `check_links`."""
     row = await sql.record_of(tx, tenant_id, kind, record_id, lock=True)
     if row is None:

@@ -8,8 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from app import ids
-from app.auth import Caller
-from app.database import Record, Tx
+from app.database.transaction import Record, Tx
 from app.errors import DatabaseUnavailable, TargetUnavailable
 from app.events.record import record_events
 from app.journeys.owner import named_owner
@@ -19,6 +18,7 @@ from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing, tak
 from app.pipeline.steps import OpportunityStep
 from app.policies.published import Published, active
 from app.policy.document import OpportunityStage
+from app.web.auth import Caller
 
 TRIES: Final = 3
 
@@ -43,13 +43,27 @@ async def create_opportunity(tx: Tx, caller: Caller, said: Mapping[str, Any], no
     stage, at = first_stage(published), said.get("occurred_at") or now
     columns = {name: value for name, value in said.items() if name not in ("amount", "occurred_at")}
     row = await _insert(
-        tx, tenant_id, OPPORTUNITY,
-        {**columns, **amount_columns(said), **at_stage(stage, published, at)}, now,
-    )  # fmt: skip
+        tx,
+        tenant_id,
+        OPPORTUNITY,
+        {**columns, **amount_columns(said), **at_stage(stage, published, at)},
+        now,
+    )
     step = OpportunityStep(
-        ids.new_id(), row.id, None, 1, None, stage.name, stage.of_class, "create", caller.actor, at, now, published,
+        ids.new_id(),
+        row.id,
+        None,
+        1,
+        None,
+        stage.name,
+        stage.of_class,
+        "create",
+        caller.actor,
+        at,
+        now,
+        published,
         caller.on_behalf_of,
-    )  # fmt: skip
+    )
     await sql.insert_step(tx, tenant_id, step.row())
     await record_events(tx, tenant_id, [step.event()], now)
     return row

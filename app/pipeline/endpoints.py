@@ -7,8 +7,7 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from app.auth import Caller, allowed
-from app.database import InTx, Now, Record, Tx
+from app.database.transaction import Record, Tx
 from app.errors import (
     AccountNotFound,
     AlreadyExists,
@@ -28,11 +27,9 @@ from app.errors import (
     UnknownAction,
     UnknownReason,
     VersionConflict,
-)  # fmt: skip
-from app.fields import AccountId, ContactId, OpportunityId, UserId, Word, answer
+)
 from app.matching.company import registrable_domain
 from app.matching.email import read_email
-from app.pages import Cursor, Limit, Page
 from app.pipeline import sql
 from app.pipeline.advance import Asked, advance
 from app.pipeline.change import change_record
@@ -59,10 +56,14 @@ from app.pipeline.schemas import (
     show_account,
     show_contact,
     show_opportunity,
-)  # fmt: skip
+)
 from app.pipeline.steps import show_step
-from app.problems import declared, router
-from app.versions import Expected
+from app.web.auth import Caller, allowed
+from app.web.fields import AccountId, ContactId, OpportunityId, UserId, Word, answer
+from app.web.pages import Cursor, Limit, Page
+from app.web.problems import declared, router
+from app.web.transacted import InTx, Now
+from app.web.versions import Expected
 
 api = router("/v1", "pipeline")
 Reader = Annotated[Caller, allowed("leads:read")]
@@ -70,10 +71,21 @@ Writer = Annotated[Caller, allowed("leads:write")]
 Named = Annotated[Word | None, Query()]
 CHANGED = (AlreadyExists, VersionConflict, OwnerInvalid, TargetUnavailable)
 MOVED = (
-    OpportunityNotFound, VersionConflict, TargetUnavailable, UnknownAction, AlreadyInStage, BackwardMove,
-    TransitionNotAllowed, HumanRequired, RoleNotAllowed, ReasonRequired, InputRequired, UnknownReason, OutOfOrder,
+    OpportunityNotFound,
+    VersionConflict,
+    TargetUnavailable,
+    UnknownAction,
+    AlreadyInStage,
+    BackwardMove,
+    TransitionNotAllowed,
+    HumanRequired,
+    RoleNotAllowed,
+    ReasonRequired,
+    InputRequired,
+    UnknownReason,
+    OutOfOrder,
     CriteriaUnmet,
-)  # fmt: skip
+)
 
 
 async def _found(tx: Tx, caller: Caller, kind: Kind, record_id: UUID) -> Record:
@@ -98,9 +110,15 @@ async def post_account(body: AccountCreate, caller: Writer, tx: InTx, now: Now) 
 
 @api.get("/accounts", response_model=AccountPage)
 async def list_accounts(
-    caller: Reader, tx: InTx, domain: Named = None, external_id: Named = None, owner_id: UserId | None = None,
-    archived: bool = False, limit: Limit = 50, cursor: Cursor = None,
-) -> Response:  # fmt: skip
+    caller: Reader,
+    tx: InTx,
+    domain: Named = None,
+    external_id: Named = None,
+    owner_id: UserId | None = None,
+    archived: bool = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
     host = registrable_domain(domain) or domain if domain else None
     filters = {"domain": host, "external_id": external_id, "owner_id": owner_id, "archived": archived}
     return await _listed(tx, caller, ACCOUNT, Page(limit, cursor, filters=filters), show_account)
@@ -123,9 +141,11 @@ async def patch_account(
 
 
 @api.post(
-    "/contacts", status_code=201, response_model=ContactOut,
+    "/contacts",
+    status_code=201,
+    response_model=ContactOut,
     responses=declared(AlreadyExists, AccountNotFound, OwnerInvalid, TargetUnavailable),
-)  # fmt: skip
+)
 async def post_contact(body: ContactCreate, caller: Writer, tx: InTx, now: Now) -> Response:
     """A qualified person. A live contact with the same e-mail or external id is 409 with that contact."""
     row = await create_contact(tx, caller.tenant_id, body.model_dump(), now)
@@ -135,14 +155,24 @@ async def post_contact(body: ContactCreate, caller: Writer, tx: InTx, now: Now) 
 
 @api.get("/contacts", response_model=ContactPage)
 async def list_contacts(
-    caller: Reader, tx: InTx, email: Named = None, account_id: AccountId | None = None, external_id: Named = None,
-    owner_id: UserId | None = None, archived: bool = False, limit: Limit = 50, cursor: Cursor = None,
-) -> Response:  # fmt: skip
+    caller: Reader,
+    tx: InTx,
+    email: Named = None,
+    account_id: AccountId | None = None,
+    external_id: Named = None,
+    owner_id: UserId | None = None,
+    archived: bool = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
     read = read_email(email) if email else None
     filters = {
-        "email_key": read.key if read else email, "account_id": account_id, "external_id": external_id,
-        "owner_id": owner_id, "archived": archived,
-    }  # fmt: skip
+        "email_key": read.key if read else email,
+        "account_id": account_id,
+        "external_id": external_id,
+        "owner_id": owner_id,
+        "archived": archived,
+    }
     return await _listed(tx, caller, CONTACT, Page(limit, cursor, filters=filters), show_contact)
 
 
@@ -165,9 +195,11 @@ async def patch_contact(
 
 
 @api.post(
-    "/opportunities", status_code=201, response_model=OpportunityOut,
+    "/opportunities",
+    status_code=201,
+    response_model=OpportunityOut,
     responses=declared(AlreadyExists, AccountNotFound, ContactNotFound, OwnerInvalid, TargetUnavailable),
-)  # fmt: skip
+)
 async def post_opportunity(body: OpportunityCreate, caller: Writer, tx: InTx, now: Now) -> Response:
     """A deal without a lead, the farmer's, at the first stage of the active policy."""
     said = {name: getattr(body, name) for name in type(body).model_fields}
@@ -178,15 +210,29 @@ async def post_opportunity(body: OpportunityCreate, caller: Writer, tx: InTx, no
 
 @api.get("/opportunities", response_model=OpportunityPage)
 async def list_opportunities(
-    caller: Reader, tx: InTx, account_id: AccountId | None = None, contact_id: ContactId | None = None,
-    owner_id: UserId | None = None, stage: Named = None, of_class: Annotated[Class | None, Query(alias="class")] = None,
-    business: Business | None = None, external_id: Named = None, archived: bool = False, limit: Limit = 50,
+    caller: Reader,
+    tx: InTx,
+    account_id: AccountId | None = None,
+    contact_id: ContactId | None = None,
+    owner_id: UserId | None = None,
+    stage: Named = None,
+    of_class: Annotated[Class | None, Query(alias="class")] = None,
+    business: Business | None = None,
+    external_id: Named = None,
+    archived: bool = False,
+    limit: Limit = 50,
     cursor: Cursor = None,
-) -> Response:  # fmt: skip
+) -> Response:
     filters = {
-        "account_id": account_id, "contact_id": contact_id, "owner_id": owner_id, "stage": stage, "class": of_class,
-        "business": business, "external_id": external_id, "archived": archived,
-    }  # fmt: skip
+        "account_id": account_id,
+        "contact_id": contact_id,
+        "owner_id": owner_id,
+        "stage": stage,
+        "class": of_class,
+        "business": business,
+        "external_id": external_id,
+        "archived": archived,
+    }
     return await _listed(tx, caller, OPPORTUNITY, Page(limit, cursor, filters=filters), show_opportunity)
 
 
@@ -197,9 +243,10 @@ async def get_opportunity(opportunity_id: OpportunityId, caller: Reader, tx: InT
 
 
 @api.patch(
-    "/opportunities/{opportunity_id}", response_model=OpportunityOut,
+    "/opportunities/{opportunity_id}",
+    response_model=OpportunityOut,
     responses=declared(OpportunityNotFound, AccountNotFound, ContactNotFound, *CHANGED),
-)  # fmt: skip
+)
 async def patch_opportunity(
     opportunity_id: OpportunityId, body: OpportunityPatch, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
@@ -210,9 +257,11 @@ async def patch_opportunity(
 
 
 @api.post(
-    "/opportunities/{opportunity_id}/transitions", status_code=201, response_model=OpportunityMoved,
+    "/opportunities/{opportunity_id}/transitions",
+    status_code=201,
+    response_model=OpportunityMoved,
     responses=declared(*MOVED),
-)  # fmt: skip
+)
 async def post_opportunity_transition(
     opportunity_id: OpportunityId, body: OpportunityAsk, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
@@ -224,9 +273,10 @@ async def post_opportunity_transition(
 
 
 @api.get(
-    "/opportunities/{opportunity_id}/transitions", response_model=OpportunityTransitionList,
+    "/opportunities/{opportunity_id}/transitions",
+    response_model=OpportunityTransitionList,
     responses=declared(OpportunityNotFound),
-)  # fmt: skip
+)
 async def list_opportunity_transitions(opportunity_id: OpportunityId, caller: Reader, tx: InTx) -> Response:
     """The opportunity's own log, oldest first."""
     await _found(tx, caller, OPPORTUNITY, opportunity_id)

@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import Table
 
 from app import ids
+from app.database.tables import accounts, contacts, opportunities
 from app.errors import AccountNotFound, AlreadyExists, ContactNotFound, NotFound, OpportunityNotFound
-from app.tables import accounts, contacts, opportunities
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,12 @@ def candidate(kind: Kind, row: Mapping[str, Any], match_keys: Iterable[str]) -> 
     display = next((row[name] for name in kind.shown if row[name]), ids.show(kind.name, row["id"]))
     score = max((SCORES[key] for key in keys), default=0)
     return {
-        "type": kind.name, "id": ids.show(kind.name, row["id"]), "display": display, "match_keys": keys, "score": score,
-    }  # fmt: skip
+        "type": kind.name,
+        "id": ids.show(kind.name, row["id"]),
+        "display": display,
+        "match_keys": keys,
+        "score": score,
+    }
 
 
 def held_keys(kind: Kind, row: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

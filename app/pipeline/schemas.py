@@ -8,13 +8,13 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from app import ids
-from app.database import Record
-from app.fields import AccountId, Code, ContactId, Day, Instant, Money, Note, Shape, UserId, Word, Write, money, z
+from app.database.transaction import Record
 from app.leads.schemas import Bant, Custom
 from app.matching.company import registrable_domain
 from app.matching.country import country_code
 from app.matching.email import read_email
 from app.matching.mailboxes import is_free_mail
+from app.web.fields import AccountId, Code, ContactId, Day, Instant, Money, Note, Shape, UserId, Word, Write, money, z
 
 Business = Literal["new", "existing"]
 OpenClass = Literal["unqualified", "qualified"]
@@ -278,17 +278,26 @@ def show_contact(row: Record) -> dict[str, Any]:
 def show_opportunity(row: Record) -> dict[str, Any]:
     plain = ("name", "stage", "class", "seq", "business", "closing_reason")
     return {
-        **_shown("opportunity", row), **{name: row._mapping[name] for name in plain},
-        "stage_entered_at": z(row.stage_entered_at), "account_id": ids.shown("account", row.account_id),
-        "contact_id": ids.shown("contact", row.contact_id), "amount": money(row.amount, row.currency),
+        **_shown("opportunity", row),
+        **{name: row._mapping[name] for name in plain},
+        "stage_entered_at": z(row.stage_entered_at),
+        "account_id": ids.shown("account", row.account_id),
+        "contact_id": ids.shown("contact", row.contact_id),
+        "amount": money(row.amount, row.currency),
         "close_date": row.close_date.isoformat() if row.close_date else None,
         "policy_id": ids.show("policy", row.policy_id),
-    }  # fmt: skip
+    }
 
 
 def _shown(kind: str, row: Record) -> dict[str, Any]:
     return {
-        "id": ids.show(kind, row.id), "version": row.version, "owner_id": ids.shown("user", row.owner_id),
-        "origin_lead_id": ids.shown("lead", row.origin_lead_id), "external_id": row.external_id, "custom": row.custom,
-        "archived_at": z(row.archived_at), "created_at": z(row.created_at), "updated_at": z(row.updated_at),
-    }  # fmt: skip
+        "id": ids.show(kind, row.id),
+        "version": row.version,
+        "owner_id": ids.shown("user", row.owner_id),
+        "origin_lead_id": ids.shown("lead", row.origin_lead_id),
+        "external_id": row.external_id,
+        "custom": row.custom,
+        "archived_at": z(row.archived_at),
+        "created_at": z(row.created_at),
+        "updated_at": z(row.updated_at),
+    }

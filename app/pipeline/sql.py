@@ -10,10 +10,10 @@ from sqlalchemy import insert as plain_insert
 from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.database import Record, Records, Tx
-from app.pages import Page
+from app.database.tables import opportunity_transitions
+from app.database.transaction import Record, Records, Tx
 from app.pipeline.kinds import OPPORTUNITY, Kind
-from app.tables import opportunity_transitions
+from app.web.pages import Page
 
 
 async def insert_record(tx: Tx, tenant_id: UUID, kind: Kind, values: Mapping[str, Any]) -> Record | None:

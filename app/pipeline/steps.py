@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from app import ids
-from app.database import Record
+from app.database.transaction import Record
 from app.events.record import NewEvent
-from app.fields import z
 from app.journeys.record import actor_document
 from app.policies.published import Published
 from app.policy.facts import Actor
+from app.web.fields import z
 
 EVENT = "opportunity.stage_changed"
 
@@ -43,12 +43,23 @@ class OpportunityStep:
     def row(self) -> dict[str, Any]:
         """The row of `opportunity_transitions`, without its tenant."""
         return {
-            "opportunity_id": self.opportunity_id, "seq": self.seq, "id": self.id, "from_stage": self.from_stage,
-            "to_stage": self.to_stage, "class": self.of_class, "action": self.action, "reason_code": self.reason_code,
-            "note": self.note, "actor": actor_document(self.actor), "on_behalf_of": self.on_behalf_of,
-            "occurred_at": self.occurred_at, "recorded_at": self.recorded_at, "policy_id": self.published.id,
-            "policy_version": self.published.number, "evidence": self.evidence,
-        }  # fmt: skip
+            "opportunity_id": self.opportunity_id,
+            "seq": self.seq,
+            "id": self.id,
+            "from_stage": self.from_stage,
+            "to_stage": self.to_stage,
+            "class": self.of_class,
+            "action": self.action,
+            "reason_code": self.reason_code,
+            "note": self.note,
+            "actor": actor_document(self.actor),
+            "on_behalf_of": self.on_behalf_of,
+            "occurred_at": self.occurred_at,
+            "recorded_at": self.recorded_at,
+            "policy_id": self.published.id,
+            "policy_version": self.published.number,
+            "evidence": self.evidence,
+        }
 
     def document(self) -> dict[str, Any]:
         """The step as answers show it."""
@@ -59,9 +70,12 @@ class OpportunityStep:
         """What is told of it: in the order of its lead, or in its own where it has none."""
         data = {name: value for name, value in self.document().items() if name not in ("note", "id", "on_behalf_of")}
         return NewEvent(
-            EVENT, {"transition_id": ids.show("transition", self.id), **data}, self.occurred_at, lead_id=self.lead_id,
+            EVENT,
+            {"transition_id": ids.show("transition", self.id), **data},
+            self.occurred_at,
+            lead_id=self.lead_id,
             order_key=self.lead_id or self.opportunity_id,
-        )  # fmt: skip
+        )
 
 
 def show_step(row: Record) -> dict[str, Any]:
@@ -71,15 +85,24 @@ def show_step(row: Record) -> dict[str, Any]:
 
 def _ids(step: Any) -> dict[str, Any]:
     return {
-        "id": ids.show("transition", step.id), "opportunity_id": ids.show("opportunity", step.opportunity_id),
+        "id": ids.show("transition", step.id),
+        "opportunity_id": ids.show("opportunity", step.opportunity_id),
         "lead_id": ids.shown("lead", step.lead_id),
-    }  # fmt: skip
+    }
 
 
 def _said(step: Any) -> dict[str, Any]:
     of_class = step.of_class if isinstance(step, OpportunityStep) else step._mapping["class"]
     return {
-        "seq": step.seq, "from": step.from_stage, "to": step.to_stage, "class": of_class, "action": step.action,
-        "reason_code": step.reason_code, "note": step.note, "on_behalf_of": step.on_behalf_of,
-        "occurred_at": z(step.occurred_at), "recorded_at": z(step.recorded_at), "evidence": step.evidence,
-    }  # fmt: skip
+        "seq": step.seq,
+        "from": step.from_stage,
+        "to": step.to_stage,
+        "class": of_class,
+        "action": step.action,
+        "reason_code": step.reason_code,
+        "note": step.note,
+        "on_behalf_of": step.on_behalf_of,
+        "occurred_at": z(step.occurred_at),
+        "recorded_at": z(step.recorded_at),
+        "evidence": step.evidence,
+    }

@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import Response
 
-from app.auth import Caller, allowed
-from app.database import InTx
 from app.errors import PolicyNotFound
-from app.fields import PolicyId, answer
-from app.pages import Cursor, Limit, Page
 from app.policies import sql
 from app.policies.schemas import PolicyOut, PolicyPage, show_policy, show_summary
-from app.problems import declared, router
+from app.web.auth import Caller, allowed
+from app.web.fields import PolicyId, answer
+from app.web.pages import Cursor, Limit, Page
+from app.web.problems import declared, router
+from app.web.transacted import InTx
 
 api = router("/v1/policies", "policies")
 Reader = Annotated[Caller, allowed("policy:read")]

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from app import ids
-from app.database import Tx
+from app.database.transaction import Tx
 from app.policies import sql
 from app.policy.document import Policy
 
@@ -21,9 +21,16 @@ async def publish(tx: Tx, tenant_id: UUID, policy: Policy, now: datetime) -> Non
     policy_id = ids.new_id()
     await sql.retire_active(tx, tenant_id, now)
     values = {
-        "id": policy_id, "name": policy.name, "state": "active", "origin": "shipped", "document": document,
-        "sha256": hashlib.sha256(canonical).hexdigest(), "effective_from": now, "created_at": now, "updated_at": now,
-    }  # fmt: skip
+        "id": policy_id,
+        "name": policy.name,
+        "state": "active",
+        "origin": "shipped",
+        "document": document,
+        "sha256": hashlib.sha256(canonical).hexdigest(),
+        "effective_from": now,
+        "created_at": now,
+        "updated_at": now,
+    }
     await sql.insert_policy(tx, tenant_id, values)
     await sql.insert_activation(tx, tenant_id, policy_id, now)
     await sql.wake_leads(tx, tenant_id, now)

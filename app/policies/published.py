@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import PolicyNotFound
 from app.policies import sql
 from app.policy.document import Policy

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from app import ids
-from app.database import Record
-from app.fields import Shape, z
+from app.database.transaction import Record
+from app.web.fields import Shape, z
 
 
 class PolicySummary(Shape):

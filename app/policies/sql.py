@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import func, insert, select, text, update
 
-from app.database import Record, Records, Tx
-from app.pages import Page
-from app.tables import activations, policies
+from app.database.tables import activations, policies
+from app.database.transaction import Record, Records, Tx
+from app.web.pages import Page
 
 WAKE_LEADS = text("UPDATE leads SET evaluate_at = :now WHERE tenant_id = :tenant_id AND stage IS NOT NULL")
 ACTIVE_ID = text("SELECT id FROM policies WHERE tenant_id = :tenant_id AND state = 'active'")

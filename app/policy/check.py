@@ -18,9 +18,17 @@ MAX_REASONS = 500
 def faults(policy: Policy) -> list[Fault]:
     """Faults and warnings, in the order of the document; an empty list for a sound policy."""
     found = [
-        *_stages(policy), *_milestones(policy), *_conversion(policy), *condition_faults(policy), *_actions(policy),
-        *_opportunity(policy), *_reasons(policy), *_scoring(policy), *_clocks(policy), *_benchmarks(policy),
-    ]  # fmt: skip
+        *_stages(policy),
+        *_milestones(policy),
+        *_conversion(policy),
+        *condition_faults(policy),
+        *_actions(policy),
+        *_opportunity(policy),
+        *_reasons(policy),
+        *_scoring(policy),
+        *_clocks(policy),
+        *_benchmarks(policy),
+    ]
     if found:
         # What follows walks the graph and the named conditions: it needs them sound.
         return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from app.policy.conditions import AtLeast, Condition, Named, tree
+from app.policy.conditions import AtLeast, Named, tree
 from app.policy.document import Policy
 from app.policy.facts import CRITERIA
 from app.policy.fault import Fault
 from app.policy.field_word import SHIPPED_LISTS, FieldIs
+from app.policy.view import Word
 from app.policy.words import (
     ActorIs,
     Assignable,
@@ -32,7 +33,7 @@ FIELDS = frozenset(
     | {"industry", "employees", "country", "language", "website", "message", "requirements"}
     | {"email_domain", "email_status", "kind", "free_mail", "business"}
 )
-Root = tuple[str, Condition, str]
+Root = tuple[str, Word, str]
 
 
 def condition_faults(policy: Policy) -> Iterator[Fault]:
@@ -121,7 +122,7 @@ def _circles(policy: Policy) -> Iterator[Fault]:
             yield Fault(f"/conditions/{name}", "condition_circle", f"{name} leads back to itself")
 
 
-def _extent(policy: Policy, root: Condition, known: dict[str, tuple[int, int]]) -> tuple[int, int]:
+def _extent(policy: Policy, root: Word, known: dict[str, tuple[int, int]]) -> tuple[int, int]:
     """Depth and number of conditions with those of the names used."""
     deepest = nodes = 0
     for _, node, depth in tree(root):
@@ -134,7 +135,7 @@ def _extent(policy: Policy, root: Condition, known: dict[str, tuple[int, int]]) 
     return deepest, nodes
 
 
-def _names(policy: Policy, place: str, node: Condition) -> Iterator[Fault]:
+def _names(policy: Policy, place: str, node: Word) -> Iterator[Fault]:
     match node:
         case Named() if node.condition not in policy.conditions:
             yield Fault(place, "unknown_condition", f"no condition {node.condition}")
@@ -178,7 +179,7 @@ def _field(policy: Policy, place: str, node: FieldIs) -> Iterator[Fault]:
         yield Fault(f"{place}/between", "empty_range", "the lower end is above the upper")
 
 
-def _misplaced(place: str, node: Condition, purpose: str, *, under_when: bool) -> Iterator[Fault]:
+def _misplaced(place: str, node: Word, purpose: str, *, under_when: bool) -> Iterator[Fault]:
     asks = isinstance(node, ActorIs | Owner | Assignable | ReasonIs) or (
         isinstance(node, Bant) and node.bant.by == "actor"
     )

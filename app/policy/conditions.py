@@ -44,7 +44,7 @@ class AllOf(Word):
     def holds(self, view: View) -> bool:
         return all(member.holds(view) for member in self.of)
 
-    def members(self) -> list[tuple[str, Condition]]:
+    def members(self) -> list[tuple[str, Word]]:
         return [(f"/all/{index}", member) for index, member in enumerate(self.of)]
 
 
@@ -59,7 +59,7 @@ class AnyOf(Word):
     def holds(self, view: View) -> bool:
         return any(member.holds(view) for member in self.of)
 
-    def members(self) -> list[tuple[str, Condition]]:
+    def members(self) -> list[tuple[str, Word]]:
         return [(f"/any/{index}", member) for index, member in enumerate(self.of)]
 
 
@@ -69,7 +69,7 @@ class Not(Word):
     def unmet(self, view: View) -> list[Unmet]:
         return leaf(f"not {self.negated.word}", have=True, need=False) if self.negated.holds(view) else []
 
-    def members(self) -> list[tuple[str, Condition]]:
+    def members(self) -> list[tuple[str, Word]]:
         return [("/not", self.negated)]
 
 
@@ -89,7 +89,7 @@ class AtLeast(Word):
         missing = [one for answer in answers for one in answer]
         return leaf("at_least", have, need, missing=missing)
 
-    def members(self) -> list[tuple[str, Condition]]:
+    def members(self) -> list[tuple[str, Word]]:
         return [(f"/at_least/of/{index}", member) for index, member in enumerate(self.at_least.of)]
 
 
@@ -102,7 +102,7 @@ class When(Word):
     def unmet(self, view: View) -> list[Unmet]:
         return self.then.unmet(view) if self.when.holds(view) else []
 
-    def members(self) -> list[tuple[str, Condition]]:
+    def members(self) -> list[tuple[str, Word]]:
         return [("/when", self.when), ("/then", self.then)]
 
 
@@ -163,9 +163,9 @@ Condition = Annotated[
 ]
 
 
-def tree(root: Condition, place: str = "") -> Iterator[tuple[str, Condition, int]]:
+def tree(root: Word, place: str = "") -> Iterator[tuple[str, Word, int]]:
     """The condition and all inside it as (place, condition, depth from 1), without following names."""
-    waiting: list[tuple[str, Condition, int]] = [(place, root, 1)]
+    waiting: list[tuple[str, Word, int]] = [(place, root, 1)]
     while waiting:
         where, node, depth = waiting.pop()
         yield where, node, depth

@@ -12,10 +12,10 @@ from pydantic import Field
 from app.policy.conditions import Condition, Named, tree
 from app.policy.facts import Ledger
 from app.policy.field_word import key
-from app.policy.view import NAME, Part
+from app.policy.view import NAME, Part, Word
 from app.policy.words import Days, Engagement, Fit, Level, Name, OpportunityStageClass, Points, Role
 
-Word = Annotated[str, Field(pattern=NAME)]
+Identifier = Annotated[str, Field(pattern=NAME)]
 StageKind = Literal["open", "parked", "closed", "merged", "erased"]
 Machine = Literal["service", "policy", "import"]
 Input = Literal["source", "reason_code", "note", "bant", "wake_at", "owner_id", "conversion", "correction_of", "to"]
@@ -31,7 +31,7 @@ ACTION_WORDS = frozenset(
 
 
 class Stage(Part):
-    name: Word
+    name: Identifier
     kind: StageKind
     order: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     skippable: bool = False
@@ -43,8 +43,8 @@ class Stage(Part):
 
 
 class Milestone(Part):
-    name: Word
-    stage: Word | None = None
+    name: Identifier
+    stage: Identifier | None = None
     of_class: OpportunityStageClass | None = Field(default=None, alias="class")
 
 
@@ -60,7 +60,7 @@ class Override(Part):
 
 
 class ToIf(Part):
-    stage: Word
+    stage: Identifier
     condition: Condition = Field(alias="if")
 
 
@@ -68,12 +68,19 @@ class Effect(Part):
     """One effect, where `if` holds."""
 
     exactly_one: ClassVar[tuple[str, ...]] = (
-        "assign", "start_clock", "stop_clock", "set_baseline", "count", "wake_after_days", "void_milestones",
-        "convert", "emit",
-    )  # fmt: skip
-    assign: Word | None = None
-    start_clock: Word | None = None
-    stop_clock: Word | None = None
+        "assign",
+        "start_clock",
+        "stop_clock",
+        "set_baseline",
+        "count",
+        "wake_after_days",
+        "void_milestones",
+        "convert",
+        "emit",
+    )
+    assign: Identifier | None = None
+    start_clock: Identifier | None = None
+    stop_clock: Identifier | None = None
     set_baseline: Literal["now"] | None = None
     count: Literal["recycles"] | None = None
     wake_after_days: Days | None = None
@@ -84,16 +91,16 @@ class Effect(Part):
 
 
 class Action(Part):
-    name: Word
-    sources: Literal["open"] | Annotated[tuple[Word | None, ...], Field(min_length=1, max_length=32)] = Field(
+    name: Identifier
+    sources: Literal["open"] | Annotated[tuple[Identifier | None, ...], Field(min_length=1, max_length=32)] = Field(
         alias="from"
     )
-    to: Word
+    to: Identifier
     to_if: Annotated[tuple[ToIf, ...], Field(max_length=8)] = ()
     by: By
     needs: Annotated[tuple[Input, ...], Field(max_length=10)] = ()
     accepts: Annotated[tuple[Input, ...], Field(max_length=10)] = ()
-    reasons: Word | None = None
+    reasons: Identifier | None = None
     guard: Condition | None = None
     override: Override | None = None
     effects: Annotated[tuple[Effect, ...], Field(max_length=20)] = ()
@@ -110,13 +117,13 @@ class Action(Part):
 
 
 class Automatic(Part):
-    do: Word
-    reason_code: Word | None = None
+    do: Identifier
+    reason_code: Identifier | None = None
     condition: Condition | None = Field(default=None, alias="if")
 
 
 class Reason(Part):
-    code: Word
+    code: Identifier
     title: Name | None = None
     permanent: bool = False
     active: bool = True
@@ -130,17 +137,17 @@ class DecayStep(Part):
 
 
 class FitRule(Part):
-    id: Word
+    id: Identifier
     points: Points
-    group: Word | None = None
+    group: Identifier | None = None
     condition: Condition = Field(alias="if")
 
 
 class EngagementRule(Part):
-    id: Word
+    id: Identifier
     points: Points
     type: Name
-    group: Word | None = None
+    group: Identifier | None = None
 
 
 class Cap(Part):
@@ -148,8 +155,8 @@ class Cap(Part):
 
     exactly_one: ClassVar[tuple[str, ...]] = ("ledger", "rule", "group")
     ledger: Ledger | None = None
-    rule: Word | None = None
-    group: Word | None = None
+    rule: Identifier | None = None
+    group: Identifier | None = None
     points: Annotated[int, Field(ge=0, le=1_000_000)]
 
     def covers(self, rule: str, group: str | None) -> bool:
@@ -185,8 +192,8 @@ class Route(Part):
 class OnBreach(Part):
     exactly_one: ClassVar[tuple[str, ...]] = ("emit", "do")
     emit: Name | None = None
-    do: Word | None = None
-    reason_code: Word | None = None
+    do: Identifier | None = None
+    reason_code: Identifier | None = None
     condition: Condition | None = Field(default=None, alias="if")
 
 
@@ -197,20 +204,20 @@ class Clock(Part):
 
 
 class FastTrack(Part):
-    sources: Annotated[tuple[Word, ...], Field(min_length=1, max_length=32)] = Field(alias="from")
+    sources: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=32)] = Field(alias="from")
     condition: Condition = Field(alias="if")
     of_class: Literal["unqualified", "qualified"] = Field(default="unqualified", alias="class")
 
 
 class Conversion(Part):
-    classes: dict[Word, Literal["unqualified", "qualified"]] = Field(alias="class")
+    classes: dict[Identifier, Literal["unqualified", "qualified"]] = Field(alias="class")
     fast_track: FastTrack | None = None
     revert_days: Annotated[int, Field(ge=0, le=3650)]
     overwrite: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
 
 
 class OpportunityStage(Part):
-    name: Word
+    name: Identifier
     of_class: OpportunityStageClass = Field(alias="class")
     probability: Annotated[int, Field(ge=0, le=100)]
 
@@ -218,7 +225,7 @@ class OpportunityStage(Part):
 class Opportunity(Part):
     stages: Annotated[tuple[OpportunityStage, ...], Field(min_length=1, max_length=32)]
     actions: Annotated[tuple[Action, ...], Field(max_length=64)]
-    reasons: dict[Word, tuple[Reason, ...]] = Field(default_factory=dict)
+    reasons: dict[Identifier, tuple[Reason, ...]] = Field(default_factory=dict)
 
     @cached_property
     def stage_of(self) -> dict[str, OpportunityStage]:
@@ -239,8 +246,8 @@ class Reinquiry(Part):
 
 
 class Benchmark(Part):
-    sources: Word = Field(alias="from")
-    to: Word
+    sources: Identifier = Field(alias="from")
+    to: Identifier
     days: Days
     business: Literal["new", "existing"] | None = None
     green: tuple[Annotated[int, Field(ge=0, le=100)], Annotated[int, Field(ge=0, le=100)]]
@@ -250,20 +257,20 @@ class Policy(Part):
     """One whole document. Only one that `check.faults` finds sound may be asked."""
 
     schema_number: Literal[1] = Field(alias="schema")
-    name: Word
+    name: Identifier
     title: Annotated[str, Field(min_length=1, max_length=200)]
     review: Literal["monthly", "quarterly", "none"]
     approvals: Annotated[tuple[Literal["marketing", "sales"], ...], Field(max_length=2)]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=32)]
     milestones: Annotated[tuple[Milestone, ...], Field(min_length=1, max_length=64)]
-    conditions: dict[Word, Condition]
+    conditions: dict[Identifier, Condition]
     actions: Annotated[tuple[Action, ...], Field(min_length=1, max_length=64)]
     automation: Annotated[tuple[Automatic, ...], Field(max_length=64)]
-    reasons: dict[Word, tuple[Reason, ...]]
+    reasons: dict[Identifier, tuple[Reason, ...]]
     scoring: Scoring
-    lists: dict[Word, Annotated[tuple[Name, ...], Field(max_length=10_000)]]
-    routing: dict[Word, Route]
-    clocks: dict[Word, Clock]
+    lists: dict[Identifier, Annotated[tuple[Name, ...], Field(max_length=10_000)]]
+    routing: dict[Identifier, Route]
+    clocks: dict[Identifier, Clock]
     conversion: Conversion
     opportunity: Opportunity
     reinquiry: Reinquiry
@@ -316,6 +323,11 @@ class Policy(Part):
         return frozenset(reason.code for listed in self.reasons.values() for reason in listed if reason.permanent)
 
     @cached_property
+    def role_of_route(self) -> dict[str, Role]:
+        """The role that each route gives leads to."""
+        return {name: route.role for name, route in self.routing.items()}
+
+    @cached_property
     def list_keys(self) -> dict[str, frozenset[tuple[str, object]]]:
         """The lists as they are compared."""
         return {name: frozenset(key(value) for value in values) for name, values in self.lists.items()}
@@ -346,7 +358,7 @@ class Policy(Part):
         return tuple((cap, frozenset(rule.id for rule in rules if cap.covers(rule.id, rule.group))) for cap in caps)
 
     @cached_property
-    def timed_words(self) -> dict[str | None, tuple[Condition, ...]]:
+    def timed_words(self) -> dict[str | None, tuple[Word, ...]]:
         """For each stage the words by which time alone changes the score or what the engine does there."""
         scoring = self.scoring
         always = [rule.condition for rule in scoring.fit] + [rule.condition for rule in scoring.levels]
@@ -362,8 +374,10 @@ class Policy(Part):
             if any(isinstance(word, Fit | Engagement | Level) for word in self.words(action.guard))
         )
 
-    def _automatic_conditions(self, stage: str | None) -> list[Condition | None]:
-        asked = [one for item, action in self.automation_at[stage] for one in (item.condition, action.guard)]
+    def _automatic_conditions(self, stage: str | None) -> list[Word | None]:
+        asked: list[Word | None] = [
+            one for item, action in self.automation_at[stage] for one in (item.condition, action.guard)
+        ]
         if self.threshold is not None and self.past_threshold(stage):
             asked.append(self.threshold.guard)
         return asked
@@ -373,7 +387,7 @@ class Policy(Part):
         here, first = self.stage_of.get(stage), self.stage_of[self.milestones[0].stage]
         return here is not None and here.kind == "open" and (here.order or 0) >= (first.order or 0)
 
-    def words(self, *roots: Condition | None) -> Iterator[Condition]:
+    def words(self, *roots: Word | None) -> Iterator[Word]:
         """Every word in these conditions, with those of the named conditions they use."""
         waiting = [root for root in roots if root is not None]
         while waiting:
@@ -382,6 +396,6 @@ class Policy(Part):
                     waiting.append(self.conditions[node.condition])
                 yield node
 
-    def _timed(self, *roots: Condition | None) -> tuple[Condition, ...]:
+    def _timed(self, *roots: Word | None) -> tuple[Word, ...]:
         found = {one.model_dump_json(by_alias=True): one for one in self.words(*roots) if one.timed}
         return tuple(found.values())

@@ -25,8 +25,15 @@ class FieldIs(Word):
     """`custom.<name>` reads a custom answer, `bant.<criterion>.<status|value|due_in_days>` what was last said of it."""
 
     exactly_one: ClassVar[tuple[str, ...]] = (
-        "among", "in_list", "between", "at_least", "at_most", "has_word", "present", "equals",
-    )  # fmt: skip
+        "among",
+        "in_list",
+        "between",
+        "at_least",
+        "at_most",
+        "has_word",
+        "present",
+        "equals",
+    )
     field: Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_.:-]{0,150}$")]
     among: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)] | None = Field(default=None, alias="in")
     in_list: Name | None = None

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from app.policy.facts import Ask, Confirmation, Facts
-
-if TYPE_CHECKING:
-    from app.policy.conditions import Condition
-    from app.policy.document import Policy
 
 Unmet = dict[str, object]
 NAME = r"^[a-z][a-z0-9_]{0,62}$"
@@ -36,11 +32,24 @@ class Part(BaseModel):
         return self
 
 
+class Terms(Protocol):
+    """What conditions read of the policy that they stand in."""
+
+    @property
+    def conditions(self) -> Mapping[str, Word]: ...
+    @property
+    def list_keys(self) -> Mapping[str, frozenset[tuple[str, object]]]: ...
+    @property
+    def permanent_reasons(self) -> frozenset[str]: ...
+    @property
+    def role_of_route(self) -> Mapping[str, str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """Facts, what is asked, and now. `target`: the stage being entered; `said`: the BANT rows with those of the ask."""
 
-    policy: Policy
+    policy: Terms
     facts: Facts
     now: datetime
     fit: int
@@ -49,13 +58,6 @@ class View:
     said: tuple[Confirmation, ...]
     ask: Ask | None = None
     target: str | None = None
-
-
-def view_of(policy: Policy, facts: Facts, now: datetime, ask: Ask | None = None, target: str | None = None) -> View:
-    """The view of scored facts; the BANT of the ask counts as said already."""
-    said = facts.confirmations + ask.bant if ask is not None and ask.bant else facts.confirmations
-    stage = facts.stage if target is None else target
-    return View(policy, facts, now, facts.fit, facts.engagement, facts.level, said, ask, stage)
 
 
 class Word(Part, ABC):
@@ -75,7 +77,7 @@ class Word(Part, ABC):
         """Whether nothing is missing."""
         return not self.unmet(view)
 
-    def members(self) -> list[tuple[str, Condition]]:
+    def members(self) -> list[tuple[str, Word]]:
         """The conditions inside, each with its place relative to this one."""
         return []
 

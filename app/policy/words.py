@@ -238,10 +238,10 @@ class Assignable(Word):
     assignable: Name
 
     def unmet(self, view: View) -> list[Unmet]:
-        route = view.policy.routing.get(self.assignable)
-        role = route.role if route else self.assignable
+        routed = view.policy.role_of_route.get(self.assignable)
+        role = routed or self.assignable
         if view.ask is None or view.ask.owner_id is None:
-            return [] if route else leaf("assignable", None, role)
+            return [] if routed else leaf("assignable", None, role)
         return [] if view.ask.owner_role == role else leaf("assignable", view.ask.owner_role, role)
 
 

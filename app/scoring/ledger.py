@@ -11,7 +11,8 @@ from datetime import datetime
 
 from app.policy.document import Policy
 from app.policy.facts import Entry, Facts, Ledger
-from app.policy.view import View, days_after
+from app.policy.policy_view import PolicyView
+from app.policy.view import days_after
 
 
 def share(points: int, percent: int) -> int:
@@ -37,7 +38,7 @@ def next_decay(policy: Policy, points: int, occurred_at: datetime, now: datetime
     return None
 
 
-def fit_entries(policy: Policy, view: View) -> list[Entry]:
+def fit_entries(policy: Policy, view: PolicyView) -> list[Entry]:
     """One entry for each fit rule that is true."""
     rules = policy.scoring.fit
     return [Entry("fit", rule.id, None, rule.points, rule.points) for rule in rules if rule.condition.holds(view)]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from app.policy.document import Policy
 from app.policy.facts import Entry, Facts, Temperature
-from app.policy.view import View, view_of
+from app.policy.policy_view import PolicyView, view_of
 from app.scoring.ledger import capped, engagement_entries, fit_entries, next_decay, total
 
 
@@ -26,7 +26,7 @@ class Score:
 
 def score(policy: Policy, facts: Facts, now: datetime) -> Score:
     """Score the facts; what they say of fit, engagement and level is not looked at."""
-    bare = View(policy, facts, now, 0, 0, 0, facts.confirmations, None, facts.stage)
+    bare = PolicyView(policy, facts, now, 0, 0, 0, facts.confirmations, None, facts.stage)
     fits = capped(policy, "fit", fit_entries(policy, bare))
     engagements = capped(policy, "engagement", engagement_entries(policy, facts, now))
     fit, engagement = total(fits), total(engagements)
@@ -35,7 +35,7 @@ def score(policy: Policy, facts: Facts, now: datetime) -> Score:
     return Score(fit, engagement, _level(view), _temperature(view), entries, _next_change(view))
 
 
-def _level(view: View) -> int:
+def _level(view: PolicyView) -> int:
     """The highest with all lower ones true, 0 when none."""
     reached = 0
     for rule in view.policy.scoring.levels:
@@ -45,7 +45,7 @@ def _level(view: View) -> int:
     return reached
 
 
-def _temperature(view: View) -> Temperature:
+def _temperature(view: PolicyView) -> Temperature:
     rules = view.policy.scoring.temperature
     return "hot" if rules.hot.holds(view) else "warm" if rules.warm.holds(view) else "cold"
 
@@ -67,11 +67,11 @@ def with_score(facts: Facts, known: Score) -> Facts:
     return replace(facts, fit=known.fit, engagement=known.engagement, level=known.level, entries=known.entries)
 
 
-def _next_change(view: View) -> datetime | None:
+def _next_change(view: PolicyView) -> datetime | None:
     return min((at for at in _changes(view) if at > view.now), default=None)
 
 
-def _changes(view: View) -> Iterator[datetime]:
+def _changes(view: PolicyView) -> Iterator[datetime]:
     policy, facts = view.policy, view.facts
     for one in facts.activities:
         if facts.baseline_at is None or one.occurred_at > facts.baseline_at:

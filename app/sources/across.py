@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from app.database import Record, Tx
-from app.tables import sources
+from app.database.tables import sources
+from app.database.transaction import Record, Tx
 
 
 async def source_with_key(tx: Tx, key: str) -> Record | None:

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from app import ids, versions
-from app.database import Record, Tx
+from app import ids
+from app.database.transaction import Record, Tx
 from app.errors import InUse, MappingHasFaults, RequestInvalid, SourceNotFound, StateConflict
 from app.keyring import KeyRing
 from app.sources import known, secrets, sql
 from app.sources.preset import DocumentFaulty, make_document, preset_names
+from app.web import versions
 
 KEY_BYTES: Final = 32  # 43 characters: what stands between a stranger and a source without a signature
 REQUIRED: Final = ("name", "preset", "overrides", "enabled", "defaults", "secrets")
@@ -24,16 +25,25 @@ async def create_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], ring
     check_document(values["preset"], values["overrides"])
     source_id = ids.new_id()
     made = {
-        **values, "id": source_id, "key": chance.token_urlsafe(KEY_BYTES), "created_at": now, "updated_at": now,
+        **values,
+        "id": source_id,
+        "key": chance.token_urlsafe(KEY_BYTES),
+        "created_at": now,
+        "updated_at": now,
         "secrets": secrets.seal(ring, tenant_id, source_id, values["secrets"]),
-    }  # fmt: skip
+    }
     return await sql.insert_source(tx, tenant_id, made)
 
 
 async def change_source(
-    tx: Tx, tenant_id: UUID, source_id: UUID, values: Mapping[str, Any], expected: frozenset[str] | None, ring: KeyRing,
+    tx: Tx,
+    tenant_id: UUID,
+    source_id: UUID,
+    values: Mapping[str, Any],
+    expected: frozenset[str] | None,
+    ring: KeyRing,
     now: datetime,
-) -> Record:  # fmt: skip
+) -> Record:
     """The source with `values` in place. SourceNotFound, VersionConflict, StateConflict once archived."""
     row = await _locked(tx, tenant_id, source_id, expected)
     if row.archived_at is not None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import MappingHasFaults, RequestInvalid, SourceNotFound
 from app.sources import sql
 from app.sources.item import shown

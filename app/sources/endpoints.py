@@ -6,12 +6,8 @@ from typing import Annotated
 
 from fastapi import Request, Response
 
-from app.auth import Caller, allowed
-from app.database import InTx, Now, Record
+from app.database.transaction import Record
 from app.errors import InUse, MappingHasFaults, PresetNotFound, SourceNotFound, StateConflict, VersionConflict
-from app.fields import SourceId, answer
-from app.pages import Cursor, Limit, Page
-from app.problems import declared, router
 from app.sources import change, dry_run, preset, secrets, sql
 from app.sources.schemas import (
     DryRun,
@@ -23,9 +19,14 @@ from app.sources.schemas import (
     SourcePage,
     SourcePatch,
     show_source,
-)  # fmt: skip
+)
 from app.tenants import audit
-from app.versions import Expected
+from app.web.auth import Caller, allowed
+from app.web.fields import SourceId, answer
+from app.web.pages import Cursor, Limit, Page
+from app.web.problems import declared, router
+from app.web.transacted import InTx, Now
+from app.web.versions import Expected
 
 api = router("/v1", "sources")
 Admin = Annotated[Caller, allowed("admin")]

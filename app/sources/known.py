@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.database import Database, again
+from app.database.faults import again
+from app.database.transaction import Database
 from app.keyring import KeyRing
 from app.sources import across
 from app.sources.ready import ReadySource, ready

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from app.database import Record
+from app.database.transaction import Record
 from app.sources.document import Document, TokenRule, merge
 from app.sources.preset import DocumentFaulty, make_document
 

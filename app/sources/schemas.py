@@ -8,10 +8,10 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from app import ids
-from app.database import Record
-from app.fields import Shape, SourceId, Word, Write, z
+from app.database.transaction import Record
 from app.sources.answer import host_of
 from app.sources.document import Defaults
+from app.web.fields import Shape, SourceId, Word, Write, z
 
 ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
 
@@ -127,6 +127,10 @@ def show_source(row: Record, address: str, names: tuple[list[str], list[str]]) -
     }
     instants = {name: z(getattr(row, name)) for name in ("created_at", "updated_at", "archived_at")}
     return {
-        "id": ids.show("source", row.id), "ingest_url": f"{address}/v1/ingest/{row.key}", **plain,
-        "secret_names": names[0], "missing_secrets": names[1], **instants,
-    }  # fmt: skip
+        "id": ids.show("source", row.id),
+        "ingest_url": f"{address}/v1/ingest/{row.key}",
+        **plain,
+        "secret_names": names[0],
+        "missing_secrets": names[1],
+        **instants,
+    }

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 import structlog
 
-from app.database import Record
+from app.database.transaction import Record
 from app.keyring import CannotOpen, KeyRing
 from app.sources.document import secrets_of
 from app.sources.ready import ready

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import insert, select, text, update
 
-from app.database import Record, Records, Tx
-from app.pages import Page
-from app.tables import sources
+from app.database.tables import sources
+from app.database.transaction import Record, Records, Tx
+from app.web.pages import Page
 
 BY_ID = text("SELECT * FROM sources WHERE tenant_id = :tenant_id AND id = ANY(:ids)")
 

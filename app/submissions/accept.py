@@ -16,7 +16,8 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
-from app.database import Database, again, sqlstate
+from app.database.faults import again
+from app.database.transaction import Database, sqlstate
 from app.errors import DatabaseUnavailable
 from app.submissions import across
 from app.submissions.received import Received

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.database import Database, Records, Tx
+from app.database.transaction import Database, Records, Tx
 from app.submissions.received import Received
 
 BATCH: Final = 100

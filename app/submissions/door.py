@@ -19,7 +19,7 @@ from fastapi import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import ids, metrics
-from app.database import Database
+from app.database.transaction import Database
 from app.errors import MethodNotAllowed, SignatureInvalid, SourceDisabled
 from app.sources.answer import Answer, answer
 from app.sources.document import Document

@@ -7,8 +7,6 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.auth import Caller, allowed
-from app.database import InTx
 from app.errors import (
     BodyTooLarge,
     CursorInvalid,
@@ -21,9 +19,6 @@ from app.errors import (
     SourceNotFound,
     SubmissionNotFound,
 )
-from app.fields import LeadId, SourceId, SubmissionId, answer
-from app.pages import Cursor, Limit, Page
-from app.problems import declared, router
 from app.sources import sql as sources_sql
 from app.submissions import door, show, sql
 from app.submissions.schemas import (
@@ -36,6 +31,11 @@ from app.submissions.schemas import (
     SubmissionPage,
     Waited,
 )
+from app.web.auth import Caller, allowed
+from app.web.fields import LeadId, SourceId, SubmissionId, answer
+from app.web.pages import Cursor, Limit, Page
+from app.web.problems import declared, router
+from app.web.transacted import InTx
 
 REFUSALS: Final = declared(
     SignatureInvalid, HeadersTooLarge, BodyTooLarge, SourceDisabled, Overloaded, DatabaseUnavailable
@@ -103,10 +103,14 @@ async def preflight(source_key: str, request: Request) -> Response:
 
 @api.get("/submissions", response_model=SubmissionPage, responses=declared(CursorInvalid))
 async def list_submissions(
-    caller: Reader, tx: InTx, source_id: Annotated[SourceId | None, Query()] = None,
-    state: Annotated[State | None, Query()] = None, lead_id: Annotated[LeadId | None, Query()] = None,
-    limit: Limit = 50, cursor: Cursor = None,
-) -> Response:  # fmt: skip
+    caller: Reader,
+    tx: InTx,
+    source_id: Annotated[SourceId | None, Query()] = None,
+    state: Annotated[State | None, Query()] = None,
+    lead_id: Annotated[LeadId | None, Query()] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
     """What came in, newest first; of a lead, whatever of it made or met that lead."""
     filters: dict[str, Any] = {"source_id": source_id, "state": state, "lead_id": lead_id}
     page = Page(limit, cursor, "received_at", filters)

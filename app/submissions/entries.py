@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from app import ids
-from app.database import Record, sqlstate
+from app.database.transaction import Record, sqlstate
 from app.leads.capture import Arrival, ArrivalActivity, Captured
 from app.matching.person import Person
 from app.sources.item import Item, shown
@@ -62,10 +62,14 @@ class Entry:
     def row(self) -> dict[str, Any]:
         """What became of it, for `submission_items`."""
         return {
-            "submission_id": self.submission_id, "index": self.item.index, "source_id": self.source.id,
-            "submission_key": self.item.submission_key, "verdict": self.verdict, "reason": self.reason,
+            "submission_id": self.submission_id,
+            "index": self.item.index,
+            "source_id": self.source.id,
+            "submission_key": self.item.submission_key,
+            "verdict": self.verdict,
+            "reason": self.reason,
             "lead_id": self.lead_id,
-        }  # fmt: skip
+        }
 
     def mapped(self) -> dict[str, Any] | None:
         """What was understood of it. What the database refused once is kept without."""

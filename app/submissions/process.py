@@ -19,7 +19,8 @@ from uuid import UUID
 import structlog
 
 from app import ids, metrics
-from app.database import Database, Record, Records, Tx, again, as_problem
+from app.database.faults import again, as_problem
+from app.database.transaction import Database, Record, Records, Tx
 from app.errors import DatabaseUnavailable
 from app.events.record import NewEvent, record_events
 from app.events.wake import first_of
@@ -185,9 +186,14 @@ async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: da
 
 
 async def _finish(
-    tx: Tx, tenant_id: UUID, rows: Sequence[Record], sources: Mapping[UUID, ReadySource], entries: Sequence[Entry],
-    settled: Sequence[Entry], now: datetime,
-) -> Verdicts:  # fmt: skip
+    tx: Tx,
+    tenant_id: UUID,
+    rows: Sequence[Record],
+    sources: Mapping[UUID, ReadySource],
+    entries: Sequence[Entry],
+    settled: Sequence[Entry],
+    now: datetime,
+) -> Verdicts:
     places = {entry.place for entry in settled}
     leads = {entry.key: entry.lead_id for entry in settled}
     duplicates = [entry for entry in entries if entry.place not in places]

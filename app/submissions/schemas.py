@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.fields import Instant, LeadId, Shape, SourceId, SubmissionId, Write
 from app.sources import document
+from app.web.fields import Instant, LeadId, Shape, SourceId, SubmissionId, Write
 
 State = Literal["received", "processed", "quarantined"]
 Verdict = Literal[document.Verdict, "duplicate", "quarantined"]

@@ -8,14 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from app import ids
-from app.database import Record, Tx
+from app.database.transaction import Record, Tx
 from app.errors import SubmissionNotFound
-from app.fields import z
 from app.sources import sql as sources_sql
 from app.sources.ready import ready
 from app.submissions import sql
 from app.submissions.entries import request_of
 from app.submissions.redact import redacted
+from app.web.fields import z
 
 
 async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
@@ -61,14 +61,21 @@ def _written(body: bytes | None) -> dict[str, str | None]:
 
 def _submission(row: Record, items: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "id": ids.show("submission", row.id), "source_id": ids.show("source", row.source_id), "state": row.state,
-        "received_at": z(row.received_at), "processed_at": z(row.processed_at), "sha256": row.sha256,
+        "id": ids.show("submission", row.id),
+        "source_id": ids.show("source", row.source_id),
+        "state": row.state,
+        "received_at": z(row.received_at),
+        "processed_at": z(row.processed_at),
+        "sha256": row.sha256,
         "items": items,
-    }  # fmt: skip
+    }
 
 
 def _item(row: Record) -> dict[str, Any]:
     return {
-        "index": row.place, "verdict": row.verdict, "submission_key": row.submission_key,
-        "lead_id": ids.shown("lead", row.lead_id), "reason": row.reason,
-    }  # fmt: skip
+        "index": row.place,
+        "verdict": row.verdict,
+        "submission_key": row.submission_key,
+        "lead_id": ids.shown("lead", row.lead_id),
+        "reason": row.reason,
+    }

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, exists, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.database import Record, Records, Tx
-from app.pages import Page
-from app.tables import submission_items, submissions
+from app.database.tables import submission_items, submissions
+from app.database.transaction import Record, Records, Tx
+from app.web.pages import Page
 
 REPLAYED_AT_ONCE: Final = 10_000
 BODILESS: Final = [column for column in submissions.c if column.name != "body"]
@@ -84,9 +84,14 @@ async def keep_items(tx: Tx, tenant_id: UUID, items: Sequence[Mapping[str, Any]]
 
 
 async def finish(
-    tx: Tx, tenant_id: UUID, now: datetime, *, captured: Sequence[Mapping[str, Any]],
-    duplicates: Sequence[Mapping[str, Any]], finished: Sequence[Mapping[str, Any]],
-) -> None:  # fmt: skip
+    tx: Tx,
+    tenant_id: UUID,
+    now: datetime,
+    *,
+    captured: Sequence[Mapping[str, Any]],
+    duplicates: Sequence[Mapping[str, Any]],
+    finished: Sequence[Mapping[str, Any]],
+) -> None:
     """Links items to their leads, keeps duplicates with the first one's lead, and gives the submissions their state."""
     bound = {"captured": captured, "duplicates": duplicates, "finished": finished}
     await tx.execute(FINISH, {"tenant_id": tenant_id, "now": now, **bound})

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import select, text
 
 from app import ids
-from app.database import Record, Records, Tx
-from app.pages import Page
-from app.tables import keys, tenants
+from app.database.tables import keys, tenants
+from app.database.transaction import Record, Records, Tx
+from app.web.pages import Page
 
 
 async def list_tenants(tx: Tx, page: Page) -> Records:

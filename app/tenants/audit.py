@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from app import ids
-from app.auth import Caller
-from app.database import Tx
+from app.database.transaction import Tx
 from app.tenants import sql
+from app.web.auth import Caller
 
 
 async def record(

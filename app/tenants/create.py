@@ -9,11 +9,11 @@ from datetime import datetime
 from uuid import UUID
 
 from app import ids
-from app.auth import SCOPES, fingerprint, new_secret
-from app.database import Record, Tx
+from app.database.transaction import Record, Tx
 from app.policies.publish import publish
 from app.policy.shipped import Shipped, shipped
 from app.tenants import across, sql
+from app.web.auth import SCOPES, fingerprint, new_secret
 
 FIRST_SCOPES = ("admin", "platform")
 API_SOURCE = "api"
@@ -39,15 +39,26 @@ async def create_tenant(tx: Tx, name: str, policy: Shipped, now: datetime) -> UU
 
 
 async def create_key(
-    tx: Tx, tenant_id: UUID, name: str, scopes: Sequence[str], now: datetime, *,
-    secret: str | None = None, expires_at: datetime | None = None,
-) -> NewKey:  # fmt: skip
+    tx: Tx,
+    tenant_id: UUID,
+    name: str,
+    scopes: Sequence[str],
+    now: datetime,
+    *,
+    secret: str | None = None,
+    expires_at: datetime | None = None,
+) -> NewKey:
     """An API key, whose secret is answered here and stored only as its SHA-256."""
     secret = secret or new_secret()
     values = {
-        "id": ids.new_id(), "name": name, "secret_sha256": fingerprint(secret), "prefix": secret[:8],
-        "scopes": [scope for scope in SCOPES if scope in scopes], "created_at": now, "expires_at": expires_at,
-    }  # fmt: skip
+        "id": ids.new_id(),
+        "name": name,
+        "secret_sha256": fingerprint(secret),
+        "prefix": secret[:8],
+        "scopes": [scope for scope in SCOPES if scope in scopes],
+        "created_at": now,
+        "expires_at": expires_at,
+    }
     return NewKey(await sql.insert_key(tx, tenant_id, values), secret)
 
 

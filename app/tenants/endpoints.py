@@ -6,13 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
-from app import auth, ids, versions
-from app.auth import AnyCaller, Caller, allowed
-from app.database import InTx, Now
+from app import ids
 from app.errors import AlreadyExists, KeyNotFound, ScopeMissing, TenantNotFound, UserNotFound, VersionConflict
-from app.fields import KeyId, TenantId, UserId, answer
-from app.pages import Cursor, Limit, Page
-from app.problems import declared, router
 from app.tenants import across, audit, create, sql, users
 from app.tenants.schemas import (
     KeyCreate,
@@ -32,8 +27,14 @@ from app.tenants.schemas import (
     show_key,
     show_tenant,
     show_user,
-)  # fmt: skip
-from app.versions import Expected
+)
+from app.web import auth, versions
+from app.web.auth import AnyCaller, Caller, allowed
+from app.web.fields import KeyId, TenantId, UserId, answer
+from app.web.pages import Cursor, Limit, Page
+from app.web.problems import declared, router
+from app.web.transacted import InTx, Now
+from app.web.versions import Expected
 
 api = router("/v1", "administration")
 Admin = Annotated[Caller, allowed("admin")]
@@ -101,9 +102,13 @@ async def create_user(body: UserCreate, caller: Admin, tx: InTx, now: Now) -> Re
 
 @api.get("/users", response_model=UserPage)
 async def list_users(
-    caller: Admin, tx: InTx, role: Annotated[Role | None, Query()] = None, active: bool | None = None,
-    limit: Limit = 50, cursor: Cursor = None,
-) -> Response:  # fmt: skip
+    caller: Admin,
+    tx: InTx,
+    role: Annotated[Role | None, Query()] = None,
+    active: bool | None = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
     filters: dict[str, Any] = {"role": role, "active": active}
     page = Page(limit, cursor, filters=filters)
     return answer(page.answer(await sql.list_users(tx, caller.tenant_id, page, filters), show_user))

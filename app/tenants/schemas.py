@@ -9,9 +9,9 @@ from pydantic import AfterValidator, EmailStr, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from app import ids
-from app.auth import SCOPES
-from app.database import Record
-from app.fields import Instant, Shape, Word, Write, z
+from app.database.transaction import Record
+from app.web.auth import SCOPES
+from app.web.fields import Instant, Shape, Word, Write, z
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
 PolicyName = Literal["waterfall", "pipeline"]
@@ -145,8 +145,11 @@ class KeyPage(Shape):
 
 def show_tenant(row: Record) -> dict[str, Any]:
     return {
-        "id": ids.show("tenant", row.id), "version": row.version, "name": row.name, "created_at": z(row.created_at),
-    }  # fmt: skip
+        "id": ids.show("tenant", row.id),
+        "version": row.version,
+        "name": row.name,
+        "created_at": z(row.created_at),
+    }
 
 
 def show_user(row: Record) -> dict[str, Any]:

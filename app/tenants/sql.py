@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import insert, select, update
 
-from app.database import Record, Records, Tx
-from app.pages import Page
-from app.tables import audit, keys, sources, tenants, users
+from app.database.tables import audit, keys, sources, tenants, users
+from app.database.transaction import Record, Records, Tx
+from app.web.pages import Page
 
 
 async def insert_tenant(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:

@@ -9,10 +9,11 @@ from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
-from app import auth, ids, versions
-from app.database import Record, Tx
+from app import ids
+from app.database.transaction import Record, Tx
 from app.errors import AlreadyExists, RequestInvalid, UserNotFound
 from app.tenants import sql
+from app.web import auth, versions
 
 REQUIRED = ("name", "email", "role", "time_zone", "working_hours", "active")
 

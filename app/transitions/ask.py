@@ -9,10 +9,9 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from app import ids
-from app.auth import Caller
 from app.conversion.convert import convert_change
 from app.conversion.order import ConversionOrder
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import IdempotencyKeyRequired, RequestInvalid
 from app.journeys.apply import apply_move
 from app.journeys.evaluate import evaluate
@@ -27,6 +26,7 @@ from app.lifecycle.decide import decide
 from app.policy.facts import Actor, Ask
 from app.scoring.score import score, with_score
 from app.transitions import sql
+from app.web.auth import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,15 @@ class Moved:
 
 
 async def ask_transition(
-    tx: Tx, caller: Caller, lead_id: UUID, request: Request, expected: frozenset[str] | None, now: datetime, *,
+    tx: Tx,
+    caller: Caller,
+    lead_id: UUID,
+    request: Request,
+    expected: frozenset[str] | None,
+    now: datetime,
+    *,
     has_key: bool,
-) -> Moved:  # fmt: skip
+) -> Moved:
     """Moves a lead along an edge of its policy, or raises why not (lifecycle.md, section 3).
 
     What converts needs an Idempotency-Key (`has_key`) and the scope leads:convert.

@@ -6,8 +6,6 @@ from typing import Annotated
 
 from fastapi import Request, Response
 
-from app.auth import Caller, allowed
-from app.database import InTx, Now
 from app.errors import (
     AmbiguousMatch,
     Erased,
@@ -17,16 +15,18 @@ from app.errors import (
     OwnerInvalid,
     VersionConflict,
 )
-from app.fields import LeadId, answer
 from app.journeys.refusals import EVERY
 from app.leads.history import read_scored
 from app.leads.schemas import show_eligible, show_lead
 from app.lifecycle.eligibility import eligibility
-from app.problems import declared, router
 from app.scoring.score import with_score
 from app.transitions.ask import ask_transition
 from app.transitions.schemas import EligibilityOut, TransitionAnswer, TransitionCreate
-from app.versions import Expected
+from app.web.auth import Caller, allowed
+from app.web.fields import LeadId, answer
+from app.web.problems import declared, router
+from app.web.transacted import InTx, Now
+from app.web.versions import Expected
 
 api = router("/v1/leads", "transitions")
 Reader = Annotated[Caller, allowed("leads:read")]

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from app.conversion.order import ConversionOrder
-from app.fields import Code, Instant, Note, Shape, TransitionId, UserId, Write
 from app.leads.schemas import Bant, LeadOut, TransitionOut
 from app.transitions.ask import Request
+from app.web.fields import Code, Instant, Note, Shape, TransitionId, UserId, Write
 
 Stage = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 

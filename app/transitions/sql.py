@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from app.database import Tx
-from app.tables import transitions
+from app.database.tables import transitions
+from app.database.transaction import Tx
 
 
 async def has_transition(tx: Tx, tenant_id: UUID, journey_id: UUID, transition_id: UUID) -> bool:

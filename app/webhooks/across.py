@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Row, Uuid, bindparam, text
 
-from app.database import Tx
+from app.database.transaction import Tx
 
 # A lane has work when the log goes on after its place or a retry is due. Whoever claims raises the fence: every later
 # write of the owner before finds nothing. A lane of ours that this process no longer serves may be taken back at once.

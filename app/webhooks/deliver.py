@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
-from app.database import FAULTS, Database
+from app.database.faults import FAULTS, anonymous
+from app.database.transaction import Database
 from app.events.wake import Wake, within
-from app.faults import anonymous
 from app.ids import new_id
 from app.keyring import CannotOpen, KeyRing
 from app.settings import Settings

@@ -9,15 +9,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.auth import Caller, allowed
-from app.database import InTx, Now
 from app.errors import CursorInvalid, StateConflict, SubscriptionNotFound, TargetRefused, VersionConflict
 from app.events.waiting import AllowWaiting, short
-from app.fields import SubscriptionId, answer
 from app.keyring import CannotOpen
-from app.pages import Cursor, Limit, Page, foreign_cursor, read_cursor, write_cursor
-from app.problems import declared, router
-from app.versions import Expected
+from app.web.auth import Caller, allowed
+from app.web.fields import SubscriptionId, answer
+from app.web.pages import Cursor, Limit, Page, foreign_cursor, read_cursor, write_cursor
+from app.web.problems import declared, router
+from app.web.transacted import InTx, Now
+from app.web.versions import Expected
 from app.webhooks import lane_sql, sql, subscribe
 from app.webhooks import ping as pings
 from app.webhooks.receiver import Receiver
@@ -35,7 +35,7 @@ from app.webhooks.schemas import (
     show_attempt,
     show_delivery,
     show_subscription,
-)  # fmt: skip
+)
 from app.webhooks.subscribe import Desk
 
 api = router("/v1/subscriptions", "subscriptions")
@@ -145,9 +145,12 @@ async def ping_subscription(
     responses=declared(SubscriptionNotFound, CursorInvalid),
 )
 async def list_deliveries(
-    subscription_id: SubscriptionId, desk: AtDesk, limit: Limit = 50, cursor: Cursor = None,
+    subscription_id: SubscriptionId,
+    desk: AtDesk,
+    limit: Limit = 50,
+    cursor: Cursor = None,
     state: Annotated[RowState | None, Query()] = None,
-) -> Response:  # fmt: skip
+) -> Response:
     """What is to be tried again (`retry`), waits behind it (`held`) or was given up (`dead`), in the log's order."""
     await _known(desk, subscription_id)
     filters = {"deliveries": subscription_id, "state": state}

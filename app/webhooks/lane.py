@@ -248,9 +248,17 @@ def _attempt(item: Item, outcome: Outcome, now: datetime) -> AttemptRow:
     event = item.event
     trigger: Literal["live", "retry"] = "live" if item.attempts == 1 else "retry"
     return AttemptRow(
-        event.position, item.attempts, now, event.id, event.lead_id, outcome.ms, outcome.code, outcome.error,
-        outcome.head or None, trigger,
-    )  # fmt: skip
+        event.position,
+        item.attempts,
+        now,
+        event.id,
+        event.lead_id,
+        outcome.ms,
+        outcome.code,
+        outcome.error,
+        outcome.head or None,
+        trigger,
+    )
 
 
 def _kept(
@@ -258,6 +266,13 @@ def _kept(
 ) -> KeptRow:
     event = item.event
     return KeptRow(
-        event.position, event.order_key, event.id, event.lead_id, item.attempts, next_at, state,
-        outcome.code if outcome else None, outcome.error if outcome else None,
-    )  # fmt: skip
+        event.position,
+        event.order_key,
+        event.id,
+        event.lead_id,
+        item.attempts,
+        next_at,
+        state,
+        outcome.code if outcome else None,
+        outcome.error if outcome else None,
+    )

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, Row, Text, Uuid, bindparam, text
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.events.sql import MEMBERS
 from app.webhooks.lane import AttemptRow, Changes, KeptRow
 
@@ -18,8 +18,12 @@ DUE_ROWS: Final = 64
 VERSION: Final = """(SELECT version FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id)
            AS version"""
 UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
-    ARRAY(Uuid), ARRAY(BigInteger), ARRAY(Integer), ARRAY(Text), ARRAY(DateTime(timezone=True))
-)  # fmt: skip
+    ARRAY(Uuid),
+    ARRAY(BigInteger),
+    ARRAY(Integer),
+    ARRAY(Text),
+    ARRAY(DateTime(timezone=True)),
+)
 
 # Rows that no pattern matches come without their event: they only move the place on.
 READ = text(
@@ -175,9 +179,13 @@ async def read_due(
 async def advance(tx: Tx, tenant_id: UUID, subscription_id: UUID, fence: int, changes: Changes) -> Row[Any] | None:
     """Move the lane's place and write attempts down; (version, now), or None when the lane is no longer ours."""
     values = {
-        "tenant_id": tenant_id, "subscription_id": subscription_id, "fence": fence, "place": changes.position,
-        "due_at": changes.due_at, "release": changes.release,
-    }  # fmt: skip
+        "tenant_id": tenant_id,
+        "subscription_id": subscription_id,
+        "fence": fence,
+        "place": changes.position,
+        "due_at": changes.due_at,
+        "release": changes.release,
+    }
     return (await tx.execute(ADVANCE, values | _columns(AttemptRow, changes.attempts))).one_or_none()
 
 

@@ -45,12 +45,17 @@ class Receiver:
         stored = read_secrets(row.secrets)
         keys = [secrets.valid_keys(ring, tenant_id, subscription_id, [each], row.now) for each in stored]
         return cls(
-            subscription=ids.show("subscription", subscription_id), url=row.url,
-            patterns=tuple(like_patterns(tuple(row.types)) or ["%"]), filter=row.filter or {}, thin=row.mode == "thin",
+            subscription=ids.show("subscription", subscription_id),
+            url=row.url,
+            patterns=tuple(like_patterns(tuple(row.types)) or ["%"]),
+            filter=row.filter or {},
+            thin=row.mode == "thin",
             headers=read_headers(ring, tenant_id, subscription_id, row.headers),
             keys=tuple((key[0], each.expires_at) for each, key in zip(stored, keys, strict=True) if key),
-            limits=Limits.model_validate(row.limits or {}), state=row.state, version=row.version,
-        )  # fmt: skip
+            limits=Limits.model_validate(row.limits or {}),
+            state=row.state,
+            version=row.version,
+        )
 
     def wants(self, event: Sequenced) -> bool:
         """Beside its type: do the members of `data` pass, and is it not about this very subscription?"""
@@ -68,16 +73,23 @@ class Receiver:
         shown = ids.show("event", event.id)
         body = envelope(event, 0 if self.thin else LARGEST, shown)
         keys = [key for key, expires_at in self.keys if expires_at is None or expires_at > now]
-        return {**self.headers, **signed(shown, body, keys, now),
-                "webhook-attempt": str(item.attempts + 1), "webhook-subscription": self.subscription,
-                "traceparent": f"00-{event.tx_id.hex}-{event.id.hex[16:]}-01"}, body  # fmt: skip
+        return {
+            **self.headers,
+            **signed(shown, body, keys, now),
+            "webhook-attempt": str(item.attempts + 1),
+            "webhook-subscription": self.subscription,
+            "traceparent": f"00-{event.tx_id.hex}-{event.id.hex[16:]}-01",
+        }, body
 
 
 def signed(message_id: str, body: bytes, keys: list[bytes], now: datetime) -> dict[str, str]:
     """The headers that every request has."""
     timestamp = int(now.timestamp())
     return {
-        "content-type": "application/json", "user-agent": USER_AGENT, "accept-encoding": "identity",
-        "webhook-id": message_id, "webhook-timestamp": str(timestamp),
+        "content-type": "application/json",
+        "user-agent": USER_AGENT,
+        "accept-encoding": "identity",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
         "webhook-signature": signatures(keys, message_id, timestamp, body),
-    }  # fmt: skip
+    }

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from app import ids
 from app.events.schemas import Types
-from app.fields import Shape, Write, z
+from app.web.fields import Shape, Write, z
 
 Mode = Literal["full", "thin"]
 State = Literal["active", "paused", "disabled"]
@@ -24,9 +24,22 @@ HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]{0,1024}")
 # What the client itself writes, and what would change how the request is read or signed.
 RESERVED: Final = {
-    "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive", "te",
-    "trailer", "upgrade", "expect", "user-agent", "accept-encoding", "traceparent", "proxy-authorization",
-}  # fmt: skip
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "user-agent",
+    "accept-encoding",
+    "traceparent",
+    "proxy-authorization",
+}
 SENT_ALWAYS: Final = ("webhook-", "proxy-", "sec-")
 
 
@@ -47,9 +60,9 @@ Filter = Annotated[
     dict[Member, Annotated[list[Plain], Field(max_length=50)]],
     Field(
         max_length=10,
-        description="Members of `data` and the values that pass, for example `{\"to\": [\"mql\", \"sql\"]}`.",
+        description='Members of `data` and the values that pass, for example `{"to": ["mql", "sql"]}`.',
     ),
-]  # fmt: skip
+]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
@@ -158,24 +171,45 @@ class AttemptPage(Shape):
 def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any]:
     """The shape of a subscription; the secret only where it was just made."""
     shown = {
-        "id": ids.show("subscription", row.id), "url": row.url, "types": row.types, "filter": row.filter or {},
-        "mode": row.mode, "state": row.state, "state_reason": row.state_reason, "lag": row.lag, "limits": row.limits,
-        "version": row.version, "created_at": z(row.created_at), "updated_at": z(row.updated_at),
-    }  # fmt: skip
+        "id": ids.show("subscription", row.id),
+        "url": row.url,
+        "types": row.types,
+        "filter": row.filter or {},
+        "mode": row.mode,
+        "state": row.state,
+        "state_reason": row.state_reason,
+        "lag": row.lag,
+        "limits": row.limits,
+        "version": row.version,
+        "created_at": z(row.created_at),
+        "updated_at": z(row.updated_at),
+    }
     return shown | {"secret": secret} if secret else shown
 
 
 def show_delivery(row: Row[Any]) -> dict[str, Any]:
     return {
-        "event_id": ids.show("event", row.event_id), "lead_id": ids.shown("lead", row.lead_id),
-        "position": str(row.position), "state": row.state, "attempts": row.attempts, "next_at": z(row.next_at),
-        "last_code": row.last_code, "last_error": row.last_error,
-    }  # fmt: skip
+        "event_id": ids.show("event", row.event_id),
+        "lead_id": ids.shown("lead", row.lead_id),
+        "position": str(row.position),
+        "state": row.state,
+        "attempts": row.attempts,
+        "next_at": z(row.next_at),
+        "last_code": row.last_code,
+        "last_error": row.last_error,
+    }
 
 
 def show_attempt(row: Row[Any]) -> dict[str, Any]:
     return {
-        "event_id": ids.show("event", row.event_id), "lead_id": ids.shown("lead", row.lead_id),
-        "position": str(row.position), "n": row.n, "at": z(row.at), "ms": row.ms, "code": row.code,
-        "error": row.error_kind, "response_head": row.response_head, "trigger": row.trigger,
-    }  # fmt: skip
+        "event_id": ids.show("event", row.event_id),
+        "lead_id": ids.shown("lead", row.lead_id),
+        "position": str(row.position),
+        "n": row.n,
+        "at": z(row.at),
+        "ms": row.ms,
+        "code": row.code,
+        "error": row.error_kind,
+        "response_head": row.response_head,
+        "trigger": row.trigger,
+    }

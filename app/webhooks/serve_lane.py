@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Row
 
 from app import ids, metrics
-from app.database import Database, Tx
+from app.database.transaction import Database, Tx
 from app.events.catalogue import OPERATIONAL
 from app.events.record import NewEvent, record_events
 from app.events.sql import event_of
@@ -318,7 +318,12 @@ class ServedLane:
     def _death(self, item: Item, outcome: Outcome) -> dict[str, object]:
         event = item.event
         return {
-            "subscription_id": self.receiver.subscription, "event_id": ids.show("event", event.id),
-            "event_type": event.type, "position": str(event.position), "lead_id": ids.shown("lead", event.lead_id),
-            "attempts": item.attempts, "last_code": outcome.code, "last_error": outcome.error,
-        }  # fmt: skip
+            "subscription_id": self.receiver.subscription,
+            "event_id": ids.show("event", event.id),
+            "event_type": event.type,
+            "position": str(event.position),
+            "lead_id": ids.shown("lead", event.lead_id),
+            "attempts": item.attempts,
+            "last_code": outcome.code,
+            "last_error": outcome.error,
+        }

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Row, Select, delete, func, insert, literal, select, tuple_, update
 
-from app.database import Tx
-from app.pages import Page
-from app.tables import attempts, delivery_retries, event_log, lanes, subscriptions
+from app.database.tables import attempts, delivery_retries, event_log, lanes, subscriptions
+from app.database.transaction import Tx
+from app.web.pages import Page
 
 COUNTED_LAG: Final = 10_000
 

@@ -10,12 +10,12 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Row
 
-from app.database import Tx
+from app.database.transaction import Tx
 from app.errors import RequestInvalid, StateConflict, SubscriptionNotFound, TargetRefused
 from app.events import cursors
 from app.ids import new_id
 from app.keyring import KeyRing
-from app.versions import check
+from app.web.versions import check
 from app.webhooks import egress, secrets, sql
 from app.webhooks.egress import Egress
 from app.webhooks.schemas import SubscriptionCreate, SubscriptionPatch
@@ -53,11 +53,18 @@ async def create(desk: Desk, body: SubscriptionCreate) -> tuple[UUID, str]:
     position = await _start(desk, body.start)
     stored = secrets.first(desk.ring, desk.tenant_id, subscription_id, secret)
     values = {
-        "id": subscription_id, "url": await checked_url(desk.egress, body.url), "types": body.types,
-        "filter": body.filter, "mode": body.mode, "limits": body.limits.model_dump(), "state": "active",
-        "headers": _sealed(desk, subscription_id, body.headers), "secrets": written(stored),
-        "created_at": desk.now, "updated_at": desk.now,
-    }  # fmt: skip
+        "id": subscription_id,
+        "url": await checked_url(desk.egress, body.url),
+        "types": body.types,
+        "filter": body.filter,
+        "mode": body.mode,
+        "limits": body.limits.model_dump(),
+        "state": "active",
+        "headers": _sealed(desk, subscription_id, body.headers),
+        "secrets": written(stored),
+        "created_at": desk.now,
+        "updated_at": desk.now,
+    }
     await sql.insert_subscription(desk.tx, desk.tenant_id, values, position)
     return subscription_id, secret
 

@@ -11,6 +11,13 @@ if __name__ == "__main__":
     name, dsn, port = sys.argv[1:]
     app = import_module(f"benchmarks.bare.{name}").make(dsn)
     uvicorn.run(
-        app, port=int(port), loop="uvloop", http="httptools", ws="none", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False,
-    )  # fmt: skip
+        app,
+        port=int(port),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )

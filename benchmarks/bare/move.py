@@ -38,9 +38,10 @@ MOVE = """
     SELECT lead_id, seq, version FROM moved
 """
 EVIDENCE = {
-    "score": {"fit": 50, "engagement": 40}, "entries": [{"rule_id": name, "points": 20} for name in "abcd"],
+    "score": {"fit": 50, "engagement": 40},
+    "entries": [{"rule_id": name, "points": 20} for name in "abcd"],
     "actor": {"id": "usr_0123456789abcdefghjkmnpqrs", "kind": "human", "role": "sdr"},
-}  # fmt: skip
+}
 
 
 class Ask(BaseModel):

@@ -30,9 +30,11 @@ async def run(port: int, count: int) -> dict[str, float]:
                 stamp = str(int(time.time()))
                 mac = hmac.new(SECRET, f"evt_{number}.{stamp}.".encode() + BODY, hashlib.sha256).digest()
                 headers = {
-                    "webhook-id": f"evt_{number}", "webhook-timestamp": stamp, "content-type": "application/json",
+                    "webhook-id": f"evt_{number}",
+                    "webhook-timestamp": stamp,
+                    "content-type": "application/json",
                     "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
-                }  # fmt: skip
+                }
                 async with session.post(f"http://127.0.0.1:{port}/hook", data=BODY, headers=headers) as answer:
                     await answer.read()
 

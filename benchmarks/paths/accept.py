@@ -35,9 +35,12 @@ def _lines(mine: Run, theirs: Run, connections: int) -> list[Line]:
     faster, cheaper = times(mine.rate, theirs.rate), times(mine.pg_us, theirs.pg_us)
     return [
         Line(
-            "accept", f"signed, durable, 202; {connections} connections", mine,
-            f"{faster:.2f} of its rate, {cheaper:.2f} of its PostgreSQL", "≥ 1.00 of the rate, ≤ 0.50 of PostgreSQL",
+            "accept",
+            f"signed, durable, 202; {connections} connections",
+            mine,
+            f"{faster:.2f} of its rate, {cheaper:.2f} of its PostgreSQL",
+            "≥ 1.00 of the rate, ≤ 0.50 of PostgreSQL",
             faster >= 1 and cheaper <= 0.5,
         ),
         Line("accept", "bare FastAPI, one asyncpg insert", theirs),
-    ]  # fmt: skip
+    ]

@@ -13,7 +13,7 @@ BANT = {name: {"status": "confirmed", "value": "yes"} for name in ("budget", "ne
 ORDER = {
     "opportunity": {"amount": {"value": "12000.00", "currency": "EUR"}, "close_date": "2027-03-31"},
     "verification": {"note": "called, confirmed"},
-}  # fmt: skip
+}
 WARM, COUNTED = 200, 28
 WANTED = 1_000
 

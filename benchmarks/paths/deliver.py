@@ -28,11 +28,15 @@ def measure(bench: Bench) -> list[Line]:
     ratio = times(drained.rate, base.rate)
     lines = [
         Line(
-            "delivery", f"a backlog to one subscriber, {IN_FLIGHT} in flight", drained,
-            f"{ratio:.2f} of its rate", "≥ 0.70 of the rate", ratio >= 0.7,
+            "delivery",
+            f"a backlog to one subscriber, {IN_FLIGHT} in flight",
+            drained,
+            f"{ratio:.2f} of its rate",
+            "≥ 0.70 of the rate",
+            ratio >= 0.7,
         ),
         Line("delivery", "aiohttp alone, signed POSTs of 1 kB", base),
-    ]  # fmt: skip
+    ]
     return lines if bench.folder else [*lines, _idle(bench, dsn, bench.scale(200, 60))]
 
 

@@ -29,7 +29,11 @@ def measure(bench: Bench) -> list[Line]:
     met = held[-1] < MOST_MIB and grown <= GROWTH
     return [
         Line(
-            "memory", f"{run.count:,} requests; MiB after each quarter: {ends}", run,
-            f"{grown:.2f} × in the second half", f"< {MOST_MIB} MiB, ≤ {GROWTH:.2f} ×", met,
+            "memory",
+            f"{run.count:,} requests; MiB after each quarter: {ends}",
+            run,
+            f"{grown:.2f} × in the second half",
+            f"< {MOST_MIB} MiB, ≤ {GROWTH:.2f} ×",
+            met,
         )
-    ]  # fmt: skip
+    ]

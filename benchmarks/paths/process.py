@@ -29,11 +29,15 @@ def measure(bench: Bench) -> list[Line]:
     ratio = times(mine.cpu_us, theirs.cpu_us)
     lines = [
         Line(
-            "accept → processed", "sustained, until the last is processed", mine,
-            f"{ratio:.1f} × its CPU", "≤ 8 × the CPU", ratio <= 8,
+            "accept → processed",
+            "sustained, until the last is processed",
+            mine,
+            f"{ratio:.1f} × its CPU",
+            "≤ 8 × the CPU",
+            ratio <= 8,
         ),
         Line("accept → processed", "bare ASGI, unnest batch of the same rows", theirs),
-    ]  # fmt: skip
+    ]
     return lines if bench.folder else [*lines, _backlog(bench)]
 
 
@@ -67,9 +71,13 @@ def _backlog(bench: Bench) -> Line:
     half = max(held[len(held) // 3 : 2 * len(held) // 3 + 1])
     grown = times(max(held[2 * len(held) // 3 :]), half)
     return Line(
-        "accept → processed", f"backlog of {count:,} drained while accepting (latencies are those of accept)", run,
-        f"{grown:.2f} × the memory of its middle third", f"flat: ≤ {GROWTH:.2f} ×", grown <= GROWTH,
-    )  # fmt: skip
+        "accept → processed",
+        f"backlog of {count:,} drained while accepting (latencies are those of accept)",
+        run,
+        f"{grown:.2f} × the memory of its middle third",
+        f"flat: ≤ {GROWTH:.2f} ×",
+        grown <= GROWTH,
+    )
 
 
 def _watch(bench: Bench, dsn: str, server: Server, count: int) -> list[float]:

@@ -36,10 +36,12 @@ def python(folder: Path, *arguments: str) -> str:
 
 def test_what_was_backed_up_stands_in_the_restored_copy_with_its_keys(folder: Path) -> None:
     backup, restore = (re.sub(r"^    ", "", command, flags=re.MULTILINE) for command in COMMANDS)
-    python(folder, "-m", "app.cli", "migrate")
-    python(folder, "-m", "app.cli", "tenants", "create", "acme")
+    python(folder, "-m", "app.commands.cli", "migrate")
+    python(folder, "-m", "app.commands.cli", "tenants", "create", "acme")
     python(folder, "-c", "from app.settings import load, with_secrets; with_secrets(load())")
     python(folder, "-c", backup)
     python(folder, "-c", restore)
-    assert "btn_" in python(folder, "-m", "app.cli", "keys", "create", "--tenant", "acme", "--data-dir", "restored")
+    assert "btn_" in python(
+        folder, "-m", "app.commands.cli", "keys", "create", "--tenant", "acme", "--data-dir", "restored"
+    )
     assert (folder / "restored" / "secret_keys").read_bytes() == (folder / ".baton" / "secret_keys").read_bytes()

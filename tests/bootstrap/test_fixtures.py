@@ -3,8 +3,8 @@
 import asyncpg
 from sqlalchemy import text
 
-from app import migrate
-from app.database import Database, Tx
+from app.database import migrate
+from app.database.transaction import Database, Tx
 
 
 async def test_a_fresh_database_is_migrated_and_empty(dsn: str) -> None:

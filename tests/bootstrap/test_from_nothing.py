@@ -21,7 +21,8 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "app").mkdir()
     shutil.copy(ROOT / "app" / "__main__.py", tmp_path / "app")
     (tmp_path / "app" / "__init__.py").touch()
-    (tmp_path / "app" / "cli.py").write_text(PROGRAM)
+    (tmp_path / "app" / "commands").mkdir()
+    (tmp_path / "app" / "commands" / "cli.py").write_text(PROGRAM)
     for lock in (bootstrap.PLAIN, bootstrap.DEVELOPERS):
         (tmp_path / lock).write_text("# nothing\n")
     return tmp_path
@@ -105,7 +106,7 @@ def test_the_bootstrap_uses_the_standard_library_and_old_grammar_only() -> None:
     tree = ast.parse(text)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert imported <= sys.stdlib_module_names
-    assert [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)] == ["app.cli"]
+    assert [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)] == ["app.commands.cli"]
     newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.Match, ast.AsyncFunctionDef, ast.Starred)
     assert not [node for node in ast.walk(tree) if isinstance(node, newer)]
     assert [type(node) for node in ast.parse(Path(app.__file__).read_text()).body] in (

@@ -38,7 +38,7 @@ class Service:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
         environment = {**clean, "PYTHONPATH": str(ROOT), "BATON_PORT": str(port), **settings}
         environment.setdefault("BATON_DRAIN_SECONDS", "0")
-        command = [sys.executable, "-m", "app.cli", *arguments]
+        command = [sys.executable, "-m", "app.commands.cli", *arguments]
         with self.output.open("w") as output:
             self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
 

@@ -70,8 +70,10 @@ def test_flags_win_over_the_environment_and_each_origin_is_known(monkeypatch: py
     settings = load(port=8002, host=None)
     assert (settings.port, settings.pool_size, settings.host) == (8002, 5, "127.0.0.1")
     assert {name: origins(settings)[name] for name in ("port", "pool_size", "host")} == {
-        "port": "flag", "pool_size": "environment", "host": "default",
-    }  # fmt: skip
+        "port": "flag",
+        "pool_size": "environment",
+        "host": "default",
+    }
 
 
 def test_an_empty_variable_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:

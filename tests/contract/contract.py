@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app import ids
-from app.main import create_app
 from app.settings import Settings
+from app.web.application import create_app
 
 DOCUMENT: dict[str, Any] = create_app(Settings.model_construct()).openapi()
 METHODS = ("get", "put", "post", "patch", "delete")

@@ -27,15 +27,20 @@ def service(url: str, said: Path) -> Iterator[httpx.Client]:
 @contextmanager
 def _serving(url: str, said: Path, port: int) -> Iterator[httpx.Client]:
     settings = {
-        "DATABASE_URL": url, "SECRET_KEYS": "k1:" + "A" * 43 + "=", "ADMIN_KEY": ADMIN_KEY, "PORT": str(port),
-        "DRAIN_SECONDS": "0", "ALLOWED_TARGETS": "127.0.0.0/8", "LOG_FORMAT": "json",
-    }  # fmt: skip
+        "DATABASE_URL": url,
+        "SECRET_KEYS": "k1:" + "A" * 43 + "=",
+        "ADMIN_KEY": ADMIN_KEY,
+        "PORT": str(port),
+        "DRAIN_SECONDS": "0",
+        "ALLOWED_TARGETS": "127.0.0.0/8",
+        "LOG_FORMAT": "json",
+    }
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         **{f"BATON_{name}": value for name, value in settings.items()},
     }
-    command = [sys.executable, "-m", "app.cli", "serve"]
+    command = [sys.executable, "-m", "app.commands.cli", "serve"]
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     with said.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import text
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from app import database
-from app.database import POOL_SECONDS, SERVER_SETTINGS, Database, Tx
+from app.database import engine as database
+from app.database.engine import POOL_SECONDS, SERVER_SETTINGS
+from app.database.transaction import Database, Tx
 from app.settings import Settings
 from tests.api import Api, running
 from tests.contract.service import ADMIN_KEY, service
@@ -91,9 +92,11 @@ async def test_a_connection_that_died_in_the_pool_is_not_noticed(api: Api) -> No
     await run(api, "SELECT 1")
     async with api.app.state.engine.connect() as other:
         await other.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-                 " AND datname = current_database()")
-        )  # fmt: skip
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                " AND datname = current_database()"
+            )
+        )
     for _ in range(12):
         assert (await api.call("GET", f"/v1/leads/{lead['id']}")).status_code == 200
         assert (await api.call("POST", "/v1/accounts", {"name": "Nordsoft"})).status_code == 201
@@ -103,7 +106,7 @@ async def test_all_middleware_is_pure_asgi(api: Api) -> None:
     classes: list[Any] = [each.cls for each in api.app.user_middleware]
     assert classes
     assert not any(isinstance(each, type) and issubclass(each, BaseHTTPMiddleware) for each in classes)
-    wrong = [path.name for path in Path(database.__file__).parent.glob("**/*.py") if "BaseHTTP" in path.read_text()]
+    wrong = [path.name for path in Path(database.__file__).parents[1].glob("**/*.py") if "BaseHTTP" in path.read_text()]
     assert wrong == []
 
 

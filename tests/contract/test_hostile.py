@@ -44,9 +44,13 @@ BODIES = (
 )
 # Values of the right type that a database or a calendar may choke on; taken or refused, never a fault of ours.
 TIMES = (
-    "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-01-01T00:00:00", "2026-02-30", "0001-01-01",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-12:00",
+    "2026-01-01T00:00:00",
+    "2026-02-30",
+    "0001-01-01",
     "1787000000",
-)  # fmt: skip
+)
 STRINGS = ("", "x" * 20_000, "\u202e\u0001\ufffe", "%00", "'; DROP TABLE leads; --", "lead_7zzzzzzzzzzzzzzzzzzzzzzzzz")
 NUMBERS: tuple[Any, ...] = (2**31, 2**63 - 1, -(2**63) + 1, 1e308, "1", [])
 
@@ -151,8 +155,23 @@ def cursors() -> Iterator[str]:
 
 
 async def test_no_query_makes_a_fault_of_ours(api: Api, world: World) -> None:
-    odd = ["-1", "0", "201", "9" * 30, "1e400", "NaN", "\x00", "%00", "\ud800".encode("utf-8", "surrogatepass"),
-           "a" * 5000, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "é", "", "null"]  # fmt: skip
+    odd = [
+        "-1",
+        "0",
+        "201",
+        "9" * 30,
+        "1e400",
+        "NaN",
+        "\x00",
+        "%00",
+        "\ud800".encode("utf-8", "surrogatepass"),
+        "a" * 5000,
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-12:00",
+        "é",
+        "",
+        "null",
+    ]
     for operation in [each for each in OURS if each.queries]:
         for name in operation.queries:
             for value in [*odd, *cursors()]:

@@ -8,13 +8,13 @@ import pytest
 from fastapi.routing import APIRoute
 from jsonschema_rs import Draft202012Validator
 
-from app import openapi
+from app.commands import openapi
 from app.errors import catalogue
 from app.events.catalogue import TYPES
-from app.main import create_app
-from app.problems import MEDIA_TYPE
-from app.routes import ROUTERS
 from app.settings import Settings
+from app.web.application import create_app
+from app.web.problems import MEDIA_TYPE
+from app.web.routes import ROUTERS
 from tests.api import Api
 from tests.contract.bodies import body, place
 from tests.contract.contract import ALL, DOCUMENT, OURS, PROBLEM, WITH_BODY, Operation
@@ -38,8 +38,12 @@ def test_every_route_is_in_the_document_and_nothing_else() -> None:
 
 
 def test_only_preflights_and_heads_of_the_public_door_are_left_out() -> None:
-    hidden = [route for router in ROUTERS for route in router.routes
-              if isinstance(route, APIRoute) and not route.include_in_schema]  # fmt: skip
+    hidden = [
+        route
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and not route.include_in_schema
+    ]
     assert {route.path for route in hidden} == {"/v1/ingest/{source_key}"}
     assert {method for route in hidden for method in route.methods or ()} == {"HEAD", "OPTIONS"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app.transaction import Tx
+from app.database.transaction import Tx
 
 APP = Path(__file__).parents[2] / "app"
 EXEMPT_TABLES = {"tenants", "sequencer", "alembic_version"}
@@ -20,10 +20,15 @@ ACROSS = {
     "sources": {"source_with_key"},
     "submissions": {"claim", "claim_one", "insert_received"},
     "tenants": {
-        "any_tenant", "key_with_secret", "list_tenants", "lock_first_run", "tenant_by_id_or_name", "tenant_of_key",
+        "any_tenant",
+        "key_with_secret",
+        "list_tenants",
+        "lock_first_run",
+        "tenant_by_id_or_name",
+        "tenant_of_key",
     },
     "webhooks": {"claim_lanes", "renew_lanes"},
-}  # fmt: skip
+}
 # Beside sql.py and across.py: the gate's own look-ups, health, and what runs before there is a feature.
 WITH_SQL = {"auth.py", "idempotency.py", "migrate.py", "operations.py"}
 
@@ -95,9 +100,7 @@ def test_sql_is_written_in_its_own_modules_only() -> None:
 
     def writes_sql(path: Path) -> bool:
         imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-        return any(
-            node.module == "sqlalchemy" and words & {name.name for name in node.names} for node in imports
-        )  # fmt: skip
+        return any(node.module == "sqlalchemy" and words & {name.name for name in node.names} for node in imports)
 
     found = {path.relative_to(APP) for path in APP.glob("**/*.py") if writes_sql(path)}
     own = {path for path in found if path.name.endswith("sql.py") or path.name == "across.py"}

@@ -21,12 +21,29 @@ def test_schemathesis_finds_nothing(url: str, tmp_path: Path, phases: str) -> No
         user = {"name": "Andrei Ene", "email": "andrei@acme.example", "role": "ae"}
         actor = client.post("/v1/users", json=user).json()["id"]
         command = [
-            str(Path(sys.executable).parent / "st"), "--config-file", str(HERE / "schemathesis.toml"), "run",
-            f"{client.base_url}/openapi.json", "--header", f"Authorization: Bearer {ADMIN_KEY}",
-            "--phases", phases, "--checks", "all", "--exclude-operation-id", LEFT_OUT, "--max-examples", "5",
-            "--request-timeout", "120", "--suppress-health-check", "all", "--continue-on-failure",
-            "--generation-deterministic", "--no-color",
-        ]  # fmt: skip
+            str(Path(sys.executable).parent / "st"),
+            "--config-file",
+            str(HERE / "schemathesis.toml"),
+            "run",
+            f"{client.base_url}/openapi.json",
+            "--header",
+            f"Authorization: Bearer {ADMIN_KEY}",
+            "--phases",
+            phases,
+            "--checks",
+            "all",
+            "--exclude-operation-id",
+            LEFT_OUT,
+            "--max-examples",
+            "5",
+            "--request-timeout",
+            "120",
+            "--suppress-health-check",
+            "all",
+            "--continue-on-failure",
+            "--generation-deterministic",
+            "--no-color",
+        ]
         environment = {**os.environ, "ACTOR": actor}
         found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout

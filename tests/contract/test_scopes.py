@@ -1,6 +1,6 @@
 """Every route says which scope it needs, and a key without it gets nothing."""
 
-from app.auth import SCOPES
+from app.web.auth import SCOPES
 from tests.api import Api
 from tests.contract.contract import ALL, OURS
 

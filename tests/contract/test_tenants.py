@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from app.tables import metadata
+from app.database.tables import metadata
 from tests.api import Api
 from tests.contract.contract import OURS, Operation
 from tests.contract.world import another, furnish
@@ -77,8 +77,12 @@ async def test_an_id_of_another_tenant_in_a_body_or_a_filter_is_the_id_of_nothin
         headers = {"Idempotency-Key": f"once {path}".replace(" ", "-")} if method == "POST" else {}
         answer = await rival.call(method, path, body, actor=theirs["actor"], headers=headers)
         assert answer.status_code in (404, 422), (path, answer.text)
-    for path in ("/v1/leads?owner_id=" + mine["user_id"], "/v1/submissions?source_id=" + mine["source_id"],
-                 "/v1/submissions?lead_id=" + mine["lead_id"], "/v1/events?lead_id=" + mine["lead_id"]):  # fmt: skip
+    for path in (
+        "/v1/leads?owner_id=" + mine["user_id"],
+        "/v1/submissions?source_id=" + mine["source_id"],
+        "/v1/submissions?lead_id=" + mine["lead_id"],
+        "/v1/events?lead_id=" + mine["lead_id"],
+    ):
         assert (await rival.get(path))["data"] == [], path
     assert (await rival.call("GET", "/v1/me", actor=mine["user_id"])).json()["code"] == "actor_unknown"
 

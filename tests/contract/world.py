@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from app.auth import SCOPES
 from app.events.partitions import keep_ahead
 from app.events.sequence import sequence
+from app.web.auth import SCOPES
 from tests.api import Api
 
 World = dict[str, str]

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from sqlalchemy import text
 
-from app.tables import metadata
+from app.database.tables import metadata
 from tests.api import Api
 
 GOOD = {"job_title": "Director", "employees": 120, "industry": "software"}

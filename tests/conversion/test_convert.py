@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from app.database.transaction import Tx
 from app.matching.normalize import CANONICAL
-from app.transaction import Tx
 from tests.api import Api
 from tests.conversion.steps import (
     BANT,
@@ -33,8 +33,13 @@ async def ae(api: Api) -> str:
 
 async def test_a_lead_becomes_account_contact_and_opportunity(api: Api, ae: str) -> None:
     lead = await sql_lead(api, ae, **ANNA, phone="+40 21 555 0100", country="Romania")
-    order = {"opportunity": {"name": "Nordsoft 2027", "amount": {"value": "12000.00", "currency": "EUR"},
-                             "close_date": "2027-03-31"}}  # fmt: skip
+    order = {
+        "opportunity": {
+            "name": "Nordsoft 2027",
+            "amount": {"value": "12000.00", "currency": "EUR"},
+            "close_date": "2027-03-31",
+        }
+    }
     answer = await convert(api, lead, ae, order)
     made = answer.json()["conversion"]
     assert (answer.status_code, answer.headers["location"]) == (201, f"/v1/leads/{lead['id']}/conversion")
@@ -46,15 +51,24 @@ async def test_a_lead_becomes_account_contact_and_opportunity(api: Api, ae: str)
     contact = await api.get(f"/v1/contacts/{made['contact']['id']}")
     deal = await api.get(f"/v1/opportunities/{made['opportunity']['id']}")
     assert {name: account[name] for name in ("name", "domain", "phone", "industry", "employees", "country")} == {
-        "name": "Nordsoft", "domain": "nordsoft.ro", "phone": "+40215550100", "industry": "software", "employees": 120,
+        "name": "Nordsoft",
+        "domain": "nordsoft.ro",
+        "phone": "+40215550100",
+        "industry": "software",
+        "employees": 120,
         "country": "RO",
-    }  # fmt: skip
+    }
     assert (contact["email"], contact["last_name"], contact["account_id"]) == (
-        "anna@nordsoft.ro", "Zvoristeanu", account["id"],
-    )  # fmt: skip
+        "anna@nordsoft.ro",
+        "Zvoristeanu",
+        account["id"],
+    )
     assert (deal["name"], deal["stage"], deal["class"], deal["business"]) == (
-        "Nordsoft 2027", "qualified", "qualified", "new",
-    )  # fmt: skip
+        "Nordsoft 2027",
+        "qualified",
+        "qualified",
+        "new",
+    )
     assert (deal["amount"], deal["close_date"]) == ({"value": "12000.00", "currency": "EUR"}, "2027-03-31")
     assert (deal["account_id"], deal["contact_id"], deal["owner_id"]) == (account["id"], contact["id"], ae)
     assert {one["origin_lead_id"] for one in (account, contact, deal)} == {lead["id"]}
@@ -77,9 +91,18 @@ async def test_every_field_of_the_lead_is_listed_once(api: Api, ae: str) -> None
     said = outcomes(await converted(api, lead, ae))
     assert set(said) == {*CANONICAL, "custom.needs", "custom.seats"}
     assert {name for name, outcome in said.items() if outcome == "copied"} == {
-        "email", "first_name", "last_name", "full_name", "company", "domain", "job_title", "seniority",
-        "industry", "employees", "website",
-    }  # fmt: skip
+        "email",
+        "first_name",
+        "last_name",
+        "full_name",
+        "company",
+        "domain",
+        "job_title",
+        "seniority",
+        "industry",
+        "employees",
+        "website",
+    }
     assert said["message"] == said["custom.needs"] == said["phone"] == "unmapped"
     assert (await api.reload(lead))["custom"] == {"needs": ["crm"], "seats": 12}
 
@@ -100,8 +123,10 @@ async def test_8_convert_to_new_and_existing(api: Api, ae: str) -> None:
 async def test_named_fields_are_overwritten_and_the_callers_own_values_go_first(api: Api, ae: str) -> None:
     account = await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro", "industry": "IT"})
     lead = await sql_lead(api, ae, **ANNA | {"company": "Nordsoft Romania"})
-    order = {"account": {"overwrite": ["industry", "company"], "values": {"language": "ro"}},
-             "contact": {"values": {"job_title": "CTO"}}}  # fmt: skip
+    order = {
+        "account": {"overwrite": ["industry", "company"], "values": {"language": "ro"}},
+        "contact": {"values": {"job_title": "CTO"}},
+    }
     made = await converted(api, lead, ae, order)
     after = await api.get(f"/v1/accounts/{account['id']}")
     contact = await api.get(f"/v1/contacts/{made['contact']['id']}")
@@ -182,8 +207,12 @@ async def test_in_the_pipeline_a_hand_over_converts_in_the_same_transaction(pipe
     assert [one["name"] for one in journey["milestones"]] == ["mql", "sal", "srl"]
     told = [one.type for one in await events(api, lead) if one.lead_version == before["version"] + 1]
     assert told == [
-        "lead.stage_changed", "lead.stage_changed", "lead.assigned", "lead.converted", "opportunity.stage_changed",
-    ]  # fmt: skip
+        "lead.stage_changed",
+        "lead.stage_changed",
+        "lead.assigned",
+        "lead.converted",
+        "opportunity.stage_changed",
+    ]
 
 
 async def test_the_class_follows_from_the_stage(pipeline_api: Api) -> None:

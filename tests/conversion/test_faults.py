@@ -10,9 +10,19 @@ from sqlalchemy import text
 from tests.api import Api
 
 TABLES = (
-    "leads", "journeys", "transitions", "milestones", "conversions", "accounts", "contacts", "opportunities",
-    "opportunity_transitions", "events", "pending", "idempotency_keys",
-)  # fmt: skip
+    "leads",
+    "journeys",
+    "transitions",
+    "milestones",
+    "conversions",
+    "accounts",
+    "contacts",
+    "opportunities",
+    "opportunity_transitions",
+    "events",
+    "pending",
+    "idempotency_keys",
+)
 WHAT_FAILS = ("events", "pending", "conversions", "opportunities", "transitions", "idempotency_keys")
 
 

@@ -33,8 +33,9 @@ async def test_several_certain_matches_are_asked_about(api: Api, ae: str) -> Non
     problem = await refused(api, lead, ae, {"account": {"values": {"external_id": "N-1"}}})
     assert (problem["status"], problem["code"], problem["candidates_hidden"]) == (409, "ambiguous_match", 0)
     assert {(each["id"], *each["match_keys"]) for each in problem["candidates"]} == {
-        (one["id"], "domain"), (two["id"], "external_id"),
-    }  # fmt: skip
+        (one["id"], "domain"),
+        (two["id"], "external_id"),
+    }
     assert set(problem["candidates"][0]) == {"type", "id", "display", "match_keys", "score"}
     made = await converted(api, lead, ae, {"account": {"mode": "use", "id": two["id"]}})
     assert made["account"] == {"id": two["id"], "outcome": "linked"}
@@ -67,8 +68,10 @@ async def test_an_uncertain_contact_is_asked_about(api: Api, ae: str) -> None:
     made = await converted(api, lead, ae, {"contact": {"mode": "use", "id": known["id"]}})
     after = await api.get(f"/v1/contacts/{known['id']}")
     assert (after["email"], after["first_name"], after["account_id"]) == (
-        "anna@nordsoft.ro", "Ana", made["account"]["id"],
-    )  # fmt: skip
+        "anna@nordsoft.ro",
+        "Ana",
+        made["account"]["id"],
+    )
 
 
 async def test_a_certain_contact_is_used(api: Api, ae: str) -> None:
@@ -186,9 +189,13 @@ async def test_who_may_not_read_learns_only_how_many_match(api: Api, ae: str) ->
     made = await api.post("/v1/keys", {"name": "converter", "scopes": ["leads:convert", "actors:assert"]})
     problem = (await convert(api, lead, ae, key="hidden", headers={})).json()
     blind = await api.call(
-        "POST", f"/v1/leads/{lead['id']}/conversion", {}, actor=ae, key=made["secret"],
+        "POST",
+        f"/v1/leads/{lead['id']}/conversion",
+        {},
+        actor=ae,
+        key=made["secret"],
         headers={"Idempotency-Key": "blind"},
-    )  # fmt: skip
+    )
     assert (len(problem["candidates"]), problem["candidates_hidden"]) == (1, 0)
     assert (blind.status_code, blind.json()["candidates"], blind.json()["candidates_hidden"]) == (409, [], 1)
 
@@ -214,8 +221,11 @@ async def test_a_preview_lists_everything_that_is_in_the_way(api: Api, ae: str) 
     seen = await preview(api, lead, None, order)
     assert not seen["possible"]
     assert [each["code"] for each in seen["blocked"]] == [
-        "human_required", "ambiguous_match", "class_not_allowed", "owner_invalid",
-    ]  # fmt: skip
+        "human_required",
+        "ambiguous_match",
+        "class_not_allowed",
+        "owner_invalid",
+    ]
     assert len(seen["account"]["candidates"]) == 1
     assert seen["account"]["outcome"] is None
     await converted(api, lead, ae, {"account": {"mode": "create"}})

@@ -21,7 +21,7 @@ def folder() -> Iterator[Path]:
 
 def baton(folder: Path, *arguments: str) -> str:
     """What a command prints; it must succeed."""
-    command = [sys.executable, "-m", "app.cli", *arguments]
+    command = [sys.executable, "-m", "app.commands.cli", *arguments]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder), "BATON_PORT": "1"}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.demo.forms import SOURCES, form_fill, signed
-from app.demo.plan import DAYS, Story, stories
+from app.commands.demo.forms import SOURCES, form_fill, signed
+from app.commands.demo.plan import DAYS, Story, stories
 from app.ids import new_id
 from app.policy.document import Policy
 from app.policy.shipped import shipped

@@ -11,11 +11,11 @@ import uvicorn
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from app import tail
+from app.commands import tail
+from app.commands.tail import Reading
 from app.events.partitions import keep_ahead
 from app.events.sequence import sequence
 from app.settings import CannotStart
-from app.tail import Reading
 from app.webhooks.signing import new_secret
 from tests.api import Api
 

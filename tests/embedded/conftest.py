@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app import embedded
+from app.database import embedded
 
 ROOT = Path(__file__).parents[2]
 Start = Callable[..., embedded.Server]
@@ -50,7 +50,9 @@ def script(home: Path) -> Iterator[Script]:
     running: list[subprocess.Popen[str]] = []
 
     def run(body: str) -> "subprocess.Popen[str]":
-        before = "import asyncio, asyncpg, os, signal, sys\nfrom pathlib import Path\nfrom app import embedded\n"
+        before = (
+            "import asyncio, asyncpg, os, signal, sys\nfrom pathlib import Path\nfrom app.database import embedded\n"
+        )
         code = f"{before}home = Path({str(home)!r})\n{body}"
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         running.append(subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes))  # type: ignore[call-overload]

@@ -7,17 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from app.pg_binaries import EmbeddedError
+from app.database.binaries import EmbeddedError
 from tests.embedded.conftest import ROOT, Script, Start, ask, processes_in
 
 
 async def test_a_new_server_is_durable_private_and_in_utc(start: Start) -> None:
     server = start()
     wanted = {
-        "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "data_checksums": "on",
-        "listen_addresses": "", "TimeZone": "UTC", "server_encoding": "UTF8", "lc_messages": "C.UTF-8",
-        "log_error_verbosity": "terse", "log_min_error_statement": "panic",
-    }  # fmt: skip
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+        "data_checksums": "on",
+        "listen_addresses": "",
+        "TimeZone": "UTC",
+        "server_encoding": "UTF8",
+        "lc_messages": "C.UTF-8",
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
+    }
     assert {name: await ask(server, f"SHOW {name}") for name in wanted} == wanted
     assert await ask(server, "SELECT datcollate FROM pg_database WHERE datname = 'baton'") == "C.UTF-8"
     assert server.sockets.stat().st_mode & 0o777 == 0o700
@@ -100,7 +107,7 @@ async def test_a_path_with_spaces_and_signs_works(start: Start, home: Path) -> N
 
 def test_the_server_does_not_hold_the_pipes_of_whoever_started_it(home: Path) -> None:
     code = (
-        "from pathlib import Path; from app import embedded; import os\n"
+        "from pathlib import Path; from app.database import embedded; import os\n"
         f"embedded.start(Path({str(home)!r}), durable=False)\nos._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=600, check=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app import embedded, pg_binaries
-from app.pg_binaries import EmbeddedError
+from app.database import binaries as pg_binaries
+from app.database import embedded
+from app.database.binaries import EmbeddedError
 from tests.embedded.conftest import Start, ask
 
 AS_ROOT = os.geteuid() == 0

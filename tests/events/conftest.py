@@ -11,14 +11,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app import auth, ids, problems
+from app import ids
 from app.clock import Clock
-from app.database import Database
+from app.database.tables import keys, tenants
+from app.database.transaction import Database
 from app.events.endpoints import api, waiting
 from app.events.waiting import Waiters
 from app.events.wake import Wake
-from app.gate import Gate
-from app.tables import keys, tenants
+from app.web import auth, problems
+from app.web.gate import Gate
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

@@ -174,12 +174,24 @@ def forged(*members: object) -> str:
 @pytest.mark.parametrize(
     "after",
     [
-        "x", "äöü", "====", "2026-03-02T12:00:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00",
-        "T:", "now",
-        forged(2, 0, "x"), forged(1, -1, "x"), forged(1, 2**63, "x"), forged(1, 0, "x"), forged(1, "0", "x"),
-        forged(1, True, "x"), forged(1, 0), "a" * 1000,
+        "x",
+        "äöü",
+        "====",
+        "2026-03-02T12:00:00",
+        "9999-12-31T23:59:59-12:00",
+        "0001-01-01T00:00:00+14:00",
+        "T:",
+        "now",
+        forged(2, 0, "x"),
+        forged(1, -1, "x"),
+        forged(1, 2**63, "x"),
+        forged(1, 0, "x"),
+        forged(1, "0", "x"),
+        forged(1, True, "x"),
+        forged(1, 0),
+        "a" * 1000,
     ],
-)  # fmt: skip
+)
 async def test_a_cursor_that_baton_did_not_give_is_422(service: Service, after: str) -> None:
     answer = await service.client.get("/v1/events", params={"after": after})
     assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
@@ -193,10 +205,22 @@ async def test_a_cursor_of_other_filters_is_422(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"limit": 0}, {"limit": 1001}, {"wait": 31}, {"wait": -1}, {"types": "Lead.*"}, {"types": "lead"},
-              {"types": ""}, {"types": "lead.*,"}, {"lead_id": "x"}, {"after": ""}, {"types": "a.%"}],
+    "asked",
+    [
+        {"limit": 0},
+        {"limit": 1001},
+        {"wait": 31},
+        {"wait": -1},
+        {"types": "Lead.*"},
+        {"types": "lead"},
+        {"types": ""},
+        {"types": "lead.*,"},
+        {"lead_id": "x"},
+        {"after": ""},
+        {"types": "a.%"},
+    ],
     ids=str,
-)  # fmt: skip
+)
 async def test_what_cannot_be_asked_is_422(service: Service, asked: dict[str, Any]) -> None:
     assert (await service.client.get("/v1/events", params=asked)).status_code == 422
 

@@ -14,7 +14,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app.database import Database, Tx, make_engine
+from app.database.engine import make_engine
+from app.database.transaction import Database, Tx
 from app.events import across, partitions
 from app.events.record import NewEvent, record_events
 from app.events.sequence import sequence, sequence_forever
@@ -128,8 +129,12 @@ async def test_the_sequencer_wakes_at_once_and_survives_a_lost_connection(
     await wake.wait("log", seen, PATIENCE)
     assert len(await logged(engine)) == 1
     async with engine.connect() as tx:
-        await tx.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-                              " AND datname = current_database()"))  # fmt: skip
+        await tx.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                " AND datname = current_database()"
+            )
+        )
     await tell(writers_engine)
     wake.set()
 
@@ -199,12 +204,14 @@ async def by_position(reader: Reader, tx: Tx) -> Sequence[Any]:
     """The real one."""
     rows = (
         await tx.execute(
-            text("SELECT l.position, e.seq, e.lead_id, e.lead_version FROM event_log l JOIN events e"
-                 " ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq"
-                 " WHERE l.tenant_id = :tenant AND l.position > :after ORDER BY l.position LIMIT 50"),
+            text(
+                "SELECT l.position, e.seq, e.lead_id, e.lead_version FROM event_log l JOIN events e"
+                " ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq"
+                " WHERE l.tenant_id = :tenant AND l.position > :after ORDER BY l.position LIMIT 50"
+            ),
             {"tenant": TENANT, "after": reader.state.get("after", 0)},
         )
-    ).all()  # fmt: skip
+    ).all()
     if rows:
         reader.state["after"] = rows[-1].position
     return rows

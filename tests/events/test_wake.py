@@ -72,8 +72,10 @@ async def test_a_lost_connection_is_made_again_and_its_silence_is_made_good(dsn:
         await listening(wake)
         seen = wake.seen("events")
         killer = await asyncpg.connect(dsn)
-        await killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                             " WHERE datname = current_database() AND query LIKE 'LISTEN%'")  # fmt: skip
+        await killer.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        )
         assert await woken(wake, "events", seen), "after a gap it looks again"
         seen = wake.seen("events")
         await killer.execute("SELECT pg_notify('baton_events', '')")

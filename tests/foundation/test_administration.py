@@ -59,9 +59,15 @@ async def baton(api: Api, *arguments: str, status: int = 0) -> str:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
     environment = {**clean, "BATON_DATABASE_URL": settings.database_url, "BATON_SECRET_KEYS": f"k1:{key}"}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app.cli", *arguments, cwd=ROOT, env=environment,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "app.commands.cli",
+        *arguments,
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
     said, _ = await process.communicate()
     assert process.returncode == status, said.decode()
     return said.decode()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app import gate
-from app.gate import Gate
+from app.web import gate
+from app.web.gate import Gate
 from tests.api import Api
 
 MESSAGES = list[dict[str, Any]]

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from app import auth
+from app.web import auth
 from tests.api import Api
 from tests.waiting import PATIENCE
 

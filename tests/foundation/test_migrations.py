@@ -7,8 +7,8 @@ from alembic import command
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from app import migrate
-from app.database import Database
+from app.database import migrate
+from app.database.transaction import Database
 from tests.api import Api
 
 

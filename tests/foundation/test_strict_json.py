@@ -7,7 +7,7 @@ import time
 import pytest
 
 from app.errors import MalformedJson, RequestInvalid
-from app.strict_json import parse_json
+from app.web.strict_json import parse_json
 
 
 def test_a_member_given_twice_among_very_many_is_named_in_no_time() -> None:

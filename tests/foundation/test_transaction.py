@@ -7,9 +7,9 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from app.database import Database, make_engine
-from app.tables import sequencer
-from app.transaction import Tx, is_lost, sqlstate
+from app.database.engine import make_engine
+from app.database.tables import sequencer
+from app.database.transaction import Database, Tx, is_lost, sqlstate
 
 INSERT = text("INSERT INTO tried VALUES (:n)")
 COUNT = text("SELECT count(*) FROM tried")

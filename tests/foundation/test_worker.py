@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import text
 
-from app import worker
 from app.clock import Clock
-from app.database import Database
+from app.commands import worker
+from app.database.transaction import Database
 from app.events.record import NewEvent, record_events
 from app.events.wake import Wake
 from app.ids import new_id

@@ -17,9 +17,7 @@ async def lived(api: Api) -> None:
     await api.act(lead, "demo_request")
     await api.ask(lead, "accept", sdr)
     last = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"][-1]["id"]
-    answer = await api.ask(
-        lead, "correct", manager, to="mql", reason_code="mistake", note="n", correction_of=last
-    )  # fmt: skip
+    answer = await api.ask(lead, "correct", manager, to="mql", reason_code="mistake", note="n", correction_of=last)
     assert answer.status_code == 201, answer.text
 
 

@@ -67,10 +67,17 @@ def test_the_first_key_that_hits_decides_and_the_rest_is_told(
         assert match.conflicts == tuple(Conflict(*conflict) for conflict in conflicts)
 
 
-@pytest.mark.parametrize(("name", "other", "is_same"), [
-    ("Jan Kowalski", "jan kowalski", True), ("Jan Kowalski", "Jan", False), ("Jan Kowalski", "", False), ("", "", True),
-    ("", "Jan Kowalski", False), ("Jan Kowalski", "Ewa Kowalska", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "other", "is_same"),
+    [
+        ("Jan Kowalski", "jan kowalski", True),
+        ("Jan Kowalski", "Jan", False),
+        ("Jan Kowalski", "", False),
+        ("", "", True),
+        ("", "Jan Kowalski", False),
+        ("Jan Kowalski", "Ewa Kowalska", False),
+    ],
+)
 def test_a_role_mailbox_is_the_same_person_only_with_the_same_name(name: str, other: str, is_same: bool) -> None:
     match = resolve(make_person(email="biuro@firma.pl", full_name=name), [held("email", "biuro@firma.pl", A, other)])
     assert match.lead_id == (A if is_same else None)

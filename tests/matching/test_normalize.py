@@ -49,9 +49,21 @@ def test_an_address_is_shown_in_lower_case_and_matched_by_its_ascii_domain(typed
 
 @pytest.mark.parametrize(
     "typed",
-    ["pipedream@test", "a@b.test", "a@localhost", "a@@b.com", "a.example.com", "@example.com", "a@.com",
-     "a..b@example.com", ".a@example.com", "a@example.com" + "m" * 300, "x" * 65 + "@example.com", "a b"],
-)  # fmt: skip
+    [
+        "pipedream@test",
+        "a@b.test",
+        "a@localhost",
+        "a@@b.com",
+        "a.example.com",
+        "@example.com",
+        "a@.com",
+        "a..b@example.com",
+        ".a@example.com",
+        "a@example.com" + "m" * 300,
+        "x" * 65 + "@example.com",
+        "a b",
+    ],
+)
 def test_what_is_no_address_is_kept_as_typed_and_names_nobody(typed: str) -> None:
     person = make_person(email=typed)
     assert person.email_status == "invalid"
@@ -250,12 +262,26 @@ def test_the_website_names_the_company_before_the_address_does() -> None:
 @pytest.mark.parametrize(
     ("typed", "code"),
     [
-        ("ro", "RO"), ("POL", "PL"), ("Romania", "RO"), ("România", "RO"), ("Rumunia", "RO"), ("Румыния", "RO"),
-        ("Polska", "PL"), ("Korea, Republic of", "KR"), ("Deutschland", "DE"), ("Niemcy", "DE"), ("U.S.A.", "US"),
-        ("United States", "US"), ("Stany Zjednoczone", "US"), ("Великобритания", "GB"), ("Republica Moldova", "MD"),
-        ("Czechia", "CZ"), ("Atlantis", None), ("", None),
+        ("ro", "RO"),
+        ("POL", "PL"),
+        ("Romania", "RO"),
+        ("România", "RO"),
+        ("Rumunia", "RO"),
+        ("Румыния", "RO"),
+        ("Polska", "PL"),
+        ("Korea, Republic of", "KR"),
+        ("Deutschland", "DE"),
+        ("Niemcy", "DE"),
+        ("U.S.A.", "US"),
+        ("United States", "US"),
+        ("Stany Zjednoczone", "US"),
+        ("Великобритания", "GB"),
+        ("Republica Moldova", "MD"),
+        ("Czechia", "CZ"),
+        ("Atlantis", None),
+        ("", None),
     ],
-)  # fmt: skip
+)
 def test_a_country_is_known_by_code_and_name(typed: str, code: str | None) -> None:
     assert country_code(typed) == code
     assert make_person(country=typed).fields.get("country") == (code or typed or None)
@@ -294,9 +320,18 @@ def test_a_title_tells_seniority_and_role(title: str, seniority: str | None, rol
 
 @pytest.mark.parametrize(
     ("typed", "count"),
-    [("120", 120), ("1,200", 1200), ("1.200 employees", 1200), ("51-200", 51), ("500+", 500), ("<10", None),
-     ("many", None),      ("9" * 30, None), ("10 000", 10_000)],
-)  # fmt: skip
+    [
+        ("120", 120),
+        ("1,200", 1200),
+        ("1.200 employees", 1200),
+        ("51-200", 51),
+        ("500+", 500),
+        ("<10", None),
+        ("many", None),
+        ("9" * 30, None),
+        ("10 000", 10_000),
+    ],
+)
 def test_of_a_range_of_employees_the_lower_end_counts(typed: str, count: int | None) -> None:
     assert read_employees(typed) == count
     assert make_person(employees=typed).custom.get("employees") == (None if typed == str(count) else typed)
@@ -349,10 +384,23 @@ def test_folding_ignores_case_accents_and_punctuation() -> None:
 # --- properties
 
 TEXT = st.text(max_size=40) | st.sampled_from(
-    ["ana@exemplu.ro, b@example.com", "0722 123 456", "HOPPER, Grace B.", "Dr. Anna van der Berg", "51-200", "Polska",
-     "en-US", "https://linkedin.com/in/x", "www.acme.co.uk", "Director achiziții", "\ud800", "N/A", "@x",
-     "Иванов Иван Иванович"]
-)  # fmt: skip
+    [
+        "ana@exemplu.ro, b@example.com",
+        "0722 123 456",
+        "HOPPER, Grace B.",
+        "Dr. Anna van der Berg",
+        "51-200",
+        "Polska",
+        "en-US",
+        "https://linkedin.com/in/x",
+        "www.acme.co.uk",
+        "Director achiziții",
+        "\ud800",
+        "N/A",
+        "@x",
+        "Иванов Иван Иванович",
+    ]
+)
 VALUE = (
     TEXT
     | st.none()

@@ -53,14 +53,48 @@ def test_reading_a_time_never_raises(typed: Any) -> None:
 @pytest.mark.parametrize(
     ("state", "answers"),
     [
-        ("given", [True, 1, "1", "on", "YES", "tak", "da", "ja", "да", "oui", "sí", "Accepted", "Zgadzam",
-                   "I consent to having this website store my submitted information.", "Sunt de acord",
-                   ["I agree to be contacted"], [False, True]]),
-        ("refused", [False, 0, "0", "off", "No", "nie", "nu", "nein", "нет", "I do not want any mail",
-                     "Nie wyrażam zgody", [False]]),
+        (
+            "given",
+            [
+                True,
+                1,
+                "1",
+                "on",
+                "YES",
+                "tak",
+                "da",
+                "ja",
+                "да",
+                "oui",
+                "sí",
+                "Accepted",
+                "Zgadzam",
+                "I consent to having this website store my submitted information.",
+                "Sunt de acord",
+                ["I agree to be contacted"],
+                [False, True],
+            ],
+        ),
+        (
+            "refused",
+            [
+                False,
+                0,
+                "0",
+                "off",
+                "No",
+                "nie",
+                "nu",
+                "nein",
+                "нет",
+                "I do not want any mail",
+                "Nie wyrażam zgody",
+                [False],
+            ],
+        ),
         ("unknown", [None, "", "  ", [], {}, {"a": True}, "maybe", "{{consent}}", "null", "2"]),
     ],
-)  # fmt: skip
+)
 def test_an_answer_about_consent_is_given_refused_or_unknown(state: str, answers: list[Any]) -> None:
     assert [(answer, read_consent(answer)) for answer in answers] == [(answer, state) for answer in answers]
 
@@ -72,8 +106,10 @@ def test_a_template_that_was_never_filled_in_is_empty(value: Any) -> None:
 
 def test_hidden_fields_and_pages_give_utm_values_and_click_ids() -> None:
     assert of_hidden({"utm_source": "a", "utm_id": "1", "gclid": "g", "name": "n"}) == {
-        "source": "a", "campaign_id": "1", "gclid": "g",
-    }  # fmt: skip
+        "source": "a",
+        "campaign_id": "1",
+        "gclid": "g",
+    }
     assert of_page("https://x.example/?utm_source=a&utm_source=b#c")["source"] == "a"
     assert of_page("javascript:alert(1)") == {}
     assert of_page("http://[x") == {"landing_page": "http://[x"}

@@ -63,8 +63,10 @@ async def test_a_deal_is_advanced_and_won(api: Api) -> None:
     assert await reached(api, lead) == ["mql", "sal", "sql", "won"]
     log = (await api.get(f"/v1/opportunities/{deal}/transitions"))["data"]
     assert [(one["seq"], one["from"], one["to"]) for one in log] == [
-        (1, None, "qualified"), (2, "qualified", "negotiation"), (3, "negotiation", "won"),
-    ]  # fmt: skip
+        (1, None, "qualified"),
+        (2, "qualified", "negotiation"),
+        (3, "negotiation", "won"),
+    ]
 
 
 async def test_a_lost_deal_has_a_reason(api: Api) -> None:
@@ -75,8 +77,10 @@ async def test_a_lost_deal_has_a_reason(api: Api) -> None:
     unknown = await step(api, deal, ae, action="lose", reason_code="weather")
     silent = await step(api, deal, ae, action="lose", reason_code="other")
     assert [one.json()["code"] for one in (none, unknown, silent)] == [
-        "reason_required", "unknown_reason", "input_required",
-    ]  # fmt: skip
+        "reason_required",
+        "unknown_reason",
+        "input_required",
+    ]
     lost = await step(api, deal, ae, action="lose", reason_code="price", note="too dear")
     assert (lost.json()["opportunity"]["class"], lost.json()["opportunity"]["closing_reason"]) == ("lost", "price")
     assert "lost" in await reached(api, lead)
@@ -93,12 +97,20 @@ async def test_who_may_not_and_what_is_unknown_is_refused(pipeline_api: Api) -> 
     empty = await step(api, deal, ae)
     future = await step(api, deal, ae, action="qualify", bant=BANT, occurred_at=api.ago(days=-1))
     stale = await api.call(
-        "POST", f"/v1/opportunities/{deal}/transitions", {"action": "qualify", "bant": BANT}, actor=ae,
+        "POST",
+        f"/v1/opportunities/{deal}/transitions",
+        {"action": "qualify", "bant": BANT},
+        actor=ae,
         headers={"If-Match": '"9"'},
-    )  # fmt: skip
+    )
     assert [one.json()["code"] for one in (machine, person, unknown, empty, future, stale)] == [
-        "human_required", "role_not_allowed", "unknown_action", "request_invalid", "out_of_order", "version_conflict",
-    ]  # fmt: skip
+        "human_required",
+        "role_not_allowed",
+        "unknown_action",
+        "request_invalid",
+        "out_of_order",
+        "version_conflict",
+    ]
     assert await api.get(f"/v1/opportunities/{deal}") == before
     assert (await step(api, deal, ae, to="qualified", bant=BANT)).status_code == 201
 
@@ -108,8 +120,11 @@ async def test_a_farmers_deal_needs_no_lead(pipeline_api: Api) -> None:
     ae = await api.user("ae")
     deal = await api.post("/v1/opportunities", {"name": "Renewal"}, actor=ae)
     assert (deal["stage"], deal["class"], deal["business"], deal["origin_lead_id"]) == (
-        "unqualified", "unqualified", "existing", None,
-    )  # fmt: skip
+        "unqualified",
+        "unqualified",
+        "existing",
+        None,
+    )
     short = await step(api, deal["id"], ae, action="qualify", bant={"need": {"status": "confirmed"}})
     assert short.json()["unmet"][0]["have"] == 1
     assert (await step(api, deal["id"], ae, action="qualify", bant=BANT)).status_code == 201

@@ -59,11 +59,13 @@ async def test_lists_are_filtered(api: Api) -> None:
     )
     await api.post("/v1/opportunities", {"name": "Two", "business": "new"})
     for path, found in (
-        ("/v1/accounts?domain=https://www.nordsoft.ro/about", account), ("/v1/accounts?external_id=N-1", account),
-        ("/v1/contacts?email=ANNA@nordsoft.ro", contact), (f"/v1/contacts?account_id={account['id']}", contact),
+        ("/v1/accounts?domain=https://www.nordsoft.ro/about", account),
+        ("/v1/accounts?external_id=N-1", account),
+        ("/v1/contacts?email=ANNA@nordsoft.ro", contact),
+        (f"/v1/contacts?account_id={account['id']}", contact),
         (f"/v1/opportunities?account_id={account['id']}&stage=unqualified", deal),
         (f"/v1/opportunities?contact_id={contact['id']}&class=unqualified&business=existing", deal),
-    ):  # fmt: skip
+    ):
         assert [one["id"] for one in (await api.get(path))["data"]] == [found["id"]], path
     first = await api.get("/v1/opportunities?limit=1")
     second = await api.get(f"/v1/opportunities?limit=1&cursor={first['next']}")

@@ -13,9 +13,10 @@ from pydantic import TypeAdapter
 from app.policy.conditions import Condition
 from app.policy.document import Policy
 from app.policy.facts import Activity, ActivityKind, Actor, Confirmation, Criterion, Facts, Status
+from app.policy.policy_view import view_of
 from app.policy.read import read_document
 from app.policy.shipped import shipped
-from app.policy.view import Unmet, view_of
+from app.policy.view import Unmet
 
 CONDITION: TypeAdapter[Condition] = TypeAdapter(Condition)
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)

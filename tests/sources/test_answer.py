@@ -29,12 +29,20 @@ def test_a_browser_goes_to_the_page_the_form_names_when_its_host_is_allowed() ->
 @pytest.mark.parametrize(
     "to",
     [
-        "https://evil.example/", "//www.example.com", "javascript:alert(1)", "https://www.example.com@evil.example/",
-        "https://evil.example\\www.example.com", "https://www.example.com.evil.example", "data:text/html,x", "",
-        "https://www.example.com\r\nSet-Cookie: a=b", "https://[www.example.com", "ftp://www.example.com/",
+        "https://evil.example/",
+        "//www.example.com",
+        "javascript:alert(1)",
+        "https://www.example.com@evil.example/",
+        "https://evil.example\\www.example.com",
+        "https://www.example.com.evil.example",
+        "data:text/html,x",
+        "",
+        "https://www.example.com\r\nSet-Cookie: a=b",
+        "https://[www.example.com",
+        "ftp://www.example.com/",
         "https://www.example.com:8443/",
     ],
-)  # fmt: skip
+)
 def test_nobody_is_sent_anywhere_else(to: str) -> None:
     assert answered(["www.example.com"], to) is None
 

@@ -17,8 +17,10 @@ def test_a_shipped_preset_is_a_document_and_names_itself(name: str) -> None:
 
 def test_objects_merge_and_lists_replace() -> None:
     assert merge({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}, "e": None}) == {
-        "a": {"b": 1, "c": [3]}, "d": 1, "e": None,
-    }  # fmt: skip
+        "a": {"b": 1, "c": [3]},
+        "d": 1,
+        "e": None,
+    }
 
 
 def test_overrides_leave_the_shipped_preset_as_it_is() -> None:

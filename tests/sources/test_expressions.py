@@ -12,8 +12,14 @@ from app.sources.functions import MappingFunctions
 
 BODY: dict[str, Any] = {
     "a": {"b": [{"c": 1, "d": None}, {"c": 2, "d": "x"}, 7, None], "e": ""},
-    "n": 0, "f": False, "t": "text", "l": [[1, 2], [3], 4, []], "hyphen-key": {"1.3": "v"}, "z": {}, "m": [3, 1, 2],
-}  # fmt: skip
+    "n": 0,
+    "f": False,
+    "t": "text",
+    "l": [[1, 2], [3], 4, []],
+    "hyphen-key": {"1.3": "v"},
+    "z": {},
+    "m": [3, 1, 2],
+}
 EXPRESSIONS = """
 a.b | a.b[0].c | a.b[-1] | a.b[9] | a.b[-9] | a.b[*].c | a.b[].c | a.b[?c==`2`].d | a.b[?c!=`2`] | a.b[?c>`1`].c
 a.b[?d].c | f && t | !f | !n | !t | !(a.e) | l[] | l[][] | l[*][0] | l[1:] | l[::-1] | a.b[?c && d].d | a.b[?!d]
@@ -103,20 +109,33 @@ def test_our_functions_take_any_value(name: str, values: list[Any]) -> None:
 )
 def test_a_function_does_what_it_says(expression: str, expected: Any) -> None:
     body = {
-        "rows": [{"k": "Name", "v": "Ana"}, {"k": "Why?", "v": "a"}, {"k": "Why?", "v": "b"},
-                 {"k": "empty", "v": ""}, 5],
-        "list": [1, 2], "multi": "first = Jane\nlast = D=e\nx", "dotted": {"1.3": "v"},
+        "rows": [
+            {"k": "Name", "v": "Ana"},
+            {"k": "Why?", "v": "a"},
+            {"k": "Why?", "v": "b"},
+            {"k": "empty", "v": ""},
+            5,
+        ],
+        "list": [1, 2],
+        "multi": "first = Jane\nlast = D=e\nx",
+        "dotted": {"1.3": "v"},
         "wrapped": {"a": {"value": 1}, "b": {"value": ""}, "c": "plain"},
-    }  # fmt: skip
+    }
     assert Context(body).evaluate(expression) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "literal"),
-    [("demo_request", True), ("item", False), ("item.type", False), ("'form_fill'", False),
-     ("https://x.example/a", True),
-     ("I agree (see terms)", True), ("text(item)", False)],
-)  # fmt: skip
+    [
+        ("demo_request", True),
+        ("item", False),
+        ("item.type", False),
+        ("'form_fill'", False),
+        ("https://x.example/a", True),
+        ("I agree (see terms)", True),
+        ("text(item)", False),
+    ],
+)
 def test_a_bare_word_or_no_expression_is_a_literal(text: str, literal: bool) -> None:
     assert is_literal(text) is literal
 

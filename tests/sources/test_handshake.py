@@ -15,9 +15,10 @@ from tests.payloads.samples import NOW
 SECRETS = {"verify_token": ["old", "meatyhamhock"]}
 ECHO = {"kind": "echo", "param": "hub.challenge", "token_param": "hub.verify_token"}
 HMAC = {
-    "kind": "hmac_echo", "param": "challengeCode",
+    "kind": "hmac_echo",
+    "param": "challengeCode",
     "answer": {"challengeCode": "{challenge}", "challengeResponse": "{hmac}"},
-}  # fmt: skip
+}
 
 
 def shake(handshake: dict[str, Any], query: str, method: str = "GET") -> Answer | None:

@@ -22,10 +22,17 @@ SOURCE = UUID(int=1)
 GENERIC = make_document("generic", {})
 DOCUMENTS = {name: make_document(name, {}) for name in preset_names()}
 CONTENT_TYPES = st.sampled_from(
-    ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain", "",
-     "application/json; charset=utf-16", "application/x-www-form-urlencoded; charset=nonsense",
-     "application/json; charset=hex"]
-)  # fmt: skip
+    [
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=b",
+        "text/plain",
+        "",
+        "application/json; charset=utf-16",
+        "application/x-www-form-urlencoded; charset=nonsense",
+        "application/json; charset=hex",
+    ]
+)
 
 
 def make_request(body: Any, content_type: str = "application/json", **changes: Any) -> RawRequest:
@@ -118,8 +125,12 @@ def test_a_name_with_brackets_is_an_object_and_a_repeated_one_a_list() -> None:
     body = b"email=a@example.com&a[b][c]=1&t[]=1&t[]=2&x=1&x=2&x[y]=3&deep[1][2][3][4][5][6][7][8][9]=1"
     custom = one(body, content_type="application/x-www-form-urlencoded").custom
     assert custom == {
-        "a": {"b": {"c": "1"}}, "t": ["1", "2"], "x": ["1", "2"], "x[y]": "3", "deep[1][2][3][4][5][6][7][8][9]": "1",
-    }  # fmt: skip
+        "a": {"b": {"c": "1"}},
+        "t": ["1", "2"],
+        "x": ["1", "2"],
+        "x[y]": "3",
+        "deep[1][2][3][4][5][6][7][8][9]": "1",
+    }
 
 
 def test_a_multipart_form_is_read_and_of_a_file_only_its_description_is_kept() -> None:
@@ -224,9 +235,14 @@ ROUTE = [
 
 @pytest.mark.parametrize(
     ("kind", "verdict", "activity"),
-    [("canceled", "activity", "meeting_canceled"), ("gone", "erase", "form_fill"), ("noise", "ignore", "form_fill"),
-     ("x", "lead", "form_fill"), (None, "lead", "form_fill")],
-)  # fmt: skip
+    [
+        ("canceled", "activity", "meeting_canceled"),
+        ("gone", "erase", "form_fill"),
+        ("noise", "ignore", "form_fill"),
+        ("x", "lead", "form_fill"),
+        (None, "lead", "form_fill"),
+    ],
+)
 def test_the_first_rule_that_holds_gives_the_verdict(kind: str | None, verdict: str, activity: str) -> None:
     item = one({"email": "a@example.com", "kind": kind}, make_document("generic", {"route": ROUTE}))
     assert (item.verdict, item.activity_type) == (verdict, activity)
@@ -303,8 +319,12 @@ def test_attribution_takes_explicit_answers_then_hidden_fields_then_the_page() -
         "page_url": page,
     }
     assert one(body).attribution == {
-        "source": "said", "medium": "hidden", "campaign": "page", "gclid": "g", "landing_page": page,
-    }  # fmt: skip
+        "source": "said",
+        "medium": "hidden",
+        "campaign": "page",
+        "gclid": "g",
+        "landing_page": page,
+    }
 
 
 # --- spam

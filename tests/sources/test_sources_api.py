@@ -19,8 +19,12 @@ async def test_a_source_gets_an_unguessable_key_and_an_address(api: Api) -> None
     assert len(made["key"]) >= 32
     assert made["ingest_url"] == f"{api.app.state.settings.address}/v1/ingest/{made['key']}"
     assert (made["name"], made["preset"], made["overrides"], made["defaults"], made["enabled"]) == (
-        "Demo", "typeform", {}, {}, True,
-    )  # fmt: skip
+        "Demo",
+        "typeform",
+        {},
+        {},
+        True,
+    )
     other = await api.post("/v1/sources", TYPEFORM)
     assert other["key"] != made["key"]
 
@@ -117,8 +121,11 @@ async def test_reading_wants_leads_read_and_writing_admin(api: Api) -> None:
     assert (await api.call("GET", path, key=reader)).status_code == 200
     assert (await api.call("POST", path + "/dry-run", {"body": "{}"}, key=reader)).status_code == 200
     for method, where, body in (
-        ("POST", "/v1/sources", TYPEFORM), ("PATCH", path, {}), ("DELETE", path, None), ("POST", path + "/replay", {}),
-    ):  # fmt: skip
+        ("POST", "/v1/sources", TYPEFORM),
+        ("PATCH", path, {}),
+        ("DELETE", path, None),
+        ("POST", path + "/replay", {}),
+    ):
         answer = await api.call(method, where, body, key=reader)
         assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing"), (method, where)
 
@@ -128,9 +135,12 @@ async def test_another_tenants_source_is_not_there(api: Api) -> None:
     other = (await api.post("/v1/tenants", {"name": "globex"}))["key"]["secret"]
     path = f"/v1/sources/{made['id']}"
     for method, where, body in (
-        ("GET", path, None), ("PATCH", path, {"name": "x"}), ("DELETE", path, None),
-        ("POST", path + "/dry-run", {"body": "{}"}), ("POST", path + "/replay", {}),
-    ):  # fmt: skip
+        ("GET", path, None),
+        ("PATCH", path, {"name": "x"}),
+        ("DELETE", path, None),
+        ("POST", path + "/dry-run", {"body": "{}"}),
+        ("POST", path + "/replay", {}),
+    ):
         answer = await api.call(method, where, body, key=other)
         assert (answer.status_code, answer.json()["code"]) == (404, "source_not_found"), (method, where)
     assert (await api.get("/v1/submissions?source_id=" + made["id"], key=other))["data"] == []
@@ -150,8 +160,14 @@ async def test_every_preset_is_shown_whole(api: Api) -> None:
 async def test_a_dry_run_shows_the_items_and_writes_nothing(api: Api) -> None:
     door = await open_door(api, defaults={"region": "RO", "source": "fair"})
     path = f"/v1/sources/{door.source['id']}/dry-run"
-    form = {"email": "Ana@Nordsoft.example", "phone": "0787 546 854", "shoe": "38", "submission_id": "k1",
-            "newsletter": "no", "occurred_at": "2026-08-17T09:00:00Z"}  # fmt: skip
+    form = {
+        "email": "Ana@Nordsoft.example",
+        "phone": "0787 546 854",
+        "shoe": "38",
+        "submission_id": "k1",
+        "newsletter": "no",
+        "occurred_at": "2026-08-17T09:00:00Z",
+    }
     before = await count(api, "SELECT (SELECT count(*) FROM leads) + (SELECT count(*) FROM submissions)")
     for body in (
         {"body": form},

@@ -88,9 +88,13 @@ def test_a_time_that_is_none_does_not_hold(stamp: str) -> None:
 
 def test_keys_and_values_in_one_header_are_taken_apart() -> None:
     rule = {
-        "kind": "hmac", "header": "S", "parse": "kv", "pick": "v1", "signed": "{t}.{body}",
+        "kind": "hmac",
+        "header": "S",
+        "parse": "kv",
+        "pick": "v1",
+        "signed": "{t}.{body}",
         "timestamp": {"from": "t", "tolerance_s": 180},
-    }  # fmt: skip
+    }
     stamp = str(int(NOW.timestamp()))
     signature = hmac.new(b"k", f"{stamp}.{{}}".encode(), hashlib.sha256).hexdigest()
     request = make_request(headers={"s": f"t={stamp},v0=aa,v1=00,v1={signature.upper()}"})
@@ -103,14 +107,20 @@ def test_standard_webhooks_fit_the_hmac_rule() -> None:
     moment = datetime.fromtimestamp(int(time.time()), UTC)
     signature = Webhook(secret).sign("msg_1", moment, body.decode())
     rule = {
-        "kind": "hmac", "header": "webhook-signature", "parse": "list", "prefix": "v1,", "encoding": "base64",
-        "key_encoding": "base64", "signed": "{header:webhook-id}.{header:webhook-timestamp}.{body}",
+        "kind": "hmac",
+        "header": "webhook-signature",
+        "parse": "list",
+        "prefix": "v1,",
+        "encoding": "base64",
+        "key_encoding": "base64",
+        "signed": "{header:webhook-id}.{header:webhook-timestamp}.{body}",
         "timestamp": {"from": "header:webhook-timestamp"},
-    }  # fmt: skip
+    }
     headers = {
-        "Webhook-Id": "msg_1", "Webhook-Timestamp": str(int(moment.timestamp())),
+        "Webhook-Id": "msg_1",
+        "Webhook-Timestamp": str(int(moment.timestamp())),
         "Webhook-Signature": f"v1,{base64.b64encode(b'x' * 32).decode()} {signature}",
-    }  # fmt: skip
+    }
     assert verify(make_document(rule), {"signing": secret}, make_request(body, headers), moment)
     assert not verify(make_document(rule), {"signing": secret}, make_request(body + b" ", headers), moment)
 
@@ -132,12 +142,15 @@ def test_a_digest_covers_secret_and_body() -> None:
     ("rule", "good", "bad"),
     [
         ({"in": "header", "name": "X-Api-Key"}, {"headers": {"x-api-key": "tök"}}, {"headers": {"x-api-key": "tok"}}),
-        ({"in": "header", "name": "Authorization", "prefix": "Bearer "}, {"headers": {"authorization": "bearer tök"}},
-         {"headers": {"authorization": "tök"}}),
+        (
+            {"in": "header", "name": "Authorization", "prefix": "Bearer "},
+            {"headers": {"authorization": "bearer tök"}},
+            {"headers": {"authorization": "tök"}},
+        ),
         ({"in": "query", "name": "s"}, {"query": "s=t%C3%B6k"}, {"query": "s=t"}),
         ({"in": "body", "name": "keys.google_key"}, {"body": '{"keys":{"google_key":"tök"}}'.encode()}, {"body": b"{"}),
     ],
-)  # fmt: skip
+)
 def test_a_token_is_compared_where_the_document_says(
     rule: dict[str, Any], good: dict[str, Any], bad: dict[str, Any]
 ) -> None:

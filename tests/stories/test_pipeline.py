@@ -15,9 +15,14 @@ async def handed_over(api: Api, sdr: str, **members: Any) -> dict[str, Any]:
     lead = await api.mql(company="Nordsoft", website="https://nordsoft.example")
     await api.ask(lead, "accept", sdr)
     answer = await api.ask(
-        lead, "hand_over", sdr, bant=THREE, owner_id=await api.user("ae"), headers={"Idempotency-Key": lead["id"]},
+        lead,
+        "hand_over",
+        sdr,
+        bant=THREE,
+        owner_id=await api.user("ae"),
+        headers={"Idempotency-Key": lead["id"]},
         **members,
-    )  # fmt: skip
+    )
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
 
@@ -81,9 +86,14 @@ async def test_8_convert_to_new_and_existing(pipeline_api: Api) -> None:
     sdr, ae = await api.user("sdr"), await api.user("ae")
     await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro", "industry": "IT"})
     lead = await api.lead(
-        email="anna@nordsoft.ro", full_name="Anna Zvoristeanu", job_title="Director", employees=120,
-        industry="Software", company="Nordsoft", phone="+40 21 555 0100",
-    )  # fmt: skip
+        email="anna@nordsoft.ro",
+        full_name="Anna Zvoristeanu",
+        job_title="Director",
+        employees=120,
+        industry="Software",
+        company="Nordsoft",
+        phone="+40 21 555 0100",
+    )
     await api.act(lead, "demo_request")
     await api.ask(lead, "hand_over", sdr, bant=THREE, owner_id=ae, conversion=False)
     head = {"Idempotency-Key": "convert-anna"}

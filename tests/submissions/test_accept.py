@@ -11,8 +11,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from app import database, ids
-from app.database import Database, make_engine
+from app import ids
+from app.database import engine as database
+from app.database.engine import make_engine
+from app.database.transaction import Database
 from app.errors import DatabaseUnavailable
 from app.submissions.accept import FEW_ROWS, MOST_BYTES, MOST_ROWS, SLOW_SECONDS, Committer
 from app.submissions.received import Received
@@ -194,8 +196,10 @@ async def test_a_flush_that_is_cancelled_tells_who_waits(desk: Desk) -> None:
 async def test_connections_that_died_are_replaced(desk: Desk) -> None:
     desk.committer.pace = SLOW_SECONDS * 100
     await asyncio.gather(*(desk.committer.accept(desk.row()) for _ in range(5)))
-    await desk.count("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-                     " AND datname = current_database()")  # fmt: skip
+    await desk.count(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        " AND datname = current_database()"
+    )
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(desk.committer.accept(desk.row()) for _ in range(5)))
     assert await desk.count() == 10

@@ -98,9 +98,14 @@ async def test_headers_and_queries_are_kept_without_what_is_secret_in_them(api: 
     answer = await api.client.post(
         f"{door.path}?utm_source=a%20b&secret=s3cret-value",
         json=person(),
-        headers={"Authorization": "Basic s3cret-value", "Cookie": "s3cret-value", "X-Api-Key": "s3cret-value",
-                 "X-Door": "s3cret-value", "User-Agent": "Forms/1.0"},
-    )  # fmt: skip
+        headers={
+            "Authorization": "Basic s3cret-value",
+            "Cookie": "s3cret-value",
+            "X-Api-Key": "s3cret-value",
+            "X-Door": "s3cret-value",
+            "User-Agent": "Forms/1.0",
+        },
+    )
     raw = await api.get(f"/v1/submissions/{answer.json()['submission']['id']}/raw")
     assert raw["headers"]["user-agent"] == "Forms/1.0"
     assert raw["query"] == "utm_source=a%20b"
@@ -135,10 +140,15 @@ def test_the_wait_is_at_most_ten_seconds(prefer: str, seconds: int) -> None:
 @pytest.mark.parametrize(
     ("accept", "html"),
     [
-        (BROWSER, True), ("text/html", True), ("*/*", False), ("", False), ("application/json", False),
-        ("application/json, text/html;q=0.5", False), ("text/html;q=x", False),
+        (BROWSER, True),
+        ("text/html", True),
+        ("*/*", False),
+        ("", False),
+        ("application/json", False),
+        ("application/json, text/html;q=0.5", False),
+        ("text/html;q=x", False),
     ],
-)  # fmt: skip
+)
 def test_a_browser_is_told_by_what_it_accepts(accept: str, html: bool) -> None:
     assert prefers_html(accept) is html
 

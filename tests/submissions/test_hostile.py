@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.database import make_engine
+from app.database.engine import make_engine
 from tests.api import Api
 from tests.submissions.door import count, open_door, process
 
@@ -31,14 +31,18 @@ HOSTILE: list[tuple[str, str, bytes]] = [
     ("parts without a boundary", "multipart/form-data", b"--x\r\n\r\n"),
     ("nothing", JSON, b""),
     ("a lie about the type", JSON, b"email=ana%40nordsoft.example"),
-    ("a type that is none", "\u00e9;charset=\u00e9", b'{%s}'),
+    ("a type that is none", "\u00e9;charset=\u00e9", b"{%s}"),
     ("an unknown charset", "application/json; charset=klingon", b'{%s, "company": "\xe9"}'),
     ("a scalar", JSON, b"1"),
     ("null", JSON, b"null"),
-    ("types of every wrong kind", JSON, b'{%s, "phone": {"a": []}, "name": [1, {}], "company": true,'
-     b' "occurred_at": -1e300, "external_ids": [1], "consents": "x", "custom": 5, "answers": {"a": 1},'
-     b' "activity_type": {}, "entry": []}'),
-]  # fmt: skip
+    (
+        "types of every wrong kind",
+        JSON,
+        b'{%s, "phone": {"a": []}, "name": [1, {}], "company": true,'
+        b' "occurred_at": -1e300, "external_ids": [1], "consents": "x", "custom": 5, "answers": {"a": 1},'
+        b' "activity_type": {}, "entry": []}',
+    ),
+]
 
 
 def filled(body: bytes) -> bytes:

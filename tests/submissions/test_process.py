@@ -10,7 +10,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from app import database, ids, metrics
+from app import ids, metrics
+from app.database import engine as database
 from app.submissions import across, process
 from tests.api import Api
 from tests.submissions.door import count, open_door, person, typeform_signature
@@ -96,9 +97,17 @@ async def test_a_post_may_hold_none_or_many_and_each_has_its_own_verdict(api: Ap
 
 @pytest.mark.parametrize(
     ("do", "makes_a_lead", "updates_a_lead"),
-    [("lead", True, True), ("activity", False, True), ("consent", False, True), ("test", False, False),
-     ("spam", False, False), ("ignore", False, False), ("erase", False, False), ("fetch", False, False)],
-)  # fmt: skip
+    [
+        ("lead", True, True),
+        ("activity", False, True),
+        ("consent", False, True),
+        ("test", False, False),
+        ("spam", False, False),
+        ("ignore", False, False),
+        ("erase", False, False),
+        ("fetch", False, False),
+    ],
+)
 async def test_each_verdict_does_what_it_says(api: Api, do: str, makes_a_lead: bool, updates_a_lead: bool) -> None:
     known = await api.lead(email="known@nordsoft.example")
     route = [{"when": "`true`", "do": do}]
@@ -269,7 +278,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(ap
     door = await open_door(api)
     answers = [await door.post(person()) for _ in range(5)]
     script = (
-        "import asyncio; from datetime import UTC, datetime; from app.database import make_engine;"
+        "import asyncio; from datetime import UTC, datetime; from app.database.engine import make_engine;"
         "from app.submissions.process import process_batch;"
         f"asyncio.run(process_batch(make_engine({api.app.state.settings.database_url!r}), datetime.now(UTC)))"
     )
@@ -277,7 +286,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(ap
     async with api.app.state.engine.begin() as tx:
         await tx.say("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")  # it gets as far as its first lead
         worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", script, cwd=Path(database.__file__).parents[1]
+            sys.executable, "-c", script, cwd=Path(database.__file__).parents[2]
         )
 
         async def it_waits() -> bool:

@@ -37,14 +37,26 @@ def cleaned(content_type: str, body: str | bytes, **parse: Any) -> bytes | None:
         (FORM, f"a=1+%C3%BC&key={KEY}&b=", "a=1+%C3%BC&b=", {}),
         (FORM, f"k%65y={KEY}&a[b]=1", "a[b]=1", {}),
         (FORM, f"a[key]={KEY}&a[b]=1&key=x", "a[b]=1&key=x", {"drop": ["a.key"]}),
-        (PARTS, part("a", "1") + part("key", KEY) + part("b", "2") + "--b--\r\n",
-         part("a", "1") + part("b", "2") + "--b--\r\n", {}),
-        (FORM, "raw=" + json.dumps({"key": KEY, "a": 1}).replace('"', "%22"), '{"raw":{"a":1}}',
-         {"drop": ["raw.key"], "decode_json": ["raw"]}),
-        ("application/json", json.dumps({"raw": json.dumps({"key": KEY, "a": 1})}), '{"raw":{"a":1}}',
-         {"drop": ["raw.key"], "decode_json": ["raw"]}),
+        (
+            PARTS,
+            part("a", "1") + part("key", KEY) + part("b", "2") + "--b--\r\n",
+            part("a", "1") + part("b", "2") + "--b--\r\n",
+            {},
+        ),
+        (
+            FORM,
+            "raw=" + json.dumps({"key": KEY, "a": 1}).replace('"', "%22"),
+            '{"raw":{"a":1}}',
+            {"drop": ["raw.key"], "decode_json": ["raw"]},
+        ),
+        (
+            "application/json",
+            json.dumps({"raw": json.dumps({"key": KEY, "a": 1})}),
+            '{"raw":{"a":1}}',
+            {"drop": ["raw.key"], "decode_json": ["raw"]},
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_secret_goes_and_all_else_stays(content_type: str, body: str, kept: str, parse: dict[str, Any]) -> None:
     assert cleaned(content_type, body, **parse) == kept.encode()
 

@@ -17,7 +17,8 @@ from sqlalchemy import text
 from standardwebhooks.webhooks import Webhook
 
 from app import ids
-from app.database import Database, make_engine
+from app.database.engine import make_engine
+from app.database.transaction import Database
 from app.events.record import NewEvent, record_events
 from app.events.sequence import sequence_forever
 from app.events.wake import Wake

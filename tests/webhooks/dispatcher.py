@@ -6,8 +6,8 @@ import asyncio
 import signal
 import sys
 
-from app import database
-from app.database import make_engine
+from app.database import engine as database
+from app.database.engine import make_engine
 from app.events.wake import Wake
 from app.settings import Settings
 from app.webhooks.deliver import dispatch_forever
@@ -18,9 +18,12 @@ async def main(url: str, lease: float) -> None:
     stop, wake = asyncio.Event(), Wake(url)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = Settings(
-        env="test", database_url=url, secret_keys={"test": bytes(range(32))}, allowed_targets="127.0.0.0/8",
+        env="test",
+        database_url=url,
+        secret_keys={"test": bytes(range(32))},
+        allowed_targets="127.0.0.0/8",
         retry_schedule="0,0.2,0.2,0.2,0.2,0.2",
-    )  # fmt: skip
+    )
     database.SERVER_SETTINGS.update(statement_timeout="300s", lock_timeout="300s")  # as in all tests: no limit of ours
     database.POOL_SECONDS = 300  # type: ignore[misc]
     engine = make_engine(url, 5)

@@ -19,8 +19,10 @@ LOOPBACK = Targets(allowed=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
 # Of the three limits one is brief at a time: on a slow machine another one might end first.
 PATIENT = Limits(total=60, connect=60, body=60)
 BRIEF_TOTAL, BRIEF_CONNECT, BRIEF_BODY = (
-    replace(PATIENT, total=0.4), replace(PATIENT, connect=0.4), replace(PATIENT, body=0.4),
-)  # fmt: skip
+    replace(PATIENT, total=0.4),
+    replace(PATIENT, connect=0.4),
+    replace(PATIENT, body=0.4),
+)
 
 
 @dataclass

@@ -143,10 +143,15 @@ async def test_a_delivery_is_given_up_after_its_schedule_and_its_lead_goes_on(wo
     [told] = other.ok
     assert told.event["type"] == "delivery.dead"
     assert told.event["data"] == {
-        "subscription_id": ids.show("subscription", subscription_id), "event_id": box.got[0].id,
-        "event_type": "lead.updated", "position": str(row.position), "lead_id": ids.show("lead", A), "attempts": 3,
-        "last_code": 422, "last_error": None,
-    }  # fmt: skip
+        "subscription_id": ids.show("subscription", subscription_id),
+        "event_id": box.got[0].id,
+        "event_type": "lead.updated",
+        "position": str(row.position),
+        "lead_id": ids.show("lead", A),
+        "attempts": 3,
+        "last_code": 422,
+        "last_error": None,
+    }
 
 
 async def test_a_slow_lead_holds_nobody_and_what_was_sent_beyond_it_is_written_down(world: World) -> None:
@@ -390,8 +395,10 @@ async def test_a_database_connection_that_dies_costs_duplicates_at_most(world: W
         await world.subscribe(box.url)
         count = await world.tell_many(LEADS, 30)
         await box.holds(100)
-        await world.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-                         " AND datname = current_database()")  # fmt: skip
+        await world.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND datname = current_database()"
+        )
         await box.holds(count)
     assert box.in_order()
     assert box.one_body_for_each_id()

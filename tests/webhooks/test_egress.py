@@ -263,8 +263,7 @@ async def test_row_20_other_codes_come_back_with_their_retry_after() -> None:
     assert (outcome.code, outcome.error, outcome.retry_after, outcome.head) == (503, None, "120", "busy")
 
 
-@pytest.mark.parametrize("first", [b"HTTP/1.1 100 Continue\r\n\r\n",
-                                   b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"])  # fmt: skip
+@pytest.mark.parametrize("first", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"])
 async def test_row_23_interim_answers_are_passed_over(first: bytes) -> None:
     async with receiver(once(first + OK)) as there, egress() as client:
         assert (await client.post(there.url, HEADERS, BODY)).code == 200

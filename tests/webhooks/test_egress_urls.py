@@ -15,8 +15,13 @@ from app.webhooks.targets import Address, Targets
 from tests.waiting import PATIENCE, until
 from tests.webhooks.receivers import LOOPBACK, egress, names
 
-KNOWN = names(hook_example_com="93.184.216.34", inner_example_com="127.0.0.1", mixed_example_com="8.8.8.8 127.0.0.1",
-              localhost="127.0.0.1", **{"xn--bcher-kva_example": "93.184.216.34"})  # fmt: skip
+KNOWN = names(
+    hook_example_com="93.184.216.34",
+    inner_example_com="127.0.0.1",
+    mixed_example_com="8.8.8.8 127.0.0.1",
+    localhost="127.0.0.1",
+    **{"xn--bcher-kva_example": "93.184.216.34"},
+)
 STRICT = Targets()
 
 
@@ -38,34 +43,71 @@ async def test_a_public_https_name_may_be_registered(url: str, kept: str) -> Non
 @pytest.mark.parametrize(
     "url",
     [
-        "", "hook.example.com", "ftp://hook.example.com/", "https://", "https:///path", "https://hook.example.com:0/",
-        "https://hook.example.com:99999/", "https://user@hook.example.com/", "https://u:p@hook.example.com/",
-        "https://@hook.example.com/", "https://hook.example.com/#part", "https://hook.example.com/a b",
-        "https://hook.example.com\\@evil.example/", "https://hook.example.com/\x00",
+        "",
+        "hook.example.com",
+        "ftp://hook.example.com/",
+        "https://",
+        "https:///path",
+        "https://hook.example.com:0/",
+        "https://hook.example.com:99999/",
+        "https://user@hook.example.com/",
+        "https://u:p@hook.example.com/",
+        "https://@hook.example.com/",
+        "https://hook.example.com/#part",
+        "https://hook.example.com/a b",
+        "https://hook.example.com\\@evil.example/",
+        "https://hook.example.com/\x00",
         "https://hook.example.com/\r\nX: y",
-        "https://hook.example.com/" + "x" * 2048, "http://hook.example.com/", "https://hook.example.com:22/",
-        "https://93.184.216.34/", "https://[2606:4700::1111]/", "https://127.0.0.1/", "https://[::1]/",
-        "https://127.1/", "https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://127.0.0.1./",
-        "https://inner.example.com/", "https://mixed.example.com/", "https://localhost/",
+        "https://hook.example.com/" + "x" * 2048,
+        "http://hook.example.com/",
+        "https://hook.example.com:22/",
+        "https://93.184.216.34/",
+        "https://[2606:4700::1111]/",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://127.1/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://0177.0.0.1/",
+        "https://127.0.0.1./",
+        "https://inner.example.com/",
+        "https://mixed.example.com/",
+        "https://localhost/",
     ],
-)  # fmt: skip
+)
 async def test_anything_else_is_refused_while_the_operator_opened_nothing(url: str) -> None:
     async with egress(STRICT, lookup=KNOWN) as client:
         with pytest.raises(TargetRefused):
             await client.check_url(url)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:3000/hook", "http://[::1]:3000/", "http://localhost:3000/",
-                                 "https://127.0.0.1/", "https://inner.example.com/",
-                                 "https://hook.example.com/"])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:3000/hook",
+        "http://[::1]:3000/",
+        "http://localhost:3000/",
+        "https://127.0.0.1/",
+        "https://inner.example.com/",
+        "https://hook.example.com/",
+    ],
+)
 async def test_inside_what_the_operator_opened_http_literals_and_any_port_are_fine(url: str) -> None:
     async with egress(LOOPBACK, lookup=KNOWN) as client:
         assert await client.check_url(url) == url
 
 
-@pytest.mark.parametrize("url", ["http://hook.example.com/", "https://hook.example.com:3000/", "http://10.0.0.1/",
-                                 "http://unknown.example.com/", "https://93.184.216.34/",
-                                 "http://mixed.example.com/"])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hook.example.com/",
+        "https://hook.example.com:3000/",
+        "http://10.0.0.1/",
+        "http://unknown.example.com/",
+        "https://93.184.216.34/",
+        "http://mixed.example.com/",
+    ],
+)
 async def test_what_lies_outside_is_held_to_the_strict_rules_all_the_same(url: str) -> None:
     async with egress(LOOPBACK, lookup=KNOWN) as client:
         with pytest.raises(TargetRefused):

@@ -47,8 +47,18 @@ def test_a_receiver_that_is_gone_disables_the_subscription(attempts: int) -> Non
     assert next_attempt(Outcome(410), attempts, NOON, 0.5) == Disable()
 
 
-@pytest.mark.parametrize("outcome", [Outcome(None, "timeout"), Outcome(302, "redirect_refused"), Outcome(400),
-                                     Outcome(404), Outcome(422), Outcome(500), Outcome(503)])  # fmt: skip
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(None, "timeout"),
+        Outcome(302, "redirect_refused"),
+        Outcome(400),
+        Outcome(404),
+        Outcome(422),
+        Outcome(500),
+        Outcome(503),
+    ],
+)
 def test_every_other_failure_is_tried_again(outcome: Outcome) -> None:
     assert wait(outcome) == timedelta(seconds=2.5)
 
@@ -72,8 +82,19 @@ def test_a_receiver_may_ask_for_a_longer_wait_up_to_a_day_and_the_subscription_r
     assert decided == RetryAt(NOON + asked, rest_until=NOON + asked)
 
 
-@pytest.mark.parametrize("header", [None, "", "-5", "soon", "1.5", "٣", "Mon, 99 Foo 2026 99:99:99 GMT",
-                                    format_datetime(NOON - timedelta(days=1), usegmt=True)])  # fmt: skip
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "-5",
+        "soon",
+        "1.5",
+        "٣",
+        "Mon, 99 Foo 2026 99:99:99 GMT",
+        format_datetime(NOON - timedelta(days=1), usegmt=True),
+    ],
+)
 def test_a_wish_that_cannot_be_understood_is_ignored(header: str | None) -> None:
     assert next_attempt(Outcome(429, retry_after=header), 2, NOON, 0.0) == RetryAt(NOON + timedelta(seconds=150))
 

@@ -35,8 +35,17 @@ def test_a_ciphertext_moved_elsewhere_does_not_open(tenant, row, name) -> None: 
         RING.open(tenant, row, name, sealed)
 
 
-@pytest.mark.parametrize("alter", [lambda s: s[:-4] + "AAAA", lambda s: s[:-5], lambda s: "", lambda s: s[:8],
-                                   lambda s: "v1.k9." + s[6:], lambda s: "v2" + s[2:]])  # fmt: skip
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda s: s[:-4] + "AAAA",
+        lambda s: s[:-5],
+        lambda s: "",
+        lambda s: s[:8],
+        lambda s: "v1.k9." + s[6:],
+        lambda s: "v2" + s[2:],
+    ],
+)
 def test_an_altered_ciphertext_does_not_open(alter) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(CannotOpen):
         RING.open(TENANT, ROW, "secret", alter(RING.seal(TENANT, ROW, "secret", "whsec_plain")))

@@ -12,10 +12,11 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from app import auth, ids
+from app import ids
 from app.keyring import KeyRing
-from app.main import create_app
 from app.settings import Settings
+from app.web import auth
+from app.web.application import create_app
 from app.webhooks.schemas import Limits
 from tests.events.conftest import new_client
 from tests.webhooks.conftest import World, inbox, verifies

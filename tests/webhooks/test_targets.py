@@ -43,9 +43,24 @@ def test_a_public_address_is_not_refused(address: str) -> None:
     assert not STRICT.blocked(ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["64:ff9b::a9fe:a9fe", "::127.0.0.1", "192.0.0.192", "224.0.0.1", "fec0::1",
-                                     "3fff::1", "5f00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
-                                     "::1", "::", "fe80::1%2"])  # fmt: skip
+@pytest.mark.parametrize(
+    "address",
+    [
+        "64:ff9b::a9fe:a9fe",
+        "::127.0.0.1",
+        "192.0.0.192",
+        "224.0.0.1",
+        "fec0::1",
+        "3fff::1",
+        "5f00::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "::1",
+        "::",
+        "fe80::1%2",
+    ],
+)
 def test_what_python_calls_global_or_hides_is_refused(address: str) -> None:
     assert STRICT.blocked(ip_address(address))
 

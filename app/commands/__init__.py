@@ -1,0 +1,1 @@
+"""What `baton` can be asked for on the command line."""

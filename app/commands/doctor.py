@@ -1,0 +1,106 @@
+"""`baton doctor`: what it runs on, every setting with its origin, what is wrong and what to do."""
+
+import asyncio
+import platform
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from app.database import migrate
+from app.database.server import database
+from app.settings import CannotStart, Settings, SettingsError, load, origins, unknown
+
+SHOWN_AS_SET = ("admin_key", "secret_keys")
+
+
+def report(data_dir: Path | None) -> int:
+    """Print the report; the status is 0 where nothing is wrong, else 1."""
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    try:
+        settings = load(data_dir=data_dir)
+    except SettingsError as error:
+        console.print(f"[red]wrong[/]  {error}", highlight=False)
+        return 1
+    console.print(_settings_table(settings))
+    found, faults = _look(settings)
+    facts = Table("runs on", "found", title="What it runs on", title_justify="left")
+    for name, value in found:
+        facts.add_row(name, value)
+    console.print(facts)
+    for fault in faults:
+        console.print(f"[red]wrong[/]  {fault}", highlight=False, soft_wrap=True)
+    if not faults:
+        console.print("[green]Nothing is wrong.[/]")
+    return 1 if faults else 0
+
+
+def _settings_table(settings: Settings) -> Table:
+    table = Table("setting", "value", "origin", title="Settings", title_justify="left")
+    for name, origin in origins(settings).items():
+        table.add_row(f"BATON_{name.upper()}", _shown(name, getattr(settings, name)), origin)
+    return table
+
+
+def _shown(name: str, value: object) -> str:
+    """A value fit for a screen: never a secret, not even inside an address."""
+    if name in SHOWN_AS_SET or isinstance(value, SecretStr):
+        return "(set)" if value else ""
+    if name == "database_url" and isinstance(value, str):
+        return value.partition("://")[0] + "://…@" + value.rpartition("@")[2].partition("?")[0]
+    if isinstance(value, tuple):
+        return ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in value)
+    return "" if value is None else str(value)
+
+
+def _look(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
+    """(what was found, what is wrong and what to do)."""
+    found = [("Python", f"{platform.python_version()} ({sys.executable})"), ("system", platform.platform())]
+    faults = [f"{name} is no setting: check its spelling against the table above" for name in unknown()]
+    if settings.env == "test":
+        faults.append("BATON_ENV=test: the clock can be moved; leave it out in production")
+    if not settings.embedded and not settings.secret_keys:
+        faults.append("BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it to kid:base64 of 32 bytes")
+    try:
+        with database(settings) as ready:
+            facts, wrong = asyncio.run(_ask(ready))
+    except CannotStart as error:
+        return found, [*faults, str(error)]
+    except OSError as error:
+        return found, [*faults, f"the database does not answer ({error}): check BATON_DATABASE_URL, and that it runs"]
+    return found + facts, faults + wrong
+
+
+async def _ask(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
+    import asyncpg
+
+    try:
+        connection = await asyncpg.connect("postgresql://" + settings.url.partition("://")[2], timeout=5)
+    except asyncpg.PostgresError as error:
+        return [], [f"the database refuses us ({error}): check BATON_DATABASE_URL"]
+    try:
+        shown = {name: str(await connection.fetchval(f"SHOW {name}")) for name in SHOWN}
+        major = connection.get_server_version().major
+    finally:
+        await connection.close()
+    revision = await migrate.current(settings.url)
+    where = f"embedded in {settings.data_dir.absolute()}" if "/?" not in settings.url else "named"
+    found = [("PostgreSQL", f"{shown.pop('server_version')} ({where})"), *shown.items(), ("schema", str(revision))]
+    wrong = [
+        f"{name} is off in PostgreSQL: an answered change may be lost; switch it on"
+        for name in SAFE
+        if shown[name] == "off"
+    ]
+    if major < 15:
+        wrong.append("PostgreSQL is older than 15: update it")
+    if revision != migrate.newest():
+        wrong.append(
+            f"the schema is not at {migrate.newest()}: run python3 -m app migrate (serve does it when embedded)"
+        )
+    return found, wrong
+
+
+SAFE = ("fsync", "synchronous_commit", "full_page_writes")
+SHOWN = ("server_version", *SAFE, "data_checksums", "max_connections", "TimeZone")

@@ -1,0 +1,199 @@
+"""`baton serve`: the database ready, the first key made, the service running, and a gentle end.
+
+On SIGTERM /readyz answers 503 at once while everything is still served for `drain_seconds`; then the listener closes,
+requests in flight get up to 20 seconds, claims are given back and the pool closes. Ctrl-C skips the waiting.
+"""
+
+import asyncio
+import gc
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Final
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import start_http_server
+
+from app import log
+from app.clock import Clock
+from app.commands.greeting import greeting
+from app.commands.worker import GRACE_SECONDS
+from app.database import migrate
+from app.database.server import database, opened
+from app.settings import CannotStart, Settings, unknown, with_secrets
+from app.tenants.create import first_run
+from app.web.application import create_app
+from app.web.header_limits import LimitedHeaders
+
+FINISH_SECONDS: Final = 20
+OPEN_FILES: Final = 8192
+logger = structlog.get_logger("baton.serve")
+
+
+class Service(uvicorn.Server):
+    """A uvicorn server that says it is leaving before it leaves."""
+
+    leaves_at: float | None = None
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self.app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.app.state.draining = True
+        if sig == signal.SIGTERM and self.started and self.leaves_at is None:
+            self.leaves_at = time.monotonic() + self.app.state.settings.drain_seconds
+        elif self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        else:  # not through super(): it raises the signal once more at the end, and the database would not be stopped
+            self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.leaves_at is not None and time.monotonic() >= self.leaves_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def serve(settings: Settings) -> None:
+    """Run until told to stop. Raises CannotStart, whose text says what to do."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a signal before the service runs cleans up too
+    log.configure(settings.log_format)
+    listener = _listen(settings) if "api" in settings.roles else None
+    if listener is not None:
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+    with database(with_secrets(settings)) as ready:
+        secret = asyncio.run(prepare(ready, owned=settings.embedded))
+        for name in unknown():
+            print(f"{name} is no setting of Baton (misspelt? python3 -m app doctor lists them all)", file=sys.stderr)
+        print(greeting(ready, secret), flush=True)
+        if ready.workers == 1:
+            run(ready, listener)
+        else:
+            _supervise(ready, listener)
+
+
+def run(settings: Settings, listener: socket.socket | None, number: int = 0) -> None:
+    """One process of the service, until a signal ends it. number: its place among several, from 0."""
+    app = create_app(settings)
+    gc.freeze()  # what stands now stands until the end: the collector need not walk it again and again
+    gc.set_threshold(20_000, 20, 20)
+    if settings.metrics_listen is not None:
+        _publish_metrics(settings.metrics_listen, number)
+    if listener is None:
+        asyncio.run(_work(app))
+        return
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=LimitedHeaders,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=FINISH_SECONDS,
+        limit_concurrency=_open_files() * 3 // 4,
+    )
+    service = Service(config, app)
+    service.run(sockets=[listener])
+    if not service.started:
+        raise CannotStart("the service did not start: the reason stands above")
+
+
+def _publish_metrics(where: str, number: int) -> None:
+    """/metrics on a port of its own; process n of several takes the n-th port after it, for each counts for itself."""
+    host, _, port = where.rpartition(":")
+    try:
+        start_http_server(int(port) + number, addr=host.strip("[]"))
+    except OSError as error:
+        raise CannotStart(
+            f"BATON_METRICS_LISTEN={where} cannot be used ({error.strerror}): choose another port"
+        ) from None
+
+
+async def _work(app: FastAPI) -> None:
+    """The roles without a door: timers, processing and deliveries until a signal comes."""
+    stop = asyncio.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
+    async with app.router.lifespan_context(app):
+        await stop.wait()
+
+
+async def prepare(settings: Settings, *, owned: bool) -> str | None:
+    """The schema, the first tenant and its key. The secret of a key that was just made and that nobody knows yet."""
+    if owned:
+        await migrate.upgrade(settings.url)
+    elif (found := await migrate.current(settings.url)) != migrate.newest():
+        raise CannotStart(
+            f"the database is at revision {found or 'none'} and this release needs {migrate.newest()}: "
+            "run `python3 -m app migrate` once, then start again"
+        )
+    given = settings.admin_key.get_secret_value() if settings.admin_key else None
+    async with opened(settings.url) as engine, engine.begin() as tx:
+        made = await first_run(tx, given, Clock(settings.test_clock).now())
+    return made.secret if made is not None and given is None else None
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        where = f"port {settings.port} of {settings.host}"
+        raise CannotStart(f"{where} cannot be used ({error.strerror}): choose another with --port or --host") from None
+
+
+def _open_files() -> int:
+    """As many open files as we may have, up to what one process can use; the answer is what we have now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
+
+
+def _supervise(settings: Settings, listener: socket.socket | None) -> None:
+    """Several processes on one socket; one that dies is replaced, and a signal reaches all."""
+    spawn = multiprocessing.get_context("spawn")
+    stopping = threading.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda *_: stopping.set())
+
+    def start(number: int) -> multiprocessing.process.BaseProcess:
+        process = spawn.Process(target=_child, args=(settings, listener, number))
+        process.start()
+        return process
+
+    processes = [start(number) for number in range(settings.workers)]
+    while not stopping.wait(0.5):
+        for number, process in enumerate(processes):
+            if not process.is_alive():
+                logger.warning("worker_replaced", exit_code=process.exitcode)
+                processes[number] = start(number)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(settings.drain_seconds + FINISH_SECONDS + GRACE_SECONDS + 5)
+        process.kill()
+
+
+def _child(settings: Settings, listener: socket.socket | None, number: int) -> None:
+    log.configure(settings.log_format)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave_with_parent() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+    run(settings, listener, number)

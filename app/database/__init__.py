@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, transactions, migrations, tables, and the embedded server."""

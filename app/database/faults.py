@@ -1,0 +1,58 @@
+"""Faults of the database: which of them are worth another try, and which problem the client is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.database.transaction import CommitUnsure, is_lost, sqlstate
+from app.errors import DatabaseUnavailable, Problem
+
+T = TypeVar("T")
+RETRIED: Final = {"40P01", "40001"}  # deadlock, serialisation: the whole transaction is run again
+BUSY: Final = {"57014", "55P03", "53300", "53400", "57P01", "57P02", "57P03", "25006", "25P03", "25P04"}
+TRIES: Final = 3
+FAULTS: Final = (DBAPIError, PoolTimeout, OSError)  # what a database raises that is slow, busy or away
+
+
+def as_problem(error: BaseException) -> Problem | None:
+    """The 503 for a database that is slow, busy or away; None for any other error."""
+    if isinstance(error, PoolTimeout | TimeoutError | CommitUnsure) or is_lost(error):
+        return DatabaseUnavailable()
+    if isinstance(error, DBAPIError) and (sqlstate(error) in BUSY | RETRIED):
+        return DatabaseUnavailable()
+    return None
+
+
+async def again(work: Callable[[], Awaitable[T]]) -> T:
+    """Runs a transaction; once more when it lost a deadlock or its connection was found dead. Else 503."""
+    for left in range(TRIES - 1, -1, -1):
+        try:
+            return await work()
+        except FAULTS as error:
+            repeatable = sqlstate(error) in RETRIED or (is_lost(error) and left == TRIES - 1)
+            if left and repeatable:
+                await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - jitter, not a secret
+                continue
+            problem = as_problem(error)
+            if problem is None:
+                raise
+            raise problem from error
+    raise AssertionError("the last try returns or raises")
+
+
+def anonymous(error: BaseException) -> dict[str, Any]:
+    """An error for the log: its type and where it happened, without its text, which may quote somebody's data."""
+    frames = traceback.extract_tb(error.__traceback__)[-8:]
+    return {
+        "error": type(error).__name__,
+        "sqlstate": sqlstate(error) or None,
+        "where": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
+    }

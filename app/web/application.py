@@ -1,0 +1,82 @@
+"""The application: what it is made of, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+
+from app.clock import Clock
+from app.commands import worker
+from app.database.engine import make_engine
+from app.events.catalogue import webhooks
+from app.events.waiting import Waiters
+from app.events.wake import Wake
+from app.keyring import KeyRing
+from app.settings import Settings
+from app.submissions.endpoints import StraightIn
+from app.web import documentation, operations, problems
+from app.web.gate import Gate
+from app.web.routes import ROUTERS, methods_by_path
+from app.webhooks.egress import Egress
+from app.webhooks.targets import targets_of
+
+KEPT_FREE = 3  # connections that requests leave to the door of form fills, to processing and to deliveries
+DESCRIPTION = """
+Baton is the hand-off between marketing and sales, as a service: it takes every form fill as it comes, decides by a
+policy that both teams signed whether and when a lead moves on, converts it once, and tells everybody in order.
+"""
+
+
+def release() -> str:
+    try:
+        return version("baton")
+    except PackageNotFoundError:
+        return "0.1.0"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for these settings (with `database_url` and `secret_keys`), and the work of their roles."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.engine = make_engine(settings.url, settings.pool_size)
+        app.state.turns = asyncio.Semaphore(max(1, settings.pool_size - KEPT_FREE))
+        app.state.waiters = Waiters()
+        app.state.wake = Wake(settings.url)
+        app.state.egress = Egress(targets_of(settings))
+        async with worker.running(app.state, settings.roles):
+            yield
+        await app.state.egress.close()
+        await app.state.engine.dispose()
+
+    app = FastAPI(
+        title="Baton",
+        summary="The hand-off between marketing and sales.",
+        description=DESCRIPTION,
+        version=release(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        separate_input_output_schemas=False,
+        webhooks=webhooks,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.clock = Clock(settings.test_clock)
+    app.state.keyring = KeyRing(settings.secret_keys)
+    app.state.draining = False
+    app.state.methods = methods_by_path()
+    problems.install(app)
+    app.include_router(operations.open_routes)
+    for router in ROUTERS:
+        app.include_router(router)
+    documentation.serve(app)
+    documentation.describe(app)
+    app.add_middleware(StraightIn)
+    app.add_middleware(Gate, max_in_flight=settings.max_in_flight, max_ingest_in_flight=settings.max_ingest_in_flight)
+    return app

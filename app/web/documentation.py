@@ -1,0 +1,152 @@
+"""The contract as people and machines read it: /docs and /openapi.json, which work without internet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from fastapi import FastAPI, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import APIRoute
+from starlette.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+from app.errors import Problem, catalogue
+from app.web.auth import Allow
+from app.web.examples import BODIES
+from app.web.problems import ANYWHERE, MEDIA_TYPE, ONCE, SCHEMA, WITH_BODY, ProblemShape, declared
+from app.web.routes import ROUTERS
+from app.web.transacted import Transacted
+from app.web.versions import expected_version
+
+PAGE_POLICY: Final = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:"
+)
+BEARER: Final = {"type": "http", "scheme": "bearer", "description": "An API key: btn_ and 43 characters."}
+ACTOR: Final = {
+    "name": "Baton-Actor",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": ["usr_01kj7jrys5fgynx40zc4zks2gf"]},
+    "description": "The person this key speaks for: usr_… or ext:<external_id> (scope actors:assert).",
+}
+IDEMPOTENCY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
+    "description": "Makes the request safe to send again within seven days; required where something is converted.",
+}
+IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$', "examples": ['"7"']},
+    "description": "The ETag that was read; 412 when it is not the current one any more.",
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Completes the document that FastAPI makes: keys, scopes, headers, every problem, and every event as a webhook."""
+    made = app.openapi
+
+    def complete() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = made()
+            parts = document.setdefault("components", {})
+            parts.setdefault("schemas", {}).update(_schemas())
+            parts["securitySchemes"] = {"key": BEARER}
+            parts["examples"] = {problem.code: {"value": problem().document()} for problem in catalogue()}
+            for router in ROUTERS:
+                for route in router.routes:
+                    if isinstance(route, APIRoute) and route.include_in_schema:
+                        for method in route.methods or ():
+                            _complete(document["paths"][route.path][method.lower()], route, method)
+            parts["responses"] = _shared(document["paths"])
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = complete  # type: ignore[method-assign]
+
+
+def _schemas() -> dict[str, Any]:
+    schema = ProblemShape.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {**schema.pop("$defs", {}), "ProblemShape": schema}
+
+
+def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
+    calls = list(_calls(route.dependant))
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    if (example_of := BODIES.get(f"{method} {route.path}")) is not None:
+        content["examples"] = {"example": {"value": example_of}}
+    scopes = [call.scope for call in calls if isinstance(call, Allow)]
+    responses = operation["responses"]
+    # The framework's own shape of a 422 is never answered.
+    responses.get("422", {}).get("content", {}).pop("application/json", None)
+    if scopes:
+        operation["security"] = [{"key": [scope for scope in scopes if scope]}]
+        parameters = operation.setdefault("parameters", [])
+        parameters.append(ACTOR)
+        once = method == "POST" and isinstance(route, Transacted)
+        parameters += [IDEMPOTENCY] * once + [IF_MATCH] * (expected_version in calls)
+        _add(responses, ANYWHERE + WITH_BODY * ("requestBody" in operation) + ONCE * once)
+    for status in [status for status, response in responses.items() if not response.get("content", True)]:
+        del responses[status]
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    yield dependant.call
+    for child in dependant.dependencies:
+        yield from _calls(child)
+
+
+def _add(responses: dict[str, Any], problems: Sequence[type[Problem]]) -> None:
+    """Problems that any request may meet, beside those that the route declares itself."""
+    for status, more in declared(*problems).items():
+        there = responses.setdefault(str(status), {"description": "", "content": {}})
+        content = there["content"].setdefault(MEDIA_TYPE, {"schema": SCHEMA, "examples": {}})
+        for code, shown in more["content"][MEDIA_TYPE]["examples"].items():
+            if code not in content["examples"]:
+                content["examples"][code] = shown
+        if not there["description"]:
+            there["description"] = more["description"]
+
+
+def _shared(paths: dict[str, Any]) -> dict[str, Any]:
+    """Takes problem responses of up to three codes out of the operations, and answers them by name."""
+    shared: dict[str, Any] = {}
+    for operation in (operation for item in paths.values() for operation in item.values()):
+        for status, response in operation["responses"].items():
+            codes = response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+            if 1 <= len(codes) <= 3 and len(response["content"]) == 1:
+                name = ".".join(sorted(codes))
+                shared[name] = shared.get(name, response)
+                operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
+    return shared
+
+
+def serve(app: FastAPI) -> None:
+    """/docs and /openapi.json, with every script and style from this process."""
+    static = Path(str(files("fastapi_offline").joinpath("static")))
+    app.mount("/docs/static", StaticFiles(directory=static), name="docs")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        page = get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Baton",
+            swagger_js_url="/docs/static/swagger-ui-bundle.js",
+            swagger_css_url="/docs/static/swagger-ui.css",
+            swagger_favicon_url="/docs/static/favicon.png",
+        )
+        page.headers["Content-Security-Policy"] = PAGE_POLICY
+        return page
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_document() -> Response:
+        return Response(orjson.dumps(app.openapi()), media_type="application/json")

@@ -1,0 +1,84 @@
+"""One example of each request body, for the OpenAPI document; a test holds them against their schemas."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from app.web.fields import EXAMPLES as IDS
+
+BANT: Final = {
+    "need": {"status": "confirmed", "value": "replace the old tool"},
+    "budget": {"status": "confirmed", "amount": {"value": "12000.00", "currency": "EUR"}},
+    "timing": {"status": "confirmed", "due_on": "2027-03-31"},
+}
+FIELDS: Final = {"job_title": "Director", "employees": 120, "industry": "software"}
+ACTIVITY: Final = {"type": "demo_request", "activity_key": "demo-2026-08-17", "occurred_at": "2026-08-17T09:00:00Z"}
+ORDER: Final = {
+    "account": {"mode": "match_or_create"},
+    "contact": {"mode": "match_or_create"},
+    "opportunity": {
+        "mode": "create",
+        "name": "Nordsoft 2027",
+        "amount": {"value": "12000.00", "currency": "EUR"},
+        "close_date": "2027-03-31",
+    },
+    "verification": {"note": "called, confirmed"},
+}
+BODIES: Final[dict[str, Any]] = {
+    "POST /v1/sources": {
+        "name": "Demo form",
+        "preset": "typeform",
+        "secrets": {"signing": "the secret that Typeform signs with"},
+    },
+    "PATCH /v1/sources/{source_id}": {"overrides": {"fields": {"company": "item.hidden.company"}}},
+    "POST /v1/sources/{source_id}/dry-run": {
+        "headers": {"content-type": "application/json"},
+        "body": {"email": "anna@nordsoft.ro", "company": "Nordsoft"},
+    },
+    "POST /v1/sources/{source_id}/replay": {"received_after": "2026-08-17T00:00:00Z"},
+    "POST /v1/leads": {
+        "fields": {"email": "anna@nordsoft.ro", "full_name": "Anna Zvoristeanu", "company": "Nordsoft", **FIELDS},
+        "external_ids": {"crm": "4711"},
+        "attribution": {"source": "newsletter"},
+        "activity": {"type": "webinar"},
+    },
+    "PATCH /v1/leads/{lead_id}": {"fields": FIELDS, "owner_id": IDS["user"]},
+    "POST /v1/leads/{lead_id}/activities": ACTIVITY,
+    "PUT /v1/leads/{lead_id}/bant": BANT,
+    "PUT /v1/leads/{lead_id}/consents": {"consents": [{"purpose": "email_marketing", "state": "withdrawn"}]},
+    "POST /v1/leads/{lead_id}/transitions": {"action": "confirm", "bant": BANT},
+    "POST /v1/activities": {"activities": [{**ACTIVITY, "email": "anna@nordsoft.ro"}]},
+    "POST /v1/leads/{lead_id}/conversion": ORDER,
+    "POST /v1/leads/{lead_id}/conversion/preview": ORDER,
+    "POST /v1/conversions/batch": {"items": [{"lead_id": IDS["lead"], **ORDER}]},
+    "POST /v1/accounts": {"name": "Nordsoft", "domain": "nordsoft.ro", "industry": "software", "country": "RO"},
+    "PATCH /v1/accounts/{account_id}": {"phone": "+40215550100"},
+    "POST /v1/contacts": {
+        "email": "anna@nordsoft.ro",
+        "full_name": "Anna Zvoristeanu",
+        "account_id": IDS["account"],
+    },
+    "PATCH /v1/contacts/{contact_id}": {"job_title": "Director"},
+    "POST /v1/opportunities": {
+        "name": "Nordsoft renewal 2027",
+        "account_id": IDS["account"],
+        "close_date": "2027-03-31",
+    },
+    "PATCH /v1/opportunities/{opportunity_id}": {"amount": {"value": "15000.00", "currency": "EUR"}},
+    "POST /v1/opportunities/{opportunity_id}/transitions": {"action": "advance", "to": "proposal"},
+    "POST /v1/subscriptions": {"url": "https://hooks.acme.example/baton", "types": ["lead.*"], "start": "now"},
+    "PATCH /v1/subscriptions/{subscription_id}": {"types": ["lead.converted"]},
+    "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 86400},
+    "POST /v1/tenants": {"name": "acme", "policy": "pipeline"},
+    "PATCH /v1/tenants/{tenant_id}": {"name": "Acme"},
+    "POST /v1/users": {
+        "name": "Sofia Dumitru",
+        "email": "sofia@acme.example",
+        "role": "sdr",
+        "team": "north",
+        "time_zone": "Europe/Bucharest",
+        "working_hours": {"mon": [["09:00", "18:00"]]},
+    },
+    "PATCH /v1/users/{user_id}": {"active": False},
+    "POST /v1/keys": {"name": "CRM", "scopes": ["leads:read", "leads:write", "actors:assert"]},
+}

@@ -1,0 +1,137 @@
+"""Every answer that is not 2xx, in one form: application/problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from app import errors
+from app.errors import Problem
+from app.web.strict_json import printable
+from app.web.transacted import Transacted
+
+MEDIA_TYPE: Final = "application/problem+json"
+PATHS: Final[dict[str, type[Problem]]] = {
+    "lead_id": errors.LeadNotFound,
+    "source_id": errors.SourceNotFound,
+    "submission_id": errors.SubmissionNotFound,
+    "account_id": errors.AccountNotFound,
+    "contact_id": errors.ContactNotFound,
+    "opportunity_id": errors.OpportunityNotFound,
+    "policy_id": errors.PolicyNotFound,
+    "subscription_id": errors.SubscriptionNotFound,
+    "event_id": errors.EventNotFound,
+    "user_id": errors.UserNotFound,
+    "key_id": errors.KeyNotFound,
+    "tenant_id": errors.TenantNotFound,
+}
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(problem.document()), problem.status, headers or problem.headers, MEDIA_TYPE)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return _answer(error)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: an unknown path, a wrong method, a body it cannot read."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _answer(errors.NotFound())
+    if error.status_code == 405:
+        allow = request.app.state.methods.get(getattr(request.scope.get("route"), "path", None))
+        return _answer(errors.MethodNotAllowed(), {"Allow": allow} if allow else error.headers)
+    return _answer(errors.BadRequest(str(error.detail)))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """The framework's list of faults, as fields and codes, without the input: it may be what JSON cannot carry."""
+    assert isinstance(error, RequestValidationError)
+    for fault in error.errors():
+        if fault["loc"][0] == "path":  # an id that cannot be is the id of nothing
+            return _answer(PATHS.get(str(fault["loc"][-1]), errors.NotFound)())
+    faults = list(_faults(error.errors()))
+    named = ", ".join(dict.fromkeys(fault["field"] for fault in faults))
+    return _answer(errors.RequestInvalid(f"Not valid: {named}.", errors=faults))
+
+
+def _faults(found: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
+    for fault in found:
+        place = [str(part) for part in fault["loc"] if part not in ("body", "query", "path", "header")]
+        yield {
+            "field": printable(".".join(place)) or "body",
+            "code": str(fault["type"]),
+            "detail": printable(str(fault["msg"])),
+        }
+
+
+class FieldFault(BaseModel):
+    """One field that is not right."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class ProblemShape(BaseModel):
+    """A problem document (RFC 9457). `code` is stable; some codes have further members."""
+
+    model_config = {"extra": "allow"}
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldFault]
+
+
+def declared(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route: each problem it may answer with, grouped by status, with an example of each."""
+    grouped: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        content = {MEDIA_TYPE: {"schema": SCHEMA, "examples": {}}}
+        entry = grouped.setdefault(problem.status, {"description": "", "content": content})
+        entry["description"] = " ".join(filter(None, (entry["description"], problem.title())))
+        entry["content"][MEDIA_TYPE]["examples"][problem.code] = {"$ref": f"#/components/examples/{problem.code}"}
+    return grouped
+
+
+# What any request may meet; `documentation` declares it for every route of our API.
+SCHEMA: Final = {"$ref": "#/components/schemas/ProblemShape"}
+ANYWHERE: Final = (
+    errors.MalformedHeader,
+    errors.KeyUnknown,
+    errors.ScopeMissing,
+    errors.ActorUnknown,
+    errors.RequestInvalid,
+    errors.HeadersTooLarge,
+    errors.Overloaded,
+    errors.DatabaseUnavailable,
+)
+WITH_BODY: Final = (
+    errors.MalformedJson,
+    errors.BodyTooLarge,
+    errors.UnsupportedMediaType,
+    errors.RequestTimeout,
+)
+ONCE: Final = (errors.IdempotencyInProgress, errors.IdempotencyKeyReused)
+
+
+def router(prefix: str, tag: str) -> APIRouter:
+    """A router of our API: transacted."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=Transacted)

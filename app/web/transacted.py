@@ -1,0 +1,116 @@
+"""Where a request's transaction begins and ends: commit, then answer.
+
+Every route of our API is declared on a router whose `route_class` is `Transacted`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from app.database.engine import POOL_SECONDS
+from app.database.faults import again
+from app.database.transaction import Database, Tx
+from app.errors import UnsupportedMediaType
+from app.web import auth, idempotency
+from app.web.strict_json import check_text, parse_json
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read by `parse_json`, and only under a JSON content type."""
+
+    async def json(self) -> Any:
+        return parse_json(await self.body())
+
+    def refuse_other_media(self, body: bytes) -> None:
+        if not body:
+            return
+        media = self.headers.get("content-type", "").split(";")[0].strip().lower()
+        if media != "application/json" and not media.endswith("+json"):
+            raise UnsupportedMediaType("Send application/json (with curl: -H 'Content-Type: application/json').")
+
+
+class Transacted(APIRoute):
+    """A route in one transaction: authenticate, run, keep the idempotent answer, commit, and only then answer."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handler = super().get_route_handler()
+        scopes = _scopes(self.dependant)
+        takes_json = self.body_field is not None
+
+        async def once(request: StrictRequest) -> Response:
+            async with _connection(request) as tx:
+                request.state.tx = tx
+                caller = request.state.caller = await auth.authenticate(tx, request)
+                caller.require(scopes)
+                stored = await idempotency.stored_answer(tx, caller, request)
+                if stored is not None:
+                    return stored
+                response = await handler(request)
+                await idempotency.keep(tx, caller, request, response)
+            return response
+
+        async def transacted(plain: Request) -> Response:
+            request = StrictRequest(plain.scope, plain.receive)
+            request.state.now = request.app.state.clock.now()
+            body = await request.body()
+            for name, value in request.query_params.multi_items():
+                check_text(name, "query")
+                check_text(value, name)
+            if takes_json:
+                request.refuse_other_media(body)
+            response = await again(lambda: once(request))
+            if request.method not in SAFE:
+                request.app.state.wake.set("events")
+            return response
+
+        return transacted
+
+
+SAFE: Final = {"GET", "HEAD"}
+
+
+@asynccontextmanager
+async def _connection(request: Request) -> AsyncIterator[Tx]:
+    """A connection, in turn: the pool itself lets newcomers pass those who wait. PoolTimeout."""
+    engine: Database = request.app.state.engine
+    turns: asyncio.Semaphore = request.app.state.turns
+    try:
+        async with asyncio.timeout(POOL_SECONDS):
+            await turns.acquire()
+    except TimeoutError as error:
+        raise PoolTimeout("no connection became free") from error
+    try:
+        async with engine.connect() if request.method in SAFE else engine.begin() as tx:
+            yield tx
+    finally:
+        turns.release()
+
+
+def _scopes(dependant: Dependant) -> frozenset[str]:
+    found = {dependant.call.scope} if isinstance(dependant.call, auth.Allow) else set()
+    for child in dependant.dependencies:
+        found |= _scopes(child)
+    return frozenset(found)
+
+
+async def _tx(request: Request) -> Tx:
+    tx: Tx = request.state.tx
+    return tx
+
+
+async def _now(request: Request) -> datetime:
+    now: datetime = request.state.now
+    return now
+
+
+InTx = Annotated[Tx, Depends(_tx)]
+Now = Annotated[datetime, Depends(_now)]
