@@ -1,1 +1,1 @@
-"""Journeys: the facts of a lead as stored, the one writer of every change to it, and what the policy does by itself."""
+"""Journeys: load and lock leads, evaluate them by their policy, and record every change in one statement."""

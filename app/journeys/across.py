@@ -1,4 +1,4 @@
-"""Leads of every tenant that time alone has changed."""
+"""Statements across tenants: leads that are due for evaluation, and the journeys that `baton verify` reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLAIM_DUE = text(
 
 
 async def claim_due(tx: Tx, now: datetime, limit: int) -> Records:
-    """Locks leads whose evaluation is due, in ascending id, passing over those that somebody else holds."""
+    """Locks leads whose evaluation is due, in ascending id, skipping locked ones."""
     return (await tx.execute(CLAIM_DUE, {"now": now, "limit": limit})).all()
 
 
@@ -29,7 +29,7 @@ POSTPONE_FIRST = text(
 
 
 async def postpone_first(tx: Tx, now: datetime, later: datetime) -> None:
-    """Puts off the lead that is first in line."""
+    """Sets `evaluate_at` of the first due lead to `later`."""
     await tx.execute(POSTPONE_FIRST, {"now": now, "later": later})
 
 
@@ -66,17 +66,17 @@ DEALS = text(
 
 
 async def next_journeys(tx: Tx, after: tuple[UUID, UUID], limit: int) -> Records:
-    """The journeys after (tenant, journey), with what is stored of them beside their log."""
+    """The next journeys after (tenant, journey), with their stored stage, seq and milestones."""
     return (await tx.execute(NEXT_JOURNEYS, {"tenant_id": after[0], "id": after[1], "limit": limit})).all()
 
 
 async def logs_of(tx: Tx, journeys: Records) -> Records:
-    """The whole logs of these journeys, each in the order of seq."""
+    """All transitions of these journeys, in the order of seq."""
     bound = {"ids": [row.id for row in journeys], "tenants": list({row.tenant_id for row in journeys})}
     return (await tx.execute(LOGS, bound)).all()
 
 
 async def deals_of(tx: Tx, journeys: Records) -> Records:
-    """The steps that the opportunities of these journeys took after they were opened: (journey_id, id)."""
+    """(journey_id, id) of the transitions of their opportunities, except the first, which opens the opportunity."""
     bound = {"ids": [row.id for row in journeys], "tenants": list({row.tenant_id for row in journeys})}
     return (await tx.execute(DEALS, bound)).all()

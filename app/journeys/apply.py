@@ -1,4 +1,4 @@
-"""Applying decided moves to a change in the making: what the log, the journey and the lead will say."""
+"""Apply decided moves to a `Change`, in memory: transition, journey, owner, milestones, pinned policy and events."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from app.web.fields import z
 
 
 def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
-    """The move as a row of the log, with its effects on journey, owner, milestones and policy.
+    """Adds the transition of the move and applies its effects to journey, owner, milestones and policy.
 
-    `owner` is the user that `move.owner` names, where it names one.
+    `owner` is the user with the id `move.owner`, if that is an id.
     """
     journey = change.lead.journey
     if move.opens or journey is None:
@@ -32,8 +32,8 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     _pin(change, journey, move)
     _milestones(change, step)
     _assign(change, journey, move, owner)
-    _tell(change, journey, move)
-    _wake(change, journey, move.wake_at)
+    _add_events(change, journey, move)
+    _set_wake_at(change, journey, move.wake_at)
     journey.recycles += move.count_recycle
     journey.baseline_at = move.set_baseline or journey.baseline_at
     change.lead.confirmations.extend(move.bant)
@@ -42,7 +42,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
 
 
 def open_journey(change: Change, move: Move) -> Journey:
-    """The lead's next journey. Its baseline is the end of the one before, so old interest does not count again."""
+    """Starts the next journey. Its baseline is the end of the one before, so that old interest is not counted again."""
     before = change.lead.journey
     journey = Journey(
         id=ids.new_id(),
@@ -84,7 +84,7 @@ def _milestones(change: Change, step: Step) -> None:
         change.lead.milestones.add(name)
 
 
-def _wake(change: Change, journey: Journey, at: datetime | None) -> None:
+def _set_wake_at(change: Change, journey: Journey, at: datetime | None) -> None:
     if journey.wake_at != at:
         change.before.setdefault("wake_at", z(journey.wake_at))
         journey.wake_at = at
@@ -99,7 +99,7 @@ def _assign(change: Change, journey: Journey, move: Move, owner: Owner | None) -
 
 
 def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: str | None = None) -> None:
-    """Gives the lead to a user, or to the pool of a role (nobody owns it until somebody accepts)."""
+    """Assigns the lead to a user, or to the pool of a role (then it has no owner until a user accepts it)."""
     previous, change.lead.owner = change.lead.owner, owner
     changed = (previous.id if previous else None) != (owner.id if owner else None)
     if changed:
@@ -118,17 +118,17 @@ def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: s
 
 
 def apply_emit(change: Change, emit: Emit) -> None:
-    """What the policy says without moving anything, such as that a recycled lead is due."""
+    """Applies a step without a transition: only events, such as `lead.recycle_due`."""
     journey = change.lead.journey
     assert journey is not None
     if emit.clears_wake:
-        _wake(change, journey, None)
+        _set_wake_at(change, journey, None)
         if journey not in change.journeys:
             change.journeys.append(journey)
-    _tell(change, journey, emit)
+    _add_events(change, journey, emit)
 
 
-def _tell(change: Change, journey: Journey, step: Move | Emit) -> None:
+def _add_events(change: Change, journey: Journey, step: Move | Emit) -> None:
     data = {"lead_id": ids.show("lead", change.lead.id), "journey_no": journey.number, "stage": journey.stage}
     for name in step.emits:
         change.late_events.append(NewEvent(name, {**data, "occurred_at": z(step.occurred_at)}, step.occurred_at))

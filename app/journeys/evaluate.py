@@ -1,4 +1,4 @@
-"""What the policy does by itself, after every change and when time alone may have changed the answer. One code path."""
+"""Automatic steps of the policy. The same function runs after every change and when a lead is due (refresh.py)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.web.fields import z
 
 
 def evaluate(change: Change) -> bool:
-    """Scores the lead, applies every automatic step, and sets when to look again; whether any of it is told."""
+    """Scores the lead, applies every automatic step and sets `evaluate_at`. True if there is a transition or event."""
     facts = change.facts()
     if facts.stage is None:
         change.score = score(change.published.policy, facts, change.now)
@@ -25,17 +25,17 @@ def evaluate(change: Change) -> bool:
             apply_move(change, step)
         else:
             apply_emit(change, step)
-    return _note_threshold(change, evaluation.below_threshold) or bool(evaluation.steps)
+    return _update_below_threshold(change, evaluation.below_threshold) or bool(evaluation.steps)
 
 
-def _note_threshold(change: Change, below: bool) -> bool:
-    """A falling score never demotes: it is noted, and told once (lifecycle.md, section 3, rule 2)."""
+def _update_below_threshold(change: Change, below: bool) -> bool:
+    """A falling score only sets `below_threshold_since`, with one event (lifecycle.md, section 3, rule 2)."""
     lead = change.lead
-    noted, lead.below_threshold_since = lead.below_threshold_since, None
+    since, lead.below_threshold_since = lead.below_threshold_since, None
     if not below:
         return False
-    lead.below_threshold_since = noted or change.now
-    if noted is not None or change.score is None:
+    lead.below_threshold_since = since or change.now
+    if since is not None or change.score is None:
         return False
     data = {
         "lead_id": ids.show("lead", lead.id),

@@ -1,4 +1,4 @@
-"""From rows to leads, and the start of a change: locked, and read as they stand once the lock is held."""
+"""Load leads, and begin changes of locked ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.web import versions
 
 
 async def read_lead(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
-    """The lead as it stands, with its policies, unlocked; for answers. LeadNotFound, Erased."""
+    """Reads a lead with its policies, without a lock. LeadNotFound, Erased."""
     rows = await sql.load_leads(tx, tenant_id, [lead_id])
     if not rows:
         raise LeadNotFound()
@@ -38,7 +38,7 @@ async def begin_change(
     on_behalf_of: Mapping[str, Any] | None = None,
     expected: frozenset[str] | None = None,
 ) -> Change:
-    """One lead, locked, ready to be changed. LeadNotFound, Erased, LeadMerged, VersionConflict (after the lock)."""
+    """Locks one lead and begins a change. LeadNotFound, Erased, LeadMerged, VersionConflict (checked once locked)."""
     rows = await sql.lock_leads(tx, tenant_id, [lead_id])
     if not rows:
         raise LeadNotFound()
@@ -54,12 +54,12 @@ async def begin_change(
 async def begin_changes(
     tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datetime, actor: Actor
 ) -> dict[UUID, Change]:
-    """Several leads, locked in ascending id; those that exist, are not merged and not erased."""
+    """Locks leads in ascending id and begins their changes; unknown, merged and erased leads are left out."""
     if not lead_ids:
         return {}
     rows = await sql.lock_leads(tx, tenant_id, lead_ids)
-    alive = [row for row in rows if row.merged_into is None and row.erased_at is None]
-    return {row.id: await _change(tx, tenant_id, row, now, actor, None) for row in alive}
+    usable = [row for row in rows if row.merged_into is None and row.erased_at is None]
+    return {row.id: await _change(tx, tenant_id, row, now, actor, None) for row in usable}
 
 
 async def _change(
@@ -71,7 +71,7 @@ async def _change(
 
 
 def lead_of(row: Record) -> Lead:
-    """The lead that one row of `load_leads` describes."""
+    """The lead of one row of `load_leads`."""
     return Lead(
         id=row.id,
         created_at=row.created_at,
@@ -119,7 +119,7 @@ def _activities(row: Record) -> list[Activity]:
 
 
 def _confirmations(row: Record) -> list[Confirmation]:
-    columns = (row.criteria, row.statuses, row.user_ids, row.roles, row.said)
+    columns = (row.criteria, row.statuses, row.user_ids, row.roles, row.confirmed_at)
     rest = (row.bant_values, row.evidences, row.dues, row.amounts)
     return [Confirmation(*each) for each in _rows(*columns, *rest)]
 
@@ -147,5 +147,5 @@ def _journey(row: Record) -> Journey | None:
 
 
 def _rows(*columns: list[Any] | None) -> list[tuple[Any, ...]]:
-    """Parallel arrays of one aggregate as tuples; none where the aggregate had no row."""
+    """Zips the parallel arrays of an aggregate into tuples; empty if the aggregate had no row."""
     return [] if columns[0] is None else list(zip(*(column or () for column in columns), strict=True))

@@ -1,4 +1,4 @@
-"""The one writer: all of a change to a lead, its journey, its log and events, in one statement (decision 4)."""
+"""Write changes to leads, with their journeys, transitions and events, in one statement (decision 4)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
-    """Writes each change as one version of its lead. The leads are locked or new, so a missing row is a bug."""
+    """Writes each change as a new version of its lead. The leads are locked or new, so a missing row is a bug."""
     if not changes:
         return
     rows: Rows = {kind: [] for kind in sql.ROW_KINDS}
@@ -39,16 +39,16 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
         change.lead.version = written[change.lead.id].version
 
 
-async def settle(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
-    """Records the changes that say something. Of the others only the score is refreshed: no version, no event."""
-    quiet = [change for change in changes if not change.says]
-    await sql.refresh_scores(tx, tenant_id, [_cached(change) for change in quiet])
-    await record(tx, tenant_id, [change for change in changes if change.says])
+async def record_or_refresh(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
+    """Records the changes that have an effect; of the others only the cached score, without a new version."""
+    unchanged = [change for change in changes if not change.has_effect]
+    await sql.refresh_scores(tx, tenant_id, [_score_row(change) for change in unchanged])
+    await record(tx, tenant_id, [change for change in changes if change.has_effect])
 
 
-def _cached(change: Change) -> dict[str, Any]:
+def _score_row(change: Change) -> dict[str, Any]:
     score = change.score
-    assert score is not None, "a change is evaluated before it is settled"
+    assert score is not None, "evaluate the change before its score is stored"
     return {
         "id": change.lead.id,
         "fit": score.fit,
@@ -61,7 +61,7 @@ def _cached(change: Change) -> dict[str, Any]:
 
 
 def actor_document(actor: Actor) -> dict[str, Any]:
-    """Who did it, as the log and the events say it."""
+    """The actor as JSON in transitions and events."""
     return {"id": actor.id, "kind": actor.kind, "role": actor.role}
 
 
@@ -89,7 +89,7 @@ def transition_document(change: Change, step: Step) -> dict[str, Any]:
 
 
 def _evidence(move: Move) -> dict[str, Any]:
-    """What decided a move, with the entries of the score it weighed."""
+    """The evidence of a move, with the score entries that its guard used."""
     if move.entries is None:
         return dict(move.evidence)
     return {**move.evidence, "entries": [entry_document(entry) for entry in move.entries]}
@@ -107,14 +107,14 @@ def entry_document(entry: Entry) -> dict[str, Any]:
 
 
 def _on_behalf_of(change: Change, step: Step) -> Mapping[str, Any] | None:
-    """The key that asserted a person is recorded beside the person; the policy speaks for nobody."""
+    """The key that asserted the acting person; None for the policy's own steps, which have no person."""
     return change.on_behalf_of if step.move.actor.kind == "human" else None
 
 
 def _collect(rows: Rows, change: Change) -> None:
     lead = change.lead
     lead.updated_at = change.now
-    rows["born" if lead.new else "touched"].append(_lead_row(change))
+    rows["created" if lead.new else "touched"].append(_lead_row(change))
     for journey in change.journeys:
         rows["opened" if journey.new else "moved"].append(_journey_row(change, journey))
     rows["steps"] += [_step_row(change, step) for step in change.steps]
@@ -213,7 +213,7 @@ def _collect_consents_touches_and_bant(rows: Rows, change: Change) -> None:
 
 def _lead_row(change: Change) -> dict[str, Any]:
     lead, journey, score = change.lead, change.lead.journey, change.score
-    assert score is not None, "a change is evaluated before it is recorded"
+    assert score is not None, "evaluate the change before it is recorded"
     return {
         "id": lead.id,
         "kind": lead.kind,
@@ -290,10 +290,10 @@ def _step_row(change: Change, step: Step) -> dict[str, Any]:
 
 
 def _collect_events(rows: Rows, change: Change) -> None:
-    """Events in the order of lifecycle.md, section 10: what came in, each move, then what follows from the moves."""
+    """Events in the order of lifecycle.md, section 10: early events, one for each transition, late events."""
     lead_id, transaction = change.lead.id, ids.new_id()
-    happened = [*change.early_events, *(_stage_changed(change, step) for step in change.steps), *change.late_events]
-    for index, event in enumerate(happened, 1):
+    events = [*change.early_events, *(_stage_changed(change, step) for step in change.steps), *change.late_events]
+    for index, event in enumerate(events, 1):
         row = {
             "n": len(rows["events"]),
             "id": ids.new_id(),
@@ -304,7 +304,7 @@ def _collect_events(rows: Rows, change: Change) -> None:
             "recorded_at": change.now,
             "tx_id": transaction,
             "tx_index": index,
-            "tx_size": len(happened),
+            "tx_size": len(events),
             "data": minified(event.data),
         }
         rows["events"].append(row)
@@ -327,6 +327,6 @@ def _stage_changed(change: Change, step: Step) -> NewEvent:
         "evidence",
     )
     data = {"transition_id": shown["id"], **{name: shown[name] for name in names}}
-    seen = step.score or change.score
-    score = {"fit": seen.fit, "engagement": seen.engagement} if seen else {}
+    used = step.score or change.score
+    score = {"fit": used.fit, "engagement": used.engagement} if used else {}
     return NewEvent("lead.stage_changed", {**data, "score": score}, step.move.occurred_at)

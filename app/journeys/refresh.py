@@ -1,4 +1,4 @@
-"""Evaluating leads that time alone has changed. The same evaluation as after a change: there is no second code path."""
+"""Evaluate leads that are due because time has passed. It is the same evaluation as after a change (evaluate.py)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from app.database.transaction import Database
 from app.journeys import across
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
-from app.journeys.record import settle
+from app.journeys.record import record_or_refresh
 from app.policy.facts import POLICY
 
 BATCH: Final = 100
-LATER: Final = timedelta(hours=1)
+RETRY_DELAY: Final = timedelta(hours=1)
 
 log = structlog.get_logger("baton.refresh")
 
 
 async def refresh_due(engine: Database, now: datetime) -> int:
-    """One batch of leads that are due; how many. Without a move no version rises, nothing is told.
+    """Evaluates one batch of due leads; their number. A lead without an automatic step gets no new version or event.
 
-    A lead that cannot be evaluated must not stop the others: it is tried again in an hour.
+    If the batch fails, its leads are evaluated one by one, so that a lead that fails does not stop the others. That
+    lead is retried in an hour.
     """
     try:
         return await _batch(engine, now, BATCH)
     except Exception as error:
         if as_problem(error) is not None:
             raise
-    return sum([await _alone(engine, now) for _ in range(BATCH)])
+    return sum([await _refresh_one(engine, now) for _ in range(BATCH)])
 
 
 async def _batch(engine: Database, now: datetime, limit: int) -> int:
@@ -46,11 +47,11 @@ async def _batch(engine: Database, now: datetime, limit: int) -> int:
             changes = await begin_changes(tx, tenant_id, lead_ids, now, POLICY)
             for change in changes.values():
                 evaluate(change)
-            await settle(tx, tenant_id, list(changes.values()))
+            await record_or_refresh(tx, tenant_id, list(changes.values()))
         return len(due)
 
 
-async def _alone(engine: Database, now: datetime) -> int:
+async def _refresh_one(engine: Database, now: datetime) -> int:
     try:
         return await _batch(engine, now, 1)
     except Exception as error:
@@ -58,5 +59,5 @@ async def _alone(engine: Database, now: datetime) -> int:
             raise
         log.error("evaluation_failed", **anonymous(error))
     async with engine.begin() as tx:
-        await across.postpone_first(tx, now, now + LATER)
+        await across.postpone_first(tx, now, now + RETRY_DELAY)
     return 1

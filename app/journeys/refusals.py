@@ -1,4 +1,4 @@
-"""From the rules' refusals to problems: one place, every kind."""
+"""Map every kind of refusal of the rules to its problem."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.lifecycle.answer import (
 from app.policy.view import Unmet
 from app.web.fields import z
 
-EVERY = (
+REFUSALS = (
     errors.UnknownAction,
     errors.AlreadyInStage,
     errors.BackwardMove,
@@ -37,23 +37,25 @@ EVERY = (
 
 
 def problem(why: Why) -> Problem:
-    """The problem that tells a refusal, with the members its code defines (api.md, section 3)."""
+    """The problem for a refusal, with the members that its code defines (api.md, section 3)."""
     match why:
         case UnknownAction(action):
-            nothing = "Name an action, or in `to` the stage it leads to."
+            nothing = "Give `action`, or the target stage in `to`."
             return errors.UnknownAction(f"The policy has no action {action!r}." if action else nothing, action=action)
         case AlreadyInStage(stage, allowed):
-            return errors.AlreadyInStage(f"It is in {stage} already.", stage=stage, allowed_actions=allowed)
+            return errors.AlreadyInStage(f"The lead is already in stage {stage}.", stage=stage, allowed_actions=allowed)
         case BackwardMove(stage, to, allowed):
-            detail = f"{to} stands before {stage}; only a correction goes back."
+            detail = f"{to} comes before {stage}; only a correction may move a lead back."
             return errors.BackwardMove(detail, stage=stage, to=to, allowed_actions=allowed)
         case TransitionNotAllowed(stage, action, allowed, use):
-            detail = f"There is no {action or 'move'} from {stage or 'nowhere'}." + _use(use)
+            detail = _no_transition(stage, action) + _use(use)
             return errors.TransitionNotAllowed(detail, stage=stage, action=action, allowed_actions=allowed, use=use)
         case HumanRequired(action):
-            return errors.HumanRequired(f"Only a person may {action}: name one in Baton-Actor.", action=action)
+            return errors.HumanRequired(
+                f"Only a person may {action}: send the id of a user in the Baton-Actor header.", action=action
+            )
         case RoleNotAllowed(action, role, roles):
-            detail = f"The role {role} may not {action}; these may: {', '.join(roles)}."
+            detail = f"The role {role} may not {action}; allowed roles: {', '.join(roles)}."
             return errors.RoleNotAllowed(detail, action=action, role=role, roles=roles)
         case _:
             return _about_input(why)
@@ -62,30 +64,39 @@ def problem(why: Why) -> Problem:
 def _about_input(why: ReasonRequired | InputRequired | UnknownReason | OutOfOrder | CriteriaUnmet) -> Problem:
     match why:
         case ReasonRequired(reasons):
-            detail = f"Give a reason_code: {', '.join(reasons)}."
+            detail = f"reason_code is required, one of: {', '.join(reasons)}."
             return errors.ReasonRequired(detail, errors=_field("reason_code", "required", detail), reasons=reasons)
         case InputRequired(field):
             detail = f"{field} is required."
             return errors.InputRequired(detail, errors=_field(field, "required", detail), field=field)
         case UnknownReason(code, reasons):
-            detail = f"{code} is not one of {', '.join(reasons)}."
+            detail = f"reason_code {code!r} is not one of: {', '.join(reasons)}."
             return errors.UnknownReason(detail, errors=_field("reason_code", "unknown", detail), reasons=reasons)
         case OutOfOrder(earliest, latest):
-            detail = f"occurred_at must lie between {z(earliest) or 'the beginning'} and {z(latest)}."
+            detail = f"occurred_at must be between {z(earliest)} and {z(latest)}."
+            if earliest is None:
+                detail = f"occurred_at must not be later than {z(latest)}."
             found = _field("occurred_at", "out_of_order", detail)
             return errors.OutOfOrder(detail, errors=found, earliest=z(earliest), latest=z(latest))
         case CriteriaUnmet(unmet):
-            said = "; ".join(_said(one) for one in unmet)
-            return errors.CriteriaUnmet(f"Not met: {said}.", unmet=list(unmet))
+            listed = "; ".join(_describe(one) for one in unmet)
+            return errors.CriteriaUnmet(f"Not met: {listed}.", unmet=list(unmet))
 
 
 def _field(field: str, code: str, detail: str) -> list[dict[str, str]]:
     return [{"field": field, "code": code, "detail": detail}]
 
 
+def _no_transition(stage: str | None, action: str | None) -> str:
+    named = f"transition {action}" if action else "such transition"
+    return (
+        f"The policy has no {named} from stage {stage}." if stage else f"The lead has no stage, so no {named} is open."
+    )
+
+
 def _use(use: str | None) -> str:
     return f" Use the {use} endpoint." if use else ""
 
 
-def _said(unmet: Unmet) -> str:
-    return f"{unmet['criterion']} {unmet.get('have')}/{unmet.get('need')}"
+def _describe(unmet: Unmet) -> str:
+    return f"{unmet['criterion']} (have {unmet.get('have')}, need {unmet.get('need')})"

@@ -1,4 +1,4 @@
-"""Statements of leads and their journeys. `recording` makes the only one in the project that writes a stage."""
+"""Statements that load, lock and write leads and journeys. Only the statement of `recording` writes a stage."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.transaction import Record, Records, Tx
 
-# The ids come as JSON, and each is looked up by itself: so the plan is the same for one lead and for a hundred, and is
-# made once. The history that rules look at is bounded: the latest 500 activities and 200 confirmations of a lead.
+# The ids are one JSON parameter and each lead is an index look-up, so that one cached plan serves any number of leads.
+# Rules use a bounded history: the latest 500 activities and 200 confirmations of a lead. `stale`: the row was changed
+# while the statement waited for its lock.
 LOAD_LEADS = """
     SELECT l.id, l.created_at, l.updated_at, l.version, l.kind, l.fields, l.raw, l.custom, l.flags, l.consents,
            l.first_touch, l.last_touch, l.source_id, l.team, l.below_threshold_since, l.account_id, l.contact_id,
@@ -26,7 +27,7 @@ LOAD_LEADS = """
            p.id AS active_policy_id, i.kinds, i.namespaces, i."values", i.primaries, s.shared_kinds, s.shared_values,
            s.shared_primaries, m.names AS milestones,
            a.ids AS activity_ids, a.keys AS activity_keys, a.types, a.activity_kinds, a.occurred, a.recorded,
-           b.criteria, b.statuses, b.user_ids, b.roles, b.said, b.bant_values, b.evidences, b.dues, b.amounts
+           b.criteria, b.statuses, b.user_ids, b.roles, b.confirmed_at, b.bant_values, b.evidences, b.dues, b.amounts
       FROM (SELECT value::uuid AS id FROM jsonb_array_elements_text(:ids)) w
       JOIN LATERAL (
            SELECT *, xmin AS stamp FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = w.id {lock}
@@ -70,7 +71,7 @@ LOAD_LEADS = """
       ) a ON true
       LEFT JOIN LATERAL (
            SELECT array_agg(criterion) AS criteria, array_agg(status) AS statuses, array_agg(user_id) AS user_ids,
-                  array_agg(role) AS roles, array_agg(recorded_at) AS said, array_agg(value) AS bant_values,
+                  array_agg(role) AS roles, array_agg(recorded_at) AS confirmed_at, array_agg(value) AS bant_values,
                   array_agg(evidence) AS evidences, array_agg(due_on) AS dues, array_agg(amount) AS amounts
              FROM (SELECT * FROM (SELECT * FROM bant b WHERE b.tenant_id = :tenant_id AND b.lead_id = l.id
                     ORDER BY b.recorded_at DESC, b.id DESC LIMIT 200) b ORDER BY b.recorded_at, b.id) b
@@ -94,19 +95,19 @@ JOURNEY = """
     stage_entered_at timestamptz
 """
 
-# What writes each kind of row, in the order of their locks. A statement holds only the kinds that a change has: every
-# table that is named costs, whether a row goes into it or not. FEW is no limit: it tells the planner that the rows to
-# change are few, so that it looks each one up and does not read the table.
+# The CTE that writes each kind of row, in lock order. A statement contains only the kinds that its changes have: every
+# table in a statement costs time, even without rows. FEW does not limit anything: it makes the planner estimate few
+# rows, so that it uses index look-ups instead of a sequential scan.
 FEW = "LIMIT (SELECT 1000000)"
 WRITES = {
-    "born": """born AS (
+    "created": """created AS (
         INSERT INTO leads (tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
                below_threshold_since, evaluate_at, created_at, updated_at)
         SELECT :tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
                below_threshold_since, evaluate_at, created_at, updated_at
-          FROM jsonb_to_recordset(:born) AS r({LEAD})
+          FROM jsonb_to_recordset(:created) AS r({LEAD})
         RETURNING id, version
     )""",
     "touched": """touched AS (
@@ -231,13 +232,13 @@ ROW_KINDS = tuple(WRITES)
 
 @cache
 def recording(kinds: tuple[str, ...]) -> TextClause:
-    """The statement that writes these kinds of row: the only one in the project that writes a stage."""
+    """Builds the statement that writes these kinds of row. No other statement writes a stage."""
     versioned, journeys = (
         " UNION ALL ".join(f"TABLE {kind}" for kind in pair if kind in kinds)
-        for pair in (("born", "touched"), ("opened", "moved"))
+        for pair in (("created", "touched"), ("opened", "moved"))
     )
     first, rest = (
-        [WRITES[kind] for kind in kinds if (kind in ("born", "touched")) is leads] for leads in (True, False)
+        [WRITES[kind] for kind in kinds if (kind in ("created", "touched")) is leads] for leads in (True, False)
     )
     ctes = ",\n".join(["WITH " + first[0], *first[1:], f"versioned AS ({versioned})", *rest])
     for name, columns in (("{LEAD}", LEAD), ("{JOURNEY}", JOURNEY), ("{FEW}", FEW)):
@@ -270,8 +271,8 @@ USER_ROLE = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id 
 async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
     """Locks leads in ascending id until the transaction ends, and loads them; the rows that exist.
 
-    Whoever had to wait for a lock holds the newest lead, but what hangs on it as it was before: then it is read again,
-    by a statement that sees what the one before us has committed.
+    After waiting for a lock, PostgreSQL returns the newest row of the lead, but joined rows of the snapshot from before
+    the wait. Such rows are `stale`, and the leads are loaded again with a new snapshot.
     """
     rows = (await tx.execute(LOCK_LEADS, _named(tenant_id, sorted(lead_ids)))).all()
     if any(row.stale for row in rows):
@@ -280,7 +281,7 @@ async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Recor
 
 
 async def load_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
-    """Everything the rules and the answers need of these leads, unlocked."""
+    """Reads everything that rules and answers need of these leads, without a lock."""
     return (await tx.execute(READ_LEADS, _named(tenant_id, lead_ids))).all()
 
 
@@ -289,19 +290,19 @@ def _named(tenant_id: UUID, lead_ids: Sequence[UUID]) -> dict[str, Any]:
 
 
 async def record_changes(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Records:
-    """Writes changes of locked or new leads, one row of `touched` or `born` each; the new version of each lead."""
+    """Writes changes of locked or new leads, each one row of `touched` or `created`; the new version of each lead."""
     present = {kind: rows[kind] for kind in ROW_KINDS if rows[kind]}
     return (await tx.execute(recording(tuple(present)), {"tenant_id": tenant_id, **present})).all()
 
 
 async def void_milestones(tx: Tx, tenant_id: UUID, voids: Sequence[Mapping[str, Any]]) -> None:
-    """Flags milestones that were set wrongly; they stay. Before `record_changes`, which may reach them anew."""
+    """Marks milestones as voided. Runs before `record_changes`, which may insert the same milestone again."""
     if voids:
         await tx.execute(VOID_MILESTONES, {"tenant_id": tenant_id, "voids": list(voids)})
 
 
 async def refresh_scores(tx: Tx, tenant_id: UUID, leads: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the cache of scores that only time has changed: no version, no event."""
+    """Updates cached scores that changed only because time passed: no new version, no event."""
     if leads:
         await tx.execute(REFRESH_SCORES, {"tenant_id": tenant_id, "leads": list(leads)})
 

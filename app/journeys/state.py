@@ -1,6 +1,6 @@
-"""A lead as it is stored, with its present journey, and a change to it that is being put together.
+"""A lead with its newest journey, and the `Change` that collects everything one transaction will write of it.
 
-The lead's row is locked while a `Change` is made, so everything it will say is known before it is written.
+The lead's row is locked while its `Change` is built, so that every seq and event is known before it is written.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Owner:
 
 @dataclass(slots=True)
 class Lead:
-    """One row of `leads`, with what hangs on it, as it stands inside the transaction."""
+    """One row of `leads` with its related rows, as changed so far in this transaction."""
 
     id: UUID
     created_at: datetime
@@ -90,7 +90,7 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class NewActivity:
-    """An activity to record, once for its key."""
+    """An activity to record, unless its key exists."""
 
     key: str
     activity: Activity
@@ -101,7 +101,7 @@ class NewActivity:
 
 @dataclass(frozen=True, slots=True)
 class NewConsent:
-    """One line of the consent log."""
+    """One entry of the consent log."""
 
     purpose: str
     state: str
@@ -114,7 +114,7 @@ class NewConsent:
 
 @dataclass(frozen=True, slots=True)
 class NewTouch:
-    """One contact with a campaign."""
+    """One marketing touch: the attribution of an arrival."""
 
     attribution: Mapping[str, Any]
     occurred_at: datetime
@@ -124,7 +124,7 @@ class NewTouch:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A move that was applied: its row in the log. `score` is what the decision saw; None: the change's own."""
+    """A move that was applied: one row of `transitions`. `score`: that of the decision; None: that of the change."""
 
     id: UUID
     seq: int
@@ -136,7 +136,12 @@ class Step:
 
 @dataclass(slots=True)
 class Change:
-    """What one transaction does to one lead. `record()` writes it, as one version of the lead."""
+    """What one transaction changes in one lead; `record()` writes it as one version of the lead.
+
+    `active` is the tenant's active policy, `pinned` the one its journey is pinned to. `before` holds the old values for
+    `as_of`, `changed` the field names of the next `lead.updated`. `early_events` are sent before those of the
+    transitions, `late_events` after them.
+    """
 
     lead: Lead
     active: Published
@@ -162,18 +167,18 @@ class Change:
 
     @property
     def published(self) -> Published:
-        """The policy that the journey follows: pinned from its first milestone on, else the active one."""
+        """The policy of the journey: pinned from its first milestone on, before that the active one."""
         return self.pinned or self.active
 
     @property
-    def says(self) -> bool:
-        """Whether anything was changed, added or told; where not, only time has changed the score."""
+    def has_effect(self) -> bool:
+        """Whether there is anything to write besides the cached score."""
         added = (self.new_identities, self.new_activities, self.new_consents, self.new_touches, self.new_bant)
         told = (self.steps, self.early_events, self.late_events)
         return self.lead.new or bool(self.before) or any(added) or any(told)
 
     def facts(self) -> Facts:
-        """The lead as the rules see it now."""
+        """The facts that rules decide on, as changed so far."""
         lead, journey = self.lead, self.lead.journey
         facts = Facts(
             fields={**lead.fields, **lead.flags, "kind": lead.kind},

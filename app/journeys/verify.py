@@ -1,4 +1,4 @@
-"""`baton verify`: fold the log of every journey and compare with what is stored (lifecycle.md, section 1)."""
+"""`baton verify`: fold the transitions of every journey, compare with the stored state (lifecycle.md, section 1)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ FIRST: Final = (UUID(int=0), UUID(int=0))
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """One journey and what is wrong with it, in words; nothing where the stored state is what the log says."""
+class JourneyCheck:
+    """One journey and its faults as messages; none if the stored state follows from its transitions."""
 
     lead_id: str
     journey_id: str
     faults: tuple[str, ...]
 
 
-async def verify(engine: Database) -> AsyncIterator[Checked]:
-    """Every journey of every tenant, in batches; reads only."""
+async def verify(engine: Database) -> AsyncIterator[JourneyCheck]:
+    """Checks every journey of every tenant, in batches; reads only."""
     after = FIRST
     while True:
         async with engine.connect() as tx:
@@ -48,7 +48,7 @@ async def verify(engine: Database) -> AsyncIterator[Checked]:
         after = (journeys[-1].tenant_id, journeys[-1].id)
 
 
-async def _check(tx: Tx, journey: Record, log: Sequence[Record], deals: AbstractSet[str]) -> Checked:
+async def _check(tx: Tx, journey: Record, log: Sequence[Record], deals: AbstractSet[str]) -> JourneyCheck:
     steps = [
         Step(
             (await published(tx, row.tenant_id, row.policy_id)).policy,
@@ -63,12 +63,14 @@ async def _check(tx: Tx, journey: Record, log: Sequence[Record], deals: Abstract
     folded = fold(steps)
     faults = list(folded.faults)
     if (folded.stage, folded.seq) != (journey.stage, journey.seq):
-        faults.append(f"stored {journey.stage} at seq {journey.seq}, the log says {folded.stage} at seq {folded.seq}")
+        faults.append(
+            f"stored: {journey.stage} at seq {journey.seq}; by its transitions: {folded.stage} at seq {folded.seq}"
+        )
     if journey.number == journey.newest and journey.lead_stage != folded.stage:
-        faults.append(f"the lead says {journey.lead_stage}, the log says {folded.stage}")
-    # What the opportunity reached later (won, lost) is proved by its own log.
-    proved = ((*proof.split(" ", 1), skipped) for proof, skipped in (journey.milestones or {}).items())
-    stored = {name: skipped for proof, name, skipped in proved if proof not in deals}
+        faults.append(f"stored stage of the lead: {journey.lead_stage}; by its transitions: {folded.stage}")
+    # Milestones that the opportunity reached later (won, lost) have one of its own transitions as proof.
+    milestones = ((*proof.split(" ", 1), skipped) for proof, skipped in (journey.milestones or {}).items())
+    stored = {name: skipped for proof, name, skipped in milestones if proof not in deals}
     if stored != folded.milestones:
-        faults.append(f"stored milestones {stored}, the log says {folded.milestones}")
-    return Checked(ids.show("lead", journey.lead_id), ids.show("journey", journey.id), tuple(faults))
+        faults.append(f"stored milestones: {stored}; by its transitions: {folded.milestones}")
+    return JourneyCheck(ids.show("lead", journey.lead_id), ids.show("journey", journey.id), tuple(faults))

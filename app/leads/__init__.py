@@ -1,1 +1,1 @@
-"""Leads: how they are captured, changed, confirmed, listed and shown."""
+"""Leads: capture, changes, BANT confirmations, consents, lists and history."""

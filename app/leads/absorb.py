@@ -1,4 +1,4 @@
-"""Taking one arrival into the change of its lead: fields that are empty, consent, touches, activity, and a journey."""
+"""Apply an arrival to its lead: fill empty fields, record touch, consent and activity, and open a journey."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from app.policy.facts import Activity, Actor, Ask
 from app.web.fields import z
 
 CAPTURE = "capture"
-MAX_CUSTOM = 1_000  # own answers that a lead carries
+MAX_CUSTOM = 1_000  # custom fields of a lead
 FLAGGED = ("email_status", "email_domain", "free_mail", "role_mailbox")
 
 
 class Consent(Protocol):
-    """What a form said of one purpose."""
+    """The consent state that a form or request gives for one purpose."""
 
     @property
     def purpose(self) -> str: ...
@@ -38,7 +38,7 @@ class Consent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ArrivalActivity:
-    """The one activity that an arrival makes; its key makes it once for the lead."""
+    """The activity of an arrival. It is recorded once: a lead has at most one activity for each key."""
 
     key: str
     type: str = "form_fill"
@@ -49,11 +49,11 @@ class ArrivalActivity:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Somebody came in: a mapped item of a submission, or the body of `POST /v1/leads`.
+    """A mapped item of a submission, or the body of `POST /v1/leads`.
 
-    `create` is False for what may only update a known person (consent, activity). `entry` says where a new journey
-    starts (`suspect` for a bought list). `again` is what was taken in before: it fills what is empty of a known lead,
-    and says nothing a second time.
+    `create` is False for an item that may only update an existing lead (consent, activity). `entry` is the stage in
+    which a new journey starts (`suspect` for a bought list). `again` marks an item that is processed a second time: it
+    only fills empty fields of an existing lead and records no further activity, touch or consent.
     """
 
     person: Person
@@ -70,29 +70,29 @@ class Arrival:
     again: bool = False
 
 
-def absorb(change: Change, arrival: Arrival, new_identities: tuple[Identity, ...], actor: Actor) -> None:
-    """Everything an arrival says, in the order in which its events are told (lifecycle.md, section 10)."""
+def apply_arrival(change: Change, arrival: Arrival, new_identities: tuple[Identity, ...], actor: Actor) -> None:
+    """Adds everything an arrival contains to the change, in the order of its events (lifecycle.md, section 10)."""
     when = min(arrival.occurred_at, change.now)
-    _identify(change, new_identities)
-    _fill(change, arrival)
+    _add_identities(change, new_identities)
+    _fill_empty_fields(change, arrival)
     is_new = change.lead.journey is None
     if arrival.again and not is_new:
-        tell_updated(change)
+        add_updated_event(change)
         return
-    _attribute(change, arrival, when)
+    _add_touch(change, arrival, when)
     if is_new:
         change.changed.clear()
-    tell_updated(change)
-    _consent(change, arrival, when)
-    acted = arrival.activity is not None and act(change, arrival.activity, when, arrival.source_id)
+    add_updated_event(change)
+    _add_consents(change, arrival, when)
+    recorded = arrival.activity is not None and add_activity(change, arrival.activity, when, arrival.source_id)
     if is_new:
         _capture(change, arrival, when, actor)
-    elif acted and arrival.activity is not None and arrival.activity.kind == "interest":
-        inquire_again(change, arrival.source_name, when, actor)
+    elif recorded and arrival.activity is not None and arrival.activity.kind == "interest":
+        apply_reinquiry(change, arrival.source_name, when, actor)
 
 
-def _identify(change: Change, identities: tuple[Identity, ...]) -> None:
-    """A further address of a known lead is one more identity; the first one stays primary."""
+def _add_identities(change: Change, identities: tuple[Identity, ...]) -> None:
+    """Adds identities. The first one of each kind stays primary."""
     for identity in identities:
         has_primary = any(known.kind == identity.kind and known.primary for known in change.lead.identities)
         added = replace(identity, primary=identity.primary and not has_primary)
@@ -100,7 +100,7 @@ def _identify(change: Change, identities: tuple[Identity, ...]) -> None:
         change.new_identities.append(added)
 
 
-def _fill(change: Change, arrival: Arrival) -> None:
+def _fill_empty_fields(change: Change, arrival: Arrival) -> None:
     lead, person = change.lead, arrival.person
     new_email = "email" not in lead.fields and "email" in person.fields
     for name, value in person.fields.items():
@@ -111,23 +111,23 @@ def _fill(change: Change, arrival: Arrival) -> None:
         lead.raw[name] = person.raw[name]
     for name, answer in {**person.custom, **arrival.custom}.items():
         if len(lead.custom) >= MAX_CUSTOM and name not in lead.custom:
-            continue  # the submission keeps every answer; a lead must not grow without measure
+            continue  # bounds the size of a lead; the submission still has every answer
         if lead.custom.get(name) is None and answer is not None:
             change.before.setdefault("custom", dict(lead.custom))
             lead.custom[name] = answer
-            _note(change, f"custom.{name}")
+            _mark_changed(change, f"custom.{name}")
     if new_email or "email_status" not in lead.flags:
         flag_email(change, person)
 
 
 def flag_email(change: Change, person: Person) -> None:
-    """What normalising found out about the primary address."""
+    """Copies what normalising found about the primary e-mail address to the flags of the lead."""
     for name in FLAGGED:
         change.lead.flags[name] = getattr(person, name)
 
 
-def raise_flag(change: Change, name: str) -> None:
-    """What the lead is known for from now on."""
+def set_flag(change: Change, name: str) -> None:
+    """Sets a flag to True, keeping the old value for `as_of`."""
     flags = change.lead.flags
     if not flags.get(name):
         change.before.setdefault("flags", {})[name] = flags.get(name)
@@ -135,7 +135,7 @@ def raise_flag(change: Change, name: str) -> None:
 
 
 def set_field(change: Change, name: str, value: Any) -> None:
-    """Writes one canonical field, keeping what stood there; None empties it."""
+    """Sets one canonical field, keeping the old value for `as_of`. None empties it."""
     lead = change.lead
     before = lead.fields.get(name)
     if before == value:
@@ -145,16 +145,16 @@ def set_field(change: Change, name: str, value: Any) -> None:
         lead.fields.pop(name, None)
     else:
         lead.fields[name] = value
-    _note(change, name)
+    _mark_changed(change, name)
 
 
-def _note(change: Change, name: str) -> None:
+def _mark_changed(change: Change, name: str) -> None:
     if name not in change.changed:
         change.changed.append(name)
 
 
-def tell_updated(change: Change) -> None:
-    """The event of what was changed so far, if anything was."""
+def add_updated_event(change: Change) -> None:
+    """Adds `lead.updated` with the fields changed so far, if there are any."""
     if not change.changed:
         return
     data = {"lead_id": ids.show("lead", change.lead.id), "changed": list(change.changed)}
@@ -162,7 +162,7 @@ def tell_updated(change: Change) -> None:
     change.changed.clear()
 
 
-def _attribute(change: Change, arrival: Arrival, when: datetime) -> None:
+def _add_touch(change: Change, arrival: Arrival, when: datetime) -> None:
     if not arrival.create:
         return
     touch = dict(arrival.attribution)
@@ -172,15 +172,15 @@ def _attribute(change: Change, arrival: Arrival, when: datetime) -> None:
     change.lead.last_touch = touch
 
 
-def _consent(change: Change, arrival: Arrival, when: datetime) -> None:
-    said: list[NewConsent] = []
+def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
+    consents: list[NewConsent] = []
     for consent in arrival.consents:
         if consent.state == "unknown":
             change.lead.consents.setdefault(consent.purpose, "unknown")
             continue
         withdrawn = change.lead.consents.get(consent.purpose) == "withdrawn"
         if arrival.entry is not None and withdrawn and consent.state == "given":
-            continue  # a bought list never raises a consent that was withdrawn
+            continue  # a bought list does not override a withdrawn consent
         new = NewConsent(
             consent.purpose,
             consent.state,
@@ -190,43 +190,43 @@ def _consent(change: Change, arrival: Arrival, when: datetime) -> None:
             arrival.source_id,
             arrival.submission_id,
         )
-        said.append(new)
-    change.new_consents += said
-    tell_consents(change, said)
+        consents.append(new)
+    change.new_consents += consents
+    apply_consents(change, consents)
 
 
-def tell_consents(change: Change, said: Sequence[NewConsent]) -> None:
-    """Lets each word of consent count that is the latest on its purpose; a form that comes late changes nothing."""
-    spoken: dict[str, str] = dict(change.lead.flags.get("consented_at") or {})
+def apply_consents(change: Change, consents: Sequence[NewConsent]) -> None:
+    """Applies each consent that is the latest of its purpose by `occurred_at`; a late form changes nothing."""
+    latest: dict[str, str] = dict(change.lead.flags.get("consented_at") or {})
     changed: dict[str, str] = {}
-    for consent in said:
-        before = spoken.get(consent.purpose)
+    for consent in consents:
+        before = latest.get(consent.purpose)
         if before is not None and datetime.fromisoformat(before) > consent.occurred_at:
             continue
-        spoken[consent.purpose] = consent.occurred_at.isoformat()
+        latest[consent.purpose] = consent.occurred_at.isoformat()
         if change.lead.consents.get(consent.purpose) != consent.state:
             change.lead.consents[consent.purpose] = changed[consent.purpose] = consent.state
-    if spoken:
-        change.lead.flags["consented_at"] = spoken
+    if latest:
+        change.lead.flags["consented_at"] = latest
     if changed:
         data = {"lead_id": ids.show("lead", change.lead.id), "consents": changed}
         change.early_events.append(NewEvent("lead.consent_changed", data, change.now))
 
 
-def act(
+def add_activity(
     change: Change,
-    wanted: ArrivalActivity,
+    new: ArrivalActivity,
     when: datetime,
     source_id: UUID | None,
     actor: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Records an activity in the change and tells of it; False where the lead has one under the key already."""
-    if wanted.key in change.lead.activity_keys:
+    """Adds an activity and its event. False if the lead already has an activity with this key."""
+    if new.key in change.lead.activity_keys:
         return False
-    change.lead.activity_keys.add(wanted.key)
-    activity = Activity(wanted.id or ids.new_id(), wanted.type, wanted.kind, when, change.now)
+    change.lead.activity_keys.add(new.key)
+    activity = Activity(new.id or ids.new_id(), new.type, new.kind, when, change.now)
     change.lead.activities.append(activity)
-    change.new_activities.append(NewActivity(wanted.key, activity, wanted.properties, actor, source_id))
+    change.new_activities.append(NewActivity(new.key, activity, new.properties, actor, source_id))
     shown = {"id": ids.show("activity", activity.id), "type": activity.type, "kind": activity.kind}
     data = {"lead_id": ids.show("lead", change.lead.id), "activity": {**shown, "occurred_at": z(when)}}
     change.early_events.append(NewEvent("lead.activity", data, when))
@@ -234,7 +234,7 @@ def act(
 
 
 def _capture(change: Change, arrival: Arrival, when: datetime, actor: Actor) -> None:
-    step = _open(change, arrival.source_name, when, actor, arrival.entry)
+    step = _open_journey(change, arrival.source_name, when, actor, arrival.entry)
     data = {
         "lead_id": ids.show("lead", change.lead.id),
         "journey_no": step.journey.number,
@@ -244,8 +244,8 @@ def _capture(change: Change, arrival: Arrival, when: datetime, actor: Actor) -> 
     change.early_events.insert(0, NewEvent("lead.captured", data, when))
 
 
-def _open(change: Change, source_name: str, when: datetime, actor: Actor, entry: str | None) -> Step:
-    """A journey by the policy's own edge; the problem of its refusal where the policy wants more than an identity."""
+def _open_journey(change: Change, source_name: str, when: datetime, actor: Actor, entry: str | None) -> Step:
+    """Opens a journey with the policy's `capture` action; raises the problem if its guard refuses."""
     facts = replace(change.facts(), stage=None, seq=0, last_occurred_at=None, closed_at=None, entry=entry)
     ask = Ask(CAPTURE, actor, occurred_at=when, source=source_name)
     match decide(change.active.policy, facts, ask, change.now):
@@ -254,32 +254,32 @@ def _open(change: Change, source_name: str, when: datetime, actor: Actor, entry:
         case Refused(why):
             raise problem(why)
         case Stay():
-            raise RuntimeError("a capture leads to a stage; the check of the policy sees to that")
+            raise RuntimeError("the capture action leads to no stage; publishing a policy checks that it does")
         case unexpected:
             assert_never(unexpected)
 
 
-def inquire_again(change: Change, source_name: str, when: datetime, actor: Actor) -> None:
-    """Interest of a known lead: nothing more on an open journey, else a new journey, a notice, or a closed door."""
+def apply_reinquiry(change: Change, source_name: str, when: datetime, actor: Actor) -> None:
+    """Applies the policy's reinquiry rule: continue the open journey, open a new one, only notify, or block."""
     lead, journey = change.lead, change.lead.journey
     match reinquiry(change.published.policy, change.facts(), change.now):
         case "same_journey":
             return
         case "blocked":
-            raise_flag(change, "blocked_reinquiry")
+            set_flag(change, "blocked_reinquiry")
             data = {"lead_id": ids.show("lead", lead.id), "closing_reason": journey.closing_reason if journey else None}
             change.early_events.append(NewEvent("lead.reinquiry_blocked", data, when))
         case "activity":
-            _tell_reinquired(change, when, None)
+            _add_reinquired_event(change, when, None)
         case "new_journey":
-            ended = journey.closing_reason if journey else None
+            previous_outcome = journey.closing_reason if journey else None
             closed_at = journey.closed_at if journey else None
-            # Interest that is heard of late opens a journey too, but none that begins before the last one ended.
-            _open(change, source_name, max(when, closed_at or when), actor, None)
-            _tell_reinquired(change, when, ended)
+            # Interest that is reported late also opens a journey, but never one that begins before the last one ended.
+            _open_journey(change, source_name, max(when, closed_at or when), actor, None)
+            _add_reinquired_event(change, when, previous_outcome)
 
 
-def _tell_reinquired(change: Change, when: datetime, previous_outcome: str | None) -> None:
+def _add_reinquired_event(change: Change, when: datetime, previous_outcome: str | None) -> None:
     lead = change.lead
     assert lead.journey is not None
     data = {

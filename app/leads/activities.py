@@ -1,4 +1,4 @@
-"""Many activities of known persons at once, each named by an identity."""
+"""`POST /v1/activities`: record activities of existing leads in bulk, each lead named by an identity or its id."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from app.journeys.load import begin_changes
 from app.journeys.record import actor_document, record
 from app.journeys.state import Change
 from app.leads import sql
-from app.leads.absorb import ArrivalActivity, act, inquire_again
-from app.leads.older import know_older_keys
+from app.leads.absorb import ArrivalActivity, add_activity, apply_reinquiry
+from app.leads.older import load_older_keys
 from app.leads.schemas import ActivityOfPerson
 from app.lifecycle.guard import AHEAD
 from app.matching.normalize import normalize
@@ -28,7 +28,7 @@ API = "api"
 async def record_activities(
     tx: Tx, caller: Caller, wanted: Sequence[ActivityOfPerson], now: datetime
 ) -> list[dict[str, Any]]:
-    """Records each on the lead that its identity names; the answers in the order of the request, one transaction."""
+    """Records all activities in one transaction; the answers are in the order of the request."""
     named = [identity_of(one) for one in wanted]
     found = await sql.candidates(tx, caller.tenant_id, [identity for identity in named if identity is not None])
     holders = {(one.kind, one.namespace, one.value): one.lead_id for one in found}
@@ -39,7 +39,7 @@ async def record_activities(
     known = sorted({lead_id for lead_id in lead_ids if lead_id is not None})
     changes = await begin_changes(tx, caller.tenant_id, known, now, caller.actor)
     named_keys = zip(lead_ids, (one.activity_key for one in wanted), strict=True)
-    await know_older_keys(tx, caller.tenant_id, changes, named_keys)
+    await load_older_keys(tx, caller.tenant_id, changes, named_keys)
     answers = [
         _record(changes, lead_id, one, index, caller, now)
         for index, (one, lead_id) in enumerate(zip(wanted, lead_ids, strict=True))
@@ -53,7 +53,7 @@ async def record_activities(
 
 
 def identity_of(one: ActivityOfPerson) -> Identity | None:
-    """The identity that names the person; None where the lead is named or the address is none."""
+    """The identity that names the person; None if the lead is given by id or the address is invalid."""
     if one.email is not None:
         return next(iter(normalize({"email": one.email}, {}, None).identities), None)
     if one.external_id is not None:
@@ -73,7 +73,7 @@ def _record(
     if when > now + AHEAD:
         return {**answer, "recorded": False, "reason": "out_of_order"}
     wanted = ArrivalActivity(one.activity_key or str(ids.new_id()), one.type, one.kind, one.properties)
-    new = act(change, wanted, when, None, actor_document(caller.actor))
+    new = add_activity(change, wanted, when, None, actor_document(caller.actor))
     if new and one.kind == "interest":
-        inquire_again(change, API, when, caller.actor)
+        apply_reinquiry(change, API, when, caller.actor)
     return {**answer, "recorded": new, "reason": None}

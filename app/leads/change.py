@@ -1,4 +1,4 @@
-"""Changing what is known of a lead: fields, own answers, owner, activities. Each is scored and qualified at once."""
+"""Change one lead: fields, custom fields, owner, activities. The lead is evaluated in the same transaction."""
 
 from __future__ import annotations
 
@@ -15,10 +15,18 @@ from app.journeys.apply import assign
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
 from app.journeys.owner import named_owner
-from app.journeys.record import actor_document, record, settle
+from app.journeys.record import actor_document, record, record_or_refresh
 from app.journeys.state import Change, Owner
 from app.leads import sql
-from app.leads.absorb import FLAGGED, MAX_CUSTOM, ArrivalActivity, act, inquire_again, set_field, tell_updated
+from app.leads.absorb import (
+    FLAGGED,
+    MAX_CUSTOM,
+    ArrivalActivity,
+    add_activity,
+    add_updated_event,
+    apply_reinquiry,
+    set_field,
+)
 from app.leads.schemas import show_activity
 from app.lifecycle.guard import AHEAD
 from app.matching.normalize import normalize
@@ -33,7 +41,7 @@ DERIVED = {"email": ("domain",), "website": ("domain",), "job_title": ("role", "
 async def patch_lead(
     tx: Tx, caller: Caller, lead_id: UUID, body: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
 ) -> Change:
-    """Members merge, null empties; a new e-mail or phone becomes primary and the old one stays. IdentityTaken."""
+    """Merges the members; null empties one. A new e-mail or phone becomes primary, the old one stays. IdentityTaken."""
     fields = dict(body.get("fields") or {})
     person = normalize({name: value for name, value in fields.items() if value is not None}, {}, fields.get("country"))
     await sql.lock_identities(tx, caller.tenant_id, [identity.key for identity in person.identities])
@@ -47,14 +55,14 @@ async def patch_lead(
     _custom(change, body.get("custom") or {})
     if "owner_id" in body:
         _owner(change, await named_owner(tx, caller.tenant_id, body["owner_id"]))
-    tell_updated(change)
+    add_updated_event(change)
     evaluate(change)
-    await settle(tx, caller.tenant_id, [change])
+    await record_or_refresh(tx, caller.tenant_id, [change])
     return change
 
 
 async def _identities(tx: Tx, tenant_id: UUID, change: Change, person: Person) -> None:
-    """The first e-mail and phone become primary; a further address in the same cell is one more identity."""
+    """Makes the first e-mail and phone primary and adds further addresses of the same field as identities."""
     for kind in ("email", "phone"):
         named = [one for one in person.identities if one.kind == kind]
         for identity in named:
@@ -96,8 +104,8 @@ def _add(change: Change, identities: Sequence[Identity]) -> None:
 def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
     for name, typed in fields.items():
         given = None if isinstance(typed, str) and not typed.strip() else typed
-        unread = None if name == "email" else given  # what is no address is kept as typed, in `raw`, and nowhere else
-        set_field(change, name, None if given is None else person.fields.get(name, unread))
+        as_given = None if name == "email" else given  # an invalid e-mail address is kept in `raw` only
+        set_field(change, name, None if given is None else person.fields.get(name, as_given))
         _raw(change, name, person.raw.get(name), given)
         for derived in DERIVED.get(name, ()):
             if derived not in fields and derived in person.fields and _was_derived(change, derived):
@@ -129,7 +137,7 @@ def _custom(change: Change, custom: Mapping[str, Any]) -> None:
     merged = {**known, **custom}
     change.lead.custom = {name: value for name, value in merged.items() if value is not None}
     if len(change.lead.custom) > max(MAX_CUSTOM, len(known)):
-        raise RequestInvalid.of("custom", "too_many_members", f"a lead carries at most {MAX_CUSTOM} answers of its own")
+        raise RequestInvalid.of("custom", "too_many_members", f"a lead may have at most {MAX_CUSTOM} custom fields")
     change.changed.extend(f"custom.{name}" for name in changed)
 
 
@@ -138,7 +146,7 @@ def _owner(change: Change, owner: Owner | None) -> None:
     if (before.id if before else None) == (owner.id if owner else None):
         return
     if journey is not None:
-        journey.assigned_at = change.now if owner else journey.assigned_at  # the new owner's attempts count from now on
+        journey.assigned_at = change.now if owner else journey.assigned_at  # contact attempts count per owner
         change.journeys.append(journey)
     assign(change, journey, owner)
 
@@ -146,10 +154,10 @@ def _owner(change: Change, owner: Owner | None) -> None:
 async def record_activity(
     tx: Tx, caller: Caller, lead_id: UUID, body: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
 ) -> tuple[dict[str, Any], bool]:
-    """Records one activity, once for its key; the activity as it stands, and whether it is new. OutOfOrder."""
+    """Records one activity unless its key exists; the stored activity, and whether it is new. OutOfOrder."""
     tenant_id, when = caller.tenant_id, body.get("occurred_at") or now
     if when > now + AHEAD:
-        raise OutOfOrder("occurred_at lies in the future.", errors=FUTURE, latest=z(now + AHEAD))
+        raise OutOfOrder("occurred_at is in the future.", errors=FUTURE, latest=z(now + AHEAD))
     change = await begin_change(
         tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
@@ -158,18 +166,18 @@ async def record_activity(
     if known is not None:
         return show_activity(known, lead_id), False
     wanted = ArrivalActivity(key, body["type"], body["kind"], body.get("properties") or {})
-    act(change, wanted, when, None, actor_document(caller.actor))
+    add_activity(change, wanted, when, None, actor_document(caller.actor))
     if wanted.kind == "interest":
-        inquire_again(change, API, when, caller.actor)
+        apply_reinquiry(change, API, when, caller.actor)
     evaluate(change)
     await record(tx, tenant_id, [change])
     stored = await sql.activity_by_key(tx, tenant_id, lead_id, key)
-    return show_activity(_there(stored), lead_id), True
+    return show_activity(_existing(stored), lead_id), True
 
 
-def _there(row: Record | None) -> Record:
+def _existing(row: Record | None) -> Record:
     assert row is not None
     return row
 
 
-FUTURE = [{"field": "occurred_at", "code": "out_of_order", "detail": "must not lie in the future"}]
+FUTURE = [{"field": "occurred_at", "code": "out_of_order", "detail": "must not be in the future"}]

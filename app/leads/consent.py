@@ -1,4 +1,4 @@
-"""Consent given, refused or withdrawn outside a form: one more line of the log."""
+"""Consent given, refused or withdrawn other than by a form: appended to the consent log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
 from app.journeys.record import record
 from app.journeys.state import Change, NewConsent
-from app.leads.absorb import tell_consents
+from app.leads.absorb import apply_consents
 from app.leads.schemas import ConsentIn
 from app.web.auth import Caller
 
@@ -19,15 +19,15 @@ CHANNEL = "api"
 
 
 async def put_consents(
-    tx: Tx, caller: Caller, lead_id: UUID, said: Sequence[ConsentIn], expected: frozenset[str] | None, now: datetime
+    tx: Tx, caller: Caller, lead_id: UUID, consents: Sequence[ConsentIn], expected: frozenset[str] | None, now: datetime
 ) -> Change:
-    """Appends to the log of consent; the latest word on each purpose counts."""
+    """Appends to the consent log; the latest entry of each purpose counts."""
     change = await begin_change(
         tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
-    new = [NewConsent(one.purpose, one.state, now, one.text, CHANNEL) for one in said]
+    new = [NewConsent(one.purpose, one.state, now, one.text, CHANNEL) for one in consents]
     change.new_consents += new
-    tell_consents(change, new)
+    apply_consents(change, new)
     evaluate(change)
     await record(tx, caller.tenant_id, [change])
     return change

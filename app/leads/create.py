@@ -1,4 +1,4 @@
-"""`POST /v1/leads`: the same capture as a submission's, answered at once."""
+"""`POST /v1/leads`: the same capture as of a submission, but synchronous."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from app.matching.normalize import normalize
 from app.web.auth import Caller
 from app.web.fields import z
 
-NOBODY = [
+NO_IDENTITY = [
     {"field": "fields", "code": "identity_required", "detail": "an e-mail, phone, handle or external id is needed"}
 ]
 
 
 async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -> Captured:
-    """Creates or matches by identity, by the rules of a submission. IdentityRequired, SourceNotFound, OutOfOrder."""
+    """Creates a lead or updates the one with the same identity. IdentityRequired, SourceNotFound, OutOfOrder."""
     source = await sql.source(tx, caller.tenant_id, body.source_id)
     if source is None:
         raise SourceNotFound()
     when = body.occurred_at or now
     activity_at = (body.activity.occurred_at if body.activity else None) or when
     if max(when, activity_at) > now + AHEAD:
-        raise OutOfOrder("occurred_at lies in the future.", latest=z(now + AHEAD))
+        raise OutOfOrder("occurred_at is in the future.", latest=z(now + AHEAD))
     region = source.defaults.get("region")
     person = normalize(body.fields.model_dump(exclude_none=True), body.external_ids, region)
     if not person.identities:
-        raise IdentityRequired(errors=NOBODY)
+        raise IdentityRequired(errors=NO_IDENTITY)
     arrival = Arrival(
         person=person,
         occurred_at=activity_at if body.activity else when,
@@ -51,7 +51,7 @@ async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -
 
 
 class _Consent:
-    """A consent of the request in the words of an arrival."""
+    """A consent of the request, as `Arrival` takes it."""
 
     def __init__(self, consent: ConsentIn) -> None:
         self.purpose: str = consent.purpose
@@ -60,14 +60,14 @@ class _Consent:
 
 
 def _activity(body: LeadCreate, entry: str | None) -> ArrivalActivity | None:
-    """The activity the request names; without one the person filled in a form, or stands on a list somebody bought."""
+    """The activity of the request. Default: a form fill, or none if the source is a bought list (it has an `entry`)."""
     if body.activity is None:
         return ArrivalActivity(str(ids.new_id())) if entry is None else None
     key = body.activity.activity_key or str(ids.new_id())
     return ArrivalActivity(key, body.activity.type, body.activity.kind, body.activity.properties)
 
 
-def attribution_of(said: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """What the request says of where the person came from, over the source's defaults."""
+def attribution_of(attribution: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The attribution of the request, over the defaults of the source."""
     fallback = {name: defaults[name] for name in ("source", "medium", "campaign") if defaults.get(name)}
-    return {**fallback, **{name: value for name, value in said.items() if value}}
+    return {**fallback, **{name: value for name, value in attribution.items() if value}}

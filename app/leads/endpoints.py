@@ -1,4 +1,4 @@
-"""/v1/leads: people and organisations on their way through the funnel."""
+"""/v1/leads and /v1/activities."""
 
 from __future__ import annotations
 
@@ -66,10 +66,12 @@ api = router("/v1/leads", "leads")
 many = router("/v1", "leads")
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
-AsOf = Annotated[Instant | None, Query(description="An instant of the past: what was recorded until then counts.")]
+AsOf = Annotated[
+    Instant | None, Query(description="Answer as of this past instant, from what had been recorded by then.")
+]
 Privacy = Annotated[Caller, allowed("privacy")]
-GONE = (LeadNotFound, Erased)
-BUSY = (*GONE, LeadMerged, VersionConflict)
+READ_PROBLEMS = (LeadNotFound, Erased)
+WRITE_PROBLEMS = (*READ_PROBLEMS, LeadMerged, VersionConflict)
 
 
 @api.post(
@@ -78,11 +80,11 @@ BUSY = (*GONE, LeadMerged, VersionConflict)
     response_model=LeadOut,
     responses={
         **declared(IdentityRequired, SourceNotFound, OutOfOrder),
-        200: {"model": LeadOut, "description": "The lead was known."},
+        200: {"model": LeadOut, "description": "A lead with the same identity existed."},
     },
 )
 async def post_lead(request: Request, body: LeadCreate, caller: Writer, tx: InTx, now: Now) -> Response:
-    """Create a lead, or match a known one by its identities (200), by the rules that submissions follow."""
+    """Create a lead (201), or update the one that has the same identity (200). Submissions follow the same rules."""
     captured = await create_lead(tx, caller, body, now)
     assert captured.change is not None
     assert captured.lead_id is not None
@@ -104,13 +106,16 @@ async def list_leads(
     external_id: Annotated[str | None, Query(max_length=320, description="namespace:value")] = None,
     temperature: Literal["hot", "warm", "cold"] | None = None,
     source: SourceId | None = None,
-    q: Annotated[str | None, Query(max_length=200, description="What a name, company or address begins with.")] = None,
+    q: Annotated[
+        str | None,
+        Query(max_length=200, description="Start of a name, company, domain or e-mail address; case is ignored."),
+    ] = None,
     updated_after: Instant | None = None,
     sort: Literal["created_at", "updated_at", "stage_entered_at"] = "created_at",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Leads, newest first, scored now; the filter `temperature` looks at the last evaluation."""
+    """Leads, newest first, with their scores of now. The filter `temperature` uses the score of the last evaluation."""
     filters: dict[str, Any] = {
         "stage": stage,
         "owner_id": owner_id,
@@ -126,21 +131,21 @@ async def list_leads(
     return answer({"data": leads, "next": page.next_cursor(rows)})
 
 
-@api.get("/{lead_id}", response_model=LeadOut, responses=declared(*GONE))
+@api.get("/{lead_id}", response_model=LeadOut, responses=declared(*READ_PROBLEMS))
 async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf = None) -> Response:
-    """One lead, its score computed exactly now; with `as_of` as it stood then, by what was recorded until then."""
+    """One lead with its score of now; with `as_of`, the lead and score as recorded by that instant."""
     if as_of is None or as_of >= now:
         change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
         return answer(show_lead(change), version=change.lead.version)
     past = await read_as_of(tx, caller.tenant_id, lead_id, as_of)
     if as_of < past.lead.created_at:
-        raise LeadNotFound(f"The lead was not known before {z(past.lead.created_at)}.")
+        raise LeadNotFound(f"The lead did not exist before {z(past.lead.created_at)}.")
     return answer(show_lead(past))
 
 
-@api.patch("/{lead_id}", response_model=LeadOut, responses=declared(*BUSY, IdentityTaken, OwnerInvalid))
+@api.patch("/{lead_id}", response_model=LeadOut, responses=declared(*WRITE_PROBLEMS, IdentityTaken, OwnerInvalid))
 async def patch(lead_id: LeadId, body: LeadPatch, caller: Writer, tx: InTx, now: Now, expected: Expected) -> Response:
-    """Members merge, null empties one. A changed e-mail or phone becomes primary; the old one stays an identity."""
+    """Merge the members; null empties one. A changed e-mail or phone becomes primary; the old one stays an identity."""
     change = await patch_lead(tx, caller, lead_id, body.model_dump(exclude_unset=True), expected, now)
     return answer(show_lead(change), version=change.lead.version)
 
@@ -150,20 +155,20 @@ async def patch(lead_id: LeadId, body: LeadPatch, caller: Writer, tx: InTx, now:
     status_code=201,
     response_model=ActivityOut,
     responses={
-        **declared(*BUSY, OutOfOrder),
-        200: {"model": ActivityOut, "description": "The activity_key was known."},
+        **declared(*WRITE_PROBLEMS, OutOfOrder),
+        200: {"model": ActivityOut, "description": "The lead already has an activity with this activity_key."},
     },
 )
 async def post_activity(
     request: Request, lead_id: LeadId, body: ActivityIn, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """Record a sign of interest or an attempt to make contact; the policy goes on from there at once."""
+    """Record an activity of interest or a contact attempt; the lead is evaluated in the same request."""
     request.state.lead_id = lead_id
     shown, new = await record_activity(tx, caller, lead_id, body.model_dump(), expected, now)
     return answer(shown, 201 if new else 200)
 
 
-@api.get("/{lead_id}/activities", response_model=ActivityPage, responses=declared(*GONE))
+@api.get("/{lead_id}/activities", response_model=ActivityPage, responses=declared(*READ_PROBLEMS))
 async def list_activities(
     lead_id: LeadId, caller: Reader, tx: InTx, now: Now, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
@@ -173,28 +178,28 @@ async def list_activities(
     return answer(page.answer(rows, lambda row: show_activity(row, lead_id)))
 
 
-@api.put("/{lead_id}/bant", response_model=BantOut, responses=declared(*BUSY, HumanRequired))
+@api.put("/{lead_id}/bant", response_model=BantOut, responses=declared(*WRITE_PROBLEMS, HumanRequired))
 async def put_bant(lead_id: LeadId, body: Bant, caller: Writer, tx: InTx, now: Now, expected: Expected) -> Response:
-    """What the acting person confirms of budget, authority, need and timing."""
-    said = body.model_dump(exclude_none=True, mode="python")
-    change = await confirm(tx, caller, lead_id, said, expected, now)
+    """Record what the acting person confirms of budget, authority, need and timing."""
+    confirmed = body.model_dump(exclude_none=True, mode="python")
+    change = await confirm(tx, caller, lead_id, confirmed, expected, now)
     return answer(show_bant(change.lead.confirmations), version=change.lead.version)
 
 
-@api.put("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*BUSY))
+@api.put("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*WRITE_PROBLEMS))
 async def put_lead_consents(
     lead_id: LeadId, body: ConsentsIn, caller: Privacy, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """What the person said of each purpose, elsewhere than in a form."""
+    """Record consents that were given, refused or withdrawn other than by a form."""
     change = await put_consents(tx, caller, lead_id, body.consents, expected, now)
     log = await sql.consents_of(tx, caller.tenant_id, lead_id)
     shown = {"consents": change.lead.consents, "log": [show_consent(row) for row in log]}
     return answer(shown, version=change.lead.version)
 
 
-@api.get("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*GONE))
+@api.get("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*READ_PROBLEMS))
 async def get_consents(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
-    """The state of each purpose, and every word that led to it, oldest first."""
+    """The consent state of each purpose, and the whole consent log, oldest first."""
     change = await read_lead(tx, caller.tenant_id, lead_id, now)
     log = await sql.consents_of(tx, caller.tenant_id, lead_id)
     return answer({"consents": change.lead.consents, "log": [show_consent(row) for row in log]})
@@ -202,11 +207,11 @@ async def get_consents(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> R
 
 @many.post("/activities", status_code=201, response_model=ActivitiesOut)
 async def post_activities(body: ActivitiesIn, caller: Writer, tx: InTx, now: Now) -> Response:
-    """Up to 500 activities of known persons; each answer says on which lead, or why on none."""
+    """Record up to 500 activities of existing leads. Each result has its lead, or why nothing was recorded."""
     return answer({"data": await record_activities(tx, caller, body.activities, now)}, 201)
 
 
-@api.get("/{lead_id}/events", response_model=EventPage, responses=declared(*GONE, CursorInvalid))
+@api.get("/{lead_id}/events", response_model=EventPage, responses=declared(*READ_PROBLEMS, CursorInvalid))
 async def list_events(
     lead_id: LeadId,
     caller: Reader,
@@ -215,7 +220,7 @@ async def list_events(
     after: Annotated[str, Query(max_length=200)] = "earliest",
     limit: Limit = 50,
 ) -> Response:
-    """The events of one lead, in the order of the log."""
+    """The events of one lead, in the order of their positions."""
     caller.require(frozenset({"events:read"}))
     await read_lead(tx, caller.tenant_id, lead_id, now)
     filters = Filters(None, lead_id)
@@ -224,22 +229,22 @@ async def list_events(
     return Response(reading.body(filters), media_type="application/json")
 
 
-@api.get("/{lead_id}/transitions", response_model=TransitionList, responses=declared(*GONE))
+@api.get("/{lead_id}/transitions", response_model=TransitionList, responses=declared(*READ_PROBLEMS))
 async def list_transitions(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
-    """Every step the lead ever took, oldest first: who, when, from where to where, and why."""
+    """All transitions of the lead, oldest first, with actor, reason and evidence."""
     await read_lead(tx, caller.tenant_id, lead_id, now)
     rows = await sql.transitions_of(tx, caller.tenant_id, lead_id)
     return answer({"data": [show_transition(row) for row in rows], "next": None})
 
 
-@api.get("/{lead_id}/score", response_model=ScoreOut, responses=declared(*GONE))
+@api.get("/{lead_id}/score", response_model=ScoreOut, responses=declared(*READ_PROBLEMS))
 async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf = None) -> Response:
-    """The ledger: every entry that makes the score, with its points as given and as decayed."""
+    """The score and its ledger: every entry, with its points before and after decay."""
     at, read = (now, history.read_scored) if as_of is None or as_of >= now else (as_of, read_as_of)
     return answer(history.show_score(await read(tx, caller.tenant_id, lead_id, at), at))
 
 
-@api.get("/{lead_id}/journeys", response_model=JourneyList, responses=declared(*GONE))
+@api.get("/{lead_id}/journeys", response_model=JourneyList, responses=declared(*READ_PROBLEMS))
 async def list_journeys(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
     await read_lead(tx, caller.tenant_id, lead_id, now)
     reached = await sql.milestones_of(tx, caller.tenant_id, lead_id)
@@ -248,8 +253,8 @@ async def list_journeys(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> 
     return answer({"data": shown, "next": None})
 
 
-@api.get("/{lead_id}/timeline", response_model=TimelineOut, responses=declared(*GONE))
+@api.get("/{lead_id}/timeline", response_model=TimelineOut, responses=declared(*READ_PROBLEMS))
 async def get_timeline(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
-    """Activities and transitions in one line, oldest first."""
+    """Activities and transitions in one list, oldest first."""
     await read_lead(tx, caller.tenant_id, lead_id, now)
     return answer({"data": await history.timeline(tx, caller.tenant_id, lead_id), "next": None})

@@ -1,4 +1,4 @@
-"""Reading leads: scored at an instant, listed, and their history in one line."""
+"""Read leads: one or a page, scored, and the timeline of one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TIMELINE = 1_000
 
 
 async def read_scored(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
-    """The lead as it stands, scored now."""
+    """The stored lead, with its score at `now`."""
     change = await read_lead(tx, tenant_id, lead_id, now)
     change.score = score(change.published.policy, change.facts(), now)
     return change
 
 
 async def leads_of(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datetime) -> list[dict[str, Any]]:
-    """The leads of a page, in its order."""
+    """The leads with these ids as answers show them, in the order of the ids."""
     if not lead_ids:
         return []
     shown = {}
@@ -44,7 +44,7 @@ async def leads_of(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datet
 
 
 def show_score(change: Change, at: datetime) -> dict[str, Any]:
-    """The ledger as answers show it."""
+    """The score and its ledger as answers show them."""
     known = change.score
     assert known is not None
     return {
@@ -60,30 +60,32 @@ def show_score(change: Change, at: datetime) -> dict[str, Any]:
 def wanted_identities(
     email: str | None, phone: str | None, external_id: str | None
 ) -> list[list[tuple[str, str, str]]]:
-    """The identities that a list is filtered by, as (kind, namespace, value) in their normal form. RequestInvalid.
+    """The identities that a list is filtered by, normalised: one list of (kind, namespace, value) for each filter.
 
-    A namespace and a value may both hold colons, so an external id is looked for in every way it can be read.
+    A namespace and a value may both contain colons, so an external id has one candidate for each colon. RequestInvalid.
     """
     wanted: list[list[tuple[str, str, str]]] = []
     for kind, typed in (("email", email), ("phone", phone)):
         if typed is not None:
             found = [one for one in normalize({kind: typed}, {}, None).identities if one.kind == kind]
             if not found:
-                raise RequestInvalid.of(kind, f"{kind}_invalid", f"this is no {kind}")
+                raise RequestInvalid.of(kind, f"{kind}_invalid", f"not a valid {kind}")
             wanted.append([(kind, "", found[0].value)])
     if external_id is not None:
         parts = external_id.split(":")
-        ways = [("external", ":".join(parts[:n]), ":".join(parts[n:])) for n in range(1, len(parts))]
-        if not ways:
-            raise RequestInvalid.of("external_id", "external_id_invalid", "write namespace:value")
-        wanted.append(ways)
+        readings = [("external", ":".join(parts[:n]), ":".join(parts[n:])) for n in range(1, len(parts))]
+        if not readings:
+            raise RequestInvalid.of("external_id", "external_id_invalid", "must have the form namespace:value")
+        wanted.append(readings)
     return wanted
 
 
 async def timeline(tx: Tx, tenant_id: UUID, lead_id: UUID) -> list[dict[str, Any]]:
     """The latest thousand activities and all transitions, oldest first."""
     acted = await sql.latest_activities(tx, tenant_id, lead_id, TIMELINE)
-    moved = await sql.transitions_of(tx, tenant_id, lead_id)
+    transitions = await sql.transitions_of(tx, tenant_id, lead_id)
     lines = [(row.occurred_at, 0, {"kind": "activity", "activity": show_activity(row, lead_id)}) for row in acted]
-    lines += [(row.occurred_at, row.seq, {"kind": "transition", "transition": show_transition(row)}) for row in moved]
+    lines += [
+        (row.occurred_at, row.seq, {"kind": "transition", "transition": show_transition(row)}) for row in transitions
+    ]
     return [{"at": z(at), **line} for at, _, line in sorted(lines, key=lambda line: line[:2])]

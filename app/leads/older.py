@@ -1,4 +1,4 @@
-"""Activity keys beyond the history that is loaded: what was recorded once is not recorded again, however long ago."""
+"""Activity keys of activities that are too old to be loaded, so that a key is recorded only once, however old it is."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from app.database.transaction import Tx
 from app.journeys.state import Change
 from app.leads import sql
 
-LOADED: Final = 500  # activities of a lead that `LOAD_LEADS` reads
+LOADED: Final = 500  # the limit of activities in `LOAD_LEADS`
 
 
-async def know_older_keys(
+async def load_older_keys(
     tx: Tx, tenant_id: UUID, changes: Mapping[UUID, Change], wanted: Iterable[tuple[UUID | None, str | None]]
 ) -> None:
-    """Adds to each change those of its wanted keys that stand on activities older than the loaded ones."""
+    """Adds to each change the wanted keys that its lead already has on activities older than the loaded ones."""
     asked = [
         (lead_id, key)
         for lead_id, key in wanted
-        if lead_id is not None and key is not None and _is_long(changes.get(lead_id))
+        if lead_id is not None and key is not None and _is_truncated(changes.get(lead_id))
     ]
     for row in await sql.activities_by_key(tx, tenant_id, asked):
         changes[row.lead_id].lead.activity_keys.add(row.activity_key)
 
 
-def _is_long(change: Change | None) -> bool:
+def _is_truncated(change: Change | None) -> bool:
     return change is not None and len(change.lead.activities) >= LOADED

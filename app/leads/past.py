@@ -1,6 +1,6 @@
-"""A lead as it was: today's row with everything undone that was recorded later (lifecycle.md: history is the truth).
+"""A lead as of a past instant: the stored lead with every later change undone.
 
-`at` is an instant of recording: what was said then of the past counts, what was heard of later does not.
+`at` is compared with `recorded_at`, not with `occurred_at`: what had been recorded by then counts.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from app.scoring.score import score
 
 
 async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
-    """The lead as it stood at `at`, scored then by the policy that its journey followed. LeadNotFound, Erased."""
+    """The lead as of `at`, scored at `at` by the policy its journey followed then. LeadNotFound, Erased."""
     change = await read_lead(tx, tenant_id, lead_id, at)
     lead = change.lead
     past = await sql.past(tx, tenant_id, lead_id, at)
-    before = _before(past.undone or ())
+    before = _merged(past.undone or ())
     lead.fields, lead.raw, lead.flags = (
-        _back(values, before[name])
+        _restored(values, before[name])
         for values, name in ((lead.fields, "fields"), (lead.raw, "raw"), (lead.flags, "flags"))
     )
     lead.custom = before.get("custom", lead.custom)
@@ -58,16 +58,16 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     return change
 
 
-def _before(undone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The old values of later changes, the latest first, as one change: the oldest value of each has the last word."""
+def _merged(undone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Merges the old values of later changes, given latest first, so that the oldest value of each field wins."""
     before: dict[str, Any] = {"fields": {}, "raw": {}, "flags": {}}
     for one in undone:
-        whole = {name: value for name, value in one.items() if name in ("custom", "owner_id", "wake_at")}
-        before |= whole | {name: before[name] | one.get(name, {}) for name in ("fields", "raw", "flags")}
+        replaced = {name: value for name, value in one.items() if name in ("custom", "owner_id", "wake_at")}
+        before |= replaced | {name: before[name] | one.get(name, {}) for name in ("fields", "raw", "flags")}
     return before
 
 
-def _back(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def _restored(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in {**values, **before}.items() if value is not None}
 
 
@@ -77,7 +77,7 @@ async def _owner(tx: Tx, tenant_id: UUID, owner: str | None) -> Owner | None:
 
 
 def _identities(lead: Lead, later: AbstractSet[tuple[str, str, str]]) -> None:
-    """Those known then; primary is the one that the field of then names, and what it says of the address goes along."""
+    """Keeps the identities known then. Which is primary, and the e-mail flags, follow from the fields of then."""
     typed = {name: lead.fields.get(name) or lead.raw.get(name) for name in ("email", "phone")}
     person = normalize(typed, {}, lead.fields.get("country"))
     primary = {one.kind: one.key for one in person.identities if one.primary}
@@ -90,7 +90,7 @@ def _identities(lead: Lead, later: AbstractSet[tuple[str, str, str]]) -> None:
 
 
 async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime) -> None:
-    """The journey that the log of then ends in, and the policy it followed."""
+    """Restores the journey of the last transition recorded by `at`, and the policy it followed."""
     whole = await sql.transitions_of(tx, tenant_id, change.lead.id)
     log = [row for row in whole if row.recorded_at <= at]
     if not log or len(log) == len(whole):
@@ -109,17 +109,17 @@ async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime) -> Non
         baseline_at=await _baseline(tx, tenant_id, log),
     )
     followed = await published(tx, tenant_id, last.policy_id)
-    change.pinned = followed if _pins(followed.policy, last) else None
+    change.pinned = followed if _is_pinned_after(followed.policy, last) else None
 
 
-def _pins(policy: Policy, last: Record) -> bool:
-    """Whether the journey was pinned to the policy of this transition after it; to close changes nothing of that."""
+def _is_pinned_after(policy: Policy, last: Record) -> bool:
+    """Whether the journey was pinned to its policy after this transition. Closing does not pin or unpin."""
     closed = policy.stage_of[last.to_stage].kind == "closed"
     return policy.past_threshold(last.from_stage if closed else last.to_stage)
 
 
 async def _baseline(tx: Tx, tenant_id: UUID, log: Sequence[Record]) -> datetime | None:
-    """The baseline at the end of a log: the last recycle of its last journey, else the end of the journey before."""
+    """The baseline after these transitions: when the last journey last set it, else the end of the journey before."""
     for row in reversed(log):
         if row.number != log[-1].number:
             return cast(datetime, row.occurred_at)

@@ -1,4 +1,4 @@
-"""Shapes of leads (api.md, section 4)."""
+"""Request and response models of leads (api.md, section 4)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ class ConsentIn(Write):
 class ActivityIn(Write):
     type: Code = Field(examples=["demo_request"])
     kind: Literal["interest", "contact_attempt"] = "interest"
-    activity_key: Word | None = Field(default=None, description="Makes the activity once for its lead.")
+    activity_key: Word | None = Field(
+        default=None, description="Idempotency key: a lead has at most one activity for each key."
+    )
     occurred_at: Instant | None = None
     properties: Custom = Field(default_factory=dict)
 
@@ -129,7 +131,7 @@ class BantTiming(BantValue):
 
 
 class Bant(Write):
-    """What the acting person confirms; members that are absent are not spoken of."""
+    """What the acting person confirms; absent criteria stay unchanged."""
 
     budget: BantBudget | None = None
     authority: BantValue | None = None
@@ -251,7 +253,7 @@ class TimelineOut(Shape):
 
 
 def show_lead(change: Change) -> dict[str, Any]:
-    """The lead as answers show it; `change` is what was read, or what was just written."""
+    """The lead as answers show it, after a read or a write."""
     lead, journey, score = change.lead, change.lead.journey, change.score
     assert score is not None, "a lead is scored before it is shown"
     return {
@@ -300,7 +302,7 @@ def show_lead(change: Change) -> dict[str, Any]:
 
 
 def show_bant(confirmations: list[Confirmation]) -> dict[str, Any]:
-    """The latest word of anybody on each criterion."""
+    """The latest confirmation of each criterion, whoever gave it."""
     latest = {row.criterion: row for row in confirmations}
     return {criterion: _show_confirmation(latest.get(criterion)) for criterion in CRITERIA}
 

@@ -1,4 +1,4 @@
-"""Statements of leads beyond their change: who holds an identity, lists, histories."""
+"""Statements that look up identities and read leads, their lists and their history. Writes are in journeys/sql.py."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ LOCK_IDENTITIES = text(
     " (SELECT DISTINCT hashtextextended(name, 0) AS k FROM unnest(:names) AS name ORDER BY 1) AS s"
 ).bindparams(NAMES)
 
-# Each key and each lead is looked up by itself: a plan made while the tables were small would read them whole for ever.
-# The keys come as JSON, so that the plan does not depend on how many there are and is made once.
+# LATERAL ... LIMIT makes the planner use an index look-up for each key and lead; a plan cached while the tables were
+# small would otherwise keep scanning them. The keys are one JSON parameter, so that one plan serves any number of them.
 CANDIDATES = text(
     """
     WITH found AS (
@@ -64,7 +64,7 @@ SOURCE = text(
 )
 BUILTIN_SOURCE = text("SELECT id, name, defaults FROM sources WHERE tenant_id = :tenant_id AND builtin")
 
-# What a lead lacked or was at an instant: `undone` are the old values of later changes, the latest first.
+# What differed at an instant. `undone` holds the old values of the later changes, the latest change first.
 PAST = text(
     """
     SELECT (SELECT jsonb_agg(c.before ORDER BY c.version DESC) FROM lead_changes c
@@ -77,19 +77,19 @@ PAST = text(
              WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND c.recorded_at <= :at) AS consents,
            (SELECT a.policy_id FROM activations a WHERE a.tenant_id = l.tenant_id AND a.at <= :at
              ORDER BY a.at DESC LIMIT 1) AS active_policy_id,
-           first.attribution AS first_touch, last.attribution AS last_touch, said.lead_version AS version,
-           said.recorded_at AS updated_at, made.account_id, made.contact_id, made.opportunity_id
+           first.attribution AS first_touch, last.attribution AS last_touch, latest.lead_version AS version,
+           latest.recorded_at AS updated_at, live.account_id, live.contact_id, live.opportunity_id
       FROM leads l
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
                             AND t.recorded_at <= :at ORDER BY t.recorded_at, t.id LIMIT 1) first ON true
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
                             AND t.recorded_at <= :at ORDER BY t.recorded_at DESC, t.id DESC LIMIT 1) last ON true
       LEFT JOIN LATERAL (SELECT e.lead_version, e.recorded_at FROM events e WHERE e.tenant_id = l.tenant_id
-                            AND e.lead_id = l.id AND e.recorded_at <= :at ORDER BY e.seq DESC LIMIT 1) said ON true
+                            AND e.lead_id = l.id AND e.recorded_at <= :at ORDER BY e.seq DESC LIMIT 1) latest ON true
       LEFT JOIN LATERAL (SELECT c.account_id, c.contact_id, c.opportunity_id FROM conversions c
                           WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND c.recorded_at <= :at
                             AND (c.reverted_at IS NULL OR c.reverted_at > :at)
-                          ORDER BY c.recorded_at DESC, c.id DESC LIMIT 1) made ON true
+                          ORDER BY c.recorded_at DESC, c.id DESC LIMIT 1) live ON true
      WHERE l.tenant_id = :tenant_id AND l.id = :lead_id
     """
 )
@@ -104,13 +104,13 @@ USER = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND i
 
 
 async def lock_identities(tx: Tx, tenant_id: UUID, keys: Sequence[tuple[str, str, str]]) -> None:
-    """Holds these identities until the transaction ends, taken in one order by everybody."""
+    """Locks these identities until the transaction ends, always in the same order to avoid deadlocks."""
     if keys:
         await tx.execute(LOCK_IDENTITIES, {"names": [f"{tenant_id}|{'|'.join(key)}" for key in keys]})
 
 
 async def candidates(tx: Tx, tenant_id: UUID, wanted: Sequence[Identity]) -> list[Candidate]:
-    """The leads that hold any of these identities."""
+    """The leads that have any of these identities."""
     if not wanted:
         return []
     named = [(one.shared, {"kind": one.kind, "namespace": one.namespace, "value": one.value}) for one in wanted]
@@ -120,7 +120,7 @@ async def candidates(tx: Tx, tenant_id: UUID, wanted: Sequence[Identity]) -> lis
 
 
 async def holder_of(tx: Tx, tenant_id: UUID, identity: Identity) -> UUID | None:
-    """The lead that an identity names, if it names one for certain."""
+    """The lead that has this identity (unshared identities only)."""
     statement = select(identities.c.lead_id).where(
         identities.c.tenant_id == tenant_id,
         identities.c.kind == identity.kind,
@@ -145,7 +145,7 @@ async def activity_by_key(tx: Tx, tenant_id: UUID, lead_id: UUID, key: str) -> R
 
 
 async def activities_by_key(tx: Tx, tenant_id: UUID, wanted: Sequence[tuple[UUID, str]]) -> Records:
-    """(lead, key) of those wanted that are recorded."""
+    """The wanted (lead, key) pairs that exist."""
     if not wanted:
         return []
     named = tuple_(activities.c.lead_id, activities.c.activity_key)
@@ -154,22 +154,22 @@ async def activities_by_key(tx: Tx, tenant_id: UUID, wanted: Sequence[tuple[UUID
 
 
 async def past(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Record:
-    """What tells the lead of an instant from today's; it exists."""
+    """What differed in an existing lead at an instant."""
     return (await tx.execute(PAST, {"tenant_id": tenant_id, "lead_id": lead_id, "at": at})).one()
 
 
 async def activities_until(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Records:
-    """The activities that were recorded by an instant, the latest 500, as far as rules look at them."""
+    """The latest 500 activities recorded by an instant, with the columns that rules use."""
     return (await tx.execute(ACTIVITIES_UNTIL, {"tenant_id": tenant_id, "lead_id": lead_id, "at": at})).all()
 
 
 async def user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
-    """Somebody who owns or owned a lead, active or not."""
+    """A user, active or not."""
     return (await tx.execute(USER, {"tenant_id": tenant_id, "id": user_id})).one_or_none()
 
 
 async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
-    """Ids (with the sort column) of the leads that match; merged and erased ones are not listed."""
+    """Ids and sort columns of the leads that match; merged and erased leads are left out."""
     rows = select(leads.c.id, leads.c.created_at, leads.c.updated_at, leads.c.stage_entered_at).where(
         leads.c.tenant_id == tenant_id, leads.c.merged_into.is_(None), leads.c.erased_at.is_(None)
     )
@@ -178,28 +178,28 @@ async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, 
             rows = rows.where(leads.c[name] == filters[name])
     if filters.get("updated_after") is not None:
         rows = rows.where(leads.c.updated_at > filters["updated_after"])
-    for ways in filters.get("identities") or ():
-        rows = rows.where(leads.c.id.in_(_holders(tenant_id, ways)))
+    for keys in filters.get("identities") or ():
+        rows = rows.where(leads.c.id.in_(_holders(tenant_id, keys)))
     if filters.get("q"):
-        rows = rows.where(_says(filters["q"]))
+        rows = rows.where(_starts_with(filters["q"]))
     return (await tx.execute(page.statement(rows, leads))).all()
 
 
-def _holders(tenant_id: UUID, ways: Sequence[tuple[str, str, str]]) -> Any:
-    """The leads that hold any of these identities, alone or with others."""
+def _holders(tenant_id: UUID, keys: Sequence[tuple[str, str, str]]) -> Any:
+    """The leads that have any of these identities, shared ones included."""
     own = select(identities.c.lead_id).where(
         identities.c.tenant_id == tenant_id,
-        tuple_(identities.c.kind, identities.c.namespace, identities.c.value).in_(ways),
+        tuple_(identities.c.kind, identities.c.namespace, identities.c.value).in_(keys),
     )
     shared = select(shared_identities.c.lead_id).where(
         shared_identities.c.tenant_id == tenant_id,
-        tuple_(shared_identities.c.kind, shared_identities.c.value).in_([(kind, value) for kind, _, value in ways]),
+        tuple_(shared_identities.c.kind, shared_identities.c.value).in_([(kind, value) for kind, _, value in keys]),
     )
     return own.union_all(shared)
 
 
-def _says(words: str) -> Any:
-    """Names, companies and addresses that begin with the words, without regard to case."""
+def _starts_with(words: str) -> Any:
+    """Leads with a name, company, domain or e-mail address that starts with `words`; case is ignored."""
     start = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     named = ("email", "first_name", "last_name", "full_name", "company", "domain")
     return or_(*(leads.c.fields[name].astext.ilike(start) for name in named))
@@ -216,7 +216,7 @@ async def latest_activities(tx: Tx, tenant_id: UUID, lead_id: UUID, limit: int) 
 
 
 async def transitions_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
-    """The log of a lead, oldest first."""
+    """All transitions of a lead, oldest first."""
     statement = (
         select(transitions, journeys.c.number)
         .join(journeys, (journeys.c.tenant_id == tenant_id) & (journeys.c.id == transitions.c.journey_id))

@@ -1,1 +1,1 @@
-"""Asking for a move: the one door for people and machines, and why an action is not open."""
+"""Transition requests of people and machines, and which actions a lead is eligible for."""

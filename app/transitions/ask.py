@@ -1,4 +1,4 @@
-"""Asking for an action: lock, decide, act, and let the policy go on from there. Refused requests store nothing."""
+"""Request a transition: lock the lead, decide, apply, evaluate, record. A refused request writes nothing."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from app.web.auth import Caller
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked, in the words of api.md. `conversion`: None leaves it to the policy, False does without."""
+class TransitionRequest:
+    """A transition request (api.md, section 4). `conversion`: None follows the policy, False does not convert."""
 
     action: str | None = None
     to: str | None = None
@@ -48,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The lead after the move, the transition, and the conversion where the move converted."""
+    """The lead after the move, the transition, and the conversion if the move converts."""
 
     change: Change
     transition: Mapping[str, Any]
@@ -59,15 +59,15 @@ async def ask_transition(
     tx: Tx,
     caller: Caller,
     lead_id: UUID,
-    request: Request,
+    request: TransitionRequest,
     expected: frozenset[str] | None,
     now: datetime,
     *,
     has_key: bool,
 ) -> Moved:
-    """Moves a lead along an edge of its policy, or raises why not (lifecycle.md, section 3).
+    """Takes a transition of the policy, or raises the problem of the refusal (lifecycle.md, section 3).
 
-    What converts needs an Idempotency-Key (`has_key`) and the scope leads:convert.
+    A move that converts needs an Idempotency-Key (`has_key`) and the scope leads:convert.
     """
     tenant_id = caller.tenant_id
     change = await begin_change(
@@ -81,22 +81,23 @@ async def ask_transition(
         case Refused(why):
             raise problem(why)
         case Stay():
-            raise RequestInvalid.of("action", "machine_only", "the engine does this by itself")
+            raise RequestInvalid.of(
+                "action", "machine_only", "this action makes no transition; the policy runs it automatically"
+            )
         case Move() as move:
             await _check_correction(tx, tenant_id, change, request.correction_of if move.correction_of else None)
             step = apply_move(change, move, await _new_owner(tx, tenant_id, caller.actor, move, owner))
         case unexpected:
             assert_never(unexpected)
     if move.convert:
-        _may_convert(caller, has_key)
-    conversion = await _converted(tx, caller, change, move, request, now)
+        _check_may_convert(caller, has_key)
+    conversion = await _convert(tx, caller, change, move, request, now)
     evaluate(change)
     await record(tx, tenant_id, [change])
     return Moved(change, transition_document(change, step), conversion)
 
 
-def _ask(actor: Actor, request: Request, owner: Owner | None, now: datetime) -> Ask:
-    wants = request.conversion
+def _ask(actor: Actor, request: TransitionRequest, owner: Owner | None, now: datetime) -> Ask:
     return Ask(
         action=request.action,
         actor=actor,
@@ -109,18 +110,18 @@ def _ask(actor: Actor, request: Request, owner: Owner | None, now: datetime) -> 
         owner_role=owner.role if owner else None,
         override_reason=request.override_reason,
         bant=confirmations_of(request.bant or {}, actor, now),
-        convert=wants if isinstance(wants, bool) or wants is None else True,
+        convert=True if isinstance(request.conversion, ConversionOrder) else request.conversion,
         correction_of=ids.shown("transition", request.correction_of),
     )
 
 
 async def _check_correction(tx: Tx, tenant_id: UUID, change: Change, transition_id: UUID | None) -> None:
-    """What is corrected is a step of this journey. RequestInvalid."""
+    """RequestInvalid unless the corrected transition belongs to the current journey."""
     journey = change.lead.journey
     if transition_id is None or journey is None:
         return
     if not await sql.has_transition(tx, tenant_id, journey.id, transition_id):
-        raise RequestInvalid.of("correction_of", "unknown", "names no transition of this journey")
+        raise RequestInvalid.of("correction_of", "unknown", "is not the id of a transition of the current journey")
 
 
 async def _new_owner(tx: Tx, tenant_id: UUID, actor: Actor, move: Move, named: Owner | None) -> Owner | None:
@@ -130,19 +131,19 @@ async def _new_owner(tx: Tx, tenant_id: UUID, actor: Actor, move: Move, named: O
         return named
     if actor.user_id == move.owner:
         return Owner(move.owner, actor.role, actor.team)
-    return await active_owner(tx, tenant_id, move.owner)  # the owner before: back to the pool if he left
+    return await active_owner(tx, tenant_id, move.owner)  # a previous owner; None (the pool) if no longer active
 
 
-def _may_convert(caller: Caller, has_key: bool) -> None:
+def _check_may_convert(caller: Caller, has_key: bool) -> None:
     caller.require(frozenset({"leads:convert"}))
     if not has_key:
         raise IdempotencyKeyRequired()
 
 
-async def _converted(
-    tx: Tx, caller: Caller, change: Change, move: Move, request: Request, now: datetime
+async def _convert(
+    tx: Tx, caller: Caller, change: Change, move: Move, request: TransitionRequest, now: datetime
 ) -> Mapping[str, Any] | None:
-    """The conversion that belongs to the move, as a second transition of the same transaction."""
+    """Converts the lead if the move requires it, as a second transition in the same database transaction."""
     if not move.convert:
         return None
     order = request.conversion if isinstance(request.conversion, ConversionOrder) else None

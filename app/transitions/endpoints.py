@@ -15,7 +15,7 @@ from app.errors import (
     OwnerInvalid,
     VersionConflict,
 )
-from app.journeys.refusals import EVERY
+from app.journeys.refusals import REFUSALS
 from app.leads.history import read_scored
 from app.leads.schemas import show_eligible, show_lead
 from app.lifecycle.eligibility import eligibility
@@ -38,13 +38,20 @@ Writer = Annotated[Caller, allowed("leads:write")]
     status_code=201,
     response_model=TransitionAnswer,
     responses=declared(
-        LeadNotFound, Erased, LeadMerged, VersionConflict, OwnerInvalid, IdempotencyKeyRequired, AmbiguousMatch, *EVERY
+        LeadNotFound,
+        Erased,
+        LeadMerged,
+        VersionConflict,
+        OwnerInvalid,
+        IdempotencyKeyRequired,
+        AmbiguousMatch,
+        *REFUSALS,
     ),
 )
 async def create_transition(
     request: Request, lead_id: LeadId, body: TransitionCreate, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """Ask for an action of the policy, or for the stage it leads to. A refusal says what is in the way."""
+    """Request an action of the policy, or a target stage. A refusal lists the conditions that are not met."""
     request.state.lead_id = lead_id
     has_key = "idempotency-key" in request.headers
     moved = await ask_transition(tx, caller, lead_id, body.request(), expected, now, has_key=has_key)
@@ -56,7 +63,7 @@ async def create_transition(
 
 @api.get("/{lead_id}/eligibility", response_model=EligibilityOut, responses=declared(LeadNotFound, Erased))
 async def get_eligibility(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
-    """Every action as seen from here: allowed, or what is in the way, with have and need."""
+    """Every action of the policy: allowed for this lead and actor, or why not, with `have` and `need`."""
     change = await read_scored(tx, caller.tenant_id, lead_id, now)
     assert change.score is not None
     facts = with_score(change.facts(), change.score)

@@ -1,4 +1,4 @@
-"""Shapes of asking for a transition."""
+"""Request and response models of transitions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from app.conversion.order import ConversionOrder
 from app.leads.schemas import Bant, LeadOut, TransitionOut
-from app.transitions.ask import Request
+from app.transitions.ask import TransitionRequest
 from app.web.fields import Code, Instant, Note, Shape, TransitionId, UserId, Write
 
 Stage = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -27,9 +27,9 @@ class TransitionCreate(Write):
     correction_of: TransitionId | None = None
     conversion: ConversionOrder | bool | None = None
 
-    def request(self) -> Request:
-        """The request in the words of the verb."""
-        return Request(
+    def request(self) -> TransitionRequest:
+        """The arguments of `ask_transition`."""
+        return TransitionRequest(
             action=self.action,
             to=self.to,
             reason_code=self.reason_code,
@@ -47,7 +47,7 @@ class TransitionCreate(Write):
 class TransitionAnswer(Shape):
     transition: TransitionOut
     lead: LeadOut
-    conversion: dict[str, Any] | None = Field(default=None, description="Where the move converted.")
+    conversion: dict[str, Any] | None = Field(default=None, description="Present if the move converted the lead.")
 
 
 class EligibleOut(Shape):

@@ -1,4 +1,4 @@
-"""Statements of asking for a move."""
+"""Statements of transition requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lead as it was: each photograph taken in its life is what `as_of` answers for that instant, for ever after."""
+"""`as_of` answers for a past instant what the lead was then, whatever changed later."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -12,11 +12,11 @@ def instant(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
 
 
-async def seen(api: Api, lead: dict[str, Any], at: datetime) -> dict[str, Any]:
+async def lead_as_of(api: Api, lead: dict[str, Any], at: datetime) -> dict[str, Any]:
     return dict(await api.get(f"/v1/leads/{lead['id']}", params={"as_of": instant(at)}))
 
 
-async def test_every_photograph_of_a_life_is_what_was(api: Api) -> None:
+async def test_as_of_answers_what_the_lead_was_before_each_of_its_changes(api: Api) -> None:
     sdr, ae = await api.user("sdr"), await api.user("ae")
     body = {
         "fields": {"email": "anna@nordsoft.ro", "company": "Nordsoft", "phone": "+40 21 555 0100", "employees": 120},
@@ -27,7 +27,7 @@ async def test_every_photograph_of_a_life_is_what_was(api: Api) -> None:
     }
     lead = await api.post("/v1/leads", body)
     path = f"/v1/leads/{lead['id']}"
-    album: list[tuple[datetime, dict[str, Any]]] = []
+    snapshots: list[tuple[datetime, dict[str, Any]]] = []
 
     async def patch(**members: Any) -> None:
         assert (await api.call("PATCH", path, members)).status_code == 200
@@ -40,15 +40,15 @@ async def test_every_photograph_of_a_life_is_what_was(api: Api) -> None:
         await api.post(f"{path}/conversion", {}, actor=ae, headers={"Idempotency-Key": "k"})
 
     async def consent(state: str) -> None:
-        said = {"consents": [{"purpose": "email_marketing", "state": state}]}
-        assert (await api.call("PUT", f"{path}/consents", said)).status_code == 200
+        consents = {"consents": [{"purpose": "email_marketing", "state": state}]}
+        assert (await api.call("PUT", f"{path}/consents", consents)).status_code == 200
 
-    async def bant(actor: str) -> None:
-        said = {name: {"status": "confirmed"} for name in ("budget", "authority", "need", "timing")}
-        assert (await api.call("PUT", f"{path}/bant", said, actor=actor)).status_code == 200
+    async def confirm_bant(actor: str) -> None:
+        bant = {name: {"status": "confirmed"} for name in ("budget", "authority", "need", "timing")}
+        assert (await api.call("PUT", f"{path}/bant", bant, actor=actor)).status_code == 200
 
     again = {**body, "fields": {**body["fields"], "job_title": "Director"}, "attribution": {"source": "linkedin"}}  # type: ignore[dict-item]
-    life: list[Callable[[], Awaitable[Any]]] = [
+    steps: list[Callable[[], Awaitable[Any]]] = [
         lambda: patch(fields={"industry": "software", "email": "anna.z@nordsoft.ro"}, custom={"seats": 7}),
         lambda: api.post("/v1/leads", again, status=200),
         lambda: patch(owner_id=ae),
@@ -59,34 +59,34 @@ async def test_every_photograph_of_a_life_is_what_was(api: Api) -> None:
         lambda: ask("recycle", sdr, reason_code="timing"),
         lambda: api.act(lead, "demo_request"),
         lambda: ask("accept", sdr),
-        lambda: bant(sdr),
+        lambda: confirm_bant(sdr),
         lambda: ask("confirm", ae, bant={name: {"status": "confirmed"} for name in ("budget", "need", "timing")}),
         convert,
         lambda: patch(fields={"company": "Nordsoft SRL", "job_title": None}, custom={"seats": None}),
         lambda: patch(fields={"email": "anna@gmail.com"}),
         lambda: patch(fields={"email": None}),
     ]
-    for step in life:
-        album.append((api.now, await api.reload(lead)))
+    for step in steps:
+        snapshots.append((api.now, await api.reload(lead)))
         api.clock.ahead += timedelta(hours=1)
         await step()
-    assert album[-1][1]["links"]["opportunity_id"] is not None
-    for at, photograph in album:
-        then = await seen(api, lead, at)
-        differing = {name: (photograph[name], then[name]) for name in photograph if photograph[name] != then[name]}
+    assert snapshots[-1][1]["links"]["opportunity_id"] is not None
+    for at, snapshot in snapshots:
+        then = await lead_as_of(api, lead, at)
+        differing = {name: (snapshot[name], then[name]) for name in snapshot if snapshot[name] != then[name]}
         assert differing == {}, at
 
 
-async def test_before_a_lead_was_known_there_is_nothing_and_in_the_future_it_is_as_now(api: Api) -> None:
+async def test_a_lead_is_not_found_as_of_before_its_creation_and_is_the_present_one_as_of_the_future(api: Api) -> None:
     lead = await api.mql()
     answer = await api.call("GET", f"/v1/leads/{lead['id']}", params={"as_of": api.ago(hours=1)})
     assert (answer.status_code, answer.json()["code"]) == (404, "lead_not_found")
-    assert "not known before" in answer.json()["detail"]
-    assert await seen(api, lead, api.now + timedelta(days=1)) == await api.reload(lead)
+    assert "did not exist before" in answer.json()["detail"]
+    assert await lead_as_of(api, lead, api.now + timedelta(days=1)) == await api.reload(lead)
     assert (await api.call("GET", f"/v1/leads/{lead['id']}", params={"as_of": "yesterday"})).status_code == 422
 
 
-async def test_a_score_of_the_past_is_that_of_the_fields_of_then(api: Api) -> None:
+async def test_a_past_score_uses_the_fields_of_that_time(api: Api) -> None:
     lead = await api.mql()
     before = api.now
     api.clock.ahead += timedelta(hours=1)
@@ -96,29 +96,31 @@ async def test_a_score_of_the_past_is_that_of_the_fields_of_then(api: Api) -> No
     assert (await api.get(path))["fit"] < 50
 
 
-async def test_a_pinned_journey_is_scored_by_its_own_policy_also_when_it_has_been_let_go_since(api: Api) -> None:
+async def test_as_of_scores_a_journey_by_the_policy_it_was_pinned_to_then(api: Api) -> None:
     sdr, lead = await api.user("sdr"), await api.mql()
     async with api.app.state.engine.connect() as tx:
         old = (await active(tx, api.tenant_id)).policy
     cheap = tuple(rule.model_copy(update={"points": 1}) for rule in old.scoring.fit)
     await api.publish(old.model_copy(update={"scoring": old.scoring.model_copy(update={"fit": cheap})}))
-    album: list[tuple[datetime, dict[str, Any]]] = []
+    snapshots: list[tuple[datetime, dict[str, Any]]] = []
     for action in ("accept", "recycle", None):
-        album.append((api.now, await api.reload(lead)))
+        snapshots.append((api.now, await api.reload(lead)))
         api.clock.ahead += timedelta(hours=1)
         if action is not None:
             reason = {"reason_code": "timing"} if action == "recycle" else {}
             assert (await api.ask(lead, action, sdr, **reason)).status_code == 201
-    assert [photograph["score"]["fit"] for _, photograph in album] == [50, 50, 3], "recycled, it follows the new one"
-    for at, photograph in album:
-        assert await seen(api, lead, at) == photograph
+    assert [snapshot["score"]["fit"] for _, snapshot in snapshots] == [50, 50, 3], (
+        "a recycled journey follows the new policy"
+    )
+    for at, snapshot in snapshots:
+        assert await lead_as_of(api, lead, at) == snapshot
 
 
-async def test_what_a_later_form_made_known_was_not_known_before(api: Api) -> None:
+async def test_fields_and_flags_of_a_later_form_are_absent_before_it(api: Api) -> None:
     sdr, lead = await api.user("sdr"), await api.mql()
     assert (await api.ask(lead, "accept", sdr)).status_code == 201
     assert (await api.ask(lead, "disqualify", sdr, reason_code="spam")).status_code == 201
-    before, photograph = api.now, await api.reload(lead)
+    before, snapshot = api.now, await api.reload(lead)
     api.clock.ahead += timedelta(hours=1)
     await api.lead(phone="+40 21 555 0100")
     await api.lead(email=lead["fields"]["email"], phone="+40 21 555 0100")
@@ -128,4 +130,4 @@ async def test_what_a_later_form_made_known_was_not_known_before(api: Api) -> No
         True,
         True,
     )
-    assert await seen(api, lead, before) == photograph
+    assert await lead_as_of(api, lead, before) == snapshot
