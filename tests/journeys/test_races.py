@@ -1,4 +1,4 @@
-"""Many at once: one wins, the others hear why, and the log has neither gap nor fork."""
+"""Concurrent requests for one lead: one succeeds, the others are refused, and the transitions stay consistent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.journeys.verify import verify
 from tests.api import Api
 
 
-async def test_of_twenty_who_accept_at_once_one_owns_the_lead(api: Api) -> None:
+async def test_of_twenty_concurrent_accepts_exactly_one_succeeds(api: Api) -> None:
     lead = await api.mql()
     people = [await api.user("sdr") for _ in range(5)]
     answers = await asyncio.gather(*(api.ask(lead, "accept", people[n % 5]) for n in range(20)))
@@ -20,7 +20,7 @@ async def test_of_twenty_who_accept_at_once_one_owns_the_lead(api: Api) -> None:
     assert await api.steps(lead) == [(None, "inquiry"), ("inquiry", "mql"), ("mql", "sal")]
 
 
-async def test_changes_of_all_kinds_at_once_leave_a_log_without_gap_and_one_version_each(api: Api) -> None:
+async def test_concurrent_changes_of_all_kinds_make_one_version_each_and_a_valid_log(api: Api) -> None:
     lead, sdr = await api.mql(), await api.user("sdr")
     before = lead["version"]
     path = f"/v1/leads/{lead['id']}"

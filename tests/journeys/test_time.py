@@ -1,4 +1,4 @@
-"""What time alone changes: decay, windows, wake-ups. One code path with what a change does."""
+"""Evaluation of due leads: decay, time windows and wake_at."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tests.rules.make import WATERFALL, altered
 GOOD = {"job_title": "Director", "employees": 120, "industry": "software"}
 
 
-async def told(api: Api, type_: str) -> list[dict[str, Any]]:
-    """The data of the events of a type, oldest first."""
+async def events_of_type(api: Api, type_: str) -> list[dict[str, Any]]:
+    """The data of the events of one type, oldest first."""
     async with api.app.state.engine.connect() as tx:
         statement = text("SELECT CAST(data AS jsonb) AS data FROM events WHERE type = :type ORDER BY seq")
         return [row.data for row in await tx.execute(statement, {"type": type_})]
 
 
 async def pass_time(api: Api, days: float) -> int:
-    """Moves the clock on and lets the worker look; how many leads it looked at."""
+    """Moves the clock forward and evaluates the due leads; their number."""
     api.clock.ahead += timedelta(days=days)
     return await refresh_due(api.app.state.engine, api.now)
 
 
-async def test_a_minus_entry_that_decays_qualifies_by_time_alone(api: Api) -> None:
+async def test_a_lead_qualifies_when_its_negative_points_decay(api: Api) -> None:
     lead = await api.lead(**GOOD)
     await api.act(lead, "unsubscribe", occurred_at=api.ago(days=20))
     for key in ("c1", "c2", "c3"):
@@ -40,51 +40,51 @@ async def test_a_minus_entry_that_decays_qualifies_by_time_alone(api: Api) -> No
     assert after["version"] == before["version"] + 1
 
 
-async def test_time_that_changes_a_score_and_moves_nothing_raises_no_version_and_tells_nothing(api: Api) -> None:
+async def test_a_score_that_only_decays_makes_no_version_and_no_event(api: Api) -> None:
     lead = await api.lead(**GOOD)
     await api.act(lead, "webinar")
-    before, events = await api.reload(lead), len(await told(api, "lead.stage_changed"))
+    before, events = await api.reload(lead), len(await events_of_type(api, "lead.stage_changed"))
     assert await pass_time(api, 31) == 1
     after = await api.reload(lead)
     assert (before["score"]["engagement"], after["score"]["engagement"]) == (10, 5)
     assert after["version"] == before["version"]
-    assert len(await told(api, "lead.stage_changed")) == events
+    assert len(await events_of_type(api, "lead.stage_changed")) == events
     assert await refresh_due(api.app.state.engine, api.now) == 0, "it is not due again before the next step"
 
 
-async def test_a_recycled_lead_is_due_at_its_wake_at_and_stays_where_it_is(api: Api) -> None:
+async def test_a_recycled_lead_is_due_at_its_wake_at_and_stays_in_its_stage(api: Api) -> None:
     sdr, lead = await api.user("sdr"), await api.mql()
     await api.ask(lead, "recycle", sdr, reason_code="timing", wake_at=api.ago(days=-60))
     await pass_time(api, 59)
-    assert await told(api, "lead.recycle_due") == []
+    assert await events_of_type(api, "lead.recycle_due") == []
     await pass_time(api, 1.01)
-    (due,) = await told(api, "lead.recycle_due")
+    (due,) = await events_of_type(api, "lead.recycle_due")
     assert due["lead_id"] == lead["id"]
     assert (await api.reload(lead))["stage"] == "recycled"
     await pass_time(api, 60)
-    assert len(await told(api, "lead.recycle_due")) == 1
+    assert len(await events_of_type(api, "lead.recycle_due")) == 1
 
 
-async def test_what_an_action_emits_is_told_with_its_move(api: Api) -> None:
-    def told_on_accept(changed: dict[str, Any]) -> None:
+async def test_an_event_that_an_action_emits_is_recorded_with_its_transition(api: Api) -> None:
+    def emit_on_accept(changed: dict[str, Any]) -> None:
         accept = next(action for action in changed["actions"] if action["name"] == "accept")
         accept["effects"].append({"emit": "lead.recycle_due"})
 
-    await api.publish(altered(WATERFALL, told_on_accept))
+    await api.publish(altered(WATERFALL, emit_on_accept))
     lead, sdr = await api.mql(), await api.user("sdr")
     await api.ask(lead, "accept", sdr)
-    (event,) = await told(api, "lead.recycle_due")
+    (event,) = await events_of_type(api, "lead.recycle_due")
     assert (event["lead_id"], event["stage"]) == (lead["id"], "sal")
 
 
-async def test_a_falling_score_never_demotes_and_is_told_once(api: Api) -> None:
+async def test_a_falling_score_moves_no_lead_back_and_makes_one_event(api: Api) -> None:
     lead = await api.mql()
     await pass_time(api, 31)
     await pass_time(api, 30)
     after = await api.reload(lead)
     assert after["stage"] == "mql"
     assert after["below_threshold_since"] is not None
-    assert len(await told(api, "lead.below_threshold")) == 1
+    assert len(await events_of_type(api, "lead.below_threshold")) == 1
 
 
 async def test_a_journey_is_pinned_from_its_first_milestone_on_and_follows_the_active_policy_before(api: Api) -> None:
@@ -102,7 +102,7 @@ async def test_a_journey_is_pinned_from_its_first_milestone_on_and_follows_the_a
     assert versions == {"early": [1, 2], "late": [1, 1, 1]}
 
 
-async def test_a_score_of_the_past_counts_what_counted_then(api: Api) -> None:
+async def test_a_past_score_counts_the_entries_that_counted_then(api: Api) -> None:
     sdr, lead = await api.user("sdr"), await api.mql()
     moments = [api.now]
     api.clock.ahead += timedelta(hours=1)
@@ -132,4 +132,4 @@ async def test_a_lead_that_cannot_be_evaluated_does_not_stop_the_others(api: Api
     async with api.app.state.engine.connect() as tx:
         rows = (await tx.execute(text("SELECT engagement FROM leads ORDER BY id"))).scalars()
     assert rows == [10, 5], "the cache of the first could not be written, that of the second was"
-    assert await refresh_due(api.app.state.engine, api.now) == 0, "it is put off"
+    assert await refresh_due(api.app.state.engine, api.now) == 0, "its evaluation is postponed"

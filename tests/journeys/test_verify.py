@@ -1,4 +1,4 @@
-"""The log is the truth: what is stored beside it is compared with it."""
+"""`baton verify` compares the stored state with the transitions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from app.journeys.verify import verify
 from tests.api import Api
 
 
-async def lived(api: Api) -> None:
-    """A lead that went a long way: accepted, recycled, back, corrected."""
+async def make_long_journey(api: Api) -> None:
+    """Makes a lead with many transitions: accepted, recycled, returned, corrected."""
     sdr, manager, lead = await api.user("sdr"), await api.user("manager"), await api.mql()
     await api.ask(lead, "accept", sdr)
     await api.ask(lead, "recycle", sdr, reason_code="timing")
@@ -21,8 +21,8 @@ async def lived(api: Api) -> None:
     assert answer.status_code == 201, answer.text
 
 
-async def test_what_was_lived_is_what_is_stored(api: Api) -> None:
-    await lived(api)
+async def test_an_undamaged_journey_has_no_faults(api: Api) -> None:
+    await make_long_journey(api)
     assert [one.faults async for one in verify(api.app.state.engine)] == [()]
 
 
@@ -38,14 +38,14 @@ async def test_what_was_lived_is_what_is_stored(api: Api) -> None:
     ],
 )
 async def test_every_kind_of_damage_is_found(api: Api, damage: str) -> None:
-    await lived(api)
+    await make_long_journey(api)
     async with api.app.state.engine.begin() as tx:
         await tx.execute(text(damage))
     (checked,) = [one async for one in verify(api.app.state.engine)]
     assert checked.faults
 
 
-async def test_a_milestone_that_is_voided_and_reached_again_at_once_is_kept_both_ways(api: Api) -> None:
+async def test_a_milestone_that_is_voided_and_reached_again_in_one_change_is_stored_twice(api: Api) -> None:
     manager, lead = await api.user("manager"), await api.mql()
     last = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"][-1]["id"]
     answer = await api.ask(lead, "correct", manager, to="inquiry", reason_code="mistake", note="n", correction_of=last)

@@ -1,4 +1,4 @@
-"""Who comes in becomes one lead, whichever way and however often."""
+"""Arrivals of the same person are matched to one lead."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_a_known_person_is_matched_and_only_empty_fields_are_filled(api: A
     assert again["fields"]["phone"] == "+40215550100"
 
 
-async def test_an_external_id_names_the_same_person(api: Api) -> None:
+async def test_a_lead_is_matched_by_its_external_id(api: Api) -> None:
     body = {"fields": {"full_name": "Ion"}, "external_ids": {"crm": "42"}}
     first = await api.post("/v1/leads", body)
     second = await api.call("POST", "/v1/leads", {**body, "fields": {"email": "ion@example.com"}})
@@ -39,14 +39,14 @@ async def test_an_external_id_names_the_same_person(api: Api) -> None:
     assert second.json()["id"] == first["id"]
 
 
-async def test_a_switchboard_number_alone_does_not_make_two_people_one(api: Api) -> None:
+async def test_two_people_with_the_same_phone_number_only_are_two_leads(api: Api) -> None:
     one = await api.lead(email="ana@firma.ro", phone="+40215550100", first_name="Ana", last_name="Pop")
     two = await api.lead(email="dan@firma.ro", phone="+40215550100", first_name="Dan", last_name="Ionescu")
     assert one["id"] != two["id"]
     assert two["duplicate_suspected"]
 
 
-async def test_nobody_comes_in_without_an_identity(api: Api) -> None:
+async def test_a_lead_without_an_identity_is_refused(api: Api) -> None:
     answer = await api.call("POST", "/v1/leads", {"fields": {"company": "Nobody"}})
     assert answer.status_code == 422
     assert answer.json()["code"] == "identity_required"
@@ -63,7 +63,7 @@ async def test_thirty_parallel_requests_for_one_new_person_make_one_lead(api: Ap
     assert lead["version"] == 30
 
 
-async def test_first_touch_stays_and_last_touch_follows(api: Api) -> None:
+async def test_the_first_touch_stays_and_the_last_touch_is_replaced(api: Api) -> None:
     body = {"fields": {"email": "t@example.com"}, "attribution": {"source": "google", "campaign": "one"}}
     await api.post("/v1/leads", body)
     again = await api.post("/v1/leads", {**body, "attribution": {"source": "linkedin"}}, status=200)
@@ -71,15 +71,15 @@ async def test_first_touch_stays_and_last_touch_follows(api: Api) -> None:
     assert again["attribution"]["last"]["source"] == "linkedin"
 
 
-async def test_consent_is_kept_and_silence_is_not_a_refusal(api: Api) -> None:
+async def test_unknown_consent_does_not_replace_given_consent(api: Api) -> None:
     given = [{"purpose": "email_marketing", "state": "given", "text": "Yes, write to me"}]
     await api.post("/v1/leads", {"fields": {"email": "c@example.com"}, "consents": given})
-    silent = [{"purpose": "email_marketing", "state": "unknown"}]
-    lead = await api.post("/v1/leads", {"fields": {"email": "c@example.com"}, "consents": silent}, status=200)
+    unknown = [{"purpose": "email_marketing", "state": "unknown"}]
+    lead = await api.post("/v1/leads", {"fields": {"email": "c@example.com"}, "consents": unknown}, status=200)
     assert lead["consents"] == {"email_marketing": "given"}
 
 
-async def test_events_of_a_capture_come_in_order_with_one_version(api: Api) -> None:
+async def test_the_events_of_a_capture_are_in_order_and_have_one_version(api: Api) -> None:
     lead = await api.lead(email="e@example.com")
     async with api.app.state.engine.connect() as tx:
         from sqlalchemy import text
@@ -91,7 +91,7 @@ async def test_events_of_a_capture_come_in_order_with_one_version(api: Api) -> N
     assert lead["version"] == 1
 
 
-async def test_a_form_that_comes_late_does_not_raise_a_consent_that_was_withdrawn_since(api: Api) -> None:
+async def test_a_late_form_does_not_override_a_consent_that_was_withdrawn_after_it(api: Api) -> None:
     lead = await api.lead(email="late@example.com")
     withdrawn = {"consents": [{"purpose": "email_marketing", "state": "withdrawn"}]}
     assert (await api.call("PUT", f"/v1/leads/{lead['id']}/consents", withdrawn)).status_code == 200
@@ -103,4 +103,4 @@ async def test_a_form_that_comes_late_does_not_raise_a_consent_that_was_withdraw
     again = await api.post("/v1/leads", late, status=200)
     assert again["consents"] == {"email_marketing": "withdrawn"}
     log = (await api.get(f"/v1/leads/{lead['id']}/consents"))["log"]
-    assert [line["state"] for line in log] == ["withdrawn", "given"], "it is kept in the log all the same"
+    assert [line["state"] for line in log] == ["withdrawn", "given"], "the log has both"

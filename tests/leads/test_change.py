@@ -1,4 +1,4 @@
-"""What is known of a lead changes by its own rules: fields, activities, BANT, owner."""
+"""Changes of a lead: fields, activities, BANT, owner."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_a_changed_address_becomes_primary_and_the_old_one_stays(api: Api)
     assert (await api.lead(email="old@example.com"))["id"] == lead["id"]
 
 
-async def test_an_address_of_another_lead_is_taken(api: Api) -> None:
+async def test_an_address_of_another_lead_is_refused(api: Api) -> None:
     await api.lead(email="one@example.com")
     two = await api.lead(email="two@example.com")
     answer = await api.call("PATCH", f"/v1/leads/{two['id']}", {"fields": {"email": "one@example.com"}})
@@ -41,7 +41,7 @@ async def test_an_address_of_another_lead_is_taken(api: Api) -> None:
     assert (await api.reload(two))["version"] == 1
 
 
-async def test_null_empties_a_field_and_the_score_follows(api: Api) -> None:
+async def test_null_empties_a_field_and_the_lead_is_scored_again(api: Api) -> None:
     lead = await api.lead(job_title="Director", employees=120, industry="software")
     assert lead["score"]["fit"] == 50
     answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"industry": None}})
@@ -49,7 +49,7 @@ async def test_null_empties_a_field_and_the_score_follows(api: Api) -> None:
     assert answer.json()["score"]["fit"] == 35
 
 
-async def test_blank_empties_a_field_and_what_is_no_address_stands_in_raw_alone(api: Api) -> None:
+async def test_a_blank_empties_a_field_and_an_invalid_address_is_kept_in_raw_only(api: Api) -> None:
     lead = await api.lead(first_name="Ana")
     path = f"/v1/leads/{lead['id']}"
     blank = (await api.call("PATCH", path, {"fields": {"email": "", "first_name": "  "}})).json()
@@ -59,14 +59,14 @@ async def test_blank_empties_a_field_and_what_is_no_address_stands_in_raw_alone(
     assert (wrong["email_status"], wrong["score"]["level"]) == ("invalid", 0)
 
 
-async def test_a_patch_cannot_name_a_stage(api: Api) -> None:
+async def test_a_patch_cannot_set_a_stage(api: Api) -> None:
     lead = await api.lead()
     answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"stage": "mql"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "stage"
 
 
-async def test_an_activity_key_makes_an_activity_once(api: Api) -> None:
+async def test_an_activity_key_is_recorded_once(api: Api) -> None:
     lead = await api.lead()
     first = await api.act(lead, "webinar", activity_key="w1")
     again = await api.call("POST", f"/v1/leads/{lead['id']}/activities", {"type": "webinar", "activity_key": "w1"})
@@ -75,7 +75,7 @@ async def test_an_activity_key_makes_an_activity_once(api: Api) -> None:
     assert (await api.reload(lead))["score"]["engagement"] == 10
 
 
-async def test_an_activity_of_tomorrow_is_refused(api: Api) -> None:
+async def test_an_activity_in_the_future_is_refused(api: Api) -> None:
     lead = await api.lead()
     body = {"type": "webinar", "occurred_at": api.ago(days=-1)}
     answer = await api.call("POST", f"/v1/leads/{lead['id']}/activities", body)
@@ -93,7 +93,7 @@ async def test_only_a_person_confirms_bant(api: Api) -> None:
     assert (await api.reload(lead))["score"]["temperature"] == "warm"
 
 
-async def test_leads_are_found_by_what_names_them(api: Api) -> None:
+async def test_leads_are_found_by_address_name_and_stage(api: Api) -> None:
     lead = await api.lead(email="find@example.com", phone="+40215550100", company="Nordsoft")
     await api.lead()
     for query in ("email=FIND@example.com", "phone=%2B40215550100", "q=nords", "stage=inquiry&q=find"):
@@ -101,7 +101,7 @@ async def test_leads_are_found_by_what_names_them(api: Api) -> None:
         assert [one["id"] for one in found] == [lead["id"]], query
 
 
-async def test_pages_hold_every_lead_once_and_a_cursor_knows_its_list(api: Api) -> None:
+async def test_pages_contain_every_lead_once_and_a_cursor_is_valid_for_its_list_only(api: Api) -> None:
     made = {(await api.lead())["id"] for _ in range(7)}
     seen: list[str] = []
     path = "/v1/leads?limit=3"
@@ -118,7 +118,7 @@ async def test_pages_hold_every_lead_once_and_a_cursor_knows_its_list(api: Api) 
     assert other.json()["errors"][0]["field"] == broken.json()["errors"][0]["field"] == "cursor"
 
 
-async def test_the_owner_is_an_active_user(api: Api) -> None:
+async def test_the_owner_must_be_an_active_user(api: Api) -> None:
     lead, sdr = await api.lead(), await api.user("sdr")
     path = f"/v1/leads/{lead['id']}"
     assert (await api.call("PATCH", path, {"owner_id": sdr})).json()["owner_id"] == sdr
@@ -128,7 +128,7 @@ async def test_the_owner_is_an_active_user(api: Api) -> None:
     assert refused.json()["errors"][0]["field"] == "owner_id"
 
 
-async def test_two_addresses_in_one_cell_are_two_identities_and_the_first_is_primary(api: Api) -> None:
+async def test_two_addresses_in_one_field_are_two_identities_and_the_first_is_primary(api: Api) -> None:
     lead = await api.lead(email="old@example.com")
     for _ in range(2):
         fields = {"email": "first@example.com; second@example.com"}
@@ -141,7 +141,7 @@ async def test_two_addresses_in_one_cell_are_two_identities_and_the_first_is_pri
 @pytest.mark.parametrize(
     "body", [{}, {"fields": {"email": "same@example.com"}}, {"custom": {"size": "L"}}, {"owner_id": None}]
 )
-async def test_a_patch_that_changes_nothing_raises_no_version_and_tells_nothing(api: Api, body: dict[str, Any]) -> None:
+async def test_a_patch_that_changes_nothing_makes_no_version_and_no_event(api: Api, body: dict[str, Any]) -> None:
     lead = await api.lead(email="same@example.com")
     await api.call("PATCH", f"/v1/leads/{lead['id']}", {"custom": {"size": "L"}})
     before = await api.reload(lead)
@@ -151,13 +151,13 @@ async def test_a_patch_that_changes_nothing_raises_no_version_and_tells_nothing(
     assert [one["lead_version"] for one in await events_of(api, lead)][-1] == 2
 
 
-async def test_bant_that_says_nothing_raises_no_version(api: Api) -> None:
+async def test_empty_bant_makes_no_version(api: Api) -> None:
     lead, sdr = await api.lead(), await api.user("sdr")
     answer = await api.call("PUT", f"/v1/leads/{lead['id']}/bant", {}, actor=sdr)
     assert (answer.status_code, answer.headers["etag"]) == (200, '"1"')
 
 
-async def test_late_word_of_a_closed_journey_opens_no_journey_that_began_before_it_ended(api: Api) -> None:
+async def test_interest_reported_late_opens_a_journey_that_begins_when_the_closed_one_ended(api: Api) -> None:
     lead, sdr = await api.mql(), await api.user("sdr")
     assert (await api.ask(lead, "disqualify", sdr, reason_code="bad_fit")).status_code == 201
     await api.act(lead, "case_study", occurred_at=api.ago(days=1))
@@ -165,23 +165,23 @@ async def test_late_word_of_a_closed_journey_opens_no_journey_that_began_before_
     assert second["opened_at"] == first["closed_at"]
 
 
-async def test_a_key_is_known_however_many_activities_came_after_it(api: Api) -> None:
+async def test_an_activity_key_is_recorded_once_even_with_500_later_activities(api: Api) -> None:
     lead = await api.lead(email="busy@example.com")
     await api.act(lead, "webinar", activity_key="first", occurred_at=api.ago(days=9))
     later = [{"email": "busy@example.com", "type": "page_view"} for _ in range(500)]
     await api.post("/v1/activities", {"activities": later})
     before = await api.reload(lead)
     again = {"type": "webinar", "activity_key": "first"}
-    (told,) = (await api.post("/v1/activities", {"activities": [{"email": "busy@example.com", **again}]}))["data"]
-    assert told["recorded"] is False
+    (result,) = (await api.post("/v1/activities", {"activities": [{"email": "busy@example.com", **again}]}))["data"]
+    assert result["recorded"] is False
     await api.call("POST", "/v1/leads", {"fields": {"email": "busy@example.com"}, "activity": again})
-    told_of = [one for one in await events_of(api, lead) if one["type"] == "lead.activity"]
-    assert len(told_of) == 502
+    activity_events = [one for one in await events_of(api, lead) if one["type"] == "lead.activity"]
+    assert len(activity_events) == 502
     assert (await api.reload(lead))["score"]["engagement"] == before["score"]["engagement"]
 
 
 async def events_of(api: Api, lead: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was told of a lead, oldest first."""
+    """The events of a lead, oldest first."""
     statement = text(
         "SELECT type, lead_version, CAST(data AS jsonb) AS data FROM events WHERE lead_id = :id ORDER BY seq"
     )
@@ -190,7 +190,7 @@ async def events_of(api: Api, lead: dict[str, Any]) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in rows]
 
 
-async def test_a_lead_does_not_grow_without_measure(api: Api) -> None:
+async def test_the_number_of_custom_fields_is_limited(api: Api) -> None:
     lead, path = await api.lead(), "/v1/leads"
     for round_ in range(6):
         answers = {f"q{round_}-{n}": "x" for n in range(190)}
@@ -201,7 +201,7 @@ async def test_a_lead_does_not_grow_without_measure(api: Api) -> None:
     assert more.json()["errors"][0]["field"] == "custom"
 
 
-async def test_an_external_id_is_found_wherever_its_colons_stand(api: Api) -> None:
+async def test_an_external_id_with_several_colons_is_found(api: Api) -> None:
     made = await api.post("/v1/leads", {"fields": {}, "external_ids": {"hubspot:vid": "urn:x:1"}})
     found = await api.get("/v1/leads", params={"external_id": "hubspot:vid:urn:x:1"})
     assert [one["id"] for one in found["data"]] == [made["id"]]

@@ -1,19 +1,19 @@
-"""Many activities at once, consents by hand, and the events of one lead."""
+"""Activities in bulk, the consent log, and the timeline and score history of one lead."""
 
 from __future__ import annotations
 
 from tests.api import Api
 
 
-async def test_activities_are_recorded_on_the_leads_their_identities_name(api: Api) -> None:
+async def test_activities_are_recorded_on_the_leads_with_their_identities(api: Api) -> None:
     lead = await api.lead(email="a@example.com", job_title="Director", employees=120, industry="software")
-    told = [
+    activities = [
         {"email": "A@example.com", "type": "webinar", "activity_key": "w"},
         {"lead_id": lead["id"], "type": "webinar", "activity_key": "w"},
         {"email": "nobody@example.com", "type": "webinar"},
         {"email": "a@example.com", "type": "demo_request"},
     ]
-    answers = (await api.post("/v1/activities", {"activities": told}))["data"]
+    answers = (await api.post("/v1/activities", {"activities": activities}))["data"]
     assert [one["recorded"] for one in answers] == [True, False, False, True]
     assert answers[2]["reason"] == "person_unknown"
     after = await api.reload(lead)
@@ -25,7 +25,7 @@ async def test_an_activity_names_exactly_one_person(api: Api) -> None:
     assert (await api.call("POST", "/v1/activities", body)).status_code == 422
 
 
-async def test_the_log_of_consent_is_never_rewritten(api: Api) -> None:
+async def test_the_consent_log_keeps_every_entry(api: Api) -> None:
     lead = await api.lead()
     path = f"/v1/leads/{lead['id']}/consents"
     for state in ("given", "withdrawn"):
@@ -38,9 +38,9 @@ async def test_the_log_of_consent_is_never_rewritten(api: Api) -> None:
 
 async def test_the_timeline_and_the_score_of_the_past_are_readable(api: Api) -> None:
     lead = await api.mql()
-    line = (await api.get(f"/v1/leads/{lead['id']}/timeline"))["data"]
-    assert [one["kind"] for one in line].count("transition") == 2
-    assert len(line) == 4
+    timeline = (await api.get(f"/v1/leads/{lead['id']}/timeline"))["data"]
+    assert [one["kind"] for one in timeline].count("transition") == 2
+    assert len(timeline) == 4
     past = await api.get(f"/v1/leads/{lead['id']}/score", params={"as_of": api.ago(days=1)})
     assert past["engagement"] == 0
     assert past["fit"] == 50

@@ -1,11 +1,11 @@
-"""A bought list makes suspects; only a sign of interest makes them inquiries."""
+"""People on a bought list become suspects; only interest makes them inquiries."""
 
 from __future__ import annotations
 
 from tests.api import Api
 
 
-async def test_a_suspect_engages_by_interest_and_not_by_standing_on_a_list(api: Api) -> None:
+async def test_a_suspect_becomes_an_inquiry_by_interest_only(api: Api) -> None:
     body = {"name": "List of a fair", "preset": "generic", "defaults": {"entry": "suspect"}}
     source = await api.post("/v1/sources", body)
     lead = await api.post("/v1/leads", {"fields": {"email": "s@example.com"}, "source_id": source["id"]})

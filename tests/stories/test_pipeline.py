@@ -11,7 +11,7 @@ THREE = {"need": YES, "budget": YES, "timing": YES}
 
 
 async def handed_over(api: Api, sdr: str, **members: Any) -> dict[str, Any]:
-    """A lead that the SDR accepted and handed over with three confirmations; the answer."""
+    """The answer to the hand-over of a lead that the SDR accepted and confirmed by three criteria."""
     lead = await api.mql(company="Nordsoft", website="https://nordsoft.example")
     await api.ask(lead, "accept", sdr)
     answer = await api.ask(
@@ -28,12 +28,12 @@ async def handed_over(api: Api, sdr: str, **members: Any) -> dict[str, Any]:
 
 
 async def milestones(api: Api, lead_id: str) -> dict[str, bool]:
-    """The milestones of the present journey: name → skipped, of those not voided."""
+    """The milestones of the newest journey that are not voided: name → skipped."""
     journey = (await api.get(f"/v1/leads/{lead_id}/journeys"))["data"][-1]
     return {one["name"]: one["skipped"] for one in journey["milestones"] if not one["voided"]}
 
 
-async def test_7_bant_twice(pipeline_api: Api) -> None:
+async def test_7_the_sdr_and_the_ae_both_confirm_bant(pipeline_api: Api) -> None:
     api = pipeline_api
     sdr, ae = await api.user("sdr"), await api.user("ae")
     answer = await handed_over(api, sdr)
@@ -44,7 +44,9 @@ async def test_7_bant_twice(pipeline_api: Api) -> None:
     assert await milestones(api, lead["id"]) == {"mql": False, "sal": False, "srl": False}
     path = f"/v1/opportunities/{answer['conversion']['opportunity']['id']}/transitions"
     alone = await api.call("POST", path, {"action": "qualify"}, actor=ae)
-    assert (alone.status_code, alone.json()["code"]) == (422, "criteria_unmet"), "the SDR's word alone never suffices"
+    assert (alone.status_code, alone.json()["code"]) == (422, "criteria_unmet"), (
+        "the SDR's confirmations alone are not enough"
+    )
     one = await api.call("POST", path, {"action": "qualify", "bant": {"need": YES}}, actor=ae)
     (unmet,) = one.json()["unmet"]
     assert (unmet["criterion"], unmet["have"], unmet["need"]) == ("bant", 1, 3)
@@ -81,7 +83,7 @@ async def test_a_hand_over_that_converts_needs_an_idempotency_key_and_is_replaye
     assert again.headers["idempotency-replayed"] == "true"
 
 
-async def test_8_convert_to_new_and_existing(pipeline_api: Api) -> None:
+async def test_8_a_conversion_links_an_existing_account_and_creates_a_contact(pipeline_api: Api) -> None:
     api = pipeline_api
     sdr, ae = await api.user("sdr"), await api.user("ae")
     await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro", "industry": "IT"})

@@ -1,4 +1,4 @@
-"""The stories of lifecycle.md, section 11, under the policy `waterfall`, with their very numbers."""
+"""The stories of lifecycle.md, section 11, under the policy `waterfall`, with the same numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def unmet_of(eligibility: dict[str, Any], action: str) -> list[dict[str, Any]]:
     return list(next(one for one in eligibility["actions"] if one["action"] == action)["unmet"])
 
 
-async def test_1_just_below_and_just_above(api: Api) -> None:
+async def test_1_a_lead_qualifies_at_the_threshold_and_not_below_it(api: Api) -> None:
     lead = await api.lead(email="anna@nordsoft.ro", full_name="Anna Zvoristeanu", **GOOD)
     await api.act(lead, "webinar", occurred_at=api.ago(days=45))
     await api.act(lead, "price_list")
@@ -41,7 +41,7 @@ async def test_1_just_below_and_just_above(api: Api) -> None:
     assert sum(entry["decayed_points"] for entry in score["entries"]) == 90
 
 
-async def test_2_minus_points(api: Api) -> None:
+async def test_2_negative_points_keep_a_lead_from_qualifying(api: Api) -> None:
     await api.publish(with_competitors("rival.com"))
     ion = await api.lead(email="ion@gmail.com", **GOOD)
     await api.act(ion, "demo_request")
@@ -54,7 +54,7 @@ async def test_2_minus_points(api: Api) -> None:
     assert (await api.reload(rival))["stage"] == "inquiry"
 
 
-async def test_5_the_three_choices_of_an_sdr(api: Api) -> None:
+async def test_5_an_sdr_accepts_recycles_or_disqualifies(api: Api) -> None:
     sdr = await api.user("sdr")
     one, two, three, four = [await api.mql() for _ in range(4)]
     assert (await api.ask(one, "accept", sdr)).json()["lead"]["stage"] == "sal"
@@ -83,7 +83,7 @@ async def test_6_a_machine_cannot_accept(api: Api) -> None:
     assert (await api.reload(lead)) == lead
 
 
-async def test_15_no_backward_by_accident(api: Api) -> None:
+async def test_15_only_a_correction_moves_a_lead_back(api: Api) -> None:
     sdr, ae, manager = [await api.user(role) for role in ("sdr", "ae", "manager")]
     lead = await api.mql()
     await api.ask(lead, "accept", sdr)
@@ -103,7 +103,9 @@ async def test_15_no_backward_by_accident(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("reason", "stage", "journeys"), [("no_budget", "mql", 2), ("spam", "disqualified", 1)])
-async def test_16_a_second_inquiry_after_disqualification(api: Api, reason: str, stage: str, journeys: int) -> None:
+async def test_16_interest_after_disqualification_opens_a_journey_unless_the_reason_is_permanent(
+    api: Api, reason: str, stage: str, journeys: int
+) -> None:
     sdr, lead = await api.user("sdr"), await api.mql()
     await api.ask(lead, "disqualify", sdr, reason_code=reason)
     api.clock.ahead += timedelta(days=90)
@@ -114,7 +116,7 @@ async def test_16_a_second_inquiry_after_disqualification(api: Api, reason: str,
     assert after["blocked_reinquiry"] == (reason == "spam")
 
 
-async def test_a_recycled_lead_comes_back_only_by_fresh_interest(api: Api) -> None:
+async def test_a_recycled_lead_returns_only_by_interest_after_it_was_recycled(api: Api) -> None:
     sdr, lead = await api.user("sdr"), await api.mql()
     await api.ask(lead, "recycle", sdr, reason_code="timing")
     await api.act(lead, "webinar", occurred_at=api.ago(days=2))
@@ -123,7 +125,7 @@ async def test_a_recycled_lead_comes_back_only_by_fresh_interest(api: Api) -> No
     assert (await api.reload(lead))["stage"] == "mql"
 
 
-async def test_reopen_goes_back_to_the_stage_that_was_held(api: Api) -> None:
+async def test_reopen_returns_to_the_stage_before_the_close(api: Api) -> None:
     sdr, lead = await api.user("sdr"), await api.mql()
     await api.ask(lead, "accept", sdr)
     await api.ask(lead, "disqualify", sdr, reason_code="no_budget")
