@@ -174,8 +174,8 @@ class Change:
     def has_effect(self) -> bool:
         """Whether there is anything to write besides the cached score."""
         added = (self.new_identities, self.new_activities, self.new_consents, self.new_touches, self.new_bant)
-        told = (self.steps, self.early_events, self.late_events)
-        return self.lead.new or bool(self.before) or any(added) or any(told)
+        recorded = (self.steps, self.early_events, self.late_events)
+        return self.lead.new or bool(self.before) or any(added) or any(recorded)
 
     def facts(self) -> Facts:
         """The facts that rules decide on, as changed so far."""
