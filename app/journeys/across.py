@@ -55,7 +55,7 @@ LOGS = text(
     """
 ).bindparams(*(bindparam(name, type_=ARRAY(Uuid)) for name in ("ids", "tenants")))
 
-DEALS = text(
+OPPORTUNITY_TRANSITIONS = text(
     """
     SELECT o.journey_id, t.id
       FROM opportunities o
@@ -76,7 +76,7 @@ async def logs_of(tx: Tx, journeys: Records) -> Records:
     return (await tx.execute(LOGS, bound)).all()
 
 
-async def deals_of(tx: Tx, journeys: Records) -> Records:
+async def opportunity_transitions_of(tx: Tx, journeys: Records) -> Records:
     """(journey_id, id) of the transitions of their opportunities, except the first, which opens the opportunity."""
     bound = {"ids": [row.id for row in journeys], "tenants": list({row.tenant_id for row in journeys})}
-    return (await tx.execute(DEALS, bound)).all()
+    return (await tx.execute(OPPORTUNITY_TRANSITIONS, bound)).all()

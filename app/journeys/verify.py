@@ -39,16 +39,16 @@ async def verify(engine: Database) -> AsyncIterator[JourneyCheck]:
             logs = defaultdict(list)
             for row in await across.logs_of(tx, journeys):
                 logs[row.journey_id].append(row)
-            deals = defaultdict(set)
-            for row in await across.deals_of(tx, journeys):
-                deals[row.journey_id].add(ids.show("transition", row.id))
-            checked = [await _check(tx, journey, logs[journey.id], deals[journey.id]) for journey in journeys]
+            proofs = defaultdict(set)
+            for row in await across.opportunity_transitions_of(tx, journeys):
+                proofs[row.journey_id].add(ids.show("transition", row.id))
+            checked = [await _check(tx, journey, logs[journey.id], proofs[journey.id]) for journey in journeys]
         for one in checked:
             yield one
         after = (journeys[-1].tenant_id, journeys[-1].id)
 
 
-async def _check(tx: Tx, journey: Record, log: Sequence[Record], deals: AbstractSet[str]) -> JourneyCheck:
+async def _check(tx: Tx, journey: Record, log: Sequence[Record], proofs: AbstractSet[str]) -> JourneyCheck:
     steps = [
         Step(
             (await published(tx, row.tenant_id, row.policy_id)).policy,
@@ -70,7 +70,7 @@ async def _check(tx: Tx, journey: Record, log: Sequence[Record], deals: Abstract
         faults.append(f"stored stage of the lead: {journey.lead_stage}; by its transitions: {folded.stage}")
     # Milestones that the opportunity reached later (won, lost) have one of its own transitions as proof.
     milestones = ((*proof.split(" ", 1), skipped) for proof, skipped in (journey.milestones or {}).items())
-    stored = {name: skipped for proof, name, skipped in milestones if proof not in deals}
+    stored = {name: skipped for proof, name, skipped in milestones if proof not in proofs}
     if stored != folded.milestones:
         faults.append(f"stored milestones: {stored}; by its transitions: {folded.milestones}")
     return JourneyCheck(ids.show("lead", journey.lead_id), ids.show("journey", journey.id), tuple(faults))
