@@ -52,8 +52,8 @@ class Arrival:
     """A mapped item of a submission, or the body of `POST /v1/leads`.
 
     `create` is False for an item that may only update an existing lead (consent, activity). `entry` is the stage in
-    which a new journey starts (`suspect` for a bought list). `again` marks an item that is processed a second time: it
-    only fills empty fields of an existing lead and records no further activity, touch or consent.
+    which a new journey starts (`suspect` for a bought list). `reprocessed`: the item was captured before, so on
+    an existing lead it only fills empty fields and records no further activity, touch or consent.
     """
 
     person: Person
@@ -67,7 +67,7 @@ class Arrival:
     entry: str | None = None
     create: bool = True
     submission_id: UUID | None = None
-    again: bool = False
+    reprocessed: bool = False
 
 
 def apply_arrival(change: Change, arrival: Arrival, new_identities: tuple[Identity, ...], actor: Actor) -> None:
@@ -76,7 +76,7 @@ def apply_arrival(change: Change, arrival: Arrival, new_identities: tuple[Identi
     _add_identities(change, new_identities)
     _fill_empty_fields(change, arrival)
     is_new = change.lead.journey is None
-    if arrival.again and not is_new:
+    if arrival.reprocessed and not is_new:
         add_updated_event(change)
         return
     _add_touch(change, arrival, when)

@@ -94,7 +94,7 @@ class Entry:
             entry=item.entry,
             create=item.verdict == "lead",
             submission_id=self.submission_id,
-            again=self.again,
+            reprocessed=self.again,
         )
 
 
