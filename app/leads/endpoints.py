@@ -63,7 +63,7 @@ from app.web.transacted import InTx, Now
 from app.web.versions import Expected
 
 api = router("/v1/leads", "leads")
-many = router("/v1", "leads")
+activities_api = router("/v1", "leads")
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
 AsOf = Annotated[
@@ -205,7 +205,7 @@ async def get_consents(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> R
     return answer({"consents": change.lead.consents, "log": [show_consent(row) for row in log]})
 
 
-@many.post("/activities", status_code=201, response_model=ActivitiesOut)
+@activities_api.post("/activities", status_code=201, response_model=ActivitiesOut)
 async def post_activities(body: ActivitiesIn, caller: Writer, tx: InTx, now: Now) -> Response:
     """Record up to 500 activities of existing leads. Each result has its lead, or why nothing was recorded."""
     return answer({"data": await record_activities(tx, caller, body.activities, now)}, 201)

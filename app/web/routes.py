@@ -5,8 +5,8 @@ from fastapi.routing import APIRoute
 from app.conversion.endpoints import api as conversion
 from app.events.endpoints import api as events
 from app.events.endpoints import waiting as feed
+from app.leads.endpoints import activities_api as activities
 from app.leads.endpoints import api as leads
-from app.leads.endpoints import many as activities
 from app.pipeline.endpoints import api as pipeline
 from app.policies.endpoints import api as policies
 from app.sources.endpoints import api as sources
