@@ -1,13 +1,13 @@
-"""How tests wait: until something holds, never for a time. The bound only ends a test that would hang for ever."""
+"""Tests wait for a condition, never for a fixed time. The time-out only ends a test that would never finish."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 300.0  # seconds; the machine of a test may be very busy
+PATIENCE = 300.0  # seconds; long, because the machine may be very busy
 
 
 async def until(holds: Callable[[], bool | Awaitable[bool]], what: str = "the condition") -> None:
-    """Return once `holds` does; AssertionError after PATIENCE."""
+    """Poll `holds` until it is true; AssertionError after PATIENCE."""
     end = asyncio.get_running_loop().time() + PATIENCE
     while True:
         found = holds()
