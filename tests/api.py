@@ -92,14 +92,14 @@ class Api:
         assert answer.status_code in (200, 201), answer.text
         return dict(answer.json())
 
-    async def act(self, lead: dict[str, Any], type_: str, **members: Any) -> dict[str, Any]:
+    async def add_activity(self, lead: dict[str, Any], type_: str, **members: Any) -> dict[str, Any]:
         """Record an activity of the lead."""
         return dict(await self.post(f"/v1/leads/{lead['id']}/activities", {"type": type_, **members}))
 
     async def mql(self, **fields: Any) -> dict[str, Any]:
         """A lead that became an MQL by the policy: fit 50 and a demo request."""
         lead = await self.lead(job_title="Director", employees=120, industry="software", **fields)
-        await self.act(lead, "demo_request")
+        await self.add_activity(lead, "demo_request")
         return await self.reload(lead)
 
     async def reload(self, lead: dict[str, Any]) -> dict[str, Any]:

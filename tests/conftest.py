@@ -103,9 +103,9 @@ async def tx(shared_dsn: str, long_timeouts: None) -> AsyncIterator[Tx]:
 
     database = make_engine(as_url(shared_dsn), pool_size=1)
     async with database.connect() as connection:
-        await connection.say("BEGIN")
+        await connection.command("BEGIN")
         yield connection
-        await connection.say("ROLLBACK")
+        await connection.command("ROLLBACK")
     await database.dispose()
 
 

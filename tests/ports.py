@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def reserved() -> Iterator[int]:
+def reserved_port() -> Iterator[int]:
     """A port of 127.0.0.1 that refuses connections until a service listens, and that the kernel assigns to no other.
 
     A socket with SO_REUSEADDR is bound to it and never listens: Linux then lets a second socket bind that port number.

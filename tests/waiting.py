@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 300.0  # seconds; long, because the machine may be very busy
+TIMEOUT_SECONDS = 300.0  # seconds; long, because the machine may be very busy
 
 
 async def until(holds: Callable[[], bool | Awaitable[bool]], what: str = "the condition") -> None:
-    """Poll `holds` until it is true; AssertionError after PATIENCE."""
-    end = asyncio.get_running_loop().time() + PATIENCE
+    """Poll `holds` until it is true; AssertionError after TIMEOUT_SECONDS."""
+    end = asyncio.get_running_loop().time() + TIMEOUT_SECONDS
     while True:
         found = holds()
         if await found if isinstance(found, Awaitable) else found:
             return
-        assert asyncio.get_running_loop().time() < end, f"not within {PATIENCE:.0f} s: {what}"
+        assert asyncio.get_running_loop().time() < end, f"not within {TIMEOUT_SECONDS:.0f} s: {what}"
         await asyncio.sleep(0.01)

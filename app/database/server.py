@@ -26,7 +26,7 @@ logger = structlog.get_logger("baton.database")
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Settings]:
+def running_database(settings: Settings) -> Iterator[Settings]:
     """The settings with `database_url` set; without one, runs the embedded server. Raises CannotStart."""
     if not settings.embedded:
         yield settings
@@ -38,19 +38,19 @@ def database(settings: Settings) -> Iterator[Settings]:
         yield settings.model_copy(update={"database_url": server.url})
 
 
-def on_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
+def run_on_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
     """Run the work of one command on the database of the settings."""
 
     async def run(url: str) -> T:
-        async with opened(url) as engine:
+        async with open_database(url) as engine:
             return await work(engine)
 
-    with database(load(data_dir=data_dir)) as settings:
+    with running_database(load(data_dir=data_dir)) as settings:
         return asyncio.run(run(settings.url))
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Database]:
+async def open_database(url: str) -> AsyncIterator[Database]:
     """A pool of two connections, for a command."""
     engine = make_engine(url, 2)
     try:

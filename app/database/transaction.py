@@ -100,7 +100,7 @@ class Tx:
         """Run one statement. Raises DBAPIError; its subclass IntegrityError for a violated constraint."""
         if isinstance(statement, TextClause):
             sql, bind = compiled(statement)
-            return Result(await self.through(sql, self.driver.fetch(sql, *bind(values or {}), record_class=Record)))
+            return Result(await self.run(sql, self.driver.fetch(sql, *bind(values or {}), record_class=Record)))
         if self._core is None:
             self._core = Connection(self._engine.sync_engine, self.pooled)
         result = await greenlet_spawn(self._core.execute, statement, values)
@@ -109,20 +109,20 @@ class Tx:
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """Roll back the block alone if it raises; the transaction stays usable."""
-        await self.say("SAVEPOINT block")
+        await self.command("SAVEPOINT block")
         try:
             yield
         except BaseException:
             if not self.driver.is_closed():
-                await self.say("ROLLBACK TO SAVEPOINT block; RELEASE SAVEPOINT block")
+                await self.command("ROLLBACK TO SAVEPOINT block; RELEASE SAVEPOINT block")
             raise
-        await self.say("RELEASE SAVEPOINT block")
+        await self.command("RELEASE SAVEPOINT block")
 
-    async def say(self, sql: str) -> str:
+    async def command(self, sql: str) -> str:
         """Run a statement without values, such as COMMIT, and return PostgreSQL's command tag."""
-        return await self.through(sql, self.driver.execute(sql))
+        return await self.run(sql, self.driver.execute(sql))
 
-    async def through(self, sql: str, call: Awaitable[T]) -> T:
+    async def run(self, sql: str, call: Awaitable[T]) -> T:
         """Await a call of the driver; its errors become SQLAlchemy's. A lost connection invalidates the whole pool."""
         try:
             return await call
@@ -138,7 +138,7 @@ class Tx:
         """Send ROLLBACK. If that fails, `Database.connect` closes the connection instead of pooling it."""
         if not self.driver.is_closed():
             with suppress(DBAPIError):
-                await self.say("ROLLBACK")
+                await self.command("ROLLBACK")
                 self.maybe_in_transaction = False
 
 
@@ -170,7 +170,7 @@ class Database:
         async with self.connect() as tx:
             tx.maybe_in_transaction = True
             try:
-                await tx.say("BEGIN")
+                await tx.command("BEGIN")
                 yield tx
                 await _commit(tx)
                 tx.maybe_in_transaction = False
@@ -184,9 +184,9 @@ class Database:
 
 async def _commit(tx: Tx) -> None:
     try:
-        tag = await tx.say("COMMIT")
+        tag = await tx.command("COMMIT")
     except DBAPIError as error:
-        if is_lost(error):
+        if is_connection_lost(error):
             raise CommitOutcomeUnknown from error
         raise
     if tag != "COMMIT":
@@ -215,7 +215,7 @@ def sqlstate(error: BaseException) -> str:
     return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
 
 
-def is_lost(error: BaseException) -> bool:
+def is_connection_lost(error: BaseException) -> bool:
     """Whether the connection was lost. Unless that was during COMMIT, its transaction was not committed."""
     if isinstance(error, DBAPIError):
         return bool(error.connection_invalidated) or sqlstate(error).startswith(CONNECTION_LOST)

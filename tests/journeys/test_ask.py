@@ -58,7 +58,7 @@ async def test_who_waited_for_a_policy_to_be_put_in_force_follows_it(api: Api) -
     lead = await api.lead(job_title="Director", employees=120, industry="software")
     async with api.app.state.engine.begin() as tx:
         await publish(tx, api.tenant_id, shipped("waterfall"), api.now)
-        waiting = asyncio.create_task(api.act(lead, "demo_request"))
+        waiting = asyncio.create_task(api.add_activity(lead, "demo_request"))
         await _somebody_waits(api)
     await waiting
     steps = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"]

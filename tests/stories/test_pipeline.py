@@ -94,7 +94,7 @@ async def test_8_convert_to_new_and_existing(pipeline_api: Api) -> None:
         company="Nordsoft",
         phone="+40 21 555 0100",
     )
-    await api.act(lead, "demo_request")
+    await api.add_activity(lead, "demo_request")
     await api.ask(lead, "hand_over", sdr, bant=THREE, owner_id=ae, conversion=False)
     head = {"Idempotency-Key": "convert-anna"}
     body = {"account": {"mode": "match_or_create"}, "contact": {"mode": "match_or_create"}}
