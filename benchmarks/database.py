@@ -65,9 +65,9 @@ def started() -> Iterator[Database]:
     home = Path(tempfile.mkdtemp(prefix="baton-benchmark-"))
     home.chmod(0o711)  # the server of root runs as another user
     try:
-        with embedded.start(home, say=lambda _: None) as first:
+        with embedded.start(home, notify=lambda _: None) as first:
             Database(first).run(first.dsn, "ALTER SYSTEM SET track_commit_timestamp = on")
-        with embedded.start(home, say=lambda _: None) as server:
+        with embedded.start(home, notify=lambda _: None) as server:
             database = Database(server)
             database.run(server.dsn, f'CREATE DATABASE "{TEMPLATE}"')
             asyncio.run(migrate.upgrade(as_url(server.dsn_of(TEMPLATE))))

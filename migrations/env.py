@@ -1,6 +1,6 @@
-"""How Alembic meets our database: short lock waits, one transaction a revision, partitions left alone.
+"""Alembic's environment: short lock time-outs, one transaction per revision, partitions ignored in autogenerate.
 
-`app.database.migrate` hands over a connection; the alembic command line makes one from BATON_DATABASE_URL.
+`app.database.migrate` passes a connection; the alembic command line connects to BATON_DATABASE_URL.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from app.database.tables import metadata
 from app.settings import load
 
-# A migration that waits for a lock makes everybody behind it wait too: it gives up, and is tried again later.
+# Every query that comes after a migration waiting for a lock waits too: so it fails early, and is retried later.
 LIMITS = ("SET lock_timeout = '3s'", "SET statement_timeout = '5min'")
 PARTITIONS = text("SELECT relname FROM pg_class WHERE relispartition")
 OPTIONS = {"target_metadata": metadata, "transaction_per_migration": True, "compare_type": True}

@@ -4,7 +4,7 @@ Revision ID: ${up_revision}
 Revises: ${down_revision | comma,n}
 
 Old code must run on the new schema: add nullable, backfill in batches, enforce later; indexes on live tables
-CONCURRENTLY, in `with op.get_context().autocommit_block():`. lock_timeout comes with env.py and stays.
+CONCURRENTLY, in `with op.get_context().autocommit_block():`. env.py sets lock_timeout: do not raise it.
 """
 
 from __future__ import annotations

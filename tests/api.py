@@ -1,4 +1,4 @@
-"""A client of the real application on a real database, in this process: what a user would call."""
+"""An HTTP client of the application, running in this process on a real database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MovableClock(Clock):
 
 
 class Api:
-    """The HTTP client with an admin key of a fresh tenant, and the few steps that most stories begin with."""
+    """An HTTP client with an admin key of a fresh tenant, and the steps that many tests begin with."""
 
     def __init__(self, app: FastAPI, client: httpx.AsyncClient, key: str, tenant_id: Any) -> None:
         self.app, self.client, self.key, self.tenant_id = app, client, key, tenant_id
@@ -45,7 +45,7 @@ class Api:
         return self.clock.now()
 
     def ago(self, **span: float) -> str:
-        """An instant before now, as a request writes it: `ago(days=3)`."""
+        """A past instant in the format of a request: `ago(days=3)`."""
         return (self.now - timedelta(**span)).isoformat().replace("+00:00", "Z")
 
     async def call(
@@ -59,26 +59,26 @@ class Api:
         headers: dict[str, str] | None = None,
         **options: Any,
     ) -> httpx.Response:
-        """One request, as the admin key unless `key` says another; `actor` is a user's id."""
+        """Send one request, with the admin key unless `key` is given; `actor` is a user's id."""
         sent = {"Authorization": f"Bearer {key or self.key}", **({"Baton-Actor": actor} if actor else {})}
         if body is not None:
             options["json"] = body
         return await self.client.request(method, path, headers={**sent, **(headers or {})}, **options)
 
     async def get(self, path: str, **options: Any) -> Any:
-        """The body of a GET that must succeed."""
+        """The body of a GET that must return 200."""
         answer = await self.call("GET", path, **options)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def post(self, path: str, body: Any, *, status: int = 201, **options: Any) -> Any:
-        """The body of a POST that must answer `status`."""
+        """The body of a POST that must return `status`."""
         answer = await self.call("POST", path, body, **options)
         assert answer.status_code == status, answer.text
         return answer.json()
 
     async def user(self, role: str, **members: Any) -> str:
-        """The id of a new user of that role."""
+        """Create a user with that role and return the id."""
         n = next(NUMBERS)
         made = await self.post(
             "/v1/users", {"name": f"{role} {n}", "email": f"{role}{n}@acme.example", "role": role, **members}
@@ -86,27 +86,27 @@ class Api:
         return str(made["id"])
 
     async def lead(self, **fields: Any) -> dict[str, Any]:
-        """A new lead; an e-mail address is made up unless one is given."""
+        """Create a lead; an e-mail address is generated unless one is given."""
         fields.setdefault("email", f"person{next(NUMBERS)}@company{next(NUMBERS)}.example")
         answer = await self.call("POST", "/v1/leads", {"fields": fields})
         assert answer.status_code in (200, 201), answer.text
         return dict(answer.json())
 
-    async def act(self, lead: dict[str, Any], type_: str, **members: Any) -> dict[str, Any]:
-        """Records an activity of the lead."""
+    async def add_activity(self, lead: dict[str, Any], type_: str, **members: Any) -> dict[str, Any]:
+        """Record an activity of the lead."""
         return dict(await self.post(f"/v1/leads/{lead['id']}/activities", {"type": type_, **members}))
 
     async def mql(self, **fields: Any) -> dict[str, Any]:
-        """A lead that the policy made an MQL: fit 50 and a demo request."""
+        """A lead that became an MQL by the policy: fit 50 and a demo request."""
         lead = await self.lead(job_title="Director", employees=120, industry="software", **fields)
-        await self.act(lead, "demo_request")
+        await self.add_activity(lead, "demo_request")
         return await self.reload(lead)
 
     async def reload(self, lead: dict[str, Any]) -> dict[str, Any]:
         return dict(await self.get(f"/v1/leads/{lead['id']}"))
 
     async def ask(self, lead: dict[str, Any], action: str, actor: str | None = None, **members: Any) -> httpx.Response:
-        """Asks for a transition; the answer, whatever it is."""
+        """Request a transition and return the response, whatever its status."""
         headers = members.pop("headers", None)
         path = f"/v1/leads/{lead['id']}/transitions"
         return await self.call("POST", path, {"action": action, **members}, actor=actor, headers=headers)
@@ -117,14 +117,14 @@ class Api:
         return [(row["from"], row["to"]) for row in rows]
 
     async def publish(self, policy: Policy) -> None:
-        """Puts another policy in force for this tenant."""
+        """Make another policy the active one of this tenant."""
         async with self.app.state.engine.begin() as tx:
             await publish(tx, self.tenant_id, policy, self.now)
 
 
 @asynccontextmanager
 async def running(settings: Settings, policy: Any = "waterfall", roles: Sequence[Role] = ()) -> AsyncIterator[Api]:
-    """The application with a fresh tenant; `roles` run beside it (none: a test drives them itself)."""
+    """The application with a fresh tenant; `roles` are its background workers (none: the test calls them itself)."""
     auth.forget()
     app = create_app(settings.model_copy(update={"roles": roles}))
     app.state.clock = MovableClock()

@@ -1,4 +1,4 @@
-"""Fixtures that every test may use: `tx` rolls back; `dsn`, `url` and `engine` are a database of one's own."""
+"""Fixtures for all tests: `tx` rolls back; `dsn`, `url` and `engine` use a database of the test's own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -13,37 +13,37 @@ from tests import databases
 from tests.api import Api, running
 from tests.databases import Databases, as_url
 
-Settings.model_config["env_file"] = None  # the .env of whoever runs the tests is not ours
+Settings.model_config["env_file"] = None  # ignore the .env of the developer who runs the tests
 RUN = pytest.StashKey[int]()
-LONG = "300s"  # what no statement and no lock of a test takes, however busy the machine
-# The same examples in every run, and no deadline: neither chance nor the machine decides a test. Whoever looks for
-# more runs with --hypothesis-profile=search.
+LONG_TIMEOUT = "300s"  # longer than any statement or lock wait of a test, even on a busy machine
+# The same examples in every run and no deadline, so that results do not depend on chance or on the machine's speed.
+# --hypothesis-profile=search looks for new examples.
 hypothesis.settings.load_profile("ci")
 hypothesis.settings.register_profile("search", hypothesis.settings.get_profile("ci"), derandomize=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
-        config.stash[RUN] = databases.open_run()
+        config.stash[RUN] = databases.start_run()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if RUN in config.stash:
-        asyncio.run(databases.close_run(config.stash[RUN]))
+        asyncio.run(databases.end_run(config.stash[RUN]))
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Databases]:
-    """The PostgreSQL of this run, with the migrated template."""
-    with databases.joined() as found:
-        with databases.one_at_a_time():
+    """The PostgreSQL server of this run, with the migrated template database."""
+    with databases.server_of_run() as found:
+        with databases.template_lock():
             asyncio.run(found.make_template())
         yield found
 
 
 @pytest.fixture(scope="session")
 def shared_dsn(server: Databases) -> Iterator[str]:
-    """One clone for this worker, for tests that leave nothing behind."""
+    """One database for this worker, for tests that roll back."""
     with asyncio.Runner() as runner:
         clone = server.clone()
         yield runner.run(clone.__aenter__())
@@ -51,30 +51,30 @@ def shared_dsn(server: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time-outs of our database clients that a busy machine does not reach; a test that is about one sets its own."""
+def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Database time-outs that a busy machine does not reach; a test about one of them sets its own."""
     from app.database import engine as database
 
-    limit = database._limit_transactions
+    set_timeout = database._set_transaction_timeout
 
     def prolong(connection: Any, record: Any) -> None:
-        limit(connection, record)
+        set_timeout(connection, record)
         cursor = connection.cursor()
         cursor.execute(
-            f"SELECT set_config('transaction_timeout', '{LONG}', false)"
+            f"SELECT set_config('transaction_timeout', '{LONG_TIMEOUT}', false)"
             " WHERE current_setting('server_version_num')::integer >= 170000"
         )
         cursor.close()
         connection.commit()
 
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-        monkeypatch.setitem(database.SERVER_SETTINGS, name, LONG)
-    monkeypatch.setattr(database, "_limit_transactions", prolong)
+        monkeypatch.setitem(database.SERVER_SETTINGS, name, LONG_TIMEOUT)
+    monkeypatch.setattr(database, "_set_transaction_timeout", prolong)
     monkeypatch.setattr(database, "POOL_SECONDS", 300)
 
 
 @pytest.fixture
-async def dsn(server: Databases, patience: None) -> AsyncIterator[str]:
+async def dsn(server: Databases, long_timeouts: None) -> AsyncIterator[str]:
     """The address of a fresh, migrated, empty database, for asyncpg; for tests that commit."""
     async with server.clone() as address:
         yield address
@@ -88,30 +88,30 @@ def url(dsn: str) -> str:
 
 @pytest.fixture
 async def engine(url: str) -> AsyncIterator[Database]:
-    """Our own engine on a fresh database."""
-    from app.database.engine import make_engine  # here, so that tests of the rules need nothing of it
+    """The application's engine on a fresh database."""
+    from app.database.engine import make_engine  # imported here, so that tests of the rules do not load it
 
-    made = make_engine(url)
-    yield made
-    await made.dispose()
+    database = make_engine(url)
+    yield database
+    await database.dispose()
 
 
 @pytest.fixture
-async def tx(shared_dsn: str, patience: None) -> AsyncIterator[Tx]:
+async def tx(shared_dsn: str, long_timeouts: None) -> AsyncIterator[Tx]:
     """A transaction that is rolled back after the test."""
     from app.database.engine import make_engine
 
-    once = make_engine(as_url(shared_dsn), pool_size=1)
-    async with once.connect() as connection:
-        await connection.say("BEGIN")
+    database = make_engine(as_url(shared_dsn), pool_size=1)
+    async with database.connect() as connection:
+        await connection.command("BEGIN")
         yield connection
-        await connection.say("ROLLBACK")
-    await once.dispose()
+        await connection.command("ROLLBACK")
+    await database.dispose()
 
 
 @pytest.fixture
 def settings(url: str) -> Settings:
-    """Settings for a service on a fresh database, which may reach this machine's own addresses."""
+    """Settings for a service on a fresh database; webhooks to loopback addresses are allowed."""
     return Settings(
         env="test",
         database_url=url,

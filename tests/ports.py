@@ -1,4 +1,4 @@
-"""Ports that stay ours: nobody else of this machine gets them, whether or not a service of ours listens."""
+"""Reserves TCP ports, so that no other process is given them while the service under test is down."""
 
 import socket
 import sys
@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def reserved() -> Iterator[int]:
-    """A port of 127.0.0.1 where connections are refused until a service listens; the kernel gives it to nobody else.
+def reserved_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections until a service listens, and that the kernel assigns to no other.
 
-    It is bound here and never listens, with SO_REUSEADDR, under which Linux lets a second socket bind it by its number.
-    Other systems do not: there the port is merely one that was free.
+    A socket with SO_REUSEADDR is bound to it and never listens: Linux then lets a second socket bind that port number.
+    Other systems do not: there the port is only known to have been free.
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -44,10 +44,10 @@ def migrate(data_dir: DataDir = None) -> None:
     import asyncio
 
     from app.database import migrate as schema
-    from app.database.server import database
+    from app.database.server import running_database
     from app.settings import load
 
-    with database(load(data_dir=data_dir)) as settings:
+    with running_database(load(data_dir=data_dir)) as settings:
         asyncio.run(schema.upgrade(settings.url))
     print(f"The schema is at revision {schema.newest()}.")
 
@@ -56,9 +56,9 @@ def migrate(data_dir: DataDir = None) -> None:
 def verify(data_dir: DataDir = None) -> None:
     """Fold the log of every journey and compare with what is stored; status 1 and the ids when something differs."""
     from app.commands.administration import verify_all
-    from app.database.server import on_database
+    from app.database.server import run_on_database
 
-    raise typer.Exit(on_database(data_dir, verify_all))
+    raise typer.Exit(run_on_database(data_dir, verify_all))
 
 
 @tenants.command("create")
@@ -69,9 +69,9 @@ def create_tenant(
 ) -> None:
     """Make a tenant with its first key, which is shown once."""
     from app.commands.administration import make_tenant
-    from app.database.server import on_database
+    from app.database.server import run_on_database
 
-    on_database(data_dir, lambda engine: make_tenant(engine, name, policy))
+    run_on_database(data_dir, lambda engine: make_tenant(engine, name, policy))
 
 
 @keys.command("create")
@@ -83,19 +83,19 @@ def create_key(
 ) -> None:
     """Make an API key, which is shown once."""
     from app.commands.administration import make_key
-    from app.database.server import on_database
+    from app.database.server import run_on_database
 
     wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    on_database(data_dir, lambda engine: make_key(engine, tenant, name, wanted))
+    run_on_database(data_dir, lambda engine: make_key(engine, tenant, name, wanted))
 
 
 @keys.command("revoke")
 def revoke_key(key: str, data_dir: DataDir = None) -> None:
     """Revoke an API key by its id."""
     from app.commands.administration import revoke
-    from app.database.server import on_database
+    from app.database.server import run_on_database
 
-    on_database(data_dir, lambda engine: revoke(engine, key))
+    run_on_database(data_dir, lambda engine: revoke(engine, key))
 
 
 @policy.command("check")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.database import migrate
-from app.database.server import database
+from app.database.server import running_database
 from app.settings import CannotStart, Settings, SettingsError, load, origins, unknown
 
 SHOWN_AS_SET = ("admin_key", "secret_keys")
@@ -64,7 +64,7 @@ def _look(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
     if not settings.embedded and not settings.secret_keys:
         faults.append("BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it to kid:base64 of 32 bytes")
     try:
-        with database(settings) as ready:
+        with running_database(settings) as ready:
             facts, wrong = asyncio.run(_ask(ready))
     except CannotStart as error:
         return found, [*faults, str(error)]

@@ -27,7 +27,7 @@ from app.clock import Clock
 from app.commands.greeting import greeting
 from app.commands.worker import GRACE_SECONDS
 from app.database import migrate
-from app.database.server import database, opened
+from app.database.server import open_database, running_database
 from app.settings import CannotStart, Settings, unknown, with_secrets
 from app.tenants.create import first_run
 from app.web.application import create_app
@@ -69,7 +69,7 @@ def serve(settings: Settings) -> None:
     listener = _listen(settings) if "api" in settings.roles else None
     if listener is not None:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-    with database(with_secrets(settings)) as ready:
+    with running_database(with_secrets(settings)) as ready:
         secret = asyncio.run(prepare(ready, owned=settings.embedded))
         for name in unknown():
             print(f"{name} is no setting of Baton (misspelt? python3 -m app doctor lists them all)", file=sys.stderr)
@@ -138,7 +138,7 @@ async def prepare(settings: Settings, *, owned: bool) -> str | None:
             "run `python3 -m app migrate` once, then start again"
         )
     given = settings.admin_key.get_secret_value() if settings.admin_key else None
-    async with opened(settings.url) as engine, engine.begin() as tx:
+    async with open_database(settings.url) as engine, engine.begin() as tx:
         made = await first_run(tx, given, Clock(settings.test_clock).now())
     return made.secret if made is not None and given is None else None
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from app.database.faults import again, anonymous
+from app.database.faults import error_fields, run_with_retries
 from app.errors import Problem
 from app.events.sequence import sequence_forever
 from app.events.wake import within
@@ -55,7 +55,7 @@ async def _guarded(work: Work, stop: asyncio.Event) -> None:
         try:
             await work()
         except Exception as error:
-            log.error("work_ended", **anonymous(error))
+            log.error("work_ended", **error_fields(error))
             await within(LOOK_SECONDS, stop.wait())
 
 
@@ -92,10 +92,10 @@ async def _every(seconds: float, stop: asyncio.Event, batch: Callable[[], Awaita
     """Batches until one finds nothing, again and again; a database that is away is waited for, a fault is logged."""
     while not stop.is_set():
         try:
-            if await again(batch):
+            if await run_with_retries(batch):
                 continue
         except Problem as problem:
             log.warning("work_waits", error=type(problem).__name__)
         except Exception as error:
-            log.error("work_failed", **anonymous(error))
+            log.error("work_failed", **error_fields(error))
         await within(seconds, stop.wait())

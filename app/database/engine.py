@@ -1,4 +1,4 @@
-"""The connection pool: its size, its time-outs, and the settings that each session is given."""
+"""The connection pool: its size, its time-outs, and the server settings of its sessions."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ SERVER_SETTINGS: Final = {
     "idle_in_transaction_session_timeout": "10s",
     "timezone": "UTC",
     "jit": "off",
-    "random_page_cost": "1.1",  # solid-state disks and a cache: without it small tables are read whole for one row
+    "random_page_cost": "1.1",  # for SSDs and cached data: the default favours sequential scans for single rows
 }
 POOL_SECONDS: Final = 2
 
 
 def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
-    """An engine with a small fixed pool and time-outs on the server's side (promises.md, database clients)."""
+    """An engine with a small fixed pool and server-side time-outs (promises.md, database clients)."""
     engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
-        pool_use_lifo=True,  # the connection used last has its statements planned and its memory warm
+        pool_use_lifo=True,  # the connection used last has its statements prepared and its caches filled
         pool_reset_on_return=None,
-        isolation_level="AUTOCOMMIT",  # `Database.begin` opens the transactions, on the driver
+        isolation_level="AUTOCOMMIT",  # `Database.begin` sends BEGIN through the driver
         hide_parameters=True,  # an error's text may end up in a log, and parameters are personal data
         json_serializer=lambda value: write_json(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={
             "server_settings": {**SERVER_SETTINGS, "application_name": name},
             "timeout": 5,
-            "statement_cache_size": 300,  # every statement of ours stays prepared
+            "statement_cache_size": 300,  # more than there are statements, so that all stay prepared
         },
     )
-    event.listen(engine.sync_engine, "connect", _limit_transactions)
+    event.listen(engine.sync_engine, "connect", _set_transaction_timeout)
     return Database(engine)
 
 
-def _limit_transactions(connection: Any, _: Any) -> None:
-    """PostgreSQL 17 and newer end a transaction that is open for too long; older ones do not know the setting."""
+def _set_transaction_timeout(connection: Any, _: Any) -> None:
+    """Set transaction_timeout on PostgreSQL 17 and newer; older versions do not have the setting."""
     cursor = connection.cursor()
     cursor.execute(
         "SELECT set_config('transaction_timeout', '15s', false)"

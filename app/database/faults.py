@@ -1,4 +1,4 @@
-"""Faults of the database: which of them are worth another try, and which problem the client is answered."""
+"""Database errors: which are retried, and which become a 503 problem."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.database.transaction import CommitUnsure, is_lost, sqlstate
+from app.database.transaction import CommitOutcomeUnknown, is_connection_lost, sqlstate
 from app.errors import DatabaseUnavailable, Problem
 
 T = TypeVar("T")
-RETRIED: Final = {"40P01", "40001"}  # deadlock, serialisation: the whole transaction is run again
+RETRIED: Final = {"40P01", "40001"}  # deadlock, serialization failure: the whole transaction is run again
 BUSY: Final = {"57014", "55P03", "53300", "53400", "57P01", "57P02", "57P03", "25006", "25P03", "25P04"}
 TRIES: Final = 3
-FAULTS: Final = (DBAPIError, PoolTimeout, OSError)  # what a database raises that is slow, busy or away
+DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout, OSError)  # raised when the database is slow, busy or unreachable
 
 
 def as_problem(error: BaseException) -> Problem | None:
-    """The 503 for a database that is slow, busy or away; None for any other error."""
-    if isinstance(error, PoolTimeout | TimeoutError | CommitUnsure) or is_lost(error):
+    """The 503 problem for a database that is slow, busy or unreachable; None for any other error."""
+    if isinstance(error, PoolTimeout | TimeoutError | CommitOutcomeUnknown) or is_connection_lost(error):
         return DatabaseUnavailable()
     if isinstance(error, DBAPIError) and (sqlstate(error) in BUSY | RETRIED):
         return DatabaseUnavailable()
     return None
 
 
-async def again(work: Callable[[], Awaitable[T]]) -> T:
-    """Runs a transaction; once more when it lost a deadlock or its connection was found dead. Else 503."""
+async def run_with_retries(work: Callable[[], Awaitable[T]]) -> T:
+    """Run a transaction, again after a deadlock (three runs at most) or a connection lost in the first; else 503."""
     for left in range(TRIES - 1, -1, -1):
         try:
             return await work()
-        except FAULTS as error:
-            repeatable = sqlstate(error) in RETRIED or (is_lost(error) and left == TRIES - 1)
+        except DATABASE_ERRORS as error:
+            repeatable = sqlstate(error) in RETRIED or (is_connection_lost(error) and left == TRIES - 1)
             if left and repeatable:
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - jitter, not a secret
                 continue
@@ -45,11 +45,11 @@ async def again(work: Callable[[], Awaitable[T]]) -> T:
             if problem is None:
                 raise
             raise problem from error
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
-def anonymous(error: BaseException) -> dict[str, Any]:
-    """An error for the log: its type and where it happened, without its text, which may quote somebody's data."""
+def error_fields(error: BaseException) -> dict[str, Any]:
+    """The fields that log an error: type, SQLSTATE and stack, without its text, which may quote personal data."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     return {
         "error": type(error).__name__,

@@ -1,4 +1,4 @@
-"""The schema to its newest revision, once, however many processes ask at the same time."""
+"""Migrates the schema to the newest revision; an advisory lock lets one process at a time do it."""
 
 import asyncio
 import io
@@ -16,20 +16,20 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-LOCK: Final = 0x6261746F6E  # "baton"
+ADVISORY_LOCK: Final = 0x6261746F6E  # "baton"
 LOCK_NOT_AVAILABLE: Final = "55P03"
-WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+RETRY_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 def configuration(connection: Connection | None = None) -> Config:
-    """Alembic's configuration, silent; on this connection, or on that of the settings."""
+    """Alembic's configuration without output; uses this connection, or one made from the settings."""
     ini = Path(__file__).parents[2] / "alembic.ini"
     return Config(ini, stdout=io.StringIO(), output_buffer=io.StringIO(), attributes={"connection": connection})
 
 
 @cache
 def newest() -> str | None:
-    """The newest revision that this code knows."""
+    """The newest revision in this code."""
     return ScriptDirectory.from_config(configuration()).get_current_head()
 
 
@@ -43,30 +43,30 @@ async def current(url: str) -> str | None:
 
 
 async def upgrade(url: str) -> None:
-    """Migrate to the newest revision under an advisory lock; where a table is busy, let go and try again five times."""
+    """Migrate to the newest revision; a lock time-out on a table is retried five times, with growing delays."""
     async with _connected(url) as connection:
-        while not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)  # another process migrates; waiting inside PostgreSQL would be cut short
+        while not await connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": ADVISORY_LOCK}):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)  # another process migrates; pg_advisory_lock could hit a time-out of the server
         await connection.commit()
-        for wait in (*WAITS, None):
+        for delay in (*RETRY_DELAYS, None):
             try:
-                await connection.run_sync(lambda inside: command.upgrade(configuration(inside), "head"))
+                await connection.run_sync(lambda sync: command.upgrade(configuration(sync), "head"))
                 return
             except DBAPIError as error:
-                if wait is None or getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                if delay is None or getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                     raise
                 await connection.rollback()
-                await asyncio.sleep(wait)
+                await asyncio.sleep(delay)
 
 
 async def differences(url: str) -> None:
-    """Raise alembic's CommandError where the tables in code and the migrated schema differ."""
+    """Raise Alembic's CommandError if the tables in code and the migrated schema differ."""
     async with _connected(url) as connection:
-        await connection.run_sync(lambda inside: command.check(configuration(inside)))
+        await connection.run_sync(lambda sync: command.check(configuration(sync)))
 
 
 def statements() -> str:
-    """The SQL of every revision from nothing to the newest, for a linter to read."""
+    """The SQL of all revisions, for a linter."""
     config = configuration()
     command.upgrade(config, "head", sql=True)
     assert isinstance(config.output_buffer, io.StringIO)

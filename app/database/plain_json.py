@@ -1,4 +1,4 @@
-"""Writes plain values as JSON, for columns of the database and for answers."""
+"""Serializes values as JSON, for JSONB columns and response bodies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 
 
 def write_json(value: Any) -> bytes:
-    """Minified JSON of plain values; ids as text, decimals as text, instants as RFC 3339 with Z."""
+    """Compact JSON; UUIDs and decimals become strings, instants RFC 3339 with Z."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z)
 
 
@@ -20,4 +20,4 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

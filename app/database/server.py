@@ -1,4 +1,4 @@
-"""Where the data lives: the server that was named, or the embedded one for as long as it is needed."""
+"""Which PostgreSQL is used: BATON_DATABASE_URL or the embedded one, which runs while it is needed."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
     from app.database.embedded import Server
 
 T = TypeVar("T")
-WATCH_SECONDS: Final = 1.0
-logger = structlog.get_logger("baton.home")
+CHECK_SECONDS: Final = 1.0
+logger = structlog.get_logger("baton.database")
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Settings]:
-    """The settings with `database_url` set. Raises CannotStart, whose text says what to do."""
+def running_database(settings: Settings) -> Iterator[Settings]:
+    """The settings with `database_url` set; without one, runs the embedded server. Raises CannotStart."""
     if not settings.embedded:
         yield settings
         return
-    from app.database import embedded  # not loaded where a server was named
+    from app.database import embedded  # needed only without BATON_DATABASE_URL
 
-    say = partial(print, file=sys.stderr, flush=True)
-    with embedded.start(settings.data_dir, bindir=settings.pg_bindir, say=say) as server, _watched(server):
+    notify = partial(print, file=sys.stderr, flush=True)
+    with embedded.start(settings.data_dir, bindir=settings.pg_bindir, notify=notify) as server, _supervised(server):
         yield settings.model_copy(update={"database_url": server.url})
 
 
-def on_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
-    """Does the work of one command."""
+def run_on_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
+    """Run the work of one command on the database of the settings."""
 
     async def run(url: str) -> T:
-        async with opened(url) as engine:
+        async with open_database(url) as engine:
             return await work(engine)
 
-    with database(load(data_dir=data_dir)) as settings:
+    with running_database(load(data_dir=data_dir)) as settings:
         return asyncio.run(run(settings.url))
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Database]:
-    """A small pool for as long as a command needs it."""
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """A pool of two connections, for a command."""
     engine = make_engine(url, 2)
     try:
         yield engine
@@ -60,14 +60,14 @@ async def opened(url: str) -> AsyncIterator[Database]:
 
 
 @contextmanager
-def _watched(server: Server) -> Iterator[None]:
-    """Meanwhile a server that dies, as when memory runs out, is started again: nobody else would do it."""
-    left = threading.Event()
+def _supervised(server: Server) -> Iterator[None]:
+    """Restart the server if it dies during the block, for example by the OOM killer: nothing else supervises it."""
+    stopping = threading.Event()
 
     def watch() -> None:
-        while not left.wait(WATCH_SECONDS):
+        while not stopping.wait(CHECK_SECONDS):
             try:
-                if server.revive():
+                if server.restart_if_dead():
                     logger.warning("postgresql_restarted")
             except (CannotStart, OSError) as error:
                 logger.error("postgresql_not_restarted", error=str(error))
@@ -77,5 +77,5 @@ def _watched(server: Server) -> Iterator[None]:
     try:
         yield
     finally:
-        left.set()
+        stopping.set()
         watcher.join()

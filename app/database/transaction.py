@@ -1,8 +1,8 @@
-"""One transaction on one connection of the pool, and how a statement gets to PostgreSQL.
+"""Transactions on pooled connections, and how statements are sent to PostgreSQL.
 
 A `text()` statement is compiled once and goes straight to the driver: through SQLAlchemy it costs three times the CPU
-(docs/decisions/0006). What SQLAlchemy has to put together (lists with filters, rare writes) goes through SQLAlchemy, on
-the same connection and in the same transaction. Either way an error is SQLAlchemy's `DBAPIError`.
+(docs/decisions/0006). Statements that SQLAlchemy builds (lists with filters, rare writes) are executed by SQLAlchemy,
+on the same connection and in the same transaction. Either way errors are SQLAlchemy's `DBAPIError`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from app.database.plain_json import write_json
 
 T = TypeVar("T")
-LOST: Final = ("08", "57P")
-FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-DRIVER_FAULT: Final = dialect.import_dbapi().Error  # type: ignore[no-untyped-call]  # of a server that takes nobody yet
+CONNECTION_LOST: Final = ("08", "57P")
+DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+CONNECT_ERROR: Final = dialect.import_dbapi().Error  # type: ignore[no-untyped-call]  # raised when connecting fails
 DIALECT: Final = dialect(json_serializer=lambda value: write_json(value).decode())  # type: ignore[no-untyped-call]
 
 
 class Record(asyncpg.Record):  # type: ignore[misc]  # the driver has no types
-    """A row; its columns are its attributes, in the types of the driver (uuid, aware datetime, parsed JSON, list)."""
+    """A row with its columns as attributes, in the driver's types (uuid, aware datetime, parsed JSON, list)."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -46,7 +46,7 @@ Records = Sequence[Record]
 
 
 class Result:
-    """The rows of one statement, in the words of SQLAlchemy's own result."""
+    """The rows of one statement, with the methods of SQLAlchemy's result that are used here."""
 
     __slots__ = ("_rows",)
 
@@ -64,7 +64,7 @@ class Result:
 
     def one(self) -> Record:
         if len(self._rows) != 1:
-            raise LookupError(f"{len(self._rows)} rows where there is one")
+            raise LookupError(f"expected one row, got {len(self._rows)}")
         return self._rows[0]
 
     def one_or_none(self) -> Record | None:
@@ -80,102 +80,102 @@ class Result:
         return self.one()[0] if self._rows else None
 
 
-class CommitUnsure(ConnectionError):
-    """The connection died under the commit itself: it may have happened, so nothing of it may be run again."""
+class CommitOutcomeUnknown(ConnectionError):
+    """The connection was lost during COMMIT: it may have happened, so the transaction must not be run again."""
 
 
 class Tx:
-    """What statements are run on: a transaction, or for reads a connection in autocommit."""
+    """Runs statements: in a transaction (`Database.begin`), or in autocommit (`Database.connect`)."""
 
-    __slots__ = ("_core", "_engine", "driver", "pooled", "unended")
+    __slots__ = ("_core", "_engine", "driver", "maybe_in_transaction", "pooled")
 
     def __init__(self, engine: AsyncEngine, pooled: PoolProxiedConnection) -> None:
         self._engine = engine
         self._core: Connection | None = None
         self.pooled = pooled
         self.driver: Any = pooled.driver_connection
-        self.unended = False
+        self.maybe_in_transaction = False
 
     async def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Result:
-        """Runs one statement. DBAPIError; of those IntegrityError for a constraint."""
+        """Run one statement. Raises DBAPIError; its subclass IntegrityError for a violated constraint."""
         if isinstance(statement, TextClause):
-            words, bind = compiled(statement)
-            return Result(await self.through(words, self.driver.fetch(words, *bind(values or {}), record_class=Record)))
+            sql, bind = compiled(statement)
+            return Result(await self.run(sql, self.driver.fetch(sql, *bind(values or {}), record_class=Record)))
         if self._core is None:
             self._core = Connection(self._engine.sync_engine, self.pooled)
-        found = await greenlet_spawn(self._core.execute, statement, values)
-        return Result(found.all() if found.returns_rows else [])  # type: ignore[arg-type]  # rows with attributes, too
+        result = await greenlet_spawn(self._core.execute, statement, values)
+        return Result(result.all() if result.returns_rows else [])  # type: ignore[arg-type]  # rows with attributes, too
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
-        """What is done in the block is undone when it fails; the transaction goes on."""
-        await self.say("SAVEPOINT here")
+        """Roll back the block alone if it raises; the transaction stays usable."""
+        await self.command("SAVEPOINT block")
         try:
             yield
         except BaseException:
             if not self.driver.is_closed():
-                await self.say("ROLLBACK TO SAVEPOINT here; RELEASE SAVEPOINT here")
+                await self.command("ROLLBACK TO SAVEPOINT block; RELEASE SAVEPOINT block")
             raise
-        await self.say("RELEASE SAVEPOINT here")
+        await self.command("RELEASE SAVEPOINT block")
 
-    async def say(self, words: str) -> str:
-        """A statement of transactions, without values; PostgreSQL's word for what it did."""
-        return await self.through(words, self.driver.execute(words))
+    async def command(self, sql: str) -> str:
+        """Run a statement without values, such as COMMIT, and return PostgreSQL's command tag."""
+        return await self.run(sql, self.driver.execute(sql))
 
-    async def through(self, words: str, answer: Awaitable[T]) -> T:
-        """The driver's answer, its faults as SQLAlchemy tells them. A pool whose server went away is emptied."""
+    async def run(self, sql: str, call: Awaitable[T]) -> T:
+        """Await a call of the driver; its errors become SQLAlchemy's. A lost connection invalidates the whole pool."""
         try:
-            return await answer
-        except FAULTS as error:
-            # Where the server has said farewell and not yet hung up, the driver finds itself in the wrong state.
+            return await call
+        except DRIVER_ERRORS as error:
+            # InternalClientError: the server has announced its shutdown but not yet closed the connection.
             lost = self.driver.is_closed() or isinstance(error, asyncpg.InternalClientError)
-            if lost and self.pooled.is_valid:  # those beside it in the pool died with it: none of them is used again
+            if lost and self.pooled.is_valid:  # all pooled connections are replaced: they were lost with it
                 self._engine.sync_engine.pool._invalidate(self.pooled, error)
-            kind = IntegrityError if sqlstate(error).startswith("23") else DBAPIError
-            raise kind(words, None, error, hide_parameters=True, connection_invalidated=lost) from error
+            error_type = IntegrityError if sqlstate(error).startswith("23") else DBAPIError
+            raise error_type(sql, None, error, hide_parameters=True, connection_invalidated=lost) from error
 
-    async def undo(self) -> None:
-        """Ends the transaction without a trace. Where that does not work, `connect` gives the connection up."""
+    async def rollback(self) -> None:
+        """Send ROLLBACK. If that fails, `Database.connect` closes the connection instead of pooling it."""
         if not self.driver.is_closed():
             with suppress(DBAPIError):
-                await self.say("ROLLBACK")
-                self.unended = False
+                await self.command("ROLLBACK")
+                self.maybe_in_transaction = False
 
 
 class Database:
-    """SQLAlchemy's engine and its pool, whose connections are in autocommit unless `begin` opens a transaction."""
+    """SQLAlchemy's engine and pool; connections are in autocommit unless `begin` opens a transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Tx]:
-        """A connection on which each statement is a transaction of its own. It goes back to the pool only if clean."""
+        """A connection in autocommit; at the end it is pooled again only if no transaction is open on it."""
         try:
             pooled = await self.engine.raw_connection()
-        except DRIVER_FAULT as error:
+        except CONNECT_ERROR as error:
             raise DBAPIError("connect", None, error, hide_parameters=True) from error
         tx = Tx(self.engine, pooled)
         try:
             yield tx
         finally:
-            # `unended` beside the driver's word: a BEGIN whose answer nobody waited for is not known to the driver yet.
-            if pooled.is_valid and (tx.unended or tx.driver.is_closed() or tx.driver.is_in_transaction()):
+            # The driver does not count a BEGIN that was cancelled before its answer; `maybe_in_transaction` does.
+            if pooled.is_valid and (tx.maybe_in_transaction or tx.driver.is_closed() or tx.driver.is_in_transaction()):
                 pooled.invalidate()
             pooled.close()
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Tx]:
-        """A transaction: committed at the end of the block, rolled back when the block fails. CommitUnsure."""
+        """A transaction: committed after the block, rolled back if it raises. Raises CommitOutcomeUnknown."""
         async with self.connect() as tx:
-            tx.unended = True
+            tx.maybe_in_transaction = True
             try:
-                await tx.say("BEGIN")
+                await tx.command("BEGIN")
                 yield tx
                 await _commit(tx)
-                tx.unended = False
+                tx.maybe_in_transaction = False
             except BaseException:
-                await tx.undo()
+                await tx.rollback()
                 raise
 
     async def dispose(self) -> None:
@@ -184,37 +184,39 @@ class Database:
 
 async def _commit(tx: Tx) -> None:
     try:
-        done = await tx.say("COMMIT")
+        tag = await tx.command("COMMIT")
     except DBAPIError as error:
-        if is_lost(error):
-            raise CommitUnsure from error
+        if is_connection_lost(error):
+            raise CommitOutcomeUnknown from error
         raise
-    if done != "COMMIT":
-        raise RuntimeError("a statement had failed in this transaction, and it was committed all the same")
+    if tag != "COMMIT":
+        raise RuntimeError(
+            "COMMIT was sent although a statement had failed in this transaction: PostgreSQL rolled it back"
+        )
 
 
 @lru_cache(maxsize=1000)
 def compiled(statement: TextClause) -> tuple[str, Callable[[Mapping[str, Any]], list[Any]]]:
-    """The statement in PostgreSQL's words, and what puts named values in their order: KeyError where one is missing."""
+    """The SQL for the driver, and a function that orders named values as its parameters (KeyError if one is absent)."""
     made = statement.compile(dialect=DIALECT)
-    kinds = {name: bind.type.dialect_impl(DIALECT).bind_processor(DIALECT) for name, bind in made.binds.items()}
-    places = [(name, kinds[name]) for name in made.positiontup or ()]
-    given = {name: made.params[name] for name, bind in made.binds.items() if not bind.required}
+    processors = {name: bind.type.dialect_impl(DIALECT).bind_processor(DIALECT) for name, bind in made.binds.items()}
+    parameters = [(name, processors[name]) for name in made.positiontup or ()]
+    defaults = {name: made.params[name] for name, bind in made.binds.items() if not bind.required}
 
     def bind(values: Mapping[str, Any]) -> list[Any]:
-        said = {**given, **values} if given else values
-        return [said[name] if write is None else write(said[name]) for name, write in places]
+        given = {**defaults, **values} if defaults else values
+        return [given[name] if process is None else process(given[name]) for name, process in parameters]
 
     return made.string, bind
 
 
 def sqlstate(error: BaseException) -> str:
-    """The SQLSTATE of a database error, the driver's or SQLAlchemy's, or an empty text."""
+    """The SQLSTATE of an error of the driver or of SQLAlchemy, or an empty string."""
     return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
 
 
-def is_lost(error: BaseException) -> bool:
-    """Whether the connection died under us; unless that was in a commit, nothing of its transaction can be there."""
+def is_connection_lost(error: BaseException) -> bool:
+    """Whether the connection was lost. Unless that was during COMMIT, its transaction was not committed."""
     if isinstance(error, DBAPIError):
-        return bool(error.connection_invalidated) or sqlstate(error).startswith(LOST)
-    return isinstance(error, OSError) and not isinstance(error, CommitUnsure)
+        return bool(error.connection_invalidated) or sqlstate(error).startswith(CONNECTION_LOST)
+    return isinstance(error, OSError) and not isinstance(error, CommitOutcomeUnknown)

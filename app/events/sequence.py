@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from app.database.faults import FAULTS
+from app.database.faults import DATABASE_ERRORS
 from app.database.transaction import Database
 from app.events import across, partitions
 from app.events.wake import Wake, within
@@ -41,7 +41,7 @@ async def sequence_forever(engine: Database, wake: Wake, stop: asyncio.Event) ->
             upkeep_at = time.monotonic() + UPKEEP_SECONDS
         try:
             count = await sequence(engine)
-        except FAULTS as fault:
+        except DATABASE_ERRORS as fault:
             log.warning("sequence_failed", error=type(fault).__name__)
             await within(POLL_SECONDS, stop.wait())
             continue
@@ -58,5 +58,5 @@ async def _keep_ahead(engine: Database) -> None:
     """What cannot be made now is needed later; meanwhile events go into the partitions that are there."""
     try:
         await partitions.keep_ahead(engine)
-    except FAULTS as fault:
+    except DATABASE_ERRORS as fault:
         log.error("partitions_not_made", error=type(fault).__name__)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from fastapi import Request
 
-from app.database.faults import again
+from app.database.faults import run_with_retries
 from app.database.transaction import Tx
 from app.errors import TooManyRequests
 from app.web.auth import Allow, Caller, authenticate
@@ -54,4 +54,4 @@ async def short(state: Any, work: Callable[[Tx], Awaitable[T]]) -> T:
             return await work(tx)
 
     async with state.waiters.turns:
-        return await again(run)
+        return await run_with_retries(run)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from app.database.faults import anonymous, as_problem
+from app.database.faults import as_problem, error_fields
 from app.database.transaction import Database
 from app.journeys import across
 from app.journeys.evaluate import evaluate
@@ -57,7 +57,7 @@ async def _refresh_one(engine: Database, now: datetime) -> int:
     except Exception as error:
         if as_problem(error) is not None:
             raise
-        log.error("evaluation_failed", **anonymous(error))
+        log.error("evaluation_failed", **error_fields(error))
     async with engine.begin() as tx:
         await across.postpone_first(tx, now, now + RETRY_DELAY)
     return 1

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.database.faults import again
+from app.database.faults import run_with_retries
 from app.database.transaction import Database
 from app.keyring import KeyRing
 from app.sources import across
@@ -50,7 +50,7 @@ async def source_behind(engine: Database, ring: KeyRing, key: str) -> Known | No
             return known
     if KEY.fullmatch(key) is None:
         return None
-    known = await again(lambda: _look_up(engine, ring, key))
+    known = await run_with_retries(lambda: _look_up(engine, ring, key))
     memory = _missed if known is None else _found
     if len(memory) >= REMEMBERED:
         memory.clear()

@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
-from app.database.faults import again
+from app.database.faults import run_with_retries
 from app.database.transaction import Database, sqlstate
 from app.errors import DatabaseUnavailable
 from app.submissions import across
@@ -91,7 +91,7 @@ class Committer:
         if not batch:
             return
         try:
-            await again(lambda: across.insert_received(self.engine, [received for received, _ in batch]))
+            await run_with_retries(lambda: across.insert_received(self.engine, [received for received, _ in batch]))
         except DBAPIError as error:
             if len(batch) == 1 or not sqlstate(error).startswith(BAD_ROW):
                 raise

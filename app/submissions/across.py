@@ -48,7 +48,7 @@ async def insert_received(engine: Database, rows: Sequence[Received]) -> None:
     """Writes submissions of any tenants in one transaction, committed on return. DBAPIError, as from SQLAlchemy."""
     columns = ([getattr(row, column) for row in rows] for column in COLUMNS)
     async with engine.connect() as tx:
-        await tx.through(INSERT_RECEIVED, tx.driver.execute(INSERT_RECEIVED, *columns))
+        await tx.run(INSERT_RECEIVED, tx.driver.execute(INSERT_RECEIVED, *columns))
 
 
 async def claim(tx: Tx) -> Records:

@@ -19,7 +19,7 @@ from uuid import UUID
 import structlog
 
 from app import ids, metrics
-from app.database.faults import again, as_problem
+from app.database.faults import as_problem, run_with_retries
 from app.database.transaction import Database, Record, Records, Tx
 from app.errors import DatabaseUnavailable
 from app.events.record import NewEvent, record_events
@@ -114,7 +114,7 @@ async def _in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) 
         async with engine.begin() as tx:
             return await work(tx)
 
-    return await again(once)
+    return await run_with_retries(once)
 
 
 async def _process(tx: Tx, rows: Records, now: datetime, way: Settle) -> Verdicts:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import ids, metrics
-from app.database.faults import anonymous
+from app.database.faults import error_fields
 from app.errors import BodyTooLarge, HeadersTooLarge, InternalError, Overloaded, Problem, RequestTimeout
 
 log = structlog.get_logger("baton.http")
@@ -59,7 +59,9 @@ class Gate:
         except Problem as problem:
             await answer.problem(problem)
         except Exception as error:  # the one place where a fault of ours ends; nothing was committed
-            log.error("request_failed", request_id=answer.request_id, route=metrics.route_of(scope), **anonymous(error))
+            log.error(
+                "request_failed", request_id=answer.request_id, route=metrics.route_of(scope), **error_fields(error)
+            )
             if answer.started:
                 raise
             await answer.problem(InternalError())

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.database.engine import POOL_SECONDS
-from app.database.faults import again
+from app.database.faults import run_with_retries
 from app.database.transaction import Database, Tx
 from app.errors import UnsupportedMediaType
 from app.web import auth, idempotency
@@ -67,7 +67,7 @@ class Transacted(APIRoute):
                 check_text(value, name)
             if takes_json:
                 request.refuse_other_media(body)
-            response = await again(lambda: once(request))
+            response = await run_with_retries(lambda: once(request))
             if request.method not in SAFE:
                 request.app.state.wake.set("events")
             return response

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from app.database.faults import FAULTS, anonymous
+from app.database.faults import DATABASE_ERRORS, error_fields
 from app.database.transaction import Database
 from app.events.wake import Wake, within
 from app.ids import new_id
@@ -85,12 +85,12 @@ class Dispatcher:
             await lane.run()
         except LaneLost:
             log.info("lane_lost", subscription_id=str(lane.subscription_id), fence=lane.fence)
-        except (*FAULTS, CannotOpen) as fault:
+        except (*DATABASE_ERRORS, CannotOpen) as fault:
             # The lease stays ours: the next claim takes the lane back, with a new fence and what is written down.
             log.warning("lane_failed", subscription_id=str(lane.subscription_id), error=type(fault).__name__)
             await asyncio.sleep(POLL_SECONDS)
         except Exception as error:
-            log.error("lane_crashed", subscription_id=str(lane.subscription_id), **anonymous(error))
+            log.error("lane_crashed", subscription_id=str(lane.subscription_id), **error_fields(error))
             await asyncio.sleep(POLL_SECONDS)
         finally:
             del self.lanes[lane.subscription_id]
@@ -131,7 +131,7 @@ async def _claiming(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) -> 
         await within(SERVED_FIRST_SECONDS, stop.wait())
         try:
             await dispatcher.claim()
-        except FAULTS as fault:
+        except DATABASE_ERRORS as fault:
             log.warning("claim_failed", error=type(fault).__name__)
         await within(CLAIM_APART_SECONDS, stop.wait())
         await wake.wait("log", seen, POLL_SECONDS)
@@ -141,5 +141,5 @@ async def _renewing(dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     while not await within(dispatcher.tools.pace.renew, stop.wait()):
         try:
             await dispatcher.renew()
-        except FAULTS as fault:
+        except DATABASE_ERRORS as fault:
             log.warning("renew_failed", error=type(fault).__name__)

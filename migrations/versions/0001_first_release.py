@@ -28,7 +28,7 @@ def upgrade() -> None:
 
 
 def make_partitions() -> None:
-    """The first three partitions of each log; the dispatcher keeps two ahead from here on."""
+    """The first three partitions of each log; later ones are made by the dispatcher, two ahead."""
     for table in TABLES_OF_NUMBERS:
         for n in range(3):
             first = 1 + n * WIDTH

@@ -19,8 +19,8 @@ import httpx
 import pytest
 
 from tests.embedded.conftest import kill_all, processes_in
-from tests.ports import reserved
-from tests.waiting import PATIENCE
+from tests.ports import reserved_port
+from tests.waiting import TIMEOUT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 KEYS = "k1:" + "A" * 43 + "="
@@ -34,7 +34,7 @@ class Service:
         self.folder = folder
         self.output = folder / f"output-{time.monotonic_ns()}"
         self.address = f"http://127.0.0.1:{port}"
-        self.client = httpx.Client(base_url=self.address, timeout=PATIENCE, trust_env=False, verify=False)
+        self.client = httpx.Client(base_url=self.address, timeout=TIMEOUT_SECONDS, trust_env=False, verify=False)
         clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
         environment = {**clean, "PYTHONPATH": str(ROOT), "BATON_PORT": str(port), **settings}
         environment.setdefault("BATON_DRAIN_SECONDS", "0")
@@ -50,7 +50,7 @@ class Service:
         self.until(lambda: self.get("/readyz") == 200)
         return self
 
-    def until(self, holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    def until(self, holds: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> None:
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, self.said
@@ -65,7 +65,7 @@ class Service:
 
     def end(self, signal_: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(signal_)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT_SECONDS)
 
 
 Start = Callable[..., Service]
@@ -79,7 +79,7 @@ def start() -> Iterator[Start]:
     with ExitStack() as ports:
 
         def started(*arguments: str, **settings: str) -> Service:
-            port = ports.enter_context(reserved())
+            port = ports.enter_context(reserved_port())
             services.append(Service(folder, port, *(arguments or ("serve",)), **settings))
             return services[-1]
 
@@ -98,7 +98,7 @@ def curl(line: str, settings: dict[str, str]) -> httpx.Response:
     words = shlex.split(line)[1:]
     headers = dict(words[n + 1].split(": ", 1) for n, word in enumerate(words) if word == "-H")
     body = next((words[n + 1] for n, word in enumerate(words) if word == "-d"), None)
-    return httpx.request("POST" if body else "GET", words[-1], headers=headers, content=body, timeout=PATIENCE)
+    return httpx.request("POST" if body else "GET", words[-1], headers=headers, content=body, timeout=TIMEOUT_SECONDS)
 
 
 def test_the_first_start_prints_a_key_and_steps_that_work_and_sigterm_drains(start: Start) -> None:
@@ -157,10 +157,12 @@ def test_several_workers_share_the_port_and_the_dead_are_replaced(start: Start) 
 
 
 def test_roles_without_a_door_need_no_port_and_metrics_have_their_own(start: Start) -> None:
-    with reserved() as port:
+    with reserved_port() as port:
         where = f"127.0.0.1:{port}"
         service = start("serve", "--roles", "work,dispatch", BATON_METRICS_LISTEN=where)
-        service.client = httpx.Client(base_url=f"http://{where}", timeout=PATIENCE, trust_env=False, verify=False)
+        service.client = httpx.Client(
+            base_url=f"http://{where}", timeout=TIMEOUT_SECONDS, trust_env=False, verify=False
+        )
         service.until(lambda: service.get("/metrics") == 200)
         assert "baton_deliveries" in service.client.get("/metrics").text
         with pytest.raises(ConnectionRefusedError):
@@ -171,13 +173,13 @@ def test_roles_without_a_door_need_no_port_and_metrics_have_their_own(start: Sta
 def test_a_port_in_use_is_refused_in_one_line(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         service = start(BATON_PORT=str(taken.getsockname()[1]))
-        assert service.process.wait(PATIENCE) == 2
+        assert service.process.wait(TIMEOUT_SECONDS) == 2
     assert re.fullmatch(r"baton: port \d+ of 127\.0\.0\.1 cannot be used .*--port or --host\n", service.said)
 
 
 def test_a_wrong_setting_is_refused_in_one_line(start: Start) -> None:
     service = start(BATON_POOL_SIZE="many")
-    assert service.process.wait(PATIENCE) == 2
+    assert service.process.wait(TIMEOUT_SECONDS) == 2
     assert service.said.startswith("baton: BATON_POOL_SIZE")
     assert service.said.count("\n") == 1
 
@@ -188,9 +190,9 @@ async def test_a_named_server_is_migrated_by_command_and_never_by_serve(start: S
     await connection.close()
     named = {"BATON_DATABASE_URL": url, "BATON_SECRET_KEYS": KEYS, "BATON_ADMIN_KEY": ADMIN_KEY}
     refused = start(**named)
-    assert refused.process.wait(PATIENCE) == 2
+    assert refused.process.wait(TIMEOUT_SECONDS) == 2
     assert "python3 -m app migrate" in refused.said
-    assert start("migrate", **named).process.wait(PATIENCE) == 0
+    assert start("migrate", **named).process.wait(TIMEOUT_SECONDS) == 0
     service = start(**named).ready()
     assert service.get("/v1/me", ADMIN_KEY) == 200
     assert ADMIN_KEY not in service.said
@@ -200,12 +202,12 @@ async def test_a_named_server_is_migrated_by_command_and_never_by_serve(start: S
 
 def test_doctor_shows_every_setting_with_its_origin_and_what_is_wrong(start: Start) -> None:
     ill = start("doctor", BATON_POOLSIZE="7")
-    assert ill.process.wait(PATIENCE) == 1
+    assert ill.process.wait(TIMEOUT_SECONDS) == 1
     assert "BATON_POOLSIZE is no setting" in ill.said
     assert "python3 -m app migrate" in ill.said  # the schema is not there yet
-    assert start("migrate").process.wait(PATIENCE) == 0
+    assert start("migrate").process.wait(TIMEOUT_SECONDS) == 0
     well = start("doctor", BATON_POOL_SIZE="7", BATON_ADMIN_KEY=ADMIN_KEY)
-    assert well.process.wait(PATIENCE) == 0
+    assert well.process.wait(TIMEOUT_SECONDS) == 0
     assert re.search(r"BATON_POOL_SIZE\W+7\W+environment", well.said)
     assert re.search(r"BATON_HOST\W+127\.0\.0\.1\W+default", well.said)
     assert ADMIN_KEY not in well.said

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.ports import reserved
-from tests.waiting import PATIENCE
+from tests.ports import reserved_port
+from tests.waiting import TIMEOUT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 ADMIN_KEY = "an-admin-key-for-contract-tests-only-1"
@@ -20,7 +20,7 @@ ADMIN_KEY = "an-admin-key-for-contract-tests-only-1"
 @contextmanager
 def service(url: str, said: Path) -> Iterator[httpx.Client]:
     """A client with its admin key; what the service says goes to the file `said`."""
-    with reserved() as port, _serving(url, said, port) as client:
+    with reserved_port() as port, _serving(url, said, port) as client:
         yield client
 
 
@@ -46,9 +46,9 @@ def _serving(url: str, said: Path, port: int) -> Iterator[httpx.Client]:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
             with httpx.Client(
-                base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=PATIENCE, trust_env=False
+                base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False
             ) as client:
-                end = time.monotonic() + PATIENCE
+                end = time.monotonic() + TIMEOUT_SECONDS
                 while not is_ready(client):
                     assert time.monotonic() < end, said.read_text()
                     assert process.poll() is None, said.read_text()
@@ -56,7 +56,7 @@ def _serving(url: str, said: Path, port: int) -> Iterator[httpx.Client]:
                 yield client
         finally:
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT_SECONDS)
 
 
 def is_ready(client: httpx.Client) -> bool:

@@ -34,7 +34,7 @@ async def test_a_lead_that_somebody_else_holds_is_a_503_within_three_seconds(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    say = Tx.say
+    say = Tx.command
 
     async def listen(tx: Tx, words: str) -> str:
         said.append(words)
@@ -45,7 +45,7 @@ async def test_a_lead_that_somebody_else_holds_is_a_503_within_three_seconds(
         lead = await api.lead()
         async with api.app.state.engine.begin() as other:
             await other.execute(text("SELECT * FROM leads FOR UPDATE"))
-            monkeypatch.setattr(Tx, "say", listen)
+            monkeypatch.setattr(Tx, "command", listen)
             answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"employees": 5}})
             assert is_unavailable(answer), answer.text
             assert said == ["BEGIN", "ROLLBACK"], "it waits once"

@@ -26,7 +26,7 @@ async def moved(api: Api, lead: dict[str, Any], action: str, actor: str, **membe
 async def mql(api: Api, **fields: Any) -> dict[str, Any]:
     """A lead that the policy made an MQL."""
     lead = await api.lead(**{**GOOD, **fields})
-    await api.act(lead, "demo_request")
+    await api.add_activity(lead, "demo_request")
     return await api.reload(lead)
 
 

@@ -229,7 +229,7 @@ async def test_a_converted_journey_that_begins_anew_links_the_same_people(api: A
     first = await converted(api, lead, ae)
     path = f"/v1/opportunities/{first['opportunity']['id']}/transitions"
     await api.post(path, {"action": "win"}, actor=ae)
-    await api.act(lead, "demo_request")
+    await api.add_activity(lead, "demo_request")
     manager = await api.user("manager")
     await moved(api, lead, "accept", manager)
     await moved(api, lead, "confirm", ae, bant=BANT)
@@ -251,8 +251,8 @@ async def test_a_conversion_takes_few_round_trips(api: Api, ae: str, monkeypatch
         said.append(words)
         return await through(self, words, answer)
 
-    through = Tx.through
-    monkeypatch.setattr(Tx, "through", tell)
+    through = Tx.run
+    monkeypatch.setattr(Tx, "run", tell)
     event.listen(api.app.state.engine.engine.sync_engine, "before_cursor_execute", note)
     await converted(api, lead, ae)
     around = ("BEGIN", "COMMIT", "idempotency", "pg_try_advisory")

@@ -1,4 +1,4 @@
-"""A folder for a server of one test, and processes that share it."""
+"""A data directory for each test, and processes that share its server."""
 
 import os
 import shutil
@@ -21,8 +21,8 @@ Script = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
-    """A data directory that the server's user can reach; afterwards nothing of it runs or stays."""
+def data_dir() -> Iterator[Path]:
+    """A data directory that the server's user can reach; afterwards its processes are killed and it is removed."""
     parent = Path(tempfile.mkdtemp(prefix="baton-embedded-"))
     parent.chmod(0o711)
     yield parent / "data"
@@ -31,11 +31,11 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def start(home: Path) -> Iterator[Start]:
-    """`embedded.start` on that folder; what a test leaves running is stopped."""
+def start(data_dir: Path) -> Iterator[Start]:
+    """`embedded.start` on that folder; servers still running after the test are stopped."""
     servers: list[embedded.Server] = []
 
-    def started(data_dir: Path = home, **options: object) -> embedded.Server:
+    def started(data_dir: Path = data_dir, **options: object) -> embedded.Server:
         servers.append(embedded.start(data_dir, **options))  # type: ignore[arg-type]
         return servers[-1]
 
@@ -45,15 +45,15 @@ def start(home: Path) -> Iterator[Start]:
 
 
 @pytest.fixture
-def script(home: Path) -> Iterator[Script]:
-    """Run a piece of Python in a process of its own, with `home` and `embedded` at hand."""
+def script(data_dir: Path) -> Iterator[Script]:
+    """Run Python code in a process of its own, with `data_dir` and `embedded` defined."""
     running: list[subprocess.Popen[str]] = []
 
     def run(body: str) -> "subprocess.Popen[str]":
-        before = (
+        imports = (
             "import asyncio, asyncpg, os, signal, sys\nfrom pathlib import Path\nfrom app.database import embedded\n"
         )
-        code = f"{before}home = Path({str(home)!r})\n{body}"
+        code = f"{imports}data_dir = Path({str(data_dir)!r})\n{body}"
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         running.append(subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, **pipes))  # type: ignore[call-overload]
         return running[-1]
@@ -64,23 +64,23 @@ def script(home: Path) -> Iterator[Script]:
         process.communicate()
 
 
-async def ask(server: embedded.Server, question: str) -> object:
-    """One value from the server."""
+async def fetch_value(server: embedded.Server, query: str) -> object:
+    """The one value that a query returns."""
     connection = await asyncpg.connect(server.dsn)
     try:
-        return await connection.fetchval(question)
+        return await connection.fetchval(query)
     finally:
         await connection.close()
 
 
 def processes_in(data: Path) -> list[int]:
-    """Every process of PostgreSQL that is at home in this data, the postmaster first (the others are its children)."""
+    """The PostgreSQL processes that run in this data directory, the postmaster first (the others are its children)."""
     found = [int(p.name) for p in Path("/proc").glob("[0-9]*") if embedded._is_postgres_in(int(p.name), data)]
     return sorted(found, key=lambda pid: _parent_of(pid) in found)
 
 
 def _parent_of(pid: int) -> int:
-    """The parent of a process; 0 when it has ended meanwhile."""
+    """The parent of a process; 0 if it has ended."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
     except OSError:
@@ -88,7 +88,7 @@ def _parent_of(pid: int) -> int:
 
 
 def kill_all(pids: Iterable[int]) -> None:
-    """kill -9; one that has ended meanwhile is no fault: PostgreSQL's children end when the first one is dead."""
+    """kill -9. Some may have ended already: PostgreSQL's child processes exit when the postmaster dies."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

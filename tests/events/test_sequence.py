@@ -21,7 +21,7 @@ from app.events.record import NewEvent, record_events
 from app.events.sequence import sequence, sequence_forever
 from app.events.wake import Wake
 from app.ids import new_id
-from tests.waiting import PATIENCE, until
+from tests.waiting import TIMEOUT_SECONDS, until
 
 TENANT = new_id()
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -126,7 +126,7 @@ async def test_the_sequencer_wakes_at_once_and_survives_a_lost_connection(
     seen = wake.seen("log")
     await tell(engine)
     wake.set()
-    await wake.wait("log", seen, PATIENCE)
+    await wake.wait("log", seen, TIMEOUT_SECONDS)
     assert len(await logged(engine)) == 1
     async with engine.connect() as tx:
         await tx.execute(
@@ -146,7 +146,7 @@ async def test_the_sequencer_wakes_at_once_and_survives_a_lost_connection(
     await until(went_on)
     stop.set()
     wake.set()
-    await asyncio.wait_for(running, PATIENCE)
+    await asyncio.wait_for(running, TIMEOUT_SECONDS)
 
 
 async def test_events_go_on_while_the_next_partitions_cannot_be_made(engine: Database, url: str) -> None:
@@ -156,10 +156,10 @@ async def test_events_go_on_while_the_next_partitions_cannot_be_made(engine: Dat
     await tell(engine)
     wake, stop = Wake(url), asyncio.Event()
     running = asyncio.create_task(sequence_forever(engine, wake, stop))
-    await wake.wait("log", 0, PATIENCE)
+    await wake.wait("log", 0, TIMEOUT_SECONDS)
     stop.set()
     wake.set()
-    await asyncio.wait_for(running, PATIENCE)
+    await asyncio.wait_for(running, TIMEOUT_SECONDS)
     assert len(await logged(engine)) == 1
 
 

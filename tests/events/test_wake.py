@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from app.events.wake import TOPICS, Wake, within
-from tests.waiting import PATIENCE, until
+from tests.waiting import TIMEOUT_SECONDS, until
 
 
 @asynccontextmanager
@@ -18,10 +18,10 @@ async def running(*wakes: Wake) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(wake.run(stop)) for wake in wakes]
     yield
     stop.set()
-    await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
+    await asyncio.wait_for(asyncio.gather(*tasks), TIMEOUT_SECONDS)
 
 
-async def woken(wake: Wake, topic: str, seen: int, seconds: float = PATIENCE) -> bool:
+async def woken(wake: Wake, topic: str, seen: int, seconds: float = TIMEOUT_SECONDS) -> bool:
     await wake.wait(topic, seen, seconds)  # type: ignore[arg-type]
     return wake.seen(topic) != seen  # type: ignore[arg-type]
 

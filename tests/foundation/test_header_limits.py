@@ -11,7 +11,7 @@ import uvicorn
 
 from app.web.header_limits import MAX_HEADER_BYTES, LimitedHeaders
 from tests.foundation.test_gate import ok
-from tests.waiting import PATIENCE
+from tests.waiting import TIMEOUT_SECONDS
 
 
 class Impatient(LimitedHeaders):
@@ -35,11 +35,11 @@ async def serving(protocol: type[LimitedHeaders]) -> AsyncIterator[int]:
 
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nX-Slow: 1", b"GET / HTTP/1.1\r\nHost: a\r\n"])
 async def test_half_a_request_is_closed_after_a_while_and_others_are_served(said: bytes) -> None:
-    async with serving(Impatient) as port, asyncio.timeout(PATIENCE):
+    async with serving(Impatient) as port, asyncio.timeout(TIMEOUT_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(said)
         assert await closed(reader)
-    async with serving(AtEase) as port, asyncio.timeout(PATIENCE):
+    async with serving(AtEase) as port, asyncio.timeout(TIMEOUT_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(said)
         assert await get(port) == b"HTTP/1.1 200 OK"
@@ -53,7 +53,7 @@ async def test_headers_that_grow_without_measure_end_the_connection() -> None:
         line = b"X-More: " + b"y" * 8000 + b"\r\n"
         for _ in range(MAX_HEADER_BYTES // 8000 + 2):
             writer.write(line)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             assert await closed(reader)
 
 

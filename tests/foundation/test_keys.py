@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.web import auth
 from tests.api import Api
-from tests.waiting import PATIENCE
+from tests.waiting import TIMEOUT_SECONDS
 
 
 async def test_a_key_is_shown_once_and_stored_only_as_a_hash(api: Api) -> None:
@@ -119,7 +119,7 @@ async def test_a_request_waits_for_no_other_that_notes_the_use_of_the_same_key(a
     async with api.app.state.engine.begin() as other:
         await other.execute(text("UPDATE keys SET last_used_at = NULL"))
         auth.forget()
-        async with asyncio.timeout(PATIENCE):  # less than a lock is waited for
+        async with asyncio.timeout(TIMEOUT_SECONDS):  # less than a lock is waited for
             assert (await api.call("GET", "/v1/me")).status_code == 200
 
 

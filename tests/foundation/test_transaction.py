@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.database.engine import make_engine
 from app.database.tables import sequencer
-from app.database.transaction import Database, Tx, is_lost, sqlstate
+from app.database.transaction import Database, Tx, is_connection_lost, sqlstate
 
 INSERT = text("INSERT INTO tried VALUES (:n)")
 COUNT = text("SELECT count(*) FROM tried")
@@ -120,7 +120,7 @@ async def test_a_connection_that_died_is_told_as_lost_and_the_next_one_works(dat
             async with database.connect() as other:
                 await other.execute(kill, {"pid": tx.driver.get_server_pid()})
             await tx.execute(INSERT, {"n": 2})
-    assert is_lost(caught.value)
+    assert is_connection_lost(caught.value)
     assert await count(database) == 0
 
 

@@ -29,9 +29,9 @@ async def pass_time(api: Api, days: float) -> int:
 
 async def test_a_lead_qualifies_when_its_negative_points_decay(api: Api) -> None:
     lead = await api.lead(**GOOD)
-    await api.act(lead, "unsubscribe", occurred_at=api.ago(days=20))
+    await api.add_activity(lead, "unsubscribe", occurred_at=api.ago(days=20))
     for key in ("c1", "c2", "c3"):
-        await api.act(lead, "case_study", activity_key=key)
+        await api.add_activity(lead, "case_study", activity_key=key)
     before = await api.reload(lead)
     assert (before["stage"], before["score"]["engagement"]) == ("inquiry", 20)
     assert await pass_time(api, 10.1) == 1
@@ -92,7 +92,7 @@ async def test_a_journey_is_pinned_from_its_first_milestone_on_and_follows_the_a
 
     early, late = await api.lead(**GOOD), await api.mql()
     await api.publish(with_competitors("rival.com"))
-    await api.act(early, "demo_request")
+    await api.add_activity(early, "demo_request")
     sdr = await api.user("sdr")
     await api.ask(late, "accept", sdr)
     versions = {}
@@ -109,11 +109,11 @@ async def test_a_past_score_counts_the_entries_that_counted_then(api: Api) -> No
     await api.ask(lead, "recycle", sdr, reason_code="timing")
     moments.append(api.now)
     api.clock.ahead += timedelta(hours=1)
-    await api.act(lead, "demo_request")
+    await api.add_activity(lead, "demo_request")
     moments.append(api.now)
     api.clock.ahead += timedelta(hours=1)
     await api.ask(lead, "disqualify", sdr, reason_code="no_need")
-    await api.act(lead, "webinar", occurred_at=api.ago(hours=-0.01))
+    await api.add_activity(lead, "webinar", occurred_at=api.ago(hours=-0.01))
     moments.append(api.now)
     path = f"/v1/leads/{lead['id']}/score?as_of="
     then = [await api.get(path + at.isoformat().replace("+00:00", "Z")) for at in moments]
@@ -124,7 +124,7 @@ async def test_a_past_score_counts_the_entries_that_counted_then(api: Api) -> No
 async def test_a_lead_that_cannot_be_evaluated_does_not_stop_the_others(api: Api) -> None:
     stuck, fine = await api.lead(**GOOD), await api.lead(**GOOD)
     for lead in (stuck, fine):
-        await api.act(lead, "webinar")
+        await api.add_activity(lead, "webinar")
     async with api.app.state.engine.begin() as tx:
         condition = f"engagement = 10 OR (fields ->> 'email') <> '{stuck['fields']['email']}'"
         await tx.execute(text(f"ALTER TABLE leads ADD CHECK ({condition}) NOT VALID"))

@@ -14,7 +14,7 @@ async def make_long_journey(api: Api) -> None:
     sdr, manager, lead = await api.user("sdr"), await api.user("manager"), await api.mql()
     await api.ask(lead, "accept", sdr)
     await api.ask(lead, "recycle", sdr, reason_code="timing")
-    await api.act(lead, "demo_request")
+    await api.add_activity(lead, "demo_request")
     await api.ask(lead, "accept", sdr)
     last = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"][-1]["id"]
     answer = await api.ask(lead, "correct", manager, to="mql", reason_code="mistake", note="n", correction_of=last)

@@ -68,7 +68,7 @@ async def test_a_patch_cannot_set_a_stage(api: Api) -> None:
 
 async def test_an_activity_key_is_recorded_once(api: Api) -> None:
     lead = await api.lead()
-    first = await api.act(lead, "webinar", activity_key="w1")
+    first = await api.add_activity(lead, "webinar", activity_key="w1")
     again = await api.call("POST", f"/v1/leads/{lead['id']}/activities", {"type": "webinar", "activity_key": "w1"})
     assert again.status_code == 200
     assert again.json()["id"] == first["id"]
@@ -160,14 +160,14 @@ async def test_empty_bant_makes_no_version(api: Api) -> None:
 async def test_interest_reported_late_opens_a_journey_that_begins_when_the_closed_one_ended(api: Api) -> None:
     lead, sdr = await api.mql(), await api.user("sdr")
     assert (await api.ask(lead, "disqualify", sdr, reason_code="bad_fit")).status_code == 201
-    await api.act(lead, "case_study", occurred_at=api.ago(days=1))
+    await api.add_activity(lead, "case_study", occurred_at=api.ago(days=1))
     first, second = (await api.get(f"/v1/leads/{lead['id']}/journeys"))["data"]
     assert second["opened_at"] == first["closed_at"]
 
 
 async def test_an_activity_key_is_recorded_once_even_with_500_later_activities(api: Api) -> None:
     lead = await api.lead(email="busy@example.com")
-    await api.act(lead, "webinar", activity_key="first", occurred_at=api.ago(days=9))
+    await api.add_activity(lead, "webinar", activity_key="first", occurred_at=api.ago(days=9))
     later = [{"email": "busy@example.com", "type": "page_view"} for _ in range(500)]
     await api.post("/v1/activities", {"activities": later})
     before = await api.reload(lead)

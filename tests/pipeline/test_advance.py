@@ -155,7 +155,7 @@ async def test_the_deal_of_an_earlier_journey_proves_nothing_of_the_present_one(
     lead = await sql_lead(api, ae, **ANNA)
     first = (await converted(api, lead, ae))["opportunity"]["id"]
     api.clock.ahead += timedelta(days=120)
-    await api.act(lead, "demo_request")
+    await api.add_activity(lead, "demo_request")
     assert (await api.reload(lead))["journey_no"] == 2
     assert (await step(api, first, ae, action="win")).status_code == 201
     journeys = (await api.get(f"/v1/leads/{lead['id']}/journeys"))["data"]

@@ -96,7 +96,7 @@ async def test_8_a_conversion_links_an_existing_account_and_creates_a_contact(pi
         company="Nordsoft",
         phone="+40 21 555 0100",
     )
-    await api.act(lead, "demo_request")
+    await api.add_activity(lead, "demo_request")
     await api.ask(lead, "hand_over", sdr, bant=THREE, owner_id=ae, conversion=False)
     head = {"Idempotency-Key": "convert-anna"}
     body = {"account": {"mode": "match_or_create"}, "contact": {"mode": "match_or_create"}}

@@ -27,13 +27,13 @@ def unmet_of(eligibility: dict[str, Any], action: str) -> list[dict[str, Any]]:
 
 async def test_1_a_lead_qualifies_at_the_threshold_and_not_below_it(api: Api) -> None:
     lead = await api.lead(email="anna@nordsoft.ro", full_name="Anna Zvoristeanu", **GOOD)
-    await api.act(lead, "webinar", occurred_at=api.ago(days=45))
-    await api.act(lead, "price_list")
+    await api.add_activity(lead, "webinar", occurred_at=api.ago(days=45))
+    await api.add_activity(lead, "price_list")
     below = await api.reload(lead)
     eligibility = await api.get(f"/v1/leads/{lead['id']}/eligibility")
     assert (below["stage"], below["score"]["fit"], below["score"]["engagement"]) == ("inquiry", 50, 25)
     assert unmet_of(eligibility, "qualify") == [{"criterion": "engagement", "have": 25, "need": 30}]
-    await api.act(lead, "case_study", occurred_at=api.ago(days=3))
+    await api.add_activity(lead, "case_study", occurred_at=api.ago(days=3))
     above = await api.reload(lead)
     score = await api.get(f"/v1/leads/{lead['id']}/score")
     assert (above["stage"], above["score"]["engagement"]) == ("mql", 40)
@@ -44,12 +44,12 @@ async def test_1_a_lead_qualifies_at_the_threshold_and_not_below_it(api: Api) ->
 async def test_2_negative_points_keep_a_lead_from_qualifying(api: Api) -> None:
     await api.publish(with_competitors("rival.com"))
     ion = await api.lead(email="ion@gmail.com", **GOOD)
-    await api.act(ion, "demo_request")
+    await api.add_activity(ion, "demo_request")
     eligibility = await api.get(f"/v1/leads/{ion['id']}/eligibility")
     assert (await api.reload(ion))["stage"] == "inquiry"
     assert unmet_of(eligibility, "qualify") == [{"criterion": "fit", "have": 35, "need": 40}]
     rival = await api.lead(email="x@rival.com", **GOOD)
-    await api.act(rival, "demo_request")
+    await api.add_activity(rival, "demo_request")
     assert (await api.reload(rival))["score"]["fit"] == -50
     assert (await api.reload(rival))["stage"] == "inquiry"
 
@@ -64,11 +64,11 @@ async def test_5_an_sdr_accepts_recycles_or_disqualifies(api: Api) -> None:
     assert (refused.status_code, refused.json()["code"]) == (422, "reason_required")
     gone = await api.ask(three, "disqualify", sdr, reason_code="competitor")
     assert gone.json()["lead"]["stage"] == "disqualified"
-    await api.act(four, "call", kind="contact_attempt")
+    await api.add_activity(four, "call", kind="contact_attempt")
     refused = await api.ask(four, "recycle", sdr, reason_code="unreachable")
     assert refused.json()["unmet"] == [{"criterion": "attempts", "have": 1, "need": 3}]
-    await api.act(four, "call", kind="contact_attempt")
-    await api.act(four, "call", kind="contact_attempt")
+    await api.add_activity(four, "call", kind="contact_attempt")
+    await api.add_activity(four, "call", kind="contact_attempt")
     assert (await api.ask(four, "recycle", sdr, reason_code="unreachable")).status_code == 201
 
 
@@ -109,7 +109,7 @@ async def test_16_interest_after_disqualification_opens_a_journey_unless_the_rea
     sdr, lead = await api.user("sdr"), await api.mql()
     await api.ask(lead, "disqualify", sdr, reason_code=reason)
     api.clock.ahead += timedelta(days=90)
-    await api.act(lead, "demo_request")
+    await api.add_activity(lead, "demo_request")
     after = await api.reload(lead)
     rows = (await api.get(f"/v1/leads/{lead['id']}/journeys"))["data"]
     assert (after["stage"], len(rows)) == (stage, journeys)
@@ -119,9 +119,9 @@ async def test_16_interest_after_disqualification_opens_a_journey_unless_the_rea
 async def test_a_recycled_lead_returns_only_by_interest_after_it_was_recycled(api: Api) -> None:
     sdr, lead = await api.user("sdr"), await api.mql()
     await api.ask(lead, "recycle", sdr, reason_code="timing")
-    await api.act(lead, "webinar", occurred_at=api.ago(days=2))
+    await api.add_activity(lead, "webinar", occurred_at=api.ago(days=2))
     assert (await api.reload(lead))["stage"] == "recycled"
-    await api.act(lead, "demo_request")
+    await api.add_activity(lead, "demo_request")
     assert (await api.reload(lead))["stage"] == "mql"
 
 

@@ -19,7 +19,7 @@ from app.errors import DatabaseUnavailable
 from app.submissions.accept import FEW_ROWS, MOST_BYTES, MOST_ROWS, SLOW_SECONDS, Committer
 from app.submissions.received import Received
 from app.tenants.create import create_tenant
-from tests.waiting import PATIENCE, until
+from tests.waiting import TIMEOUT_SECONDS, until
 
 NOW = datetime(2026, 8, 17, 9, tzinfo=UTC)
 COUNT_FLUSHES = """
@@ -48,7 +48,7 @@ class Desk:
 
     async def run(self, script: str) -> None:
         async with self.engine.begin() as tx:
-            await tx.say(script)
+            await tx.command(script)
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -132,7 +132,7 @@ async def test_nobody_waits_for_a_flush_that_does_not_come(desk: Desk) -> None:
             for _ in range(chance.randrange(4)):  # arrive at every place of the flusher's cycle
                 await asyncio.sleep(0)
 
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await asyncio.gather(*(sender(40) for _ in range(25)))
     assert await desk.count() == 1_000
     assert not desk.committer.waiting
@@ -162,7 +162,7 @@ async def test_a_busy_database_is_a_503_for_everybody(url: str, desk: Desk, monk
     hurried = make_engine(url, 2)
     committer = Committer(hurried)
     async with desk.engine.begin() as tx:
-        await tx.say("LOCK TABLE submissions IN ACCESS EXCLUSIVE MODE")
+        await tx.command("LOCK TABLE submissions IN ACCESS EXCLUSIVE MODE")
         answers = await asyncio.gather(*(committer.accept(desk.row()) for _ in range(3)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {DatabaseUnavailable}
     await hurried.dispose()
@@ -189,7 +189,7 @@ async def test_a_flush_that_is_cancelled_tells_who_waits(desk: Desk) -> None:
             flight.cancel()
         with pytest.raises(DatabaseUnavailable):
             await waiting
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await desk.committer.accept(desk.row())
 
 
@@ -200,7 +200,7 @@ async def test_connections_that_died_are_replaced(desk: Desk) -> None:
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         " AND datname = current_database()"
     )
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await asyncio.gather(*(desk.committer.accept(desk.row()) for _ in range(5)))
     assert await desk.count() == 10
 

@@ -124,7 +124,7 @@ async def test_prefer_wait_answers_with_the_items(api: Api) -> None:
 async def test_prefer_wait_is_202_when_somebody_else_has_it_and_is_not_done(api: Api) -> None:
     door = await open_door(api)
     async with api.app.state.engine.begin() as tx:
-        await tx.say("LOCK TABLE submission_items IN SHARE MODE")
+        await tx.command("LOCK TABLE submission_items IN SHARE MODE")
         answer = await door.post(person(), Prefer="wait=1")
     assert answer.status_code == 202
     assert answer.json()["submission"]["state"] == "received"

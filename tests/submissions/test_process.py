@@ -238,7 +238,7 @@ async def test_a_busy_database_quarantines_nobody_until_it_has_broken_off_five_t
     submission_id = made.json()["submission"]["id"]
     for tries in range(1, process.MOST_TRIES + 1):
         async with api.app.state.engine.begin() as tx:
-            await tx.say("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
+            await tx.command("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
             await _process_by_another(api)
         shown = await door.submission(submission_id)
         assert shown["state"] == ("quarantined" if tries == process.MOST_TRIES else "received"), tries
@@ -252,7 +252,7 @@ async def test_a_processor_that_dies_between_claim_and_commit_loses_nothing(api:
     answers = [await door.post(person()) for _ in range(5)]
     engine = api.app.state.engine
     async with engine.connect() as dying:
-        await dying.say("BEGIN")
+        await dying.command("BEGIN")
         rows = await across.claim(dying)
         await process._process(dying, rows, api.now, process.settle)
         assert len(rows) == 5
@@ -284,7 +284,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(ap
     )
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with api.app.state.engine.begin() as tx:
-        await tx.say("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")  # it gets as far as its first lead
+        await tx.command("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")  # it gets as far as its first lead
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-c", script, cwd=Path(database.__file__).parents[2]
         )
@@ -389,7 +389,7 @@ def _uuid(public: str) -> UUID:
 
 async def _execute(api: Api, statement: str) -> None:
     async with api.app.state.engine.begin() as tx:
-        await tx.say(statement)
+        await tx.command(statement)
 
 
 async def _process_by_another(api: Api) -> None:

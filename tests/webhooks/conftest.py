@@ -31,7 +31,7 @@ from app.webhooks.schemas import Limits, SubscriptionCreate
 from app.webhooks.serve_lane import Pace, Tools
 from app.webhooks.subscribe import Desk
 from app.webhooks.targets import targets_of
-from tests.waiting import PATIENCE
+from tests.waiting import TIMEOUT_SECONDS
 from tests.webhooks.receivers import Connection, receiver
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -99,9 +99,9 @@ class Inbox:
         await connection.answer(said)
 
     async def until(self, ready: Callable[[Inbox], bool]) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT_SECONDS
         while not ready(self):
-            assert time.monotonic() < end, f"not within {PATIENCE} s: {len(self.got)} got, {len(self.ok)} ok"
+            assert time.monotonic() < end, f"not within {TIMEOUT_SECONDS} s: {len(self.got)} got, {len(self.ok)} ok"
             await asyncio.sleep(0.005)
 
     async def holds(self, count: int) -> None:
@@ -204,11 +204,11 @@ class World:
         return {row.state: row.n for row in found}
 
     async def until_row(self, sql: str) -> Any:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT_SECONDS
         while True:
             if rows := await self.rows(sql):
                 return rows[0]
-            assert time.monotonic() < end, f"not within {PATIENCE} s: {sql}"
+            assert time.monotonic() < end, f"not within {TIMEOUT_SECONDS} s: {sql}"
             await asyncio.sleep(0.02)
 
     @asynccontextmanager
@@ -224,7 +224,7 @@ class World:
         finally:
             stop.set()
             self.wake.set("log", "events")
-            await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
+            await asyncio.wait_for(asyncio.gather(*tasks), TIMEOUT_SECONDS)
             for pool in pools:
                 await pool.dispose()
 

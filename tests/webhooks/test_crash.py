@@ -13,7 +13,7 @@ from sqlalchemy import text
 from app import ids
 from app.webhooks import across
 from app.webhooks.schemas import Limits
-from tests.waiting import PATIENCE, until
+from tests.waiting import TIMEOUT_SECONDS, until
 from tests.webhooks.conftest import RETRIES, Got, Inbox, World, inbox
 
 LEADS = [ids.new_id() for _ in range(20)]
@@ -33,7 +33,7 @@ async def dispatcher(world: World, lease: float = LONG) -> AsyncIterator[asyncio
     )
     try:
         assert process.stdout is not None
-        assert await asyncio.wait_for(process.stdout.readline(), PATIENCE) == b"running\n"
+        assert await asyncio.wait_for(process.stdout.readline(), TIMEOUT_SECONDS) == b"running\n"
         yield process
     finally:
         if process.returncode is None:
@@ -65,7 +65,7 @@ async def test_dispatchers_killed_in_the_middle_lose_nothing_and_keep_the_order(
             await box.holds(count)
             await world.until_row(ALL_WRITTEN)
             last.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(last.wait(), PATIENCE) == 0
+            assert await asyncio.wait_for(last.wait(), TIMEOUT_SECONDS) == 0
     assert box.in_order()
     assert box.one_body_for_each_id()
     assert box.all_verify(secret)

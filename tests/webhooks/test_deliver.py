@@ -110,12 +110,12 @@ async def test_of_many_retries_that_are_due_at_once_only_those_next_in_line_are_
         count = await world.tell_many([ids.new_id() for _ in range(1_000)], 1)
         await world.until_row(f"SELECT 1 FROM event_log HAVING count(*) = {count}")
         async with world.desk() as desk:
-            await desk.tx.say(
+            await desk.tx.command(
                 "INSERT INTO delivery_retries (tenant_id, subscription_id, position, order_key, event_id, attempts,"
                 " next_at, state) SELECT l.tenant_id, s.id, l.position, l.order_key, e.id, 1, now(), 'retry'"
                 " FROM event_log l JOIN events e ON e.seq = l.event_seq, subscriptions s"
             )
-            await desk.tx.say("UPDATE lanes SET position = (SELECT max(position) FROM event_log)")
+            await desk.tx.command("UPDATE lanes SET position = (SELECT max(position) FROM event_log)")
         await dispatcher.claim()
         [served] = dispatcher.lanes.values()
         await box.until(lambda box: box.at_work == 8)
@@ -269,8 +269,8 @@ async def test_429_rests_the_whole_subscription_for_as_long_as_it_asks(world: Wo
         assert len(box.got) == 1
         busy = False
         async with world.desk() as desk:
-            await desk.tx.say("UPDATE lanes SET due_at = now()")
-            await desk.tx.say("UPDATE delivery_retries SET next_at = now()")
+            await desk.tx.command("UPDATE lanes SET due_at = now()")
+            await desk.tx.command("UPDATE delivery_retries SET next_at = now()")
         await box.holds(2)
 
 

@@ -8,8 +8,8 @@ import gzip
 
 import pytest
 
-from tests.ports import reserved
-from tests.waiting import PATIENCE, until
+from tests.ports import reserved_port
+from tests.waiting import TIMEOUT_SECONDS, until
 from tests.webhooks.receivers import (
     BRIEF_BODY,
     BRIEF_TOTAL,
@@ -326,7 +326,7 @@ async def test_row_27_an_answer_before_our_body_was_read_is_success_and_the_next
 
 
 async def test_a_refused_connection_is_a_failure() -> None:
-    with reserved() as port:
+    with reserved_port() as port:
         async with egress() as client:
             assert (await client.post(f"http://127.0.0.1:{port}/", HEADERS, BODY)).error == "connect_failed"
 
@@ -377,4 +377,4 @@ async def test_what_a_receiver_did_not_take_before_the_deadline_is_not_sent_afte
         outcome = await client.post(there.url, HEADERS, b"x" * 50_000_000)
         over.set()
         assert outcome.error == "timeout"
-        assert await asyncio.wait_for(took, PATIENCE) < 50_000_000, "no more than the socket buffers held"
+        assert await asyncio.wait_for(took, TIMEOUT_SECONDS) < 50_000_000, "no more than the socket buffers held"

@@ -12,7 +12,7 @@ import pytest
 from app.webhooks.egress import TargetRefused
 from app.webhooks.resolver import SystemLookup
 from app.webhooks.targets import Address, Targets
-from tests.waiting import PATIENCE, until
+from tests.waiting import TIMEOUT_SECONDS, until
 from tests.webhooks.receivers import LOOPBACK, egress, names
 
 KNOWN = names(
@@ -144,7 +144,7 @@ async def test_row_15_a_name_server_that_never_answers_is_cut_and_blocks_one_thr
             assert {outcome.error for outcome in outcomes} == {"dns_timeout"}
             await until(lambda: bool(asked), "its thread runs")
             assert asked == ["dead.test"]
-            lookup._seconds = PATIENCE
+            lookup._seconds = TIMEOUT_SECONDS
             assert [str(each) for each in await lookup("alive.test")] == ["127.0.0.1"]
     finally:
         release.set()

@@ -24,7 +24,7 @@ from app.commands.demo import tell
 from app.commands.demo.doors import TIMEOUT, Doors
 from app.commands.demo.plan import Story, stories
 from app.commands.serve import prepare
-from app.database.server import database, opened
+from app.database.server import open_database, running_database
 from app.settings import CannotStart, Settings, load, with_secrets
 from app.tenants.create import create_key, create_tenant
 
@@ -43,7 +43,7 @@ def demo(url: str | None, key: str | None, leads: int, seed: int, data_dir: Path
         asyncio.run(_at(url, key, plan, seed))
         return
     settings = load(data_dir=data_dir)
-    with database(with_secrets(settings)) as ready:
+    with running_database(with_secrets(settings)) as ready:
         admin = asyncio.run(prepare(ready, owned=settings.embedded))
         asyncio.run(_here(ready, plan, seed))
     if admin is not None:
@@ -53,7 +53,7 @@ def demo(url: str | None, key: str | None, leads: int, seed: int, data_dir: Path
 async def _here(settings: Settings, plan: list[Story], seed: int) -> None:
     """In a tenant of its own, so that invented leads never stand among real ones."""
     now = datetime.now(UTC)
-    async with opened(settings.url) as engine, engine.begin() as tx:
+    async with open_database(settings.url) as engine, engine.begin() as tx:
         tenant_id = await create_tenant(tx, f"demo {seed}", "waterfall", now)
         key = (await create_key(tx, tenant_id, "demo", ("admin",), now)).secret
     if await _serves(settings.address, key):

@@ -1,4 +1,4 @@
-"""Stored shapes: one module an aggregate, no methods, no relationships."""
+"""Table definitions: one module per aggregate, no methods, no relationships."""
 
 from app.database.tables.administration import activations, audit, idempotency_keys, keys, policies, tenants, users
 from app.database.tables.columns import metadata

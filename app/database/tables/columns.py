@@ -1,6 +1,6 @@
-"""The metadata all tables share, and the few kinds of column they are made of.
+"""The metadata of all tables, and constructors for their columns, foreign keys and indexes.
 
-Every key, foreign key and unique index starts with `tenant_id`: isolation today, the distribution column tomorrow.
+Keys, foreign keys and unique indexes start with `tenant_id`: it isolates tenants, and could be a sharding key.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ metadata = MetaData(
 )
 
 
-def table(name: str, *parts: SchemaItem, **options: Any) -> Table:
-    """A table of which every row has an owner: its key begins with `tenant_id`."""
+def tenant_table(name: str, *parts: SchemaItem, **options: Any) -> Table:
+    """A table whose rows belong to a tenant: its primary key starts with `tenant_id`."""
     return Table(name, metadata, Column("tenant_id", Uuid, primary_key=True), *parts, **options)
 
 
-def own_id() -> Column[UUID]:
+def id_column() -> Column[UUID]:
     return Column("id", Uuid, primary_key=True)
 
 
@@ -37,7 +37,7 @@ def uuid(name: str, *, null: bool = True, **options: Any) -> Column[UUID]:
     return Column(name, Uuid, nullable=null, **options)
 
 
-def words(name: str, *, null: bool = True, **options: Any) -> Column[str]:
+def string(name: str, *, null: bool = True, **options: Any) -> Column[str]:
     return Column(name, Text, nullable=null, **options)
 
 
@@ -45,8 +45,8 @@ def instant(name: str, *, null: bool = True, **options: Any) -> Column[datetime]
     return Column(name, DateTime(timezone=True), nullable=null, **options)
 
 
-def document(name: str, *, null: bool = False, empty: str | None = "{}") -> Column[Any]:
-    """A JSONB column; `empty` is the value of a row that says nothing."""
+def jsonb(name: str, *, null: bool = False, empty: str | None = "{}") -> Column[Any]:
+    """A JSONB column; `empty` is the server default of one that is not nullable."""
     default = text(f"'{empty}'::jsonb") if empty is not None and not null else None
     return Column(name, JSONB, nullable=null, server_default=default)
 
@@ -55,15 +55,15 @@ def version() -> Column[int]:
     return Column("version", BigInteger, nullable=False, server_default="1")
 
 
-def stamps() -> tuple[Column[datetime], Column[datetime]]:
+def timestamps() -> tuple[Column[datetime], Column[datetime]]:
     return instant("created_at", null=False), instant("updated_at", null=False)
 
 
-def of_tenant(table: str, column: str) -> ForeignKeyConstraint:
+def tenant_foreign_key(table: str, column: str) -> ForeignKeyConstraint:
     """A foreign key that cannot cross tenants: (tenant_id, column) → (tenant_id, id)."""
     return ForeignKeyConstraint(["tenant_id", column], [f"{table}.tenant_id", f"{table}.id"])
 
 
-def lists(table: str, *columns: str) -> list[Index]:
-    """One keyset index for each order a list can be read in."""
+def list_indexes(table: str, *columns: str) -> list[Index]:
+    """One index for keyset pagination by each of the columns."""
     return [Index(f"{table}_{column}_idx", "tenant_id", column, "id") for column in columns]

@@ -1,7 +1,7 @@
-"""Events as they are written, their order, and who is owed them (delivery.md, section 1.2).
+"""Events as written, their order in the log, and their delivery to subscriptions (delivery.md, section 1.2).
 
 `events`, `event_log` and `attempts` are partitioned; their partitions are made by the first migration and by
-`app/events/partitions.py`, never by the metadata. No foreign key points at events.
+`app/events/partitions.py`, not by the metadata. No foreign key references events.
 """
 
 from __future__ import annotations
@@ -9,40 +9,40 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Identity, Index, Integer, SmallInteger, Table
 
 from app.database.tables.columns import (
-    document,
+    id_column,
     instant,
-    lists,
+    jsonb,
+    list_indexes,
     metadata,
-    of_tenant,
-    own_id,
-    stamps,
-    table,
+    string,
+    tenant_foreign_key,
+    tenant_table,
+    timestamps,
     uuid,
     version,
-    words,
 )
 
-events = table(
+events = tenant_table(
     "events",
     Column("seq", BigInteger, Identity(always=True), primary_key=True),
     uuid("id", null=False),
     uuid("lead_id"),
     uuid("order_key", null=False),
     Column("lead_version", BigInteger),
-    words("type", null=False),
+    string("type", null=False),
     Column("schema_version", SmallInteger, nullable=False, server_default="1"),
     instant("occurred_at", null=False),
     instant("recorded_at", null=False),
     uuid("tx_id", null=False),
     Column("tx_index", SmallInteger, nullable=False),
     Column("tx_size", SmallInteger, nullable=False),
-    words("data", null=False),
+    string("data", null=False),
     Index("events_id_idx", "tenant_id", "id"),
     Index("events_lead_id_idx", "tenant_id", "lead_id", "seq"),
     postgresql_partition_by="RANGE (seq)",
 )
 
-pending = table(
+pending = tenant_table(
     "pending",
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("scope", SmallInteger, nullable=False, server_default="0"),
@@ -51,37 +51,37 @@ pending = table(
 
 sequencer = Table("sequencer", metadata, Column("scope", SmallInteger, primary_key=True, autoincrement=False))
 
-event_log = table(
+event_log = tenant_table(
     "event_log",
     Column("position", BigInteger, Identity(always=True), primary_key=True),
     Column("event_seq", BigInteger, nullable=False),
     uuid("lead_id"),
     uuid("order_key", null=False),
-    words("type", null=False),
+    string("type", null=False),
     instant("recorded_at", null=False),
     Index("event_log_type_idx", "tenant_id", "type", "position"),
     Index("event_log_lead_id_idx", "tenant_id", "lead_id", "position"),
     postgresql_partition_by="RANGE (position)",
 )
 
-subscriptions = table(
+subscriptions = tenant_table(
     "subscriptions",
-    own_id(),
+    id_column(),
     version(),
-    words("url", null=False),
-    document("types", empty="[]"),
-    document("filter"),
-    words("mode", null=False, server_default="full"),
-    words("headers"),  # encrypted
-    words("secrets", null=False),  # encrypted
-    document("limits"),
-    words("state", null=False, server_default="active"),
-    words("state_reason"),
-    *stamps(),
-    *lists("subscriptions", "created_at"),
+    string("url", null=False),
+    jsonb("types", empty="[]"),
+    jsonb("filter"),
+    string("mode", null=False, server_default="full"),
+    string("headers"),  # encrypted
+    string("secrets", null=False),  # encrypted
+    jsonb("limits"),
+    string("state", null=False, server_default="active"),
+    string("state_reason"),
+    *timestamps(),
+    *list_indexes("subscriptions", "created_at"),
 )
 
-lanes = table(
+lanes = tenant_table(
     "lanes",
     uuid("subscription_id", null=False, primary_key=True),
     Column("lane_no", SmallInteger, primary_key=True, autoincrement=False),
@@ -90,13 +90,13 @@ lanes = table(
     Column("fence", BigInteger, nullable=False, server_default="0"),
     instant("lease_until", null=False, server_default="-infinity"),
     instant("due_at", null=False, server_default="-infinity"),
-    document("breaker"),
-    of_tenant("subscriptions", "subscription_id"),
+    jsonb("breaker"),
+    tenant_foreign_key("subscriptions", "subscription_id"),
     Index("lanes_due_at_idx", "due_at"),
     postgresql_with={"fillfactor": 50},
 )
 
-delivery_retries = table(
+delivery_retries = tenant_table(
     "delivery_retries",
     uuid("subscription_id", null=False, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
@@ -105,17 +105,17 @@ delivery_retries = table(
     uuid("lead_id"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     instant("next_at"),
-    words("state", null=False),
+    string("state", null=False),
     Column("last_code", Integer),
-    words("last_error"),
-    of_tenant("subscriptions", "subscription_id"),
+    string("last_error"),
+    tenant_foreign_key("subscriptions", "subscription_id"),
     Index("delivery_retries_order_key_idx", "tenant_id", "subscription_id", "order_key", "position"),
     Index(
         "delivery_retries_next_at_idx", "tenant_id", "subscription_id", "next_at", postgresql_where="state = 'retry'"
     ),
 )
 
-attempts = table(
+attempts = tenant_table(
     "attempts",
     uuid("subscription_id", null=False, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
@@ -125,9 +125,9 @@ attempts = table(
     uuid("lead_id"),
     Column("ms", Integer, nullable=False),
     Column("code", Integer),
-    words("error_kind"),
-    words("response_head"),
-    words("trigger", null=False),
+    string("error_kind"),
+    string("response_head"),
+    string("trigger", null=False),
     Index("attempts_at_idx", "tenant_id", "subscription_id", "at"),
     postgresql_partition_by="RANGE (at)",
 )

@@ -1,40 +1,51 @@
-"""What comes in: sources, submissions as they came, and what became of each item."""
+"""Sources, submissions as received, and the outcome of each of their items."""
 
 from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary
 
-from app.database.tables.columns import document, instant, lists, of_tenant, own_id, stamps, table, uuid, version, words
+from app.database.tables.columns import (
+    id_column,
+    instant,
+    jsonb,
+    list_indexes,
+    string,
+    tenant_foreign_key,
+    tenant_table,
+    timestamps,
+    uuid,
+    version,
+)
 
-sources = table(
+sources = tenant_table(
     "sources",
-    own_id(),
+    id_column(),
     version(),
-    words("key", null=False),
-    words("name", null=False),
-    words("preset", null=False),
-    document("overrides"),
-    words("secrets"),  # encrypted (promises.md, secrets at rest)
-    document("defaults"),
+    string("key", null=False),
+    string("name", null=False),
+    string("preset", null=False),
+    jsonb("overrides"),
+    string("secrets"),  # encrypted (promises.md, secrets at rest)
+    jsonb("defaults"),
     Column("enabled", Boolean, nullable=False, server_default="true"),
     Column("builtin", Boolean, nullable=False, server_default="false"),
     instant("archived_at"),
-    *stamps(),
+    *timestamps(),
     Index("sources_key_key", "key", unique=True),
     Index("sources_builtin_key", "tenant_id", "name", unique=True, postgresql_where="builtin"),
-    *lists("sources", "created_at"),
+    *list_indexes("sources", "created_at"),
 )
 
-submissions = table(
+submissions = tenant_table(
     "submissions",
-    own_id(),
+    id_column(),
     uuid("source_id", null=False),
-    words("method", null=False),
-    words("query", null=False),
-    document("headers"),
+    string("method", null=False),
+    string("query", null=False),
+    jsonb("headers"),
     Column("body", LargeBinary, nullable=False),
-    words("sha256", null=False),
-    words("state", null=False, server_default="received"),
+    string("sha256", null=False),
+    string("state", null=False, server_default="received"),
     Column("tries", Integer, nullable=False, server_default="0"),
     instant("received_at", null=False),
     instant("processed_at"),
@@ -43,17 +54,17 @@ submissions = table(
     Index("submissions_source_id_idx", "tenant_id", "source_id", "received_at", "id"),
 )
 
-submission_items = table(
+submission_items = tenant_table(
     "submission_items",
     uuid("submission_id", null=False, primary_key=True),
     Column("index", Integer, primary_key=True),
     uuid("source_id", null=False),
-    words("submission_key"),
-    words("verdict", null=False),
+    string("submission_key"),
+    string("verdict", null=False),
     uuid("lead_id"),
-    words("reason"),
-    document("mapped", null=True),
-    of_tenant("submissions", "submission_id"),
+    string("reason"),
+    jsonb("mapped", null=True),
+    tenant_foreign_key("submissions", "submission_id"),
     Index(
         "submission_items_submission_key_key",
         "tenant_id",
