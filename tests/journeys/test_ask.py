@@ -58,7 +58,7 @@ async def test_a_request_that_waits_for_a_policy_activation_uses_the_new_policy(
     lead = await api.lead(job_title="Director", employees=120, industry="software")
     async with api.app.state.engine.begin() as tx:
         await publish(tx, api.tenant_id, shipped("waterfall"), api.now)
-        waiting = asyncio.create_task(api.act(lead, "demo_request"))
+        waiting = asyncio.create_task(api.add_activity(lead, "demo_request"))
         await _wait_for_a_blocked_backend(api)
     await waiting
     steps = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"]

@@ -42,7 +42,7 @@ async def test_a_lead_qualifies_when_its_negative_points_decay(api: Api) -> None
 
 async def test_a_score_that_only_decays_makes_no_version_and_no_event(api: Api) -> None:
     lead = await api.lead(**GOOD)
-    await api.act(lead, "webinar")
+    await api.add_activity(lead, "webinar")
     before, events = await api.reload(lead), len(await events_of_type(api, "lead.stage_changed"))
     assert await pass_time(api, 31) == 1
     after = await api.reload(lead)
