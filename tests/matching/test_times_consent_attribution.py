@@ -1,4 +1,4 @@
-"""Times by declared formats, consent by words, touches by layers."""
+"""Instants in declared formats, consent from words, attribution from layers."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -100,7 +100,7 @@ def test_an_answer_about_consent_is_given_refused_or_unknown(state: str, answers
 
 
 @pytest.mark.parametrize("value", ["{{utm}}", "{campaign}", "(not set)", "null", "", "  ", None, "${x}"])
-def test_a_template_that_was_never_filled_in_is_empty(value: Any) -> None:
+def test_an_unresolved_template_counts_as_empty(value: Any) -> None:
     assert attributed({"source": value}, {"source": "next"}) == {"source": "next"}
 
 
