@@ -187,7 +187,7 @@ class CriteriaUnmet:
     unmet: tuple[Unmet, ...]
 
 
-Why = (
+Refusal = (
     UnknownAction
     | AlreadyInStage
     | BackwardMove
@@ -206,7 +206,7 @@ Why = (
 class Refused:
     """The move is refused; `why.code` is the error code of the API."""
 
-    why: Why
+    why: Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from app.lifecycle.answer import Emit, Move
 from app.lifecycle.decide import decide
 from app.lifecycle.effects import applicable_effects, facts_after
-from app.lifecycle.guard import AHEAD
+from app.lifecycle.guard import MAX_AHEAD
 from app.policy.document import Action, Automatic, Policy
 from app.policy.facts import POLICY, Ask, Facts
 from app.policy.policy_view import view_of
@@ -83,7 +83,7 @@ def _step(policy: Policy, facts: Facts, item: Automatic, action: Action, now: da
 
 def _occurred_at(facts: Facts, now: datetime) -> datetime:
     """The newest activity or the previous transition, whichever is later; now if there is neither."""
-    instants = [one.occurred_at for one in facts.activities if one.occurred_at <= now + AHEAD]
+    instants = [one.occurred_at for one in facts.activities if one.occurred_at <= now + MAX_AHEAD]
     if facts.last_occurred_at is not None:
         instants.append(facts.last_occurred_at)
     return max(instants, default=now)

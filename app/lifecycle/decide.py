@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.lifecycle.answer import CriteriaUnmet, Decision, InputRequired, Refused, Stay, Why
+from app.lifecycle.answer import CriteriaUnmet, Decision, InputRequired, Refusal, Refused, Stay
 from app.lifecycle.edges import Edge, edge
 from app.lifecycle.effects import move
 from app.lifecycle.guard import effective_ask, refused_actor, refused_guard, refused_input
@@ -37,7 +37,7 @@ def decide(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Decision:
     return move(view, action, ask, to, ask.occurred_at or max(now, facts.last_occurred_at or now))
 
 
-def refused_conditions(action: Action, view: PolicyView, ask: Ask) -> Why | None:
+def refused_conditions(action: Action, view: PolicyView, ask: Ask) -> Refusal | None:
     """The fast track's condition, if the action takes the fast track; then the guard."""
     fast = view.policy.fast_track(action, view.facts.stage)
     if fast is not None and (missing := fast.condition.unmet(view)):

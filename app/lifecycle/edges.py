@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.lifecycle.answer import AlreadyInStage, BackwardMove, TransitionNotAllowed, UnknownAction, Why
+from app.lifecycle.answer import AlreadyInStage, BackwardMove, Refusal, TransitionNotAllowed, UnknownAction
 from app.policy.document import ACTION_WORDS, Action, Policy
 from app.policy.facts import Ask, Endpoint, Facts
 from app.policy.policy_view import view_of
@@ -27,7 +27,7 @@ def allowed_actions(policy: Policy, stage: str | None) -> tuple[str, ...]:
     return tuple(action.name for action in policy.edges.get(stage, ()))
 
 
-def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Why:
+def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Refusal:
     """The edge that the request means, or why there is none."""
     if ask.action is None:
         if ask.to is None:
@@ -89,15 +89,15 @@ def endpoint_of(policy: Policy, action: Action) -> Endpoint:
     return "revert" if reverts else "transition"
 
 
-def _if_endpoint_takes(policy: Policy, facts: Facts, found: Edge, ask: Ask) -> Edge | Why:
+def _if_endpoint_takes(policy: Policy, facts: Facts, found: Edge, ask: Ask) -> Edge | Refusal:
     endpoint = endpoint_of(policy, found.action)
-    if endpoint in ("transition", ask.door):
+    if endpoint in ("transition", ask.endpoint):
         return found
     allowed = allowed_actions(policy, facts.stage)
     return TransitionNotAllowed(facts.stage, found.action.name, allowed, use=USE_INSTEAD[endpoint])
 
 
-def _no_edge(policy: Policy, stage: str | None, action: str | None, to: str | None) -> Why:
+def _no_edge(policy: Policy, stage: str | None, action: str | None, to: str | None) -> Refusal:
     allowed = allowed_actions(policy, stage)
     here, there = policy.stage_of.get(stage), policy.stage_of.get(to)
     if stage is not None and stage == to:

@@ -24,7 +24,7 @@ def eligibility(policy: Policy, facts: Facts, actor: Actor, now: datetime) -> li
 
 
 def _eligible(policy: Policy, facts: Facts, action: Action, actor: Actor, now: datetime) -> Eligible:
-    ask = Ask(action.name, actor, door=endpoint_of(policy, action))
+    ask = Ask(action.name, actor, endpoint=endpoint_of(policy, action))
     found = edge(policy, facts, ask, now)
     if not isinstance(found, Edge):
         to = target(policy, action, facts, ask, now)

@@ -13,9 +13,9 @@ from app.lifecycle.answer import (
     InputRequired,
     OutOfOrder,
     ReasonRequired,
+    Refusal,
     RoleNotAllowed,
     UnknownReason,
-    Why,
 )
 from app.policy.document import Action, Reason
 from app.policy.facts import Actor, Ask
@@ -24,7 +24,7 @@ from app.policy.view import Unmet
 from app.policy.words import ActorIs, Assignable, may
 
 # How far in the future `occurred_at` may be: the clocks of senders differ from ours.
-AHEAD = timedelta(minutes=5)
+MAX_AHEAD = timedelta(minutes=5)
 # Inputs that only some actions take: the input, its member of `Ask`, and that member's value when not given.
 OPTIONAL_INPUTS = (
     ("bant", "bant", ()),
@@ -36,7 +36,7 @@ OPTIONAL_INPUTS = (
 Reasons = Mapping[str, tuple[Reason, ...]]
 
 
-def refused_actor(action: Action, actor: Actor) -> Why | None:
+def refused_actor(action: Action, actor: Actor) -> Refusal | None:
     """The refusal if the actor may not do this: a machine where only people may, or another role or kind."""
     if actor.kind == "human":
         return None if may(actor.role, action.by.people) else _role(action, actor)
@@ -49,7 +49,7 @@ def _role(action: Action, actor: Actor) -> RoleNotAllowed:
     return RoleNotAllowed(action.name, actor.role, (*action.by.people, *action.by.machines))
 
 
-def refused_input(action: Action, ask: Ask, reasons: Reasons, last: datetime | None, now: datetime) -> Why | None:
+def refused_input(action: Action, ask: Ask, reasons: Reasons, last: datetime | None, now: datetime) -> Refusal | None:
     """The first failed check of: reason given, other inputs given, reason known, its note given, time in order."""
     listed = [reason for reason in reasons.get(action.reasons or "", ()) if reason.active]
     codes = tuple(reason.code for reason in sorted(listed, key=lambda reason: reason.sort or 0))
@@ -69,15 +69,15 @@ def refused_input(action: Action, ask: Ask, reasons: Reasons, last: datetime | N
 
 def _out_of_order(ask: Ask, last: datetime | None, now: datetime) -> OutOfOrder | None:
     at = ask.occurred_at
-    if at is None or ((last is None or at >= last) and at <= now + AHEAD):
+    if at is None or ((last is None or at >= last) and at <= now + MAX_AHEAD):
         return None
-    return OutOfOrder(last, now + AHEAD)
+    return OutOfOrder(last, now + MAX_AHEAD)
 
 
 def given(name: str, ask: Ask) -> bool:
     """Whether the request gives this input; blank text counts as not given."""
     if name == "conversion":
-        return ask.convert is True or (ask.convert is None and ask.door == "conversion")
+        return ask.convert is True or (ask.convert is None and ask.endpoint == "conversion")
     value = getattr(ask, name)
     return bool(value.strip()) if isinstance(value, str) else value is not None and value != ()
 
@@ -87,7 +87,7 @@ def may_override(action: Action, ask: Ask) -> bool:
     return action.override is not None and given("override_reason", ask) and may(ask.actor.role, action.override.people)
 
 
-def refused_guard(action: Action, view: PolicyView, ask: Ask) -> Why | None:
+def refused_guard(action: Action, view: PolicyView, ask: Ask) -> Refusal | None:
     """The refusal if the guard does not hold and is not overridden, or if the named owner cannot be assigned."""
     missing: list[Unmet] = []
     if action.guard is not None and not may_override(action, ask):

@@ -55,7 +55,7 @@ class Folded:
     faults: tuple[str, ...]
 
 
-def fold(log: Iterable[Step]) -> Folded:
+def fold_log(log: Iterable[Step]) -> Folded:
     """Fold a journey's rows in the order of seq. Milestones set later by an opportunity are not in this log."""
     stage: str | None = None
     seq = 0

@@ -9,10 +9,10 @@ from app.lifecycle.answer import (
     BackwardMove,
     InputRequired,
     OpportunityMove,
+    Refusal,
     Refused,
     TransitionNotAllowed,
     UnknownAction,
-    Why,
 )
 from app.lifecycle.edges import Edge
 from app.lifecycle.guard import effective_ask, refused_actor, refused_guard, refused_input
@@ -58,7 +58,7 @@ def decide_opportunity(
     )
 
 
-def _edge(pipeline: Opportunity, stage: str, ask: Ask) -> Edge | Why:
+def _edge(pipeline: Opportunity, stage: str, ask: Ask) -> Edge | Refusal:
     allowed = tuple(action.name for action in pipeline.actions if stage in action.sources)
     if stage not in pipeline.place_of:
         return TransitionNotAllowed(stage, ask.action, ())

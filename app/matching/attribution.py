@@ -30,19 +30,19 @@ def attribution_value(value: object) -> str:
     return "" if is_unresolved(text) else text
 
 
-def of_hidden(answers: object) -> dict[str, object]:
+def from_hidden_fields(answers: object) -> dict[str, object]:
     """UTM values and click ids among hidden fields or query parameters, by attribution name."""
     if not isinstance(answers, Mapping):
         return {}
     return {HIDDEN_KEYS[name]: answers[name] for name in answers if name in HIDDEN_KEYS}
 
 
-def of_page(url: object) -> dict[str, object]:
+def from_page_url(url: object) -> dict[str, object]:
     """UTM values and click ids of a page's URL, and the URL as landing_page. Never raises."""
     text = as_text(url)[:4_000]
     if not text.startswith(("http://", "https://")):
         return {}
-    return {**of_hidden(query_of(text)), "landing_page": text}
+    return {**from_hidden_fields(query_of(text)), "landing_page": text}
 
 
 def query_of(url: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from app.matching.text import as_text, fold, is_unresolved
 from app.matching.words import words
 
-State = Literal["given", "refused", "withdrawn", "unknown"]
+ConsentState = Literal["given", "refused", "withdrawn", "unknown"]
 _YES: Final = words("yes")
 _NO: Final = words("no")
 _REFUSAL_STARTS: Final = tuple(start + " " for start in words("refusal_starts"))
@@ -15,7 +15,7 @@ _SENTENCE_WORDS: Final = 3
 _MAX_ANSWER: Final = 2_000
 
 
-def read_consent(answer: object) -> State:
+def read_consent(answer: object) -> ConsentState:
     """given, refused or unknown, from a boolean, a word in seven languages, or the sentence that was agreed to.
 
     A list is that of the ticked boxes: given when any of them means consent, unknown when empty.

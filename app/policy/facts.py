@@ -69,7 +69,7 @@ class Ask:
 
     `owner_role` is the role of the active user named by `owner_id`; None when that user is unknown or inactive.
     `convert` says whether an action that may convert shall do so; None leaves it to the policy.
-    `door` is the endpoint that received the request: only `conversion` takes an action that needs a conversion.
+    `endpoint` is the one that received the request: only `conversion` takes an action that needs a conversion.
     `source` is the name or id of the source of a capture.
     """
 
@@ -87,7 +87,7 @@ class Ask:
     convert: bool | None = None
     correction_of: str | None = None
     source: str | None = None
-    door: Endpoint = "transition"
+    endpoint: Endpoint = "transition"
 
 
 @dataclass(frozen=True, slots=True)

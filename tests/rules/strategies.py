@@ -112,5 +112,5 @@ asks = st.builds(
     convert=st.sampled_from([None, True, False]),
     correction_of=st.sampled_from([None, "trn_1"]),
     source=st.sampled_from([None, "src_1"]),
-    door=st.sampled_from(["transition", "conversion", "revert"]),
+    endpoint=st.sampled_from(["transition", "conversion", "revert"]),
 )

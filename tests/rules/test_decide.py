@@ -89,8 +89,10 @@ def test_eligibility_agrees_with_decide(facts: Facts, actor: Actor) -> None:
         known = scored(policy, facts, NOON)
         for line in eligibility(policy, known, actor, NOON):
             assert line.allowed == (line.code is None)
-            door = "conversion" if line.action == "convert" else "revert" if "revert" in line.action else "transition"
-            decision = decide(policy, known, Ask(line.action, actor, door=door), NOON)  # type: ignore[arg-type]
+            endpoint = (
+                "conversion" if line.action == "convert" else "revert" if "revert" in line.action else "transition"
+            )
+            decision = decide(policy, known, Ask(line.action, actor, endpoint=endpoint), NOON)  # type: ignore[arg-type]
             if isinstance(decision, Move | Stay):
                 assert line.allowed
             elif not isinstance(decision.why, InputRequired | ReasonRequired | OutOfOrder):
@@ -289,7 +291,7 @@ def test_capture_enters_suspect_or_inquiry_by_the_entry() -> None:
 def test_a_fast_track_converts_from_an_earlier_stage_if_its_condition_holds() -> None:
     track = {"from": ["mql"], "if": {"fit": {"at_least": 45}}}
     policy = altered(PIPELINE, lambda changed: changed["conversion"].update(fast_track=track))
-    ask = Ask("convert", AE, convert=True, door="conversion")
+    ask = Ask("convert", AE, convert=True, endpoint="conversion")
     leaf = {"criterion": "fit", "have": 0, "need": 45}
     assert why(MQL, ask, policy) == CriteriaUnmet((leaf,))
     made = move(replace(MQL, fit=50), ask, policy)

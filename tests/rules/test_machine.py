@@ -14,7 +14,7 @@ from app.lifecycle.answer import Emit, Move, Refused
 from app.lifecycle.automatic import evaluate
 from app.lifecycle.decide import decide
 from app.lifecycle.effects import conversion_class, facts_after
-from app.lifecycle.milestones import Step, fold
+from app.lifecycle.milestones import Step, fold_log
 from app.policy.document import Policy
 from app.policy.facts import CRITERIA, Activity, Actor, Ask, Confirmation, Facts
 from app.scoring.score import scored
@@ -126,7 +126,7 @@ class Journey(RuleBasedStateMachine):
             bant=rows,
             convert=True,
             override_reason="fair" if self.made % 2 else None,
-            door=ENDPOINT.get(action, "transition"),
+            endpoint=ENDPOINT.get(action, "transition"),
         )
 
     @rule(type=st.sampled_from(["demo_request", "price_list", "webinar", "unsubscribe"]), days=st.integers(0, 40))
@@ -146,7 +146,7 @@ class Journey(RuleBasedStateMachine):
     def the_log_the_facts_and_the_model_agree(self) -> None:
         if not hasattr(self, "log"):
             return
-        folded = fold(self.log)
+        folded = fold_log(self.log)
         assert folded.faults == ()
         assert folded.stage == self.facts.stage == self.stage
         assert folded.seq == self.facts.seq == len(self.log)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.lifecycle.milestones import Step, fold
+from app.lifecycle.milestones import Step, fold_log
 from app.lifecycle.reinquiry import reinquiry
 from app.policy.facts import Ask, Facts
 from app.routing.route import Assignment, assign
@@ -22,22 +22,22 @@ LOG = (
 
 
 def test_a_log_folds_to_its_stage_and_its_milestones() -> None:
-    folded = fold(LOG)
+    folded = fold_log(LOG)
     assert (folded.stage, folded.seq, folded.faults) == ("converted", 4, ())
     assert folded.milestones == {"mql": False, "sal": True, "srl": False}
-    assert fold(()).stage is None
+    assert fold_log(()).stage is None
 
 
 def test_a_correction_voids_and_the_milestone_may_be_reached_again() -> None:
     back = (*LOG[:3], Step(PIPELINE, 4, "srl", "mql", "correct"))
-    assert fold(back).milestones == {"mql": False}
-    again = fold((*back, Step(PIPELINE, 5, "mql", "sal", "accept")))
+    assert fold_log(back).milestones == {"mql": False}
+    again = fold_log((*back, Step(PIPELINE, 5, "mql", "sal", "accept")))
     assert again.milestones == {"mql": False, "sal": False}
 
 
 def test_the_class_of_a_conversion_sets_its_milestone() -> None:
     early = (*LOG[:2], Step(PIPELINE, 3, "mql", "converted", "convert", "unqualified"))
-    assert fold(early).milestones == {"mql": False, "srl": False}
+    assert fold_log(early).milestones == {"mql": False, "srl": False}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_class_of_a_conversion_sets_its_milestone() -> None:
     ],
 )
 def test_an_inconsistency_in_a_log_is_a_fault(steps: tuple[Step, ...], fault: str) -> None:
-    assert fault in fold(steps).faults
+    assert fault in fold_log(steps).faults
 
 
 YESTERDAY = NOON - timedelta(days=1)

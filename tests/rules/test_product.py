@@ -71,7 +71,7 @@ def complete_ask(action: str, role: str, **more: object) -> Ask:
         correction_of="trn_1",
         source="src_1",
         convert=True,
-        door=ENDPOINT.get(action, "transition"),
+        endpoint=ENDPOINT.get(action, "transition"),
     )
     return replace(ask, **more)  # type: ignore[arg-type]
 
@@ -181,7 +181,7 @@ def test_a_missing_needed_input_is_named_in_the_refusal(name: str, missing: str)
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_conversion_is_refused_at_the_transitions_endpoint(name: str) -> None:
-    ask = complete_ask("convert", "ae", door="transition")
+    ask = complete_ask("convert", "ae", endpoint="transition")
     decision = decide(POLICIES[name], guard_meeting_facts("sql"), ask, NOON)
     assert isinstance(decision, Refused)
     assert isinstance(decision.why, TransitionNotAllowed)

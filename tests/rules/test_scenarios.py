@@ -133,7 +133,7 @@ def test_7_bant_is_confirmed_once_by_the_sdr_and_once_by_the_ae() -> None:
     srl, move = moved(sal, Ask("hand_over", SDR, bant=rows, convert=True))
     assert (srl.stage, move.convert) == ("srl", True)
     assert (move.milestones, move.owner, move.pool, move.bant) == ((("srl", False),), "nobody", "ae", rows)
-    convert = Ask("convert", SDR, convert=True, door="conversion")
+    convert = Ask("convert", SDR, convert=True, endpoint="conversion")
     converted, _ = moved(srl, convert)
     assert (converted.stage, converted.held_stage, converted.closed_at) == ("converted", "srl", NOON)
     alone = decide_opportunity(PIPELINE, converted, "unqualified", Ask("qualify", AE), NOON)
