@@ -29,7 +29,7 @@ from app.journeys.load import begin_change
 from app.journeys.record import record
 from app.journeys.refusals import problem
 from app.journeys.state import Change, Step
-from app.lifecycle.answer import AlreadyInStage, Move, Refused, Why
+from app.lifecycle.answer import AlreadyInStage, Move, Refusal, Refused
 from app.lifecycle.decide import decide
 from app.lifecycle.effects import conversion_class
 from app.lifecycle.milestones import reached
@@ -98,7 +98,7 @@ def decided_of(change: Change, order: ConversionOrder, actor: Actor, now: dateti
     policy = change.published.policy
     change.score = score(policy, change.facts(), now)
     note = order.verification.note
-    ask = Ask(ACTION, actor, occurred_at=order.occurred_at, note=note, convert=True, door="conversion")
+    ask = Ask(ACTION, actor, occurred_at=order.occurred_at, note=note, convert=True, endpoint="conversion")
     decided = decide(policy, with_score(change.facts(), change.score), ask, now)
     assert isinstance(decided, Move | Refused), "a conversion moves the lead"
     return decided
@@ -110,7 +110,7 @@ def case_of(change: Change, order: ConversionOrder, new: NewIds, *, hidden: bool
     return Case(change.lead, order, policy, of_class, new, hidden)
 
 
-async def refusal(tx: Tx, tenant_id: UUID, change: Change, why: Why) -> Problem:
+async def refusal(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Problem:
     """Why the policy says no; where the journey is converted already, with its conversion."""
     journey = change.lead.journey
     if isinstance(why, AlreadyInStage) and journey is not None:

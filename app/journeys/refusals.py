@@ -12,11 +12,11 @@ from app.lifecycle.answer import (
     InputRequired,
     OutOfOrder,
     ReasonRequired,
+    Refusal,
     RoleNotAllowed,
     TransitionNotAllowed,
     UnknownAction,
     UnknownReason,
-    Why,
 )
 from app.policy.view import Unmet
 from app.web.fields import z
@@ -36,7 +36,7 @@ REFUSALS = (
 )
 
 
-def problem(why: Why) -> Problem:
+def problem(why: Refusal) -> Problem:
     """The problem for a refusal, with the members that its code defines (api.md, section 3)."""
     match why:
         case UnknownAction(action):

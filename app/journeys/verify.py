@@ -12,7 +12,7 @@ from uuid import UUID
 from app import ids
 from app.database.transaction import Database, Record, Tx
 from app.journeys import across
-from app.lifecycle.milestones import Step, fold
+from app.lifecycle.milestones import Step, fold_log
 from app.policies.published import published
 
 BATCH: Final = 500
@@ -60,7 +60,7 @@ async def _check(tx: Tx, journey: Record, log: Sequence[Record], proofs: Abstrac
         )
         for row in log
     ]
-    folded = fold(steps)
+    folded = fold_log(steps)
     faults = list(folded.faults)
     if (folded.stage, folded.seq) != (journey.stage, journey.seq):
         faults.append(

@@ -17,7 +17,7 @@ from app.leads import sql
 from app.leads.absorb import ArrivalActivity, add_activity, apply_reinquiry
 from app.leads.older import load_older_keys
 from app.leads.schemas import ActivityOfPerson
-from app.lifecycle.guard import AHEAD
+from app.lifecycle.guard import MAX_AHEAD
 from app.matching.normalize import normalize
 from app.matching.person import Identity
 from app.web.auth import Caller
@@ -70,7 +70,7 @@ def _record(
     answer = {"index": index, "lead_id": ids.shown("lead", change.lead.id if change else None)}
     if change is None:
         return {**answer, "recorded": False, "reason": "person_unknown"}
-    if when > now + AHEAD:
+    if when > now + MAX_AHEAD:
         return {**answer, "recorded": False, "reason": "out_of_order"}
     wanted = ArrivalActivity(one.activity_key or str(ids.new_id()), one.type, one.kind, one.properties)
     new = add_activity(change, wanted, when, None, actor_document(caller.actor))

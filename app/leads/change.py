@@ -28,7 +28,7 @@ from app.leads.absorb import (
     set_field,
 )
 from app.leads.schemas import show_activity
-from app.lifecycle.guard import AHEAD
+from app.lifecycle.guard import MAX_AHEAD
 from app.matching.normalize import normalize
 from app.matching.person import Identity, Person
 from app.web.auth import Caller
@@ -156,8 +156,8 @@ async def record_activity(
 ) -> tuple[dict[str, Any], bool]:
     """Records one activity unless its key exists; the stored activity, and whether it is new. OutOfOrder."""
     tenant_id, when = caller.tenant_id, body.get("occurred_at") or now
-    if when > now + AHEAD:
-        raise OutOfOrder("occurred_at is in the future.", errors=FUTURE, latest=z(now + AHEAD))
+    if when > now + MAX_AHEAD:
+        raise OutOfOrder("occurred_at is in the future.", errors=FUTURE, latest=z(now + MAX_AHEAD))
     change = await begin_change(
         tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )

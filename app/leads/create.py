@@ -12,7 +12,7 @@ from app.errors import IdentityRequired, OutOfOrder, SourceNotFound
 from app.leads import sql
 from app.leads.capture import Arrival, ArrivalActivity, Captured, capture
 from app.leads.schemas import ConsentIn, LeadCreate
-from app.lifecycle.guard import AHEAD
+from app.lifecycle.guard import MAX_AHEAD
 from app.matching.normalize import normalize
 from app.web.auth import Caller
 from app.web.fields import z
@@ -29,8 +29,8 @@ async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -
         raise SourceNotFound()
     when = body.occurred_at or now
     activity_at = (body.activity.occurred_at if body.activity else None) or when
-    if max(when, activity_at) > now + AHEAD:
-        raise OutOfOrder("occurred_at is in the future.", latest=z(now + AHEAD))
+    if max(when, activity_at) > now + MAX_AHEAD:
+        raise OutOfOrder("occurred_at is in the future.", latest=z(now + MAX_AHEAD))
     region = source.defaults.get("region")
     person = normalize(body.fields.model_dump(exclude_none=True), body.external_ids, region)
     if not person.identities:

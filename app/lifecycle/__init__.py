@@ -1,1 +1,1 @@
-"""What a lead may do, who may make it do so, and what follows. Pure."""
+"""The rules of the lifecycle: which moves are allowed, for whom, and with which effects. Pure."""

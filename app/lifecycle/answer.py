@@ -1,6 +1,6 @@
-"""The answers of a decision: Move, Emit, Stay, or Refused with why.
+"""The results of the rules: Move, Emit, Stay, or Refused with the reason.
 
-A `Move` carries its effects resolved, so that the writer applies them without knowing stages, roles or conditions.
+The effects of a `Move` are resolved, so that the code that writes it evaluates no stages, roles or conditions.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from app.routing.route import OwnerChange
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A journey enters `to_stage`; everything below `entries` is an effect the writer applies as it stands.
+    """A journey enters `to_stage`; every field after `entries` is an effect to be applied unchanged.
 
-    `evidence` is JSON; `entries` are those of the score, where the guard weighed it.
-    `owner`: keep, nobody, or the id of the new owner; `pool`: the role whose pool has it.
-    `set_baseline` is the new baseline, None keeps it. `wake_at` is stored as it is (None empties it).
-    `milestones` are (name, skipped) in funnel order; `voids` the names to void. `bant` are the rows to keep.
-    `assigned`: the attempts of the next owner count from `occurred_at` on (a claim from a pool does not count anew).
-    `pins` pins the journey to this policy (nothing to do when it is pinned), `unpins` lets it follow the active one.
-    `convert`: a conversion belongs to this move (it is one, or must follow in the same transaction).
-    `emits` are the events of its effects, beside those that every move has.
+    `evidence` is JSON; `entries` are those of the score, if the guard reads the score.
+    `owner`: keep, nobody, or the id of the new owner; `pool`: the role whose pool the lead is assigned to.
+    `set_baseline` is the new baseline, None keeps the old one. `wake_at` is stored as given, None included.
+    `milestones` are (name, skipped) in funnel order; `voids` the names to void. `bant` are the rows to store.
+    `assigned`: contact attempts count from `occurred_at` on; a claim from a pool does not restart the count.
+    `pins` pins the journey to this policy unless it is pinned already, `unpins` lets it follow the active policy.
+    `convert`: the move is a conversion, or one must follow in the same transaction.
+    `emits` are the events named by its effects, in addition to those of every move.
     """
 
     from_stage: str | None
@@ -59,7 +59,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """No move and no row, only events. `clears_wake`: the journey's wake_at is used up and must be emptied."""
+    """Events without a move and without a transition row. `clears_wake`: the journey's wake_at must be set to null."""
 
     action: str
     emits: tuple[str, ...]
@@ -86,7 +86,7 @@ class OpportunityMove:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """Nothing to do (automatic evaluation only)."""
+    """The action is allowed and makes no move (`to: same`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class UnknownAction:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyInStage:
-    """409: the target is the present stage."""
+    """409: the target is the current stage."""
 
     code: ClassVar[str] = "already_in_stage"
     stage: str
@@ -108,7 +108,7 @@ class AlreadyInStage:
 
 @dataclass(frozen=True, slots=True)
 class BackwardMove:
-    """409: the target has a lower order than the present stage."""
+    """409: the target has a lower order than the current stage."""
 
     code: ClassVar[str] = "backward_move"
     stage: str
@@ -118,7 +118,7 @@ class BackwardMove:
 
 @dataclass(frozen=True, slots=True)
 class TransitionNotAllowed:
-    """409: no edge from here. `use` names the endpoint that does it: `conversion`, `conversion/revert` or none."""
+    """409: no edge from this stage. `use`: the endpoint to call, `conversion` or `conversion/revert`, if any."""
 
     code: ClassVar[str] = "transition_not_allowed"
     stage: str | None
@@ -129,7 +129,7 @@ class TransitionNotAllowed:
 
 @dataclass(frozen=True, slots=True)
 class HumanRequired:
-    """403: a machine asked for what only people may do."""
+    """403: a machine requested an action that only people may do."""
 
     code: ClassVar[str] = "human_required"
     action: str
@@ -181,13 +181,13 @@ class OutOfOrder:
 
 @dataclass(frozen=True, slots=True)
 class CriteriaUnmet:
-    """422: the guard says no. `unmet` are the leaves of schema.md, section 2."""
+    """422: the guard does not hold. `unmet` are the leaves of schema.md, section 2."""
 
     code: ClassVar[str] = "criteria_unmet"
     unmet: tuple[Unmet, ...]
 
 
-Why = (
+Refusal = (
     UnknownAction
     | AlreadyInStage
     | BackwardMove
@@ -206,12 +206,12 @@ Why = (
 class Refused:
     """The move is refused; `why.code` is the error code of the API."""
 
-    why: Why
+    why: Refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Eligible:
-    """One action as seen from here. `unmet` is the guard's, whatever `code` says; `needs` are its inputs."""
+    """One action as the current stage and actor have it. `unmet` is the guard's, for any `code`; `needs` the inputs."""
 
     action: str
     to: str | None

@@ -1,4 +1,4 @@
-"""What the engine does by itself: the automation of the policy, in order, until nothing more moves."""
+"""Automatic actions: the automation of the policy, in order, until none applies."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from datetime import datetime
 
 from app.lifecycle.answer import Emit, Move
 from app.lifecycle.decide import decide
-from app.lifecycle.effects import after, holding
-from app.lifecycle.guard import AHEAD
+from app.lifecycle.effects import applicable_effects, facts_after
+from app.lifecycle.guard import MAX_AHEAD
 from app.policy.document import Action, Automatic, Policy
 from app.policy.facts import POLICY, Ask, Facts
 from app.policy.policy_view import view_of
@@ -18,7 +18,7 @@ from app.scoring.score import Score, rescored, score, scored, with_score
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The facts after all steps, their score, the steps, and whether the score has fallen below the threshold."""
+    """The facts after all steps, their score, the steps, and whether the threshold is no longer met."""
 
     facts: Facts
     score: Score
@@ -27,9 +27,9 @@ class Evaluation:
 
 
 def evaluate(policy: Policy, facts: Facts, now: datetime) -> Evaluation:
-    """Score, let the engine act, score again where it did: all that a change or the passing of time asks for.
+    """Score the facts, take the automatic steps, score again. Called after a change and at `evaluate_at`.
 
-    It enters no stage twice in one run, and tells of nothing twice.
+    No stage is entered twice, and no event emitted twice, in one run; so it ends.
     """
     known = score(policy, facts, now)
     facts = with_score(facts, known)
@@ -37,7 +37,7 @@ def evaluate(policy: Policy, facts: Facts, now: datetime) -> Evaluation:
     entered, emitted = {facts.stage}, set[str]()
     while (step := _next(policy, facts, now, entered, emitted)) is not None:
         steps.append(step)
-        facts = after(facts, step)
+        facts = facts_after(facts, step)
         if isinstance(step, Emit):
             emitted.add(step.action)
             continue
@@ -52,7 +52,7 @@ def evaluate(policy: Policy, facts: Facts, now: datetime) -> Evaluation:
 
 def below_threshold(policy: Policy, facts: Facts, now: datetime) -> bool:
     """Whether a journey at or after the first milestone's stage no longer meets the rule that leads there."""
-    action = policy.threshold
+    action = policy.threshold_action
     if action is None or action.guard is None or not policy.past_threshold(facts.stage):
         return False
     return not action.guard.holds(view_of(policy, facts, now))
@@ -76,14 +76,14 @@ def _step(policy: Policy, facts: Facts, item: Automatic, action: Action, now: da
     if action.to != "same":
         decision = decide(policy, facts, ask, now)
         return decision if isinstance(decision, Move) else None
-    emits = tuple(one.emit for one in holding(action.effects, view) if one.emit)
+    emits = tuple(one.emit for one in applicable_effects(action.effects, view) if one.emit)
     due = facts.wake_at is not None and facts.wake_at <= now
     return Emit(action.name, emits, now, clears_wake=due)
 
 
 def _occurred_at(facts: Facts, now: datetime) -> datetime:
-    """The later of the newest activity's and the previous transition's; now where there is neither."""
-    instants = [one.occurred_at for one in facts.activities if one.occurred_at <= now + AHEAD]
+    """The newest activity or the previous transition, whichever is later; now if there is neither."""
+    instants = [one.occurred_at for one in facts.activities if one.occurred_at <= now + MAX_AHEAD]
     if facts.last_occurred_at is not None:
         instants.append(facts.last_occurred_at)
     return max(instants, default=now)

@@ -1,28 +1,28 @@
-"""Decide whether and how a journey moves: edge, who, inputs, guard, in this order; the first fault answers.
+"""Decide whether and how a journey moves: edge, actor, inputs, guard; the first that fails is the refusal.
 
-Pure: takes scored facts (`app.scoring.score.scored`) and `now`, never raises, whatever is asked.
+Takes scored facts (`app.scoring.score.scored`) and never raises, whatever the ask.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from app.lifecycle.answer import CriteriaUnmet, Decision, InputRequired, Refused, Stay, Why
+from app.lifecycle.answer import CriteriaUnmet, Decision, InputRequired, Refusal, Refused, Stay
 from app.lifecycle.edges import Edge, edge
 from app.lifecycle.effects import move
-from app.lifecycle.guard import heard, refused_actor, refused_guard, refused_input
+from app.lifecycle.guard import effective_ask, refused_actor, refused_guard, refused_input
 from app.policy.document import Action, Policy
 from app.policy.facts import Ask, Facts
 from app.policy.policy_view import PolicyView, view_of
 
 
 def decide(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Decision:
-    """Move, or Refused with the first fault; Stay for an action that is allowed and leads nowhere (`to: same`)."""
+    """Move, or Refused with the first failed check; Stay for an allowed action that makes no move (`to: same`)."""
     found = edge(policy, facts, ask, now)
     if not isinstance(found, Edge):
         return Refused(found)
     action, to = found.action, found.to
-    ask = heard(action, ask)
+    ask = effective_ask(action, ask)
     why = refused_actor(action, ask.actor) or refused_input(action, ask, policy.reasons, facts.last_occurred_at, now)
     if why is not None:
         return Refused(why)
@@ -33,12 +33,12 @@ def decide(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Decision:
         return Refused(why)
     if action.to == "same":
         return Stay()
-    # Without a time of its own a move happens now, but never before the one it follows (clocks may be minutes apart).
+    # Never before the previous transition: its `occurred_at` may be minutes ahead of our clock.
     return move(view, action, ask, to, ask.occurred_at or max(now, facts.last_occurred_at or now))
 
 
-def refused_conditions(action: Action, view: PolicyView, ask: Ask) -> Why | None:
-    """The fast track's condition where the edge is one, then the guard."""
+def refused_conditions(action: Action, view: PolicyView, ask: Ask) -> Refusal | None:
+    """The fast track's condition, if the action takes the fast track; then the guard."""
     fast = view.policy.fast_track(action, view.facts.stage)
     if fast is not None and (missing := fast.condition.unmet(view)):
         return CriteriaUnmet(tuple(missing))

@@ -1,39 +1,39 @@
-"""Edges: which action is meant, where it leads from here, and why it does not (schema.md, section 3, step 1)."""
+"""Edges: the action a request means, the stage it leads to, or why there is none (schema.md, section 3, step 1)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.lifecycle.answer import AlreadyInStage, BackwardMove, TransitionNotAllowed, UnknownAction, Why
+from app.lifecycle.answer import AlreadyInStage, BackwardMove, Refusal, TransitionNotAllowed, UnknownAction
 from app.policy.document import ACTION_WORDS, Action, Policy
-from app.policy.facts import Ask, Door, Facts
+from app.policy.facts import Ask, Endpoint, Facts
 from app.policy.policy_view import view_of
 
-# The endpoint behind each door but that of transitions.
-ENDPOINTS: dict[Door, str] = {"conversion": "conversion", "revert": "conversion/revert"}
+# What `TransitionNotAllowed.use` names for actions that the transitions endpoint does not take.
+USE_INSTEAD: dict[Endpoint, str] = {"conversion": "conversion", "revert": "conversion/revert"}
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An action with an edge from here. `to` is None while the request has not named the target it has to name."""
+    """An action with an edge from the current stage. `to` is None if the request must name the target and does not."""
 
     action: Action
     to: str | None
 
 
 def allowed_actions(policy: Policy, stage: str | None) -> tuple[str, ...]:
-    """The names of the actions with an edge from this stage, whoever asks."""
+    """The names of the actions with an edge from this stage, for any actor."""
     return tuple(action.name for action in policy.edges.get(stage, ()))
 
 
-def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Why:
-    """The edge the request means, or why there is none."""
+def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Refusal:
+    """The edge that the request means, or why there is none."""
     if ask.action is None:
         if ask.to is None:
             return UnknownAction(None)
         found = _leading_to(policy, facts, ask, now)
-        return _through_door(policy, facts, found, ask) if found else _no_edge(policy, facts.stage, None, ask.to)
+        return _if_endpoint_takes(policy, facts, found, ask) if found else _no_edge(policy, facts.stage, None, ask.to)
     action = policy.action_of.get(ask.action)
     if action is None:
         if ask.action not in ACTION_WORDS:
@@ -44,11 +44,11 @@ def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Why:
         return _no_edge(policy, facts.stage, action.name, None if action.to == "same" else to)
     if not _possible(policy, action, facts, ask, to):
         return _no_edge(policy, facts.stage, action.name, ask.to or to)
-    return _through_door(policy, facts, Edge(action, to), ask)
+    return _if_endpoint_takes(policy, facts, Edge(action, to), ask)
 
 
 def target(policy: Policy, action: Action, facts: Facts, ask: Ask, now: datetime) -> str | None:
-    """The stage the action leads to from here; None when the request must name it and does not."""
+    """The stage the action leads to; None when the request must name it and does not."""
     if action.to == "same":
         return facts.stage
     if action.to == "held":
@@ -64,7 +64,7 @@ def target(policy: Policy, action: Action, facts: Facts, ask: Ask, now: datetime
 
 
 def _leading_to(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | None:
-    """The first action whose own target is the stage named; never one that has to be named itself."""
+    """The first action that leads to `ask.to`; never one with `any_open` or `same`, which must be requested by name."""
     if ask.to == facts.stage:
         return None
     for action in policy.edges.get(facts.stage, ()):
@@ -74,30 +74,30 @@ def _leading_to(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge |
 
 
 def _possible(policy: Policy, action: Action, facts: Facts, ask: Ask, to: str | None) -> bool:
-    """Whether this very target may be entered by this action."""
+    """Whether the action may enter this target."""
     if action.to == "any_open":
         return to is None or (to != facts.stage and to in policy.stage_of and policy.stage_of[to].kind == "open")
     return to in policy.stage_of and ask.to in (None, to)
 
 
-def door_of(policy: Policy, action: Action) -> Door:
-    """The endpoint that takes this action: the conversion and its undoing have their own."""
+def endpoint_of(policy: Policy, action: Action) -> Endpoint:
+    """The endpoint that takes this action: conversion and its revert have their own."""
     if action.converts:
         return "conversion"
     sources = () if action.sources == "open" else (policy.stage_of.get(source) for source in action.sources)
-    undoes = action.to == "held" and any(stage is not None and stage.of_conversion for stage in sources)
-    return "revert" if undoes else "transition"
+    reverts = action.to == "held" and any(stage is not None and stage.of_conversion for stage in sources)
+    return "revert" if reverts else "transition"
 
 
-def _through_door(policy: Policy, facts: Facts, found: Edge, ask: Ask) -> Edge | Why:
-    door = door_of(policy, found.action)
-    if door in ("transition", ask.door):
+def _if_endpoint_takes(policy: Policy, facts: Facts, found: Edge, ask: Ask) -> Edge | Refusal:
+    endpoint = endpoint_of(policy, found.action)
+    if endpoint in ("transition", ask.endpoint):
         return found
     allowed = allowed_actions(policy, facts.stage)
-    return TransitionNotAllowed(facts.stage, found.action.name, allowed, use=ENDPOINTS[door])
+    return TransitionNotAllowed(facts.stage, found.action.name, allowed, use=USE_INSTEAD[endpoint])
 
 
-def _no_edge(policy: Policy, stage: str | None, action: str | None, to: str | None) -> Why:
+def _no_edge(policy: Policy, stage: str | None, action: str | None, to: str | None) -> Refusal:
     allowed = allowed_actions(policy, stage)
     here, there = policy.stage_of.get(stage), policy.stage_of.get(to)
     if stage is not None and stage == to:

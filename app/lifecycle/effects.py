@@ -1,4 +1,4 @@
-"""What follows from a decided action: the Move with its effects resolved, and the facts after it."""
+"""The effects of an allowed action: the Move with its effects resolved, and the facts after it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.routing.route import Assignment, OwnerChange, assign
 def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datetime) -> Move:
     """The move along `action` into `to`, its effects resolved."""
     policy, facts = view.policy, view.facts
-    effects = holding(action.effects, view)
+    effects = applicable_effects(action.effects, view)
     here, there = policy.stage_of.get(facts.stage), policy.stage_of[to]
     voids = after_target(policy, to, facts.milestones) if any(one.void_milestones for one in effects) else ()
     assigning = next((one.assign for one in reversed(effects) if one.assign), None)
@@ -35,7 +35,7 @@ def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datet
         note=ask.note,
         correction_of=ask.correction_of,
         evidence=_evidence(view, action, ask),
-        entries=facts.entries if action.name in policy.weighing else None,
+        entries=facts.entries if action.name in policy.score_guarded else None,
         owner=assignment.owner,
         pool=assignment.pool,
         assigned=_assigned(facts, assigning, assignment),
@@ -55,20 +55,20 @@ def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datet
     )
 
 
-def holding(effects: Iterable[Effect], view: PolicyView) -> list[Effect]:
-    """The effects whose condition is true."""
+def applicable_effects(effects: Iterable[Effect], view: PolicyView) -> list[Effect]:
+    """The effects whose condition holds or that have none."""
     return [one for one in effects if one.condition is None or one.condition.holds(view)]
 
 
 def conversion_class(policy: Policy, stage: str | None) -> str | None:
-    """The class of the opportunity that a conversion from this stage makes; None where none may be made."""
+    """The class of the opportunity that a conversion from this stage creates; None if it cannot convert."""
     fast = policy.conversion.fast_track
     early = fast.of_class if fast is not None and stage in fast.sources else None
     return policy.conversion.classes.get(stage or "", early)
 
 
-def after(facts: Facts, step: Move | Emit) -> Facts:
-    """The facts once the step is taken. The score is not refreshed: `evaluate` does that where it matters."""
+def facts_after(facts: Facts, step: Move | Emit) -> Facts:
+    """The facts after the step. The score stays the old one: `evaluate` computes it anew where it can change."""
     if isinstance(step, Emit):
         return replace(facts, wake_at=None) if step.clears_wake else facts
     at, owner = step.occurred_at, _owner_after(facts.owner_id, step.owner)
@@ -102,7 +102,7 @@ def _owner_after(before: UUID | None, change: OwnerChange) -> UUID | None:
 
 def _evidence(view: PolicyView, action: Action, ask: Ask) -> dict[str, object]:
     evidence: dict[str, object] = {}
-    if action.name in view.policy.weighing:
+    if action.name in view.policy.score_guarded:
         evidence |= {"fit": view.fit, "engagement": view.engagement, "level": view.level}
     if may_override(action, ask):
         evidence["override_reason"] = ask.override_reason
@@ -117,13 +117,13 @@ def _assigned(facts: Facts, assigning: str | None, assignment: Assignment) -> bo
     return assignment.owner != facts.owner_id and not claimed
 
 
-def _wake_at(effects: list[Effect], ask: Ask, at: datetime, otherwise: datetime | None) -> datetime | None:
+def _wake_at(effects: list[Effect], ask: Ask, at: datetime, default: datetime | None) -> datetime | None:
     days = next((one.wake_after_days for one in effects if one.wake_after_days), None)
     if days is None:
-        return otherwise
+        return default
     return ask.wake_at or at + timedelta(days=days)
 
 
 def _converts(effects: list[Effect], ask: Ask) -> bool:
-    wished = [one.convert for one in effects if one.convert is not None]
-    return bool(wished) and (wished[-1] if ask.convert is None else ask.convert)
+    converting = [one.convert for one in effects if one.convert is not None]
+    return bool(converting) and (converting[-1] if ask.convert is None else ask.convert)

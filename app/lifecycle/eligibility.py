@@ -1,4 +1,4 @@
-"""Every action as seen from where a journey stands: allowed, or what is in the way."""
+"""For every action of the policy: whether it is allowed now, or why not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from app.lifecycle.answer import CriteriaUnmet, Eligible
 from app.lifecycle.decide import refused_conditions
-from app.lifecycle.edges import Edge, door_of, edge, target
+from app.lifecycle.edges import Edge, edge, endpoint_of, target
 from app.lifecycle.guard import refused_actor
 from app.policy.document import Action, Policy
 from app.policy.facts import Actor, Ask, Facts
@@ -15,16 +15,16 @@ from app.policy.view import Unmet
 
 
 def eligibility(policy: Policy, facts: Facts, actor: Actor, now: datetime) -> list[Eligible]:
-    """One line for each action, in the order of the document; inputs are taken as given (`needs` names them).
+    """One item per action, in the order of the document, as if all inputs it `needs` were given.
 
-    `unmet` is the guard's also where `code` says that this actor may not: what is missing is the same for all.
+    `unmet` is filled also when `code` is about the actor: the guard is the same for everybody.
     """
     actions = (action for action in policy.actions if facts.stage is None or action.sources != (None,))
     return [_eligible(policy, facts, action, actor, now) for action in actions]
 
 
 def _eligible(policy: Policy, facts: Facts, action: Action, actor: Actor, now: datetime) -> Eligible:
-    ask = Ask(action.name, actor, door=door_of(policy, action))
+    ask = Ask(action.name, actor, endpoint=endpoint_of(policy, action))
     found = edge(policy, facts, ask, now)
     if not isinstance(found, Edge):
         to = target(policy, action, facts, ask, now)

@@ -1,4 +1,4 @@
-"""Who may, with which inputs, under which conditions (schema.md, section 3): journeys and opportunities."""
+"""The checks of actor, inputs and guard (schema.md, section 3), shared by journeys and opportunities."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.lifecycle.answer import (
     InputRequired,
     OutOfOrder,
     ReasonRequired,
+    Refusal,
     RoleNotAllowed,
     UnknownReason,
-    Why,
 )
 from app.policy.document import Action, Reason
 from app.policy.facts import Actor, Ask
@@ -23,9 +23,10 @@ from app.policy.policy_view import PolicyView
 from app.policy.view import Unmet
 from app.policy.words import ActorIs, Assignable, may
 
-AHEAD = timedelta(minutes=5)
-# Inputs that only some actions take: the input, its member of the ask, and that member's value when it is not given.
-FOR_SOME = (
+# How far in the future `occurred_at` may be: the clocks of senders differ from ours.
+MAX_AHEAD = timedelta(minutes=5)
+# Inputs that only some actions take: the input, its member of `Ask`, and that member's value when not given.
+OPTIONAL_INPUTS = (
     ("bant", "bant", ()),
     ("owner_id", "owner_id", None),
     ("wake_at", "wake_at", None),
@@ -35,8 +36,8 @@ FOR_SOME = (
 Reasons = Mapping[str, tuple[Reason, ...]]
 
 
-def refused_actor(action: Action, actor: Actor) -> Why | None:
-    """A machine where only people may; a person of another role; a machine of another kind."""
+def refused_actor(action: Action, actor: Actor) -> Refusal | None:
+    """The refusal if the actor may not do this: a machine where only people may, or another role or kind."""
     if actor.kind == "human":
         return None if may(actor.role, action.by.people) else _role(action, actor)
     if actor.kind in action.by.machines:
@@ -48,8 +49,8 @@ def _role(action: Action, actor: Actor) -> RoleNotAllowed:
     return RoleNotAllowed(action.name, actor.role, (*action.by.people, *action.by.machines))
 
 
-def refused_input(action: Action, ask: Ask, reasons: Reasons, last: datetime | None, now: datetime) -> Why | None:
-    """The first fault of the inputs: reason, the other inputs needed, an unknown reason, its note, the time."""
+def refused_input(action: Action, ask: Ask, reasons: Reasons, last: datetime | None, now: datetime) -> Refusal | None:
+    """The first failed check of: reason given, other inputs given, reason known, its note given, time in order."""
     listed = [reason for reason in reasons.get(action.reasons or "", ()) if reason.active]
     codes = tuple(reason.code for reason in sorted(listed, key=lambda reason: reason.sort or 0))
     if "reason_code" in action.needs and not given("reason_code", ask):
@@ -68,26 +69,26 @@ def refused_input(action: Action, ask: Ask, reasons: Reasons, last: datetime | N
 
 def _out_of_order(ask: Ask, last: datetime | None, now: datetime) -> OutOfOrder | None:
     at = ask.occurred_at
-    if at is None or ((last is None or at >= last) and at <= now + AHEAD):
+    if at is None or ((last is None or at >= last) and at <= now + MAX_AHEAD):
         return None
-    return OutOfOrder(last, now + AHEAD)
+    return OutOfOrder(last, now + MAX_AHEAD)
 
 
 def given(name: str, ask: Ask) -> bool:
-    """Whether the request gives this input; blank text is no text."""
+    """Whether the request gives this input; blank text counts as not given."""
     if name == "conversion":
-        return ask.convert is True or (ask.convert is None and ask.door == "conversion")
+        return ask.convert is True or (ask.convert is None and ask.endpoint == "conversion")
     value = getattr(ask, name)
     return bool(value.strip()) if isinstance(value, str) else value is not None and value != ()
 
 
 def may_override(action: Action, ask: Ask) -> bool:
-    """Whether `override_reason` takes the place of the guard."""
+    """Whether the ask overrides the guard: it gives `override_reason`, and the actor's role may override."""
     return action.override is not None and given("override_reason", ask) and may(ask.actor.role, action.override.people)
 
 
-def refused_guard(action: Action, view: PolicyView, ask: Ask) -> Why | None:
-    """What the guard misses, unless overridden; and an owner who was named but cannot be."""
+def refused_guard(action: Action, view: PolicyView, ask: Ask) -> Refusal | None:
+    """The refusal if the guard does not hold and is not overridden, or if the named owner cannot be assigned."""
     missing: list[Unmet] = []
     if action.guard is not None and not may_override(action, ask):
         missing = action.guard.unmet(view)
@@ -98,16 +99,16 @@ def refused_guard(action: Action, view: PolicyView, ask: Ask) -> Why | None:
 
 
 def _wrong_owner(action: Action, view: PolicyView, ask: Ask) -> list[Unmet]:
-    """The leaf for a named owner who is no active user of the role the lead goes to."""
+    """The leaf if the named owner is not an active user of the role that the lead is assigned to."""
     route = next((effect.assign for effect in action.effects if effect.assign in view.policy.routing), None)
     return Assignable(assignable=route).unmet(view) if route and ask.owner_id else []
 
 
-def heard(action: Action, ask: Ask) -> Ask:
-    """The ask without the inputs this action does not take: they have no effect."""
-    unheard: dict[str, Any] = {
-        member: nothing
-        for name, member, nothing in FOR_SOME
-        if name not in action.inputs and getattr(ask, member) != nothing
+def effective_ask(action: Action, ask: Ask) -> Ask:
+    """The ask without the inputs that this action does not take: they have no effect."""
+    ignored: dict[str, Any] = {
+        member: empty
+        for name, member, empty in OPTIONAL_INPUTS
+        if name not in action.inputs and getattr(ask, member) != empty
     }
-    return replace(ask, **unheard) if unheard else ask
+    return replace(ask, **ignored) if ignored else ask

@@ -1,4 +1,4 @@
-"""Milestones: which ones a move reaches or voids, and the fold of a log by which `baton verify` checks."""
+"""Milestones: which ones a move reaches or voids, and the fold of a log, which `baton verify` compares with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.policy.document import Policy
 def reached(
     policy: Policy, from_stage: str | None, to_stage: str, known: Collection[str], opportunity_class: str | None = None
 ) -> tuple[tuple[str, bool], ...]:
-    """The milestones (name, skipped) that entering `to_stage` sets: the stage's own, those skipped, the class's."""
+    """The new milestones (name, skipped) of a move: those of `to_stage`, of skipped stages, and of the class."""
     skipped = {stage.name for stage in policy.between(from_stage, to_stage)}
     found = []
     for milestone in policy.milestones:
@@ -35,7 +35,7 @@ def after_target(policy: Policy, to_stage: str, known: Collection[str]) -> tuple
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row of the log, with the policy it was decided by. `opportunity_class` on the row of a conversion."""
+    """One row of the log with the policy that decided it. `opportunity_class` is set on the row of a conversion."""
 
     policy: Policy
     seq: int
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What a log amounts to. `milestones`: name → skipped, of those not voided. `faults`: where the log has a gap."""
+    """The state that a log results in. `milestones`: name → skipped, without voided ones. `faults`: inconsistencies."""
 
     stage: str | None
     seq: int
@@ -55,8 +55,8 @@ class Folded:
     faults: tuple[str, ...]
 
 
-def fold(log: Iterable[Step]) -> Folded:
-    """Fold a journey's rows in the order of seq. Milestones an opportunity set later are not in this log."""
+def fold_log(log: Iterable[Step]) -> Folded:
+    """Fold a journey's rows in the order of seq. Milestones set later by an opportunity are not in this log."""
     stage: str | None = None
     seq = 0
     milestones: dict[str, bool] = {}
@@ -65,10 +65,10 @@ def fold(log: Iterable[Step]) -> Folded:
         if step.seq != seq + 1:
             faults.append(f"seq {step.seq} follows {seq}")
         if step.from_stage != stage:
-            faults.append(f"seq {step.seq} leaves {step.from_stage}, the journey stood in {stage}")
+            faults.append(f"seq {step.seq} leaves {step.from_stage}, but the journey was in {stage}")
         stage, seq = step.to_stage, step.seq
         if stage not in step.policy.stage_of:
-            faults.append(f"seq {seq} enters {stage}, which its policy lacks")
+            faults.append(f"seq {seq} enters {stage}, which is not a stage of its policy")
             continue
         action = step.policy.action_of.get(step.action)
         if action and any(effect.void_milestones for effect in action.effects):

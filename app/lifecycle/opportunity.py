@@ -1,4 +1,4 @@
-"""Decide how an opportunity moves: its own stages, the same guards."""
+"""Decide whether and how an opportunity moves, with the same checks as a journey."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from app.lifecycle.answer import (
     BackwardMove,
     InputRequired,
     OpportunityMove,
+    Refusal,
     Refused,
     TransitionNotAllowed,
     UnknownAction,
-    Why,
 )
 from app.lifecycle.edges import Edge
-from app.lifecycle.guard import heard, refused_actor, refused_guard, refused_input
+from app.lifecycle.guard import effective_ask, refused_actor, refused_guard, refused_input
 from app.policy.document import Action, Opportunity, Policy
 from app.policy.facts import Ask, Facts
 from app.policy.policy_view import view_of
@@ -24,7 +24,7 @@ from app.policy.policy_view import view_of
 def decide_opportunity(
     policy: Policy, facts: Facts, stage: str, ask: Ask, now: datetime, last_occurred_at: datetime | None = None
 ) -> OpportunityMove | Refused:
-    """The opportunity stands in `stage`; `facts` are those of the lead it came from, or bare ones without a lead.
+    """Decide a move from `stage`; `facts` are those of the lead it came from, or `Facts()` if there is none.
 
     `last_occurred_at` is that of the opportunity's previous transition.
     """
@@ -33,7 +33,7 @@ def decide_opportunity(
     if not isinstance(found, Edge):
         return Refused(found)
     action, to = found.action, found.to
-    ask = heard(action, ask)
+    ask = effective_ask(action, ask)
     why = refused_actor(action, ask.actor) or refused_input(action, ask, pipeline.reasons, last_occurred_at, now)
     if why is not None:
         return Refused(why)
@@ -42,7 +42,7 @@ def decide_opportunity(
     if (why := refused_guard(action, view_of(policy, facts, now, ask, to), ask)) is not None:
         return Refused(why)
     before, entered = pipeline.stage_of[stage], pipeline.stage_of[to]
-    proved = [one.name for one in policy.milestones if one.of_class == entered.of_class != before.of_class]
+    milestones = [one.name for one in policy.milestones if one.of_class == entered.of_class != before.of_class]
     return OpportunityMove(
         from_stage=stage,
         to_stage=to,
@@ -52,13 +52,13 @@ def decide_opportunity(
         occurred_at=ask.occurred_at or max(now, last_occurred_at or now),
         reason_code=ask.reason_code,
         note=ask.note,
-        milestones=tuple(name for name in proved if name not in facts.milestones),
+        milestones=tuple(name for name in milestones if name not in facts.milestones),
         closes=entered.of_class in ("won", "lost"),
         bant=ask.bant,
     )
 
 
-def _edge(pipeline: Opportunity, stage: str, ask: Ask) -> Edge | Why:
+def _edge(pipeline: Opportunity, stage: str, ask: Ask) -> Edge | Refusal:
     allowed = tuple(action.name for action in pipeline.actions if stage in action.sources)
     if stage not in pipeline.place_of:
         return TransitionNotAllowed(stage, ask.action, ())
@@ -79,7 +79,7 @@ def _edge(pipeline: Opportunity, stage: str, ask: Ask) -> Edge | Why:
 
 
 def _leads(pipeline: Opportunity, action: Action, stage: str, ask: Ask) -> bool:
-    """Whether this action leads from here to where the request wants to go."""
+    """Whether the action leads to `ask.to`; without a `to` any action requested by name does."""
     if ask.to is None:
         return ask.action is not None
     if action.to != "later":

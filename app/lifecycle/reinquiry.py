@@ -1,4 +1,4 @@
-"""What a new form fill of a known person does to his journeys (lifecycle.md, section 6)."""
+"""Re-inquiry: what a new submission of a known lead does to its journeys (lifecycle.md, section 6)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Reinquiry = Literal["same_journey", "new_journey", "activity", "blocked"]
 
 
 def reinquiry(policy: Policy, facts: Facts, now: datetime) -> Reinquiry:
-    """same_journey: it is open or parked · activity: kept, the deal still runs · blocked: kept, no journey.
+    """same_journey: it is open or parked · activity: stored, the opportunity is open · blocked: stored, no journey.
 
-    A merged or erased journey is not asked about: the survivor's facts are, or nobody's.
+    Not called for merged leads (the surviving lead's facts are passed) or erased ones.
     """
     stage = policy.stage_of.get(facts.stage)
     if stage is None:
@@ -31,5 +31,5 @@ def reinquiry(policy: Policy, facts: Facts, now: datetime) -> Reinquiry:
 
 
 def _still_running(facts: Facts, days: int, now: datetime) -> bool:
-    young = facts.closed_at is None or now - facts.closed_at <= timedelta(days=days)
-    return young and facts.opportunity_class not in ("won", "lost")
+    recent = facts.closed_at is None or now - facts.closed_at <= timedelta(days=days)
+    return recent and facts.opportunity_class not in ("won", "lost")

@@ -1,1 +1,1 @@
-"""Who is the same person: normalising what was typed, and resolving it against the identities already known."""
+"""Identity resolution: normalising submitted answers, and matching them with the identities of existing leads."""

@@ -1,4 +1,4 @@
-"""Where a touch came from: explicit answers, then hidden fields, then the page's query, then the source's default."""
+"""Attribution of a touch: explicit answers, then hidden fields, then the page's query, then the source's defaults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_VALUE: Final = 1_000
 
 
 def attributed(*layers: Mapping[str, object]) -> dict[str, str]:
-    """One touch of layers, the strongest first; empty values and templates that were never filled in are left out."""
+    """The layers merged, the first value of each name wins; empty values and unresolved templates are left out."""
     touch: dict[str, str] = {}
     for layer in layers:
         for name, value in layer.items():
@@ -25,28 +25,28 @@ def attributed(*layers: Mapping[str, object]) -> dict[str, str]:
 
 
 def attribution_value(value: object) -> str:
-    """One value as storable text, "" when it says nothing."""
+    """One value as storable text, "" when it is empty or an unresolved template."""
     text = storable(as_text(value))[:MAX_VALUE]
     return "" if is_unresolved(text) else text
 
 
-def of_hidden(answers: object) -> dict[str, object]:
-    """UTM values and click ids among hidden fields or query parameters, by our names."""
+def from_hidden_fields(answers: object) -> dict[str, object]:
+    """UTM values and click ids among hidden fields or query parameters, by attribution name."""
     if not isinstance(answers, Mapping):
         return {}
     return {HIDDEN_KEYS[name]: answers[name] for name in answers if name in HIDDEN_KEYS}
 
 
-def of_page(url: object) -> dict[str, object]:
-    """UTM values and click ids of a page's address, and the page itself as landing_page. Never raises."""
+def from_page_url(url: object) -> dict[str, object]:
+    """UTM values and click ids of a page's URL, and the URL as landing_page. Never raises."""
     text = as_text(url)[:4_000]
     if not text.startswith(("http://", "https://")):
         return {}
-    return {**of_hidden(query_of(text)), "landing_page": text}
+    return {**from_hidden_fields(query_of(text)), "landing_page": text}
 
 
 def query_of(url: str) -> dict[str, str]:
-    """The query parameters of an address, the first of each name; {} when it cannot be read."""
+    """The query parameters of a URL, the first of each name; {} when it cannot be parsed."""
     try:
         query = urlsplit(url).query or (url if "=" in url and "://" not in url else "")
         pairs = parse_qsl(query, max_num_fields=200)

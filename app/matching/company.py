@@ -1,4 +1,4 @@
-"""Companies: their names without the legal form, and the domain that names them."""
+"""Companies: their names, comparison keys without the legal form, and domains."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ import idna
 import tldextract
 
 from app.matching.mailboxes import is_disposable, is_free_mail
-from app.matching.text import fold, says_nothing, squeezed
+from app.matching.text import collapse_spaces, fold, is_placeholder
 from app.matching.words import words
 
 _LEGAL: Final = words("legal_forms")
 _NO_COMPANY: Final = words("individual")
 _HOST: Final = re.compile(r"^(?:[a-z][a-z0-9+.-]*:)?(?://)?(?:[^/@?#\s]*@)?([^/?#:\s]+)", re.IGNORECASE)
-# The snapshot in the package, never the network: the library would otherwise download the list at first use.
+# Uses the snapshot in the package: by default the library downloads the list at first use.
 _EXTRACT: Final = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
 
 
 def read_company(typed: str) -> str | None:
-    """A company's name, trimmed; None for a stand-in such as `n/a`, `-`, `freelance`."""
-    name = squeezed(typed).strip('"`').strip()
-    return None if not name or says_nothing(name) or is_individual(name) else name
+    """A company's name, trimmed; None for a placeholder such as `n/a`, `-`, `freelance`."""
+    name = collapse_spaces(typed).strip('"`').strip()
+    return None if not name or is_placeholder(name) or is_individual(name) else name
 
 
 def is_individual(typed: str) -> bool:
-    """Whether the answer says that there is no company: `self`, `freelance`, `osoba prywatna`."""
+    """Whether the answer means that there is no company: `self`, `freelance`, `osoba prywatna`."""
     return fold(typed) in _NO_COMPANY
 
 
 @lru_cache(maxsize=4096)
 def company_key(name: str) -> str:
-    """What two spellings of one company share, without legal forms: `Müller Bau GmbH & Co. KG` is `muller bau`."""
+    """The comparison key of a company's name, without legal forms: `Müller Bau GmbH & Co. KG` is `muller bau`."""
     words = fold(name).split()
     while len(words) > 1 and words[-1] in _LEGAL:
         words.pop()
@@ -43,9 +43,9 @@ def company_key(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def registrable_domain(address: str) -> str | None:
-    """The domain somebody registered, in ASCII, of a host or URL; None for IP addresses and single labels.
+    """The registrable domain, in ASCII, of a host or URL; None for IP addresses and single labels.
 
-    Private suffixes count: `shop.example.co.uk` is `example.co.uk`, `acme.github.io` stays whole.
+    Private suffixes are suffixes too: `shop.example.co.uk` gives `example.co.uk`, `acme.github.io` itself.
     """
     match = _HOST.match(address.strip())
     host = _ascii(match.group(1)) if match else None
@@ -53,14 +53,14 @@ def registrable_domain(address: str) -> str | None:
         return None
     parts = _EXTRACT(host)
     if not parts.suffix:
-        # Outside the public suffix list its rule `*` holds: the last label is the suffix.
+        # Not in the public suffix list, whose default rule is `*`: the last label is the suffix.
         return ".".join(host.split(".")[-2:])
     return f"{parts.domain}.{parts.suffix}" if parts.domain else None
 
 
 def company_domain(addresses: Iterable[str | None], email_domain: str | None, *, role_mailbox: bool) -> str | None:
-    """The domain of a lead's company: of the first web address that has one, else of an e-mail that is neither free,
-    throw-away nor a role."""
+    """The domain of a lead's company: that of the first web address which has one, else that of the e-mail, unless
+    it is free mail, disposable or a role mailbox."""
     for address in addresses:
         if address and (domain := registrable_domain(address)) and not is_free_mail(domain):
             return domain

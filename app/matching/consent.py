@@ -1,4 +1,4 @@
-"""What an answer to a question of consent means. Silence is unknown: not refused, not given."""
+"""The meaning of an answer about consent. No answer is `unknown`, neither given nor refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, Literal
 from app.matching.text import as_text, fold, is_unresolved
 from app.matching.words import words
 
-State = Literal["given", "refused", "withdrawn", "unknown"]
+ConsentState = Literal["given", "refused", "withdrawn", "unknown"]
 _YES: Final = words("yes")
 _NO: Final = words("no")
 _REFUSAL_STARTS: Final = tuple(start + " " for start in words("refusal_starts"))
@@ -15,10 +15,10 @@ _SENTENCE_WORDS: Final = 3
 _MAX_ANSWER: Final = 2_000
 
 
-def read_consent(answer: object) -> State:
-    """given, refused or unknown: of booleans, words in seven languages, or the sentence that was agreed to.
+def read_consent(answer: object) -> ConsentState:
+    """given, refused or unknown, from a boolean, a word in seven languages, or the sentence that was agreed to.
 
-    A list is a set of ticked boxes: given when any of them agrees, unknown when empty.
+    A list is that of the ticked boxes: given when any of them means consent, unknown when empty.
     """
     if isinstance(answer, list | tuple):
         states = [read_consent(member) for member in answer]

@@ -1,4 +1,4 @@
-"""Countries by code or by name, in the languages our senders write."""
+"""Countries by code or by name, in the languages of expected submissions."""
 
 from __future__ import annotations
 

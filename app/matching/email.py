@@ -1,4 +1,4 @@
-"""E-mail addresses: what was typed, what is shown, and the key two spellings share."""
+"""E-mail addresses: parsing what was typed into a display form and a comparison key."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from app.matching.mailboxes import is_role_mailbox
 MAX_EMAIL: Final = 254
 _MAX_TYPED: Final = 2_000
 _AROUND_AT: Final = re.compile(r"\s*@\s*")
-_BREAKS: Final = re.compile(r"[,;|\s<>()\[\]]+")
+_SEPARATORS: Final = re.compile(r"[,;|\s<>()\[\]]+")
 _TRAILING: Final = "\"'`.,;:!?"
 _LEADING: Final = "\"'`"
-# What needs no further look; the rest (other scripts, rare characters) goes to the library.
+# The common case, checked fast; anything else (other scripts, rare characters) is checked by the library.
 _DOT_ATOM: Final = re.compile(r"[A-Za-z0-9_+%&'-]+(?:\.[A-Za-z0-9_+%&'-]+)*")
 
 
@@ -32,21 +32,21 @@ class Email:
 
     @property
     def is_role(self) -> bool:
-        """Whether the mailbox belongs to a function, as sales@ or biuro@ do."""
+        """Whether the mailbox belongs to a function, such as sales@ or biuro@, not to a person."""
         return is_role_mailbox(self.key.partition("@")[0])
 
 
 def read_emails(typed: str) -> tuple[Email, ...]:
     """The valid addresses of one cell in the order typed, each once. No network; never raises."""
     found: dict[str, Email] = {}
-    for piece in _BREAKS.split(_AROUND_AT.sub("@", typed[:_MAX_TYPED])):
+    for piece in _SEPARATORS.split(_AROUND_AT.sub("@", typed[:_MAX_TYPED])):
         if "@" in piece and (email := read_email(piece)) is not None:
             found.setdefault(email.key, email)
     return tuple(found.values())
 
 
 def read_email(typed: str) -> Email | None:
-    """One address, or None when it is none."""
+    """One address, or None when it is not valid."""
     address = typed.strip().lstrip(_LEADING).rstrip(_TRAILING)
     if address.lower().startswith("mailto:"):
         address = address[7:].partition("?")[0]
@@ -64,7 +64,7 @@ def read_email(typed: str) -> Email | None:
 
 @lru_cache(maxsize=4096)
 def _domains(host: str) -> tuple[str, str] | None:
-    """The domain in ASCII and as it is shown."""
+    """The domain in ASCII and in its display form, or None when it is not valid."""
     try:
         valid = validate_email(f"x@{host}", check_deliverability=False)
     except ValueError:

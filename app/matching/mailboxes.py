@@ -1,4 +1,4 @@
-"""Mailboxes and mail domains that do not name a person or a company: roles, free mail, throw-away mail."""
+"""Mailboxes and mail domains that do not identify a person or a company: role, free and disposable ones."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _SEPARATORS: Final = re.compile(r"[._\-+0-9]+")
 
 @lru_cache(maxsize=4096)
 def is_role_mailbox(local: str) -> bool:
-    """Whether the part before the @ names a function (info, biuro, comenzi, sales-de), not a person."""
+    """Whether the part before the @ is that of a function (info, biuro, comenzi, sales-de), not a person."""
     return local in _ROLES or _SEPARATORS.split(local, maxsplit=1)[0] in _ROLES or local.replace("-", "") in _ROLES
 
 
 def is_free_mail(domain: str) -> bool:
-    """Whether anybody can get an address at this ASCII domain, so that it says nothing about a company."""
+    """Whether the ASCII domain is that of a free mail provider, so that it does not identify a company."""
     return domain in FREE_MAIL
 
 
 def is_disposable(domain: str) -> bool:
-    """Whether addresses at this ASCII domain are made to be thrown away."""
+    """Whether the ASCII domain is that of a provider of disposable addresses."""
     return domain in DISPOSABLE or domain.partition(".")[2] in DISPOSABLE

@@ -1,4 +1,4 @@
-"""Names of people: split without ever overwriting a part that was given."""
+"""Names of people: a full name fills in only the parts that were not given."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from app.matching.text import fold, says_nothing, squeezed
+from app.matching.text import collapse_spaces, fold, is_placeholder
 from app.matching.words import words
 
 _PARTICLES: Final = words("particles")
 _TITLES: Final = words("titles")
 _SUFFIXES: Final = words("name_suffixes")
-_NOBODY: Final = words("nobody")
+_NO_NAME: Final = words("nobody")
 _INITIAL: Final = re.compile(r"\w\.?")
-_GENERATED: Final = re.compile(r"\w+ \w+ from .+")
+_GENERATED_NAME: Final = re.compile(r"\w+ \w+ from .+")
 _PATRONYMIC: Final = re.compile(r".+(?:ович|евич|ьич|овна|евна|ична|инична)")
 
 
@@ -29,8 +29,8 @@ class Name:
 
 
 def read_name(first: str, last: str, full: str) -> Name:
-    """The name of a person from what was typed. Given parts win; the full name fills what is missing."""
-    given = Name(_meant(first), _meant(last), _meant(full))
+    """The name of a person from three answers. Given parts win; the full name fills in missing ones."""
+    given = Name(_given(first), _given(last), _given(full))
     split = split_name(given.full) if given.full and not (given.first and given.last) else Name()
     first_name, last_name = given.first or split.first, given.last or split.last
     if given.last and not given.first and split.last is None and split.first == given.last:
@@ -47,14 +47,14 @@ def split_name(full: str) -> Name:
     before, comma, after = text.partition(",")
     if comma and before.strip() and after.strip() and after.strip().casefold() not in _SUFFIXES:
         given, _ = _without_titles(after.split())
-        return Name(_firsts(given), before.strip(), full, salutation)
+        return Name(_without_initials(given), before.strip(), full, salutation)
     words = text.replace(",", " ").split()
     if len(words) <= 1:
         return Name(words[0] if words else None, None, full, salutation)
     if len(words) == 3 and _PATRONYMIC.fullmatch(words[2].casefold()):
         return Name(words[1], words[0], full, salutation)
     start = _last_name_at(words)
-    return Name(_firsts(words[:start]), " ".join(words[start:]), full, salutation)
+    return Name(_without_initials(words[:start]), " ".join(words[start:]), full, salutation)
 
 
 def _last_name_at(words: list[str]) -> int:
@@ -73,25 +73,25 @@ def _without_titles(words: list[str]) -> tuple[list[str], list[str]]:
     return words[count:], words[:count]
 
 
-def _firsts(words: list[str]) -> str | None:
+def _without_initials(words: list[str]) -> str | None:
     kept = [word for word in words[1:] if not _INITIAL.fullmatch(word)]
     return " ".join(words[:1] + kept) or None
 
 
-def _meant(typed: str) -> str | None:
-    name = squeezed(typed).strip('"`').strip()
-    if not name or says_nothing(name) or name.casefold() in _NOBODY or _GENERATED.fullmatch(name):
+def _given(typed: str) -> str | None:
+    name = collapse_spaces(typed).strip('"`').strip()
+    if not name or is_placeholder(name) or name.casefold() in _NO_NAME or _GENERATED_NAME.fullmatch(name):
         return None
     return name if any(c.isalpha() for c in name) else None
 
 
 def same_name(first: str | None, last: str | None, other_first: str | None, other_last: str | None) -> bool:
-    """Whether two names are one: every part that both sides have is the same, and both have the same parts."""
+    """Whether both names have the same parts, and these are equal after folding."""
     return (_key(first), _key(last)) == (_key(other_first), _key(other_last))
 
 
 def compatible_names(first: str | None, last: str | None, other_first: str | None, other_last: str | None) -> bool:
-    """Whether two names may be one person: the same last or the same first name, or one side has none at all."""
+    """Whether two names may be one person's: equal first or last names, or one side has no name."""
     mine, theirs = (_key(first), _key(last)), (_key(other_first), _key(other_last))
     if not any(mine) or not any(theirs):
         return True

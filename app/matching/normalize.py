@@ -1,4 +1,4 @@
-"""From the answers of a form to a Person. Pure and without network; each value keeps beside it what was typed."""
+"""From the answers of a form to a Person. Pure and without network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from app.matching.names import Name, read_name
 from app.matching.person import EmailStatus, Identity, Person
 from app.matching.phone import Phone, read_phones
 from app.matching.social import NETWORKS, Handle, read_handle
-from app.matching.text import as_text, is_storable, is_unresolved, says_nothing, squeezed, storable, storable_value
+from app.matching.text import (
+    as_text,
+    collapse_spaces,
+    is_placeholder,
+    is_storable,
+    is_unresolved,
+    storable,
+    storable_value,
+)
 from app.matching.title import role_of, seniority_of
 
 CANONICAL: Final = (
@@ -35,9 +43,9 @@ CANONICAL: Final = (
     "website",
     "message",
 )
-# Answers that are understood beside the canonical fields: kept in custom or turned into identities.
+# Further names that are read: their answers go to `custom` or become identities.
 EXTRA: Final = ("salutation", "city", "state", "social", *NETWORKS)
-CELLS: Final = ("email", "phone")  # answers that may hold several; of others the first counts
+MULTI_VALUED: Final = ("email", "phone")  # all values of a list are read; of other answers only the first
 MAX_TEXT: Final = 1_000
 MAX_MESSAGE: Final = 10_000
 MAX_EXTERNAL_ID: Final = 255
@@ -48,7 +56,7 @@ _NUMBER: Final = re.compile(r"\d{1,3}(?:[ .,'\u00a0\u202f]\d{3})+(?!\d)|\d+")
 
 
 class _Answers:
-    """The answers as clean text, each cut to its limit; `flags` collects what had to be done to them."""
+    """The answers as clean text, each cut to its limit; `flags` collects what was changed."""
 
     def __init__(self, fields: Mapping[str, object]) -> None:
         self._fields = fields
@@ -58,7 +66,7 @@ class _Answers:
         value = self._fields.get(name)
         if value is None:
             return ""
-        if name in CELLS and isinstance(value, list | tuple):
+        if name in MULTI_VALUED and isinstance(value, list | tuple):
             value = "; ".join(text for text in map(as_text, value) if text)
         text = value.strip() if name == "message" and isinstance(value, str) else as_text(value)
         if not is_storable(text):
@@ -70,7 +78,7 @@ class _Answers:
         return text
 
     def value(self, name: str) -> object:
-        """The answer as it came."""
+        """The answer as received."""
         return self._fields.get(name)
 
     def flag(self, name: str) -> None:
@@ -79,13 +87,13 @@ class _Answers:
 
 
 def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], region: str | None) -> Person:
-    """The person of typed `fields` (canonical names and EXTRA) and external ids by namespace.
+    """The person described by `fields` (names of CANONICAL and EXTRA) and by external ids by namespace.
 
-    `region` is the ISO-2 code in which national phone numbers are read when the answers name no country, or theirs
-    does not fit. Nothing raises: what cannot be understood is left as typed and named in `flags`.
+    `region` is the ISO-2 code for national phone numbers, used when the country in the answers is missing or does
+    not fit. Never raises: what cannot be parsed is left as typed and named in `flags`.
     """
     answers = _Answers(fields)
-    # A spreadsheet's apostrophe marks text; nobody typed it as a part of the number.
+    # Spreadsheets prefix an apostrophe to mark a cell as text: it is not part of the number.
     phone = answers.text("phone").lstrip("'").strip()
     typed = {"email": answers.text("email"), "phone": phone, "country": answers.text("country")}
     emails = read_emails(typed["email"])
@@ -117,7 +125,7 @@ def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], 
 
 
 def _shown(answers: _Answers, name: Name, main: Email | None, handles: list[Handle]) -> dict[str, str | int | None]:
-    website, title = _website(answers, handles), _meant(squeezed(answers.text("job_title")))
+    website, title = _website(answers, handles), _given(collapse_spaces(answers.text("job_title")))
     return {
         "email": main.display if main else None,
         "first_name": name.first,
@@ -126,9 +134,9 @@ def _shown(answers: _Answers, name: Name, main: Email | None, handles: list[Hand
         "company": read_company(answers.text("company")),
         "domain": _domain(answers, website, main),
         "job_title": title,
-        "role": _meant(answers.text("role")) or (role_of(title) if title else None),
-        "seniority": _meant(answers.text("seniority")) or (seniority_of(title) if title else None),
-        "industry": _meant(squeezed(answers.text("industry"))),
+        "role": _given(answers.text("role")) or (role_of(title) if title else None),
+        "seniority": _given(answers.text("seniority")) or (seniority_of(title) if title else None),
+        "industry": _given(collapse_spaces(answers.text("industry"))),
         "employees": read_employees(answers.text("employees")),
         "language": _language(answers.text("language")),
         "website": website,
@@ -152,7 +160,7 @@ def _custom(answers: _Answers, name: Name, phones: tuple[Phone, ...], headcount:
 
 
 def read_employees(typed: str) -> int | None:
-    """How many people work there: a number as it is, of a range (`51-200`, `500+`) the lower end; else None."""
+    """The number of employees; the lower end of a range (`51-200`, `500+`); None if there is no number."""
     match = _NUMBER.search(typed)
     if match is None or typed.lstrip().startswith(("<", "-")):
         return None
@@ -160,8 +168,8 @@ def read_employees(typed: str) -> int | None:
     return int(digits) if len(digits) <= 8 and int(digits) <= MAX_EMPLOYEES else None
 
 
-def _meant(text: str) -> str | None:
-    return None if not text or says_nothing(text) else text
+def _given(text: str) -> str | None:
+    return None if not text or is_placeholder(text) else text
 
 
 def _language(text: str) -> str | None:
@@ -170,12 +178,12 @@ def _language(text: str) -> str | None:
 
 
 def _website(answers: _Answers, handles: list[Handle]) -> str | None:
-    text = _meant(answers.text("website"))
+    text = _given(answers.text("website"))
     return None if text and (handle := read_handle(text)) and handle in handles else text
 
 
 def _domain(answers: _Answers, website: str | None, main: Email | None) -> str | None:
-    addresses = _meant(answers.text("domain")), website
+    addresses = _given(answers.text("domain")), website
     return company_domain(addresses, main.domain if main else None, role_mailbox=main is not None and main.is_role)
 
 

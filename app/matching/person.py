@@ -1,4 +1,4 @@
-"""A person as normalising leaves it: shown fields, what was typed, and the identities that name it."""
+"""The result of normalising: canonical fields, what was typed, and the identities of the person."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EmailStatus = Literal["valid", "invalid", "role", "free", "disposable"]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """One name of a person. Shared ones (phones, role mailboxes) may name several: they find, never arbitrate."""
+    """One identifier of a person. Shared ones (phones, role mailboxes) may belong to several people."""
 
     kind: IdentityKind
     namespace: str
@@ -22,7 +22,7 @@ class Identity:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """(kind, namespace, value): what is looked up and locked."""
+        """(kind, namespace, value), by which it is looked up and locked."""
         return self.kind, self.namespace, self.value
 
 

@@ -1,4 +1,4 @@
-"""Phone numbers: E.164 when they are valid, never a region guessed from anything but a country."""
+"""Phone numbers: E.164 when valid. A region is never guessed from anything but a country."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import phonenumbers
 from phonenumbers import PhoneNumberFormat
 
 _MAX_TYPED: Final = 250
-_SEVERAL: Final = re.compile(
+_SEPARATORS: Final = re.compile(
     r"[;|\n,]+|\s+/\s*|\s*/\s+|(?<=\d{5})/(?=[+0]\d{4})|\s+(?:or|lub|sau|oder|или)\s+", re.IGNORECASE
 )
 _SCIENTIFIC: Final = re.compile(r"[+-]?\d+[.,]?\d*[eE][+-]?\d+")
-_TRUNK: Final = re.compile(r"\(\s*0\s*\)")
+_TRUNK_PREFIX: Final = re.compile(r"\(\s*0\s*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Phone:
 
 
 def read_phones(typed: str, regions: Iterable[str | None]) -> tuple[Phone, ...]:
-    """The valid numbers of one cell in the order typed, each once; national ones are read in the regions in order.
+    """The valid numbers of one cell in the order typed, each once; national ones are tried in the regions in order.
 
-    Never raises. What a spreadsheet made of a number (`1,2E+11`) is no number.
+    Never raises. Scientific notation (`1,2E+11`, written by spreadsheets) has lost digits and is not a number.
     """
     wanted = tuple(dict.fromkeys(region for region in regions if region)) or (None,)
     text = typed[:_MAX_TYPED].strip().lstrip("'’‘`=\"").strip()
@@ -38,7 +38,7 @@ def read_phones(typed: str, regions: Iterable[str | None]) -> tuple[Phone, ...]:
     if _SCIENTIFIC.fullmatch(text):
         return ()
     whole = _read(text, wanted)
-    numbers = [whole] if whole else [_read(piece, wanted) for piece in _SEVERAL.split(text)]
+    numbers = [whole] if whole else [_read(piece, wanted) for piece in _SEPARATORS.split(text)]
     return tuple({number.e164: number for number in reversed(numbers) if number}.values())[::-1]
 
 
@@ -47,7 +47,7 @@ def _read(text: str, regions: tuple[str | None, ...]) -> Phone | None:
     if sum(c.isdigit() for c in text) < 5:
         return None
     if text.startswith(("+", "00")):
-        text = _TRUNK.sub("", text)
+        text = _TRUNK_PREFIX.sub("", text)
         text = "+" + text[2:].lstrip() if text.startswith("00") else text
     return next((phone for region in regions if (phone := _valid(text, region))), None)
 

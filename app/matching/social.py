@@ -26,7 +26,7 @@ _COMPANY_PATHS: Final = frozenset({"company", "school", "showcase", "pages", "gr
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A profile. `person` is False for the page of a company."""
+    """A profile on a social network. `person` is False for a company's page."""
 
     network: str
     handle: str
@@ -34,7 +34,7 @@ class Handle:
 
 
 def read_handle(typed: str, network: str | None = None) -> Handle | None:
-    """The profile of a URL, or of a bare handle when the network is known; None when it is neither."""
+    """The profile of a URL, or of a bare handle when the network is known; else None."""
     text = typed.strip()[:300]
     url = _URL.match(text)
     if url and (found := _HOSTS.get(url.group(1).lower())):

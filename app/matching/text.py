@@ -1,4 +1,4 @@
-"""Text as people and forms write it: cleaned, capped, folded for comparison."""
+"""Text of answers: conversion, cleaning, folding for comparison, and detection of placeholders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _ZERO_WIDTH: Final = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _NOT_WORD: Final = re.compile(r"[^\w]+")
-# Letters that Unicode does not take apart into a base letter and a mark.
+# Letters that Unicode does not decompose into a base letter and a mark.
 _BASE_LETTERS: Final = str.maketrans(
     {"ł": "l", "đ": "d", "ø": "o", "æ": "ae", "œ": "oe", "ı": "i", "ð": "d", "þ": "th"}
 )
@@ -22,11 +22,11 @@ _UNRESOLVED: Final = re.compile(
     r"|null|undefined|none|n/a|\[object object\]",
     re.IGNORECASE | re.DOTALL,
 )
-_EMPTY_WORDS: Final = words("nothing")
+_PLACEHOLDERS: Final = words("nothing")
 
 
 def storable(text: str) -> str:
-    """The text with NUL and lone surrogates, which no database and no UTF-8 can hold, replaced by U+FFFD."""
+    """The text with NUL, which PostgreSQL rejects, and lone surrogates, which UTF-8 rejects, replaced by U+FFFD."""
     return _UNSTORABLE.sub(REPLACEMENT, text)
 
 
@@ -56,23 +56,23 @@ def fold(text: str) -> str:
     return _NOT_WORD.sub(" ", bare.translate(_BASE_LETTERS)).replace("_", " ").strip()
 
 
-def squeezed(text: str) -> str:
-    """Text with every run of white space as one space."""
+def collapse_spaces(text: str) -> str:
+    """The text with every run of white space replaced by one space."""
     return " ".join(text.split())
 
 
 def is_unresolved(text: str) -> bool:
-    """Whether a template was never filled in: `{{lead.Id}}`, `{campaign}`, `(not set)`, `null`."""
+    """Whether the text is an unresolved template or a null: `{{lead.Id}}`, `{campaign}`, `(not set)`, `null`."""
     return _UNRESOLVED.fullmatch(text.strip()) is not None
 
 
-def says_nothing(text: str) -> bool:
-    """Whether an answer is a stand-in for none: `N/A`, `-`, `test`, `unknown`."""
-    return text.casefold().strip() in _EMPTY_WORDS or is_unresolved(text)
+def is_placeholder(text: str) -> bool:
+    """Whether the answer is a placeholder for no answer: `N/A`, `-`, `test`, `unknown`."""
+    return text.casefold().strip() in _PLACEHOLDERS or is_unresolved(text)
 
 
 def storable_value(value: object) -> object:
-    """Any JSON value with every text in it, keys too, made storable."""
+    """A JSON value with all its strings, keys included, made storable."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""When something happened, by declared formats only: no guess between day and month."""
+"""Instants in declared formats only: day and month are never guessed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def zone(name: str) -> tzinfo:
     try:
         return UTC if name.upper() in ("UTC", "Z", "GMT") else ZoneInfo(name)
     except (KeyError, OSError) as error:
-        raise ValueError(f"{name} is not a time zone") from error
+        raise ValueError(f"`{name}` is not a time zone of the IANA database") from error
 
 
 def read_instant(value: object, formats: Sequence[str], time_zone: tzinfo, received_at: datetime) -> datetime | None:
-    """The instant of an answer in UTC, or None when no format fits or it lies before 2000 or over a day ahead.
+    """The instant of an answer in UTC; None if no format fits, or if it is before 2000 or over a day in the future.
 
     Formats: `iso`, `epoch` (seconds or milliseconds by size), `dmy`, `mdy`, or a strptime pattern. A time without a
     zone is in `time_zone`. Never raises.
@@ -54,7 +54,7 @@ def _read(text: str, wanted: str) -> datetime | None:
         return _epoch(float(text)) if _EPOCH.fullmatch(text) else None
     if wanted in ("dmy", "mdy"):
         return _numeric(text, day_first=wanted == "dmy")
-    # The declared pattern says whether there is a zone; where there is none the source's is put in by the caller.
+    # May be naive: without a zone in the pattern, the caller sets the source's.
     return datetime.strptime(text, wanted)  # noqa: DTZ007
 
 
@@ -71,5 +71,5 @@ def _numeric(text: str, *, day_first: bool) -> datetime | None:
     if half := (match.group(7) or "").lower()[:1]:
         hour = hour % 12 + (12 if half == "p" else 0)
     day, month = (first, second) if day_first else (second, first)
-    # Naive on purpose: the caller puts the source's zone in.
+    # Naive: the caller sets the source's zone.
     return datetime(year, month, day, hour, minute, second_of_minute)  # noqa: DTZ001

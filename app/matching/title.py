@@ -1,4 +1,4 @@
-"""What a job title says: how senior its holder is and in which function. Unknown stays None."""
+"""Seniority and role derived from a job title; None where no word of it is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The word lists of words.toml, read once."""
+"""The word lists of words.toml, read at import."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def words(name: str) -> frozenset[str]:
 
 
 def ranked(name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Meanings with their words, the first that matches wins: `seniority` or `role`."""
+    """Values of `seniority` or `role` with their words, in order of precedence."""
     return tuple((row["value"], entries(row["words"])) for row in _TABLES[name])
 
 
 def countries() -> dict[str, tuple[str, ...]]:
-    """Other names of countries by ISO-2 code."""
+    """Additional names of countries by ISO-2 code."""
     return {code: entries(names) for code, names in _TABLES["countries"].items()}

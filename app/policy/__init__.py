@@ -1,1 +1,1 @@
-"""The policy: the document both teams sign, the facts it looks at, its conditions and its checks. Pure."""
+"""The lifecycle policy: its document, its conditions, the facts they are evaluated on, and its checks. Pure."""

@@ -1,4 +1,4 @@
-"""Everything a policy can get wrong that its types cannot see. Each fault names its place by a JSON pointer."""
+"""The checks of a policy document that its types cannot express. Each fault has a JSON pointer to its place."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from app.policy.fault import Fault
 from app.policy.weak_rule import weak_rule
 from app.policy.words import WakeAt
 
-# What a policy may emit by itself; every other event follows from an act.
+# The only events a policy may name in `emit`; all others are emitted by the code.
 EVENTS = frozenset({"lead.recycle_due", "lead.sla_breached"})
 MAX_REASONS = 500
 
 
 def faults(policy: Policy) -> list[Fault]:
-    """Faults and warnings, in the order of the document; an empty list for a sound policy."""
+    """Faults and warnings; an empty list for a sound policy."""
     found = [
         *_stages(policy),
         *_milestones(policy),
@@ -30,46 +30,50 @@ def faults(policy: Policy) -> list[Fault]:
         *_benchmarks(policy),
     ]
     if found:
-        # What follows walks the graph and the named conditions: it needs them sound.
+        # The remaining checks follow actions and named conditions, and would fail on unknown names.
         return found
     return [*_automation(policy), *_unreachable(policy), *weak_rule(policy)]
 
 
-def _twice(place: str, names: Iterable[object]) -> Iterator[Fault]:
+def _duplicates(place: str, names: Iterable[object]) -> Iterator[Fault]:
     seen = set()
     for index, name in enumerate(names):
         if name is not None and name in seen:
-            yield Fault(f"{place}/{index}", "duplicate_name", f"{name} is there twice")
+            yield Fault(f"{place}/{index}", "duplicate_name", f"`{name}` is used more than once")
         seen.add(name)
 
 
+def _not_emitted(event: str) -> str:
+    return f"a policy cannot emit `{event}`, only {' or '.join(sorted(EVENTS))}"
+
+
 def _stages(policy: Policy) -> Iterator[Fault]:
-    yield from _twice("/stages", (stage.name for stage in policy.stages))
-    yield from _twice("/stages", (stage.order for stage in policy.stages))
+    yield from _duplicates("/stages", (stage.name for stage in policy.stages))
+    yield from _duplicates("/stages", (stage.order for stage in policy.stages))
     for index, stage in enumerate(policy.stages):
         place = f"/stages/{index}"
         if stage.name in TARGETS | {"open"}:
-            yield Fault(f"{place}/name", "reserved_name", f"{stage.name} has a meaning of its own")
+            yield Fault(f"{place}/name", "reserved_name", f"`{stage.name}` is a reserved word: choose another name")
         if stage.kind == "open" and stage.order is None:
-            yield Fault(f"{place}/order", "order_missing", "an open stage needs an order")
+            yield Fault(f"{place}/order", "order_missing", "an open stage needs `order`")
         if stage.order is not None and stage.kind not in ("open", "closed"):
-            yield Fault(f"{place}/order", "order_not_allowed", f"a stage of kind {stage.kind} has no order")
+            yield Fault(f"{place}/order", "order_not_allowed", f"a stage of kind {stage.kind} cannot have `order`")
         if stage.skippable and stage.kind != "open":
-            yield Fault(f"{place}/skippable", "not_skippable", "only an open stage can be skipped")
+            yield Fault(f"{place}/skippable", "not_skippable", "only an open stage can be skippable")
     if sum(stage.of_conversion for stage in policy.stages) != 1:
-        yield Fault("/stages", "conversion_stage", "exactly one closed stage, that of conversion, has an order")
+        yield Fault("/stages", "conversion_stage", "exactly one closed stage, the conversion stage, must have `order`")
 
 
 def _milestones(policy: Policy) -> Iterator[Fault]:
-    yield from _twice("/milestones", (milestone.name for milestone in policy.milestones))
-    yield from _twice("/milestones", (milestone.stage for milestone in policy.milestones))
+    yield from _duplicates("/milestones", (milestone.name for milestone in policy.milestones))
+    yield from _duplicates("/milestones", (milestone.stage for milestone in policy.milestones))
     for index, milestone in enumerate(policy.milestones):
         if milestone.stage is None and milestone.of_class is None:
-            yield Fault(f"/milestones/{index}", "empty_milestone", "a milestone needs a stage or a class")
+            yield Fault(f"/milestones/{index}", "empty_milestone", "a milestone needs `stage` or `class`")
         if milestone.stage is not None and _kind(policy, milestone.stage) != "open":
-            yield Fault(f"/milestones/{index}/stage", "unknown_stage", f"{milestone.stage} is no open stage")
+            yield Fault(f"/milestones/{index}/stage", "unknown_stage", f"there is no open stage `{milestone.stage}`")
     if policy.milestones[0].stage is None:
-        yield Fault("/milestones/0", "first_milestone", "the first milestone pins the journey: it needs a stage")
+        yield Fault("/milestones/0", "first_milestone", "the first milestone needs `stage`: it pins the journey")
 
 
 def _kind(policy: Policy, stage: str | None) -> str | None:
@@ -78,9 +82,9 @@ def _kind(policy: Policy, stage: str | None) -> str | None:
 
 
 def _actions(policy: Policy) -> Iterator[Fault]:
-    yield from _twice("/actions", (action.name for action in policy.actions))
+    yield from _duplicates("/actions", (action.name for action in policy.actions))
     if not policy.edges[None]:
-        yield Fault("/actions", "no_entry", "no action opens a journey (from: [null])")
+        yield Fault("/actions", "no_entry", "no action opens a journey: one must have `from: [null]`")
     for index, action in enumerate(policy.actions):
         place = f"/actions/{index}"
         yield from _action(policy, action, place, policy.reasons)
@@ -91,32 +95,32 @@ def _actions(policy: Policy) -> Iterator[Fault]:
 
 def _action(policy: Policy, action: Action, place: str, reasons: Mapping[str, tuple[Reason, ...]]) -> Iterator[Fault]:
     if not action.by.people and not action.by.machines:
-        yield Fault(f"{place}/by", "nobody_may", "nobody may do this")
+        yield Fault(f"{place}/by", "nobody_may", "nobody may do this: name roles in `people` or kinds in `machines`")
     if action.reasons is not None and action.reasons not in reasons:
-        yield Fault(f"{place}/reasons", "unknown_reasons", f"no reasons {action.reasons}")
+        yield Fault(f"{place}/reasons", "unknown_reasons", f"there is no list of reasons `{action.reasons}`")
     if "reason_code" in action.inputs and action.reasons is None:
-        yield Fault(f"{place}/reasons", "reasons_missing", "takes a reason_code without a list of reasons")
+        yield Fault(f"{place}/reasons", "reasons_missing", "`reason_code` is an input, so `reasons` must name a list")
     if action.override is not None and action.guard is None:
-        yield Fault(f"{place}/override", "nothing_to_override", "there is no guard")
+        yield Fault(f"{place}/override", "nothing_to_override", "there is no guard to override: remove `override`")
     if both := set(action.needs) & set(action.accepts):
-        yield Fault(f"{place}/accepts", "input_twice", f"{sorted(both)[0]} is needed already")
+        yield Fault(f"{place}/accepts", "input_twice", f"`{sorted(both)[0]}` is in `needs` already")
     if action.to in ("any_open", "later") and "to" not in action.needs:
-        yield Fault(f"{place}/needs", "input_missing", f"to: {action.to} needs the input to")
+        yield Fault(f"{place}/needs", "input_missing", f"`to: {action.to}` requires `to` in `needs`")
 
 
 def _sources(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
     if action.sources == "open":
         return
-    yield from _twice(f"{place}/from", action.sources)
+    yield from _duplicates(f"{place}/from", action.sources)
     for index, source in enumerate(action.sources):
         if source is not None and source not in policy.stage_of:
-            yield Fault(f"{place}/from/{index}", "unknown_stage", f"no stage {source}")
+            yield Fault(f"{place}/from/{index}", "unknown_stage", f"there is no stage `{source}`")
         if action.to == "held" and _kind(policy, source) not in ("closed", None):
-            yield Fault(f"{place}/from/{index}", "nothing_held", f"{source} is not closed: it holds no stage")
+            yield Fault(f"{place}/from/{index}", "nothing_held", f"`{source}` is not closed: it has no held stage")
         if _kind(policy, source) in ("merged", "erased"):
-            yield Fault(f"{place}/from/{index}", "technical_stage", f"nothing leaves {source}")
+            yield Fault(f"{place}/from/{index}", "technical_stage", f"no action can leave `{source}`")
         if fixed := next((stage for stage in policy.between(source, action.to) if not stage.skippable), None):
-            yield Fault(f"{place}/from/{index}", "not_skippable", f"{fixed.name} lies between and is not skippable")
+            yield Fault(f"{place}/from/{index}", "not_skippable", f"`{fixed.name}` lies between and is not skippable")
 
 
 def _target(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
@@ -124,14 +128,14 @@ def _target(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
     targets += [(f"{place}/to_if/{index}/stage", branch.stage) for index, branch in enumerate(action.to_if)]
     for where, to in targets:
         if to not in policy.stage_of:
-            yield Fault(where, "unknown_stage", f"no stage {to}")
+            yield Fault(where, "unknown_stage", f"there is no stage `{to}`")
         elif _kind(policy, to) in ("merged", "erased"):
-            yield Fault(where, "technical_stage", f"{to} is entered by merging or erasing only")
+            yield Fault(where, "technical_stage", f"`{to}` is entered only by merging or erasing a lead")
     if action.to == "same" and (action.by.people or action.by.machines != ("policy",)):
-        yield Fault(f"{place}/by", "not_a_move", "an action without a move is for the policy only")
+        yield Fault(f"{place}/by", "not_a_move", "`to: same` makes no move: only the policy may do it")
     into = policy.stage_of.get(action.to)
     if into is not None and into.of_conversion != action.converts:
-        detail = "the stage of conversion is entered with needs: conversion only"
+        detail = "an action has `conversion` in `needs` if, and only if, it enters the conversion stage"
         yield Fault(f"{place}/needs", "conversion_stage", detail)
 
 
@@ -139,52 +143,52 @@ def _effects(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
     for index, effect in enumerate(action.effects):
         where = f"{place}/effects/{index}"
         if effect.assign and effect.assign not in {"actor", "previous", "nobody", *policy.routing}:
-            yield Fault(f"{where}/assign", "unknown_route", f"no route {effect.assign}")
+            yield Fault(f"{where}/assign", "unknown_route", f"there is no route `{effect.assign}`")
         for name, clock in (("start_clock", effect.start_clock), ("stop_clock", effect.stop_clock)):
             if clock and clock not in policy.clocks and not (name == "stop_clock" and clock == "all"):
-                yield Fault(f"{where}/{name}", "unknown_clock", f"no clock {clock}")
+                yield Fault(f"{where}/{name}", "unknown_clock", f"there is no clock `{clock}`")
         if effect.emit and effect.emit not in EVENTS:
-            yield Fault(f"{where}/emit", "unknown_event", f"a policy cannot emit {effect.emit}")
+            yield Fault(f"{where}/emit", "unknown_event", _not_emitted(effect.emit))
         if effect.convert and action.to not in policy.conversion.classes:
-            yield Fault(f"{where}/convert", "not_convertible", f"no conversion leaves {action.to}")
+            yield Fault(f"{where}/convert", "not_convertible", f"`conversion.class` does not name `{action.to}`")
 
 
 def _conversion(policy: Policy) -> Iterator[Fault]:
     for stage in policy.conversion.classes:
         if _kind(policy, stage) != "open":
-            yield Fault(f"/conversion/class/{stage}", "unknown_stage", f"{stage} is no open stage")
+            yield Fault(f"/conversion/class/{stage}", "unknown_stage", f"there is no open stage `{stage}`")
     fast = policy.conversion.fast_track
     for index, stage in enumerate(fast.sources if fast else ()):
         if _kind(policy, stage) != "open":
-            yield Fault(f"/conversion/fast_track/from/{index}", "unknown_stage", f"{stage} is no open stage")
+            yield Fault(f"/conversion/fast_track/from/{index}", "unknown_stage", f"there is no open stage `{stage}`")
     for place, action in enumerate(policy.actions):
         if action.converts and set(action.sources) != set(policy.conversion.classes):
-            yield Fault(f"/actions/{place}/from", "class_missing", "from and conversion.class name different stages")
+            yield Fault(f"/actions/{place}/from", "class_missing", "`from` must name the stages of `conversion.class`")
 
 
 def _opportunity(policy: Policy) -> Iterator[Fault]:
     pipeline = policy.opportunity
-    yield from _twice("/opportunity/stages", (stage.name for stage in pipeline.stages))
-    yield from _twice("/opportunity/actions", (action.name for action in pipeline.actions))
+    yield from _duplicates("/opportunity/stages", (stage.name for stage in pipeline.stages))
+    yield from _duplicates("/opportunity/actions", (action.name for action in pipeline.actions))
     for index, stage in enumerate(pipeline.stages):
         if stage.name in TARGETS:
-            yield Fault(f"/opportunity/stages/{index}/name", "reserved_name", f"{stage.name} has a meaning of its own")
+            yield Fault(f"/opportunity/stages/{index}/name", "reserved_name", f"`{stage.name}` is a reserved word")
     made = set(policy.conversion.classes.values())
     for wanted in sorted(made - {stage.of_class for stage in pipeline.stages}):
-        yield Fault("/opportunity/stages", "class_missing", f"no stage of class {wanted}")
+        yield Fault("/opportunity/stages", "class_missing", f"`conversion.class` uses `{wanted}`, but no stage has it")
     for index, action in enumerate(pipeline.actions):
         place = f"/opportunity/actions/{index}"
         yield from _action(policy, action, place, pipeline.reasons)
         if action.to != "later" and action.to not in pipeline.stage_of:
-            yield Fault(f"{place}/to", "unknown_stage", f"no stage {action.to}")
+            yield Fault(f"{place}/to", "unknown_stage", f"there is no stage `{action.to}`")
         for number, source in enumerate(action.sources if action.sources != "open" else ("open",)):
             if source not in pipeline.stage_of:
-                yield Fault(f"{place}/from/{number}", "unknown_stage", f"no stage {source}")
+                yield Fault(f"{place}/from/{number}", "unknown_stage", f"there is no stage `{source}`")
         for name in ("to_if", "effects"):
             if getattr(action, name):
-                yield Fault(f"{place}/{name}", "not_here", f"an opportunity's action has no {name}")
+                yield Fault(f"{place}/{name}", "not_here", f"an action of an opportunity cannot have `{name}`")
         if "conversion" in action.inputs:
-            yield Fault(f"{place}/needs", "not_here", "an opportunity is not converted")
+            yield Fault(f"{place}/needs", "not_here", "an opportunity cannot be converted")
 
 
 def _reasons(policy: Policy) -> Iterator[Fault]:
@@ -192,46 +196,46 @@ def _reasons(policy: Policy) -> Iterator[Fault]:
     for place, reasons in (("/reasons", policy.reasons), ("/opportunity/reasons", policy.opportunity.reasons)):
         for name, listed in reasons.items():
             count += len(listed)
-            yield from _twice(f"{place}/{name}", (reason.code for reason in listed))
+            yield from _duplicates(f"{place}/{name}", (reason.code for reason in listed))
             if not any(reason.active for reason in listed):
-                yield Fault(f"{place}/{name}", "no_reason", "no reason of this list is active")
+                yield Fault(f"{place}/{name}", "no_reason", "at least one reason of the list must be active")
     if count > MAX_REASONS:
-        yield Fault("/reasons", "too_many", f"{count} reasons, at most {MAX_REASONS}")
+        yield Fault("/reasons", "too_many", f"{count} reasons in all lists, at most {MAX_REASONS}")
 
 
 def _scoring(policy: Policy) -> Iterator[Fault]:
     scoring = policy.scoring
     days, percents = [step.to_day for step in scoring.decay], [step.percent for step in scoring.decay]
     if days != sorted(set(days)):
-        yield Fault("/scoring/decay", "decay_order", "the days of the steps must rise")
+        yield Fault("/scoring/decay", "decay_order", "`to_day` must rise from step to step")
     if percents != sorted(percents, reverse=True):
-        yield Fault("/scoring/decay", "decay_order", "the percentages must not rise")
+        yield Fault("/scoring/decay", "decay_order", "`percent` must not rise from step to step")
     fits, engagements = [rule.id for rule in scoring.fit], [rule.id for rule in scoring.engagement]
-    yield from _twice("/scoring/fit", fits)
+    yield from _duplicates("/scoring/fit", fits)
     for index, name in enumerate(engagements):
         if name in fits or name in engagements[:index]:
-            yield Fault(f"/scoring/engagement/{index}/id", "duplicate_name", f"{name} is there twice")
+            yield Fault(f"/scoring/engagement/{index}/id", "duplicate_name", f"`{name}` is used more than once")
     groups = {rule.group for rule in scoring.fit} | {rule.group for rule in scoring.engagement}
     for index, cap in enumerate(scoring.caps):
         if cap.rule is not None and cap.rule not in (*fits, *engagements):
-            yield Fault(f"/scoring/caps/{index}/rule", "unknown_rule", f"no rule {cap.rule}")
+            yield Fault(f"/scoring/caps/{index}/rule", "unknown_rule", f"there is no rule `{cap.rule}`")
         if cap.group is not None and cap.group not in groups:
-            yield Fault(f"/scoring/caps/{index}/group", "unknown_group", f"no rule of the group {cap.group}")
+            yield Fault(f"/scoring/caps/{index}/group", "unknown_group", f"no rule has the group `{cap.group}`")
     levels = [rule.level for rule in scoring.levels]
     if levels != list(range(1, len(levels) + 1)):
-        yield Fault("/scoring/levels", "level_order", "levels are 1, 2, 3 … in this order")
+        yield Fault("/scoring/levels", "level_order", "levels must be 1, 2, 3 … in this order")
 
 
 def _clocks(policy: Policy) -> Iterator[Fault]:
     for name, clock in policy.clocks.items():
         if clock.met_by != "contact_attempt" and clock.met_by not in policy.action_of:
-            yield Fault(f"/clocks/{name}/met_by", "unknown_action", f"no action {clock.met_by}")
-        for index, answer in enumerate(clock.on_breach):
+            yield Fault(f"/clocks/{name}/met_by", "unknown_action", f"there is no action `{clock.met_by}`")
+        for index, reaction in enumerate(clock.on_breach):
             place = f"/clocks/{name}/on_breach/{index}"
-            if answer.emit and answer.emit not in EVENTS:
-                yield Fault(f"{place}/emit", "unknown_event", f"a policy cannot emit {answer.emit}")
-            if answer.do:
-                yield from _by_the_policy(policy, place, answer.do, answer.reason_code)
+            if reaction.emit and reaction.emit not in EVENTS:
+                yield Fault(f"{place}/emit", "unknown_event", _not_emitted(reaction.emit))
+            if reaction.do:
+                yield from _done_by_policy(policy, place, reaction.do, reaction.reason_code)
 
 
 def _benchmarks(policy: Policy) -> Iterator[Fault]:
@@ -239,7 +243,7 @@ def _benchmarks(policy: Policy) -> Iterator[Fault]:
     for index, benchmark in enumerate(policy.benchmarks):
         for member, name in (("from", benchmark.sources), ("to", benchmark.to)):
             if name not in names:
-                yield Fault(f"/benchmarks/{index}/{member}", "unknown_milestone", f"no milestone {name}")
+                yield Fault(f"/benchmarks/{index}/{member}", "unknown_milestone", f"there is no milestone `{name}`")
         if benchmark.green[0] > benchmark.green[1]:
             yield Fault(f"/benchmarks/{index}/green", "empty_range", "the lower end is above the upper")
 
@@ -247,33 +251,34 @@ def _benchmarks(policy: Policy) -> Iterator[Fault]:
 def _automation(policy: Policy) -> Iterator[Fault]:
     for index, item in enumerate(policy.automation):
         place = f"/automation/{index}"
-        yield from _by_the_policy(policy, place, item.do, item.reason_code)
+        yield from _done_by_policy(policy, place, item.do, item.reason_code)
         action = policy.action_of.get(item.do)
         if action is None or action.to != "same":
             continue
-        if not any(isinstance(word, WakeAt) for word in policy.words(action.guard, item.condition)):
-            detail = f"{item.do} would be done again and again: it waits for no wake_at"
+        if not any(isinstance(one, WakeAt) for one in policy.all_conditions(action.guard, item.condition)):
+            detail = f"`{item.do}` would repeat at every evaluation: it needs a condition on `wake_at`"
             yield Fault(f"{place}/do", "would_repeat", detail)
 
 
-def _by_the_policy(policy: Policy, place: str, name: str, reason_code: str | None) -> Iterator[Fault]:
+def _done_by_policy(policy: Policy, place: str, name: str, reason_code: str | None) -> Iterator[Fault]:
     action = policy.action_of.get(name)
     if action is None:
-        yield Fault(f"{place}/do", "unknown_action", f"no action {name}")
+        yield Fault(f"{place}/do", "unknown_action", f"there is no action `{name}`")
         return
     if "policy" not in action.by.machines:
-        yield Fault(f"{place}/do", "not_for_the_policy", f"{name} is not open to the policy")
+        yield Fault(f"{place}/do", "not_for_the_policy", f"`by.machines` of `{name}` does not include policy")
     if wanted := [one for one in action.needs if one != "reason_code"]:
-        yield Fault(f"{place}/do", "input_missing", f"{name} needs {wanted[0]}, which the policy cannot give")
+        yield Fault(f"{place}/do", "input_missing", f"`{name}` needs `{wanted[0]}`, which the policy cannot give")
     codes = {one.code: one for one in policy.reasons.get(action.reasons or "", ()) if one.active}
     if reason_code is None and "reason_code" in action.needs:
-        yield Fault(place, "reason_missing", f"{name} needs a reason_code")
+        yield Fault(place, "reason_missing", f"`{name}` needs `reason_code`")
     elif reason_code is not None and (reason_code not in codes or codes[reason_code].note):
-        yield Fault(f"{place}/reason_code", "unknown_reason", f"{reason_code} is no active reason without a note")
+        detail = f"`{reason_code}` must be an active reason that requires no note"
+        yield Fault(f"{place}/reason_code", "unknown_reason", detail)
 
 
 def _unreachable(policy: Policy) -> Iterator[Fault]:
-    """Stages that no edge leads to from the start; what only a correction or an undoing enters does not count."""
+    """Stages that no chain of actions with fixed targets reaches; `held` and `any_open` do not count."""
     reached: set[str | None] = {None}
     waiting: list[str | None] = [None]
     while waiting:
@@ -284,4 +289,4 @@ def _unreachable(policy: Policy) -> Iterator[Fault]:
                     waiting.append(to)
     for index, stage in enumerate(policy.stages):
         if stage.name not in reached and stage.kind not in ("merged", "erased"):
-            yield Fault(f"/stages/{index}", "unreachable_stage", f"no action leads to {stage.name}")
+            yield Fault(f"/stages/{index}", "unreachable_stage", f"no action leads to `{stage.name}`")

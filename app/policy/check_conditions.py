@@ -1,15 +1,15 @@
-"""The faults of conditions: unknown names, circles, size, and words where they cannot be asked."""
+"""The checks of conditions: unknown names, cycles, size, and words used where they have no value."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from app.policy.conditions import AtLeast, Named, tree
+from app.policy.conditions import AtLeast, Named, walk
 from app.policy.document import Policy
 from app.policy.facts import CRITERIA
 from app.policy.fault import Fault
 from app.policy.field_word import SHIPPED_LISTS, FieldIs
-from app.policy.view import Word
+from app.policy.view import ConditionBase
 from app.policy.words import (
     ActorIs,
     Assignable,
@@ -33,38 +33,38 @@ FIELDS = frozenset(
     | {"industry", "employees", "country", "language", "website", "message", "requirements"}
     | {"email_domain", "email_status", "kind", "free_mail", "business"}
 )
-Root = tuple[str, Word, str]
+Root = tuple[str, ConditionBase, str]
 
 
 def condition_faults(policy: Policy) -> Iterator[Fault]:
     """Faults of every condition in the document."""
-    circles = list(_circles(policy))
-    yield from circles
+    cycles = list(_cycles(policy))
+    yield from cycles
     sizes: dict[str, int] = {}
     for place, root, purpose in roots(policy):
-        for where, node, depth in tree(root, place):
+        for where, node, depth in walk(root, place):
             if depth == MAX_DEPTH + 1:
-                yield Fault(where, "too_deep", f"more than {MAX_DEPTH} levels")
+                yield Fault(where, "too_deep", f"conditions are nested more than {MAX_DEPTH} levels deep")
             yield from _names(policy, where, node)
             yield from _misplaced(where, node, purpose, under_when="/when" in where or "/then" in where)
             if isinstance(node, Named) and node.condition in policy.conditions:
                 yield from _misplaced_in(policy, where, node, purpose)
-        if not circles:
-            depth, nodes = _extent(policy, root, {})
+        if not cycles:
+            depth, nodes = _depth_and_count(policy, root, {})
             part = "/".join(place.split("/")[:2])
             sizes[part] = sizes.get(part, 0) + nodes
             if depth > MAX_DEPTH:
-                yield Fault(place, "too_deep", f"with its named conditions {depth} levels, at most {MAX_DEPTH}")
+                yield Fault(place, "too_deep", f"{depth} levels with its named conditions, at most {MAX_DEPTH}")
     for part, nodes in sizes.items():
         if nodes > MAX_NODES:
             yield Fault(part, "too_many_nodes", f"{nodes} conditions, at most {MAX_NODES}")
 
 
 def _misplaced_in(policy: Policy, place: str, named: Named, purpose: str) -> Iterator[Fault]:
-    """Words of a named condition that cannot be asked where the name is used."""
+    """Words of a named condition that are not allowed where the name is used."""
     waiting, seen = [named.condition], {named.condition}
     while waiting:
-        for where, node, _ in tree(policy.conditions[waiting.pop()]):
+        for where, node, _ in walk(policy.conditions[waiting.pop()]):
             under_when = any(part in place + where for part in ("/when", "/then"))
             yield from _misplaced(place, node, purpose, under_when=under_when)
             if isinstance(node, Named) and node.condition in policy.conditions and node.condition not in seen:
@@ -73,7 +73,7 @@ def _misplaced_in(policy: Policy, place: str, named: Named, purpose: str) -> Ite
 
 
 def roots(policy: Policy) -> Iterator[Root]:
-    """Every condition of the document that stands alone: its place, itself, and what it is for."""
+    """Every outermost condition of the document as (place, condition, purpose)."""
     for name, root in policy.conditions.items():
         yield f"/conditions/{name}", root, "named"
     for part, actions in (("/actions", policy.actions), ("/opportunity/actions", policy.opportunity.actions)):
@@ -99,16 +99,16 @@ def _other_roots(policy: Policy) -> Iterator[Root]:
     yield "/scoring/temperature/hot", policy.scoring.temperature.hot, "scoring"
     yield "/scoring/temperature/warm", policy.scoring.temperature.warm, "scoring"
     for name, clock in policy.clocks.items():
-        for index, answer in enumerate(clock.on_breach):
-            if answer.condition is not None:
-                yield f"/clocks/{name}/on_breach/{index}/if", answer.condition, "branch"
+        for index, reaction in enumerate(clock.on_breach):
+            if reaction.condition is not None:
+                yield f"/clocks/{name}/on_breach/{index}/if", reaction.condition, "branch"
     if policy.conversion.fast_track is not None:
         yield "/conversion/fast_track/if", policy.conversion.fast_track.condition, "guard"
 
 
-def _circles(policy: Policy) -> Iterator[Fault]:
+def _cycles(policy: Policy) -> Iterator[Fault]:
     uses = {
-        name: [node.condition for _, node, _ in tree(root) if isinstance(node, Named)]
+        name: [node.condition for _, node, _ in walk(root) if isinstance(node, Named)]
         for name, root in policy.conditions.items()
     }
     for name in uses:
@@ -119,38 +119,38 @@ def _circles(policy: Policy) -> Iterator[Fault]:
             reached |= new
             waiting.extend(new)
         if name in reached:
-            yield Fault(f"/conditions/{name}", "condition_circle", f"{name} leads back to itself")
+            yield Fault(f"/conditions/{name}", "condition_circle", f"`{name}` refers to itself, directly or indirectly")
 
 
-def _extent(policy: Policy, root: Word, known: dict[str, tuple[int, int]]) -> tuple[int, int]:
-    """Depth and number of conditions with those of the names used."""
+def _depth_and_count(policy: Policy, root: ConditionBase, known: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    """Depth and number of conditions, those of the named conditions included."""
     deepest = nodes = 0
-    for _, node, depth in tree(root):
+    for _, node, depth in walk(root):
         inner = (0, 0)
         if isinstance(node, Named) and node.condition in policy.conditions:
             if node.condition not in known:
-                known[node.condition] = _extent(policy, policy.conditions[node.condition], known)
+                known[node.condition] = _depth_and_count(policy, policy.conditions[node.condition], known)
             inner = known[node.condition]
         deepest, nodes = max(deepest, depth + inner[0]), nodes + 1 + inner[1]
     return deepest, nodes
 
 
-def _names(policy: Policy, place: str, node: Word) -> Iterator[Fault]:
+def _names(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
     match node:
         case Named() if node.condition not in policy.conditions:
-            yield Fault(place, "unknown_condition", f"no condition {node.condition}")
+            yield Fault(place, "unknown_condition", f"there is no condition `{node.condition}`")
         case FromStage(stages=values) | IntoStage(stage=values):
             stages = {*policy.stage_of, *policy.opportunity.stage_of}
-            yield from _unknown(f"{place}/{node.word}", "stage", values, stages)
+            yield from _unknown(f"{place}/{node.keyword}", "stage", values, stages)
         case ReasonIs(reason=values):
             lists = (*policy.reasons.values(), *policy.opportunity.reasons.values())
             yield from _unknown(f"{place}/reason", "reason", values, {one.code for listed in lists for one in listed})
         case Assignable() if node.assignable not in policy.routing:
-            yield Fault(f"{place}/assignable", "unknown_route", f"no route {node.assignable}")
+            yield Fault(f"{place}/assignable", "unknown_route", f"there is no route `{node.assignable}`")
         case AtLeast() if node.at_least.count > len(node.at_least.of):
-            yield Fault(f"{place}/at_least/count", "never_true", "asks for more than it lists")
+            yield Fault(f"{place}/at_least/count", "never_true", "`count` is more than `of` has conditions")
         case HasActivity() if node.activity.types is None and node.activity.kind is None:
-            yield Fault(f"{place}/activity", "empty_condition", "name types or a kind")
+            yield Fault(f"{place}/activity", "empty_condition", "give `types`, `kind` or both")
         case FieldIs():
             yield from _field(policy, place, node)
 
@@ -158,7 +158,7 @@ def _names(policy: Policy, place: str, node: Word) -> Iterator[Fault]:
 def _unknown(place: str, what: str, values: Values, known: Collection[str | None]) -> Iterator[Fault]:
     for name in as_values(values):
         if name is not None and name not in known:
-            yield Fault(place, f"unknown_{what}", f"no {what} {name}")
+            yield Fault(place, f"unknown_{what}", f"there is no {what} `{name}`")
 
 
 def _field(policy: Policy, place: str, node: FieldIs) -> Iterator[Fault]:
@@ -172,23 +172,23 @@ def _field(policy: Policy, place: str, node: FieldIs) -> Iterator[Fault]:
         case _:
             known = False
     if not known:
-        yield Fault(f"{place}/field", "unknown_field", f"no field {node.field}")
+        yield Fault(f"{place}/field", "unknown_field", f"there is no field `{node.field}`")
     if node.in_list is not None and node.in_list not in policy.lists and node.in_list not in SHIPPED_LISTS:
-        yield Fault(f"{place}/in_list", "unknown_list", f"no list {node.in_list}")
+        yield Fault(f"{place}/in_list", "unknown_list", f"there is no list `{node.in_list}`")
     if node.between is not None and node.between[0] > node.between[1]:
         yield Fault(f"{place}/between", "empty_range", "the lower end is above the upper")
 
 
-def _misplaced(place: str, node: Word, purpose: str, *, under_when: bool) -> Iterator[Fault]:
-    asks = isinstance(node, ActorIs | Owner | Assignable | ReasonIs) or (
+def _misplaced(place: str, node: ConditionBase, purpose: str, *, under_when: bool) -> Iterator[Fault]:
+    needs_ask = isinstance(node, ActorIs | Owner | Assignable | ReasonIs) or (
         isinstance(node, Bant) and node.bant.by == "actor"
     )
-    moves = isinstance(node, FromStage | IntoStage | ReasonIs | EntryIs)
-    if purpose in ("scoring", "fit") and (asks or moves):
-        yield Fault(place, "not_here", f"{node.word} needs somebody who asks: a score has nobody")
-    elif purpose == "guard" and moves and not under_when:
-        yield Fault(place, "not_here", f"{node.word} stands inside when, if and to_if only")
+    needs_move = isinstance(node, FromStage | IntoStage | ReasonIs | EntryIs)
+    if purpose in ("scoring", "fit") and (needs_ask or needs_move):
+        yield Fault(place, "not_here", f"scoring has no request, and `{node.keyword}` is about one")
+    elif purpose == "guard" and needs_move and not under_when:
+        yield Fault(place, "not_here", f"in a guard `{node.keyword}` is allowed only inside `when`")
     elif purpose in ("scoring", "fit") and isinstance(node, Level):
-        yield Fault(place, "not_here", "a level cannot depend on the level")
+        yield Fault(place, "not_here", "scoring cannot depend on the level")
     elif purpose == "fit" and isinstance(node, Fit | Engagement):
-        yield Fault(place, "not_here", "fit cannot depend on the score")
+        yield Fault(place, "not_here", "a fit rule cannot depend on the score")

@@ -1,4 +1,4 @@
-"""Conditions: structured data that answers with what is missing. Here: the words that hold others."""
+"""Conditions as structured data: the words that contain other conditions, and the union of all condition words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Discriminator, Field, Tag
 
 from app.policy.field_word import FieldIs
-from app.policy.view import Part, Unmet, View, Word, leaf
+from app.policy.view import ConditionBase, Part, Unmet, View, leaf
 from app.policy.words import (
     ActorIs,
     Assignable,
@@ -35,7 +35,7 @@ from app.policy.words import (
 )
 
 
-class AllOf(Word):
+class AllOf(ConditionBase):
     of: tuple[Condition, ...] = Field(alias="all", min_length=1)
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -44,12 +44,12 @@ class AllOf(Word):
     def holds(self, view: View) -> bool:
         return all(member.holds(view) for member in self.of)
 
-    def members(self) -> list[tuple[str, Word]]:
+    def members(self) -> list[tuple[str, ConditionBase]]:
         return [(f"/all/{index}", member) for index, member in enumerate(self.of)]
 
 
-class AnyOf(Word):
-    """What is missing is that of the member nearest to true: the fewest leaves, the first on a tie."""
+class AnyOf(ConditionBase):
+    """When no member holds, reports the member with the fewest unmet leaves, the first on a tie."""
 
     of: tuple[Condition, ...] = Field(alias="any", min_length=1)
 
@@ -59,17 +59,17 @@ class AnyOf(Word):
     def holds(self, view: View) -> bool:
         return any(member.holds(view) for member in self.of)
 
-    def members(self) -> list[tuple[str, Word]]:
+    def members(self) -> list[tuple[str, ConditionBase]]:
         return [(f"/any/{index}", member) for index, member in enumerate(self.of)]
 
 
-class Not(Word):
+class Not(ConditionBase):
     negated: Condition = Field(alias="not")
 
     def unmet(self, view: View) -> list[Unmet]:
-        return leaf(f"not {self.negated.word}", have=True, need=False) if self.negated.holds(view) else []
+        return leaf(f"not {self.negated.keyword}", have=True, need=False) if self.negated.holds(view) else []
 
-    def members(self) -> list[tuple[str, Word]]:
+    def members(self) -> list[tuple[str, ConditionBase]]:
         return [("/not", self.negated)]
 
 
@@ -78,7 +78,7 @@ class Quorum(Part):
     of: tuple[Condition, ...] = Field(min_length=1)
 
 
-class AtLeast(Word):
+class AtLeast(ConditionBase):
     at_least: Quorum
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -89,11 +89,11 @@ class AtLeast(Word):
         missing = [one for answer in answers for one in answer]
         return leaf("at_least", have, need, missing=missing)
 
-    def members(self) -> list[tuple[str, Word]]:
+    def members(self) -> list[tuple[str, ConditionBase]]:
         return [(f"/at_least/of/{index}", member) for index, member in enumerate(self.at_least.of)]
 
 
-class When(Word):
+class When(ConditionBase):
     """True when `when` is false; otherwise `then` decides, and only `then` is reported."""
 
     when: Condition
@@ -102,12 +102,12 @@ class When(Word):
     def unmet(self, view: View) -> list[Unmet]:
         return self.then.unmet(view) if self.when.holds(view) else []
 
-    def members(self) -> list[tuple[str, Word]]:
+    def members(self) -> list[tuple[str, ConditionBase]]:
         return [("/when", self.when), ("/then", self.then)]
 
 
-class Named(Word):
-    """A condition of the document by its name; the check made sure that it exists and is no circle."""
+class Named(ConditionBase):
+    """A condition of the document by its name; `check` rejects unknown names and cycles beforehand."""
 
     condition: Name
 
@@ -118,10 +118,10 @@ class Named(Word):
         return view.policy.conditions[self.condition].holds(view)
 
 
-def _word(value: object) -> str | None:
-    """Which class reads this: the one key, or `field` and `when`, which have companions."""
-    if isinstance(value, Word):
-        return f"<{value.word}>"
+def _tag(value: object) -> str | None:
+    """The tag of the class that parses this: its only key, or `field` or `when`, which come with other keys."""
+    if isinstance(value, ConditionBase):
+        return f"<{value.keyword}>"
     if not isinstance(value, dict):
         return None
     for word in ("field", "when"):
@@ -159,13 +159,13 @@ Condition = Annotated[
     | Annotated[OpportunityClass, Tag("<opportunity_class>")]
     | Annotated[WakeAt, Tag("<wake_at>")]
     | Annotated[Contactable, Tag("<contactable>")],
-    Discriminator(_word),
+    Discriminator(_tag),
 ]
 
 
-def tree(root: Word, place: str = "") -> Iterator[tuple[str, Word, int]]:
-    """The condition and all inside it as (place, condition, depth from 1), without following names."""
-    waiting: list[tuple[str, Word, int]] = [(place, root, 1)]
+def walk(root: ConditionBase, place: str = "") -> Iterator[tuple[str, ConditionBase, int]]:
+    """The condition and all inside it as (place, condition, depth from 1); named conditions are not followed."""
+    waiting: list[tuple[str, ConditionBase, int]] = [(place, root, 1)]
     while waiting:
         where, node, depth = waiting.pop()
         yield where, node, depth

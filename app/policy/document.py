@@ -1,4 +1,4 @@
-"""The policy document (schema.md, section 1): its parts as types, and what is worked out of it once, at load."""
+"""The policy document (schema.md, section 1) as types, with cached lookups derived from it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from app.policy.conditions import Condition, Named, tree
+from app.policy.conditions import Condition, Named, walk
 from app.policy.facts import Ledger
-from app.policy.field_word import key
-from app.policy.view import NAME, Part, Word
+from app.policy.field_word import comparison_key
+from app.policy.view import NAME, ConditionBase, Part
 from app.policy.words import Days, Engagement, Fit, Level, Name, OpportunityStageClass, Points, Role
 
 Identifier = Annotated[str, Field(pattern=NAME)]
@@ -20,10 +20,10 @@ StageKind = Literal["open", "parked", "closed", "merged", "erased"]
 Machine = Literal["service", "policy", "import"]
 Input = Literal["source", "reason_code", "note", "bant", "wake_at", "owner_id", "conversion", "correction_of", "to"]
 
-# A `to` that is no stage but a way to find one.
+# Values of `to` that are not a stage but a rule for finding one.
 TARGETS = frozenset({"same", "held", "any_open", "later"})
 
-# Words of the product: an action of this name that a policy lacks is a move it does not allow, not an unknown word.
+# Known action names: one that a policy lacks is refused as not allowed, not as unknown.
 ACTION_WORDS = frozenset(
     {"capture", "engage", "qualify", "accept", "hand_over", "return", "confirm", "convert", "recycle", "wake"}
     | {"disqualify", "reopen", "correct", "revert_conversion", "merge_into", "erase"}
@@ -38,7 +38,7 @@ class Stage(Part):
 
     @property
     def of_conversion(self) -> bool:
-        """Whether conversion enters it: the one closed stage that has an order."""
+        """Whether it is the stage that conversion enters: the one closed stage with an order."""
         return self.kind == "closed" and self.order is not None
 
 
@@ -65,7 +65,7 @@ class ToIf(Part):
 
 
 class Effect(Part):
-    """One effect, where `if` holds."""
+    """One effect of an action; it applies when `if` holds."""
 
     exactly_one: ClassVar[tuple[str, ...]] = (
         "assign",
@@ -107,12 +107,12 @@ class Action(Part):
 
     @cached_property
     def inputs(self) -> frozenset[str]:
-        """What the action takes: needed or accepted."""
+        """The inputs the action takes, needed or accepted."""
         return frozenset((*self.needs, *self.accepts))
 
     @property
     def converts(self) -> bool:
-        """Whether it is the move of a conversion."""
+        """Whether the action is the conversion."""
         return "conversion" in self.needs
 
 
@@ -160,7 +160,7 @@ class Cap(Part):
     points: Annotated[int, Field(ge=0, le=1_000_000)]
 
     def covers(self, rule: str, group: str | None) -> bool:
-        """Whether the rule is meant by name or by its group."""
+        """Whether the cap applies to the rule, by its id or by its group."""
         return self.rule == rule or (self.group is not None and self.group == group)
 
 
@@ -234,7 +234,7 @@ class Opportunity(Part):
 
     @cached_property
     def place_of(self) -> dict[str, int]:
-        """The place of each stage in the list: what counts as forward."""
+        """The index of each stage in the list; a higher one is forward."""
         return {stage.name: place for place, stage in enumerate(self.stages)}
 
 
@@ -254,7 +254,7 @@ class Benchmark(Part):
 
 
 class Policy(Part):
-    """One whole document. Only one that `check.faults` finds sound may be asked."""
+    """A whole policy document. The lookups below expect one in which `check.faults` finds nothing."""
 
     schema_number: Literal[1] = Field(alias="schema")
     name: Identifier
@@ -294,7 +294,7 @@ class Policy(Part):
 
     @cached_property
     def automation_at(self) -> dict[str | None, tuple[tuple[Automatic, Action], ...]]:
-        """For each stage what the engine may do there by itself, in the order of the document."""
+        """For each stage the automatic actions with an edge from it, in the order of the document."""
         pairs = [(item, self.action_of[item.do]) for item in self.automation]
         return {stage: tuple(pair for pair in pairs if self.leaves(pair[1], stage)) for stage in self.edges}
 
@@ -305,7 +305,7 @@ class Policy(Part):
         return stage in action.sources or self.fast_track(action, stage) is not None
 
     def fast_track(self, action: Action, stage: str | None) -> FastTrack | None:
-        """The fast track, where the action is the conversion and the track begins at this stage."""
+        """The fast track, if the action is the conversion and the fast track starts from this stage."""
         fast = self.conversion.fast_track
         return fast if fast is not None and action.converts and stage in fast.sources else None
 
@@ -319,18 +319,18 @@ class Policy(Part):
 
     @cached_property
     def permanent_reasons(self) -> frozenset[str]:
-        """The codes that close the door for re-inquiry."""
+        """The codes of disqualification reasons that are permanent."""
         return frozenset(reason.code for listed in self.reasons.values() for reason in listed if reason.permanent)
 
     @cached_property
     def role_of_route(self) -> dict[str, Role]:
-        """The role that each route gives leads to."""
+        """The role of each route."""
         return {name: route.role for name, route in self.routing.items()}
 
     @cached_property
     def list_keys(self) -> dict[str, frozenset[tuple[str, object]]]:
-        """The lists as they are compared."""
-        return {name: frozenset(key(value) for value in values) for name, values in self.lists.items()}
+        """The lists as comparison keys."""
+        return {name: frozenset(comparison_key(value) for value in values) for name, values in self.lists.items()}
 
     @cached_property
     def rules_for(self) -> dict[str, tuple[EngagementRule, ...]]:
@@ -339,63 +339,63 @@ class Policy(Part):
         return {rule.type: tuple(one for one in rules if one.type == rule.type) for rule in rules}
 
     @cached_property
-    def threshold(self) -> Action | None:
-        """The action by which the engine itself reaches the first milestone: its guard is the threshold."""
-        does = {automatic.do for automatic in self.automation}
+    def threshold_action(self) -> Action | None:
+        """The automatic action that enters the first milestone's stage; its guard is the threshold."""
+        automatic = {item.do for item in self.automation}
         into = self.milestones[0].stage
-        return next((action for action in self.actions if action.to == into and action.name in does), None)
+        return next((action for action in self.actions if action.to == into and action.name in automatic), None)
 
     @cached_property
     def decay_steps(self) -> tuple[tuple[timedelta, int], ...]:
-        """The decay as (age up to and with, percent), in order."""
+        """The decay as (greatest age, inclusive; percent), in order."""
         return tuple((timedelta(days=step.to_day), step.percent) for step in self.scoring.decay)
 
     @cached_property
     def capped_rules(self) -> tuple[tuple[Cap, frozenset[str]], ...]:
-        """The caps, the narrow before the wide, each with the ids of the rules it covers (none: the whole ledger)."""
+        """The caps in the order rule, group, ledger, each with the ids of the rules it covers (none for a ledger)."""
         rules: list[FitRule | EngagementRule] = [*self.scoring.fit, *self.scoring.engagement]
         caps = sorted(self.scoring.caps, key=lambda cap: (cap.ledger is not None, cap.group is not None))
         return tuple((cap, frozenset(rule.id for rule in rules if cap.covers(rule.id, rule.group))) for cap in caps)
 
     @cached_property
-    def timed_words(self) -> dict[str | None, tuple[Word, ...]]:
-        """For each stage the words by which time alone changes the score or what the engine does there."""
+    def timed_conditions(self) -> dict[str | None, tuple[ConditionBase, ...]]:
+        """For each stage the conditions by which time alone can change the score or the automatic actions there."""
         scoring = self.scoring
         always = [rule.condition for rule in scoring.fit] + [rule.condition for rule in scoring.levels]
         always += [scoring.temperature.hot, scoring.temperature.warm]
         return {stage: self._timed(*always, *self._automatic_conditions(stage)) for stage in self.edges}
 
     @cached_property
-    def weighing(self) -> frozenset[str]:
-        """The actions whose guard looks at the score: the evidence of such a move keeps the entries."""
+    def score_guarded(self) -> frozenset[str]:
+        """The actions whose guard reads the score: their moves record the score and its entries as evidence."""
         return frozenset(
             action.name
             for action in self.actions
-            if any(isinstance(word, Fit | Engagement | Level) for word in self.words(action.guard))
+            if any(isinstance(one, Fit | Engagement | Level) for one in self.all_conditions(action.guard))
         )
 
-    def _automatic_conditions(self, stage: str | None) -> list[Word | None]:
-        asked: list[Word | None] = [
+    def _automatic_conditions(self, stage: str | None) -> list[ConditionBase | None]:
+        conditions: list[ConditionBase | None] = [
             one for item, action in self.automation_at[stage] for one in (item.condition, action.guard)
         ]
-        if self.threshold is not None and self.past_threshold(stage):
-            asked.append(self.threshold.guard)
-        return asked
+        if self.threshold_action is not None and self.past_threshold(stage):
+            conditions.append(self.threshold_action.guard)
+        return conditions
 
     def past_threshold(self, stage: str | None) -> bool:
-        """Whether the stage is open and at or after the first milestone's: there a journey is pinned to its policy."""
+        """Whether the stage is open and at or after the first milestone's; there a journey is pinned to its policy."""
         here, first = self.stage_of.get(stage), self.stage_of[self.milestones[0].stage]
         return here is not None and here.kind == "open" and (here.order or 0) >= (first.order or 0)
 
-    def words(self, *roots: Word | None) -> Iterator[Word]:
-        """Every word in these conditions, with those of the named conditions they use."""
+    def all_conditions(self, *roots: ConditionBase | None) -> Iterator[ConditionBase]:
+        """Every condition inside these, the named conditions they use included."""
         waiting = [root for root in roots if root is not None]
         while waiting:
-            for _, node, _ in tree(waiting.pop()):
+            for _, node, _ in walk(waiting.pop()):
                 if isinstance(node, Named):
                     waiting.append(self.conditions[node.condition])
                 yield node
 
-    def _timed(self, *roots: Word | None) -> tuple[Word, ...]:
-        found = {one.model_dump_json(by_alias=True): one for one in self.words(*roots) if one.timed}
+    def _timed(self, *roots: ConditionBase | None) -> tuple[ConditionBase, ...]:
+        found = {one.model_dump_json(by_alias=True): one for one in self.all_conditions(*roots) if one.timed}
         return tuple(found.values())

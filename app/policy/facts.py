@@ -1,6 +1,6 @@
-"""What the rules may look at: frozen facts of one lead and its journey, and what is asked of it.
+"""The input of the rules: frozen facts of one lead and its journey, and what is requested of it.
 
-All instants are aware and in UTC. Every field has a sensible default, so that a test names only what it is about.
+All instants are aware and in UTC. Facts have defaults, so that a test gives only the fields it is about.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ActivityKind = Literal["interest", "contact_attempt"]
 Criterion = Literal["budget", "authority", "need", "timing"]
 Status = Literal["unknown", "confirmed", "denied"]
 ActorKind = Literal["human", "service", "policy", "import"]
-Door = Literal["transition", "conversion", "revert"]
+Endpoint = Literal["transition", "conversion", "revert"]
 Temperature = Literal["hot", "warm", "cold"]
 Ledger = Literal["fit", "engagement"]
 
@@ -36,7 +36,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """One BANT row: what one person said about one criterion. A later row of the same person replaces it."""
+    """One BANT row: one user's status for one criterion. A later row of the same user replaces it."""
 
     criterion: Criterion
     status: Status
@@ -65,11 +65,11 @@ POLICY = Actor(id=None, kind="policy", role="policy")
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is asked of a journey: an action with its inputs, or `to` alone.
+    """A request to a journey: an action with its inputs, or `to` alone.
 
     `owner_role` is the role of the active user named by `owner_id`; None when that user is unknown or inactive.
-    `convert` is the request's wish for an action that may convert: None leaves it to the policy.
-    `door` says which endpoint asks: an action that needs a conversion is open to the door `conversion` only.
+    `convert` says whether an action that may convert shall do so; None leaves it to the policy.
+    `endpoint` is the one that received the request: only `conversion` takes an action that needs a conversion.
     `source` is the name or id of the source of a capture.
     """
 
@@ -87,12 +87,12 @@ class Ask:
     convert: bool | None = None
     correction_of: str | None = None
     source: str | None = None
-    door: Door = "transition"
+    endpoint: Endpoint = "transition"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a score. `counts` is False for what lies at or before the journey's baseline."""
+    """One entry of a score ledger. `counts` is False for an activity at or before the journey's baseline."""
 
     ledger: Ledger
     rule_id: str
@@ -104,11 +104,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One lead with its present journey, as the rules see it.
+    """One lead with its current journey, as input of the rules.
 
     `fields` holds the canonical lead fields, `email_domain`, `email_status`, `kind`, and the flag `free_mail` (True
     when the e-mail's domain is on the shipped list of free-mail domains).
-    `stage` is None when no journey is there yet; `held_stage` is the stage before the last close, read from the log.
+    `stage` is None when there is no journey yet; `held_stage` is the stage before the last close, read from the log.
     `activities` are all of the lead's, in any order. `milestones` are those reached and not voided.
     `fit` to `entries` are filled by `app.scoring.score.scored`.
     """

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`place` is a JSON pointer into the document ("" is the whole); a warning does not stop a policy."""
+    """`place` is a JSON pointer into the document ("" is the whole); a warning does not make a policy invalid."""
 
     place: str
     code: str

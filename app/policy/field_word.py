@@ -1,4 +1,4 @@
-"""The condition word `field`: one lead field compared by one operator. Null is false, never an error."""
+"""The condition word `field`: one lead field compared by one operator. A null value is false, not an error."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from app.policy.view import Unmet, View, Word, leaf, midnight
+from app.policy.view import ConditionBase, Unmet, View, leaf, midnight
 from app.policy.words import Name, Points, latest
 
 Scalar = Annotated[str, Field(max_length=200)] | int | bool
 Words = Annotated[tuple[Name, ...], Field(min_length=1, max_length=200)]
 
-# Lists whose content the service ships: a lead carries a flag of the list's name, the policy's list extends it.
+# Lists shipped with the service: a lead has a flag of the list's name; a policy's list of that name extends it.
 SHIPPED_LISTS = frozenset({"free_mail"})
 
 
-class FieldIs(Word):
-    """`custom.<name>` reads a custom answer, `bant.<criterion>.<status|value|due_in_days>` what was last said of it."""
+class FieldIs(ConditionBase):
+    """`custom.<name>` reads a custom answer, `bant.<criterion>.<status|value|due_in_days>` the latest confirmation."""
 
     exactly_one: ClassVar[tuple[str, ...]] = (
         "among",
@@ -50,22 +50,22 @@ class FieldIs(Word):
         return tuple(self.field.split(".")) if head == "bant" else (head, rest) if head == "custom" else (self.field,)
 
     @cached_property
-    def _needles(self) -> tuple[str, ...]:
-        return tuple(f" {spaced(word)} " for word in self.has_word or ())
+    def _padded_words(self) -> tuple[str, ...]:
+        return tuple(f" {words_of(word)} " for word in self.has_word or ())
 
     @cached_property
     def _keys(self) -> frozenset[tuple[str, object]]:
         wanted = self.among if self.among is not None else (self.equals,)
-        return frozenset(key(value) for value in wanted)
+        return frozenset(comparison_key(value) for value in wanted)
 
     @cached_property
     def need(self) -> object:
-        """The operator's argument, as the leaf shows it."""
+        """The operator's argument, as JSON for the unmet leaf."""
         argument: object = next(given for name in self.exactly_one if (given := getattr(self, name)) is not None)
         return list(argument) if isinstance(argument, tuple) else argument
 
     def have(self, view: View) -> object:
-        """The present value, None where there is none."""
+        """The field's value, None if there is none."""
         path = self._path
         if len(path) == 1:
             return view.facts.fields.get(path[0])
@@ -75,7 +75,7 @@ class FieldIs(Word):
 
     def unmet(self, view: View) -> list[Unmet]:
         have = self.have(view)
-        return [] if self._holds(have, view) else leaf(f"field.{self.field}", shown(have), self.need)
+        return [] if self._holds(have, view) else leaf(f"field.{self.field}", as_json(have), self.need)
 
     def _holds(self, have: object, view: View) -> bool:
         if self.present is not None:
@@ -86,12 +86,12 @@ class FieldIs(Word):
             return any(self._holds(one, view) for one in have if not isinstance(one, list | tuple))
         if self.in_list is not None:
             flagged = self.in_list in SHIPPED_LISTS and view.facts.fields.get(self.in_list) is True
-            return flagged or key(have) in view.policy.list_keys.get(self.in_list, frozenset())
+            return flagged or comparison_key(have) in view.policy.list_keys.get(self.in_list, frozenset())
         if self.has_word is not None:
-            text = f" {spaced(have)} " if isinstance(have, str) else ""
-            return any(needle in text for needle in self._needles)
+            text = f" {words_of(have)} " if isinstance(have, str) else ""
+            return any(word in text for word in self._padded_words)
         if self.among is not None or self.equals is not None:
-            return key(have) in self._keys
+            return comparison_key(have) in self._keys
         return self._in_range(have)
 
     def _in_range(self, have: object) -> bool:
@@ -124,19 +124,20 @@ def _bant(view: View, criterion: str, part: str) -> object:
     if part == "due_in_days":
         due = _due_on(view, criterion)
         return (due - view.now.date()).days if due else None
-    rows = [row for row in latest(view.said) if row.criterion == criterion]
+    rows = [row for row in latest(view.confirmations) if row.criterion == criterion]
     last = max(rows, key=lambda row: row.recorded_at, default=None)
     return None if last is None else last.status if part == "status" else last.value
 
 
 def _due_on(view: View, criterion: str) -> date | None:
-    rows = [row for row in latest(view.said) if row.criterion == criterion and row.due_on and row.status != "denied"]
+    rows = [row for row in latest(view.confirmations) if row.criterion == criterion]
+    rows = [row for row in rows if row.due_on and row.status != "denied"]
     last = max(rows, key=lambda row: row.recorded_at, default=None)
     return last.due_on if last else None
 
 
-def key(value: object) -> tuple[str, object]:
-    """A value as it is compared: text without regard to case and outer spaces, True never equal to 1."""
+def comparison_key(value: object) -> tuple[str, object]:
+    """The comparison key of a value: text ignores case and outer spaces, and True never equals 1."""
     if isinstance(value, str):
         return "text", value.strip().casefold()
     if isinstance(value, bool):
@@ -146,17 +147,17 @@ def key(value: object) -> tuple[str, object]:
     return "other", repr(value)
 
 
-def spaced(text: str) -> str:
-    """The words of a text, lower case, with single spaces between."""
+def words_of(text: str) -> str:
+    """The words of a text in lower case, separated by single spaces."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
-def shown(value: object) -> object:
-    """A value as JSON can hold it."""
+def as_json(value: object) -> object:
+    """The value as a type that JSON has."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, list | tuple):
-        return [shown(one) for one in value]
+        return [as_json(one) for one in value]
     if isinstance(value, Mapping):
-        return {str(name): shown(one) for name, one in value.items()}
+        return {str(name): as_json(one) for name, one in value.items()}
     return str(value)

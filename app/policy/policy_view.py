@@ -1,4 +1,4 @@
-"""What a condition sees, with the whole policy: for scoring and for decisions."""
+"""The View of a condition with the whole policy, for scoring and for decisions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PolicyView(View):
 def view_of(
     policy: Policy, facts: Facts, now: datetime, ask: Ask | None = None, target: str | None = None
 ) -> PolicyView:
-    """The view of scored facts; the BANT of the ask counts as said already."""
-    said = facts.confirmations + ask.bant if ask is not None and ask.bant else facts.confirmations
+    """The view of scored facts; the BANT rows of the ask count as recorded already."""
+    confirmations = facts.confirmations + ask.bant if ask is not None and ask.bant else facts.confirmations
     stage = facts.stage if target is None else target
-    return PolicyView(policy, facts, now, facts.fit, facts.engagement, facts.level, said, ask, stage)
+    return PolicyView(policy, facts, now, facts.fit, facts.engagement, facts.level, confirmations, ask, stage)

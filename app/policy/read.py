@@ -1,4 +1,4 @@
-"""Read a policy document from YAML or JSON: a sound Policy, or its faults with their places. Never an exception."""
+"""Read a policy document from YAML or JSON: a valid Policy, or its faults with their places. Never raises."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ CODES = {
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases (a small text could stand for a huge document) and without a member given twice.
+    """YAML without aliases, by which a small text could expand to a huge document, and without duplicate members.
 
-    The Python parser on purpose: the C one recurses in C, and a deep text would end the process.
+    The pure-Python parser: the C parser recurses in C, and a deeply nested text would crash the process.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not read")
+            raise yaml.YAMLError("aliases are not supported: repeat the value")
         node: yaml.Node | None = super().compose_node(parent, index)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         mapping: dict[object, object] = super().construct_mapping(node, deep)
         if len(mapping) != len(node.value):
-            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a member is there twice")
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a member is given more than once")
         return mapping
 
 
 def read(text: str | bytes) -> Policy | list[Fault]:
-    """The policy of a YAML or JSON text; warnings do not stand in its way, `check.faults(policy)` lists them."""
+    """The policy of a YAML or JSON text, or its faults; `check.faults(policy)` lists the warnings of a valid one."""
     if len(text) > MAX_CHARACTERS:
-        return [Fault("", "too_large", f"more than {MAX_CHARACTERS} characters")]
+        return [Fault("", "too_large", f"the document has more than {MAX_CHARACTERS} characters")]
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         is_json = decoded.lstrip()[:1] == "{"
@@ -56,8 +56,8 @@ def read(text: str | bytes) -> Policy | list[Fault]:
 
 
 def read_document(data: object) -> Policy | list[Fault]:
-    """The policy of a parsed document, as JSON knows it."""
-    if found := list(_unfit(data)):
+    """The policy of a document that is parsed already, or its faults."""
+    if found := list(_not_json(data)):
         return found
     try:
         policy = Policy.model_validate_json(json.dumps(data))
@@ -72,34 +72,35 @@ def read_document(data: object) -> Policy | list[Fault]:
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member is there twice")
+        raise ValueError("a member is given more than once")
     return members
 
 
-def _unfit(data: object) -> Iterator[Fault]:
-    """What JSON cannot hold, and what is too deep or too much; the first such thing ends the search."""
+def _not_json(data: object) -> Iterator[Fault]:
+    """The first value that JSON does not have, or the place where the document is too deep or too large."""
     waiting: list[tuple[str, object, int]] = [("", data, 1)]
     nodes = 0
     while waiting:
         place, node, depth = waiting.pop()
         nodes += 1
         if depth > MAX_DEPTH or nodes > MAX_NODES:
-            yield Fault(place, "too_deep" if depth > MAX_DEPTH else "too_large", "more than a policy can need")
+            detail = f"at most {MAX_DEPTH} levels and {MAX_NODES} values are allowed"
+            yield Fault(place, "too_deep" if depth > MAX_DEPTH else "too_large", detail)
             return
         if isinstance(node, Mapping):
             if wrong := [name for name in node if not isinstance(name, str)]:
-                yield Fault(place, "invalid", f"the member name {ascii(wrong[0])[:60]} is no text")
+                yield Fault(place, "invalid", f"the member name {ascii(wrong[0])[:60]} is not text")
                 return
             waiting.extend((f"{place}/{_escaped(name)}", member, depth + 1) for name, member in node.items())
         elif isinstance(node, list | tuple):
             waiting.extend((f"{place}/{index}", member, depth + 1) for index, member in enumerate(node))
         elif node is not None and not isinstance(node, str | bool | int | float):
-            yield Fault(place, "invalid", f"{type(node).__name__} is not a type of JSON")
+            yield Fault(place, "invalid", f"JSON has no type for a value of type {type(node).__name__}")
             return
 
 
 def _fault(loc: Sequence[int | str], kind: str, message: str, data: object) -> Fault:
-    """A fault of the types as one with a JSON pointer: names of unions' branches are no part of the document."""
+    """A validation error as a fault with a JSON pointer, without the tags of unions that Pydantic puts into `loc`."""
     place, node = "", data
     for step in loc:
         if isinstance(step, str) and step.startswith("<") and step.endswith(">"):
@@ -109,7 +110,7 @@ def _fault(loc: Sequence[int | str], kind: str, message: str, data: object) -> F
         elif isinstance(node, list) and isinstance(step, int) and step < len(node):
             node = node[step]
         else:
-            continue  # the name of a type inside a union, or of a dict's key
+            continue  # the name of a union's type, or the marker of a dict's key: not in the document
         place += f"/{_escaped(str(step))}"
     return Fault(place, CODES.get(kind, "invalid"), message[:300])
 

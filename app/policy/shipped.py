@@ -1,4 +1,4 @@
-"""The two policies that come with the product, read once."""
+"""The two policies shipped with the service, each parsed once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES: tuple[Shipped, ...] = ("waterfall", "pipeline")
 
 
 def text(name: Shipped) -> str:
-    """The document as it is written, with its comments."""
+    """The text of the YAML document, comments included."""
     return files("app.policy").joinpath("defaults", f"{name}.yaml").read_text("utf-8")
 
 

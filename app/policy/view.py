@@ -1,4 +1,4 @@
-"""What a condition sees when it is asked, and the class of all condition words."""
+"""The input of a condition, and the base class of all condition words."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ NAME = r"^[a-z][a-z0-9_]{0,62}$"
 
 
 class Part(BaseModel):
-    """A part of a policy document: unknown members refused, types not bent, frozen."""
+    """A part of a policy document: unknown members are rejected, types are not coerced, instances are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    # Of these members a document gives exactly one.
+    # A document must give exactly one of these members.
     exactly_one: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="after")
-    def _gives_one(self) -> Self:
+    def _check_exactly_one(self) -> Self:
         if self.exactly_one and sum(getattr(self, name) is not None for name in self.exactly_one) != 1:
             names = (type(self).model_fields[name].alias or name for name in self.exactly_one)
             raise ValueError(f"give exactly one of {', '.join(names)}")
         return self
 
 
-class Terms(Protocol):
-    """What conditions read of the policy that they stand in."""
+class PolicyTerms(Protocol):
+    """The members of a policy that conditions read; a Protocol, because Policy itself contains conditions."""
 
     @property
-    def conditions(self) -> Mapping[str, Word]: ...
+    def conditions(self) -> Mapping[str, ConditionBase]: ...
     @property
     def list_keys(self) -> Mapping[str, frozenset[tuple[str, object]]]: ...
     @property
@@ -47,67 +47,67 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Facts, what is asked, and now. `target`: the stage being entered; `said`: the BANT rows with those of the ask."""
+    """What a condition is evaluated on. `target`: the stage being entered; `confirmations`: also those of the ask."""
 
-    policy: Terms
+    policy: PolicyTerms
     facts: Facts
     now: datetime
     fit: int
     engagement: int
     level: int
-    said: tuple[Confirmation, ...]
+    confirmations: tuple[Confirmation, ...]
     ask: Ask | None = None
     target: str | None = None
 
 
-class Word(Part, ABC):
-    """One condition. `unmet` answers the missing leaves, an empty list when the condition is true."""
+class ConditionBase(Part, ABC):
+    """Base class of conditions. `unmet` returns what is missing, an empty list when the condition holds."""
 
     @property
-    def word(self) -> str:
-        """Its name in a document: that of its first member."""
+    def keyword(self) -> str:
+        """Its keyword in a document: the name of its first member."""
         name, member = next(iter(type(self).model_fields.items()))
         return member.alias or name
 
     @abstractmethod
     def unmet(self, view: View) -> list[Unmet]:
-        """What is missing, as JSON leaves {criterion, have, need, …}."""
+        """What is missing, as JSON objects {criterion, have, need, …}."""
 
     def holds(self, view: View) -> bool:
-        """Whether nothing is missing."""
+        """Whether the condition is true."""
         return not self.unmet(view)
 
-    def members(self) -> list[tuple[str, Word]]:
-        """The conditions inside, each with its place relative to this one."""
+    def members(self) -> list[tuple[str, ConditionBase]]:
+        """The conditions directly inside, each with its JSON pointer relative to this one."""
         return []
 
     @property
     def timed(self) -> bool:
-        """Whether time alone can change the answer."""
+        """Whether time alone can change the result."""
         return False
 
     def changes(self, view: View) -> Iterator[datetime]:
-        """Instants after now at which time alone may change the answer."""
+        """Instants after now at which time alone may change the result."""
         return iter(())
 
 
 def leaf(criterion: str, have: object, need: object, **more: object) -> list[Unmet]:
-    """One unmet leaf."""
+    """A list of one unmet leaf, as `ConditionBase.unmet` returns it."""
     return [{"criterion": criterion, "have": have, "need": need, **more}]
 
 
 def at_least(criterion: str, have: int, need: int) -> list[Unmet]:
-    """Nothing when there is enough, else the leaf."""
+    """An empty list if `have` reaches `need`, else the leaf."""
     return [] if have >= need else leaf(criterion, have, need)
 
 
 def days_after(instant: datetime, days: int) -> datetime:
-    """The first instant at which `instant` lies more than so many times 24 h back."""
+    """The first instant at which more than `days` times 24 h have passed since `instant`."""
     return instant + timedelta(days=days, microseconds=1)
 
 
 def midnight(day: date, days: int) -> datetime | None:
-    """00:00 UTC so many days before `day`; None beyond the calendar."""
+    """00:00 UTC, `days` days before `day`; None outside the range of datetime."""
     try:
         return datetime.combine(day - timedelta(days=days), time.min, UTC)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""The lint of the rule that leads to the first milestone: it should not admit who is not even the right person."""
+"""The check of the threshold (the guard of the first milestone): it should hold only for leads of level 2 or above."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from app.policy.document import Policy
 from app.policy.fault import Fault
 from app.policy.words import Fit, Level
 
-WANTED = 2
+REQUIRED_LEVEL = 2
 
 
 def weak_rule(policy: Policy) -> Iterator[Fault]:
-    """A warning when the rule may be true of a lead below level 2."""
-    action = policy.threshold
-    wanted = next((rule.condition for rule in policy.scoring.levels if rule.level == WANTED), None)
+    """A warning when the guard may hold for a lead below level 2."""
+    action = policy.threshold_action
+    wanted = next((rule.condition for rule in policy.scoring.levels if rule.level == REQUIRED_LEVEL), None)
     if action is None or wanted is None:
         return
     if action.guard is None or not _implies(policy, action.guard, wanted):
         place = f"/actions/{policy.actions.index(action)}/guard"
-        yield Fault(place, "weak_rule", f"may be true of a lead below level {WANTED}", "warning")
+        yield Fault(place, "weak_rule", f"the guard may hold for a lead below level {REQUIRED_LEVEL}", "warning")
 
 
 def _implies(policy: Policy, rule: Condition, wanted: Condition) -> bool:
-    """Whether the shape of the rule alone guarantees level 2; what cannot be told counts as no."""
+    """Whether the structure of the rule guarantees level 2; False where that cannot be derived."""
     match rule:
         case Named():
             return _implies(policy, policy.conditions[rule.condition], wanted)
@@ -33,7 +33,7 @@ def _implies(policy: Policy, rule: Condition, wanted: Condition) -> bool:
         case AnyOf():
             return all(_implies(policy, member, wanted) for member in rule.of)
         case Level():
-            return rule.level.at_least >= WANTED
+            return rule.level.at_least >= REQUIRED_LEVEL
         case Fit() if isinstance(wanted, Fit):
             return rule.fit.at_least >= wanted.fit.at_least
         case _:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.policy.facts import CRITERIA, PEOPLE, Activity, ActivityKind, Confirmation, Criterion
-from app.policy.view import Part, Unmet, View, Word, at_least, days_after, leaf
+from app.policy.view import ConditionBase, Part, Unmet, View, at_least, days_after, leaf
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
 OpportunityStageClass = Literal["unqualified", "qualified", "won", "lost"]
@@ -29,21 +29,21 @@ class AtLeastPoints(Part):
     at_least: Points
 
 
-class Fit(Word):
+class Fit(ConditionBase):
     fit: AtLeastPoints
 
     def unmet(self, view: View) -> list[Unmet]:
         return at_least("fit", view.fit, self.fit.at_least)
 
 
-class Engagement(Word):
+class Engagement(ConditionBase):
     engagement: AtLeastPoints
 
     def unmet(self, view: View) -> list[Unmet]:
         return at_least("engagement", view.engagement, self.engagement.at_least)
 
 
-class Level(Word):
+class Level(ConditionBase):
     level: AtLeastPoints
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -58,7 +58,7 @@ class ActivityArguments(Part):
     min_count: Count = 1
 
 
-class HasActivity(Word):
+class HasActivity(ConditionBase):
     activity: ActivityArguments
 
     def matching(self, view: View) -> list[Activity]:
@@ -91,7 +91,7 @@ class HasActivity(Word):
         wanted = self.activity
         if wanted.within_days is None:
             return
-        # Time only takes activities out of a window: the answer falls when the last one needed leaves.
+        # Time only moves activities out of the window: the condition fails when the oldest of those needed leaves it.
         newest = sorted((one.occurred_at for one in self.matching(view)), reverse=True)
         if len(newest) >= wanted.min_count:
             yield days_after(newest[wanted.min_count - 1], wanted.within_days)
@@ -102,12 +102,12 @@ class SequenceArguments(Part):
     within_days: Days
 
 
-class HasSequence(Word):
+class HasSequence(ConditionBase):
     sequence: SequenceArguments
 
     def unmet(self, view: View) -> list[Unmet]:
         types, span = self.sequence.types, timedelta(days=self.sequence.within_days)
-        # For each prefix the latest start of a chain that reached it: a later start can do whatever an earlier one can.
+        # For each prefix of `types`, the latest start of a match: a later start fits the span at least as well.
         starts: list[datetime | None] = [None] * len(types)
         for one in sorted(view.facts.activities, key=lambda activity: activity.occurred_at):
             for place in range(len(types) - 1, 0, -1):
@@ -129,12 +129,12 @@ class BantArguments(Part):
     within_days: Days | None = None
 
 
-class Bant(Word):
+class Bant(ConditionBase):
     bant: BantArguments
 
     def confirmations(self, view: View) -> list[Confirmation]:
-        """The rows that count: the last word of each person on each criterion, of the people and days asked for."""
-        rows = latest(view.said)
+        """The rows that count: the latest of each user and criterion, from the users and days this condition names."""
+        rows = latest(view.confirmations)
         by = self.bant.by
         if by == "actor":
             user_id = view.ask.actor.user_id if view.ask else None
@@ -152,8 +152,8 @@ class Bant(Word):
         enough = have >= need
         if enough and confirmed.issuperset(self.bant.must):
             return []
-        asked = self.bant.must if enough else CRITERIA
-        missing = [name for name in CRITERIA if name in asked and name not in confirmed]
+        relevant = self.bant.must if enough else CRITERIA
+        missing = [name for name in CRITERIA if name in relevant and name not in confirmed]
         return leaf("bant", have, need, missing=missing)
 
     @property
@@ -167,7 +167,7 @@ class Bant(Word):
 
 
 def latest(rows: tuple[Confirmation, ...]) -> list[Confirmation]:
-    """The last row of each person on each criterion; of two at one instant the one further back in the list."""
+    """The latest row of each user for each criterion; of two at the same instant the later in the list."""
     last: dict[tuple[object, str], Confirmation] = {}
     for row in rows:
         key = (row.user_id, row.criterion)
@@ -180,8 +180,8 @@ class AtLeastCount(Part):
     at_least: Count
 
 
-class Attempts(Word):
-    """Contact attempts of this journey since it was last given to a pool or to another owner."""
+class Attempts(ConditionBase):
+    """Contact attempts of this journey since its last assignment to a pool or to another owner."""
 
     attempts: AtLeastCount
 
@@ -192,15 +192,15 @@ class Attempts(Word):
         return at_least("attempts", sum(since is None or at >= since for at in made), self.attempts.at_least)
 
 
-class Identities(Word):
+class Identities(ConditionBase):
     identities: AtLeastCount
 
     def unmet(self, view: View) -> list[Unmet]:
         return at_least("identities", view.facts.identities, self.identities.at_least)
 
 
-class Owner(Word):
-    """The owner is the actor, nobody (in the actor's team), or somebody of the actor's team."""
+class Owner(ConditionBase):
+    """The owner is the actor, nobody (of a lead in the actor's team), or a user of the actor's team."""
 
     owner: Annotated[tuple[Literal["actor", "nobody", "team"], ...], Field(min_length=1, max_length=3)]
 
@@ -209,22 +209,22 @@ class Owner(Word):
         owner, user_id, team = facts.owner_id, actor.user_id if actor else None, actor.team if actor else None
         team_of_lead = facts.team or facts.owner_team
         same_team = team is None or team_of_lead is None or team == team_of_lead
-        answers = {
+        matches = {
             "actor": owner is not None and owner == user_id,
             "nobody": owner is None and same_team,
             "team": owner is not None and user_id is not None and same_team,
         }
-        if any(answers[who] for who in self.owner):
+        if any(matches[who] for who in self.owner):
             return []
-        shown = facts.owner_public_id or (str(owner) if owner else None)
-        return leaf("owner", shown, self.owner[0])
+        have = facts.owner_public_id or (str(owner) if owner else None)
+        return leaf("owner", have, self.owner[0])
 
 
 class ActorRoles(Part):
     roles: Annotated[tuple[Role, ...], Field(min_length=1, max_length=5)]
 
 
-class ActorIs(Word):
+class ActorIs(ConditionBase):
     actor: ActorRoles
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -232,8 +232,8 @@ class ActorIs(Word):
         return [] if may(role, self.actor.roles) else leaf("actor", role, list(self.actor.roles))
 
 
-class Assignable(Word):
-    """The request names an active user of the role, or the route yields one (a pool always does)."""
+class Assignable(ConditionBase):
+    """The request names an active user of the role, or names none and a route (a pool) assigns the lead."""
 
     assignable: Name
 
@@ -246,25 +246,25 @@ class Assignable(Word):
 
 
 def as_values(values: str | tuple[str | None, ...] | None) -> tuple[str | None, ...]:
-    """A single value stands for a list of one."""
+    """The values as a tuple; a single value becomes a tuple of one."""
     return values if isinstance(values, tuple) else (values,)
 
 
 def one_of(criterion: str, have: str | None, values: Values) -> list[Unmet]:
-    """Nothing when `have` is one of the values, else the leaf."""
+    """An empty list if `have` is one of the values, else the leaf."""
     wanted = as_values(values)
     return [] if have in wanted else leaf(criterion, have, list(wanted))
 
 
-class FromStage(Word):
+class FromStage(ConditionBase):
     stages: Values = Field(alias="from")
 
     def unmet(self, view: View) -> list[Unmet]:
         return one_of("from", view.facts.stage, self.stages)
 
 
-class IntoStage(Word):
-    """The stage being entered; where nothing is entered, the present one."""
+class IntoStage(ConditionBase):
+    """The stage being entered; the current one when none is entered."""
 
     stage: Values
 
@@ -272,14 +272,14 @@ class IntoStage(Word):
         return one_of("stage", view.target, self.stage)
 
 
-class ReasonIs(Word):
+class ReasonIs(ConditionBase):
     reason: Values
 
     def unmet(self, view: View) -> list[Unmet]:
         return one_of("reason", view.ask.reason_code if view.ask else None, self.reason)
 
 
-class EntryIs(Word):
+class EntryIs(ConditionBase):
     entry: Values
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -290,8 +290,8 @@ class AtMostDays(Part):
     at_most_days: Annotated[int, Field(ge=0, le=3650)]
 
 
-class ClosedFor(Word):
-    """Closed for at most so many times 24 h; `have` counts a started day as a day."""
+class ClosedFor(ConditionBase):
+    """Closed for at most `at_most_days` times 24 h; `have` rounds up to whole days."""
 
     closed_for: AtMostDays
 
@@ -311,7 +311,7 @@ class ClosedFor(Word):
             yield days_after(view.facts.closed_at, self.closed_for.at_most_days)
 
 
-class NewestJourney(Word):
+class NewestJourney(ConditionBase):
     newest_journey: bool
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -319,8 +319,8 @@ class NewestJourney(Word):
         return [] if have is need else leaf("newest_journey", have, need)
 
 
-class ClosingReason(Word):
-    """The reason the journey was closed for is permanent in this policy's lists."""
+class ClosingReason(ConditionBase):
+    """The journey's closing reason is marked as permanent in the policy."""
 
     closing_reason: Literal["permanent"]
 
@@ -336,7 +336,7 @@ class ClassArguments(Part):
     not_in: tuple[OpportunityStageClass, ...] | None = None
 
 
-class OpportunityClass(Word):
+class OpportunityClass(ConditionBase):
     opportunity_class: ClassArguments
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -348,7 +348,7 @@ class OpportunityClass(Word):
         return []
 
 
-class WakeAt(Word):
+class WakeAt(ConditionBase):
     wake_at: Literal["reached"]
 
     def unmet(self, view: View) -> list[Unmet]:
@@ -366,7 +366,7 @@ class WakeAt(Word):
             yield view.facts.wake_at
 
 
-class Contactable(Word):
+class Contactable(ConditionBase):
     contactable: bool
 
     def unmet(self, view: View) -> list[Unmet]:

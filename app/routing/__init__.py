@@ -1,1 +1,1 @@
-"""Who gets a lead. Pure."""
+"""Assignment of leads to owners and pools. Pure."""

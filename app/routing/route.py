@@ -1,4 +1,4 @@
-"""Who gets a lead. Both shipped policies route to pools: the owner stays nobody until somebody accepts."""
+"""Assignment of a lead. Both shipped policies route to pools: the lead has no owner until a user accepts it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ OwnerChange = Literal["keep", "nobody"] | UUID
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """`pool`: the role whose pool has the lead now."""
+    """`pool`: the role whose pool the lead is in, None outside pools."""
 
     owner: OwnerChange
     pool: str | None = None
 
 
 def assign(policy: Policy, to: str, facts: Facts, ask: Ask) -> Assignment:
-    """What `assign: to` means here; `to` is actor, previous, nobody or the name of a route.
+    """The assignment of the effect `assign: <to>`; `to` is actor, previous, nobody or the name of a route.
 
-    A route: the user the request names, else the owner who already has the role, else the pool of the role.
+    A route assigns the user the request names, else keeps an owner who has the role, else the pool of the role.
     """
     if to == "actor":
         return Assignment(ask.actor.user_id or "keep")

@@ -1,7 +1,7 @@
-"""The two ledgers: fit from the fields as they are, engagement from dated activities that decay. Integers only.
+"""The two ledgers: fit from the current fields, engagement from dated activities that decay. Integers only.
 
-Entries are computed, never stored; the score is the exact sum of those that count. A cap that bites is an entry of its
-own (`cap:<scope>`, negative), so the sum stays exact and the reader sees why.
+Entries are computed, never stored; the score is the exact sum of those that count. A cap that is exceeded adds a
+negative entry `cap:<scope>`, so that the sum stays exact and the cap is visible.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ def share(points: int, percent: int) -> int:
 
 
 def decayed(policy: Policy, points: int, occurred_at: datetime, now: datetime) -> int:
-    """What the points of an activity are worth now; one dated in the future is worth all of them."""
+    """The points of an activity after decay; all of them for an activity dated in the future."""
     age = now - occurred_at
     percent = next((percent for limit, percent in policy.decay_steps if age <= limit), 0)
     return share(points, percent)
 
 
 def next_decay(policy: Policy, points: int, occurred_at: datetime, now: datetime) -> datetime | None:
-    """The next instant at which those points are worth something else; None when there is none."""
-    worth = decayed(policy, points, occurred_at, now)
+    """The next instant at which the decayed points change; None if they never will."""
+    current = decayed(policy, points, occurred_at, now)
     percents = [*(percent for _, percent in policy.decay_steps[1:]), 0]
     for (limit, _), following in zip(policy.decay_steps, percents, strict=True):
-        if now - occurred_at <= limit and share(points, following) != worth:
+        if now - occurred_at <= limit and share(points, following) != current:
             return days_after(occurred_at, limit.days)
     return None
 
 
 def fit_entries(policy: Policy, view: PolicyView) -> list[Entry]:
-    """One entry for each fit rule that is true."""
+    """One entry for each fit rule whose condition holds."""
     rules = policy.scoring.fit
     return [Entry("fit", rule.id, None, rule.points, rule.points) for rule in rules if rule.condition.holds(view)]
 
 
 def engagement_entries(policy: Policy, facts: Facts, now: datetime) -> list[Entry]:
-    """One entry for each activity and rule of its type; at or before the baseline it is listed and does not count."""
+    """One entry for each activity and rule of its type; an activity at or before the baseline does not count."""
     baseline, rules_for = facts.baseline_at, policy.rules_for
     return [
         Entry(
@@ -62,7 +62,7 @@ def engagement_entries(policy: Policy, facts: Facts, now: datetime) -> list[Entr
 
 
 def capped(policy: Policy, ledger: Ledger, entries: list[Entry]) -> list[Entry]:
-    """The entries of one ledger with an entry for each cap that they exceed, the narrow caps first."""
+    """The entries of one ledger, plus one for each cap that they exceed: rule caps first, then group, then ledger."""
     for cap, rules in policy.capped_rules:
         if cap.ledger not in (None, ledger):
             continue

@@ -14,7 +14,7 @@ from app.scoring.ledger import capped, engagement_entries, fit_entries, next_dec
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`evaluate_at`: before it, time alone changes neither this nor what the engine does; None when it never will."""
+    """`evaluate_at`: when time alone may next change the score or the automatic actions; None if it never does."""
 
     fit: int
     engagement: int
@@ -25,7 +25,7 @@ class Score:
 
 
 def score(policy: Policy, facts: Facts, now: datetime) -> Score:
-    """Score the facts; what they say of fit, engagement and level is not looked at."""
+    """Score the facts; their own `fit`, `engagement` and `level` are ignored."""
     bare = PolicyView(policy, facts, now, 0, 0, 0, facts.confirmations, None, facts.stage)
     fits = capped(policy, "fit", fit_entries(policy, bare))
     engagements = capped(policy, "engagement", engagement_entries(policy, facts, now))
@@ -36,7 +36,7 @@ def score(policy: Policy, facts: Facts, now: datetime) -> Score:
 
 
 def _level(view: PolicyView) -> int:
-    """The highest with all lower ones true, 0 when none."""
+    """The highest level whose condition and all lower ones hold, 0 if none."""
     reached = 0
     for rule in view.policy.scoring.levels:
         if not rule.condition.holds(view):
@@ -51,14 +51,14 @@ def _temperature(view: PolicyView) -> Temperature:
 
 
 def rescored(policy: Policy, facts: Facts, known: Score, now: datetime) -> Score:
-    """The score after a move. A stage is no part of a score, a baseline is: only a new one changes more than when."""
+    """The score after a move. Only a new baseline changes the points; without one only `evaluate_at` is computed."""
     if facts.baseline_at is not None:
         return score(policy, facts, now)
     return replace(known, evaluate_at=_next_change(view_of(policy, facts, now)))
 
 
 def scored(policy: Policy, facts: Facts, now: datetime) -> Facts:
-    """The facts with their score filled in, as `decide` and `eligibility` want them."""
+    """The facts with their score filled in, as `decide` and `eligibility` require."""
     return with_score(facts, score(policy, facts, now))
 
 
@@ -78,5 +78,5 @@ def _changes(view: PolicyView) -> Iterator[datetime]:
             for rule in policy.rules_for.get(one.type, ()):
                 if at := next_decay(policy, rule.points, one.occurred_at, view.now):
                     yield at
-    for word in policy.timed_words.get(facts.stage, policy.timed_words[None]):
-        yield from word.changes(view)
+    for condition in policy.timed_conditions.get(facts.stage, policy.timed_conditions[None]):
+        yield from condition.changes(view)

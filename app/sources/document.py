@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from app.matching.consent import State
+from app.matching.consent import ConsentState
 from app.matching.normalize import CANONICAL, EXTRA
 from app.matching.times import zone
 from app.sources.expressions import compiled
@@ -175,9 +175,9 @@ class ConsentRule(Part):
     purpose: Purpose
     expr: Expression
     text: ExpressionOrLiteral | None = None
-    if_yes: State | None = "given"
-    if_no: State | None = "refused"
-    if_missing: State | None = "unknown"
+    if_yes: ConsentState | None = "given"
+    if_no: ConsentState | None = "refused"
+    if_missing: ConsentState | None = "unknown"
 
 
 class Spam(Part):

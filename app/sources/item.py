@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from app.matching.consent import State
+from app.matching.consent import ConsentState
 from app.matching.person import Person
 from app.sources.document import Purpose, Verdict
 
@@ -19,7 +19,7 @@ class Consent:
     """One answer about consent, with the text as shown."""
 
     purpose: Purpose
-    state: State
+    state: ConsentState
     text: str | None = None
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any, Final
 from uuid import UUID
 
-from app.matching.attribution import HIDDEN_KEYS, attributed, of_hidden, of_page
+from app.matching.attribution import HIDDEN_KEYS, attributed, from_hidden_fields, from_page_url
 from app.matching.consent import read_consent
 from app.matching.normalize import normalize
 from app.matching.person import Person
@@ -154,7 +154,7 @@ def _attribution(document: Document, context: Context) -> dict[str, str]:
         for name in hidden.keys() & HIDDEN_KEYS.keys():
             context.reading.note(hidden, name)
     defaults = document.defaults.model_dump(include={"source", "medium", "campaign"}, exclude_none=True)
-    return attributed(values, of_hidden(hidden), of_page(page), defaults)
+    return attributed(values, from_hidden_fields(hidden), from_page_url(page), defaults)
 
 
 def _consents(document: Document, context: Context) -> tuple[Consent, ...]:

@@ -1,4 +1,4 @@
-"""Whose a submission is: the ordered keys, and what to do when they disagree."""
+"""Identity resolution: the order of the identities, and conflicts between them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ def make_person(external_ids: dict[str, str] | None = None, **fields: Any) -> Pe
     return normalize(fields, external_ids or {}, "RO")
 
 
-def held(kind: str, value: str, lead: UUID, name: str = "", namespace: str = "", **more: Any) -> Candidate:
+def candidate(kind: str, value: str, lead: UUID, name: str = "", namespace: str = "", **more: Any) -> Candidate:
     first, _, last = name.partition(" ")
     return Candidate(kind, namespace, value, lead, first or None, last or None, **more)
 
@@ -26,14 +26,14 @@ def held(kind: str, value: str, lead: UUID, name: str = "", namespace: str = "",
 ANNA = make_person(
     {"crm:id": "7"}, email="anna@exemplu.ro", phone=PHONE, full_name="Anna Pop", linkedin="linkedin.com/in/anna"
 )
-BY_ID = held("external", "7", A, namespace="crm:id")
-BY_EMAIL = held("email", "anna@exemplu.ro", B)
-BY_PHONE = held("phone", PHONE, C, "Anna Ion")
-BY_OTHER_PHONE = held("phone", PHONE, C, "Bob Ion")
-BY_SOCIAL = held("social", "anna", C, namespace="linkedin")
+BY_ID = candidate("external", "7", A, namespace="crm:id")
+BY_EMAIL = candidate("email", "anna@exemplu.ro", B)
+BY_PHONE = candidate("phone", PHONE, C, "Anna Ion")
+BY_OTHER_PHONE = candidate("phone", PHONE, C, "Bob Ion")
+BY_SOCIAL = candidate("social", "anna", C, namespace="linkedin")
 
 
-def test_the_keys_are_in_the_order_in_which_they_decide() -> None:
+def test_identities_are_ordered_by_precedence() -> None:
     assert [identity.kind for identity in keys(ANNA)] == ["external", "email", "phone", "social"]
 
 
@@ -46,19 +46,19 @@ def test_the_keys_are_in_the_order_in_which_they_decide() -> None:
         ([BY_PHONE], C, []),
         ([BY_SOCIAL], C, []),
         ([BY_OTHER_PHONE], None, [(C, "phone_other_name")]),
-        ([held("phone", PHONE, C)], C, []),
-        ([held("phone", PHONE, C, "X Pop")], C, []),
+        ([candidate("phone", PHONE, C)], C, []),
+        ([candidate("phone", PHONE, C, "X Pop")], C, []),
         ([BY_ID, BY_EMAIL], B, [(A, "external")]),
         ([BY_PHONE, BY_EMAIL], B, [(C, "phone")]),
         ([BY_OTHER_PHONE, BY_EMAIL], B, [(C, "phone_other_name")]),
         ([BY_ID, BY_PHONE], A, [(C, "phone")]),
         ([BY_SOCIAL, BY_ID], A, [(C, "social")]),
         ([BY_SOCIAL, BY_PHONE], C, []),
-        ([held("external", "7", A, namespace="other:id")], None, []),
-        ([held("email", "ANNA@exemplu.ro", A)], None, []),
+        ([candidate("external", "7", A, namespace="other:id")], None, []),
+        ([candidate("email", "ANNA@exemplu.ro", A)], None, []),
     ],
 )
-def test_the_first_key_that_hits_decides_and_the_rest_is_told(
+def test_the_first_match_decides_and_other_leads_are_conflicts(
     candidates: list[Candidate], lead: UUID | None, conflicts: list[Any]
 ) -> None:
     for order in (candidates, candidates[::-1]):
@@ -78,25 +78,27 @@ def test_the_first_key_that_hits_decides_and_the_rest_is_told(
         ("Jan Kowalski", "Ewa Kowalska", False),
     ],
 )
-def test_a_role_mailbox_is_the_same_person_only_with_the_same_name(name: str, other: str, is_same: bool) -> None:
-    match = resolve(make_person(email="biuro@firma.pl", full_name=name), [held("email", "biuro@firma.pl", A, other)])
+def test_a_role_mailbox_matches_only_with_the_same_name(name: str, other: str, is_same: bool) -> None:
+    match = resolve(
+        make_person(email="biuro@firma.pl", full_name=name), [candidate("email", "biuro@firma.pl", A, other)]
+    )
     assert match.lead_id == (A if is_same else None)
     assert match.conflicts == (() if is_same else (Conflict(A, "email_other_name"),))
 
 
-def test_a_second_address_needs_a_name_that_agrees() -> None:
+def test_a_secondary_address_matches_only_with_a_compatible_name() -> None:
     person = make_person(email="anna@exemplu.ro, boss@exemplu.ro", full_name="Anna Pop")
-    boss = held("email", "boss@exemplu.ro", A, "Bob Ion")
+    boss = candidate("email", "boss@exemplu.ro", A, "Bob Ion")
     assert resolve(person, [boss]) == Match(None, (Conflict(A, "email_other_name"),), person.identities[:1])
-    assert resolve(person, [held("email", "boss@exemplu.ro", A, "Anna Ion")]).lead_id == A
+    assert resolve(person, [candidate("email", "boss@exemplu.ro", A, "Anna Ion")]).lead_id == A
 
 
-def test_of_several_leads_under_one_key_the_open_one_wins_then_the_latest() -> None:
+def test_of_several_leads_with_one_identity_the_open_one_wins_then_the_latest() -> None:
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     rows = [
-        held("phone", PHONE, A, latest_activity_at=late),
-        held("phone", PHONE, B, open_journey=True, latest_activity_at=early),
-        held("phone", PHONE, C),
+        candidate("phone", PHONE, A, latest_activity_at=late),
+        candidate("phone", PHONE, B, open_journey=True, latest_activity_at=early),
+        candidate("phone", PHONE, C),
     ]
     person = make_person(phone=PHONE)
     assert resolve(person, rows).lead_id == B
@@ -104,8 +106,8 @@ def test_of_several_leads_under_one_key_the_open_one_wins_then_the_latest() -> N
     assert resolve(person, [rows[0], rows[2]]).lead_id == A
 
 
-def test_only_what_no_other_lead_holds_alone_is_added() -> None:
+def test_identities_that_another_lead_has_exclusively_are_not_added() -> None:
     match = resolve(ANNA, [BY_EMAIL, BY_ID, BY_OTHER_PHONE])
-    # The phone is shared, so both may have it; the external id stays with who holds it.
+    # A phone may belong to several leads; an external id only to one.
     assert [identity.kind for identity in match.new_identities] == ["phone", "social"]
     assert resolve(ANNA, []).new_identities == ANNA.identities

@@ -1,4 +1,4 @@
-"""What people type, in the languages they type it, and what it means."""
+"""Normalising of answers in the supported languages."""
 
 import time
 from typing import Any
@@ -64,7 +64,7 @@ def test_an_address_is_shown_in_lower_case_and_matched_by_its_ascii_domain(typed
         "a b",
     ],
 )
-def test_what_is_no_address_is_kept_as_typed_and_names_nobody(typed: str) -> None:
+def test_an_invalid_address_is_kept_as_typed_and_is_no_identity(typed: str) -> None:
     person = make_person(email=typed)
     assert person.email_status == "invalid"
     assert "email" not in person.fields
@@ -84,7 +84,7 @@ def test_of_several_addresses_the_first_valid_one_is_primary() -> None:
 
 
 @pytest.mark.parametrize("typed", ["Jo.Hn+news@gmail.com", "john@googlemail.com", "jo.hn+x@exemplu.ro", "+x@gmail.com"])
-def test_dots_and_plus_tags_belong_to_the_key(typed: str) -> None:
+def test_dots_and_plus_tags_are_kept_in_the_key(typed: str) -> None:
     email = read_email(typed)
     assert email is not None
     assert email.key == typed.lower()
@@ -104,7 +104,7 @@ def test_dots_and_plus_tags_belong_to_the_key(typed: str) -> None:
         ("ana@mail.exemplu.co.uk", "valid", "exemplu.co.uk"),
     ],
 )
-def test_free_and_role_addresses_name_no_company(typed: str, status: str, domain: str | None) -> None:
+def test_free_disposable_and_role_addresses_give_no_company_domain(typed: str, status: str, domain: str | None) -> None:
     person = make_person(email=typed)
     assert person.email_status == status
     assert person.fields.get("domain") == domain
@@ -128,7 +128,7 @@ def test_free_and_role_addresses_name_no_company(typed: str, status: str, domain
         ("004989123456", "US", "+4989123456"),
     ],
 )
-def test_a_valid_number_is_e164(typed: str, region: str | None, e164: str) -> None:
+def test_a_valid_number_is_stored_in_e164(typed: str, region: str | None, e164: str) -> None:
     person = make_person(region, phone=typed)
     assert person.fields["phone"] == e164
     assert [(one.kind, one.value, one.shared) for one in person.identities] == [("phone", e164, True)]
@@ -137,7 +137,7 @@ def test_a_valid_number_is_e164(typed: str, region: str | None, e164: str) -> No
 @pytest.mark.parametrize(
     "typed", ["0501234567", "1,2E+11", "1.2E+11", "555-0199", "call me", "85555555555", "٠٧٢", "1" * 400]
 )
-def test_what_is_no_valid_number_stays_as_typed(typed: str) -> None:
+def test_an_invalid_number_is_kept_as_typed_and_is_no_identity(typed: str) -> None:
     person = make_person("US", phone=typed)
     assert str(person.fields["phone"]).startswith(typed[:200])
     assert person.identities == ()
@@ -150,7 +150,7 @@ def test_the_answers_country_is_tried_before_the_sources_region() -> None:
     assert make_person(None, phone="0722 123 456", email="a@exemplu.ro").fields["phone"] == "0722 123 456"
 
 
-def test_two_numbers_and_an_extension_are_told_apart() -> None:
+def test_several_numbers_and_an_extension_are_separated() -> None:
     assert [phone.e164 for phone in read_phones("0722 123 456 / 021 312 34 56", ["RO"])] == [
         "+40722123456",
         "+40213123456",
@@ -180,7 +180,7 @@ def test_two_numbers_and_an_extension_are_told_apart() -> None:
         ("Van Nguyen", "Van", "Nguyen"),
     ],
 )
-def test_a_full_name_is_split(full: str, first: str, last: str | None) -> None:
+def test_a_full_name_is_split_into_first_and_last_name(full: str, first: str, last: str | None) -> None:
     split = split_name(full)
     assert (split.first, split.last) == (first, last)
 
@@ -188,19 +188,19 @@ def test_a_full_name_is_split(full: str, first: str, last: str | None) -> None:
 @pytest.mark.parametrize(
     "typed", ["N/A", "-", "test", "Violet Jellyfish from Bucharest", "12345", "{{lead.Name}}", "no name", "  "]
 )
-def test_a_stand_in_is_no_name(typed: str) -> None:
+def test_a_placeholder_is_not_a_name(typed: str) -> None:
     person = make_person(first_name=typed, last_name=typed, full_name=typed)
     assert person.fields == {}
 
 
-def test_given_parts_win_and_titles_are_kept_aside() -> None:
+def test_given_parts_win_and_titles_become_the_salutation() -> None:
     assert read_name("Anna", "Berg", "Dr. Hanna Burg") == Name("Anna", "Berg", "Dr. Hanna Burg")
     assert read_name("", "Berg", "Dr. Anna Berg") == Name("Anna", "Berg", "Dr. Anna Berg", "Dr.")
     assert read_name("Ana", "Pop", "").full == "Ana Pop"
     assert make_person(full_name="inż. Jan Kowalski").custom == {"salutation": "inż."}
 
 
-def test_names_agree_by_one_part_and_are_the_same_by_both() -> None:
+def test_names_are_compatible_by_one_equal_part_and_the_same_by_both() -> None:
     assert compatible_names("Ștefan", "Țurcanu", "stefan", "Popa")
     assert compatible_names("A", "Łoś", "B", "los")
     assert compatible_names("Anna", None, None, None)
@@ -222,11 +222,11 @@ def test_names_agree_by_one_part_and_are_the_same_by_both() -> None:
         ("SA", "sa"),
     ],
 )
-def test_a_companys_key_is_without_its_legal_form(name: str, key: str) -> None:
+def test_a_companys_key_omits_its_legal_form(name: str, key: str) -> None:
     assert company_key(name) == key
 
 
-def test_a_company_that_is_none_is_left_out() -> None:
+def test_a_placeholder_or_individual_is_not_a_company() -> None:
     for typed in ("n/a", "-", "Freelance", "osoba prywatna", "частное лицо", "none"):
         assert "company" not in make_person(company=typed).fields
     assert "individual" in make_person(company="self employed").flags
@@ -247,11 +247,11 @@ def test_a_company_that_is_none_is_left_out() -> None:
         ("http://[::1]/", None),
     ],
 )
-def test_a_domain_is_what_somebody_registered(address: str, domain: str | None) -> None:
+def test_a_domain_is_reduced_to_its_registrable_part(address: str, domain: str | None) -> None:
     assert registrable_domain(address) == domain
 
 
-def test_the_website_names_the_company_before_the_address_does() -> None:
+def test_the_domain_of_the_website_takes_precedence_over_that_of_the_email() -> None:
     assert make_person(website="https://www.acme.com/x", email="a@exemplu.ro").fields["domain"] == "acme.com"
     assert (
         make_person(website="https://linkedin.com/company/acme", email="a@exemplu.ro").fields["domain"] == "exemplu.ro"
@@ -282,7 +282,7 @@ def test_the_website_names_the_company_before_the_address_does() -> None:
         ("", None),
     ],
 )
-def test_a_country_is_known_by_code_and_name(typed: str, code: str | None) -> None:
+def test_a_country_is_recognised_by_code_and_name(typed: str, code: str | None) -> None:
     assert country_code(typed) == code
     assert make_person(country=typed).fields.get("country") == (code or typed or None)
 
@@ -314,7 +314,7 @@ def test_a_country_is_known_by_code_and_name(typed: str, code: str | None) -> No
         ("Wizard", None, None),
     ],
 )
-def test_a_title_tells_seniority_and_role(title: str, seniority: str | None, role: str | None) -> None:
+def test_seniority_and_role_are_derived_from_a_title(title: str, seniority: str | None, role: str | None) -> None:
     assert (seniority_of(title), role_of(title)) == (seniority, role)
 
 
@@ -332,7 +332,7 @@ def test_a_title_tells_seniority_and_role(title: str, seniority: str | None, rol
         ("10 000", 10_000),
     ],
 )
-def test_of_a_range_of_employees_the_lower_end_counts(typed: str, count: int | None) -> None:
+def test_a_range_of_employees_becomes_its_lower_end(typed: str, count: int | None) -> None:
     assert read_employees(typed) == count
     assert make_person(employees=typed).custom.get("employees") == (None if typed == str(count) else typed)
 
@@ -353,16 +353,16 @@ def test_of_a_range_of_employees_the_lower_end_counts(typed: str, count: int | N
         ("https://linkedin.com/feed", None, None),
     ],
 )
-def test_a_profile_is_a_network_and_a_handle(typed: str, network: str | None, handle: Handle | None) -> None:
+def test_a_profile_is_parsed_into_network_and_handle(typed: str, network: str | None, handle: Handle | None) -> None:
     assert read_handle(typed, network) == handle
 
 
-def test_only_a_persons_profile_names_a_person() -> None:
+def test_only_a_persons_profile_is_an_identity() -> None:
     person = make_person(linkedin="https://linkedin.com/in/ana", social=["https://linkedin.com/company/acme", 7])
     assert [identity.key for identity in person.identities] == [("social", "linkedin", "ana")]
 
 
-def test_an_external_id_is_text_of_a_bounded_length() -> None:
+def test_an_external_id_is_text_of_at_most_255_characters() -> None:
     person = make_person(
         external_ids={"a:vid": 7, "b": "", "c": "{{lead.Id}}", "d": True, "e": "x" * 256, "bad name": "1"}
     )
@@ -370,7 +370,7 @@ def test_an_external_id_is_text_of_a_bounded_length() -> None:
     assert "external_id_invalid" in person.flags
 
 
-def test_text_is_cut_and_cleaned_and_says_so() -> None:
+def test_cut_or_cleaned_text_is_flagged() -> None:
     person = make_person(company="A\x00B\ud800" + "x" * 2_000, message="m" * 20_000)
     assert str(person.fields["company"]).startswith("A�B�x")
     assert (len(str(person.fields["company"])), len(str(person.fields["message"]))) == (1_000, 10_000)
@@ -414,16 +414,16 @@ VALUE = (
 
 @settings(max_examples=400, deadline=None)
 @given(fields=st.dictionaries(st.sampled_from(CANONICAL + EXTRA), VALUE), region=st.sampled_from(["RO", "US", None]))
-def test_normalising_never_raises_and_twice_is_once(fields: dict[str, Any], region: str | None) -> None:
+def test_normalising_never_raises_and_is_idempotent(fields: dict[str, Any], region: str | None) -> None:
     once = normalize(fields, {"n": fields.get("email")}, region)
     again = normalize(once.fields, {}, region)
-    # A title alone tells seniority and role; a name split once is given in parts.
+    # Idempotent although seniority and role are derived from the title, and name parts from the full name.
     assert again.fields == once.fields
     assert all(str(value).encode("utf-8") and "\x00" not in str(value) for value in once.fields.values())
     assert set(once.fields) <= set(CANONICAL)
 
 
-def test_normalising_is_cheap() -> None:
+def test_normalising_takes_less_than_two_milliseconds() -> None:
     def run(count: int) -> float:
         start = time.process_time()
         for n in range(count):

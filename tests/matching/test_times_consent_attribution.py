@@ -1,4 +1,4 @@
-"""Times by declared formats, consent by words, touches by layers."""
+"""Instants in declared formats, consent from words, attribution from layers."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.matching.attribution import attributed, of_hidden, of_page
+from app.matching.attribution import attributed, from_hidden_fields, from_page_url
 from app.matching.consent import read_consent
 from app.matching.times import read_instant, zone
 
@@ -100,17 +100,17 @@ def test_an_answer_about_consent_is_given_refused_or_unknown(state: str, answers
 
 
 @pytest.mark.parametrize("value", ["{{utm}}", "{campaign}", "(not set)", "null", "", "  ", None, "${x}"])
-def test_a_template_that_was_never_filled_in_is_empty(value: Any) -> None:
+def test_an_unresolved_template_counts_as_empty(value: Any) -> None:
     assert attributed({"source": value}, {"source": "next"}) == {"source": "next"}
 
 
 def test_hidden_fields_and_pages_give_utm_values_and_click_ids() -> None:
-    assert of_hidden({"utm_source": "a", "utm_id": "1", "gclid": "g", "name": "n"}) == {
+    assert from_hidden_fields({"utm_source": "a", "utm_id": "1", "gclid": "g", "name": "n"}) == {
         "source": "a",
         "campaign_id": "1",
         "gclid": "g",
     }
-    assert of_page("https://x.example/?utm_source=a&utm_source=b#c")["source"] == "a"
-    assert of_page("javascript:alert(1)") == {}
-    assert of_page("http://[x") == {"landing_page": "http://[x"}
-    assert of_hidden(["x"]) == {}
+    assert from_page_url("https://x.example/?utm_source=a&utm_source=b#c")["source"] == "a"
+    assert from_page_url("javascript:alert(1)") == {}
+    assert from_page_url("http://[x") == {"landing_page": "http://[x"}
+    assert from_hidden_fields(["x"]) == {}

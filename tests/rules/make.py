@@ -1,4 +1,4 @@
-"""Makers for the tests of the rules: name only what the test is about."""
+"""Factories for the tests of the rules: a test gives only what it is about."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from app.policy.view import Unmet
 
 CONDITION: TypeAdapter[Condition] = TypeAdapter(Condition)
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC)
-SPACE = UUID(int=7)
+NAMESPACE = UUID(int=7)
 PIPELINE, WATERFALL = shipped("pipeline"), shipped("waterfall")
 POLICIES: dict[str, Policy] = {"pipeline": PIPELINE, "waterfall": WATERFALL}
 
-# Persona of the shared data: fit 50.
+# Fields that score fit 50 under the shipped policies.
 PERSONA: dict[str, object] = {"job_title": "Director", "employees": 120, "industry": "software"}
 
 
 def uuid(name: str) -> UUID:
-    return uuid5(SPACE, name)
+    return uuid5(NAMESPACE, name)
 
 
 def person(role: str, name: str = "", team: str | None = None) -> Actor:
@@ -52,7 +52,7 @@ def call(days_ago: float = 0) -> Activity:
     return activity("call", days_ago, "contact_attempt")
 
 
-def said(
+def confirmation(
     criterion: Criterion, by: Actor = AE, status: Status = "confirmed", days_ago: float = 0, due_on: date | None = None
 ) -> Confirmation:
     assert by.user_id is not None
@@ -60,20 +60,20 @@ def said(
 
 
 def bant(*criteria: Criterion, by: Actor = AE, days_ago: float = 0) -> tuple[Confirmation, ...]:
-    return tuple(said(criterion, by, days_ago=days_ago) for criterion in criteria)
+    return tuple(confirmation(criterion, by, days_ago=days_ago) for criterion in criteria)
 
 
-def word(document: object) -> Condition:
-    """A condition from its document form."""
+def parse_condition(document: object) -> Condition:
+    """A condition from its JSON form."""
     return CONDITION.validate_json(json.dumps(document))
 
 
 def unmet(document: object, facts: Facts, policy: Policy = PIPELINE, **view: Any) -> list[Unmet]:
-    return word(document).unmet(view_of(policy, facts, view.pop("now", NOON), **view))
+    return parse_condition(document).unmet(view_of(policy, facts, view.pop("now", NOON), **view))
 
 
 def document(policy: Policy) -> dict[str, Any]:
-    """The document of a policy, free to be changed."""
+    """The document of a policy as a dict that the test may change."""
     parsed: dict[str, Any] = json.loads(policy.model_dump_json(by_alias=True, exclude_unset=True))
     return parsed
 

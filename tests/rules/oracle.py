@@ -1,6 +1,6 @@
-"""The table of lifecycle.md, section 3, written down a second time by hand: what the shipped policies have to allow.
+"""The table of lifecycle.md, section 3, written by hand: the moves that the shipped policies must allow.
 
-Nothing here is read from the documents under test.
+Nothing here is derived from the policy documents under test.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ MILESTONES = {"waterfall": ("mql", "sal", "sql"), "pipeline": ("mql", "sal", "sr
 def verdict(
     name: str, stage: str | None, action: str, role: str, named: str, held: str | None, captured: str = "inquiry"
 ) -> str:
-    """The stage entered, "=" for a wake, or the error code, when every input is there and every guard is met.
+    """The stage entered, "=" for a wake, or the error code, if all inputs are given and all guards hold.
 
-    `captured` is where a capture leads: suspect, where the entry says so.
+    `captured` is the stage a capture enters: suspect if the entry is suspect, else inquiry.
     """
     table = TABLES[name]
     if action not in WORDS:

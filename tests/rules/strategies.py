@@ -1,4 +1,4 @@
-"""Facts and asks of every shape, sensible or not."""
+"""Hypothesis strategies for facts and asks, valid or not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MANY_STAGES = st.sampled_from([*STAGES["pipeline"], "nonsense", ""])
 REASONS = ("timing", "unreachable", "spam", "other", "mistake", "nonsense", "", " ")
 USERS = st.sampled_from([None, *(uuid(f"{role}{number}") for role in PEOPLE for number in (1, 2))])
 
-# Whole seconds and the edges of the windows, so that borders are met often.
+# Whole seconds, and the exact boundaries of the decay windows, which random seconds would rarely hit.
 recent = st.one_of(
     st.integers(-300, 100 * 86400).map(lambda seconds: NOON - timedelta(seconds=seconds)),
     st.sampled_from([0, 30, 60, 90]).map(lambda days: NOON - timedelta(days=days)),
@@ -112,5 +112,5 @@ asks = st.builds(
     convert=st.sampled_from([None, True, False]),
     correction_of=st.sampled_from([None, "trn_1"]),
     source=st.sampled_from([None, "src_1"]),
-    door=st.sampled_from(["transition", "conversion", "revert"]),
+    endpoint=st.sampled_from(["transition", "conversion", "revert"]),
 )

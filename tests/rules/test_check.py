@@ -1,4 +1,4 @@
-"""The check of a policy document: the shipped ones are sound, and each way to break them is found at its place."""
+"""The check of a policy document: the shipped ones have no faults, and each change that breaks one is located."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Document = dict[str, Any]
 
 
 def put(pointer: str, value: object) -> Callable[[Document], None]:
-    """Set what stands at the pointer; a list grows at `-`."""
+    """Set the value at the pointer; `-` appends to a list."""
 
     def change(changed: Document) -> None:
         *path, last = pointer.strip("/").split("/")
@@ -58,14 +58,14 @@ def found(change: Callable[[Document], None]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_policy_is_sound_and_survives_its_own_json(name: str) -> None:
+def test_a_shipped_policy_has_no_faults_and_survives_a_round_trip_through_json(name: str) -> None:
     policy = shipped("pipeline" if name == "pipeline" else "waterfall")
     assert faults(policy) == []
     assert read(policy.model_dump_json(by_alias=True, exclude_unset=True)) == policy
     assert read(text("pipeline" if name == "pipeline" else "waterfall").encode()) == policy
 
 
-def at(action: str) -> int:
+def index_of(action: str) -> int:
     return [one.name for one in PIPELINE.actions].index(action)
 
 
@@ -73,7 +73,7 @@ NESTED: object = {"fit": {"at_least": 1}}
 for _ in range(8):
     NESTED = {"not": NESTED}
 MANY = {"all": [{"fit": {"at_least": 1}}] * 201}
-GUARD = f"/actions/{at('accept')}/guard"
+GUARD = f"/actions/{index_of('accept')}/guard"
 FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
 
 
@@ -93,7 +93,7 @@ FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
         (put("/stages/3/order", 20), "duplicate_name", "/stages/3"),
         (put("/stages/-", {"name": "mql", "kind": "parked"}), "duplicate_name", "/stages/11"),
         (put("/stages/-", {"name": "limbo", "kind": "parked"}), "unreachable_stage", "/stages/11"),
-        (put("/stages/3/skippable", False), "not_skippable", f"/actions/{at('hand_over')}/from/1"),
+        (put("/stages/3/skippable", False), "not_skippable", f"/actions/{index_of('hand_over')}/from/1"),
         (put("/milestones/0/class", "great"), "invalid", "/milestones/0/class"),
         (put("/milestones/4/class", None), "empty_milestone", "/milestones/4"),
         (put("/milestones/0", {"name": "mql", "class": "won"}), "first_milestone", "/milestones/0"),
@@ -151,36 +151,48 @@ FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
         (put("/actions/1/needs", ["reason_code"]), "reasons_missing", "/actions/1/reasons"),
         (put("/actions/1/needs", ["conversion"]), "conversion_stage", "/actions/1/needs"),
         (put("/actions/1/reasons", "excuses"), "unknown_reasons", "/actions/1/reasons"),
-        (drop(f"/actions/{at('qualify')}/guard"), "nothing_to_override", f"/actions/{at('qualify')}/override"),
-        (put(f"/actions/{at('correct')}/needs", ["note"]), "input_missing", f"/actions/{at('correct')}/needs"),
-        (put(f"/actions/{at('recycle')}/accepts", ["reason_code"]), "input_twice", f"/actions/{at('recycle')}/accepts"),
-        (put(f"/actions/{at('wake')}/by", {"people": ["sdr"]}), "not_a_move", f"/actions/{at('wake')}/by"),
-        (put(f"/actions/{at('wake')}/guard", {"fit": {"at_least": 1}}), "would_repeat", "/automation/2/do"),
         (
-            put(f"/actions/{at('accept')}/effects/0", {"assign": "hunters"}),
+            drop(f"/actions/{index_of('qualify')}/guard"),
+            "nothing_to_override",
+            f"/actions/{index_of('qualify')}/override",
+        ),
+        (
+            put(f"/actions/{index_of('correct')}/needs", ["note"]),
+            "input_missing",
+            f"/actions/{index_of('correct')}/needs",
+        ),
+        (
+            put(f"/actions/{index_of('recycle')}/accepts", ["reason_code"]),
+            "input_twice",
+            f"/actions/{index_of('recycle')}/accepts",
+        ),
+        (put(f"/actions/{index_of('wake')}/by", {"people": ["sdr"]}), "not_a_move", f"/actions/{index_of('wake')}/by"),
+        (put(f"/actions/{index_of('wake')}/guard", {"fit": {"at_least": 1}}), "would_repeat", "/automation/2/do"),
+        (
+            put(f"/actions/{index_of('accept')}/effects/0", {"assign": "hunters"}),
             "unknown_route",
-            f"/actions/{at('accept')}/effects/0/assign",
+            f"/actions/{index_of('accept')}/effects/0/assign",
         ),
         (
-            put(f"/actions/{at('accept')}/effects/0", {"start_clock": "egg"}),
+            put(f"/actions/{index_of('accept')}/effects/0", {"start_clock": "egg"}),
             "unknown_clock",
-            f"/actions/{at('accept')}/effects/0/start_clock",
+            f"/actions/{index_of('accept')}/effects/0/start_clock",
         ),
         (
-            put(f"/actions/{at('accept')}/effects/0", {"emit": "lead.erased"}),
+            put(f"/actions/{index_of('accept')}/effects/0", {"emit": "lead.erased"}),
             "unknown_event",
-            f"/actions/{at('accept')}/effects/0/emit",
+            f"/actions/{index_of('accept')}/effects/0/emit",
         ),
         (
-            put(f"/actions/{at('accept')}/effects/0", {"praise": True}),
+            put(f"/actions/{index_of('accept')}/effects/0", {"praise": True}),
             "unknown_member",
-            f"/actions/{at('accept')}/effects/0/praise",
+            f"/actions/{index_of('accept')}/effects/0/praise",
         ),
-        (put(f"/actions/{at('accept')}/effects/0", {}), "invalid", f"/actions/{at('accept')}/effects/0"),
+        (put(f"/actions/{index_of('accept')}/effects/0", {}), "invalid", f"/actions/{index_of('accept')}/effects/0"),
         (
-            put(f"/actions/{at('accept')}/effects/0", {"convert": True}),
+            put(f"/actions/{index_of('accept')}/effects/0", {"convert": True}),
             "not_convertible",
-            f"/actions/{at('accept')}/effects/0/convert",
+            f"/actions/{index_of('accept')}/effects/0/convert",
         ),
         (put("/automation/0/do", "dance"), "unknown_action", "/automation/0/do"),
         (put("/automation/0/do", "accept"), "not_for_the_policy", "/automation/0/do"),
@@ -214,7 +226,7 @@ FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
         (put("/scoring/levels/0/if", {"level": {"at_least": 1}}), "not_here", "/scoring/levels/0/if"),
         (put("/scoring/temperature/warm", {"owner": ["actor"]}), "not_here", "/scoring/temperature/warm"),
         (put("/routing/sdr/method", "dice"), "invalid", "/routing/sdr/method"),
-        (drop("/routing/ae"), "unknown_route", f"/actions/{at('hand_over')}/guard/all/1/assignable"),
+        (drop("/routing/ae"), "unknown_route", f"/actions/{index_of('hand_over')}/guard/all/1/assignable"),
         (put("/clocks/response/met_by", "luck"), "unknown_action", "/clocks/response/met_by"),
         (
             put("/clocks/response/on_breach/0", {"emit": "lead.lost"}),
@@ -227,7 +239,7 @@ FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
             "/clocks/response/on_breach/0/do",
         ),
         (put("/conversion/class/mqx", "qualified"), "unknown_stage", "/conversion/class/mqx"),
-        (put("/conversion/class/mql", "qualified"), "class_missing", f"/actions/{at('convert')}/from"),
+        (put("/conversion/class/mql", "qualified"), "class_missing", f"/actions/{index_of('convert')}/from"),
         (
             put("/conversion/fast_track", {"from": ["mqx"], "if": {"level": {"at_least": 4}}}),
             "unknown_stage",
@@ -244,7 +256,7 @@ FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
         (put("/reinquiry/disqualified", "perhaps"), "invalid", "/reinquiry/disqualified"),
     ],
 )
-def test_a_broken_document_is_told_what_and_where(change: Callable[[Document], None], code: str, place: str) -> None:
+def test_a_fault_has_its_code_and_place(change: Callable[[Document], None], code: str, place: str) -> None:
     assert (code, place) in found(change)
 
 
@@ -259,13 +271,13 @@ def test_a_broken_document_is_told_what_and_where(change: Callable[[Document], N
         ({"all": [{"level": {"at_least": 3}}, {"engagement": {"at_least": 90}}]}, False),
     ],
 )
-def test_a_rule_that_admits_the_wrong_person_is_a_warning_and_no_fault(rule: object, weak: bool) -> None:
+def test_a_threshold_that_may_hold_below_level_2_is_a_warning_and_no_fault(rule: object, weak: bool) -> None:
     changed = document(PIPELINE)
     changed["conditions"]["mql"] = rule
     policy = read_document(changed)
     assert isinstance(policy, Policy)
-    place = f"/actions/{at('qualify')}/guard"
-    expected = [Fault(place, "weak_rule", "may be true of a lead below level 2", "warning")]
+    place = f"/actions/{index_of('qualify')}/guard"
+    expected = [Fault(place, "weak_rule", "the guard may hold for a lead below level 2", "warning")]
     assert faults(policy) == (expected if weak else [])
 
 
@@ -295,7 +307,7 @@ def test_a_rule_that_admits_the_wrong_person_is_a_warning_and_no_fault(rule: obj
         ("x" * 300_000, "too_large"),
     ],
 )
-def test_no_text_is_an_exception(broken: str | bytes, code: str) -> None:
+def test_reading_an_invalid_text_returns_faults_and_never_raises(broken: str | bytes, code: str) -> None:
     answer = read(broken)
     assert isinstance(answer, list)
     assert code in {fault.code for fault in answer}
@@ -314,7 +326,7 @@ anything = st.recursive(
 
 
 @given(anything, st.data())
-def test_no_change_of_a_document_is_an_exception(value: object, data: st.DataObject) -> None:
+def test_reading_a_changed_document_never_raises_and_places_resolve(value: object, data: st.DataObject) -> None:
     changed = document(PIPELINE)
     node: Any = changed
     for _ in range(data.draw(st.integers(0, 5))):
@@ -332,7 +344,7 @@ def test_no_change_of_a_document_is_an_exception(value: object, data: st.DataObj
 
 
 def resolves(changed: Document, fault: Fault) -> bool:
-    """Whether the place exists, up to a last member that is missing."""
+    """Whether the place exists in the document; its last member may be missing."""
     node: Any = changed
     steps = [step.replace("~1", "/").replace("~0", "~") for step in fault.place.split("/")[1:]]
     for index, step in enumerate(steps):
@@ -346,12 +358,12 @@ def resolves(changed: Document, fault: Fault) -> bool:
 
 
 @given(st.text(max_size=200))
-def test_no_text_at_all_makes_a_policy_or_an_exception(broken: str) -> None:
+def test_reading_random_text_returns_faults(broken: str) -> None:
     assert isinstance(read(broken), list)
 
 
-def test_every_name_in_a_document_matters() -> None:
-    """Renaming any one stage, condition, reason list, route or clock where it is declared is found."""
+def test_renaming_any_declaration_is_a_fault() -> None:
+    """Stages, conditions, lists of reasons, routes and clocks, each renamed only where it is declared."""
     unfound = []
     whole = document(PIPELINE)
     declared = [

@@ -1,4 +1,4 @@
-"""What a move carries, in which order faults answer, and that nothing asked can make the rules raise."""
+"""The contents of a move, the order of the checks, and that no ask makes the rules raise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.lifecycle.answer import (
 )
 from app.lifecycle.automatic import evaluate
 from app.lifecycle.decide import decide
-from app.lifecycle.effects import after
+from app.lifecycle.effects import facts_after
 from app.lifecycle.eligibility import eligibility
 from app.lifecycle.opportunity import decide_opportunity
 from app.policy.document import Policy
@@ -72,7 +72,7 @@ def test_no_ask_makes_decide_raise_and_every_answer_is_json(facts: Facts, ask: A
         decision = decide(policy, scored(policy, facts, NOON), ask, NOON)
         if isinstance(decision, Move):
             json.dumps(decision.evidence)
-            assert after(facts, decision).seq == facts.seq + 1
+            assert facts_after(facts, decision).seq == facts.seq + 1
             assert decision.from_stage != decision.to_stage
             assert facts.last_occurred_at is None or decision.occurred_at >= facts.last_occurred_at
         elif isinstance(decision, Refused):
@@ -84,13 +84,15 @@ def test_no_ask_makes_decide_raise_and_every_answer_is_json(facts: Facts, ask: A
 
 
 @given(facts_of(), actors)
-def test_eligibility_says_what_decide_would_say(facts: Facts, actor: Actor) -> None:
+def test_eligibility_agrees_with_decide(facts: Facts, actor: Actor) -> None:
     for policy in POLICIES.values():
         known = scored(policy, facts, NOON)
         for line in eligibility(policy, known, actor, NOON):
             assert line.allowed == (line.code is None)
-            door = "conversion" if line.action == "convert" else "revert" if "revert" in line.action else "transition"
-            decision = decide(policy, known, Ask(line.action, actor, door=door), NOON)  # type: ignore[arg-type]
+            endpoint = (
+                "conversion" if line.action == "convert" else "revert" if "revert" in line.action else "transition"
+            )
+            decision = decide(policy, known, Ask(line.action, actor, endpoint=endpoint), NOON)  # type: ignore[arg-type]
             if isinstance(decision, Move | Stay):
                 assert line.allowed
             elif not isinstance(decision.why, InputRequired | ReasonRequired | OutOfOrder):
@@ -105,7 +107,7 @@ def test_no_ask_makes_an_opportunity_raise(facts: Facts, ask: Ask, stage: str) -
         assert isinstance(decision, Refused) or decision.from_stage == stage != decision.to_stage
 
 
-def test_faults_answer_in_the_order_of_the_design() -> None:
+def test_the_first_failed_check_in_the_order_of_the_design_is_the_refusal() -> None:
     facts = replace(MQL, last_occurred_at=NOON)
     ask = Ask("unheard_of", SERVICE, occurred_at=NOON - timedelta(days=1))
     assert why(facts, ask) == UnknownAction("unheard_of")
@@ -123,7 +125,7 @@ def test_faults_answer_in_the_order_of_the_design() -> None:
     assert move(facts, replace(last, reason_code="timing")).occurred_at == NOON
 
 
-def test_a_reason_may_want_a_note_and_a_blank_one_is_none() -> None:
+def test_a_reason_may_require_a_note_and_a_blank_note_does_not_count() -> None:
     ask = Ask("disqualify", SDR, reason_code="other")
     assert why(MQL, ask) == InputRequired("note")
     assert why(MQL, replace(ask, note="  ")) == InputRequired("note")
@@ -136,12 +138,12 @@ def test_an_action_of_the_product_that_a_policy_lacks_is_not_allowed_rather_than
 
 
 @pytest.mark.parametrize("minutes", [5, 6])
-def test_a_move_lies_at_most_five_minutes_ahead(minutes: int) -> None:
+def test_a_move_is_at_most_five_minutes_in_the_future(minutes: int) -> None:
     decision = decide(PIPELINE, MQL, Ask("accept", SDR, occurred_at=NOON + timedelta(minutes=minutes)), NOON)
     assert isinstance(decision, Move) == (minutes == 5)
 
 
-def test_an_override_takes_the_place_of_the_guard_and_stays_in_evidence() -> None:
+def test_an_override_replaces_the_guard_and_is_recorded_as_evidence() -> None:
     facts = scored(PIPELINE, Facts(stage="inquiry", fields=PERSONA, activities=(activity("webinar"),)), NOON)
     ask = Ask("qualify", MARKETING, override_reason="met at the fair")
     made = move(facts, ask)
@@ -152,7 +154,7 @@ def test_an_override_takes_the_place_of_the_guard_and_stays_in_evidence() -> Non
     assert isinstance(why(facts, replace(ask, actor=SDR)), RoleNotAllowed)
 
 
-def test_only_a_role_of_the_override_overrides() -> None:
+def test_only_the_roles_of_the_override_may_override() -> None:
     def only_managers(changed: dict[str, list[dict[str, object]]]) -> None:
         qualify = next(action for action in changed["actions"] if action["name"] == "qualify")
         qualify["override"] = {"people": ["manager"]}
@@ -162,11 +164,11 @@ def test_only_a_role_of_the_override_overrides() -> None:
     assert move(Facts(stage="inquiry"), replace(ask, actor=MANAGER), policy).to_stage == "mql"
 
 
-def test_a_lead_recycled_disqualified_and_reopened_still_wakes() -> None:
+def test_a_lead_recycled_disqualified_and_reopened_keeps_its_wake_at() -> None:
     until = NOON + timedelta(days=60)
-    recycled = after(MQL, move(MQL, Ask("recycle", SDR, reason_code="timing", wake_at=until)))
-    closed = after(recycled, move(recycled, Ask("disqualify", SDR, reason_code="no_need")))
-    back = after(closed, move(closed, Ask("reopen", SDR, reason_code="mistake", note="too soon")))
+    recycled = facts_after(MQL, move(MQL, Ask("recycle", SDR, reason_code="timing", wake_at=until)))
+    closed = facts_after(recycled, move(recycled, Ask("disqualify", SDR, reason_code="no_need")))
+    back = facts_after(closed, move(closed, Ask("reopen", SDR, reason_code="mistake", note="too soon")))
     assert (back.stage, back.wake_at) == ("recycled", until)
     facts = replace(back, activities=(activity("demo_request", -0.001),), fields=PERSONA)
     qualified = evaluate(PIPELINE, facts, NOON).facts
@@ -190,7 +192,7 @@ def test_a_skipped_stage_is_a_skipped_milestone() -> None:
     assert straight.milestones == (("srl", True), ("sql", False))
 
 
-def test_hand_over_converts_unless_told_not_to() -> None:
+def test_hand_over_converts_unless_the_request_declines() -> None:
     rows = bant("need", "budget", "timing", by=SDR)
     assert move(MQL, Ask("hand_over", SDR, bant=rows)).convert
     assert not move(MQL, Ask("hand_over", SDR, bant=rows, convert=False)).convert
@@ -208,25 +210,25 @@ def test_a_claim_from_the_pool_keeps_the_attempts_made_before_it() -> None:
     assert move(taken, Ask("accept", MANAGER)).assigned
 
 
-def test_return_gives_the_lead_back_to_the_sdr_before() -> None:
+def test_return_assigns_the_lead_to_the_previous_sdr() -> None:
     sal = replace(MQL, stage="sal", owner_id=SDR.user_id, owner_role="sdr")
     made = move(sal, Ask("hand_over", SDR, bant=bant("need", "budget", "timing", by=SDR), convert=False))
-    srl = after(sal, made)
+    srl = facts_after(sal, made)
     assert (srl.owner_id, srl.previous_owner_id) == (None, SDR.user_id)
-    claimed = after(srl, move(srl, Ask("confirm", AE, bant=bant("need", "budget", "timing"))))
+    claimed = facts_after(srl, move(srl, Ask("confirm", AE, bant=bant("need", "budget", "timing"))))
     assert (claimed.owner_id, claimed.previous_owner_id) == (AE.user_id, SDR.user_id)
     back = move(srl, Ask("return", AE, reason_code="needs_info"))
     assert (back.to_stage, back.owner) == ("sal", SDR.user_id)
 
 
-def test_reopening_goes_to_the_stage_held() -> None:
-    closed = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="no_budget")))
+def test_reopening_enters_the_held_stage() -> None:
+    closed = facts_after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="no_budget")))
     ask = Ask("reopen", SDR, reason_code="mistake", note="they called back")
     made = move(closed, ask)
     assert (made.to_stage, made.reopens, made.closes) == ("mql", True, False)
-    again = after(closed, made)
+    again = facts_after(closed, made)
     assert (again.stage, again.closed_at, again.closing_reason) == ("mql", None, None)
-    spam = after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="spam")))
+    spam = facts_after(MQL, move(MQL, Ask("disqualify", SDR, reason_code="spam")))
     assert isinstance(why(spam, ask), CriteriaUnmet)
     assert move(spam, replace(ask, actor=MANAGER)).to_stage == "mql"
 
@@ -241,7 +243,7 @@ def test_the_first_milestone_pins_and_a_parked_stage_unpins() -> None:
     assert (recycled.pins, recycled.unpins) == (False, True)
 
 
-def test_a_suspect_engages_and_qualifies_in_one_go_at_the_time_of_the_activity() -> None:
+def test_a_suspect_engages_and_qualifies_in_one_run_at_the_time_of_the_activity() -> None:
     facts = Facts(stage="suspect", fields=PERSONA, activities=(activity("demo_request", 2),))
     steps = evaluate(PIPELINE, facts, NOON).steps
     assert [(step.action, step.occurred_at) for step in steps] == [
@@ -252,23 +254,23 @@ def test_a_suspect_engages_and_qualifies_in_one_go_at_the_time_of_the_activity()
     assert evaluate(PIPELINE, later, NOON).steps[0].occurred_at == NOON - timedelta(days=1)
 
 
-def test_the_engine_enters_no_stage_twice_in_one_run() -> None:
-    def restless(changed: dict[str, Any]) -> None:
+def test_automatic_steps_enter_no_stage_twice_in_one_run() -> None:
+    def qualify_and_recycle_in_turn(changed: dict[str, Any]) -> None:
         changed["conditions"] |= {"mql": {"fit": {"at_least": 40}}, "fresh_interest": {"fit": {"at_least": 40}}}
         changed["automation"].append({"do": "recycle", "reason_code": "stalled"})
 
-    policy = altered(PIPELINE, restless)
+    policy = altered(PIPELINE, qualify_and_recycle_in_turn)
     facts = scored(policy, Facts(stage="inquiry", fields=PERSONA), NOON)
     assert [step.action for step in evaluate(policy, facts, NOON).steps] == ["qualify", "recycle"]
 
 
-def test_a_move_without_a_time_never_lies_before_the_one_it_follows() -> None:
+def test_a_move_without_occurred_at_is_never_before_the_previous_one() -> None:
     ahead = NOON + timedelta(minutes=3)
     assert move(replace(MQL, last_occurred_at=ahead), Ask("accept", SDR)).occurred_at == ahead
     assert move(MQL, Ask("accept", SDR)).occurred_at == NOON
 
 
-def test_waking_is_an_event_once_and_no_move() -> None:
+def test_a_wake_emits_one_event_and_makes_no_move() -> None:
     facts = Facts(stage="recycled", wake_at=NOON)
     assert evaluate(PIPELINE, facts, NOON).steps == (Emit("wake", ("lead.recycle_due",), NOON, clears_wake=True),)
     assert evaluate(PIPELINE, facts, NOON - timedelta(seconds=1)).steps == ()
@@ -277,7 +279,7 @@ def test_waking_is_an_event_once_and_no_move() -> None:
     assert decide(PIPELINE, facts, Ask("wake", POLICY), NOON) == Stay()
 
 
-def test_capture_decides_on_suspect_by_the_entry() -> None:
+def test_capture_enters_suspect_or_inquiry_by_the_entry() -> None:
     ask = Ask("capture", SERVICE, source="src_1")
     assert move(Facts(identities=1), ask).to_stage == "inquiry"
     assert move(Facts(identities=1, entry="suspect"), ask).to_stage == "suspect"
@@ -286,10 +288,10 @@ def test_capture_decides_on_suspect_by_the_entry() -> None:
     assert why(Facts(identities=1), replace(ask, source=None)) == InputRequired("source")
 
 
-def test_a_fast_track_converts_earlier_where_its_condition_holds() -> None:
+def test_a_fast_track_converts_from_an_earlier_stage_if_its_condition_holds() -> None:
     track = {"from": ["mql"], "if": {"fit": {"at_least": 45}}}
     policy = altered(PIPELINE, lambda changed: changed["conversion"].update(fast_track=track))
-    ask = Ask("convert", AE, convert=True, door="conversion")
+    ask = Ask("convert", AE, convert=True, endpoint="conversion")
     leaf = {"criterion": "fit", "have": 0, "need": 45}
     assert why(MQL, ask, policy) == CriteriaUnmet((leaf,))
     made = move(replace(MQL, fit=50), ask, policy)
@@ -297,7 +299,7 @@ def test_a_fast_track_converts_earlier_where_its_condition_holds() -> None:
     assert isinstance(why(replace(MQL, fit=50), ask), TransitionNotAllowed)
 
 
-def test_a_guard_that_is_only_about_the_actor_is_a_403() -> None:
+def test_an_unmet_guard_that_is_only_about_the_actor_is_role_not_allowed() -> None:
     def only_managers(changed: dict[str, list[dict[str, object]]]) -> None:
         accept = next(action for action in changed["actions"] if action["name"] == "accept")
         accept["guard"] = {"actor": {"roles": ["manager"]}}

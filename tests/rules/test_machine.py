@@ -1,4 +1,4 @@
-"""Journeys walked at random against a small model that knows only the table of `oracle`."""
+"""Random journeys, compared after every step with a small model built on the table of `oracle`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from app.lifecycle.answer import Emit, Move, Refused
 from app.lifecycle.automatic import evaluate
 from app.lifecycle.decide import decide
-from app.lifecycle.effects import after, conversion_class
-from app.lifecycle.milestones import Step, fold
+from app.lifecycle.effects import conversion_class, facts_after
+from app.lifecycle.milestones import Step, fold_log
 from app.policy.document import Policy
 from app.policy.facts import CRITERIA, Activity, Actor, Ask, Confirmation, Facts
 from app.scoring.score import scored
 from tests.rules import oracle
 from tests.rules.make import IMPORT, NOON, PERSONA, POLICIES, SERVICE, person
-from tests.rules.test_product import DOOR, REASON
+from tests.rules.test_product import ENDPOINT, REASON
 
 ACTORS = [*(person(role) for role in oracle.PEOPLE), SERVICE, IMPORT, Actor(None, "policy", "policy")]
-RULED = st.sampled_from(sorted(set(oracle.WORDS) - {"merge_into", "erase"}))
+ACTIONS = st.sampled_from(sorted(set(oracle.WORDS) - {"merge_into", "erase"}))
 
 
 class Journey(RuleBasedStateMachine):
-    """The rules on one side; on the other the stage, its seq and its milestones, kept by hand."""
+    """Runs the rules beside a model that keeps the stage, the log and the milestones on its own."""
 
     @initialize(name=st.sampled_from(sorted(POLICIES)), suspect=st.booleans(), persona=st.booleans())
     def begin(self, name: str, suspect: bool, persona: bool) -> None:
@@ -55,27 +55,27 @@ class Journey(RuleBasedStateMachine):
         decision = decide(self.policy, self.facts, ask, self.now)
         if isinstance(decision, Move):
             assert expected == decision.to_stage
-            self.take(decision)
+            self.apply(decision)
         elif isinstance(decision, Refused) and decision.why.code != "criteria_unmet":
             assert decision.why.code == expected
-        self.act()
+        self.evaluate()
 
-    def act(self) -> None:
-        """What the engine does by itself comes after every change, and then it rests."""
+    def evaluate(self) -> None:
+        """Take the automatic steps after a change; a second evaluation must find none."""
         self.refresh()
         for step in evaluate(self.policy, self.facts, self.now).steps:
             if isinstance(step, Emit):
                 assert (self.stage, step.action) == ("recycled", "wake")
-                self.facts = after(self.facts, step)
+                self.facts = facts_after(self.facts, step)
             else:
                 assert step.action in ("engage", "qualify")
                 assert step.actor.kind == "policy"
-                self.take(step)
+                self.apply(step)
         self.refresh()
         assert evaluate(self.policy, self.facts, self.now).steps == ()
 
-    def take(self, move: Move) -> None:
-        """The model's own account of the move."""
+    def apply(self, move: Move) -> None:
+        """Apply the move to the model and to the facts."""
         assert move.from_stage == self.stage
         before, to = self.stage, move.to_stage
         low, high = oracle.ORDER.get(before or "", 99), oracle.ORDER.get(to, -1)
@@ -93,25 +93,25 @@ class Journey(RuleBasedStateMachine):
         self.stage = to
         opportunity_class = conversion_class(self.policy, before) if move.action == "convert" else None
         self.log.append(Step(self.policy, len(self.log) + 1, before, to, move.action, opportunity_class))
-        self.facts = after(self.facts, move)
+        self.facts = facts_after(self.facts, move)
 
-    @rule(action=RULED, actor=st.sampled_from(ACTORS), to=st.sampled_from(oracle.OPEN))
-    def somebody_asks(self, action: str, actor: Actor, to: str) -> None:
-        self.ask(self.full(action, actor, to))
+    @rule(action=ACTIONS, actor=st.sampled_from(ACTORS), to=st.sampled_from(oracle.OPEN))
+    def request_any_action(self, action: str, actor: Actor, to: str) -> None:
+        self.ask(self.complete_ask(action, actor, to))
 
     @precondition(lambda self: self.stage is not None)
     @rule(data=st.data())
-    def somebody_who_may_asks(self, data: st.DataObject) -> None:
-        """Most random asks are refused: this one is not, unless a guard says so."""
+    def request_an_allowed_action(self, data: st.DataObject) -> None:
+        """Random asks are mostly refused; this one has an edge and a permitted actor, so only a guard can refuse it."""
         table = oracle.TABLES[self.name]
         possible = sorted(action for action, found in table.items() if self.stage in found.sources)
         if not possible:
             return
         action = data.draw(st.sampled_from(possible))
         actor = data.draw(st.sampled_from([one for one in ACTORS if one.role in table[action].who]))
-        self.ask(self.full(action, actor, data.draw(st.sampled_from(oracle.OPEN))))
+        self.ask(self.complete_ask(action, actor, data.draw(st.sampled_from(oracle.OPEN))))
 
-    def full(self, action: str, actor: Actor, to: str) -> Ask:
+    def complete_ask(self, action: str, actor: Actor, to: str) -> Ask:
         rows: tuple[Confirmation, ...] = ()
         if (user := actor.user_id) is not None:
             rows = tuple(Confirmation(name, "confirmed", user, actor.role, self.now) for name in CRITERIA)
@@ -126,27 +126,27 @@ class Journey(RuleBasedStateMachine):
             bant=rows,
             convert=True,
             override_reason="fair" if self.made % 2 else None,
-            door=DOOR.get(action, "transition"),
+            endpoint=ENDPOINT.get(action, "transition"),
         )
 
     @rule(type=st.sampled_from(["demo_request", "price_list", "webinar", "unsubscribe"]), days=st.integers(0, 40))
-    def interest(self, type: str, days: int) -> None:
+    def record_interest(self, type: str, days: int) -> None:
         self.made += 1
         at = self.now - timedelta(days=days)
         one = Activity(UUID(int=self.made), type, "interest", at, self.now)
         self.facts = replace(self.facts, activities=(*self.facts.activities, one))
-        self.act()
+        self.evaluate()
 
     @rule(days=st.sampled_from([0, 1, 20, 31, 61, 100]))
-    def time_passes(self, days: int) -> None:
+    def advance_time(self, days: int) -> None:
         self.now += timedelta(days=days, minutes=1)
-        self.act()
+        self.evaluate()
 
     @invariant()
     def the_log_the_facts_and_the_model_agree(self) -> None:
         if not hasattr(self, "log"):
             return
-        folded = fold(self.log)
+        folded = fold_log(self.log)
         assert folded.faults == ()
         assert folded.stage == self.facts.stage == self.stage
         assert folded.seq == self.facts.seq == len(self.log)
@@ -154,7 +154,7 @@ class Journey(RuleBasedStateMachine):
         assert stages == self.reached == set(self.facts.milestones)
 
     @invariant()
-    def a_closed_journey_knows_when_and_a_parked_one_has_no_owner(self) -> None:
+    def a_closed_journey_has_closed_at_and_a_parked_one_has_no_owner(self) -> None:
         if hasattr(self, "log"):
             assert (self.facts.closed_at is not None) == (self.stage in ("converted", "disqualified"))
             assert self.stage != "recycled" or self.facts.owner_id is None

@@ -1,4 +1,4 @@
-"""The fold of a log, the re-inquiry of a known person, and routes."""
+"""The fold of a transition log, re-inquiry of a known lead, and assignment by routes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from app.lifecycle.milestones import Step, fold
+from app.lifecycle.milestones import Step, fold_log
 from app.lifecycle.reinquiry import reinquiry
 from app.policy.facts import Ask, Facts
 from app.routing.route import Assignment, assign
 from tests.rules.make import AE, NOON, PIPELINE, POLICY_ACTOR, SDR, WATERFALL, uuid
 
-WALK = (
+LOG = (
     Step(PIPELINE, 1, None, "inquiry", "capture"),
     Step(PIPELINE, 2, "inquiry", "mql", "qualify"),
     Step(PIPELINE, 3, "mql", "srl", "hand_over"),
@@ -22,36 +22,36 @@ WALK = (
 
 
 def test_a_log_folds_to_its_stage_and_its_milestones() -> None:
-    folded = fold(WALK)
+    folded = fold_log(LOG)
     assert (folded.stage, folded.seq, folded.faults) == ("converted", 4, ())
     assert folded.milestones == {"mql": False, "sal": True, "srl": False}
-    assert fold(()).stage is None
+    assert fold_log(()).stage is None
 
 
 def test_a_correction_voids_and_the_milestone_may_be_reached_again() -> None:
-    back = (*WALK[:3], Step(PIPELINE, 4, "srl", "mql", "correct"))
-    assert fold(back).milestones == {"mql": False}
-    again = fold((*back, Step(PIPELINE, 5, "mql", "sal", "accept")))
+    back = (*LOG[:3], Step(PIPELINE, 4, "srl", "mql", "correct"))
+    assert fold_log(back).milestones == {"mql": False}
+    again = fold_log((*back, Step(PIPELINE, 5, "mql", "sal", "accept")))
     assert again.milestones == {"mql": False, "sal": False}
 
 
 def test_the_class_of_a_conversion_sets_its_milestone() -> None:
-    early = (*WALK[:2], Step(PIPELINE, 3, "mql", "converted", "convert", "unqualified"))
-    assert fold(early).milestones == {"mql": False, "srl": False}
+    early = (*LOG[:2], Step(PIPELINE, 3, "mql", "converted", "convert", "unqualified"))
+    assert fold_log(early).milestones == {"mql": False, "srl": False}
 
 
 @pytest.mark.parametrize(
-    ("steps", "told"),
+    ("steps", "fault"),
     [
-        ((WALK[0], WALK[2]), "seq 3 follows 1"),
-        ((WALK[1],), "seq 2 follows 0"),
-        ((WALK[0], replace(WALK[1], from_stage="suspect")), "seq 2 leaves suspect, the journey stood in inquiry"),
-        ((replace(WALK[0], to_stage="limbo"),), "seq 1 enters limbo, which its policy lacks"),
-        ((*WALK[:2], replace(WALK[2], policy=WATERFALL)), "seq 3 enters srl, which its policy lacks"),
+        ((LOG[0], LOG[2]), "seq 3 follows 1"),
+        ((LOG[1],), "seq 2 follows 0"),
+        ((LOG[0], replace(LOG[1], from_stage="suspect")), "seq 2 leaves suspect, but the journey was in inquiry"),
+        ((replace(LOG[0], to_stage="limbo"),), "seq 1 enters limbo, which is not a stage of its policy"),
+        ((*LOG[:2], replace(LOG[2], policy=WATERFALL)), "seq 3 enters srl, which is not a stage of its policy"),
     ],
 )
-def test_a_gap_or_a_fork_in_a_log_is_told(steps: tuple[Step, ...], told: str) -> None:
-    assert told in fold(steps).faults
+def test_an_inconsistency_in_a_log_is_a_fault(steps: tuple[Step, ...], fault: str) -> None:
+    assert fault in fold_log(steps).faults
 
 
 YESTERDAY = NOON - timedelta(days=1)
@@ -73,7 +73,7 @@ LONG_AGO = NOON - timedelta(days=91)
         (Facts(stage="converted", opportunity_class="won", closed_at=YESTERDAY), "new_journey"),
     ],
 )
-def test_a_known_person_writes_again(facts: Facts, expected: str) -> None:
+def test_a_reinquiry_depends_on_the_stage_and_how_the_journey_closed(facts: Facts, expected: str) -> None:
     assert reinquiry(PIPELINE, facts, NOON) == expected
 
 
@@ -92,7 +92,7 @@ def test_a_known_person_writes_again(facts: Facts, expected: str) -> None:
         ("nobody", Facts(owner_id=uuid("s")), Ask("recycle", SDR), Assignment("nobody")),
     ],
 )
-def test_a_lead_goes_to_a_pool_or_to_whom_the_request_names(
+def test_a_lead_is_assigned_to_a_pool_or_to_the_owner_the_request_names(
     to: str, facts: Facts, ask: Ask, expected: Assignment
 ) -> None:
     assert assign(PIPELINE, to, facts, ask) == expected

@@ -1,4 +1,4 @@
-"""All stages x all actions x all roles, for both shipped policies, against the table written down in `oracle`."""
+"""All stages x all actions x all roles, for both shipped policies, against the table in `oracle`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from app.lifecycle.answer import AlreadyInStage, BackwardMove, CriteriaUnmet, Move, Refused, Stay, TransitionNotAllowed
 from app.lifecycle.decide import decide
-from app.policy.facts import Actor, Ask, Door, Facts
+from app.policy.facts import Actor, Ask, Endpoint, Facts
 from tests.rules import oracle
 from tests.rules.make import IMPORT, NOON, POLICIES, SERVICE, activity, bant, call, person, uuid
 
@@ -24,11 +24,11 @@ REASON = {
     "correct": "mistake",
 }
 REASON |= {"revert_conversion": "mistake"}
-DOOR: dict[str, Door] = {"convert": "conversion", "revert_conversion": "revert"}
+ENDPOINT: dict[str, Endpoint] = {"convert": "conversion", "revert_conversion": "revert"}
 NAMED = "sal"
 
 
-def willing(stage: str | None) -> Facts:
+def guard_meeting_facts(stage: str | None) -> Facts:
     """Facts that meet every guard."""
     closed = stage in ("converted", "disqualified")
     return Facts(
@@ -44,10 +44,10 @@ def willing(stage: str | None) -> Facts:
     )
 
 
-def unwilling(stage: str | None) -> Facts:
-    """Facts that meet none."""
+def guard_failing_facts(stage: str | None) -> Facts:
+    """Facts that meet no guard."""
     return replace(
-        willing(stage),
+        guard_meeting_facts(stage),
         identities=0,
         fit=0,
         engagement=0,
@@ -58,8 +58,8 @@ def unwilling(stage: str | None) -> Facts:
     )
 
 
-def full_ask(action: str, role: str, **more: object) -> Ask:
-    """An ask with every input that any action may want."""
+def complete_ask(action: str, role: str, **more: object) -> Ask:
+    """An ask with every input that any action takes."""
     actor = ACTORS[role]
     ask = Ask(
         action,
@@ -71,7 +71,7 @@ def full_ask(action: str, role: str, **more: object) -> Ask:
         correction_of="trn_1",
         source="src_1",
         convert=True,
-        door=DOOR.get(action, "transition"),
+        endpoint=ENDPOINT.get(action, "transition"),
     )
     return replace(ask, **more)  # type: ignore[arg-type]
 
@@ -96,11 +96,11 @@ def answer(name: str, facts: Facts, ask: Ask) -> str:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_an_action_leads_where_the_table_says_for_whom_it_says(name: str) -> None:
+def test_every_action_of_every_role_has_the_result_of_the_table(name: str) -> None:
     wrong = []
     for policy, stage, action, role in CASES:
         if policy == name:
-            facts, ask = willing(stage), full_ask(action, role)
+            facts, ask = guard_meeting_facts(stage), complete_ask(action, role)
             expected = oracle.verdict(name, stage, action, role, NAMED, facts.held_stage)
             got = answer(name, facts, ask)
             if got != expected:
@@ -112,11 +112,11 @@ GUARDED = {"capture", "engage", "qualify", "accept", "hand_over", "confirm", "wa
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_a_guard_stops_whoever_else_may(name: str) -> None:
+def test_an_unmet_guard_refuses_actors_who_may_do_the_action(name: str) -> None:
     wrong = []
     for policy, stage, action, role in CASES:
         if policy == name:
-            facts, ask = unwilling(stage), full_ask(action, role, bant=())
+            facts, ask = guard_failing_facts(stage), complete_ask(action, role, bant=())
             expected = oracle.verdict(name, stage, action, role, NAMED, facts.held_stage)
             reached = expected == "=" or expected in oracle.STAGES[name]
             manager_claims = action == "accept" and role in ("manager", "admin")
@@ -129,11 +129,11 @@ def test_a_guard_stops_whoever_else_may(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_a_target_alone_stands_for_the_action_that_leads_there(name: str) -> None:
-    """`correct` is never meant by a target alone; a held stage is."""
+def test_a_target_alone_means_the_action_that_leads_there(name: str) -> None:
+    """`correct` is never meant by a target alone; `reopen` is, when the target is the held stage."""
     wrong = []
     for stage, to in product(oracle.STAGES[name], [*oracle.ORDER, "recycled", "disqualified", "nonsense"]):
-        facts = willing(stage)
+        facts = guard_meeting_facts(stage)
         rows = oracle.TABLES[name].items()
         meant = [
             action
@@ -148,7 +148,7 @@ def test_a_target_alone_stands_for_the_action_that_leads_there(name: str) -> Non
                 expected = "already_in_stage" if to == stage else "transition_not_allowed"
                 if to != stage and known and there < here:
                     expected = "backward_move"
-            ask = replace(full_ask(meant[0] if meant else "", role), action=None, to=to)
+            ask = replace(complete_ask(meant[0] if meant else "", role), action=None, to=to)
             if (got := answer(name, facts, ask)) != expected:
                 wrong.append((stage, to, role, expected, got))
     assert wrong == []
@@ -156,16 +156,19 @@ def test_a_target_alone_stands_for_the_action_that_leads_there(name: str) -> Non
 
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("missing", ["reason_code", "note", "correction_of", "to", "source", "convert"])
-def test_an_input_that_is_needed_is_named_when_it_is_missing(name: str, missing: str) -> None:
+def test_a_missing_needed_input_is_named_in_the_refusal(name: str, missing: str) -> None:
     needs = {"recycle": "reason_code", "disqualify": "reason_code", "return": "reason_code", "capture": "source"}
     needs |= {"reopen": "reason_code note", "correct": "reason_code note correction_of to", "convert": "convert"}
     needs |= {"revert_conversion": "reason_code"}
     for stage, action in product(oracle.STAGES[name], oracle.TABLES[name]):
         lacking: dict[str, object] = {missing: False if missing == "convert" else None}
-        ask = full_ask(action, "manager", **lacking)
-        if oracle.verdict(name, stage, action, "manager", NAMED, willing(stage).held_stage) not in oracle.STAGES[name]:
+        ask = complete_ask(action, "manager", **lacking)
+        if (
+            oracle.verdict(name, stage, action, "manager", NAMED, guard_meeting_facts(stage).held_stage)
+            not in oracle.STAGES[name]
+        ):
             continue
-        decision = decide(POLICIES[name], willing(stage), ask, NOON)
+        decision = decide(POLICIES[name], guard_meeting_facts(stage), ask, NOON)
         if missing not in needs.get(action, ""):
             assert isinstance(decision, Move)
         else:
@@ -177,9 +180,9 @@ def test_an_input_that_is_needed_is_named_when_it_is_missing(name: str, missing:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_the_conversion_has_a_door_of_its_own(name: str) -> None:
-    ask = full_ask("convert", "ae", door="transition")
-    decision = decide(POLICIES[name], willing("sql"), ask, NOON)
+def test_conversion_is_refused_at_the_transitions_endpoint(name: str) -> None:
+    ask = complete_ask("convert", "ae", endpoint="transition")
+    decision = decide(POLICIES[name], guard_meeting_facts("sql"), ask, NOON)
     assert isinstance(decision, Refused)
     assert isinstance(decision.why, TransitionNotAllowed)
     assert decision.why.use == "conversion"

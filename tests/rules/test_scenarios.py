@@ -1,4 +1,4 @@
-"""The scenarios of lifecycle.md, section 11, as far as rules alone can tell them, with their very numbers."""
+"""The scenarios of lifecycle.md, section 11, with the same numbers, as far as rules alone can show them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from app.lifecycle.answer import BackwardMove, CriteriaUnmet, HumanRequired, Move, ReasonRequired, Refused
 from app.lifecycle.automatic import evaluate
 from app.lifecycle.decide import decide
-from app.lifecycle.effects import after
+from app.lifecycle.effects import facts_after
 from app.lifecycle.eligibility import eligibility
 from app.lifecycle.opportunity import decide_opportunity
 from app.lifecycle.reinquiry import reinquiry
@@ -31,8 +31,8 @@ from tests.rules.make import (
     altered,
     bant,
     call,
+    confirmation,
     document,
-    said,
 )
 
 ANNA = Facts(
@@ -47,7 +47,7 @@ ANNA = Facts(
 def moved(facts: Facts, ask: Ask) -> tuple[Facts, Move]:
     decision = decide(PIPELINE, facts, ask, NOON)
     assert isinstance(decision, Move), decision
-    return after(facts, decision), decision
+    return facts_after(facts, decision), decision
 
 
 def refusal(facts: Facts, ask: Ask) -> object:
@@ -56,7 +56,7 @@ def refusal(facts: Facts, ask: Ask) -> object:
     return decision.why
 
 
-def test_1_just_below_and_just_above() -> None:
+def test_1_a_lead_qualifies_just_above_the_threshold_and_not_just_below() -> None:
     below = evaluate(PIPELINE, ANNA, NOON)
     assert (below.score.fit, below.score.engagement, below.facts.stage) == (50, 25, "inquiry")
     seen = {line.action: line for line in eligibility(PIPELINE, below.facts, MARKETING, NOON)}
@@ -69,7 +69,7 @@ def test_1_just_below_and_just_above() -> None:
     assert sum(entry.decayed_points for entry in above.score.entries) == 90
 
 
-def test_2_minus_points() -> None:
+def test_2_negative_points_keep_a_lead_below_the_threshold() -> None:
     ion = Facts(fields=PERSONA | {"email_domain": "gmail.com", "free_mail": True}, stage="inquiry")
     ion = replace(ion, activities=(activity("demo_request"),))
     answer = evaluate(PIPELINE, ion, NOON)
@@ -79,7 +79,7 @@ def test_2_minus_points() -> None:
     )
 
 
-def test_2_a_competitor_never_qualifies_and_is_disqualified_only_where_the_policy_says_so() -> None:
+def test_2_a_competitor_never_qualifies_and_is_disqualified_only_if_the_policy_automates_it() -> None:
     rivals = altered(PIPELINE, lambda changed: changed.update(lists={"competitors": ["rival.com"]}))
     rival = Facts(
         fields=PERSONA | {"email_domain": "rival.com"}, stage="inquiry", activities=(activity("demo_request"),)
@@ -113,7 +113,7 @@ def test_5_an_sdr_accepts_recycles_or_disqualifies() -> None:
     assert moved(OWNED, Ask("disqualify", SDR, reason_code="competitor"))[0].closing_reason == "competitor"
 
 
-def test_5_unreachable_wants_three_attempts() -> None:
+def test_5_the_reason_unreachable_requires_three_attempts() -> None:
     once = replace(OWNED, activities=(call(1),))
     ask = Ask("recycle", SDR, reason_code="unreachable")
     assert refusal(once, ask) == CriteriaUnmet(({"criterion": "attempts", "have": 1, "need": 3},))
@@ -127,13 +127,13 @@ def test_6_a_machine_cannot_accept() -> None:
     assert moved(OWNED, Ask("accept", asserted))[0].stage == "sal"
 
 
-def test_7_bant_twice() -> None:
+def test_7_bant_is_confirmed_once_by_the_sdr_and_once_by_the_ae() -> None:
     sal = replace(OWNED, stage="sal", milestones=frozenset({"mql", "sal"}))
     rows = bant("need", "budget", "timing", by=SDR)
     srl, move = moved(sal, Ask("hand_over", SDR, bant=rows, convert=True))
     assert (srl.stage, move.convert) == ("srl", True)
     assert (move.milestones, move.owner, move.pool, move.bant) == ((("srl", False),), "nobody", "ae", rows)
-    convert = Ask("convert", SDR, convert=True, door="conversion")
+    convert = Ask("convert", SDR, convert=True, endpoint="conversion")
     converted, _ = moved(srl, convert)
     assert (converted.stage, converted.held_stage, converted.closed_at) == ("converted", "srl", NOON)
     alone = decide_opportunity(PIPELINE, converted, "unqualified", Ask("qualify", AE), NOON)
@@ -147,7 +147,7 @@ def test_7_bant_twice() -> None:
     assert (qualified.to_class, qualified.milestones) == ("qualified", ("sql",))
 
 
-def test_15_no_backward_by_accident() -> None:
+def test_15_a_backward_move_needs_recycle_or_correct() -> None:
     sql = Facts(stage="sql", milestones=frozenset({"mql", "sal", "srl", "sql"}))
     why = refusal(sql, Ask(None, SDR, to="mql"))
     assert isinstance(why, BackwardMove)
@@ -157,7 +157,7 @@ def test_15_no_backward_by_accident() -> None:
     assert (sal.stage, move.voids, sal.milestones) == ("sal", ("srl", "sql"), frozenset({"mql", "sal"}))
 
 
-def test_16_second_inquiry_after_disqualification() -> None:
+def test_16_an_inquiry_after_disqualification_opens_a_second_journey() -> None:
     march, june = datetime(2026, 3, 2, tzinfo=UTC), datetime(2026, 6, 2, tzinfo=UTC)
     closed = replace(ANNA, stage="disqualified", closed_at=march, closing_reason="no_budget", held_stage="mql")
     assert reinquiry(PIPELINE, closed, june) == "new_journey"
@@ -166,13 +166,13 @@ def test_16_second_inquiry_after_disqualification() -> None:
     second = replace(ANNA, stage=None, baseline_at=march, activities=(activity("webinar", 120), demo))
     captured = decide(PIPELINE, scored(PIPELINE, second, june), Ask("capture", SERVICE, source="src_1"), june)
     assert isinstance(captured, Move)
-    answer = evaluate(PIPELINE, after(second, captured), june)
+    answer = evaluate(PIPELINE, facts_after(second, captured), june)
     assert [captured.to_stage, *(step.action for step in answer.steps)] == ["inquiry", "qualify"]
     assert answer.facts.seq == 2
 
 
 @pytest.mark.parametrize("policy", [WATERFALL, PIPELINE])
-def test_a_recycled_lead_comes_back_only_by_fresh_interest(policy: Policy) -> None:
+def test_a_recycled_lead_qualifies_again_only_by_interest_after_the_baseline(policy: Policy) -> None:
     base = NOON - timedelta(days=5)
     facts = replace(ANNA, stage="recycled", baseline_at=base, activities=(activity("demo_request", 6),))
     answer = evaluate(policy, facts, NOON)
@@ -182,7 +182,7 @@ def test_a_recycled_lead_comes_back_only_by_fresh_interest(policy: Policy) -> No
     assert [step.action for step in evaluate(policy, fresh, NOON).steps] == ["qualify"]
 
 
-def test_a_lead_qualifies_by_time_alone_when_minus_points_decay() -> None:
+def test_a_lead_qualifies_by_time_alone_when_negative_points_decay() -> None:
     seen = (activity("unsubscribe", 59.5), activity("price_list"), activity("case_study"), activity("webinar"))
     facts = replace(ANNA, activities=(*seen, activity("webinar", 40)))
     policy = altered(PIPELINE, lambda changed: changed["conditions"].update(mql=THRESHOLD))
@@ -195,9 +195,9 @@ def test_a_lead_qualifies_by_time_alone_when_minus_points_decay() -> None:
 THRESHOLD = {"all": [{"fit": {"at_least": 40}}, {"engagement": {"at_least": 50}}]}
 
 
-def test_temperature_and_level_as_the_table_says() -> None:
+def test_temperature_and_level_follow_the_rules_of_the_policy() -> None:
     day = NOON.date() + timedelta(days=90)
-    need, budget, timing = said("need"), said("budget"), said("timing", due_on=day)
+    need, budget, timing = confirmation("need"), confirmation("budget"), confirmation("timing", due_on=day)
     for rows, expected in (((), "cold"), ((need,), "warm"), ((need, budget), "warm"), ((need, budget, timing), "hot")):
         assert score(PIPELINE, replace(ANNA, confirmations=rows), NOON).temperature == expected
     assert score(PIPELINE, replace(ANNA, activities=()), NOON).level == 2
@@ -208,6 +208,6 @@ def test_temperature_and_level_as_the_table_says() -> None:
     assert score(PIPELINE, met, NOON).level == 6
 
 
-def test_the_two_policies_differ_where_the_design_says() -> None:
+def test_the_shipped_policies_differ_in_srl_hand_over_and_return() -> None:
     assert "srl" not in {stage["name"] for stage in document(WATERFALL)["stages"]}
     assert set(PIPELINE.action_of) - set(WATERFALL.action_of) == {"hand_over", "return"}

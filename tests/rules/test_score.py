@@ -1,4 +1,4 @@
-"""The score: exact sums, decay by steps, caps, and the next instant at which time alone changes anything."""
+"""The score: exact sums, decay by steps, caps, and the next instant at which time alone changes the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.policy.document import Policy
 from app.policy.facts import Facts
 from app.scoring.ledger import decayed, next_decay
 from app.scoring.score import Score, score, scored
-from tests.rules.make import NOON, PERSONA, PIPELINE, POLICIES, activity, altered, said
+from tests.rules.make import NOON, PERSONA, PIPELINE, POLICIES, activity, altered, confirmation
 from tests.rules.strategies import any_time, facts_of
 
 DAY = timedelta(days=1)
@@ -42,7 +42,9 @@ def test_points_decay_by_steps_towards_zero(points: int, age: timedelta, worth: 
 
 
 @given(st.integers(-1000, 1000), any_time, any_time)
-def test_decay_never_raises_the_magnitude_nor_turns_the_sign(points: int, occurred_at: datetime, now: datetime) -> None:
+def test_decay_never_increases_the_magnitude_nor_changes_the_sign(
+    points: int, occurred_at: datetime, now: datetime
+) -> None:
     worth = decayed(PIPELINE, points, occurred_at, now)
     assert abs(worth) <= abs(points)
     assert worth * points >= 0
@@ -64,13 +66,13 @@ def test_the_score_is_the_exact_sum_of_its_counting_entries(facts: Facts) -> Non
         assert all(entry.counts or entry.activity_id for entry in known.entries)
 
 
-def shown(known: Score) -> Score:
-    """All but the time of the next look, and but what does not count: that may grow old unseen."""
+def comparable(known: Score) -> Score:
+    """The score without `evaluate_at` and without entries that do not count, which may decay between evaluations."""
     return replace(known, evaluate_at=None, entries=tuple(entry for entry in known.entries if entry.counts))
 
 
-def quiet(policy: Policy, facts: Facts) -> tuple[Facts, Score]:
-    """The facts after the engine has done what it can now."""
+def settle(policy: Policy, facts: Facts) -> tuple[Facts, Score]:
+    """The facts after all automatic steps possible at NOON, and their score."""
     answer = evaluate(policy, facts, NOON)
     return answer.facts, answer.score
 
@@ -78,12 +80,12 @@ def quiet(policy: Policy, facts: Facts) -> tuple[Facts, Score]:
 @given(facts_of(), st.floats(0, 1, exclude_max=True))
 def test_between_now_and_evaluate_at_nothing_changes(facts: Facts, part: float) -> None:
     for policy in (*POLICIES.values(), CAPPED):
-        settled, known = quiet(policy, facts)
+        settled, known = settle(policy, facts)
         end = known.evaluate_at or NOON + 4000 * DAY
         assert end > NOON
         for at in (min(NOON + (end - NOON) * part, end - TICK), end - TICK):
             then = evaluate(policy, settled, at)
-            assert shown(then.score) == shown(known)
+            assert comparable(then.score) == comparable(known)
             assert then.steps == ()
             assert then.below_threshold == below_threshold(policy, settled, NOON)
             assert then.score.evaluate_at == known.evaluate_at
@@ -102,16 +104,24 @@ def test_between_now_and_evaluate_at_nothing_changes(facts: Facts, part: float) 
         (Facts(stage="suspect", activities=(activity("trial_start", 10),)), NOON + 80 * DAY + TICK),
         (Facts(stage="recycled", wake_at=NOON + DAY), NOON + DAY),
         (Facts(stage="mql", wake_at=NOON + DAY), None),
-        (Facts(confirmations=(said("timing", due_on=NOON.date() + 100 * DAY),)), datetime(2026, 6, 25, tzinfo=UTC)),
-        (Facts(confirmations=(said("timing", due_on=NOON.date() + 9 * DAY),)), datetime(2026, 6, 25, tzinfo=UTC)),
-        (Facts(confirmations=(said("timing", due_on=NOON.date() - DAY),)), None),
+        (
+            Facts(confirmations=(confirmation("timing", due_on=NOON.date() + 100 * DAY),)),
+            datetime(2026, 6, 25, tzinfo=UTC),
+        ),
+        (
+            Facts(confirmations=(confirmation("timing", due_on=NOON.date() + 9 * DAY),)),
+            datetime(2026, 6, 25, tzinfo=UTC),
+        ),
+        (Facts(confirmations=(confirmation("timing", due_on=NOON.date() - DAY),)), None),
     ],
 )
-def test_evaluate_at_is_the_end_of_a_step_a_window_or_a_time_frame(facts: Facts, expected: datetime | None) -> None:
+def test_evaluate_at_is_the_end_of_a_decay_step_a_window_or_a_time_frame(
+    facts: Facts, expected: datetime | None
+) -> None:
     assert score(PIPELINE, facts, NOON).evaluate_at == expected
 
 
-def test_a_window_ends_when_the_last_activity_it_needs_leaves() -> None:
+def test_evaluate_at_is_when_the_oldest_needed_activity_leaves_the_window() -> None:
     twice = {"activity": {"types": ["other"], "within_days": 20, "min_count": 2}}
     policy = altered(PIPELINE, lambda changed: changed["scoring"]["temperature"].update(warm=twice))
     facts = Facts(activities=(activity("other", 1), activity("other", 5), activity("other", 9)))
@@ -130,15 +140,15 @@ def caps(changed: dict[str, Any]) -> None:
 CAPPED = altered(PIPELINE, caps)
 
 
-def test_a_cap_that_bites_is_an_entry_of_its_own() -> None:
+def test_an_exceeded_cap_is_an_entry_of_its_own() -> None:
     seen = (*(activity("webinar", days) for days in (1, 2, 3)), activity("case_study", 1), activity("price_list", 1))
     known = score(CAPPED, Facts(activities=seen), NOON)
-    bites = {entry.rule_id: entry.points for entry in known.entries if entry.rule_id.startswith("cap:")}
-    assert bites == {"cap:webinar": -15, "cap:reading": -10, "cap:engagement": -10}
+    cap_points = {entry.rule_id: entry.points for entry in known.entries if entry.rule_id.startswith("cap:")}
+    assert cap_points == {"cap:webinar": -15, "cap:reading": -10, "cap:engagement": -10}
     assert known.engagement == 30
 
 
-def test_falling_below_the_threshold_is_told_and_moves_nothing() -> None:
+def test_falling_below_the_threshold_is_reported_and_moves_nothing() -> None:
     facts = Facts(fields=PERSONA, stage="sal", activities=(activity("price_list", 31),))
     answer = evaluate(PIPELINE, facts, NOON)
     assert (answer.below_threshold, answer.steps) == (True, ())
@@ -147,7 +157,7 @@ def test_falling_below_the_threshold_is_told_and_moves_nothing() -> None:
     assert not below_threshold(PIPELINE, scored(PIPELINE, fresh, NOON), NOON)
 
 
-def test_a_submission_is_evaluated_in_well_under_a_millisecond() -> None:
+def test_an_evaluation_takes_less_than_two_milliseconds() -> None:
     seen = tuple(activity(name, 1) for name in ("webinar", "case_study", "demo_request"))
     facts = Facts(fields=PERSONA, stage="inquiry", contactable=True, activities=seen)
     evaluate(PIPELINE, facts, NOON)
@@ -158,5 +168,5 @@ def test_a_submission_is_evaluated_in_well_under_a_millisecond() -> None:
             evaluate(PIPELINE, facts, NOON)
         return (time.process_time() - begin) / count
 
-    # CPU time at its best, and ten times what it needs: no machine is that busy.
+    # The best CPU time of five runs; the bound is ten times what it needs, so that a busy machine does not fail it.
     assert min(run(50) for _ in range(5)) < 0.002

@@ -1,4 +1,4 @@
-"""Every condition word: when it is true, and what exactly is unmet when it is false."""
+"""Every condition word: when it holds, and what exactly is unmet when it does not."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.rules.make import (
     altered,
     bant,
     call,
+    confirmation,
     person,
-    said,
     unmet,
     uuid,
 )
@@ -73,7 +73,7 @@ LEAD = Facts(fit=35, engagement=25, level=2)
         ),
     ],
 )
-def test_scores_and_combinators(condition: object, expected: list[object]) -> None:
+def test_conditions_on_scores_and_combinations_report_what_is_unmet(condition: object, expected: list[object]) -> None:
     assert unmet(condition, LEAD) == expected
 
 
@@ -116,7 +116,7 @@ FIELDS = Facts(
         ({"field": "custom.none", "is": False}, False),
     ],
 )
-def test_a_field_is_compared_and_null_is_false(condition: dict[str, object], true: bool) -> None:
+def test_a_field_is_compared_by_one_operator_and_null_is_false(condition: dict[str, object], true: bool) -> None:
     assert (unmet(condition, FIELDS) == []) is true
 
 
@@ -128,7 +128,7 @@ def test_a_field_leaf_shows_the_value_and_the_argument() -> None:
     assert unmet({"field": "custom.seats", "at_least": 3}, FIELDS)[0]["have"] == "2.5"
 
 
-def listing_rivals() -> Policy:
+def policy_with_lists() -> Policy:
     return altered(
         PIPELINE, lambda changed: changed.update(lists={"competitors": ["Rival.com"], "free_mail": ["own.example"]})
     )
@@ -146,11 +146,11 @@ def listing_rivals() -> Policy:
         (None, "free_mail", True, False),
     ],
 )
-def test_a_list_is_the_policys_and_for_free_mail_also_the_flag(
+def test_a_list_has_the_policys_entries_and_free_mail_also_the_leads_flag(
     domain: str | None, name: str, flag: bool, true: bool
 ) -> None:
     facts = Facts(fields={"email_domain": domain, "free_mail": flag})
-    assert (unmet({"field": "email_domain", "in_list": name}, facts, listing_rivals()) == []) is true
+    assert (unmet({"field": "email_domain", "in_list": name}, facts, policy_with_lists()) == []) is true
 
 
 BASE = NOON - timedelta(days=10)
@@ -194,7 +194,7 @@ def test_an_activity_counts_by_type_kind_window_and_baseline(arguments: dict[str
         ([("a", 12), ("b", 5), ("c", 1)], ("b", "c")),
     ],
 )
-def test_a_sequence_is_in_order_inside_one_span(
+def test_a_sequence_needs_its_types_in_order_within_the_span(
     seen: list[tuple[str, int]], expected: tuple[str | None, str] | None
 ) -> None:
     facts = Facts(activities=tuple(activity(type, days) for type, days in seen))
@@ -230,16 +230,16 @@ OTHER_AE = person("ae", "ae2")
         (bant("need", days_ago=30), {"min": 1, "within_days": 30}, None, []),
         (bant("need", days_ago=30.1), {"min": 1, "within_days": 30}, 0, ["budget", "authority", "need", "timing"]),
         (
-            (*bant("need", days_ago=2), said("need", status="denied")),
+            (*bant("need", days_ago=2), confirmation("need", status="denied")),
             {"min": 1},
             0,
             ["budget", "authority", "need", "timing"],
         ),
-        ((said("need", status="denied", days_ago=2), *bant("need")), {"min": 1}, None, []),
-        ((said("need", by=SDR, status="denied"), *bant("need", days_ago=1)), {"min": 1}, None, []),
+        ((confirmation("need", status="denied", days_ago=2), *bant("need")), {"min": 1}, None, []),
+        ((confirmation("need", by=SDR, status="denied"), *bant("need", days_ago=1)), {"min": 1}, None, []),
     ],
 )
-def test_bant_takes_the_last_word_of_each_person(
+def test_bant_counts_the_latest_row_of_each_user(
     rows: tuple[object, ...], arguments: dict[str, object], have: int | None, missing: list[str]
 ) -> None:
     leaf = {"criterion": "bant", "have": have, "need": arguments["min"], "missing": missing}
@@ -256,8 +256,8 @@ def test_bant_sent_with_the_request_counts_at_once() -> None:
 @pytest.mark.parametrize(
     ("days", "true"), [(0, True), (90, True), (91, False), (-1, False)], ids=["today", "in 90", "in 91", "yesterday"]
 )
-def test_a_due_date_is_counted_in_days_from_today(days: int, true: bool) -> None:
-    facts = Facts(confirmations=(said("timing", due_on=date(2026, 6, 15) + timedelta(days=days)),))
+def test_due_in_days_counts_from_today(days: int, true: bool) -> None:
+    facts = Facts(confirmations=(confirmation("timing", due_on=date(2026, 6, 15) + timedelta(days=days)),))
     assert (unmet({"field": "bant.timing.due_in_days", "between": [0, 90]}, facts) == []) is true
 
 
@@ -357,7 +357,7 @@ def test_the_owners_public_id_is_shown_where_it_is_known() -> None:
         ({"contactable": True}, Facts(), None, ("contactable", False, True)),
     ],
 )
-def test_words_about_people_and_the_journey(
+def test_conditions_on_people_and_the_journey(
     condition: object, facts: Facts, ask: Ask | None, leaf: tuple[str, object, object] | None
 ) -> None:
     expected = [] if leaf is None else [dict(zip(("criterion", "have", "need"), leaf, strict=True))]
