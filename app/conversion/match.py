@@ -15,7 +15,7 @@ from app.matching.mailboxes import is_role_mailbox
 from app.matching.names import same_name
 from app.matching.text import fold
 from app.pipeline.create import unavailable
-from app.pipeline.kinds import CONTACT, Kind, candidate, held_keys, taken
+from app.pipeline.kinds import CONTACT, Kind, candidate, key_taken, shared_keys
 
 Row = Mapping[str, Any]
 WeakKeys = Callable[[Row], list[str]]
@@ -62,19 +62,19 @@ def resolve(lookup: Lookup, rows: Iterable[Row], weak: WeakKeys, *, hidden: bool
     live = [row for row in found if row["archived_at"] is None]
     strong = [row for row in live if _is_strong_match(lookup, row)]
     if lookup.mode == "create":
-        return _create(lookup, [row for row in live if held_keys(kind, row, lookup.keys)], hidden)
+        return _create(lookup, [row for row in live if shared_keys(kind, row, lookup.keys)], hidden)
     linked = next((row for row in live if row["id"] == lookup.linked_id), None)
     if linked is not None:
         return Resolved("linked", linked)
     if len(strong) == 1:
         return Resolved("linked", strong[0])
-    possible = [(row, held_keys(kind, row, lookup.keys)) for row in strong]
+    possible = [(row, shared_keys(kind, row, lookup.keys)) for row in strong]
     possible = possible or [(row, keys) for row in live if (keys := weak(row))]
     return _ambiguous(kind, possible, hidden) if possible else Resolved("created")
 
 
 def _is_strong_match(lookup: Lookup, row: Row) -> bool:
-    keys = held_keys(lookup.kind, row, lookup.keys)
+    keys = shared_keys(lookup.kind, row, lookup.keys)
     if keys == ["email"] and lookup.kind is CONTACT and is_role_mailbox(str(row["email_key"]).partition("@")[0]):
         # office@ is shared by several people: without the same name the address is a weak key only.
         names = lookup.keys.get("first_name"), lookup.keys.get("last_name")
@@ -92,7 +92,7 @@ def _create(lookup: Lookup, holders: list[Row], hidden: bool) -> Resolved:
     """Mode create ignores weak matches; a record that holds a strong key is AlreadyExists."""
     if not holders:
         return Resolved("created")
-    problem = taken(lookup.kind, holders, lookup.keys)
+    problem = key_taken(lookup.kind, holders, lookup.keys)
     candidates = problem.members["candidates"]
     return Resolved(None, problem=_hide_candidates(problem, hidden), candidates=[] if hidden else candidates)
 

@@ -28,7 +28,7 @@ from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, Probl
 from app.journeys.state import Lead
 from app.pipeline.create import unavailable
 from app.pipeline.forms import name_key
-from app.pipeline.kinds import ACCOUNT, CALLED, CONTACT, OPPORTUNITY
+from app.pipeline.kinds import ACCOUNT, CONTACT, KEY_NAMES, OPPORTUNITY
 from app.policy.document import Policy
 
 
@@ -220,7 +220,7 @@ def _keys_of_others(
     keys = (ACCOUNT if target == "account" else CONTACT).keys
     others = [row for row in rows if row["id"] != record["id"] and row["archived_at"] is None]
     protected = {key for key in keys for row in others if values.get(key) is not None and row[key] == values[key]}
-    return frozenset(protected | {CALLED.get(key, key) for key in protected})
+    return frozenset(protected | {KEY_NAMES.get(key, key) for key in protected})
 
 
 def _opportunity(inputs: PlanInputs, found: Found, account: Part) -> tuple[OpportunityPart, Problem | None]:
