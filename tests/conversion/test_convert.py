@@ -265,21 +265,21 @@ async def test_a_second_journey_links_the_account_and_contact_of_the_first(api: 
 
 async def test_a_conversion_takes_at_most_six_round_trips(api: Api, ae: str, monkeypatch: pytest.MonkeyPatch) -> None:
     lead = await sql_lead(api, ae, **ANNA)
-    said: list[str] = []
+    statements: list[str] = []
 
-    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-        said.append(statement)
+    def record_statement(_: Any, __: Any, statement: str, *___: Any) -> None:
+        statements.append(statement)
 
-    async def tell(self: Tx, words: str, answer: Any) -> Any:
-        said.append(words)
-        return await through(self, words, answer)
+    async def record_command(self: Tx, command: str, answer: Any) -> Any:
+        statements.append(command)
+        return await through(self, command, answer)
 
     through = Tx.through
-    monkeypatch.setattr(Tx, "through", tell)
-    event.listen(api.app.state.engine.engine.sync_engine, "before_cursor_execute", note)
+    monkeypatch.setattr(Tx, "through", record_command)
+    event.listen(api.app.state.engine.engine.sync_engine, "before_cursor_execute", record_statement)
     await converted(api, lead, ae)
     around = ("BEGIN", "COMMIT", "idempotency", "pg_try_advisory")
-    mine = [one for one in said if not any(word in one for word in around)]
+    mine = [one for one in statements if not any(word in one for word in around)]
     assert len(mine) <= 6, [one.split("\n")[1][:60] if "\n" in one else one[:60] for one in mine]
 
 
