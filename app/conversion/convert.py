@@ -53,8 +53,8 @@ async def convert(
     change = await begin_change(
         tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
-    sees = caller.may("leads:read")
-    document = await convert_change(tx, tenant_id, change, order, caller.actor, now, sees=sees)
+    may_read = caller.may("leads:read")
+    document = await convert_change(tx, tenant_id, change, order, caller.actor, now, may_read=may_read)
     evaluate(change)
     await record(tx, tenant_id, [change])
     return document
@@ -68,17 +68,17 @@ async def convert_change(
     actor: Actor,
     now: datetime,
     *,
-    sees: bool = True,
+    may_read: bool = True,
 ) -> dict[str, Any]:
     """Converts the lead of a change that is locked and loaded; the caller evaluates and records the change afterwards.
 
-    `order` None: the defaults (match or create). `sees`: whether problems show the records that match.
+    `order` None: the defaults (match or create). `may_read`: whether problems show the records that match.
     """
     order = order or ConversionOrder()
     decided = decide_conversion(change, order, actor, now)
     if isinstance(decided, Refused):
         raise await refusal_problem(tx, tenant_id, change, decided.why)
-    inputs = plan_inputs(change, order, NewIds(), hidden=not sees)
+    inputs = plan_inputs(change, order, NewIds(), hidden=not may_read)
     step: Step | None = None
     for _ in range(TRIES):
         plan = make_plan(inputs, await find_records(tx, tenant_id, inputs, lock=True))

@@ -13,7 +13,7 @@ from app import ids
 from app.database.transaction import Database, Record, Tx
 from app.journeys import across
 from app.lifecycle.milestones import Step, fold
-from app.policies.published import published
+from app.policies.published import published_policy
 
 BATCH: Final = 500
 FIRST: Final = (UUID(int=0), UUID(int=0))
@@ -51,7 +51,7 @@ async def verify(engine: Database) -> AsyncIterator[JourneyCheck]:
 async def _check(tx: Tx, journey: Record, log: Sequence[Record], proofs: AbstractSet[str]) -> JourneyCheck:
     steps = [
         Step(
-            (await published(tx, row.tenant_id, row.policy_id)).policy,
+            (await published_policy(tx, row.tenant_id, row.policy_id)).policy,
             row.seq,
             row.from_stage,
             row.to_stage,

@@ -27,7 +27,7 @@ from app.pipeline import sql
 from app.pipeline.create import unavailable
 from app.pipeline.kinds import OPPORTUNITY, missing
 from app.pipeline.steps import OpportunityStep
-from app.policies.published import Published, published
+from app.policies.published import Published, published_policy
 from app.policy.facts import Ask, Facts
 from app.scoring.score import scored
 from app.web import versions
@@ -65,7 +65,7 @@ async def advance(
     versions.check(expected, row.version)
     if row.archived_at is not None:
         raise unavailable(OPPORTUNITY, opportunity_id)
-    policy = await published(tx, tenant_id, row.policy_id)
+    policy = await published_policy(tx, tenant_id, row.policy_id)
     move = _decide(policy, row, change, caller, request, now)
     step = _step(policy, row, change, caller, move, now)
     after = await sql.update_record(tx, tenant_id, OPPORTUNITY, opportunity_id, _columns(row, move, step, caller, now))

@@ -16,7 +16,7 @@ from app.pipeline import sql
 from app.pipeline.forms import account_columns, contact_columns
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.pipeline.steps import OpportunityStep
-from app.policies.published import Published, active
+from app.policies.published import Published, active_policy
 from app.policy.document import OpportunityStage
 from app.web.auth import Caller
 
@@ -39,7 +39,7 @@ async def create_opportunity(tx: Tx, caller: Caller, values: Mapping[str, Any], 
     """An opportunity without a lead, at the first stage of the active policy, with its first step and event."""
     tenant_id = caller.tenant_id
     await check_links(tx, tenant_id, values)
-    published = await active(tx, tenant_id)
+    published = await active_policy(tx, tenant_id)
     stage, at = first_stage(published), values.get("occurred_at") or now
     columns = {name: value for name, value in values.items() if name not in ("amount", "occurred_at")}
     row = await _insert(

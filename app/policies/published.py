@@ -28,7 +28,7 @@ class Published:
 _cache: dict[UUID, Published] = {}
 
 
-async def published(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Published:
+async def published_policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Published:
     """The policy version with that id. PolicyNotFound."""
     found = _cache.get(policy_id)
     if found is None:
@@ -43,6 +43,6 @@ async def published(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Published:
     return found
 
 
-async def active(tx: Tx, tenant_id: UUID) -> Published:
+async def active_policy(tx: Tx, tenant_id: UUID) -> Published:
     """The tenant's active policy; every tenant has one."""
-    return await published(tx, tenant_id, await sql.active_id(tx, tenant_id))
+    return await published_policy(tx, tenant_id, await sql.active_id(tx, tenant_id))

@@ -16,7 +16,7 @@ async def list_tenants(tx: Tx, page: Page) -> Records:
     return (await tx.execute(page.statement(select(tenants), tenants))).all()
 
 
-async def any_tenant(tx: Tx) -> UUID | None:
+async def oldest_tenant(tx: Tx) -> UUID | None:
     """The oldest tenant, or None on a fresh database."""
     return (await tx.execute(select(tenants.c.id).order_by(tenants.c.id).limit(1))).scalar_one_or_none()
 
@@ -24,7 +24,7 @@ async def any_tenant(tx: Tx) -> UUID | None:
 async def tenant_by_id_or_name(tx: Tx, wanted: str | None) -> UUID | None:
     """The tenant with that public id or name; the oldest one where `wanted` is None."""
     if wanted is None:
-        return await any_tenant(tx)
+        return await oldest_tenant(tx)
     try:
         matches = tenants.c.id == ids.read("tenant", wanted)
     except ValueError:

@@ -68,7 +68,7 @@ async def first_run(tx: Tx, admin_key: str | None, now: datetime) -> NewKey | No
     A changed ADMIN_KEY becomes another key of the first tenant; the old one is valid until it is revoked.
     """
     await across.lock_first_run(tx)
-    tenant_id = await across.any_tenant(tx)
+    tenant_id = await across.oldest_tenant(tx)
     if tenant_id is None:
         tenant_id = await create_tenant(tx, "first", "waterfall", now)
         return await create_key(tx, tenant_id, "first admin key", FIRST_SCOPES, now, secret=admin_key)
