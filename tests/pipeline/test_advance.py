@@ -12,9 +12,9 @@ from tests.conversion.steps import BANT, converted, count, events, moved, mql, r
 ANNA = {"email": "anna@nordsoft.ro", "full_name": "Anna Zvoristeanu", "company": "Nordsoft"}
 
 
-async def step(api: Api, opportunity: str, actor: str | None, **asked: Any) -> Any:
+async def step(api: Api, opportunity: str, actor: str | None, **members: Any) -> Any:
     """Requests a transition of an opportunity; the response, whatever its status."""
-    return await api.call("POST", f"/v1/opportunities/{opportunity}/transitions", asked, actor=actor)
+    return await api.call("POST", f"/v1/opportunities/{opportunity}/transitions", members, actor=actor)
 
 
 async def reached(api: Api, lead: dict[str, Any]) -> list[str]:
