@@ -1,1 +1,1 @@
-"""Conversion: turning a journey into account, contact and opportunity, together and once."""
+"""Conversion: makes a lead an account, a contact and an opportunity in one transaction, once per journey."""

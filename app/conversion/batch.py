@@ -1,4 +1,4 @@
-"""Many conversions in one request: each in a savepoint, so that one refusal does not touch the others."""
+"""Many conversions in one request: each in a savepoint, so that a refused one does not roll back the others."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from app.web.auth import Caller
 
 
 async def convert_batch(tx: Tx, caller: Caller, order: BatchOrder, now: datetime) -> list[dict[str, Any]]:
-    """One result an item, in their order: `{index, lead_id, status, conversion | problem}`.
+    """One result per item, in the order of the items: `{index, lead_id, status, conversion | problem}`.
 
     With `atomic` the first refusal is raised, with the `index` and `lead_id` of its item, and nothing is converted.
     """
-    # All leads first and in one order, so that two batches with the same leads never wait for each other in a ring.
+    # All leads are locked first and in one order, so that two batches with the same leads do not deadlock.
     await lock_leads(tx, caller.tenant_id, [item.lead_id for item in order.items])
-    return [await _one(tx, caller, index, item, order.atomic, now) for index, item in enumerate(order.items)]
+    return [await _convert_item(tx, caller, index, item, order.atomic, now) for index, item in enumerate(order.items)]
 
 
-async def _one(tx: Tx, caller: Caller, index: int, item: BatchItem, atomic: bool, now: datetime) -> dict[str, Any]:
-    place = {"index": index, "lead_id": ids.show("lead", item.lead_id)}
+async def _convert_item(
+    tx: Tx, caller: Caller, index: int, item: BatchItem, atomic: bool, now: datetime
+) -> dict[str, Any]:
+    item_ref = {"index": index, "lead_id": ids.show("lead", item.lead_id)}
     try:
         async with tx.savepoint():
             conversion = await convert(tx, caller, item.lead_id, item, None, now)
@@ -33,7 +35,7 @@ async def _one(tx: Tx, caller: Caller, index: int, item: BatchItem, atomic: bool
         if problem.status >= 500:
             raise
         if atomic:
-            problem.members.update(place)
+            problem.members.update(item_ref)
             raise
-        return {**place, "status": problem.status, "problem": problem.document()}
-    return {**place, "status": 201, "conversion": conversion}
+        return {**item_ref, "status": problem.status, "problem": problem.document()}
+    return {**item_ref, "status": 201, "conversion": conversion}

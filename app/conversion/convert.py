@@ -1,7 +1,7 @@
-"""Converting: a journey becomes account, contact and opportunity in one transaction, together or not at all.
+"""Converts a lead: makes or links its account, contact and opportunity in one transaction.
 
-The lead is locked before, so a journey is converted once; records are made under unique keys, and where another
-conversion took a key meanwhile, everything is looked up again (promises.md, section 2).
+The lead is locked first, so a journey is converted once. Records are inserted under unique keys; where a concurrent
+conversion has taken one of them, the search and the plan are repeated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app import ids
 from app.conversion import sql
 from app.conversion.document import Rows, conversion_document, rows_of
 from app.conversion.order import ConversionOrder
-from app.conversion.plan import Case, NewIds, Plan, make_plan, search
+from app.conversion.plan import NewIds, Plan, PlanInputs, make_plan, search_keys
 from app.conversion.sql import Found
 from app.database.transaction import Tx
 from app.errors import DatabaseUnavailable, LeadAlreadyConverted, Problem
@@ -48,13 +48,13 @@ TRIES: Final = 3
 async def convert(
     tx: Tx, caller: Caller, lead_id: UUID, order: ConversionOrder, expected: frozenset[str] | None, now: datetime
 ) -> dict[str, Any]:
-    """Converts a lead; the conversion. Every way of being refused is a problem, and then nothing is written."""
+    """Converts a lead and returns the conversion document. A refusal is raised as a problem, and nothing is written."""
     tenant_id = caller.tenant_id
     change = await begin_change(
         tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
-    sees = caller.may("leads:read")
-    document = await convert_change(tx, tenant_id, change, order, caller.actor, now, sees=sees)
+    may_read = caller.may("leads:read")
+    document = await convert_change(tx, tenant_id, change, order, caller.actor, now, may_read=may_read)
     evaluate(change)
     await record(tx, tenant_id, [change])
     return document
@@ -68,33 +68,33 @@ async def convert_change(
     actor: Actor,
     now: datetime,
     *,
-    sees: bool = True,
+    may_read: bool = True,
 ) -> dict[str, Any]:
     """Converts the lead of a change that is locked and loaded; the caller evaluates and records the change afterwards.
 
-    `order` None is match_or_create throughout. `sees`: whether the caller may be shown records that match.
+    `order` None: the defaults (match or create). `may_read`: whether problems show the records that match.
     """
     order = order or ConversionOrder()
-    decided = decided_of(change, order, actor, now)
+    decided = decide_conversion(change, order, actor, now)
     if isinstance(decided, Refused):
-        raise await refusal(tx, tenant_id, change, decided.why)
-    case = case_of(change, order, NewIds(), hidden=not sees)
+        raise await refusal_problem(tx, tenant_id, change, decided.why)
+    inputs = plan_inputs(change, order, NewIds(), hidden=not may_read)
     step: Step | None = None
     for _ in range(TRIES):
-        plan = make_plan(case, await look(tx, tenant_id, case, lock=True))
+        plan = make_plan(inputs, await find_records(tx, tenant_id, inputs, lock=True))
         if plan.blocked:
             raise plan.blocked[0]
-        step = step or _apply(change, case, plan, decided)
-        opened = _opened(change, case, plan, step)
-        document = conversion_document(change, case, plan, step, actor)
-        if await _write(tx, tenant_id, plan, rows_of(change, case, plan, step, opened, document), now):
-            _tell(change, plan, document, opened)
+        step = step or _apply_to_lead(change, inputs, plan, decided)
+        opportunity_step = _first_opportunity_step(change, inputs, plan, step)
+        document = conversion_document(change, inputs, plan, step, actor)
+        if await _write(tx, tenant_id, plan, rows_of(change, inputs, plan, step, opportunity_step, document), now):
+            _set_links_and_events(change, plan, document, opportunity_step)
             return document
-    raise DatabaseUnavailable("Others were changing the same records; nothing was converted.")
+    raise DatabaseUnavailable("Concurrent requests changed the same records; nothing was converted. Try again.")
 
 
-def decided_of(change: Change, order: ConversionOrder, actor: Actor, now: datetime) -> Move | Refused:
-    """The policy's word on converting this lead now."""
+def decide_conversion(change: Change, order: ConversionOrder, actor: Actor, now: datetime) -> Move | Refused:
+    """Whether the policy allows this lead to be converted now. Scores the lead first, since guards depend on scores."""
     policy = change.published.policy
     change.score = score(policy, change.facts(), now)
     note = order.verification.note
@@ -104,10 +104,10 @@ def decided_of(change: Change, order: ConversionOrder, actor: Actor, now: dateti
     return decided
 
 
-def case_of(change: Change, order: ConversionOrder, new: NewIds, *, hidden: bool) -> Case:
+def plan_inputs(change: Change, order: ConversionOrder, new: NewIds, *, hidden: bool) -> PlanInputs:
     policy, journey = change.published.policy, change.lead.journey
     of_class = conversion_class(policy, journey.stage if journey else None)
-    return Case(change.lead, order, policy, of_class, new, hidden)
+    return PlanInputs(change.lead, order, policy, of_class, new, hidden)
 
 
 async def refusal(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Problem:
@@ -120,10 +120,10 @@ async def refusal(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Prob
     return problem(why)
 
 
-async def look(tx: Tx, tenant_id: UUID, case: Case, *, lock: bool) -> Found:
-    """What is stored under the keys of the case. …NotFound for a record to use that is unknown or another tenant's."""
-    found = await sql.find(tx, tenant_id, search(case), lock=lock)
-    order = case.order
+async def find_records(tx: Tx, tenant_id: UUID, inputs: PlanInputs, *, lock: bool) -> Found:
+    """The stored records that match. …NotFound where a record named by mode `use` is unknown or another tenant's."""
+    found = await sql.find(tx, tenant_id, search_keys(inputs), lock=lock)
+    order = inputs.order
     for kind, record_id, rows in (
         (ACCOUNT, order.account.id, found.accounts),
         (CONTACT, order.contact.id, found.contacts),
@@ -137,37 +137,44 @@ async def look(tx: Tx, tenant_id: UUID, case: Case, *, lock: bool) -> Found:
 async def _write(tx: Tx, tenant_id: UUID, plan: Plan, rows: Rows, now: datetime) -> bool:
     if not plan.fills_key:
         return await sql.write(tx, tenant_id, rows, now)
-    try:  # another transaction may be taking that key at this moment
+    try:  # the UPDATE fails on the unique key where a concurrent transaction has taken it
         async with tx.savepoint():
             return await sql.write(tx, tenant_id, rows, now)
     except IntegrityError:
         return False
 
 
-def _apply(change: Change, case: Case, plan: Plan, move: Move) -> Step:
-    """The step of the lead. Its milestones are those of the opportunity's class; without one there is no class."""
+def _apply_to_lead(change: Change, inputs: PlanInputs, plan: Plan, move: Move) -> Step:
+    """Moves the lead's journey. The class of the opportunity decides which milestones count as reached."""
     evidence = {
         **move.evidence,
-        "conversion_id": ids.show("conversion", case.new.conversion),
-        "opportunity_class": plan.deal.of_class,
+        "conversion_id": ids.show("conversion", inputs.new.conversion),
+        "opportunity_class": plan.opportunity.of_class,
     }
-    milestones = reached(case.policy, move.from_stage, move.to_stage, change.lead.milestones, plan.deal.of_class)
+    milestones = reached(
+        inputs.policy, move.from_stage, move.to_stage, change.lead.milestones, plan.opportunity.of_class
+    )
     return apply_move(change, replace(move, evidence=evidence, milestones=milestones))
 
 
-def _opened(change: Change, case: Case, plan: Plan, step: Step) -> OpportunityStep | None:
-    """The first step of a new opportunity."""
-    deal, move = plan.deal, step.move
-    if deal.outcome != "created" or deal.id is None or deal.stage is None or deal.of_class is None:
+def _first_opportunity_step(change: Change, inputs: PlanInputs, plan: Plan, step: Step) -> OpportunityStep | None:
+    """The first log entry of a new opportunity; None where none is created."""
+    opportunity, move = plan.opportunity, step.move
+    if (
+        opportunity.outcome != "created"
+        or opportunity.id is None
+        or opportunity.stage is None
+        or opportunity.of_class is None
+    ):
         return None
     return OpportunityStep(
         ids.new_id(),
-        deal.id,
+        opportunity.id,
         change.lead.id,
         1,
         None,
-        deal.stage,
-        deal.of_class,
+        opportunity.stage,
+        opportunity.of_class,
         ACTION,
         move.actor,
         move.occurred_at,
@@ -177,16 +184,18 @@ def _opened(change: Change, case: Case, plan: Plan, step: Step) -> OpportunitySt
     )
 
 
-def _tell(change: Change, plan: Plan, document: Mapping[str, Any], opened: OpportunityStep | None) -> None:
-    """Links from the lead, and the events in their order: what was converted, then the opportunity."""
+def _set_links_and_events(
+    change: Change, plan: Plan, document: Mapping[str, Any], opportunity_step: OpportunityStep | None
+) -> None:
+    """Links the lead to its records, and adds the events: `lead.converted`, then that of the opportunity."""
     lead, step = change.lead, change.steps[-1]
     lead.account_id = plan.account.id or lead.account_id
     lead.contact_id = plan.contact.id
     at = step.move.occurred_at
-    if plan.deal.id is not None:
-        lead.opportunity_id = plan.deal.id
-        lead.opportunity_class = plan.deal.of_class
+    if plan.opportunity.id is not None:
+        lead.opportunity_id = plan.opportunity.id
+        lead.opportunity_class = plan.opportunity.of_class
     data = {"lead_id": ids.show("lead", lead.id), "journey_no": step.journey.number, "conversion": document}
     change.late_events.append(NewEvent("lead.converted", data, at))
-    if opened is not None:
-        change.late_events.append(opened.event())
+    if opportunity_step is not None:
+        change.late_events.append(opportunity_step.event())

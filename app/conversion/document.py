@@ -1,4 +1,4 @@
-"""A conversion as it is answered, told and stored (lifecycle.md, section 4, item 4), and the rows that it makes."""
+"""The document of a conversion, which responses, events and the table share, and the rows a conversion writes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app import ids
-from app.conversion.plan import Case, Part, Plan
+from app.conversion.plan import Part, Plan, PlanInputs
 from app.errors import Problem
 from app.journeys.record import actor_document
 from app.journeys.state import Change, Step
@@ -18,11 +18,11 @@ from app.web.fields import z
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def conversion_document(change: Change, case: Case, plan: Plan, step: Step, actor: Actor) -> dict[str, Any]:
-    """The conversion. It holds ids and names of fields, nothing personal."""
-    verified_by = case.order.verification.by or actor.user_id
+def conversion_document(change: Change, inputs: PlanInputs, plan: Plan, step: Step, actor: Actor) -> dict[str, Any]:
+    """The conversion: ids and field names, no personal data."""
+    verified_by = inputs.order.verification.by or actor.user_id
     return {
-        "id": ids.show("conversion", case.new.conversion),
+        "id": ids.show("conversion", inputs.new.conversion),
         "lead_id": ids.show("lead", change.lead.id),
         "journey_no": step.journey.number,
         "converted_at": z(step.move.occurred_at),
@@ -31,83 +31,88 @@ def conversion_document(change: Change, case: Case, plan: Plan, step: Step, acto
         "account": _shown("account", plan.account),
         "contact": _shown("contact", plan.contact),
         "opportunity": {
-            "id": ids.shown("opportunity", plan.deal.id),
-            "outcome": plan.deal.outcome,
-            "class": plan.deal.of_class,
+            "id": ids.shown("opportunity", plan.opportunity.id),
+            "outcome": plan.opportunity.outcome,
+            "class": plan.opportunity.of_class,
         },
         "field_outcomes": plan.field_outcomes,
         "transition_id": ids.show("transition", step.id),
-        "carry_activities": case.order.carry_activities,
+        "carry_activities": inputs.order.carry_activities,
         "reverted_at": None,
     }
 
 
 def preview_document(plan: Plan, blocked: list[Problem]) -> dict[str, Any]:
-    """What a conversion would do, or everything that stands in its way."""
-    deal = plan.deal
+    """What a conversion would do, and every problem that prevents it."""
+    opportunity = plan.opportunity
     return {
         "possible": not blocked,
         "blocked": [{"code": one.code, "status": one.status, "detail": one.detail, **one.members} for one in blocked],
         "account": _previewed("account", plan.account),
         "contact": _previewed("contact", plan.contact),
         "opportunity": {
-            "outcome": deal.outcome,
-            "id": ids.shown("opportunity", deal.id) if deal.outcome == "linked" else None,
-            "class": deal.of_class,
-            "stage": deal.stage,
-            "name": deal.name,
+            "outcome": opportunity.outcome,
+            "id": ids.shown("opportunity", opportunity.id) if opportunity.outcome == "linked" else None,
+            "class": opportunity.of_class,
+            "stage": opportunity.stage,
+            "name": opportunity.name,
         },
         "field_outcomes": plan.field_outcomes,
     }
 
 
 def rows_of(
-    change: Change, case: Case, plan: Plan, step: Step, opened: OpportunityStep | None, document: Mapping[str, Any]
+    change: Change,
+    inputs: PlanInputs,
+    plan: Plan,
+    step: Step,
+    opportunity_step: OpportunityStep | None,
+    document: Mapping[str, Any],
 ) -> Rows:
-    """Everything that the conversion writes beside the lead itself."""
-    lead, deal = change.lead, plan.deal
+    """The rows a conversion writes, those of the lead aside, by the parameter of `sql.write` they are bound to."""
+    lead, opportunity = change.lead, plan.opportunity
     conversion = {
-        "id": case.new.conversion,
+        "id": inputs.new.conversion,
         "lead_id": lead.id,
         "journey_id": step.journey.id,
         "account_id": plan.account.id,
         "contact_id": plan.contact.id,
-        "opportunity_id": deal.id,
+        "opportunity_id": opportunity.id,
         "transition_id": step.id,
         "answer": document,
         "actor": actor_document(step.move.actor),
         "converted_at": step.move.occurred_at,
     }
     return {
-        "new_accounts": _new(plan.account, plan, lead.id),
-        "changed_accounts": _changed(plan.account),
-        "new_contacts": _new(plan.contact, plan, lead.id),
-        "changed_contacts": _changed(plan.contact),
-        "opportunities": [_opportunity(change, case, plan, step)] if opened else [],
-        "steps": [opened.row()] if opened else [],
+        "new_accounts": _inserted(plan.account, plan, lead.id),
+        "changed_accounts": _updated(plan.account),
+        "new_contacts": _inserted(plan.contact, plan, lead.id),
+        "changed_contacts": _updated(plan.contact),
+        "opportunities": [_opportunity(change, inputs, plan, step)] if opportunity_step else [],
+        "steps": [opportunity_step.row()] if opportunity_step else [],
         "conversions": [conversion],
     }
 
 
-def _new(part: Part, plan: Plan, lead_id: UUID) -> list[dict[str, Any]]:
+def _inserted(part: Part, plan: Plan, lead_id: UUID) -> list[dict[str, Any]]:
     if not part.is_new:
         return []
     return [{**part.columns, "id": part.id, "owner_id": plan.owner_id, "origin_lead_id": lead_id}]
 
 
-def _changed(part: Part) -> list[dict[str, Any]]:
-    """The whole of an existing record, with what is filled; nothing where nothing is."""
+def _updated(part: Part) -> list[dict[str, Any]]:
+    """An existing record with its changed columns, as a full row; none where no column changes."""
     record = part.resolved.record
     return [] if record is None or not part.columns else [{**record, **part.columns}]
 
 
-def _opportunity(change: Change, case: Case, plan: Plan, step: Step) -> dict[str, Any]:
-    order, deal, journey = case.order.opportunity, plan.deal, step.journey
+def _opportunity(change: Change, inputs: PlanInputs, plan: Plan, step: Step) -> dict[str, Any]:
+    order, opportunity, journey = inputs.order.opportunity, plan.opportunity, step.journey
     return {
-        "id": deal.id,
-        "name": deal.name,
-        "stage": deal.stage,
-        "class": deal.of_class,
+        "id": opportunity.id,
+        "name": opportunity.name,
+        "stage": opportunity.stage,
+        "class": opportunity.of_class,
         "stage_entered_at": step.move.occurred_at,
         "account_id": plan.account.id,
         "contact_id": plan.contact.id,

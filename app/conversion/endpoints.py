@@ -1,4 +1,4 @@
-"""Conversions of leads: convert, preview, read, and many at once."""
+"""Conversion endpoints: convert, preview, read, and convert many."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ from app.web.versions import Expected
 api = router("/v1", "conversion")
 Reader = Annotated[Caller, allowed("leads:read")]
 Converter = Annotated[Caller, allowed("leads:convert")]
-REFUSED = (
+CONVERSION_PROBLEMS = (
     IdempotencyKeyRequired,
     LeadNotFound,
     AccountNotFound,
@@ -73,11 +73,19 @@ REFUSED = (
     OutOfOrder,
     CriteriaUnmet,
 )
-LOOKED = (LeadNotFound, AccountNotFound, ContactNotFound, OpportunityNotFound, LeadMerged, Erased, VersionConflict)
+PREVIEW_PROBLEMS = (
+    LeadNotFound,
+    AccountNotFound,
+    ContactNotFound,
+    OpportunityNotFound,
+    LeadMerged,
+    Erased,
+    VersionConflict,
+)
 
 
 async def key_required(request: Request) -> None:
-    """IdempotencyKeyRequired, before the body is looked at."""
+    """Raises IdempotencyKeyRequired; a dependency, so that it is checked before the body."""
     if key_of(request) is None:
         raise IdempotencyKeyRequired()
 
@@ -86,31 +94,34 @@ async def key_required(request: Request) -> None:
     "/leads/{lead_id}/conversion",
     status_code=201,
     response_model=ConversionOut,
-    responses=declared(*REFUSED),
+    responses=declared(*CONVERSION_PROBLEMS),
     dependencies=[Depends(key_required)],
 )
 async def post_conversion(
     lead_id: LeadId, body: ConversionOrder, caller: Converter, tx: InTx, now: Now, expected: Expected, request: Request
 ) -> Response:
-    """Make the lead an account, a contact and an opportunity, together and once."""
+    """Convert a lead: make or link its account, contact and opportunity in one transaction, once per journey."""
     request.state.lead_id = lead_id
     made = await convert(tx, caller, lead_id, body, expected, now)
     return answer({"conversion": made}, 201, location=f"/v1/leads/{made['lead_id']}/conversion")
 
 
-@api.post("/leads/{lead_id}/conversion/preview", response_model=Preview, responses=declared(*LOOKED))
+@api.post("/leads/{lead_id}/conversion/preview", response_model=Preview, responses=declared(*PREVIEW_PROBLEMS))
 async def post_preview(
     lead_id: LeadId, body: ConversionOrder, caller: Reader, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """What the same request to `conversion` would do, and all that stands in its way. Writes nothing."""
+    """What the same request to `conversion` would do, and every problem that prevents it. Writes nothing."""
     return answer(await preview(tx, caller, lead_id, body, expected, now))
 
 
 @api.post(
-    "/conversions/batch", response_model=BatchOut, responses=declared(*REFUSED), dependencies=[Depends(key_required)]
+    "/conversions/batch",
+    response_model=BatchOut,
+    responses=declared(*CONVERSION_PROBLEMS),
+    dependencies=[Depends(key_required)],
 )
 async def post_batch(body: BatchOrder, caller: Converter, tx: InTx, now: Now) -> Response:
-    """Up to a hundred conversions; the results in the order of the items, each with the status it would have alone."""
+    """Convert up to 100 leads. Results are in the order of the items, each with the status of a single conversion."""
     return answer({"results": await convert_batch(tx, caller, body, now)})
 
 
@@ -135,7 +146,7 @@ async def get_conversion(lead_id: LeadId, caller: Reader, tx: InTx) -> Response:
 async def list_contact_activities(
     contact_id: ContactId, caller: Reader, tx: InTx, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """What the leads did who became this contact, where their conversion carried it along (`carry_activities`)."""
+    """The activities of the leads converted to this contact, where the conversion has `carry_activities`."""
     if await record_of(tx, caller.tenant_id, CONTACT, contact_id) is None:
         raise missing(CONTACT, contact_id)
     page = Page(limit, cursor, "recorded_at", {"contact_id": contact_id})

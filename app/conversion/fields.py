@@ -1,4 +1,4 @@
-"""What a lead says of its company and its person, and what became of every field (lifecycle.md, section 4, item 3)."""
+"""Maps lead fields to the columns of the account and the contact, and reports the outcome of every field."""
 
 from __future__ import annotations
 
@@ -49,77 +49,77 @@ FIELDS: Final[dict[Target, dict[str, str]]] = {"account": ACCOUNT_FIELDS, "conta
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What is written of one record, and what became of each column that was spoken of.
+    """The columns to write to one record, and the outcome of each column that has a value (`values`).
 
-    `given` are the columns that the caller's own values speak of; they go before the lead's.
+    `from_caller`: the columns that the caller gave; they take precedence over the lead's.
     """
 
     target: Target
     columns: Mapping[str, Any] = field(default_factory=dict)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
-    said: Mapping[str, Any] = field(default_factory=dict)
-    given: frozenset[str] = frozenset()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    from_caller: frozenset[str] = frozenset()
 
 
-def account_said(lead: Lead, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of an account as lead and caller say them, without empty ones."""
-    said = _of_lead("account", lead)
-    said["name_key"] = name_key(said["name"])
-    domain = registrable_domain(said["domain"]) if said["domain"] else None
-    said["domain"] = domain if domain and not is_free_mail(domain) else None
-    return _without_nothing(said | account_columns(values, lead.fields.get("country")))
+def account_values(lead: Lead, caller_values: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the account from the lead, then from the caller, without empty values."""
+    values = _lead_values("account", lead)
+    values["name_key"] = name_key(values["name"])
+    domain = registrable_domain(values["domain"]) if values["domain"] else None
+    values["domain"] = domain if domain and not is_free_mail(domain) else None
+    return _without_empty(values | account_columns(caller_values, lead.fields.get("country")))
 
 
-def contact_said(lead: Lead, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a contact as lead and caller say them, without empty ones."""
-    said = _of_lead("contact", lead)
-    email = read_email(said["email"]) if said["email"] else None
-    said["email_key"] = email.key if email else None
-    return _without_nothing(said | contact_columns(values, lead.fields.get("country")))
+def contact_values(lead: Lead, caller_values: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the contact from the lead, then from the caller, without empty values."""
+    values = _lead_values("contact", lead)
+    email = read_email(values["email"]) if values["email"] else None
+    values["email_key"] = email.key if email else None
+    return _without_empty(values | contact_columns(caller_values, lead.fields.get("country")))
 
 
-def _of_lead(target: Target, lead: Lead) -> dict[str, Any]:
-    """What the lead says. A country or a phone that nobody can read stays with the lead, where it can be put right."""
-    said = {column: lead.fields.get(name) for name, column in FIELDS[target].items()}
-    country, phone = said["country"], said["phone"]
-    said["country"] = country_code(country) if country else None
-    said["phone"] = phone if phone and len(phone) <= LONGEST_PHONE else None
-    return said
+def _lead_values(target: Target, lead: Lead) -> dict[str, Any]:
+    """The lead's values by column. An unknown country or overlong phone is not copied: it is corrected on the lead."""
+    values = {column: lead.fields.get(name) for name, column in FIELDS[target].items()}
+    country, phone = values["country"], values["phone"]
+    values["country"] = country_code(country) if country else None
+    values["phone"] = phone if phone and len(phone) <= LONGEST_PHONE else None
+    return values
 
 
-def _without_nothing(columns: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in columns.items() if value not in (None, "")}
 
 
-def overwritten(target: Target, *named: Sequence[str]) -> frozenset[str]:
-    """The columns to replace, named by lead field or by column; `named` may speak of fields of the other record too."""
+def columns_to_overwrite(target: Target, *named: Sequence[str]) -> frozenset[str]:
+    """The columns to replace, named by lead field or by column. Names of the other record's fields do no harm."""
     fields = FIELDS[target]
     return frozenset(fields.get(name, name) for names in named for name in names)
 
 
 def fill(
     target: Target,
-    said: Mapping[str, Any],
+    values: Mapping[str, Any],
     existing: Mapping[str, Any] | None,
     overwrite: frozenset[str],
-    given: frozenset[str],
-    held: frozenset[str] = frozenset(),
+    from_caller: frozenset[str],
+    protected: frozenset[str] = frozenset(),
 ) -> Filled:
-    """A new record takes all that is said; of an existing one empty columns are filled and those named replaced.
+    """A new record gets all values; in an existing one empty columns are filled and those in `overwrite` replaced.
 
-    `held` are columns that stay as they are: keys of another record.
+    `protected`: columns that are not written, because another record holds the same key.
     """
     columns: dict[str, Any] = {}
     outcomes: dict[str, Outcome] = {}
-    for name, value in said.items():
-        have = None if existing is None else existing.get(name)
+    for name, value in values.items():
+        current = None if existing is None else existing.get(name)
         if existing is None:
             outcome: Outcome = "copied"
-        elif name in held:
+        elif name in protected:
             outcome = "kept_existing"
-        elif have in (None, ""):
+        elif current in (None, ""):
             outcome = "filled"
-        elif name in overwrite and have != value:
+        elif name in overwrite and current != value:
             outcome = "overwritten"
         else:
             outcome = "kept_existing"
@@ -127,30 +127,30 @@ def fill(
         if outcome != "kept_existing":
             columns[name] = value
     shown, derived = ("name", "name_key") if target == "account" else ("email", "email_key")
-    columns.pop(derived, None)  # the key beside a name or an address goes with it
+    columns.pop(derived, None)  # written with the column it is derived from, or not at all
     if shown in columns:
-        columns[derived] = said.get(derived)
-    return Filled(target, columns, outcomes, said, given)
+        columns[derived] = values.get(derived)
+    return Filled(target, columns, outcomes, values, from_caller)
 
 
 def field_outcomes(lead: Lead, filled: Sequence[Filled]) -> list[dict[str, Any]]:
-    """Every field of the lead, own answers included, exactly once: `{field, target, outcome}`.
+    """Every field of the lead, custom ones included, exactly once: `{field, target, outcome}`.
 
-    A field that goes to two records names the account; `also` says what became of it at the contact.
+    For a field copied to two records, `target` is in the account, and `also` has the outcome in the contact.
     """
-    lines = [_line(name, lead.fields.get(name), filled) for name in CANONICAL]
-    own = ({"field": f"custom.{name}", "target": None, "outcome": "unmapped"} for name in lead.custom)
-    return [*lines, *own]
+    lines = [_field_outcome(name, lead.fields.get(name), filled) for name in CANONICAL]
+    custom = ({"field": f"custom.{name}", "target": None, "outcome": "unmapped"} for name in lead.custom)
+    return [*lines, *custom]
 
 
-def _line(name: str, value: Any, filled: Sequence[Filled]) -> dict[str, Any]:
+def _field_outcome(name: str, value: Any, filled: Sequence[Filled]) -> dict[str, Any]:
     found = []
     for part in filled:
         column = FIELDS[part.target].get(name)
         if column is None or column not in part.outcomes or value in (None, ""):
             continue
-        # Where the caller said something else, the lead's own value did not arrive.
-        replaced = column in part.given and part.said[column] != value
+        # Where the caller gave another value, the lead's was not copied.
+        replaced = column in part.from_caller and part.values[column] != value
         outcome = "kept_existing" if replaced else part.outcomes[column]
         found.append({"target": f"{part.target}.{column}", "outcome": outcome})
     if not found:

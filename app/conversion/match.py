@@ -1,4 +1,7 @@
-"""Which account and contact are meant: a certain one is used, without any one is made, all else is asked (item 2)."""
+"""Which account and contact a conversion uses: the one with a matching strong key, or a new one where none matches.
+
+Several strong matches, or only weak ones, are AmbiguousMatch: the caller chooses.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,32 @@ from app.matching.mailboxes import is_role_mailbox
 from app.matching.names import same_name
 from app.matching.text import fold
 from app.pipeline.create import unavailable
-from app.pipeline.kinds import CONTACT, Kind, candidate, held_keys, taken
+from app.pipeline.kinds import CONTACT, Kind, candidate, key_taken, shared_keys
 
 Row = Mapping[str, Any]
-Weak = Callable[[Row], list[str]]
+WeakKeys = Callable[[Row], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
-    """What one record is looked for by: the certain keys (of `Kind.keys`), and the ids named or linked before."""
+class Lookup:
+    """How a record is looked up: by the values of its strong keys (`Kind.keys`), and by id.
+
+    `use_id`: the record the caller named; `linked_id`: that of an earlier conversion; `new_id`: the id for a new one.
+    """
 
     kind: Kind
     mode: str
     keys: Mapping[str, Any]
-    used: UUID | None = None
-    linked: UUID | None = None
-    made: UUID | None = None
+    use_id: UUID | None = None
+    linked_id: UUID | None = None
+    new_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """`linked` to a record, `created`, `none`; or not known yet (None), with `problem` and what to choose from.
+    """`linked` to a record, `created`, `none`; or undecided (None), with the `problem` and the candidates.
 
-    `written`: a first try of this very transaction has made the record already.
+    `written`: an earlier attempt in the same transaction has inserted the record.
     """
 
     outcome: Literal["linked", "created", "none"] | None
@@ -44,62 +50,62 @@ class Resolved:
     written: bool = False
 
 
-def resolve(sought: Sought, rows: Iterable[Row], weak: Weak, *, hidden: bool = False) -> Resolved:
-    """The record that is meant among the rows that were found by any of its keys."""
-    kind, found = sought.kind, list(rows)
-    if sought.mode == "none":
+def resolve(lookup: Lookup, rows: Iterable[Row], weak: WeakKeys, *, hidden: bool = False) -> Resolved:
+    """Chooses among the rows that share any key with the lookup."""
+    kind, found = lookup.kind, list(rows)
+    if lookup.mode == "none":
         return Resolved("none")
-    if any(row["id"] == sought.made for row in found):
+    if any(row["id"] == lookup.new_id for row in found):
         return Resolved("created", written=True)
-    if sought.mode == "use":
-        return _used(kind, next(row for row in found if row["id"] == sought.used))
+    if lookup.mode == "use":
+        return _use(kind, next(row for row in found if row["id"] == lookup.use_id))
     live = [row for row in found if row["archived_at"] is None]
-    strong = [row for row in live if _certain(sought, row)]
-    if sought.mode == "create":
-        return _free(sought, [row for row in live if held_keys(kind, row, sought.keys)], hidden)
-    before = next((row for row in live if row["id"] == sought.linked), None)
-    if before is not None:
-        return Resolved("linked", before)
+    strong = [row for row in live if _is_strong_match(lookup, row)]
+    if lookup.mode == "create":
+        return _create(lookup, [row for row in live if shared_keys(kind, row, lookup.keys)], hidden)
+    linked = next((row for row in live if row["id"] == lookup.linked_id), None)
+    if linked is not None:
+        return Resolved("linked", linked)
     if len(strong) == 1:
         return Resolved("linked", strong[0])
-    asked = [(row, held_keys(kind, row, sought.keys)) for row in strong]
-    asked = asked or [(row, keys) for row in live if (keys := weak(row))]
-    return _ambiguous(kind, asked, hidden) if asked else Resolved("created")
+    possible = [(row, shared_keys(kind, row, lookup.keys)) for row in strong]
+    possible = possible or [(row, keys) for row in live if (keys := weak(row))]
+    return _ambiguous(kind, possible, hidden) if possible else Resolved("created")
 
 
-def _certain(sought: Sought, row: Row) -> bool:
-    keys = held_keys(sought.kind, row, sought.keys)
-    if keys == ["email"] and sought.kind is CONTACT and is_role_mailbox(str(row["email_key"]).partition("@")[0]):
-        # office@ is several people's: without the same name it finds somebody, and decides nothing.
-        names = sought.keys.get("first_name"), sought.keys.get("last_name")
+def _is_strong_match(lookup: Lookup, row: Row) -> bool:
+    keys = shared_keys(lookup.kind, row, lookup.keys)
+    if keys == ["email"] and lookup.kind is CONTACT and is_role_mailbox(str(row["email_key"]).partition("@")[0]):
+        # office@ is shared by several people: without the same name the address is a weak key only.
+        names = lookup.keys.get("first_name"), lookup.keys.get("last_name")
         return same_name(*names, row["first_name"], row["last_name"])
     return bool(keys)
 
 
-def _used(kind: Kind, row: Row) -> Resolved:
+def _use(kind: Kind, row: Row) -> Resolved:
     if row["archived_at"] is None:
         return Resolved("linked", row)
     return Resolved(None, problem=unavailable(kind, row["id"]))
 
 
-def _free(sought: Sought, holders: list[Row], hidden: bool) -> Resolved:
-    """A new record beside weak candidates, never beside one that holds a certain key."""
+def _create(lookup: Lookup, holders: list[Row], hidden: bool) -> Resolved:
+    """Mode create ignores weak matches; a record that holds a strong key is AlreadyExists."""
     if not holders:
         return Resolved("created")
-    problem = taken(sought.kind, holders, sought.keys)
+    problem = key_taken(lookup.kind, holders, lookup.keys)
     candidates = problem.members["candidates"]
-    return Resolved(None, problem=_hide(problem, hidden), candidates=[] if hidden else candidates)
+    return Resolved(None, problem=_hide_candidates(problem, hidden), candidates=[] if hidden else candidates)
 
 
-def _ambiguous(kind: Kind, asked: list[tuple[Row, list[str]]], hidden: bool) -> Resolved:
-    listed = [candidate(kind, row, keys) for row, keys in asked]
-    detail = f"Say which {kind.name} is meant (mode use) or that it is new (mode create)."
-    problem = _hide(AmbiguousMatch(detail, candidates=listed), hidden)
+def _ambiguous(kind: Kind, possible: list[tuple[Row, list[str]]], hidden: bool) -> Resolved:
+    listed = [candidate(kind, row, keys) for row, keys in possible]
+    detail = f"The {kind.name} may exist already: repeat with mode `use` and an id, or with mode `create`."
+    problem = _hide_candidates(AmbiguousMatch(detail, candidates=listed), hidden)
     return Resolved(None, problem=problem, candidates=[] if hidden else listed)
 
 
-def _hide(problem: Problem, hidden: bool) -> Problem:
-    """Who may not read records learns how many there are, and nothing else of them."""
+def _hide_candidates(problem: Problem, hidden: bool) -> Problem:
+    """Replaces the candidates with their number, for callers that may not read records."""
     listed = problem.members["candidates"]
     problem.members["candidates_hidden"] = len(listed) if hidden else 0
     if hidden:
@@ -107,23 +113,23 @@ def _hide(problem: Problem, hidden: bool) -> Problem:
     return problem
 
 
-def weak_account(said: Row) -> Weak:
-    """Accounts of the same name, legal forms aside, in the same country."""
+def weak_account_keys(values: Row) -> WeakKeys:
+    """Matches accounts with the same name (legal form ignored) in the same country."""
 
     def keys(row: Row) -> list[str]:
-        alike = said.get("name_key") is not None and row["name_key"] == said["name_key"]
-        return ["name_country"] if alike and row["country"] == said.get("country") else []
+        alike = values.get("name_key") is not None and row["name_key"] == values["name_key"]
+        return ["name_country"] if alike and row["country"] == values.get("country") else []
 
     return keys
 
 
-def weak_contact(said: Row) -> Weak:
-    """Contacts with the same phone and last name; or the mailbox of several people."""
+def weak_contact_keys(values: Row) -> WeakKeys:
+    """Matches contacts with the same phone and last name, or with the same shared mailbox."""
 
     def keys(row: Row) -> list[str]:
-        found = ["email"] if said.get("email_key") is not None and row["email_key"] == said["email_key"] else []
-        last, other = said.get("last_name"), row["last_name"]
-        if said.get("phone") and row["phone"] == said["phone"] and last and other and fold(last) == fold(other):
+        found = ["email"] if values.get("email_key") is not None and row["email_key"] == values["email_key"] else []
+        last, other = values.get("last_name"), row["last_name"]
+        if values.get("phone") and row["phone"] == values["phone"] and last and other and fold(last) == fold(other):
             found.append("phone_name")
         return found
 

@@ -1,4 +1,4 @@
-"""The order of a conversion: the body of lifecycle.md, section 4, item 1. Empty, it is match_or_create throughout."""
+"""Request bodies of conversions. An empty body matches or creates account and contact, and creates an opportunity."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ContactField = Literal[
 ]
 
 
-def _fits(mode: str, record_id: object) -> None:
+def _check_id(mode: str, record_id: object) -> None:
     if mode == "use" and record_id is None:
-        raise PydanticCustomError("id_required", "the mode use needs the id of the record")
+        raise PydanticCustomError("id_required", "mode `use` needs the `id` of the record to use")
     if mode != "use" and record_id is not None:
-        raise PydanticCustomError("id_unexpected", "an id is given with the mode use only")
+        raise PydanticCustomError("id_unexpected", "an `id` is accepted with mode `use` only")
 
 
 class AccountOrder(Write):
@@ -43,8 +43,8 @@ class AccountOrder(Write):
     overwrite: Annotated[list[AccountField], Field(max_length=20)] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _use(self) -> Self:
-        _fits(self.mode, self.id)
+    def _id_fits_mode(self) -> Self:
+        _check_id(self.mode, self.id)
         return self
 
 
@@ -53,11 +53,11 @@ class ContactOrder(Write):
     id: ContactId | None = None
     values: ContactValues = Field(default_factory=ContactValues)
     overwrite: Annotated[list[ContactField], Field(max_length=20)] = Field(default_factory=list)
-    relink: bool = Field(default=False, description="Moves a contact that belongs to another account.")
+    relink: bool = Field(default=False, description="Moves the contact to this account where it belongs to another.")
 
     @model_validator(mode="after")
-    def _use(self) -> Self:
-        _fits(self.mode, self.id)
+    def _id_fits_mode(self) -> Self:
+        _check_id(self.mode, self.id)
         return self
 
 
@@ -67,18 +67,20 @@ class OpportunityOrder(Write):
     name: Word | None = Field(default=None, examples=["Nordsoft"])
     amount: Amount | None = None
     close_date: Day | None = Field(default=None, examples=["2026-12-31"])
-    of_class: OpenClass | None = Field(default=None, alias="class", description="Defaults from the policy.")
+    of_class: OpenClass | None = Field(
+        default=None, alias="class", description="Default: the class the policy opens from the lead's stage."
+    )
     owner_id: UserId | None = None
     business: Business | None = None
 
     @model_validator(mode="after")
-    def _use(self) -> Self:
-        _fits(self.mode, self.id)
+    def _id_fits_mode(self) -> Self:
+        _check_id(self.mode, self.id)
         return self
 
 
 class Verification(Write):
-    by: UserId | None = Field(default=None, description="Who verified the person; the actor where it is absent.")
+    by: UserId | None = Field(default=None, description="Who verified the person. Default: the actor.")
     note: Note | None = Field(default=None, examples=["called, confirmed"])
 
 
@@ -86,13 +88,15 @@ class ConversionOrder(Write):
     account: AccountOrder = Field(default_factory=AccountOrder)
     contact: ContactOrder = Field(default_factory=ContactOrder)
     opportunity: OpportunityOrder = Field(default_factory=OpportunityOrder)
-    owner_id: UserId | None = Field(default=None, description="The owner of what is created; the lead's where absent.")
+    owner_id: UserId | None = Field(
+        default=None, description="The owner of the records created. Default: the owner of the lead."
+    )
     verification: Verification = Field(default_factory=Verification)
     carry_activities: bool = True
     occurred_at: Instant | None = None
 
-    def said_of(self, part: Literal["account", "contact"]) -> dict[str, Any]:
-        """The values that the caller gave for a part, null included; they go before those of the lead."""
+    def caller_values(self, part: Literal["account", "contact"]) -> dict[str, Any]:
+        """The values that the caller gave for a part, null included; they take precedence over the lead's."""
         return (self.account if part == "account" else self.contact).values.model_dump(exclude_unset=True)
 
 
@@ -102,4 +106,4 @@ class BatchItem(ConversionOrder):
 
 class BatchOrder(Write):
     items: Annotated[list[BatchItem], Field(min_length=1, max_length=100)]
-    atomic: bool = Field(default=False, description="True: one refusal undoes them all.")
+    atomic: bool = Field(default=False, description="True: if one item is refused, none is converted.")

@@ -1,4 +1,4 @@
-"""Shapes of conversions (lifecycle.md, section 4)."""
+"""Response models of conversions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements of conversions: one reads every candidate, one writes all that is made."""
+"""SQL of conversions: one statement reads every candidate, one writes all rows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from app.database.tables import activities, conversions
 from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
-LOCK: Final = "FOR NO KEY UPDATE"
-WORDS: Final = ("domain", "account_external_id", "name_key", "country", "email_key", "contact_external_id", "phone")
-LISTS: Final = ("account_ids", "contact_ids", "opportunity_ids", "user_ids")
-IDS: Final = ("id", "account_id", "contact_id", "owner_id", "origin_lead_id", "journey_id")
+ROW_LOCK: Final = "FOR NO KEY UPDATE"
+TEXT_KEYS: Final = ("domain", "account_external_id", "name_key", "country", "email_key", "contact_external_id", "phone")
+ID_LIST_KEYS: Final = ("account_ids", "contact_ids", "opportunity_ids", "user_ids")
+UUID_COLUMNS: Final = ("id", "account_id", "contact_id", "owner_id", "origin_lead_id", "journey_id")
 TENANT: Final = bindparam("tenant_id", type_=Uuid)
 
-FIND: Final = """
+FIND_SQL: Final = """
     WITH account AS (
         SELECT * FROM accounts
          WHERE tenant_id = :tenant_id
@@ -53,13 +53,13 @@ FIND: Final = """
     UNION ALL SELECT 'users', jsonb_build_object('id', u.id) FROM users u
                WHERE u.tenant_id = :tenant_id AND u.active AND u.id = ANY(:user_ids)
 """
-BOUND: Final = (
+FIND_BINDS: Final = (
     TENANT,
-    *(bindparam(name, type_=Text) for name in WORDS),
-    *(bindparam(name, type_=ARRAY(Uuid)) for name in LISTS),
+    *(bindparam(name, type_=Text) for name in TEXT_KEYS),
+    *(bindparam(name, type_=ARRAY(Uuid)) for name in ID_LIST_KEYS),
 )
-READ = text(FIND.format(lock="")).bindparams(*BOUND)
-READ_LOCKED = text(FIND.format(lock=LOCK)).bindparams(*BOUND)
+FIND_UNLOCKED = text(FIND_SQL.format(lock="")).bindparams(*FIND_BINDS)
+FIND_LOCKED = text(FIND_SQL.format(lock=ROW_LOCK)).bindparams(*FIND_BINDS)
 
 ACCOUNT_COLUMNS: Final = """id uuid, name text, name_key text, domain text, website text, phone text, industry text,
     employees integer, country text, language text, owner_id uuid, origin_lead_id uuid, external_id text"""
@@ -67,7 +67,7 @@ CONTACT_COLUMNS: Final = """id uuid, account_id uuid, email text, email_key text
     last_name text, full_name text, job_title text, role text, seniority text, country text, language text,
     website text, owner_id uuid, origin_lead_id uuid, external_id text"""
 
-# Nothing is written after a key that somebody else took meanwhile: `ready` is empty then, and the caller looks again.
+# Where a concurrent transaction has taken a key, `ready` is empty, nothing else is written, and the caller retries.
 WRITE = text(
     f"""
     WITH accounted AS (
@@ -127,7 +127,7 @@ WRITE = text(
         RETURNING id
     )
     SELECT count(*) AS converted FROM converted
-    """  # noqa: S608 - only our own column lists are put in
+    """  # noqa: S608 - interpolates only the column lists above
 ).bindparams(
     TENANT,
     bindparam("now", type_=DateTime(timezone=True)),
@@ -145,11 +145,11 @@ WRITE = text(
     ),
 )
 
-LIVE = text(
+LIVE_CONVERSION = text(
     "SELECT answer, reverted_at FROM conversions"
     " WHERE tenant_id = :tenant_id AND journey_id = :journey_id AND reverted_at IS NULL"
 )
-LATEST = text(
+LATEST_CONVERSION = text(
     """
     SELECT l.erased_at, c.answer, c.reverted_at
       FROM leads l LEFT JOIN conversions c ON c.tenant_id = l.tenant_id AND c.lead_id = l.id
@@ -161,7 +161,7 @@ LATEST = text(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Everything that is stored under any of the keys of an order. Rows are plain values, ids are UUIDs."""
+    """The stored records that match any search key, as dicts (ids as UUIDs), and the active users named."""
 
     accounts: list[dict[str, Any]] = field(default_factory=list)
     contacts: list[dict[str, Any]] = field(default_factory=list)
@@ -170,35 +170,38 @@ class Found:
 
 
 async def find(tx: Tx, tenant_id: UUID, keys: Mapping[str, Any], *, lock: bool) -> Found:
-    """What the keys (WORDS and LISTS) find; with `lock` it is held: accounts, then contacts, then opportunities."""
+    """The records that match `keys` (TEXT_KEYS and ID_LIST_KEYS).
+
+    `lock` locks those with a strong key or a named id: accounts, then contacts, then opportunities.
+    """
     found: dict[str, list[dict[str, Any]]] = {"accounts": [], "contacts": [], "opportunities": [], "users": []}
-    for row in await tx.execute(READ_LOCKED if lock else READ, {"tenant_id": tenant_id, **keys}):
-        found[row.kind].append({name: _read(name, value) for name, value in row.found.items()})
+    for row in await tx.execute(FIND_LOCKED if lock else FIND_UNLOCKED, {"tenant_id": tenant_id, **keys}):
+        found[row.kind].append({name: _python_value(name, value) for name, value in row.found.items()})
     users = frozenset(row["id"] for row in found["users"])
     return Found(found["accounts"], found["contacts"], found["opportunities"], users)
 
 
-def _read(name: str, value: Any) -> Any:
-    return UUID(value) if name in IDS and value is not None else value
+def _python_value(name: str, value: Any) -> Any:
+    return UUID(value) if name in UUID_COLUMNS and value is not None else value
 
 
 async def write(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]], now: Any) -> bool:
-    """Writes what is made and filled; False, and no conversion, where another transaction took a key meanwhile."""
+    """Writes all rows; False, without a conversion, where a concurrent transaction has taken a key."""
     return bool((await tx.execute(WRITE, {"tenant_id": tenant_id, "now": now, **rows})).scalar_one())
 
 
 async def live_conversion(tx: Tx, tenant_id: UUID, journey_id: UUID) -> Record | None:
-    """The conversion of a journey that was not reverted."""
-    return (await tx.execute(LIVE, {"tenant_id": tenant_id, "journey_id": journey_id})).one_or_none()
+    """The conversion of a journey, unless it was reverted."""
+    return (await tx.execute(LIVE_CONVERSION, {"tenant_id": tenant_id, "journey_id": journey_id})).one_or_none()
 
 
 async def latest_conversion(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record | None:
     """The lead's erased_at with its latest conversion (`answer` is None where there is none); None without a lead."""
-    return (await tx.execute(LATEST, {"tenant_id": tenant_id, "lead_id": lead_id})).one_or_none()
+    return (await tx.execute(LATEST_CONVERSION, {"tenant_id": tenant_id, "lead_id": lead_id})).one_or_none()
 
 
 async def carried_activities(tx: Tx, tenant_id: UUID, contact_id: UUID, page: Page) -> Records:
-    """The activities of the leads that became this contact and brought them along."""
+    """The activities of the leads converted to this contact with `carry_activities`."""
     carried = select(conversions.c.lead_id).where(
         conversions.c.tenant_id == tenant_id,
         conversions.c.contact_id == contact_id,

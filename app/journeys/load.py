@@ -13,7 +13,7 @@ from app.ids import show
 from app.journeys import sql
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.matching.person import Identity
-from app.policies.published import published
+from app.policies.published import published_policy
 from app.policy.facts import POLICY, Activity, Actor, Confirmation
 from app.web import versions
 
@@ -65,8 +65,8 @@ async def begin_changes(
 async def _change(
     tx: Tx, tenant_id: UUID, row: Record, now: datetime, actor: Actor, on_behalf_of: Mapping[str, Any] | None
 ) -> Change:
-    active = await published(tx, tenant_id, row.active_policy_id)
-    pinned = await published(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
+    active = await published_policy(tx, tenant_id, row.active_policy_id)
+    pinned = await published_policy(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
     return Change(lead_of(row), active, pinned, now, actor, on_behalf_of)
 
 

@@ -51,7 +51,7 @@ async def verify(engine: Database) -> AsyncIterator[JourneyCheck]:
 async def _check(tx: Tx, journey: Record, log: Sequence[Record], proofs: AbstractSet[str]) -> JourneyCheck:
     steps = [
         Step(
-            (await published(tx, row.tenant_id, row.policy_id)).policy,
+            (await published_policy(tx, row.tenant_id, row.policy_id)).policy,
             row.seq,
             row.from_stage,
             row.to_stage,

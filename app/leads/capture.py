@@ -24,7 +24,7 @@ from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival, set_flag
 from app.leads.older import load_older_keys
 from app.matching.identity import Candidate, Match, keys, resolve
 from app.matching.person import Identity, Person
-from app.policies.published import Published, active
+from app.policies.published import Published, active_policy
 from app.policy.facts import Actor
 
 __all__ = ["Arrival", "ArrivalActivity", "Captured", "capture"]
@@ -72,7 +72,7 @@ async def capture(
     wanted = {identity.key: identity for arrival in arrivals for identity in arrival.person.identities}
     await sql.lock_identities(tx, tenant_id, list(wanted))
     index = IdentityIndex(await sql.candidates(tx, tenant_id, list(wanted.values())))
-    policy = await active(tx, tenant_id)
+    policy = await active_policy(tx, tenant_id)
     matches = [_match(index, arrival) for arrival in arrivals]
     known = sorted({match.lead_id for match, new in matches if match.lead_id is not None and not new})
     changes = await begin_changes(tx, tenant_id, known, now, actor)

@@ -15,7 +15,7 @@ from app.journeys.state import Change
 from app.leads import sql
 from app.leads.schemas import show_activity, show_entry, show_lead, show_transition
 from app.matching.normalize import normalize
-from app.policies.published import published
+from app.policies.published import published_policy
 from app.scoring.score import score
 from app.web.fields import z
 
@@ -35,8 +35,8 @@ async def leads_of(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datet
         return []
     shown = {}
     for row in await journeys.load_leads(tx, tenant_id, lead_ids):
-        active = await published(tx, tenant_id, row.active_policy_id)
-        pinned = await published(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
+        active = await published_policy(tx, tenant_id, row.active_policy_id)
+        pinned = await published_policy(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
         change = Change(lead_of(row), active, pinned, now)
         change.score = score(change.published.policy, change.facts(), now)
         shown[row.id] = show_lead(change)

@@ -19,7 +19,7 @@ from app.journeys.state import Change, Journey, Lead, Owner
 from app.leads import sql
 from app.leads.absorb import FLAGGED
 from app.matching.normalize import normalize
-from app.policies.published import published
+from app.policies.published import published_policy
 from app.policy.document import Policy
 from app.policy.facts import Activity
 from app.scoring.score import score
@@ -48,7 +48,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     lead.account_id, lead.contact_id, lead.opportunity_id = past.account_id, past.contact_id, past.opportunity_id
     lead.version, lead.updated_at = past.version or 1, past.updated_at or lead.created_at
     if past.active_policy_id is not None:
-        change.active = await published(tx, tenant_id, past.active_policy_id)
+        change.active = await published_policy(tx, tenant_id, past.active_policy_id)
     if lead.below_threshold_since is not None and lead.below_threshold_since > at:
         lead.below_threshold_since = None
     await _journey(tx, tenant_id, change, at)
@@ -108,7 +108,7 @@ async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime) -> Non
         business=row.business,
         baseline_at=await _baseline(tx, tenant_id, log),
     )
-    followed = await published(tx, tenant_id, last.policy_id)
+    followed = await published_policy(tx, tenant_id, last.policy_id)
     change.pinned = followed if _is_pinned_after(followed.policy, last) else None
 
 
@@ -123,7 +123,7 @@ async def _baseline(tx: Tx, tenant_id: UUID, log: Sequence[Record]) -> datetime 
     for row in reversed(log):
         if row.number != log[-1].number:
             return cast(datetime, row.occurred_at)
-        action = (await published(tx, tenant_id, row.policy_id)).policy.action_of.get(row.action)
+        action = (await published_policy(tx, tenant_id, row.policy_id)).policy.action_of.get(row.action)
         if action is not None and any(effect.set_baseline for effect in action.effects):
             return cast(datetime, row.occurred_at)
     return None

@@ -1,1 +1,1 @@
-"""The pipeline: accounts, contacts and opportunities, whether a lead became them or a farmer made them."""
+"""The pipeline: accounts, contacts and opportunities, made by a conversion or directly."""

@@ -1,6 +1,6 @@
-"""Advancing an opportunity along the actions of its policy; what it proves is set on the journey it came from.
+"""Advances an opportunity by an action of its policy, and records the milestones reached on the journey it came from.
 
-The order of locks is lead, then opportunity (promises.md, section 2).
+The lead is locked before the opportunity, as everywhere, so that two requests do not deadlock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.pipeline import sql
 from app.pipeline.create import unavailable
 from app.pipeline.kinds import OPPORTUNITY, missing
 from app.pipeline.steps import OpportunityStep
-from app.policies.published import Published, published
+from app.policies.published import Published, published_policy
 from app.policy.facts import Ask, Facts
 from app.scoring.score import scored
 from app.web import versions
@@ -35,8 +35,8 @@ from app.web.auth import Caller
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of an opportunity, in the words of the API."""
+class TransitionRequest:
+    """The transition that a request asks for."""
 
     action: str | None
     to: str | None = None
@@ -47,35 +47,40 @@ class Asked:
 
 
 async def advance(
-    tx: Tx, caller: Caller, opportunity_id: UUID, asked: Asked, expected: frozenset[str] | None, now: datetime
+    tx: Tx,
+    caller: Caller,
+    opportunity_id: UUID,
+    request: TransitionRequest,
+    expected: frozenset[str] | None,
+    now: datetime,
 ) -> tuple[OpportunityStep, Record]:
-    """The step that was taken and the opportunity after it. OpportunityNotFound, VersionConflict, or why not."""
+    """The step and the opportunity after it. OpportunityNotFound, VersionConflict, or the problem of the refusal."""
     tenant_id = caller.tenant_id
-    seen = await sql.record_of(tx, tenant_id, OPPORTUNITY, opportunity_id)
-    if seen is None:
+    unlocked = await sql.record_of(tx, tenant_id, OPPORTUNITY, opportunity_id)
+    if unlocked is None:
         raise missing(OPPORTUNITY, opportunity_id)
-    change = await _lead_of(tx, caller, seen.origin_lead_id, now)
+    change = await _lock_origin_lead(tx, caller, unlocked.origin_lead_id, now)
     row = await sql.record_of(tx, tenant_id, OPPORTUNITY, opportunity_id, lock=True)
     assert row is not None, "an opportunity is never deleted"
     versions.check(expected, row.version)
     if row.archived_at is not None:
         raise unavailable(OPPORTUNITY, opportunity_id)
-    policy = await published(tx, tenant_id, row.policy_id)
-    move = _decide(policy, row, change, caller, asked, now)
+    policy = await published_policy(tx, tenant_id, row.policy_id)
+    move = _decide(policy, row, change, caller, request, now)
     step = _step(policy, row, change, caller, move, now)
     after = await sql.update_record(tx, tenant_id, OPPORTUNITY, opportunity_id, _columns(row, move, step, caller, now))
     await sql.insert_step(tx, tenant_id, step.row())
     if change is None:
         await record_events(tx, tenant_id, [step.event()], now)
     else:
-        _tell_lead(change, row, move, step)
+        _update_lead(change, row, move, step)
         evaluate(change)
         await record(tx, tenant_id, [change])
     return step, after
 
 
-async def _lead_of(tx: Tx, caller: Caller, lead_id: UUID | None, now: datetime) -> Change | None:
-    """The lead the deal came from, locked. The deal of a person who was erased goes on without him."""
+async def _lock_origin_lead(tx: Tx, caller: Caller, lead_id: UUID | None, now: datetime) -> Change | None:
+    """The lead the opportunity came from, locked; None where there is none or it was erased."""
     if lead_id is None:
         return None
     try:
@@ -87,21 +92,21 @@ async def _lead_of(tx: Tx, caller: Caller, lead_id: UUID | None, now: datetime) 
 
 
 def _decide(
-    policy: Published, row: Record, change: Change | None, caller: Caller, asked: Asked, now: datetime
+    policy: Published, row: Record, change: Change | None, caller: Caller, request: TransitionRequest, now: datetime
 ) -> OpportunityMove:
     facts = Facts()
     if change is not None:
         facts = scored(policy.policy, change.facts(), now)
     if change is None or change.lead.journey is None or change.lead.journey.id != row.journey_id:
-        facts = replace(facts, milestones=frozenset())  # the milestones of another journey say nothing of this deal
+        facts = replace(facts, milestones=frozenset())  # milestones of another journey do not count
     ask = Ask(
-        asked.action,
+        request.action,
         caller.actor,
-        to=asked.to,
-        occurred_at=asked.occurred_at,
-        reason_code=asked.reason_code,
-        note=asked.note,
-        bant=confirmations_of(asked.bant or {}, caller.actor, now),
+        to=request.to,
+        occurred_at=request.occurred_at,
+        reason_code=request.reason_code,
+        note=request.note,
+        bant=confirmations_of(request.bant or {}, caller.actor, now),
     )
     decided = decide_opportunity(policy.policy, facts, row.stage, ask, now, row.stage_entered_at)
     if isinstance(decided, Refused):
@@ -113,7 +118,7 @@ def _step(
     policy: Published, row: Record, change: Change | None, caller: Caller, move: OpportunityMove, now: datetime
 ) -> OpportunityStep:
     evidence: dict[str, Any] = {}
-    if change is None and move.bant:  # without a lead there is no other place where it would be kept
+    if change is None and move.bant:  # with a lead, BANT is stored on the lead
         evidence["bant"] = {one.criterion: {"status": one.status, "value": one.value} for one in move.bant}
     return OpportunityStep(
         ids.new_id(),
@@ -147,11 +152,11 @@ def _columns(
         "updated_at": now,
     }
     if row.owner_id is None and not move.closes and caller.actor.user_id is not None:
-        columns["owner_id"] = caller.actor.user_id  # who takes a deal of the pool further has it, as `accept` does
+        columns["owner_id"] = caller.actor.user_id  # as `accept` does for an unassigned lead
     return columns
 
 
-def _tell_lead(change: Change, row: Record, move: OpportunityMove, step: OpportunityStep) -> None:
+def _update_lead(change: Change, row: Record, move: OpportunityMove, step: OpportunityStep) -> None:
     lead = change.lead
     for name in move.milestones:
         change.milestones.append((row.journey_id, name, ids.show("transition", step.id), move.occurred_at, False))

@@ -1,4 +1,4 @@
-"""Changing an account, a contact or an opportunity by PATCH: members merge, null empties, and no stage moves."""
+"""Changes an account, a contact or an opportunity by PATCH: members merge, null clears. Stages are not changed here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from app.errors import RequestInvalid
 from app.pipeline import sql
 from app.pipeline.create import amount_columns, check_links
 from app.pipeline.forms import account_columns, contact_columns
-from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing, taken
+from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.web import versions
 
-KEPT: Final = {OPPORTUNITY.name: ("name", "business")}
+NOT_NULLABLE: Final = {OPPORTUNITY.name: ("name", "business")}
 
 
 async def change_record(
@@ -25,36 +25,36 @@ async def change_record(
     tenant_id: UUID,
     kind: Kind,
     record_id: UUID,
-    said: Mapping[str, Any],
+    changes: Mapping[str, Any],
     expected: frozenset[str] | None,
     now: datetime,
 ) -> Record:
-    """The record with what was said in place. …NotFound, VersionConflict, AlreadyExists, and those of `check_links`."""
+    """The record after the changes. …NotFound, VersionConflict, AlreadyExists, and the problems of `check_links`."""
     row = await sql.record_of(tx, tenant_id, kind, record_id, lock=True)
     if row is None:
         raise missing(kind, record_id)
     versions.check(expected, row.version)
-    for name in KEPT.get(kind.name, ()):
-        if name in said and said[name] is None:
+    for name in NOT_NULLABLE.get(kind.name, ()):
+        if name in changes and changes[name] is None:
             raise RequestInvalid.of(name, "required", "must not be null")
-    await check_links(tx, tenant_id, said)
-    columns = _columns(kind, row, said, now)
-    wanted = {**row._mapping, **columns}
+    await check_links(tx, tenant_id, changes)
+    columns = _columns(kind, row, changes, now)
+    merged = {**row._mapping, **columns}
     try:
         async with tx.savepoint():
             return await sql.update_record(tx, tenant_id, kind, record_id, {**columns, "updated_at": now})
     except IntegrityError:
-        held = await sql.holders(tx, tenant_id, kind, wanted, but=record_id)
-        raise taken(kind, [dict(one._mapping) for one in held], wanted) from None
+        holders = await sql.holders(tx, tenant_id, kind, merged, but=record_id)
+        raise key_taken(kind, [dict(one._mapping) for one in holders], merged) from None
 
 
-def _columns(kind: Kind, row: Record, said: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    plain = {name: value for name, value in said.items() if name not in ("amount", "archived", "custom")}
+def _columns(kind: Kind, row: Record, changes: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    plain = {name: value for name, value in changes.items() if name not in ("amount", "archived", "custom")}
     if kind in (ACCOUNT, CONTACT):
         plain = account_columns(plain, row.country) if kind is ACCOUNT else contact_columns(plain, row.country)
-    if said.get("archived") is not None:
-        plain["archived_at"] = (row.archived_at or now) if said["archived"] else None
-    if said.get("custom") is not None:
-        merged = {**row.custom, **said["custom"]}
-        plain["custom"] = {name: value for name, value in merged.items() if value is not None}
-    return plain | amount_columns(said)
+    if changes.get("archived") is not None:
+        plain["archived_at"] = (row.archived_at or now) if changes["archived"] else None
+    if changes.get("custom") is not None:
+        custom = {**row.custom, **changes["custom"]}
+        plain["custom"] = {name: value for name, value in custom.items() if value is not None}
+    return plain | amount_columns(changes)

@@ -1,4 +1,4 @@
-"""Making an account, a contact, or a farmer's opportunity: a taken key is told with the record that holds it."""
+"""Creates accounts, contacts, and opportunities without a lead. AlreadyExists shows the record with the same key."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from app.events.record import record_events
 from app.journeys.owner import named_owner
 from app.pipeline import sql
 from app.pipeline.forms import account_columns, contact_columns
-from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing, taken
+from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.pipeline.steps import OpportunityStep
-from app.policies.published import Published, active
+from app.policies.published import Published, active_policy
 from app.policy.document import OpportunityStage
 from app.web.auth import Caller
 
 TRIES: Final = 3
 
 
-async def create_account(tx: Tx, tenant_id: UUID, said: Mapping[str, Any], now: datetime) -> Record:
+async def create_account(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
     """A new account. AlreadyExists with the account that holds its domain or external id; OwnerInvalid."""
-    await check_links(tx, tenant_id, said)
-    return await _insert(tx, tenant_id, ACCOUNT, account_columns(said), now)
+    await check_links(tx, tenant_id, values)
+    return await _insert(tx, tenant_id, ACCOUNT, account_columns(values), now)
 
 
-async def create_contact(tx: Tx, tenant_id: UUID, said: Mapping[str, Any], now: datetime) -> Record:
+async def create_contact(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
     """A new contact. AlreadyExists, AccountNotFound, TargetUnavailable, OwnerInvalid."""
-    await check_links(tx, tenant_id, said)
-    return await _insert(tx, tenant_id, CONTACT, contact_columns(said), now)
+    await check_links(tx, tenant_id, values)
+    return await _insert(tx, tenant_id, CONTACT, contact_columns(values), now)
 
 
-async def create_opportunity(tx: Tx, caller: Caller, said: Mapping[str, Any], now: datetime) -> Record:
-    """A farmer's opportunity, at the first stage of the active policy, with its first step and event."""
+async def create_opportunity(tx: Tx, caller: Caller, values: Mapping[str, Any], now: datetime) -> Record:
+    """An opportunity without a lead, at the first stage of the active policy, with its first step and event."""
     tenant_id = caller.tenant_id
-    await check_links(tx, tenant_id, said)
-    published = await active(tx, tenant_id)
-    stage, at = first_stage(published), said.get("occurred_at") or now
-    columns = {name: value for name, value in said.items() if name not in ("amount", "occurred_at")}
+    await check_links(tx, tenant_id, values)
+    published = await active_policy(tx, tenant_id)
+    stage, at = first_stage(published), values.get("occurred_at") or now
+    columns = {name: value for name, value in values.items() if name not in ("amount", "occurred_at")}
     row = await _insert(
         tx,
         tenant_id,
         OPPORTUNITY,
-        {**columns, **amount_columns(said), **at_stage(stage, published, at)},
+        {**columns, **amount_columns(values), **stage_columns(stage, published, at)},
         now,
     )
     step = OpportunityStep(
@@ -70,28 +70,28 @@ async def create_opportunity(tx: Tx, caller: Caller, said: Mapping[str, Any], no
 
 
 def first_stage(published: Published, of_class: str | None = None) -> OpportunityStage:
-    """Where an opportunity starts: the first stage of the policy, or the first of a class."""
+    """The stage of a new opportunity: the first of the policy, or the first of a class."""
     stages = published.policy.opportunity.stages
     return next(stage for stage in stages if of_class in (None, stage.of_class))
 
 
-def at_stage(stage: OpportunityStage, published: Published, at: datetime) -> dict[str, Any]:
-    """The columns that say where an opportunity stands."""
+def stage_columns(stage: OpportunityStage, published: Published, at: datetime) -> dict[str, Any]:
+    """The columns of an opportunity's stage."""
     return {"stage": stage.name, "class": stage.of_class, "stage_entered_at": at, "policy_id": published.id}
 
 
-def amount_columns(said: Mapping[str, Any]) -> dict[str, Any]:
-    """`amount` as its two columns; nothing where it is not spoken of."""
-    if "amount" not in said:
+def amount_columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`amount` as its two columns; none where it is absent."""
+    if "amount" not in values:
         return {}
-    amount = said["amount"]
+    amount = values["amount"]
     return {"amount": amount.amount if amount else None, "currency": amount.currency if amount else None}
 
 
-async def check_links(tx: Tx, tenant_id: UUID, said: Mapping[str, Any]) -> None:
-    """Owner, account and contact must be there and live. OwnerInvalid, …NotFound, TargetUnavailable."""
-    await named_owner(tx, tenant_id, said.get("owner_id"))
-    for kind, record_id in ((ACCOUNT, said.get("account_id")), (CONTACT, said.get("contact_id"))):
+async def check_links(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
+    """Checks that owner, account and contact exist and are not archived. OwnerInvalid, …NotFound, TargetUnavailable."""
+    await named_owner(tx, tenant_id, values.get("owner_id"))
+    for kind, record_id in ((ACCOUNT, values.get("account_id")), (CONTACT, values.get("contact_id"))):
         if record_id is None:
             continue
         row = await sql.record_of(tx, tenant_id, kind, record_id)
@@ -102,17 +102,21 @@ async def check_links(tx: Tx, tenant_id: UUID, said: Mapping[str, Any]) -> None:
 
 
 def unavailable(kind: Kind, record_id: UUID) -> TargetUnavailable:
-    return TargetUnavailable(f"The {kind.name} is archived.", type=kind.name, id=ids.show(kind.name, record_id))
+    return TargetUnavailable(
+        f"The {kind.name} is archived: use another one, or restore it with `archived` false.",
+        type=kind.name,
+        id=ids.show(kind.name, record_id),
+    )
 
 
 async def _insert(tx: Tx, tenant_id: UUID, kind: Kind, columns: Mapping[str, Any], now: datetime) -> Record:
-    """Insert, or say who holds the key. A holder may go between the two looks, so this is tried three times."""
-    values = {**columns, "id": ids.new_id(), "created_at": now, "updated_at": now}
+    """Inserts, or raises AlreadyExists with the holders of the key; tried again where those are gone when read."""
+    row_values = {**columns, "id": ids.new_id(), "created_at": now, "updated_at": now}
     for _ in range(TRIES):
-        row = await sql.insert_record(tx, tenant_id, kind, values)
+        row = await sql.insert_record(tx, tenant_id, kind, row_values)
         if row is not None:
             return row
-        held = await sql.holders(tx, tenant_id, kind, values)
-        if held:
-            raise taken(kind, [dict(one._mapping) for one in held], values)
-    raise DatabaseUnavailable("The record was changed by others at the same time.")
+        holders = await sql.holders(tx, tenant_id, kind, row_values)
+        if holders:
+            raise key_taken(kind, [dict(one._mapping) for one in holders], row_values)
+    raise DatabaseUnavailable("Concurrent requests changed a record with the same key; nothing was created. Try again.")

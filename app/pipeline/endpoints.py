@@ -31,7 +31,7 @@ from app.errors import (
 from app.matching.company import registrable_domain
 from app.matching.email import read_email
 from app.pipeline import sql
-from app.pipeline.advance import Asked, advance
+from app.pipeline.advance import TransitionRequest, advance
 from app.pipeline.change import change_record
 from app.pipeline.create import create_account, create_contact, create_opportunity
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing
@@ -68,9 +68,9 @@ from app.web.versions import Expected
 api = router("/v1", "pipeline")
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
-Named = Annotated[Word | None, Query()]
-CHANGED = (AlreadyExists, VersionConflict, OwnerInvalid, TargetUnavailable)
-MOVED = (
+QueryWord = Annotated[Word | None, Query()]
+CHANGE_PROBLEMS = (AlreadyExists, VersionConflict, OwnerInvalid, TargetUnavailable)
+TRANSITION_PROBLEMS = (
     OpportunityNotFound,
     VersionConflict,
     TargetUnavailable,
@@ -88,21 +88,21 @@ MOVED = (
 )
 
 
-async def _found(tx: Tx, caller: Caller, kind: Kind, record_id: UUID) -> Record:
+async def _existing(tx: Tx, caller: Caller, kind: Kind, record_id: UUID) -> Record:
     row = await sql.record_of(tx, caller.tenant_id, kind, record_id)
     if row is None:
         raise missing(kind, record_id)
     return row
 
 
-async def _listed(tx: Tx, caller: Caller, kind: Kind, page: Page, show: Any) -> Response:
+async def _list(tx: Tx, caller: Caller, kind: Kind, page: Page, show: Any) -> Response:
     rows = await sql.list_records(tx, caller.tenant_id, kind, page, page.filters or {})
     return answer(page.answer(rows, show))
 
 
 @api.post("/accounts", status_code=201, response_model=AccountOut, responses=declared(AlreadyExists, OwnerInvalid))
 async def post_account(body: AccountCreate, caller: Writer, tx: InTx, now: Now) -> Response:
-    """A company. A live account with the same domain or external id is 409 with that account."""
+    """Create an account (a company). 409 with the live account that has the same domain or external id."""
     row = await create_account(tx, caller.tenant_id, body.model_dump(), now)
     shown = show_account(row)
     return answer(shown, 201, version=row.version, location=f"/v1/accounts/{shown['id']}")
@@ -112,8 +112,8 @@ async def post_account(body: AccountCreate, caller: Writer, tx: InTx, now: Now) 
 async def list_accounts(
     caller: Reader,
     tx: InTx,
-    domain: Named = None,
-    external_id: Named = None,
+    domain: QueryWord = None,
+    external_id: QueryWord = None,
     owner_id: UserId | None = None,
     archived: bool = False,
     limit: Limit = 50,
@@ -121,22 +121,22 @@ async def list_accounts(
 ) -> Response:
     host = registrable_domain(domain) or domain if domain else None
     filters = {"domain": host, "external_id": external_id, "owner_id": owner_id, "archived": archived}
-    return await _listed(tx, caller, ACCOUNT, Page(limit, cursor, filters=filters), show_account)
+    return await _list(tx, caller, ACCOUNT, Page(limit, cursor, filters=filters), show_account)
 
 
 @api.get("/accounts/{account_id}", response_model=AccountOut, responses=declared(AccountNotFound))
 async def get_account(account_id: AccountId, caller: Reader, tx: InTx) -> Response:
-    row = await _found(tx, caller, ACCOUNT, account_id)
+    row = await _existing(tx, caller, ACCOUNT, account_id)
     return answer(show_account(row), version=row.version)
 
 
-@api.patch("/accounts/{account_id}", response_model=AccountOut, responses=declared(AccountNotFound, *CHANGED))
+@api.patch("/accounts/{account_id}", response_model=AccountOut, responses=declared(AccountNotFound, *CHANGE_PROBLEMS))
 async def patch_account(
     account_id: AccountId, body: AccountPatch, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """Members merge, null empties; `{"archived": true}` archives."""
-    said = body.model_dump(exclude_unset=True)
-    row = await change_record(tx, caller.tenant_id, ACCOUNT, account_id, said, expected, now)
+    """Members merge, null clears; `{"archived": true}` archives."""
+    values = body.model_dump(exclude_unset=True)
+    row = await change_record(tx, caller.tenant_id, ACCOUNT, account_id, values, expected, now)
     return answer(show_account(row), version=row.version)
 
 
@@ -147,7 +147,7 @@ async def patch_account(
     responses=declared(AlreadyExists, AccountNotFound, OwnerInvalid, TargetUnavailable),
 )
 async def post_contact(body: ContactCreate, caller: Writer, tx: InTx, now: Now) -> Response:
-    """A qualified person. A live contact with the same e-mail or external id is 409 with that contact."""
+    """Create a contact (a qualified person). 409 with the live contact that has the same e-mail or external id."""
     row = await create_contact(tx, caller.tenant_id, body.model_dump(), now)
     shown = show_contact(row)
     return answer(shown, 201, version=row.version, location=f"/v1/contacts/{shown['id']}")
@@ -157,9 +157,9 @@ async def post_contact(body: ContactCreate, caller: Writer, tx: InTx, now: Now) 
 async def list_contacts(
     caller: Reader,
     tx: InTx,
-    email: Named = None,
+    email: QueryWord = None,
     account_id: AccountId | None = None,
-    external_id: Named = None,
+    external_id: QueryWord = None,
     owner_id: UserId | None = None,
     archived: bool = False,
     limit: Limit = 50,
@@ -173,24 +173,26 @@ async def list_contacts(
         "owner_id": owner_id,
         "archived": archived,
     }
-    return await _listed(tx, caller, CONTACT, Page(limit, cursor, filters=filters), show_contact)
+    return await _list(tx, caller, CONTACT, Page(limit, cursor, filters=filters), show_contact)
 
 
 @api.get("/contacts/{contact_id}", response_model=ContactOut, responses=declared(ContactNotFound))
 async def get_contact(contact_id: ContactId, caller: Reader, tx: InTx) -> Response:
-    row = await _found(tx, caller, CONTACT, contact_id)
+    row = await _existing(tx, caller, CONTACT, contact_id)
     return answer(show_contact(row), version=row.version)
 
 
 @api.patch(
-    "/contacts/{contact_id}", response_model=ContactOut, responses=declared(ContactNotFound, AccountNotFound, *CHANGED)
+    "/contacts/{contact_id}",
+    response_model=ContactOut,
+    responses=declared(ContactNotFound, AccountNotFound, *CHANGE_PROBLEMS),
 )
 async def patch_contact(
     contact_id: ContactId, body: ContactPatch, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """Members merge, null empties; `{"archived": true}` archives."""
-    said = body.model_dump(exclude_unset=True)
-    row = await change_record(tx, caller.tenant_id, CONTACT, contact_id, said, expected, now)
+    """Members merge, null clears; `{"archived": true}` archives."""
+    values = body.model_dump(exclude_unset=True)
+    row = await change_record(tx, caller.tenant_id, CONTACT, contact_id, values, expected, now)
     return answer(show_contact(row), version=row.version)
 
 
@@ -201,9 +203,9 @@ async def patch_contact(
     responses=declared(AlreadyExists, AccountNotFound, ContactNotFound, OwnerInvalid, TargetUnavailable),
 )
 async def post_opportunity(body: OpportunityCreate, caller: Writer, tx: InTx, now: Now) -> Response:
-    """A deal without a lead, the farmer's, at the first stage of the active policy."""
-    said = {name: getattr(body, name) for name in type(body).model_fields}
-    row = await create_opportunity(tx, caller, said, now)
+    """Create an opportunity without a lead, at the first stage of the active policy."""
+    values = {name: getattr(body, name) for name in type(body).model_fields}
+    row = await create_opportunity(tx, caller, values, now)
     shown = show_opportunity(row)
     return answer(shown, 201, version=row.version, location=f"/v1/opportunities/{shown['id']}")
 
@@ -215,10 +217,10 @@ async def list_opportunities(
     account_id: AccountId | None = None,
     contact_id: ContactId | None = None,
     owner_id: UserId | None = None,
-    stage: Named = None,
+    stage: QueryWord = None,
     of_class: Annotated[Class | None, Query(alias="class")] = None,
     business: Business | None = None,
-    external_id: Named = None,
+    external_id: QueryWord = None,
     archived: bool = False,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -233,26 +235,26 @@ async def list_opportunities(
         "external_id": external_id,
         "archived": archived,
     }
-    return await _listed(tx, caller, OPPORTUNITY, Page(limit, cursor, filters=filters), show_opportunity)
+    return await _list(tx, caller, OPPORTUNITY, Page(limit, cursor, filters=filters), show_opportunity)
 
 
 @api.get("/opportunities/{opportunity_id}", response_model=OpportunityOut, responses=declared(OpportunityNotFound))
 async def get_opportunity(opportunity_id: OpportunityId, caller: Reader, tx: InTx) -> Response:
-    row = await _found(tx, caller, OPPORTUNITY, opportunity_id)
+    row = await _existing(tx, caller, OPPORTUNITY, opportunity_id)
     return answer(show_opportunity(row), version=row.version)
 
 
 @api.patch(
     "/opportunities/{opportunity_id}",
     response_model=OpportunityOut,
-    responses=declared(OpportunityNotFound, AccountNotFound, ContactNotFound, *CHANGED),
+    responses=declared(OpportunityNotFound, AccountNotFound, ContactNotFound, *CHANGE_PROBLEMS),
 )
 async def patch_opportunity(
     opportunity_id: OpportunityId, body: OpportunityPatch, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """Members merge, null empties; the stage is changed by a transition only."""
-    said = {name: getattr(body, name) for name in body.model_fields_set}
-    row = await change_record(tx, caller.tenant_id, OPPORTUNITY, opportunity_id, said, expected, now)
+    """Members merge, null clears; the stage is changed by a transition only."""
+    values = {name: getattr(body, name) for name in body.model_fields_set}
+    row = await change_record(tx, caller.tenant_id, OPPORTUNITY, opportunity_id, values, expected, now)
     return answer(show_opportunity(row), version=row.version)
 
 
@@ -260,15 +262,15 @@ async def patch_opportunity(
     "/opportunities/{opportunity_id}/transitions",
     status_code=201,
     response_model=OpportunityMoved,
-    responses=declared(*MOVED),
+    responses=declared(*TRANSITION_PROBLEMS),
 )
 async def post_opportunity_transition(
     opportunity_id: OpportunityId, body: OpportunityAsk, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """Qualify, advance, win or lose: the actions of the policy's opportunity, with the guards of the policy."""
+    """Take an action on an opportunity (qualify, advance, win, lose), under the guards of its policy."""
     bant = body.bant.model_dump(exclude_none=True) if body.bant else None
-    asked = Asked(body.action, body.to, body.reason_code, body.note, bant, body.occurred_at)
-    step, row = await advance(tx, caller, opportunity_id, asked, expected, now)
+    request = TransitionRequest(body.action, body.to, body.reason_code, body.note, bant, body.occurred_at)
+    step, row = await advance(tx, caller, opportunity_id, request, expected, now)
     return answer({"transition": step.document(), "opportunity": show_opportunity(row)}, 201, version=row.version)
 
 
@@ -278,7 +280,7 @@ async def post_opportunity_transition(
     responses=declared(OpportunityNotFound),
 )
 async def list_opportunity_transitions(opportunity_id: OpportunityId, caller: Reader, tx: InTx) -> Response:
-    """The opportunity's own log, oldest first."""
-    await _found(tx, caller, OPPORTUNITY, opportunity_id)
+    """The transitions of an opportunity, oldest first."""
+    await _existing(tx, caller, OPPORTUNITY, opportunity_id)
     rows = await sql.steps_of(tx, caller.tenant_id, opportunity_id)
     return answer({"data": [show_step(row) for row in rows], "next": None})

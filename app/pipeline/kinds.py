@@ -1,4 +1,4 @@
-"""The three kinds of record in the pipeline: their tables, what names one for certain, how one is shown in short."""
+"""The three kinds of record in the pipeline: their tables, unique keys, display names and problems."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from app.errors import AccountNotFound, AlreadyExists, ContactNotFound, NotFound
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`keys`: the columns that name one live record for certain. `shown`: what tells a person which one it is."""
+    """`keys`: columns unique among live records. `display_columns`: the first with a value is the display name."""
 
     name: str
     table: Table
     keys: tuple[str, ...]
-    shown: tuple[str, ...]
+    display_columns: tuple[str, ...]
     not_found: type[NotFound]
 
 
@@ -33,15 +33,16 @@ CONTACT: Final = Kind(
 )
 OPPORTUNITY: Final = Kind("opportunity", opportunities, ("external_id",), ("name",), OpportunityNotFound)
 
-# How much a key says, of 100: the certain ones above 80, the others below.
+# The score of a match by key name, out of 100: strong keys above 80, weak keys below.
 SCORES: Final = {"link": 100, "external_id": 100, "email": 95, "domain": 90, "phone_name": 60, "name_country": 50}
-CALLED: Final = {"email_key": "email"}
+# The names of key columns in responses, where they differ.
+KEY_NAMES: Final = {"email_key": "email"}
 
 
 def candidate(kind: Kind, row: Mapping[str, Any], match_keys: Iterable[str]) -> dict[str, Any]:
     """A record as problems and previews list it: `{type, id, display, match_keys, score}`."""
     keys = list(match_keys)
-    display = next((row[name] for name in kind.shown if row[name]), ids.show(kind.name, row["id"]))
+    display = next((row[name] for name in kind.display_columns if row[name]), ids.show(kind.name, row["id"]))
     score = max((SCORES[key] for key in keys), default=0)
     return {
         "type": kind.name,
@@ -52,19 +53,19 @@ def candidate(kind: Kind, row: Mapping[str, Any], match_keys: Iterable[str]) -> 
     }
 
 
-def held_keys(kind: Kind, row: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """The names, as answers call them, of the certain keys that the row shares with the wanted values."""
-    return [CALLED.get(key, key) for key in kind.keys if wanted.get(key) is not None and row[key] == wanted[key]]
+def shared_keys(kind: Kind, row: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """The names, as in responses, of the keys whose values the row has in common with `wanted`."""
+    return [KEY_NAMES.get(key, key) for key in kind.keys if wanted.get(key) is not None and row[key] == wanted[key]]
 
 
-def taken(kind: Kind, rows: Iterable[Mapping[str, Any]], wanted: Mapping[str, Any]) -> AlreadyExists:
-    """The problem that live records hold keys which were wanted for another."""
-    held = [(row, held_keys(kind, row, wanted)) for row in rows]
-    names = list(dict.fromkeys(name for _, keys in held for name in keys))
+def key_taken(kind: Kind, rows: Iterable[Mapping[str, Any]], wanted: Mapping[str, Any]) -> AlreadyExists:
+    """The problem that live records already have the wanted keys."""
+    holders = [(row, shared_keys(kind, row, wanted)) for row in rows]
+    names = list(dict.fromkeys(name for _, keys in holders for name in keys))
     return AlreadyExists(
-        f"Another live {kind.name} has this {' and '.join(names) or 'key'}.",
+        f"Another {kind.name} that is not archived has this {' and '.join(names) or 'key'}.",
         errors=[{"field": name, "code": "taken", "detail": f"another {kind.name} has it"} for name in names],
-        candidates=[candidate(kind, row, keys) for row, keys in held],
+        candidates=[candidate(kind, row, keys) for row, keys in holders],
     )
 
 

@@ -1,4 +1,4 @@
-"""Shapes of accounts, contacts and opportunities: flat members (api.md, section 3)."""
+"""Request and response models of accounts, contacts and opportunities."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ Class = Literal["unqualified", "qualified", "won", "lost"]
 def _domain(value: str) -> str:
     domain = registrable_domain(value)
     if domain is None:
-        raise PydanticCustomError("domain_invalid", "this is not a domain that somebody could have registered")
+        raise PydanticCustomError(
+            "domain_invalid", "this is not a domain name that can be registered, such as example.com"
+        )
     if is_free_mail(domain):
-        raise PydanticCustomError("domain_free_mail", "everybody can get an address there, so it names no company")
+        raise PydanticCustomError(
+            "domain_free_mail", "this is the domain of a free mail provider, which does not identify a company"
+        )
     return domain
 
 
@@ -40,7 +44,7 @@ def _email(value: str) -> str:
 def _country(value: str) -> str:
     code = country_code(value)
     if code is None:
-        raise PydanticCustomError("country_unknown", "this is no country by name or by code of ISO 3166")
+        raise PydanticCustomError("country_unknown", "this is neither the name of a country nor an ISO 3166 code")
     return code
 
 
@@ -58,7 +62,7 @@ Amount = Annotated[Money, AfterValidator(_not_negative)]
 
 
 class AccountValues(Write):
-    """What may be said of a company; null empties a member."""
+    """The writable members of an account; null clears a member."""
 
     name: Word | None = Field(default=None, examples=["Nordsoft"])
     domain: Domain | None = Field(default=None, examples=["nordsoft.ro"])
@@ -72,7 +76,7 @@ class AccountValues(Write):
 
 
 class ContactValues(Write):
-    """What may be said of a person; null empties a member."""
+    """The writable members of a contact; null clears a member."""
 
     email: Email | None = Field(default=None, examples=["anna@nordsoft.ro"])
     phone: Word | None = None
@@ -102,7 +106,7 @@ class AccountCreate(AccountValues):
 class AccountPatch(AccountValues):
     custom: Custom | None = None
     owner_id: UserId | None = None
-    archived: bool | None = Field(default=None, description="True archives the account, false brings it back.")
+    archived: bool | None = Field(default=None, description="True archives the account, false restores it.")
 
 
 class ContactCreate(ContactValues):
@@ -121,11 +125,11 @@ class ContactPatch(ContactValues):
     account_id: AccountId | None = None
     custom: Custom | None = None
     owner_id: UserId | None = None
-    archived: bool | None = Field(default=None, description="True archives the contact, false brings it back.")
+    archived: bool | None = Field(default=None, description="True archives the contact, false restores it.")
 
 
 class OpportunityCreate(Write):
-    """A deal without a lead: the farmer's."""
+    """An opportunity without a lead, for example a renewal."""
 
     name: Word = Field(examples=["Nordsoft renewal 2027"])
     account_id: AccountId | None = None
@@ -151,11 +155,11 @@ class OpportunityPatch(Write):
     business: Business | None = None
     custom: Custom | None = None
     external_id: Word | None = None
-    archived: bool | None = Field(default=None, description="True archives the opportunity, false brings it back.")
+    archived: bool | None = Field(default=None, description="True archives the opportunity, false restores it.")
 
 
 class OpportunityAsk(Write):
-    """An action of the policy's opportunity, or `to` alone."""
+    """A transition of an opportunity: an action of its policy, or the stage to enter in `to`."""
 
     action: Code | None = Field(default=None, examples=["qualify"])
     to: Code | None = None
@@ -271,8 +275,8 @@ def show_account(row: Record) -> dict[str, Any]:
 
 
 def show_contact(row: Record) -> dict[str, Any]:
-    said = {name: getattr(row, name) for name in ContactValues.model_fields}
-    return {**_shown("contact", row), "account_id": ids.shown("account", row.account_id), **said}
+    values = {name: getattr(row, name) for name in ContactValues.model_fields}
+    return {**_shown("contact", row), "account_id": ids.shown("account", row.account_id), **values}
 
 
 def show_opportunity(row: Record) -> dict[str, Any]:

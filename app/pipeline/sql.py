@@ -1,4 +1,4 @@
-"""Statements of accounts, contacts and opportunities. The table comes with the kind of record."""
+"""SQL of accounts, contacts and opportunities. The table is that of the kind of record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.web.pages import Page
 
 
 async def insert_record(tx: Tx, tenant_id: UUID, kind: Kind, values: Mapping[str, Any]) -> Record | None:
-    """The new row; None where a live one holds one of its keys."""
+    """The new row; None where a live record has one of its keys."""
     statement = insert(kind.table).values(tenant_id=tenant_id, **values).on_conflict_do_nothing()
     return (await tx.execute(statement.returning(kind.table))).one_or_none()
 
@@ -28,7 +28,7 @@ async def record_of(tx: Tx, tenant_id: UUID, kind: Kind, record_id: UUID, *, loc
 
 
 async def update_record(tx: Tx, tenant_id: UUID, kind: Kind, record_id: UUID, values: Mapping[str, Any]) -> Record:
-    """The row with `values` in place and its version raised; the caller holds its lock."""
+    """The updated row, its version incremented. The caller has locked it."""
     table = kind.table
     statement = (
         update(table)
@@ -40,7 +40,7 @@ async def update_record(tx: Tx, tenant_id: UUID, kind: Kind, record_id: UUID, va
 
 
 async def holders(tx: Tx, tenant_id: UUID, kind: Kind, values: Mapping[str, Any], but: UUID | None = None) -> Records:
-    """The live records that hold any of the kind's keys with these values, without the one named."""
+    """The live records that share a unique key with `values`, the record `but` excepted."""
     table = kind.table
     wanted = [table.c[key] == values[key] for key in kind.keys if values.get(key) is not None]
     if not wanted:
@@ -52,7 +52,7 @@ async def holders(tx: Tx, tenant_id: UUID, kind: Kind, values: Mapping[str, Any]
 
 
 async def list_records(tx: Tx, tenant_id: UUID, kind: Kind, page: Page, filters: Mapping[str, Any]) -> Records:
-    """`filters`: columns that must equal a value, and `archived`: whether the archived or the live ones are listed."""
+    """`filters`: columns that must equal a value, and `archived`: list archived records (true) or live ones (false)."""
     table = kind.table
     rows = select(table).where(table.c.tenant_id == tenant_id)
     for name, value in filters.items():
@@ -64,7 +64,7 @@ async def list_records(tx: Tx, tenant_id: UUID, kind: Kind, page: Page, filters:
 
 
 async def insert_step(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
-    """One row of an opportunity's own log."""
+    """Inserts a row of the opportunity's log."""
     await tx.execute(plain_insert(opportunity_transitions).values(tenant_id=tenant_id, **values))
 
 

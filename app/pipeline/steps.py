@@ -1,4 +1,4 @@
-"""A step of an opportunity: the row of its log, the event that tells of it, and how answers show it."""
+"""A step of an opportunity as a row of its log, as an event, and as a response shows it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVENT = "opportunity.stage_changed"
 
 @dataclass(frozen=True, slots=True)
 class OpportunityStep:
-    """An opportunity enters `to_stage` of class `of_class`; seq 1 with `from_stage` None is its making."""
+    """An opportunity enters `to_stage` of class `of_class`; seq 1 with `from_stage` None is its creation."""
 
     id: UUID
     opportunity_id: UUID
@@ -62,12 +62,12 @@ class OpportunityStep:
         }
 
     def document(self) -> dict[str, Any]:
-        """The step as answers show it."""
+        """The step as a response shows it."""
         by = {"policy_version": self.published.number, "actor": actor_document(self.actor)}
-        return {**_ids(self), **_said(self), **by}
+        return {**_ids(self), **_details(self), **by}
 
     def event(self) -> NewEvent:
-        """What is told of it: in the order of its lead, or in its own where it has none."""
+        """The event of the step, ordered with the events of the lead, or of the opportunity where there is no lead."""
         data = {name: value for name, value in self.document().items() if name not in ("note", "id", "on_behalf_of")}
         return NewEvent(
             EVENT,
@@ -79,8 +79,8 @@ class OpportunityStep:
 
 
 def show_step(row: Record) -> dict[str, Any]:
-    """A row of the log as answers show it."""
-    return {**_ids(row), **_said(row), "policy_version": row.policy_version, "actor": row.actor}
+    """A row of the log as a response shows it."""
+    return {**_ids(row), **_details(row), "policy_version": row.policy_version, "actor": row.actor}
 
 
 def _ids(step: Any) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _ids(step: Any) -> dict[str, Any]:
     }
 
 
-def _said(step: Any) -> dict[str, Any]:
+def _details(step: Any) -> dict[str, Any]:
     of_class = step.of_class if isinstance(step, OpportunityStep) else step._mapping["class"]
     return {
         "seq": step.seq,

@@ -1,1 +1,1 @@
-"""The signed policies of a tenant: which is active, and each as it was published."""
+"""The published policy versions of a tenant, and which of them is active."""

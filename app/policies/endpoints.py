@@ -1,4 +1,4 @@
-"""/v1/policies: what both teams signed, as it stands."""
+"""/v1/policies: read a tenant's policy versions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def list_policies(caller: Reader, tx: InTx, limit: Limit = 50, cursor: Cur
 
 @api.get("/active", response_model=PolicyOut)
 async def get_active_policy(caller: Reader, tx: InTx) -> Response:
-    """The policy that every journey follows which is not pinned to an earlier version."""
+    """The active policy: every journey follows it, unless pinned to an earlier version."""
     return answer(show_policy(await sql.active_policy(tx, caller.tenant_id)))
 
 

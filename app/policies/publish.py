@@ -1,4 +1,4 @@
-"""Putting a policy in force. The shipped ones need no signatures; the rest of a policy's life comes with governance."""
+"""Publishes a policy. Only shipped policies are published so far; they need no signatures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.policy.document import Policy
 
 
 async def publish(tx: Tx, tenant_id: UUID, policy: Policy, now: datetime) -> None:
-    """Stores a sound policy as the tenant's next version, active from now on; its leads are evaluated anew."""
+    """Stores a valid policy as the tenant's next version, activates it, and schedules all leads for evaluation."""
     document = policy.model_dump(mode="json", by_alias=True, exclude_unset=True)
     canonical = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
     policy_id = ids.new_id()
@@ -33,4 +33,4 @@ async def publish(tx: Tx, tenant_id: UUID, policy: Policy, now: datetime) -> Non
     }
     await sql.insert_policy(tx, tenant_id, values)
     await sql.insert_activation(tx, tenant_id, policy_id, now)
-    await sql.wake_leads(tx, tenant_id, now)
+    await sql.schedule_evaluation(tx, tenant_id, now)

@@ -1,4 +1,4 @@
-"""Published policies, read once and kept: a version never changes."""
+"""Published policy versions, cached in the process: a version never changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.errors import PolicyNotFound
 from app.policies import sql
 from app.policy.document import Policy
 
-KEPT: Final = 256
+CACHE_SIZE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +25,24 @@ class Published:
     policy: Policy
 
 
-_kept: dict[UUID, Published] = {}
+_cache: dict[UUID, Published] = {}
 
 
-async def published(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Published:
+async def published_policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Published:
     """The policy version with that id. PolicyNotFound."""
-    found = _kept.get(policy_id)
+    found = _cache.get(policy_id)
     if found is None:
         row = await sql.policy(tx, tenant_id, policy_id)
         if row is None:
             raise PolicyNotFound()
-        if len(_kept) >= KEPT:
-            _kept.clear()
-        found = _kept[policy_id] = Published(row.id, row.number, Policy.model_validate_json(orjson.dumps(row.document)))
+        if len(_cache) >= CACHE_SIZE:
+            _cache.clear()
+        found = _cache[policy_id] = Published(
+            row.id, row.number, Policy.model_validate_json(orjson.dumps(row.document))
+        )
     return found
 
 
-async def active(tx: Tx, tenant_id: UUID) -> Published:
+async def active_policy(tx: Tx, tenant_id: UUID) -> Published:
     """The tenant's active policy; every tenant has one."""
-    return await published(tx, tenant_id, await sql.active_id(tx, tenant_id))
+    return await published_policy(tx, tenant_id, await sql.active_id(tx, tenant_id))

@@ -1,4 +1,4 @@
-"""Shapes of policies."""
+"""Response models of policies."""
 
 from __future__ import annotations
 

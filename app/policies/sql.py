@@ -1,4 +1,4 @@
-"""Statements of policies."""
+"""SQL of policies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.database.tables import activations, policies
 from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
-WAKE_LEADS = text("UPDATE leads SET evaluate_at = :now WHERE tenant_id = :tenant_id AND stage IS NOT NULL")
+SCHEDULE_EVALUATION = text("UPDATE leads SET evaluate_at = :now WHERE tenant_id = :tenant_id AND stage IS NOT NULL")
 ACTIVE_ID = text("SELECT id FROM policies WHERE tenant_id = :tenant_id AND state = 'active'")
 
 
@@ -23,7 +23,7 @@ async def retire_active(tx: Tx, tenant_id: UUID, now: datetime) -> None:
 
 
 async def insert_policy(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
-    """The policy, with the tenant's next number."""
+    """Inserts the policy under the tenant's next number."""
     latest = select(func.coalesce(func.max(policies.c.number), 0) + 1).where(policies.c.tenant_id == tenant_id)
     await tx.execute(insert(policies).values(tenant_id=tenant_id, number=latest.scalar_subquery(), **values))
 
@@ -32,9 +32,9 @@ async def insert_activation(tx: Tx, tenant_id: UUID, policy_id: UUID, at: dateti
     await tx.execute(insert(activations).values(tenant_id=tenant_id, policy_id=policy_id, at=at))
 
 
-async def wake_leads(tx: Tx, tenant_id: UUID, now: datetime) -> None:
-    """Every lead is evaluated anew under the policy that became active."""
-    await tx.execute(WAKE_LEADS, {"tenant_id": tenant_id, "now": now})
+async def schedule_evaluation(tx: Tx, tenant_id: UUID, now: datetime) -> None:
+    """Makes every lead with a stage due for evaluation, since another policy has become active."""
+    await tx.execute(SCHEDULE_EVALUATION, {"tenant_id": tenant_id, "now": now})
 
 
 async def active_policy(tx: Tx, tenant_id: UUID) -> Record:

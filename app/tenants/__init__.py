@@ -1,1 +1,1 @@
-"""Tenants, the people who work there, and their API keys."""
+"""Tenants, their users and their API keys."""

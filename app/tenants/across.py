@@ -1,4 +1,4 @@
-"""What is read before a tenant is known."""
+"""Queries over all tenants, for when the tenant is not known yet."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ async def list_tenants(tx: Tx, page: Page) -> Records:
     return (await tx.execute(page.statement(select(tenants), tenants))).all()
 
 
-async def any_tenant(tx: Tx) -> UUID | None:
+async def oldest_tenant(tx: Tx) -> UUID | None:
     """The oldest tenant, or None on a fresh database."""
     return (await tx.execute(select(tenants.c.id).order_by(tenants.c.id).limit(1))).scalar_one_or_none()
 
 
 async def tenant_by_id_or_name(tx: Tx, wanted: str | None) -> UUID | None:
-    """The tenant with that public id or name; the oldest one when nothing is wanted in particular."""
+    """The tenant with that public id or name; the oldest one where `wanted` is None."""
     if wanted is None:
-        return await any_tenant(tx)
+        return await oldest_tenant(tx)
     try:
-        known = tenants.c.id == ids.read("tenant", wanted)
+        matches = tenants.c.id == ids.read("tenant", wanted)
     except ValueError:
-        known = tenants.c.name == wanted
-    return (await tx.execute(select(tenants.c.id).where(known).order_by(tenants.c.id).limit(1))).scalar_one_or_none()
+        matches = tenants.c.name == wanted
+    return (await tx.execute(select(tenants.c.id).where(matches).order_by(tenants.c.id).limit(1))).scalar_one_or_none()
 
 
 async def key_with_secret(tx: Tx, sha256: str) -> Record | None:
@@ -41,5 +41,5 @@ async def tenant_of_key(tx: Tx, key_id: UUID) -> UUID | None:
 
 
 async def lock_first_run(tx: Tx) -> None:
-    """Of several processes that start at once on a fresh database, one makes the first tenant."""
+    """Takes the lock under which one of several starting processes creates the first tenant."""
     await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('baton:first-run', 0))"))

@@ -1,4 +1,4 @@
-"""The append-only record of administrative acts: keys, users, sources, policies, tenants."""
+"""The append-only audit log of administrative actions on keys, users, sources, policies and tenants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.web.auth import Caller
 async def record(
     tx: Tx, caller: Caller, tenant_id: UUID, act: str, subject: str, now: datetime, detail: Mapping[str, Any] = {}
 ) -> None:
-    """Writes who did what to which record, in the transaction of the act."""
+    """Writes an audit row, in the transaction of the action it describes."""
     actor = {"id": caller.actor.id, "kind": caller.actor.kind, "key": ids.show("key", caller.key_id)}
     values = {"id": ids.new_id(), "recorded_at": now, "actor": actor, "act": act, "subject": subject}
     await sql.insert_audit(tx, tenant_id, {**values, "detail": detail})

@@ -1,4 +1,4 @@
-"""Making a tenant: its shipped policy, its built-in source, its first key."""
+"""Creates tenants (with a shipped policy and the built-in source) and API keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ API_SOURCE = "api"
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that was just made; `secret` is nowhere else."""
+    """A new key and its secret, of which only a hash is stored."""
 
     row: Record
     secret: str
@@ -48,7 +48,7 @@ async def create_key(
     secret: str | None = None,
     expires_at: datetime | None = None,
 ) -> NewKey:
-    """An API key, whose secret is answered here and stored only as its SHA-256."""
+    """A new API key. The secret is returned here only; the database has its SHA-256."""
     secret = secret or new_secret()
     values = {
         "id": ids.new_id(),
@@ -63,12 +63,12 @@ async def create_key(
 
 
 async def first_run(tx: Tx, admin_key: str | None, now: datetime) -> NewKey | None:
-    """Makes the first tenant on a fresh database, and takes in ADMIN_KEY; the new key, or None when nothing was to do.
+    """Creates the first tenant on a fresh database, and a key for ADMIN_KEY; returns the key if one was created.
 
-    An ADMIN_KEY that changed since becomes a further key of the first tenant; the old one stays until it is revoked.
+    A changed ADMIN_KEY becomes another key of the first tenant; the old one is valid until it is revoked.
     """
     await across.lock_first_run(tx)
-    tenant_id = await across.any_tenant(tx)
+    tenant_id = await across.oldest_tenant(tx)
     if tenant_id is None:
         tenant_id = await create_tenant(tx, "first", "waterfall", now)
         return await create_key(tx, tenant_id, "first admin key", FIRST_SCOPES, now, secret=admin_key)

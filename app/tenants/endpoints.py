@@ -43,7 +43,7 @@ Platform = Annotated[Caller, allowed("platform")]
 
 @api.get("/me", response_model=MeOut)
 async def get_me(caller: AnyCaller, tx: InTx) -> Response:
-    """Whose key this is, what it may do, and for whom it speaks."""
+    """The tenant, the scopes and the actor of the key that made the request."""
     tenant = await sql.tenant(tx, caller.tenant_id)
     assert tenant is not None
     key = {"id": ids.show("key", caller.key_id), "name": caller.key_name, "scopes": sorted(caller.scopes)}
@@ -53,7 +53,7 @@ async def get_me(caller: AnyCaller, tx: InTx) -> Response:
 
 @api.post("/tenants", status_code=201, response_model=TenantCreated)
 async def create_tenant(body: TenantCreate, caller: Platform, tx: InTx, now: Now) -> Response:
-    """A new tenant under a shipped policy, with its first key, shown once."""
+    """Create a tenant with a shipped policy and a first key, whose secret is shown only here."""
     tenant_id = await create.create_tenant(tx, body.name, body.policy, now)
     key = await create.create_key(tx, tenant_id, "admin", ("admin",), now)
     await audit.record(tx, caller, tenant_id, "tenant.created", ids.show("tenant", tenant_id), now)
@@ -93,7 +93,7 @@ async def patch_tenant(
 
 @api.post("/users", status_code=201, response_model=UserOut, responses=declared(AlreadyExists))
 async def create_user(body: UserCreate, caller: Admin, tx: InTx, now: Now) -> Response:
-    """A person whom an API key may name in Baton-Actor."""
+    """Create a user: a person whom requests can name in `Baton-Actor`."""
     row = await users.create_user(tx, caller.tenant_id, body.model_dump(), now)
     shown = show_user(row)
     await audit.record(tx, caller, caller.tenant_id, "user.created", shown["id"], now)
@@ -126,7 +126,7 @@ async def get_user(user_id: UserId, caller: Admin, tx: InTx) -> Response:
 async def patch_user(
     user_id: UserId, body: UserPatch, caller: Admin, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """Members merge; null empties team, capacity and external_id. An inactive user cannot act."""
+    """Members merge; null clears team, capacity and external_id. An inactive user cannot be an actor or owner."""
     values = body.model_dump(exclude_unset=True)
     row = await users.change_user(tx, caller.tenant_id, user_id, values, expected, now)
     await audit.record(tx, caller, caller.tenant_id, "user.changed", ids.show("user", user_id), now)
@@ -135,9 +135,9 @@ async def patch_user(
 
 @api.post("/keys", status_code=201, response_model=KeyOut)
 async def create_key(body: KeyCreate, caller: Admin, tx: InTx, now: Now) -> Response:
-    """A new API key; its secret is in this answer and nowhere else."""
+    """Create an API key; its secret is shown in this response only."""
     if "platform" in body.scopes and not caller.may("platform"):
-        raise ScopeMissing("Only a key with the scope platform can give it.", scope="platform")
+        raise ScopeMissing("Only a key that has the scope `platform` can create a key with it.", scope="platform")
     made = await create.create_key(tx, caller.tenant_id, body.name, body.scopes, now, expires_at=body.expires_at)
     shown = show_key(made.row)
     await audit.record(tx, caller, caller.tenant_id, "key.created", shown["id"], now)
@@ -160,14 +160,14 @@ async def get_key(key_id: KeyId, caller: Admin, tx: InTx) -> Response:
 
 @api.delete("/keys/{key_id}", response_model=KeyOut, responses=declared(KeyNotFound, VersionConflict))
 async def revoke_key(key_id: KeyId, caller: Admin, tx: InTx, now: Now, expected: Expected) -> Response:
-    """Revoke a key: it is refused here at once, and everywhere within five seconds."""
+    """Revoke a key: this process refuses it at once, others within five seconds."""
     found = await sql.key(tx, caller.tenant_id, key_id, lock=True)
     if found is None:
         raise KeyNotFound()
     versions.check(expected, found.version)
     row = await sql.revoke_key(tx, caller.tenant_id, key_id, now)
     if row is None:
-        raise KeyNotFound("There is no such live key.")
+        raise KeyNotFound("The key is revoked already.")
     auth.forget()
     await audit.record(tx, caller, caller.tenant_id, "key.revoked", ids.show("key", key_id), now)
     return answer(show_key(row), version=row.version)

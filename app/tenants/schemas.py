@@ -1,4 +1,4 @@
-"""Shapes of tenants, users and keys (api.md, sections 3 and 4)."""
+"""Request and response models of tenants, users and keys."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ Scope = Literal[SCOPES]  # type: ignore[valid-type]
 
 def _zone(value: str) -> str:
     if value not in ZONES:
-        raise PydanticCustomError("time_zone_unknown", "this is not a time zone of the IANA database")
+        raise PydanticCustomError(
+            "time_zone_unknown", "this is not a time zone of the IANA database, such as Europe/Bucharest"
+        )
     return value
 
 
 def _span(value: list[str]) -> list[str]:
     if value[0] >= value[1]:
-        raise PydanticCustomError("hours_order", "working hours end after they begin")
+        raise PydanticCustomError("hours_order", "working hours must end after they begin")
     return value
 
 
@@ -109,7 +111,7 @@ class KeyOut(Shape):
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
-    secret: str | None = Field(default=None, description="Shown once, in the answer that made the key.")
+    secret: str | None = Field(default=None, description="Shown once, in the response that creates the key.")
 
 
 class NewTenantKey(Shape):

@@ -1,4 +1,4 @@
-"""Statements of tenants, users and keys."""
+"""SQL of tenants, users and keys."""
 
 from __future__ import annotations
 

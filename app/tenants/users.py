@@ -1,4 +1,4 @@
-"""Users: the marketers, SDRs, AEs and managers that an API key may speak for."""
+"""Users: the marketers, SDRs, AEs and managers on whose behalf an API key can act."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from app.errors import AlreadyExists, RequestInvalid, UserNotFound
 from app.tenants import sql
 from app.web import auth, versions
 
-REQUIRED = ("name", "email", "role", "time_zone", "working_hours", "active")
+NOT_NULLABLE = ("name", "email", "role", "time_zone", "working_hours", "active")
 
 
 async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
-    """A new user; AlreadyExists when the e-mail or the external id is another user's."""
+    """A new user. AlreadyExists where another user has the e-mail or the external id."""
     stamped = {**values, "id": ids.new_id(), "created_at": now, "updated_at": now}
     try:
         async with tx.savepoint():
@@ -31,12 +31,12 @@ async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: d
 async def change_user(
     tx: Tx, tenant_id: UUID, user_id: UUID, values: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
 ) -> Record:
-    """The user with `values` in place; UserNotFound, VersionConflict, AlreadyExists."""
+    """The changed user. UserNotFound, VersionConflict, AlreadyExists."""
     row = await sql.user(tx, tenant_id, user_id, lock=True)
     if row is None:
         raise UserNotFound()
     versions.check(expected, row.version)
-    for name in REQUIRED:
+    for name in NOT_NULLABLE:
         if name in values and values[name] is None:
             raise RequestInvalid.of(name, "required", "must not be null")
     try:

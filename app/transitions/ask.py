@@ -147,5 +147,5 @@ async def _convert(
     if not move.convert:
         return None
     order = request.conversion if isinstance(request.conversion, ConversionOrder) else None
-    sees = caller.may("leads:read")
-    return await convert_change(tx, caller.tenant_id, change, order, caller.actor, now, sees=sees)
+    may_read = caller.may("leads:read")
+    return await convert_change(tx, caller.tenant_id, change, order, caller.actor, now, may_read=may_read)

@@ -20,7 +20,7 @@ ACROSS = {
     "sources": {"source_with_key"},
     "submissions": {"claim", "claim_one", "insert_received"},
     "tenants": {
-        "any_tenant",
+        "oldest_tenant",
         "key_with_secret",
         "list_tenants",
         "lock_first_run",

@@ -1,4 +1,4 @@
-"""The steps that lead to a conversion, and what the database holds."""
+"""Leads in the stages before a conversion, requests of conversions, and what is stored afterwards."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ KEYS = itertools.count(1)
 
 
 async def moved(api: Api, lead: dict[str, Any], action: str, actor: str, **members: Any) -> dict[str, Any]:
-    """The answer of a transition that must be taken."""
+    """Takes a transition, which must succeed; the body of the response."""
     answer = await api.ask(lead, action, actor, **members)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
 
 
 async def mql(api: Api, **fields: Any) -> dict[str, Any]:
-    """A lead that the policy made an MQL."""
+    """A lead that a demo request has made an MQL."""
     lead = await api.lead(**{**GOOD, **fields})
     await api.add_activity(lead, "demo_request")
     return await api.reload(lead)
@@ -47,14 +47,14 @@ async def srl_lead(api: Api, sdr: str, **fields: Any) -> dict[str, Any]:
 async def convert(
     api: Api, lead: dict[str, Any], actor: str | None, order: Any = None, *, key: str | None = None, **options: Any
 ) -> httpx.Response:
-    """The answer to a conversion, whatever it is; a fresh Idempotency-Key unless one is named."""
+    """Requests a conversion, under a new Idempotency-Key unless one is given; the response, whatever its status."""
     headers = {"Idempotency-Key": key or f"key-{next(KEYS)}", **options.pop("headers", {})}
     path = f"/v1/leads/{lead['id']}/conversion"
     return await api.call("POST", path, order or {}, actor=actor, headers=headers, **options)
 
 
 async def converted(api: Api, lead: dict[str, Any], actor: str, order: Any = None, **options: Any) -> dict[str, Any]:
-    """The conversion that must succeed."""
+    """Converts a lead, which must succeed; the conversion."""
     answer = await convert(api, lead, actor, order, **options)
     assert answer.status_code == 201, answer.text
     return dict(answer.json()["conversion"])
@@ -65,8 +65,8 @@ async def preview(api: Api, lead: dict[str, Any], actor: str | None, order: Any 
     return dict(await api.post(path, order or {}, status=200, actor=actor))
 
 
-async def everything(api: Api) -> dict[str, list[Any]]:
-    """All rows of all tables, but for when a key was used last."""
+async def all_rows(api: Api) -> dict[str, list[Any]]:
+    """All rows of all tables, without `last_used_at`, which every request may change."""
     async with api.app.state.engine.connect() as tx:
         return {
             table.name: sorted(
@@ -80,7 +80,7 @@ async def everything(api: Api) -> dict[str, list[Any]]:
 
 
 async def rows(api: Api, statement: str, **bound: Any) -> list[Any]:
-    """What a query finds."""
+    """The rows of a query."""
     async with api.app.state.engine.connect() as tx:
         return list((await tx.execute(text(statement), bound)).all())
 
@@ -90,7 +90,7 @@ async def count(api: Api, table: str) -> int:
 
 
 def outcomes(conversion: dict[str, Any]) -> dict[str, str]:
-    """What became of each field; every one must be there once."""
+    """The outcome of each field of the lead; every field must be listed once."""
     names = [line["field"] for line in conversion["field_outcomes"]]
     assert len(names) == len(set(names))
     return {line["field"]: line["outcome"] for line in conversion["field_outcomes"]}

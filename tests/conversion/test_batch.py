@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests.api import Api
-from tests.conversion.steps import KEYS, converted, count, everything, sql_lead
+from tests.conversion.steps import KEYS, all_rows, converted, count, sql_lead
 
 
 async def batch(api: Api, actor: str | None, items: list[Any], **members: Any) -> httpx.Response:
@@ -16,7 +16,7 @@ async def batch(api: Api, actor: str | None, items: list[Any], **members: Any) -
     return await api.call("POST", "/v1/conversions/batch", {"items": items, **members}, actor=actor, headers=headers)
 
 
-async def test_results_come_in_order_and_one_refusal_does_not_touch_the_others(api: Api) -> None:
+async def test_results_are_in_order_and_a_refusal_does_not_affect_the_other_items(api: Api) -> None:
     ae = await api.user("ae")
     one, done, two = [await sql_lead(api, ae, email=f"p{n}@firm-{n}.ro", company=f"Firm {n}") for n in range(3)]
     before = await converted(api, done, ae)
@@ -36,10 +36,10 @@ async def test_results_come_in_order_and_one_refusal_does_not_touch_the_others(a
 async def test_an_atomic_batch_converts_all_or_none(api: Api) -> None:
     ae = await api.user("ae")
     lead, early = await sql_lead(api, ae, email="a@firm.ro"), await api.lead()
-    before = await everything(api)
+    before = await all_rows(api)
     answer = await batch(api, ae, [{"lead_id": lead["id"]}, {"lead_id": early["id"]}], atomic=True)
     assert (answer.status_code, answer.json()["code"], answer.json()["index"]) == (409, "transition_not_allowed", 1)
-    assert await everything(api) == before
+    assert await all_rows(api) == before
     assert (await batch(api, ae, [{"lead_id": lead["id"]}], atomic=True)).json()["results"][0]["status"] == 201
 
 
@@ -54,7 +54,7 @@ async def test_two_batches_with_the_same_leads_convert_each_once(api: Api) -> No
     assert (await count(api, "accounts"), await count(api, "contacts")) == (2, 6)
 
 
-async def test_a_batch_is_bounded_and_needs_a_key(api: Api) -> None:
+async def test_a_batch_has_at_most_100_items_and_needs_an_idempotency_key(api: Api) -> None:
     item = {"lead_id": "lead_01k00000000000000000000000"}
     keyless = await api.call("POST", "/v1/conversions/batch", {"items": [item]})
     assert (keyless.status_code, keyless.json()["code"]) == (400, "idempotency_key_required")

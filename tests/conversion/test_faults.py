@@ -1,4 +1,4 @@
-"""Whatever fails on the way, a conversion leaves all three records and the stage, or nothing."""
+"""A conversion in which any statement fails writes nothing, and can be retried."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TABLES = (
     "pending",
     "idempotency_keys",
 )
-WHAT_FAILS = ("events", "pending", "conversions", "opportunities", "transitions", "idempotency_keys")
+FAILING_TABLES = ("events", "pending", "conversions", "opportunities", "transitions", "idempotency_keys")
 
 
 async def stored(api: Api) -> dict[str, Any]:
@@ -35,8 +35,8 @@ async def stored(api: Api) -> dict[str, Any]:
         }
 
 
-@pytest.mark.parametrize("table", WHAT_FAILS)
-async def test_a_fault_anywhere_rolls_back_everything_and_a_retry_under_the_same_key_converts(
+@pytest.mark.parametrize("table", FAILING_TABLES)
+async def test_a_failing_insert_rolls_back_everything_and_a_retry_with_the_same_key_converts(
     api: Api, table: str
 ) -> None:
     sdr, ae, lead = await api.user("sdr"), await api.user("ae"), await api.mql(company="Nordsoft")
@@ -48,10 +48,10 @@ async def test_a_fault_anywhere_rolls_back_everything_and_a_retry_under_the_same
             text("CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'disk full'; END $$")
         )
         await tx.execute(text(f"CREATE TRIGGER fail BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()"))
-    before, path, head = await stored(api), f"/v1/leads/{lead['id']}/conversion", {"Idempotency-Key": "k"}
-    failed = await api.call("POST", path, {}, actor=ae, headers=head)
+    before, path, headers = await stored(api), f"/v1/leads/{lead['id']}/conversion", {"Idempotency-Key": "k"}
+    failed = await api.call("POST", path, {}, actor=ae, headers=headers)
     assert (failed.status_code, failed.json()["code"]) == (500, "internal_error")
     assert await stored(api) == before
     async with api.app.state.engine.begin() as tx:
         await tx.execute(text("DROP FUNCTION fail CASCADE"))
-    assert (await api.call("POST", path, {}, actor=ae, headers=head)).status_code == 201
+    assert (await api.call("POST", path, {}, actor=ae, headers=headers)).status_code == 201

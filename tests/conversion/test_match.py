@@ -1,4 +1,4 @@
-"""Which records a conversion uses, makes, or asks about; what is refused writes nothing."""
+"""Which records a conversion links or creates, and which conversions are refused without writing anything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api import Api
-from tests.conversion.steps import convert, converted, count, everything, moved, outcomes, preview, sql_lead
+from tests.conversion.steps import all_rows, convert, converted, count, moved, outcomes, preview, sql_lead
 
 ANNA = {"email": "anna@nordsoft.ro", "full_name": "Anna Zvoristeanu", "company": "Nordsoft", "country": "RO"}
 
@@ -18,15 +18,15 @@ async def ae(api: Api) -> str:
 
 
 async def refused(api: Api, lead: dict[str, Any], actor: str | None, order: Any = None, **options: Any) -> Any:
-    """The problem of a conversion that must be refused and must leave every table as it was."""
-    before = await everything(api)
+    """Requests a conversion, which must be refused and leave every table unchanged; the problem."""
+    before = await all_rows(api)
     answer = await convert(api, lead, actor, order, **options)
     assert answer.status_code >= 400, answer.text
-    assert await everything(api) == before
+    assert await all_rows(api) == before
     return answer.json()
 
 
-async def test_several_certain_matches_are_asked_about(api: Api, ae: str) -> None:
+async def test_several_strong_matches_are_refused_with_the_candidates(api: Api, ae: str) -> None:
     one = await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro"})
     two = await api.post("/v1/accounts", {"name": "Nordsoft Group", "external_id": "N-1"})
     lead = await sql_lead(api, ae, **ANNA)
@@ -39,11 +39,11 @@ async def test_several_certain_matches_are_asked_about(api: Api, ae: str) -> Non
     assert set(problem["candidates"][0]) == {"type", "id", "display", "match_keys", "score"}
     made = await converted(api, lead, ae, {"account": {"mode": "use", "id": two["id"]}})
     assert made["account"] == {"id": two["id"], "outcome": "linked"}
-    assert (await api.get(f"/v1/accounts/{two['id']}"))["domain"] is None  # the other account's key is not taken
+    assert (await api.get(f"/v1/accounts/{two['id']}"))["domain"] is None  # the key of the other account is not copied
     assert outcomes(made)["domain"] == "kept_existing"
 
 
-async def test_an_uncertain_account_is_asked_about_and_create_makes_a_new_one(api: Api, ae: str) -> None:
+async def test_a_weak_account_match_is_refused_and_mode_create_creates_a_new_account(api: Api, ae: str) -> None:
     known = await api.post("/v1/accounts", {"name": "NORDSOFT S.R.L.", "country": "Romania"})
     elsewhere = await api.post("/v1/accounts", {"name": "Nordsoft", "country": "DE"})
     lead = await sql_lead(api, ae, **ANNA)
@@ -56,7 +56,7 @@ async def test_an_uncertain_account_is_asked_about_and_create_makes_a_new_one(ap
     assert made["account"]["id"] not in (known["id"], elsewhere["id"])
 
 
-async def test_an_uncertain_contact_is_asked_about(api: Api, ae: str) -> None:
+async def test_a_weak_contact_match_is_refused_with_the_candidate(api: Api, ae: str) -> None:
     body = {"phone": "+40 21 555 0100", "first_name": "Ana", "last_name": "ZVORIȘTEANU"}
     known = await api.post("/v1/contacts", body)
     await api.post("/v1/contacts", {**body, "last_name": "Popescu"})
@@ -74,7 +74,7 @@ async def test_an_uncertain_contact_is_asked_about(api: Api, ae: str) -> None:
     )
 
 
-async def test_a_certain_contact_is_used(api: Api, ae: str) -> None:
+async def test_a_strong_contact_match_is_linked(api: Api, ae: str) -> None:
     known = await api.post("/v1/contacts", {"email": "ANNA@Nordsoft.ro", "job_title": "CEO"})
     made = await converted(api, await sql_lead(api, ae, **ANNA), ae)
     after = await api.get(f"/v1/contacts/{known['id']}")
@@ -82,7 +82,7 @@ async def test_a_certain_contact_is_used(api: Api, ae: str) -> None:
     assert (after["job_title"], after["last_name"], after["version"]) == ("CEO", "Zvoristeanu", 2)
 
 
-async def test_the_mailbox_of_several_people_decides_nothing(api: Api, ae: str) -> None:
+async def test_a_shared_mailbox_is_a_weak_key(api: Api, ae: str) -> None:
     known = await api.post("/v1/contacts", {"email": "office@nordsoft.ro", "first_name": "Dan", "last_name": "Pop"})
     lead = await sql_lead(api, ae, email="office@nordsoft.ro", full_name="Anna Zvoristeanu", company="Nordsoft")
     problem = await refused(api, lead, ae)
@@ -93,7 +93,7 @@ async def test_the_mailbox_of_several_people_decides_nothing(api: Api, ae: str) 
     assert made["contact"]["outcome"] == "created"
 
 
-async def test_create_never_doubles_a_certain_key(api: Api, ae: str) -> None:
+async def test_mode_create_never_duplicates_a_strong_key(api: Api, ae: str) -> None:
     account = await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro"})
     contact = await api.post("/v1/contacts", {"email": "anna@nordsoft.ro", "account_id": account["id"]})
     lead = await sql_lead(api, ae, **ANNA)
@@ -104,7 +104,7 @@ async def test_create_never_doubles_a_certain_key(api: Api, ae: str) -> None:
     assert [each["id"] for each in problem["candidates"]] == [contact["id"]]
 
 
-async def test_a_contact_of_another_account_stays_there_unless_relinked(api: Api, ae: str) -> None:
+async def test_a_contact_of_another_account_is_moved_only_with_relink(api: Api, ae: str) -> None:
     other = await api.post("/v1/accounts", {"name": "Elsewhere", "domain": "elsewhere.ro"})
     contact = await api.post("/v1/contacts", {"email": "anna@nordsoft.ro", "account_id": other["id"]})
     lead = await sql_lead(api, ae, **ANNA)
@@ -158,7 +158,7 @@ async def test_a_refused_conversion_writes_nothing(api: Api, ae: str) -> None:
     assert (await api.reload(lead))["stage"] == "sql"
 
 
-async def test_who_may_not_convert_writes_nothing(api: Api, ae: str) -> None:
+async def test_a_caller_who_may_not_convert_writes_nothing(api: Api, ae: str) -> None:
     lead = await sql_lead(api, ae, **ANNA)
     marketing = await api.user("marketing")
     machine = await refused(api, lead, None)
@@ -173,39 +173,45 @@ async def test_who_may_not_convert_writes_nothing(api: Api, ae: str) -> None:
 
 async def test_a_closed_opportunity_and_one_of_another_account_cannot_be_used(api: Api, ae: str) -> None:
     first = await converted(api, await sql_lead(api, ae, **ANNA), ae)
-    deal = first["opportunity"]["id"]
+    opportunity_id = first["opportunity"]["id"]
     elsewhere = await sql_lead(api, ae, email="x@elsewhere.ro", company="Elsewhere")
-    problem = await refused(api, elsewhere, ae, {"opportunity": {"mode": "use", "id": deal}})
+    problem = await refused(api, elsewhere, ae, {"opportunity": {"mode": "use", "id": opportunity_id}})
     assert (problem["status"], problem["code"]) == (422, "target_unavailable")
-    await api.post(f"/v1/opportunities/{deal}/transitions", {"action": "lose", "reason_code": "price"}, actor=ae)
+    await api.post(
+        f"/v1/opportunities/{opportunity_id}/transitions", {"action": "lose", "reason_code": "price"}, actor=ae
+    )
     colleague = await sql_lead(api, ae, email="dan@nordsoft.ro", company="Nordsoft")
-    problem = await refused(api, colleague, ae, {"opportunity": {"mode": "use", "id": deal}})
+    problem = await refused(api, colleague, ae, {"opportunity": {"mode": "use", "id": opportunity_id}})
     assert problem["code"] == "target_unavailable"
 
 
-async def test_who_may_not_read_learns_only_how_many_match(api: Api, ae: str) -> None:
+async def test_a_caller_who_may_not_read_leads_gets_only_the_number_of_candidates(api: Api, ae: str) -> None:
     await api.post("/v1/accounts", {"name": "Nordsoft", "country": "RO"})
     lead = await sql_lead(api, ae, **ANNA)
     made = await api.post("/v1/keys", {"name": "converter", "scopes": ["leads:convert", "actors:assert"]})
     problem = (await convert(api, lead, ae, key="hidden", headers={})).json()
-    blind = await api.call(
+    without_read = await api.call(
         "POST",
         f"/v1/leads/{lead['id']}/conversion",
         {},
         actor=ae,
         key=made["secret"],
-        headers={"Idempotency-Key": "blind"},
+        headers={"Idempotency-Key": "without_read"},
     )
     assert (len(problem["candidates"]), problem["candidates_hidden"]) == (1, 0)
-    assert (blind.status_code, blind.json()["candidates"], blind.json()["candidates_hidden"]) == (409, [], 1)
+    assert (without_read.status_code, without_read.json()["candidates"], without_read.json()["candidates_hidden"]) == (
+        409,
+        [],
+        1,
+    )
 
 
-async def test_a_preview_says_what_would_be_made_and_writes_nothing(api: Api, ae: str) -> None:
+async def test_a_preview_shows_what_would_be_created_and_writes_nothing(api: Api, ae: str) -> None:
     account = await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro", "industry": "IT"})
     lead = await sql_lead(api, ae, **ANNA)
-    before = await everything(api)
+    before = await all_rows(api)
     seen = await preview(api, lead, ae)
-    assert await everything(api) == before
+    assert await all_rows(api) == before
     assert (seen["possible"], seen["blocked"]) == (True, [])
     assert seen["account"] == {"outcome": "linked", "id": account["id"]}
     assert seen["contact"] == {"outcome": "created", "id": None}
@@ -214,7 +220,7 @@ async def test_a_preview_says_what_would_be_made_and_writes_nothing(api: Api, ae
     assert made["field_outcomes"] == seen["field_outcomes"]
 
 
-async def test_a_preview_lists_everything_that_is_in_the_way(api: Api, ae: str) -> None:
+async def test_a_preview_lists_every_problem(api: Api, ae: str) -> None:
     await api.post("/v1/accounts", {"name": "Nordsoft", "country": "RO"})
     lead = await sql_lead(api, ae, **ANNA)
     order = {"opportunity": {"class": "unqualified"}, "owner_id": "usr_01k00000000000000000000000"}
@@ -242,7 +248,7 @@ async def test_an_early_stage_can_be_previewed(api: Api, ae: str) -> None:
     assert unknown.status_code == 404
 
 
-async def test_a_disqualified_lead_is_no_conversion(api: Api, ae: str) -> None:
+async def test_a_disqualified_lead_cannot_be_converted(api: Api, ae: str) -> None:
     lead = await sql_lead(api, ae, **ANNA)
     await moved(api, lead, "disqualify", ae, reason_code="bad_fit")
     problem = await refused(api, lead, ae)

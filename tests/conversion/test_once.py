@@ -1,4 +1,4 @@
-"""Once: retries, fifty at a time, and two leads of one company at the same instant."""
+"""Converted once, whether a request is retried, sent fifty times at once, or sent for two leads of one company."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_another_key_on_a_converted_lead_answers_with_the_conversion(api: 
     assert answer.json()["conversion"] == made
 
 
-async def test_a_refused_conversion_leaves_its_key_free(api: Api, ae: str) -> None:
+async def test_a_refused_conversion_does_not_use_up_its_idempotency_key(api: Api, ae: str) -> None:
     lead = await sql_lead(api, ae, **ANNA)
     refused = await convert(api, lead, ae, {"opportunity": {"class": "unqualified"}}, key="free")
     assert refused.status_code == 422
@@ -103,14 +103,14 @@ async def test_two_leads_that_name_one_contact_make_one_contact(api: Api, ae: st
     assert (await count(api, "accounts"), await count(api, "contacts")) == (5, 5)
 
 
-async def test_a_key_that_two_conversions_fill_at_once_goes_to_one_of_them(api: Api, ae: str) -> None:
-    """Two accounts without a domain, two leads of one domain: the second to write keeps its account as it was."""
+async def test_a_unique_key_that_two_conversions_fill_at_once_is_written_to_one_record(api: Api, ae: str) -> None:
+    """Two accounts without a domain, two leads of one domain: the second to write leaves its account unchanged."""
     for n in range(5):
         accounts = [await api.post("/v1/accounts", {"name": name}) for name in (f"North {n}", f"South {n}")]
         pair = [await sql_lead(api, ae, email=f"{who}@race-{n}.ro", company=f"Race {n}") for who in ("anna", "dan")]
         orders = [{"account": {"mode": "use", "id": one["id"]}} for one in accounts]
-        asked = zip(pair, orders, strict=True)
-        answers = await asyncio.gather(*(convert(api, lead, ae, order) for lead, order in asked))
+        requests = zip(pair, orders, strict=True)
+        answers = await asyncio.gather(*(convert(api, lead, ae, order) for lead, order in requests))
         assert [one.status_code for one in answers] == [201, 201], [one.text for one in answers]
         domains = [(await api.get(f"/v1/accounts/{one['id']}"))["domain"] for one in accounts]
         assert sorted(domains, key=str) == [None, f"race-{n}.ro"]

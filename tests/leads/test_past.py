@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.policies.published import active
+from app.policies.published import active_policy
 from tests.api import Api
 
 
@@ -99,7 +99,7 @@ async def test_a_past_score_uses_the_fields_of_that_time(api: Api) -> None:
 async def test_as_of_scores_a_journey_by_the_policy_it_was_pinned_to_then(api: Api) -> None:
     sdr, lead = await api.user("sdr"), await api.mql()
     async with api.app.state.engine.connect() as tx:
-        old = (await active(tx, api.tenant_id)).policy
+        old = (await active_policy(tx, api.tenant_id)).policy
     cheap = tuple(rule.model_copy(update={"points": 1}) for rule in old.scoring.fit)
     await api.publish(old.model_copy(update={"scoring": old.scoring.model_copy(update={"fit": cheap})}))
     snapshots: list[tuple[datetime, dict[str, Any]]] = []

@@ -1,4 +1,4 @@
-"""Accounts, contacts and opportunities are made, read, listed, changed and archived."""
+"""Accounts, contacts and opportunities are created, read, listed, changed and archived."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECORDS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("plural", "body"), RECORDS)
-async def test_a_record_is_made_read_listed_and_changed(api: Api, plural: str, body: Any) -> None:
+async def test_a_record_is_created_read_listed_and_changed(api: Api, plural: str, body: Any) -> None:
     owner = await api.user("ae")
     answer = await api.call("POST", f"/v1/{plural}", {**body, "owner_id": owner, "custom": {"tier": "gold", "old": 1}})
     made = answer.json()
@@ -40,13 +40,13 @@ async def test_a_record_is_made_read_listed_and_changed(api: Api, plural: str, b
     assert (await api.call("PATCH", path, {"archived": False})).json()["archived_at"] is None
 
 
-async def test_what_is_said_is_kept_in_normal_form(api: Api) -> None:
+async def test_values_are_stored_in_normal_form(api: Api) -> None:
     account = await api.post("/v1/accounts", {**RECORDS[0][1], "phone": "021 555 0100"})
     contact = await api.post("/v1/contacts", RECORDS[1][1])
-    deal = await api.post("/v1/opportunities", RECORDS[2][1])
+    opportunity = await api.post("/v1/opportunities", RECORDS[2][1])
     assert (account["domain"], account["country"], account["phone"]) == ("nordsoft.ro", "RO", "+40215550100")
     assert (contact["email"], contact["full_name"]) == ("anna@nordsoft.ro", "Anna Zvoristeanu")
-    assert (deal["amount"], deal["business"]) == ({"value": "12000.50", "currency": "EUR"}, "existing")
+    assert (opportunity["amount"], opportunity["business"]) == ({"value": "12000.50", "currency": "EUR"}, "existing")
 
 
 async def test_lists_are_filtered(api: Api) -> None:
@@ -54,7 +54,7 @@ async def test_lists_are_filtered(api: Api) -> None:
     await api.post("/v1/accounts", {"name": "Other"})
     contact = await api.post("/v1/contacts", {"email": "anna@nordsoft.ro", "account_id": account["id"]})
     await api.post("/v1/contacts", {"email": "dan@other.ro"})
-    deal = await api.post(
+    opportunity = await api.post(
         "/v1/opportunities", {"name": "One", "account_id": account["id"], "contact_id": contact["id"]}
     )
     await api.post("/v1/opportunities", {"name": "Two", "business": "new"})
@@ -63,8 +63,8 @@ async def test_lists_are_filtered(api: Api) -> None:
         ("/v1/accounts?external_id=N-1", account),
         ("/v1/contacts?email=ANNA@nordsoft.ro", contact),
         (f"/v1/contacts?account_id={account['id']}", contact),
-        (f"/v1/opportunities?account_id={account['id']}&stage=unqualified", deal),
-        (f"/v1/opportunities?contact_id={contact['id']}&class=unqualified&business=existing", deal),
+        (f"/v1/opportunities?account_id={account['id']}&stage=unqualified", opportunity),
+        (f"/v1/opportunities?contact_id={contact['id']}&class=unqualified&business=existing", opportunity),
     ):
         assert [one["id"] for one in (await api.get(path))["data"]] == [found["id"]], path
     first = await api.get("/v1/opportunities?limit=1")
@@ -73,7 +73,7 @@ async def test_lists_are_filtered(api: Api) -> None:
     assert second["next"] is None
 
 
-async def test_a_taken_key_is_told_with_the_record_that_holds_it(api: Api) -> None:
+async def test_a_duplicate_key_is_refused_with_the_record_that_has_it(api: Api) -> None:
     account = await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro"})
     contact = await api.post("/v1/contacts", {"email": "anna@nordsoft.ro"})
     again = await api.call("POST", "/v1/accounts", {"name": "Nordsoft SRL", "domain": "nordsoft.ro"})
@@ -89,7 +89,7 @@ async def test_a_taken_key_is_told_with_the_record_that_holds_it(api: Api) -> No
     assert (await api.get(f"/v1/contacts/{other['id']}"))["email"] == "dan@nordsoft.ro"
 
 
-async def test_an_archived_record_frees_its_key_until_it_comes_back(api: Api) -> None:
+async def test_an_archived_record_is_not_restored_while_another_has_its_key(api: Api) -> None:
     old = await api.post("/v1/accounts", {"name": "Old", "domain": "nordsoft.ro"})
     await api.call("PATCH", f"/v1/accounts/{old['id']}", {"archived": True})
     await api.post("/v1/accounts", {"name": "New", "domain": "nordsoft.ro"})
@@ -111,19 +111,19 @@ async def test_an_archived_record_frees_its_key_until_it_comes_back(api: Api) ->
         ("opportunities", {"name": "X", "amount": {"value": 1, "currency": "EUR"}}, 422, "request_invalid"),
     ],
 )
-async def test_what_cannot_be_is_refused(pipeline_api: Api, path: str, body: Any, status: int, code: str) -> None:
+async def test_invalid_values_are_refused(pipeline_api: Api, path: str, body: Any, status: int, code: str) -> None:
     answer = await pipeline_api.call("POST", f"/v1/{path}", body)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-async def test_an_archived_account_takes_no_contact(api: Api) -> None:
+async def test_a_contact_cannot_be_created_in_an_archived_account(api: Api) -> None:
     account = await api.post("/v1/accounts", {"name": "Nordsoft"})
     await api.call("PATCH", f"/v1/accounts/{account['id']}", {"archived": True})
     answer = await api.call("POST", "/v1/contacts", {"email": "a@b.ro", "account_id": account["id"]})
     assert (answer.status_code, answer.json()["code"]) == (422, "target_unavailable")
 
 
-async def test_another_tenants_records_are_not_there(api: Api) -> None:
+async def test_records_of_another_tenant_are_not_found(api: Api) -> None:
     other = (await api.post("/v1/tenants", {"name": "rival"}))["key"]["secret"]
     for plural, body in RECORDS:
         theirs = await api.post(f"/v1/{plural}", body, key=other)
@@ -134,7 +134,7 @@ async def test_another_tenants_records_are_not_there(api: Api) -> None:
         assert (await api.call("POST", f"/v1/{plural}", body)).status_code == 201
 
 
-async def test_scopes_are_those_of_leads(api: Api) -> None:
+async def test_records_need_the_scopes_of_leads(api: Api) -> None:
     reader = (await api.post("/v1/keys", {"name": "reader", "scopes": ["leads:read"]}))["secret"]
     writer = (await api.post("/v1/keys", {"name": "writer", "scopes": ["leads:write"]}))["secret"]
     for plural, body in RECORDS:
