@@ -110,8 +110,8 @@ def plan_inputs(change: Change, order: ConversionOrder, new: NewIds, *, hidden: 
     return PlanInputs(change.lead, order, policy, of_class, new, hidden)
 
 
-async def refusal(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Problem:
-    """Why the policy says no; where the journey is converted already, with its conversion."""
+async def refusal_problem(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Problem:
+    """The problem for a refusal by the policy; LeadAlreadyConverted with the conversion where there is one."""
     journey = change.lead.journey
     if isinstance(why, AlreadyInStage) and journey is not None:
         row = await sql.live_conversion(tx, tenant_id, journey.id)

@@ -13,7 +13,7 @@ from app import ids
 from app.database.transaction import Database, Record, Tx
 from app.journeys import across
 from app.lifecycle.milestones import Step, fold_log
-from app.policies.published import published
+from app.policies.published import published_policy
 
 BATCH: Final = 500
 FIRST: Final = (UUID(int=0), UUID(int=0))

@@ -272,11 +272,11 @@ async def test_a_conversion_takes_at_most_six_round_trips(api: Api, ae: str, mon
 
     async def record_command(self: Tx, command: str, answer: Any) -> Any:
         statements.append(command)
-        return await through(self, command, answer)
+        return await run(self, command, answer)
 
-    through = Tx.run
-    monkeypatch.setattr(Tx, "run", tell)
-    event.listen(api.app.state.engine.engine.sync_engine, "before_cursor_execute", note)
+    run = Tx.run
+    monkeypatch.setattr(Tx, "run", record_command)
+    event.listen(api.app.state.engine.engine.sync_engine, "before_cursor_execute", record_statement)
     await converted(api, lead, ae)
     around = ("BEGIN", "COMMIT", "idempotency", "pg_try_advisory")
     mine = [one for one in statements if not any(word in one for word in around)]
