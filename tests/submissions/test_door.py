@@ -1,4 +1,4 @@
-"""The public door: who may pass, what is answered, and that it is durable before it is answered."""
+"""Ingest: verification, responses, and commit before the response."""
 
 import json
 
@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from app import metrics
-from app.submissions.door import prefers_html, wanted_wait
+from app.submissions.door import preferred_wait, prefers_html
 from tests.api import Api
 from tests.submissions.door import count, open_door, person, typeform_signature
 
@@ -60,7 +60,7 @@ async def test_refusals_are_counted_by_reason(api: Api) -> None:
     assert metrics.REFUSED.labels("unknown_key")._value.get() == before + 1
 
 
-async def test_a_source_without_its_secret_takes_nothing(api: Api) -> None:
+async def test_a_source_without_its_secret_refuses_every_request(api: Api) -> None:
     door = await open_door(api, "typeform", secrets={})
     assert door.source["missing_secrets"] == ["signing"]
     assert (await door.post(b"{}", Typeform_Signature=typeform_signature(b"{}", ""))).status_code == 401
@@ -82,7 +82,7 @@ async def test_a_disabled_source_is_503_and_stores_nothing(api: Api) -> None:
     assert await count(api, "SELECT count(*) FROM submissions") == 0
 
 
-async def test_an_archived_source_is_an_unknown_key_and_its_submissions_stay(api: Api) -> None:
+async def test_an_archived_source_answers_like_an_unknown_key_and_its_submissions_stay(api: Api) -> None:
     door = await open_door(api)
     made = await door.posted(person())
     archived = await api.call("DELETE", f"/v1/sources/{door.source['id']}")
@@ -92,7 +92,7 @@ async def test_an_archived_source_is_an_unknown_key_and_its_submissions_stay(api
     assert (await api.get(f"/v1/sources/{door.source['id']}"))["archived_at"]
 
 
-async def test_headers_and_queries_are_kept_without_what_is_secret_in_them(api: Api) -> None:
+async def test_headers_and_queries_are_stored_without_their_secrets(api: Api) -> None:
     rules = [{"kind": "token", "in": "query", "name": "secret"}, {"kind": "token", "in": "header", "name": "X-Door"}]
     door = await open_door(api, overrides={"verify": rules}, secrets={"token": "s3cret-value"})
     answer = await api.client.post(
@@ -113,7 +113,7 @@ async def test_headers_and_queries_are_kept_without_what_is_secret_in_them(api: 
     assert await count(api, "SELECT count(*) FROM submissions WHERE headers::text || query LIKE '%s3cret%'") == 0
 
 
-async def test_prefer_wait_answers_with_the_items(api: Api) -> None:
+async def test_prefer_wait_returns_the_items(api: Api) -> None:
     door = await open_door(api)
     answer = await door.post(person(), Prefer="respond-async, wait=10")
     assert answer.status_code == 200
@@ -121,7 +121,7 @@ async def test_prefer_wait_answers_with_the_items(api: Api) -> None:
     assert answer.json()["submission"]["items"][0]["verdict"] == "lead"
 
 
-async def test_prefer_wait_is_202_when_somebody_else_has_it_and_is_not_done(api: Api) -> None:
+async def test_prefer_wait_is_202_when_processing_does_not_end_in_time(api: Api) -> None:
     door = await open_door(api)
     async with api.app.state.engine.begin() as tx:
         await tx.command("LOCK TABLE submission_items IN SHARE MODE")
@@ -134,7 +134,7 @@ async def test_prefer_wait_is_202_when_somebody_else_has_it_and_is_not_done(api:
     ("prefer", "seconds"), [("wait=3", 3), ("WAIT = 4", 4), ("wait=99", 10), ("wait=x", 0), ("", 0), ("await=3", 0)]
 )
 def test_the_wait_is_at_most_ten_seconds(prefer: str, seconds: int) -> None:
-    assert wanted_wait(prefer) == seconds
+    assert preferred_wait(prefer) == seconds
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def test_the_wait_is_at_most_ten_seconds(prefer: str, seconds: int) -> None:
         ("text/html;q=x", False),
     ],
 )
-def test_a_browser_is_told_by_what_it_accepts(accept: str, html: bool) -> None:
+def test_a_browser_is_recognised_by_its_accept_header(accept: str, html: bool) -> None:
     assert prefers_html(accept) is html
 
 
-async def test_a_browser_goes_on_to_the_thank_you_page_and_a_script_gets_json(api: Api) -> None:
+async def test_a_browser_is_redirected_to_the_thank_you_page_and_a_script_gets_json(api: Api) -> None:
     door = await open_door(api, "html-form", defaults={"thank_you_url": "https://www.acme.example/thanks"})
     browser = await door.post("email=a%40nordsoft.example", Content_Type=FORM, Accept=BROWSER)
     script = await door.post("email=b%40nordsoft.example", Content_Type=FORM, Accept="application/json")
@@ -161,7 +161,7 @@ async def test_a_browser_goes_on_to_the_thank_you_page_and_a_script_gets_json(ap
     assert script.status_code == 202
 
 
-async def test_a_form_that_names_its_page_goes_there_only_when_its_host_is_allowed(api: Api) -> None:
+async def test_a_redirect_url_in_the_form_is_followed_only_when_its_host_is_allowed(api: Api) -> None:
     body = "oid=1&last_name=Pop&email=c%40nordsoft.example&retURL=https%3A%2F%2Fwww.example.com%2Fthanks.html"
     closed = await open_door(api, "salesforce-web-to-lead")
     allowed = await open_door(
@@ -194,7 +194,7 @@ async def test_a_page_may_post_from_the_allowed_origins_only(api: Api) -> None:
     assert "access-control-allow-origin" not in elsewhere.headers
 
 
-async def test_a_sender_that_looks_whether_somebody_is_there_is_told_so(api: Api) -> None:
+async def test_get_and_head_of_an_ingest_url_are_200_and_a_get_with_a_form_is_405(api: Api) -> None:
     door = await open_door(api)
     assert (await api.client.get(door.path)).status_code == 200
     assert (await api.client.head(door.path)).status_code == 200
@@ -203,8 +203,8 @@ async def test_a_sender_that_looks_whether_somebody_is_there_is_told_so(api: Api
 
 
 async def test_a_handshake_echoes_the_challenge(api: Api) -> None:
-    shaking = {"kind": "echo", "param": "hub.challenge", "token_param": "hub.verify_token"}
-    door = await open_door(api, overrides={"handshake": shaking}, secrets={"verify_token": "v"})
+    handshake = {"kind": "echo", "param": "hub.challenge", "token_param": "hub.verify_token"}
+    door = await open_door(api, overrides={"handshake": handshake}, secrets={"verify_token": "v"})
     right = await api.client.get(door.path, params={"hub.challenge": "<b>1</b>", "hub.verify_token": "v"})
     wrong = await api.client.get(door.path, params={"hub.challenge": "1", "hub.verify_token": "w"})
     assert (right.status_code, right.text) == (200, "<b>1</b>")
@@ -213,7 +213,7 @@ async def test_a_handshake_echoes_the_challenge(api: Api) -> None:
     assert await count(api, "SELECT count(*) FROM submissions") == 0
 
 
-async def test_the_answer_of_a_source_may_be_its_own(api: Api) -> None:
+async def test_a_document_may_set_the_response(api: Api) -> None:
     door = await open_door(api, overrides={"respond": {"status": 200, "body": {"status": "ok"}}})
     answer = await door.post(person())
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})

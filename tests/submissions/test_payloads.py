@@ -1,4 +1,4 @@
-"""Real requests through the public door, signed for the real address and time, come out as their files expect."""
+"""Recorded requests, posted to the ingest endpoint with valid signatures, give the results in their expected files."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ def _hmac(message: bytes) -> str:
 
 
 def signed(sample: Sample, url: str, body: bytes, now: float) -> dict[str, str]:
-    """The sample's headers with the signature that its provider would make for this address and time."""
+    """The sample's headers, signed as its provider would sign for this URL and time."""
     headers = dict(sample.entry["headers"])
     if sample.preset == "typeform":
         headers["Typeform-Signature"] = "sha256=" + _hmac(body)
@@ -40,7 +40,7 @@ async def post(door: Door, sample: Sample) -> str:
 
 
 @pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.file)
-async def test_a_real_request_becomes_what_its_file_expects(api: Api, sample: Sample) -> None:
+async def test_a_real_request_gives_the_expected_leads_and_items(api: Api, sample: Sample) -> None:
     api.clock.ahead = NOW - api.now
     door = await open_door(api, sample.preset, defaults={"region": sample.entry["default_region"]})
     submission_id = await post(door, sample)
@@ -60,7 +60,7 @@ async def test_a_real_request_becomes_what_its_file_expects(api: Api, sample: Sa
 
 
 async def stored(api: Api, item: dict[str, Any]) -> dict[str, Any]:
-    """The lead of an item, with its activity, in the members of a dry-run."""
+    """The lead of an item, with its activity, in the shape of a dry-run item."""
     lead = await api.get(f"/v1/leads/{item['lead_id']}")
     activities = (await api.get(f"/v1/leads/{item['lead_id']}/activities"))["data"]
     emails = [one for one in lead["identities"] if one["kind"] == "email"]
@@ -81,7 +81,7 @@ async def stored(api: Api, item: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("sample", [one for one in samples() if one.document().verify], ids=lambda sample: sample.file)
-async def test_the_signature_of_another_address_or_secret_is_refused(api: Api, sample: Sample) -> None:
+async def test_a_signature_for_another_url_or_secret_is_refused(api: Api, sample: Sample) -> None:
     door = await open_door(api, sample.preset, secrets={"signing": "another"})
     body = sample.request().body
     headers = signed(sample, door.source["ingest_url"], body, api.now.timestamp())

@@ -1,4 +1,4 @@
-"""Processing: what was accepted becomes leads once, whatever comes, and whoever dies meanwhile."""
+"""Processing: each submission becomes leads exactly once, also with duplicates, failures and killed workers."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ async def test_thirty_parallel_posts_of_one_new_person_make_one_lead(api: Api) -
     assert await count(api, "SELECT count(*) FROM activities") == 30
 
 
-async def test_thirty_parallel_posts_processed_one_by_one_by_many_make_one_lead(api: Api) -> None:
+async def test_thirty_parallel_posts_with_prefer_wait_make_one_lead(api: Api) -> None:
     door = await open_door(api)
     posts = [
         door.post(person(email="ana@nordsoft.example", submission_key=f"k{n}"), Prefer="wait=9") for n in range(30)
@@ -57,7 +57,7 @@ async def test_a_second_delivery_is_2xx_and_a_duplicate_of_the_first(api: Api) -
     assert await count(api, "SELECT count(*) FROM activities") == 1
 
 
-async def test_duplicates_in_one_batch_and_between_processors_are_decided_once(api: Api) -> None:
+async def test_of_duplicates_in_parallel_batches_exactly_one_makes_the_lead(api: Api) -> None:
     door = await open_door(api)
     body = person(submission_key="once")
     await asyncio.gather(*(door.post(body) for _ in range(12)))
@@ -82,7 +82,7 @@ async def test_two_items_of_one_new_person_in_one_batch_make_one_lead(api: Api) 
     assert await count(api, "SELECT count(*) FROM leads") == 1
 
 
-async def test_a_post_may_hold_none_or_many_and_each_has_its_own_verdict(api: Api) -> None:
+async def test_a_post_may_hold_any_number_of_items_and_each_has_its_own_verdict(api: Api) -> None:
     door = await open_door(api, overrides={"items": "body", "route": [{"when": "item.test", "do": "test"}]})
     empty = await door.posted("[]", Content_Type="application/json")
     mixed = await door.posted(
@@ -108,20 +108,22 @@ async def test_a_post_may_hold_none_or_many_and_each_has_its_own_verdict(api: Ap
         ("fetch", False, False),
     ],
 )
-async def test_each_verdict_does_what_it_says(api: Api, do: str, makes_a_lead: bool, updates_a_lead: bool) -> None:
+async def test_each_verdict_creates_or_updates_leads_as_documented(
+    api: Api, do: str, makes_a_lead: bool, updates_a_lead: bool
+) -> None:
     known = await api.lead(email="known@nordsoft.example")
     route = [{"when": "`true`", "do": do}]
     door = await open_door(api, overrides={"route": route})
-    stranger = await door.posted(person(email_marketing="yes"))
-    friend = await door.posted({"email": "known@nordsoft.example", "email_marketing": "yes"})
-    for made in (stranger, friend):
+    unknown = await door.posted(person(email_marketing="yes"))
+    matched = await door.posted({"email": "known@nordsoft.example", "email_marketing": "yes"})
+    for made in (unknown, matched):
         assert (made["state"], made["items"][0]["verdict"]) == ("processed", do)
-    assert (stranger["items"][0]["lead_id"] is not None) is makes_a_lead
-    assert (friend["items"][0]["lead_id"] == known["id"]) is updates_a_lead
+    assert (unknown["items"][0]["lead_id"] is not None) is makes_a_lead
+    assert (matched["items"][0]["lead_id"] == known["id"]) is updates_a_lead
     consents = (await api.reload(known))["consents"]
     assert (consents.get("email_marketing") == "given") is updates_a_lead
     if do in ("activity", "consent"):
-        assert stranger["items"][0]["reason"] == "person_unknown"
+        assert unknown["items"][0]["reason"] == "person_unknown"
 
 
 async def test_an_item_makes_one_activity_under_its_submission_key(api: Api) -> None:
@@ -150,19 +152,19 @@ async def test_an_unparsable_body_is_202_then_quarantined_and_a_mapping_fix_make
     assert lead["fields"]["email"] == "ana@nordsoft.example"
 
 
-async def test_quarantine_is_told_by_an_event_without_personal_data(api: Api) -> None:
+async def test_a_quarantined_submission_emits_an_event_without_personal_data(api: Api) -> None:
     door = await open_door(api)
     kept = await door.posted({"name": "Ana Țepeș"})
     async with api.app.state.engine.connect() as tx:
-        told = (await tx.execute(text("SELECT data FROM events WHERE type = 'submission.quarantined'"))).scalars()
-    assert json.loads(told[0]) == {
+        data = (await tx.execute(text("SELECT data FROM events WHERE type = 'submission.quarantined'"))).scalars()
+    assert json.loads(data[0]) == {
         "submission_id": kept["id"],
         "source_id": door.source["id"],
         "items": [{"index": 0, "reason": "identity_required"}],
     }
 
 
-async def test_processing_again_makes_nothing_twice_and_fills_what_the_mapping_now_finds(api: Api) -> None:
+async def test_a_replay_creates_nothing_twice_and_fills_fields_that_the_new_mapping_finds(api: Api) -> None:
     door = await open_door(api)
     made = await door.posted(person(submission_key="fill-1", firm="Nordsoft", newsletter="yes"))
     lead_id = made["items"][0]["lead_id"]
@@ -178,7 +180,7 @@ async def test_processing_again_makes_nothing_twice_and_fills_what_the_mapping_n
     assert await count(api, "SELECT count(*) FROM consents WHERE purpose = 'email_marketing'") == 1
 
 
-async def test_a_replay_takes_quarantined_ones_or_all_of_a_span(api: Api) -> None:
+async def test_a_replay_selects_quarantined_or_all_submissions_in_a_time_range(api: Api) -> None:
     door = await open_door(api)
     await door.posted(person())
     await door.posted({"name": "Nobody"})
@@ -191,7 +193,7 @@ async def test_a_replay_takes_quarantined_ones_or_all_of_a_span(api: Api) -> Non
     assert (await api.post(path, early, status=202))["replayed"] == 0
 
 
-async def test_a_duplicate_of_a_quarantined_item_becomes_the_lead_when_it_can(api: Api) -> None:
+async def test_an_item_with_the_key_of_a_quarantined_one_becomes_the_lead(api: Api) -> None:
     door = await open_door(api)
     first = await door.posted({"name": "Ana", "submission_key": "k", "firm_email": "ana@nordsoft.example"})
     second = await door.posted({"name": "Ana", "submission_key": "k", "email": "ana@nordsoft.example"})
@@ -204,9 +206,9 @@ async def test_a_duplicate_of_a_quarantined_item_becomes_the_lead_when_it_can(ap
     assert (again["items"][0]["verdict"], again["items"][0]["lead_id"]) == ("duplicate", second["items"][0]["lead_id"])
 
 
-async def test_one_item_that_the_database_refuses_is_quarantined_and_its_neighbours_are_kept(api: Api) -> None:
+async def test_an_item_that_the_database_refuses_is_quarantined_and_the_others_are_kept(api: Api) -> None:
     door = await open_door(api, overrides={"items": "body"})
-    # A rule of the database that one person breaks, as a fault of ours would.
+    # A constraint that one person violates, as a bug of the application would.
     await _execute(
         api, "ALTER TABLE leads ADD CONSTRAINT no_poison CHECK (coalesce(fields ->> 'company', '') <> 'Poison')"
     )
@@ -229,19 +231,19 @@ async def test_one_item_that_the_database_refuses_is_quarantined_and_its_neighbo
     assert [item["lead_id"] for item in again["items"]][::2] == [item["lead_id"] for item in kept["items"]][::2]
 
 
-async def test_a_busy_database_quarantines_nobody_until_it_has_broken_off_five_times(
+async def test_a_busy_database_quarantines_a_submission_only_after_five_aborted_tries(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(database.SERVER_SETTINGS, "lock_timeout", "50ms")
     door = await open_door(api)
     made = await door.post(person())
     submission_id = made.json()["submission"]["id"]
-    for tries in range(1, process.MOST_TRIES + 1):
+    for tries in range(1, process.MAX_TRIES + 1):
         async with api.app.state.engine.begin() as tx:
             await tx.command("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
             await _process_by_another(api)
         shown = await door.submission(submission_id)
-        assert shown["state"] == ("quarantined" if tries == process.MOST_TRIES else "received"), tries
+        assert shown["state"] == ("quarantined" if tries == process.MAX_TRIES else "received"), tries
     await api.call("POST", f"/v1/submissions/{submission_id}/replay")
     await process_all(api)
     assert (await door.submission(submission_id))["items"][0]["verdict"] == "lead"
@@ -251,13 +253,13 @@ async def test_a_processor_that_dies_between_claim_and_commit_loses_nothing(api:
     door = await open_door(api)
     answers = [await door.post(person()) for _ in range(5)]
     engine = api.app.state.engine
-    async with engine.connect() as dying:
-        await dying.command("BEGIN")
-        rows = await across.claim(dying)
-        await process._process(dying, rows, api.now, process.settle)
+    async with engine.connect() as killed:
+        await killed.command("BEGIN")
+        rows = await across.claim(killed)
+        await process._process(killed, rows, api.now, process.settle)
         assert len(rows) == 5
-        assert await process.process_batch(engine, api.now) == 0  # another one does not take what is claimed
-        await dying.driver.close(timeout=0.1)  # the connection goes as with a killed process
+        assert await process.process_batch(engine, api.now) == 0  # another worker does not claim locked rows
+        await killed.driver.close(timeout=0.1)  # the connection closes as when a process is killed
     await _all_processed(api)
     for answer in answers:
         assert (await door.submission(answer.json()["submission"]["id"]))["items"][0]["verdict"] == "lead"
@@ -265,7 +267,7 @@ async def test_a_processor_that_dies_between_claim_and_commit_loses_nothing(api:
 
 
 async def _all_processed(api: Api) -> None:
-    """What somebody had claimed who died is free again once the server has noticed."""
+    """Waits until all is processed: locks of a killed worker are held until the server notices its end."""
 
     async def done() -> bool:
         await process_all(api)
@@ -284,7 +286,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(ap
     )
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with api.app.state.engine.begin() as tx:
-        await tx.command("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")  # it gets as far as its first lead
+        await tx.command("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")  # the worker blocks at its first lead
         worker = await asyncio.create_subprocess_exec(
             sys.executable, "-c", script, cwd=Path(database.__file__).parents[2]
         )
@@ -293,7 +295,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(ap
             return bool(await count(api, waits))
 
         try:
-            await until(it_waits, "the worker waits for its lead")
+            await until(it_waits, "the worker waits for the lock on leads")
         finally:
             worker.kill()
         await worker.wait()
@@ -303,7 +305,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(ap
     assert await count(api, "SELECT count(*) FROM leads") == 5
 
 
-async def test_several_tenants_are_processed_together_and_stay_apart(api: Api) -> None:
+async def test_one_batch_processes_several_tenants_in_isolation(api: Api) -> None:
     other = await api.post("/v1/tenants", {"name": "globex"})
     theirs = Api(api.app, api.client, other["key"]["secret"], None)
     doors = await open_door(api), await open_door(theirs)
@@ -321,13 +323,13 @@ async def test_several_tenants_are_processed_together_and_stay_apart(api: Api) -
     assert (await api.call("POST", f"/v1/submissions/{hidden}/replay")).status_code == 404
 
 
-async def test_the_worker_processes_as_soon_as_it_is_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "LOOK_SECONDS", 600)  # by itself it looks too late for this test
+async def test_the_worker_processes_on_wake_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "POLL_SECONDS", 600)  # without a wake-up the test would time out
     stop = asyncio.Event()
     door = await open_door(api)
     work = asyncio.create_task(process.process_forever(api.app.state, stop))
     try:
-        await asyncio.sleep(0.05)  # it sleeps by now
+        await asyncio.sleep(0.05)  # the worker waits by now
         await door.post(person())
 
         async def processed() -> bool:
@@ -372,7 +374,7 @@ async def test_submissions_are_listed_by_source_state_and_lead(api: Api) -> None
     assert (await api.call("GET", "/v1/submissions?lead_id=lead_x")).status_code == 422
 
 
-async def test_a_late_signature_is_judged_by_the_time_it_arrives(api: Api) -> None:
+async def test_a_signature_is_verified_at_the_time_of_receipt(api: Api) -> None:
     door = await open_door(api, "typeform")
     body = b'{"form_response": {"token": "t", "answers": [{"type": "email", "email": "a@nordsoft.example"}]}}'
     answer = await door.post(body, Typeform_Signature=typeform_signature(body))
@@ -393,7 +395,7 @@ async def _execute(api: Api, statement: str) -> None:
 
 
 async def _process_by_another(api: Api) -> None:
-    """One batch by a processor with connections of its own."""
+    """Processes one batch with an engine of its own."""
     engine = database.make_engine(api.app.state.settings.database_url, 2)
     try:
         await process.process_batch(engine, api.now)

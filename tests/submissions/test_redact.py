@@ -1,4 +1,4 @@
-"""Secrets that senders put into bodies are shown nowhere."""
+"""Secrets in request bodies are removed before they are shown or kept."""
 
 import base64
 import json
@@ -57,16 +57,18 @@ def cleaned(content_type: str, body: str | bytes, **parse: Any) -> bytes | None:
         ),
     ],
 )
-def test_the_secret_goes_and_all_else_stays(content_type: str, body: str, kept: str, parse: dict[str, Any]) -> None:
+def test_the_secret_is_removed_and_everything_else_is_kept(
+    content_type: str, body: str, kept: str, parse: dict[str, Any]
+) -> None:
     assert cleaned(content_type, body, **parse) == kept.encode()
 
 
 @pytest.mark.parametrize("body", ["a=1&b=%zz", '{"a": 1 }', ""])
-def test_a_body_without_the_secret_stays_byte_for_byte(body: str) -> None:
+def test_a_body_without_the_secret_is_unchanged(body: str) -> None:
     assert cleaned(FORM, body) == body.encode()
 
 
-def test_a_body_that_cannot_be_read_is_withheld() -> None:
+def test_a_body_that_cannot_be_parsed_is_not_shown() -> None:
     assert cleaned("application/json", f'{{"key": "{KEY}", ', formats=["json"]) is None
 
 
@@ -101,7 +103,7 @@ async def test_an_unreadable_body_with_secrets_is_kept_and_not_shown(api: Api) -
     assert await count(api, "SELECT octet_length(body) FROM submissions") > 0
 
 
-async def test_raw_is_what_came_and_a_dry_run_takes_it(api: Api) -> None:
+async def test_raw_is_the_request_as_received_and_is_valid_for_a_dry_run(api: Api) -> None:
     door = await open_door(api)
     text = await door.posted('{"email": "ana@nordsoft.example"}\r\n', Content_Type="application/json")
     other = await door.posted(b"\xff\x00email", Content_Type="application/octet-stream")
