@@ -69,7 +69,7 @@ async def receive(source_key: str, request: Request) -> Response:
     return await door.receive(request, source_key)
 
 
-class StraightIn:
+class IngestFastPath:
     """Middleware that calls the ingest endpoint directly: routing would take longer than the rest of the request."""
 
     def __init__(self, app: ASGIApp) -> None:
