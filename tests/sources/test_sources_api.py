@@ -6,7 +6,7 @@ import json
 
 from app.sources.preset import preset_names
 from tests.api import Api
-from tests.submissions.door import count, open_door, person
+from tests.submissions.door import count, make_sender, person
 
 TYPEFORM = {"name": "Demo", "preset": "typeform", "secrets": {"signing": "test-secret-1"}}
 
@@ -79,16 +79,16 @@ async def test_an_invalid_member_is_a_422_that_names_the_field(api: Api) -> None
 
 
 async def test_a_change_takes_effect_at_once_and_a_stale_if_match_is_refused(api: Api) -> None:
-    door = await open_door(api)
-    path = f"/v1/sources/{door.source['id']}"
+    sender = await make_sender(api)
+    path = f"/v1/sources/{sender.source['id']}"
     made = await api.call("GET", path)
-    assert (await door.post(person())).status_code == 202
+    assert (await sender.post(person())).status_code == 202
     changed = await api.call(
         "PATCH", path, {"enabled": False, "name": "Off"}, headers={"If-Match": made.headers["etag"]}
     )
     assert changed.status_code == 200
     assert changed.headers["etag"] != made.headers["etag"]
-    assert (await door.post(person())).status_code == 503
+    assert (await sender.post(person())).status_code == 503
     stale = await api.call("PATCH", path, {"enabled": True}, headers={"If-Match": made.headers["etag"]})
     assert stale.status_code == 412
     assert (await api.get(path))["name"] == "Off"
@@ -158,8 +158,8 @@ async def test_every_preset_is_listed_with_its_full_document(api: Api) -> None:
 
 
 async def test_a_dry_run_shows_the_items_and_writes_nothing(api: Api) -> None:
-    door = await open_door(api, defaults={"region": "RO", "source": "fair"})
-    path = f"/v1/sources/{door.source['id']}/dry-run"
+    sender = await make_sender(api, defaults={"region": "RO", "source": "fair"})
+    path = f"/v1/sources/{sender.source['id']}/dry-run"
     form = {
         "email": "Ana@Nordsoft.example",
         "phone": "0787 546 854",
@@ -195,9 +195,9 @@ async def test_a_dry_run_shows_the_items_and_writes_nothing(api: Api) -> None:
 async def test_the_defaults_of_a_source_take_precedence_over_those_of_its_document(api: Api) -> None:
     overrides = {"defaults": {"region": "PL", "source": "document", "medium": "form"}}
     own = {"region": "RO", "source": "fair", "thank_you_url": "https://acme.example/"}
-    door = await open_door(api, overrides=overrides, defaults=own)
+    sender = await make_sender(api, overrides=overrides, defaults=own)
     asked = {"body": {"email": "a@nordsoft.example", "phone": "0787 546 854"}}
-    [item] = (await api.post(f"/v1/sources/{door.source['id']}/dry-run", asked, status=200))["items"]
+    [item] = (await api.post(f"/v1/sources/{sender.source['id']}/dry-run", asked, status=200))["items"]
     assert item["fields"]["phone"] == "+40787546854"
     assert item["attribution"] == {"source": "fair", "medium": "form"}
 

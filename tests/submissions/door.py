@@ -18,8 +18,8 @@ SECRET = "test-secret-1"
 
 
 @dataclass(frozen=True)
-class Door:
-    """One source, and how to post to it."""
+class Sender:
+    """Posts submissions to one source."""
 
     api: Api
     source: dict[str, Any]
@@ -35,7 +35,7 @@ class Door:
             body, sent = json.dumps(body).encode(), {"Content-Type": "application/json", **sent}
         return await self.api.client.post(self.path, content=body, headers=sent)
 
-    async def posted(self, body: bytes | str | dict[str, Any], **headers: str) -> dict[str, Any]:
+    async def post_and_process(self, body: bytes | str | dict[str, Any], **headers: str) -> dict[str, Any]:
         """Posts a body, expects 202, processes it, and returns the submission."""
         answer = await self.post(body, **headers)
         assert answer.status_code == 202, answer.text
@@ -46,11 +46,11 @@ class Door:
         return dict(await self.api.get(f"/v1/submissions/{submission_id}"))
 
 
-async def open_door(api: Api, preset: str = "generic", **members: Any) -> Door:
+async def make_sender(api: Api, preset: str = "generic", **members: Any) -> Sender:
     """Creates a source of this preset, with the signing secret of the recorded requests."""
     members.setdefault("secrets", {"signing": SECRET})
     body = {"name": f"{preset} {uuid4().hex[:6]}", "preset": preset, **members}
-    return Door(api, await api.post("/v1/sources", body))
+    return Sender(api, await api.post("/v1/sources", body))
 
 
 async def process(api: Api) -> int:

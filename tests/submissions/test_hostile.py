@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.database.engine import make_engine
 from tests.api import Api
-from tests.submissions.door import count, open_door, process
+from tests.submissions.door import count, make_sender, process
 
 JSON, FORM, PARTS = "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
 WHO = b"email=ana%40nordsoft.example"
@@ -51,11 +51,11 @@ def filled(body: bytes) -> bytes:
 
 @pytest.mark.parametrize("preset", ["generic", "html-form"])
 async def test_hostile_bodies_are_stored_and_processed_or_quarantined(api: Api, preset: str) -> None:
-    door = await open_door(api, preset)
+    sender = await make_sender(api, preset)
     made = {}
     for what, content_type, body in HOSTILE:
         answer = await api.client.post(
-            door.path, content=filled(body), headers={b"Content-Type": content_type.encode()}
+            sender.path, content=filled(body), headers={b"Content-Type": content_type.encode()}
         )
         assert answer.status_code == 202, (what, answer.text)
         made[answer.json()["submission"]["id"]] = (what, filled(body))
@@ -65,27 +65,27 @@ async def test_hostile_bodies_are_stored_and_processed_or_quarantined(api: Api, 
     failed = "SELECT count(*) FROM submission_items WHERE reason LIKE 'processing_failed%'"
     assert await count(api, failed) == 0
     for submission_id, (what, body) in made.items():
-        shown = await door.submission(submission_id)
+        shown = await sender.submission(submission_id)
         assert shown["state"] in ("processed", "quarantined"), what
         raw = await api.get(f"/v1/submissions/{submission_id}/raw")
         assert raw.get("body", "").encode() == body or "body_base64" in raw, what
 
 
 async def test_a_hostile_body_that_can_be_mapped_becomes_a_lead(api: Api) -> None:
-    door = await open_door(api)
+    sender = await make_sender(api)
     bodies = [
         filled(body) for what, kind, body in HOSTILE if what in ("a NUL", "a lone surrogate", "fifty levels deep")
     ]
     for body in bodies:
-        made = await door.posted(body, Content_Type=JSON)
+        made = await sender.post_and_process(body, Content_Type=JSON)
         assert made["items"][0]["verdict"] == "lead"
 
 
 async def test_a_hostile_request_line_is_never_a_500(api: Api) -> None:
-    door = await open_door(api)
+    sender = await make_sender(api)
     for suffix in ("?a=%00%ff&a=&&=", "?" + "a=1&" * 5_000, "?email=ana%40nordsoft.example", "?\u00e9=1"):
         answer = await api.client.post(
-            door.path + suffix, content=b"", headers={"Prefer": "wait=%", "Accept": ";;q=,,*"}
+            sender.path + suffix, content=b"", headers={"Prefer": "wait=%", "Accept": ";;q=,,*"}
         )
         assert answer.status_code in (202, 431), suffix
     for key in ("%00", "a" * 5_000, "..%2f", "'; DROP TABLE sources; --", "\u0435"):
@@ -106,8 +106,8 @@ BODY = st.one_of(st.binary(max_size=400), TREE.map(lambda value: json.dumps(valu
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=BODY, kind=st.sampled_from([JSON, FORM, PARTS, "text/plain", ""]), n=st.integers(0, 2))
 async def test_any_body_can_be_stored_and_processed(api: Api, body: bytes, kind: str, n: int) -> None:
-    door = await open_door(api, ("generic", "html-form", "salesforce-web-to-lead")[n])
-    answer = await door.post(body, Content_Type=kind)
+    sender = await make_sender(api, ("generic", "html-form", "salesforce-web-to-lead")[n])
+    answer = await sender.post(body, Content_Type=kind)
     assert answer.status_code in (202, 303, 302)
     await process(api)
     failed = "SELECT count(*) FROM submission_items WHERE reason LIKE 'processing_failed%'"
@@ -116,13 +116,13 @@ async def test_any_body_can_be_stored_and_processed(api: Api, body: bytes, kind:
 
 
 async def test_an_unreachable_database_is_a_503_on_ingest(api: Api) -> None:
-    door = await open_door(api)
-    assert (await door.post({"email": "a@nordsoft.example"})).status_code == 202
+    sender = await make_sender(api)
+    assert (await sender.post({"email": "a@nordsoft.example"})).status_code == 202
     there = api.app.state.engine
     away: Any = make_engine("postgresql+asyncpg://nobody@127.0.0.1:9/none", 2)
     api.app.state.engine = away
     try:
-        answer = await door.post({"email": "b@nordsoft.example"})
+        answer = await sender.post({"email": "b@nordsoft.example"})
     finally:
         api.app.state.engine = there
         await away.dispose()
