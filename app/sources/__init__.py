@@ -1,1 +1,1 @@
-"""Configured places that submissions come from: preset, mapping, signature, handshake."""
+"""Sources: where submissions come from, each with a preset, a mapping, signature rules and a handshake."""

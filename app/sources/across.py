@@ -1,4 +1,4 @@
-"""What is read before the tenant is known: the source that a key in an ingest address names."""
+"""SQL across tenants: looks up a source, and with it the tenant, by ingest key."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from app.database.transaction import Record, Tx
 
 
 async def source_with_key(tx: Tx, key: str) -> Record | None:
-    """The source of this key that is not archived."""
+    """The source with this key; None when there is none or it is archived."""
     statement = select(sources).where(sources.c.key == key, sources.c.archived_at.is_(None))
     return (await tx.execute(statement)).one_or_none()

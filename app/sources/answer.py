@@ -1,4 +1,4 @@
-"""What a sender is answered beside the plain 202, where its source says so."""
+"""The response that a source's document sets in place of the plain 202: a redirect, or a status and body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.sources.request import RawRequest
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, body (text is sent as text/plain, anything else as JSON, None as nothing) and where to redirect to."""
+    """A response. A text body is sent as text/plain, None as an empty body, anything else as JSON."""
 
     status: int
     body: Any = None
@@ -23,10 +23,10 @@ class Answer:
 
 
 def answer(document: Document, request: RawRequest) -> Answer | None:
-    """The answer of a source's own to an accepted request; None leaves it to the caller's 202.
+    """The response that the document's `respond` sets for an accepted request; None: the caller answers 202.
 
-    A redirect is for browsers: a form's post that does not ask for JSON. One that the body names goes only to a host
-    on the source's list; without one the plain answer is given, never an error, for the lead is stored by then.
+    Only browsers are redirected: a form post that does not ask for JSON. A URL taken from the request must have a host
+    in `allow_hosts`; otherwise the plain response is sent, not an error, because the submission is stored already.
     """
     respond = document.respond
     if respond is None:
@@ -61,7 +61,7 @@ def _allows(pattern: str, host: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """The host (with a port that is written) of an http address, "" for anything a browser could read otherwise."""
+    """Host, with the port if given, of an http(s) URL; "" for any URL that a browser might parse differently."""
     if len(url) > 2_000 or not url.isascii() or not url.isprintable() or any(c in url for c in '\\ "<>`'):
         return ""
     try:

@@ -1,10 +1,10 @@
-"""Making, changing and archiving a source. A mapping that could not work is refused here, never met at night."""
+"""Create, change and archive a source. A mapping document with faults is refused on saving, not found in processing."""
 
 from __future__ import annotations
 
-import secrets as chance
 from collections.abc import Mapping
 from datetime import datetime
+from secrets import token_urlsafe
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,18 +16,18 @@ from app.sources import known, secrets, sql
 from app.sources.preset import DocumentFaulty, make_document, preset_names
 from app.web import versions
 
-KEY_BYTES: Final = 32  # 43 characters: what stands between a stranger and a source without a signature
+KEY_BYTES: Final = 32  # 43 characters: for a source without signature rules the key is the only authentication
 REQUIRED: Final = ("name", "preset", "overrides", "enabled", "defaults", "secrets")
 
 
 async def create_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], ring: KeyRing, now: datetime) -> Record:
-    """A new source with a key of its own. RequestInvalid for an unknown preset, MappingHasFaults for the document."""
+    """Creates a source with a random key. RequestInvalid: unknown preset. MappingHasFaults: invalid document."""
     check_document(values["preset"], values["overrides"])
     source_id = ids.new_id()
     made = {
         **values,
         "id": source_id,
-        "key": chance.token_urlsafe(KEY_BYTES),
+        "key": token_urlsafe(KEY_BYTES),
         "created_at": now,
         "updated_at": now,
         "secrets": secrets.seal(ring, tenant_id, source_id, values["secrets"]),
@@ -44,34 +44,34 @@ async def change_source(
     ring: KeyRing,
     now: datetime,
 ) -> Record:
-    """The source with `values` in place. SourceNotFound, VersionConflict, StateConflict once archived."""
+    """Updates the members in `values`. SourceNotFound, VersionConflict; StateConflict once archived."""
     row = await _locked(tx, tenant_id, source_id, expected)
     if row.archived_at is not None:
-        raise StateConflict("The source is archived: it can be read, and its submissions processed again.")
+        raise StateConflict("The source is archived: it can be read and its submissions replayed, but not changed.")
     for name in REQUIRED:
         if name in values and values[name] is None:
             raise RequestInvalid.of(name, "required", "must not be null")
     if row.builtin and ("name" in values or values.get("enabled") is False):
-        raise InUse("The built-in source keeps its name and stays enabled.")
+        raise InUse("The built-in source cannot be renamed or disabled.")
     check_document(values.get("preset", row.preset), values.get("overrides", row.overrides))
     changed = dict(values)
     if "secrets" in values:
-        after = secrets.merged(secrets.opened(ring, row), values["secrets"])
+        after = secrets.merged(secrets.open_secrets(ring, row), values["secrets"])
         changed["secrets"] = secrets.seal(ring, tenant_id, source_id, after)
-    known.forget(row.key)
+    known.invalidate(row.key)
     return await sql.update_source(tx, tenant_id, source_id, {**changed, "updated_at": now})
 
 
 async def archive_source(
     tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[str] | None, now: datetime
 ) -> Record:
-    """Takes a source out of use for good; what came in through it stays. A second time changes nothing."""
+    """Archives a source for good and deletes its secrets; its submissions stay. Archiving twice changes nothing."""
     row = await _locked(tx, tenant_id, source_id, expected)
     if row.builtin:
-        raise InUse("The built-in source belongs to POST /v1/leads.")
+        raise InUse("The built-in source cannot be archived: POST /v1/leads uses it.")
     if row.archived_at is not None:
         return row
-    known.forget(row.key)
+    known.invalidate(row.key)
     return await sql.update_source(
         tx, tenant_id, source_id, {"archived_at": now, "enabled": False, "secrets": None, "updated_at": now}
     )
@@ -86,11 +86,15 @@ async def _locked(tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[
 
 
 def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
-    """RequestInvalid for an unknown preset; MappingHasFaults with the place of every fault."""
+    """RequestInvalid for an unknown preset; MappingHasFaults with the path of every fault."""
     try:
         make_document(preset, overrides)
     except KeyError:
-        raise RequestInvalid.of("preset", "preset_unknown", f"presets are {', '.join(preset_names())}") from None
+        raise RequestInvalid.of(
+            "preset", "preset_unknown", f"unknown preset; presets are {', '.join(preset_names())}"
+        ) from None
     except DocumentFaulty as faulty:
         faults = [{**fault, "field": f"overrides.{fault['field']}".rstrip(".")} for fault in faulty.faults]
-        raise MappingHasFaults(f"{len(faults)} faults in the mapping document.", errors=faults) from None
+        raise MappingHasFaults(
+            f"The mapping document has {len(faults)} faults; `errors` lists them.", errors=faults
+        ) from None

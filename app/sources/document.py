@@ -1,4 +1,4 @@
-"""One source = preset + overrides: the document that says how to verify, read and answer what a sender posts."""
+"""The mapping document of a source (preset + overrides): how to verify, parse, map and answer a request."""
 
 from __future__ import annotations
 
@@ -33,26 +33,27 @@ def _time_zone(name: str) -> str:
 
 def _format(text: str) -> str:
     if text not in ("iso", "epoch", "dmy", "mdy") and "%" not in text:
-        raise ValueError("a format is iso, epoch, dmy, mdy or a strptime pattern")
+        raise ValueError("unknown format; formats are iso, epoch, dmy, mdy or a strptime pattern")
     return text
 
 
 def _template(text: str) -> str:
     if "{" in TOKENS.sub("", text):
         raise ValueError(
-            "tokens are {body} {body:ascii_json} {method} {url} {url:unescaped} {secret} {t} {header:NAME}"
+            "unknown token; tokens are {body} {body:ascii_json} {method} {url} {url:unescaped} {secret} {t}"
+            " {header:NAME}"
         )
     return text
 
 
 def _field(name: str) -> str:
     if name not in _FIELDS:
-        raise ValueError(f"not a field; fields are {', '.join(sorted(_FIELDS))}")
+        raise ValueError(f"unknown field; fields are {', '.join(sorted(_FIELDS))}")
     return name
 
 
 Expression = Annotated[str, AfterValidator(_expression)]
-# A JMESPath expression, or a literal: any text that is no JMESPath, or one bare word.
+# A JMESPath expression, or a literal: text that is not valid JMESPath, or a single bare word.
 ExpressionOrLiteral = Annotated[str, Field(max_length=4_000)]
 FieldName = Annotated[str, AfterValidator(_field)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
@@ -61,13 +62,13 @@ SnakeCase = Annotated[str, Field(pattern=SNAKE)]
 
 
 class Part(BaseModel):
-    """A part of a document: unknown members are refused, so that a typing mistake is not a silent loss."""
+    """A part of the document. Unknown members are refused, so that a misspelt one is not ignored silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
 class Timestamp(Part):
-    """Where a signature's time is (`header:NAME` or a key of a kv header), its unit, and how old it may be."""
+    """Where the timestamp of a signature is (`header:NAME`, or a key of a kv header), its unit, and its maximum age."""
 
     origin: Name = Field(alias="from")
     unit: Literal["s", "ms"] = "s"
@@ -75,7 +76,7 @@ class Timestamp(Part):
 
 
 class SignatureRule(Part):
-    """A hash over a template, keyed (hmac) or of a text that holds the secret (digest): where and how it is written."""
+    """A signature: an HMAC of the `signed` template, or (digest) a plain hash of a template that has the secret."""
 
     kind: Literal["hmac", "digest"]
     secret: Name = Field("signing")
@@ -88,18 +89,18 @@ class SignatureRule(Part):
     signed: Annotated[str, AfterValidator(_template)] = "{body}"
     key_encoding: Literal["text", "base64"] = "text"
     timestamp: Timestamp | None = None
-    # Skip this rule when a better signature came with the request.
+    # The rule is skipped for a request with this header, which carries a stronger signature.
     unless_header: str = ""
 
     @model_validator(mode="after")
     def _kv_needs_pick(self) -> SignatureRule:
         if self.parse == "kv" and not self.pick:
-            raise ValueError("parse: kv needs pick, the key of the signature")
+            raise ValueError("`parse: kv` requires `pick`, the key that holds the signature")
         return self
 
 
 class TokenRule(Part):
-    """A shared text in a header, the query or the body."""
+    """A shared secret sent in a header, the query or the body."""
 
     kind: Literal["token"]
     secret: Name = Field("token")
@@ -109,7 +110,7 @@ class TokenRule(Part):
 
 
 class BasicRule(Part):
-    """HTTP Basic; the secret is user:password."""
+    """HTTP Basic authentication; the secret is `user:password`."""
 
     kind: Literal["basic"]
     secret: Name = Field("basic")
@@ -119,7 +120,7 @@ Rule = Annotated[SignatureRule | TokenRule | BasicRule, Field(discriminator="kin
 
 
 class Handshake(Part):
-    """What a GET or HEAD is answered with when a sender checks the address."""
+    """How to answer the GET or HEAD by which a provider verifies the ingest URL."""
 
     kind: Literal["none", "ok", "echo", "hmac_echo"] = "none"
     param: str = ""
@@ -132,12 +133,12 @@ class Handshake(Part):
     @model_validator(mode="after")
     def _echo_needs_param(self) -> Handshake:
         if self.kind in ("echo", "hmac_echo") and not self.param:
-            raise ValueError("an echo needs param, the query parameter that holds the challenge")
+            raise ValueError("echo and hmac_echo require `param`, the query parameter that holds the challenge")
         return self
 
 
 class Parse(Part):
-    """How bytes become a value."""
+    """How the body is parsed: accepted formats, then structure, then members to drop (secrets)."""
 
     formats: list[Format] = Field(["json"], min_length=1)
     unbracket: bool = True
@@ -147,7 +148,7 @@ class Parse(Part):
 
 
 class Route(Part):
-    """The first rule whose `when` holds gives the verdict; `name` is the type of the activity."""
+    """A rule that gives the verdict; the first whose `when` is true applies. `name` is the activity type."""
 
     when: Expression
     do: Verdict
@@ -155,14 +156,14 @@ class Route(Part):
 
 
 class ActivityRule(Part):
-    """What a lead's activity is called."""
+    """Type and kind of the activity that an item makes."""
 
     type: ExpressionOrLiteral = "'form_fill'"
     kind: Literal["interest", "contact_attempt"] = "interest"
 
 
 class Moment(Part):
-    """When it happened. Formats: iso, epoch, dmy, mdy or a strptime pattern."""
+    """When the submission occurred. Formats: iso, epoch, dmy, mdy or a strptime pattern."""
 
     expr: Expression
     formats: list[Annotated[str, AfterValidator(_format)]] = Field(["iso"], min_length=1)
@@ -170,7 +171,7 @@ class Moment(Part):
 
 
 class ConsentRule(Part):
-    """One question of consent. An opt-out has `if_yes: refused, if_no: unknown`; a null state makes no record."""
+    """One consent question. An opt-out has `if_yes: refused, if_no: unknown`; a null state records nothing."""
 
     purpose: Purpose
     expr: Expression
@@ -181,7 +182,7 @@ class ConsentRule(Part):
 
 
 class Spam(Part):
-    """What makes a lead spam: a filled trap, filled in too fast, too many links, a throw-away address."""
+    """Spam rules: filled honeypot field, form filled in too fast, too many links, disposable e-mail address."""
 
     honeypot: list[Expression] = []
     rendered_at: Expression | None = None
@@ -191,7 +192,7 @@ class Spam(Part):
 
 
 class Defaults(Part):
-    """What holds where the sender says nothing; a source's own defaults are of this shape too."""
+    """Values used where the request has none. A source's own `defaults` have the same shape."""
 
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
     timezone: TimeZone | None = None
@@ -203,7 +204,7 @@ class Defaults(Part):
 
 
 class Fetch(Part):
-    """Where to get what the notification only names."""
+    """Where to fetch a record of which the notification holds only the id."""
 
     url: str
     auth: Name | None = None
@@ -211,7 +212,7 @@ class Fetch(Part):
 
 
 class Respond(Part):
-    """What the sender is answered. A redirect that the sender names goes to allowed hosts only."""
+    """The response to the sender. A redirect URL taken from the request must have a host in `allow_hosts`."""
 
     status: int = Field(200, ge=200, le=399)
     body: Any = None
@@ -249,7 +250,7 @@ class Document(Part):
 
 
 def merge(preset: Any, overrides: Any) -> Any:
-    """A preset with a source's overrides: objects merge deeply, anything else (lists too) is replaced."""
+    """A preset with overrides applied: objects are merged deeply, other values and lists are replaced."""
     if not isinstance(preset, Mapping) or not isinstance(overrides, Mapping):
         return overrides
     merged = dict(preset)

@@ -1,4 +1,4 @@
-"""What a source would make of a request, without making it."""
+"""Dry run: maps a request with a source's document and writes nothing."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ import orjson
 from app.database.transaction import Tx
 from app.errors import MappingHasFaults, RequestInvalid, SourceNotFound
 from app.sources import sql
-from app.sources.item import shown
-from app.sources.mapping import map_aside
-from app.sources.ready import ready
+from app.sources.item import item_to_json
+from app.sources.mapping import map_request_async
+from app.sources.ready import ready_source
 from app.sources.request import RawRequest
 
 
-async def dry_run(tx: Tx, tenant_id: UUID, source_id: UUID, asked: Mapping[str, Any], now: datetime) -> list[Any]:
-    """The items as documents. SourceNotFound, RequestInvalid for base64 that is none."""
+async def dry_run(tx: Tx, tenant_id: UUID, source_id: UUID, values: Mapping[str, Any], now: datetime) -> list[Any]:
+    """The mapped items as JSON. SourceNotFound; RequestInvalid for invalid base64; MappingHasFaults."""
     row = await sql.source(tx, tenant_id, source_id)
     if row is None:
         raise SourceNotFound()
-    source = ready(row)
+    source = ready_source(row)
     if source.document is None:
-        raise MappingHasFaults("The stored document does not fit this release: save the source's overrides anew.")
-    items = await map_aside(source.document, _request(asked, now), source.id)
-    return [shown(item) for item in items]
+        raise MappingHasFaults("The stored document is invalid in this release: correct the source's overrides.")
+    items = await map_request_async(source.document, _raw_request(values, now), source.id)
+    return [item_to_json(item) for item in items]
 
 
-def _request(asked: Mapping[str, Any], now: datetime) -> RawRequest:
-    body, headers = asked["body"], {name.lower(): value for name, value in asked["headers"].items()}
-    if asked["body_base64"] is not None:
+def _raw_request(values: Mapping[str, Any], now: datetime) -> RawRequest:
+    body, headers = values["body"], {name.lower(): value for name, value in values["headers"].items()}
+    if values["body_base64"] is not None:
         try:
-            raw = base64.b64decode(asked["body_base64"], validate=True)
+            raw = base64.b64decode(values["body_base64"], validate=True)
         except ValueError:
-            raise RequestInvalid.of("body_base64", "base64_invalid", "this is not base64") from None
+            raise RequestInvalid.of("body_base64", "base64_invalid", "must be valid base64") from None
     elif isinstance(body, str):
         raw = body.encode()
     else:
         raw = b"" if body is None else orjson.dumps(body)
         headers.setdefault("content-type", "application/json")
-    query = asked["query"] if isinstance(asked["query"], str) else urlencode(asked["query"])
-    return RawRequest(asked["method"], headers, query, raw, now)
+    query = values["query"] if isinstance(values["query"], str) else urlencode(values["query"])
+    return RawRequest(values["method"], headers, query, raw, now)

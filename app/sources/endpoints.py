@@ -1,4 +1,4 @@
-"""/v1/sources, /v1/presets, and the dry-run of a source."""
+"""HTTP endpoints: /v1/sources, /v1/presets, and the dry run of a source."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _show(request: Request, row: Record) -> dict[str, object]:
 
 @api.post("/sources", status_code=201, response_model=SourceOut, responses=declared(MappingHasFaults))
 async def create_source(body: SourceCreate, caller: Admin, tx: InTx, now: Now, request: Request) -> Response:
-    """A place submissions come from: a preset, what to change of it, and the secrets its sender signs by."""
+    """Create a source: a preset, overrides of it, and the secrets that verify its sender."""
     values = {**body.model_dump(exclude={"defaults"}), "defaults": body.defaults.model_dump(exclude_none=True)}
     row = await change.create_source(tx, caller.tenant_id, values, request.app.state.keyring, now)
     shown = _show(request, row)
@@ -52,7 +52,7 @@ async def create_source(body: SourceCreate, caller: Admin, tx: InTx, now: Now, r
 async def list_sources(
     caller: Reader, tx: InTx, request: Request, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """The sources that are not archived."""
+    """List the sources that are not archived."""
     page = Page(limit, cursor)
     return answer(page.answer(await sql.list_sources(tx, caller.tenant_id, page), lambda row: _show(request, row)))
 
@@ -73,7 +73,7 @@ async def get_source(source_id: SourceId, caller: Reader, tx: InTx, request: Req
 async def patch_source(
     source_id: SourceId, body: SourcePatch, caller: Admin, tx: InTx, now: Now, expected: Expected, request: Request
 ) -> Response:
-    """A member that is there replaces what was; of secrets each name by itself. It holds within five seconds."""
+    """Change the members given; `secrets` are merged by name. All processes use the change within five seconds."""
     values = body.model_dump(exclude_unset=True)
     if body.defaults is not None:
         values["defaults"] = body.defaults.model_dump(exclude_none=True)
@@ -92,7 +92,7 @@ async def patch_source(
 async def archive_source(
     source_id: SourceId, caller: Admin, tx: InTx, now: Now, expected: Expected, request: Request
 ) -> Response:
-    """Archive a source: its address answers no more, and everything that came in through it stays."""
+    """Archive a source: its ingest URL answers 401; its submissions and leads stay."""
     row = await change.archive_source(tx, caller.tenant_id, source_id, expected, now)
     shown = _show(request, row)
     await audit.record(tx, caller, caller.tenant_id, "source.archived", str(shown["id"]), now)
@@ -101,13 +101,13 @@ async def archive_source(
 
 @api.post("/sources/{source_id}/dry-run", response_model=DryRunOut, responses=declared(SourceNotFound))
 async def dry_run_source(source_id: SourceId, body: DryRun, caller: Reader, tx: InTx, now: Now) -> Response:
-    """The items a request would make, its signature not checked and nothing written."""
+    """Map a request and return the items, without verifying its signature and without writing anything."""
     return answer({"items": await dry_run.dry_run(tx, caller.tenant_id, source_id, body.model_dump(), now)})
 
 
 @api.get("/presets", response_model=PresetPage)
 async def list_presets(caller: Reader) -> Response:
-    """The shipped presets, whole documents."""
+    """List the built-in presets, with their full documents."""
     return answer({"data": [preset.preset(name) for name in preset.preset_names()], "next": None})
 
 

@@ -1,4 +1,4 @@
-"""JMESPath with the functions of our mappings, and a note of what was read: the rest of an item is kept as custom."""
+"""JMESPath with the mapping functions. Reads are tracked, so that unread members of an item are kept as `custom`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jmespath.visitor import Options, TreeInterpreter
 from app.matching.text import as_text
 from app.sources.closures import Step, build
 from app.sources.functions import MappingFunctions
-from app.sources.reading import Reading
+from app.sources.reading import ReadTracker
 
 MAX_EXPRESSION: Final = 4_000
 ROOTS: Final = frozenset({"body", "headers", "query", "received_at", "item", "index"})
@@ -27,7 +27,7 @@ class ExpressionFailed(Exception):
 
 @lru_cache(maxsize=8192)
 def compiled(expression: str) -> ParsedResult:
-    """The expression, parsed once; ValueError with the reason when it is none."""
+    """The parsed expression, cached; ValueError with the reason when it is invalid."""
     if len(expression) > MAX_EXPRESSION:
         raise ValueError(f"an expression has at most {MAX_EXPRESSION} characters")
     try:
@@ -37,7 +37,7 @@ def compiled(expression: str) -> ParsedResult:
     for name, arguments in _calls(parsed.parsed):
         signature = MappingFunctions.FUNCTION_TABLE.get(name, {}).get("signature")
         if signature is None:
-            raise ValueError(f"not a JMESPath expression: there is no function {name}")
+            raise ValueError(f"not a JMESPath expression: unknown function {name}")
         if len(signature) != arguments and not any(argument.get("variadic") for argument in signature):
             raise ValueError(f"not a JMESPath expression: {name} takes {len(signature)} arguments")
     return parsed
@@ -49,7 +49,7 @@ def _program(expression: str) -> Step:
 
 
 def is_literal(text: str) -> bool:
-    """Whether a text that may be an expression or a literal is a literal: no JMESPath, or one bare word."""
+    """Whether the text is a literal: not valid JMESPath, or a single bare word."""
     try:
         node = compiled(text).parsed
     except ValueError:
@@ -58,36 +58,37 @@ def is_literal(text: str) -> bool:
 
 
 class Context(TreeInterpreter):
-    """What the expressions of a document see: the values by their names, and which members of them have been read.
+    """Evaluates a document's expressions on named values and tracks which members were read.
 
-    `failed` collects the expressions that could not be evaluated, by place; `zone` is that of times without one.
+    `failed` maps the place of each expression that could not be evaluated to the reason. `zone` applies to times
+    without an offset.
     """
 
     def __init__(self, values: Mapping[str, Any], zone: tzinfo = UTC) -> None:
         self.values = values
         self.zone = zone
         self.failed: dict[str, str] = {}
-        self.reading = Reading()
-        self.functions = MappingFunctions(self.reading)
+        self.reads = ReadTracker()
+        self.functions = MappingFunctions(self.reads)
         super().__init__(Options(custom_functions=self.functions))
 
     def visit_field(self, node: Any, value: Any) -> Any:
-        """A member of an object, noted as read; None of anything else."""
+        """A member of an object, tracked as read; None for values that are not objects."""
         if not isinstance(value, dict):
             return None
-        self.reading.note(value, node["value"])
+        self.reads.record(value, node["value"])
         return value.get(node["value"])
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression; ExpressionFailed when a function meets a type it cannot take."""
+        """The value of an expression; ExpressionFailed when a function gets an argument of a wrong type."""
         try:
             return _program(expression)(self.values, self)
-        # The library calls functions on whatever a stranger sent: any of them may fail in its own way.
+        # The functions run on untrusted input and may raise anything.
         except Exception as error:
             raise ExpressionFailed(f"{type(error).__name__}: {str(error)[:200]}") from error
 
     def value(self, expression: str | None, place: str = "") -> Any:
-        """The value of an expression; None, noted in `failed`, when it could not be evaluated."""
+        """The value of an expression; None, with the reason in `failed`, when it cannot be evaluated."""
         if expression is None:
             return None
         try:
@@ -97,17 +98,17 @@ class Context(TreeInterpreter):
             return None
 
     def holds(self, expression: str) -> bool:
-        """Whether a condition is true. It reads without noting: a condition uses no answer up."""
-        self.reading.noting = False
+        """Whether a condition is true. Not tracked: an answer read only by a condition stays in `custom`."""
+        self.reads.enabled = False
         try:
             return self.evaluate(expression) not in (None, False, "", [], {})
         except ExpressionFailed:
             return False
         finally:
-            self.reading.noting = True
+            self.reads.enabled = True
 
     def text(self, expression: str | None) -> str:
-        """The text of an expression or literal."""
+        """The value of an expression as text, or the literal itself."""
         if expression is not None and is_literal(expression):
             return expression
         return as_text(self.value(expression))

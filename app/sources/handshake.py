@@ -1,4 +1,4 @@
-"""The answer to a sender that checks an address before it uses it."""
+"""Handshake: the response to a provider that verifies the ingest URL before it posts to it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from app.sources.verify import Secrets, secret_values
 _MAX_CHALLENGE: Final = 1_024
 
 
-def shake_hands(document: Document, secrets: Secrets, request: RawRequest) -> Answer | None:
-    """The answer to a GET or HEAD: None when the source has no handshake or the request is none; 401 when the
-    sender's token is wrong. An echo is plain text, so that no browser reads a stranger's words as a page."""
+def handshake_answer(document: Document, secrets: Secrets, request: RawRequest) -> Answer | None:
+    """The response to a GET or HEAD; None when the document has no handshake or the request is not one; 401 when the
+    token is wrong. An echo is sent as text/plain, so that no browser renders untrusted text as HTML."""
     rule = document.handshake
     if rule.kind == "none" or request.method.upper() not in ("GET", "HEAD"):
         return None

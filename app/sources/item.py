@@ -1,4 +1,4 @@
-"""One item of a submission as the mapping leaves it."""
+"""The result of mapping: one item of a submission."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Reason = Literal["parse_failed", "mapping_failed", "identity_required", "too_man
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """One answer about consent, with the text as shown."""
+    """The answer to one consent question, with the text that the person saw."""
 
     purpose: Purpose
     state: ConsentState
@@ -25,8 +25,8 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One submission of a request. A quarantined one has a `reason`, and in `unmet` what was missing; what was
-    understood of it is kept beside. `entry` is how the lead enters (`suspect` for a purchased list), None as usual."""
+    """One mapped item. A quarantined one has a `reason`, what was missing in `unmet`, and the values that were mapped.
+    `entry` names the policy's entry for the lead (`suspect` for a purchased list), None: the default."""
 
     index: int
     verdict: Verdict | Literal["quarantined"]
@@ -43,8 +43,8 @@ class Item:
     unmet: tuple[Mapping[str, Any], ...] = ()
 
 
-def shown(item: Item) -> dict[str, Any]:
-    """An item as a dry-run answers it and `submission_items.mapped` keeps it: JSON values only."""
+def item_to_json(item: Item) -> dict[str, Any]:
+    """An item as a dry run returns it and `submission_items.mapped` stores it: JSON values only."""
     person = item.person or Person()
     externals = {one.namespace: one.value for one in person.identities if one.kind == "external"}
     return {

@@ -1,6 +1,7 @@
-"""The sources behind the keys of ingest addresses, remembered for five seconds at the most, unknown keys too.
+"""Cache of sources by ingest key, for five seconds; unknown keys are cached too.
 
-So a changed source is in force everywhere within five seconds, and a flood of wrong keys costs nobody else.
+A changed source takes effect in every process within five seconds, and repeated requests with an unknown key do not
+reach the database.
 """
 
 from __future__ import annotations
@@ -14,51 +15,51 @@ from app.database.faults import run_with_retries
 from app.database.transaction import Database
 from app.keyring import KeyRing
 from app.sources import across
-from app.sources.ready import ReadySource, ready
-from app.sources.secrets import opened
+from app.sources.ready import ReadySource, ready_source
+from app.sources.secrets import open_secrets
 from app.sources.verify import Secrets
 
-REMEMBERED_SECONDS: Final = 5.0
-REMEMBERED: Final = 10_000
-KEY: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
+CACHE_SECONDS: Final = 5.0
+CACHE_SIZE: Final = 10_000
+KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A source that may receive, with the secrets that its senders sign by."""
+class CachedSource:
+    """A source that is not archived, with its decrypted secrets."""
 
     source: ReadySource
     secrets: Secrets = field(repr=False)
 
 
-# Two memories, so that a flood of wrong keys does not push out the right ones: until when, and what.
-_found: dict[str, tuple[float, Known | None]] = {}
-_missed: dict[str, tuple[float, Known | None]] = {}
+# key: (expiry, source). Unknown keys have a cache of their own, so that many of them cannot evict real sources.
+_found: dict[str, tuple[float, CachedSource | None]] = {}
+_unknown: dict[str, tuple[float, CachedSource | None]] = {}
 
 
-def forget(key: str) -> None:
-    """Drops what is remembered of a source that changes."""
+def invalidate(key: str) -> None:
+    """Removes a source from the cache of this process, before it changes."""
     _found.pop(key, None)
 
 
-async def source_behind(engine: Database, ring: KeyRing, key: str) -> Known | None:
-    """The source of a key; None for a key that names none. DatabaseUnavailable."""
+async def source_by_key(engine: Database, ring: KeyRing, key: str) -> CachedSource | None:
+    """The source with this key, from the cache or the database; None for an unknown key. DatabaseUnavailable."""
     now = time.monotonic()
-    for memory in (_found, _missed):
-        until, known = memory.get(key, (0.0, None))
-        if until > now:
+    for cache in (_found, _unknown):
+        expires_at, known = cache.get(key, (0.0, None))
+        if expires_at > now:
             return known
-    if KEY.fullmatch(key) is None:
+    if KEY_PATTERN.fullmatch(key) is None:
         return None
     known = await run_with_retries(lambda: _look_up(engine, ring, key))
-    memory = _missed if known is None else _found
-    if len(memory) >= REMEMBERED:
-        memory.clear()
-    memory[key] = now + REMEMBERED_SECONDS, known
+    cache = _unknown if known is None else _found
+    if len(cache) >= CACHE_SIZE:
+        cache.clear()
+    cache[key] = now + CACHE_SECONDS, known
     return known
 
 
-async def _look_up(engine: Database, ring: KeyRing, key: str) -> Known | None:
+async def _look_up(engine: Database, ring: KeyRing, key: str) -> CachedSource | None:
     async with engine.connect() as tx:
         row = await across.source_with_key(tx, key)
-    return None if row is None else Known(ready(row), opened(ring, row))
+    return None if row is None else CachedSource(ready_source(row), open_secrets(ring, row))

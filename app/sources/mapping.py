@@ -1,4 +1,4 @@
-"""From a request to items, by a document. Nothing here raises for any bytes; a broken item never breaks another."""
+"""Maps a request to items by a document. No input raises; an item that fails is quarantined, the others are kept."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
 from app.sources.spam import is_spam
 
-_KEYLESS_SECONDS: Final = 600
+_CONTENT_KEY_SECONDS: Final = 600
 MAX_ITEMS: Final = 1_000
-LARGE: Final = 64 * 1024  # bytes; a whole MiB takes more than a second
+LARGE: Final = 64 * 1024  # bytes; mapping 1 MiB takes more than a second
 _MAX_KEY: Final = 255
 _NEEDS_PERSON: Final = frozenset({"lead", "activity", "consent", "erase"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    """What all items of one request share."""
+class _Shared:
+    """What all items of one request have in common."""
 
     document: Document
     request: RawRequest
@@ -43,17 +43,17 @@ class _Frame:
 
 
 def map_request(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
-    """The items of a request, in order: each with a verdict, or quarantined with a reason. Never raises.
+    """The items of a request, in order, each with a verdict or quarantined with a reason. Never raises.
 
-    A body that cannot be parsed, or in which the document finds no items at all, is one quarantined item; an empty
-    list of items is none.
+    A body that cannot be parsed, or for which `items` is null, is one quarantined item. An empty list of
+    items gives an empty list.
     """
     named = (document.occurred_at.timezone if document.occurred_at else None) or "UTC"
-    frame = _Frame(document, request, source_id, zone(document.defaults.timezone or named))
+    shared = _Shared(document, request, source_id, zone(document.defaults.timezone or named))
     try:
         body = parse_body(document.parse, request)
     except ParseFailed as error:
-        return [_quarantined(frame, 0, None, "parse_failed", str(error))]
+        return [_quarantined(shared, 0, None, "parse_failed", str(error))]
     root = {
         "body": body,
         "headers": {name: storable(value) for name, value in request.lower_headers.items()},
@@ -63,46 +63,46 @@ def map_request(document: Document, request: RawRequest, source_id: UUID) -> lis
     try:
         found = Context(root).evaluate(document.items)
     except ExpressionFailed as error:
-        return [_quarantined(frame, 0, body, "mapping_failed", f"/items: {error}")]
+        return [_quarantined(shared, 0, body, "mapping_failed", f"/items: {error}")]
     if found is None:
-        return [_quarantined(frame, 0, body, "mapping_failed", "/items: there are none under this expression")]
+        return [_quarantined(shared, 0, body, "mapping_failed", "/items: the expression is null for this request")]
     items = found if isinstance(found, list) else [found]
-    mapped = [_map(frame, root, index, item) for index, item in enumerate(items[:MAX_ITEMS])]
+    mapped = [_map_or_quarantine(shared, root, index, item) for index, item in enumerate(items[:MAX_ITEMS])]
     if len(items) > MAX_ITEMS:
-        why = f"/items: {len(items)}, of which the first {MAX_ITEMS} were read"
-        mapped.append(_quarantined(frame, MAX_ITEMS, None, "too_many_items", why))
+        why = f"/items: {len(items)} items; only the first {MAX_ITEMS} were processed"
+        mapped.append(_quarantined(shared, MAX_ITEMS, None, "too_many_items", why))
     return mapped
 
 
-async def map_aside(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
-    """The same, in a thread where it takes long, so that the event loop serves others meanwhile."""
+async def map_request_async(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
+    """As map_request, in a thread for large bodies, so that the event loop is not blocked."""
     if len(request.body) > LARGE:
         return await asyncio.to_thread(map_request, document, request, source_id)
     await asyncio.sleep(0)
     return map_request(document, request, source_id)
 
 
-def _map(frame: _Frame, root: Mapping[str, Any], index: int, item: Any) -> Item:
+def _map_or_quarantine(shared: _Shared, root: Mapping[str, Any], index: int, item: Any) -> Item:
     try:
         if item is None:
-            return _quarantined(frame, index, root["body"], "mapping_failed", "/items: this one is null")
-        return _mapped(frame, Context({**root, "item": item, "index": index}, frame.zone), index)
-    # The neighbours must live: whatever is wrong with this item, it waits in quarantine and can be processed again.
+            return _quarantined(shared, index, root["body"], "mapping_failed", "/items: this item is null")
+        return _map_item(shared, Context({**root, "item": item, "index": index}, shared.zone), index)
+    # One failing item must not lose the others: it is quarantined and can be replayed.
     except Exception as error:
-        return _quarantined(frame, index, item, "mapping_failed", f"{type(error).__name__}: {str(error)[:200]}")
+        return _quarantined(shared, index, item, "mapping_failed", f"{type(error).__name__}: {str(error)[:200]}")
 
 
-def _mapped(frame: _Frame, context: Context, index: int) -> Item:
-    document, received_at = frame.document, frame.request.received_at
+def _map_item(shared: _Shared, context: Context, index: int) -> Item:
+    document, received_at = shared.document, shared.request.received_at
     verdict, name = _route(document, context)
     person = _person(document, context)
-    occurred_at, unread = _occurred_at(document.occurred_at, context, received_at)
-    is_trapped = is_spam(document.spam, context, person, received_at)
+    occurred_at, unreadable = _occurred_at(document.occurred_at, context, received_at)
+    looks_spam = is_spam(document.spam, context, person, received_at)
     attribution, consents = _attribution(document, context), _consents(document, context)
-    key = _submission_key(frame, context)
+    key = _submission_key(shared, context)
     entry = storable(as_text(context.value(document.entry, "/entry")))
     reason: Reason | None = "identity_required" if verdict in _NEEDS_PERSON and not person.identities else None
-    if verdict == "lead" and is_trapped:
+    if verdict == "lead" and looks_spam:
         verdict, reason = "spam", None
     return Item(
         index=index,
@@ -117,7 +117,7 @@ def _mapped(frame: _Frame, context: Context, index: int) -> Item:
         entry=entry if re.fullmatch(SNAKE, entry) else document.defaults.entry,
         custom=_custom(document, context, person),
         reason=reason,
-        unmet=_unmet(context, person, unread, reason),
+        unmet=_unmet(context, person, unreadable, reason),
     )
 
 
@@ -152,7 +152,7 @@ def _attribution(document: Document, context: Context) -> dict[str, str]:
     hidden, page = values.pop("utm", None), values.pop("page", None)
     if isinstance(hidden, dict):
         for name in hidden.keys() & HIDDEN_KEYS.keys():
-            context.reading.note(hidden, name)
+            context.reads.record(hidden, name)
     defaults = document.defaults.model_dump(include={"source", "medium", "campaign"}, exclude_none=True)
     return attributed(values, from_hidden_fields(hidden), from_page_url(page), defaults)
 
@@ -174,17 +174,17 @@ def _activity_type(document: Document, context: Context) -> str:
     return named if re.fullmatch(SNAKE, named) else "form_fill"
 
 
-def _submission_key(frame: _Frame, context: Context) -> str:
-    expression = frame.document.submission_key
+def _submission_key(shared: _Shared, context: Context) -> str:
+    expression = shared.document.submission_key
     key = as_text(context.value(expression, "/submission_key")) if expression else ""
     if not key or is_unresolved(key):
-        return keyless(frame.source_id, context.values["item"], frame.request.received_at)
+        return content_key(shared.source_id, context.values["item"], shared.request.received_at)
     return key if len(key) <= _MAX_KEY else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
 
-def keyless(source_id: UUID, item: Any, received_at: datetime) -> str:
-    """The key of an item whose sender gives none: the same content at the same source in the same ten minutes."""
-    bucket = int(received_at.timestamp()) // _KEYLESS_SECONDS
+def content_key(source_id: UUID, item: Any, received_at: datetime) -> str:
+    """The key of an item without one: a hash of source, content and ten-minute window, so that retries are equal."""
+    bucket = int(received_at.timestamp()) // _CONTENT_KEY_SECONDS
     canonical = json.dumps(item, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(f"{source_id}\n{canonical}\n{bucket}".encode()).hexdigest()
 
@@ -196,7 +196,7 @@ def _custom(document: Document, context: Context, person: Person) -> dict[str, A
     return {**person.custom, **{str(name): storable_value(value) for name, value in answers.items()}}
 
 
-def _unmet(context: Context, person: Person, unread: str, reason: Reason | None) -> tuple[Mapping[str, Any], ...]:
+def _unmet(context: Context, person: Person, unreadable: str, reason: Reason | None) -> tuple[Mapping[str, Any], ...]:
     missing: list[Mapping[str, Any]] = []
     if reason == "identity_required":
         missing.append({"criterion": "identity", "have": None, "need": ["email", "phone", "social", "external_ids"]})
@@ -204,19 +204,21 @@ def _unmet(context: Context, person: Person, unread: str, reason: Reason | None)
         missing.append({"criterion": "email", "have": person.raw.get("email"), "need": "a valid address"})
     if "phone_invalid" in person.flags:
         missing.append({"criterion": "phone", "have": person.raw.get("phone"), "need": "a valid number"})
-    if unread:
-        missing.append({"criterion": "occurred_at", "have": storable(unread), "need": "a time in a declared format"})
+    if unreadable:
+        missing.append(
+            {"criterion": "occurred_at", "have": storable(unreadable), "need": "a time in a declared format"}
+        )
     missing += [{"criterion": place, "have": storable(why), "need": "a value"} for place, why in context.failed.items()]
     return tuple(missing)
 
 
-def _quarantined(frame: _Frame, index: int, item: Any, reason: Reason, why: str) -> Item:
-    content = item if item is not None else hashlib.sha256(frame.request.body).hexdigest()
+def _quarantined(shared: _Shared, index: int, item: Any, reason: Reason, why: str) -> Item:
+    content = item if item is not None else hashlib.sha256(shared.request.body).hexdigest()
     return Item(
         index=index,
         verdict="quarantined",
-        submission_key=keyless(frame.source_id, content, frame.request.received_at),
-        occurred_at=frame.request.received_at,
+        submission_key=content_key(shared.source_id, content, shared.request.received_at),
+        occurred_at=shared.request.received_at,
         reason=reason,
-        unmet=({"criterion": reason, "have": storable(why), "need": "a body as the source's document says"},),
+        unmet=({"criterion": reason, "have": storable(why), "need": "a body that the source's document can map"},),
     )

@@ -1,4 +1,4 @@
-"""From the bytes of a body to a value, by what the source declares. One error: ParseFailed."""
+"""Parses a request body in the formats that the document declares. The only exception is ParseFailed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from python_multipart.multipart import MultipartParser
 from app.matching.text import storable
 from app.sources.document import Format, Parse
 from app.sources.request import RawRequest
-from app.sources.structure import at, nested, parse_json, parse_json_text, unflattened
+from app.sources.structure import locate, nested, parse_json, parse_json_text, unflattened
 
 MAX_FIELDS: Final = 5_000
 _CHARSETS: Final = re.compile(
@@ -25,22 +25,22 @@ _CHARSETS: Final = re.compile(
     r"|euc-\w+",
     re.IGNORECASE,
 )
-# It would log what it stumbles over, a stranger's byte at a time.
+# The parser logs a warning for every unexpected byte, and the bytes are untrusted.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 class ParseFailed(ValueError):
-    """The body is not what the source says it is."""
+    """The body is in none of the declared formats."""
 
 
 def parse_body(parse: Parse, request: RawRequest) -> Any:
-    """The body as a value, secrets dropped. ParseFailed when no declared format fits, and for nothing else."""
+    """The parsed body, without the members in `drop`. ParseFailed when no declared format fits."""
     try:
         return _parsed(parse, request)
     except ParseFailed:
         raise
-    # Codecs and parsers meet a stranger's bytes here, on the way to the door and in the worker: a surprise of theirs
-    # is a body that cannot be read, never an error that is met again and again.
+    # Codecs and parsers may raise anything on untrusted bytes; unconverted, it would be a 500 on ingest, and would be
+    # retried again and again by the worker.
     except Exception as error:
         raise ParseFailed(f"{type(error).__name__}: {str(error)[:120]}") from error
 
@@ -54,11 +54,11 @@ def _parsed(parse: Parse, request: RawRequest) -> Any:
     if isinstance(body, dict) and parse.unflatten:
         body = unflattened(body, parse.unflatten)
     for path in parse.decode_json:
-        if (place := at(body, path)) and isinstance(text := place[0][place[1]], str):
+        if (place := locate(body, path)) and isinstance(text := place[0][place[1]], str):
             decoded = parse_json_text(text)
             place[0][place[1]] = text if decoded is None else decoded
     for path in parse.drop:
-        if place := at(body, path):
+        if place := locate(body, path):
             del place[0][place[1]]
     return body
 
@@ -90,7 +90,7 @@ def _read(formats: list[Format], content_type: str, body: bytes, unbracket: bool
             return nested(_form(body, content_type), unbracket=unbracket)
         except ValueError as error:
             reasons.append(f"{wanted}: {str(error)[:120]}")
-    raise ParseFailed("; ".join(reasons) or "no format is declared")
+    raise ParseFailed("; ".join(reasons) or "the document declares no format")
 
 
 def _text(body: bytes, content_type: str, *, utf: str = "utf-8") -> str:
@@ -104,7 +104,7 @@ def _text(body: bytes, content_type: str, *, utf: str = "utf-8") -> str:
 
 def _form(body: bytes, content_type: str) -> list[tuple[str, Any]]:
     if b"=" not in body:
-        raise ValueError("no name=value in it")
+        raise ValueError("no name=value pair in the body")
     charset = _charset(content_type) or "utf-8"
     pairs = parse_qsl(
         _text(body, content_type), keep_blank_values=True, encoding=charset, errors="replace", max_num_fields=MAX_FIELDS
@@ -119,7 +119,7 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, Any]]:
 
     def begin() -> None:
         if len(parts) >= MAX_FIELDS:
-            raise ValueError("too many parts")
+            raise ValueError(f"more than {MAX_FIELDS} parts")
         parts.append(({}, bytearray()))
 
     def end_header() -> None:
@@ -141,12 +141,12 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, Any]]:
     except FormParserError as error:
         raise ValueError(str(error)) from None
     if not parts:
-        raise ValueError("no parts")
+        raise ValueError("no parts in the body")
     return [pair for headers, content in parts if (pair := _pair(headers, bytes(content))) is not None]
 
 
 def _pair(headers: Mapping[str, str], content: bytes) -> tuple[str, Any] | None:
-    """Name and value of one part; of a file its name, type and size: the bytes stay in the raw body."""
+    """Name and value of one part; for a file its name, type and size (its bytes are in the stored raw body)."""
     disposition, kind = headers.get("content-disposition", ""), headers.get("content-type", "")
     name, filename = _parameter(disposition, "name"), _parameter(disposition, "filename")
     if not name:
@@ -166,7 +166,7 @@ def _parameter(header: str, name: str) -> str:
 
 
 def _charset(content_type: str) -> str:
-    """The declared character set, "" when there is none or it is none that text is sent in."""
+    """The declared character set; "" when it is absent, unknown, or a codec that is not a character set."""
     name = _parameter(content_type, "charset")
     try:
         return codecs.lookup(name).name if _CHARSETS.fullmatch(name) else ""
@@ -177,5 +177,5 @@ def _charset(content_type: str) -> str:
 def _first_line(body: bytes) -> str:
     line = body[:200].split(b"\r\n", 1)[0]
     if not line.startswith(b"--"):
-        raise ValueError("no boundary")
+        raise ValueError("no boundary in Content-Type or body")
     return line[2:].decode("latin-1")

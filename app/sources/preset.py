@@ -1,4 +1,4 @@
-"""The shipped presets, and documents made of a preset and a source's overrides."""
+"""The built-in presets, and documents made of a preset and a source's overrides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FOLDER: Final = Path(__file__).with_name("presets")
 
 
 class DocumentFaulty(ValueError):
-    """A document breaks its schema. `faults` holds every place: its field, a stable code and a sentence."""
+    """A document is invalid. `faults` lists each fault with its field, a stable code and a detail."""
 
     def __init__(self, faults: list[dict[str, str]]) -> None:
         self.faults = faults
@@ -25,13 +25,13 @@ class DocumentFaulty(ValueError):
 
 @cache
 def preset_names() -> tuple[str, ...]:
-    """The names of the shipped presets, sorted."""
+    """The names of the built-in presets, sorted."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
 @cache
 def preset(name: str) -> Mapping[str, Any]:
-    """A shipped preset as it is written; KeyError when there is none of this name."""
+    """The document of a built-in preset; KeyError for an unknown name."""
     if name not in preset_names():
         raise KeyError(name)
     loaded: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
@@ -39,12 +39,12 @@ def preset(name: str) -> Mapping[str, Any]:
 
 
 def make_document(name: str, overrides: Mapping[str, Any]) -> Document:
-    """The document of a source; KeyError for an unknown preset, DocumentFaulty for overrides that break the schema."""
+    """The document of a source. KeyError: unknown preset. DocumentFaulty: invalid overrides."""
     return read_document(merge(preset(name), overrides))
 
 
 def read_document(written: Mapping[str, Any]) -> Document:
-    """A document from its written form. DocumentFaulty."""
+    """Validates a document. DocumentFaulty."""
     try:
         return Document.model_validate(written)
     except ValidationError as error:
@@ -57,7 +57,7 @@ def read_document(written: Mapping[str, Any]) -> Document:
 
 
 def _place(written: Any, location: tuple[int | str, ...]) -> str:
-    """The place in the written document; names that the validator adds for the member of a union are left out."""
+    """The dotted path in the document as written, without the tags that Pydantic adds for union members."""
     parts = []
     for position, part in enumerate(location):
         known = (isinstance(written, Mapping) and part in written) or (

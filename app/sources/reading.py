@@ -1,20 +1,20 @@
-"""Which members of a body the mapping has read."""
+"""Tracks which members of a body the mapping has read."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-class Reading:
-    """Notes reads by the identity of the object read from; keeps those objects, so that no address is used twice."""
+class ReadTracker:
+    """Records reads by id() of the object read from, and keeps a reference to it, so that no id() is reused."""
 
     def __init__(self) -> None:
         self._read: dict[int, tuple[object, set[str]]] = {}
-        self.noting = True
+        self.enabled = True
 
-    def note(self, container: object, key: str) -> None:
-        """This member of this object has been read."""
-        if not self.noting:
+    def record(self, container: object, key: str) -> None:
+        """Records that this member of this object was read."""
+        if not self.enabled:
             return
         known = self._read.get(id(container))
         if known is None:
@@ -27,22 +27,22 @@ class Reading:
         return key in self._read.get(id(container), (None, ()))[1]
 
     def rest(self, value: Any) -> Any:
-        """What was not read of an object, empty answers left out; None when nothing is left.
+        """The members of an object that were not read, without empty values; None when there are none.
 
-        Of a member that was read only in parts, the other parts stay.
+        Of a member that was itself read in parts, the unread parts are included.
         """
         if not isinstance(value, dict):
             return None
         kept: dict[str, Any] = {}
         for key, member in value.items():
-            left = self._rest_of_read(member) if self.has_read(value, key) else member
-            if left not in (None, "", [], {}):
-                kept[key] = left
+            unread = self._rest_of_read(member) if self.has_read(value, key) else member
+            if unread not in (None, "", [], {}):
+                kept[key] = unread
         return kept or None
 
     def _rest_of_read(self, member: Any) -> Any:
         if isinstance(member, dict):
             return self.rest(member) if id(member) in self._read else None
         if isinstance(member, list) and any(id(element) in self._read for element in member):
-            return [left for element in member if (left := self.rest(element))]
+            return [unread for element in member if (unread := self.rest(element))]
         return None

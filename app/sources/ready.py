@@ -1,4 +1,4 @@
-"""A source ready for use: its document made once a version, with the source's own defaults in it."""
+"""Cache of parsed sources: the document is built once for each version, with the source's own defaults merged in."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from app.database.transaction import Record
 from app.sources.document import Document, TokenRule, merge
 from app.sources.preset import DocumentFaulty, make_document
 
-KEPT: Final = 1_000
+CACHE_SIZE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class ReadySource:
-    """One version of a source. `document` is None where what is stored does not fit this release's schema any more."""
+    """One version of a source. `document` is None where the stored one is invalid in this release."""
 
     tenant_id: UUID
     id: UUID
@@ -26,24 +26,24 @@ class ReadySource:
     allowed_origins: tuple[str, ...]
 
 
-_kept: dict[tuple[UUID, int], ReadySource] = {}
+_cache: dict[tuple[UUID, int], ReadySource] = {}
 
 
-def ready(row: Record) -> ReadySource:
-    """The source of a row of `sources`; up to a thousand versions are kept. Never raises for what is stored."""
-    named = row.id, row.version
-    if named not in _kept:
-        if len(_kept) >= KEPT:
-            _kept.clear()
-        _kept[named] = _read(row)
-    return _kept[named]
+def ready_source(row: Record) -> ReadySource:
+    """The source of a row of `sources`, cached by id and version. Never raises for an invalid stored document."""
+    key = row.id, row.version
+    if key not in _cache:
+        if len(_cache) >= CACHE_SIZE:
+            _cache.clear()
+        _cache[key] = _load(row)
+    return _cache[key]
 
 
-def _read(row: Record) -> ReadySource:
+def _load(row: Record) -> ReadySource:
     defaults = dict(row.defaults)
     thank_you_url, origins = defaults.pop("thank_you_url", None), defaults.pop("allowed_origins", None)
     try:
-        document = without_secrets(make_document(row.preset, merge(row.overrides, {"defaults": defaults})))
+        document = with_body_tokens_dropped(make_document(row.preset, merge(row.overrides, {"defaults": defaults})))
     except (DocumentFaulty, KeyError):
         document = None
     return ReadySource(
@@ -57,8 +57,8 @@ def _read(row: Record) -> ReadySource:
     )
 
 
-def without_secrets(document: Document) -> Document:
-    """The document, with a token that senders put into the body among what is dropped of it."""
+def with_body_tokens_dropped(document: Document) -> Document:
+    """The document with the tokens that senders put into the body added to `parse.drop`."""
     tokens = [rule.name for rule in document.verify if isinstance(rule, TokenRule) and rule.place == "body"]
     drop = [*document.parse.drop, *(name for name in tokens if name not in document.parse.drop)]
     return document.model_copy(update={"parse": document.parse.model_copy(update={"drop": drop})})

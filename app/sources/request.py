@@ -1,4 +1,4 @@
-"""A request as a sender made it."""
+"""An HTTP request as received."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from app.matching.text import storable
 
 @dataclass(frozen=True)
 class RawRequest:
-    """What came in, verbatim. `query` is the raw query string; `url` the public address the sender called, which some
-    signatures cover (built from PUBLIC_URL by the caller); `received_at` is aware and in UTC."""
+    """A request, verbatim. `query` is the raw query string; `url` the public URL that the sender called, which some
+    signatures cover (the caller builds it from the public address); `received_at` is aware and in UTC."""
 
     method: str
     headers: Mapping[str, str]
@@ -30,7 +30,7 @@ class RawRequest:
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """Query parameters, the last of each name. Never raises; {} for what no form could have made."""
+        """Query parameters, the last of each name. Never raises; {} when there are more than a thousand."""
         try:
             pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=1_000)
         except ValueError:
@@ -38,5 +38,5 @@ class RawRequest:
         return {storable(name): storable(value) for name, value in pairs}
 
     def header(self, name: str) -> str:
-        """One header, "" when it is not there."""
+        """One header, "" when it is absent."""
         return self.lower_headers.get(name.lower(), "")

@@ -1,4 +1,4 @@
-"""Shapes of sources, presets and dry-runs (api.md, sections 3 and 4)."""
+"""Request and response models of sources, presets and dry runs (api.md, sections 3 and 4)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
 
 def _page_address(value: str) -> str:
     if not host_of(value):
-        raise PydanticCustomError("url_invalid", "write the address of a page, like https://www.acme.example/thanks")
+        raise PydanticCustomError(
+            "url_invalid", "must be the http(s) URL of a page, such as https://www.acme.example/thanks"
+        )
     return value
 
 
@@ -30,7 +32,7 @@ Origin = Annotated[str, StringConstraints(pattern=ORIGIN)]
 
 
 class SourceDefaults(Defaults):
-    """What holds where the sender says nothing, and how browsers are answered."""
+    """Values used where the request has none, and how browsers are answered."""
 
     thank_you_url: PageAddress | None = None
     allowed_origins: Annotated[list[Origin], Field(min_length=1, max_length=50)] | None = None
@@ -39,10 +41,12 @@ class SourceDefaults(Defaults):
 class SourceCreate(Write):
     name: Word = Field(examples=["Demo form"])
     preset: Word = Field(examples=["typeform"])
-    overrides: dict[str, Any] = Field(default_factory=dict, description="Members of the preset to replace, deeply.")
+    overrides: dict[str, Any] = Field(
+        default_factory=dict, description="Merged into the preset: objects deeply, other values and lists replaced."
+    )
     secrets: dict[SecretName, Secret | Rotating] = Field(
         default_factory=dict,
-        description="By the names the document uses; two values while one is rotated.",
+        description="By the names in the document; a list of two while a secret is rotated.",
         examples=[{"signing": "the secret that Typeform signs with"}],
     )
     defaults: SourceDefaults = SourceDefaults()
@@ -50,7 +54,7 @@ class SourceCreate(Write):
 
 
 class SourcePatch(Write):
-    """A member that is there replaces what was; of secrets each name by itself, null removes one."""
+    """Only the members given are changed. `secrets` are merged by name; null removes one."""
 
     name: Word | None = None
     preset: Word | None = None
@@ -61,12 +65,12 @@ class SourcePatch(Write):
 
 
 class DryRun(Write):
-    """A raw request, as `ingest` would receive it and as `/submissions/{id}/raw` shows it."""
+    """A raw request, in the form in which `/submissions/{id}/raw` returns one."""
 
     method: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3,10}$")] = "POST"
     query: str | dict[str, str] = ""
     headers: dict[str, str] = Field(default_factory=dict)
-    body: Any = Field(default=None, description="Text as it came, or a JSON value.")
+    body: Any = Field(default=None, description="The body as text, or a JSON value.")
     body_base64: str | None = None
 
 
@@ -82,7 +86,7 @@ class SourceOut(Shape):
     builtin: bool
     secret_names: list[str]
     missing_secrets: list[str] = Field(
-        description="Named by the document and not set: no rule that needs one can hold."
+        description="Secrets that the document names and that are not set; a rule that needs one never holds."
     )
     created_at: str
     updated_at: str
@@ -121,7 +125,7 @@ class DryRunOut(Shape):
 
 
 def show_source(row: Record, address: str, names: tuple[list[str], list[str]]) -> dict[str, Any]:
-    """A source as answers show it; `names` are those of its secrets, and of those that are missing."""
+    """The body of a source; `names` are the names of its secrets and of the missing ones."""
     plain = {
         name: getattr(row, name) for name in ("key", "name", "preset", "overrides", "defaults", "enabled", "builtin")
     }

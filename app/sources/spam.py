@@ -1,4 +1,4 @@
-"""Is it spam? By a source's own rules; the answer is the same as to anybody else, the item is kept for review."""
+"""Spam detection by a source's own rules. Spam gets the usual response, and the item is stored for review."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LINK: Final = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
 
 
 def is_spam(spam: Spam, context: Context, person: Person, received_at: datetime) -> bool:
-    """Whether a trap is filled, the form was filled in too fast, the message has too many links, or the address is
-    made to be thrown away."""
+    """Whether a honeypot field is filled, the form was filled in too fast, the message has too many links, or the
+    e-mail address is disposable."""
     if any(_is_filled(context.value(trap)) for trap in spam.honeypot):
         return True
     if spam.rendered_at and _is_too_fast(spam, context, received_at):
@@ -29,7 +29,7 @@ def is_spam(spam: Spam, context: Context, person: Person, received_at: datetime)
 
 
 def _is_filled(answer: object) -> bool:
-    # Some forms send an unticked box by name.
+    # Some forms send an unticked checkbox, as "0" or "no".
     return bool(as_text(answer)) and read_consent(answer) != "refused"
 
 

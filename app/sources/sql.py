@@ -1,4 +1,4 @@
-"""Statements of sources."""
+"""SQL of sources, within one tenant."""
 
 from __future__ import annotations
 

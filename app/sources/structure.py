@@ -1,4 +1,4 @@
-"""The structure in a body's text: JSON of any sender, and names with brackets."""
+"""Parses untrusted JSON, and form names with brackets or separators into nested objects."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MAX_BRACKETS: Final = 8
 
 
 def parse_json(text: str) -> Any:
-    """The value of JSON text, with every text in it storable; ValueError when it is none or nested over 64 deep.
+    """The value of JSON text, with every string in it storable; ValueError when it is invalid or nested over 64 deep.
 
-    Other than at our own doors nothing is refused that can be kept: NaN is null, a number too large for a column is
-    text, of a member that comes twice the last stays.
+    More lenient than the API's own endpoints: NaN becomes null, a number too large for a column becomes text, and of a
+    repeated member the last is used.
     """
     try:
         value = json.loads(text, parse_constant=lambda _: None, parse_float=_float, parse_int=_integer)
@@ -31,7 +31,7 @@ def parse_json(text: str) -> Any:
 
 
 def parse_json_text(text: str) -> Any:
-    """The value of JSON text, None when it is none."""
+    """The value of JSON text, None when it is invalid."""
     try:
         return parse_json(text)
     except ValueError:
@@ -44,7 +44,7 @@ def _float(digits: str) -> float | str:
 
 
 def _integer(digits: str) -> int | str:
-    # Longer ones would be floats, or an error, in everything that reads them later.
+    # A larger integer would become a float, or an error, in whatever reads it later.
     return digits if len(digits) > 19 or not -_MAX_INTEGER <= int(digits) < _MAX_INTEGER else int(digits)
 
 
@@ -65,7 +65,7 @@ def _depth_over(value: Any, limit: int) -> bool:
 def nested(pairs: list[tuple[str, Any]], *, unbracket: bool) -> dict[str, Any]:
     """Form pairs as an object: `a[b][c]=1` is {a: {b: {c: 1}}}; `a[]=1&a[]=2` and `a=1&a=2` are lists.
 
-    A name that contradicts an earlier one stays as it was typed.
+    A name that contradicts an earlier one (`a=1&a[b]=2`) is used literally as key.
     """
     body: dict[str, Any] = {}
     for name, value in pairs:
@@ -94,13 +94,13 @@ def _put(body: dict[str, Any], path: list[str], value: Any) -> bool:
     return True
 
 
-def unflattened(body: dict[str, Any], mark: str) -> dict[str, Any]:
-    """Names such as `answers__0__question` taken apart at the mark; {0:…, 1:…} become lists."""
-    pairs = [(name.split(mark) if mark in name.strip("_") else [name], value) for name, value in body.items()]
+def unflattened(body: dict[str, Any], separator: str) -> dict[str, Any]:
+    """Splits names such as `answers__0__question` at the separator; {"0": …, "1": …} become lists."""
+    pairs = [(name.split(separator) if separator in name.strip("_") else [name], value) for name, value in body.items()]
     result: dict[str, Any] = {}
     for path, value in pairs:
         if "" in path or len(path) > _MAX_BRACKETS or not _put(result, path, value):
-            _put(result, [mark.join(path)], value)
+            _put(result, [separator.join(path)], value)
     return {name: _listed(value) for name, value in result.items()}
 
 
@@ -111,11 +111,11 @@ def _listed(value: Any) -> Any:
     return list(members.values()) if list(members) == [str(n) for n in range(len(members))] and members else members
 
 
-def at(value: Any, path: str) -> tuple[dict[str, Any], str] | None:
-    """The object and the name under which a path lies: the whole path as one name, else its dotted parts."""
+def locate(value: Any, path: str) -> tuple[dict[str, Any], str] | None:
+    """The object and the member name that a path leads to, read as one literal name, else as a dotted path."""
     if not isinstance(value, dict):
         return None
     if path in value:
         return value, path
     name, dot, rest = path.partition(".")
-    return at(value.get(name), rest) if dot else None
+    return locate(value.get(name), rest) if dot else None

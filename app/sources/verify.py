@@ -1,4 +1,4 @@
-"""Is a request from whom it says? Four kinds of proof, told apart by data; always over the raw bytes."""
+"""Verifies a request by the document's rules: HMAC, digest, token or HTTP Basic. Signatures cover the raw bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.matching.text import as_text
 from app.sources.document import TOKENS, BasicRule, Document, Rule, SignatureRule, Timestamp, TokenRule
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
-from app.sources.structure import at
+from app.sources.structure import locate
 
 Secrets = Mapping[str, str | Sequence[str]]
 _UNESCAPED: Final = re.compile(r"%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
@@ -23,9 +23,9 @@ _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
 
 def verify(document: Document, secrets: Secrets, request: RawRequest, now: datetime) -> bool:
-    """Whether any rule of the document holds, or there is none. Never raises.
+    """Whether at least one rule of the document holds, or the document has no rules. Never raises.
 
-    A rule whose secret is not set never holds. A secret that is a list of two is being rotated: either will do.
+    A rule whose secret is not set never holds. Of a secret that is being rotated (a list of two) either value is valid.
     """
     return not document.verify or any(_holds(document, rule, secrets, request, now) for rule in document.verify)
 
@@ -44,7 +44,7 @@ def _holds(document: Document, rule: Rule, secrets: Secrets, request: RawRequest
 
 
 def secret_values(secrets: Secrets, name: str) -> list[str]:
-    """The values of a secret: none, one, or two while it is rotated."""
+    """The valid values of a secret: none, one, or two during rotation."""
     value = secrets.get(name, ())
     return [one for one in ([value] if isinstance(value, str) else value) if one]
 
@@ -101,7 +101,7 @@ def _is_fresh(rule: Timestamp, stamp: str, now: datetime) -> bool:
 
 def _message(template: str, request: RawRequest, key: bytes, stamp: str) -> bytes:
     parts = re.split(TOKENS, template)
-    # A split with one group alternates literal text and tokens.
+    # re.split with one group alternates literal text and tokens.
     return b"".join(
         _token_value(part, request, key, stamp) if place % 2 else part.encode() for place, part in enumerate(parts)
     )
@@ -139,7 +139,7 @@ def _signatures(rule: SignatureRule, parts: Mapping[str, list[str]], request: Ra
         case "kv":
             texts = parts.get(rule.pick, [])
         case "list":
-            # A comma separates too, but not where it is a part of the prefix (`v1,`).
+            # A comma is a separator too, unless the prefix contains one (`v1,`).
             texts = re.split(r"\s+" if "," in rule.prefix else r"[\s,]+", header)
         case "raw":
             texts = [header]
@@ -173,16 +173,16 @@ def _token(document: Document, rule: TokenRule, request: RawRequest) -> str:
         case "query":
             given = request.parameters.get(rule.name, "")
         case "body":
-            given = _in_body(document, rule.name, request)
+            given = _body_member(document, rule.name, request)
     return given[len(rule.prefix) :] if given.lower().startswith(rule.prefix.lower()) else ""
 
 
-def _in_body(document: Document, name: str, request: RawRequest) -> str:
+def _body_member(document: Document, name: str, request: RawRequest) -> str:
     try:
         body = parse_body(document.parse.model_copy(update={"drop": []}), request)
     except ParseFailed:
         return ""
-    place = at(body, name)
+    place = locate(body, name)
     return as_text(place[0][place[1]]) if place else ""
 
 

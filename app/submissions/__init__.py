@@ -1,1 +1,1 @@
-"""Submissions: accepted raw and durable first, understood afterwards."""
+"""Submissions: stored raw and answered first, then parsed and processed by a worker."""

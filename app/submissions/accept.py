@@ -1,9 +1,9 @@
-"""Accept: one durable write, shared by all who arrive while the write before it is under way (group commit).
+"""Group commit: submissions that arrive during a flush are queued and written together by the next one.
 
-Arrivals queue while a flush is in flight, and the next flush takes them all: no timer, and a batch of one is the same
-statement. When commits are slow and the flush in flight is small, a second one may fly beside it: with commits of 2 ms,
-8 senders would else lose 45 % by waiting for two commits each. Between "the queue is empty" and "the flusher is idle"
-there is no await, so no arrival is left waiting for a flush that nobody starts.
+There is no timer, and a batch of one is the same statement. When commits are slow and the flush in flight is small, a
+second one may run concurrently: with commits of 2 ms, 8 senders would otherwise lose 45 % of their throughput by
+waiting for two commits each. The end of each flush starts the next one if submissions wait, without an await in
+between, so that no submission is left in the queue.
 """
 
 from __future__ import annotations
@@ -22,72 +22,72 @@ from app.errors import DatabaseUnavailable
 from app.submissions import across
 from app.submissions.received import Received
 
-MOST_ROWS: Final = 200
-MOST_BYTES: Final = 8 * 1024 * 1024
-SLOW_SECONDS: Final = 0.002
-FEW_ROWS: Final = 12
+MAX_ROWS: Final = 200
+MAX_BYTES: Final = 8 * 1024 * 1024
+SLOW_FLUSH_SECONDS: Final = 0.002
+SMALL_FLUSH_ROWS: Final = 12
 SMOOTHING: Final = 0.2
-BAD_ROW: Final = ("22", "23")  # SQLSTATE classes of what a row itself can be wrong in: its data, its references
+BAD_ROW: Final = ("22", "23")  # SQLSTATE classes caused by the row itself: data exception, constraint violation
 
 Waiting = tuple[Received, "asyncio.Future[None]"]
 
 
 class Committer:
-    """Writes submissions for everybody in this process. One for each engine, used from one event loop."""
+    """Writes the submissions of all requests in this process. One per engine, used from one event loop."""
 
     def __init__(self, engine: Database) -> None:
         self.engine = engine
         self.waiting: deque[Waiting] = deque()
-        self.flights: set[asyncio.Task[None]] = set()
-        self.aloft = 0  # rows in these flights
-        self.pace = 0.0  # seconds that a flush takes, smoothed
+        self.flushes: set[asyncio.Task[None]] = set()
+        self.rows_in_flight = 0
+        self.flush_seconds = 0.0  # moving average
 
     async def accept(self, received: Received) -> None:
-        """Returns once the submission is committed. DatabaseUnavailable when it may not be: then send it again."""
+        """Returns once the submission is committed. DatabaseUnavailable when it may not be: the sender retries."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append((received, done))
-        self._launch()
+        self._start_flush()
         await done
 
-    def _launch(self) -> None:
-        """Starts a flush if there is work and room for one; never awaits."""
-        room = 2 if self.pace > SLOW_SECONDS and self.aloft < FEW_ROWS else 1
-        if self.waiting and len(self.flights) < room:
-            flight = asyncio.create_task(self._fly())
-            self.flights.add(flight)
-            flight.add_done_callback(self._land)
+    def _start_flush(self) -> None:
+        """Starts a flush if submissions wait and the limit of concurrent flushes allows it; never awaits."""
+        limit = 2 if self.flush_seconds > SLOW_FLUSH_SECONDS and self.rows_in_flight < SMALL_FLUSH_ROWS else 1
+        if self.waiting and len(self.flushes) < limit:
+            flush = asyncio.create_task(self._flush())
+            self.flushes.add(flush)
+            flush.add_done_callback(self._flush_done)
 
-    def _land(self, flight: asyncio.Task[None]) -> None:
-        self.flights.discard(flight)
-        self._launch()
+    def _flush_done(self, flush: asyncio.Task[None]) -> None:
+        self.flushes.discard(flush)
+        self._start_flush()
 
-    async def _fly(self) -> None:
-        batch = self._take()
-        self.aloft += len(batch)
+    async def _flush(self) -> None:
+        batch = self._next_batch()
+        self.rows_in_flight += len(batch)
         began = time.perf_counter()
         try:
-            await self._flush(batch)
+            await self._write(batch)
         except BaseException as error:
             for _, done in batch:
                 _fail(done, error)
             if not isinstance(error, Exception):
                 raise
         finally:
-            self.aloft -= len(batch)
-        self.pace += SMOOTHING * (time.perf_counter() - began - self.pace)
+            self.rows_in_flight -= len(batch)
+        self.flush_seconds += SMOOTHING * (time.perf_counter() - began - self.flush_seconds)
 
-    def _take(self) -> list[Waiting]:
+    def _next_batch(self) -> list[Waiting]:
         batch: list[Waiting] = []
         size = 0
-        while self.waiting and len(batch) < MOST_ROWS and (not batch or size < MOST_BYTES):
+        while self.waiting and len(batch) < MAX_ROWS and (not batch or size < MAX_BYTES):
             received, done = self.waiting.popleft()
             size += len(received.body)
             if not done.cancelled():
                 batch.append((received, done))
         return batch
 
-    async def _flush(self, batch: Sequence[Waiting]) -> None:
-        """One statement for all; where a row of it is bad, each row by itself, so that its neighbours are kept."""
+    async def _write(self, batch: Sequence[Waiting]) -> None:
+        """Inserts the batch in one statement; if a row is bad, each row separately, so that only that row fails."""
         if not batch:
             return
         try:
@@ -96,21 +96,21 @@ class Committer:
             if len(batch) == 1 or not sqlstate(error).startswith(BAD_ROW):
                 raise
             for waiting in batch:
-                await self._alone(waiting)
+                await self._write_alone(waiting)
         else:
             for _, done in batch:
                 if not done.done():
                     done.set_result(None)
 
-    async def _alone(self, waiting: Waiting) -> None:
+    async def _write_alone(self, waiting: Waiting) -> None:
         try:
-            await self._flush([waiting])
+            await self._write([waiting])
         except Exception as error:
             _fail(waiting[1], error)
 
 
 def _fail(done: asyncio.Future[None], error: BaseException) -> None:
-    """Each who waits gets an exception of its own: one raised in several places would mix their tracebacks."""
+    """Sets a new exception on each future: one exception raised in several tasks would mix their tracebacks."""
     if done.done():
         return
     if isinstance(error, DatabaseUnavailable) or not isinstance(error, Exception):

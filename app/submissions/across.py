@@ -1,4 +1,4 @@
-"""Statements that work across tenants: writing what came in, and claiming what waits to be processed."""
+"""SQL across tenants: inserts received submissions, and claims those that wait for processing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.submissions.received import Received
 BATCH: Final = 100
 BATCH_BYTES: Final = 2 * 1024 * 1024
 
-# An id that is there already was written by a try of ours whose answer got lost.
+# An existing id was written by an earlier attempt of which the response was lost: the insert is retried then.
 INSERT_RECEIVED: Final = """
     INSERT INTO submissions (tenant_id, id, source_id, method, query, headers, body, sha256, received_at)
     SELECT tenant_id, id, source_id, method, query, headers::jsonb, body, sha256, received_at
@@ -25,8 +25,8 @@ INSERT_RECEIVED: Final = """
 """
 COLUMNS: Final = ("tenant_id", "id", "source_id", "method", "query", "headers", "body", "sha256", "received_at")
 
-# Oldest first, and of those no more than fits into memory; the first is taken whatever its size. What is locked beyond
-# that is let go with the transaction.
+# Oldest first, up to a total size that fits into memory; the first is claimed whatever its size. Rows that are locked
+# but over that size are released with the transaction.
 CLAIM = text(
     """
     WITH claimed AS MATERIALIZED (
@@ -45,17 +45,17 @@ CLAIM_ONE = text(
 
 
 async def insert_received(engine: Database, rows: Sequence[Received]) -> None:
-    """Writes submissions of any tenants in one transaction, committed on return. DBAPIError, as from SQLAlchemy."""
+    """Inserts submissions of any tenants; committed on return. DBAPIError, as SQLAlchemy raises it."""
     columns = ([getattr(row, column) for row in rows] for column in COLUMNS)
     async with engine.connect() as tx:
         await tx.run(INSERT_RECEIVED, tx.driver.execute(INSERT_RECEIVED, *columns))
 
 
 async def claim(tx: Tx) -> Records:
-    """Up to a hundred of the oldest submissions that wait, locked until the transaction ends, by tenant."""
+    """Claims up to a hundred of the oldest waiting submissions, locked until the transaction ends; sorted by tenant."""
     return (await tx.execute(CLAIM, {"most": BATCH, "bytes": BATCH_BYTES})).all()
 
 
 async def claim_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Records:
-    """One submission, locked; none when it is processed already or somebody has it."""
+    """Claims one submission; no row when it is processed already or locked by another transaction."""
     return (await tx.execute(CLAIM_ONE, {"tenant_id": tenant_id, "id": submission_id})).all()

@@ -1,7 +1,7 @@
-"""The public door: whose address is it, is the sender who it says, write it down, answer. Nothing is parsed before.
+"""Ingest: look up the source, verify the sender, store the raw request, respond. The mapping runs later.
 
-A stranger learns nothing: an unknown key and a wrong signature get the same answer. A disabled source answers 503,
-never 404 or 410: some senders switch themselves off for good on those.
+An unknown source key and a failed verification get the same 401, so that keys cannot be probed. A disabled source
+answers 503, not 404 or 410, on which some providers disable their webhook for good.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from app.database.transaction import Database
 from app.errors import MethodNotAllowed, SignatureInvalid, SourceDisabled
 from app.sources.answer import Answer, answer
 from app.sources.document import Document
-from app.sources.handshake import shake_hands
-from app.sources.known import Known, source_behind
+from app.sources.handshake import handshake_answer
+from app.sources.known import CachedSource, source_by_key
 from app.sources.ready import ReadySource
 from app.sources.request import RawRequest
 from app.sources.verify import verify
@@ -33,95 +33,95 @@ from app.submissions.accept import Committer
 from app.submissions.process import process_one
 from app.submissions.received import Received, kept_headers, kept_query
 
-log = structlog.get_logger("baton.door")
+log = structlog.get_logger("baton.ingest")
 
-LONGEST_WAIT: Final = 10
-LOOK_SECONDS: Final = 0.05
-WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})")
+MAX_WAIT_SECONDS: Final = 10
+POLL_SECONDS: Final = 0.05
+WAIT_PREFERENCE: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})")
 PREFLIGHT: Final = {"Access-Control-Allow-Methods": "POST, GET, HEAD, OPTIONS", "Access-Control-Max-Age": "600"}
-TURNS: Final = 2  # connections of the pool that requests which wait may take from those that do not
+MAX_PROCESSING: Final = 2  # connections of the pool that requests with `Prefer: wait` may use at a time
 
 
-class Desk:
-    """What the door of one process shares between requests."""
+class IngestState:
+    """State that the ingest requests of one process share."""
 
     def __init__(self, engine: Database) -> None:
         self.engine = engine
         self.committer = Committer(engine)
-        self.turns = asyncio.Semaphore(TURNS)
-        self.at_work: set[asyncio.Task[None]] = set()
+        self.processing = asyncio.Semaphore(MAX_PROCESSING)
+        self.tasks: set[asyncio.Task[None]] = set()
 
     def start(self, received: Received, now: datetime) -> asyncio.Task[None]:
-        """Processes a submission now. It may go on after the answer; what it does not finish, a worker does."""
-        work = asyncio.create_task(self._process(received, now))
-        self.at_work.add(work)
-        work.add_done_callback(self.at_work.discard)
-        return work
+        """Starts to process a submission. It may outlast the request; a worker processes what fails here."""
+        task = asyncio.create_task(self._process(received, now))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
 
     async def _process(self, received: Received, now: datetime) -> None:
-        async with self.turns:
+        async with self.processing:
             try:
                 await process_one(self.engine, received.tenant_id, received.id, now)
-            except Exception as error:  # it is stored, and waits for the next try
-                log.warning("processing_waits", error=type(error).__name__)
+            except Exception as error:  # the submission is stored; a worker tries again
+                log.warning("processing_failed", error=type(error).__name__)
 
 
-def _desk(state: Any) -> Desk:
-    found: Desk | None = getattr(state, "desk", None)
+def _ingest_state(state: Any) -> IngestState:
+    found: IngestState | None = getattr(state, "ingest", None)
     if found is None or found.engine is not state.engine:
-        found = state.desk = Desk(state.engine)
+        found = state.ingest = IngestState(state.engine)
     return found
 
 
 async def receive(request: Request, key: str) -> Response:
     """202 once the submission is durable; SignatureInvalid, SourceDisabled, DatabaseUnavailable."""
     state, now = request.app.state, request.app.state.clock.now()
-    known, raw = await _enter(request, key, now)
-    document = _open(known.source)
+    known, raw = await _read_request(request, key, now)
+    document = _enabled_document(known.source)
     if not verify(document, known.secrets, raw, now):
-        raise _refused("signature")
+        raise _refusal("signature")
     received = _received(known.source, document, raw, now)
-    await _desk(state).committer.accept(received)
+    await _ingest_state(state).committer.accept(received)
     state.wake.set("submissions")
     headers = _cors(known.source, raw.headers.get("origin"))
-    seconds = wanted_wait(raw.headers.get("prefer", ""))
+    seconds = preferred_wait(raw.headers.get("prefer", ""))
     if seconds:
-        return await _waited(state, received, seconds, now, headers)
-    return _answered(known.source, document, raw, received, headers)
+        return await _wait_response(state, received, seconds, now, headers)
+    return _response(known.source, document, raw, received, headers)
 
 
-async def greet(request: Request, key: str) -> Response:
-    """The answer to a GET or HEAD: a handshake, or a plain yes to a sender that looks whether somebody is there."""
-    known, raw = await _enter(request, key, request.app.state.clock.now())
+async def answer_get(request: Request, key: str) -> Response:
+    """The response to a GET or HEAD: a handshake, or 200 for a provider that checks that the URL responds."""
+    known, raw = await _read_request(request, key, request.app.state.clock.now())
     document = known.source.document
-    shaken = shake_hands(document, known.secrets, raw) if document is not None else None
-    if shaken is None:
-        _open(known.source)
-        if raw.query:  # whoever sends a form like this must see that it does not arrive
-            raise MethodNotAllowed("This source takes POST.")
-        shaken = Answer(200, {"status": "ok"})
-    if shaken.status == 401:
-        raise _refused("handshake")
-    return _as_response(shaken, _cors(known.source, raw.headers.get("origin")))
+    reply = handshake_answer(document, known.secrets, raw) if document is not None else None
+    if reply is None:
+        _enabled_document(known.source)
+        if raw.query:  # a form sent with GET would be lost, so its author must see an error
+            raise MethodNotAllowed("A source takes submissions by POST only.")
+        reply = Answer(200, {"status": "ok"})
+    if reply.status == 401:
+        raise _refusal("handshake")
+    return _as_response(reply, _cors(known.source, raw.headers.get("origin")))
 
 
 async def preflight(request: Request, key: str) -> Response:
-    """What a browser asks before it posts from a page: without credentials, and an unknown key is like most others."""
+    """CORS preflight. An unknown key is answered like a source for all origins, so that keys cannot be probed."""
     state = request.app.state
-    known = await source_behind(state.engine, state.keyring, key)
+    known = await source_by_key(state.engine, state.keyring, key)
     asked = request.headers.get("access-control-request-headers", "content-type")[:1_000]
     headers = _cors(known.source if known else None, request.headers.get("origin"))
     return Response(status_code=204, headers={**headers, **PREFLIGHT, "Access-Control-Allow-Headers": asked})
 
 
-def wanted_wait(prefer: str) -> int:
-    """The seconds of `Prefer: wait=n`, at most ten; 0 without it."""
-    found = WAIT.search(prefer.lower())
-    return min(int(found[1]), LONGEST_WAIT) if found else 0
+def preferred_wait(prefer: str) -> int:
+    """The seconds of a `Prefer: wait=n` header, at most ten; 0 without one."""
+    found = WAIT_PREFERENCE.search(prefer.lower())
+    return min(int(found[1]), MAX_WAIT_SECONDS) if found else 0
 
 
 def prefers_html(accept: str) -> bool:
-    """Whether a browser would rather see a page than JSON."""
+    """Whether an Accept header weighs text/html over application/json, as browsers do."""
     weights = {"text/html": 0.0, "application/json": 0.0}
     for part in accept.lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
@@ -138,11 +138,11 @@ def _weight(text: str) -> float:
         return 0.0
 
 
-async def _enter(request: Request, key: str, now: datetime) -> tuple[Known, RawRequest]:
+async def _read_request(request: Request, key: str, now: datetime) -> tuple[CachedSource, RawRequest]:
     state = request.app.state
-    known = await source_behind(state.engine, state.keyring, key)
+    known = await source_by_key(state.engine, state.keyring, key)
     if known is None:
-        raise _refused("unknown_key")
+        raise _refusal("unknown_key")
     query = request.scope["query_string"].decode("latin-1")
     url = state.settings.address + request.scope["path"] + (f"?{query}" if query else "")
     headers: dict[str, str] = {}
@@ -152,14 +152,14 @@ async def _enter(request: Request, key: str, now: datetime) -> tuple[Known, RawR
     return known, RawRequest(request.method, headers, query, await request.body(), now, url)
 
 
-def _open(source: ReadySource) -> Document:
+def _enabled_document(source: ReadySource) -> Document:
     if not source.enabled or source.document is None:
         metrics.REFUSED.labels("disabled").inc()
         raise SourceDisabled()
     return source.document
 
 
-def _refused(reason: str) -> SignatureInvalid:
+def _refusal(reason: str) -> SignatureInvalid:
     metrics.REFUSED.labels(reason).inc()
     return SignatureInvalid()
 
@@ -178,10 +178,10 @@ def _received(source: ReadySource, document: Document, raw: RawRequest, now: dat
     )
 
 
-def _answered(
+def _response(
     source: ReadySource, document: Document, raw: RawRequest, received: Received, headers: Mapping[str, str]
 ) -> Response:
-    """A page for a browser's form, what the source's document says, or the plain 202."""
+    """A redirect for a browser, the response that the document sets, or the plain 202."""
     own = answer(document, raw)
     if own is not None and own.location is not None:
         return _as_response(own, headers)
@@ -193,36 +193,38 @@ def _answered(
     return Response(body, 202, headers, "application/json")
 
 
-def _as_response(said: Answer, headers: Mapping[str, str]) -> Response:
-    if said.location is not None:
-        return Response(status_code=said.status, headers={**headers, "Location": said.location})
-    if isinstance(said.body, str) or said.body is None:
-        return Response(said.body, said.status, headers, "text/plain")
-    return Response(orjson.dumps(said.body), said.status, headers, "application/json")
+def _as_response(reply: Answer, headers: Mapping[str, str]) -> Response:
+    if reply.location is not None:
+        return Response(status_code=reply.status, headers={**headers, "Location": reply.location})
+    if isinstance(reply.body, str) or reply.body is None:
+        return Response(reply.body, reply.status, headers, "text/plain")
+    return Response(orjson.dumps(reply.body), reply.status, headers, "application/json")
 
 
-async def _waited(state: Any, received: Received, seconds: int, now: datetime, headers: Mapping[str, str]) -> Response:
-    """200 with the items when it is processed in time, else 202: it is stored, whatever comes of processing it here."""
+async def _wait_response(
+    state: Any, received: Received, seconds: int, now: datetime, headers: Mapping[str, str]
+) -> Response:
+    """200 with the items when the submission is processed in time, else 202: it is stored in any case."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    work = _desk(state).start(received, now)
-    await asyncio.wait({work}, timeout=seconds)
+    task = _ingest_state(state).start(received, now)
+    await asyncio.wait({task}, timeout=seconds)
     state.wake.set("events")
     shown = {"id": ids.show("submission", received.id), "state": "received"}
-    while shown["state"] == "received" and work.done() and loop.time() < until:
-        shown = await _look(state, received) or shown
+    while shown["state"] == "received" and task.done() and loop.time() < until:
+        shown = await _shown_submission(state, received) or shown
         if shown["state"] == "received":
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
     status = 202 if shown["state"] == "received" else 200
     body = orjson.dumps({"submission": shown})
     return Response(body, status, {**headers, "Preference-Applied": f"wait={seconds}"}, "application/json")
 
 
-async def _look(state: Any, received: Received) -> dict[str, Any] | None:
+async def _shown_submission(state: Any, received: Received) -> dict[str, Any] | None:
     try:
         async with state.engine.connect() as tx:
             return await show.submission(tx, received.tenant_id, received.id)
-    except (SQLAlchemyError, OSError):  # it is stored, so the answer is 202 at worst
+    except (SQLAlchemyError, OSError):  # the submission is stored, so the response is 202 at worst
         return None
 
 

@@ -1,4 +1,4 @@
-"""The ingest door, /v1/submissions, and processing again."""
+"""HTTP endpoints: ingest, /v1/submissions, and replay."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ ANY_BODY: Final[dict[str, Any]] = {
         }
     }
 }
-WAITED: Final = {"model": Waited, "description": "Processed in the time of `Prefer: wait=n`."}
-PAGE: Final = {"description": "A browser's form goes on to the page that the source names."}
+WAITED: Final = {"model": Waited, "description": "Processed within the time of `Prefer: wait=n`."}
+PAGE: Final = {"description": "Redirects a browser to the page that the source sets."}
 
 ingest = APIRouter(prefix="/v1/ingest", tags=["ingest"], responses=REFUSALS)
 api = router("/v1", "submissions")
@@ -65,35 +65,35 @@ Writer = Annotated[Caller, allowed("leads:write")]
     openapi_extra=ANY_BODY,
 )
 async def receive(source_key: str, request: Request) -> Response:
-    """Any provider's webhook or a browser's form. 202 means: stored, and it survives whatever happens to us."""
+    """Receive a webhook of any provider, or a browser's form. 202: the submission is committed to the database."""
     return await door.receive(request, source_key)
 
 
-class StraightIn:
-    """Takes a POST to an ingest address straight to the door: finding it by routing costs more than all the rest."""
+class IngestFastPath:
+    """Middleware that calls the ingest endpoint directly: routing would take longer than the rest of the request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = scope["path"].removeprefix(ADDRESS) if scope["type"] == "http" and scope["method"] == "POST" else ""
+        key = scope["path"].removeprefix(INGEST_PATH) if scope["type"] == "http" and scope["method"] == "POST" else ""
         if not key or "/" in key:
             await self.app(scope, receive, send)
             return
-        scope["route"] = RECEIVE
+        scope["route"] = INGEST_ROUTE
         response = await door.receive(Request(scope, receive), key)
         await response(scope, receive, send)
 
 
-ADDRESS: Final = "/v1/ingest/"
-RECEIVE: Final = ingest.routes[0]
+INGEST_PATH: Final = "/v1/ingest/"
+INGEST_ROUTE: Final = ingest.routes[0]
 
 
 @ingest.head("/{source_key}", include_in_schema=False)
 @ingest.get("/{source_key}", responses=declared(MethodNotAllowed))
-async def greet(source_key: str, request: Request) -> Response:
-    """A sender checks the address: its handshake is answered as the source's document says."""
-    return await door.greet(request, source_key)
+async def answer_handshake(source_key: str, request: Request) -> Response:
+    """Answer the handshake by which a provider verifies the ingest URL, as the source's document says."""
+    return await door.answer_get(request, source_key)
 
 
 @ingest.options("/{source_key}", include_in_schema=False)
@@ -111,7 +111,7 @@ async def list_submissions(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """What came in, newest first; of a lead, whatever of it made or met that lead."""
+    """List submissions, newest first; with `lead_id`, those with an item that created or matched that lead."""
     filters: dict[str, Any] = {"source_id": source_id, "state": state, "lead_id": lead_id}
     page = Page(limit, cursor, "received_at", filters)
     rows = await sql.list_submissions(tx, caller.tenant_id, page, filters)
@@ -121,13 +121,13 @@ async def list_submissions(
 
 @api.get("/submissions/{submission_id}", response_model=SubmissionOut, responses=declared(SubmissionNotFound))
 async def get_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) -> Response:
-    """A submission with what became of each of its items, and why."""
+    """A submission with the verdict of each of its items, and the reason."""
     return answer(await show.submission(tx, caller.tenant_id, submission_id))
 
 
 @api.get("/submissions/{submission_id}/raw", response_model=RawOut, responses=declared(SubmissionNotFound))
 async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) -> Response:
-    """What came in, as it came, without the secrets in it. A dry-run takes it as it is shown."""
+    """The raw request without its secrets, in the form that a dry run takes."""
     return answer(await show.raw(tx, caller.tenant_id, submission_id))
 
 
@@ -138,7 +138,7 @@ async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: In
     responses=declared(SubmissionNotFound),
 )
 async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InTx) -> Response:
-    """Process a submission again, say after a mapping fix. A lead that it made is not made twice, nor its activity."""
+    """Process a submission again, for example after a mapping fix. It creates no second lead and no second activity."""
     if not await sql.replay_one(tx, caller.tenant_id, submission_id):
         raise SubmissionNotFound()
     return answer({"submission": await show.submission(tx, caller.tenant_id, submission_id)}, 202)
@@ -146,7 +146,7 @@ async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InT
 
 @api.post("/sources/{source_id}/replay", status_code=202, response_model=Replayed, responses=declared(SourceNotFound))
 async def replay_source(source_id: SourceId, caller: Writer, tx: InTx, body: Replay | None = None) -> Response:
-    """Process a source's quarantined submissions again, or all of them, the oldest ten thousand at once."""
+    """Process a source's quarantined submissions again, or all of them; the oldest ten thousand per request."""
     wanted = body or Replay()
     if await sources_sql.source(tx, caller.tenant_id, source_id) is None:
         raise SourceNotFound()

@@ -1,4 +1,4 @@
-"""The items of claimed submissions on their way: from mapped item to the row that is kept and the arrival it makes."""
+"""Entries: the mapped items of claimed submissions, as rows of `submission_items` and as arrivals to capture."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from app import ids
 from app.database.transaction import Record, sqlstate
 from app.leads.capture import Arrival, ArrivalActivity, Captured
 from app.matching.person import Person
-from app.sources.item import Item, shown
-from app.sources.mapping import keyless, map_aside
+from app.sources.item import Item, item_to_json
+from app.sources.mapping import content_key, map_request_async
 from app.sources.ready import ReadySource
 from app.sources.request import RawRequest
 from app.submissions.redact import redacted
@@ -27,13 +27,13 @@ Place = tuple[UUID, int]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item of one submission. `again`: it made or met its lead before; `failed`: why it is kept without content;
-    `captured`: what came of it as an arrival."""
+    """One item in processing. `reprocessed`: it had a lead before; `failed`: why it is quarantined without its content;
+    `captured`: the result of its capture."""
 
     submission_id: UUID
     source: ReadySource
     item: Item
-    again: bool = False
+    reprocessed: bool = False
     failed: str | None = None
     captured: Captured | None = None
 
@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def verdict(self) -> str:
-        """A lead that could not be made is quarantined; news of a person nobody knows stays what it is."""
+        """A lead that could not be created is quarantined. An activity or consent of an unknown person is not."""
         is_lost = self.item.verdict == "lead" and self.captured is not None and self.captured.lead_id is None
         return "quarantined" if self.failed or is_lost else self.item.verdict
 
@@ -60,7 +60,7 @@ class Entry:
         return self.failed or (self.captured.reason if self.captured else self.item.reason)
 
     def row(self) -> dict[str, Any]:
-        """What became of it, for `submission_items`."""
+        """The values of the row in `submission_items`."""
         return {
             "submission_id": self.submission_id,
             "index": self.item.index,
@@ -72,14 +72,14 @@ class Entry:
         }
 
     def mapped(self) -> dict[str, Any] | None:
-        """What was understood of it. What the database refused once is kept without."""
-        return None if self.failed else shown(self.item)
+        """The mapped values; None for a failed item, because the database may refuse them again."""
+        return None if self.failed else item_to_json(self.item)
 
     def arrival(self) -> Arrival:
-        """Who came in, and by which activity: one for each item, under the submission's key."""
+        """The person and activity to capture; the activity's key is the submission key."""
         item = self.item
         properties = {"submission_id": ids.show("submission", self.submission_id)}
-        # A row of a bought list is nobody's sign of interest: its person starts where `entry` says, and stays there.
+        # With `entry` set (a purchased list) the person showed no interest: no activity, so that the lead stays there.
         acts = item.verdict in ACTING and item.entry is None
         activity = ArrivalActivity(item.submission_key, item.activity_type, item.activity_kind, properties)
         return Arrival(
@@ -94,12 +94,12 @@ class Entry:
             entry=item.entry,
             create=item.verdict == "lead",
             submission_id=self.submission_id,
-            reprocessed=self.again,
+            reprocessed=self.reprocessed,
         )
 
 
-def refused(error: Exception) -> str:
-    """Why the database or a rule refused an item: only the kind of fault, for its words may hold what was typed."""
+def failure_reason(error: Exception) -> str:
+    """The reason of a failed item: exception type and SQLSTATE. The message may contain personal data."""
     return " ".join(filter(None, ("processing_failed", type(error).__name__, sqlstate(error))))
 
 
@@ -108,9 +108,9 @@ def request_of(row: Record) -> RawRequest:
     return RawRequest(row.method, row.headers, row.query, bytes(row.body), row.received_at)
 
 
-def whole(row: Record, source: ReadySource, reason: str) -> Entry:
-    """A submission as one quarantined entry, for what failed before or beside its items."""
-    key = keyless(source.id, hashlib.sha256(row.body).hexdigest(), row.received_at)
+def quarantined_submission(row: Record, source: ReadySource, reason: str) -> Entry:
+    """A whole submission as one quarantined entry, when it failed outside of its items."""
+    key = content_key(source.id, hashlib.sha256(row.body).hexdigest(), row.received_at)
     item = Item(0, "quarantined", key, row.received_at, reason="mapping_failed")
     return Entry(row.id, source, item, failed=reason)
 
@@ -118,25 +118,25 @@ def whole(row: Record, source: ReadySource, reason: str) -> Entry:
 async def entries_of(
     rows: Sequence[Record], sources: Mapping[UUID, ReadySource], earlier: Mapping[UUID, Sequence[Record]]
 ) -> list[Entry]:
-    """Every item of the submissions, mapped; in slices, so that the event loop serves others between them."""
+    """Maps the submissions and returns all their items; yields to the event loop between submissions."""
     entries: list[Entry] = []
     for row in rows:
         source = sources[row.source_id]
         if source.document is None:
-            entries.append(whole(row, source, "mapping_failed"))
+            entries.append(quarantined_submission(row, source, "mapping_failed"))
             continue
-        items = await map_aside(source.document, request_of(row), source.id)
-        made = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in ARRIVING]
-        entries += [Entry(row.id, source, item, _is_again(item, made)) for item in items]
+        items = await map_request_async(source.document, request_of(row), source.id)
+        with_lead = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in ARRIVING]
+        entries += [Entry(row.id, source, item, _had_lead(item, with_lead)) for item in items]
     return entries
 
 
-def _is_again(item: Item, made: Sequence[Record]) -> bool:
-    return any(item.index == one.place or item.submission_key == one.submission_key for one in made)
+def _had_lead(item: Item, with_lead: Sequence[Record]) -> bool:
+    return any(item.index == one.place or item.submission_key == one.submission_key for one in with_lead)
 
 
-def kept_body(row: Record, source: ReadySource) -> str | None:
-    """The body to keep instead, in base64, where the sender's holds secrets; None where it stays as it came."""
+def redacted_body(row: Record, source: ReadySource) -> str | None:
+    """The body without its secrets, in base64, to replace the stored one; None when nothing is to be replaced."""
     if source.document is None or not source.document.parse.drop:
         return None
     body = redacted(source.document.parse, request_of(row))

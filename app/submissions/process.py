@@ -1,8 +1,8 @@
-"""Process: what was accepted becomes leads, in batches that are mapped, kept once by their keys, and captured together.
+"""Processes stored submissions in batches: map, store the items (once per submission key), capture leads.
 
-A batch is one transaction. When something in it fails, its submissions are run one by one, each in a transaction of
-its own and each item behind a savepoint, and the item that fails again is quarantined. Nothing that was claimed by a
-process that died is lost: its transaction never was.
+A batch is one transaction. When it fails, its submissions are processed one by one, each in its own transaction and
+each item within a savepoint; an item that fails again is quarantined. When a process dies, its transaction is rolled
+back and its submissions are free for others to claim.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from app.events.wake import first_of
 from app.leads.capture import capture
 from app.policy.facts import Actor
 from app.sources import sql as sources_sql
-from app.sources.ready import ReadySource, ready
+from app.sources.ready import ReadySource, ready_source
 from app.submissions import across, sql
-from app.submissions.entries import ARRIVING, Entry, entries_of, kept_body, refused, whole
+from app.submissions.entries import ARRIVING, Entry, entries_of, failure_reason, quarantined_submission, redacted_body
 
 log = structlog.get_logger("baton.process")
 
 PROCESSOR: Final = Actor(id=None, kind="service", role="service")
-LOOK_SECONDS: Final = 1.0
-MOST_TRIES: Final = 5
+POLL_SECONDS: Final = 1.0
+MAX_TRIES: Final = 5
 
 Claim = Callable[[Tx], Awaitable[Records]]
 Settle = Callable[[Tx, UUID, Sequence[Entry], datetime], Awaitable[list[Entry]]]
@@ -44,40 +44,40 @@ T = TypeVar("T")
 
 
 async def process_forever(state: Any, stop: asyncio.Event) -> None:
-    """Processes whatever waits until `stop` is set: at once when told, every second regardless."""
+    """Processes waiting submissions until `stop` is set: on every wake-up, and at least once a second."""
     while not stop.is_set():
         seen = state.wake.seen("submissions")
         try:
             processed = await process_batch(state.engine, state.clock.now())
-        except Exception as error:  # a database that is away is waited for; a fault of ours must not end the work
-            log.warning("processing_waits", error=type(error).__name__, known=as_problem(error) is not None)
+        except Exception as error:  # neither an unavailable database nor a bug may end the loop
+            log.warning("processing_failed", error=type(error).__name__, unavailable=as_problem(error) is not None)
             processed = 0
         if processed:
             state.wake.set("events")
         else:
-            await first_of(state.wake.wait("submissions", seen, LOOK_SECONDS), stop.wait())
+            await first_of(state.wake.wait("submissions", seen, POLL_SECONDS), stop.wait())
 
 
 async def process_batch(engine: Database, now: datetime) -> int:
-    """Processes up to a hundred of the oldest submissions that wait; how many. DatabaseUnavailable."""
+    """Processes up to a hundred of the oldest waiting submissions and returns their number. DatabaseUnavailable."""
     return await _process_claimed(engine, across.claim, now)
 
 
 async def process_one(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> bool:
-    """Processes one submission now, unless it is processed or somebody else is at it; whether it did."""
+    """Processes one submission, unless it is processed already or claimed by another; returns whether it did."""
     return bool(await _process_claimed(engine, lambda tx: across.claim_one(tx, tenant_id, submission_id), now))
 
 
 async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int:
     claimed: list[tuple[UUID, UUID]] = []
 
-    async def together(tx: Tx) -> Verdicts:
+    async def process_batched(tx: Tx) -> Verdicts:
         rows = await claim(tx)
         claimed[:] = [(row.tenant_id, row.id) for row in rows]
         return await _process(tx, rows, now, settle)
 
     try:
-        _count(await _in_transaction(engine, together))
+        _count(await _in_transaction(engine, process_batched))
     except Exception as error:
         if not claimed:
             raise
@@ -88,25 +88,25 @@ async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int
 
 
 async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> None:
-    """One submission in its own transaction; quarantined when it fails, or when the database broke it off often."""
+    """One submission in its own transaction; quarantined on failure, or after MAX_TRIES aborts by the database."""
 
-    async def alone(tx: Tx) -> Verdicts:
+    async def process_alone(tx: Tx) -> Verdicts:
         return await _process(tx, await across.claim_one(tx, tenant_id, submission_id), now, settle_each)
 
-    async def give_up(tx: Tx) -> Verdicts:
+    async def quarantine(tx: Tx) -> Verdicts:
         return await _quarantine(tx, await across.claim_one(tx, tenant_id, submission_id), reason, now)
 
     try:
-        _count(await _in_transaction(engine, alone))
+        _count(await _in_transaction(engine, process_alone))
         return
     except DatabaseUnavailable as problem:
-        if await _in_transaction(engine, lambda tx: sql.note_try(tx, tenant_id, submission_id)) < MOST_TRIES:
+        if await _in_transaction(engine, lambda tx: sql.count_failed_try(tx, tenant_id, submission_id)) < MAX_TRIES:
             return
-        reason = refused(problem)
+        reason = failure_reason(problem)
     except Exception as error:
-        reason = refused(error)
+        reason = failure_reason(error)
     log.warning("submission_quarantined", submission_id=ids.show("submission", submission_id), reason=reason)
-    _count(await _in_transaction(engine, give_up))
+    _count(await _in_transaction(engine, quarantine))
 
 
 async def _in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) -> T:
@@ -117,26 +117,26 @@ async def _in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) 
     return await run_with_retries(once)
 
 
-async def _process(tx: Tx, rows: Records, now: datetime, way: Settle) -> Verdicts:
-    """Tenant by tenant in ascending id, so that two processes take their locks in one order."""
+async def _process(tx: Tx, rows: Records, now: datetime, settle_entries: Settle) -> Verdicts:
+    """Processes claimed rows by ascending tenant id, so that two processes take their locks in the same order."""
     verdicts: Verdicts = Counter()
     for tenant_id, group in groupby(rows, key=lambda row: row.tenant_id):
         submissions = list(group)
         sources = await _sources(tx, tenant_id, submissions)
-        earlier = await _earlier(tx, tenant_id, submissions)
+        earlier = await _delete_earlier_items(tx, tenant_id, submissions)
         entries = await entries_of(submissions, sources, earlier)
-        settled = await way(tx, tenant_id, entries, now)
+        settled = await settle_entries(tx, tenant_id, entries, now)
         verdicts += await _finish(tx, tenant_id, submissions, sources, entries, settled, now)
     return verdicts
 
 
 async def _quarantine(tx: Tx, rows: Records, reason: str, now: datetime) -> Verdicts:
-    """The submission as one quarantined item, without anything of what it holds."""
+    """Stores the submission as one quarantined item, without its content."""
     verdicts: Verdicts = Counter()
     for row in rows:
         sources = await _sources(tx, row.tenant_id, [row])
-        await _earlier(tx, row.tenant_id, [row])
-        entry = whole(row, sources[row.source_id], reason)
+        await _delete_earlier_items(tx, row.tenant_id, [row])
+        entry = quarantined_submission(row, sources[row.source_id], reason)
         settled = await settle(tx, row.tenant_id, [entry], now)
         verdicts += await _finish(tx, row.tenant_id, [row], sources, [entry], settled, now)
     return verdicts
@@ -144,21 +144,21 @@ async def _quarantine(tx: Tx, rows: Records, reason: str, now: datetime) -> Verd
 
 async def _sources(tx: Tx, tenant_id: UUID, rows: Sequence[Record]) -> dict[UUID, ReadySource]:
     found = await sources_sql.sources_by_id(tx, tenant_id, list({row.source_id for row in rows}))
-    return {row.id: ready(row) for row in found}
+    return {row.id: ready_source(row) for row in found}
 
 
-async def _earlier(tx: Tx, tenant_id: UUID, rows: Sequence[Record]) -> Mapping[UUID, list[Record]]:
-    """What was made before of submissions that are processed again, taken away to be made anew."""
-    again_ids = [row.id for row in rows if row.processed_at is not None]
+async def _delete_earlier_items(tx: Tx, tenant_id: UUID, rows: Sequence[Record]) -> Mapping[UUID, list[Record]]:
+    """Deletes the items of submissions that are replayed, and returns them by submission."""
+    replayed = [row.id for row in rows if row.processed_at is not None]
     found: dict[UUID, list[Record]] = {}
-    if again_ids:
-        for item in await sql.drop_items(tx, tenant_id, again_ids):
+    if replayed:
+        for item in await sql.drop_items(tx, tenant_id, replayed):
             found.setdefault(item.submission_id, []).append(item)
     return found
 
 
 async def settle(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Entry]:
-    """Keeps the entries whose keys are new and captures their people; the rest are duplicates and not in the answer."""
+    """Stores the entries with new keys, captures their leads and returns them; the others are duplicates."""
     if not entries:
         return []
     kept = await sql.keep_items(
@@ -172,7 +172,7 @@ async def settle(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetim
 
 
 async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Entry]:
-    """The same item by item: one that fails is quarantined, and its neighbours are kept."""
+    """As settle, but with a savepoint for each item: one that fails is quarantined, the others are kept."""
     settled: list[Entry] = []
     for entry in entries:
         try:
@@ -181,7 +181,7 @@ async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: da
         except Exception as error:
             if as_problem(error) is not None:
                 raise
-            settled += await settle(tx, tenant_id, [replace(entry, failed=refused(error))], now)
+            settled += await settle(tx, tenant_id, [replace(entry, failed=failure_reason(error))], now)
     return settled
 
 
@@ -208,16 +208,18 @@ async def _finish(
             {
                 "id": row.id,
                 "state": "quarantined" if row.id in quarantined else "processed",
-                "body": kept_body(row, sources[row.source_id]),
+                "body": redacted_body(row, sources[row.source_id]),
             }
             for row in rows
         ],
     )
-    await record_events(tx, tenant_id, [_told(row, settled, now) for row in rows if row.id in quarantined], now)
+    await record_events(
+        tx, tenant_id, [_quarantine_event(row, settled, now) for row in rows if row.id in quarantined], now
+    )
     return Counter(["duplicate"] * len(duplicates) + [entry.verdict for entry in settled])
 
 
-def _told(row: Record, settled: Sequence[Entry], now: datetime) -> NewEvent:
+def _quarantine_event(row: Record, settled: Sequence[Entry], now: datetime) -> NewEvent:
     items = [
         {"index": entry.item.index, "reason": entry.reason}
         for entry in settled

@@ -1,4 +1,4 @@
-"""A submission as it came in, before anything is read of it."""
+"""A submission to be stored: the raw request without its secrets in headers and query."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET_HEADER: Final = re.compile(r"authorization|cookie|token|secret|passw|api-
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One row of `submissions` to be written. `headers` is JSON text."""
+    """One row of `submissions` to insert. `headers` is JSON text."""
 
     tenant_id: UUID
     id: UUID
@@ -34,7 +34,7 @@ class Received:
 
 
 def kept_headers(document: Document, headers: Mapping[str, str]) -> str:
-    """The headers by lower-case name as JSON text, without those that carry secrets."""
+    """The headers as JSON text, without those that hold secrets."""
     secret = {rule.name.lower() for rule in document.verify if isinstance(rule, TokenRule) and rule.place == "header"}
     kept = {name: value for name, value in headers.items() if name not in secret and not _is_secret(name)}
     return orjson.dumps(kept).decode()
@@ -46,7 +46,7 @@ def _is_secret(name: str) -> bool:
 
 
 def kept_query(document: Document, query: str) -> str:
-    """The query string without a token that the sender puts there; all else letter for letter."""
+    """The query string without the tokens of the document's rules; otherwise unchanged."""
     secret = {rule.name for rule in document.verify if isinstance(rule, TokenRule) and rule.place == "query"}
     if not secret or not query:
         return query

@@ -1,4 +1,4 @@
-"""Shapes of submissions (api.md, sections 3 and 4)."""
+"""Request and response models of submissions (api.md, sections 3 and 4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Verdict = Literal[document.Verdict, "duplicate", "quarantined"]
 
 
 class Replay(Write):
-    """Which submissions of a source to process again: the quarantined ones, or all; by when they came."""
+    """Which submissions of a source to process again: the quarantined ones or all, within a time range."""
 
     all: bool = False
     received_after: Instant | None = None
@@ -35,7 +35,7 @@ class SubmissionOut(Shape):
     state: State
     received_at: str
     processed_at: str | None
-    sha256: str = Field(description="Of the body as it was received.")
+    sha256: str = Field(description="SHA-256 of the body as received, in hex.")
     items: list[ItemOut]
 
 
@@ -62,7 +62,7 @@ class Accepted(Shape):
 
 
 class Replayed(Shape):
-    """How many wait to be processed again; `more` when a further request would find more of them."""
+    """How many submissions will be processed again; `more`: the limit was reached, so repeat the request."""
 
     replayed: int
     more: bool

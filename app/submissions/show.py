@@ -1,4 +1,4 @@
-"""Submissions as answers show them (api.md, section 4)."""
+"""Response bodies of submissions (api.md, section 4)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import SubmissionNotFound
 from app.sources import sql as sources_sql
-from app.sources.ready import ready
+from app.sources.ready import ready_source
 from app.submissions import sql
 from app.submissions.entries import request_of
 from app.submissions.redact import redacted
@@ -19,7 +19,7 @@ from app.web.fields import z
 
 
 async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
-    """One submission with its items and what was understood of them. SubmissionNotFound."""
+    """One submission with its items and their mapped values. SubmissionNotFound."""
     row = await sql.submission(tx, tenant_id, submission_id)
     if row is None:
         raise SubmissionNotFound()
@@ -36,16 +36,16 @@ async def page_of(tx: Tx, tenant_id: UUID, rows: Sequence[Record]) -> dict[UUID,
 
 
 async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
-    """What came in, as it came, in the form that a dry-run takes; without the secrets that the source's document drops.
+    """The raw request in the form that a dry run takes, without the secrets in the document's `parse.drop`.
 
-    `body` is null where the document names secrets and the body cannot be read, so that nobody knows where they are.
+    `body` is null where the document names secrets and the body cannot be parsed, so that they cannot be removed.
     SubmissionNotFound.
     """
     row = await sql.submission(tx, tenant_id, submission_id, body=True)
     if row is None:
         raise SubmissionNotFound()
     (source,) = await sources_sql.sources_by_id(tx, tenant_id, [row.source_id])
-    document = ready(source).document
+    document = ready_source(source).document
     body = redacted(document.parse, request_of(row)) if document is not None else None
     return {"method": row.method, "query": row.query, "headers": row.headers, **_written(body)}
 

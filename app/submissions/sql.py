@@ -1,4 +1,4 @@
-"""Statements of submissions and their items."""
+"""SQL of submissions and their items, within one tenant."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
 REPLAYED_AT_ONCE: Final = 10_000
-BODILESS: Final = [column for column in submissions.c if column.name != "body"]
-# A row is a tuple, and `index` a method of tuples.
+WITHOUT_BODY: Final = [column for column in submissions.c if column.name != "body"]
+# A Record is a tuple, so `row.index` would be the tuple's method.
 ITEM: Final = (submission_items, submission_items.c.index.label("place"))
 
-# Two workers that meet the same keys wait for each other in one order. No row back: this key was processed before.
+# Rows are inserted in key order, so that workers with the same keys do not deadlock. No row back: a duplicate key.
 KEEP_ITEMS = text(
     """
     INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict, reason, mapped)
@@ -33,7 +33,7 @@ KEEP_ITEMS = text(
     """
 ).bindparams(bindparam("items", type_=JSONB))
 
-# `doubled` says whose duplicate it is: a first of this batch by its lead, an earlier one by its row.
+# `doubled` takes the lead of the original item: from `lead_id` if that is in this batch, else from its stored row.
 FINISH = text(
     """
     WITH captured AS (
@@ -58,7 +58,9 @@ FINISH = text(
     """
 ).bindparams(*(bindparam(name, type_=JSONB) for name in ("captured", "duplicates", "finished")))
 
-NOTE_TRY = text("UPDATE submissions SET tries = tries + 1 WHERE tenant_id = :tenant_id AND id = :id RETURNING tries")
+COUNT_FAILED_TRY = text(
+    "UPDATE submissions SET tries = tries + 1 WHERE tenant_id = :tenant_id AND id = :id RETURNING tries"
+)
 
 REPLAY_ONE = text(
     "UPDATE submissions SET state = 'received', tries = 0 WHERE tenant_id = :tenant_id AND id = :id RETURNING id"
@@ -78,7 +80,7 @@ REPLAY = text(
 
 
 async def keep_items(tx: Tx, tenant_id: UUID, items: Sequence[Mapping[str, Any]]) -> set[tuple[UUID, int]]:
-    """Writes the items whose key is new (and quarantined ones); which of them were written, by submission and index."""
+    """Inserts the items that have a new key or are quarantined; returns submission id and index of those inserted."""
     rows = await tx.execute(KEEP_ITEMS, {"tenant_id": tenant_id, "items": items})
     return {(row.submission_id, row.place) for row in rows}
 
@@ -92,33 +94,33 @@ async def finish(
     duplicates: Sequence[Mapping[str, Any]],
     finished: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Links items to their leads, keeps duplicates with the first one's lead, and gives the submissions their state."""
+    """Links items to their leads, inserts duplicates with the original's lead, and sets the submissions' state."""
     bound = {"captured": captured, "duplicates": duplicates, "finished": finished}
     await tx.execute(FINISH, {"tenant_id": tenant_id, "now": now, **bound})
 
 
 async def drop_items(tx: Tx, tenant_id: UUID, submission_ids: Sequence[UUID]) -> Records:
-    """Takes away what was made of submissions that are processed again; what it was."""
+    """Deletes the items of submissions that are processed again, and returns them."""
     items = submission_items
     statement = delete(items).where(items.c.tenant_id == tenant_id, items.c.submission_id.in_(submission_ids))
     return (await tx.execute(statement.returning(*ITEM))).all()
 
 
-async def note_try(tx: Tx, tenant_id: UUID, submission_id: UUID) -> int:
-    """Counts a try that the database broke off; how many there were."""
-    return int((await tx.execute(NOTE_TRY, {"tenant_id": tenant_id, "id": submission_id})).scalar_one())
+async def count_failed_try(tx: Tx, tenant_id: UUID, submission_id: UUID) -> int:
+    """Counts a try that the database aborted; returns the number of such tries."""
+    return int((await tx.execute(COUNT_FAILED_TRY, {"tenant_id": tenant_id, "id": submission_id})).scalar_one())
 
 
 async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID, *, body: bool = False) -> Record | None:
-    """A submission, without its body unless that is asked for."""
-    columns = submissions.c if body else BODILESS
+    """A submission; `body` says whether to load its body."""
+    columns = submissions.c if body else WITHOUT_BODY
     statement = select(*columns).where(submissions.c.tenant_id == tenant_id, submissions.c.id == submission_id)
     return (await tx.execute(statement)).one_or_none()
 
 
 async def list_submissions(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
-    """Submissions without their bodies, newest first; by source, by state, by the lead of an item."""
-    rows = select(*BODILESS).where(submissions.c.tenant_id == tenant_id)
+    """Submissions without their bodies, newest first; filtered by source, state and lead of an item."""
+    rows = select(*WITHOUT_BODY).where(submissions.c.tenant_id == tenant_id)
     for name in ("source_id", "state"):
         if filters.get(name) is not None:
             rows = rows.where(submissions.c[name] == filters[name])
@@ -133,20 +135,20 @@ async def list_submissions(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping
 
 
 async def items_of(tx: Tx, tenant_id: UUID, submission_ids: Sequence[UUID]) -> Records:
-    """The items of submissions, in the order in which they came."""
+    """The items of submissions, by submission and index."""
     items = submission_items
     statement = select(*ITEM).where(items.c.tenant_id == tenant_id, items.c.submission_id.in_(submission_ids))
     return (await tx.execute(statement.order_by(items.c.submission_id, items.c.index))).all()
 
 
 async def replay_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> bool:
-    """Lets a submission wait for processing again; False when there is none."""
+    """Marks a submission to be processed again; False when there is none with this id."""
     return (await tx.execute(REPLAY_ONE, {"tenant_id": tenant_id, "id": submission_id})).one_or_none() is not None
 
 
 async def replay(
     tx: Tx, tenant_id: UUID, source_id: UUID, states: Sequence[str], after: datetime | None, before: datetime | None
 ) -> int:
-    """Lets submissions of a source wait again, the oldest ten thousand at once; how many."""
+    """Marks the oldest ten thousand matching submissions of a source to be processed again; returns how many."""
     bound = {"source_id": source_id, "states": list(states), "after": after, "before": before, "most": REPLAYED_AT_ONCE}
     return len((await tx.execute(REPLAY, {"tenant_id": tenant_id, **bound})).all())

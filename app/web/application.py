@@ -17,7 +17,7 @@ from app.events.waiting import Waiters
 from app.events.wake import Wake
 from app.keyring import KeyRing
 from app.settings import Settings
-from app.submissions.endpoints import StraightIn
+from app.submissions.endpoints import IngestFastPath
 from app.web import documentation, operations, problems
 from app.web.gate import Gate
 from app.web.routes import ROUTERS, methods_by_path
@@ -77,6 +77,6 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     documentation.serve(app)
     documentation.describe(app)
-    app.add_middleware(StraightIn)
+    app.add_middleware(IngestFastPath)
     app.add_middleware(Gate, max_in_flight=settings.max_in_flight, max_ingest_in_flight=settings.max_ingest_in_flight)
     return app

@@ -1,4 +1,4 @@
-"""The real requests of this folder, and what must come out of them."""
+"""The recorded requests of this folder, and the items expected from them."""
 
 import json
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class Sample:
 
     @property
     def preset(self) -> str:
-        """The preset that reads it."""
+        """The preset for its provider."""
         provider: str = self.entry["provider"]
         return PRESET_OF.get(provider, provider)
 
     @property
     def expected(self) -> dict[str, Any]:
-        """The least that must come out."""
+        """The values that its items must contain."""
         loaded: dict[str, Any] = json.loads((FOLDER / self.entry["expected"]).read_text("utf-8"))
         return loaded
 
@@ -62,5 +62,5 @@ def samples() -> list[Sample]:
 
 
 def sample(start: str) -> Sample:
-    """The sample whose file starts so."""
+    """The first sample whose file name starts with `start`."""
     return next(one for one in samples() if one.file.startswith(start))

@@ -1,11 +1,11 @@
-"""Every sample that a preset reads comes out as its expected file says."""
+"""Every recorded request maps to the items in its expected file."""
 
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from app.sources.item import shown
+from app.sources.item import item_to_json
 from app.sources.mapping import map_request
 from app.sources.preset import preset_names
 from tests.payloads.samples import Sample, samples
@@ -25,16 +25,16 @@ PARTS = {"attribution": "attribution", "external_ids": "external_ids", "custom_i
 
 
 @pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.file)
-def test_a_real_request_comes_out_as_expected(sample: Sample) -> None:
+def test_a_real_request_maps_to_the_expected_items(sample: Sample) -> None:
     document = sample.document(defaults={"region": sample.entry["default_region"]})
-    items = [shown(item) for item in map_request(document, sample.request(), UUID(int=1))]
+    items = [item_to_json(item) for item in map_request(document, sample.request(), UUID(int=1))]
     assert len(items) == sample.expected["count"]
     for item, expected in zip(items, sample.expected["items"], strict=True):
         assert [difference for name, value in expected.items() for difference in differences(item, name, value)] == []
 
 
 def differences(item: dict[str, Any], name: str, expected: Any) -> list[str]:
-    """What of one expected member the item lacks."""
+    """The differences between an item and one expected member."""
     if name == "consent":
         found = {one["purpose"]: one["state"] for one in item["consent"]}
         wanted = {one["purpose"]: one["state"] for one in expected}
@@ -51,11 +51,11 @@ def differences(item: dict[str, Any], name: str, expected: Any) -> list[str]:
     return [] if found == expected else [f"{name}: {found!r}, not {expected!r}"]
 
 
-def test_every_preset_is_tried_by_a_sample() -> None:
+def test_every_preset_has_a_sample() -> None:
     assert {sample.preset for sample in samples()} == set(preset_names())
 
 
-def test_the_checker_sees_what_is_wrong() -> None:
+def test_differences_finds_wrong_values() -> None:
     item = {"consent": [], "attribution": {}, "fields": {"email": "a@example.com"}, "raw": {}}
     assert differences(item, "email", "b@example.com")
     assert differences(item, "consent", [{"purpose": "process", "state": "given"}])

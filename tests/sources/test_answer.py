@@ -1,4 +1,4 @@
-"""A browser is sent on only to where the source allows."""
+"""The response that a document sets, and redirects to allowed hosts only."""
 
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +19,7 @@ def answered(allow_hosts: list[str], to: str | None = None, headers: dict[str, s
     return answer(document, one.request(body=body, headers=one.entry["headers"] | (headers or {})))
 
 
-def test_a_browser_goes_to_the_page_the_form_names_when_its_host_is_allowed() -> None:
+def test_a_browser_is_redirected_to_the_url_in_the_form_when_its_host_is_allowed() -> None:
     assert answered(["www.example.com"]) == Answer(302, location=THANKS)
     assert answered(["*.example.com"]) == Answer(302, location=THANKS)
     assert answered([]) is None
@@ -43,11 +43,11 @@ def test_a_browser_goes_to_the_page_the_form_names_when_its_host_is_allowed() ->
         "https://www.example.com:8443/",
     ],
 )
-def test_nobody_is_sent_anywhere_else(to: str) -> None:
+def test_a_redirect_to_any_other_host_is_refused(to: str) -> None:
     assert answered(["www.example.com"], to) is None
 
 
-def test_a_script_that_asks_for_json_is_not_sent_on() -> None:
+def test_a_client_that_accepts_json_is_not_redirected() -> None:
     assert answered(["www.example.com"], headers={"Accept": "application/json"}) is None
     assert answered(["www.example.com"], headers={"Accept": "text/html,application/json;q=0.9"}) is not None
 
@@ -61,5 +61,5 @@ def test_a_script_that_asks_for_json_is_not_sent_on() -> None:
         ({}, None),
     ],
 )
-def test_a_source_has_an_answer_of_its_own(respond: dict[str, Any], expected: Answer | None) -> None:
+def test_a_document_sets_the_response(respond: dict[str, Any], expected: Answer | None) -> None:
     assert answer(make_document("html-form", {"respond": respond}), sample("52").request()) == expected

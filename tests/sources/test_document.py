@@ -1,4 +1,4 @@
-"""A preset and overrides make a document, or say what is wrong and where."""
+"""A preset and overrides give a document, or faults with their places."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from app.sources.preset import DocumentFaulty, make_document, preset, preset_nam
 
 
 @pytest.mark.parametrize("name", preset_names())
-def test_a_shipped_preset_is_a_document_and_names_itself(name: str) -> None:
+def test_a_built_in_preset_is_valid_and_has_its_name_and_a_title(name: str) -> None:
     document = make_document(name, {})
     assert document.preset == name
     assert document.title
 
 
-def test_objects_merge_and_lists_replace() -> None:
+def test_objects_are_merged_and_lists_replaced() -> None:
     assert merge({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}, "e": None}) == {
         "a": {"b": 1, "c": [3]},
         "d": 1,
@@ -23,7 +23,7 @@ def test_objects_merge_and_lists_replace() -> None:
     }
 
 
-def test_overrides_leave_the_shipped_preset_as_it_is() -> None:
+def test_overrides_do_not_change_the_built_in_preset() -> None:
     make_document("typeform", {"fields": {"email": "item.mail"}, "verify": []})
     assert preset("typeform")["fields"]["email"] != "item.mail"
     assert make_document("typeform", {}).verify
@@ -56,7 +56,7 @@ def test_a_fault_names_its_place(overrides: dict[str, Any], place: str) -> None:
     assert place in [fault["field"] for fault in caught.value.faults]
 
 
-def test_an_unknown_preset_is_a_key_error() -> None:
+def test_an_unknown_preset_raises_a_key_error() -> None:
     with pytest.raises(KeyError):
         make_document("../generic", {})
 

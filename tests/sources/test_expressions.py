@@ -1,4 +1,4 @@
-"""Our evaluation of JMESPath gives the library's answers, and our functions never fail for what a stranger sent."""
+"""Compiled expressions give the same results as the JMESPath library; mapping functions accept any input."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def expressions() -> list[str]:
 
 
 @pytest.mark.parametrize("expression", [*expressions(), *PIPED])
-def test_an_expression_has_the_librarys_answer(expression: str) -> None:
+def test_an_expression_gives_the_same_result_as_the_library(expression: str) -> None:
     assert Context(BODY).evaluate(expression) == jmespath.search(expression, BODY)
 
 
@@ -61,7 +61,7 @@ JSON = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(value=JSON, expression=st.sampled_from(expressions() + PIPED))
-def test_so_it_has_on_any_value(value: Any, expression: str) -> None:
+def test_an_expression_gives_the_same_result_as_the_library_on_any_value(value: Any, expression: str) -> None:
     try:
         wanted = jmespath.search(expression, value)
     except jmespath.exceptions.JMESPathError:
@@ -76,7 +76,7 @@ OURS = sorted(set(MappingFunctions.FUNCTION_TABLE) - set(jmespath.functions.Func
 
 @settings(max_examples=300, deadline=None)
 @given(name=st.sampled_from(OURS), values=st.lists(JSON, min_size=4, max_size=4))
-def test_our_functions_take_any_value(name: str, values: list[Any]) -> None:
+def test_mapping_functions_take_any_value(name: str, values: list[Any]) -> None:
     arguments = MappingFunctions.FUNCTION_TABLE[name]["signature"]
     call = f"{name}({', '.join(f'[{place}]' for place in range(len(arguments)))})"
     Context(values).evaluate(call)  # type: ignore[arg-type]
@@ -107,7 +107,7 @@ def test_our_functions_take_any_value(name: str, values: list[Any]) -> None:
         ("choices({value: ['1', '9'], options: [{id: '1', text: 'One'}]})", ["One", "9"]),
     ],
 )
-def test_a_function_does_what_it_says(expression: str, expected: Any) -> None:
+def test_a_mapping_function_returns_what_its_docstring_says(expression: str, expected: Any) -> None:
     body = {
         "rows": [
             {"k": "Name", "v": "Ana"},
@@ -136,10 +136,10 @@ def test_a_function_does_what_it_says(expression: str, expected: Any) -> None:
         ("text(item)", False),
     ],
 )
-def test_a_bare_word_or_no_expression_is_a_literal(text: str, literal: bool) -> None:
+def test_a_bare_word_and_invalid_jmespath_are_literals(text: str, literal: bool) -> None:
     assert is_literal(text) is literal
 
 
-def test_an_expression_is_bounded() -> None:
+def test_an_expression_has_a_maximum_length() -> None:
     with pytest.raises(ValueError, match="at most"):
         compiled("a" * 5_000)

@@ -1,4 +1,4 @@
-"""Senders that check an address get the answer they wait for."""
+"""Providers that verify the ingest URL get the response that they expect."""
 
 import hashlib
 import hmac
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.sources.answer import Answer
-from app.sources.handshake import shake_hands
+from app.sources.handshake import handshake_answer
 from app.sources.preset import read_document
 from app.sources.request import RawRequest
 from tests.payloads.samples import NOW
@@ -21,21 +21,21 @@ HMAC = {
 }
 
 
-def shake(handshake: dict[str, Any], query: str, method: str = "GET") -> Answer | None:
+def respond(handshake: dict[str, Any], query: str, method: str = "GET") -> Answer | None:
     document = read_document({"preset": "test", "handshake": handshake})
-    return shake_hands(document, SECRETS, RawRequest(method, {}, query, b"", NOW))
+    return handshake_answer(document, SECRETS, RawRequest(method, {}, query, b"", NOW))
 
 
-def test_a_challenge_is_echoed_as_plain_text_to_who_knows_the_token() -> None:
+def test_a_challenge_is_echoed_as_plain_text_when_the_token_is_right() -> None:
     query = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
-    assert shake(ECHO, query + "meatyhamhock") == Answer(200, body="1158201444")
-    assert shake(ECHO, query + "wrong") == Answer(401)
-    assert shake(ECHO, "hub.mode=subscribe") is None
+    assert respond(ECHO, query + "meatyhamhock") == Answer(200, body="1158201444")
+    assert respond(ECHO, query + "wrong") == Answer(401)
+    assert respond(ECHO, "hub.mode=subscribe") is None
 
 
 def test_a_challenge_is_answered_with_its_hmac() -> None:
     wanted = hmac.new(b"old", b"{hmac}x", hashlib.sha256).hexdigest()
-    assert shake(HMAC, "challengeCode=%7Bhmac%7Dx") == Answer(
+    assert respond(HMAC, "challengeCode=%7Bhmac%7Dx") == Answer(
         200, body={"challengeCode": "{hmac}x", "challengeResponse": wanted}
     )
 
@@ -43,6 +43,6 @@ def test_a_challenge_is_answered_with_its_hmac() -> None:
 @pytest.mark.parametrize(
     ("method", "answer"), [("GET", Answer(200, "ok")), ("HEAD", Answer(200, "ok")), ("POST", None)]
 )
-def test_only_get_and_head_shake_hands(method: str, answer: Answer | None) -> None:
-    assert shake({"kind": "ok"}, "", method) == answer
-    assert shake({"kind": "none"}, "", method) is None
+def test_only_get_and_head_are_handshakes(method: str, answer: Answer | None) -> None:
+    assert respond({"kind": "ok"}, "", method) == answer
+    assert respond({"kind": "none"}, "", method) is None

@@ -1,4 +1,4 @@
-"""Mapping: what a document says of a request, item by item; nothing raises, nothing is lost."""
+"""Mapping a request to items: no input raises, and no answer is lost."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.matching.text import storable_value
 from app.sources.document import Document
-from app.sources.item import Item, shown
+from app.sources.item import Item, item_to_json
 from app.sources.mapping import map_request
 from app.sources.preset import make_document, preset_names, read_document
 from app.sources.request import RawRequest
@@ -65,7 +65,7 @@ def html(**fields: str) -> Item:
 # --- what is kept
 
 
-def test_every_answer_that_is_not_mapped_is_kept() -> None:
+def test_every_unmapped_answer_is_kept_in_custom() -> None:
     item = one(
         {
             "email": "a@example.com",
@@ -79,7 +79,7 @@ def test_every_answer_that_is_not_mapped_is_kept() -> None:
     assert item.custom == {"mobile": "+40722123457", "Budget": "5k", "n": 0, "no": False}
 
 
-def test_a_condition_of_a_route_uses_no_answer_up() -> None:
+def test_an_answer_that_only_a_route_condition_reads_is_kept_in_custom() -> None:
     document = make_document("generic", {"route": [{"when": "item.budget == 'none'", "do": "ignore"}]})
     assert one({"email": "a@example.com", "budget": "5k"}, document).custom == {"budget": "5k"}
 
@@ -97,7 +97,7 @@ def test_the_same_question_twice_keeps_both_answers() -> None:
     assert item.custom == {"Why?": "one", "Why? (2)": "two"}
 
 
-def test_a_refusal_by_a_boolean_is_no_silence() -> None:
+def test_false_is_a_refused_consent_and_not_a_missing_one() -> None:
     answers = [
         {"type": "email", "email": "a@example.com", "field": {"id": "1", "ref": "m"}},
         {"type": "boolean", "boolean": False, "field": {"id": "2", "type": "yes_no", "ref": "newsletter"}},
@@ -110,7 +110,7 @@ def test_a_refusal_by_a_boolean_is_no_silence() -> None:
     }
 
 
-def test_a_question_without_a_name_of_its_own_is_kept_by_its_title() -> None:
+def test_an_answer_whose_reference_is_a_uuid_is_kept_under_the_question_title() -> None:
     ref = "01234567-89ab-cdef-0123-456789abcdef"
     answers = [{"type": "text", "text": "Blue", "field": {"id": "1", "ref": ref}}]
     questions = [{"id": "1", "title": "Your *favourite* colour?"}]
@@ -121,7 +121,7 @@ def test_a_question_without_a_name_of_its_own_is_kept_by_its_title() -> None:
 # --- bodies
 
 
-def test_a_name_with_brackets_is_an_object_and_a_repeated_one_a_list() -> None:
+def test_a_name_with_brackets_becomes_an_object_and_a_repeated_name_a_list() -> None:
     body = b"email=a@example.com&a[b][c]=1&t[]=1&t[]=2&x=1&x=2&x[y]=3&deep[1][2][3][4][5][6][7][8][9]=1"
     custom = one(body, content_type="application/x-www-form-urlencoded").custom
     assert custom == {
@@ -133,7 +133,7 @@ def test_a_name_with_brackets_is_an_object_and_a_repeated_one_a_list() -> None:
     }
 
 
-def test_a_multipart_form_is_read_and_of_a_file_only_its_description_is_kept() -> None:
+def test_a_multipart_form_is_parsed_and_a_file_is_kept_as_name_type_and_size() -> None:
     part = '--b\r\nContent-Disposition: form-data; name="{}"{}\r\n\r\n{}\r\n'
     body = part.format("email", "", "zoë@example.com") + part.format("cv", '; filename="cv.pdf"', "%PDF") + "--b--\r\n"
     item = one(body.encode(), content_type="multipart/form-data; boundary=b")
@@ -142,7 +142,7 @@ def test_a_multipart_form_is_read_and_of_a_file_only_its_description_is_kept() -
     assert item.custom == {"cv": {"filename": "cv.pdf", "content_type": "", "size": 4}}
 
 
-def test_text_in_a_field_that_is_json_is_decoded_and_secrets_are_dropped() -> None:
+def test_json_text_in_a_field_is_decoded_and_secrets_are_dropped() -> None:
     document = make_document(
         "generic", {"parse": {"decode_json": ["raw.x", "data"], "drop": ["google_key", "data.k"]}, "items": "body.data"}
     )
@@ -159,14 +159,14 @@ def test_the_declared_character_set_is_used(charset: str) -> None:
 
 
 @pytest.mark.parametrize("charset", ["nonsense", "hex", "undefined", "idna", "cp9999", "unicode_escape", "\x00", ""])
-def test_a_character_set_that_is_none_is_read_as_utf_8(charset: str) -> None:
+def test_a_body_with_an_invalid_character_set_is_read_as_utf_8(charset: str) -> None:
     body = b"email=a@example.com&last_name=%C5%81o%C5%9B"
     item = one(body, content_type=f"application/x-www-form-urlencoded; charset={charset}")
     assert item.person
     assert item.person.last_name == "Łoś"
 
 
-def test_what_no_database_can_hold_is_replaced_and_numbers_stay_exact() -> None:
+def test_characters_that_postgresql_cannot_store_are_replaced_and_numbers_stay_exact() -> None:
     body = rb'{"email":"a@example.com","x":"a\u0000b\ud800c","n\u0000":[{"y":"\ud83d\ude00"}],'
     body += rb'"id":12345678901234567890123,"z":NaN,"w":1e400}'
     item = one(body)
@@ -177,7 +177,7 @@ def test_what_no_database_can_hold_is_replaced_and_numbers_stay_exact() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe\xfd", b"[" * 100_000, b'{"a":' * 70 + b"1" + b"}" * 70, b"<xml/>"]
 )
-def test_a_body_that_cannot_be_read_waits_in_quarantine(body: bytes) -> None:
+def test_a_body_that_cannot_be_parsed_is_quarantined(body: bytes) -> None:
     item = one(body)
     assert (item.verdict, item.reason) == ("quarantined", "parse_failed")
     assert item.unmet[0]["criterion"] == "parse_failed"
@@ -186,7 +186,7 @@ def test_a_body_that_cannot_be_read_waits_in_quarantine(body: bytes) -> None:
 # --- items and verdicts
 
 
-def test_a_list_makes_one_item_each_and_a_broken_one_breaks_no_other() -> None:
+def test_each_element_of_a_list_is_an_item_and_a_failing_one_does_not_affect_the_others() -> None:
     items = mapped([{"email": "a@example.com"}, None, 5, {"name": "nobody"}, {"phone": "+40722123456"}])
     assert [(item.index, item.verdict, item.reason) for item in items] == [
         (0, "lead", None),
@@ -197,29 +197,29 @@ def test_a_list_makes_one_item_each_and_a_broken_one_breaks_no_other() -> None:
     ]
 
 
-def test_an_empty_list_is_no_item_but_a_missing_one_is_a_mapping_mistake() -> None:
+def test_an_empty_list_gives_no_items_and_a_missing_list_is_quarantined() -> None:
     document = make_document("generic", {"items": "body.rows"})
     assert mapped({"rows": []}, document) == []
     assert one({"other": 1}, document).reason == "mapping_failed"
     assert one({"rows": 1}, make_document("generic", {"items": "join('', body.rows)"})).reason == "mapping_failed"
 
 
-def test_more_items_than_one_request_may_hold_wait_in_quarantine() -> None:
+def test_items_over_the_limit_of_a_request_are_quarantined() -> None:
     items = mapped([1] * 1_500)
     assert len(items) == 1_001
     assert (items[-1].index, items[-1].reason) == (1_000, "too_many_items")
 
 
-def test_what_is_missing_is_told_and_what_was_understood_is_kept() -> None:
+def test_a_quarantined_item_lists_what_is_missing_and_keeps_what_was_mapped() -> None:
     item = one({"email": "pipedream@test", "phone": "12", "message": "hi", "submitted_at": "yesterday"})
     assert (item.verdict, item.reason) == ("quarantined", "identity_required")
     assert [one["criterion"] for one in item.unmet] == ["identity", "email", "phone", "occurred_at"]
-    assert shown(item)["fields"] == {"phone": "12", "message": "hi"}
-    assert shown(item)["email_status"] == "invalid"
+    assert item_to_json(item)["fields"] == {"phone": "12", "message": "hi"}
+    assert item_to_json(item)["email_status"] == "invalid"
     assert item.occurred_at == NOW
 
 
-def test_an_expression_that_meets_a_wrong_type_leaves_its_field_empty_and_is_told() -> None:
+def test_an_expression_that_fails_on_a_wrong_type_leaves_its_field_empty_and_is_listed_in_unmet() -> None:
     document = make_document("generic", {"fields": {"company": "join(' ', item.parts)"}})
     item = one({"email": "a@example.com", "parts": 7}, document)
     assert item.verdict == "lead"
@@ -243,7 +243,9 @@ ROUTE = [
         (None, "lead", "form_fill"),
     ],
 )
-def test_the_first_rule_that_holds_gives_the_verdict(kind: str | None, verdict: str, activity: str) -> None:
+def test_the_first_route_whose_condition_is_true_gives_the_verdict(
+    kind: str | None, verdict: str, activity: str
+) -> None:
     item = one({"email": "a@example.com", "kind": kind}, make_document("generic", {"route": ROUTE}))
     assert (item.verdict, item.activity_type) == (verdict, activity)
 
@@ -253,10 +255,10 @@ def test_a_test_delivery_needs_no_person() -> None:
     assert one({"test": "false", "email": "a@example.com"}).verdict == "lead"
 
 
-# --- once
+# --- submission keys
 
 
-def test_without_a_key_the_same_content_in_ten_minutes_is_the_same_submission() -> None:
+def test_without_a_key_the_same_content_within_ten_minutes_has_the_same_submission_key() -> None:
     fill = {"email": "a@example.com", "message": "hi"}
     first = one(fill)
     assert (
@@ -268,18 +270,18 @@ def test_without_a_key_the_same_content_in_ten_minutes_is_the_same_submission() 
 
 
 @pytest.mark.parametrize("key", ["", None, "{{lead.Id}}", [], {}])
-def test_a_key_that_says_nothing_is_none(key: Any) -> None:
+def test_an_empty_or_unresolved_key_is_replaced_by_a_content_key(key: Any) -> None:
     assert len(one({"email": "a@example.com", "id": key}).submission_key) == 64
 
 
-def test_a_key_is_never_too_long_for_an_index() -> None:
+def test_a_long_key_is_replaced_by_its_hash() -> None:
     assert len(one({"email": "a@example.com", "id": "x" * 9_000}).submission_key) == 64
 
 
 # --- defaults
 
 
-def test_what_the_sender_does_not_say_is_by_default() -> None:
+def test_defaults_fill_what_the_sender_leaves_out() -> None:
     defaults = {"region": "RO", "source": "fair", "medium": "form", "entry": "suspect", "activity_type": "demo_request"}
     document = make_document("generic", {"defaults": defaults})
     item = one({"email": "a@example.com", "phone": "0722 123 456", "campaign": "x"}, document)
@@ -293,23 +295,23 @@ def test_what_the_sender_does_not_say_is_by_default() -> None:
     ("named", "expected"),
     [("webinar", "webinar"), ("Price List", "form_fill"), ("", "form_fill"), ("1x", "form_fill"), (None, "form_fill")],
 )
-def test_an_activity_has_a_snake_case_type(named: str | None, expected: str) -> None:
+def test_an_activity_type_that_is_not_snake_case_becomes_form_fill(named: str | None, expected: str) -> None:
     assert one({"email": "a@example.com", "activity_type": named}).activity_type == expected
 
 
-def test_a_type_may_be_a_bare_word() -> None:
+def test_an_activity_type_may_be_a_bare_word() -> None:
     document = make_document("generic", {"activity": {"type": "demo_request"}})
     assert one({"email": "a@example.com"}, document).activity_type == "demo_request"
 
 
-def test_a_time_without_a_zone_is_in_the_sources() -> None:
+def test_a_time_without_an_offset_is_in_the_time_zone_of_the_source() -> None:
     body = {"email": "a@example.com", "submitted_at": "2026-08-17 09:00"}
     assert one(body).occurred_at == datetime(2026, 8, 17, 9, tzinfo=UTC)
     there = make_document("generic", {"defaults": {"timezone": "Europe/Bucharest"}})
     assert one(body, there).occurred_at == datetime(2026, 8, 17, 6, tzinfo=UTC)
 
 
-def test_attribution_takes_explicit_answers_then_hidden_fields_then_the_page() -> None:
+def test_attribution_prefers_explicit_answers_over_hidden_fields_over_the_page_url() -> None:
     page = "https://example.com/?utm_source=page&utm_medium=page&utm_campaign=page&gclid=g&utm_term=%7Bkeyword%7D"
     body = {
         "email": "a@example.com",
@@ -347,11 +349,11 @@ PAGE = {"email": "a@example.com", "_ts": str(int(NOW.timestamp()) - 30)}
         ({"email": "a@mailinator.com"}, "spam"),
     ],
 )
-def test_spam_is_told_by_the_sources_own_rules(change: dict[str, str], verdict: str) -> None:
+def test_spam_is_detected_by_the_rules_of_the_source(change: dict[str, str], verdict: str) -> None:
     assert html(**(PAGE | change)).verdict == verdict
 
 
-def test_a_source_may_turn_a_trap_off() -> None:
+def test_a_source_may_turn_a_honeypot_off() -> None:
     document = make_document("html-form", {"spam": {"honeypot": []}, "fields": {"website": "item.website"}})
     item = one(
         b"email=a@example.com&website=https://acme.com", document, content_type="application/x-www-form-urlencoded"
@@ -361,7 +363,7 @@ def test_a_source_may_turn_a_trap_off() -> None:
     assert item.person.fields["domain"] == "acme.com"
 
 
-def test_an_opt_out_that_is_not_taken_is_no_consent() -> None:
+def test_an_unticked_opt_out_is_unknown_and_not_given_consent() -> None:
     def state(value: str) -> str:
         item = one(f"email=a@example.com&emailOptOut={value}".encode(), DOCUMENTS["salesforce-web-to-lead"])
         return item.consents[0].state
@@ -369,7 +371,7 @@ def test_an_opt_out_that_is_not_taken_is_no_consent() -> None:
     assert [state("1"), state("0"), state("")] == ["refused", "unknown", "unknown"]
 
 
-# --- nothing raises
+# --- no input raises
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -379,9 +381,9 @@ JSON = st.recursive(
 SHAPES = st.sampled_from([(one, one.request().body) for one in samples()])
 
 
-def assert_sound(items: list[Item]) -> None:
+def assert_valid(items: list[Item]) -> None:
     for item in items:
-        answer = shown(item)
+        answer = item_to_json(item)
         assert storable_value(answer) == answer
         json.dumps(answer, allow_nan=False)
         assert len(item.submission_key) <= 255
@@ -395,8 +397,8 @@ def assert_sound(items: list[Item]) -> None:
     content_type=CONTENT_TYPES,
     query=st.text(max_size=30),
 )
-def test_any_bytes_make_items(name: str, body: bytes, content_type: str, query: str) -> None:
-    assert_sound(mapped(body, DOCUMENTS[name], content_type=content_type, query=query))
+def test_any_bytes_give_valid_items(name: str, body: bytes, content_type: str, query: str) -> None:
+    assert_valid(mapped(body, DOCUMENTS[name], content_type=content_type, query=query))
 
 
 @settings(max_examples=300, deadline=None)
@@ -420,7 +422,7 @@ def test_any_bytes_make_items(name: str, body: bytes, content_type: str, query: 
         ]
     ),
 )
-def test_any_json_makes_items(name: str, value: Any, key: str) -> None:
+def test_any_json_gives_valid_items(name: str, value: Any, key: str) -> None:
     for body in (
         value,
         {key: value},
@@ -428,16 +430,16 @@ def test_any_json_makes_items(name: str, value: Any, key: str) -> None:
         {"data": {key: value}},
         {"properties": {key: {"value": value}}},
     ):
-        assert_sound(mapped(json.dumps(body).encode(), DOCUMENTS[name]))
+        assert_valid(mapped(json.dumps(body).encode(), DOCUMENTS[name]))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(shape=SHAPES, cut=st.integers(0, 3_000), junk=st.binary(max_size=6))
-def test_a_damaged_real_request_makes_items(shape: Any, cut: int, junk: bytes) -> None:
+def test_a_damaged_real_request_gives_valid_items(shape: Any, cut: int, junk: bytes) -> None:
     sample, body = shape
-    assert_sound(map_request(sample.document(), sample.request(body=body[:cut] + junk + body[cut + 1 :]), SOURCE))
+    assert_valid(map_request(sample.document(), sample.request(body=body[:cut] + junk + body[cut + 1 :]), SOURCE))
 
 
-def test_two_readings_of_a_request_are_equal() -> None:
+def test_mapping_is_deterministic() -> None:
     request = sample("47").request()
     assert map_request(GENERIC, request, SOURCE) == map_request(GENERIC, request, SOURCE)

@@ -1,4 +1,4 @@
-"""Sources over HTTP: made, shown without their secrets, changed by everybody's rules, archived, tried out."""
+"""/v1/sources: create, read without secrets, change with If-Match, archive, dry run; /v1/presets."""
 
 import asyncio
 import base64
@@ -6,12 +6,12 @@ import json
 
 from app.sources.preset import preset_names
 from tests.api import Api
-from tests.submissions.door import count, open_door, person
+from tests.submissions.door import count, make_sender, person
 
 TYPEFORM = {"name": "Demo", "preset": "typeform", "secrets": {"signing": "test-secret-1"}}
 
 
-async def test_a_source_gets_an_unguessable_key_and_an_address(api: Api) -> None:
+async def test_a_new_source_has_a_random_key_and_an_ingest_url(api: Api) -> None:
     answer = await api.call("POST", "/v1/sources", TYPEFORM)
     made = answer.json()
     assert answer.status_code == 201
@@ -29,7 +29,7 @@ async def test_a_source_gets_an_unguessable_key_and_an_address(api: Api) -> None
     assert other["key"] != made["key"]
 
 
-async def test_secrets_are_never_shown_and_stand_encrypted(api: Api) -> None:
+async def test_secrets_are_never_shown_and_are_stored_encrypted(api: Api) -> None:
     answer = await api.call("POST", "/v1/sources", TYPEFORM)
     shown = await api.call("GET", f"/v1/sources/{answer.json()['id']}")
     listed = await api.call("GET", "/v1/sources")
@@ -41,7 +41,7 @@ async def test_secrets_are_never_shown_and_stand_encrypted(api: Api) -> None:
     assert await count(api, "SELECT count(*) FROM sources WHERE secrets LIKE '%test-secret%'") == 0
 
 
-async def test_secrets_are_changed_each_by_its_name(api: Api) -> None:
+async def test_a_patch_merges_secrets_by_name(api: Api) -> None:
     made = await api.post("/v1/sources", {**TYPEFORM, "secrets": {"signing": "a", "other": "b"}})
     path = f"/v1/sources/{made['id']}"
     changed = await api.call("PATCH", path, {"secrets": {"signing": ["c", "d"], "token": "e"}})
@@ -50,7 +50,7 @@ async def test_secrets_are_changed_each_by_its_name(api: Api) -> None:
     assert (emptied.json()["secret_names"], emptied.json()["missing_secrets"]) == ([], ["signing"])
 
 
-async def test_a_mapping_with_faults_is_refused_with_every_place(api: Api) -> None:
+async def test_a_mapping_with_faults_is_refused_and_the_problem_lists_the_path_of_each(api: Api) -> None:
     overrides = {"fields": {"email": "item.", "shoe_size": "item.x"}, "route": [{"when": "`true`", "do": "dance"}]}
     answer = await api.call("POST", "/v1/sources", {"name": "x", "preset": "generic", "overrides": overrides})
     problem = answer.json()
@@ -63,7 +63,7 @@ async def test_a_mapping_with_faults_is_refused_with_every_place(api: Api) -> No
     assert (await api.get(f"/v1/sources/{made['id']}"))["overrides"] == {}
 
 
-async def test_what_cannot_be_is_a_422_that_names_the_field(api: Api) -> None:
+async def test_an_invalid_member_is_a_422_that_names_the_field(api: Api) -> None:
     for members, field in (
         ({"preset": "carrier-pigeon"}, "preset"),
         ({"preset": "generic", "nonsense": 1}, "nonsense"),
@@ -78,24 +78,24 @@ async def test_what_cannot_be_is_a_422_that_names_the_field(api: Api) -> None:
         assert any(fault["field"].startswith(field) for fault in answer.json()["errors"]), answer.json()
 
 
-async def test_a_change_in_force_at_once_and_a_stale_one_refused(api: Api) -> None:
-    door = await open_door(api)
-    path = f"/v1/sources/{door.source['id']}"
+async def test_a_change_takes_effect_at_once_and_a_stale_if_match_is_refused(api: Api) -> None:
+    sender = await make_sender(api)
+    path = f"/v1/sources/{sender.source['id']}"
     made = await api.call("GET", path)
-    assert (await door.post(person())).status_code == 202
+    assert (await sender.post(person())).status_code == 202
     changed = await api.call(
         "PATCH", path, {"enabled": False, "name": "Off"}, headers={"If-Match": made.headers["etag"]}
     )
     assert changed.status_code == 200
     assert changed.headers["etag"] != made.headers["etag"]
-    assert (await door.post(person())).status_code == 503
+    assert (await sender.post(person())).status_code == 503
     stale = await api.call("PATCH", path, {"enabled": True}, headers={"If-Match": made.headers["etag"]})
     assert stale.status_code == 412
     assert (await api.get(path))["name"] == "Off"
     assert (await api.call("PATCH", path, {"name": None})).status_code == 422
 
 
-async def test_an_archived_source_stays_readable_and_cannot_be_changed(api: Api) -> None:
+async def test_an_archived_source_can_be_read_but_not_changed(api: Api) -> None:
     made = await api.post("/v1/sources", TYPEFORM)
     path = f"/v1/sources/{made['id']}"
     first, second = await api.call("DELETE", path), await api.call("DELETE", path)
@@ -106,7 +106,7 @@ async def test_an_archived_source_stays_readable_and_cannot_be_changed(api: Api)
     assert (await api.call("PATCH", path, {"enabled": True})).status_code == 409
 
 
-async def test_the_built_in_source_keeps_its_name_and_stays(api: Api) -> None:
+async def test_the_built_in_source_cannot_be_renamed_or_archived(api: Api) -> None:
     builtin = next(one for one in (await api.get("/v1/sources"))["data"] if one["builtin"])
     path = f"/v1/sources/{builtin['id']}"
     assert (await api.call("DELETE", path)).json()["code"] == "in_use"
@@ -114,7 +114,7 @@ async def test_the_built_in_source_keeps_its_name_and_stays(api: Api) -> None:
     assert (await api.call("PATCH", path, {"defaults": {"region": "RO"}})).status_code == 200
 
 
-async def test_reading_wants_leads_read_and_writing_admin(api: Api) -> None:
+async def test_reading_requires_leads_read_and_writing_requires_admin(api: Api) -> None:
     reader = (await api.post("/v1/keys", {"name": "r", "scopes": ["leads:read"]}))["secret"]
     made = await api.post("/v1/sources", TYPEFORM)
     path = f"/v1/sources/{made['id']}"
@@ -130,7 +130,7 @@ async def test_reading_wants_leads_read_and_writing_admin(api: Api) -> None:
         assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing"), (method, where)
 
 
-async def test_another_tenants_source_is_not_there(api: Api) -> None:
+async def test_a_source_of_another_tenant_is_not_found(api: Api) -> None:
     made = await api.post("/v1/sources", TYPEFORM)
     other = (await api.post("/v1/tenants", {"name": "globex"}))["key"]["secret"]
     path = f"/v1/sources/{made['id']}"
@@ -146,7 +146,7 @@ async def test_another_tenants_source_is_not_there(api: Api) -> None:
     assert (await api.get("/v1/submissions?source_id=" + made["id"], key=other))["data"] == []
 
 
-async def test_every_preset_is_shown_whole(api: Api) -> None:
+async def test_every_preset_is_listed_with_its_full_document(api: Api) -> None:
     listed = (await api.get("/v1/presets"))["data"]
     assert [one["preset"] for one in listed] == list(preset_names())
     typeform = await api.get("/v1/presets/typeform")
@@ -158,8 +158,8 @@ async def test_every_preset_is_shown_whole(api: Api) -> None:
 
 
 async def test_a_dry_run_shows_the_items_and_writes_nothing(api: Api) -> None:
-    door = await open_door(api, defaults={"region": "RO", "source": "fair"})
-    path = f"/v1/sources/{door.source['id']}/dry-run"
+    sender = await make_sender(api, defaults={"region": "RO", "source": "fair"})
+    path = f"/v1/sources/{sender.source['id']}/dry-run"
     form = {
         "email": "Ana@Nordsoft.example",
         "phone": "0787 546 854",
@@ -192,17 +192,17 @@ async def test_a_dry_run_shows_the_items_and_writes_nothing(api: Api) -> None:
     assert before == after
 
 
-async def test_a_sources_own_defaults_win_over_those_of_its_document(api: Api) -> None:
+async def test_the_defaults_of_a_source_take_precedence_over_those_of_its_document(api: Api) -> None:
     overrides = {"defaults": {"region": "PL", "source": "document", "medium": "form"}}
     own = {"region": "RO", "source": "fair", "thank_you_url": "https://acme.example/"}
-    door = await open_door(api, overrides=overrides, defaults=own)
+    sender = await make_sender(api, overrides=overrides, defaults=own)
     asked = {"body": {"email": "a@nordsoft.example", "phone": "0787 546 854"}}
-    [item] = (await api.post(f"/v1/sources/{door.source['id']}/dry-run", asked, status=200))["items"]
+    [item] = (await api.post(f"/v1/sources/{sender.source['id']}/dry-run", asked, status=200))["items"]
     assert item["fields"]["phone"] == "+40787546854"
     assert item["attribution"] == {"source": "fair", "medium": "form"}
 
 
-async def test_a_large_dry_run_leaves_the_event_loop_to_others(api: Api) -> None:
+async def test_a_large_dry_run_does_not_block_the_event_loop(api: Api) -> None:
     made = await api.post("/v1/sources", {"name": "Lists", "preset": "generic", "overrides": {"items": "body"}})
     rows = [{"email": f"u{n}@nordsoft{n}.example", "full_name": "Anna Z", "company": "Nordsoft"} for n in range(1_000)]
     asked = asyncio.create_task(api.post(f"/v1/sources/{made['id']}/dry-run", {"body": rows}, status=200))
@@ -211,4 +211,4 @@ async def test_a_large_dry_run_leaves_the_event_loop_to_others(api: Api) -> None
         await asyncio.sleep(0)
         turns += 1
     assert len((await asked)["items"]) == 1_000
-    assert turns > 1_000, "it is mapped beside the event loop; within it there would be some dozens"
+    assert turns > 1_000, "mapping runs in a thread; on the event loop there would be only dozens of turns"

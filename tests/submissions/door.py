@@ -1,4 +1,4 @@
-"""Senders of every kind, at the public door of the application under test."""
+"""Sends submissions to the ingest endpoint of the application under test."""
 
 import base64
 import hashlib
@@ -18,8 +18,8 @@ SECRET = "test-secret-1"
 
 
 @dataclass(frozen=True)
-class Door:
-    """One source, and how to post to it."""
+class Sender:
+    """Posts submissions to one source."""
 
     api: Api
     source: dict[str, Any]
@@ -29,14 +29,14 @@ class Door:
         return f"/v1/ingest/{self.source['key']}"
 
     async def post(self, body: bytes | str | dict[str, Any], **headers: str) -> httpx.Response:
-        """One post as a sender makes it; a dict as JSON. In a header's name `_` stands for `-`."""
+        """Posts a body; a dict as JSON. `_` in a header name stands for `-`."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if isinstance(body, dict):
             body, sent = json.dumps(body).encode(), {"Content-Type": "application/json", **sent}
         return await self.api.client.post(self.path, content=body, headers=sent)
 
-    async def posted(self, body: bytes | str | dict[str, Any], **headers: str) -> dict[str, Any]:
-        """A post that must be 202, processed; the submission."""
+    async def post_and_process(self, body: bytes | str | dict[str, Any], **headers: str) -> dict[str, Any]:
+        """Posts a body, expects 202, processes it, and returns the submission."""
         answer = await self.post(body, **headers)
         assert answer.status_code == 202, answer.text
         await process(self.api)
@@ -46,15 +46,15 @@ class Door:
         return dict(await self.api.get(f"/v1/submissions/{submission_id}"))
 
 
-async def open_door(api: Api, preset: str = "generic", **members: Any) -> Door:
-    """A new source of that preset; every sample's secret is its signing secret."""
+async def make_sender(api: Api, preset: str = "generic", **members: Any) -> Sender:
+    """Creates a source of this preset, with the signing secret of the recorded requests."""
     members.setdefault("secrets", {"signing": SECRET})
     body = {"name": f"{preset} {uuid4().hex[:6]}", "preset": preset, **members}
-    return Door(api, await api.post("/v1/sources", body))
+    return Sender(api, await api.post("/v1/sources", body))
 
 
 async def process(api: Api) -> int:
-    """Processes until nothing waits; how many submissions."""
+    """Processes all waiting submissions and returns their number."""
     total = 0
     while number := await process_batch(api.app.state.engine, api.now):
         total += number
@@ -62,13 +62,13 @@ async def process(api: Api) -> int:
 
 
 async def count(api: Api, question: str, **values: Any) -> int:
-    """The number that a query answers."""
+    """The number that a query returns."""
     async with api.app.state.engine.connect() as tx:
         return int((await tx.execute(text(question), values)).scalar_one())
 
 
 def person(**members: Any) -> dict[str, Any]:
-    """The body of a generic form, filled in by somebody new."""
+    """The body of a generic form with a new e-mail address."""
     return {"email": f"{uuid4().hex[:10]}@nordsoft.example", "name": "Ana Țepeș", **members}
 
 

@@ -1,4 +1,4 @@
-"""The public door: who may pass, what is answered, and that it is durable before it is answered."""
+"""Ingest: verification, responses, and commit before the response."""
 
 import json
 
@@ -6,17 +6,17 @@ import asyncpg
 import pytest
 
 from app import metrics
-from app.submissions.door import prefers_html, wanted_wait
+from app.submissions.door import preferred_wait, prefers_html
 from tests.api import Api
-from tests.submissions.door import count, open_door, person, typeform_signature
+from tests.submissions.door import count, make_sender, person, typeform_signature
 
 FORM = "application/x-www-form-urlencoded"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
 async def test_a_submission_is_committed_before_its_202(api: Api, dsn: str) -> None:
-    door = await open_door(api)
-    answer = await door.post(person())
+    sender = await make_sender(api)
+    answer = await sender.post(person())
     second = await asyncpg.connect(dsn)
     try:
         stored = await second.fetchval("SELECT state FROM submissions")
@@ -28,18 +28,18 @@ async def test_a_submission_is_committed_before_its_202(api: Api, dsn: str) -> N
 
 
 async def test_a_signed_post_is_202_and_a_wrong_signature_is_401_and_nothing_is_stored(api: Api) -> None:
-    door = await open_door(api, "typeform")
+    sender = await make_sender(api, "typeform")
     body = json.dumps({"form_response": {"token": "t1", "answers": []}}).encode()
-    forged = await door.post(body, Typeform_Signature=typeform_signature(body, "another-secret"))
-    missing = await door.post(body)
+    forged = await sender.post(body, Typeform_Signature=typeform_signature(body, "another-secret"))
+    missing = await sender.post(body)
     assert [forged.status_code, missing.status_code] == [401, 401]
     assert await count(api, "SELECT count(*) FROM submissions") == 0
-    assert (await door.post(body, Typeform_Signature=typeform_signature(body))).status_code == 202
+    assert (await sender.post(body, Typeform_Signature=typeform_signature(body))).status_code == 202
 
 
 async def test_an_unknown_key_and_a_wrong_signature_get_the_same_answer(api: Api) -> None:
-    door = await open_door(api, "typeform")
-    wrong = await door.post(b"<secret>&x", Origin="https://a.example")
+    sender = await make_sender(api, "typeform")
+    wrong = await sender.post(b"<secret>&x", Origin="https://a.example")
     unknown = await api.client.post(
         "/v1/ingest/" + "x" * 43, content=b"<secret>&x", headers={"Origin": "https://a.example"}
     )
@@ -60,43 +60,43 @@ async def test_refusals_are_counted_by_reason(api: Api) -> None:
     assert metrics.REFUSED.labels("unknown_key")._value.get() == before + 1
 
 
-async def test_a_source_without_its_secret_takes_nothing(api: Api) -> None:
-    door = await open_door(api, "typeform", secrets={})
-    assert door.source["missing_secrets"] == ["signing"]
-    assert (await door.post(b"{}", Typeform_Signature=typeform_signature(b"{}", ""))).status_code == 401
+async def test_a_source_without_its_secret_refuses_every_request(api: Api) -> None:
+    sender = await make_sender(api, "typeform", secrets={})
+    assert sender.source["missing_secrets"] == ["signing"]
+    assert (await sender.post(b"{}", Typeform_Signature=typeform_signature(b"{}", ""))).status_code == 401
 
 
 async def test_two_secrets_are_valid_while_one_is_rotated(api: Api) -> None:
-    door = await open_door(api, "typeform", secrets={"signing": ["old", "new"]})
+    sender = await make_sender(api, "typeform", secrets={"signing": ["old", "new"]})
     for secret in ("old", "new"):
-        assert (await door.post(b"{}", Typeform_Signature=typeform_signature(b"{}", secret))).status_code == 202
+        assert (await sender.post(b"{}", Typeform_Signature=typeform_signature(b"{}", secret))).status_code == 202
 
 
 async def test_a_disabled_source_is_503_and_stores_nothing(api: Api) -> None:
-    door = await open_door(api)
-    await api.call("PATCH", f"/v1/sources/{door.source['id']}", {"enabled": False})
-    for answer in (await door.post(person()), await api.client.get(door.path)):
+    sender = await make_sender(api)
+    await api.call("PATCH", f"/v1/sources/{sender.source['id']}", {"enabled": False})
+    for answer in (await sender.post(person()), await api.client.get(sender.path)):
         assert answer.status_code == 503
         assert answer.json()["code"] == "source_disabled"
         assert int(answer.headers["retry-after"]) > 0
     assert await count(api, "SELECT count(*) FROM submissions") == 0
 
 
-async def test_an_archived_source_is_an_unknown_key_and_its_submissions_stay(api: Api) -> None:
-    door = await open_door(api)
-    made = await door.posted(person())
-    archived = await api.call("DELETE", f"/v1/sources/{door.source['id']}")
+async def test_an_archived_source_answers_like_an_unknown_key_and_its_submissions_stay(api: Api) -> None:
+    sender = await make_sender(api)
+    made = await sender.post_and_process(person())
+    archived = await api.call("DELETE", f"/v1/sources/{sender.source['id']}")
     assert archived.status_code == 200
-    assert (await door.post(person())).status_code == 401
-    assert (await door.submission(made["id"]))["items"][0]["verdict"] == "lead"
-    assert (await api.get(f"/v1/sources/{door.source['id']}"))["archived_at"]
+    assert (await sender.post(person())).status_code == 401
+    assert (await sender.submission(made["id"]))["items"][0]["verdict"] == "lead"
+    assert (await api.get(f"/v1/sources/{sender.source['id']}"))["archived_at"]
 
 
-async def test_headers_and_queries_are_kept_without_what_is_secret_in_them(api: Api) -> None:
+async def test_headers_and_queries_are_stored_without_their_secrets(api: Api) -> None:
     rules = [{"kind": "token", "in": "query", "name": "secret"}, {"kind": "token", "in": "header", "name": "X-Door"}]
-    door = await open_door(api, overrides={"verify": rules}, secrets={"token": "s3cret-value"})
+    sender = await make_sender(api, overrides={"verify": rules}, secrets={"token": "s3cret-value"})
     answer = await api.client.post(
-        f"{door.path}?utm_source=a%20b&secret=s3cret-value",
+        f"{sender.path}?utm_source=a%20b&secret=s3cret-value",
         json=person(),
         headers={
             "Authorization": "Basic s3cret-value",
@@ -113,19 +113,19 @@ async def test_headers_and_queries_are_kept_without_what_is_secret_in_them(api: 
     assert await count(api, "SELECT count(*) FROM submissions WHERE headers::text || query LIKE '%s3cret%'") == 0
 
 
-async def test_prefer_wait_answers_with_the_items(api: Api) -> None:
-    door = await open_door(api)
-    answer = await door.post(person(), Prefer="respond-async, wait=10")
+async def test_prefer_wait_returns_the_items(api: Api) -> None:
+    sender = await make_sender(api)
+    answer = await sender.post(person(), Prefer="respond-async, wait=10")
     assert answer.status_code == 200
     assert answer.headers["preference-applied"] == "wait=10"
     assert answer.json()["submission"]["items"][0]["verdict"] == "lead"
 
 
-async def test_prefer_wait_is_202_when_somebody_else_has_it_and_is_not_done(api: Api) -> None:
-    door = await open_door(api)
+async def test_prefer_wait_is_202_when_processing_does_not_end_in_time(api: Api) -> None:
+    sender = await make_sender(api)
     async with api.app.state.engine.begin() as tx:
         await tx.command("LOCK TABLE submission_items IN SHARE MODE")
-        answer = await door.post(person(), Prefer="wait=1")
+        answer = await sender.post(person(), Prefer="wait=1")
     assert answer.status_code == 202
     assert answer.json()["submission"]["state"] == "received"
 
@@ -134,7 +134,7 @@ async def test_prefer_wait_is_202_when_somebody_else_has_it_and_is_not_done(api:
     ("prefer", "seconds"), [("wait=3", 3), ("WAIT = 4", 4), ("wait=99", 10), ("wait=x", 0), ("", 0), ("await=3", 0)]
 )
 def test_the_wait_is_at_most_ten_seconds(prefer: str, seconds: int) -> None:
-    assert wanted_wait(prefer) == seconds
+    assert preferred_wait(prefer) == seconds
 
 
 @pytest.mark.parametrize(
@@ -149,22 +149,22 @@ def test_the_wait_is_at_most_ten_seconds(prefer: str, seconds: int) -> None:
         ("text/html;q=x", False),
     ],
 )
-def test_a_browser_is_told_by_what_it_accepts(accept: str, html: bool) -> None:
+def test_a_browser_is_recognised_by_its_accept_header(accept: str, html: bool) -> None:
     assert prefers_html(accept) is html
 
 
-async def test_a_browser_goes_on_to_the_thank_you_page_and_a_script_gets_json(api: Api) -> None:
-    door = await open_door(api, "html-form", defaults={"thank_you_url": "https://www.acme.example/thanks"})
-    browser = await door.post("email=a%40nordsoft.example", Content_Type=FORM, Accept=BROWSER)
-    script = await door.post("email=b%40nordsoft.example", Content_Type=FORM, Accept="application/json")
+async def test_a_browser_is_redirected_to_the_thank_you_page_and_a_script_gets_json(api: Api) -> None:
+    sender = await make_sender(api, "html-form", defaults={"thank_you_url": "https://www.acme.example/thanks"})
+    browser = await sender.post("email=a%40nordsoft.example", Content_Type=FORM, Accept=BROWSER)
+    script = await sender.post("email=b%40nordsoft.example", Content_Type=FORM, Accept="application/json")
     assert (browser.status_code, browser.headers["location"]) == (303, "https://www.acme.example/thanks")
     assert script.status_code == 202
 
 
-async def test_a_form_that_names_its_page_goes_there_only_when_its_host_is_allowed(api: Api) -> None:
+async def test_a_redirect_url_in_the_form_is_followed_only_when_its_host_is_allowed(api: Api) -> None:
     body = "oid=1&last_name=Pop&email=c%40nordsoft.example&retURL=https%3A%2F%2Fwww.example.com%2Fthanks.html"
-    closed = await open_door(api, "salesforce-web-to-lead")
-    allowed = await open_door(
+    closed = await make_sender(api, "salesforce-web-to-lead")
+    allowed = await make_sender(
         api, "salesforce-web-to-lead", overrides={"respond": {"allow_hosts": ["www.example.com"]}}
     )
     away = await allowed.post(body.replace("www.example.com", "evil.example"), Content_Type=FORM, Accept=BROWSER)
@@ -175,16 +175,16 @@ async def test_a_form_that_names_its_page_goes_there_only_when_its_host_is_allow
 
 
 async def test_a_page_may_post_from_the_allowed_origins_only(api: Api) -> None:
-    everybody = await open_door(api)
-    one = await open_door(api, defaults={"allowed_origins": ["https://www.acme.example"]})
+    everybody = await make_sender(api)
+    one = await make_sender(api, defaults={"allowed_origins": ["https://www.acme.example"]})
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-    for door, origin, allowed in (
+    for sender, origin, allowed in (
         (everybody, "https://x.example", "*"),
         (one, "https://www.acme.example", "https://www.acme.example"),
         (one, "https://x.example", None),
     ):
-        preflight = await api.client.options(door.path, headers={"Origin": origin, **asked})
-        posted = await door.post(person(), Origin=origin)
+        preflight = await api.client.options(sender.path, headers={"Origin": origin, **asked})
+        posted = await sender.post(person(), Origin=origin)
         assert preflight.status_code == 204
         assert preflight.headers.get("access-control-allow-origin") == allowed
         assert posted.headers.get("access-control-allow-origin") == allowed
@@ -194,31 +194,31 @@ async def test_a_page_may_post_from_the_allowed_origins_only(api: Api) -> None:
     assert "access-control-allow-origin" not in elsewhere.headers
 
 
-async def test_a_sender_that_looks_whether_somebody_is_there_is_told_so(api: Api) -> None:
-    door = await open_door(api)
-    assert (await api.client.get(door.path)).status_code == 200
-    assert (await api.client.head(door.path)).status_code == 200
-    assert (await api.client.get(door.path + "?email=a%40nordsoft.example")).status_code == 405
+async def test_get_and_head_of_an_ingest_url_are_200_and_a_get_with_a_form_is_405(api: Api) -> None:
+    sender = await make_sender(api)
+    assert (await api.client.get(sender.path)).status_code == 200
+    assert (await api.client.head(sender.path)).status_code == 200
+    assert (await api.client.get(sender.path + "?email=a%40nordsoft.example")).status_code == 405
     assert (await api.client.get("/v1/ingest/" + "z" * 43)).status_code == 401
 
 
 async def test_a_handshake_echoes_the_challenge(api: Api) -> None:
-    shaking = {"kind": "echo", "param": "hub.challenge", "token_param": "hub.verify_token"}
-    door = await open_door(api, overrides={"handshake": shaking}, secrets={"verify_token": "v"})
-    right = await api.client.get(door.path, params={"hub.challenge": "<b>1</b>", "hub.verify_token": "v"})
-    wrong = await api.client.get(door.path, params={"hub.challenge": "1", "hub.verify_token": "w"})
+    handshake = {"kind": "echo", "param": "hub.challenge", "token_param": "hub.verify_token"}
+    sender = await make_sender(api, overrides={"handshake": handshake}, secrets={"verify_token": "v"})
+    right = await api.client.get(sender.path, params={"hub.challenge": "<b>1</b>", "hub.verify_token": "v"})
+    wrong = await api.client.get(sender.path, params={"hub.challenge": "1", "hub.verify_token": "w"})
     assert (right.status_code, right.text) == (200, "<b>1</b>")
     assert right.headers["content-type"].startswith("text/plain")
     assert wrong.status_code == 401
     assert await count(api, "SELECT count(*) FROM submissions") == 0
 
 
-async def test_the_answer_of_a_source_may_be_its_own(api: Api) -> None:
-    door = await open_door(api, overrides={"respond": {"status": 200, "body": {"status": "ok"}}})
-    answer = await door.post(person())
+async def test_a_document_may_set_the_response(api: Api) -> None:
+    sender = await make_sender(api, overrides={"respond": {"status": 200, "body": {"status": "ok"}}})
+    answer = await sender.post(person())
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
 
 async def test_a_body_over_the_limit_is_413(api: Api) -> None:
-    door = await open_door(api)
-    assert (await door.post(b"x" * (1024 * 1024 + 1))).status_code == 413
+    sender = await make_sender(api)
+    assert (await sender.post(b"x" * (1024 * 1024 + 1))).status_code == 413

@@ -1,4 +1,4 @@
-"""Secrets that senders put into bodies are shown nowhere."""
+"""Secrets in request bodies are removed before they are shown or kept."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from app.sources.document import Parse
 from app.sources.request import RawRequest
 from app.submissions.redact import redacted
 from tests.api import Api
-from tests.submissions.door import count, open_door, person, process
+from tests.submissions.door import count, make_sender, person, process
 
 NOW = datetime(2026, 8, 17, tzinfo=UTC)
 KEY = "s3cret-handshake"
@@ -57,25 +57,27 @@ def cleaned(content_type: str, body: str | bytes, **parse: Any) -> bytes | None:
         ),
     ],
 )
-def test_the_secret_goes_and_all_else_stays(content_type: str, body: str, kept: str, parse: dict[str, Any]) -> None:
+def test_the_secret_is_removed_and_everything_else_is_kept(
+    content_type: str, body: str, kept: str, parse: dict[str, Any]
+) -> None:
     assert cleaned(content_type, body, **parse) == kept.encode()
 
 
 @pytest.mark.parametrize("body", ["a=1&b=%zz", '{"a": 1 }', ""])
-def test_a_body_without_the_secret_stays_byte_for_byte(body: str) -> None:
+def test_a_body_without_the_secret_is_unchanged(body: str) -> None:
     assert cleaned(FORM, body) == body.encode()
 
 
-def test_a_body_that_cannot_be_read_is_withheld() -> None:
+def test_a_body_that_cannot_be_parsed_is_not_shown() -> None:
     assert cleaned("application/json", f'{{"key": "{KEY}", ', formats=["json"]) is None
 
 
 async def test_a_token_in_the_body_is_shown_nowhere_before_and_after_processing(api: Api) -> None:
     rule = {"kind": "token", "in": "body", "name": "key"}
-    door = await open_door(api, overrides={"verify": [rule]}, secrets={"token": KEY})
-    assert (await door.post(person(key="wrong"))).status_code == 401
+    sender = await make_sender(api, overrides={"verify": [rule]}, secrets={"token": KEY})
+    assert (await sender.post(person(key="wrong"))).status_code == 401
     body = person(key=KEY, note="stays")
-    answer = await door.post(body)
+    answer = await sender.post(body)
     path = f"/v1/submissions/{answer.json()['submission']['id']}"
     for processed in (False, True):
         if processed:
@@ -94,21 +96,21 @@ async def test_a_token_in_the_body_is_shown_nowhere_before_and_after_processing(
 
 
 async def test_an_unreadable_body_with_secrets_is_kept_and_not_shown(api: Api) -> None:
-    door = await open_door(api, overrides={"parse": {"formats": ["json"], "drop": ["key"]}})
-    made = await door.posted(f'{{"key": "{KEY}"', Content_Type="application/json")
+    sender = await make_sender(api, overrides={"parse": {"formats": ["json"], "drop": ["key"]}})
+    made = await sender.post_and_process(f'{{"key": "{KEY}"', Content_Type="application/json")
     assert (made["state"], (await api.get(f"/v1/submissions/{made['id']}/raw"))["body"]) == ("quarantined", None)
     assert KEY not in json.dumps(made)
     assert await count(api, "SELECT octet_length(body) FROM submissions") > 0
 
 
-async def test_raw_is_what_came_and_a_dry_run_takes_it(api: Api) -> None:
-    door = await open_door(api)
-    text = await door.posted('{"email": "ana@nordsoft.example"}\r\n', Content_Type="application/json")
-    other = await door.posted(b"\xff\x00email", Content_Type="application/octet-stream")
+async def test_raw_is_the_request_as_received_and_is_valid_for_a_dry_run(api: Api) -> None:
+    sender = await make_sender(api)
+    text = await sender.post_and_process('{"email": "ana@nordsoft.example"}\r\n', Content_Type="application/json")
+    other = await sender.post_and_process(b"\xff\x00email", Content_Type="application/octet-stream")
     raw = await api.get(f"/v1/submissions/{text['id']}/raw")
     assert raw["body"] == '{"email": "ana@nordsoft.example"}\r\n'
     bytes_ = await api.get(f"/v1/submissions/{other['id']}/raw")
     assert base64.b64decode(bytes_["body_base64"]) == b"\xff\x00email"
     for shown in (raw, bytes_):
-        tried = await api.call("POST", f"/v1/sources/{door.source['id']}/dry-run", shown)
+        tried = await api.call("POST", f"/v1/sources/{sender.source['id']}/dry-run", shown)
         assert tried.status_code == 200, tried.text
