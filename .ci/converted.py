@@ -1,4 +1,4 @@
-"""Prints the converted leads with their conversions: `converted.py BASE KEY`; fails where there is none."""
+"""Prints the converted leads with their conversions: `converted.py BASE KEY`; fails if there is none."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ def get(path: str) -> dict[str, object]:
 leads = get("/v1/leads?stage=converted&limit=200")["data"]
 assert isinstance(leads, list)
 if not leads:
-    sys.exit("no lead was converted")
+    sys.exit("no lead is converted: run the walk-through of README.md first")
 for lead in leads:
     conversion = get(f"/v1/leads/{lead['id']}/conversion")
     print(lead["id"], lead["stage"], json.dumps(conversion, sort_keys=True))

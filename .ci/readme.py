@@ -1,6 +1,6 @@
-"""Prints what README.md tells a reader to type: `readme.py test|walk-through README.md`.
+"""Prints the shell blocks of README.md of one kind: `readme.py test|walk-through README.md`.
 
-A block counts by the second word of its fence: ```bash test, ```bash walk-through. Exactly as written, in order.
+The kind is the second word of the fence: ```bash test, ```bash walk-through. Blocks are printed unchanged, in order.
 """
 
 import re

@@ -1,1 +1,1 @@
-"""What each path of the service costs, beside a bare baseline in the same run. python -m benchmarks"""
+"""Throughput, latency and CPU of each path of the service, compared with a bare baseline: `python -m benchmarks`."""

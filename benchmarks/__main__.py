@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [--only NAME] [--profile NAME]`: the table of performance, on this machine, now."""
+"""`python -m benchmarks [--quick] [--only NAME] [--profile NAME]`: measures this machine and prints one table."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(P
 def main(
     quick: Annotated[bool, typer.Option(help="Shorter runs: under two minutes.")] = False,
     only: Named = None,
-    profile: Annotated[str | None, typer.Option(help="Measure this path and show where its CPU goes.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Measure this path and print its CPU time by layer.")] = None,
 ) -> None:
-    """Measure each path beside its baseline and print one table. Missing a demand is told, not punished."""
+    """Measure each path and its baseline and print one table. A missed target is shown, but is no failure."""
     names = [profile] if profile else only or list(PATHS)
     if unknown := [name for name in names if name not in PATHS]:
-        raise typer.BadParameter(f"{unknown[0]} is none of {', '.join(PATHS)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is ended
+        raise typer.BadParameter(f"{unknown[0]} is not a path; paths are {', '.join(PATHS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the started processes are stopped
     notes, console = Console(stderr=True), Console(width=None if sys.stdout.isatty() else 200)
     lines: list[Line] = []
     failed = False

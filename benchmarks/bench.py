@@ -1,4 +1,4 @@
-"""What every path needs: the database, how long and how much to measure, and runs side by side with a baseline."""
+"""What the paths share: database, service, load, profiling, and alternating runs with a baseline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.figures import Run
 from benchmarks.layers import Profile, read_profile
 from benchmarks.load import Plan
 from benchmarks.people import SIGNING
-from benchmarks.processes import Failed, Server, answer_of, process, service, wait_ready
+from benchmarks.processes import Failed, Server, process, service, start_and_read, wait_ready
 
 CONNECTIONS = 32
 ROUNDS = 3
@@ -28,7 +28,7 @@ SETTLE_SECONDS = 120.0
 
 @dataclass(slots=True)
 class Bench:
-    """One run of the command. `folder` is where samples are kept while a path is profiled; None profiles nothing."""
+    """One run of the command. `folder` holds the samples of a profiled path; None means no profiling."""
 
     database: Database
     quick: bool
@@ -36,12 +36,12 @@ class Bench:
     profiles: list[Profile] = field(default_factory=list)
 
     def scale(self, full: int, quick: int) -> int:
-        """How many of something to do."""
+        """The size of a run: `quick` with --quick, else `full`."""
         return quick if self.quick else full
 
     @contextmanager
     def service(self, dsn: str, roles: str, name: str = "") -> Iterator[Server]:
-        """The product on a database; sampled where a `name` is given and profiles are wanted."""
+        """The service on a database; sampled if `name` is given and profiling is on."""
         path = self.folder / name if self.folder and name else None
         with service(dsn, roles, path) as server:
             yield server
@@ -56,23 +56,26 @@ class Bench:
         seconds: float = 60.0,
         pause: float = 0.0,
     ) -> Run:
-        """Sends the requests, each once, for at most so long, and measures. Failed when an answer was not as wanted."""
+        """Send each request once, for at most `seconds`, and measure; another status than `status` raises Failed."""
         with TemporaryDirectory() as folder:
             path = Path(folder, "plan")
             path.write_bytes(pickle.dumps(Plan(server.port, connections, seconds, requests, status, pause)))
             with process(["-m", "benchmarks.load", str(path)]) as client:
                 wait_ready(client)
                 meter = Meter(server.pid, self.database.pid)
-                seen = answer_of(client)
-                run = meter.run(seen.get("count", 0), seen.get("p50_ms"), seen.get("p99_ms"), seen.get("seconds"))
+                result = start_and_read(client)
+                run = meter.run(
+                    result.get("count", 0), result.get("p50_ms"), result.get("p99_ms"), result.get("seconds")
+                )
         if not run.count:
-            raise Failed("the load saw no answer")
-        if seen["faults"]:
-            raise Failed(f"{seen['faults']} of {run.count} answers were not {status}; the first: {seen['first_fault']}")
+            raise Failed("the load received no response")
+        if result["faults"]:
+            faults, first = result["faults"], result["first_fault"]
+            raise Failed(f"{faults} of {run.count} responses had a status other than {status}; the first: {first}")
         return run
 
     def profile(self, server: Server, name: str, work: Callable[[], Run]) -> Run:
-        """Runs `work`; where profiles are wanted, the service's stack is sampled meanwhile and kept by layer."""
+        """Run `work`; with profiling on, sample the service's stack meanwhile and add the profile."""
         if self.folder is None:
             return work()
         os.kill(server.pid, signal.SIGUSR1)
@@ -87,14 +90,14 @@ class Bench:
         return run
 
 
-def alternating(ours: Callable[[], Run], base: Callable[[], Run]) -> tuple[Run, Run]:
-    """Runs both in turn, so that a noisy machine disturbs both alike; ours and the baseline."""
-    mine, theirs = zip(*[(ours(), base()) for _ in range(ROUNDS)], strict=True)
-    return together(mine), together(theirs)
+def alternating(ours: Callable[[], Run], bare: Callable[[], Run]) -> tuple[Run, Run]:
+    """Run both in turns, so that noise on the machine affects both alike; returns ours and the baseline."""
+    mine, baseline = zip(*[(ours(), bare()) for _ in range(ROUNDS)], strict=True)
+    return combined(mine), combined(baseline)
 
 
-def together(runs: Sequence[Run]) -> Run:
-    """Several runs as one: sums, CPU by count, and the median of each percentile."""
+def combined(runs: Sequence[Run]) -> Run:
+    """Several runs as one: sums, CPU weighted by count, and the median of each percentile."""
     count = sum(run.count for run in runs)
     return Run(
         count=count,
@@ -108,25 +111,25 @@ def together(runs: Sequence[Run]) -> Run:
 
 
 def new_source(server: Server) -> str:
-    """A source of signed JSON; the path of its ingest address."""
+    """Create a source that verifies an HMAC signature; returns the path of its ingest URL."""
     overrides = {"verify": [{"kind": "hmac", "header": "X-Signature", "secret": "signing"}]}
     body = {"name": "Benchmark", "preset": "generic", "overrides": overrides, "secrets": {"signing": SIGNING}}
     return f"/v1/ingest/{server.call('POST', '/v1/sources', body)['key']}"
 
 
 def new_user(server: Server, role: str) -> str:
-    """A person of the tenant; the id."""
+    """Create a user; returns the id."""
     body = {"name": role, "email": f"{role}@example.com", "role": role, "time_zone": "UTC"}
     found: str = server.call("POST", "/v1/users", body)["id"]
     return found
 
 
-def settled(database: Database, dsn: str, question: str, wanted: int) -> None:
-    """Returns once the question's count is at least `wanted`."""
+def wait_for_count(database: Database, dsn: str, query: str, wanted: int) -> None:
+    """Wait until the query's count is at least `wanted`."""
     ends = time.monotonic() + SETTLE_SECONDS
-    while (found := database.value(dsn, question)) < wanted:
+    while (found := database.value(dsn, query)) < wanted:
         if time.monotonic() > ends:
-            raise Failed(f"only {found} of {wanted}: {question}")
+            raise Failed(f"only {found} of {wanted} after {SETTLE_SECONDS:.0f} s: {query}")
         time.sleep(0.1)
 
 

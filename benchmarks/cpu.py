@@ -16,32 +16,32 @@ PARENT, USER, CHILDREN_SYSTEM, RESIDENT = 1, 11, 14, 21  # places in /proc/PID/s
 
 
 def tree(pid: int) -> dict[int, list[str]]:
-    """A process and all that live below it: what /proc/PID/stat says of each, from the state on."""
+    """A process and its descendants: the fields of /proc/PID/stat of each, from the state on."""
     found: dict[int, list[str]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             found[int(folder.name)] = (folder / "stat").read_text().rpartition(") ")[2].split()
-        except OSError:  # it ended while we looked
+        except OSError:  # the process has ended meanwhile
             continue
-    inside = {pid}
+    members = {pid}
     for process in sorted(found):
-        if int(found[process][PARENT]) in inside:
-            inside.add(process)
-    return {process: found[process] for process in inside if process in found}
+        if int(found[process][PARENT]) in members:
+            members.add(process)
+    return {process: found[process] for process in members if process in found}
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a tree has used so far, user and system; children that ended and were waited for count too."""
+    """User and system CPU time of a process tree; includes children that have ended and were waited for."""
     return sum(sum(map(int, stat[USER : CHILDREN_SYSTEM + 1])) for stat in tree(pid).values()) / TICKS
 
 
 def memory_mib(pid: int) -> float:
-    """Resident memory of a tree."""
+    """Resident memory of a process tree."""
     return sum(int(stat[RESIDENT]) for stat in tree(pid).values()) * PAGE / MIB
 
 
 def peak_mib(pid: int) -> float:
-    """The most that each process of a tree has held, summed."""
+    """The sum of the peak resident memory of each process of a tree."""
     peak = 0
     for process in tree(pid):
         try:
@@ -53,7 +53,7 @@ def peak_mib(pid: int) -> float:
 
 
 class Meter:
-    """Reads two trees when it is made and again at `run`."""
+    """Measures the CPU time of two process trees between its creation and `run`."""
 
     def __init__(self, app: int, pg: int) -> None:
         self.app, self.pg = app, pg
@@ -62,9 +62,9 @@ class Meter:
     def run(
         self, count: int, p50_ms: float | None = None, p99_ms: float | None = None, seconds: float | None = None
     ) -> Run:
-        """What was spent since, as so many operations; `seconds` where their time is not all that has passed."""
+        """The cost since creation, per operation; `seconds` if the operations took less time than has elapsed."""
         began, app, pg = self.began
         app_us = per_operation_us(cpu_seconds(self.app) - app, count)
         pg_us = per_operation_us(cpu_seconds(self.pg) - pg, count)
-        passed = time.perf_counter() - began if seconds is None else seconds
-        return Run(count, passed, p50_ms, p99_ms, app_us, pg_us, peak_mib(self.app))
+        elapsed = time.perf_counter() - began if seconds is None else seconds
+        return Run(count, elapsed, p50_ms, p99_ms, app_us, pg_us, peak_mib(self.app))

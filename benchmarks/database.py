@@ -30,21 +30,21 @@ class Database:
         return int((self.server.data / "postmaster.pid").read_text().split("\n", 1)[0])
 
     def create(self, name: str) -> str:
-        """A fresh migrated database; its address for asyncpg."""
+        """Create a migrated database, replacing an old one; its DSN for asyncpg."""
         self.run(self.server.dsn, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         self.run(self.server.dsn, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
         return self.server.dsn_of(name)
 
     def run(self, dsn: str, statement: str, *values: Any) -> list[Any]:
-        """One statement; its rows."""
+        """Run one statement; its rows."""
         return asyncio.run(_run(dsn, statement, values))
 
-    def value(self, dsn: str, question: str, *values: Any) -> Any:
+    def value(self, dsn: str, query: str, *values: Any) -> Any:
         """The first value of the first row."""
-        return self.run(dsn, question, *values)[0][0]
+        return self.run(dsn, query, *values)[0][0]
 
     def log_since(self, offset: int) -> str:
-        """What the server has logged since that many bytes."""
+        """The server's log from this byte offset on."""
         return (self.server.data / "server.log").read_bytes()[offset:].decode(errors="replace")
 
     def log_size(self) -> int:
@@ -61,21 +61,21 @@ async def _run(dsn: str, statement: str, values: tuple[Any, ...]) -> list[Any]:
 
 @contextmanager
 def started() -> Iterator[Database]:
-    """The server for as long as the block lasts. Commit times are kept, to measure deliveries from."""
-    home = Path(tempfile.mkdtemp(prefix="baton-benchmark-"))
-    home.chmod(0o711)  # the server of root runs as another user
+    """Run the server for the duration of the block, with commit timestamps, from which delivery times are measured."""
+    folder = Path(tempfile.mkdtemp(prefix="baton-benchmark-"))
+    folder.chmod(0o711)  # started by root, the server runs as another user, who must reach it
     try:
-        with embedded.start(home, notify=lambda _: None) as first:
+        with embedded.start(folder, notify=lambda _: None) as first:
             Database(first).run(first.dsn, "ALTER SYSTEM SET track_commit_timestamp = on")
-        with embedded.start(home, notify=lambda _: None) as server:
+        with embedded.start(folder, notify=lambda _: None) as server:
             database = Database(server)
             database.run(server.dsn, f'CREATE DATABASE "{TEMPLATE}"')
             asyncio.run(migrate.upgrade(as_url(server.dsn_of(TEMPLATE))))
             yield database
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def as_url(dsn: str) -> str:
-    """asyncpg's spelling of an address in SQLAlchemy's."""
+    """An asyncpg DSN as a SQLAlchemy URL."""
     return "postgresql+asyncpg://" + dsn.partition("://")[2]

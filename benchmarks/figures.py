@@ -1,4 +1,4 @@
-"""Figures and their arithmetic: what a run measured, and how it stands to its baseline."""
+"""What a run measured, and the arithmetic of percentiles, costs and ratios."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """Operations in a second."""
+        """Operations per second."""
         return self.count / self.seconds if self.seconds else 0.0
 
     @property
     def cpu_us(self) -> float:
-        """Both together."""
+        """CPU of the service and PostgreSQL together."""
         return self.app_us + self.pg_us
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the table. `demand` says what is asked in words, `met` whether it is so; None asks for nothing."""
+    """A line of the table. `target` is its text, `met` whether it was reached (None: there is no target)."""
 
     path: str
     what: str
     run: Run | None = None
     ratio: str = ""
-    demand: str = ""
+    target: str = ""
     met: bool | None = None
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """The smallest value that at least this share of them does not exceed; None of nothing."""
+    """The smallest value that at least this share of the values does not exceed; None without values."""
     if not values:
         return None
     ordered = sorted(values)
@@ -55,6 +55,6 @@ def per_operation_us(seconds: float, count: int) -> float:
     return seconds * 1e6 / count if count else 0.0
 
 
-def times(one: float, other: float) -> float:
-    """How many times `other` goes into `one`; infinity where other is nothing."""
+def ratio_of(one: float, other: float) -> float:
+    """`one` divided by `other`; infinity if `other` is 0."""
     return one / other if other else float("inf")

@@ -1,4 +1,4 @@
-"""From sampled stacks to layers: whose work the CPU did, by the innermost frame that belongs to somebody."""
+"""Assigns sampled stacks to layers, by the innermost frame whose file is in LAYERS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.figures import Run
 
-# The first entry whose text is in a frame's file says the layer; frames of nobody (the standard library) are passed.
+# The first entry contained in a frame's file name gives the layer; other frames (the standard library) are skipped.
 LAYERS: tuple[tuple[str, str], ...] = (
     ("/benchmarks/sampler", "sampling itself"),
     ("/phonenumbers/", "normalising: phonenumbers"),
@@ -65,7 +65,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Where a run's CPU went: microseconds per operation by layer, and the functions that cost most by themselves."""
+    """CPU of a run in microseconds per operation: by layer, and by function with what it calls."""
 
     name: str
     run: Run
@@ -83,7 +83,7 @@ def layer_of(stack: list[str]) -> str:
 
 
 def read_profile(path: Path, name: str, run: Run) -> Profile:
-    """The samples in a file, scaled to the CPU that the run cost the service."""
+    """The samples in a file, scaled to the service's CPU time in the run."""
     samples = json.loads(path.read_text()) if path.exists() else []
     total = sum(count for _, count in samples) or 1
     by_layer: Counter[str] = Counter()

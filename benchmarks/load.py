@@ -1,7 +1,7 @@
-"""The load, in a process of its own: keep-alive connections that send ready-made requests as fast as answers come.
+"""The load generator, a separate process: keep-alive connections that send prepared requests one after another.
 
-`python -m benchmarks.load FILE` reads a pickled `Plan`, says "ready", waits for a line, runs, and prints what it saw as
-JSON. Its CPU is not the service's: everything is made before the clock starts.
+`python -m benchmarks.load FILE` reads a pickled `Plan`, prints "ready", waits for a line on stdin, runs, and prints the
+result as JSON. Requests are prepared before the measurement, so that the load takes little CPU from the service.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import uvloop
 
 from benchmarks.figures import percentile
 
-KEPT_FAULT = 200
+FAULT_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Requests to send to a port of this machine: each once, over so many connections, for at most `seconds`."""
+    """Requests to send to a local port: each once, over `connections` connections, for at most `seconds`."""
 
     port: int
     connections: int
@@ -36,7 +36,7 @@ class Plan:
 
 
 class Load:
-    """What all connections share."""
+    """State shared by all connections."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -48,10 +48,10 @@ class Load:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ends = float("inf")
 
-    def take(self) -> bytes | None:
+    def next_request(self) -> bytes | None:
         return next(self.left, None) if time.perf_counter() < self.ends else None
 
-    def leave(self) -> None:
+    def connection_closed(self) -> None:
         self.running -= 1
         if not self.running and not self.done.done():
             self.done.set_result(None)
@@ -66,10 +66,10 @@ class Connection(asyncio.Protocol):
         self.began = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transport does not inherit from it
 
     def send(self) -> None:
-        request = self.load.take()
+        request = self.load.next_request()
         if request is None:
             self.transport.close()
             return
@@ -88,15 +88,15 @@ class Connection(asyncio.Protocol):
         self.load.latencies.append(time.perf_counter() - self.began)
         if int(answer[9:12]) != self.load.plan.status:
             self.load.faults += 1
-            shown = answer[9:13] + answer[head + 4 :][:KEPT_FAULT]
-            self.load.first_fault = self.load.first_fault or shown.decode(errors="replace")
+            excerpt = answer[9:13] + answer[head + 4 :][:FAULT_BYTES]
+            self.load.first_fault = self.load.first_fault or excerpt.decode(errors="replace")
         if self.load.plan.pause:
             asyncio.get_running_loop().call_later(self.load.plan.pause, self.send)
         else:
             self.send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.load.leave()
+        self.load.connection_closed()
 
 
 def _content_length(head: bytes) -> int:
@@ -108,7 +108,7 @@ def _content_length(head: bytes) -> int:
 
 
 async def run(plan: Plan) -> dict[str, object]:
-    """Runs the plan; count, seconds, p50 and p99 in milliseconds, and answers that were not as wanted."""
+    """Run the plan; count, seconds, p50 and p99 in milliseconds, and the responses with another status."""
     load, loop = Load(plan), asyncio.get_running_loop()
     connections = [
         (await loop.create_connection(lambda: Connection(load), "127.0.0.1", plan.port))[1]

@@ -1,4 +1,4 @@
-"""Made-up people and the requests that bring them: sixteen fields each, everybody of a company of their own."""
+"""Invented people as requests, with sixteen fields each and a different company for each."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ HEAD = "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/jso
 
 
 def request(path: str, body: bytes, **headers: str) -> bytes:
-    """One POST as it goes over the wire."""
+    """The bytes of one HTTP POST."""
     more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     return (HEAD.format(path=path, size=len(body)) + more + "\r\n").encode() + body
 
 
 def person(number: int, run: str, ready: bool = False) -> dict[str, Any]:
-    """A form fill; `ready` makes an MQL of it at once: a demo request by somebody who fits."""
+    """The fields of a form fill; `ready` makes it a demo request, which the policy qualifies as MQL at once."""
     company = f"nordsoft{number:06d}{run}"
     return {
         "submission_id": f"{run}-{number}",
@@ -45,12 +45,12 @@ def person(number: int, run: str, ready: bool = False) -> dict[str, Any]:
 
 
 def new_run() -> str:
-    """Six letters that keep the people of one run apart from those of another."""
+    """Six hexadecimal digits that make the people of a run unique."""
     return uuid.uuid4().hex[:6]
 
 
-def fills(path: str, count: int, *, ready: bool = False) -> list[bytes]:
-    """Signed form fills for an ingest address (baselines ignore the signature)."""
+def form_fills(path: str, count: int, *, ready: bool = False) -> list[bytes]:
+    """Requests with signed form fills for an ingest path (baselines ignore the signature)."""
     run, found = new_run(), []
     for number in range(count):
         body = json.dumps(person(number, run, ready)).encode()
@@ -59,8 +59,8 @@ def fills(path: str, count: int, *, ready: bool = False) -> list[bytes]:
     return found
 
 
-def creations(count: int) -> list[bytes]:
-    """Bodies of `POST /v1/leads`, with the same fields."""
+def lead_creations(count: int) -> list[bytes]:
+    """Requests of `POST /v1/leads` with the same fields."""
     run, found = new_run(), []
     names = (
         "email",
@@ -77,10 +77,10 @@ def creations(count: int) -> list[bytes]:
         "message",
     )
     for number in range(count):
-        said = person(number, run)
+        values = person(number, run)
         body = {
-            "fields": {name: said[name] for name in names},
-            "external_ids": {"crm": said["submission_id"]},
+            "fields": {name: values[name] for name in names},
+            "external_ids": {"crm": values["submission_id"]},
             "attribution": {"source": "linkedin", "campaign": "spring"},
             "consents": [{"purpose": "email_marketing", "state": "given"}],
         }
@@ -88,8 +88,8 @@ def creations(count: int) -> list[bytes]:
     return found
 
 
-def asks(path: str, ids: list[str], body: dict[str, Any], actor: str, *, keys: bool = False) -> list[bytes]:
-    """The same ask of each lead, by a person; `{id}` in the path is the lead. `keys`: each with an Idempotency-Key."""
+def lead_requests(path: str, ids: list[str], body: dict[str, Any], actor: str, *, keys: bool = False) -> list[bytes]:
+    """The same request for each lead as a user; `{id}` in the path is the lead. `keys` adds an Idempotency-Key."""
     found, data = [], json.dumps(body).encode()
     for one in ids:
         key = {"Idempotency_Key": uuid.uuid4().hex} if keys else {}

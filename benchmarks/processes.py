@@ -1,4 +1,4 @@
-"""The processes of a benchmark: each is started here, and ended here by its id."""
+"""Starts and stops the processes of a benchmark."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ START_SECONDS = 30.0
 
 
 class Failed(Exception):
-    """A benchmark could not be run; the text says why."""
+    """A path could not be measured; the text says why."""
 
 
 def free_port() -> int:
@@ -35,12 +35,12 @@ def free_port() -> int:
 
 @contextmanager
 def process(arguments: list[str], environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A Python process of ours, ended with the block."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
+    """A Python process that is terminated at the end of the block."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
     started = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env={**kept, **(environment or {})},
+        env={**inherited, **(environment or {})},
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -62,27 +62,27 @@ def process(arguments: list[str], environment: dict[str, str] | None = None) -> 
 
 
 class Server:
-    """Something that answers on a port."""
+    """A process that serves HTTP on a local port."""
 
     def __init__(self, running: subprocess.Popen[str], port: int) -> None:
         self.running, self.pid, self.port = running, running.pid, port
 
     def wait(self, path: str) -> None:
-        """Returns once `path` is answered with 200."""
+        """Wait until GET `path` answers 200."""
         ends = time.monotonic() + START_SECONDS
         while True:
             if self.running.poll() is not None:
-                raise Failed(f"a process ended at its start with {self.running.returncode}; SHOW=1 shows what it said")
+                raise Failed(f"a process ended at startup ({self.running.returncode}): set SHOW=1 to see its output")
             address = f"http://127.0.0.1:{self.port}{path}"
             with suppress(OSError), urllib.request.urlopen(address, timeout=2) as answer:
                 if answer.status == 200:
                     return
             if time.monotonic() > ends:
-                raise Failed(f"nothing answers at {path}")
+                raise Failed(f"{path} does not answer 200 within {START_SECONDS:.0f} s")
             time.sleep(0.05)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One request under the admin key; the parsed answer."""
+        """Send one request with the admin key; the parsed response."""
         data = None if body is None else json.dumps(body).encode()
         head = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, head, method=method)
@@ -92,7 +92,7 @@ class Server:
 
 @contextmanager
 def service(dsn: str, roles: str, profile: Path | None = None) -> Iterator[Server]:
-    """The product itself, as `serve` starts it, on a database; `profile` is where samples of its stack are written."""
+    """The service on a database, started as `serve` does; samples of its stack are written to `profile`."""
     port = free_port()
     environment = {
         "BATON_ENV": "test",
@@ -115,7 +115,7 @@ def service(dsn: str, roles: str, profile: Path | None = None) -> Iterator[Serve
 
 @contextmanager
 def bare(name: str, dsn: str) -> Iterator[Server]:
-    """One of the baselines of benchmarks/bare/."""
+    """A baseline of benchmarks/bare/."""
     port = free_port()
     with process(["-m", "benchmarks.bare", name, dsn, str(port)]) as started:
         server = Server(started, port)
@@ -125,7 +125,7 @@ def bare(name: str, dsn: str) -> Iterator[Server]:
 
 @contextmanager
 def receiver() -> Iterator[Server]:
-    """The subscriber of deliveries."""
+    """The webhook receiver."""
     port = free_port()
     with process(["-m", "benchmarks.receiver", str(port)]) as started:
         server = Server(started, port)
@@ -134,14 +134,14 @@ def receiver() -> Iterator[Server]:
 
 
 def wait_ready(client: subprocess.Popen[str]) -> None:
-    """Returns once a process has said that it is ready."""
+    """Wait until a process has printed that it is ready."""
     assert client.stdout is not None
     if client.stdout.readline() != "ready\n":
-        raise Failed("a client did not start; SHOW=1 shows what it said")
+        raise Failed("a client did not start: set SHOW=1 to see its output")
 
 
-def answer_of(client: subprocess.Popen[str]) -> Any:
-    """Lets it go, and waits for what it saw."""
+def start_and_read(client: subprocess.Popen[str]) -> Any:
+    """Start the run of a client that is ready; its result."""
     assert client.stdin is not None
     assert client.stdout is not None
     client.stdin.write("go\n")

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.receiver PORT`: answers every POST with 200 and remembers when each webhook-id came.
+"""`python -m benchmarks.receiver PORT`: answers every POST with 200 and records when each webhook-id arrived.
 
-GET /count answers how many there were and when the last came; GET /times answers them all by id.
+GET /count returns the count and the times of the first and the last one; GET /times the time of each id.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import uvloop
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 
 
-class Heard:
-    """What came so far: instants by id, and how many with repeats."""
+class Received:
+    """What has arrived: the time of each id, and the count, repeats included."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -42,10 +42,10 @@ class Heard:
 
 
 class Connection(asyncio.Protocol):
-    """Keep-alive, requests one after another."""
+    """A keep-alive connection."""
 
-    def __init__(self, heard: Heard) -> None:
-        self.heard, self.buffer = heard, b""
+    def __init__(self, received: Received) -> None:
+        self.received, self.buffer = received, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -61,15 +61,15 @@ class Connection(asyncio.Protocol):
             self.buffer = self.buffer[end + 4 + size :]
             method, path, _ = head.split(b" ", 2)
             if method == b"POST":
-                self.heard.note(head)
+                self.received.note(head)
                 self.transport.write(OK)
             else:
-                self.transport.write(self.heard.answer(path))
+                self.transport.write(self.received.answer(path))
 
 
 async def serve(port: int) -> None:
-    heard = Heard()
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(heard), "127.0.0.1", port)
+    received = Received()
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(received), "127.0.0.1", port)
     await server.serve_forever()
 
 

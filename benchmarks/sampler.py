@@ -1,4 +1,4 @@
-"""A sampling profiler for one process: where its CPU time goes, stack by stack, at a cost of about one in a hundred."""
+"""A sampling profiler for one process: counts stacks by CPU time, with an overhead of about 1 %."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from types import FrameType
 
 EVERY_SECONDS = 0.002
-DEEPEST = 80
+MAX_DEPTH = 80
 
 Stack = tuple[str, ...]
 
 
 @contextmanager
 def sampling(path: Path | None) -> Iterator[None]:
-    """Counts stacks by CPU time meanwhile; SIGUSR1 begins anew, SIGUSR2 writes what was counted to `path`."""
+    """Sample stacks during the block; SIGUSR1 resets the counts, SIGUSR2 writes them to `path`."""
     if path is None:
         yield
         return
     counts: Counter[Stack] = Counter()
 
-    def look(_: int, frame: FrameType | None) -> None:
+    def sample(_: int, frame: FrameType | None) -> None:
         counts[_stack(frame)] += 1
 
-    def begin(_: int, __: FrameType | None) -> None:
+    def reset(_: int, __: FrameType | None) -> None:
         counts.clear()
 
     def write(_: int, __: FrameType | None) -> None:
@@ -35,8 +35,8 @@ def sampling(path: Path | None) -> Iterator[None]:
         new.write_text(json.dumps([[list(stack), count] for stack, count in counts.items()]))
         new.replace(path)
 
-    signal.signal(signal.SIGPROF, look)
-    signal.signal(signal.SIGUSR1, begin)
+    signal.signal(signal.SIGPROF, sample)
+    signal.signal(signal.SIGUSR1, reset)
     signal.signal(signal.SIGUSR2, write)
     signal.setitimer(signal.ITIMER_PROF, EVERY_SECONDS, EVERY_SECONDS)
     try:
@@ -46,9 +46,9 @@ def sampling(path: Path | None) -> Iterator[None]:
 
 
 def _stack(frame: FrameType | None) -> Stack:
-    """Innermost first: `file:function` of each frame."""
+    """`file:function` of each frame, innermost first."""
     found: list[str] = []
-    while frame is not None and len(found) < DEEPEST:
+    while frame is not None and len(found) < MAX_DEPTH:
         code = frame.f_code
         found.append(f"{code.co_filename}:{code.co_name}")
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""The product as `serve` starts it; with a file name, its stack is sampled into that file (no part of the product)."""
+"""Runs the service as `serve` does; with a file name, samples its stack into that file."""
 
 from __future__ import annotations
 

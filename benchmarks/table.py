@@ -1,4 +1,4 @@
-"""The table of a run, and the tables of its profiles."""
+"""Prints the table of results and the tables of profiles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.layers import Profile
 
 
 def show(console: Console, lines: Sequence[Line]) -> None:
-    """Every line, baselines under what they are the baseline of."""
+    """Print every line, baselines below the path they belong to."""
     table = Table(
         box=box.SIMPLE_HEAD, title="Benchmarks: 32 connections, fsync on; CPU in µs per operation", pad_edge=False
     )
@@ -21,7 +21,7 @@ def show(console: Console, lines: Sequence[Line]) -> None:
         table.add_column(name, overflow="fold")
     for name in ("per second", "p50 ms", "p99 ms", "app µs", "PostgreSQL µs", "peak MiB"):
         table.add_column(name, justify="right")
-    for name in ("ratio", "demand", "met"):
+    for name in ("ratio", "target", "met"):
         table.add_column(name, overflow="fold")
     before = ""
     for line in lines:
@@ -32,7 +32,7 @@ def show(console: Console, lines: Sequence[Line]) -> None:
             line.what,
             *_figures(line),
             line.ratio,
-            line.demand,
+            line.target,
             _met(line.met),
         )
         before = line.path
@@ -53,7 +53,7 @@ def _met(met: bool | None) -> str:
 
 
 def show_profile(console: Console, profile: Profile) -> None:
-    """Where the service's CPU went, by layer; then functions with all that they call."""
+    """Print the service's CPU time by layer, and by function with what it calls."""
     table = Table(
         box=box.SIMPLE_HEAD, title=f"{profile.name}: {profile.run.app_us:,.0f} µs of the service per operation"
     )

@@ -1,1 +1,1 @@
-"""What `baton` can be asked for on the command line."""
+"""The commands of the `baton` command line."""

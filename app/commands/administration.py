@@ -1,4 +1,4 @@
-"""What an operator does without HTTP: tenants, keys, the check of the log. It prints what it did."""
+"""Commands for an operator: create tenants, create and revoke keys, verify the transition logs."""
 
 from __future__ import annotations
 
@@ -17,62 +17,67 @@ from app.tenants import across, sql
 from app.tenants.create import NewKey, create_key, create_tenant
 from app.web.auth import SCOPES
 
-MOST_SHOWN = 100
+MAX_SHOWN = 100
 console = Console(highlight=False)
 
 
 async def verify_all(engine: Database) -> int:
-    """Folds every journey's log; prints the ids of those that differ. The exit status: 1 when any does."""
-    seen = wrong = 0
+    """Recompute every journey from its transitions and print those that differ from what is stored; 1 if any does."""
+    checked_count = differing = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("Folding journeys", total=None)
+        task = progress.add_task("Verifying journeys", total=None)
         async for checked in verify(engine):
-            seen += 1
-            progress.update(task, description=f"Folding journeys: {seen}")
+            checked_count += 1
+            progress.update(task, description=f"Verifying journeys: {checked_count}")
             if checked.faults:
-                wrong += 1
-                if wrong <= MOST_SHOWN:
+                differing += 1
+                if differing <= MAX_SHOWN:
                     console.print(f"{checked.lead_id} {checked.journey_id}: {'; '.join(checked.faults)}", markup=False)
-    console.print(f"{seen} journeys, {wrong} differ from their log.")
-    return 1 if wrong else 0
+    console.print(f"{checked_count} journeys, {differing} differ from their log.")
+    return 1 if differing else 0
 
 
 async def make_tenant(engine: Database, name: str, policy: Shipped) -> None:
-    """A tenant with its first key, whose secret is printed once."""
+    """Create a tenant and its first API key; the secret is printed once and not stored."""
     now = datetime.now(UTC)
     async with engine.begin() as tx:
         tenant_id = await create_tenant(tx, name, policy, now)
         key = await create_key(tx, tenant_id, "admin", ("admin",), now)
-    console.print(f"Tenant {ids.show('tenant', tenant_id)} is made, under the policy {policy}.")
+    console.print(f"Tenant {ids.show('tenant', tenant_id)} is created with the policy {policy}.")
     _print_key(key)
 
 
 async def make_key(engine: Database, tenant: str | None, name: str, scopes: Sequence[str]) -> None:
-    """A key of a tenant (its id or name; the first one when not named), whose secret is printed once."""
+    """Create an API key; `tenant` is an id or a name, by default the first tenant. The secret is printed once."""
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown:
-        raise CannotStart(f"unknown scopes: {', '.join(unknown)}; these exist: {', '.join(SCOPES)}")
+        raise CannotStart(f"unknown scopes: {', '.join(unknown)}; scopes are {', '.join(SCOPES)}")
     async with engine.begin() as tx:
         tenant_id = await across.tenant_by_id_or_name(tx, tenant)
         if tenant_id is None:
-            raise CannotStart(f"there is no tenant {tenant or ''}: baton tenants create NAME makes one")
+            raise CannotStart(_no_tenant(tenant))
         key = await create_key(tx, tenant_id, name, scopes, datetime.now(UTC))
     _print_key(key)
 
 
 async def revoke(engine: Database, key: str) -> None:
-    """Revokes a key by its id."""
+    """Revoke a key by its id."""
     try:
         key_id = ids.read("key", key)
     except ValueError:
-        raise CannotStart(f"{key} is not an id of a key (key_…)") from None
+        raise CannotStart(f"{key} is not a key id: ids of keys begin with key_") from None
     async with engine.begin() as tx:
         tenant_id = await across.tenant_of_key(tx, key_id)
         row = None if tenant_id is None else await sql.revoke_key(tx, tenant_id, key_id, datetime.now(UTC))
     if row is None:
-        raise CannotStart(f"there is no live key {key}")
-    console.print(f"{key} ({row.name}) is revoked; it is refused everywhere within five seconds.", markup=False)
+        raise CannotStart(f"no live key {key}: it does not exist or was revoked before")
+    console.print(f"{key} ({row.name}) is revoked; every process refuses it within five seconds.", markup=False)
+
+
+def _no_tenant(tenant: str | None) -> str:
+    missing = f"there is no tenant {tenant}" if tenant else "there is no tenant yet"
+    return f"{missing}: create one with `python3 -m app tenants create NAME`"
 
 
 def _print_key(key: NewKey) -> None:

@@ -1,4 +1,4 @@
-"""`test` and `check`: what has to hold before a change is taken in."""
+"""`test` and `check`: the test suite, and the static checks a change must pass before it is merged."""
 
 import ast
 import asyncio
@@ -12,19 +12,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
-MOST_LINES, MOST_LINES_A_FUNCTION = 450, 60
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 450, 60
 
 
 def run_tests(arguments: list[str]) -> int:
-    """pytest over all tests, in a process for each core (at most four); its status."""
-    chosen = any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments)
+    """Run pytest, by default with one process per core (at most four); returns its exit status."""
+    chosen_by_caller = any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-    spread = [] if chosen else ["-n", str(min(4, cores))]
-    return subprocess.call([PYTHON, "-m", "pytest", *spread, *arguments], cwd=ROOT)
+    parallel = [] if chosen_by_caller else ["-n", str(min(4, cores))]
+    return subprocess.call([PYTHON, "-m", "pytest", *parallel, *arguments], cwd=ROOT)
 
 
 def run_checks() -> int:
-    """Every check, all of them even after one failed; 0 where all pass."""
+    """Run every check, also after one has failed; returns 0 if all pass."""
     failed = [name for name, check in CHECKS.items() if not _passes(name, check)]
     print(f"{len(failed)} of {len(CHECKS)} checks failed: {', '.join(failed)}" if failed else "All checks passed.")
     return 1 if failed else 0
@@ -34,7 +34,7 @@ def _passes(name: str, check: Callable[[], str]) -> bool:
     began = time.monotonic()
     try:
         fault = check()
-    except Exception as error:  # a check that cannot run has failed, and the others still count
+    except Exception as error:  # a check that cannot run counts as failed; the others still run
         fault = f"{type(error).__name__}: {error}"
     print(f"{'FAIL' if fault else 'ok':<5} {name} ({time.monotonic() - began:.1f} s)", flush=True)
     if fault:
@@ -43,33 +43,33 @@ def _passes(name: str, check: Callable[[], str]) -> bool:
 
 
 def _tool(*command: str) -> Callable[[], str]:
-    """A check that is a program: what it printed where it failed, else nothing."""
+    """A check that runs a program; its fault is the program's output if the exit status is not 0."""
 
     def check() -> str:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        return (done.stdout + done.stderr or "it failed silently") if done.returncode else ""
+        return (done.stdout + done.stderr or f"exit status {done.returncode} without output") if done.returncode else ""
 
     return check
 
 
 def sizes() -> str:
-    """Files and functions of app/ that have grown a tail."""
-    return "\n".join(fault for path in sorted(ROOT.glob("app/**/*.py")) for fault in _tails(path))
+    """Files and functions of app/ that are longer than allowed."""
+    return "\n".join(fault for path in sorted(ROOT.glob("app/**/*.py")) for fault in _too_long(path))
 
 
-def _tails(path: Path) -> Iterator[str]:
+def _too_long(path: Path) -> Iterator[str]:
     text, name = path.read_text(), path.relative_to(ROOT)
-    if (lines := text.count("\n")) > MOST_LINES:
-        yield f"{name}: {lines} lines, at most {MOST_LINES}: split it by concept"
+    if (lines := text.count("\n")) > MAX_FILE_LINES:
+        yield f"{name}: {lines} lines, at most {MAX_FILE_LINES}: split it"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             size = (node.end_lineno or node.lineno) - node.lineno + 1
-            if size > MOST_LINES_A_FUNCTION:
-                yield f"{name}:{node.lineno} {node.name}: {size} lines, at most {MOST_LINES_A_FUNCTION}"
+            if size > MAX_FUNCTION_LINES:
+                yield f"{name}:{node.lineno} {node.name}: {size} lines, at most {MAX_FUNCTION_LINES}"
 
 
 def migrations() -> str:
-    """One head, the tables in code equal to the migrated schema, and statements that do not block (squawk)."""
+    """Check for one head, tables in code that match the migrated schema, and statements that do not block (squawk)."""
     from alembic.util import CommandError
 
     from app.database import embedded, migrate
@@ -88,7 +88,7 @@ def migrations() -> str:
 
 
 def openapi() -> str:
-    """The committed documents against those the code makes."""
+    """Check that the committed generated files are what the code generates."""
     from app.commands.openapi import generated
 
     stale = (path for path, text in generated().items() if not path.exists() or path.read_text() != text)

@@ -1,4 +1,4 @@
-"""The commands. Each one imports what it needs when it is called: `--help` needs none of the service."""
+"""The command line. Each command imports what it needs when called, so that `--help` does not load the service."""
 
 import sys
 from pathlib import Path
@@ -12,15 +12,15 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Baton: the hand-off between marketing and sales, as a service.",
+    help="Baton: manages leads from form fill to opportunity, as a service.",
 )
-tenants = typer.Typer(no_args_is_help=True, help="Make tenants.")
-keys = typer.Typer(no_args_is_help=True, help="Make and revoke API keys.")
+tenants = typer.Typer(no_args_is_help=True, help="Create tenants.")
+keys = typer.Typer(no_args_is_help=True, help="Create and revoke API keys.")
 policy = typer.Typer(no_args_is_help=True, help="Check policy documents.")
 for part, name in ((tenants, "tenants"), (keys, "keys"), (policy, "policy")):
     cli.add_typer(part, name=name)
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the embedded PostgreSQL lives (.baton).")]
+PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Directory of the embedded PostgreSQL (.baton).")]
 
 
 @cli.command()
@@ -28,10 +28,10 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (8000).")] = None,
     data_dir: DataDir = None,
-    roles: Annotated[str | None, typer.Option(help="Any of api,work,dispatch; all by default.")] = None,
+    roles: Annotated[str | None, typer.Option(help="Comma-separated: api,work,dispatch; all by default.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that share the port (1).")] = None,
 ) -> None:
-    """Start the service; without BATON_DATABASE_URL on a PostgreSQL of its own."""
+    """Start the service; without BATON_DATABASE_URL it runs an embedded PostgreSQL."""
     from app.commands import serve as service
     from app.settings import load
 
@@ -40,7 +40,7 @@ def serve(
 
 @cli.command()
 def migrate(data_dir: DataDir = None) -> None:
-    """Bring the schema to the newest revision, under a lock."""
+    """Migrate the schema to the newest revision; concurrent calls wait for each other."""
     import asyncio
 
     from app.database import migrate as schema
@@ -54,7 +54,7 @@ def migrate(data_dir: DataDir = None) -> None:
 
 @cli.command()
 def verify(data_dir: DataDir = None) -> None:
-    """Fold the log of every journey and compare with what is stored; status 1 and the ids when something differs."""
+    """Recompute every journey from its transitions; status 1 and the ids of those that differ from what is stored."""
     from app.commands.administration import verify_all
     from app.database.server import run_on_database
 
@@ -64,10 +64,10 @@ def verify(data_dir: DataDir = None) -> None:
 @tenants.command("create")
 def create_tenant(
     name: str,
-    policy: Annotated[Literal["waterfall", "pipeline"], typer.Option(help="Under which it starts.")] = "waterfall",
+    policy: Annotated[Literal["waterfall", "pipeline"], typer.Option(help="Its first lifecycle policy.")] = "waterfall",
     data_dir: DataDir = None,
 ) -> None:
-    """Make a tenant with its first key, which is shown once."""
+    """Create a tenant and its first API key, which is shown once."""
     from app.commands.administration import make_tenant
     from app.database.server import run_on_database
 
@@ -76,17 +76,17 @@ def create_tenant(
 
 @keys.command("create")
 def create_key(
-    tenant: Annotated[str | None, typer.Option(help="Its id or name; the first one when not given.")] = None,
-    scopes: Annotated[str, typer.Option(help="Separated by commas.")] = "admin,platform",
-    name: Annotated[str, typer.Option(help="What the key is for.")] = "made by hand",
+    tenant: Annotated[str | None, typer.Option(help="Id or name; by default the first tenant.")] = None,
+    scopes: Annotated[str, typer.Option(help="Comma-separated.")] = "admin,platform",
+    name: Annotated[str, typer.Option(help="A name that says what the key is for.")] = "made by hand",
     data_dir: DataDir = None,
 ) -> None:
-    """Make an API key, which is shown once."""
+    """Create an API key, which is shown once."""
     from app.commands.administration import make_key
     from app.database.server import run_on_database
 
-    wanted = [scope.strip() for scope in scopes.split(",") if scope.strip()]
-    run_on_database(data_dir, lambda engine: make_key(engine, tenant, name, wanted))
+    scope_list = [scope.strip() for scope in scopes.split(",") if scope.strip()]
+    run_on_database(data_dir, lambda engine: make_key(engine, tenant, name, scope_list))
 
 
 @keys.command("revoke")
@@ -100,7 +100,7 @@ def revoke_key(key: str, data_dir: DataDir = None) -> None:
 
 @policy.command("check")
 def check_policy(file: Path) -> None:
-    """Name every fault of a policy document, each with its place; status 1 when there is any."""
+    """Print every fault and warning of a policy document with its JSON pointer; status 1 if there is a fault."""
     from app.policy.check import faults
     from app.policy.read import read
 
@@ -108,61 +108,61 @@ def check_policy(file: Path) -> None:
         found = read(file.read_bytes())
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
-    wrong = found if isinstance(found, list) else faults(found)
-    for fault in wrong:
+    problems = found if isinstance(found, list) else faults(found)
+    for fault in problems:
         print(f"{fault.kind} at {fault.place or '/'}: {fault.code}: {fault.detail}")
-    refused = any(fault.kind == "fault" for fault in wrong)
-    print("The document has faults." if refused else "The document is sound.")
+    refused = any(fault.kind == "fault" for fault in problems)
+    print("The document has faults: correct them before it is published." if refused else "The document is sound.")
     raise typer.Exit(1 if refused else 0)
 
 
 @cli.command()
 def demo(
     url: Annotated[
-        str | None, typer.Option(help="A running service; without it, the one on the data directory.")
+        str | None, typer.Option(help="URL of a running service; by default the service of --data-dir.")
     ] = None,
-    key: Annotated[str | None, typer.Option(help="A key of that service: admin, actors:assert.")] = None,
+    key: Annotated[str | None, typer.Option(help="API key with the scopes admin, actors:assert.")] = None,
     leads: Annotated[int, typer.Option(min=10, max=100_000, help="How many leads.")] = 5_000,
-    seed: Annotated[int, typer.Option(help="The same seed, the same half year.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed generates the same leads.")] = 1,
     data_dir: DataDir = None,
 ) -> None:
-    """Tell a service a realistic half year of leads through its own doors: in a new tenant, or in that of --key."""
-    from app.commands.demo.run import demo as tell
+    """Generate half a year of leads and send it to a service over HTTP: into a new tenant, or that of --key."""
+    from app.commands.demo.run import demo as run_demo
 
-    tell(url, key, leads, seed, data_dir)
+    run_demo(url, key, leads, seed, data_dir)
 
 
 @cli.command()
 def tail(
     key: Annotated[str, typer.Option(envvar="KEY", help="An API key with events:read.")],
     url: Annotated[
-        str | None, typer.Option(envvar="BATON", help="The service; by the settings when not given.")
+        str | None, typer.Option(envvar="BATON", help="URL of the service; by default from the settings.")
     ] = None,
-    forward: Annotated[str | None, typer.Option(help="A receiver that gets each event as a signed webhook.")] = None,
-    after: Annotated[str, typer.Option(help="latest, earliest, an instant, or a cursor.")] = "latest",
+    forward: Annotated[str | None, typer.Option(help="URL that each event is posted to as a signed webhook.")] = None,
+    after: Annotated[str, typer.Option(help="latest, earliest, a timestamp, or a cursor.")] = "latest",
     types: Annotated[str | None, typer.Option(help="Such as lead.converted,submission.*")] = None,
-    most: Annotated[int | None, typer.Option(min=1, help="Stop after so many events.")] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Stop after this many events.")] = None,
 ) -> None:
-    """Follow the feed of events until Ctrl-C."""
-    from app.commands.tail import Reading
+    """Print events as they occur, until Ctrl-C."""
+    from app.commands.tail import FeedOptions
     from app.commands.tail import tail as follow
     from app.settings import load
 
     address = (url or load().address).rstrip("/")
-    follow(Reading(address, key, after, types, most), forward)
+    follow(FeedOptions(address, key, after, types, most), forward)
 
 
 @cli.command()
 def doctor(data_dir: DataDir = None) -> None:
-    """Show what Baton runs on, every setting with its origin, what is wrong and what to do."""
+    """Print the environment, every setting with its origin, and problems with their remedies."""
     from app.commands.doctor import report
 
     raise typer.Exit(report(data_dir))
 
 
-@cli.command(context_settings=PASS_ON)
+@cli.command(context_settings=PASS_ARGUMENTS_ON)
 def test(context: typer.Context) -> None:
-    """Run all tests on a PostgreSQL of their own; what follows is handed to pytest."""
+    """Run all tests on a PostgreSQL of their own; arguments are passed to pytest."""
     from app.commands.check import run_tests
 
     raise typer.Exit(run_tests(context.args))
@@ -170,7 +170,7 @@ def test(context: typer.Context) -> None:
 
 @cli.command()
 def check() -> None:
-    """Format, lint, types, import contracts, migrations, OpenAPI document, sizes."""
+    """Check format, lint, types, import contracts, migrations, generated files and sizes."""
     from app.commands.check import run_checks
 
     raise typer.Exit(run_checks())
@@ -184,11 +184,11 @@ def openapi() -> None:
     for path, text in generated().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-        print(f"{path} is written.")
+        print(f"wrote {path}")
 
 
 def main() -> None:
-    """Run one command; what a person can put right ends in one line and status 2, without a traceback."""
+    """Run one command; CannotStart prints one line without a traceback and exits with status 2."""
     try:
         cli(prog_name="baton")
     except Exception as error:

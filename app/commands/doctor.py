@@ -1,4 +1,4 @@
-"""`baton doctor`: what it runs on, every setting with its origin, what is wrong and what to do."""
+"""`baton doctor`: prints the environment, every setting with its origin, and problems with their remedies."""
 
 import asyncio
 import platform
@@ -13,11 +13,11 @@ from app.database import migrate
 from app.database.server import running_database
 from app.settings import CannotStart, Settings, SettingsError, load, origins, unknown
 
-SHOWN_AS_SET = ("admin_key", "secret_keys")
+SECRETS = ("admin_key", "secret_keys")
 
 
 def report(data_dir: Path | None) -> int:
-    """Print the report; the status is 0 where nothing is wrong, else 1."""
+    """Print the report; returns 0 if nothing is wrong, else 1."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     try:
         settings = load(data_dir=data_dir)
@@ -25,8 +25,8 @@ def report(data_dir: Path | None) -> int:
         console.print(f"[red]wrong[/]  {error}", highlight=False)
         return 1
     console.print(_settings_table(settings))
-    found, faults = _look(settings)
-    facts = Table("runs on", "found", title="What it runs on", title_justify="left")
+    found, faults = _examine(settings)
+    facts = Table("component", "found", title="Environment", title_justify="left")
     for name, value in found:
         facts.add_row(name, value)
     console.print(facts)
@@ -45,8 +45,8 @@ def _settings_table(settings: Settings) -> Table:
 
 
 def _shown(name: str, value: object) -> str:
-    """A value fit for a screen: never a secret, not even inside an address."""
-    if name in SHOWN_AS_SET or isinstance(value, SecretStr):
+    """The value as text; secrets and the credentials in a URL are left out."""
+    if name in SECRETS or isinstance(value, SecretStr):
         return "(set)" if value else ""
     if name == "database_url" and isinstance(value, str):
         return value.partition("://")[0] + "://…@" + value.rpartition("@")[2].partition("?")[0]
@@ -55,52 +55,52 @@ def _shown(name: str, value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _look(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
-    """(what was found, what is wrong and what to do)."""
+def _examine(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
+    """Facts about the environment as (name, value), and faults with what to do."""
     found = [("Python", f"{platform.python_version()} ({sys.executable})"), ("system", platform.platform())]
-    faults = [f"{name} is no setting: check its spelling against the table above" for name in unknown()]
+    faults = [f"{name} is not a setting: compare its spelling with the table above" for name in unknown()]
     if settings.env == "test":
-        faults.append("BATON_ENV=test: the clock can be moved; leave it out in production")
+        faults.append("BATON_ENV=test allows BATON_TEST_CLOCK to move the clock: unset it in production")
     if not settings.embedded and not settings.secret_keys:
         faults.append("BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it to kid:base64 of 32 bytes")
     try:
         with running_database(settings) as ready:
-            facts, wrong = asyncio.run(_ask(ready))
+            facts, of_database = asyncio.run(_examine_database(ready))
     except CannotStart as error:
         return found, [*faults, str(error)]
     except OSError as error:
-        return found, [*faults, f"the database does not answer ({error}): check BATON_DATABASE_URL, and that it runs"]
-    return found + facts, faults + wrong
+        return found, [*faults, f"cannot connect to the database ({error}): check BATON_DATABASE_URL, and that it runs"]
+    return found + facts, faults + of_database
 
 
-async def _ask(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
+async def _examine_database(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
     import asyncpg
 
     try:
         connection = await asyncpg.connect("postgresql://" + settings.url.partition("://")[2], timeout=5)
     except asyncpg.PostgresError as error:
-        return [], [f"the database refuses us ({error}): check BATON_DATABASE_URL"]
+        return [], [f"the database refuses the connection ({error}): check BATON_DATABASE_URL"]
     try:
-        shown = {name: str(await connection.fetchval(f"SHOW {name}")) for name in SHOWN}
+        shown = {name: str(await connection.fetchval(f"SHOW {name}")) for name in SHOWN_PARAMETERS}
         major = connection.get_server_version().major
     finally:
         await connection.close()
     revision = await migrate.current(settings.url)
-    where = f"embedded in {settings.data_dir.absolute()}" if "/?" not in settings.url else "named"
+    where = f"embedded in {settings.data_dir.absolute()}" if "/?" not in settings.url else "BATON_DATABASE_URL"
     found = [("PostgreSQL", f"{shown.pop('server_version')} ({where})"), *shown.items(), ("schema", str(revision))]
-    wrong = [
-        f"{name} is off in PostgreSQL: an answered change may be lost; switch it on"
-        for name in SAFE
+    faults = [
+        f"{name} is off in PostgreSQL, so a crash can lose acknowledged changes: switch it on"
+        for name in DURABILITY
         if shown[name] == "off"
     ]
     if major < 15:
-        wrong.append("PostgreSQL is older than 15: update it")
+        faults.append(f"PostgreSQL {major} is not supported: use version 15 or newer")
     if revision != migrate.newest():
-        wrong.append(
+        faults.append(
             f"the schema is not at {migrate.newest()}: run python3 -m app migrate (serve does it when embedded)"
         )
-    return found, wrong
+    return found, faults
 
 
-SAFE = ("fsync", "synchronous_commit", "full_page_writes")
-SHOWN = ("server_version", *SAFE, "data_checksums", "max_connections", "TimeZone")
+DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
+SHOWN_PARAMETERS = ("server_version", *DURABILITY, "data_checksums", "max_connections", "TimeZone")

@@ -1,16 +1,16 @@
-"""What `baton serve` says once it is ready: the address, the key where it is new, and three next steps that work."""
+"""What `baton serve` prints once it is ready: the address, the admin key and three example requests."""
 
 from app.settings import Settings
 
 
 def greeting(settings: Settings, secret: str | None) -> str:
-    """The lines for the terminal. secret: the admin key that was just made; it is shown this once only."""
+    """The text for the terminal; `secret` is a newly created admin key, which is shown only here."""
     if secret is not None:
-        key = f"Admin key, shown only now: {secret}"
+        key = f"Admin key (shown only once): {secret}"
     elif settings.admin_key is not None:
         key = "Admin key: the one in BATON_ADMIN_KEY"
     else:
-        key = "Admin key: the one shown at the first start (lost? python3 -m app keys create)"
+        key = "Admin key: the one printed at the first start (if it is lost: python3 -m app keys create)"
     curl = 'curl -s -H "Authorization: Bearer $KEY"'
     post = f"{curl} -H 'Content-Type: application/json' -d"
     return f"""\
@@ -20,11 +20,11 @@ Baton is at {settings.address} (documentation: {settings.address}/docs)
 
 Next, in another terminal:
   export BATON={settings.address} KEY={secret or "your-admin-key"}
-  # 1. Who am I?
+  # 1. Show the tenant and scopes of the key
   {curl} $BATON/v1/me
-  # 2. A door for a form
+  # 2. Create a source for a form
   {post} '{{"name":"My form","preset":"generic"}}' $BATON/v1/sources
-  # 3. A first lead
+  # 3. Create a lead
   {post} '{{"fields":{{"email":"ada@example.com","company":"Example"}}}}' $BATON/v1/leads
 
-Stop with Ctrl-C. What is wrong? python3 -m app doctor"""
+Stop with Ctrl-C. To diagnose problems: python3 -m app doctor"""

@@ -1,4 +1,4 @@
-"""What is generated from the code and committed: the OpenAPI document and the page of errors. `check` compares both."""
+"""Generates the committed OpenAPI document and docs/errors.md; `check` compares them with the code."""
 
 import json
 from http import HTTPStatus
@@ -16,34 +16,34 @@ ERRORS_HEAD: Final = f"""\
 
 Generated from `app/errors.py` by `python3 -m app openapi`; do not edit.
 
-An answer that is not 2xx is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, `code`,
-`errors` and what stands under *further members* below. `code` is stable: decide by it, never by `detail`. `errors`
-names each field that is not right, as `{{"field", "code", "detail"}}`. `type` is `{TYPE_ROOT}` and the code.
+A response that is not 2xx is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, `code`,
+`errors` and the *further members* listed below. `code` is stable: decide by it, never by `detail`. `errors`
+lists each invalid field, as `{{"field", "code", "detail"}}`. `type` is `{TYPE_ROOT}` and the code.
 
-After a 4xx nothing was changed. After a 5xx, a time-out or no answer send the same request with the same
-`Idempotency-Key`, at any time within seven days: it takes effect once. Where `Retry-After` is given, wait that long.
+After a 4xx nothing was changed. After a 5xx, a timeout or no response, repeat the same request with the same
+`Idempotency-Key` within seven days: it takes effect once. If `Retry-After` is given, wait that long first.
 """
 MEMBERS: Final = {
-    "scope_missing": "`scope`: the one that is missing",
-    "role_not_allowed": "`role`, and `roles` that may",
-    "transition_not_allowed": "`allowed_actions`: those with an edge from the stage, whoever asks; `use`: the endpoint",
+    "scope_missing": "`scope`: the missing scope",
+    "role_not_allowed": "`role` of the actor; `roles` that may take the action",
+    "transition_not_allowed": "`allowed_actions`: those of the stage, whoever asks; `use`: the endpoint for it",
     "already_in_stage": "`allowed_actions`",
     "backward_move": "`allowed_actions`",
     "reason_required": "`reasons`: the codes to choose from",
     "unknown_reason": "`reasons`: the codes to choose from",
-    "input_required": "`field`: the one that is missing",
+    "input_required": "`field`: the missing field",
     "out_of_order": "`earliest`, `latest`",
     "criteria_unmet": "`unmet`: what is missing, each with `criterion`, `have` and `need`",
-    "lead_already_converted": "`conversion`: the one that exists",
-    "ambiguous_match": "`candidates`: the records it may be, each with `type`, `id`, `display`, `match_keys`, `score`",
+    "lead_already_converted": "`conversion`: the existing conversion",
+    "ambiguous_match": "`candidates`: possible matches, each with `type`, `id`, `display`, `match_keys`, `score`",
     "already_exists": "`candidates`: the record that holds the key",
-    "lead_merged": "`merged_into`: the lead that goes on",
+    "lead_merged": "`merged_into`: the lead that remains",
     "version_conflict": "`version`: the current one",
 }
 
 
 def generated() -> dict[Path, str]:
-    """Each generated file with its text, the same on every machine: no setting of this one goes in."""
+    """Each generated file with its text; local settings are ignored, so it is the same on every machine."""
     return {ROOT / "openapi" / "openapi.json": document(), ROOT / "docs" / "errors.md": errors_page()}
 
 
@@ -54,10 +54,10 @@ def document() -> str:
 
 
 def errors_page() -> str:
-    """The text of docs/errors.md: every code by its status."""
-    answered = (each for each in catalogue() if not each.__subclasses__() or each in (BadRequest, NotFound))
+    """The text of docs/errors.md: every code, grouped by status."""
+    shown = (each for each in catalogue() if not each.__subclasses__() or each in (BadRequest, NotFound))
     page = ERRORS_HEAD
-    for status, problems in groupby(sorted(answered, key=_place), key=lambda problem: problem.status):
+    for status, problems in groupby(sorted(shown, key=_status_and_code), key=lambda problem: problem.status):
         page += f"\n## {status} {HTTPStatus(status).phrase}\n\n| code | means | further members |\n|---|---|---|\n"
         for problem in problems:
             wait = f" `Retry-After: {problem.retry_after}`." if problem.retry_after is not None else ""
@@ -65,5 +65,5 @@ def errors_page() -> str:
     return page
 
 
-def _place(problem: type[Problem]) -> tuple[int, str]:
+def _status_and_code(problem: type[Problem]) -> tuple[int, str]:
     return problem.status, problem.code

@@ -1,7 +1,7 @@
-"""`baton serve`: the database ready, the first key made, the service running, and a gentle end.
+"""`baton serve`: prepares the database, creates the first key, runs the service and shuts it down gracefully.
 
 On SIGTERM /readyz answers 503 at once while everything is still served for `drain_seconds`; then the listener closes,
-requests in flight get up to 20 seconds, claims are given back and the pool closes. Ctrl-C skips the waiting.
+requests in flight get up to 20 seconds, claims are released and the pool closes. Ctrl-C skips the draining.
 """
 
 import asyncio
@@ -39,9 +39,9 @@ logger = structlog.get_logger("baton.serve")
 
 
 class Service(uvicorn.Server):
-    """A uvicorn server that says it is leaving before it leaves."""
+    """A uvicorn server that drains on SIGTERM: /readyz answers 503 for `drain_seconds` before it shuts down."""
 
-    leaves_at: float | None = None
+    exit_at: float | None = None
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
@@ -49,22 +49,22 @@ class Service(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.app.state.draining = True
-        if sig == signal.SIGTERM and self.started and self.leaves_at is None:
-            self.leaves_at = time.monotonic() + self.app.state.settings.drain_seconds
+        if sig == signal.SIGTERM and self.started and self.exit_at is None:
+            self.exit_at = time.monotonic() + self.app.state.settings.drain_seconds
         elif self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
-        else:  # not through super(): it raises the signal once more at the end, and the database would not be stopped
+        else:  # super() would raise the signal again at the end, before the embedded database is stopped
             self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        if self.leaves_at is not None and time.monotonic() >= self.leaves_at:
+        if self.exit_at is not None and time.monotonic() >= self.exit_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
 
 def serve(settings: Settings) -> None:
-    """Run until told to stop. Raises CannotStart, whose text says what to do."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a signal before the service runs cleans up too
+    """Run the service until a signal ends it. Raises CannotStart, whose text says what to do."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a signal during startup must also run the cleanup
     log.configure(settings.log_format)
     listener = _listen(settings) if "api" in settings.roles else None
     if listener is not None:
@@ -72,7 +72,7 @@ def serve(settings: Settings) -> None:
     with running_database(with_secrets(settings)) as ready:
         secret = asyncio.run(prepare(ready, owned=settings.embedded))
         for name in unknown():
-            print(f"{name} is no setting of Baton (misspelt? python3 -m app doctor lists them all)", file=sys.stderr)
+            print(f"{name} is not a setting of Baton: python3 -m app doctor lists all settings", file=sys.stderr)
         print(greeting(ready, secret), flush=True)
         if ready.workers == 1:
             run(ready, listener)
@@ -81,14 +81,14 @@ def serve(settings: Settings) -> None:
 
 
 def run(settings: Settings, listener: socket.socket | None, number: int = 0) -> None:
-    """One process of the service, until a signal ends it. number: its place among several, from 0."""
+    """Run one process of the service until a signal ends it; `number` counts the processes from 0."""
     app = create_app(settings)
-    gc.freeze()  # what stands now stands until the end: the collector need not walk it again and again
+    gc.freeze()  # startup objects live as long as the process: exclude them from garbage collection
     gc.set_threshold(20_000, 20, 20)
     if settings.metrics_listen is not None:
         _publish_metrics(settings.metrics_listen, number)
     if listener is None:
-        asyncio.run(_work(app))
+        asyncio.run(_run_without_api(app))
         return
     config = uvicorn.Config(
         app,
@@ -100,16 +100,16 @@ def run(settings: Settings, listener: socket.socket | None, number: int = 0) -> 
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=FINISH_SECONDS,
-        limit_concurrency=_open_files() * 3 // 4,
+        limit_concurrency=_raise_file_limit() * 3 // 4,
     )
     service = Service(config, app)
     service.run(sockets=[listener])
     if not service.started:
-        raise CannotStart("the service did not start: the reason stands above")
+        raise CannotStart("the service did not start: the reason is logged above")
 
 
 def _publish_metrics(where: str, number: int) -> None:
-    """/metrics on a port of its own; process n of several takes the n-th port after it, for each counts for itself."""
+    """Serve /metrics on its own port; process n takes port + n, because each process has its own counters."""
     host, _, port = where.rpartition(":")
     try:
         start_http_server(int(port) + number, addr=host.strip("[]"))
@@ -119,8 +119,8 @@ def _publish_metrics(where: str, number: int) -> None:
         ) from None
 
 
-async def _work(app: FastAPI) -> None:
-    """The roles without a door: timers, processing and deliveries until a signal comes."""
+async def _run_without_api(app: FastAPI) -> None:
+    """Run the roles `work` and `dispatch`, without an HTTP server, until a signal comes."""
     stop = asyncio.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
@@ -129,7 +129,7 @@ async def _work(app: FastAPI) -> None:
 
 
 async def prepare(settings: Settings, *, owned: bool) -> str | None:
-    """The schema, the first tenant and its key. The secret of a key that was just made and that nobody knows yet."""
+    """Migrate or check the schema and create the first tenant and key if missing; the secret of a generated key."""
     if owned:
         await migrate.upgrade(settings.url)
     elif (found := await migrate.current(settings.url)) != migrate.newest():
@@ -152,8 +152,8 @@ def _listen(settings: Settings) -> socket.socket:
         raise CannotStart(f"{where} cannot be used ({error.strerror}): choose another with --port or --host") from None
 
 
-def _open_files() -> int:
-    """As many open files as we may have, up to what one process can use; the answer is what we have now."""
+def _raise_file_limit() -> int:
+    """Raise the soft limit of open files, up to OPEN_FILES or the hard limit; returns the limit that applies."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -162,14 +162,14 @@ def _open_files() -> int:
 
 
 def _supervise(settings: Settings, listener: socket.socket | None) -> None:
-    """Several processes on one socket; one that dies is replaced, and a signal reaches all."""
+    """Run several processes on one socket; replaces one that dies and stops all of them on a signal."""
     spawn = multiprocessing.get_context("spawn")
     stopping = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: stopping.set())
 
     def start(number: int) -> multiprocessing.process.BaseProcess:
-        process = spawn.Process(target=_child, args=(settings, listener, number))
+        process = spawn.Process(target=_run_child, args=(settings, listener, number))
         process.start()
         return process
 
@@ -186,14 +186,14 @@ def _supervise(settings: Settings, listener: socket.socket | None) -> None:
         process.kill()
 
 
-def _child(settings: Settings, listener: socket.socket | None, number: int) -> None:
+def _run_child(settings: Settings, listener: socket.socket | None, number: int) -> None:
     log.configure(settings.log_format)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def leave_with_parent() -> None:
+    def exit_with_parent() -> None:
         parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     run(settings, listener, number)

@@ -1,4 +1,4 @@
-"""`baton tail`: follow the feed; with `--forward`, as a webhook receiver on this machine would hear it."""
+"""`baton tail`: prints events from the feed; `--forward` also posts each one, signed, to a URL, as a webhook."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from app.webhooks.signing import key_of, new_secret, signatures
 
 WAIT_SECONDS: Final = 20
 TIMEOUT: Final = aiohttp.ClientTimeout(total=WAIT_SECONDS + 20)
-WAITS: Final = (1.0, 2.0, 4.0, 8.0)
+RETRY_WAITS: Final = (1.0, 2.0, 4.0, 8.0)
 console = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What to follow: the service, a key with events:read, from where, which types, and how many at most."""
+class FeedOptions:
+    """Where to read: URL and API key (events:read); what: start (`after`), types, and a maximum number of events."""
 
     url: str
     key: str
@@ -34,48 +34,50 @@ class Reading:
     most: int | None = None
 
 
-def tail(reading: Reading, forward: str | None) -> None:
-    """Prints each event as it comes, and posts it signed to `forward`; ends after `most` events or by Ctrl-C."""
+def tail(options: FeedOptions, forward: str | None) -> None:
+    """Print each event and post it signed to `forward`; ends after `most` events or on Ctrl-C."""
     secret = new_secret() if forward else ""
     if forward:
-        console.print(f"Signing secret of this run: {secret}", markup=False)
-    asyncio.run(_follow(reading, forward, secret))
+        console.print(f"Signing secret for this run: {secret}", markup=False)
+    asyncio.run(_follow(options, forward, secret))
 
 
-async def _follow(reading: Reading, forward: str | None, secret: str) -> None:
+async def _follow(options: FeedOptions, forward: str | None, secret: str) -> None:
     shown = 0
     async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-        async for event in _events(session, reading):
+        async for event in _events(session, options):
             console.print(_line(event))
             if forward:
-                await _hand_on(session, forward, secret, event)
+                await _forward(session, forward, secret, event)
             shown += 1
-            if shown == reading.most:
+            if shown == options.most:
                 return
 
 
-async def _events(session: aiohttp.ClientSession, reading: Reading) -> AsyncIterator[dict[str, Any]]:
-    """The events in order, each once; a service that is away is waited for. CannotStart."""
-    after, waits = reading.after, iter(WAITS)
-    headers = {"Authorization": f"Bearer {reading.key}"}
+async def _events(session: aiohttp.ClientSession, options: FeedOptions) -> AsyncIterator[dict[str, Any]]:
+    """The events in order, each once. Retries while the service is unavailable, then raises CannotStart."""
+    after, retry_waits = options.after, iter(RETRY_WAITS)
+    headers = {"Authorization": f"Bearer {options.key}"}
     while True:
-        asked = {"after": after, "wait": WAIT_SECONDS, **({"types": reading.types} if reading.types else {})}
+        query = {"after": after, "wait": WAIT_SECONDS, **({"types": options.types} if options.types else {})}
         try:
-            async with session.get(f"{reading.url}/v1/events?{urlencode(asked)}", headers=headers) as answer:
+            async with session.get(f"{options.url}/v1/events?{urlencode(query)}", headers=headers) as answer:
                 page = orjson.loads(await answer.read())
                 if answer.status == 503:
                     raise aiohttp.ClientError
                 if not answer.ok:
-                    raise CannotStart(f"the feed answers {answer.status} {page.get('code')}: {page.get('detail')}")
+                    raise CannotStart(
+                        f"GET /v1/events answers {answer.status} {page.get('code')}: {page.get('detail')}"
+                    )
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError):
-            wait = next(waits, None)
+            wait = next(retry_waits, None)
             if wait is None:
-                raise CannotStart(f"{reading.url} does not answer: is the service running?") from None
+                raise CannotStart(f"{options.url} does not answer: is the service running?") from None
             await asyncio.sleep(wait)
             continue
         for event in page["data"]:
             yield event
-        after, waits = page["next"], iter(WAITS)
+        after, retry_waits = page["next"], iter(RETRY_WAITS)
 
 
 def _line(event: dict[str, Any]) -> str:
@@ -83,15 +85,15 @@ def _line(event: dict[str, Any]) -> str:
     moved = f"{data.get('from') or '∅'} → {data['to']} by {data.get('action')}" if "to" in data else ""
     subject = data.get("lead_id") or data.get("opportunity_id") or ""
     position = event["meta"]["position"]
-    said = f"{event['timestamp']}  {position:>6}  {event['type']:<26} {subject}  {moved}"
-    return escape(said.rstrip())
+    line = f"{event['timestamp']}  {position:>6}  {event['type']:<26} {subject}  {moved}"
+    return escape(line.rstrip())
 
 
-async def _hand_on(session: aiohttp.ClientSession, forward: str, secret: str, event: dict[str, Any]) -> None:
-    """Posts the event as a webhook, up to five times, so that the order holds while the receiver restarts."""
+async def _forward(session: aiohttp.ClientSession, forward: str, secret: str, event: dict[str, Any]) -> None:
+    """Post the event as a webhook, up to five times, so that events stay in order while the receiver restarts."""
     body = orjson.dumps(event)
-    said = ""
-    for wait in (*WAITS, None):
+    failure = ""
+    for wait in (*RETRY_WAITS, None):
         stamp = int(time.time())
         headers = {
             "Content-Type": "application/json",
@@ -103,9 +105,9 @@ async def _hand_on(session: aiohttp.ClientSession, forward: str, secret: str, ev
             async with session.post(forward, data=body, headers=headers, allow_redirects=False) as answer:
                 if answer.ok:
                     return
-                said = f"it answers {answer.status}"
+                failure = f"status {answer.status}"
         except (aiohttp.ClientError, TimeoutError) as error:
-            said = type(error).__name__
+            failure = type(error).__name__
         if wait is not None:
             await asyncio.sleep(wait)
-    console.print(f"  not taken by {escape(forward)}: {said}")
+    console.print(f"  {escape(forward)} did not accept the event ({failure}): it is skipped")

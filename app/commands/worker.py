@@ -1,4 +1,4 @@
-"""The work beside the API: what each role does, as tasks that end when they are told to."""
+"""Background tasks of the roles `work` and `dispatch`; each ends when the stop event is set."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ from app.webhooks.deliver import dispatch_forever
 
 log = structlog.get_logger("baton.worker")
 
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 300.0
-GRACE_SECONDS: Final = 25.0  # longer than deliveries take to end
+GRACE_SECONDS: Final = 25.0  # longer than deliver.STOP_SECONDS, so that deliveries can finish
 
 Work = Callable[[], Awaitable[Any]]
 
 
 @asynccontextmanager
 async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
-    """Runs the work of these roles until the block ends; then each task finishes what it holds and stops."""
+    """Run the tasks of these roles until the block ends; then each task finishes its current batch and stops."""
     stop = asyncio.Event()
-    works: list[Work] = [partial(state.wake.run, stop)]
+    jobs: list[Work] = [partial(state.wake.run, stop)]
     if "work" in roles:
-        works += [partial(work, state, stop) for work in (process_forever, refresh_forever, sweep_forever)]
+        jobs += [partial(work, state, stop) for work in (process_forever, refresh_forever, sweep_forever)]
     if "dispatch" in roles:
-        works += [
+        jobs += [
             partial(sequence_forever, state.engine, state.wake, stop),
             partial(dispatch_forever, state.engine, state.settings, state.wake, stop),
         ]
-    tasks = [asyncio.create_task(_guarded(work, stop)) for work in works]
+    tasks = [asyncio.create_task(_restarting(work, stop)) for work in jobs]
     try:
         yield
     finally:
         stop.set()
-        await _finish(tasks)
+        await _join(tasks)
 
 
-async def _guarded(work: Work, stop: asyncio.Event) -> None:
-    """A fault that nobody thought of ends the work: it is logged, and the work begun anew."""
+async def _restarting(work: Work, stop: asyncio.Event) -> None:
+    """Restart a task that ended with an unexpected exception, after logging it."""
     while not stop.is_set():
         try:
             await work()
         except Exception as error:
             log.error("work_ended", **error_fields(error))
-            await within(LOOK_SECONDS, stop.wait())
+            await within(POLL_SECONDS, stop.wait())
 
 
-async def _finish(tasks: list[asyncio.Task[None]]) -> None:
+async def _join(tasks: list[asyncio.Task[None]]) -> None:
     _, late = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
     for task in late:
         task.cancel()
@@ -67,29 +67,29 @@ async def _finish(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
-    """Evaluates leads that time alone has changed: decay steps, windows, wake-ups."""
+    """Evaluate leads whose state changes with time alone: decay steps, windows, wake-ups."""
 
     async def batch() -> int:
-        looked = await refresh_due(state.engine, state.clock.now())
-        if looked:
+        evaluated = await refresh_due(state.engine, state.clock.now())
+        if evaluated:
             state.wake.set("events")
-        return looked
+        return evaluated
 
-    await _every(LOOK_SECONDS, stop, batch)
+    await _repeat(POLL_SECONDS, stop, batch)
 
 
 async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
-    """Deletes idempotent answers that are older than seven days."""
+    """Delete stored idempotent responses older than seven days."""
 
     async def batch() -> int:
         async with state.engine.begin() as tx:
             return await idempotency.sweep(tx, state.clock.now())
 
-    await _every(SWEEP_SECONDS, stop, batch)
+    await _repeat(SWEEP_SECONDS, stop, batch)
 
 
-async def _every(seconds: float, stop: asyncio.Event, batch: Callable[[], Awaitable[int]]) -> None:
-    """Batches until one finds nothing, again and again; a database that is away is waited for, a fault is logged."""
+async def _repeat(seconds: float, stop: asyncio.Event, batch: Callable[[], Awaitable[int]]) -> None:
+    """Run batches until one finds no work, then wait; exceptions are logged and the batch is tried again."""
     while not stop.is_set():
         try:
             if await run_with_retries(batch):

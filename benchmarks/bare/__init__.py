@@ -1,1 +1,1 @@
-"""The baselines: the least that a service could do for the same rows, without rules, checks or keys."""
+"""The baselines: minimal services that write the same rows, without rules, validation or authentication."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.bare NAME DSN PORT`: one baseline behind uvicorn, as the product runs behind it."""
+"""`python -m benchmarks.bare NAME DSN PORT`: serves one baseline with the uvicorn options of the product."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Bare ASGI: arrivals queue while a statement is under way, and the next one writes the rows of them all by `unnest`.
+"""Bare ASGI: requests queue while a statement runs, and the next statement writes all their rows with `unnest`.
 
-The rows are those that a processed form fill of a new person leaves: submission, item, lead, two identities, journey,
+The rows are those of a processed form fill of a new person: submission, item, lead, two identities, journey,
 transition, activity, touch, consent and four events. Nothing is read, checked, mapped, normalised, matched or scored.
 """
 
@@ -17,7 +17,7 @@ import asyncpg
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-MOST = 200
+MAX_BATCH = 200
 BATCH = """
     WITH r AS MATERIALIZED (
         SELECT * FROM unnest($4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::bytea[])
@@ -62,39 +62,41 @@ BATCH = """
     )
     INSERT INTO pending (tenant_id, seq) SELECT tenant_id, seq FROM emitted
 """
-SAID = json.dumps({"source": {"id": "src_0123456789abcdefghjkmnpqrs", "name": "bare"}, "stage": "inquiry", "number": 1})
+DATA = json.dumps({"source": {"id": "src_0123456789abcdefghjkmnpqrs", "name": "bare"}, "stage": "inquiry", "number": 1})
 
 
 class Batches:
-    """The rows that wait, and the one statement in flight."""
+    """The queued rows and the statement that is running."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
-        self.waiting: deque[tuple[tuple[Any, ...], asyncio.Future[None]]] = deque()
-        self.flying = False
+        self.queue: deque[tuple[tuple[Any, ...], asyncio.Future[None]]] = deque()
+        self.writing = False
 
     async def open(self) -> None:
         self.connection = await asyncpg.connect(self.dsn)
-        self.known = await self.connection.fetchrow(
+        self.tenant_source_policy = await self.connection.fetchrow(
             "SELECT s.tenant_id, s.id, p.id FROM sources s JOIN policies p USING (tenant_id) LIMIT 1"
         )
 
     def put(self, row: tuple[Any, ...]) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting.append((row, done))
-        if not self.flying:
-            self.flying = True
-            self.flight = asyncio.create_task(self._fly())
+        self.queue.append((row, done))
+        if not self.writing:
+            self.writing = True
+            self.task = asyncio.create_task(self._write())
         return done
 
-    async def _fly(self) -> None:
-        while self.waiting:
-            batch = [self.waiting.popleft() for _ in range(min(MOST, len(self.waiting)))]
+    async def _write(self) -> None:
+        while self.queue:
+            batch = [self.queue.popleft() for _ in range(min(MAX_BATCH, len(self.queue)))]
             columns = zip(*(row for row, _ in batch), strict=True)
-            await self.connection.execute(BATCH, *self.known, *map(list, columns), SAID, datetime.now(UTC))
+            await self.connection.execute(
+                BATCH, *self.tenant_source_policy, *map(list, columns), DATA, datetime.now(UTC)
+            )
             for _, done in batch:
                 done.set_result(None)
-        self.flying = False
+        self.writing = False
 
 
 def make(dsn: str) -> ASGIApp:

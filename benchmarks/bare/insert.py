@@ -1,4 +1,4 @@
-"""A bare FastAPI route that writes the row of a submission with one asyncpg statement per request."""
+"""A bare FastAPI route that inserts a submission with one asyncpg statement per request."""
 
 from __future__ import annotations
 

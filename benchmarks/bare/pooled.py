@@ -1,4 +1,4 @@
-"""What the bare FastAPI baselines share: a pool, a look at the database at the start, and a sign of life."""
+"""What the FastAPI baselines share: a connection pool, a query at startup, and a health route."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from fastapi import FastAPI
 POOL = 10
 
 
-def pooled(dsn: str, question: str, *before: str) -> FastAPI:
-    """`state.pool`, and in `state.known` the row that answers the question; statements `before` come first."""
+def pooled(dsn: str, query: str, *before: str) -> FastAPI:
+    """An application with `state.pool`, and the row of `query` in `state.known`; runs the statements `before` first."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with asyncpg.create_pool(dsn, min_size=POOL, max_size=POOL) as app.state.pool:
             for statement in before:
                 await app.state.pool.execute(statement)
-            app.state.known = await app.state.pool.fetchrow(question)
+            app.state.known = await app.state.pool.fetchrow(query)
             yield
 
     app = FastAPI(lifespan=lifespan)
 
     @app.get("/")
-    async def ready() -> dict[str, str]:
+    async def health() -> dict[str, str]:
         return {}
 
     return app

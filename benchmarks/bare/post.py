@@ -1,6 +1,6 @@
-"""`python -m benchmarks.bare.post PORT COUNT`: the chosen client alone, aiohttp, 50 signed POSTs of 1 kB in flight.
+"""`python -m benchmarks.bare.post PORT COUNT`: aiohttp alone, with 50 signed POSTs of 1 kB in flight.
 
-Says "ready", waits for a line, posts, and prints seconds and CPU seconds as JSON.
+Prints "ready", waits for a line on stdin, posts, and prints seconds and CPU seconds as JSON.
 """
 
 from __future__ import annotations

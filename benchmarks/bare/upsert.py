@@ -73,11 +73,21 @@ def make(dsn: str) -> FastAPI:
     @app.post("/v1/leads", status_code=201)
     async def create(body: Body) -> Answer:
         tenant_id, source_id = app.state.known
-        said: dict[str, Any] = body.model_dump()
-        kept, fields, now = json.dumps(said), json.dumps(said["fields"]), datetime.now(UTC)
-        sha = hashlib.sha256(kept.encode()).hexdigest()
+        values: dict[str, Any] = body.model_dump()
+        document, fields, now = json.dumps(values), json.dumps(values["fields"]), datetime.now(UTC)
+        sha = hashlib.sha256(document.encode()).hexdigest()
         row = await app.state.pool.fetchrow(
-            UPSERT, tenant_id, body.fields.email, uuid7(), fields, now, uuid7(), source_id, kept.encode(), sha, kept
+            UPSERT,
+            tenant_id,
+            body.fields.email,
+            uuid7(),
+            fields,
+            now,
+            uuid7(),
+            source_id,
+            document.encode(),
+            sha,
+            document,
         )
         return Answer(id=str(row["id"]), version=row["version"], fields=body.fields)
 

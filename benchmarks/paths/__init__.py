@@ -1,1 +1,1 @@
-"""One module for each path: what is measured, its baseline, and what is asked of it."""
+"""One module for each path: what is measured, its baseline and its target."""

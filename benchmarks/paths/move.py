@@ -1,11 +1,11 @@
-"""Transition: a person accepts an MQL. Every lead moves once."""
+"""Transition: a user accepts an MQL. Each lead moves once."""
 
 from __future__ import annotations
 
 from benchmarks.bench import Bench
-from benchmarks.figures import Line, Run, times
+from benchmarks.figures import Line, Run, ratio_of
 from benchmarks.paths.ready import Ready, make_ready
-from benchmarks.people import asks
+from benchmarks.people import lead_requests
 from benchmarks.processes import Failed, bare
 from benchmarks.trips import round_trips
 
@@ -15,32 +15,32 @@ WARM, COUNTED = 200, 28
 
 
 def measure(bench: Bench) -> list[Line]:
-    """At most 3 times the CPU of lock and one statement; at most 4 round trips."""
+    """Target: 3 times the CPU of a lock and one statement, and at most 4 round trips."""
     count = bench.scale(2_000, 700)
     ready = make_ready(bench, "moving", 2 * (count + WARM) + COUNTED)
     if len(ready.leads) < 2 * (count + WARM) + COUNTED:
         raise Failed(f"only {len(ready.leads)} leads became MQL")
-    counted = asks(PATH, ready.shown(0, COUNTED), ACCEPT, ready.sdr)
-    trips, said = round_trips(bench, ready.dsn, counted)
-    mine, theirs = _runs(bench, ready, count)
-    ratio = times(mine.cpu_us, theirs.cpu_us)
+    counted = lead_requests(PATH, ready.shown(0, COUNTED), ACCEPT, ready.sdr)
+    trips, statements = round_trips(bench, ready.dsn, counted)
+    mine, baseline = _runs(bench, ready, count)
+    ratio = ratio_of(mine.cpu_us, baseline.cpu_us)
     return [
         Line("transition", "accept by a person", mine, f"{ratio:.1f} × its CPU", "≤ 3 × the CPU", ratio <= 3),
-        Line("transition", "bare FastAPI, lock + one statement", theirs),
-        Line("transition", " · ".join(said), None, f"{trips:.1f} round trips", "≤ 4 round trips", trips <= 4),
+        Line("transition", "bare FastAPI, lock + one statement", baseline),
+        Line("transition", " · ".join(statements), None, f"{trips:.1f} round trips", "≤ 4 round trips", trips <= 4),
     ]
 
 
 def _runs(bench: Bench, ready: Ready, count: int) -> tuple[Run, Run]:
     first = COUNTED
     with bench.service(ready.dsn, "api", "transition") as ours:
-        requests = asks(PATH, ready.shown(first, first + WARM + count), ACCEPT, ready.sdr)
+        requests = lead_requests(PATH, ready.shown(first, first + WARM + count), ACCEPT, ready.sdr)
         bench.load(ours, requests[:WARM], 201)
         mine = bench.profile(ours, "transition", lambda: bench.load(ours, requests[WARM:], 201))
         first += WARM + count
     with bare("move", ready.dsn) as base:
         for size in (WARM, count):
             plain = [str(one) for one in ready.leads[first : first + size]]
-            theirs = bench.load(base, asks(PATH, plain, ACCEPT, ready.sdr), 201)
+            baseline = bench.load(base, lead_requests(PATH, plain, ACCEPT, ready.sdr), 201)
             first += size
-    return mine, theirs
+    return mine, baseline

@@ -1,4 +1,4 @@
-"""Leads that are ready for people to take over, made through the real door; and who takes over."""
+"""A database with MQLs, created by form fills, and the users who work on them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from app import ids
-from benchmarks.bench import PROCESSED, Bench, new_source, new_user, settled
-from benchmarks.people import fills
+from benchmarks.bench import PROCESSED, Bench, new_source, new_user, wait_for_count
+from benchmarks.people import form_fills
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +20,18 @@ class Ready:
     leads: list[UUID]
 
     def shown(self, first: int, end: int) -> list[str]:
-        """Public ids of some of the leads."""
+        """Public ids of leads `first` to `end`."""
         return [ids.show("lead", one) for one in self.leads[first:end]]
 
 
 def make_ready(bench: Bench, name: str, count: int) -> Ready:
-    """So many leads, each MQL by a demo request."""
+    """Create `count` leads, each qualified by a demo request."""
     dsn = bench.database.create(name)
     with bench.service(dsn, "api,work") as server:
         ingest = new_source(server)
         sdr, ae = new_user(server, "sdr"), new_user(server, "ae")
-        bench.load(server, fills(ingest, count, ready=True), 202)
-        settled(bench.database, dsn, PROCESSED, count)
+        bench.load(server, form_fills(ingest, count, ready=True), 202)
+        wait_for_count(bench.database, dsn, PROCESSED, count)
     rows = bench.database.run(dsn, "SELECT id FROM leads WHERE stage = 'mql' ORDER BY id")
     bench.database.run(dsn, "VACUUM ANALYZE")
     return Ready(dsn, sdr, ae, [UUID(str(row["id"])) for row in rows])

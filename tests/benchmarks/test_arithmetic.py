@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic; no figure that it measures decides a test."""
+"""The benchmarks' arithmetic; no measured figure decides a test."""
 
 import json
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bench import together
+from benchmarks.bench import combined
 from benchmarks.cpu import Meter, memory_mib, peak_mib
-from benchmarks.figures import Run, per_operation_us, percentile, times
+from benchmarks.figures import Run, per_operation_us, percentile, ratio_of
 from benchmarks.layers import layer_of, read_profile
-from benchmarks.people import fills, person
+from benchmarks.people import form_fills, person
 
 
 def run(count: int, app_us: float = 100.0, p50_ms: float = 1.0) -> Run:
@@ -23,10 +23,10 @@ def test_a_percentile_is_the_smallest_value_that_enough_do_not_exceed(share: flo
     assert percentile([4.0, 1.0, 3.0, 2.0], share) == value
 
 
-def test_of_nothing_there_is_no_percentile_and_no_cost() -> None:
+def test_without_operations_there_is_no_percentile_and_no_cost() -> None:
     assert percentile([], 0.5) is None
     assert per_operation_us(1.0, 0) == 0
-    assert times(1.0, 0.0) == float("inf")
+    assert ratio_of(1.0, 0.0) == float("inf")
 
 
 def test_rates_and_costs_are_those_of_the_counted_operations() -> None:
@@ -35,12 +35,12 @@ def test_rates_and_costs_are_those_of_the_counted_operations() -> None:
     assert per_operation_us(0.5, 1000) == 500
 
 
-def test_several_runs_count_by_their_operations() -> None:
-    both = together([run(100, 100.0, 1.0), run(300, 200.0, 3.0), run(0, 900.0, 2.0)])
+def test_combined_runs_are_weighted_by_their_operations() -> None:
+    both = combined([run(100, 100.0, 1.0), run(300, 200.0, 3.0), run(0, 900.0, 2.0)])
     assert (both.count, both.seconds, both.app_us, both.p50_ms) == (400, 6.0, 175.0, 2.0)
 
 
-def test_the_meter_sees_what_a_process_uses() -> None:
+def test_the_meter_measures_cpu_and_memory_of_a_process() -> None:
     meter = Meter(os.getpid(), os.getpid())
     ends = time.process_time() + 0.1
     while time.process_time() < ends:
@@ -49,7 +49,7 @@ def test_the_meter_sees_what_a_process_uses() -> None:
     assert 0 < memory_mib(os.getpid()) <= peak_mib(os.getpid()) + 64
 
 
-def test_a_stack_belongs_to_the_innermost_frame_that_is_somebodys(tmp_path: Path) -> None:
+def test_a_stack_belongs_to_the_layer_of_the_innermost_known_frame(tmp_path: Path) -> None:
     hashing = ["/usr/lib/python3.11/hmac.py:digest", "/x/app/sources/verify.py:_is_signed", "/x/fastapi/routing.py:app"]
     assert layer_of(hashing) == "signature"
     assert layer_of(["/usr/lib/python3.11/selectors.py:select"]) == "interpreter"
@@ -57,6 +57,6 @@ def test_a_stack_belongs_to_the_innermost_frame_that_is_somebodys(tmp_path: Path
     assert read_profile(tmp_path / "samples", "x", run(10)).layers == [("signature", 75.0), ("SQLAlchemy", 25.0)]
 
 
-def test_form_fills_have_sixteen_fields_and_are_all_of_different_people() -> None:
+def test_form_fills_have_sixteen_fields_and_are_all_different() -> None:
     assert len(person(7, "abcdef")) == 16
-    assert len(set(fills("/v1/ingest/x", 20))) == 20
+    assert len(set(form_fills("/v1/ingest/x", 20))) == 20

@@ -1,4 +1,4 @@
-"""Backup and restore of the embedded database, by the very commands of docs/operations.md."""
+"""Backup and restore of the embedded database, with the commands that docs/operations.md prints."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def python(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_what_was_backed_up_stands_in_the_restored_copy_with_its_keys(folder: Path) -> None:
+def test_a_restored_backup_has_the_tenant_and_the_secret_keys(folder: Path) -> None:
     backup, restore = (re.sub(r"^    ", "", command, flags=re.MULTILINE) for command in COMMANDS)
     python(folder, "-m", "app.commands.cli", "migrate")
     python(folder, "-m", "app.commands.cli", "tenants", "create", "acme")

@@ -1,4 +1,4 @@
-"""The ground other tests stand on."""
+"""The database fixtures that other tests use."""
 
 import asyncpg
 from sqlalchemy import text
@@ -22,15 +22,15 @@ async def test_two_tests_that_commit_do_not_see_each_other(engine: Database, dsn
     await connection.close()
 
 
-async def test_a_transaction_of_a_test_sees_the_schema(tx: Tx) -> None:
+async def test_the_tx_fixture_has_the_migrated_schema(tx: Tx) -> None:
     assert (await tx.execute(text("SELECT to_regclass('mine')"))).scalar_one() is None
     assert (await tx.execute(text("SELECT to_regclass('leads')::text"))).scalar_one() == "leads"
-    await tx.execute(text("CREATE TABLE mine (n int)"))  # would make the next test fail if it stayed
+    await tx.execute(text("CREATE TABLE mine (n int)"))  # the next test fails if this is not rolled back
 
 
-async def test_it_is_rolled_back(tx: Tx) -> None:
+async def test_the_tx_fixture_is_rolled_back(tx: Tx) -> None:
     assert (await tx.execute(text("SELECT to_regclass('mine')"))).scalar_one() is None
 
 
-async def test_the_tables_in_code_are_the_tables_in_the_database(url: str) -> None:
+async def test_the_tables_in_code_match_the_migrated_database(url: str) -> None:
     await migrate.differences(url)

@@ -1,4 +1,4 @@
-"""python3 -m app from nothing: the environment is made, kept, renewed, and refused in a sentence."""
+"""`python3 -m app` without an environment: it is created, reused and updated, or refused with one sentence."""
 
 import ast
 import shutil
@@ -17,7 +17,7 @@ PROGRAM = "import sys\ndef main():\n    print('program', sys.prefix, *sys.argv[1
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout with the real bootstrap, an empty lock (nothing to fetch), and a program that says where it runs."""
+    """A checkout with the real bootstrap, empty lock files and a program that prints sys.prefix and its arguments."""
     (tmp_path / "app").mkdir()
     shutil.copy(ROOT / "app" / "__main__.py", tmp_path / "app")
     (tmp_path / "app" / "__init__.py").touch()
@@ -42,7 +42,7 @@ def run(checkout: Path, *arguments: str, **environment: str) -> tuple[int, str, 
     return process.returncode, out, err
 
 
-def test_the_environment_is_made_once_and_renewed_when_the_lock_changes(checkout: Path) -> None:
+def test_the_environment_is_created_once_and_updated_when_the_lock_file_changes(checkout: Path) -> None:
     status, out, err = run(checkout, "serve", "--port", "1")
     assert (status, out) == (0, f"program {checkout}/.venv serve --port 1\n")
     assert "Setting up" in err
@@ -52,13 +52,13 @@ def test_the_environment_is_made_once_and_renewed_when_the_lock_changes(checkout
     assert run(checkout, "serve")[2] == ""
 
 
-def test_tests_get_the_developers_lock_which_serves_for_all(checkout: Path) -> None:
+def test_the_test_command_installs_the_developers_lock_which_all_commands_can_use(checkout: Path) -> None:
     assert bootstrap.DEVELOPERS in run(checkout, "test")[2]
     assert run(checkout, "check")[2] == ""
     assert run(checkout, "serve")[2] == ""
 
 
-def test_starts_at_the_same_time_are_safe(checkout: Path) -> None:
+def test_concurrent_first_starts_all_succeed(checkout: Path) -> None:
     processes = [begin(checkout, "serve") for _ in range(3)]
     answers = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
@@ -66,7 +66,7 @@ def test_starts_at_the_same_time_are_safe(checkout: Path) -> None:
     assert {out for out, _ in answers} == {f"program {checkout}/.venv serve\n"}
 
 
-def test_an_environment_whose_python_is_gone_is_made_again(checkout: Path) -> None:
+def test_an_environment_whose_python_is_missing_is_created_again(checkout: Path) -> None:
     run(checkout, "serve")
     for name in ("python", "python3"):
         (checkout / ".venv" / "bin" / name).unlink()
@@ -74,14 +74,14 @@ def test_an_environment_whose_python_is_gone_is_made_again(checkout: Path) -> No
     assert run(checkout, "serve")[0] == 0
 
 
-def test_a_folder_that_cannot_be_written_gets_one_clear_line(checkout: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(checkout: Path) -> None:
     status, out, err = run(checkout, "serve", BATON_VENV="/proc/baton")
     assert (status, out) == (1, "")
     assert err.count("\n") == 1
     assert "BATON_VENV" in err
 
 
-def test_packages_that_cannot_be_had_get_a_sentence(checkout: Path) -> None:
+def test_packages_that_cannot_be_installed_are_reported_without_a_traceback(checkout: Path) -> None:
     (checkout / bootstrap.PLAIN).write_text("no-such-package==1 --hash=sha256:" + "0" * 64 + "\n")
     status, _, err = run(checkout, "serve", PIP_NO_INDEX="1")
     assert status == 1
@@ -90,18 +90,18 @@ def test_packages_that_cannot_be_had_get_a_sentence(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [(2, 7), (3, 6), (3, 10)])
-def test_a_python_that_is_too_old_gets_one_sentence(version: tuple[int, int]) -> None:
+def test_a_python_that_is_too_old_is_refused_with_one_sentence(version: tuple[int, int]) -> None:
     with pytest.raises(bootstrap.Refusal, match=r"needs Python 3\.11 or newer; this is "):
         bootstrap.refuse_version(version)
 
 
-def test_a_python_newer_than_the_newest_wheels_gets_one_sentence() -> None:
+def test_a_python_newer_than_the_newest_wheels_is_refused_with_one_sentence() -> None:
     with pytest.raises(bootstrap.Refusal, match=r"up to 3\.\d+; this is 3\.99"):
         bootstrap.refuse_version((3, 99))
     bootstrap.refuse_version((3, 11))
 
 
-def test_the_bootstrap_uses_the_standard_library_and_old_grammar_only() -> None:
+def test_the_bootstrap_uses_only_the_standard_library_and_syntax_of_old_pythons() -> None:
     text = (ROOT / "app" / "__main__.py").read_bytes().decode("ascii")
     tree = ast.parse(text)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -115,7 +115,7 @@ def test_the_bootstrap_uses_the_standard_library_and_old_grammar_only() -> None:
     )  # at most a docstring
 
 
-def test_the_locks_name_no_registry_and_every_package_has_a_hash() -> None:
+def test_lock_files_name_no_registry_and_have_a_hash_for_every_package() -> None:
     plain, developers = ((ROOT / lock).read_text() for lock in (bootstrap.PLAIN, bootstrap.DEVELOPERS))
     for lock in (plain, developers):
         assert "://" not in lock

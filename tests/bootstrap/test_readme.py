@@ -1,4 +1,4 @@
-"""What the README shows is what the product does."""
+"""The README's diagram of the lifecycle matches the shipped policy."""
 
 import re
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from app.policy.shipped import shipped
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-MOVES = re.compile(r"^\s*(\w+|\[\*\])\s*-->\s*(\w+|\[\*\])\s*(?::\s*(.+))?$", re.MULTILINE)
+ARROWS = re.compile(r"^\s*(\w+|\[\*\])\s*-->\s*(\w+|\[\*\])\s*(?::\s*(.+))?$", re.MULTILINE)
 
 
-def test_every_arrow_of_the_picture_is_an_edge_of_the_policy() -> None:
+def test_every_arrow_of_the_diagram_is_a_transition_of_the_policy() -> None:
     policy = shipped("waterfall")
-    found = MOVES.findall(README)
-    assert len(found) >= 8, "the picture is there"
+    found = ARROWS.findall(README)
+    assert len(found) >= 8, "the diagram was not found"
     for start, end, label in found:
         if "[*]" in (start, end):
             continue

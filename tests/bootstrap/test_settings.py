@@ -1,4 +1,4 @@
-"""Settings are right or refused in one line that says what to change."""
+"""Invalid settings are refused with one line that says what to change."""
 
 import base64
 from pathlib import Path
@@ -11,7 +11,7 @@ KEY = base64.b64encode(bytes(32)).decode()
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "expected"),
     [
         ("POOL_SIZE", "many", "BATON_POOL_SIZE"),
         ("PORT", "99999", "BATON_PORT"),
@@ -29,14 +29,14 @@ KEY = base64.b64encode(bytes(32)).decode()
         ("LOG_FORMAT", "xml", "'json'"),
     ],
 )
-def test_a_setting_that_cannot_be_right_is_refused_in_one_line(
-    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+def test_an_invalid_setting_is_refused_in_one_line(
+    name: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"BATON_{name}", value)
     with pytest.raises(SettingsError) as refused:
         load()
     text = str(refused.value)
-    assert said in text
+    assert expected in text
     assert f"BATON_{name}" in text
     assert "\n" not in text
 
@@ -58,13 +58,13 @@ def test_the_test_clock_is_refused_in_production(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg"])
-def test_every_spelling_of_an_address_is_understood(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_url_scheme_of_postgresql_is_accepted(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_DATABASE_URL", f"{scheme}://u:p@h:5432/d?sslmode=require")
     assert load().database_url == "postgresql+asyncpg://u:p@h:5432/d?ssl=require"
     assert not load().embedded
 
 
-def test_flags_win_over_the_environment_and_each_origin_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flags_override_the_environment_and_each_origin_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_PORT", "8001")
     monkeypatch.setenv("BATON_POOL_SIZE", "5")
     settings = load(port=8002, host=None)
@@ -76,17 +76,17 @@ def test_flags_win_over_the_environment_and_each_origin_is_known(monkeypatch: py
     }
 
 
-def test_an_empty_variable_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_DATABASE_URL", "")
     assert load().embedded
 
 
-def test_a_misspelt_setting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_misspelt_setting_is_reported_as_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_POOLSIZE", "5")
     assert "BATON_POOLSIZE" in unknown()
 
 
-def test_secret_keys_are_made_once_and_only_for_our_eyes(tmp_path: Path) -> None:
+def test_secret_keys_are_generated_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:
     first = with_secrets(load(data_dir=tmp_path / "data"))
     assert with_secrets(load(data_dir=tmp_path / "data")).secret_keys == first.secret_keys
     assert [len(key) for key in first.secret_keys.values()] == [32]
@@ -95,13 +95,13 @@ def test_secret_keys_are_made_once_and_only_for_our_eyes(tmp_path: Path) -> None
     assert repr(first.secret_keys) not in repr(first)
 
 
-def test_a_data_directory_that_cannot_be_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_data_directory_that_cannot_be_created_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="choose another --data-dir"):
         with_secrets(load(data_dir=tmp_path / "file" / "data"))
 
 
-def test_secret_keys_are_required_where_a_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_keys_are_required_with_a_database_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_DATABASE_URL", "postgresql://h/d")
     with pytest.raises(SettingsError, match="BATON_SECRET_KEYS is required") as refused:
         with_secrets(load())
@@ -110,6 +110,6 @@ def test_secret_keys_are_required_where_a_server_is_named(monkeypatch: pytest.Mo
     assert list(with_secrets(load()).secret_keys) == ["k2", "k1"]
 
 
-def test_passwords_do_not_stand_in_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_repr_of_the_settings_has_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_DATABASE_URL", "postgresql://me:hunter2@h/d")
     assert "hunter2" not in repr(load())

@@ -1,4 +1,4 @@
-"""`baton demo` as a person calls it."""
+"""`baton demo` as a command."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ def folder() -> Iterator[Path]:
 
 
 def baton(folder: Path, *arguments: str) -> str:
-    """What a command prints; it must succeed."""
+    """The output of a command that must succeed."""
     command = [sys.executable, "-m", "app.commands.cli", *arguments]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder), "BATON_PORT": "1"}
     done = subprocess.run(
@@ -30,12 +30,12 @@ def baton(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_demo_starts_a_service_tells_it_everything_and_the_log_folds(folder: Path) -> None:
-    said = baton(folder, "demo", "--leads", "120", "--seed", "3")
-    counts = {stage: int(count) for stage, count in re.findall(r"^  ([a-z]+) +(\d+) +\d+%", said, re.MULTILINE)}
+def test_the_demo_starts_a_service_sends_it_all_leads_and_verify_finds_no_difference(folder: Path) -> None:
+    output = baton(folder, "demo", "--leads", "120", "--seed", "3")
+    counts = {stage: int(count) for stage, count in re.findall(r"^  ([a-z]+) +(\d+) +\d+%", output, re.MULTILINE)}
     assert sum(counts.values()) == 120
     assert counts["converted"] > 0
     assert counts["inquiry"] > counts["disqualified"] > 0
-    assert re.search(r"export BATON=http://\S+ KEY=btn_\w{43}$", said, re.MULTILINE)
-    assert "Admin key of the service, shown only now: btn_" in said
+    assert re.search(r"export BATON=http://\S+ KEY=btn_\w{43}$", output, re.MULTILINE)
+    assert "Admin key of the service (shown only once): btn_" in output
     assert "0 differ from their log" in baton(folder, "verify")

@@ -1,4 +1,4 @@
-"""`baton tail`: what a receiver on this machine would hear, in order and signed."""
+"""`baton tail`: prints events in order and forwards them as signed webhooks."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from app.commands import tail
-from app.commands.tail import Reading
+from app.commands.tail import FeedOptions
 from app.events.partitions import keep_ahead
 from app.events.sequence import sequence
 from app.settings import CannotStart
@@ -22,7 +22,7 @@ from tests.api import Api
 
 @asynccontextmanager
 async def served(app: Any) -> AsyncIterator[str]:
-    """The application behind a real socket."""
+    """Serve the application on a real socket; its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
     task = asyncio.create_task(server.serve(sockets=[listener]))
@@ -32,20 +32,20 @@ async def served(app: Any) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def receiver(heard: list[tuple[dict[str, str], bytes]], *, fails: int = 0) -> AsyncIterator[str]:
-    """Takes what is posted, after so many answers of 503."""
+async def receiver(received: list[tuple[dict[str, str], bytes]], *, fails: int = 0) -> AsyncIterator[str]:
+    """An HTTP receiver that stores each POST, after answering the first `fails` with 503."""
     left = [None] * fails
 
-    async def take(request: web.Request) -> web.Response:
+    async def receive(request: web.Request) -> web.Response:
         body = await request.read()
         if left:
             left.pop()
             return web.Response(status=503)
-        heard.append(({name.lower(): value for name, value in request.headers.items()}, body))
+        received.append(({name.lower(): value for name, value in request.headers.items()}, body))
         return web.Response(status=204)
 
     app = web.Application()
-    app.router.add_post("/", take)
+    app.router.add_post("/", receive)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -54,32 +54,32 @@ async def receiver(heard: list[tuple[dict[str, str], bytes]], *, fails: int = 0)
     await runner.cleanup()
 
 
-async def test_each_event_is_printed_and_handed_on_signed_and_in_order(
+async def test_each_event_is_printed_and_forwarded_signed_and_in_order(
     api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lead = await api.mql()
     await keep_ahead(api.app.state.engine)
     await sequence(api.app.state.engine)
-    told = (await api.get(f"/v1/events?lead_id={lead['id']}"))["data"]
-    heard: list[tuple[dict[str, str], bytes]] = []
+    expected = (await api.get(f"/v1/events?lead_id={lead['id']}"))["data"]
+    received: list[tuple[dict[str, str], bytes]] = []
     secret = new_secret()
-    monkeypatch.setattr(tail, "WAITS", (0.01, 0.01))
-    async with served(api.app) as url, receiver(heard, fails=2) as forward:
-        await tail._follow(Reading(url, api.key, "earliest", "lead.*", len(told)), forward, secret)
-    events = [Webhook(secret).verify(body, headers) for headers, body in heard]
-    assert [event["id"] for event in events] == [event["id"] for event in told]
+    monkeypatch.setattr(tail, "RETRY_WAITS", (0.01, 0.01))
+    async with served(api.app) as url, receiver(received, fails=2) as forward:
+        await tail._follow(FeedOptions(url, api.key, "earliest", "lead.*", len(expected)), forward, secret)
+    events = [Webhook(secret).verify(body, headers) for headers, body in received]
+    assert [event["id"] for event in events] == [event["id"] for event in expected]
     printed = capsys.readouterr().out
-    assert printed.count(lead["id"]) == len(told)
+    assert printed.count(lead["id"]) == len(expected)
     assert "inquiry → mql by qualify" in printed
 
 
-async def test_a_wrong_key_is_said_in_one_line(api: Api) -> None:
+async def test_a_wrong_key_ends_with_the_problem_in_one_line(api: Api) -> None:
     async with served(api.app) as url:
         with pytest.raises(CannotStart, match="401 key_unknown"):
-            await tail._follow(Reading(url, "btn_wrong"), None, "")
+            await tail._follow(FeedOptions(url, "btn_wrong"), None, "")
 
 
-async def test_a_service_that_is_not_there_is_waited_for_and_then_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail, "WAITS", (0.01, 0.01))
+async def test_an_unreachable_service_is_retried_and_then_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "RETRY_WAITS", (0.01, 0.01))
     with pytest.raises(CannotStart, match="is the service running"):
-        await tail._follow(Reading("http://127.0.0.1:1", "btn_any"), None, "")
+        await tail._follow(FeedOptions("http://127.0.0.1:1", "btn_any"), None, "")

@@ -1,1 +1,1 @@
-"""`baton demo`: half a year of an invented company's leads, told to a service through its own doors."""
+"""`baton demo`: half a year of generated leads, sent to a service over its HTTP API."""

@@ -1,4 +1,4 @@
-"""The service as the demo knows it: HTTP, a key, and patience where it says 503."""
+"""HTTP client of the demo: sends the API key; retries 503 and 409 with `Retry-After`, and broken connections."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ TRIES: Final = 8
 TIMEOUT: Final = aiohttp.ClientTimeout(total=60)
 
 
-class Doors:
-    """A client of one tenant."""
+class Client:
+    """An HTTP client with the API key of one tenant."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, key: str) -> None:
         self.session, self.url, self.key = session, url.rstrip("/"), key
 
-    def of(self, key: str) -> Doors:
-        """The same doors with another key."""
-        return Doors(self.session, self.url, key)
+    def with_key(self, key: str) -> Client:
+        """The same client with another key; an empty key sends none."""
+        return Client(self.session, self.url, key)
 
     async def get(self, path: str) -> Any:
-        """The answer to a GET that must succeed. CannotStart."""
+        """The JSON response to a GET; raises CannotStart if it fails."""
         return await self.send("GET", path)
 
-    async def post(self, path: str, body: Any, *, actor: str = "", once: str = "", passing: str = "") -> Any:
-        """The answer to a POST. A refusal with the code `passing` is answered, any other raises CannotStart."""
+    async def post(
+        self, path: str, body: Any, *, actor: str = "", idempotency_key: str = "", allowed_error: str = ""
+    ) -> Any:
+        """The JSON response to a POST; raises CannotStart on a problem whose code is not `allowed_error`."""
         headers = {"Content-Type": "application/json"}
         headers |= {"Baton-Actor": actor} if actor else {}
-        headers |= {"Idempotency-Key": once} if once else {}
-        return await self.send("POST", path, orjson.dumps(body, option=orjson.OPT_UTC_Z), headers, passing)
+        headers |= {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return await self.send("POST", path, orjson.dumps(body, option=orjson.OPT_UTC_Z), headers, allowed_error)
 
     async def send(
         self,
@@ -42,18 +44,19 @@ class Doors:
         path: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        passing: str = "",
+        allowed_error: str = "",
     ) -> Any:
-        """One request, again where the service is busy or a connection broke; its JSON. CannotStart."""
-        named = {"Authorization": f"Bearer {self.key}", **(headers or {})} if self.key else headers
+        """Send a request, with retries; its JSON response. Raises CannotStart."""
+        all_headers = {"Authorization": f"Bearer {self.key}", **(headers or {})} if self.key else headers
         for left in range(TRIES - 1, -1, -1):
             try:
-                async with self.session.request(method, self.url + path, data=body, headers=named) as answer:
-                    told = orjson.loads(await answer.read() or b"null")
-                    if answer.ok or (passing and told.get("code") == passing):
-                        return told
+                async with self.session.request(method, self.url + path, data=body, headers=all_headers) as answer:
+                    result = orjson.loads(await answer.read() or b"null")
+                    if answer.ok or (allowed_error and result.get("code") == allowed_error):
+                        return result
                     if answer.status not in (503, 409) or not left or "Retry-After" not in answer.headers:
-                        raise CannotStart(f"{method} {path}: {answer.status} {told.get('code')}: {told.get('detail')}")
+                        problem = f"{answer.status} {result.get('code')}: {result.get('detail')}"
+                        raise CannotStart(f"{method} {path}: {problem}")
             except (aiohttp.ClientConnectionError, TimeoutError) as error:
                 if not left:
                     raise CannotStart(f"{self.url} does not answer ({type(error).__name__}): is it running?") from None

@@ -1,4 +1,4 @@
-"""Stories as their providers would post them: the body, and the signature over its bytes."""
+"""Planned leads as form fills in the format of their form provider, with the provider's signature."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Final
 
 import orjson
 
-from app.commands.demo.plan import Story
+from app.commands.demo.plan import PlannedLead
 
 
 def _labelled(where: str) -> dict[str, Any]:
-    """The form builders do not know our fields for size and industry: the mapping is told where to look."""
+    """Mapping of company size and industry, for which the form builders have no field of their own."""
     return {"fields": {name: f"labelled({where}, 'value', '{name}')" for name in ("employees", "industry")}}
 
 
-# How each source is made: its preset, and what is changed of it. The website signs as its own developers chose to.
+# Preset and overrides of each source. The website has no provider, so its signature scheme is configured here.
 OWN_SIGNATURE: Final = {
     "kind": "hmac",
     "secret": "signing",
@@ -40,21 +40,21 @@ HEADERS: Final = {
 }
 
 
-def form_fill(story: Story) -> bytes:
-    """The body that the story's provider posts."""
-    made = {"typeform": _typeform, "tally": _tally, "website": _website}[story.source](story)
-    return orjson.dumps(made, option=orjson.OPT_UTC_Z)
+def form_fill(lead: PlannedLead) -> bytes:
+    """The request body that the provider posts."""
+    form = {"typeform": _typeform, "tally": _tally, "website": _website}[lead.source](lead)
+    return orjson.dumps(form, option=orjson.OPT_UTC_Z)
 
 
-def signed(story: Story, body: bytes, secret: str) -> dict[str, str]:
-    """The headers that the provider sends beside the body."""
-    name, prefix = HEADERS[story.source]
+def signed(lead: PlannedLead, body: bytes, secret: str) -> dict[str, str]:
+    """The request headers that the provider sends, with the signature."""
+    name, prefix = HEADERS[lead.source]
     mac = base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
     return {"Content-Type": "application/json", name: prefix + mac}
 
 
-def _said(story: Story) -> Mapping[str, Any]:
-    who = story.person
+def _answers(lead: PlannedLead) -> Mapping[str, Any]:
+    who = lead.person
     return {
         "full_name": f"{who.first_name} {who.last_name}",
         "company": who.company.name,
@@ -65,34 +65,34 @@ def _said(story: Story) -> Mapping[str, Any]:
     }
 
 
-def _typeform(story: Story) -> dict[str, Any]:
+def _typeform(lead: PlannedLead) -> dict[str, Any]:
     answers: list[dict[str, Any]] = [
-        {"type": "email", "email": story.person.email, "field": {"id": "e", "type": "email", "ref": "email"}},
-        {"type": "boolean", "boolean": story.newsletter, "field": {"id": "n", "type": "yes_no", "ref": "newsletter"}},
+        {"type": "email", "email": lead.person.email, "field": {"id": "e", "type": "email", "ref": "email"}},
+        {"type": "boolean", "boolean": lead.newsletter, "field": {"id": "n", "type": "yes_no", "ref": "newsletter"}},
     ]
-    for name, value in _said(story).items():
+    for name, value in _answers(lead).items():
         kind = "number" if isinstance(value, int) else "text"
         answers.append({"type": kind, kind: value, "field": {"id": name, "type": "short_text", "ref": name}})
-    form = {"form_id": "demo", "token": story.key, "submitted_at": story.at, "hidden": story.utm, "answers": answers}
-    return {"event_id": story.key, "event_type": "form_response", "form_response": form}
+    form = {"form_id": "demo", "token": lead.key, "submitted_at": lead.at, "hidden": lead.utm, "answers": answers}
+    return {"event_id": lead.key, "event_type": "form_response", "form_response": form}
 
 
-def _tally(story: Story) -> dict[str, Any]:
-    labels = {**_said(story), **story.utm, "newsletter": story.newsletter}
-    fields: list[dict[str, Any]] = [{"label": "Email", "type": "INPUT_EMAIL", "value": story.person.email}]
+def _tally(lead: PlannedLead) -> dict[str, Any]:
+    labels = {**_answers(lead), **lead.utm, "newsletter": lead.newsletter}
+    fields: list[dict[str, Any]] = [{"label": "Email", "type": "INPUT_EMAIL", "value": lead.person.email}]
     for name, value in labels.items():
         label = name.replace("_", " ") if name in ("full_name", "job_title") else name
         fields.append({"label": label, "type": "INPUT_TEXT", "value": value})
-    data = {"responseId": story.key, "formId": "demo", "createdAt": story.at, "fields": fields}
-    return {"eventId": story.key, "eventType": "FORM_RESPONSE", "createdAt": story.at, "data": data}
+    data = {"responseId": lead.key, "formId": "demo", "createdAt": lead.at, "fields": fields}
+    return {"eventId": lead.key, "eventType": "FORM_RESPONSE", "createdAt": lead.at, "data": data}
 
 
-def _website(story: Story) -> dict[str, Any]:
+def _website(lead: PlannedLead) -> dict[str, Any]:
     return {
-        "submission_id": story.key,
-        "occurred_at": story.at,
-        "email": story.person.email,
-        **_said(story),
-        **story.utm,
-        "newsletter": story.newsletter,
+        "submission_id": lead.key,
+        "occurred_at": lead.at,
+        "email": lead.person.email,
+        **_answers(lead),
+        **lead.utm,
+        "newsletter": lead.newsletter,
     }

@@ -1,4 +1,4 @@
-"""Invented people and companies. Every domain ends in .example, so nothing can reach anybody."""
+"""Invented people and companies. Every domain ends in .example, which is reserved, so that no mail can be delivered."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ LAST: Final = _words(
     Vogel Wagner Weber Yilmaz Zvoristeanu
     """
 )
-HEADS: Final = _words(
+NAME_STARTS: Final = _words(
     """
     Nord Alpen Bright Clear Delta East Ever Fern Grand Green Harbour High Iron Kite Lake Long Maple Mira
     North Oak Ocean Pine Prime Quick Red River Sand Silver South Star Stone Sun Swift Terra True Umber Vale
     West White Wind
     """
 )
-TAILS: Final = _words(
+NAME_ENDS: Final = _words(
     """
     soft labs works data cloud logic bio freight bank energy foods print health motors metal care tools media
     build retail
@@ -60,12 +60,12 @@ TITLES: Final = (
 INDUSTRIES: Final = (("software", 45), ("manufacturing", 18), ("retail", 12), ("healthcare", 10), ("logistics", 15))
 SIZES: Final = ((8, 10), (35, 15), (80, 20), (140, 20), (260, 15), (420, 10), (900, 6), (5200, 4))
 COUNTRIES: Final = (("RO", 22), ("DE", 20), ("GB", 14), ("FR", 12), ("PL", 10), ("HU", 8), ("ES", 8), ("US", 6))
-DECIDES: Final = ("Director", "Head", "VP")
+DECISION_MAKER_TITLES: Final = ("Director", "Head", "VP")
 
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Where somebody works."""
+    """The company a person works for."""
 
     name: str
     domain: str
@@ -76,7 +76,7 @@ class Company:
 
 @dataclass(frozen=True, slots=True)
 class Invented:
-    """Somebody who fills in a form."""
+    """An invented person who fills in a form."""
 
     first_name: str
     last_name: str
@@ -86,34 +86,34 @@ class Invented:
 
     @property
     def fits(self) -> bool:
-        """Whether the shipped policies give the fit an MQL needs."""
+        """Whether the shipped policies give this person the fit score an MQL needs."""
         company = self.company
-        decides = any(word in self.job_title.split() for word in DECIDES)
-        return decides and company.industry == "software" and 50 <= company.employees <= 500
+        is_decision_maker = any(word in self.job_title.split() for word in DECISION_MAKER_TITLES)
+        return is_decision_maker and company.industry == "software" and 50 <= company.employees <= 500
 
 
-def companies(chance: random.Random, count: int) -> list[Company]:
-    """Companies with different names and domains."""
-    names = [f"{head}{tail}" for head in HEADS for tail in TAILS]
+def companies(rng: random.Random, count: int) -> list[Company]:
+    """Companies with distinct names and domains."""
+    names = [f"{start}{end}" for start in NAME_STARTS for end in NAME_ENDS]
     names += [f"{name} {word}" for word in ("Group", "Europe", "Partners") for name in names]
     return [
         Company(
             name,
             f"{name.lower().replace(' ', '-')}.example",
-            _pick(chance, INDUSTRIES),
-            int(_pick(chance, SIZES) * chance.uniform(0.8, 1.1)),
-            _pick(chance, COUNTRIES),
+            _pick(rng, INDUSTRIES),
+            int(_pick(rng, SIZES) * rng.uniform(0.8, 1.1)),
+            _pick(rng, COUNTRIES),
         )
-        for name in chance.sample(names, min(count, len(names)))
+        for name in rng.sample(names, min(count, len(names)))
     ]
 
 
-def person(chance: random.Random, company: Company, number: int) -> Invented:
-    """Somebody of a company; `number` keeps two of the same name apart."""
-    first, last = chance.choice(FIRST), chance.choice(LAST)
+def person(rng: random.Random, company: Company, number: int) -> Invented:
+    """A person of a company; `number` makes the e-mail address unique."""
+    first, last = rng.choice(FIRST), rng.choice(LAST)
     plain = "".join(letter for letter in f"{first}.{last}".lower() if letter.isascii())
-    return Invented(first, last, f"{plain}{number}@{company.domain}", _pick(chance, TITLES), company)
+    return Invented(first, last, f"{plain}{number}@{company.domain}", _pick(rng, TITLES), company)
 
 
-def _pick(chance: random.Random, weighted: tuple[tuple[T, int], ...]) -> T:
-    return chance.choices([value for value, _ in weighted], [weight for _, weight in weighted])[0]
+def _pick(rng: random.Random, weighted: tuple[tuple[T, int], ...]) -> T:
+    return rng.choices([value for value, _ in weighted], [weight for _, weight in weighted])[0]

@@ -1,4 +1,4 @@
-"""`baton demo`: find a service or start one, tell it the stories, and say what to look at."""
+"""`baton demo`: uses or starts a service, sends it the planned leads, and prints a summary with example requests."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from app.commands.demo import tell
-from app.commands.demo.doors import TIMEOUT, Doors
-from app.commands.demo.plan import Story, stories
+from app.commands.demo.doors import TIMEOUT, Client
+from app.commands.demo.plan import PlannedLead, plan_leads
 from app.commands.serve import prepare
 from app.database.server import open_database, running_database
 from app.settings import CannotStart, Settings, load, with_secrets
@@ -35,39 +35,39 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def demo(url: str | None, key: str | None, leads: int, seed: int, data_dir: Path | None) -> None:
-    """Tells the stories to the service at `url`, or to that of the data directory, started if need be."""
-    plan = stories(seed, leads, datetime.now(UTC))
+    """Send the leads to the service at `url`, or to that of the data directory, which is started if necessary."""
+    plan = plan_leads(seed, leads, datetime.now(UTC))
     if url is not None:
         if not key:
-            raise CannotStart("--url needs --key: a key of that service with the scopes admin and actors:assert")
-        asyncio.run(_at(url, key, plan, seed))
+            raise CannotStart("--url needs --key: give an API key with the scopes admin and actors:assert")
+        asyncio.run(_send_and_show(url, key, plan, seed))
         return
     settings = load(data_dir=data_dir)
     with running_database(with_secrets(settings)) as ready:
         admin = asyncio.run(prepare(ready, owned=settings.embedded))
-        asyncio.run(_here(ready, plan, seed))
+        asyncio.run(_send_to_new_tenant(ready, plan, seed))
     if admin is not None:
-        console.print(f"\nAdmin key of the service, shown only now: {admin}", markup=False)
+        console.print(f"\nAdmin key of the service (shown only once): {admin}", markup=False)
 
 
-async def _here(settings: Settings, plan: list[Story], seed: int) -> None:
-    """In a tenant of its own, so that invented leads never stand among real ones."""
+async def _send_to_new_tenant(settings: Settings, plan: list[PlannedLead], seed: int) -> None:
+    """Use a new tenant, so that generated leads do not mix with real ones."""
     now = datetime.now(UTC)
     async with open_database(settings.url) as engine, engine.begin() as tx:
         tenant_id = await create_tenant(tx, f"demo {seed}", "waterfall", now)
         key = (await create_key(tx, tenant_id, "demo", ("admin",), now)).secret
-    if await _serves(settings.address, key):
-        await _at(settings.address, key, plan, seed)
+    if await _accepts_key(settings.address, key):
+        await _send_and_show(settings.address, key, plan, seed)
         return
-    async with _own_service(settings, key) as address:
-        await _at(address, key, plan, seed, after=settings.address)
+    async with _temporary_service(settings, key) as address:
+        await _send_and_show(address, key, plan, seed, later_address=settings.address)
 
 
-async def _serves(address: str, key: str) -> bool:
-    """Whether a service at this address works on our database: it knows the key that was just made there."""
+async def _accepts_key(address: str, key: str) -> bool:
+    """Whether a service at this address uses our database: it accepts the key that was just created there."""
     try:
-        asked = {"Authorization": f"Bearer {key}"}
-        client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5), headers=asked)
+        headers = {"Authorization": f"Bearer {key}"}
+        client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5), headers=headers)
         async with client, client.get(f"{address}/v1/me") as answer:
             return answer.status == 200
     except (aiohttp.ClientError, TimeoutError):
@@ -75,75 +75,79 @@ async def _serves(address: str, key: str) -> bool:
 
 
 @asynccontextmanager
-async def _own_service(settings: Settings, key: str) -> AsyncIterator[str]:
+async def _temporary_service(settings: Settings, key: str) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "app.commands.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--data-dir", str(settings.data_dir)]
     environment = {**os.environ, "BATON_DRAIN_SECONDS": "0", "BATON_LOG_FORMAT": "json"}
-    said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
-    process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)  # noqa: ASYNC220 - it is quick
+    output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
+    process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)  # noqa: ASYNC220 - quick
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(READY_SECONDS * 10):
-            if await _serves(address, key):
+            if await _accepts_key(address, key):
                 break
             if process.poll() is not None:
-                said.seek(0)
-                raise CannotStart(f"the service did not start: {said.read().strip()}")
+                output.seek(0)
+                raise CannotStart(f"the service did not start: {output.read().strip()}")
             await asyncio.sleep(0.1)
         yield address
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait, 60)
-        said.close()
+        output.close()
 
 
-async def _at(address: str, key: str, plan: list[Story], seed: int, after: str | None = None) -> None:
+async def _send_and_show(
+    address: str, key: str, plan: list[PlannedLead], seed: int, later_address: str | None = None
+) -> None:
     began = time.monotonic()
-    connector = aiohttp.TCPConnector(limit=tell.SIDE_BY_SIDE)
+    connector = aiohttp.TCPConnector(limit=tell.CONCURRENCY)
     async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
-        doors = Doors(session, address, key)
+        client = Client(session, address, key)
         try:
-            await _tell(doors, plan, seed)
+            await _send(client, plan, seed)
         except* CannotStart as refused:
             raise refused.exceptions[0] from None
-        counts, newest = await tell.count(doors)
-    _show(after or address, key, counts, newest, time.monotonic() - began)
-    if after is not None:
-        console.print("\nThe service is stopped again; with all of this in it it starts by: python3 -m app serve")
+        counts, newest = await tell.count(client)
+    _show(later_address or address, key, counts, newest, time.monotonic() - began)
+    if later_address is not None:
+        console.print("\nThe service is stopped. To start it with these leads: python3 -m app serve")
 
 
-async def _tell(doors: Doors, plan: list[Story], seed: int) -> None:
-    stage = await tell.prepare(doors, seed)
+async def _send(client: Client, plan: list[PlannedLead], seed: int) -> None:
+    setup = await tell.prepare(client, seed)
     with Progress(*COLUMNS, console=console) as progress:
 
         def bar(name: str, total: int) -> tell.Advance:
             task = progress.add_task(name, total=total)
             return lambda steps: progress.advance(task, steps)
 
-        total = Counter(one.kind for story in plan for one in story.activities)
-        await tell.submit(doors, stage, plan, bar("Form fills, signed", len(plan)))
-        await tell.find(doors, stage, plan, bar("Understood as leads", len(plan)))
-        await tell.act(doors, stage, plan, "interest", bar("Signs of interest", total["interest"]))
-        await tell.walk(doors, stage, plan, bar("What people did", sum(len(story.steps) for story in plan)))
-        await tell.act(doors, stage, plan, "contact_attempt", bar("Contact attempts", total["contact_attempt"]))
+        total = Counter(one.kind for lead in plan for one in lead.activities)
+        await tell.submit(client, setup, plan, bar("Signed form fills", len(plan)))
+        await tell.wait_for_leads(client, setup, plan, bar("Leads created", len(plan)))
+        await tell.post_activities(client, setup, plan, "interest", bar("Interest activities", total["interest"]))
+        await tell.take_steps(client, setup, plan, bar("Steps taken by users", sum(len(lead.steps) for lead in plan)))
+        await tell.post_activities(
+            client, setup, plan, "contact_attempt", bar("Contact attempts", total["contact_attempt"])
+        )
 
 
 def _show(address: str, key: str, counts: dict[str, int], newest: dict[str, str], seconds: float) -> None:
     total = sum(counts.values())
-    console.print(f"\nHalf a year of {total} leads in {seconds:.0f} seconds. Where they stand:")
+    console.print(f"\n{total} leads of half a year in {seconds:.0f} seconds. By stage, with the newest lead of each:")
     for stage in sorted(counts, key=STAGES.index):
         console.print(f"  {stage:<13}{counts[stage]:>6}  {counts[stage] / total:>4.0%}  {newest[stage]}", markup=False)
     lead = newest.get("converted") or next(iter(newest.values()))
     waiting = newest.get("inquiry", lead)
-    ask = 'curl -s -H "Authorization: Bearer $KEY"'
-    console.print(f"\nWhat to look at:\n  export BATON={address} KEY={key}", markup=False)
+    curl = 'curl -s -H "Authorization: Bearer $KEY"'
+    console.print(f"\nExample requests:\n  export BATON={address} KEY={key}", markup=False)
     for what, path in (
-        ("A story from form fill to opportunity", f"/v1/leads/{lead}/timeline"),
-        ("What it was converted to", f"/v1/leads/{lead}/conversion"),
-        ("Why is this one not an MQL?", f"/v1/leads/{waiting}/eligibility"),
-        ("Who waits for an SDR", "/v1/leads?stage=mql&limit=5"),
-        ("The last word on everything", "/v1/events?after=earliest&types=lead.converted&limit=5"),
+        ("The timeline of a lead from form fill to opportunity", f"/v1/leads/{lead}/timeline"),
+        ("Its account, contact and opportunity", f"/v1/leads/{lead}/conversion"),
+        ("Why this lead is not an MQL", f"/v1/leads/{waiting}/eligibility"),
+        ("MQLs that no SDR has accepted yet", "/v1/leads?stage=mql&limit=5"),
+        ("The first conversions in the feed of events", "/v1/events?after=earliest&types=lead.converted&limit=5"),
     ):
-        console.print(f'  # {what}\n  {ask} "$BATON{path}"', markup=False)
+        console.print(f'  # {what}\n  {curl} "$BATON{path}"', markup=False)

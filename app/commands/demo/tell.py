@@ -1,4 +1,4 @@
-"""Telling the stories to a service: forms, activities, people's steps. Each lead in order, many side by side."""
+"""Sends the planned leads to a service: form fills, activities, users' steps. Each lead in order, many concurrently."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from app.commands.demo.doors import Doors
+from app.commands.demo.doors import Client
 from app.commands.demo.forms import SOURCES, form_fill, signed
-from app.commands.demo.plan import Activity, ActivityKind, Step, Story, Who
+from app.commands.demo.plan import Activity, ActivityKind, PlannedLead, Role, Step
 from app.settings import CannotStart
 
 T = TypeVar("T")
 Advance = Callable[[int], None]
 
-SIDE_BY_SIDE: Final = 24
-MOST_ACTIVITIES: Final = 500
-MOST_ROWS: Final = 200
-SECRET: Final = "demo-signing-secret"  # noqa: S105 - of invented forms
-TEAM: Final[tuple[tuple[Who, str], ...]] = (
+CONCURRENCY: Final = 24
+MAX_ACTIVITIES: Final = 500
+PAGE_LIMIT: Final = 200
+SECRET: Final = "demo-signing-secret"  # noqa: S105 - signs generated forms only
+TEAM: Final[tuple[tuple[Role, str], ...]] = (
     ("marketing", "Mira Lang"),
     ("marketing", "Tudor Pop"),
     ("sdr", "Sofia Dumitru"),
@@ -34,93 +34,95 @@ TEAM: Final[tuple[tuple[Who, str], ...]] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where the stories play: the people by role, the sources by name as (id, address)."""
+class Setup:
+    """The demo's ids in the service: user ids by role, sources by name as (id, ingest path)."""
 
-    people: dict[Who, list[str]]
+    people: dict[Role, list[str]]
     sources: dict[str, tuple[str, str]]
-    leads: dict[str, str] = field(default_factory=dict)  # story key → lead_id
+    leads: dict[str, str] = field(default_factory=dict)  # submission key → lead_id
 
 
-async def prepare(doors: Doors, seed: int) -> Stage:
-    """The company's people and its three sources."""
-    people: dict[Who, list[str]] = {"marketing": [], "sdr": [], "ae": [], "manager": []}
+async def prepare(client: Client, seed: int) -> Setup:
+    """Create the users and the three sources."""
+    people: dict[Role, list[str]] = {"marketing": [], "sdr": [], "ae": [], "manager": []}
     for role, name in TEAM:
         address = f"{name.lower().replace(' ', '.')}.{seed}@demo.example"
-        made = await doors.post("/v1/users", {"name": name, "email": address, "role": role}, passing="already_exists")
-        if "id" not in made:
-            raise CannotStart(f"this tenant has the demo with --seed {seed} already: choose another seed")
-        people[role].append(made["id"])
+        user = {"name": name, "email": address, "role": role}
+        created = await client.post("/v1/users", user, allowed_error="already_exists")
+        if "id" not in created:
+            raise CannotStart(f"this tenant already has the demo of --seed {seed}: choose another seed")
+        people[role].append(created["id"])
     sources = {}
     for name, body in SOURCES.items():
-        made = await doors.post("/v1/sources", {"name": f"Demo {name}", "secrets": {"signing": SECRET}, **body})
-        sources[name] = made["id"], f"/v1/ingest/{made['key']}"
-    return Stage(people, sources)
+        created = await client.post("/v1/sources", {"name": f"Demo {name}", "secrets": {"signing": SECRET}, **body})
+        sources[name] = created["id"], f"/v1/ingest/{created['key']}"
+    return Setup(people, sources)
 
 
-async def submit(doors: Doors, stage: Stage, stories: Sequence[Story], advance: Advance) -> None:
-    """Every form fill, signed as its provider signs, in the order in which they came; some are delivered twice."""
-    public = doors.of("")
+async def submit(client: Client, setup: Setup, plan: Sequence[PlannedLead], advance: Advance) -> None:
+    """Post every form fill, signed as its provider does, in chronological order; some are posted twice."""
+    public = client.with_key("")
 
-    async def post(story: Story) -> None:
-        body = form_fill(story)
-        for _ in range(2 if story.twice else 1):
-            await public.send("POST", stage.sources[story.source][1], body, signed(story, body, SECRET))
+    async def post(lead: PlannedLead) -> None:
+        body = form_fill(lead)
+        for _ in range(2 if lead.twice else 1):
+            await public.send("POST", setup.sources[lead.source][1], body, signed(lead, body, SECRET))
         advance(1)
 
-    await together(post, stories)
+    await run_concurrently(post, plan)
 
 
-async def find(doors: Doors, stage: Stage, stories: Sequence[Story], advance: Advance) -> None:
-    """Waits until the forms are processed, and learns which lead each of them made."""
-    wanted = {story.key for story in stories}
-    for source_id, _ in stage.sources.values():
+async def wait_for_leads(client: Client, setup: Setup, plan: Sequence[PlannedLead], advance: Advance) -> None:
+    """Wait until the form fills are processed, and store the lead id of each."""
+    wanted = {lead.key for lead in plan}
+    for source_id, _ in setup.sources.values():
         cursor = ""
         while True:
-            page = await doors.get(f"/v1/submissions?source_id={source_id}&limit={MOST_ROWS}{cursor}")
+            page = await client.get(f"/v1/submissions?source_id={source_id}&limit={PAGE_LIMIT}{cursor}")
             waiting = any(row["state"] == "received" for row in page["data"])
             items = [item for row in page["data"] for item in row["items"]]
             new = {one["submission_key"]: one["lead_id"] for one in items if one["lead_id"] is not None}
-            advance(len((new.keys() & wanted) - stage.leads.keys()))
-            stage.leads.update(new)
+            advance(len((new.keys() & wanted) - setup.leads.keys()))
+            setup.leads.update(new)
             if waiting:
                 await asyncio.sleep(0.5)
             elif page["next"] is None:
                 break
             else:
                 cursor = f"&cursor={page['next']}"
-    if missing := wanted - stage.leads.keys():
-        raise CannotStart(f"{len(missing)} of {len(wanted)} forms made no lead: see GET /v1/submissions")
+    if missing := wanted - setup.leads.keys():
+        raise CannotStart(f"{len(missing)} of {len(wanted)} form fills created no lead: GET /v1/submissions shows why")
 
 
-async def act(doors: Doors, stage: Stage, stories: Sequence[Story], kind: ActivityKind, advance: Advance) -> None:
-    """Activities of one kind, five hundred at once; those of one lead stay together."""
+async def post_activities(
+    client: Client, setup: Setup, plan: Sequence[PlannedLead], kind: ActivityKind, advance: Advance
+) -> None:
+    """Post activities of one kind, up to MAX_ACTIVITIES in a request; those of one lead are never split."""
 
     async def post(batch: list[dict[str, Any]]) -> None:
-        await doors.post("/v1/activities", {"activities": batch})
+        await client.post("/v1/activities", {"activities": batch})
         advance(len(batch))
 
-    told = (
-        [_activity(stage, story, n, one) for n, one in enumerate(story.activities) if one.kind == kind]
-        for story in stories
+    activities = (
+        [_activity(setup, lead, n, one) for n, one in enumerate(lead.activities) if one.kind == kind] for lead in plan
     )
-    await together(post, _batches(told), side_by_side=2)
+    await run_concurrently(post, _batches(activities), concurrency=2)
 
 
-def _activity(stage: Stage, story: Story, number: int, activity: Activity) -> dict[str, Any]:
+def _activity(setup: Setup, lead: PlannedLead, number: int, activity: Activity) -> dict[str, Any]:
     return {
-        "lead_id": stage.leads[story.key],
+        "lead_id": setup.leads[lead.key],
         "type": activity.type,
         "kind": activity.kind,
         "occurred_at": activity.at,
-        "activity_key": f"{story.key}-{number}",
+        "activity_key": f"{lead.key}-{number}",
     }
 
 
 def _batches(groups: Iterable[list[T]]) -> Iterator[list[T]]:
     batch: list[T] = []
     for group in groups:
-        if len(batch) + len(group) > MOST_ACTIVITIES:
+        if len(batch) + len(group) > MAX_ACTIVITIES:
             yield batch
             batch = []
         batch = batch + group
@@ -128,43 +130,44 @@ def _batches(groups: Iterable[list[T]]) -> Iterator[list[T]]:
         yield batch
 
 
-async def walk(doors: Doors, stage: Stage, stories: Sequence[Story], advance: Advance) -> None:
-    """What people did: transitions, conversions, deals; each under its name, at its time."""
+async def take_steps(client: Client, setup: Setup, plan: Sequence[PlannedLead], advance: Advance) -> None:
+    """Take the steps: transitions, conversions, opportunity transitions, each as its user and with its date."""
 
-    async def live(story: Story) -> None:
-        deal = ""
-        for n, step in enumerate(story.steps):
-            deal = await _take(doors, stage, story, step, deal, f"{story.key}-{n}") or deal
+    async def take_all(lead: PlannedLead) -> None:
+        opportunity_id = ""
+        for n, step in enumerate(lead.steps):
+            key = f"{lead.key}-{n}"
+            opportunity_id = await _take_step(client, setup, lead, step, opportunity_id, key) or opportunity_id
             advance(1)
 
-    await together(live, [story for story in stories if story.steps])
+    await run_concurrently(take_all, [lead for lead in plan if lead.steps])
 
 
-async def _take(doors: Doors, stage: Stage, story: Story, step: Step, deal: str, once: str) -> str:
-    """One step; the id of the opportunity that it made, if it made one."""
-    team = stage.people[step.who]
-    actor = team[int(story.key.rpartition("-")[2]) % len(team)]
+async def _take_step(client: Client, setup: Setup, lead: PlannedLead, step: Step, opportunity_id: str, key: str) -> str:
+    """Take one step; returns the id of the opportunity if the step is a conversion."""
+    team = setup.people[step.who]
+    actor = team[int(lead.key.rpartition("-")[2]) % len(team)]
     body = {**step.body, "occurred_at": step.at}
-    lead = f"/v1/leads/{stage.leads[story.key]}"
+    path = f"/v1/leads/{setup.leads[lead.key]}"
     if step.kind == "conversion":
-        made = await doors.post(f"{lead}/conversion", body, actor=actor, once=once)
-        return str(made["conversion"]["opportunity"]["id"])
+        created = await client.post(f"{path}/conversion", body, actor=actor, idempotency_key=key)
+        return str(created["conversion"]["opportunity"]["id"])
     if step.kind == "opportunity":
-        await doors.post(f"/v1/opportunities/{deal}/transitions", body, actor=actor)
+        await client.post(f"/v1/opportunities/{opportunity_id}/transitions", body, actor=actor)
         return ""
-    # Where the interest is fresh enough even now, the policy was faster than marketing.
-    passing = "already_in_stage" if step.body["action"] == "qualify" else ""
-    await doors.post(f"{lead}/transitions", body, actor=actor, passing=passing)
+    # The policy may have qualified the lead already, because its engagement is still high enough today.
+    allowed = "already_in_stage" if step.body["action"] == "qualify" else ""
+    await client.post(f"{path}/transitions", body, actor=actor, allowed_error=allowed)
     return ""
 
 
-async def count(doors: Doors) -> tuple[dict[str, int], dict[str, str]]:
-    """How many leads stand in each stage, and the newest lead of each."""
+async def count(client: Client) -> tuple[dict[str, int], dict[str, str]]:
+    """The number of leads in each stage, and the id of the newest one."""
     counts: dict[str, int] = {}
     newest: dict[str, str] = {}
     cursor: str | None = ""
     while cursor is not None:
-        page = await doors.get(f"/v1/leads?limit={MOST_ROWS}" + (f"&cursor={cursor}" if cursor else ""))
+        page = await client.get(f"/v1/leads?limit={PAGE_LIMIT}" + (f"&cursor={cursor}" if cursor else ""))
         for lead in page["data"]:
             counts[lead["stage"]] = counts.get(lead["stage"], 0) + 1
             newest.setdefault(lead["stage"], lead["id"])
@@ -172,8 +175,10 @@ async def count(doors: Doors) -> tuple[dict[str, int], dict[str, str]]:
     return counts, newest
 
 
-async def together(work: Callable[[T], Awaitable[None]], items: Iterable[T], side_by_side: int = SIDE_BY_SIDE) -> None:
-    """The work of every item, begun in their order, so many at once; the first that fails ends it all."""
+async def run_concurrently(
+    work: Callable[[T], Awaitable[None]], items: Iterable[T], concurrency: int = CONCURRENCY
+) -> None:
+    """Run `work` for the items, started in order, `concurrency` at a time; the first failure cancels the rest."""
     left = iter(items)
 
     async def worker() -> None:
@@ -181,5 +186,5 @@ async def together(work: Callable[[T], Awaitable[None]], items: Iterable[T], sid
             await work(item)
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(side_by_side):
+        for _ in range(concurrency):
             group.create_task(worker())
