@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # One image for every role: `serve`, `serve --roles work,dispatch`, `migrate`, `doctor` …
-# Unproven: this file was never built, for want of a container engine where it was written. Its install steps and the
-# start command were run by hand in a virtual environment.
+# Untested: this file was never built, because no container engine was available. Its install steps and the start command
+# were run by hand in a virtual environment.
 FROM python:3.12-slim AS build
 WORKDIR /baton
 COPY requirements.lock ./
@@ -14,7 +14,7 @@ COPY app ./app
 RUN .venv/bin/python -m compileall -q app
 
 FROM python:3.12-slim
-# PostgreSQL asks the system for the name of its user, so the user has one. The program belongs to root: nobody changes it.
+# PostgreSQL looks up the name of its user, so the user needs one. The program is owned by root, so it cannot change itself.
 RUN groupadd --system --gid 10001 baton \
     && useradd --system --uid 10001 --gid baton --no-create-home --shell /usr/sbin/nologin baton \
     && install -d -o baton -g baton -m 0700 /data
