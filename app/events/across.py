@@ -1,4 +1,4 @@
-"""Statements that work across tenants: the sequencer's, and the upkeep of partitions."""
+"""Statements that work across tenants: giving events their positions, and creating partitions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sqlalchemy import text
 from app.database.transaction import Tx
 
 BATCH: Final = 1000
-WIDTH: Final = 5_000_000  # rows in a partition; migrations/versions/0001 made the first three
+PARTITION_ROWS: Final = 5_000_000  # migrations/versions/0001 created the first three partitions
 
 ELECT = text("SELECT 1 FROM sequencer WHERE scope = 0 FOR UPDATE SKIP LOCKED")
 
-# Election and drain in one statement are one way to the server instead of four. Its snapshot may be older than what
-# the sequencer before it drained: those rows are passed over, since they are gone. Whatever of a lead was told before
-# an event in the snapshot is in the snapshot too, so it was drained before or is drained here, by its seq. Nothing
-# gets a position before the lock is held. Joined by seq alone it would read the whole table of events.
+# Locking the sequencer's row and draining in one statement takes one round trip instead of four. The snapshot may be
+# older than the previous sequencer's commit; rows which that one deleted are skipped. Earlier events of the same lead
+# are in the same snapshot, so they were drained before or are drained here, in the order of seq. No position is given
+# out before the lock is held. The join includes tenant_id because by seq alone it would scan the whole events table.
 DRAIN = text(
     """
     WITH elected AS (
@@ -41,7 +41,7 @@ LAST_NUMBERS = text(
            coalesce(pg_sequence_last_value(pg_get_serial_sequence('event_log', 'position')::regclass), 0) AS event_log
     """
 )
-NUMBERED = text(
+PARTITIONS = text(
     """
     SELECT p.relname AS parent, c.relname AS name FROM pg_inherits i
       JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
@@ -52,25 +52,25 @@ DAYS_AHEAD = text("SELECT to_char((now() AT TIME ZONE 'UTC')::date + n, 'YYYYMMD
 
 
 async def elected(tx: Tx) -> bool:
-    """Take the sequencer's row for this transaction; False when another process has it."""
+    """Lock the sequencer's row until this transaction ends; False when another process holds it."""
     return (await tx.execute(ELECT)).one_or_none() is not None
 
 
 async def drain(tx: Tx) -> int | None:
-    """Give positions to at most BATCH pending events, by their seq; how many, or None when another process is at it."""
+    """Give positions to at most BATCH pending events, by seq; how many, or None when another process holds the lock."""
     count: int | None = (await tx.execute(DRAIN, {"batch": BATCH})).scalar_one_or_none()
     return count
 
 
 async def last_numbers(tx: Tx) -> dict[str, int]:
-    """The last seq and the last position that were handed out, by table."""
+    """The last value of each identity column: `seq` of events, `position` of event_log."""
     return dict((await tx.execute(LAST_NUMBERS)).one()._mapping)
 
 
 async def partitions(tx: Tx) -> dict[str, set[str]]:
     """The names of the partitions of events, event_log and attempts."""
     found: dict[str, set[str]] = {"events": set(), "event_log": set(), "attempts": set()}
-    for row in await tx.execute(NUMBERED):
+    for row in await tx.execute(PARTITIONS):
         found[row.parent].add(row.name)
     return found
 
@@ -81,6 +81,9 @@ async def days_ahead(tx: Tx, days: int) -> list[str]:
 
 
 async def attach(tx: Tx, parent: str, name: str, first: str, end: str) -> None:
-    """Make the partition `name` for `first` ≤ key < `end`; by attaching, so that writers run on meanwhile."""
+    """Create the partition `name` for `first` ≤ key < `end`.
+
+    ATTACH PARTITION does not block writers to the parent table; CREATE TABLE ... PARTITION OF would.
+    """
     await tx.execute(text(f'CREATE TABLE "{name}" (LIKE {parent} INCLUDING ALL EXCLUDING IDENTITY)'))
     await tx.execute(text(f"ALTER TABLE {parent} ATTACH PARTITION \"{name}\" FOR VALUES FROM ('{first}') TO ('{end}')"))

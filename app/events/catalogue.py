@@ -1,4 +1,4 @@
-"""Every type of event that Baton tells, with the shape of its `data`; OpenAPI has them under `webhooks`."""
+"""Every event type with the schema of its `data`; published in the OpenAPI document under `webhooks`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
@@ -23,12 +23,12 @@ from app.web.fields import (
 ActivityId = Annotated[str, StringConstraints(pattern="^act_")]
 
 
-class SourceNamed(Shape):
+class SourceSummary(Shape):
     id: SourceId
     name: str
 
 
-class ActivityTold(Shape):
+class ActivitySummary(Shape):
     id: ActivityId
     type: str
     kind: Literal["interest", "contact_attempt"]
@@ -41,12 +41,12 @@ class Score(Shape):
 
 
 class LeadCaptured(Shape):
-    """A lead came in and its first journey, or a new one, was opened."""
+    """A lead was captured, or captured again, and a journey was opened for it."""
 
     lead_id: LeadId
     journey_no: int
     stage: str
-    source: SourceNamed
+    source: SourceSummary
 
 
 class LeadUpdated(Shape):
@@ -60,7 +60,7 @@ class LeadActivity(Shape):
     """Interest of a lead, or an attempt to contact it."""
 
     lead_id: LeadId
-    activity: ActivityTold
+    activity: ActivitySummary
 
 
 class LeadStageChanged(Shape):
@@ -99,7 +99,7 @@ class LeadConsentChanged(Shape):
 
 
 class LeadBelowThreshold(Shape):
-    """The score fell below what made the lead an MQL; it stays one, and this is told once."""
+    """The score fell below what made the lead an MQL. The stage is unchanged; sent once per fall below it."""
 
     lead_id: LeadId
     fit: int
@@ -108,7 +108,7 @@ class LeadBelowThreshold(Shape):
 
 
 class LeadRecycleDue(Shape):
-    """The day has come on which a recycled lead is to be looked at again."""
+    """The day on which a recycled lead is due to be reviewed has come."""
 
     lead_id: LeadId
     journey_no: int
@@ -126,14 +126,14 @@ class LeadReinquired(Shape):
 
 
 class LeadReinquiryBlocked(Shape):
-    """A lead that was closed for good showed interest again; nothing was opened."""
+    """A lead that was closed for good showed interest again; no journey was opened."""
 
     lead_id: LeadId
     closing_reason: str | None
 
 
 class LeadDuplicateSuspected(Shape):
-    """Something a lead gave points at another lead too; nothing was merged."""
+    """An identity of this lead also belongs to another lead; nothing was merged."""
 
     lead_id: LeadId
     candidates: list[dict[str, Any]]
@@ -144,7 +144,7 @@ class Linked(Shape):
 
 
 class LeadConverted(Shape):
-    """A journey became account, contact and opportunity: the conversion as its endpoint answers it."""
+    """A journey was converted to account, contact and opportunity; `data` is what the conversion endpoint returns."""
 
     lead_id: LeadId
     id: ConversionId
@@ -164,27 +164,27 @@ class OpportunityStageChanged(Shape):
 
 
 class SubmissionQuarantined(Shape):
-    """A submission could not be understood and waits for a better mapping; `items` says why."""
+    """A submission could not be mapped and waits for a corrected mapping; `items` says why."""
 
     submission_id: SubmissionId
     source_id: SourceId
 
 
 class PolicyActivated(Shape):
-    """Both teams signed, and from now on this policy decides."""
+    """Both teams signed this policy; it is in force from now on."""
 
     policy_id: PolicyId
 
 
 class SubscriptionDisabled(Shape):
-    """A subscription was switched off; it keeps its place and loses nothing. Never told to itself."""
+    """A subscription was disabled. It keeps its position, so no event is lost. Not sent to that subscription."""
 
     subscription_id: SubscriptionId
     reason: str
 
 
 class DeliveryDead(Shape):
-    """A delivery was given up after its last attempt; `position` says where to pull it from. Never told to itself."""
+    """A delivery was given up after its last attempt; the feed has it at `position`. Not sent to that subscription."""
 
     subscription_id: SubscriptionId
     event_id: EventId
@@ -197,7 +197,7 @@ class DeliveryDead(Shape):
 
 
 class SubscriptionPing(Shape):
-    """Sent on request to try a receiver; neither in the log nor repeated."""
+    """Sent on request to test a receiver; not in the log and not retried."""
 
 
 TYPES: Final[dict[str, type[Shape]]] = {
@@ -221,12 +221,12 @@ TYPES: Final[dict[str, type[Shape]]] = {
     "subscription.ping": SubscriptionPing,
 }
 
-# About deliveries themselves: never told to the subscription they speak of, and never the cause of another one.
+# Events about deliveries: not sent to the subscription they are about, and their failure causes no further event.
 OPERATIONAL: Final = ("subscription.", "delivery.")
 
 
-class TransactionTold(BaseModel):
-    """Events of one transaction carry its id; `index` orders them from 1 to `size`."""
+class EventTransaction(BaseModel):
+    """The transaction that wrote the event; `index` numbers its events from 1 to `size`."""
 
     id: str
     index: int
@@ -234,16 +234,18 @@ class TransactionTold(BaseModel):
 
 
 class Meta(BaseModel):
-    """Where the event stands: `position` in the log, and the lead's version after it."""
+    """The event's `position` in the log, and the lead's version after it."""
 
-    position: str | None = Field(description="A number too large for some readers, so a string. Null on a ping.")
+    position: str | None = Field(
+        description="A string, since not every JSON reader takes a number this large. Null on a ping."
+    )
     lead_version: int | None
-    transaction: TransactionTold | None
+    transaction: EventTransaction | None
     schema_version: int
 
 
 class Envelope(Shape):
-    """An event on the wire. Over 20 kB `data` keeps only its ids, `truncated` is true and `url` has the whole."""
+    """An event as sent. Over 20 kB `data` has only ids, `truncated` is true and `url` returns it whole."""
 
     id: EventId
     type: str
@@ -252,12 +254,12 @@ class Envelope(Shape):
     meta: Meta
 
 
-def _told(body: type[BaseModel], text: str | None) -> Callable[..., Awaitable[None]]:
-    async def told(event: body) -> None:  # type: ignore[valid-type]
+def _documented_handler(body: type[BaseModel], text: str | None) -> Callable[..., Awaitable[None]]:
+    async def handler(event: body) -> None:  # type: ignore[valid-type]
         pass
 
-    told.__doc__ = text
-    return told
+    handler.__doc__ = text
+    return handler
 
 
 def _webhooks() -> APIRouter:
@@ -265,13 +267,13 @@ def _webhooks() -> APIRouter:
     for name, shape in TYPES.items():
         members: dict[str, Any] = {"type": (Literal[name], ...), "data": (shape, ...)}
         body = create_model(f"{shape.__name__}Event", __base__=Envelope, **members)
-        answers: dict[int | str, dict[str, Any]] = {204: {"description": "Any 2xx says that the event is received."}}
+        responses: dict[int | str, dict[str, Any]] = {204: {"description": "Any 2xx acknowledges the event."}}
         router.add_api_route(
             name,
-            _told(body, shape.__doc__),
+            _documented_handler(body, shape.__doc__),
             methods=["POST"],
             status_code=204,
-            responses=answers,
+            responses=responses,
             name=name,
             operation_id=f"webhook_{name.replace('.', '_')}",
         )

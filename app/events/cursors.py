@@ -1,4 +1,4 @@
-"""Cursors of the feed: opaque, and bound to the filters they were given for."""
+"""Cursors of the feed: opaque to clients, and valid only with the filters they were issued for."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from app.web.fields import Instant
 
 VERSION: Final = 1
 LAST_POSITION: Final = 2**63 - 1
-# An event's time is taken before its transaction commits, so the log is in the order of time to within this much.
-DISORDER: Final = timedelta(minutes=1)
+# `recorded_at` is taken before the commit, so it may be out of order in the log by at most this much.
+MAX_DISORDER: Final = timedelta(minutes=1)
+NOT_A_CURSOR: Final = "This is not a cursor; use `next` or `head` of a page, `earliest`, `latest` or an instant."
 INSTANT: Final[TypeAdapter[datetime]] = TypeAdapter(Instant)
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a reader wants to see; None is everything."""
+    """The filters of a request to the feed; None means no filter."""
 
     types: tuple[str, ...] | None = None
     lead_id: UUID | None = None
 
     def hash(self) -> str:
-        said = [sorted(self.types) if self.types is not None else None, str(self.lead_id)]
-        return hashlib.sha256(orjson.dumps(said)).hexdigest()[:16]
+        members = [sorted(self.types) if self.types is not None else None, str(self.lead_id)]
+        return hashlib.sha256(orjson.dumps(members)).hexdigest()[:16]
 
 
 def write(position: int, filters: Filters) -> str:
@@ -43,27 +44,30 @@ def write(position: int, filters: Filters) -> str:
 
 
 def read(cursor: str, filters: Filters | None) -> int:
-    """The position in a cursor; `filters` is None for a start, where they do not matter. CursorInvalid."""
+    """The position in a cursor. CursorInvalid.
+
+    `filters` is None for the start of a subscription, where a cursor with any filters is accepted.
+    """
     field = "start" if filters is None else "after"
     try:
         version, position, hashed = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
     except (ValueError, TypeError, binascii.Error):
-        raise CursorInvalid.of(field, "The cursor is not one that Baton gave.") from None
+        raise CursorInvalid.of(field, NOT_A_CURSOR) from None
     if version != VERSION or type(position) is not int or not 0 <= position <= LAST_POSITION:
-        raise CursorInvalid.of(field, "The cursor is not one that Baton gave.")
+        raise CursorInvalid.of(field, NOT_A_CURSOR)
     if filters is not None and hashed != filters.hash():
-        raise CursorInvalid.of(field, "The cursor belongs to a reading with other filters.")
+        raise CursorInvalid.of(field, "The cursor was issued for other filters; use it with the same filters.")
     return position
 
 
 async def position_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | None) -> int:
-    """Where a reading starts that says `earliest`, `latest`, an instant or a cursor. CursorInvalid."""
+    """The position that `earliest`, `latest`, an instant or a cursor stands for. CursorInvalid."""
     if after == "earliest":
         return 0
     if after == "latest":
         return await sql.head(tx, tenant_id)
     if (since := _instant(after)) is not None:
-        return await _before(tx, tenant_id, since)
+        return await _position_before(tx, tenant_id, since)
     return read(after, filters)
 
 
@@ -76,14 +80,14 @@ def _instant(after: str) -> datetime | None:
         return None
 
 
-async def _before(tx: Tx, tenant_id: UUID, since: datetime) -> int:
-    """The position before the first event recorded at `since` or later, by halving: times have no index."""
-    early = since - DISORDER
+async def _position_before(tx: Tx, tenant_id: UUID, since: datetime) -> int:
+    """The position before the first event recorded at `since` or later; a binary search, since times have no index."""
+    earliest = since - MAX_DISORDER
     low, high = 0, await sql.head(tx, tenant_id)
     while low < high:
         middle = (low + high) // 2
         row = await sql.at_or_after(tx, tenant_id, middle + 1)
-        if row is None or row.recorded_at >= early:
+        if row is None or row.recorded_at >= earliest:
             high = middle
         else:
             low = int(row.position)

@@ -1,4 +1,4 @@
-"""/v1/events: the feed, and single events."""
+"""/v1/events: the feed of all events, and single events by id."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from app.events import feed, sql
 from app.events.catalogue import Envelope
 from app.events.cursors import Filters
 from app.events.envelope import envelope
-from app.events.schemas import After, EventPage, PageSize, TypesAsked, Wait
-from app.events.waiting import AllowWaiting
+from app.events.schemas import After, EventPage, PageSize, TypesParameter, Wait
+from app.events.waiting import AllowLongRequest
 from app.web.auth import Caller, allowed
 from app.web.fields import EventId, LeadId
 from app.web.problems import declared, router
@@ -28,14 +28,14 @@ api = router("/v1/events", "events")
 @waiting.get("", response_model=EventPage, responses=declared(CursorInvalid, TooManyRequests))
 async def read_events(
     request: Request,
-    caller: Annotated[Caller, Depends(AllowWaiting("events:read"))],
+    caller: Annotated[Caller, Depends(AllowLongRequest("events:read"))],
     after: After = "earliest",
     limit: PageSize = 100,
-    types: TypesAsked = None,
+    types: TypesParameter = None,
     lead_id: Annotated[LeadId | None, Query()] = None,
     wait: Wait = 0,
 ) -> Response:
-    """The log in order, each event once: page on with `next`, and wait for what comes."""
+    """The log in order, each event once. Pass `next` as `after` for the next page; `wait` waits for new events."""
     filters = Filters(tuple(types) if types else None, lead_id)
     page = await feed.page(request.app.state, caller.tenant_id, after, limit, filters, wait)
     return Response(page.body(filters), headers=NO_STORE, media_type="application/json")
@@ -43,8 +43,8 @@ async def read_events(
 
 @api.get("/{event_id}", response_model=Envelope, responses=declared(EventNotFound))
 async def get_event(event_id: EventId, caller: Annotated[Caller, allowed("events:read")], tx: InTx) -> Response:
-    """One event, whole, however large."""
+    """One event with all of its `data`, whatever its size."""
     event = await sql.find_event(tx, caller.tenant_id, event_id)
     if event is None:
         raise EventNotFound()
-    return Response(envelope(event, largest=None), headers=NO_STORE, media_type="application/json")
+    return Response(envelope(event, max_bytes=None), headers=NO_STORE, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The bytes of an event on the wire: one function, so that one `webhook-id` always has one body."""
+"""The bytes of an event as sent: made in one function, so that each `webhook-id` always has the same body."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -8,11 +8,11 @@ import orjson
 
 from app.ids import show
 
-LARGEST = 20_000
+MAX_BODY_BYTES = 20_000
 
 
 class Sequenced(NamedTuple):
-    """An event with its place in the log. `data` is the minified JSON text as it was written."""
+    """An event with its position in the log. `data` is the minified JSON text as stored."""
 
     position: int
     id: UUID
@@ -33,26 +33,26 @@ def timestamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
-def envelope(event: Sequenced, largest: int | None = LARGEST, shown: str = "") -> bytes:
-    """The body; over `largest` bytes it is thin: `data` keeps its ids, and `url` tells where the whole is.
+def envelope(event: Sequenced, max_bytes: int | None = MAX_BODY_BYTES, public_id: str = "") -> bytes:
+    """The body. Over `max_bytes` it is thin: `data` keeps only its ids, and `url` returns the whole event.
 
-    `shown` is the event's public id, for callers that have it anyway.
+    `public_id` saves callers that already have it from computing it again.
     """
-    shown = shown or show("event", event.id)
-    whole = _body(event, shown, event.data, "")
-    if largest is None or len(whole) <= largest:
+    public_id = public_id or show("event", event.id)
+    whole = _body(event, public_id, event.data, "")
+    if max_bytes is None or len(whole) <= max_bytes:
         return whole
-    # The address is relative: a body must not change when the service's public address does.
-    return _body(event, shown, _ids_of(event.data), f',"truncated":true,"url":"/v1/events/{shown}"')
+    # The URL is relative, so that the body does not change when the service's public address does.
+    return _body(event, public_id, _ids_of(event.data), f',"truncated":true,"url":"/v1/events/{public_id}"')
 
 
-def _body(event: Sequenced, shown: str, data: str, tail: str) -> bytes:
+def _body(event: Sequenced, public_id: str, data: str, extra: str) -> bytes:
     version = "null" if event.lead_version is None else event.lead_version
     return (
-        f'{{"id":"{shown}","type":"{event.type}","timestamp":"{timestamp(event.recorded_at)}"'
+        f'{{"id":"{public_id}","type":"{event.type}","timestamp":"{timestamp(event.recorded_at)}"'
         f',"data":{data},"meta":{{"position":"{event.position}","lead_version":{version}'
         f',"transaction":{{"id":"{show("transaction", event.tx_id)}","index":{event.tx_index},"size":{event.tx_size}}}'
-        f',"schema_version":{event.schema_version}}}{tail}}}'
+        f',"schema_version":{event.schema_version}}}{extra}}}'
     ).encode()
 
 

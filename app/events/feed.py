@@ -1,4 +1,4 @@
-"""Read the log from a place on: at once, or waiting for the next event without holding a connection."""
+"""Read the log from a position on; a request that waits for the next event holds no database connection."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ from app.database.transaction import Tx
 from app.events import cursors, sql
 from app.events.cursors import Filters
 from app.events.envelope import Sequenced, envelope
-from app.events.waiting import short
+from app.events.waiting import with_connection
 from app.events.wake import Wake
 
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One page: its events, the position to go on from, and the last position there is."""
+class FeedPage:
+    """One page: its events, the position to continue from, and the last position in the log."""
 
     events: list[Sequenced]
     next: int
     head: int
 
     def body(self, filters: Filters) -> bytes:
-        """`{"data": […], "next", "has_more", "head"}`, the events in the bytes that webhooks have."""
+        """`{"data": […], "next", "has_more", "head"}`; the events are byte for byte those that webhooks send."""
         more = b"true" if self.next < self.head else b"false"
         ends = cursors.write(self.next, filters).encode(), more, cursors.write(self.head, filters).encode()
-        told = b",".join(envelope(event) for event in self.events)
-        return b'{"data":[%b],"next":"%b","has_more":%b,"head":"%b"}' % (told, *ends)
+        events = b",".join(envelope(event) for event in self.events)
+        return b'{"data":[%b],"next":"%b","has_more":%b,"head":"%b"}' % (events, *ends)
 
 
-async def read(tx: Tx, tenant_id: UUID, after: int, limit: int, filters: Filters) -> Reading:
+async def read(tx: Tx, tenant_id: UUID, after: int, limit: int, filters: Filters) -> FeedPage:
     """At most `limit` events after the position `after`."""
-    return Reading(*await sql.read_log(tx, tenant_id, after, limit, like_patterns(filters.types), filters.lead_id))
+    return FeedPage(*await sql.read_log(tx, tenant_id, after, limit, like_patterns(filters.types), filters.lead_id))
 
 
 def like_patterns(types: tuple[str, ...] | None) -> list[str] | None:
-    """`lead.*` as SQL's LIKE knows it; None for everything."""
+    """Type patterns such as `lead.*` as patterns for SQL's LIKE; None for every type."""
     if types is None or "*" in types:
         return None
     return [each.replace("_", r"\_").replace("*", "%") for each in types]
 
 
-async def page(state: Any, tenant_id: UUID, after: str, limit: int, filters: Filters, seconds: float) -> Reading:
-    """The next page, waiting up to `seconds` for a first event. CursorInvalid, TooManyRequests."""
+async def page(state: Any, tenant_id: UUID, after: str, limit: int, filters: Filters, seconds: float) -> FeedPage:
+    """The next page; when it is empty, wait up to `seconds` for an event. CursorInvalid, TooManyRequests."""
     wake: Wake = state.wake
 
-    async def look(position: int) -> Reading:
-        return await short(state, lambda tx: read(tx, tenant_id, position, limit, filters))
+    async def read_from(position: int) -> FeedPage:
+        return await with_connection(state, lambda tx: read(tx, tenant_id, position, limit, filters))
 
     seen = wake.seen("log")
-    found = await look(await short(state, lambda tx: cursors.position_of(tx, tenant_id, after, filters)))
+    found = await read_from(await with_connection(state, lambda tx: cursors.position_of(tx, tenant_id, after, filters)))
     if found.events or not seconds:
         return found
     with state.waiters:
         end = asyncio.get_running_loop().time() + seconds
         while not found.events and (left := end - asyncio.get_running_loop().time()) > 0:
             if found.next >= found.head:
-                await wake.wait("log", seen, min(left, LOOK_SECONDS))
+                await wake.wait("log", seen, min(left, POLL_SECONDS))
             seen = wake.seen("log")
-            found = await look(found.next)
+            found = await read_from(found.next)
     return found

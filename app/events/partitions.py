@@ -1,4 +1,4 @@
-"""Partitions are made ahead of need: a missing one would stop every write."""
+"""Create partitions in advance: without a partition for the next row every write fails."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ DAYS_AHEAD: Final = 14
 
 
 async def keep_ahead(engine: Database) -> int:
-    """Make what is missing of two partitions of rows and fourteen of days ahead; how many were made."""
+    """Create missing partitions, two ahead by rows and fourteen ahead by days; how many were created."""
     async with engine.begin() as tx:
-        # The sequencer's lock elects one process; another one will look in its own turn.
+        # One process at a time creates partitions; the sequencer's lock serves for that, too.
         if not await across.elected(tx):
             return 0
         wanted = await missing(tx)
@@ -25,22 +25,22 @@ async def keep_ahead(engine: Database) -> int:
 
 
 async def missing(tx: Tx) -> list[tuple[str, str, str, str]]:
-    """(parent, name, first, end) of each partition that should be there and is not."""
-    there, last = await across.partitions(tx), await across.last_numbers(tx)
-    wanted = [_of_rows(table, n) for table in last for n in range(last[table] // across.WIDTH + AHEAD + 1)]
+    """(parent, name, first, end) of each partition that should exist and does not."""
+    existing, last = await across.partitions(tx), await across.last_numbers(tx)
+    wanted = [_of_rows(table, n) for table in last for n in range(last[table] // across.PARTITION_ROWS + AHEAD + 1)]
     wanted += [_of_day(day) for day in await across.days_ahead(tx, DAYS_AHEAD)]
-    return [each for each in wanted if each[1] not in there[each[0]]]
+    return [each for each in wanted if each[1] not in existing[each[0]]]
 
 
 async def room_left(tx: Tx) -> int:
-    """How many more events fit into the partitions that are there."""
-    there, last = await across.partitions(tx), await across.last_numbers(tx)
-    return min(len(there[table]) * across.WIDTH - last[table] for table in last)
+    """How many more events fit into the existing partitions."""
+    existing, last = await across.partitions(tx), await across.last_numbers(tx)
+    return min(len(existing[table]) * across.PARTITION_ROWS - last[table] for table in last)
 
 
 def _of_rows(table: str, n: int) -> tuple[str, str, str, str]:
-    first = 1 + n * across.WIDTH
-    return table, f"{table}_{n:05d}", str(first), str(first + across.WIDTH)
+    first = 1 + n * across.PARTITION_ROWS
+    return table, f"{table}_{n:05d}", str(first), str(first + across.PARTITION_ROWS)
 
 
 def _of_day(day: str) -> tuple[str, str, str, str]:

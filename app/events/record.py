@@ -1,6 +1,6 @@
-"""Write events that come without a lead's own write: of submissions, opportunities, policies and deliveries.
+"""Record events of submissions, opportunities, policies and deliveries.
 
-Events of a lead's change are written by journeys/record.py in the statement of the change; the tables are the same.
+Events about a change of a lead are recorded by journeys/record.py in the same statement as the change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.ids import new_id
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event to be told. `data` holds what JSON holds; `order_key` is the opportunity's id where there is one."""
+    """An event to record. `data` is JSON-serialisable; `order_key` is the opportunity's id where there is one."""
 
     type: str
     data: Mapping[str, Any]
@@ -33,9 +33,9 @@ class NewEvent:
 async def record_events(
     tx: Tx, tenant_id: UUID, news: Sequence[NewEvent], now: datetime, tx_id: UUID | None = None
 ) -> list[UUID]:
-    """Insert the events in the given order, as one transaction's; their ids.
+    """Insert the events in the given order as events of one transaction; their ids.
 
-    The rows that they speak about are locked by the caller before: that is what keeps their order.
+    The caller has locked the rows that the events are about, so that events of one row are written in order.
     """
     ids = [new_id() for _ in news]
     rows = [
@@ -56,5 +56,5 @@ async def record_events(
 
 
 def minified(data: Mapping[str, Any]) -> str:
-    """The text of `data` as it is stored and sent; instants become RFC 3339 with Z."""
+    """`data` as minified JSON, as it is stored and sent; instants become RFC 3339 with Z."""
     return orjson.dumps(data, option=orjson.OPT_UTC_Z).decode()

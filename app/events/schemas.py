@@ -1,4 +1,4 @@
-"""What the feed is asked and answers."""
+"""Parameters and response of the event feed."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from app.events.catalogue import TYPES, Envelope
 from app.web.fields import Shape
 
 PATTERN: Final = re.compile(r"\*|[a-z][a-z_]*\.(\*|[a-z][a-z_]*)")
-MOST_TYPES: Final = 50
+MAX_TYPES: Final = 50
 KNOWN: Final = {"*", *TYPES, *(f"{name.partition('.')[0]}.*" for name in TYPES)}
 
 
 def check_types(given: list[str]) -> list[str]:
-    """Names and `noun.*` patterns, several in one text separated by commas; sorted, each once."""
+    """Split comma-separated names and `noun.*` patterns; sorted, without duplicates. Refuses unknown types."""
     types = sorted({part.strip() for text in given for part in text.split(",")})
-    if len(types) > MOST_TYPES or not all(len(each) <= 64 and PATTERN.fullmatch(each) for each in types):
-        raise PydanticCustomError("type_pattern", "types look like lead.stage_changed, lead.* or *")
+    if len(types) > MAX_TYPES or not all(len(each) <= 64 and PATTERN.fullmatch(each) for each in types):
+        raise PydanticCustomError("type_pattern", "write types as lead.stage_changed, lead.* or *; at most 50")
     for each in types:
         if each not in KNOWN:
-            raise PydanticCustomError("type_unknown", "there is no event of type {type}", {"type": each})
+            raise PydanticCustomError(
+                "type_unknown", "there is no event type {type}; OpenAPI lists them", {"type": each}
+            )
     return types
 
 
-Types = Annotated[list[str], Field(min_length=1, max_length=MOST_TYPES), AfterValidator(check_types)]
-TypesAsked = Annotated[
+Types = Annotated[list[str], Field(min_length=1, max_length=MAX_TYPES), AfterValidator(check_types)]
+TypesParameter = Annotated[
     list[str] | None,
-    Query(max_length=MOST_TYPES, description="`lead.converted`, `lead.*`; several separated by commas."),
+    Query(max_length=MAX_TYPES, description="`lead.converted`, `lead.*`; several separated by commas."),
     AfterValidator(lambda given: check_types(given) if given else None),
 ]
 After = Annotated[
     str,
-    Query(min_length=1, max_length=1000, description="`earliest`, `latest`, an instant, or `next` of the page before."),
+    Query(min_length=1, max_length=1000, description="`earliest`, `latest`, an instant, or the last page's `next`."),
 ]
 PageSize = Annotated[int, Query(ge=1, le=1000, description="Events in a page.")]
 Wait = Annotated[int, Query(ge=0, le=30, description="Seconds to wait for a first event.")]
 
 
 class EventPage(Shape):
-    """A page of the log; `next` goes on after it, also when it is empty."""
+    """A page of the log. `next` is the cursor for the following page, also when this one is empty."""
 
     data: list[Envelope]
     next: str

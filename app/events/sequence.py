@@ -1,8 +1,8 @@
-"""Give each committed event its place: nothing skipped, nothing twice, the events of one lead in order.
+"""The sequencer: gives each committed event its position in the log, once, and the events of one lead in order.
 
-Whatever is visible in `pending` is committed; an event of a lead was committed before the next of that lead could be
-written (the lead's row lock), so draining what is visible in the order of `seq` can never put the later one first.
-Positions become visible in order because one process at a time holds the sequencer's row until it commits.
+Rows visible in `pending` are committed. The lead's row lock makes sure that an event of a lead is committed before the
+next one of that lead is written, so draining the visible rows in the order of `seq` keeps each lead's order. Positions
+become visible in ascending order because one process at a time locks the sequencer's row until it commits.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ log = structlog.get_logger("baton.sequence")
 
 POLL_SECONDS: Final = 1.0
 BUSY_SECONDS: Final = 0.01
-UPKEEP_SECONDS: Final = 60.0
+PARTITIONS_SECONDS: Final = 60.0
 
 
 async def sequence(engine: Database) -> int | None:
-    """Sequence one batch; how many events, or None when another process is at it."""
+    """Sequence one batch; how many events, or None when another process holds the sequencer's lock."""
     async with engine.connect() as tx:
         return await across.drain(tx)
 
 
 async def sequence_forever(engine: Database, wake: Wake, stop: asyncio.Event) -> None:
-    """Sequence until `stop`, and keep partitions ahead; a database that is away is waited for."""
-    upkeep_at = 0.0
+    """Sequence and create partitions until `stop`; when the database is unavailable, try again every second."""
+    partitions_at = 0.0
     while not stop.is_set():
         seen = wake.seen("events")
-        if time.monotonic() >= upkeep_at:
-            await _keep_ahead(engine)
-            upkeep_at = time.monotonic() + UPKEEP_SECONDS
+        if time.monotonic() >= partitions_at:
+            await _create_partitions(engine)
+            partitions_at = time.monotonic() + PARTITIONS_SECONDS
         try:
             count = await sequence(engine)
         except DATABASE_ERRORS as fault:
@@ -48,15 +48,15 @@ async def sequence_forever(engine: Database, wake: Wake, stop: asyncio.Event) ->
         if count:
             wake.set("log")
         if count is None:
-            # Its snapshot may be older than the event we were woken for.
+            # The other process may have taken its snapshot before the event that woke us was committed.
             await within(BUSY_SECONDS, stop.wait())
         elif count < across.BATCH:
             await wake.wait("events", seen, POLL_SECONDS)
 
 
-async def _keep_ahead(engine: Database) -> None:
-    """What cannot be made now is needed later; meanwhile events go into the partitions that are there."""
+async def _create_partitions(engine: Database) -> None:
+    """A failure is logged and tried again later; meanwhile events go into the existing partitions."""
     try:
         await partitions.keep_ahead(engine)
     except DATABASE_ERRORS as fault:
-        log.error("partitions_not_made", error=type(fault).__name__)
+        log.error("create_partitions_failed", error=type(fault).__name__)

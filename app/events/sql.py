@@ -1,4 +1,4 @@
-"""Statements over the events of one tenant: writing them, and reading them in the order of the log."""
+"""Statements over the events of one tenant: insert them, and read them in the order of the log."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ INSERT = text(
     bindparam("occurred_at", type_=ARRAY(DateTime(timezone=True))),
 )
 
-# In the order of Sequenced's fields, after `position`.
+# The columns of Sequenced after `position`, in the order of its fields.
 MEMBERS: Final = """e.id, e.type, e.data, e.recorded_at, e.lead_id, e.lead_version, e.order_key, e.tx_id, e.tx_index,
        e.tx_size, e.schema_version"""
 
-# Both limits bound the work: `scanned` when a filter drops nearly everything, `wanted` when it drops nothing. The head
-# is read in the same snapshot, so a page that ends there has passed over nothing that became visible meanwhile.
+# `scanned` limits the work when the filter drops nearly every row, `wanted` when it drops none. The head is read in the
+# same snapshot, so a page that continues from the head skips no event that became visible meanwhile.
 READ = """
     WITH head AS (
         SELECT coalesce(max(position), 0) AS position FROM event_log WHERE tenant_id = :tenant_id
@@ -62,7 +62,7 @@ READ = """
      ORDER BY w.position
 """
 
-# By its lead, whose events are few; by its number alone the whole log would be read.
+# event_log has no index on event_seq alone, so the lead narrows the search (the type for events without a lead).
 FIND = text(
     f"""
     SELECT l.position, {MEMBERS} FROM events e
@@ -97,35 +97,35 @@ async def insert_events(tx: Tx, tenant_id: UUID, rows: Sequence[Mapping[str, Any
 async def read_log(
     tx: Tx, tenant_id: UUID, after: int, limit: int, types: Sequence[str] | None, lead_id: UUID | None
 ) -> tuple[list[Sequenced], int, int]:
-    """(events, position to go on from, head): at most `limit` events after `after` that pass the filters.
+    """(events, position to continue from, head): at most `limit` events after `after` that pass the filters.
 
-    `types` are patterns for LIKE; None is every type. The position moves past the rows that were filtered out.
+    `types` are patterns for LIKE; None means every type. The position is past the rows that were filtered out.
     """
     scanned = limit if types is None else SCANNED_ROWS
     values: dict[str, Any] = {"tenant_id": tenant_id, "after": after, "wanted": limit, "scanned": scanned}
     values |= {"types": list(types)} if types is not None else {}
     values |= {"lead_id": lead_id} if lead_id else {}
-    rows = (await tx.execute(_read(lead_id is not None, types is not None), values)).all()
+    rows = (await tx.execute(_read_statement(lead_id is not None, types is not None), values)).all()
     found = [event_of(row, 3) for row in rows if row.position is not None]
-    return found, _reached(rows[0], found, limit, scanned, after), max(rows[0].head, after)
+    return found, _next_position(rows[0], found, limit, scanned, after), max(rows[0].head, after)
 
 
 @functools.cache
-def _read(of_lead: bool, of_types: bool) -> TextClause:
-    """Kept, since a statement is compiled once."""
-    lead, types = "AND lead_id = :lead_id" * of_lead, "WHERE type LIKE ANY (:types)" * of_types
-    binds = [bindparam("types", type_=ARRAY(Text))] * of_types
+def _read_statement(by_lead: bool, by_types: bool) -> TextClause:
+    """READ with the filters; cached, so that each variant is compiled once."""
+    lead, types = "AND lead_id = :lead_id" * by_lead, "WHERE type LIKE ANY (:types)" * by_types
+    binds = [bindparam("types", type_=ARRAY(Text))] * by_types
     return text(READ.format(members=MEMBERS, lead=lead, types=types)).bindparams(*binds)
 
 
-def _reached(row: Row[Any], found: list[Sequenced], limit: int, scanned: int, after: int) -> int:
+def _next_position(row: Row[Any], found: list[Sequenced], limit: int, scanned: int, after: int) -> int:
     if len(found) == limit:
         return found[-1].position
     return int(row.scanned_to) if row.scanned_rows == scanned else max(int(row.head), after)
 
 
 async def find_event(tx: Tx, tenant_id: UUID, event_id: UUID) -> Sequenced | None:
-    """An event that has its position, or None."""
+    """The event, or None when there is none or it has no position yet."""
     row = (await tx.execute(FIND, {"tenant_id": tenant_id, "event_id": event_id})).one_or_none()
     return event_of(row) if row is not None else None
 

@@ -1,4 +1,4 @@
-"""Routes that may take long (a wait, a request to a stranger) borrow a connection for moments only, a few at a time."""
+"""Routes that may take long (waiting for events, requests to receivers) hold a database connection only per query."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from app.web.auth import Allow, Caller, authenticate
 
 T = TypeVar("T")
 
-MOST_WAITERS: Final = 500
-TURNS: Final = 2  # connections of the pool: an event wakes every waiter, and the others need theirs all the same
+MAX_WAITERS: Final = 500
+# One event wakes every waiting request at once; they must not take all connections of the pool.
+MAX_CONNECTIONS: Final = 2
 
 
 class Waiters:
-    """How many requests of this process wait for events; each holds a socket, none a connection."""
+    """Limits how many requests of this process wait for events; they hold no connection while they wait."""
 
-    def __init__(self, most: int = MOST_WAITERS) -> None:
-        self.waiting, self.most = 0, most
-        self.turns = asyncio.Semaphore(TURNS)
+    def __init__(self, limit: int = MAX_WAITERS) -> None:
+        self.waiting, self.limit = 0, limit
+        self.connections = asyncio.Semaphore(MAX_CONNECTIONS)
 
     def __enter__(self) -> None:
-        if self.waiting >= self.most:
-            raise TooManyRequests("Too many readers are waiting for events; ask again without `wait`, or later.")
+        if self.waiting >= self.limit:
+            raise TooManyRequests(
+                "Too many requests are waiting for events; send the request without `wait`, or later."
+            )
         self.waiting += 1
 
     def __exit__(self, *_: object) -> None:
@@ -37,21 +40,21 @@ class Waiters:
 
 
 @dataclass(frozen=True, slots=True)
-class AllowWaiting(Allow):
-    """The scope of a route that may wait for long: it authenticates in a short transaction of its own."""
+class AllowLongRequest(Allow):
+    """`Allow` for a route that may take long: authenticates on a connection that is released at once."""
 
     async def __call__(self, request: Request) -> Caller:
-        caller = await short(request.app.state, lambda tx: authenticate(tx, request))
+        caller = await with_connection(request.app.state, lambda tx: authenticate(tx, request))
         caller.require(frozenset({self.scope}))
         return caller
 
 
-async def short(state: Any, work: Callable[[Tx], Awaitable[T]]) -> T:
-    """Do one thing, in turn, on a connection that is given back at once."""
+async def with_connection(state: Any, work: Callable[[Tx], Awaitable[T]]) -> T:
+    """Run `work` on a connection that goes back to the pool at once; at most MAX_CONNECTIONS at a time."""
 
     async def run() -> T:
         async with state.engine.connect() as tx:
             return await work(tx)
 
-    async with state.waiters.turns:
+    async with state.waiters.connections:
         return await run_with_retries(run)

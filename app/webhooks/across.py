@@ -1,4 +1,4 @@
-"""Statements over the lanes of all tenants: claiming and renewing. Leases are judged by the database's clock alone."""
+"""Statements over the lanes of all tenants: claim and renew. Leases are compared with the database's clock only."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sqlalchemy import ARRAY, BigInteger, Row, Uuid, bindparam, text
 
 from app.database.transaction import Tx
 
-# A lane has work when the log goes on after its place or a retry is due. Whoever claims raises the fence: every later
-# write of the owner before finds nothing. A lane of ours that this process no longer serves may be taken back at once.
+# A lane has work when the log has rows after its position or a retry is due. A claim increments the fence, so later
+# writes of the previous owner match no row. A lane that this process owns but no longer serves is claimed at once.
 CLAIM = text(
     """
     UPDATE lanes SET owner = :owner, fence = fence + 1,
@@ -25,7 +25,7 @@ CLAIM = text(
                 OR EXISTS (SELECT 1 FROM delivery_retries r
                             WHERE r.tenant_id = l.tenant_id AND r.subscription_id = l.subscription_id
                               AND r.state = 'retry' AND r.next_at <= now()))
-         ORDER BY l.due_at LIMIT :most FOR UPDATE OF l SKIP LOCKED)
+         ORDER BY l.due_at LIMIT :limit FOR UPDATE OF l SKIP LOCKED)
     RETURNING tenant_id, subscription_id, position, fence
     """
 ).bindparams(bindparam("owner", type_=Uuid), bindparam("served", type_=ARRAY(Uuid)))
@@ -46,14 +46,14 @@ RENEW = text(
 )
 
 
-async def claim_lanes(tx: Tx, owner: UUID, served: Sequence[UUID], lease: float, most: int) -> Sequence[Row[Any]]:
-    """Take lanes with work and without a living owner: tenant_id, subscription_id, position, fence."""
-    values = {"owner": owner, "served": list(served), "lease": lease, "most": most}
+async def claim_lanes(tx: Tx, owner: UUID, served: Sequence[UUID], lease: float, limit: int) -> Sequence[Row[Any]]:
+    """Claim lanes that have work and no valid lease: tenant_id, subscription_id, position, fence."""
+    values = {"owner": owner, "served": list(served), "lease": lease, "limit": limit}
     return (await tx.execute(CLAIM, values)).all()
 
 
 async def renew_lanes(tx: Tx, owner: UUID, lanes: Sequence[tuple[UUID, UUID, int]], lease: float) -> Sequence[Row[Any]]:
-    """Prolong the leases of (tenant, subscription, fence); those that come back are still ours, with the time now."""
+    """Extend the leases of (tenant, subscription, fence); returns those still owned, with the database's time."""
     values = {
         "owner": owner,
         "lease": lease,

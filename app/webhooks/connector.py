@@ -1,9 +1,9 @@
-"""One POST over aiohttp's connections: its pool, TLS and parser, with a request line and headers of our own.
+"""One POST over aiohttp's connection pool, TLS and response parser, without ClientSession.
 
-A ClientSession builds a request, a response, a writer and a task for each POST, which costs three times what the POST
-itself does. aiohttp's connection is taught one thing: a 2xx head counts even if what follows it in the same packet is
-garbage. The parser refuses a whole packet when it ends wrongly (a body after 204, a body longer than its
-Content-Length, a bad chunk); the receiver has the event all the same, and would get it again ten times.
+ClientSession creates a request, a response, a writer and a task for each POST, which costs three times as much as the
+POST itself. This module writes the request itself, and it changes one thing: a 2xx status counts even when the rest of
+the packet is invalid (a body after 204, a body longer than its Content-Length, a bad chunk). aiohttp's parser rejects
+such a packet as a whole; but the receiver has accepted the event, and would get it again with every retry.
 """
 
 import functools
@@ -21,23 +21,23 @@ KEPT_BYTES = 8192
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
 
 
-class HeadKeeper(ResponseHandler):
-    """Remembers the first bytes of an answer, so that a parser's refusal can name the status that stood before it.
+class StatusKeeper(ResponseHandler):
+    """Keeps the first bytes of a response, so that a parser error can carry the status that came before it.
 
-    `requests` is how many went out on this connection.
+    `requests` counts the requests written to this connection.
     """
 
     requests = 0
     _first = b""
 
-    async def ask(self, request: bytes, read_bufsize: int) -> tuple[RawResponseMessage, StreamReader]:
-        """Write a whole request; the head of its answer and the body to come. HttpProcessingError, ClientError."""
-        if self.requests and self.should_close:  # what came unasked meanwhile would be taken for our answer
+    async def send(self, request: bytes, read_bufsize: int) -> tuple[RawResponseMessage, StreamReader]:
+        """Write a request; the head of its response and the stream of the body. HttpProcessingError, ClientError."""
+        if self.requests and self.should_close:  # unrequested data would be read as our response
             raise aiohttp.ServerDisconnectedError
         self._first = b""
         self.requests += 1
         self.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=read_bufsize)
-        if self.transport is not None:  # where it was lost already, `read` says how
+        if self.transport is not None:  # if the connection is lost, `read` raises the reason
             self.transport.write(request)
         while True:
             message, body = await self.read()
@@ -46,7 +46,7 @@ class HeadKeeper(ResponseHandler):
 
     @property
     def unsent(self) -> bool:
-        """The answer came before the request was written."""
+        """The response came before the whole request was written."""
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
     def data_received(self, data: bytes) -> None:
@@ -61,20 +61,20 @@ class HeadKeeper(ResponseHandler):
 
 
 class Connector(aiohttp.TCPConnector):
-    """A TCPConnector whose connections keep heads."""
+    """A TCPConnector whose connections are StatusKeepers."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = cast(Any, functools.partial(HeadKeeper, loop=self._loop))
+        self._factory = cast(Any, functools.partial(StatusKeeper, loop=self._loop))
 
 
-def start_of(url: URL) -> str:
-    """The first two lines of a POST to `url`."""
+def request_start(url: URL) -> str:
+    """The request line and Host header of a POST to `url`."""
     return f"POST {url.raw_path_qs} HTTP/1.1\r\nhost: {url.host_port_subcomponent}\r\n"
 
 
-def written(start: str, headers: dict[str, str], body: bytes) -> bytes:
-    """The bytes of a request; ValueError when a header has a line break in it."""
+def request_bytes(start: str, headers: dict[str, str], body: bytes) -> bytes:
+    """The bytes of a request; ValueError when a header contains a line break."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if lines.count("\r") != len(headers) or lines.count("\n") != len(headers):
         raise ValueError("a header has a line break")
@@ -82,7 +82,7 @@ def written(start: str, headers: dict[str, str], body: bytes) -> bytes:
 
 
 def final_status(first: bytes) -> int:
-    """The status of the first complete head that is not interim; 0 when there is none."""
+    """The status of the first complete response head that is not 1xx; 0 when there is none."""
     *heads, _ = first.split(b"\r\n\r\n")
     for head in heads:
         line = STATUS_LINE.match(head + b"\r")

@@ -1,4 +1,4 @@
-"""The only door out: one POST to a stranger's address, under one deadline, to a checked address, trusting nothing."""
+"""Outbound HTTP to receivers: one POST to a checked address under one total deadline."""
 
 import asyncio
 import functools
@@ -13,23 +13,23 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from app.webhooks.connector import Connector, HeadKeeper, start_of, written
-from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, NameTooSlow, SystemLookup, may_dial
+from app.webhooks.connector import Connector, StatusKeeper, request_bytes, request_start
+from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, LookupTimeout, SystemLookup, may_connect
 from app.webhooks.retry import Outcome
 from app.webhooks.targets import Targets, address_of
 
-LONGEST_URL = 2048
-SHOWN_BYTES = 1024
+MAX_URL_LENGTH = 2048
+MAX_HEAD_BYTES = 1024
 KEEPALIVE_SECONDS = 15.0
-MOST_ADVISED = 2
+MAX_NAME_CHECKS = 2
 REDIRECTS = (301, 302, 303, 307, 308)
-MOST_KNOWN = 10_000
-BODY_FAULTS = (aiohttp.ClientError, OSError, TimeoutError)
-FAULTS = (*BODY_FAULTS, HttpProcessingError, ValueError)
+MAX_CACHED_TARGETS = 10_000
+BODY_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
+FAULTS = (*BODY_ERRORS, HttpProcessingError, ValueError)
 
 
 class TargetRefused(ValueError):
-    """A URL that webhooks may not have. `code` says which rule; the text never tells what an address answered."""
+    """A URL that webhooks may not be sent to. The text never reveals what a name resolved to or what is listening."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -38,7 +38,7 @@ class TargetRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Deadlines in seconds and the bytes of an answer that are read at most."""
+    """Timeouts in seconds, and how many bytes of a response body are read at most."""
 
     total: float = 15.0
     connect: float = 5.0
@@ -48,24 +48,24 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A URL that was judged. Of `request` only what a connection is made by is used."""
+    """A checked URL. aiohttp's `request` only serves to open a connection; it is never sent."""
 
     request: aiohttp.ClientRequest
     start: str
-    inside_only: bool
+    allowed_only: bool
 
 
 @dataclass(slots=True)
-class _Try:
+class _Response:
     code: int | None = None
     retry_after: str | None = None
     location: str | None = None
-    note: str | None = None
+    error: str | None = None
     head: bytes = field(default=b"", repr=False)
 
 
 class Egress:
-    """A shared client for all deliveries of a process. Close it at the end."""
+    """The HTTP client shared by all deliveries of a process. Close it at the end."""
 
     def __init__(
         self,
@@ -80,22 +80,22 @@ class Egress:
         self._lookup: Lookup = lookup or self._system
         self._connectors: dict[tuple[bool, bool], Connector] = {}
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect)
-        self._target = functools.lru_cache(MOST_KNOWN)(self._judged)
-        self._advising = 0
+        self._target = functools.lru_cache(MAX_CACHED_TARGETS)(self._checked_target)
+        self._name_checks = 0
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, total: float | None = None) -> Outcome:
-        """Send once, within `total` seconds. Every fault of the other side comes back as an Outcome."""
-        began, seen, error = time.monotonic(), _Try(), None
+        """Send once, within `total` seconds. Network and receiver errors are returned as an Outcome, not raised."""
+        began, response, error = time.monotonic(), _Response(), None
         try:
             async with asyncio.timeout(total or self.limits.total):
-                await self._exchange(self._target(url), headers, body, seen)
+                await self._exchange(self._target(url), headers, body, response)
         except FAULTS as fault:
-            # After a 2xx head the receiver has the event, whatever becomes of the answer's body.
+            # Overwritten below if a response head arrived: after a 2xx the receiver has the event.
             error = error_kind(fault)
-        if seen.code is not None:
-            error = "redirect_refused" if seen.code in REDIRECTS else seen.note
-        shown = f"location: {seen.location}"[:SHOWN_BYTES] if seen.location else _readable(seen.head)
-        return Outcome(seen.code, error, round((time.monotonic() - began) * 1000), seen.retry_after, shown)
+        if response.code is not None:
+            error = "redirect_refused" if response.code in REDIRECTS else response.error
+        shown = f"location: {response.location}"[:MAX_HEAD_BYTES] if response.location else _readable(response.head)
+        return Outcome(response.code, error, round((time.monotonic() - began) * 1000), response.retry_after, shown)
 
     async def close(self) -> None:
         """Close every connection and the DNS threads."""
@@ -104,113 +104,120 @@ class Egress:
         self._system.close()
 
     async def check_url(self, url: str) -> str:
-        """The URL in canonical form, fit to be stored; TargetRefused when a webhook may not go there."""
-        target, inside_only = self._parsed(url)
+        """The URL in canonical form; TargetRefused when webhooks may not be sent to it."""
+        target, allowed_only = self._parsed(url)
         if address_of(target.host or "") is None:
-            await self._advise(target.host or "", inside_only)
+            await self._check_name(target.host or "", allowed_only)
         return str(target)
 
-    async def _exchange(self, target: _Target, headers: dict[str, str], body: bytes, seen: _Try) -> None:
-        request = written(target.start, headers, body)
+    async def _exchange(self, target: _Target, headers: dict[str, str], body: bytes, response: _Response) -> None:
+        request = request_bytes(target.start, headers, body)
         connection = await self._connect(target, fresh=False)
-        reused = cast(HeadKeeper, connection.protocol).requests > 0
+        reused = cast(StatusKeeper, connection.protocol).requests > 0
         try:
-            await self._send(connection, request, seen)
+            await self._send(connection, request, response)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            # The receiver closed an idle connection just as we used it: it has seen nothing, so this is no attempt.
-            if not reused or seen.code is not None:
+            # The receiver closed an idle connection just as we used it. It did not see the request, so repeat it.
+            if not reused or response.code is not None:
                 raise
-            await self._send(await self._connect(target, fresh=True), request, seen)
+            await self._send(await self._connect(target, fresh=True), request, response)
 
     async def _connect(self, target: _Target, fresh: bool) -> aiohttp.connector.Connection:
         try:
-            return await self._connector(target.inside_only, fresh).connect(target.request, [], self._timeout)
+            return await self._connector(target.allowed_only, fresh).connect(target.request, [], self._timeout)
         except TimeoutError as fault:
             raise aiohttp.ConnectionTimeoutError from fault
 
-    async def _send(self, connection: aiohttp.connector.Connection, request: bytes, seen: _Try) -> None:
-        protocol = cast(HeadKeeper, connection.protocol)
+    async def _send(self, connection: aiohttp.connector.Connection, request: bytes, response: _Response) -> None:
+        protocol = cast(StatusKeeper, connection.protocol)
         try:
-            answer, content = await protocol.ask(request, self.limits.body_bytes)
-            seen.code, seen.retry_after = answer.code, answer.headers.get("Retry-After")
-            if answer.code in REDIRECTS:
-                seen.location = answer.headers.get("Location", "")
-            await self._read(content, seen)
+            reply, content = await protocol.send(request, self.limits.body_bytes)
+            response.code, response.retry_after = reply.code, reply.headers.get("Retry-After")
+            if reply.code in REDIRECTS:
+                response.location = reply.headers.get("Location", "")
+            await self._read(content, response)
         except HttpProcessingError as fault:
             if not 200 <= fault.code < 300:
                 raise
-            seen.code, seen.note = fault.code, "body_error"
+            response.code, response.error = fault.code, "body_error"
         finally:
-            if seen.code is None or seen.note or protocol.unsent:
-                protocol.abort()  # what is not written yet is not waited for
-            connection.release()  # closed when something of the answer was not read, else kept
+            if response.code is None or response.error or protocol.unsent:
+                protocol.abort()  # close without waiting for unsent data
+            connection.release()  # back to the pool; aiohttp closes it if the response was not read to its end
 
-    async def _read(self, content: StreamReader, seen: _Try) -> None:
+    async def _read(self, content: StreamReader, response: _Response) -> None:
         if content.at_eof():
             return
         left = self.limits.body_bytes
         try:
             async with asyncio.timeout(self.limits.body):
                 while left > 0 and (chunk := await content.readany()):
-                    seen.head = (seen.head + chunk[:SHOWN_BYTES])[:SHOWN_BYTES]
+                    response.head = (response.head + chunk[:MAX_HEAD_BYTES])[:MAX_HEAD_BYTES]
                     left -= len(chunk)
-        except BODY_FAULTS as fault:
-            seen.note = body_error(fault)
+        except BODY_ERRORS as fault:
+            response.error = body_error(fault)
 
-    def _judged(self, url: str) -> _Target:
-        """Refuse a literal here, since it never reaches the resolver; say whether only opened networks will do."""
+    def _checked_target(self, url: str) -> _Target:
+        """Check IP literals here, since aiohttp does not pass them to the resolver; names are checked there."""
         target = URL(url)
         literal = address_of(target.host or "")
-        if literal is not None and not may_dial(literal, self.targets, only_inside=True):
+        if literal is not None and not may_connect(literal, self.targets, allowed_only=True):
             raise BlockedAddress("blocked")
-        inside_only = target.scheme != "https" or target.port not in self.targets.ports
-        return _Target(aiohttp.ClientRequest("POST", target), start_of(target), inside_only)
+        allowed_only = target.scheme != "https" or target.port not in self.targets.ports
+        return _Target(aiohttp.ClientRequest("POST", target), request_start(target), allowed_only)
 
     def _parsed(self, url: str) -> tuple[URL, bool]:
-        if len(url) > LONGEST_URL or not url.isprintable() or any(c in url for c in " \\"):
-            raise TargetRefused("url_invalid", f"A URL of at most {LONGEST_URL} characters, without spaces.")
+        if len(url) > MAX_URL_LENGTH or not url.isprintable() or any(c in url for c in " \\"):
+            detail = (
+                f"The URL must have at most {MAX_URL_LENGTH} characters, without spaces, backslashes and control codes."
+            )
+            raise TargetRefused("url_invalid", detail)
         try:
             target = URL(url)
             port = target.port
         except ValueError:
-            raise TargetRefused("url_invalid", "This is not a URL.") from None
+            raise TargetRefused("url_invalid", "This is not a valid URL.") from None
         if target.scheme not in ("http", "https") or not target.host or not port:
-            raise TargetRefused("url_invalid", "The URL starts with https:// and names a host.")
+            raise TargetRefused("url_invalid", "The URL must start with https:// and name a host.")
         if target.user is not None or target.password is not None or "#" in url or "@" in _authority(url):
-            raise TargetRefused("url_invalid", "The URL has neither user information nor a fragment.")
+            raise TargetRefused(
+                "url_invalid", "The URL must not contain user information (user:password@) or a #fragment."
+            )
         return target, self._check_rules(target, target.host, port)
 
     def _check_rules(self, target: URL, host: str, port: int) -> bool:
         literal = address_of(host)
-        if literal is not None and not self.targets.inside(literal):
+        if literal is not None and not self.targets.in_allowed(literal):
             raise TargetRefused("target_refused", "The host must be a name, not an IP address.")
         if literal is None and host.rstrip(".").rpartition(".")[2][:1].isdigit():
             raise TargetRefused("target_refused", "The host must be a name, not an IP address.")
-        ordinary = target.scheme == "https" and port in self.targets.ports
-        if not ordinary and not self.targets.allowed:
+        default_port = target.scheme == "https" and port in self.targets.ports
+        if not default_port and not self.targets.allowed:
             ports = ", ".join(str(each) for each in sorted(self.targets.ports))
-            raise TargetRefused("target_refused", f"The URL must be https, on one of the ports {ports}.")
-        return not ordinary
+            raise TargetRefused("target_refused", f"The URL must use https and one of the ports {ports}.")
+        return not default_port
 
-    async def _advise(self, host: str, inside_only: bool) -> None:
-        # Who asks holds a connection of the pool meanwhile, so few may: it is advice, and whoever dials judges again.
-        if self._advising >= MOST_ADVISED:
+    async def _check_name(self, host: str, allowed_only: bool) -> None:
+        # The request holds a database connection during the lookup, so at most two do so at a time; the others skip the
+        # check. It only reports a problem early: each delivery checks the addresses again.
+        if self._name_checks >= MAX_NAME_CHECKS:
             return
-        self._advising += 1
+        self._name_checks += 1
         try:
             addresses = await self._lookup(host)
         except OSError:
             addresses = []
         finally:
-            self._advising -= 1
-        if not all(may_dial(each, self.targets, inside_only) for each in addresses) or (inside_only and not addresses):
+            self._name_checks -= 1
+        reachable = all(may_connect(each, self.targets, allowed_only) for each in addresses)
+        if not reachable or (allowed_only and not addresses):
             raise TargetRefused("target_refused", "Webhooks may not be sent to this host.")
 
-    def _connector(self, inside_only: bool, fresh: bool) -> Connector:
-        key = (inside_only, fresh)
+    def _connector(self, allowed_only: bool, fresh: bool) -> Connector:
+        key = (allowed_only, fresh)
         if key not in self._connectors:
             self._connectors[key] = Connector(
-                resolver=CheckedResolver(self._lookup, self.targets, inside_only),
+                resolver=CheckedResolver(self._lookup, self.targets, allowed_only),
                 use_dns_cache=False,
                 ssl=self._tls,
                 limit=0,
@@ -221,12 +228,12 @@ class Egress:
 
 
 def error_kind(fault: BaseException) -> str:
-    """The stable word for a fault before the head; the text of a refusal by policy never varies."""
+    """The `error` of an attempt that failed before a response head; the same for every blocked address."""
     cause = fault.__cause__ if isinstance(fault, aiohttp.ClientConnectorDNSError) else fault
     match cause:
         case BlockedAddress():
             return "blocked_address"
-        case NameTooSlow():
+        case LookupTimeout():
             return "dns_timeout"
         case _ if isinstance(fault, aiohttp.ClientConnectorDNSError):
             return "dns_failed"
@@ -248,7 +255,7 @@ def error_kind(fault: BaseException) -> str:
 
 
 def body_error(fault: BaseException) -> str:
-    """What went wrong after the head; it is noted and changes nothing."""
+    """The `error` noted for a response whose body failed; it does not change the outcome."""
     if isinstance(fault, TimeoutError):
         return "body_slow"
     return "reset_after_head" if isinstance(fault, aiohttp.ClientPayloadError | OSError) else "body_error"
@@ -259,5 +266,5 @@ def _authority(url: str) -> str:
 
 
 def _readable(raw: bytes) -> str:
-    # PostgreSQL text holds no NUL; everything else that is not UTF-8 shows as a replacement character.
+    # PostgreSQL's text cannot contain NUL; bytes that are not UTF-8 become replacement characters.
     return raw.decode("utf-8", "replace").replace("\x00", "�")

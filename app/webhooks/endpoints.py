@@ -1,4 +1,4 @@
-"""/v1/subscriptions: receivers, their state, and what became of their deliveries."""
+"""/v1/subscriptions: create and change subscriptions, and list their deliveries and attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.errors import CursorInvalid, StateConflict, SubscriptionNotFound, TargetRefused, VersionConflict
-from app.events.waiting import AllowWaiting, short
+from app.events.waiting import AllowLongRequest, with_connection
 from app.keyring import CannotOpen
 from app.web.auth import Caller, allowed
 from app.web.fields import SubscriptionId, answer
@@ -24,9 +24,9 @@ from app.webhooks.receiver import Receiver
 from app.webhooks.schemas import (
     AttemptPage,
     DeliveryPage,
+    DeliveryState,
     PingOut,
     Rotation,
-    RowState,
     SubscriptionCreate,
     SubscriptionOut,
     SubscriptionPage,
@@ -36,7 +36,7 @@ from app.webhooks.schemas import (
     show_delivery,
     show_subscription,
 )
-from app.webhooks.subscribe import Desk
+from app.webhooks.subscribe import SubscriptionContext
 
 api = router("/v1/subscriptions", "subscriptions")
 sending = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"])
@@ -44,15 +44,17 @@ Owner = Annotated[Caller, allowed("subscriptions")]
 ONE = declared(SubscriptionNotFound, VersionConflict)
 
 
-async def _desk(request: Request, caller: Owner, tx: InTx, now: Now) -> Desk:
-    return Desk(tx, caller.tenant_id, request.app.state.keyring, request.app.state.egress, now)
+async def _subscription_context(request: Request, caller: Owner, tx: InTx, now: Now) -> SubscriptionContext:
+    return SubscriptionContext(tx, caller.tenant_id, request.app.state.keyring, request.app.state.egress, now)
 
 
-AtDesk = Annotated[Desk, Depends(_desk)]
+InContext = Annotated[SubscriptionContext, Depends(_subscription_context)]
 
 
-async def _shown(desk: Desk, subscription_id: UUID, secret: str | None = None, status: int = 200) -> Response:
-    row = await sql.subscription(desk.tx, desk.tenant_id, subscription_id)
+async def _shown(
+    context: SubscriptionContext, subscription_id: UUID, secret: str | None = None, status: int = 200
+) -> Response:
+    row = await sql.subscription(context.tx, context.tenant_id, subscription_id)
     if row is None:
         raise SubscriptionNotFound()
     shown = show_subscription(row, secret)
@@ -61,10 +63,10 @@ async def _shown(desk: Desk, subscription_id: UUID, secret: str | None = None, s
 
 
 @api.post("", status_code=201, response_model=SubscriptionWithSecret, responses=declared(TargetRefused, CursorInvalid))
-async def create_subscription(body: SubscriptionCreate, desk: AtDesk) -> Response:
-    """Tell a URL of events, from now on or from any place in the log. The secret is shown here only."""
-    subscription_id, secret = await subscribe.create(desk, body)
-    return await _shown(desk, subscription_id, secret, 201)
+async def create_subscription(body: SubscriptionCreate, context: InContext) -> Response:
+    """Subscribe a URL to events, from now on or from any position in the log. The secret is shown only here."""
+    subscription_id, secret = await subscribe.create(context, body)
+    return await _shown(context, subscription_id, secret, 201)
 
 
 @api.get("", response_model=SubscriptionPage)
@@ -74,48 +76,48 @@ async def list_subscriptions(caller: Owner, tx: InTx, limit: Limit = 50, cursor:
 
 
 @api.get("/{subscription_id}", response_model=SubscriptionOut, responses=declared(SubscriptionNotFound))
-async def get_subscription(subscription_id: SubscriptionId, desk: AtDesk) -> Response:
-    return await _shown(desk, subscription_id)
+async def get_subscription(subscription_id: SubscriptionId, context: InContext) -> Response:
+    return await _shown(context, subscription_id)
 
 
 @api.patch("/{subscription_id}", response_model=SubscriptionOut, responses={**ONE, **declared(TargetRefused)})
 async def patch_subscription(
-    subscription_id: SubscriptionId, body: SubscriptionPatch, desk: AtDesk, expected: Expected
+    subscription_id: SubscriptionId, body: SubscriptionPatch, context: InContext, expected: Expected
 ) -> Response:
-    """Change what is named. A new URL gets the next attempts too, also of deliveries that failed before."""
-    await subscribe.patch(desk, subscription_id, body, expected)
-    return await _shown(desk, subscription_id)
+    """Change the given members. A new URL also gets the next attempts of deliveries that failed before."""
+    await subscribe.patch(context, subscription_id, body, expected)
+    return await _shown(context, subscription_id)
 
 
 @api.delete("/{subscription_id}", status_code=204, responses=ONE)
-async def delete_subscription(subscription_id: SubscriptionId, desk: AtDesk, expected: Expected) -> Response:
-    """End it: what is in flight ends, nothing is tried again."""
-    await subscribe.end(desk, subscription_id, expected)
+async def delete_subscription(subscription_id: SubscriptionId, context: InContext, expected: Expected) -> Response:
+    """Delete it. Requests in flight finish; nothing is retried."""
+    await subscribe.delete(context, subscription_id, expected)
     return Response(status_code=204)
 
 
 @api.post("/{subscription_id}/pause", response_model=SubscriptionOut, responses={**ONE, **declared(StateConflict)})
-async def pause_subscription(subscription_id: SubscriptionId, desk: AtDesk, expected: Expected) -> Response:
-    """Send nothing more, within a second; nothing is lost."""
-    await subscribe.pause(desk, subscription_id, expected)
-    return await _shown(desk, subscription_id)
+async def pause_subscription(subscription_id: SubscriptionId, context: InContext, expected: Expected) -> Response:
+    """Stop sending within a second. The position is kept, so no event is lost."""
+    await subscribe.pause(context, subscription_id, expected)
+    return await _shown(context, subscription_id)
 
 
 @api.post("/{subscription_id}/resume", response_model=SubscriptionOut, responses=ONE)
-async def resume_subscription(subscription_id: SubscriptionId, desk: AtDesk, expected: Expected) -> Response:
-    """Go on where it stopped, paused or disabled."""
-    await subscribe.resume(desk, subscription_id, expected)
-    return await _shown(desk, subscription_id)
+async def resume_subscription(subscription_id: SubscriptionId, context: InContext, expected: Expected) -> Response:
+    """Continue a paused or disabled subscription from the position where it stopped."""
+    await subscribe.resume(context, subscription_id, expected)
+    return await _shown(context, subscription_id)
 
 
 @api.post("/{subscription_id}/secret", response_model=SubscriptionWithSecret, responses=ONE)
 async def rotate_secret(
-    subscription_id: SubscriptionId, desk: AtDesk, expected: Expected, body: Rotation | None = None
+    subscription_id: SubscriptionId, context: InContext, expected: Expected, body: Rotation | None = None
 ) -> Response:
-    """A new secret, shown here only; requests carry a signature by each secret until the old one's grace ends."""
+    """Create a new secret, shown only here. Until the grace period ends requests are signed with both secrets."""
     grace = timedelta(seconds=(body or Rotation()).grace_seconds)
-    secret = await subscribe.rotate(desk, subscription_id, grace, expected)
-    return await _shown(desk, subscription_id, secret)
+    secret = await subscribe.rotate(context, subscription_id, grace, expected)
+    return await _shown(context, subscription_id, secret)
 
 
 @sending.post(
@@ -124,16 +126,17 @@ async def rotate_secret(
 async def ping_subscription(
     request: Request,
     subscription_id: SubscriptionId,
-    caller: Annotated[Caller, Depends(AllowWaiting("subscriptions"))],
+    caller: Annotated[Caller, Depends(AllowLongRequest("subscriptions"))],
 ) -> Response:
-    """Send one signed test request now, also while paused; the answer tells how it ended."""
-    row = await short(request.app.state, lambda tx: lane_sql.receiver(tx, caller.tenant_id, subscription_id))
+    """Send one signed test request now, also while paused, and return its outcome."""
+    row = await with_connection(request.app.state, lambda tx: lane_sql.receiver(tx, caller.tenant_id, subscription_id))
     if row is None:
         raise SubscriptionNotFound()
     try:
         receiver = Receiver.of(row, caller.tenant_id, subscription_id, request.app.state.keyring)
     except CannotOpen:
-        raise StateConflict("Its signing secret was sealed under a key that is not in BATON_SECRET_KEYS.") from None
+        detail = "The signing secret cannot be decrypted; add the key it was encrypted with to BATON_SECRET_KEYS."
+        raise StateConflict(detail) from None
     outcome = await pings.ping(request.app.state.egress, receiver, row.now)
     shown = {"delivered": outcome.delivered, "code": outcome.code, "error": outcome.error, "ms": outcome.ms}
     return answer({**shown, "response_head": outcome.head})
@@ -146,16 +149,16 @@ async def ping_subscription(
 )
 async def list_deliveries(
     subscription_id: SubscriptionId,
-    desk: AtDesk,
+    context: InContext,
     limit: Limit = 50,
     cursor: Cursor = None,
-    state: Annotated[RowState | None, Query()] = None,
+    state: Annotated[DeliveryState | None, Query()] = None,
 ) -> Response:
-    """What is to be tried again (`retry`), waits behind it (`held`) or was given up (`dead`), in the log's order."""
-    await _known(desk, subscription_id)
+    """Deliveries to be retried (`retry`), waiting behind one (`held`) or given up (`dead`), in the order of the log."""
+    await _require_subscription(context, subscription_id)
     filters = {"deliveries": subscription_id, "state": state}
     [after] = read_cursor(cursor, filters, 1) if cursor else [0]
-    rows = await sql.list_deliveries(desk.tx, desk.tenant_id, subscription_id, state, _whole(after), limit)
+    rows = await sql.list_deliveries(context.tx, context.tenant_id, subscription_id, state, _position(after), limit)
     last = write_cursor(filters, rows[limit - 1].position) if len(rows) > limit else None
     return answer({"data": [show_delivery(row) for row in rows[:limit]], "next": last})
 
@@ -164,20 +167,20 @@ async def list_deliveries(
     "/{subscription_id}/attempts", response_model=AttemptPage, responses=declared(SubscriptionNotFound, CursorInvalid)
 )
 async def list_attempts(
-    subscription_id: SubscriptionId, desk: AtDesk, limit: Limit = 50, cursor: Cursor = None
+    subscription_id: SubscriptionId, context: InContext, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """Every request of the last days and its answer, the latest first."""
-    await _known(desk, subscription_id)
+    """Every request of the last days and its response, the latest first."""
+    await _require_subscription(context, subscription_id)
     filters = {"attempts": subscription_id}
     before = _before(cursor, filters) if cursor else None
-    rows = await sql.list_attempts(desk.tx, desk.tenant_id, subscription_id, before, limit)
+    rows = await sql.list_attempts(context.tx, context.tenant_id, subscription_id, before, limit)
     more = rows[limit - 1] if len(rows) > limit else None
     following = write_cursor(filters, more.at.isoformat(), more.position, more.n) if more else None
     return answer({"data": [show_attempt(row) for row in rows[:limit]], "next": following})
 
 
-async def _known(desk: Desk, subscription_id: UUID) -> None:
-    if await sql.subscription(desk.tx, desk.tenant_id, subscription_id) is None:
+async def _require_subscription(context: SubscriptionContext, subscription_id: UUID) -> None:
+    if await sql.subscription(context.tx, context.tenant_id, subscription_id) is None:
         raise SubscriptionNotFound()
 
 
@@ -189,10 +192,10 @@ def _before(cursor: str, filters: Mapping[str, Any]) -> tuple[datetime, int, int
         raise foreign_cursor() from None
     if instant.tzinfo is None or not 1970 <= instant.year <= 2200:
         raise foreign_cursor()
-    return instant, _whole(position), min(_whole(n), 2**31 - 1)
+    return instant, _position(position), min(_position(n), 2**31 - 1)
 
 
-def _whole(number: object) -> int:
-    if type(number) is not int or not 0 <= number < 2**63:
+def _position(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
         raise foreign_cursor()
-    return number
+    return value

@@ -1,8 +1,8 @@
-"""The books of one lane: who is being sent what, who waits behind whom, and what must be written down. No I/O.
+"""The state of one lane: deliveries to send, in flight and waiting, and what must be written to the database. No I/O.
 
-Events of one lead (one order key) are sent one at a time. A lead whose delivery failed is parked: its delivery is a
-`retry` row, its later events are `held` rows, and everybody else runs on. The place of the lane is the last position
-below which everything is settled or has a row; who opens the lane finds what was delivered after it in the attempts.
+Events of one lead (one order key) are sent one at a time. When a delivery fails its lead is parked: the delivery
+becomes a `retry` row of delivery_retries, the lead's later events become `held` rows, and other leads continue. The
+lane's position is the last one up to which everything is settled or has a row; deliveries after it are in `attempts`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from uuid import UUID
 from app.events.envelope import Sequenced
 from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt
 
-# Sent but not yet written down: at most this many events come again after a crash, beside those in flight.
-MOST_UNCOVERED: Final = 64
+# Delivered but not yet written: at most this many events are sent again after a crash, besides those in flight.
+MAX_UNRECORDED: Final = 64
 FLUSH_AT: Final = 32
 
 
@@ -35,7 +35,7 @@ class AttemptRow(NamedTuple):
     trigger: Literal["live", "retry"]
 
 
-class KeptRow(NamedTuple):
+class RetryRow(NamedTuple):
     position: int
     order_key: UUID
     event_id: UUID
@@ -49,7 +49,7 @@ class KeptRow(NamedTuple):
 
 @dataclass(slots=True)
 class Item:
-    """A delivery that is owed: the event, the attempts made, and whether a row stands for it."""
+    """A delivery: the event, the attempts made, and whether it has a row in delivery_retries."""
 
     event: Sequenced
     attempts: int = 0
@@ -58,57 +58,57 @@ class Item:
 
 @dataclass(slots=True)
 class Changes:
-    """What one flush writes; `delivered` of the attempts were received."""
+    """What one flush writes; `delivered` counts the successful attempts."""
 
     position: int = 0
     delivered: int = 0
     due_at: datetime | None = None
     release: bool = False
     attempts: list[AttemptRow] = field(default_factory=list)
-    kept: list[KeptRow] = field(default_factory=list)
-    dropped: set[int] = field(default_factory=set)
+    retries: list[RetryRow] = field(default_factory=list)
+    deleted: set[int] = field(default_factory=set)
     promoted: set[UUID] = field(default_factory=set)
     dead: list[tuple[Item, Outcome]] = field(default_factory=list)
     gone: bool = False
 
     @property
-    def simple(self) -> bool:
-        """Nothing but a place and attempts."""
-        return not (self.kept or self.dropped or self.promoted or self.dead or self.gone)
+    def attempts_only(self) -> bool:
+        """Only a position and attempts, which one statement writes."""
+        return not (self.retries or self.deleted or self.promoted or self.dead or self.gone)
 
 
 @dataclass(slots=True)
 class Lane:
-    """See the module. `position` is what is written down, `read_to` what was read.
+    """See the module's docstring. `position` is the one in the database, `read_to` the last one read.
 
-    `parked` counts the rows of each parked lead; `done` are the positions after `position` that were delivered by the
-    owner before, or have a row.
+    `parked` counts the rows of each parked lead; `already_settled` are positions after `position` that an earlier owner
+    of the lane delivered, or that have a row.
     """
 
     position: int
     parked: dict[UUID, int] = field(default_factory=dict)
-    done: set[int] = field(default_factory=set)
+    already_settled: set[int] = field(default_factory=set)
     read_to: int = 0
     ready: deque[Item] = field(default_factory=deque)
     busy: dict[UUID, deque[Item]] = field(default_factory=dict)
     unsettled: dict[int, Item] = field(default_factory=dict)
-    rest_until: datetime | None = None
+    wait_until: datetime | None = None
     gone: bool = False
-    flying: int = 0
-    _kept: dict[int, KeptRow] = field(default_factory=dict)
+    in_flight: int = 0
+    _retries: dict[int, RetryRow] = field(default_factory=dict)
     _buffer: Changes = field(default_factory=Changes)
-    _handed: Changes = field(default_factory=Changes)
+    _writing: Changes = field(default_factory=Changes)
 
     def __post_init__(self) -> None:
         self.read_to = max(self.read_to, self.position)
 
-    # --- coming in
+    # --- input
 
-    def arrive(self, events: Iterable[Sequenced], read_to: int) -> None:
-        """Events read from the log, in its order, up to and including `read_to`."""
+    def add(self, events: Iterable[Sequenced], read_to: int) -> None:
+        """Add events read from the log, in its order, up to and including `read_to`."""
         for event in events:
             key, item = event.order_key, Item(event)
-            if event.position in self.done:
+            if event.position in self.already_settled:
                 continue
             if key in self.parked:
                 self._hold(item)
@@ -117,67 +117,67 @@ class Lane:
             if key in self.busy:
                 self.busy[key].append(item)
             else:
-                self._start(item)
+                self._enqueue(item)
         self.read_to = read_to
 
-    def due(self, event: Sequenced, attempts: int) -> None:
-        """A retry whose time has come, unless something newer than its row is known of it."""
-        known = event.position in self._kept or event.position in self._buffer.dropped
-        if not known and event.order_key not in self.busy and event.order_key in self.parked:
-            self._start(Item(event, attempts, stored=True))
+    def add_due(self, event: Sequenced, attempts: int) -> None:
+        """Add a due retry, unless its row is out of date: changed in memory and not yet written."""
+        newer = event.position in self._retries or event.position in self._buffer.deleted
+        if not newer and event.order_key not in self.busy and event.order_key in self.parked:
+            self._enqueue(Item(event, attempts, stored=True))
 
-    def _start(self, item: Item) -> None:
+    def _enqueue(self, item: Item) -> None:
         self.busy[item.event.order_key] = deque()
         self.ready.append(item)
 
-    # --- going out
+    # --- sending
 
     def take(self) -> Item | None:
-        """The next delivery to send; None when there is none, or too much is not yet written down."""
-        if not self.ready or self.uncovered >= MOST_UNCOVERED:
+        """The next delivery to send; None when there is none, or too many results are not yet written."""
+        if not self.ready or self.unrecorded >= MAX_UNRECORDED:
             return None
         item = self.ready.popleft()
-        self.flying += 1
+        self.in_flight += 1
         return item
 
     @property
-    def uncovered(self) -> int:
-        """Deliveries made that would come again if we crashed now."""
-        return self._buffer.delivered + self._handed.delivered
+    def unrecorded(self) -> int:
+        """Successful deliveries not yet written, which would be sent again after a crash."""
+        return self._buffer.delivered + self._writing.delivered
 
-    # --- what became of it
+    # --- outcomes
 
     def settle(self, item: Item, outcome: Outcome, decided: Next, now: datetime) -> None:
-        """Write down an attempt and what follows from it."""
-        self.flying -= 1
+        """Note an attempt and apply what follows from it."""
+        self.in_flight -= 1
         item.attempts += 1
         self._buffer.attempts.append(_attempt(item, outcome, now))
         match decided:
             case Done():
                 self._buffer.delivered += 1
-                self._settled(item)
-            case RetryAt(at, rest_until):
+                self._finish(item)
+            case RetryAt(at, wait_until):
                 self._park(item, outcome, at)
-                self.rest_until = rest_until or self.rest_until
+                self.wait_until = wait_until or self.wait_until
             case Disable():
                 self._park(item, outcome, now)
                 self.gone = self._buffer.gone = True
             case GiveUp():
                 self._buffer.dead.append((item, outcome))
-                self._settled(item, dead=_kept(item, "dead", None, outcome))
+                self._finish(item, dead=_retry_row(item, "dead", None, outcome))
             case unexpected:
                 assert_never(unexpected)
 
-    def _settled(self, item: Item, dead: KeptRow | None = None) -> None:
+    def _finish(self, item: Item, dead: RetryRow | None = None) -> None:
         key, position = item.event.order_key, item.event.position
         waiting = self.busy.pop(key)
         if dead is not None:
-            self._kept[position] = dead
+            self._retries[position] = dead
         elif item.stored:
-            self._kept.pop(position, None)
-            self._buffer.dropped.add(position)
+            self._retries.pop(position, None)
+            self._buffer.deleted.add(position)
         if item.stored:
-            self._next_row(key)
+            self._advance_parked(key)
             return
         del self.unsettled[position]
         if waiting:
@@ -185,8 +185,8 @@ class Lane:
             self.busy[key] = waiting
             self.ready.append(following)
 
-    def _next_row(self, key: UUID) -> None:
-        """One row of a parked lead is done with: the next one's turn, or the lead is free."""
+    def _advance_parked(self, key: UUID) -> None:
+        """A row of a parked lead is settled: promote the lead's next row, or unpark the lead after the last one."""
         self.parked[key] -= 1
         if self.parked[key]:
             self._buffer.promoted.add(key)
@@ -196,7 +196,7 @@ class Lane:
     def _park(self, item: Item, outcome: Outcome, at: datetime) -> None:
         key = item.event.order_key
         waiting = self.busy.pop(key)
-        self._kept[item.event.position] = _kept(item, "retry", at, outcome)
+        self._retries[item.event.position] = _retry_row(item, "retry", at, outcome)
         if item.stored:
             return
         self.parked[key] = 1
@@ -207,41 +207,41 @@ class Lane:
 
     def _hold(self, item: Item) -> None:
         self.parked[item.event.order_key] += 1
-        self._kept[item.event.position] = _kept(item, "held", None, None)
+        self._retries[item.event.position] = _retry_row(item, "held", None, None)
 
-    # --- writing down
+    # --- writing
 
     @property
     def settled_to(self) -> int:
-        """Everything up to here is settled or has a row."""
+        """The last position up to which everything is settled or has a row."""
         return next(iter(self.unsettled)) - 1 if self.unsettled else self.read_to
 
     @property
-    def to_write(self) -> bool:
-        return bool(self._buffer.attempts or self._kept or self.settled_to > self.position)
+    def unwritten(self) -> bool:
+        return bool(self._buffer.attempts or self._retries or self.settled_to > self.position)
 
     @property
     def urgent(self) -> bool:
-        """Enough acknowledged to write down at once, or a parked lead waits for its next turn."""
-        return bool(self.uncovered >= FLUSH_AT or self._buffer.promoted)
+        """Flush at once: many deliveries are unwritten, or the next row of a parked lead is to be promoted."""
+        return bool(self.unrecorded >= FLUSH_AT or self._buffer.promoted)
 
     @property
-    def next_kept(self) -> datetime | None:
-        """When the first retry is due of those that are not yet written down."""
-        return min((row.next_at for row in self._kept.values() if row.next_at is not None), default=None)
+    def next_retry(self) -> datetime | None:
+        """The earliest `next_at` of the retries that are not yet written."""
+        return min((row.next_at for row in self._retries.values() if row.next_at is not None), default=None)
 
     def collect(self, release: bool = False) -> Changes:
-        """Hand over everything to be written; call `written` after it was, or forget the lane."""
+        """Everything to be written. Call `written` after the commit; if writing fails, discard the lane."""
         changes, self._buffer = self._buffer, Changes()
-        changes.kept, self._kept = list(self._kept.values()), {}
+        changes.retries, self._retries = list(self._retries.values()), {}
         changes.position, changes.release = self.settled_to, release
-        changes.due_at = self.rest_until if release else None
-        self._handed = changes
+        changes.due_at = self.wait_until if release else None
+        self._writing = changes
         return changes
 
     def written(self, changes: Changes) -> None:
         """The changes are committed."""
-        self.position, self._handed = changes.position, Changes()
+        self.position, self._writing = changes.position, Changes()
 
 
 def _attempt(item: Item, outcome: Outcome, now: datetime) -> AttemptRow:
@@ -261,11 +261,11 @@ def _attempt(item: Item, outcome: Outcome, now: datetime) -> AttemptRow:
     )
 
 
-def _kept(
+def _retry_row(
     item: Item, state: Literal["retry", "held", "dead"], next_at: datetime | None, outcome: Outcome | None
-) -> KeptRow:
+) -> RetryRow:
     event = item.event
-    return KeptRow(
+    return RetryRow(
         event.position,
         event.order_key,
         event.id,

@@ -1,4 +1,4 @@
-"""Statements of the owner of one lane: what is next in the log, what is due again, and what became of it."""
+"""Statements for one claimed lane: read the log and due retries, write attempts and retries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, Row, Text, Uuid, bi
 
 from app.database.transaction import Tx
 from app.events.sql import MEMBERS
-from app.webhooks.lane import AttemptRow, Changes, KeptRow
+from app.webhooks.lane import AttemptRow, Changes, RetryRow
 
 READ_ROWS: Final = 256
 DUE_ROWS: Final = 64
@@ -25,7 +25,7 @@ UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
     ARRAY(DateTime(timezone=True)),
 )
 
-# Rows that no pattern matches come without their event: they only move the place on.
+# A row whose type matches no pattern is returned without its event: it only advances the position.
 READ = text(
     f"""
     SELECT l.position, {MEMBERS}, {VERSION}
@@ -58,7 +58,7 @@ PARKED = text(
     " AND subscription_id = :subscription_id AND state IN ('retry', 'held') GROUP BY order_key"
 )
 
-DONE = text(
+SETTLED_AFTER = text(
     "SELECT position FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
     " AND position > :position"
     " UNION SELECT position FROM attempts WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
@@ -70,15 +70,16 @@ RECEIVER = text(
     " FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id"
 )
 
-# No row back: the lane was claimed by another or removed. Its lock, taken first, holds a claim off until we commit.
+# No row back: another process claimed the lane, or it was deleted. The UPDATE locks the lane first, so that no claim
+# happens before the commit.
 ADVANCE = text(
     """
     WITH moved AS (
-        UPDATE lanes SET position = greatest(position, :place), due_at = coalesce(:due_at, due_at),
+        UPDATE lanes SET position = greatest(position, :new_position), due_at = coalesce(:due_at, due_at),
                          lease_until = CASE WHEN :release THEN '-infinity' ELSE lease_until END
          WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND lane_no = 0 AND fence = :fence
         RETURNING tenant_id, subscription_id
-    ), told AS (
+    ), recorded AS (
         INSERT INTO attempts (tenant_id, subscription_id, position, n, at, event_id, lead_id, ms, code, error_kind,
                               response_head, trigger)
         SELECT m.tenant_id, m.subscription_id, a.position, a.n, a.at, a.event_id, a.lead_id, a.ms, a.code, a.error,
@@ -98,7 +99,7 @@ ADVANCE = text(
     *(bindparam(name, type_=TEXTS) for name in ("error", "head", "trigger")),
 )
 
-KEEP = text(
+UPSERT_RETRIES = text(
     """
     INSERT INTO delivery_retries AS r (tenant_id, subscription_id, position, order_key, event_id, lead_id, attempts,
                                        next_at, state, last_code, last_error)
@@ -118,12 +119,12 @@ KEEP = text(
     *(bindparam(name, type_=TEXTS) for name in ("state", "last_error")),
 )
 
-DROP = text(
+DELETE_RETRIES = text(
     "DELETE FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
     " AND position = ANY (:positions)"
 ).bindparams(bindparam("positions", type_=BIGINTS))
 
-PROMOTE = text(
+PROMOTE_HELD = text(
     """
     UPDATE delivery_retries SET state = 'retry', next_at = clock_timestamp()
      WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND position IN (
@@ -140,21 +141,21 @@ DISABLE = text(
 
 
 async def receiver(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] | None:
-    """The subscription as its lane needs it, and the time now."""
+    """The columns of a subscription that sending needs, and the database's time."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
     return (await tx.execute(RECEIVER, values)).one_or_none()
 
 
 async def parked(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> dict[UUID, int]:
-    """How many deliveries wait for each lead that is parked."""
+    """The number of waiting deliveries of each parked lead, by order key."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
     return {row.order_key: row.rows for row in await tx.execute(PARKED, values)}
 
 
-async def done(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> set[int]:
-    """What whoever had the lane before delivered after its place, or wrote down as a row."""
+async def settled_after(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> set[int]:
+    """Positions after `position` that were delivered already or have a row."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "position": position}
-    return set((await tx.execute(DONE, values)).scalars())
+    return set((await tx.execute(SETTLED_AFTER, values)).scalars())
 
 
 async def read_log(
@@ -168,7 +169,7 @@ async def read_log(
 async def read_due(
     tx: Tx, tenant_id: UUID, subscription_id: UUID, busy: Iterable[UUID]
 ) -> tuple[Sequence[Row[Any]], datetime | None]:
-    """Retries that are due, of leads that are not busy; and when the next one is, if there is any."""
+    """Due retries, except of the order keys in `busy`; and when the next one is due, if there is one."""
     lane, keys = {"tenant_id": tenant_id, "subscription_id": subscription_id}, list(busy)
     rows = (await tx.execute(DUE, {**lane, "busy": keys})).all()
     keys += [row.order_key for row in rows]
@@ -177,35 +178,35 @@ async def read_due(
 
 
 async def advance(tx: Tx, tenant_id: UUID, subscription_id: UUID, fence: int, changes: Changes) -> Row[Any] | None:
-    """Move the lane's place and write attempts down; (version, now), or None when the lane is no longer ours."""
+    """Write the lane's position and attempts; (version, now), or None when the lane is no longer ours."""
     values = {
         "tenant_id": tenant_id,
         "subscription_id": subscription_id,
         "fence": fence,
-        "place": changes.position,
+        "new_position": changes.position,
         "due_at": changes.due_at,
         "release": changes.release,
     }
     return (await tx.execute(ADVANCE, values | _columns(AttemptRow, changes.attempts))).one_or_none()
 
 
-async def settle(tx: Tx, tenant_id: UUID, subscription_id: UUID, changes: Changes) -> None:
-    """Write down who is parked, who is not any more, and whose turn it is."""
+async def write_retries(tx: Tx, tenant_id: UUID, subscription_id: UUID, changes: Changes) -> None:
+    """Write the changed rows of delivery_retries: upsert, delete settled ones, promote each lead's next one."""
     lane = {"tenant_id": tenant_id, "subscription_id": subscription_id}
-    if changes.kept:
-        await tx.execute(KEEP, lane | _columns(KeptRow, changes.kept))
-    if changes.dropped:
-        await tx.execute(DROP, lane | {"positions": list(changes.dropped)})
+    if changes.retries:
+        await tx.execute(UPSERT_RETRIES, lane | _columns(RetryRow, changes.retries))
+    if changes.deleted:
+        await tx.execute(DELETE_RETRIES, lane | {"positions": list(changes.deleted)})
     if changes.promoted:
-        await tx.execute(PROMOTE, lane | {"keys": list(changes.promoted)})
+        await tx.execute(PROMOTE_HELD, lane | {"keys": list(changes.promoted)})
 
 
 async def disable(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str, now: datetime) -> bool:
-    """Switch the subscription off; False when it was already."""
+    """Disable the subscription; False when it was disabled already."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "reason": reason, "now": now}
     return (await tx.execute(DISABLE, values)).one_or_none() is not None
 
 
-def _columns(kind: type[AttemptRow | KeptRow], rows: Sequence[AttemptRow | KeptRow]) -> dict[str, Sequence[Any]]:
+def _columns(kind: type[AttemptRow | RetryRow], rows: Sequence[AttemptRow | RetryRow]) -> dict[str, Sequence[Any]]:
     columns = zip(*rows, strict=True) if rows else [()] * len(kind._fields)
     return dict(zip(kind._fields, columns, strict=True))

@@ -1,4 +1,4 @@
-"""A subscription as its lane needs it, opened once: where to send, what, signed with which keys."""
+"""A subscription with its secrets decrypted: which events it accepts, and the requests to send."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Row
 
 from app import ids
 from app.events.catalogue import OPERATIONAL
-from app.events.envelope import LARGEST, Sequenced, envelope
+from app.events.envelope import MAX_BODY_BYTES, Sequenced, envelope
 from app.events.feed import like_patterns
 from app.keyring import KeyRing
 from app.webhooks import secrets
@@ -26,7 +26,7 @@ USER_AGENT: Final = "Baton-Webhooks/1"
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """Everything but `state` and `version` is what a request is made of."""
+    """A stored subscription, decrypted once. `keys` are signing keys with the time at which each expires."""
 
     subscription: str
     url: str
@@ -41,7 +41,7 @@ class Receiver:
 
     @classmethod
     def of(cls, row: Row[Any], tenant_id: UUID, subscription_id: UUID, ring: KeyRing) -> Receiver:
-        """From the stored row; CannotOpen when the ring lacks a key."""
+        """From the stored row; CannotOpen when the key ring lacks the key it was encrypted with."""
         stored = read_secrets(row.secrets)
         keys = [secrets.valid_keys(ring, tenant_id, subscription_id, [each], row.now) for each in stored]
         return cls(
@@ -57,8 +57,8 @@ class Receiver:
             version=row.version,
         )
 
-    def wants(self, event: Sequenced) -> bool:
-        """Beside its type: do the members of `data` pass, and is it not about this very subscription?"""
+    def accepts(self, event: Sequenced) -> bool:
+        """Whether `data` passes the filter and the event is not about this subscription; types are filtered in SQL."""
         operational = event.type.startswith(OPERATIONAL)
         if not self.filter and not operational:
             return True
@@ -68,22 +68,22 @@ class Receiver:
         return all(name in data and data[name] in allowed for name, allowed in self.filter.items())
 
     def request(self, item: Item, now: datetime) -> tuple[dict[str, str], bytes]:
-        """The headers and body of one attempt, signed with every key that is valid now."""
+        """The headers and body of one attempt, signed with every key valid at `now`."""
         event = item.event
-        shown = ids.show("event", event.id)
-        body = envelope(event, 0 if self.thin else LARGEST, shown)
+        message_id = ids.show("event", event.id)
+        body = envelope(event, 0 if self.thin else MAX_BODY_BYTES, message_id)
         keys = [key for key, expires_at in self.keys if expires_at is None or expires_at > now]
         return {
             **self.headers,
-            **signed(shown, body, keys, now),
+            **signed_headers(message_id, body, keys, now),
             "webhook-attempt": str(item.attempts + 1),
             "webhook-subscription": self.subscription,
             "traceparent": f"00-{event.tx_id.hex}-{event.id.hex[16:]}-01",
         }, body
 
 
-def signed(message_id: str, body: bytes, keys: list[bytes], now: datetime) -> dict[str, str]:
-    """The headers that every request has."""
+def signed_headers(message_id: str, body: bytes, keys: list[bytes], now: datetime) -> dict[str, str]:
+    """The headers of every request."""
     timestamp = int(now.timestamp())
     return {
         "content-type": "application/json",

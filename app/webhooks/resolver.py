@@ -1,4 +1,4 @@
-"""Names to checked addresses: one lookup a connection, refused when any answer is blocked, within a limit of time."""
+"""Resolve host names to checked addresses: one lookup per connection, with a timeout, refused if any address is."""
 
 import asyncio
 import ipaddress
@@ -17,15 +17,15 @@ DNS_THREADS = 32
 
 
 class BlockedAddress(OSError):
-    """The name stands, at least in part, for an address that webhooks may not reach."""
+    """At least one address of the name is one that webhooks may not be sent to."""
 
 
-class NameTooSlow(OSError):
-    """The name servers did not answer in time. (A TimeoutError would look like one of the connection.)"""
+class LookupTimeout(OSError):
+    """DNS did not answer in time. Not a TimeoutError, which would be taken for one of the connection."""
 
 
 class SystemLookup:
-    """getaddrinfo in threads of its own, so that a name server that never answers starves nobody else's threads."""
+    """getaddrinfo in its own thread pool, so that slow name servers do not block the default executor."""
 
     def __init__(self, seconds: float = DNS_SECONDS) -> None:
         self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="dns")
@@ -33,24 +33,24 @@ class SystemLookup:
         self._seconds = seconds
 
     async def __call__(self, host: str) -> list[Address]:
-        """Every address of `host`; OSError when there is none, NameTooSlow after the limit."""
-        # One thread for a name, however many wait for it: a thousand deliveries to one dead name block one thread.
+        """Every address of `host`; OSError when there is none, LookupTimeout after the time limit."""
+        # Concurrent lookups of one name share a thread: a thousand deliveries to a name that hangs block only one.
         running = self._running.get(host)
         if running is None:
             running = asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host)
             self._running[host] = running
-            running.add_done_callback(lambda done: self._forget(host, done))
+            running.add_done_callback(lambda done: self._lookup_done(host, done))
         try:
             async with asyncio.timeout(self._seconds):
                 return await asyncio.shield(running)
         except TimeoutError:
-            raise NameTooSlow("no answer from DNS") from None
+            raise LookupTimeout("no answer from DNS") from None
 
     def close(self) -> None:
-        """Let go of the threads; one that still waits for DNS ends by itself."""
+        """Shut the thread pool down without waiting; a lookup in progress ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _forget(self, host: str, done: asyncio.Future[list[Address]]) -> None:
+    def _lookup_done(self, host: str, done: asyncio.Future[list[Address]]) -> None:
         self._running.pop(host, None)
         if not done.cancelled():
             done.exception()
@@ -62,30 +62,30 @@ def _addresses(host: str) -> list[Address]:
 
 
 class CheckedResolver(AbstractResolver):
-    """What aiohttp dials: only addresses that passed; with `only_inside` only networks that the operator opened."""
+    """aiohttp's resolver, which returns checked addresses; with `allowed_only` only those in BATON_ALLOWED_TARGETS."""
 
-    def __init__(self, lookup: Lookup, targets: Targets, only_inside: bool) -> None:
-        self._lookup, self._targets, self._only_inside = lookup, targets, only_inside
+    def __init__(self, lookup: Lookup, targets: Targets, allowed_only: bool) -> None:
+        self._lookup, self._targets, self._allowed_only = lookup, targets, allowed_only
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Checked addresses of `host`; BlockedAddress when any is refused."""
         addresses = await self._lookup(host)
-        if not addresses or not all(may_dial(each, self._targets, self._only_inside) for each in addresses):
+        if not addresses or not all(may_connect(each, self._targets, self._allowed_only) for each in addresses):
             raise BlockedAddress("blocked")
-        return [_dialable(host, each, port) for each in dict.fromkeys(addresses)]
+        return [_resolve_result(host, each, port) for each in dict.fromkeys(addresses)]
 
     async def close(self) -> None:
-        """Nothing is held here: the lookup belongs to the egress."""
+        """Nothing to close: the lookup belongs to Egress."""
 
 
-def may_dial(address: Address, targets: Targets, only_inside: bool) -> bool:
-    """The one judgement of an address, for literals and for what a name resolved to."""
-    return targets.inside(address) if only_inside else not targets.blocked(address)
+def may_connect(address: Address, targets: Targets, allowed_only: bool) -> bool:
+    """Whether webhooks may connect to an address: used for literals and for resolved names."""
+    return targets.in_allowed(address) if allowed_only else not targets.blocked(address)
 
 
-def _dialable(host: str, address: Address, port: int) -> ResolveResult:
+def _resolve_result(host: str, address: Address, port: int) -> ResolveResult:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     return ResolveResult(
         hostname=host, host=str(address), port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST

@@ -1,11 +1,11 @@
-"""What follows an attempt: nothing more, another one later, the end of the delivery, or the end of the subscription."""
+"""What follows an attempt: done, retry, give the delivery up, or disable the subscription."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-# The example of Standard Webhooks: ten attempts over 75.6 hours. The first number is the wait before the first attempt.
+# The example schedule of Standard Webhooks: ten attempts over 75.6 hours. The first wait is before the first attempt.
 SCHEDULE: tuple[float, ...] = (0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 LONGEST_WAIT = timedelta(hours=24)
 GONE, TOO_MANY, UNAVAILABLE = 410, 429, 503
@@ -13,7 +13,7 @@ GONE, TOO_MANY, UNAVAILABLE = 410, 429, 503
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one HTTP attempt ended. `code` is None when no head arrived; `head` is at most 1 KiB of the answer's body."""
+    """The result of one HTTP attempt. `code` is None without a response; `head` is up to 1 KiB of the response body."""
 
     code: int | None
     error: str | None = None
@@ -23,31 +23,31 @@ class Outcome:
 
     @property
     def delivered(self) -> bool:
-        """A 2xx head decides; what happens to the body after it does not."""
+        """Only the status counts; an error in the response body does not."""
         return self.code is not None and 200 <= self.code < 300
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The receiver has it."""
+    """The receiver acknowledged the event."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Try again at `at`; with `rest_until` the receiver asked the whole subscription to wait."""
+    """Try again at `at`; with `wait_until` the receiver asked for no requests of this subscription until then."""
 
     at: datetime
-    rest_until: datetime | None = None
+    wait_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The schedule is used up: the delivery is dead."""
+    """There are no attempts left: the delivery is dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disable:
-    """410: the receiver is gone; the subscription stops and loses nothing."""
+    """410 Gone: disable the subscription. It keeps its position, so no event is lost."""
 
 
 Next = Done | RetryAt | GiveUp | Disable
@@ -56,26 +56,26 @@ Next = Done | RetryAt | GiveUp | Disable
 def next_attempt(
     outcome: Outcome, attempts: int, now: datetime, jitter: float, schedule: Sequence[float] = SCHEDULE
 ) -> Next:
-    """Decide after attempt number `attempts` (from 1); `jitter` in [0, 1) spreads the wait by half, never longer."""
+    """What follows attempt number `attempts` (from 1); `jitter` in [0, 1) sets the wait to 50-100 % of the schedule."""
     if outcome.delivered:
         return Done()
     if outcome.code == GONE:
         return Disable()
     if attempts >= len(schedule):
         return GiveUp()
-    promised = schedule[attempts]
-    own = timedelta(seconds=promised / 2 + jitter * promised / 2)
-    asked = asked_wait(outcome.retry_after, now)
-    wait = min(max(own, asked), LONGEST_WAIT)
-    rests = asked > timedelta(0) and outcome.code in (TOO_MANY, UNAVAILABLE)
-    return RetryAt(now + wait, now + asked if rests else None)
+    scheduled = schedule[attempts]
+    backoff = timedelta(seconds=scheduled / 2 + jitter * scheduled / 2)
+    requested = requested_wait(outcome.retry_after, now)
+    wait = min(max(backoff, requested), LONGEST_WAIT)
+    waits = requested > timedelta(0) and outcome.code in (TOO_MANY, UNAVAILABLE)
+    return RetryAt(now + wait, now + requested if waits else None)
 
 
-def asked_wait(header: str | None, now: datetime) -> timedelta:
-    """The wait a `Retry-After` asks for, at most 24 hours; zero when absent, in the past, or not understood."""
+def requested_wait(header: str | None, now: datetime) -> timedelta:
+    """The wait that `Retry-After` asks for, at most 24 hours; zero when absent, in the past, or invalid."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
-        # A number of any length is legal; more than a week's digits is the cap anyway, and timedelta would overflow.
+        # Any number of digits is legal; with more than 6 the wait is over 24 hours, and timedelta might overflow.
         return LONGEST_WAIT if len(text) > 6 else min(timedelta(seconds=int(text)), LONGEST_WAIT)
     try:
         at = parsedate_to_datetime(text)

@@ -1,4 +1,4 @@
-"""Subscriptions, deliveries and attempts as they are asked for and answered (api.md, sections 3 and 4)."""
+"""Request and response schemas of subscriptions, deliveries and attempts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from app.web.fields import Shape, Write, z
 
 Mode = Literal["full", "thin"]
 State = Literal["active", "paused", "disabled"]
-RowState = Literal["retry", "held", "dead"]
+DeliveryState = Literal["retry", "held", "dead"]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Start = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
-Plain = str | int | bool | None
+Scalar = str | int | bool | None
 
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]{0,1024}")
-# What the client itself writes, and what would change how the request is read or signed.
+# Headers that the HTTP client writes itself, and those that would change how the request is read or signed.
 RESERVED: Final = {
     "host",
     "content-length",
@@ -40,39 +40,41 @@ RESERVED: Final = {
     "traceparent",
     "proxy-authorization",
 }
-SENT_ALWAYS: Final = ("webhook-", "proxy-", "sec-")
+RESERVED_PREFIXES: Final = ("webhook-", "proxy-", "sec-")
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
-            raise PydanticCustomError("header_invalid", "headers are visible ASCII, names up to 64, values up to 1024")
-        if name.lower() in RESERVED or name.lower().startswith(SENT_ALWAYS):
-            raise PydanticCustomError("header_reserved", "Baton writes this header itself")
+            raise PydanticCustomError(
+                "header_invalid", "header names have 1 to 64 characters, values up to 1024, all visible ASCII"
+            )
+        if name.lower() in RESERVED or name.lower().startswith(RESERVED_PREFIXES):
+            raise PydanticCustomError("header_reserved", "this header is set by the service")
     if len({name.lower() for name in headers}) < len(headers):
-        raise PydanticCustomError("header_twice", "a header is named once")
+        raise PydanticCustomError("header_twice", "header names must be unique, whatever their case")
     return headers
 
 
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_check_headers)]
 Member = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Filter = Annotated[
-    dict[Member, Annotated[list[Plain], Field(max_length=50)]],
+    dict[Member, Annotated[list[Scalar], Field(max_length=50)]],
     Field(
         max_length=10,
-        description='Members of `data` and the values that pass, for example `{"to": ["mql", "sql"]}`.',
+        description='Members of `data` and the values to accept, for example `{"to": ["mql", "sql"]}`.',
     ),
 ]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Limits(Write):
-    """How hard a receiver may be worked, and how long it is waited for."""
+    """How many requests at a time a receiver gets, how long each may take, and when it is retried."""
 
-    concurrency: int = Field(default=8, ge=1, le=64, description="Requests in flight at most, one for each lead.")
+    concurrency: int = Field(default=8, ge=1, le=64, description="Maximum requests in flight; at most one per lead.")
     timeout_seconds: int = Field(default=15, ge=1, le=20)
     retry_schedule: Annotated[list[Seconds], Field(min_length=1, max_length=20)] | None = Field(
-        default=None, description="Waits before the first, second … attempt; null is the service's own."
+        default=None, description="Seconds before the first, second … attempt; null means the service's default."
     )
 
 
@@ -87,7 +89,7 @@ class SubscriptionCreate(Write):
 
 
 class SubscriptionPatch(Write):
-    """What is absent stays as it is."""
+    """Absent members are left unchanged."""
 
     url: Url | None = None
     types: Types | None = None
@@ -97,7 +99,7 @@ class SubscriptionPatch(Write):
 
 
 class Rotation(Write):
-    """How long the secret before stays valid beside the new one."""
+    """How long the previous secret stays valid alongside the new one."""
 
     grace_seconds: int = Field(default=86_400, ge=0, le=7 * 86_400)
 
@@ -110,13 +112,13 @@ class SubscriptionOut(Shape):
     mode: Mode
     state: State
     state_reason: str | None
-    lag: int = Field(description="Events after the subscription's place in the log, counted up to 10,000.")
+    lag: int = Field(description="Events after the subscription's position in the log, counted up to 10,000.")
     limits: dict[str, Any]
     version: int
 
 
 class SubscriptionWithSecret(SubscriptionOut):
-    secret: str = Field(description="Shown here and never again.")
+    secret: str = Field(description="Shown only in this response.")
 
 
 class SubscriptionPage(Shape):
@@ -125,7 +127,7 @@ class SubscriptionPage(Shape):
 
 
 class PingOut(Shape):
-    """What the receiver answered; `delivered` is whether it was a 2xx."""
+    """The receiver's response; `delivered` is true for a 2xx."""
 
     delivered: bool
     code: int | None
@@ -138,7 +140,7 @@ class DeliveryOut(Shape):
     event_id: str
     lead_id: str | None
     position: str
-    state: RowState
+    state: DeliveryState
     attempts: int
     next_at: str | None
     last_code: int | None
@@ -169,7 +171,7 @@ class AttemptPage(Shape):
 
 
 def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any]:
-    """The shape of a subscription; the secret only where it was just made."""
+    """A subscription as responses show it; the secret only when it was just created."""
     shown = {
         "id": ids.show("subscription", row.id),
         "url": row.url,

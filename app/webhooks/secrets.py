@@ -1,4 +1,4 @@
-"""The signing secrets of a subscription: sealed at rest, several valid while one is being rotated."""
+"""The signing secrets of a subscription: encrypted in the database, several valid during a rotation."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,27 +13,27 @@ FIELD = "secret"
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret:
-    """One sealed secret; `expires_at` is None for the newest."""
+    """One encrypted secret; `expires_at` is None for the newest."""
 
     sealed: str
     expires_at: datetime | None = None
 
 
-def first(ring: KeyRing, tenant_id: UUID, subscription_id: UUID, secret: str) -> list[StoredSecret]:
+def initial(ring: KeyRing, tenant_id: UUID, subscription_id: UUID, secret: str) -> list[StoredSecret]:
     """The secrets of a new subscription."""
     return [StoredSecret(ring.seal(tenant_id, subscription_id, FIELD, secret))]
 
 
 def rotated(stored: list[StoredSecret], new: StoredSecret, now: datetime, grace: timedelta) -> list[StoredSecret]:
-    """`new` in front; the ones before stay valid until `now + grace`, or their own earlier end, five at most in all."""
-    ends = now + grace
-    kept = [StoredSecret(old.sealed, min(old.expires_at or ends, ends)) for old in stored]
+    """`new` first; the older ones expire at `now + grace` or earlier, as before. At most five are kept."""
+    end = now + grace
+    kept = [StoredSecret(old.sealed, min(old.expires_at or end, end)) for old in stored]
     return [new, *(old for old in kept if old.expires_at and old.expires_at > now)][:MAX_SECRETS]
 
 
 def valid_keys(
     ring: KeyRing, tenant_id: UUID, subscription_id: UUID, stored: list[StoredSecret], now: datetime
 ) -> list[bytes]:
-    """The key bytes to sign with now, newest first; CannotOpen when the ring lacks a key."""
-    alive = (secret for secret in stored if secret.expires_at is None or secret.expires_at > now)
-    return [key_of(ring.open(tenant_id, subscription_id, FIELD, secret.sealed)) for secret in alive]
+    """The key bytes to sign with now, newest first; CannotOpen when the ring lacks the encryption key."""
+    valid = (secret for secret in stored if secret.expires_at is None or secret.expires_at > now)
+    return [key_of(ring.open(tenant_id, subscription_id, FIELD, secret.sealed)) for secret in valid]

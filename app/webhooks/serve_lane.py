@@ -1,4 +1,4 @@
-"""Serve one lane while it is ours: read, send, write down, in turns; no transaction is open while anything is sent."""
+"""Serve one claimed lane: read the log, send, write results. No transaction is open during a request."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ log = structlog.get_logger("baton.deliver")
 
 FLUSH_SECONDS: Final = 0.25
 POLL_SECONDS: Final = 1.0
-ROOM, ROOM_WHEN_STARVED = 128, 2048
+# Unsettled events that are kept in memory; more while all of them wait for slow leads and nothing is ready to send.
+READ_AHEAD, READ_AHEAD_WHEN_STARVED = 128, 2048
 
-counted = functools.cache(metrics.DELIVERIES.labels)
+delivery_counter = functools.cache(metrics.DELIVERIES.labels)
 
 
 class LaneLost(Exception):
-    """Another process has the lane, or it is gone: nothing more may be sent or written."""
+    """Another process claimed the lane, or it was deleted: nothing more may be sent or written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds that a lease lasts, between renewals, and that an idle lane is kept; lanes claimed in a turn."""
+class Timing:
+    """Seconds: length of a lease, between renewals, until an idle lane is released. `claim`: lanes per claim."""
 
     lease: float = 30.0
     renew: float = 5.0
@@ -54,7 +55,7 @@ class Pace:
 
 @dataclass(slots=True)
 class DatabaseClock:
-    """The database's time, carried on by our monotonic clock: leases and signatures must not trust this host's."""
+    """The database's time plus our monotonic clock: for leases and signatures this host's clock may be wrong."""
 
     at: datetime
     since: float = field(default_factory=time.monotonic)
@@ -67,42 +68,42 @@ class DatabaseClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """What every lane of a process shares. `gate` keeps lanes from taking all connections of the pool."""
+class LaneContext:
+    """What the lanes of a process share. `gate` limits how many connections of the pool they use."""
 
     engine: Database
     egress: Egress
     ring: KeyRing
     wake: Wake
     schedule: tuple[float, ...]
-    pace: Pace
+    timing: Timing
     gate: asyncio.Semaphore
 
 
 class ServedLane:
     """One claimed lane. `run` ends when it is idle, paused, stopped or lost."""
 
-    def __init__(self, tools: Tools, tenant_id: UUID, subscription_id: UUID, position: int, fence: int) -> None:
-        self.tools, self.tenant_id, self.subscription_id, self.fence = tools, tenant_id, subscription_id, fence
+    def __init__(self, context: LaneContext, tenant_id: UUID, subscription_id: UUID, position: int, fence: int) -> None:
+        self.context, self.tenant_id, self.subscription_id, self.fence = context, tenant_id, subscription_id, fence
         self.lane = Lane(position)
-        self.poke = asyncio.Event()
+        self.wakeup = asyncio.Event()
         self.lease_end = 0.0
-        self.halting = self.lost = False
+        self.stopping = self.lost = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
-        self._more = True
+        self._unread = True
         self._retry_at: datetime | None = None
         self._fault: BaseException | None = None
-        self._flushed = self._busy_at = time.monotonic()
+        self._flushed_at = self._busy_at = time.monotonic()
 
     async def run(self) -> None:
-        """Serve until done; LaneLost or a database error ends it at once, and nothing more is written."""
+        """Serve until idle or stopped. LaneLost and database errors end it at once, and nothing more is written."""
         try:
             await self._open()
-            while not (self.halting and not self._tasks):
-                self.poke.clear()
-                await self._turn()
-                await within(self._patience(), self.poke.wait())
+            while not (self.stopping and not self._tasks):
+                self.wakeup.clear()
+                await self._step()
+                await within(self._wait_seconds(), self.wakeup.wait())
             await self._flush(release=True)
         finally:
             self.lost = True
@@ -111,37 +112,38 @@ class ServedLane:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def halt(self) -> None:
-        """Send nothing new, let what is in flight end, write everything down and let the lane go."""
-        self.halting = True
-        self.poke.set()
+    def stop(self) -> None:
+        """Send nothing new, finish requests in flight, write all results and release the lane."""
+        self.stopping = True
+        self.wakeup.set()
 
     def renewed(self, lease_end: float, now: datetime) -> None:
         self.lease_end = lease_end
         self.clock.set(now)
-        self.poke.set()
+        self.wakeup.set()
 
-    def lose(self) -> None:
+    def mark_lost(self) -> None:
         self.lost = True
-        self.poke.set()
+        self.wakeup.set()
 
-    def look(self) -> None:
-        """There may be more in the log."""
-        self._more = True
-        self.poke.set()
+    def check_log(self) -> None:
+        """Called when the log may have new rows."""
+        self._unread = True
+        self.wakeup.set()
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[Tx]:
-        async with self.tools.gate, self.tools.engine.connect() as tx:
+    async def _connection(self) -> AsyncIterator[Tx]:
+        async with self.context.gate, self.context.engine.connect() as tx:
             yield tx
 
-    # --- turns
+    # --- main loop
 
     async def _open(self) -> None:
-        async with self._reading() as tx:
+        async with self._connection() as tx:
             await self._load(tx)
             self.lane.parked = await lane_sql.parked(tx, self.tenant_id, self.subscription_id)
-            self.lane.done = await lane_sql.done(tx, self.tenant_id, self.subscription_id, self.lane.position)
+            settled = await lane_sql.settled_after(tx, self.tenant_id, self.subscription_id, self.lane.position)
+            self.lane.already_settled = settled
             self._retry_at = self.clock.now() if self.lane.parked else None
 
     async def _load(self, tx: Tx) -> None:
@@ -149,97 +151,97 @@ class ServedLane:
         if row is None:
             raise LaneLost
         self.clock = DatabaseClock(row.now)
-        self.receiver = Receiver.of(row, self.tenant_id, self.subscription_id, self.tools.ring)
-        self.halting = self.halting or self.receiver.state != "active"
+        self.receiver = Receiver.of(row, self.tenant_id, self.subscription_id, self.context.ring)
+        self.stopping = self.stopping or self.receiver.state != "active"
 
-    async def _turn(self) -> None:
+    async def _step(self) -> None:
         if self._fault is not None:
             raise self._fault
         if self.lost:
             raise LaneLost
         if self._flush_due():
             await self._flush()
-        if self.lane.rest_until or self.lane.gone:
-            self.halting = True
-        if not self.halting:
-            await self._fill_due()
-            self._fill_new()
-            self._launch()
-        self._rest_when_idle()
+        if self.lane.wait_until or self.lane.gone:
+            self.stopping = True
+        if not self.stopping:
+            await self._read_due()
+            self._start_reading()
+            self._start_senders()
+        self._stop_when_idle()
 
     def _flush_due(self) -> bool:
-        waited = time.monotonic() - self._flushed >= FLUSH_SECONDS
-        return self.lane.urgent or (waited and self.lane.to_write)
+        waited = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
+        return self.lane.urgent or (waited and self.lane.unwritten)
 
-    async def _fill_due(self) -> None:
-        """In turn with what is written down: a retry that is just being settled must not be read as due."""
+    async def _read_due(self) -> None:
+        """Read due retries. Never at the same time as a flush, which may be settling one of them."""
         wait = self._retry_wait()
         if wait is None or wait > 0:
             return
-        async with self._reading() as tx:
+        async with self._connection() as tx:
             rows, later = await lane_sql.read_due(tx, self.tenant_id, self.subscription_id, list(self.lane.busy))
             if await self._current(tx, rows) or not rows:
-                self._retry_at = min(filter(None, (later, self.lane.next_kept)), default=None)
+                self._retry_at = min(filter(None, (later, self.lane.next_retry)), default=None)
                 for row in rows:
-                    self.lane.due(event_of(row), row.attempts)
+                    self.lane.add_due(event_of(row), row.attempts)
 
     def _retry_wait(self) -> float | None:
-        """Seconds until retries are to be read; None while none is awaited, or enough stand ready to be sent."""
-        if self._retry_at is None or self.halting or len(self.lane.ready) >= ROOM:
+        """Seconds until retries are to be read; None when there are none, or enough deliveries are ready to be sent."""
+        if self._retry_at is None or self.stopping or len(self.lane.ready) >= READ_AHEAD:
             return None
         return (self._retry_at - self.clock.now()).total_seconds()
 
-    def _fill_new(self) -> None:
-        """Read on while others are sent and written down."""
-        starved = not self.lane.ready and self.lane.flying < self.receiver.limits.concurrency
-        room = len(self.lane.unsettled) < (ROOM_WHEN_STARVED if starved else ROOM)
-        if self._more and room and self._reader is None:
-            self._reader = asyncio.create_task(self._read_on())
-            self._reader.add_done_callback(self._ended)
+    def _start_reading(self) -> None:
+        """Start reading the log in a task, so that sending and writing continue meanwhile."""
+        starved = not self.lane.ready and self.lane.in_flight < self.receiver.limits.concurrency
+        room = len(self.lane.unsettled) < (READ_AHEAD_WHEN_STARVED if starved else READ_AHEAD)
+        if self._unread and room and self._reader is None:
+            self._reader = asyncio.create_task(self._read_log())
+            self._reader.add_done_callback(self._task_done)
 
-    async def _read_on(self) -> None:
-        self._more = False  # set again by whoever wakes us while we read
+    async def _read_log(self) -> None:
+        self._unread = False  # `check_log` sets it again while we read
         patterns, after = self.receiver.patterns, self.lane.read_to
-        async with self._reading() as tx:
+        async with self._connection() as tx:
             rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, after, patterns)
             current = await self._current(tx, rows)
         if current:
             events = [event_of(row) for row in rows if row.id is not None]
-            self.lane.arrive([event for event in events if self.receiver.wants(event)], rows[-1].position)
-        self._more = self._more or len(rows) == lane_sql.READ_ROWS
+            self.lane.add([event for event in events if self.receiver.accepts(event)], rows[-1].position)
+        self._unread = self._unread or len(rows) == lane_sql.READ_ROWS
 
     async def _current(self, tx: Tx, rows: Sequence[Row[Any]]) -> bool:
-        """Whether there are rows and they were read as the subscription is now; if it changed they are read again."""
+        """Whether there are rows and the subscription has not changed; else reload it, and the rows are read again."""
         if rows and rows[0].version != self.receiver.version:
             await self._load(tx)
-            self._more = True
+            self._unread = True
             return False
         return bool(rows)
 
-    def _launch(self) -> None:
+    def _start_senders(self) -> None:
         while self.lane.ready and len(self._tasks) < self.receiver.limits.concurrency and self._may_send():
-            if len(self._tasks) >= self.lane.flying + len(self.lane.ready):
+            if len(self._tasks) >= self.lane.in_flight + len(self.lane.ready):
                 break
-            task = asyncio.create_task(self._send_on())
+            task = asyncio.create_task(self._send_while_ready())
             self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._task_done)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._reader = None if task is self._reader else self._reader
         self._fault = self._fault or (None if task.cancelled() else task.exception())
-        self.poke.set()
+        self.wakeup.set()
 
-    def _rest_when_idle(self) -> None:
-        if self.lane.busy or self.lane.to_write:
+    def _stop_when_idle(self) -> None:
+        if self.lane.busy or self.lane.unwritten:
             self._busy_at = time.monotonic()
-        elif not (self._more or self._reader) and time.monotonic() - self._busy_at > self.tools.pace.idle:
-            self.halting = True  # looking again and finding nothing is no work
+        elif not (self._unread or self._reader) and time.monotonic() - self._busy_at > self.context.timing.idle:
+            self.stopping = True  # reads that find nothing do not count as work
 
-    def _patience(self) -> float:
+    def _wait_seconds(self) -> float:
         waits = [POLL_SECONDS]
-        if self.lane.to_write:
-            waits.append(self._flushed + FLUSH_SECONDS - time.monotonic())
+        if self.lane.unwritten:
+            waits.append(self._flushed_at + FLUSH_SECONDS - time.monotonic())
         if (retry := self._retry_wait()) is not None:
             waits.append(retry)
         return max(min(waits), 0.001)
@@ -247,75 +249,75 @@ class ServedLane:
     # --- sending
 
     def _may_send(self) -> bool:
-        # A request may take its whole time, and must end before another process can have the lane.
+        # A request may take its whole timeout, and must end before the lease: then another process may claim the lane.
         ends = time.monotonic() + self.receiver.limits.timeout_seconds
-        return not (self.halting or self.lost or self.lane.rest_until or self.lane.gone) and ends < self.lease_end
+        return not (self.stopping or self.lost or self.lane.wait_until or self.lane.gone) and ends < self.lease_end
 
-    async def _send_on(self) -> None:
+    async def _send_while_ready(self) -> None:
         while self._may_send() and (item := self.lane.take()) is not None:
             outcome = await self._send(item)
             self._settle(item, outcome)
             if self.lane.urgent or not self.lane.ready:
-                self.poke.set()
+                self.wakeup.set()
 
     async def _send(self, item: Item) -> Outcome:
         headers, body = self.receiver.request(item, self.clock.now())
-        return await self.tools.egress.post(self.receiver.url, headers, body, self.receiver.limits.timeout_seconds)
+        return await self.context.egress.post(self.receiver.url, headers, body, self.receiver.limits.timeout_seconds)
 
     def _settle(self, item: Item, outcome: Outcome) -> None:
         now = self.clock.now()
-        own = self.receiver.limits.retry_schedule
-        schedule = tuple(own) if own is not None else self.tools.schedule
+        custom = self.receiver.limits.retry_schedule
+        schedule = tuple(custom) if custom is not None else self.context.schedule
         decided = next_attempt(outcome, item.attempts + 1, now, random.random(), schedule)  # noqa: S311 - jitter
         self.lane.settle(item, outcome, decided, now)
-        counted(outcome.error or "delivered").inc()
+        delivery_counter(outcome.error or "delivered").inc()
         if (at := getattr(decided, "at", None)) is not None:
             self._retry_at = min(at, self._retry_at or at)
 
-    # --- writing down
+    # --- writing
 
     async def _flush(self, release: bool = False) -> None:
         now = self.clock.now()
         changes = self.lane.collect(release)
-        async with self.tools.gate:
-            if changes.simple:
-                async with self.tools.engine.connect() as tx:
-                    answer = await self._advance(tx, changes)
+        async with self.context.gate:
+            if changes.attempts_only:
+                async with self.context.engine.connect() as tx:
+                    row = await self._advance(tx, changes)
             else:
-                async with self.tools.engine.begin() as tx:
-                    answer = await self._advance(tx, changes)
-                    await lane_sql.settle(tx, self.tenant_id, self.subscription_id, changes)
-                    await self._tell(tx, changes, now)
+                async with self.context.engine.begin() as tx:
+                    row = await self._advance(tx, changes)
+                    await lane_sql.write_retries(tx, self.tenant_id, self.subscription_id, changes)
+                    await self._record_events(tx, changes, now)
         self.lane.written(changes)
-        self._flushed = time.monotonic()
+        self._flushed_at = time.monotonic()
         if changes.dead or changes.gone:
-            self.tools.wake.set("events")
+            self.context.wake.set("events")
         if changes.promoted:
             self._retry_at = now
-        self.clock.set(answer.now)
-        if answer.version != self.receiver.version and not release:
-            async with self._reading() as tx:
+        self.clock.set(row.now)
+        if row.version != self.receiver.version and not release:
+            async with self._connection() as tx:
                 await self._load(tx)
 
     async def _advance(self, tx: Tx, changes: Changes) -> Row[tuple[int, datetime]]:
-        answer = await lane_sql.advance(tx, self.tenant_id, self.subscription_id, self.fence, changes)
-        if answer is None:
+        row = await lane_sql.advance(tx, self.tenant_id, self.subscription_id, self.fence, changes)
+        if row is None:
             raise LaneLost
-        return answer
+        return row
 
-    async def _tell(self, tx: Tx, changes: Changes, now: datetime) -> None:
-        """Operational events: of deliveries that died, and of the end of the subscription."""
-        news = [
-            NewEvent("delivery.dead", self._death(item, outcome), now)
+    async def _record_events(self, tx: Tx, changes: Changes, now: datetime) -> None:
+        """Record operational events: dead deliveries, and the disabled subscription."""
+        events = [
+            NewEvent("delivery.dead", self._dead_data(item, outcome), now)
             for item, outcome in changes.dead
             if not item.event.type.startswith(OPERATIONAL)
         ]
         if changes.gone and await lane_sql.disable(tx, self.tenant_id, self.subscription_id, "gone", now):
             data = {"subscription_id": self.receiver.subscription, "reason": "gone"}
-            news.append(NewEvent("subscription.disabled", data, now))
-        await record_events(tx, self.tenant_id, news, now)
+            events.append(NewEvent("subscription.disabled", data, now))
+        await record_events(tx, self.tenant_id, events, now)
 
-    def _death(self, item: Item, outcome: Outcome) -> dict[str, object]:
+    def _dead_data(self, item: Item, outcome: Outcome) -> dict[str, object]:
         event = item.event
         return {
             "subscription_id": self.receiver.subscription,

@@ -1,4 +1,4 @@
-"""Standard Webhooks v1: HMAC-SHA256 over `id.timestamp.body`, one signature for each secret that is valid now."""
+"""Standard Webhooks v1: HMAC-SHA256 over `id.timestamp.body`, one signature per valid secret."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 
 
 def new_secret() -> str:
-    """A fresh signing secret: `whsec_` and the base64 of 32 random bytes."""
+    """A new signing secret: `whsec_` and 32 random bytes in base64."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
@@ -31,6 +31,6 @@ def key_of(secret: str) -> bytes:
 
 
 def signatures(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
-    """The value of `webhook-signature`: `v1,<base64>` for each key, newest first, separated by spaces."""
+    """The value of `webhook-signature`: `v1,<base64>` for each key, separated by spaces."""
     signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
     return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys)

@@ -17,7 +17,7 @@ COUNTED_LAG: Final = 10_000
 
 
 def _with_lag() -> Select[Any]:
-    """Subscriptions, each with the number of events after its place, counted up to a limit."""
+    """Select subscriptions with the number of events after their position, counted up to a limit."""
     behind = (
         select(literal(1))
         .select_from(event_log)
@@ -37,7 +37,7 @@ def _with_lag() -> Select[Any]:
 
 
 async def insert_subscription(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], position: int) -> None:
-    """A subscription with its one lane, which starts after `position`."""
+    """Insert a subscription and its lane, which starts after `position`."""
     await tx.execute(insert(subscriptions).values(tenant_id=tenant_id, **values))
     await tx.execute(
         insert(lanes).values(tenant_id=tenant_id, subscription_id=values["id"], lane_no=0, position=position)
@@ -67,7 +67,7 @@ async def lock_subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> R
 async def update_subscription(
     tx: Tx, tenant_id: UUID, subscription_id: UUID, values: Mapping[str, Any], now: datetime
 ) -> None:
-    """Change a subscription; its version rises, by which the lane that serves it learns of the change."""
+    """Change a subscription and increment its version, by which the process that serves its lane notices the change."""
     await tx.execute(
         update(subscriptions)
         .where(subscriptions.c.tenant_id == tenant_id, subscriptions.c.id == subscription_id)
@@ -76,9 +76,10 @@ async def update_subscription(
 
 
 async def delete_lanes(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
-    """Remove a subscription's lane and its unfinished deliveries: before the subscription is locked, as its owner does.
+    """Delete a subscription's lane and its rows in delivery_retries.
 
-    Without the lane the owner's next write finds nothing and stops.
+    Call it before locking the subscription: lane owners lock in that order, too. The owner's next write then matches no
+    lane, and it stops.
     """
     for table in (lanes, delivery_retries):
         await tx.execute(
@@ -95,7 +96,7 @@ async def delete_subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) ->
 async def list_deliveries(
     tx: Tx, tenant_id: UUID, subscription_id: UUID, state: str | None, after: int, limit: int
 ) -> Sequence[Row[Any]]:
-    """Deliveries that are not simply done, in the order of the log, one more than the limit."""
+    """Deliveries to be retried, held or dead, in the order of the log; one more than the limit."""
     table = delivery_retries
     rows = select(table).where(
         table.c.tenant_id == tenant_id, table.c.subscription_id == subscription_id, table.c.position > after
@@ -108,7 +109,7 @@ async def list_deliveries(
 async def list_attempts(
     tx: Tx, tenant_id: UUID, subscription_id: UUID, before: tuple[datetime, int, int] | None, limit: int
 ) -> Sequence[Row[Any]]:
-    """Attempts, the latest first, one more than the limit."""
+    """Attempts, the latest first; one more than the limit."""
     order: tuple[ColumnElement[Any], ...] = (attempts.c.at, attempts.c.position, attempts.c.n)
     rows = select(attempts).where(attempts.c.tenant_id == tenant_id, attempts.c.subscription_id == subscription_id)
     if before is not None:

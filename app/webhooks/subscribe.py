@@ -1,4 +1,4 @@
-"""Make, change, rotate, pause, resume and end subscriptions."""
+"""Create, change, pause, resume and delete subscriptions, and rotate their secrets."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ HEADERS = "headers"
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What every change of a subscription needs: the transaction, whose it is, keys, the way out, the time."""
+class SubscriptionContext:
+    """What every change of a subscription needs: transaction, tenant, encryption keys, HTTP client and time."""
 
     tx: Tx
     tenant_id: UUID
@@ -36,7 +36,7 @@ class Desk:
     now: datetime
 
     async def locked(self, subscription_id: UUID, expected: frozenset[str] | None) -> Row[Any]:
-        """The row, locked; SubscriptionNotFound, VersionConflict."""
+        """Lock and return the row. SubscriptionNotFound, VersionConflict."""
         row = await sql.lock_subscription(self.tx, self.tenant_id, subscription_id)
         if row is None:
             raise SubscriptionNotFound()
@@ -47,77 +47,81 @@ class Desk:
         await sql.update_subscription(self.tx, self.tenant_id, subscription_id, values, self.now)
 
 
-async def create(desk: Desk, body: SubscriptionCreate) -> tuple[UUID, str]:
-    """A subscription that is active at once: its id and its secret. TargetRefused, CursorInvalid."""
+async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tuple[UUID, str]:
+    """Create an active subscription; its id and secret. TargetRefused, CursorInvalid."""
     subscription_id, secret = new_id(), new_secret()
-    position = await _start(desk, body.start)
-    stored = secrets.first(desk.ring, desk.tenant_id, subscription_id, secret)
+    position = await _start_position(context, body.start)
+    stored = secrets.initial(context.ring, context.tenant_id, subscription_id, secret)
     values = {
         "id": subscription_id,
-        "url": await checked_url(desk.egress, body.url),
+        "url": await checked_url(context.egress, body.url),
         "types": body.types,
         "filter": body.filter,
         "mode": body.mode,
         "limits": body.limits.model_dump(),
         "state": "active",
-        "headers": _sealed(desk, subscription_id, body.headers),
-        "secrets": written(stored),
-        "created_at": desk.now,
-        "updated_at": desk.now,
+        "headers": _encrypted_headers(context, subscription_id, body.headers),
+        "secrets": secrets_json(stored),
+        "created_at": context.now,
+        "updated_at": context.now,
     }
-    await sql.insert_subscription(desk.tx, desk.tenant_id, values, position)
+    await sql.insert_subscription(context.tx, context.tenant_id, values, position)
     return subscription_id, secret
 
 
-async def patch(desk: Desk, subscription_id: UUID, body: SubscriptionPatch, expected: frozenset[str] | None) -> None:
-    """Change what the body names. SubscriptionNotFound, VersionConflict, TargetRefused."""
+async def patch(
+    context: SubscriptionContext, subscription_id: UUID, body: SubscriptionPatch, expected: frozenset[str] | None
+) -> None:
+    """Change the given members. SubscriptionNotFound, VersionConflict, TargetRefused."""
     values = {name: value for name, value in body.model_dump(mode="json").items() if value is not None}
     if body.url is not None:
-        values["url"] = await checked_url(desk.egress, body.url)  # asks DNS, so before the lock
-    await desk.locked(subscription_id, expected)
+        values["url"] = await checked_url(context.egress, body.url)  # a DNS lookup, so before the lock
+    await context.locked(subscription_id, expected)
     if body.headers is not None:
-        values["headers"] = _sealed(desk, subscription_id, body.headers)
+        values["headers"] = _encrypted_headers(context, subscription_id, body.headers)
     if values:
-        await desk.update(subscription_id, values)
+        await context.update(subscription_id, values)
 
 
-async def rotate(desk: Desk, subscription_id: UUID, grace: timedelta, expected: frozenset[str] | None) -> str:
-    """A new secret; the ones before stay valid for `grace`. SubscriptionNotFound, VersionConflict."""
-    row = await desk.locked(subscription_id, expected)
+async def rotate(
+    context: SubscriptionContext, subscription_id: UUID, grace: timedelta, expected: frozenset[str] | None
+) -> str:
+    """Add a new secret; the older ones stay valid for `grace`. SubscriptionNotFound, VersionConflict."""
+    row = await context.locked(subscription_id, expected)
     secret = new_secret()
-    [fresh] = secrets.first(desk.ring, desk.tenant_id, subscription_id, secret)
-    stored = secrets.rotated(read_secrets(row.secrets), fresh, desk.now, grace)
-    await desk.update(subscription_id, {"secrets": written(stored)})
+    [new] = secrets.initial(context.ring, context.tenant_id, subscription_id, secret)
+    stored = secrets.rotated(read_secrets(row.secrets), new, context.now, grace)
+    await context.update(subscription_id, {"secrets": secrets_json(stored)})
     return secret
 
 
-async def pause(desk: Desk, subscription_id: UUID, expected: frozenset[str] | None) -> None:
-    """Stop sending and keep the place. SubscriptionNotFound, StateConflict on a disabled one, VersionConflict."""
-    row = await desk.locked(subscription_id, expected)
+async def pause(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:
+    """Stop sending and keep the position. SubscriptionNotFound, StateConflict if disabled, VersionConflict."""
+    row = await context.locked(subscription_id, expected)
     if row.state == "disabled":
-        raise StateConflict("A disabled subscription does not send anyway; resume it first.", state=row.state)
+        raise StateConflict("A disabled subscription cannot be paused; resume it first.", state=row.state)
     if row.state == "active":
-        await desk.update(subscription_id, {"state": "paused", "state_reason": "requested"})
+        await context.update(subscription_id, {"state": "paused", "state_reason": "requested"})
 
 
-async def resume(desk: Desk, subscription_id: UUID, expected: frozenset[str] | None) -> None:
-    """Go on from the place that was kept. SubscriptionNotFound, VersionConflict."""
-    row = await desk.locked(subscription_id, expected)
+async def resume(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:
+    """Continue from the kept position. SubscriptionNotFound, VersionConflict."""
+    row = await context.locked(subscription_id, expected)
     if row.state != "active":
-        await desk.update(subscription_id, {"state": "active", "state_reason": None})
+        await context.update(subscription_id, {"state": "active", "state_reason": None})
 
 
-async def end(desk: Desk, subscription_id: UUID, expected: frozenset[str] | None) -> None:
-    """Remove it with everything that is still owed. SubscriptionNotFound, VersionConflict."""
-    await sql.delete_lanes(desk.tx, desk.tenant_id, subscription_id)
-    await desk.locked(subscription_id, expected)
-    await sql.delete_subscription(desk.tx, desk.tenant_id, subscription_id)
+async def delete(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:
+    """Delete it with its lane and unfinished deliveries. SubscriptionNotFound, VersionConflict."""
+    await sql.delete_lanes(context.tx, context.tenant_id, subscription_id)
+    await context.locked(subscription_id, expected)
+    await sql.delete_subscription(context.tx, context.tenant_id, subscription_id)
 
 
-async def checked_url(way: Egress, url: str) -> str:
-    """The URL as it is stored; TargetRefused, RequestInvalid."""
+async def checked_url(client: Egress, url: str) -> str:
+    """The URL in the form to store; TargetRefused, RequestInvalid."""
     try:
-        return await way.check_url(url)
+        return await client.check_url(url)
     except egress.TargetRefused as refused:
         if refused.code == "url_invalid":
             raise RequestInvalid.of("url", refused.code, refused.detail) from None
@@ -133,24 +137,24 @@ def read_secrets(text: str) -> list[StoredSecret]:
     ]
 
 
-def written(stored: list[StoredSecret]) -> str:
+def secrets_json(stored: list[StoredSecret]) -> str:
     return orjson.dumps([{"sealed": each.sealed, "expires_at": each.expires_at} for each in stored]).decode()
 
 
 def read_headers(ring: KeyRing, tenant_id: UUID, subscription_id: UUID, sealed: str | None) -> dict[str, str]:
-    """The subscription's own headers; CannotOpen when the ring lacks the key."""
+    """The subscription's custom headers, decrypted; CannotOpen when the ring lacks the encryption key."""
     if sealed is None:
         return {}
     headers: dict[str, str] = orjson.loads(ring.open(tenant_id, subscription_id, HEADERS, sealed))
     return headers
 
 
-def _sealed(desk: Desk, subscription_id: UUID, headers: dict[str, str]) -> str | None:
+def _encrypted_headers(context: SubscriptionContext, subscription_id: UUID, headers: dict[str, str]) -> str | None:
     if not headers:
         return None
-    return desk.ring.seal(desk.tenant_id, subscription_id, HEADERS, orjson.dumps(headers).decode())
+    return context.ring.seal(context.tenant_id, subscription_id, HEADERS, orjson.dumps(headers).decode())
 
 
-async def _start(desk: Desk, start: str) -> int:
-    place = "latest" if start == "now" else start
-    return await cursors.position_of(desk.tx, desk.tenant_id, place, filters=None)
+async def _start_position(context: SubscriptionContext, start: str) -> int:
+    after = "latest" if start == "now" else start
+    return await cursors.position_of(context.tx, context.tenant_id, after, filters=None)

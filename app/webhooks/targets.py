@@ -1,4 +1,4 @@
-"""Which addresses a webhook may reach: the block table, and the embeddings that could hide a blocked address."""
+"""Which addresses webhooks may be sent to: blocked networks, also when an IPv6 address embeds a blocked IPv4 one."""
 
 import functools
 import ipaddress
@@ -11,7 +11,7 @@ from app.settings import Settings
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# Our own list: `is_global` of Python 3.11 is True for NAT64 of the metadata address, ::127.0.0.1, 224.0.0.1, fec0::1 …
+# Not `is_global`: in Python 3.11 it is True for NAT64 of the metadata address, ::127.0.0.1, 224.0.0.1, fec0::1 …
 BLOCKED: tuple[Network, ...] = tuple(
     ipaddress.ip_network(row)
     for row in (
@@ -52,33 +52,33 @@ TEREDO = IPv6Network("2001::/32")
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the operator allows: private networks, ports for all the rest; and our own addresses, which are refused."""
+    """Allowed networks, the ports for all other addresses, and the service's own addresses, which are refused."""
 
     allowed: tuple[Network, ...] = ()
     ports: frozenset[int] = frozenset({443, 8443})
     own: frozenset[Address] = frozenset()
 
-    def inside(self, address: Address) -> bool:
-        """Is it in a network that the operator opened?"""
+    def in_allowed(self, address: Address) -> bool:
+        """Whether the operator allows it, by BATON_ALLOWED_TARGETS."""
         return _in(address, self.allowed) or _all_in(embedded(address), self.allowed)
 
     def blocked(self, address: Address) -> bool:
-        """May a webhook not go there? What the operator opened is never blocked."""
-        if self.inside(address):
+        """Whether webhooks may not be sent to it. Networks that the operator allows are never blocked."""
+        if self.in_allowed(address):
             return False
         real = embedded(address) or (address,)
         return any(each in self.own or _in(each, BLOCKED) for each in real)
 
 
 def targets_of(settings: Settings) -> Targets:
-    """What the settings allow; the address we listen on is our own where it is a single one."""
+    """Targets by the settings. The address that the service listens on is refused, unless it listens on all."""
     host = address_of(settings.host)
     own = frozenset({host} if host and not host.is_unspecified else ())
     return Targets(settings.allowed_targets, frozenset(settings.allowed_ports), own)
 
 
 def embedded(address: Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses that an IPv6 address stands for; every reading of it where there are several."""
+    """The IPv4 addresses embedded in an IPv6 address; all of them where the format is ambiguous."""
     if isinstance(address, IPv4Address):
         return ()
     number = int(address)
@@ -90,7 +90,7 @@ def embedded(address: Address) -> tuple[IPv4Address, ...]:
     if address in TEREDO:
         return (IPv4Address(number >> 64 & 0xFFFFFFFF), IPv4Address(~number & 0xFFFFFFFF))
     if address in NAT64_LOCAL:
-        # RFC 6052 puts the address round the byte 64-71 under a /48, or last under a /96 inside it.
+        # RFC 6052: around bits 64-71 for a /48 prefix, or in the last 32 bits for a /96 inside it.
         split = (number >> 64 & 0xFFFF) << 16 | number >> 40 & 0xFFFF
         return (last, IPv4Address(split))
     return ()
@@ -98,7 +98,7 @@ def embedded(address: Address) -> tuple[IPv4Address, ...]:
 
 @functools.lru_cache(maxsize=10_000)
 def address_of(host: str) -> Address | None:
-    """The address that a URL's host is, or None for a name."""
+    """The IP address if the host of a URL is a literal, else None."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The service in this process, on a fresh database, with one tenant and its key."""
+"""The event endpoints in this process, on a fresh database, with one tenant and its API key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 class Service(SimpleNamespace):
-    """`app`, `engine`, `wake`, `tenant_id` and `client`, who may read events."""
+    """The app and what it uses; `client` has a key with the scope events:read."""
 
     app: FastAPI
     engine: Database

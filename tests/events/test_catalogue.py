@@ -1,4 +1,4 @@
-"""Every type of event has a published shape."""
+"""Every event type has a published schema."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from app.events.catalogue import TYPES, webhooks
 
 
-def test_each_type_stands_in_the_openapi_document_with_the_schema_of_its_data() -> None:
+def test_the_openapi_document_lists_each_type_with_the_schema_of_its_data() -> None:
     document = FastAPI(webhooks=webhooks).openapi()
     assert set(document["webhooks"]) == set(TYPES)
     for name, shape in TYPES.items():
@@ -25,5 +25,5 @@ def test_each_lead_event_names_its_lead_and_each_opportunity_event_its_opportuni
             assert f"{noun}_id" in shape.model_fields
 
 
-def test_types_are_a_noun_and_what_happened() -> None:
+def test_types_are_named_noun_dot_verb() -> None:
     assert all(name.replace("_", "").replace(".", "", 1).isalpha() and name.islower() for name in TYPES)

@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from app.events.envelope import LARGEST, Sequenced, envelope
+from app.events.envelope import MAX_BODY_BYTES, Sequenced, envelope
 
 EVENT = Sequenced(
     position=42,
@@ -29,7 +29,7 @@ def changed(**members: Any) -> Sequenced:
     return EVENT._replace(**members)
 
 
-def test_the_body_of_a_lead_event_is_the_golden_one() -> None:
+def test_the_body_of_a_lead_event_equals_the_golden_body() -> None:
     assert envelope(EVENT).decode() == (
         '{"id":"evt_01hw000000e008000000000001","type":"lead.stage_changed","timestamp":"2026-03-02T12:00:00.000500Z",'
         '"data":{"lead_id":"lead_01hw00000070080000000000b","to":"mql","note":"Łódź \\u0000"},'
@@ -38,20 +38,20 @@ def test_the_body_of_a_lead_event_is_the_golden_one() -> None:
     )
 
 
-def test_an_event_without_a_lead_has_no_version() -> None:
+def test_an_event_without_a_lead_has_no_lead_version() -> None:
     body = orjson.loads(envelope(changed(lead_id=None, lead_version=None)))
     assert body["meta"]["lead_version"] is None
 
 
-def test_a_whole_second_has_its_six_digits_too() -> None:
+def test_timestamps_always_have_six_fraction_digits() -> None:
     at = datetime(2026, 3, 2, 12, tzinfo=UTC)
     assert b'"timestamp":"2026-03-02T12:00:00.000000Z"' in envelope(changed(recorded_at=at))
 
 
 @pytest.mark.parametrize("over", [0, 1])
-def test_a_body_over_twenty_kilobytes_is_thin_and_says_where_the_whole_is(over: int) -> None:
+def test_a_body_over_twenty_kilobytes_has_only_ids_and_the_url_of_the_whole_event(over: int) -> None:
     empty = envelope(changed(data='{"lead_id":"lead_x","conversion_id":null,"text":""}'))
-    padding = "x" * (LARGEST - len(empty) + over)
+    padding = "x" * (MAX_BODY_BYTES - len(empty) + over)
     event = changed(data=f'{{"lead_id":"lead_x","conversion_id":null,"text":"{padding}"}}')
     body = orjson.loads(envelope(event))
     if over:
@@ -62,4 +62,4 @@ def test_a_body_over_twenty_kilobytes_is_thin_and_says_where_the_whole_is(over: 
     else:
         assert body["data"]["text"] == padding
         assert "truncated" not in body
-    assert orjson.loads(envelope(event, largest=None))["data"]["text"] == padding
+    assert orjson.loads(envelope(event, max_bytes=None))["data"]["text"] == padding

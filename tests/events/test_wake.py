@@ -26,7 +26,7 @@ async def woken(wake: Wake, topic: str, seen: int, seconds: float = TIMEOUT_SECO
     return wake.seen(topic) != seen  # type: ignore[arg-type]
 
 
-async def test_a_flag_set_between_looking_and_waiting_is_not_missed() -> None:
+async def test_a_topic_set_between_reading_the_counter_and_waiting_is_not_missed() -> None:
     wake = Wake("postgresql://nowhere")
     seen = wake.seen("events")
     wake.set("events")
@@ -34,7 +34,7 @@ async def test_a_flag_set_between_looking_and_waiting_is_not_missed() -> None:
     assert not await woken(wake, "log", wake.seen("log"), 0.01)
 
 
-async def test_everybody_who_waits_is_woken() -> None:
+async def test_all_waiting_tasks_are_woken() -> None:
     wake = Wake("postgresql://nowhere")
     waiting = [asyncio.create_task(woken(wake, topic, 0)) for topic in ("submissions", "events") for _ in range(3)]
     await asyncio.sleep(0)
@@ -43,46 +43,46 @@ async def test_everybody_who_waits_is_woken() -> None:
 
 
 async def listening(*wakes: Wake) -> None:
-    """Until these listen to every topic: each topic is raised once it is listened to, the last one last."""
-    await until(lambda: all(wake.seen(TOPICS[-1]) for wake in wakes), "somebody listens")
+    """Wait until these listen to every topic; a topic is triggered when listening to it starts."""
+    await until(lambda: all(wake.seen(TOPICS[-1]) for wake in wakes), "all of them listen")
 
 
-async def test_another_process_is_woken_and_bursts_are_told_together(dsn: str) -> None:
+async def test_another_process_is_woken_and_a_burst_is_sent_as_few_notifications(dsn: str) -> None:
     mine, theirs = Wake(dsn), Wake(dsn)
-    heard: list[int] = []  # process ids of the servers' sessions that told
+    pids: list[int] = []  # PIDs of the backends that sent the notifications
     watch = await asyncpg.connect(dsn)
-    await watch.add_listener("baton_events", lambda _, pid, *__: heard.append(pid))
+    await watch.add_listener("baton_events", lambda _, pid, *__: pids.append(pid))
     async with running(mine, theirs):
         await listening(mine, theirs)
         seen, own = theirs.seen("events"), mine.seen("events")
         for _ in range(1000):
             mine.set("events")
         assert await woken(theirs, "events", seen)
-        # What was told comes in order: after this one nothing of the burst is on its way any more.
+        # Notifications arrive in order: after this one none of the burst is still to come.
         await watch.execute("SELECT pg_notify('baton_events', '')")
-        await until(lambda: watch.get_server_pid() in heard and mine.seen("events") > own + 1000)
+        await until(lambda: watch.get_server_pid() in pids and mine.seen("events") > own + 1000)
         assert mine.seen("events") == own + 1001, "a process does not wake itself twice"
-    assert 1 <= len(heard) - 1 <= 3
+    assert 1 <= len(pids) - 1 <= 3
     await watch.close()
 
 
-async def test_a_lost_connection_is_made_again_and_its_silence_is_made_good(dsn: str) -> None:
+async def test_after_a_lost_connection_it_reconnects_and_wakes_everyone_once(dsn: str) -> None:
     wake = Wake(dsn)
     async with running(wake):
         await listening(wake)
         seen = wake.seen("events")
-        killer = await asyncpg.connect(dsn)
-        await killer.execute(
+        admin = await asyncpg.connect(dsn)
+        await admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
         )
-        assert await woken(wake, "events", seen), "after a gap it looks again"
+        assert await woken(wake, "events", seen), "reconnecting wakes, since notifications may have been lost"
         seen = wake.seen("events")
-        await killer.execute("SELECT pg_notify('baton_events', '')")
+        await admin.execute("SELECT pg_notify('baton_events', '')")
         assert await woken(wake, "events", seen)
-        await killer.close()
+        await admin.close()
 
 
-async def test_within_says_whether_it_ended() -> None:
+async def test_within_returns_whether_the_work_finished() -> None:
     assert await within(1, asyncio.sleep(0))
     assert not await within(0.01, asyncio.sleep(5))

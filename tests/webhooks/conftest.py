@@ -1,4 +1,4 @@
-"""A tenant, its events, receivers that remember what they got, and dispatchers in this process or in others."""
+"""A tenant and its events, receivers that record their requests, and dispatchers in this process."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ from app.webhooks import subscribe
 from app.webhooks.deliver import Dispatcher, dispatch_forever
 from app.webhooks.egress import Egress
 from app.webhooks.schemas import Limits, SubscriptionCreate
-from app.webhooks.serve_lane import Pace, Tools
-from app.webhooks.subscribe import Desk
+from app.webhooks.serve_lane import LaneContext, Timing
+from app.webhooks.subscribe import SubscriptionContext
 from app.webhooks.targets import targets_of
 from tests.waiting import TIMEOUT_SECONDS
 from tests.webhooks.receivers import Connection, receiver
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-# No lease ends by itself here, however slow the machine: who wants that takes it away.
-BRISK = Pace(lease=600, renew=1, idle=5)
-# Failing soon and several times, and for a minute at least before it is given up.
+# Leases do not expire during a test, however slow the machine; a test that needs an expired lease sets lease_until.
+FAST = Timing(lease=600, renew=1, idle=5)
+# The first retries come soon; a delivery is not given up within the first 20 seconds.
 RETRIES = [0.0] + [0.2] * 9 + [4.0] * 10
 Answer = Callable[["Got"], Awaitable[int | bytes] | int | bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """One request as the receiver saw it."""
+    """One request as received."""
 
     headers: dict[str, str]
     body: bytes
@@ -69,34 +69,34 @@ class Got:
 
 @dataclass
 class Inbox:
-    """What a receiver got; `ok` are the requests that it answered with 2xx."""
+    """The requests that a receiver got; `ok` are those that it answered with 2xx."""
 
     answer: Answer
     got: list[Got] = field(default_factory=list)
     ok: list[Got] = field(default_factory=list)
     url: str = ""
-    at_work: int = 0
-    most_at_work: int = 0
+    in_flight: int = 0
+    max_in_flight: int = 0
 
-    async def behave(self, connection: Connection) -> None:
+    async def serve(self, connection: Connection) -> None:
         while True:
             headers, body = await connection.request()
-            self.at_work += 1
-            self.most_at_work = max(self.most_at_work, self.at_work)
+            self.in_flight += 1
+            self.max_in_flight = max(self.max_in_flight, self.in_flight)
             try:
                 await self._reply(connection, Got(headers, body, orjson.loads(body)))
             finally:
-                self.at_work -= 1
+                self.in_flight -= 1
 
     async def _reply(self, connection: Connection, got: Got) -> None:
         self.got.append(got)
-        said = self.answer(got)
-        said = await said if isinstance(said, Awaitable) else said
-        if isinstance(said, int):
-            if 200 <= said < 300:
+        response = self.answer(got)
+        response = await response if isinstance(response, Awaitable) else response
+        if isinstance(response, int):
+            if 200 <= response < 300:
                 self.ok.append(got)
-            said = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % said
-        await connection.answer(said)
+            response = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % response
+        await connection.answer(response)
 
     async def until(self, ready: Callable[[Inbox], bool]) -> None:
         end = time.monotonic() + TIMEOUT_SECONDS
@@ -104,20 +104,20 @@ class Inbox:
             assert time.monotonic() < end, f"not within {TIMEOUT_SECONDS} s: {len(self.got)} got, {len(self.ok)} ok"
             await asyncio.sleep(0.005)
 
-    async def holds(self, count: int) -> None:
-        """Wait until `count` different events were received."""
+    async def until_received(self, count: int) -> None:
+        """Wait until `count` different events were answered with 2xx."""
         await self.until(lambda box: len({got.id for got in box.ok}) >= count)
 
     def in_order(self) -> bool:
-        """The first 2xx of each lead came in the order of its versions."""
+        """Whether the events of each lead got their first 2xx in the order of its versions."""
         newest: dict[str, tuple[int, int]] = {}
         seen: set[str] = set()
         for got in self.ok:
-            place = got.version, got.event["meta"]["transaction"]["index"]
-            if got.id not in seen and place < newest.get(got.lead, (0, 0)):
+            order = got.version, got.event["meta"]["transaction"]["index"]
+            if got.id not in seen and order < newest.get(got.lead, (0, 0)):
                 return False
             seen.add(got.id)
-            newest[got.lead] = max(place, newest.get(got.lead, (0, 0)))
+            newest[got.lead] = max(order, newest.get(got.lead, (0, 0)))
         return True
 
     def one_body_for_each_id(self) -> bool:
@@ -125,7 +125,7 @@ class Inbox:
         return all(bodies.setdefault(got.id, got.body) == got.body for got in self.got)
 
     def all_verify(self, *secrets: str) -> bool:
-        """Each request verifies with one of the secrets."""
+        """Whether each request verifies with one of the secrets."""
         return all(any(verifies(secret, got) for secret in secrets) for got in self.got)
 
 
@@ -140,8 +140,8 @@ def verifies(secret: str, got: Got) -> bool:
 @asynccontextmanager
 async def inbox(answer: Answer = lambda _: 204) -> AsyncIterator[Inbox]:
     box = Inbox(answer)
-    async with receiver(box.behave) as there:
-        box.url = there.url
+    async with receiver(box.serve) as server:
+        box.url = server.url
         yield box
 
 
@@ -157,24 +157,26 @@ class World:
     versions: dict[UUID, int] = field(default_factory=dict)
 
     async def subscribe(self, url: str, limits: Limits | None = None, **more: Any) -> tuple[UUID, str]:
-        way = Egress(targets_of(self.settings))
+        egress = Egress(targets_of(self.settings))
         async with self.engine.begin() as tx:
-            desk = Desk(tx, self.tenant_id, KeyRing(self.settings.secret_keys), way, datetime.now(UTC))
+            context = SubscriptionContext(
+                tx, self.tenant_id, KeyRing(self.settings.secret_keys), egress, datetime.now(UTC)
+            )
             body = SubscriptionCreate(url=url, limits=limits or Limits(timeout_seconds=20), **more)
-            made = await subscribe.create(desk, body)
-        await way.close()
+            made = await subscribe.create(context, body)
+        await egress.close()
         return made
 
     @asynccontextmanager
-    async def desk(self) -> AsyncIterator[Desk]:
-        way = Egress(targets_of(self.settings))
+    async def context(self) -> AsyncIterator[SubscriptionContext]:
+        egress = Egress(targets_of(self.settings))
         async with self.engine.begin() as tx:
-            yield Desk(tx, self.tenant_id, KeyRing(self.settings.secret_keys), way, datetime.now(UTC))
-        await way.close()
+            yield SubscriptionContext(tx, self.tenant_id, KeyRing(self.settings.secret_keys), egress, datetime.now(UTC))
+        await egress.close()
         self.wake.set()
 
-    async def tell(self, *leads: UUID, type: str = "lead.updated", **data: Any) -> None:
-        """One event, in a transaction of its own, for each lead named; versions count up."""
+    async def record(self, *leads: UUID, type: str = "lead.updated", **data: Any) -> None:
+        """Record one event, in its own transaction, for each given lead; versions count up."""
         for lead in leads:
             version = self.versions[lead] = self.versions.get(lead, 0) + 1
             shown = {"lead_id": ids.show("lead", lead), "changed": [], **data}
@@ -182,8 +184,8 @@ class World:
                 await record_events(tx, self.tenant_id, [NewEvent(type, shown, NOON, lead, version)], NOON)
         self.wake.set()
 
-    async def tell_many(self, leads: Sequence[UUID], rounds: int) -> int:
-        """`rounds` events for each lead, a round in one transaction; how many."""
+    async def record_many(self, leads: Sequence[UUID], rounds: int) -> int:
+        """Record `rounds` events for each lead, one transaction per round; how many."""
         for _ in range(rounds):
             news = []
             for lead in leads:
@@ -212,13 +214,13 @@ class World:
             await asyncio.sleep(0.02)
 
     @asynccontextmanager
-    async def running(self, dispatchers: int = 1, pace: Pace = BRISK) -> AsyncIterator[None]:
-        """A sequencer and dispatchers in this process, each dispatcher with a pool of its own; all must end well."""
+    async def running(self, dispatchers: int = 1, timing: Timing = FAST) -> AsyncIterator[None]:
+        """Run a sequencer and dispatchers, each with its own pool, in this process; all must stop without an error."""
         stop = asyncio.Event()
         pools = [make_engine(self.url, 5) for _ in range(dispatchers + 1)]
-        works = [sequence_forever(pools[0], self.wake, stop)]
-        works += [dispatch_forever(pool, self.settings, self.wake, stop, pace) for pool in pools[1:]]
-        tasks = [asyncio.create_task(work) for work in works]
+        jobs = [sequence_forever(pools[0], self.wake, stop)]
+        jobs += [dispatch_forever(pool, self.settings, self.wake, stop, timing) for pool in pools[1:]]
+        tasks = [asyncio.create_task(job) for job in jobs]
         try:
             yield
         finally:
@@ -230,12 +232,12 @@ class World:
 
     @asynccontextmanager
     async def dispatcher(self) -> AsyncIterator[Dispatcher]:
-        """A dispatcher that claims and renews when it is told to."""
-        way, ring = Egress(targets_of(self.settings)), KeyRing(self.settings.secret_keys)
-        made = Dispatcher(Tools(self.engine, way, ring, self.wake, (0.0,), BRISK, asyncio.Semaphore(4)))
+        """A dispatcher that claims and renews only when the test calls it."""
+        egress, ring = Egress(targets_of(self.settings)), KeyRing(self.settings.secret_keys)
+        made = Dispatcher(LaneContext(self.engine, egress, ring, self.wake, (0.0,), FAST, asyncio.Semaphore(4)))
         yield made
-        await made.end()
-        await way.close()
+        await made.stop()
+        await egress.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A dispatcher in a process of its own, to be killed: `python -m tests.webhooks.dispatcher URL LEASE`."""
+"""A dispatcher in its own process, which tests kill: `python -m tests.webhooks.dispatcher URL LEASE`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.database.engine import make_engine
 from app.events.wake import Wake
 from app.settings import Settings
 from app.webhooks.deliver import dispatch_forever
-from app.webhooks.serve_lane import Pace
+from app.webhooks.serve_lane import Timing
 
 
 async def main(url: str, lease: float) -> None:
@@ -24,12 +24,12 @@ async def main(url: str, lease: float) -> None:
         allowed_targets="127.0.0.0/8",
         retry_schedule="0,0.2,0.2,0.2,0.2,0.2",
     )
-    database.SERVER_SETTINGS.update(statement_timeout="300s", lock_timeout="300s")  # as in all tests: no limit of ours
+    database.SERVER_SETTINGS.update(statement_timeout="300s", lock_timeout="300s")  # as in all tests: no short timeouts
     database.POOL_SECONDS = 300  # type: ignore[misc]
     engine = make_engine(url, 5)
     print("running", flush=True)
     await asyncio.gather(
-        wake.run(stop), dispatch_forever(engine, settings, wake, stop, Pace(lease=lease, renew=lease / 6, idle=5))
+        wake.run(stop), dispatch_forever(engine, settings, wake, stop, Timing(lease=lease, renew=lease / 6, idle=5))
     )
     await engine.dispose()
 

@@ -1,4 +1,4 @@
-"""Receivers on loopback that behave as told, byte by byte."""
+"""Receivers on loopback whose behaviour tests define byte by byte."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from app.webhooks.resolver import Lookup
 from app.webhooks.targets import Address, Targets, address_of
 
 LOOPBACK = Targets(allowed=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
-# Of the three limits one is brief at a time: on a slow machine another one might end first.
-PATIENT = Limits(total=60, connect=60, body=60)
-BRIEF_TOTAL, BRIEF_CONNECT, BRIEF_BODY = (
-    replace(PATIENT, total=0.4),
-    replace(PATIENT, connect=0.4),
-    replace(PATIENT, body=0.4),
+# Only one of the three limits is short at a time: on a slow machine another short one might end first.
+LONG = Limits(total=60, connect=60, body=60)
+SHORT_TOTAL, SHORT_CONNECT, SHORT_BODY = (
+    replace(LONG, total=0.4),
+    replace(LONG, connect=0.4),
+    replace(LONG, body=0.4),
 )
 
 
 @dataclass
 class Connection:
-    """One accepted connection of a receiver, with what to do to it."""
+    """One accepted connection of a receiver."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -44,7 +44,7 @@ class Connection:
         await self.writer.drain()
 
     def reset(self) -> None:
-        """RST instead of FIN."""
+        """Close with RST instead of FIN."""
         raw = self.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
@@ -69,7 +69,7 @@ class Receiver:
 
 @asynccontextmanager
 async def receiver(behave: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """A server that does `behave` with each connection, then closes it."""
+    """A server that runs `behave` on each connection, then closes it."""
     made = Receiver(0)
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,7 +97,7 @@ async def receiver(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Asyn
 
 
 def always(raw: bytes) -> Behaviour:
-    """Read each request and answer `raw`, as long as the connection lives."""
+    """Answer each request with `raw` until the connection is closed."""
 
     async def behave(connection: Connection) -> None:
         while True:
@@ -108,7 +108,7 @@ def always(raw: bytes) -> Behaviour:
 
 
 def once(raw: bytes, then: Callable[[Connection], Awaitable[None]] | None = None) -> Behaviour:
-    """Read one request, answer `raw`, do `then`, close."""
+    """Answer one request with `raw`, run `then`, close."""
 
     async def behave(connection: Connection) -> None:
         await connection.request()
@@ -120,7 +120,7 @@ def once(raw: bytes, then: Callable[[Connection], Awaitable[None]] | None = None
 
 
 def names(**known: str) -> Lookup:
-    """A name server: `names(hook="127.0.0.1 10.0.0.1")`; the dots of a name are written as `_`."""
+    """A DNS lookup with fixed answers: `names(hook_test="127.0.0.1 10.0.0.1")`; dots of a name are written as `_`."""
 
     async def lookup(host: str) -> list[Address]:
         text = known.get(host.replace(".", "_"))
@@ -134,7 +134,7 @@ def names(**known: str) -> Lookup:
 @asynccontextmanager
 async def egress(
     targets: Targets = LOOPBACK,
-    limits: Limits = PATIENT,
+    limits: Limits = LONG,
     lookup: Lookup | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Egress]:

@@ -1,4 +1,4 @@
-"""Certificates are always checked, and a stalled handshake is cut (row 16)."""
+"""Certificates are always verified, and a handshake that hangs times out."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.webhooks.receivers import BRIEF_CONNECT, LOOPBACK, Connection, always, egress, names, receiver
+from tests.webhooks.receivers import LOOPBACK, SHORT_CONNECT, Connection, always, egress, names, receiver
 from tests.webhooks.test_egress import BODY, HEADERS, OK
 
 TODAY = datetime.now(UTC)
 
 
 def certificate(folder: Path, name: str, ends: datetime) -> tuple[Path, Path]:
-    """A self-signed certificate for `name`; the files of it and of its key."""
+    """A self-signed certificate for `name`: the paths of the certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     made = (
@@ -42,7 +42,7 @@ def certificate(folder: Path, name: str, ends: datetime) -> tuple[Path, Path]:
     return crt, pem
 
 
-def serving(crt: Path, pem: Path) -> ssl.SSLContext:
+def server_context(crt: Path, pem: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(crt, pem)
     return context
@@ -57,46 +57,46 @@ def serving(crt: Path, pem: Path) -> ssl.SSLContext:
         ("hook.test", -1, True, "tls_certificate"),
     ],
 )
-async def test_only_a_valid_certificate_for_the_name_by_a_trusted_issuer_is_accepted(
+async def test_only_a_valid_certificate_for_the_name_from_a_trusted_issuer_is_accepted(
     tmp_path: Path, name: str, days: int, trusted: bool, expected: str | None
 ) -> None:
     crt, pem = certificate(tmp_path, name, TODAY + timedelta(days=days))
     trust = ssl.create_default_context(cafile=str(crt) if trusted else None)
     async with (
-        receiver(always(OK), serving(crt, pem)) as there,
+        receiver(always(OK), server_context(crt, pem)) as server,
         egress(LOOPBACK, lookup=names(hook_test="127.0.0.1"), tls=trust) as client,
     ):
-        outcome = await client.post(f"https://hook.test:{there.port}/", HEADERS, BODY)
+        outcome = await client.post(f"https://hook.test:{server.port}/", HEADERS, BODY)
     assert outcome.error == expected
     assert outcome.delivered == (expected is None)
 
 
-async def test_a_receiver_that_speaks_no_tls_is_a_handshake_failure() -> None:
+async def test_a_receiver_without_tls_is_a_handshake_failure() -> None:
     async def plain(connection: Connection) -> None:
         await connection.answer(b"220 mail ready\r\n")
         await connection.reader.read()
 
-    async with receiver(plain) as there, egress(lookup=names(hook_test="127.0.0.1")) as client:
-        outcome = await client.post(f"https://hook.test:{there.port}/", HEADERS, BODY)
+    async with receiver(plain) as server, egress(lookup=names(hook_test="127.0.0.1")) as client:
+        outcome = await client.post(f"https://hook.test:{server.port}/", HEADERS, BODY)
     assert (outcome.code, outcome.error) == (None, "tls_handshake")
 
 
-async def test_a_receiver_that_only_speaks_old_tls_is_a_handshake_failure(tmp_path: Path) -> None:
+async def test_a_receiver_with_only_old_tls_is_a_handshake_failure(tmp_path: Path) -> None:
     crt, pem = certificate(tmp_path, "hook.test", TODAY + timedelta(days=9))
-    old = serving(crt, pem)
+    old = server_context(crt, pem)
     old.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1
     trust = ssl.create_default_context(cafile=str(crt))
-    async with receiver(always(OK), old) as there, egress(lookup=names(hook_test="127.0.0.1"), tls=trust) as client:
-        outcome = await client.post(f"https://hook.test:{there.port}/", HEADERS, BODY)
+    async with receiver(always(OK), old) as server, egress(lookup=names(hook_test="127.0.0.1"), tls=trust) as client:
+        outcome = await client.post(f"https://hook.test:{server.port}/", HEADERS, BODY)
     assert (outcome.code, outcome.error) == (None, "tls_handshake")
 
 
-async def test_a_handshake_that_stalls_is_cut_at_the_connect_deadline() -> None:
+async def test_a_handshake_that_hangs_times_out_at_the_connect_deadline() -> None:
     async with (
-        receiver(Connection.hang) as there,
-        egress(limits=BRIEF_CONNECT, lookup=names(hook_test="127.0.0.1")) as client,
+        receiver(Connection.hang) as server,
+        egress(limits=SHORT_CONNECT, lookup=names(hook_test="127.0.0.1")) as client,
     ):
-        outcome = await client.post(f"https://hook.test:{there.port}/", HEADERS, BODY)
+        outcome = await client.post(f"https://hook.test:{server.port}/", HEADERS, BODY)
     assert (outcome.code, outcome.error) == (None, "connect_timeout")

@@ -1,4 +1,4 @@
-"""Which URLs may be registered at all, and names that never resolve."""
+"""Which URLs may be registered, and name servers that do not answer."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_public_https_name_may_be_registered(url: str, kept: str) -> Non
         "https://localhost/",
     ],
 )
-async def test_anything_else_is_refused_while_the_operator_opened_nothing(url: str) -> None:
+async def test_any_other_url_is_refused_without_allowed_networks(url: str) -> None:
     async with egress(STRICT, lookup=KNOWN) as client:
         with pytest.raises(TargetRefused):
             await client.check_url(url)
@@ -92,7 +92,7 @@ async def test_anything_else_is_refused_while_the_operator_opened_nothing(url: s
         "https://hook.example.com/",
     ],
 )
-async def test_inside_what_the_operator_opened_http_literals_and_any_port_are_fine(url: str) -> None:
+async def test_in_allowed_networks_http_literals_and_any_port_are_accepted(url: str) -> None:
     async with egress(LOOPBACK, lookup=KNOWN) as client:
         assert await client.check_url(url) == url
 
@@ -108,13 +108,13 @@ async def test_inside_what_the_operator_opened_http_literals_and_any_port_are_fi
         "http://mixed.example.com/",
     ],
 )
-async def test_what_lies_outside_is_held_to_the_strict_rules_all_the_same(url: str) -> None:
+async def test_outside_the_allowed_networks_the_strict_rules_still_apply(url: str) -> None:
     async with egress(LOOPBACK, lookup=KNOWN) as client:
         with pytest.raises(TargetRefused):
             await client.check_url(url)
 
 
-async def test_a_refusal_never_tells_what_a_name_resolved_to() -> None:
+async def test_a_refusal_does_not_reveal_what_a_name_resolved_to() -> None:
     async with egress(Targets(allowed=(ip_network("10.9.0.0/16"),)), lookup=KNOWN) as client:
         texts = set()
         for host in ("inner.example.com", "mixed.example.com", "unknown.example.com"):
@@ -124,7 +124,7 @@ async def test_a_refusal_never_tells_what_a_name_resolved_to() -> None:
     assert len(texts) == 1
 
 
-async def test_row_15_a_name_server_that_never_answers_is_cut_and_blocks_one_thread_a_name(
+async def test_a_dns_lookup_that_hangs_times_out_and_blocks_one_thread_per_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     release, asked = threading.Event(), []
@@ -142,7 +142,7 @@ async def test_row_15_a_name_server_that_never_answers_is_cut_and_blocks_one_thr
             many = [client.post("http://dead.test/", {}, b"") for _ in range(100)]
             outcomes = await asyncio.gather(*many)
             assert {outcome.error for outcome in outcomes} == {"dns_timeout"}
-            await until(lambda: bool(asked), "its thread runs")
+            await until(lambda: bool(asked), "the lookup thread has started")
             assert asked == ["dead.test"]
             lookup._seconds = TIMEOUT_SECONDS
             assert [str(each) for each in await lookup("alive.test")] == ["127.0.0.1"]
@@ -151,7 +151,7 @@ async def test_row_15_a_name_server_that_never_answers_is_cut_and_blocks_one_thr
         lookup.close()
 
 
-async def test_names_that_never_answer_hold_up_a_few_registrations_and_no_more() -> None:
+async def test_dns_lookups_that_hang_delay_at_most_two_registrations() -> None:
     never = asyncio.Event()
 
     async def silent(_: str) -> list[Address]:

@@ -1,4 +1,4 @@
-"""When a delivery is tried again: the schedule, its spread, and how far a receiver's wish counts."""
+"""When a delivery is retried: the schedule, its jitter, and Retry-After."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -24,26 +24,26 @@ def test_any_2xx_is_done(code: int) -> None:
     assert next_attempt(Outcome(code, "body_error"), 1, NOON, 0.5) == Done()
 
 
-def test_the_schedule_is_ten_attempts_over_75_hours_and_a_half() -> None:
+def test_the_schedule_has_ten_attempts_over_75_hours_and_a_half() -> None:
     assert len(SCHEDULE) == 10
     assert sum(SCHEDULE) == pytest.approx(75.6 * 3600, rel=0.001)
 
 
 @pytest.mark.parametrize("attempts", range(1, 10))
 @given(jitter=st.floats(0, 1, exclude_max=True))
-def test_a_wait_is_between_half_and_the_whole_of_what_the_schedule_says(attempts: int, jitter: float) -> None:
+def test_a_wait_is_between_half_and_all_of_the_scheduled_wait(attempts: int, jitter: float) -> None:
     whole = timedelta(seconds=SCHEDULE[attempts])
     assert whole / 2 <= wait(FAILED, attempts, jitter) <= whole
 
 
-def test_after_the_last_attempt_the_delivery_is_dead_whatever_the_receiver_asks() -> None:
+def test_after_the_last_attempt_the_delivery_is_dead_whatever_retry_after_says() -> None:
     assert next_attempt(FAILED, 10, NOON, 0.5) == GiveUp()
     assert next_attempt(Outcome(503, retry_after="60"), 10, NOON, 0.5) == GiveUp()
     assert next_attempt(FAILED, 2, NOON, 0.5, (0, 1)) == GiveUp()
 
 
 @pytest.mark.parametrize("attempts", [1, 9, 10])
-def test_a_receiver_that_is_gone_disables_the_subscription(attempts: int) -> None:
+def test_410_disables_the_subscription(attempts: int) -> None:
     assert next_attempt(Outcome(410), attempts, NOON, 0.5) == Disable()
 
 
@@ -59,7 +59,7 @@ def test_a_receiver_that_is_gone_disables_the_subscription(attempts: int) -> Non
         Outcome(503),
     ],
 )
-def test_every_other_failure_is_tried_again(outcome: Outcome) -> None:
+def test_every_other_failure_is_retried(outcome: Outcome) -> None:
     assert wait(outcome) == timedelta(seconds=2.5)
 
 
@@ -75,11 +75,11 @@ def test_every_other_failure_is_tried_again(outcome: Outcome) -> None:
     ],
 )
 @pytest.mark.parametrize("code", [429, 503])
-def test_a_receiver_may_ask_for_a_longer_wait_up_to_a_day_and_the_subscription_rests(
+def test_429_and_503_with_retry_after_pause_the_subscription_for_up_to_a_day(
     code: int, header: str, asked: timedelta
 ) -> None:
     decided = next_attempt(Outcome(code, retry_after=header), 1, NOON, 0.5)
-    assert decided == RetryAt(NOON + asked, rest_until=NOON + asked)
+    assert decided == RetryAt(NOON + asked, wait_until=NOON + asked)
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def test_a_receiver_may_ask_for_a_longer_wait_up_to_a_day_and_the_subscription_r
         format_datetime(NOON - timedelta(days=1), usegmt=True),
     ],
 )
-def test_a_wish_that_cannot_be_understood_is_ignored(header: str | None) -> None:
+def test_an_invalid_retry_after_is_ignored(header: str | None) -> None:
     assert next_attempt(Outcome(429, retry_after=header), 2, NOON, 0.0) == RetryAt(NOON + timedelta(seconds=150))
 
 
-def test_a_wish_never_shortens_the_schedule_and_another_failure_lets_the_subscription_run_on() -> None:
+def test_retry_after_never_shortens_the_schedule_and_with_other_codes_delays_only_this_delivery() -> None:
     assert wait(Outcome(500, retry_after="1"), 3) == timedelta(minutes=15)
     assert next_attempt(Outcome(500, retry_after="60"), 1, NOON, 0) == RetryAt(NOON + timedelta(seconds=60))

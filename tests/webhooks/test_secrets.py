@@ -1,4 +1,4 @@
-"""Secrets at rest open only in the row and field they were sealed for; rotation leaves nobody without a valid one."""
+"""Stored secrets decrypt only for the row and field they were encrypted for; a rotation always keeps a valid secret."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -17,7 +17,7 @@ OLD = KeyRing({"k1": b"1" * 32})
 RING = KeyRing({"k2": b"2" * 32, "k1": b"1" * 32})
 
 
-def test_what_is_sealed_opens_again_and_says_nothing() -> None:
+def test_an_encrypted_secret_can_be_decrypted_and_does_not_contain_the_plain_text() -> None:
     sealed = RING.seal(TENANT, ROW, "secret", "whsec_plain")
     assert sealed.startswith("v1.k2.")
     assert "plain" not in sealed
@@ -29,7 +29,7 @@ def test_what_is_sealed_opens_again_and_says_nothing() -> None:
     ("tenant", "row", "name"),
     list(product((TENANT, OTHER_TENANT), (ROW, OTHER_ROW), ("secret", "headers")))[1:],
 )
-def test_a_ciphertext_moved_elsewhere_does_not_open(tenant, row, name) -> None:  # type: ignore[no-untyped-def]
+def test_a_ciphertext_moved_to_another_row_or_field_does_not_decrypt(tenant, row, name) -> None:  # type: ignore[no-untyped-def]
     sealed = RING.seal(TENANT, ROW, "secret", "whsec_plain")
     with pytest.raises(CannotOpen):
         RING.open(tenant, row, name, sealed)
@@ -46,24 +46,24 @@ def test_a_ciphertext_moved_elsewhere_does_not_open(tenant, row, name) -> None: 
         lambda s: "v2" + s[2:],
     ],
 )
-def test_an_altered_ciphertext_does_not_open(alter) -> None:  # type: ignore[no-untyped-def]
+def test_an_altered_ciphertext_does_not_decrypt(alter) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(CannotOpen):
         RING.open(TENANT, ROW, "secret", alter(RING.seal(TENANT, ROW, "secret", "whsec_plain")))
 
 
-def test_an_older_key_of_the_ring_still_opens_and_the_newest_seals() -> None:
+def test_older_keys_of_the_ring_still_decrypt_and_the_newest_encrypts() -> None:
     sealed = OLD.seal(TENANT, ROW, "secret", "whsec_plain")
     assert RING.open(TENANT, ROW, "secret", sealed) == "whsec_plain"
     with pytest.raises(CannotOpen):
         OLD.open(TENANT, ROW, "secret", RING.seal(TENANT, ROW, "secret", "whsec_plain"))
 
 
-def test_a_ring_never_shows_its_keys() -> None:
+def test_the_repr_of_a_key_ring_does_not_contain_its_keys() -> None:
     assert "222" not in repr(RING)
 
 
 def sealed(secret: str) -> StoredSecret:
-    return secrets.first(RING, TENANT, ROW, secret)[0]
+    return secrets.initial(RING, TENANT, ROW, secret)[0]
 
 
 def valid(stored: list[StoredSecret], now: datetime) -> list[bytes]:
@@ -77,12 +77,12 @@ def test_both_secrets_are_valid_during_the_grace_and_the_new_one_comes_first() -
     assert valid(stored, NOON + timedelta(hours=24)) == [key_of(new)]
 
 
-def test_a_grace_of_zero_ends_the_old_secret_at_once() -> None:
+def test_with_a_grace_of_zero_the_old_secret_expires_at_once() -> None:
     new = new_secret()
     assert valid(secrets.rotated([sealed(new_secret())], sealed(new), NOON, timedelta(0)), NOON) == [key_of(new)]
 
 
-def test_a_second_rotation_never_prolongs_an_older_secret_and_five_are_kept_at_most() -> None:
+def test_another_rotation_never_extends_an_older_secret_and_at_most_five_are_kept() -> None:
     stored = [sealed(new_secret())]
     first_end = NOON + timedelta(hours=1)
     stored = secrets.rotated(stored, sealed(new_secret()), NOON, timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""Signatures are what the Standard Webhooks library verifies, byte for byte."""
+"""Signatures verify with the Standard Webhooks library and equal its example."""
 
 import base64
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"test": 2432232314}'
 
 
-def test_the_signature_is_the_golden_one_of_the_standard() -> None:
+def test_the_signature_equals_the_example_of_standard_webhooks() -> None:
     golden = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
     assert signatures([key_of(SECRET)], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, BODY) == golden
 
@@ -29,7 +29,7 @@ def test_during_rotation_both_secrets_verify(mine: int) -> None:
         Webhook(new_secret()).verify(BODY, headers)
 
 
-def test_a_new_secret_holds_32_random_bytes() -> None:
+def test_a_new_secret_has_32_random_bytes() -> None:
     one, two = new_secret(), new_secret()
     assert one != two
     assert len(key_of(one)) == len(key_of(two)) == 32
@@ -42,6 +42,6 @@ def test_a_secret_of_another_size_is_refused(size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_not base64!"])
-def test_what_is_no_secret_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_secret_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="a signing secret"):
         key_of(text)

@@ -1,4 +1,4 @@
-"""Subscriptions over HTTP, through the whole service."""
+"""The subscription endpoints of the whole service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.webhooks.conftest import World, inbox, verifies
 
 PATH = "/v1/subscriptions"
 URL = "http://127.0.0.1:9/hook"
-NOBODY = ids.show("subscription", ids.new_id())
+UNKNOWN = ids.show("subscription", ids.new_id())
 
 
 @pytest.fixture
@@ -66,9 +66,7 @@ async def test_a_subscription_is_active_at_once_and_its_secret_is_shown_once(cli
     assert (await client.get(PATH)).json()["data"] == [expected]
 
 
-async def test_neither_secret_nor_headers_stand_readable_in_the_database(
-    client: httpx.AsyncClient, app: FastAPI
-) -> None:
+async def test_secret_and_headers_are_encrypted_in_the_database(client: httpx.AsyncClient, app: FastAPI) -> None:
     made = await created(client, headers={"Authorization": "Bearer very-private"})
     async with app.state.engine.connect() as tx:
         row = (await tx.execute(text("SELECT subscriptions::text AS whole FROM subscriptions"))).one()
@@ -76,7 +74,7 @@ async def test_neither_secret_nor_headers_stand_readable_in_the_database(
     assert "very-private" not in row.whole
 
 
-async def test_a_change_is_by_member_and_honours_if_match(client: httpx.AsyncClient) -> None:
+async def test_a_patch_changes_only_given_members_and_respects_if_match(client: httpx.AsyncClient) -> None:
     made = await created(client, headers={"X-A": "1"})
     path = f"{PATH}/{made['id']}"
     changed = await client.patch(
@@ -117,20 +115,20 @@ async def test_a_change_is_by_member_and_honours_if_match(client: httpx.AsyncCli
     ],
     ids=str,
 )
-async def test_what_cannot_be_is_422_and_names_the_field(client: httpx.AsyncClient, body: Any, field: str) -> None:
+async def test_an_invalid_body_is_422_and_names_the_field(client: httpx.AsyncClient, body: Any, field: str) -> None:
     answer = await client.post(PATH, json=body)
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["field"].startswith(field)
     assert (await client.get(PATH)).json()["data"] == []
 
 
-async def test_a_start_that_is_no_place_is_422(client: httpx.AsyncClient) -> None:
+async def test_an_invalid_start_is_422(client: httpx.AsyncClient) -> None:
     answer = await client.post(PATH, json={"url": URL, "start": "nowhere"})
     assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
     assert [error["field"] for error in answer.json()["errors"]] == ["start"]
 
 
-async def test_pause_resume_and_end(client: httpx.AsyncClient) -> None:
+async def test_pause_resume_and_delete(client: httpx.AsyncClient) -> None:
     path = f"{PATH}/{(await created(client))['id']}"
     assert (await client.post(f"{path}/pause")).json()["state"] == "paused"
     assert (await client.post(f"{path}/pause")).json()["state"] == "paused"
@@ -140,21 +138,23 @@ async def test_pause_resume_and_end(client: httpx.AsyncClient) -> None:
     assert (await client.delete(path)).status_code == 404
 
 
-async def test_ending_is_refused_when_somebody_changes_it_at_the_same_time(
+async def test_a_delete_is_refused_when_the_subscription_changes_at_the_same_time(
     client: httpx.AsyncClient, app: FastAPI
 ) -> None:
     path = f"{PATH}/{(await created(client))['id']}"
     async with app.state.engine.begin() as tx:
         await tx.execute(text("UPDATE subscriptions SET version = version + 1"))
-        ending = asyncio.create_task(client.delete(path, headers={"If-Match": '"1"'}))
+        deleting = asyncio.create_task(client.delete(path, headers={"If-Match": '"1"'}))
         await asyncio.sleep(0.3)
-    assert (await ending).status_code == 412
+    assert (await deleting).status_code == 412
     assert (await client.get(path)).status_code == 200
     async with app.state.engine.connect() as tx:
         assert (await tx.execute(text("SELECT count(*) FROM lanes"))).scalar_one() == 1
 
 
-async def test_rotation_shows_a_new_secret_and_repeats_it_only_under_the_same_key(client: httpx.AsyncClient) -> None:
+async def test_a_rotation_shows_a_new_secret_and_repeats_it_only_for_the_same_idempotency_key(
+    client: httpx.AsyncClient,
+) -> None:
     made = await created(client)
     path, key = f"{PATH}/{made['id']}/secret", {"Idempotency-Key": "rotate-1"}
     first = await client.post(path, headers=key)
@@ -180,7 +180,7 @@ async def test_a_ping_is_sent_at_once_and_verifies(client: httpx.AsyncClient) ->
     assert (await client.get(f"{PATH}/{made['id']}/attempts")).json()["data"] == []
 
 
-async def test_a_ping_that_nobody_answers_says_so(client: httpx.AsyncClient) -> None:
+async def test_a_ping_without_a_response_returns_the_error(client: httpx.AsyncClient) -> None:
     made = await created(client)
     answer = await client.post(f"{PATH}/{made['id']}/ping")
     assert (answer.json()["delivered"], answer.json()["error"]) == (False, "connect_failed")
@@ -192,9 +192,9 @@ async def test_deliveries_and_attempts_are_listed_in_pages(
     world.tenant_id, lead, other = UUID(client.headers["x-tenant"]), ids.new_id(), ids.new_id()
     async with inbox(lambda got: 204 if got.lead == ids.show("lead", other) else 500) as box:
         made = await created(client, url=box.url, limits={"retry_schedule": [0, 3600]})
-        await world.tell(lead, lead, lead, other)
+        await world.record(lead, lead, lead, other)
         app.state.wake.set("events")
-        await box.holds(1)
+        await box.until_received(1)
         await world.until_row("SELECT 1 FROM delivery_retries HAVING count(*) = 3")
         await world.until_row("SELECT 1 FROM attempts HAVING count(*) = 2")
         await world.until_row("SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)")
@@ -224,7 +224,7 @@ async def test_deliveries_and_attempts_are_listed_in_pages(
             assert answer.json()["errors"][0]["field"] == "cursor"
 
 
-async def test_a_ping_whose_secret_cannot_be_read_says_so(client: httpx.AsyncClient, app: FastAPI) -> None:
+async def test_a_ping_whose_secret_cannot_be_decrypted_is_409(client: httpx.AsyncClient, app: FastAPI) -> None:
     made = await created(client)
     app.state.keyring = KeyRing({"other": bytes(32)})
     answer = await client.post(f"{PATH}/{made['id']}/ping")
@@ -233,48 +233,48 @@ async def test_a_ping_whose_secret_cannot_be_read_says_so(client: httpx.AsyncCli
 
 async def test_another_tenants_subscription_and_an_unknown_one_are_404(client: httpx.AsyncClient, app: FastAPI) -> None:
     made = await created(client)
-    stranger, _ = await new_client(app, ("subscriptions",))
-    async with stranger:
-        for subscription_id in (made["id"], NOBODY, "whs_nonsense"):
+    other_client, _ = await new_client(app, ("subscriptions",))
+    async with other_client:
+        for subscription_id in (made["id"], UNKNOWN, "whs_nonsense"):
             path = f"{PATH}/{subscription_id}"
             for answer in (
-                await stranger.get(path),
-                await stranger.patch(path, json={"types": ["*"]}),
-                await stranger.delete(path),
-                *[await stranger.post(f"{path}/{verb}") for verb in ("ping", "pause", "resume", "secret")],
-                *[await stranger.get(f"{path}/{noun}") for noun in ("deliveries", "attempts")],
+                await other_client.get(path),
+                await other_client.patch(path, json={"types": ["*"]}),
+                await other_client.delete(path),
+                *[await other_client.post(f"{path}/{verb}") for verb in ("ping", "pause", "resume", "secret")],
+                *[await other_client.get(f"{path}/{noun}") for noun in ("deliveries", "attempts")],
             ):
                 assert (answer.status_code, answer.json()["code"]) == (404, "subscription_not_found")
-        assert (await stranger.get(PATH)).json()["data"] == []
+        assert (await other_client.get(PATH)).json()["data"] == []
 
 
-async def test_a_key_without_the_scope_may_do_nothing(app: FastAPI) -> None:
+async def test_a_key_without_the_scope_is_refused(app: FastAPI) -> None:
     other, _ = await new_client(app, ("leads:read", "leads:write", "events:read"))
     async with other:
         for method, path in (
             ("GET", PATH),
             ("POST", PATH),
-            ("POST", f"{PATH}/{NOBODY}/ping"),
-            ("DELETE", f"{PATH}/{NOBODY}"),
+            ("POST", f"{PATH}/{UNKNOWN}/ping"),
+            ("DELETE", f"{PATH}/{UNKNOWN}"),
         ):
             answer = await other.request(method, path, json={"url": URL} if method == "POST" else None)
             assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
 
 
-async def test_the_running_service_delivers_what_is_written(
+async def test_the_running_service_delivers_recorded_events(
     client: httpx.AsyncClient, app: FastAPI, world: World
 ) -> None:
     world.tenant_id = UUID(client.headers["x-tenant"])
     async with inbox() as box:
         made = await created(client, url=box.url)
-        await world.tell(ids.new_id())
+        await world.record(ids.new_id())
         app.state.wake.set()
-        await box.holds(1)
-        fed = (await client.get("/v1/events")).json()["data"]
-        assert [event["id"] for event in fed] == [box.ok[0].id]
+        await box.until_received(1)
+        feed = (await client.get("/v1/events")).json()["data"]
+        assert [event["id"] for event in feed] == [box.ok[0].id]
         assert verifies(made["secret"], box.ok[0])
         await asyncio.sleep(0)
 
 
-def test_limits_stay_within_what_a_lease_allows() -> None:
+def test_the_timeout_limit_is_shorter_than_a_lease() -> None:
     assert Limits.model_json_schema()["properties"]["timeout_seconds"]["maximum"] == 20

@@ -1,4 +1,4 @@
-"""Which addresses are refused, row by row, and through every disguise of IPv6."""
+"""Which addresses are blocked: each network, also embedded in IPv6 addresses."""
 
 import ipaddress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
@@ -12,8 +12,8 @@ PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "2a00:1
 PRIVATE = ["127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "0.0.0.0", "224.0.0.1", "192.0.0.192"]
 
 
-def disguises(hidden: str) -> list[IPv6Address]:
-    number = int(IPv4Address(hidden))
+def embeddings(ipv4: str) -> list[IPv6Address]:
+    number = int(IPv4Address(ipv4))
     return [
         IPv6Address(0xFFFF << 32 | number),
         IPv6Address(number),
@@ -27,19 +27,19 @@ def disguises(hidden: str) -> list[IPv6Address]:
 
 
 @pytest.mark.parametrize("network", BLOCKED, ids=str)
-def test_the_first_and_last_address_of_each_row_are_refused(network: Network) -> None:
+def test_the_first_and_last_address_of_each_network_are_blocked(network: Network) -> None:
     last = network[-1] if network.version == 4 else ip_address(int(network[-1]))
     assert STRICT.blocked(network[0])
     assert STRICT.blocked(last) or str(network) == "::/8"
 
 
 @pytest.mark.parametrize("network", [row for row in BLOCKED if isinstance(row, IPv4Network)], ids=str)
-def test_each_ipv4_row_is_refused_in_every_disguise(network: IPv4Network) -> None:
-    assert all(STRICT.blocked(disguise) for disguise in disguises(str(network[1])))
+def test_each_ipv4_network_is_blocked_in_every_ipv6_embedding(network: IPv4Network) -> None:
+    assert all(STRICT.blocked(address) for address in embeddings(str(network[1])))
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_is_not_refused(address: str) -> None:
+def test_a_public_address_is_not_blocked(address: str) -> None:
     assert not STRICT.blocked(ip_address(address))
 
 
@@ -61,27 +61,27 @@ def test_a_public_address_is_not_refused(address: str) -> None:
         "fe80::1%2",
     ],
 )
-def test_what_python_calls_global_or_hides_is_refused(address: str) -> None:
+def test_addresses_that_python_calls_global_and_embedded_ones_are_blocked(address: str) -> None:
     assert STRICT.blocked(ip_address(address))
 
 
 @pytest.mark.parametrize("address", PUBLIC[:2])
-def test_a_public_address_by_nat64_or_mapped_is_reachable(address: str) -> None:
+def test_a_public_address_embedded_by_nat64_or_mapping_is_not_blocked(address: str) -> None:
     number = int(IPv4Address(address))
     assert not STRICT.blocked(IPv6Address(0xFFFF << 32 | number))
     assert not STRICT.blocked(IPv6Address(int(IPv6Address("64:ff9b::")) | number))
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_what_the_operator_opened_is_reachable_and_nothing_beside_it(address: str) -> None:
-    opened = Targets(allowed=(ip_network(address),))
-    assert not opened.blocked(ip_address(address))
-    assert opened.inside(IPv6Address(f"::ffff:{address}"))
-    assert all(opened.blocked(ip_address(other)) for other in PRIVATE if other != address)
+def test_an_allowed_network_is_not_blocked_and_all_others_still_are(address: str) -> None:
+    allowed = Targets(allowed=(ip_network(address),))
+    assert not allowed.blocked(ip_address(address))
+    assert allowed.in_allowed(IPv6Address(f"::ffff:{address}"))
+    assert all(allowed.blocked(ip_address(other)) for other in PRIVATE if other != address)
 
 
-def test_our_own_addresses_are_refused_unless_opened() -> None:
-    mine = ipaddress.ip_address("93.184.216.34")
-    assert Targets(own=frozenset({mine})).blocked(mine)
-    assert Targets(own=frozenset({mine})).blocked(IPv6Address("::ffff:93.184.216.34"))
-    assert not Targets(own=frozenset({mine}), allowed=(ip_network("93.184.216.34/32"),)).blocked(mine)
+def test_the_services_own_addresses_are_blocked_unless_allowed() -> None:
+    own = ipaddress.ip_address("93.184.216.34")
+    assert Targets(own=frozenset({own})).blocked(own)
+    assert Targets(own=frozenset({own})).blocked(IPv6Address("::ffff:93.184.216.34"))
+    assert not Targets(own=frozenset({own}), allowed=(ip_network("93.184.216.34/32"),)).blocked(own)
