@@ -11,7 +11,7 @@ from app.database.transaction import Tx
 BATCH: Final = 1000
 PARTITION_ROWS: Final = 5_000_000  # migrations/versions/0001 created the first three partitions
 
-ELECT = text("SELECT 1 FROM sequencer WHERE scope = 0 FOR UPDATE SKIP LOCKED")
+LOCK_SEQUENCER = text("SELECT 1 FROM sequencer WHERE scope = 0 FOR UPDATE SKIP LOCKED")
 
 # Locking the sequencer's row and draining in one statement takes one round trip instead of four. The snapshot may be
 # older than the previous sequencer's commit; rows which that one deleted are skipped. Earlier events of the same lead
@@ -19,10 +19,10 @@ ELECT = text("SELECT 1 FROM sequencer WHERE scope = 0 FOR UPDATE SKIP LOCKED")
 # out before the lock is held. The join includes tenant_id because by seq alone it would scan the whole events table.
 DRAIN = text(
     """
-    WITH elected AS (
+    WITH locked AS (
         SELECT 1 FROM sequencer WHERE scope = 0 FOR UPDATE SKIP LOCKED
     ), drained AS (
-        DELETE FROM pending WHERE EXISTS (SELECT 1 FROM elected) AND (tenant_id, seq) IN (
+        DELETE FROM pending WHERE EXISTS (SELECT 1 FROM locked) AND (tenant_id, seq) IN (
             SELECT tenant_id, seq FROM pending WHERE scope = 0 ORDER BY seq LIMIT :batch
         ) RETURNING tenant_id, seq
     ), logged AS (
@@ -31,7 +31,7 @@ DRAIN = text(
           FROM drained JOIN events e USING (tenant_id, seq) ORDER BY e.seq
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM logged) AS count FROM elected
+    SELECT (SELECT count(*) FROM logged) AS count FROM locked
     """
 )
 
@@ -51,9 +51,9 @@ PARTITIONS = text(
 DAYS_AHEAD = text("SELECT to_char((now() AT TIME ZONE 'UTC')::date + n, 'YYYYMMDD') FROM generate_series(0, :days) n")
 
 
-async def elected(tx: Tx) -> bool:
+async def lock_sequencer(tx: Tx) -> bool:
     """Lock the sequencer's row until this transaction ends; False when another process holds it."""
-    return (await tx.execute(ELECT)).one_or_none() is not None
+    return (await tx.execute(LOCK_SEQUENCER)).one_or_none() is not None
 
 
 async def drain(tx: Tx) -> int | None:

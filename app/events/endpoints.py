@@ -21,11 +21,11 @@ from app.web.transacted import InTx
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-waiting = APIRouter(prefix="/v1/events", tags=["events"])
+feed_api = APIRouter(prefix="/v1/events", tags=["events"])
 api = router("/v1/events", "events")
 
 
-@waiting.get("", response_model=EventPage, responses=declared(CursorInvalid, TooManyRequests))
+@feed_api.get("", response_model=EventPage, responses=declared(CursorInvalid, TooManyRequests))
 async def read_events(
     request: Request,
     caller: Annotated[Caller, Depends(AllowLongRequest("events:read"))],

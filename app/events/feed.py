@@ -52,7 +52,7 @@ async def page(state: Any, tenant_id: UUID, after: str, limit: int, filters: Fil
     async def read_from(position: int) -> FeedPage:
         return await with_connection(state, lambda tx: read(tx, tenant_id, position, limit, filters))
 
-    seen = wake.seen("log")
+    seen = wake.generation("log")
     found = await read_from(await with_connection(state, lambda tx: cursors.position_of(tx, tenant_id, after, filters)))
     if found.events or not seconds:
         return found
@@ -61,6 +61,6 @@ async def page(state: Any, tenant_id: UUID, after: str, limit: int, filters: Fil
         while not found.events and (left := end - asyncio.get_running_loop().time()) > 0:
             if found.next >= found.head:
                 await wake.wait("log", seen, min(left, POLL_SECONDS))
-            seen = wake.seen("log")
+            seen = wake.generation("log")
             found = await read_from(found.next)
     return found

@@ -12,11 +12,11 @@ AHEAD: Final = 2
 DAYS_AHEAD: Final = 14
 
 
-async def keep_ahead(engine: Database) -> int:
+async def create_partitions(engine: Database) -> int:
     """Create missing partitions, two ahead by rows and fourteen ahead by days; how many were created."""
     async with engine.begin() as tx:
         # One process at a time creates partitions; the sequencer's lock serves for that, too.
-        if not await across.elected(tx):
+        if not await across.lock_sequencer(tx):
             return 0
         wanted = await missing(tx)
         for parent, name, first, end in wanted:

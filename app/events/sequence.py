@@ -35,7 +35,7 @@ async def sequence_forever(engine: Database, wake: Wake, stop: asyncio.Event) ->
     """Sequence and create partitions until `stop`; when the database is unavailable, try again every second."""
     partitions_at = 0.0
     while not stop.is_set():
-        seen = wake.seen("events")
+        seen = wake.generation("events")
         if time.monotonic() >= partitions_at:
             await _create_partitions(engine)
             partitions_at = time.monotonic() + PARTITIONS_SECONDS
@@ -57,6 +57,6 @@ async def sequence_forever(engine: Database, wake: Wake, stop: asyncio.Event) ->
 async def _create_partitions(engine: Database) -> None:
     """A failure is logged and tried again later; meanwhile events go into the existing partitions."""
     try:
-        await partitions.keep_ahead(engine)
+        await partitions.create_partitions(engine)
     except DATABASE_ERRORS as fault:
         log.error("create_partitions_failed", error=type(fault).__name__)

@@ -29,7 +29,7 @@ class Wake:
 
     def __init__(self, url: str) -> None:
         self._dsn = url.replace("postgresql+asyncpg://", "postgresql://", 1)
-        self._generation: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
+        self._generations: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
         self._changed: dict[Topic, asyncio.Event] = {topic: asyncio.Event() for topic in TOPICS}
         self._unsent: set[Topic] = set()
         self._send = asyncio.Event()
@@ -41,13 +41,13 @@ class Wake:
             self._unsent.add(topic)
         self._send.set()
 
-    def seen(self, topic: Topic) -> int:
+    def generation(self, topic: Topic) -> int:
         """The counter to pass to `wait`; read it before querying for work, so that no wake-up in between is missed."""
-        return self._generation[topic]
+        return self._generations[topic]
 
     async def wait(self, topic: Topic, seen: int, seconds: float) -> None:
         """Return when the topic was set after `seen` was read, or after `seconds`."""
-        if self._generation[topic] == seen:
+        if self._generations[topic] == seen:
             await within(seconds, self._changed[topic].wait())
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -91,7 +91,7 @@ class Wake:
             await connection.execute("SELECT pg_notify($1, '')", _channel(topic))
 
     def _trigger(self, topic: Topic) -> None:
-        self._generation[topic] += 1
+        self._generations[topic] += 1
         self._changed[topic].set()
         self._changed[topic] = asyncio.Event()
 

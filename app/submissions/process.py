@@ -46,7 +46,7 @@ T = TypeVar("T")
 async def process_forever(state: Any, stop: asyncio.Event) -> None:
     """Processes waiting submissions until `stop` is set: on every wake-up, and at least once a second."""
     while not stop.is_set():
-        seen = state.wake.seen("submissions")
+        seen = state.wake.generation("submissions")
         try:
             processed = await process_batch(state.engine, state.clock.now())
         except Exception as error:  # neither an unavailable database nor a bug may end the loop

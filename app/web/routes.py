@@ -4,7 +4,7 @@ from fastapi.routing import APIRoute
 
 from app.conversion.endpoints import api as conversion
 from app.events.endpoints import api as events
-from app.events.endpoints import waiting as feed
+from app.events.endpoints import feed_api as feed
 from app.leads.endpoints import activities_api as activities
 from app.leads.endpoints import api as leads
 from app.pipeline.endpoints import api as pipeline
@@ -15,7 +15,7 @@ from app.submissions.endpoints import ingest
 from app.tenants.endpoints import api as tenants
 from app.transitions.endpoints import api as transitions
 from app.webhooks.endpoints import api as subscriptions
-from app.webhooks.endpoints import sending as pings
+from app.webhooks.endpoints import ping_api as pings
 
 ROUTERS = (
     ingest,

@@ -121,14 +121,14 @@ async def dispatch_forever(
 
 async def _watch_log(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        seen = wake.seen("log")
+        seen = wake.generation("log")
         dispatcher.check_log()
         await wake.wait("log", seen, POLL_SECONDS)
 
 
 async def _claim_lanes(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        seen = wake.seen("log")
+        seen = wake.generation("log")
         await within(CLAIM_DELAY_SECONDS, stop.wait())
         try:
             await dispatcher.claim()

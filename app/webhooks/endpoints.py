@@ -39,7 +39,7 @@ from app.webhooks.schemas import (
 from app.webhooks.subscribe import SubscriptionContext
 
 api = router("/v1/subscriptions", "subscriptions")
-sending = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"])
+ping_api = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"])
 Owner = Annotated[Caller, allowed("subscriptions")]
 ONE = declared(SubscriptionNotFound, VersionConflict)
 
@@ -120,7 +120,7 @@ async def rotate_secret(
     return await _shown(context, subscription_id, secret)
 
 
-@sending.post(
+@ping_api.post(
     "/{subscription_id}/ping", response_model=PingOut, responses=declared(SubscriptionNotFound, StateConflict)
 )
 async def ping_subscription(

@@ -15,7 +15,7 @@ EXEMPT_INDEXES = {"keys_secret_sha256_key", "sources_key_key"}  # two look-ups b
 
 # Statements that work across tenants; each answers rows that carry tenant_id, or none.
 ACROSS = {
-    "events": {"attach", "days_ahead", "drain", "elected", "last_numbers", "partitions"},
+    "events": {"attach", "days_ahead", "drain", "last_numbers", "lock_sequencer", "partitions"},
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone_first"},
     "sources": {"source_with_key"},
     "submissions": {"claim", "claim_one", "insert_received"},

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.events.partitions import keep_ahead
+from app.events.partitions import create_partitions
 from app.events.sequence import sequence
 from app.web.auth import SCOPES
 from tests.api import Api
@@ -32,7 +32,7 @@ async def furnish(api: Api) -> World:
     subscription = await api.post("/v1/subscriptions", {"url": "http://127.0.0.1:9/hook"})
     key = await api.post("/v1/keys", {"name": "another", "scopes": [each for each in SCOPES if each != "platform"]})
     policy = await api.get("/v1/policies/active")
-    await keep_ahead(api.app.state.engine)
+    await create_partitions(api.app.state.engine)
     await sequence(api.app.state.engine)
     events: list[dict[str, Any]] = (await api.get("/v1/events?limit=1"))["data"]
     return {

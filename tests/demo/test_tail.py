@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 
 from app.commands import tail
 from app.commands.tail import FeedOptions
-from app.events.partitions import keep_ahead
+from app.events.partitions import create_partitions
 from app.events.sequence import sequence
 from app.settings import CannotStart
 from app.webhooks.signing import new_secret
@@ -58,7 +58,7 @@ async def test_each_event_is_printed_and_forwarded_signed_and_in_order(
     api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lead = await api.mql()
-    await keep_ahead(api.app.state.engine)
+    await create_partitions(api.app.state.engine)
     await sequence(api.app.state.engine)
     expected = (await api.get(f"/v1/events?lead_id={lead['id']}"))["data"]
     received: list[tuple[dict[str, str], bytes]] = []

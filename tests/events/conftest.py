@@ -15,7 +15,7 @@ from app import ids
 from app.clock import Clock
 from app.database.tables import keys, tenants
 from app.database.transaction import Database
-from app.events.endpoints import api, waiting
+from app.events.endpoints import api, feed_api
 from app.events.waiting import Waiters
 from app.events.wake import Wake
 from app.web import auth, problems
@@ -60,7 +60,7 @@ async def service(engine: Database, url: str) -> AsyncIterator[Service]:
     app.state.engine, app.state.wake, app.state.clock = engine, Wake(url), Clock()
     app.state.turns, app.state.waiters = asyncio.Semaphore(10), Waiters()
     problems.install(app)
-    app.include_router(waiting)
+    app.include_router(feed_api)
     app.include_router(api)
     app.add_middleware(Gate)
     client, tenant_id = await new_client(app, ("events:read",))

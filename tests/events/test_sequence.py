@@ -91,7 +91,7 @@ async def test_an_event_committed_after_later_events_is_not_skipped(engine: Data
 async def test_only_one_process_sequences_at_a_time(engine: Database) -> None:
     await record(engine)
     async with engine.begin() as other:
-        assert await across.elected(other)
+        assert await across.lock_sequencer(other)
         assert await sequence(engine) is None
     assert await sequence(engine) == 1
 
@@ -125,7 +125,7 @@ async def test_the_sequencer_wakes_at_once_and_continues_after_a_lost_connection
 ) -> None:
     wake, stop = Wake(url), asyncio.Event()
     running = asyncio.create_task(sequence_forever(engine, wake, stop))
-    seen = wake.seen("log")
+    seen = wake.generation("log")
     await record(engine)
     wake.set()
     await wake.wait("log", seen, TIMEOUT_SECONDS)
@@ -341,15 +341,15 @@ async def all_read(engine: Database, readers: list[Reader]) -> set[int]:
 
 
 async def test_two_partitions_by_rows_and_fourteen_by_days_are_created_ahead(engine: Database) -> None:
-    assert await partitions.keep_ahead(engine) in (0, 1), (
+    assert await partitions.create_partitions(engine) in (0, 1), (
         "the migration created the first ones; midnight may have passed"
     )
     async with engine.begin() as tx:
         for table, column in (("events", "seq"), ("event_log", "position")):
             name = f"pg_get_serial_sequence('{table}', '{column}')"
             await tx.execute(text(f"SELECT setval({name}, {across.PARTITION_ROWS})"))
-    assert await partitions.keep_ahead(engine) == 2
-    assert await partitions.keep_ahead(engine) == 0
+    assert await partitions.create_partitions(engine) == 2
+    assert await partitions.create_partitions(engine) == 0
     async with engine.connect() as tx:
         assert "events_00003" in (await across.partitions(tx))["events"]
         assert await partitions.room_left(tx) == 3 * across.PARTITION_ROWS
@@ -363,7 +363,7 @@ async def test_a_partition_created_later_accepts_rows_and_has_the_same_indexes_a
         await tx.execute(
             text(f"SELECT setval(pg_get_serial_sequence('events', 'seq'), {3 * across.PARTITION_ROWS - 1})")
         )
-    await partitions.keep_ahead(engine)
+    await partitions.create_partitions(engine)
     lead = new_id()
     for version in (1, 2, 3):
         await record(engine, new_event(lead, version))

@@ -23,15 +23,15 @@ async def running(*wakes: Wake) -> AsyncIterator[None]:
 
 async def woken(wake: Wake, topic: str, seen: int, seconds: float = TIMEOUT_SECONDS) -> bool:
     await wake.wait(topic, seen, seconds)  # type: ignore[arg-type]
-    return wake.seen(topic) != seen  # type: ignore[arg-type]
+    return wake.generation(topic) != seen  # type: ignore[arg-type]
 
 
 async def test_a_topic_set_between_reading_the_counter_and_waiting_is_not_missed() -> None:
     wake = Wake("postgresql://nowhere")
-    seen = wake.seen("events")
+    seen = wake.generation("events")
     wake.set("events")
     assert await woken(wake, "events", seen, 0.01)
-    assert not await woken(wake, "log", wake.seen("log"), 0.01)
+    assert not await woken(wake, "log", wake.generation("log"), 0.01)
 
 
 async def test_all_waiting_tasks_are_woken() -> None:
@@ -44,7 +44,7 @@ async def test_all_waiting_tasks_are_woken() -> None:
 
 async def listening(*wakes: Wake) -> None:
     """Wait until these listen to every topic; a topic is triggered when listening to it starts."""
-    await until(lambda: all(wake.seen(TOPICS[-1]) for wake in wakes), "all of them listen")
+    await until(lambda: all(wake.generation(TOPICS[-1]) for wake in wakes), "all of them listen")
 
 
 async def test_another_process_is_woken_and_a_burst_is_sent_as_few_notifications(dsn: str) -> None:
@@ -54,14 +54,14 @@ async def test_another_process_is_woken_and_a_burst_is_sent_as_few_notifications
     await watch.add_listener("baton_events", lambda _, pid, *__: pids.append(pid))
     async with running(mine, theirs):
         await listening(mine, theirs)
-        seen, own = theirs.seen("events"), mine.seen("events")
+        seen, own = theirs.generation("events"), mine.generation("events")
         for _ in range(1000):
             mine.set("events")
         assert await woken(theirs, "events", seen)
         # Notifications arrive in order: after this one none of the burst is still to come.
         await watch.execute("SELECT pg_notify('baton_events', '')")
-        await until(lambda: watch.get_server_pid() in pids and mine.seen("events") > own + 1000)
-        assert mine.seen("events") == own + 1001, "a process does not wake itself twice"
+        await until(lambda: watch.get_server_pid() in pids and mine.generation("events") > own + 1000)
+        assert mine.generation("events") == own + 1001, "a process does not wake itself twice"
     assert 1 <= len(pids) - 1 <= 3
     await watch.close()
 
@@ -70,14 +70,14 @@ async def test_after_a_lost_connection_it_reconnects_and_wakes_everyone_once(dsn
     wake = Wake(dsn)
     async with running(wake):
         await listening(wake)
-        seen = wake.seen("events")
+        seen = wake.generation("events")
         admin = await asyncpg.connect(dsn)
         await admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
         )
         assert await woken(wake, "events", seen), "reconnecting wakes, since notifications may have been lost"
-        seen = wake.seen("events")
+        seen = wake.generation("events")
         await admin.execute("SELECT pg_notify('baton_events', '')")
         assert await woken(wake, "events", seen)
         await admin.close()
