@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 
 from app.web.header_limits import MAX_HEADER_BYTES, LimitedHeaders
-from tests.foundation.test_gate import ok
 from tests.waiting import TIMEOUT_SECONDS
+from tests.web.test_gate import ok
 
 
 class Impatient(LimitedHeaders):
