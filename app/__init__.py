@@ -1,1 +1,1 @@
-"""Baton: the hand-off between marketing and sales, as a service that never drops a lead."""
+"""Baton: a service for the hand-off of leads from marketing to sales."""

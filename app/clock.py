@@ -1,4 +1,4 @@
-"""The clock, read at the door and passed on as `now`. Rules and verbs never read it."""
+"""The clock. Requests and background tasks read it once and pass the time on as `now`; rules never read it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Clock:
-    """UTC now; with `test_clock` (BATON_TEST_CLOCK) the seconds in that file are added."""
+    """The current time in UTC, plus the seconds in the file `test_clock` (BATON_TEST_CLOCK) where it is set."""
 
     def __init__(self, test_clock: Path | None = None) -> None:
         self.test_clock = test_clock

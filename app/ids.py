@@ -1,6 +1,6 @@
 """Public ids: a prefix, `_`, and 26 characters of lower-case Crockford base32 of a UUIDv7 (the TypeID form).
 
-Inside the code and in the database an id is a `uuid.UUID`; it gets its prefix at the door.
+In Python and in the database an id is a `uuid.UUID`; the prefix exists only in requests and responses.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from uuid import UUID
 from uuid_utils import uuid7 as _uuid7
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-# Two letters at a time: an id is shown several times for each event.
+# Two letters at a time, for speed: every event contains several ids.
 PAIRS: Final = [first + second for first in ALPHABET for second in ALPHABET]
 SHIFTS: Final = range(120, -1, -10)
 VALUES: Final = {letter: value for value, letter in enumerate(ALPHABET)}
@@ -39,7 +39,7 @@ PREFIXES: Final = {
 
 
 def new_id() -> UUID:
-    """A UUIDv7: its order is the order of making, to the millisecond."""
+    """A UUIDv7: ids sort by creation time, to the millisecond."""
     return UUID(int=_uuid7().int)
 
 
@@ -54,14 +54,14 @@ def shown(kind: str, value: UUID | None) -> str | None:
 
 
 def read(kind: str, text: str) -> UUID:
-    """The id that a public form names; ValueError for anything that `show` would not have written."""
+    """Parses a public id; ValueError for any text that `show` would not produce."""
     prefix, _, suffix = text.rpartition("_")
     if prefix != PREFIXES[kind] or len(suffix) != LENGTH or suffix[0] > "7":
-        raise ValueError(f"not an id of a {kind}")
+        raise ValueError(f"not a public id of kind {kind}")
     number = 0
     for letter in suffix:
         value = VALUES.get(letter)
         if value is None:
-            raise ValueError(f"not an id of a {kind}")
+            raise ValueError(f"not a public id of kind {kind}")
         number = number << 5 | value
     return UUID(int=number)

@@ -1,7 +1,7 @@
-"""Logs: one line an event, as JSON or for people, and never anybody's data.
+"""Logging: one line per event, as JSON or for a terminal, without personal data or secrets.
 
-What may stand in a log is what we name there: ids, codes, counts, times. Members that could hold a person's data or
-a secret are taken out by name, wherever they stand, as the last line of defence.
+Call sites log ids, codes, counts and times only. As a second safeguard, members whose names suggest personal data or a
+secret are replaced, at any depth.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-LEFT_OUT = "(left out)"
+REPLACEMENT = "(left out)"
 PERSONAL = frozenset(
     {
         "address",
@@ -46,12 +46,12 @@ PERSONAL = frozenset(
         "value",
     }
 )
-NOISY = ("uvicorn.access", "asyncio", "aiohttp", "httpx", "httpcore", "alembic")
+WARNINGS_ONLY = ("uvicorn.access", "asyncio", "aiohttp", "httpx", "httpcore", "alembic")
 
 
 def configure(form: Literal["auto", "console", "json"] = "auto") -> None:
-    """Set up logging for this process, on standard error; `auto` is for people on a terminal and JSON elsewhere."""
-    people = form == "console" or (form == "auto" and sys.stderr.isatty())
+    """Set up logging for this process, on standard error; `auto` means console on a terminal and JSON elsewhere."""
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -60,7 +60,7 @@ def configure(form: Literal["auto", "console", "json"] = "auto") -> None:
     ]
     last: list[Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-        if people
+        if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
@@ -79,18 +79,18 @@ def configure(form: Literal["auto", "console", "json"] = "auto") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for name in NOISY:
+    for name in WARNINGS_ONLY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def without_personal_data(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Take out, at every depth, the members whose names may hold people's data or secrets."""
-    return {name: LEFT_OUT if name in PERSONAL else _cleaned(value) for name, value in event.items()}
+    """Replace, at any depth, the values of members whose names suggest personal data or a secret."""
+    return {name: REPLACEMENT if name in PERSONAL else _without_personal_data(value) for name, value in event.items()}
 
 
-def _cleaned(value: object) -> object:
+def _without_personal_data(value: object) -> object:
     if isinstance(value, Mapping):
         return without_personal_data(None, "", dict(value))
     if isinstance(value, list | tuple):
-        return [_cleaned(inner) for inner in value]
+        return [_without_personal_data(inner) for inner in value]
     return value

@@ -1,1 +1,1 @@
-"""The HTTP edge: the application and its routes, authentication, problems, limits, documentation."""
+"""HTTP: the application and its routes, authentication, problem responses, request limits, documentation."""

@@ -1,4 +1,4 @@
-"""The application: what it is made of, and in which order."""
+"""Builds the FastAPI application: state, routers, middleware and background work."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from app.web.routes import ROUTERS, methods_by_path
 from app.webhooks.egress import Egress
 from app.webhooks.targets import targets_of
 
-KEPT_FREE = 3  # connections that requests leave to the door of form fills, to processing and to deliveries
+RESERVED_CONNECTIONS = 3  # of the pool: left by API requests to ingest, processing and deliveries
 DESCRIPTION = """
-Baton is the hand-off between marketing and sales, as a service: it takes every form fill as it comes, decides by a
-policy that both teams signed whether and when a lead moves on, converts it once, and tells everybody in order.
+Baton runs the hand-off of leads from marketing to sales: it stores every form fill as it was sent, moves leads through
+their stages by a versioned policy, converts each lead once, and delivers every change as an ordered event.
 """
 
 
@@ -39,12 +39,12 @@ def release() -> str:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application for these settings (with `database_url` and `secret_keys`), and the work of their roles."""
+    """The application for these settings (`database_url` and `secret_keys` are required); it also runs their roles."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.engine = make_engine(settings.url, settings.pool_size)
-        app.state.turns = asyncio.Semaphore(max(1, settings.pool_size - KEPT_FREE))
+        app.state.turns = asyncio.Semaphore(max(1, settings.pool_size - RESERVED_CONNECTIONS))
         app.state.waiters = Waiters()
         app.state.wake = Wake(settings.url)
         app.state.egress = Egress(targets_of(settings))
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Baton",
-        summary="The hand-off between marketing and sales.",
+        summary="The hand-off of leads from marketing to sales.",
         description=DESCRIPTION,
         version=release(),
         lifespan=lifespan,

@@ -1,7 +1,7 @@
-"""Who asks: API keys with scopes, and the person they speak for (api.md, section 2).
+"""Authentication: API keys with scopes, and the user a key acts for (api.md, section 2).
 
-A key is looked up by the SHA-256 of what was presented; it is never stored, and its row is remembered for five seconds
-at the most, so that a revoked key is refused everywhere within that time.
+A key is looked up by its SHA-256; the key itself is never stored. Its row is cached for at most five seconds, so every
+process refuses a revoked key within that time.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ SCOPES: Final = (
     "admin",
     "platform",
 )
-BEYOND_ADMIN: Final = {"platform"}
-REMEMBERED_SECONDS: Final = 5.0
-REMEMBERED_KEYS: Final = 10_000
+NOT_IN_ADMIN: Final = {"platform"}
+CACHE_SECONDS: Final = 5.0
+CACHE_SIZE: Final = 10_000
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 FIND_KEY = text(
     "SELECT tenant_id, id, name, scopes, expires_at FROM keys WHERE secret_sha256 = :sha256 AND revoked_at IS NULL"
 )
-# Another request that notes the same use holds the row until it commits: nobody waits for that.
-NOTE_USE = text(
+# SKIP LOCKED: a request does not wait for another one that updates the same key and has not committed yet.
+RECORD_USE = text(
     "UPDATE keys SET last_used_at = :now WHERE tenant_id = :tenant_id AND id IN ("
     "SELECT id FROM keys WHERE tenant_id = :tenant_id AND id = :id"
     " AND (last_used_at IS NULL OR last_used_at < CAST(:now AS timestamptz) - interval '1 minute')"
     " FOR NO KEY UPDATE SKIP LOCKED)"
 )
 FIND_USER = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND active AND id = :id")
-FIND_USER_OUTSIDE = text(
+FIND_USER_BY_EXTERNAL_ID = text(
     "SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND active AND external_id = :external_id"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The authenticated one of a request: its tenant, key and scopes, and the actor it speaks for."""
+    """Who sent the request: its tenant, key and scopes, and the actor it acts as."""
 
     tenant_id: UUID
     key_id: UUID
@@ -68,23 +68,23 @@ class Caller:
     actor: Actor
 
     def may(self, scope: str) -> bool:
-        return scope in self.scopes or ("admin" in self.scopes and scope not in BEYOND_ADMIN)
+        return scope in self.scopes or ("admin" in self.scopes and scope not in NOT_IN_ADMIN)
 
     def require(self, scopes: frozenset[str]) -> None:
-        """ScopeMissing unless the key has every one of them."""
+        """Raises ScopeMissing unless the key has all of them."""
         for scope in sorted(scopes):
             if scope and not self.may(scope):
-                raise ScopeMissing(f"This needs the scope {scope}.", scope=scope)
+                raise ScopeMissing(f"The API key lacks the scope {scope}, which this request needs.", scope=scope)
 
     @property
     def on_behalf_of(self) -> dict[str, Any] | None:
-        """The key that spoke for a person; None where the key spoke for itself."""
+        """The key that acts for a user; None where the key acts for itself."""
         return {"kind": "service", "id": ids.show("key", self.key_id)} if self.actor.kind == "human" else None
 
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """A dependency that says which scope a route needs ('' = any key). `Transacted` enforces it before reading."""
+    """Dependency: the caller. `Transacted` checks the scope ('' = any key) before the endpoint is called."""
 
     scope: str
 
@@ -94,17 +94,17 @@ class Allow:
 
 
 def allowed(scope: str) -> Any:
-    """`caller: Annotated[Caller, allowed("leads:read")]`."""
+    """Annotates an endpoint's caller with the scope it needs: `caller: Annotated[Caller, allowed("leads:read")]`."""
     return Depends(Allow(scope))
 
 
 AnyCaller = Annotated[Caller, allowed("")]
 
-_remembered: dict[tuple[str, str], tuple[float, Caller]] = {}
+_cache: dict[tuple[str, str], tuple[float, Caller]] = {}
 
 
 def new_secret() -> str:
-    """A fresh API key: `btn_` and 43 base62 characters (256 bits)."""
+    """A new random API key: `btn_` and 43 base62 characters (256 bits)."""
     return "btn_" + "".join(secrets.choice(BASE62) for _ in range(43))
 
 
@@ -113,24 +113,24 @@ def fingerprint(secret: str) -> str:
 
 
 def forget() -> None:
-    """Drops what is remembered of keys and actors (after a revocation, and between tests)."""
-    _remembered.clear()
+    """Empties this process's cache of keys and actors (after a revocation, and between tests)."""
+    _cache.clear()
 
 
 async def authenticate(tx: Tx, request: Request) -> Caller:
-    """The caller of a request; KeyUnknown (401), ScopeMissing or ActorUnknown (403)."""
+    """The caller of a request; raises KeyUnknown (401), ScopeMissing or ActorUnknown (403)."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
-        raise KeyUnknown("Send Authorization: Bearer btn_…")
+        raise KeyUnknown("The API key is missing: send it as Authorization: Bearer btn_…")
     asserted = request.headers.get("baton-actor", "").strip().encode("latin-1").decode("utf-8", "replace")
     presented = fingerprint(secret.strip()), asserted
-    remembered = _remembered.get(presented)
-    if remembered is not None and remembered[0] > time.monotonic():
-        return remembered[1]
+    cached = _cache.get(presented)
+    if cached is not None and cached[0] > time.monotonic():
+        return cached[1]
     caller = await _look_up(tx, *presented, now=request.app.state.clock.now())
-    if len(_remembered) >= REMEMBERED_KEYS:
-        _remembered.clear()
-    _remembered[presented] = (time.monotonic() + REMEMBERED_SECONDS, caller)
+    if len(_cache) >= CACHE_SIZE:
+        _cache.clear()
+    _cache[presented] = (time.monotonic() + CACHE_SECONDS, caller)
     return caller
 
 
@@ -138,19 +138,19 @@ async def _look_up(tx: Tx, sha256: str, asserted: str, now: datetime) -> Caller:
     row = (await tx.execute(FIND_KEY, {"sha256": sha256})).one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         raise KeyUnknown()
-    await tx.execute(NOTE_USE, {"tenant_id": row.tenant_id, "id": row.id, "now": now})
-    machine = Actor(id=ids.show("key", row.id), kind="service", role="service")
-    caller = Caller(row.tenant_id, row.id, row.name, frozenset(row.scopes), machine)
+    await tx.execute(RECORD_USE, {"tenant_id": row.tenant_id, "id": row.id, "now": now})
+    service = Actor(id=ids.show("key", row.id), kind="service", role="service")
+    caller = Caller(row.tenant_id, row.id, row.name, frozenset(row.scopes), service)
     if not asserted:
         return caller
     caller.require(frozenset({"actors:assert"}))
-    person = await _person(tx, row.tenant_id, asserted)
-    return Caller(row.tenant_id, row.id, row.name, caller.scopes, person)
+    user = await _user(tx, row.tenant_id, asserted)
+    return Caller(row.tenant_id, row.id, row.name, caller.scopes, user)
 
 
-async def _person(tx: Tx, tenant_id: UUID, asserted: str) -> Actor:
+async def _user(tx: Tx, tenant_id: UUID, asserted: str) -> Actor:
     if asserted.startswith("ext:"):
-        found = await tx.execute(FIND_USER_OUTSIDE, {"tenant_id": tenant_id, "external_id": asserted[4:]})
+        found = await tx.execute(FIND_USER_BY_EXTERNAL_ID, {"tenant_id": tenant_id, "external_id": asserted[4:]})
     else:
         try:
             user_id = ids.read("user", asserted)

@@ -1,4 +1,4 @@
-"""The contract as people and machines read it: /docs and /openapi.json, which work without internet."""
+"""/docs and /openapi.json; the page loads its scripts from this process, so it works without internet."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from starlette.staticfiles import StaticFiles
 from app.errors import Problem, catalogue
 from app.web.auth import Allow
 from app.web.examples import BODIES
-from app.web.problems import ANYWHERE, MEDIA_TYPE, ONCE, SCHEMA, WITH_BODY, ProblemShape, declared
+from app.web.problems import ANY_REQUEST, IDEMPOTENT, MEDIA_TYPE, SCHEMA, WITH_BODY, ProblemShape, declared
 from app.web.routes import ROUTERS
 from app.web.transacted import Transacted
 from app.web.versions import expected_version
 
-PAGE_POLICY: Final = (
+CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; img-src 'self' data:"
 )
 BEARER: Final = {"type": "http", "scheme": "bearer", "description": "An API key: btn_ and 43 characters."}
@@ -32,31 +32,31 @@ ACTOR: Final = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "examples": ["usr_01kj7jrys5fgynx40zc4zks2gf"]},
-    "description": "The person this key speaks for: usr_… or ext:<external_id> (scope actors:assert).",
+    "description": "The user this key acts for: usr_… or ext:<external_id> (scope actors:assert).",
 }
 IDEMPOTENCY: Final = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
-    "description": "Makes the request safe to send again within seven days; required where something is converted.",
+    "description": "Makes the request safe to retry for seven days; required by requests that convert a lead.",
 }
 IF_MATCH: Final = {
     "name": "If-Match",
     "in": "header",
     "required": False,
     "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$', "examples": ['"7"']},
-    "description": "The ETag that was read; 412 when it is not the current one any more.",
+    "description": "The ETag that was read; 412 when it is no longer the current one.",
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Completes the document that FastAPI makes: keys, scopes, headers, every problem, and every event as a webhook."""
-    made = app.openapi
+    """Adds to FastAPI's document what it cannot derive: security, scopes, headers, problems and examples."""
+    generated = app.openapi
 
     def complete() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = made()
+            document = generated()
             parts = document.setdefault("components", {})
             parts.setdefault("schemas", {}).update(_schemas())
             parts["securitySchemes"] = {"key": BEARER}
@@ -65,8 +65,8 @@ def describe(app: FastAPI) -> None:
                 for route in router.routes:
                     if isinstance(route, APIRoute) and route.include_in_schema:
                         for method in route.methods or ():
-                            _complete(document["paths"][route.path][method.lower()], route, method)
-            parts["responses"] = _shared(document["paths"])
+                            _complete_operation(document["paths"][route.path][method.lower()], route, method)
+            parts["responses"] = _share_responses(document["paths"])
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -78,47 +78,47 @@ def _schemas() -> dict[str, Any]:
     return {**schema.pop("$defs", {}), "ProblemShape": schema}
 
 
-def _complete(operation: dict[str, Any], route: APIRoute, method: str) -> None:
-    calls = list(_calls(route.dependant))
+def _complete_operation(operation: dict[str, Any], route: APIRoute, method: str) -> None:
+    dependencies = list(_dependencies(route.dependant))
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    if (example_of := BODIES.get(f"{method} {route.path}")) is not None:
-        content["examples"] = {"example": {"value": example_of}}
-    scopes = [call.scope for call in calls if isinstance(call, Allow)]
+    if (example := BODIES.get(f"{method} {route.path}")) is not None:
+        content["examples"] = {"example": {"value": example}}
+    scopes = [call.scope for call in dependencies if isinstance(call, Allow)]
     responses = operation["responses"]
-    # The framework's own shape of a 422 is never answered.
+    # FastAPI declares its own 422 body, but the API returns a problem document.
     responses.get("422", {}).get("content", {}).pop("application/json", None)
     if scopes:
         operation["security"] = [{"key": [scope for scope in scopes if scope]}]
         parameters = operation.setdefault("parameters", [])
         parameters.append(ACTOR)
-        once = method == "POST" and isinstance(route, Transacted)
-        parameters += [IDEMPOTENCY] * once + [IF_MATCH] * (expected_version in calls)
-        _add(responses, ANYWHERE + WITH_BODY * ("requestBody" in operation) + ONCE * once)
+        idempotent = method == "POST" and isinstance(route, Transacted)
+        parameters += [IDEMPOTENCY] * idempotent + [IF_MATCH] * (expected_version in dependencies)
+        _add_problems(responses, ANY_REQUEST + WITH_BODY * ("requestBody" in operation) + IDEMPOTENT * idempotent)
     for status in [status for status, response in responses.items() if not response.get("content", True)]:
         del responses[status]
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def _calls(dependant: Dependant) -> Iterator[Any]:
+def _dependencies(dependant: Dependant) -> Iterator[Any]:
     yield dependant.call
     for child in dependant.dependencies:
-        yield from _calls(child)
+        yield from _dependencies(child)
 
 
-def _add(responses: dict[str, Any], problems: Sequence[type[Problem]]) -> None:
-    """Problems that any request may meet, beside those that the route declares itself."""
+def _add_problems(responses: dict[str, Any], problems: Sequence[type[Problem]]) -> None:
+    """Adds problems that any request can get to those that the route declares itself."""
     for status, more in declared(*problems).items():
-        there = responses.setdefault(str(status), {"description": "", "content": {}})
-        content = there["content"].setdefault(MEDIA_TYPE, {"schema": SCHEMA, "examples": {}})
-        for code, shown in more["content"][MEDIA_TYPE]["examples"].items():
+        response = responses.setdefault(str(status), {"description": "", "content": {}})
+        content = response["content"].setdefault(MEDIA_TYPE, {"schema": SCHEMA, "examples": {}})
+        for code, example in more["content"][MEDIA_TYPE]["examples"].items():
             if code not in content["examples"]:
-                content["examples"][code] = shown
-        if not there["description"]:
-            there["description"] = more["description"]
+                content["examples"][code] = example
+        if not response["description"]:
+            response["description"] = more["description"]
 
 
-def _shared(paths: dict[str, Any]) -> dict[str, Any]:
-    """Takes problem responses of up to three codes out of the operations, and answers them by name."""
+def _share_responses(paths: dict[str, Any]) -> dict[str, Any]:
+    """Moves problem responses with up to three codes from the operations to components, leaving references."""
     shared: dict[str, Any] = {}
     for operation in (operation for item in paths.values() for operation in item.values()):
         for status, response in operation["responses"].items():
@@ -131,7 +131,7 @@ def _shared(paths: dict[str, Any]) -> dict[str, Any]:
 
 
 def serve(app: FastAPI) -> None:
-    """/docs and /openapi.json, with every script and style from this process."""
+    """Adds /docs and /openapi.json, with scripts and styles served by this process."""
     static = Path(str(files("fastapi_offline").joinpath("static")))
     app.mount("/docs/static", StaticFiles(directory=static), name="docs")
 
@@ -144,7 +144,7 @@ def serve(app: FastAPI) -> None:
             swagger_css_url="/docs/static/swagger-ui.css",
             swagger_favicon_url="/docs/static/favicon.png",
         )
-        page.headers["Content-Security-Policy"] = PAGE_POLICY
+        page.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         return page
 
     @app.get("/openapi.json", include_in_schema=False)

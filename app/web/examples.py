@@ -1,4 +1,4 @@
-"""One example of each request body, for the OpenAPI document; a test holds them against their schemas."""
+"""One example of each request body for the OpenAPI document; a test validates them against their schemas."""
 
 from __future__ import annotations
 

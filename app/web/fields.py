@@ -1,4 +1,4 @@
-"""Kinds of field that requests and answers are made of: ids, instants, text, money. Strict in, plain out."""
+"""Field types of requests and responses: ids, instants, text, money. Parsed strictly, written as plain JSON."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Write(BaseModel):
 
 
 class Shape(BaseModel):
-    """An answer, for the OpenAPI document: the named members are always there, more may stand beside them."""
+    """A response body in the OpenAPI document: the declared members are always present, others may be added."""
 
     model_config = ConfigDict(extra="allow")
 
 
 def public_id(kind: str) -> Any:
-    """The public form of an id at the door, a UUID inside."""
+    """The field type of an id: the public form in JSON, a UUID in Python."""
 
     def read(value: object) -> UUID:
         if isinstance(value, UUID):
@@ -55,8 +55,8 @@ def public_id(kind: str) -> Any:
         try:
             return ids.read(kind, value if isinstance(value, str) else "")
         except ValueError:
-            shape = {"example": EXAMPLES[kind]}
-            raise PydanticCustomError("id_malformed", "an id of this kind looks like {example}", shape) from None
+            context = {"example": EXAMPLES[kind]}
+            raise PydanticCustomError("id_malformed", "an id of this kind looks like {example}", context) from None
 
     prefix = ids.PREFIXES[kind]
     return Annotated[
@@ -85,8 +85,8 @@ KeyId = public_id("key")
 TenantId = public_id("tenant")
 
 
-def _text_only(value: object) -> object:
-    """A time as RFC 3339 text: seconds since 1970, even written as text, are refused."""
+def _only_text(value: object) -> object:
+    """Accepts a time as RFC 3339 text only: Pydantic would also take seconds since 1970, as a number or as text."""
     if isinstance(value, datetime | date):
         return value
     if not isinstance(value, str) or not DATED.match(value):
@@ -100,21 +100,20 @@ def _within(value: datetime) -> datetime:
     except OverflowError:
         value = EARLIEST.replace(year=9999)
     if not EARLIEST <= value < LATEST:
-        raise PydanticCustomError("instant_range", "the time must lie between 1970 and 2200")
+        raise PydanticCustomError("instant_range", "the time must be from 1970 to 2199")
     return value
 
 
 def _within_days(value: date) -> date:
     if not EARLIEST.date() <= value < LATEST.date():
-        raise PydanticCustomError("date_range", "the date must lie between 1970 and 2200")
+        raise PydanticCustomError("date_range", "the date must be from 1970 to 2199")
     return value
 
 
-Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text_only), AfterValidator(_within)]
-Day = Annotated[date, Field(strict=False), BeforeValidator(_text_only), AfterValidator(_within_days)]
+Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_text), AfterValidator(_within)]
+Day = Annotated[date, Field(strict=False), BeforeValidator(_only_text), AfterValidator(_within_days)]
 
-
-# What no text may hold (NUL, half characters) was refused when the body was read: app/web/strict_json.py.
+# NUL and lone surrogates need no check here: app/web/strict_json.py refuses them when the body is read.
 Word = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Note = Annotated[str, StringConstraints(max_length=10_000)]
@@ -122,12 +121,12 @@ Note = Annotated[str, StringConstraints(max_length=10_000)]
 
 def _currency(value: str) -> str:
     if value not in CURRENCIES:
-        raise PydanticCustomError("currency_unknown", "this is not a currency code of ISO 4217")
+        raise PydanticCustomError("currency_unknown", "not a currency code of ISO 4217, such as EUR")
     return value
 
 
 class Money(Write):
-    """An amount: decimals as text, at most two places and 16 digits before them, and an ISO 4217 currency."""
+    """An amount: a decimal as text (up to 16 digits before the point and 2 after) and an ISO 4217 currency."""
 
     value: Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,2})?$")] = Field(
         examples=["12000.00"]
@@ -142,17 +141,17 @@ class Money(Write):
 
 
 def money(amount: Decimal | None, currency: str | None) -> dict[str, str] | None:
-    """The shape of an amount in answers; None where there is none."""
+    """An amount as responses write it; None where there is none."""
     return None if amount is None or currency is None else {"value": f"{amount:.2f}", "currency": currency}
 
 
 def z(value: datetime | None) -> str | None:
-    """An instant as answers write it: RFC 3339 in UTC with Z, microseconds only where there are any."""
+    """An instant as responses write it: RFC 3339 in UTC with Z, with microseconds only where they are not zero."""
     return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def answer(document: Any, status: int = 200, *, version: int | None = None, location: str | None = None) -> Response:
-    """A JSON answer from plain values, with the ETag of a single resource and where a new one is found."""
+    """A JSON response from plain values; `version` sets the ETag, `location` the Location header."""
     headers = {}
     if version is not None:
         headers["ETag"] = etag(version)

@@ -1,7 +1,8 @@
-"""What stands before routing: size, time and number of requests, a request id, and the last word on faults of ours.
+"""Limits before routing: body size, read time, requests in flight. Also assigns the request id, and turns an unhandled
+exception into a 500 problem.
 
-Pure ASGI. The bounded body is read first and only then a slot is taken, so slow senders cannot shut others out; a
-refusal is a ready-made answer, because it competes for the same core (promises.md, overload).
+Pure ASGI. The body is read before a slot is taken, so slow senders do not occupy slots. A refusal does as little work
+as possible, because it runs on the same core as the requests that are served (promises.md, overload).
 """
 
 from __future__ import annotations
@@ -27,78 +28,79 @@ MAX_MULTIPART: Final = 5 * MIB
 MAX_HEADERS: Final = 32 * 1024
 BODY_SECONDS: Final = 20.0
 INGEST: Final = "/v1/ingest/"
-OPEN: Final = ("/healthz", "/readyz", "/metrics")
+UNLIMITED: Final = ("/healthz", "/readyz", "/metrics")
 FEED: Final = "/v1/events"
 PING: Final = "/ping"
-# Who may wait for long, for an event or for a stranger, has slots of his own: he must not hold those of the others.
-MOST_READERS: Final = 600
-MOST_PINGS: Final = 16
+# Requests that wait long (for the next event, or for a receiver to sender a ping) have slots of their own, so that they
+# do not use up those of the other requests.
+MAX_FEED_READERS: Final = 600
+MAX_PINGS: Final = 16
 
 
 class Gate:
-    """Limits, ids and logs around the application."""
+    """ASGI middleware: request limits, request ids, request metrics, and logs of unhandled exceptions."""
 
     def __init__(self, app: ASGIApp, max_in_flight: int = 64, max_ingest_in_flight: int = 32) -> None:
         self.app = app
         self.slots = {
             "api": max_in_flight,
             "ingest": max_ingest_in_flight,
-            "feed": MOST_READERS,
-            "ping": MOST_PINGS,
+            "feed": MAX_FEED_READERS,
+            "ping": MAX_PINGS,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        answer = Answer(scope, send)
+        sender = ResponseSender(scope, send)
         try:
-            await self.pass_through(scope, receive, answer)
-        except ClientDisconnect:  # before its body was here
+            await self.serve_within_limits(scope, receive, sender)
+        except ClientDisconnect:  # before the whole body had arrived
             return
         except Problem as problem:
-            await answer.problem(problem)
-        except Exception as error:  # the one place where a fault of ours ends; nothing was committed
+            await sender.problem(problem)
+        except Exception as error:  # a bug: logged here once; its transaction was rolled back
             log.error(
-                "request_failed", request_id=answer.request_id, route=metrics.route_of(scope), **error_fields(error)
+                "request_failed", request_id=sender.request_id, route=metrics.route_of(scope), **error_fields(error)
             )
-            if answer.started:
+            if sender.started:
                 raise
-            await answer.problem(InternalError())
+            await sender.problem(InternalError())
         finally:
-            metrics.observe(scope, answer.status, time.perf_counter() - answer.began)
+            metrics.observe(scope, sender.status, time.perf_counter() - sender.started_at)
 
-    async def pass_through(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+    async def serve_within_limits(self, scope: Scope, receive: Receive, sender: ResponseSender) -> None:
         path: str = scope["path"]
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
             raise HeadersTooLarge()
-        if path in OPEN:
-            await self.app(scope, receive, answer.send)
+        if path in UNLIMITED:
+            await self.app(scope, receive, sender.send)
             return
         body = await read_body(scope, receive)
-        kind = kind_of(path)
+        kind = slot_kind(path)
         if self.slots[kind] <= 0:
             raise Overloaded()
         self.slots[kind] -= 1
         try:
-            await self.app(scope, replay(body, receive), answer.send)
+            await self.app(scope, replay(body, receive), sender.send)
         finally:
             self.slots[kind] += 1
 
 
-def kind_of(path: str) -> str:
-    """Whose slots a request takes."""
+def slot_kind(path: str) -> str:
+    """The kind of slot that a request takes."""
     if path.startswith(INGEST):
         return "ingest"
     return "feed" if path == FEED else "ping" if path.endswith(PING) else "api"
 
 
-class Answer:
-    """The sending side of one request: it names the request and remembers what was answered."""
+class ResponseSender:
+    """Wraps `send` of one request: adds the request id to the response and records its status."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self.request_id = request_id(scope)
-        self.began = time.perf_counter()
+        self.started_at = time.perf_counter()
         self.status = 0
         self._send = send
         scope["request_id"] = self.request_id
@@ -128,7 +130,7 @@ class Answer:
 
 
 def request_id(scope: Scope) -> str:
-    """The caller's X-Request-Id when it is short and visible, else a new one."""
+    """The caller's X-Request-Id when it is 1 to 128 visible ASCII characters, else a new one."""
     given: str = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     if 1 <= len(given) <= 128 and all("!" <= letter <= "~" for letter in given):
         return given
@@ -136,14 +138,14 @@ def request_id(scope: Scope) -> str:
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body, counted as it arrives; BodyTooLarge (413) or RequestTimeout (408)."""
+    """The whole body, counted as it arrives; raises BodyTooLarge (413) or RequestTimeout (408)."""
     headers = dict(scope["headers"])
     if b"content-length" not in headers and b"transfer-encoding" not in headers:
         return b""
     limit = MAX_MULTIPART if headers.get(b"content-type", b"").startswith(b"multipart/") else MAX_BODY
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
-        raise BodyTooLarge(f"The body may have {limit} bytes.")
+        raise BodyTooLarge(f"The body is larger than {limit} bytes.")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await _collect(receive, limit)
@@ -161,14 +163,14 @@ async def _collect(receive: Receive, limit: int) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size > limit:
-            raise BodyTooLarge(f"The body may have {limit} bytes.")
+            raise BodyTooLarge(f"The body is larger than {limit} bytes.")
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that hands out the body that was read, then what comes after it."""
+    """A `receive` that returns the body that was already read, then passes on to the original."""
     first: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replayed() -> Message:

@@ -1,7 +1,7 @@
-"""Idempotency-Key: the answer is stored in the transaction of its effect (promises.md, section 2).
+"""Idempotency-Key: the response is stored in the same transaction as the request's changes (promises.md, section 2).
 
-Only 2xx answers are kept, for seven days. A request that was refused or rolled back leaves its key free, and a process
-that died leaves nothing behind: PostgreSQL ends its transaction and with it the lock. (Stripe's first keeps 5xx.)
+Only 2xx responses are stored, for seven days. A refused or rolled back request does not use up its key. When a process
+dies, PostgreSQL rolls back its transaction and releases the lock. (Unlike Stripe's API, a 5xx is not stored.)
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from app.keyring import CannotOpen, KeyRing
 from app.web.auth import Caller
 
 HEADER: Final = "idempotency-key"
-KEPT: Final = timedelta(days=7)
-KEPT_HEADERS: Final = ("content-type", "location", "etag")
+RETENTION: Final = timedelta(days=7)
+STORED_HEADERS: Final = ("content-type", "location", "etag")
 
 LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AS mine")
 FIND = text(
     "SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key"
 )
-KEEP = text(
+INSERT = text(
     "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, lead_id, created_at)"
     " VALUES (:tenant_id, :key, :fingerprint, :status, :headers, :body, :lead_id, :now)"
 ).bindparams(bindparam("headers", type_=JSONB))
@@ -39,7 +39,7 @@ SWEEP = text(
 
 
 def key_of(request: Request) -> str | None:
-    """The key of a request, or None; MalformedHeader unless it is 1 to 255 visible ASCII characters."""
+    """The Idempotency-Key of a POST, or None; raises MalformedHeader unless it is 1 to 255 visible ASCII characters."""
     key = request.headers.get(HEADER)
     if key is None or request.method != "POST":
         return None
@@ -48,8 +48,8 @@ def key_of(request: Request) -> str | None:
     return key
 
 
-async def stored_answer(tx: Tx, caller: Caller, request: Request) -> Response | None:
-    """The answer stored under the request's key, or None with the key locked until the transaction ends."""
+async def stored_response(tx: Tx, caller: Caller, request: Request) -> Response | None:
+    """The response stored under the request's key, or None; then the key stays locked until the transaction ends."""
     key = key_of(request)
     if key is None:
         return None
@@ -62,28 +62,28 @@ async def stored_answer(tx: Tx, caller: Caller, request: Request) -> Response | 
         raise IdempotencyKeyReused()
     ring: KeyRing = request.app.state.keyring
     try:
-        body = ring.open(caller.tenant_id, caller.tenant_id, _sealed_as(key), row.body)
+        body = ring.open(caller.tenant_id, caller.tenant_id, _field_name(key), row.body)
     except CannotOpen as error:
-        raise IdempotencyKeyReused("The answer was stored under an encryption key that is gone.") from error
+        raise IdempotencyKeyReused("The stored response cannot be decrypted any more.") from error
     return Response(body.encode(), row.status, {**row.headers, "Idempotency-Replayed": "true"})
 
 
-async def keep(tx: Tx, caller: Caller, request: Request, response: Response) -> None:
-    """Stores a 2xx answer under the request's key, before the commit."""
+async def store_response(tx: Tx, caller: Caller, request: Request, response: Response) -> None:
+    """Stores a 2xx response under the request's key, before the commit."""
     key = key_of(request)
     if key is None or not 200 <= response.status_code < 300:
         return
     ring: KeyRing = request.app.state.keyring
     body = bytes(response.body).decode()
     await tx.execute(
-        KEEP,
+        INSERT,
         {
             "tenant_id": caller.tenant_id,
             "key": key,
             "fingerprint": await fingerprint(request),
             "status": response.status_code,
-            "headers": {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
-            "body": ring.seal(caller.tenant_id, caller.tenant_id, _sealed_as(key), body),
+            "headers": {name: response.headers[name] for name in STORED_HEADERS if name in response.headers},
+            "body": ring.seal(caller.tenant_id, caller.tenant_id, _field_name(key), body),
             "lead_id": _lead_of(request),
             "now": request.state.now,
         },
@@ -91,18 +91,18 @@ async def keep(tx: Tx, caller: Caller, request: Request, response: Response) -> 
 
 
 async def fingerprint(request: Request) -> str:
-    """SHA-256 of method, path, query, the person spoken for, and the raw bytes of the body."""
+    """SHA-256 of method, path, query, Baton-Actor and the raw bytes of the body."""
     actor = request.headers.get("baton-actor", "").strip()
     head = f"{request.method} {request.url.path}?{request.url.query}\n{actor}\n".encode()
     return hashlib.sha256(head + await request.body()).hexdigest()
 
 
 async def sweep(tx: Tx, now: datetime) -> int:
-    """Deletes up to a thousand answers older than seven days; how many there were."""
-    return len((await tx.execute(SWEEP, {"before": now - KEPT})).all())
+    """Deletes up to 1000 stored responses older than seven days; returns how many it deleted."""
+    return len((await tx.execute(SWEEP, {"before": now - RETENTION})).all())
 
 
-def _sealed_as(key: str) -> str:
+def _field_name(key: str) -> str:
     return f"idempotency|{key}"
 
 

@@ -1,6 +1,7 @@
-"""Lists in pages: keyset cursors that know which list they belong to (api.md, section 2).
+"""Keyset pagination with opaque cursors (api.md, section 2).
 
-A cursor holds its version, the sort, the last row's value and id, and a hash of the filters. It is opaque to clients.
+A cursor holds its format version, a hash of the filters, the sort column, and the last row's value and id. The hash and
+the sort column let a cursor be refused on any list but its own.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from sqlalchemy import Select, Table, tuple_
 from app.errors import CursorInvalid
 
 VERSION: Final = 1
-ANOTHER_LIST: Final = "The cursor belongs to a list with another order or other filters."
+OTHER_LIST: Final = "The cursor is from a list with another order or other filters: start again without a cursor."
 Limit = Annotated[int, Query(ge=1, le=200, description="Rows in a page.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a list was asked for: how many rows, from where, in which order, under which filters."""
+    """One page of a list: its size, the cursor it starts after, its order and its filters."""
 
     limit: int = 50
     cursor: str | None = None
@@ -36,7 +37,7 @@ class Page:
     filters: Mapping[str, Any] | None = None
 
     def statement(self, rows: Select[*tuple[Any, ...]], table: Table) -> Select[*tuple[Any, ...]]:
-        """`rows` in this page's order, from its cursor on, with one row more than the limit. CursorInvalid."""
+        """`rows` in this page's order after its cursor, plus one row that tells whether a page follows."""
         value, row_id = table.c[self.sort], table.c.id
         if self.cursor is not None:
             last, last_id = self._read(self.cursor)
@@ -51,11 +52,11 @@ class Page:
         except (ValueError, TypeError, OverflowError, AttributeError):
             raise foreign_cursor() from None
         if sort != self.sort or at.tzinfo is None:
-            raise CursorInvalid.of("cursor", ANOTHER_LIST)
+            raise CursorInvalid.of("cursor", OTHER_LIST)
         return at, row_id
 
     def next_cursor(self, rows: Sequence[Any]) -> str | None:
-        """The cursor after the last row of this page; None on the last page."""
+        """The cursor of the page after this one; None on the last page."""
         if len(rows) <= self.limit:
             return None
         last = rows[self.limit - 1]
@@ -68,12 +69,12 @@ class Page:
 
 def write_cursor(filters: Mapping[str, Any] | None, *members: object) -> str:
     """An opaque cursor of these members, bound to the filters of its list."""
-    said = [VERSION, _hash(filters), *members]
-    return base64.urlsafe_b64encode(orjson.dumps(said)).decode().rstrip("=")
+    parts = [VERSION, _hash(filters), *members]
+    return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
 
 def read_cursor(cursor: str, filters: Mapping[str, Any] | None, size: int) -> list[Any]:
-    """The `size` members of a cursor that was written for a list with the same filters. CursorInvalid."""
+    """The `size` members of a cursor made for a list with the same filters. CursorInvalid."""
     try:
         version, hashed, *members = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
     except (ValueError, TypeError, binascii.Error):
@@ -81,14 +82,14 @@ def read_cursor(cursor: str, filters: Mapping[str, Any] | None, size: int) -> li
     if version != VERSION or len(members) != size:
         raise foreign_cursor()
     if hashed != _hash(filters):
-        raise CursorInvalid.of("cursor", ANOTHER_LIST)
+        raise CursorInvalid.of("cursor", OTHER_LIST)
     return members
 
 
 def foreign_cursor() -> CursorInvalid:
-    return CursorInvalid.of("cursor", "The cursor is not one that Baton gave.")
+    return CursorInvalid.of("cursor", "The cursor is malformed: send `next` of the page before, unchanged.")
 
 
 def _hash(filters: Mapping[str, Any] | None) -> str:
-    said = {name: str(value) for name, value in sorted((filters or {}).items()) if value is not None}
-    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    values = {name: str(value) for name, value in sorted((filters or {}).items()) if value is not None}
+    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Every answer that is not 2xx, in one form: application/problem+json (RFC 9457)."""
+"""Exception handlers that turn every error into application/problem+json (RFC 9457), and its OpenAPI declarations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.web.strict_json import printable
 from app.web.transacted import Transacted
 
 MEDIA_TYPE: Final = "application/problem+json"
-PATHS: Final[dict[str, type[Problem]]] = {
+NOT_FOUND: Final[dict[str, type[Problem]]] = {
     "lead_id": errors.LeadNotFound,
     "source_id": errors.SourceNotFound,
     "submission_id": errors.SubmissionNotFound,
@@ -49,7 +49,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    """What the framework itself refuses: an unknown path, a wrong method, a body it cannot read."""
+    """Errors that FastAPI raises itself: an unknown path, a wrong method, a body it cannot read."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         return _answer(errors.NotFound())
@@ -60,28 +60,28 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """The framework's list of faults, as fields and codes, without the input: it may be what JSON cannot carry."""
+    """FastAPI's validation errors as fields and codes. The input is left out: JSON may not be able to represent it."""
     assert isinstance(error, RequestValidationError)
     for fault in error.errors():
-        if fault["loc"][0] == "path":  # an id that cannot be is the id of nothing
-            return _answer(PATHS.get(str(fault["loc"][-1]), errors.NotFound)())
+        if fault["loc"][0] == "path":  # a malformed id gets the same 404 as an unknown one
+            return _answer(NOT_FOUND.get(str(fault["loc"][-1]), errors.NotFound)())
     faults = list(_faults(error.errors()))
     named = ", ".join(dict.fromkeys(fault["field"] for fault in faults))
-    return _answer(errors.RequestInvalid(f"Not valid: {named}.", errors=faults))
+    return _answer(errors.RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults))
 
 
 def _faults(found: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
     for fault in found:
-        place = [str(part) for part in fault["loc"] if part not in ("body", "query", "path", "header")]
+        path = [str(part) for part in fault["loc"] if part not in ("body", "query", "path", "header")]
         yield {
-            "field": printable(".".join(place)) or "body",
+            "field": printable(".".join(path)) or "body",
             "code": str(fault["type"]),
             "detail": printable(str(fault["msg"])),
         }
 
 
 class FieldFault(BaseModel):
-    """One field that is not right."""
+    """What is wrong with one field."""
 
     field: str
     code: str
@@ -89,7 +89,7 @@ class FieldFault(BaseModel):
 
 
 class ProblemShape(BaseModel):
-    """A problem document (RFC 9457). `code` is stable; some codes have further members."""
+    """A problem document (RFC 9457). `code` never changes; some codes have further members."""
 
     model_config = {"extra": "allow"}
     type: str
@@ -101,7 +101,7 @@ class ProblemShape(BaseModel):
 
 
 def declared(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route: each problem it may answer with, grouped by status, with an example of each."""
+    """The `responses` of a route: the problems it may return, grouped by status, with an example of each."""
     grouped: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
         content = {MEDIA_TYPE: {"schema": SCHEMA, "examples": {}}}
@@ -111,9 +111,9 @@ def declared(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
     return grouped
 
 
-# What any request may meet; `documentation` declares it for every route of our API.
 SCHEMA: Final = {"$ref": "#/components/schemas/ProblemShape"}
-ANYWHERE: Final = (
+# Problems that any request can get: `documentation` adds them to every route of the API.
+ANY_REQUEST: Final = (
     errors.MalformedHeader,
     errors.KeyUnknown,
     errors.ScopeMissing,
@@ -129,9 +129,9 @@ WITH_BODY: Final = (
     errors.UnsupportedMediaType,
     errors.RequestTimeout,
 )
-ONCE: Final = (errors.IdempotencyInProgress, errors.IdempotencyKeyReused)
+IDEMPOTENT: Final = (errors.IdempotencyInProgress, errors.IdempotencyKeyReused)
 
 
 def router(prefix: str, tag: str) -> APIRouter:
-    """A router of our API: transacted."""
+    """A router whose routes each run in one transaction."""
     return APIRouter(prefix=prefix, tags=[tag], route_class=Transacted)

@@ -1,4 +1,4 @@
-"""Every router, in the order of the documentation. Nobody else imports endpoints."""
+"""Every router, in the order of the documentation. Only this module imports endpoints."""
 
 from fastapi.routing import APIRoute
 
@@ -36,7 +36,7 @@ ROUTERS = (
 
 
 def methods_by_path() -> dict[str, str]:
-    """What `Allow` says of each path: every method that it knows, whichever route of it was met first."""
+    """The `Allow` header of each path: the methods of all its routes (Starlette names those of the first one only)."""
     found: dict[str, set[str]] = {}
     for route in (route for router in ROUTERS for route in router.routes):
         if isinstance(route, APIRoute):

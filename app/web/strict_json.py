@@ -1,7 +1,7 @@
-"""The one reader of JSON bodies of our own API (promises.md, section 4, rows 43-52).
+"""The parser of JSON request bodies (promises.md, section 4, rows 43-52).
 
-Refuses what a database or another reader would choke on later: bad UTF-8, duplicate members, NaN and Infinity, numbers
-that overflow, NUL, lone surrogates, depth over 32, and collections too large to be meant.
+Refuses what PostgreSQL or another JSON parser could not store or would read differently: bad UTF-8, duplicate members,
+NaN and Infinity, numbers that overflow, NUL, lone surrogates, depth over 32, and very large objects and lists.
 """
 
 from __future__ import annotations
@@ -20,71 +20,71 @@ MAX_INTEGER: Final = 2**63 - 1
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON body; MalformedJson (400) for what is no JSON, RequestInvalid (422) for what is not kept."""
+    """The value of a JSON body. MalformedJson (400) if it is not JSON, RequestInvalid (422) if it cannot be stored."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise MalformedJson("The body is not UTF-8.") from None
     try:
-        value = json.loads(text, object_pairs_hook=_members)
+        value = json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise MalformedJson(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
     except ValueError as error:
         raise MalformedJson(f"The body is not JSON: {error}.") from None
-    _walk(value, "", 1)
+    _check(value, "", 1)
     return value
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise MalformedJson(f"The member {twice[:100]!a} is there twice.")
+        raise MalformedJson(f"The member {twice[:100]!a} occurs more than once in one object.")
     return members
 
 
-def _walk(value: Any, place: str, depth: int) -> None:
+def _check(value: Any, path: str, depth: int) -> None:
     if isinstance(value, str):
-        check_text(value, place or "body")
+        check_text(value, path or "body")
     elif isinstance(value, bool) or value is None:
         return
     elif isinstance(value, int):
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            raise RequestInvalid.of(place or "body", "number_invalid", "an integer is too large")
+            raise RequestInvalid.of(path or "body", "number_invalid", "the integer is outside the 64-bit range")
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise RequestInvalid.of(place or "body", "number_invalid", "NaN, or a number that is too large")
+            raise RequestInvalid.of(path or "body", "number_invalid", "the number is NaN, infinite or too large")
     elif isinstance(value, dict):
-        _deep(depth)
+        _check_depth(depth)
         if len(value) > MAX_MEMBERS:
-            raise RequestInvalid.of(place or "body", "too_many_members", f"more than {MAX_MEMBERS} members")
+            raise RequestInvalid.of(path or "body", "too_many_members", f"more than {MAX_MEMBERS} members")
         for name, member in value.items():
-            check_text(name, place or "body")
-            _walk(member, f"{place}.{name}" if place else name, depth + 1)
+            check_text(name, path or "body")
+            _check(member, f"{path}.{name}" if path else name, depth + 1)
     elif isinstance(value, list):
-        _deep(depth)
+        _check_depth(depth)
         if len(value) > MAX_ITEMS:
-            raise RequestInvalid.of(place or "body", "too_many_items", f"more than {MAX_ITEMS} items")
+            raise RequestInvalid.of(path or "body", "too_many_items", f"more than {MAX_ITEMS} items")
         for index, item in enumerate(value):
-            _walk(item, f"{place}.{index}" if place else str(index), depth + 1)
+            _check(item, f"{path}.{index}" if path else str(index), depth + 1)
 
 
-def _deep(depth: int) -> None:
+def _check_depth(depth: int) -> None:
     if depth > MAX_DEPTH:
         raise MalformedJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
 
 
-def check_text(text: str, place: str) -> None:
-    """Refuses text that PostgreSQL or UTF-8 cannot hold, naming where it stands."""
+def check_text(text: str, path: str) -> None:
+    """Raises RequestInvalid, naming the field, for text that PostgreSQL or UTF-8 cannot represent."""
     if "\x00" in text:
-        raise RequestInvalid.of(printable(place), "nul_character", "text must not contain a NUL character")
+        raise RequestInvalid.of(printable(path), "nul_character", "text must not contain a NUL character")
     if not text.isascii():
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise RequestInvalid.of(printable(place), "lone_surrogate", "text contains half of a character") from None
+            raise RequestInvalid.of(printable(path), "lone_surrogate", "text contains a lone surrogate") from None
 
 
-def printable(place: str) -> str:
-    """A field's name that any JSON writer and log can carry."""
-    return place.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")[:200]
+def printable(path: str) -> str:
+    """A field's path with NUL and lone surrogates escaped, at most 200 characters, safe in JSON and logs."""
+    return path.replace("\x00", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")[:200]

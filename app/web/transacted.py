@@ -1,6 +1,6 @@
-"""Where a request's transaction begins and ends: commit, then answer.
+"""The transaction of a request, committed before the response is sent.
 
-Every route of our API is declared on a router whose `route_class` is `Transacted`.
+Routes declared on `problems.router(...)` have `Transacted` as their `route_class`.
 """
 
 from __future__ import annotations
@@ -39,23 +39,26 @@ class StrictRequest(Request):
 
 
 class Transacted(APIRoute):
-    """A route in one transaction: authenticate, run, keep the idempotent answer, commit, and only then answer."""
+    """Runs a route in one transaction: authenticate, call the endpoint, store its idempotent response, commit.
+
+    The response is sent after the commit. A yield dependency could not do this: it ends after the response was sent.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         handler = super().get_route_handler()
         scopes = _scopes(self.dependant)
         takes_json = self.body_field is not None
 
-        async def once(request: StrictRequest) -> Response:
+        async def in_transaction(request: StrictRequest) -> Response:
             async with _connection(request) as tx:
                 request.state.tx = tx
                 caller = request.state.caller = await auth.authenticate(tx, request)
                 caller.require(scopes)
-                stored = await idempotency.stored_answer(tx, caller, request)
+                stored = await idempotency.stored_response(tx, caller, request)
                 if stored is not None:
                     return stored
                 response = await handler(request)
-                await idempotency.keep(tx, caller, request, response)
+                await idempotency.store_response(tx, caller, request, response)
             return response
 
         async def transacted(plain: Request) -> Response:
@@ -67,7 +70,7 @@ class Transacted(APIRoute):
                 check_text(value, name)
             if takes_json:
                 request.refuse_other_media(body)
-            response = await run_with_retries(lambda: once(request))
+            response = await run_with_retries(lambda: in_transaction(request))
             if request.method not in SAFE:
                 request.app.state.wake.set("events")
             return response
@@ -80,14 +83,14 @@ SAFE: Final = {"GET", "HEAD"}
 
 @asynccontextmanager
 async def _connection(request: Request) -> AsyncIterator[Tx]:
-    """A connection, in turn: the pool itself lets newcomers pass those who wait. PoolTimeout."""
+    """A connection from the pool, in order of arrival, which the pool does not keep by itself. PoolTimeout."""
     engine: Database = request.app.state.engine
     turns: asyncio.Semaphore = request.app.state.turns
     try:
         async with asyncio.timeout(POOL_SECONDS):
             await turns.acquire()
     except TimeoutError as error:
-        raise PoolTimeout("no connection became free") from error
+        raise PoolTimeout(f"no connection became free within {POOL_SECONDS} seconds") from error
     try:
         async with engine.connect() if request.method in SAFE else engine.begin() as tx:
             yield tx

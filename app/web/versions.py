@@ -14,13 +14,13 @@ def etag(version: int) -> str:
 
 
 async def expected_version(request: Request) -> frozenset[str] | None:
-    """The entity tags of If-Match, or None where any will do; MalformedHeader."""
+    """The entity tags of If-Match, or None where any version is accepted; MalformedHeader."""
     header = request.headers.get("if-match")
     if header is None or header.strip() == "*":
         return None
     tags = frozenset(part.strip() for part in header.split(","))
     if not all(part.endswith('"') and part.startswith(('"', 'W/"')) for part in tags):
-        raise MalformedHeader('If-Match takes entity tags in quotes, as in If-Match: "7".')
+        raise MalformedHeader('If-Match must be a list of quoted entity tags, such as If-Match: "7".')
     return tags
 
 
@@ -28,6 +28,11 @@ Expected = Annotated[frozenset[str] | None, Depends(expected_version)]
 
 
 def check(expected: frozenset[str] | None, version: int) -> None:
-    """VersionConflict (412) unless If-Match is absent or names it; call it after the lock. Weak tags never match."""
+    """VersionConflict (412) unless If-Match is absent or has this version. Call it with the row locked.
+
+    Weak tags never match (RFC 9110, section 13.1.1).
+    """
     if expected is not None and etag(version) not in expected:
-        raise VersionConflict(f"The current version is {version}.", version=version)
+        raise VersionConflict(
+            f"The current version is {version}: read it, then send its ETag in If-Match.", version=version
+        )

@@ -1,4 +1,4 @@
-"""A connection that does not say what it wants is closed; the others are served meanwhile."""
+"""A connection whose headers are late or too large is closed; other connections are served meanwhile."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.waiting import TIMEOUT_SECONDS
 from tests.web.test_gate import ok
 
 
-class Impatient(LimitedHeaders):
+class ShortTimeout(LimitedHeaders):
     header_seconds = 0.3
 
 
-class AtEase(LimitedHeaders):
+class LongTimeout(LimitedHeaders):
     header_seconds = 600  # enough on any machine
 
 
@@ -33,21 +33,23 @@ async def serving(protocol: type[LimitedHeaders]) -> AsyncIterator[int]:
     await task
 
 
-@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nX-Slow: 1", b"GET / HTTP/1.1\r\nHost: a\r\n"])
-async def test_half_a_request_is_closed_after_a_while_and_others_are_served(said: bytes) -> None:
-    async with serving(Impatient) as port, asyncio.timeout(TIMEOUT_SECONDS):
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nX-Slow: 1", b"GET / HTTP/1.1\r\nHost: a\r\n"])
+async def test_a_connection_with_incomplete_headers_is_closed_after_the_timeout_and_others_are_served(
+    sent: bytes,
+) -> None:
+    async with serving(ShortTimeout) as port, asyncio.timeout(TIMEOUT_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(said)
+        writer.write(sent)
         assert await closed(reader)
-    async with serving(AtEase) as port, asyncio.timeout(TIMEOUT_SECONDS):
+    async with serving(LongTimeout) as port, asyncio.timeout(TIMEOUT_SECONDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(said)
+        writer.write(sent)
         assert await get(port) == b"HTTP/1.1 200 OK"
         writer.close()
 
 
-async def test_headers_that_grow_without_measure_end_the_connection() -> None:
-    async with serving(AtEase) as port:
+async def test_a_connection_is_closed_when_its_headers_are_too_large() -> None:
+    async with serving(LongTimeout) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\n" + b"X-More: " + b"y" * 1000 + b"\r\n")
         line = b"X-More: " + b"y" * 8000 + b"\r\n"

@@ -1,4 +1,4 @@
-"""Keys: shown once, scoped, revocable; and the people they speak for."""
+"""API keys: shown once, scoped, revocable; the users they act for; and idempotency keys."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ async def test_a_key_is_shown_once_and_stored_only_as_a_hash(api: Api) -> None:
     assert not any(made["secret"] in row for row in stored)
 
 
-async def test_an_idempotent_answer_with_a_secret_is_sealed_at_rest(api: Api) -> None:
-    head = {"Idempotency-Key": "k1"}
+async def test_a_stored_idempotent_response_is_encrypted_at_rest(api: Api) -> None:
+    headers = {"Idempotency-Key": "k1"}
     body = {"name": "CRM", "scopes": ["leads:read"]}
-    made = await api.post("/v1/keys", body, headers=head)
-    again = await api.post("/v1/keys", body, headers=head)
+    made = await api.post("/v1/keys", body, headers=headers)
+    again = await api.post("/v1/keys", body, headers=headers)
     assert made == again
     async with api.app.state.engine.connect() as tx:
         stored = (await tx.execute(text("SELECT body FROM idempotency_keys"))).scalar_one()
@@ -49,13 +49,13 @@ async def test_an_expired_key_is_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "Basic abc", "Bearer", "Bearer btn_wrong", "Bearer \udcff"])
-async def test_whoever_is_not_known_is_told_so(api: Api, header: str) -> None:
+async def test_a_missing_or_unknown_key_is_a_401(api: Api, header: str) -> None:
     raw = header.encode("utf-8", "surrogateescape")
     answer = await api.client.get("/v1/me", headers={b"Authorization": raw})
     assert (answer.status_code, answer.json()["code"]) == (401, "key_unknown")
 
 
-async def test_a_key_of_one_tenant_cannot_give_itself_the_platform(api: Api) -> None:
+async def test_a_key_without_the_platform_scope_cannot_create_one_with_it(api: Api) -> None:
     other = await api.post("/v1/tenants", {"name": "other"})
     body = {"name": "more", "scopes": ["platform"]}
     refused = await api.call("POST", "/v1/keys", body, key=other["key"]["secret"])
@@ -67,8 +67,8 @@ async def test_an_actor_is_an_active_user_of_the_tenant(api: Api) -> None:
     answer = await api.call("GET", "/v1/me", actor=await api.user("sdr", external_id="crm-7"))
     assert answer.json()["actor"]["kind"] == "human"
     assert (await api.call("GET", "/v1/me", actor="ext:crm-7")).json()["actor"]["role"] == "sdr"
-    for nobody in ("usr_nonsense", "ext:nobody", "someone"):
-        assert (await api.call("GET", "/v1/me", actor=nobody)).json()["code"] == "actor_unknown"
+    for unknown in ("usr_nonsense", "ext:unknown", "someone"):
+        assert (await api.call("GET", "/v1/me", actor=unknown)).json()["code"] == "actor_unknown"
     mine = answer.json()["actor"]["id"]
     foreign = await api.call("GET", "/v1/me", actor=mine, key=other["key"]["secret"])
     assert (foreign.status_code, foreign.json()["code"]) == (403, "actor_unknown")
@@ -78,8 +78,8 @@ async def test_an_actor_is_an_active_user_of_the_tenant(api: Api) -> None:
 
 async def test_the_same_idempotency_key_at_the_same_instant_takes_effect_once(api: Api) -> None:
     body = {"name": "x", "email": "x@acme.example", "role": "sdr"}
-    head = {"Idempotency-Key": "same"}
-    answers = await asyncio.gather(*(api.call("POST", "/v1/users", body, headers=head) for _ in range(10)))
+    headers = {"Idempotency-Key": "same"}
+    answers = await asyncio.gather(*(api.call("POST", "/v1/users", body, headers=headers) for _ in range(10)))
     made = [answer for answer in answers if answer.status_code == 201]
     busy = [answer for answer in answers if answer.status_code != 201]
     assert len({answer.content for answer in made}) == 1
@@ -91,21 +91,21 @@ async def test_the_same_idempotency_key_at_the_same_instant_takes_effect_once(ap
 
 async def test_an_idempotency_key_belongs_to_one_request_of_one_tenant(api: Api) -> None:
     other = await api.post("/v1/tenants", {"name": "other"})
-    head = {"Idempotency-Key": "k"}
+    headers = {"Idempotency-Key": "k"}
     body = {"name": "x", "email": "x@acme.example", "role": "sdr"}
-    first = await api.post("/v1/users", body, headers=head)
-    reused = await api.call("POST", "/v1/users", {**body, "role": "ae"}, headers=head)
-    elsewhere = await api.call("POST", "/v1/users", body, headers=head, key=other["key"]["secret"])
+    first = await api.post("/v1/users", body, headers=headers)
+    reused = await api.call("POST", "/v1/users", {**body, "role": "ae"}, headers=headers)
+    elsewhere = await api.call("POST", "/v1/users", body, headers=headers, key=other["key"]["secret"])
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
     assert elsewhere.status_code == 201
     assert elsewhere.json()["id"] != first["id"]
 
 
-async def test_a_refused_request_leaves_its_key_free(api: Api) -> None:
-    head = {"Idempotency-Key": "free"}
-    assert (await api.call("POST", "/v1/users", {"name": "x"}, headers=head)).status_code == 422
+async def test_a_refused_request_does_not_use_up_its_idempotency_key(api: Api) -> None:
+    headers = {"Idempotency-Key": "free"}
+    assert (await api.call("POST", "/v1/users", {"name": "x"}, headers=headers)).status_code == 422
     body = {"name": "x", "email": "x@acme.example", "role": "sdr"}
-    assert (await api.call("POST", "/v1/users", body, headers=head)).status_code == 201
+    assert (await api.call("POST", "/v1/users", body, headers=headers)).status_code == 201
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "ü", "x" * 256])
@@ -115,24 +115,24 @@ async def test_a_malformed_idempotency_key_is_refused(api: Api, key: str) -> Non
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed_header")
 
 
-async def test_a_request_waits_for_no_other_that_notes_the_use_of_the_same_key(api: Api) -> None:
+async def test_a_request_does_not_wait_for_another_one_that_updates_the_last_use_of_the_same_key(api: Api) -> None:
     async with api.app.state.engine.begin() as other:
         await other.execute(text("UPDATE keys SET last_used_at = NULL"))
         auth.forget()
-        async with asyncio.timeout(TIMEOUT_SECONDS):  # less than a lock is waited for
+        async with asyncio.timeout(TIMEOUT_SECONDS):  # shorter than lock_timeout
             assert (await api.call("GET", "/v1/me")).status_code == 200
 
 
-async def test_the_same_request_for_another_person_is_another_request(api: Api) -> None:
+async def test_an_idempotency_key_cannot_be_reused_for_another_actor(api: Api) -> None:
     lead = await api.mql()
     one, two = await api.user("sdr"), await api.user("sdr")
-    head = {"Idempotency-Key": "accept-it"}
-    assert (await api.ask(lead, "accept", one, headers=head)).status_code == 201
-    other = await api.ask(lead, "accept", two, headers=head)
+    headers = {"Idempotency-Key": "accept-it"}
+    assert (await api.ask(lead, "accept", one, headers=headers)).status_code == 201
+    other = await api.ask(lead, "accept", two, headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_an_actor_may_be_named_by_an_external_id_in_any_script(api: Api) -> None:
+async def test_baton_actor_accepts_an_external_id_in_utf_8(api: Api) -> None:
     await api.user("sdr", external_id="über-7")
     headers = {b"Authorization": f"Bearer {api.key}".encode(), b"Baton-Actor": "ext:über-7".encode()}
     answer = await api.client.get("/v1/me", headers=headers)
