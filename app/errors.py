@@ -1,4 +1,4 @@
-"""Every problem that Baton answers with, as one tree (RFC 9457, api.md section 2). docs/errors.md is made from it.
+"""Every problem the API returns, as one class tree (RFC 9457, api.md section 2). docs/errors.md is generated from it.
 
 Problem
 + BadRequest 400: MalformedJson, MalformedHeader, IdempotencyKeyRequired
@@ -13,7 +13,8 @@ Problem
 + TooManyRequests 429 · HeadersTooLarge 431
 + Unavailable 503: Overloaded, DatabaseUnavailable, SourceDisabled
 
-Rules return what is unmet, verbs raise problems, endpoints do neither. Another tenant's row is a 404.
+A class's docstring is the `title` of its problem. Rules return what is unmet, verbs raise problems, endpoints do
+neither. Another tenant's row is a 404.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TYPE_ROOT = "https://baton.dev/problems/"
 
 
 class Problem(HTTPException):
-    """What went wrong, for a machine (`code`: the class's name) and for a person (`detail`); members by keyword."""
+    """An error response: `code` (from the class name) for programs, `detail` for people; more members by keyword."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str]
@@ -73,47 +74,47 @@ class Conflict(Problem):
 
 
 class TransitionNotAllowed(Conflict):
-    """The policy has no such edge from the lead's stage."""
+    """The policy has no transition for this action from the lead's stage."""
 
 
 class AlreadyInStage(Conflict):
-    """The lead is in that stage already."""
+    """The lead is already in that stage."""
 
 
 class BackwardMove(Conflict):
-    """The target stands before the lead's stage; only a correction goes back."""
+    """The target stage comes before the lead's stage; only a correction may move a lead back."""
 
 
 class LeadAlreadyConverted(Conflict):
-    """The lead's journey has a live conversion."""
+    """The lead's journey is already converted."""
 
 
 class AmbiguousMatch(Conflict):
-    """Several records match, or none for certain: say which (`use`) or that it is new (`create`)."""
+    """Several records match, or one matches uncertainly: choose a record (`use`) or ask for a new one (`create`)."""
 
 
 class AlreadyExists(Conflict):
-    """A live record holds that key already."""
+    """Another record already has this unique value."""
 
 
 class IdentityTaken(Conflict):
-    """Another lead owns that identity."""
+    """Another lead already has this identity."""
 
 
 class LeadMerged(Conflict):
-    """The lead was merged into another; write to that one."""
+    """The lead was merged into another one; send the change to that lead."""
 
 
 class InUse(Conflict):
-    """Something still refers to it."""
+    """The resource is in use and cannot be changed in this way."""
 
 
 class StateConflict(Conflict):
-    """It is not in a state in which this can be done."""
+    """The resource is in a state that does not allow this."""
 
 
 class IdempotencyInProgress(Conflict):
-    """The first request with this key is still at work."""
+    """The first request with this Idempotency-Key has not finished yet."""
 
     retry_after = 1
 
@@ -139,11 +140,11 @@ class RequestInvalid(Invalid):
 
 
 class CursorInvalid(Invalid):
-    """The cursor is malformed or was made with other filters."""
+    """The cursor is malformed, or from a list with other filters."""
 
     @classmethod
     def of(cls, field: str, detail: str) -> CursorInvalid:
-        """The problem of the cursor in that field."""
+        """The problem for a cursor that was sent in this field."""
         return cls(detail, errors=[{"field": field, "code": cls.code, "detail": detail}])
 
 
@@ -152,7 +153,7 @@ class IdempotencyKeyReused(Invalid):
 
 
 class IdentityRequired(Invalid):
-    """Nothing in the request says who this is: an e-mail, a phone, a handle or an external id is needed."""
+    """The request identifies nobody: an e-mail, a phone, a handle or an external id is required."""
 
 
 class UnknownAction(Invalid):
@@ -172,11 +173,11 @@ class UnknownReason(Invalid):
 
 
 class OutOfOrder(Invalid):
-    """occurred_at lies before the journey's last transition, or in the future."""
+    """occurred_at is before the journey's last transition, or in the future."""
 
 
 class CriteriaUnmet(Invalid):
-    """The policy's criteria are not met; `unmet` says which, with have and need."""
+    """The policy's criteria are not met; `unmet` lists them with have and need."""
 
 
 class ClassNotAllowed(Invalid):
@@ -188,27 +189,27 @@ class ContactNotInAccount(Invalid):
 
 
 class TargetUnavailable(Invalid):
-    """The record to use is archived or erased."""
+    """The record named by the request is archived or erased."""
 
 
 class OwnerInvalid(Invalid):
-    """The owner must be an active user of a fitting role."""
+    """The owner must be an active user of this tenant."""
 
 
 class PolicyHasFaults(Invalid):
-    """The policy document has faults; `errors` names each place."""
+    """The policy document is invalid; `errors` lists what is wrong and where."""
 
 
 class MappingHasFaults(Invalid):
-    """The source's mapping document has faults; `errors` names each place."""
+    """The source's mapping document is invalid; `errors` lists what is wrong and where."""
 
 
 class TargetRefused(Invalid):
-    """The URL may not be called; https and a public host are needed unless the operator allows it."""
+    """The URL is not allowed: it must be https with a public host, unless the operator allows the target."""
 
 
 class NotFound(Problem):
-    """There is no such thing."""
+    """There is no such resource."""
 
     status = 404
 
@@ -270,17 +271,17 @@ class TenantNotFound(NotFound):
 
 
 class Gone(Problem):
-    """It was there and is not any more."""
+    """The resource existed and has been removed."""
 
     status = 410
 
 
 class CursorExpired(Gone):
-    """The cursor points before the retention."""
+    """The cursor points to events that are no longer retained."""
 
 
 class Erased(Gone):
-    """The person was erased."""
+    """The person's data was erased."""
 
 
 class BadRequest(Problem):
@@ -290,19 +291,19 @@ class BadRequest(Problem):
 
 
 class MalformedJson(BadRequest):
-    """The body is not JSON that Baton reads."""
+    """The body is not valid JSON, repeats a member, or is nested too deeply."""
 
 
 class MalformedHeader(BadRequest):
-    """A header has a value that cannot be."""
+    """A header has a malformed value."""
 
 
 class IdempotencyKeyRequired(BadRequest):
-    """A request that converts needs an Idempotency-Key, so that it can be sent again safely."""
+    """A request that converts a lead needs an Idempotency-Key, so that it can be retried safely."""
 
 
 class Unauthorized(Problem):
-    """Who asks is not known."""
+    """The caller is not authenticated."""
 
     status = 401
 
@@ -326,11 +327,11 @@ class ScopeMissing(Forbidden):
 
 
 class ActorUnknown(Forbidden):
-    """Baton-Actor names no active user of this tenant."""
+    """Baton-Actor does not name an active user of this tenant."""
 
 
 class HumanRequired(Forbidden):
-    """Only a person may do this: name one in Baton-Actor."""
+    """Only a user may do this: name one in Baton-Actor."""
 
 
 class RoleNotAllowed(Forbidden):
@@ -338,13 +339,13 @@ class RoleNotAllowed(Forbidden):
 
 
 class MethodNotAllowed(Problem):
-    """This path does not know the method."""
+    """The path does not support this method."""
 
     status = 405
 
 
 class BodyTooLarge(Problem):
-    """The body is larger than this route takes."""
+    """The body is larger than this route accepts."""
 
     status = 413
 
@@ -356,13 +357,13 @@ class RequestTimeout(Problem):
 
 
 class UnsupportedMediaType(Problem):
-    """The body's Content-Type is not one this route reads."""
+    """This route does not accept the body's Content-Type."""
 
     status = 415
 
 
 class TooManyRequests(Problem):
-    """Too many at once."""
+    """Too many requests at once."""
 
     status = 429
     retry_after = 1
@@ -375,7 +376,7 @@ class HeadersTooLarge(Problem):
 
 
 class Unavailable(Problem):
-    """Baton cannot do this just now; send the request again."""
+    """The service is temporarily unavailable; send the request again."""
 
     status = 503
     retry_after = 1
@@ -390,12 +391,12 @@ class DatabaseUnavailable(Unavailable):
 
 
 class SourceDisabled(Unavailable):
-    """The source is switched off; nothing was stored."""
+    """The source is disabled; nothing was stored."""
 
     retry_after = 60
 
 
 class InternalError(Problem):
-    """A fault of ours; nothing was changed."""
+    """An internal error; nothing was changed."""
 
     status = 500
