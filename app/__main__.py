@@ -1,8 +1,8 @@
-"""python3 -m app ...: from nothing but Python and pip to the running program.
+"""python3 -m app ...: sets up a virtual environment if needed, then runs the command in it.
 
-Standard library only, and no newer grammar than old Pythons know: they must get our sentence, not a syntax error.
-Makes `.venv` beside this package where it is missing, installs the locked requirements into it where the lock has
-changed, and goes on inside it. The command `baton` is the same program without this step.
+Needs only Python and pip. Creates `.venv` beside this package if it is missing, installs the locked requirements into
+it if the lock file has changed, and runs the command there. The command `baton` is the same program without this step.
+Standard library only, and old syntax only: an old Python must print our message, not a SyntaxError.
 """
 
 import contextlib
@@ -12,18 +12,18 @@ import subprocess
 import sys
 
 OLDEST, NEWEST = (3, 11), (3, 14)
-OLDEST_PIP = (22, 3)  # the first that knows --python
+OLDEST_PIP = (22, 3)  # the first with --python
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PLAIN, DEVELOPERS = "requirements.lock", "requirements-dev.lock"  # the second holds the first
+PLAIN, DEVELOPERS = "requirements.lock", "requirements-dev.lock"  # the second includes the first
 FOR_DEVELOPERS = ("test", "check")
 
 
 class Refusal(Exception):
-    """One sentence for the person at the keyboard."""
+    """The environment cannot be set up; the text is one sentence that says what to do."""
 
 
 def refuse_version(version):
-    """Raise Refusal for a Python (major, minor) that is too old, or newer than the newest wheels."""
+    """Raise SetupError for a Python (major, minor) that is too old, or too new for the locked packages."""
     here, oldest, newest = (".".join(str(part) for part in each) for each in (version, OLDEST, NEWEST))
     if version < OLDEST:
         raise Refusal(
@@ -37,18 +37,18 @@ def refuse_version(version):
 
 
 def environment():
-    """The folder of the virtual environment."""
+    """The directory of the virtual environment."""
     return os.path.abspath(os.environ.get("BATON_VENV") or os.path.join(ROOT, ".venv"))
 
 
 def is_inside(folder):
-    """True where this process is the environment's own Python."""
+    """Whether this process runs the environment's Python."""
     return os.path.realpath(sys.prefix) == os.path.realpath(folder)
 
 
 @contextlib.contextmanager
-def alone(folder):
-    """One process at a time works on the environment."""
+def locked(folder):
+    """Hold the environment's lock file, so that one process at a time changes it."""
     import fcntl
 
     with open(os.path.join(folder, "baton.lock"), "w") as lock:
@@ -56,68 +56,70 @@ def alone(folder):
         yield
 
 
-def make(folder):
-    """Make the environment, without pip: the one outside installs into it."""
+def create(folder):
+    """Create the environment, without pip: the pip of the base Python installs into it."""
     python = os.path.join(folder, "bin", "python")
     try:
         os.makedirs(folder, exist_ok=True)
-        with alone(folder):
+        with locked(folder):
             if os.path.exists(python):  # another process was first
                 return
-            for name in ("python", "python3"):  # links that a removed Python has left dangling
+            for name in ("python", "python3"):  # dangling links to a Python that was removed
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(folder, "bin", name))
             done = run([sys.executable, "-m", "venv", "--without-pip", folder])
     except OSError as error:
         raise Refusal(
-            "%s cannot be written (%s): make the checkout writable, or set BATON_VENV to a folder that is"
+            "%s cannot be written (%s): make the checkout writable, or set BATON_VENV to a directory that is"
             % (folder, error.strerror)
         )
     if done.returncode != 0:
-        raise Refusal("the virtual environment could not be made: %s" % last_line(done))
+        raise Refusal("the virtual environment could not be created: %s" % last_line(done))
 
 
-def wanted(arguments):
-    """The lock file that this command needs."""
+def lock_file_for(arguments):
+    """The name of the lock file that this command needs."""
     command = next((word for word in arguments if not word.startswith("-")), "")
     return DEVELOPERS if command in FOR_DEVELOPERS else PLAIN
 
 
-def mark_of(lock):
-    """What an environment says of itself once this lock is installed in it."""
+def marker(lock):
+    """The marker of an environment with this lock installed: the lock file's hash and the Python version."""
     with open(os.path.join(ROOT, lock), "rb") as file:
         return hashlib.sha256(file.read()).hexdigest() + " %d.%d" % sys.version_info[:2]
 
 
 def is_installed(folder, lock):
-    """True where the environment holds what the lock says now, for this Python."""
+    """Whether the current lock is installed in the environment, for this Python."""
     try:
         with open(os.path.join(folder, lock + ".installed")) as file:
-            return file.read() == mark_of(lock)
+            return file.read() == marker(lock)
     except FileNotFoundError:
         return False
 
 
 def install(folder, lock):
-    """Install the locked requirements, each checked by its hash, and note that it was done."""
-    with alone(folder):
+    """Install the locked requirements with hash checking, then write the marker."""
+    with locked(folder):
         if is_installed(folder, lock):  # another process was first
             return
         sys.stderr.write("Setting up %s from %s (once; a minute or two)\n" % (folder, lock))
         sys.stderr.flush()
         python = os.path.join(folder, "bin", "python")
         options = ["-qq", "--disable-pip-version-check", "--no-input", "--require-hashes", "--only-binary=:all:"]
-        command = [pip(), "-m", "pip", "--python", python, "install"] + options + ["-r", os.path.join(ROOT, lock)]
+        command = (
+            [python_with_pip(), "-m", "pip", "--python", python, "install"] + options + ["-r", os.path.join(ROOT, lock)]
+        )
         if subprocess.call(command, stdout=sys.stderr) != 0:
-            raise Refusal("the packages could not be installed: see pip's words above, then run the same command again")
+            raise Refusal("the packages could not be installed: see pip's output above, then run this command again")
         for done in (PLAIN, DEVELOPERS) if lock == DEVELOPERS else (PLAIN,):
             with open(os.path.join(folder, done + ".new"), "w") as file:
-                file.write(mark_of(done))
+                file.write(marker(done))
             os.replace(os.path.join(folder, done + ".new"), os.path.join(folder, done + ".installed"))
 
 
-def pip():
-    """A Python whose pip is new enough: the one this environment was made from."""
+def python_with_pip():
+    """The base Python of this environment, whose pip must be new enough."""
     base = getattr(sys, "_base_executable", None) or sys.executable
     found = run([base, "-m", "pip", "--version"])
     if found.returncode != 0:
@@ -135,11 +137,11 @@ def run(command):
 
 
 def last_line(done):
-    return (done.stdout.strip().splitlines() or ["it said nothing"])[-1]
+    return (done.stdout.strip().splitlines() or ["no output"])[-1]
 
 
 def main(arguments):
-    """Prepare the environment, then become the program."""
+    """Set up the environment, then run the command in it."""
     refuse_version(sys.version_info[:2])
     if os.name != "posix":
         raise Refusal("Baton runs on Linux and macOS; on Windows use it in WSL")
@@ -147,9 +149,9 @@ def main(arguments):
     python = os.path.join(folder, "bin", "python")
     if not is_inside(folder):
         if not os.path.exists(python):
-            make(folder)
+            create(folder)
         os.execv(python, [python, "-m", "app"] + arguments)
-    lock = wanted(arguments)
+    lock = lock_file_for(arguments)
     if not is_installed(folder, lock):
         install(folder, lock)
     from app.commands.cli import main as program

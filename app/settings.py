@@ -1,6 +1,6 @@
-"""Settings: environment, `.env` and flags, checked once at the start.
+"""Settings from flags, the environment and `.env`, validated once at start.
 
-A setting that cannot be right raises `SettingsError`, whose text is one line that says what to change.
+An invalid setting raises `SettingsError`, whose text is one line that says what to change.
 """
 
 import base64
@@ -23,15 +23,15 @@ PREFIX = "BATON_"
 BOOTSTRAP = "BATON_VENV"  # read by app/__main__.py, before there are settings
 EVERY_ROLE: tuple[Role, ...] = ("api", "work", "dispatch")
 HOUR = 3600.0
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what to listen on when asked to; never the default
+ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104 - only compared with `host`; never the default
 
 
 class CannotStart(Exception):
-    """What a person has to put right first, at the start or for a command: one line that says what to do."""
+    """A start or a command failed for a reason the operator can fix; the text is one line that says how."""
 
 
 class SettingsError(CannotStart):
-    """A setting that cannot be right; the text is one line that says what to change."""
+    """A setting is invalid; the text is one line that says what to change."""
 
 
 def _split(value: object) -> object:
@@ -61,37 +61,37 @@ def _decode_keys(value: object) -> object:
 
 
 def _postgresql(url: str) -> str:
-    """Any spelling of a PostgreSQL address, in the form SQLAlchemy and asyncpg take."""
+    """Any common form of a PostgreSQL URL, rewritten for SQLAlchemy and asyncpg."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("postgres", "postgresql", "postgresql+asyncpg"):
         raise ValueError("write postgresql://user:password@host:5432/database (only PostgreSQL is supported)")
     return "postgresql+asyncpg://" + rest.replace("sslmode=", "ssl=")
 
 
-def _long_and_visible(key: SecretStr) -> SecretStr:
+def _strong_key(key: SecretStr) -> SecretStr:
     text = key.get_secret_value()
     if len(text) < 32 or not all(33 <= ord(letter) <= 126 for letter in text):
         raise ValueError("use at least 32 visible ASCII characters")
     return key
 
 
-def _ascending_positive(waits: tuple[float, ...]) -> tuple[float, ...]:
-    if not 1 <= len(waits) <= 20 or min(waits) < 0:
+def _retry_delays(delays: tuple[float, ...]) -> tuple[float, ...]:
+    if not 1 <= len(delays) <= 20 or min(delays) < 0:
         raise ValueError("write 1 to 20 numbers of seconds, none below 0, separated by commas")
-    return waits
+    return delays
 
 
-def _without_slash(url: str) -> str:
+def _base_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError("write an address that starts with http:// or https://")
     return url.rstrip("/")
 
 
-Listed = BeforeValidator(_split)
+CommaSeparated = BeforeValidator(_split)
 
 
 class Settings(BaseSettings):
-    """Every setting; the name of its variable is BATON_ and the name in capitals. Frozen."""
+    """Every setting. Its environment variable is BATON_ and the name in capitals."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -106,21 +106,21 @@ class Settings(BaseSettings):
     database_url: Annotated[str, AfterValidator(_postgresql)] | None = Field(default=None, repr=False)
     data_dir: Path = Path(".baton")
     pg_bindir: Path | None = None
-    admin_key: Annotated[SecretStr, AfterValidator(_long_and_visible)] | None = None
+    admin_key: Annotated[SecretStr, AfterValidator(_strong_key)] | None = None
     secret_keys: Annotated[dict[str, bytes], NoDecode, BeforeValidator(_decode_keys)] = Field(
         default_factory=dict, repr=False
     )
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    public_url: Annotated[str, AfterValidator(_without_slash)] | None = None
-    roles: Annotated[tuple[Role, ...], NoDecode, Listed] = Field(default=EVERY_ROLE, min_length=1)
+    public_url: Annotated[str, AfterValidator(_base_url)] | None = None
+    roles: Annotated[tuple[Role, ...], NoDecode, CommaSeparated] = Field(default=EVERY_ROLE, min_length=1)
     workers: int = Field(default=1, ge=1, le=64)
     pool_size: int = Field(default=10, ge=2, le=200)
     max_in_flight: int = Field(default=64, ge=1, le=10_000)
     max_ingest_in_flight: int = Field(default=32, ge=1, le=10_000)
-    allowed_targets: Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, Listed] = ()
-    allowed_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, Listed] = (443, 8443)
-    retry_schedule: Annotated[tuple[float, ...], NoDecode, Listed, AfterValidator(_ascending_positive)] = (
+    allowed_targets: Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, CommaSeparated] = ()
+    allowed_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, CommaSeparated] = (443, 8443)
+    retry_schedule: Annotated[tuple[float, ...], NoDecode, CommaSeparated, AfterValidator(_retry_delays)] = (
         *(0.0, 5.0, 300.0, 1800.0),
         *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)),
     )
@@ -133,28 +133,28 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _clock_is_for_tests(self) -> Self:
         if self.test_clock is not None and self.env != "test":
-            raise ValueError("BATON_TEST_CLOCK moves the clock: remove it, or set BATON_ENV=test on a test system")
+            raise ValueError("BATON_TEST_CLOCK shifts the clock: remove it, or set BATON_ENV=test on a test system")
         return self
 
     @property
     def embedded(self) -> bool:
-        """True where no server was named: the service then owns a PostgreSQL inside `data_dir`."""
+        """True where `database_url` is not set: the service then runs its own PostgreSQL in `data_dir`."""
         return self.database_url is None
 
     @property
     def url(self) -> str:
-        """The address of the database, named or (after `home.database`) embedded."""
+        """The database URL; of an embedded server it is set by `server.database`."""
         assert self.database_url is not None
         return self.database_url
 
     @property
     def address(self) -> str:
-        """Where people and providers reach the service, without a slash at the end."""
-        return self.public_url or f"http://{'127.0.0.1' if self.host in EVERYWHERE else self.host}:{self.port}"
+        """The base URL of the service as clients and providers reach it, without a trailing slash."""
+        return self.public_url or f"http://{'127.0.0.1' if self.host in ALL_INTERFACES else self.host}:{self.port}"
 
 
 def load(**flags: Any) -> Settings:
-    """The settings of this process; flags (None = not given) win over the environment, which wins over `.env`.
+    """The settings of this process. Flags (None = not given) override the environment, which overrides `.env`.
 
     Raises SettingsError.
     """
@@ -168,21 +168,22 @@ def load(**flags: Any) -> Settings:
 
 
 def with_secrets(settings: Settings) -> Settings:
-    """The same settings with keys to encrypt by: embedded ones are made once and kept in the data directory.
+    """The same settings with `secret_keys`; with an embedded server they are generated once, in the data directory.
 
-    Raises SettingsError where a server was named and no key was given, or where the directory cannot be used.
+    Raises SettingsError if `database_url` is set without `secret_keys`, or if the data directory cannot be used.
     """
     if settings.secret_keys:
         return settings
     if not settings.embedded:
         raise SettingsError(
-            f"BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it, say to {_new_key()}, and keep it safe"
+            f"BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it, for example to {_new_key()},"
+            " and keep it safe"
         )
-    return settings.model_copy(update={"secret_keys": _decode_keys(_kept(settings.data_dir / "secret_keys"))})
+    return settings.model_copy(update={"secret_keys": _decode_keys(_stored_keys(settings.data_dir / "secret_keys"))})
 
 
 def origins(settings: Settings) -> dict[str, Origin]:
-    """Where each setting came from, by its name."""
+    """The origin of each setting, by its name."""
     in_environment = {name.upper() for name, value in os.environ.items() if value}
 
     def origin(name: str) -> Origin:
@@ -196,7 +197,7 @@ def origins(settings: Settings) -> dict[str, Origin]:
 
 
 def unknown() -> list[str]:
-    """Variables with our prefix that name no setting: most likely misspelt."""
+    """Variables that start with BATON_ and match no setting: most likely misspelt."""
     known = {(PREFIX + name).upper() for name in Settings.model_fields} | {BOOTSTRAP}
     return sorted(
         name for name in {**_env_file(), **os.environ} if name.upper().startswith(PREFIX) and name.upper() not in known
@@ -208,28 +209,28 @@ def _env_file() -> dict[str, str | None]:
 
 
 def _one_line(error: ValidationError, flags: dict[str, Any]) -> str:
-    said: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for fault in error.errors(include_url=False, include_context=False):
         reason = fault["msg"].removeprefix("Value error, ")
         name = str(fault["loc"][0]) if fault["loc"] else ""
         variable = "--" + name.replace("_", "-") if name in flags else (PREFIX + name).upper()
-        said.setdefault(name, f"{variable} cannot be used: {reason[0].lower()}{reason[1:]}" if name else reason)
-    return "; ".join(said.values())
+        messages.setdefault(name, f"{variable} cannot be used: {reason[0].lower()}{reason[1:]}" if name else reason)
+    return "; ".join(messages.values())
 
 
-def _kept(path: Path) -> str:
-    """The text of the key file, made on the first call; of several processes at once, one makes it."""
+def _stored_keys(path: Path) -> str:
+    """The text of the key file. The first call creates it; of several processes at once, one creates it for all."""
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            mine = path.with_name(f".secret_keys.{os.getpid()}")
-            with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            temporary = path.with_name(f".secret_keys.{os.getpid()}")
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(_new_key())
                 file.flush()
                 os.fsync(file.fileno())
-            with suppress(FileExistsError):  # another process was first: its key is the one
-                os.link(mine, path)
-            mine.unlink()
+            with suppress(FileExistsError):  # another process was first: use its key
+                os.link(temporary, path)
+            temporary.unlink()
         return path.read_text().strip()
     except OSError as error:
         raise SettingsError(f"{path.parent} cannot be used ({error.strerror}): choose another --data-dir") from None
