@@ -1,4 +1,4 @@
-"""Tenants and keys by HTTP with versions, and by command without HTTP."""
+"""Tenants and keys: versions over HTTP, and the commands that create and revoke them without HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.api import Api
 ROOT = Path(__file__).parents[2]
 
 
-async def test_a_tenant_and_a_key_have_versions_that_a_write_may_name(api: Api) -> None:
+async def test_tenants_and_keys_have_etags_that_if_match_checks(api: Api) -> None:
     tenant = (await api.post("/v1/tenants", {"name": "other"}))["tenant"]["id"]
     made = await api.post("/v1/keys", {"name": "CRM", "scopes": ["leads:read"]})
     stale = {"If-Match": '"9"'}
@@ -27,13 +27,13 @@ async def test_a_tenant_and_a_key_have_versions_that_a_write_may_name(api: Api) 
     assert (await api.call("DELETE", f"/v1/keys/{made['id']}", headers={"If-Match": '"1"'})).status_code == 200
 
 
-async def test_tenants_and_keys_are_made_and_revoked_by_command(api: Api) -> None:
+async def test_tenants_and_keys_are_created_and_revoked_by_command(api: Api) -> None:
     made = await baton(api, "tenants", "create", "Globex", "--policy", "pipeline")
     first = re.search(r"btn_\w{43}", made)
     assert first is not None, made
     assert (await api.get("/v1/policies/active", key=first.group()))["name"] == "pipeline"
-    said = await baton(api, "keys", "create", "--tenant", "Globex", "--scopes", "leads:read", "--name", "CRM")
-    secret, key_id = re.search(r"btn_\w{43}", said), re.search(r"key_\w{26}", said)
+    output = await baton(api, "keys", "create", "--tenant", "Globex", "--scopes", "leads:read", "--name", "CRM")
+    secret, key_id = re.search(r"btn_\w{43}", output), re.search(r"key_\w{26}", output)
     assert secret is not None
     assert key_id is not None
     assert (await api.get("/v1/leads", key=secret.group()))["data"] == []
@@ -53,7 +53,7 @@ async def test_a_policy_is_checked_by_command(api: Api, tmp_path: Path) -> None:
 
 
 async def baton(api: Api, *arguments: str, status: int = 0) -> str:
-    """What a command says on the database of the test."""
+    """The output of a command, run on the database of the test."""
     settings = api.app.state.settings
     key = base64.b64encode(next(iter(settings.secret_keys.values()))).decode()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
@@ -68,6 +68,6 @@ async def baton(api: Api, *arguments: str, status: int = 0) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await process.communicate()
-    assert process.returncode == status, said.decode()
-    return said.decode()
+    output, _ = await process.communicate()
+    assert process.returncode == status, output.decode()
+    return output.decode()

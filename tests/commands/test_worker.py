@@ -1,4 +1,4 @@
-"""The work beside the API: it outlives its own faults, and its end leaves time for what it holds."""
+"""Background work restarts after an exception, and shutdown waits for deliveries in flight."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.waiting import until
 
 
 class Faulty:
-    """An engine that fails at first in a way that nobody expects of it."""
+    """An engine whose first connections raise an unexpected exception."""
 
     def __init__(self, engine: Database, faults: int) -> None:
         self.engine, self.faults = engine, faults
@@ -35,7 +35,7 @@ class Faulty:
         return self.engine.begin()
 
 
-async def test_work_that_fails_unexpectedly_is_begun_anew(engine: Database, settings: Settings) -> None:
+async def test_work_is_restarted_after_an_unexpected_exception(engine: Database, settings: Settings) -> None:
     clock = Clock()
     async with engine.begin() as tx:
         await record_events(tx, new_id(), [NewEvent("policy.activated", {}, clock.now())], clock.now())
@@ -47,10 +47,10 @@ async def test_work_that_fails_unexpectedly_is_begun_anew(engine: Database, sett
             async with engine.connect() as tx:
                 return bool((await tx.execute(text("SELECT count(*) FROM event_log"))).scalar_one())
 
-        await until(sequenced, "the sequencer comes back")
+        await until(sequenced, "the sequencer to restart")
     assert faulty.faults == 0
 
 
-def test_each_wait_at_the_end_is_longer_than_the_one_inside_it() -> None:
+def test_each_shutdown_timeout_is_longer_than_the_one_it_contains() -> None:
     longest = next(limit.le for limit in Limits.model_fields["timeout_seconds"].metadata if hasattr(limit, "le"))
     assert longest < deliver.STOP_SECONDS < worker.GRACE_SECONDS

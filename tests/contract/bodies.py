@@ -1,4 +1,4 @@
-"""A body that is accepted for every route with one, with as many members as go together, and its leaves one by one."""
+"""An accepted body for every route that takes one, with as many members as possible; and its leaves one by one."""
 
 import itertools
 import json
@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.api import Api
-from tests.contract.world import World
+from tests.contract.world import RecordIds
 
-Way = tuple[str | int, ...]
+Path = tuple[str | int, ...]
 NUMBERS = itertools.count(1_000_000)
 BANT = {
     "budget": {"status": "confirmed", "value": "yes", "amount": {"value": "12000.00", "currency": "EUR"}},
@@ -108,14 +108,14 @@ ACTIVITY = {
 }
 
 
-def body(operation: str, world: World) -> dict[str, Any]:
-    """The accepted body of `METHOD path`. KeyError for a route that has none yet: write one."""
+def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
+    """The accepted body of `METHOD path`. KeyError for a new route: add its body here."""
     source = {"name": "Form", "preset": "generic", "secrets": {"signing": "s"}, "defaults": DEFAULTS, "enabled": True}
     deal = {
         "name": "Renewal",
-        "account_id": world["account_id"],
-        "contact_id": world["contact_id"],
-        "owner_id": world["actor"],
+        "account_id": record_ids["account_id"],
+        "contact_id": record_ids["contact_id"],
+        "owner_id": record_ids["actor"],
         "amount": {"value": "1.00", "currency": "EUR"},
         "close_date": "2027-03-31",
         "business": "existing",
@@ -135,7 +135,7 @@ def body(operation: str, world: World) -> dict[str, Any]:
         "custom": {"colour": "red", "n": 5},
         "attribution": {"source": "ads"},
         "consents": [CONSENT],
-        "source_id": world["source_id"],
+        "source_id": record_ids["source_id"],
         "activity": ACTIVITY,
     }
     raw = {
@@ -144,14 +144,14 @@ def body(operation: str, world: World) -> dict[str, Any]:
         "headers": {"content-type": "application/json"},
         "body": '{"email": "a@b.example"}',
     }
-    owner = {"custom": {"a": "b"}, "owner_id": world["actor"]}
+    owner = {"custom": {"a": "b"}, "owner_id": record_ids["actor"]}
     bodies: dict[str, dict[str, Any]] = {
         "POST /v1/sources": source,
         "PATCH /v1/sources/{source_id}": source,
         "POST /v1/sources/{source_id}/dry-run": raw,
         "POST /v1/sources/{source_id}/replay": {"all": False, "received_after": "2026-08-17T09:00:00Z"},
         "POST /v1/leads": lead,
-        "PATCH /v1/leads/{lead_id}": {"fields": FIELDS, "custom": {"colour": "red"}, "owner_id": world["actor"]},
+        "PATCH /v1/leads/{lead_id}": {"fields": FIELDS, "custom": {"colour": "red"}, "owner_id": record_ids["actor"]},
         "POST /v1/leads/{lead_id}/activities": ACTIVITY,
         "PUT /v1/leads/{lead_id}/bant": BANT,
         "PUT /v1/leads/{lead_id}/consents": {"consents": [CONSENT]},
@@ -161,14 +161,19 @@ def body(operation: str, world: World) -> dict[str, Any]:
             "note": "later",
             "wake_at": "2027-08-17T09:00:00Z",
         },
-        "POST /v1/activities": {"activities": [{**ACTIVITY, "lead_id": world["lead_id"]}]},
+        "POST /v1/activities": {"activities": [{**ACTIVITY, "lead_id": record_ids["lead_id"]}]},
         "POST /v1/leads/{lead_id}/conversion": ORDER,
         "POST /v1/leads/{lead_id}/conversion/preview": ORDER,
-        "POST /v1/conversions/batch": {"items": [{**ORDER, "lead_id": world["lead_id"]}], "atomic": False},
+        "POST /v1/conversions/batch": {"items": [{**ORDER, "lead_id": record_ids["lead_id"]}], "atomic": False},
         "POST /v1/accounts": {**COMPANY, **owner},
         "PATCH /v1/accounts/{account_id}": {**COMPANY, **owner, "archived": False},
-        "POST /v1/contacts": {**PERSON, **owner, "account_id": world["account_id"]},
-        "PATCH /v1/contacts/{contact_id}": {**PERSON, **owner, "account_id": world["account_id"], "archived": False},
+        "POST /v1/contacts": {**PERSON, **owner, "account_id": record_ids["account_id"]},
+        "PATCH /v1/contacts/{contact_id}": {
+            **PERSON,
+            **owner,
+            "account_id": record_ids["account_id"],
+            "archived": False,
+        },
         "POST /v1/opportunities": deal,
         "PATCH /v1/opportunities/{opportunity_id}": {**deal, "archived": False},
         "POST /v1/opportunities/{opportunity_id}/transitions": {
@@ -185,48 +190,48 @@ def body(operation: str, world: World) -> dict[str, Any]:
         "PATCH /v1/users/{user_id}": USER,
         "POST /v1/keys": {"name": "reader", "scopes": ["leads:read"], "expires_at": "2099-08-17T09:00:00Z"},
     }
-    # What has to be unique is made so.
+    # `~` becomes a new number, for values that must be unique.
     made: dict[str, Any] = json.loads(json.dumps(bodies[operation]).replace("~", str(next(NUMBERS))))
     return made
 
 
-async def place(operation: str, world: World, api: Api) -> World:
-    """The world for one request: what the request would use up is made anew."""
+async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> RecordIds:
+    """The ids for one request, with a new record where the request can succeed only once per record."""
     if operation == "POST /v1/leads/{lead_id}/transitions":
-        return {**world, "lead_id": (await at_mql(api, world))["id"]}
+        return {**record_ids, "lead_id": (await at_mql(api, record_ids))["id"]}
     if operation == "POST /v1/leads/{lead_id}/conversion":
-        lead = await at_mql(api, world)
-        assert (await api.ask(lead, "accept", world["user_id"])).status_code == 201
-        assert (await api.ask(lead, "confirm", world["actor"], bant=BANT)).status_code == 201
-        return {**world, "lead_id": lead["id"]}
+        lead = await at_mql(api, record_ids)
+        assert (await api.ask(lead, "accept", record_ids["user_id"])).status_code == 201
+        assert (await api.ask(lead, "confirm", record_ids["actor"], bant=BANT)).status_code == 201
+        return {**record_ids, "lead_id": lead["id"]}
     if operation == "POST /v1/opportunities/{opportunity_id}/transitions":
         deal = await api.post("/v1/opportunities", {"name": "Another"})
-        return {**world, "opportunity_id": deal["id"]}
-    return world
+        return {**record_ids, "opportunity_id": deal["id"]}
+    return record_ids
 
 
-async def at_mql(api: Api, world: World) -> dict[str, Any]:
+async def at_mql(api: Api, record_ids: RecordIds) -> dict[str, Any]:
     lead = await api.lead(full_name="Mara Ionescu")
-    assert (await api.ask(lead, "qualify", world["manager"], override_reason="a friend")).status_code == 201
+    assert (await api.ask(lead, "qualify", record_ids["manager"], override_reason="a friend")).status_code == 201
     return lead
 
 
-def leaves(value: Any, way: Way = ()) -> Iterator[tuple[Way, Any]]:
-    """Every plain value in a body, with the way to it."""
+def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every value in a body that is not an object or list, with its path."""
     if isinstance(value, dict):
         for name, member in value.items():
-            yield from leaves(member, (*way, name))
+            yield from leaves(member, (*path, name))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from leaves(item, (*way, index))
+            yield from leaves(item, (*path, index))
     else:
-        yield way, value
+        yield path, value
 
 
-def with_leaf(value: Any, way: Way, leaf: Any) -> Any:
-    """The body with another value at the end of the way."""
-    if not way:
+def with_leaf(value: Any, path: Path, leaf: Any) -> Any:
+    """The body with another value at that path."""
+    if not path:
         return leaf
     changed = value.copy()
-    changed[way[0]] = with_leaf(value[way[0]], way[1:], leaf)
+    changed[path[0]] = with_leaf(value[path[0]], path[1:], leaf)
     return changed

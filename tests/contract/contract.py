@@ -1,4 +1,4 @@
-"""The OpenAPI document as tests walk it: every operation with a path that leads somewhere, and its parameters."""
+"""The operations of the OpenAPI document: scope, body, parameters, and the path filled in with ids."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Operation:
 
     @property
     def scope(self) -> str | None:
-        """The scope it needs; '' where any key will do, None where no key is asked for."""
+        """The scope it needs; '' for any key, None without authentication."""
         security = self.members.get("security")
         return None if security is None else "".join(security[0]["key"])
 
@@ -47,7 +47,7 @@ class Operation:
         return [each["name"] for each in self.members.get("parameters", ()) if each["in"] == "header"]
 
     def at(self, **ids_: str) -> str:
-        """The path with these ids, by the name of the parameter; what is not given is an id of nothing."""
+        """The path with these ids by parameter name; a parameter that is not given gets an unknown id."""
         path = self.path
         for parameter in (each["name"] for each in self.members.get("parameters", ()) if each["in"] == "path"):
             path = path.replace("{" + parameter + "}", ids_.get(parameter) or unknown(parameter))
@@ -62,7 +62,7 @@ def operations() -> Iterator[Operation]:
 
 
 def unknown(parameter: str) -> str:
-    """A well-formed id that nobody has."""
+    """A well-formed id of no record."""
     kind = parameter.removesuffix("_id")
     return ids.show(kind, ids.new_id()) if kind in ids.PREFIXES else "unknown"
 
@@ -76,5 +76,5 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 ALL = list(operations())
-OURS = [operation for operation in ALL if operation.scope is not None]
-WITH_BODY = [operation for operation in OURS if operation.body is not None]
+AUTHENTICATED = [operation for operation in ALL if operation.scope is not None]
+WITH_BODY = [operation for operation in AUTHENTICATED if operation.body is not None]

@@ -1,4 +1,4 @@
-"""A service as a process of its own, on the database of a test."""
+"""The service as a separate process, on the database of a test."""
 
 import os
 import subprocess
@@ -18,14 +18,14 @@ ADMIN_KEY = "an-admin-key-for-contract-tests-only-1"
 
 
 @contextmanager
-def service(url: str, said: Path) -> Iterator[httpx.Client]:
-    """A client with its admin key; what the service says goes to the file `said`."""
-    with reserved_port() as port, _serving(url, said, port) as client:
+def service(url: str, log: Path) -> Iterator[httpx.Client]:
+    """A client of the service with its admin key; the service's output is written to the file `log`."""
+    with reserved_port() as port, _serving(url, log, port) as client:
         yield client
 
 
 @contextmanager
-def _serving(url: str, said: Path, port: int) -> Iterator[httpx.Client]:
+def _serving(url: str, log: Path, port: int) -> Iterator[httpx.Client]:
     settings = {
         "DATABASE_URL": url,
         "SECRET_KEYS": "k1:" + "A" * 43 + "=",
@@ -42,7 +42,7 @@ def _serving(url: str, said: Path, port: int) -> Iterator[httpx.Client]:
     }
     command = [sys.executable, "-m", "app.commands.cli", "serve"]
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    with said.open("w") as output:
+    with log.open("w") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
             with httpx.Client(
@@ -50,8 +50,8 @@ def _serving(url: str, said: Path, port: int) -> Iterator[httpx.Client]:
             ) as client:
                 end = time.monotonic() + TIMEOUT_SECONDS
                 while not is_ready(client):
-                    assert time.monotonic() < end, said.read_text()
-                    assert process.poll() is None, said.read_text()
+                    assert time.monotonic() < end, log.read_text()
+                    assert process.poll() is None, log.read_text()
                     time.sleep(0.1)
                 yield client
         finally:

@@ -1,4 +1,4 @@
-"""What callers see when the database is slow, locked, full or refuses to commit; and what never gets into a log."""
+"""Responses when the database is slow, locked, out of connections or fails at commit; and what is never logged."""
 
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from app.settings import Settings
 from tests.api import Api, running
 from tests.contract.service import ADMIN_KEY, service
 
-LOCK_TIMEOUT = SERVER_SETTINGS["lock_timeout"]  # of the product: the fixtures prolong it
+LOCK_TIMEOUT = SERVER_SETTINGS["lock_timeout"]  # the production value: the fixtures use a longer one
 
 
 def is_unavailable(answer: httpx.Response) -> bool:
-    """Whether it is the 503 that says: send it again."""
-    told = answer.status_code, answer.json()["code"], answer.headers.get("retry-after")
-    return told == (503, "database_unavailable", "1")
+    """Whether it is the 503 with Retry-After."""
+    found = answer.status_code, answer.json()["code"], answer.headers.get("retry-after")
+    return found == (503, "database_unavailable", "1")
 
 
 async def run(api: Api, *statements: str) -> None:
@@ -30,25 +30,25 @@ async def run(api: Api, *statements: str) -> None:
             await tx.execute(text(statement))
 
 
-async def test_a_lead_that_somebody_else_holds_is_a_503_within_three_seconds(
+async def test_a_change_of_a_locked_lead_is_a_503_after_the_lock_timeout(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    say = Tx.command
+    commands: list[str] = []
+    original = Tx.command
 
-    async def listen(tx: Tx, words: str) -> str:
-        said.append(words)
-        return await say(tx, words)
+    async def record(tx: Tx, command: str) -> str:
+        commands.append(command)
+        return await original(tx, command)
 
     monkeypatch.setitem(SERVER_SETTINGS, "lock_timeout", LOCK_TIMEOUT)
     async with running(settings) as api:
         lead = await api.lead()
         async with api.app.state.engine.begin() as other:
             await other.execute(text("SELECT * FROM leads FOR UPDATE"))
-            monkeypatch.setattr(Tx, "command", listen)
+            monkeypatch.setattr(Tx, "command", record)
             answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"employees": 5}})
             assert is_unavailable(answer), answer.text
-            assert said == ["BEGIN", "ROLLBACK"], "it waits once"
+            assert commands == ["BEGIN", "ROLLBACK"], "the transaction is not retried"
         assert (await api.reload(lead))["version"] == lead["version"]
     assert LOCK_TIMEOUT == "2s"
 
@@ -62,7 +62,7 @@ async def test_a_statement_that_takes_too_long_is_a_503(settings: Settings, monk
         assert (await api.get("/v1/accounts"))["data"] == []
 
 
-async def test_a_pool_without_a_free_connection_is_a_503_within_three_seconds_and_recovers(
+async def test_a_pool_without_a_free_connection_is_a_503_after_the_pool_timeout_and_recovers(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "POOL_SECONDS", POOL_SECONDS)
@@ -74,8 +74,8 @@ async def test_a_pool_without_a_free_connection_is_a_503_within_three_seconds_an
     assert POOL_SECONDS == 2
 
 
-async def test_nothing_is_answered_before_the_commit_holds(api: Api) -> None:
-    """A constraint that is checked at COMMIT: whoever answers first says 201 for what does not exist."""
+async def test_the_response_is_sent_after_the_commit(api: Api) -> None:
+    """The constraint fails at COMMIT: a response sent before it would be a 201 for a lead that does not exist."""
     await run(
         api,
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no''; END'",
@@ -87,7 +87,7 @@ async def test_nothing_is_answered_before_the_commit_holds(api: Api) -> None:
     assert (await api.get("/v1/leads"))["data"] == []
 
 
-async def test_a_connection_that_died_in_the_pool_is_not_noticed(api: Api) -> None:
+async def test_requests_succeed_after_the_pooled_connections_were_terminated(api: Api) -> None:
     lead = await api.lead()
     await run(api, "SELECT 1")
     async with api.app.state.engine.connect() as other:
@@ -110,28 +110,28 @@ async def test_all_middleware_is_pure_asgi(api: Api) -> None:
     assert wrong == []
 
 
-async def test_neither_secrets_nor_people_get_into_the_log(url: str, engine: Database, tmp_path: Path) -> None:
-    said = tmp_path / "said"
-    with service(url, said) as client:
+async def test_the_log_has_neither_secrets_nor_personal_data(url: str, engine: Database, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with service(url, log) as client:
         hook = client.post("/v1/subscriptions", json={"url": "http://127.0.0.1:9/hook"}).json()
         key = client.post("/v1/keys", json={"name": "CRM", "scopes": ["leads:read"]}).json()
         source = {"name": "form", "preset": "typeform", "secrets": {"signing": "from-typeform"}}
-        door = client.post("/v1/sources", json=source).json()
+        form = client.post("/v1/sources", json=source).json()
         person = {
             "fields": {"email": "anna@nordsoft.example", "full_name": "Anna Zvoristeanu", "phone": "+40215550100"}
         }
         assert client.post("/v1/leads", json=person, headers={"Cookie": "session=biscuit"}).status_code == 201
-        assert client.post(f"/v1/ingest/{door['key']}", json=person).status_code == 401
+        assert client.post(f"/v1/ingest/{form['key']}", json=person).status_code == 401
         assert client.post("/v1/leads", content=b'{"fields": {"email": "zvoristeanu').status_code in (400, 415)
         async with engine.begin() as tx:
-            await tx.execute(text("ALTER TABLE accounts RENAME TO elsewhere"))  # a fault of ours, which is logged
+            await tx.execute(text("ALTER TABLE accounts RENAME TO elsewhere"))  # the next request fails and is logged
         broken = client.post("/v1/accounts", json={"name": "Zvoristeanu", "domain": "zvoristeanu.example"})
         assert broken.status_code == 500
-    told = said.read_text()
-    assert "request_failed" in told
-    assert broken.headers["x-request-id"] in told
-    assert "Traceback" not in told
-    for word in (ADMIN_KEY, hook["secret"], key["secret"], door["key"], "from-typeform", "btn_", "whsec_", "biscuit"):
-        assert word not in told, word
+    logged = log.read_text()
+    assert "request_failed" in logged
+    assert broken.headers["x-request-id"] in logged
+    assert "Traceback" not in logged
+    for word in (ADMIN_KEY, hook["secret"], key["secret"], form["key"], "from-typeform", "btn_", "whsec_", "biscuit"):
+        assert word not in logged, word
     for word in ("zvoristeanu", "anna", "nordsoft", "5550100"):
-        assert word not in told.lower(), word
+        assert word not in logged.lower(), word

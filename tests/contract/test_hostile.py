@@ -1,4 +1,4 @@
-"""Nothing that is sent makes a 500 (promise 11): the classes of promises.md, section 5, on every route with a body."""
+"""No input causes a 500 (promise 11): the classes of promises.md, section 5, on every route with a body."""
 
 import base64
 import gzip
@@ -11,16 +11,16 @@ import pytest
 
 from app import ids
 from tests.api import Api
-from tests.contract.bodies import body, leaves, place, with_leaf
-from tests.contract.contract import OURS, PROBLEM, WITH_BODY, Operation
-from tests.contract.world import World, furnish
+from tests.contract.bodies import body, ids_for_request, leaves, with_leaf
+from tests.contract.contract import AUTHENTICATED, PROBLEM, WITH_BODY, Operation
+from tests.contract.world import RecordIds, create_one_of_each
 
 DEEP = b'{"a":' * 1000 + b"1" + b"}" * 1000
 MARK = "@@"
-# What cannot be, put where a value belongs. (what, JSON text, statuses)
-ATOMS = (
+# Values that cannot be stored, in place of any member. (name, JSON text, expected statuses)
+UNSTORABLE = (
     ("NUL", '"a\\u0000b"', {422}),
-    ("half a character", '"\\ud800"', {422}),
+    ("a lone surrogate", '"\\ud800"', {422}),
     ("NaN", "NaN", {422}),
     ("Infinity", "-Infinity", {422}),
     ("1e400", "1e400", {422}),
@@ -35,14 +35,14 @@ BODIES = (
     ("depth 1000", DEEP, {400}),
     ("a member twice", b'{"name": "a", "name": "b"}', {400}),
     ("a NUL in a name", b'{"a\\u0000b": 1}', {422}),
-    ("half a character in a name", b'{"\\ud800": 1}', {422}),
+    ("a lone surrogate in a name", b'{"\\ud800": 1}', {422}),
     ("a list", b"[]", {422}),
     ("a text", b'"text"', {422}),
     ("2000 members", json.dumps({f"m{n}": n for n in range(2000)}).encode(), {422}),
     ("2000 items", json.dumps({"list": [0] * 2000}).encode(), {422}),
     ("gzip", gzip.compress(b'{"name": "x"}'), {400, 415}),
 )
-# Values of the right type that a database or a calendar may choke on; taken or refused, never a fault of ours.
+# Values of the right type that a database or date arithmetic may reject: accepted or refused, but never a 500.
 TIMES = (
     "0001-01-01T00:00:00+14:00",
     "9999-12-31T23:59:59-12:00",
@@ -55,107 +55,113 @@ STRINGS = ("", "x" * 20_000, "\u202e\u0001\ufffe", "%00", "'; DROP TABLE leads; 
 NUMBERS: tuple[Any, ...] = (2**31, 2**63 - 1, -(2**63) + 1, 1e308, "1", [])
 
 
-async def sent(
-    api: Api, operation: Operation, world: World, raw: bytes, media: str = "application/json"
+async def send(
+    api: Api, operation: Operation, record_ids: RecordIds, raw: bytes, media: str = "application/json"
 ) -> httpx.Response:
-    headers = {"Content-Type": media, "Authorization": f"Bearer {api.key}", "Baton-Actor": world["actor"]}
+    headers = {"Content-Type": media, "Authorization": f"Bearer {api.key}", "Baton-Actor": record_ids["actor"]}
     if operation.method == "POST":
         headers["Idempotency-Key"] = ids.show("event", ids.new_id())
-    return await api.client.request(operation.method, operation.at(**world), content=raw, headers=headers)
+    return await api.client.request(operation.method, operation.at(**record_ids), content=raw, headers=headers)
 
 
 def is_named(answer: httpx.Response) -> bool:
-    """Whether the answer is a problem that says which field is wrong."""
+    """Whether the response is a problem that names the invalid fields."""
     assert answer.headers["content-type"] == PROBLEM
     faults = answer.json()["errors"]
     return bool(faults) and all(fault["field"] and fault["code"] and fault["detail"] for fault in faults)
 
 
 @pytest.fixture
-async def world(api: Api) -> World:
-    return await furnish(api)
+async def record_ids(api: Api) -> RecordIds:
+    return await create_one_of_each(api)
 
 
-async def test_what_is_no_json_or_cannot_be_kept_is_refused_everywhere(api: Api, world: World) -> None:
+async def test_malformed_or_unstorable_json_is_refused_by_every_route(api: Api, record_ids: RecordIds) -> None:
     for operation in WITH_BODY:
         optional = not operation.members["requestBody"].get("required")
-        for what, raw, statuses in BODIES:
-            answer = await sent(api, operation, world, raw)
+        for label, raw, statuses in BODIES:
+            answer = await send(api, operation, record_ids, raw)
             if optional and not raw:
                 continue
-            assert answer.status_code in statuses, (str(operation), what, answer.text)
-            assert answer.status_code != 422 or is_named(answer), (str(operation), what, answer.text)
+            assert answer.status_code in statuses, (str(operation), label, answer.text)
+            assert answer.status_code != 422 or is_named(answer), (str(operation), label, answer.text)
 
 
-async def test_what_is_no_value_is_refused_at_every_member_and_the_member_is_named(api: Api, world: World) -> None:
+async def test_a_value_that_cannot_be_stored_is_refused_in_every_member_and_the_member_is_named(
+    api: Api, record_ids: RecordIds
+) -> None:
     for operation in WITH_BODY:
-        whole = body(str(operation), world)
-        for name in whole:
-            for what, atom, statuses in ATOMS:
-                text = json.dumps({**whole, name: MARK}).replace(f'"{MARK}"', atom)
-                answer = await sent(api, operation, world, text.encode())
-                assert answer.status_code in statuses, (str(operation), name, what, answer.text)
-                assert answer.status_code != 422 or is_named(answer), (str(operation), name, what, answer.text)
-                if what in ("NUL", "half a character"):
+        valid = body(str(operation), record_ids)
+        for name in valid:
+            for label, json_text, statuses in UNSTORABLE:
+                text = json.dumps({**valid, name: MARK}).replace(f'"{MARK}"', json_text)
+                answer = await send(api, operation, record_ids, text.encode())
+                assert answer.status_code in statuses, (str(operation), name, label, answer.text)
+                assert answer.status_code != 422 or is_named(answer), (str(operation), name, label, answer.text)
+                if label in ("NUL", "a lone surrogate"):
                     assert answer.json()["errors"][0]["field"] == name
 
 
-async def test_the_plain_bodies_are_accepted(api: Api, world: World) -> None:
-    """Otherwise the odd ones beside them would prove little."""
+async def test_the_unchanged_bodies_are_accepted(api: Api, record_ids: RecordIds) -> None:
+    """Otherwise a refusal of a changed body would prove nothing."""
     for operation in WITH_BODY:
-        whole = json.dumps(body(str(operation), world)).encode()
-        answer = await sent(api, operation, await place(str(operation), world, api), whole)
+        valid = json.dumps(body(str(operation), record_ids)).encode()
+        answer = await send(api, operation, await ids_for_request(str(operation), record_ids, api), valid)
         assert answer.is_success, (str(operation), answer.text)
 
 
-def strange(operation: Operation, world: World) -> Iterator[tuple[str, Any]]:
-    """The body of an operation with one leaf at a time replaced by something of the same type, but odd."""
-    whole = body(str(operation), world)
-    for path, leaf in leaves(whole):
+def unusual_bodies(operation: Operation, record_ids: RecordIds) -> Iterator[tuple[str, Any]]:
+    """The body of an operation with one leaf at a time replaced by an unusual value of the same type."""
+    valid = body(str(operation), record_ids)
+    for path, leaf in leaves(valid):
         dated = isinstance(leaf, str) and leaf[:2] == "20"
         for value in TIMES if dated else STRINGS if isinstance(leaf, str) else NUMBERS:
-            yield f"{operation} {path} {value!r:.40}", with_leaf(whole, path, value)
-    yield f"{operation} an unknown member", {**whole, "nonsense": 1}
+            yield f"{operation} {path} {value!r:.40}", with_leaf(valid, path, value)
+    yield f"{operation} an unknown member", {**valid, "nonsense": 1}
 
 
 @pytest.mark.parametrize("share", range(3))
-async def test_odd_values_are_taken_or_refused_and_never_a_fault_of_ours(api: Api, world: World, share: int) -> None:
+async def test_unusual_values_are_accepted_or_refused_but_never_a_500(
+    api: Api, record_ids: RecordIds, share: int
+) -> None:
     for operation in WITH_BODY[share::3]:
-        for what, odd in strange(operation, world):
-            answer = await sent(api, operation, await place(str(operation), world, api), json.dumps(odd).encode())
-            assert answer.status_code < 500, (what, answer.text)
-            assert answer.status_code not in (400, 422) or answer.headers["content-type"] == PROBLEM, what
-            if what.endswith("an unknown member"):
-                assert answer.status_code == 422, (what, answer.text)
-                assert "nonsense" in {fault["field"] for fault in answer.json()["errors"]}, (what, answer.text)
+        for label, unusual in unusual_bodies(operation, record_ids):
+            answer = await send(
+                api, operation, await ids_for_request(str(operation), record_ids, api), json.dumps(unusual).encode()
+            )
+            assert answer.status_code < 500, (label, answer.text)
+            assert answer.status_code not in (400, 422) or answer.headers["content-type"] == PROBLEM, label
+            if label.endswith("an unknown member"):
+                assert answer.status_code == 422, (label, answer.text)
+                assert "nonsense" in {fault["field"] for fault in answer.json()["errors"]}, (label, answer.text)
 
 
-async def test_only_json_is_read_where_json_is_expected(api: Api, world: World) -> None:
+async def test_a_body_with_another_content_type_than_json_is_a_415(api: Api, record_ids: RecordIds) -> None:
     for operation in WITH_BODY:
         for media in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
-            answer = await sent(api, operation, world, b'{"name": "x"}', media)
+            answer = await send(api, operation, record_ids, b'{"name": "x"}', media)
             assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type"), (
                 str(operation),
                 media,
             )
 
 
-async def test_a_byte_order_mark_is_read_the_same_way_everywhere(api: Api, world: World) -> None:
+async def test_a_byte_order_mark_is_ignored_by_every_route(api: Api, record_ids: RecordIds) -> None:
     for operation in WITH_BODY:
-        with_mark = await sent(api, operation, world, b"\xef\xbb\xbf{}")
-        without = await sent(api, operation, world, b"{}")
+        with_mark = await send(api, operation, record_ids, b"\xef\xbb\xbf{}")
+        without = await send(api, operation, record_ids, b"{}")
         assert with_mark.status_code == without.status_code, str(operation)
 
 
 def cursors() -> Iterator[str]:
     for last in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "nonsense", 7, None):
-        said = [1, "created_at", last, "019a8f2c-7b1e-7c3d-8e4f-5a6b7c8d9e0f", "0" * 16]
-        yield base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+        members = [1, "created_at", last, "019a8f2c-7b1e-7c3d-8e4f-5a6b7c8d9e0f", "0" * 16]
+        yield base64.urlsafe_b64encode(json.dumps(members).encode()).decode()
     yield from ("", "x", "%00", "é", "=" * 500, base64.urlsafe_b64encode(b"[" * 600).decode())
 
 
-async def test_no_query_makes_a_fault_of_ours(api: Api, world: World) -> None:
-    odd = [
+async def test_no_query_parameter_causes_a_500(api: Api, record_ids: RecordIds) -> None:
+    unusual = [
         "-1",
         "0",
         "201",
@@ -172,10 +178,10 @@ async def test_no_query_makes_a_fault_of_ours(api: Api, world: World) -> None:
         "",
         "null",
     ]
-    for operation in [each for each in OURS if each.queries]:
+    for operation in [each for each in AUTHENTICATED if each.queries]:
         for name in operation.queries:
-            for value in [*odd, *cursors()]:
-                answer = await api.call(operation.method, operation.at(**world), params={name: value})
+            for value in [*unusual, *cursors()]:
+                answer = await api.call(operation.method, operation.at(**record_ids), params={name: value})
                 assert answer.status_code < 500, (str(operation), name, value, answer.text)
                 if name == "limit" and value in ("-1", "0", "9" * 30, "NaN"):
                     assert answer.status_code == 422, (str(operation), value)
@@ -184,7 +190,7 @@ async def test_no_query_makes_a_fault_of_ours(api: Api, world: World) -> None:
                     assert answer.status_code == 422, (str(operation), value, answer.text)
 
 
-async def test_an_id_that_cannot_be_is_the_id_of_nothing(api: Api, world: World) -> None:
+async def test_a_malformed_id_in_a_path_is_a_404(api: Api, record_ids: RecordIds) -> None:
     wrong = [
         "nonsense",
         "lead_",
@@ -196,17 +202,17 @@ async def test_an_id_that_cannot_be_is_the_id_of_nothing(api: Api, world: World)
         "-1",
         "x" * 3000,
     ]
-    for operation in [each for each in OURS if "_id}" in each.path]:
+    for operation in [each for each in AUTHENTICATED if "_id}" in each.path]:
         for each in wrong:
             path = operation.path[: operation.path.index("{")] + each + operation.path.partition("}")[2]
-            whole = None if operation.body is None else body(str(operation), world)
-            answer = await api.call(operation.method, path, whole, headers={"Idempotency-Key": "k"})
+            valid = None if operation.body is None else body(str(operation), record_ids)
+            answer = await api.call(operation.method, path, valid, headers={"Idempotency-Key": "k"})
             assert answer.status_code == 404, (str(operation), each, answer.text)
             assert answer.headers["content-type"] == PROBLEM
 
 
-async def test_odd_headers_are_refused_or_left_alone(api: Api, world: World) -> None:
-    lead = f"/v1/leads/{world['lead_id']}"
+async def test_unusual_headers_are_refused_or_ignored(api: Api, record_ids: RecordIds) -> None:
+    lead = f"/v1/leads/{record_ids['lead_id']}"
     for headers, statuses in (
         ({"If-Match": "7"}, {400}),
         ({"If-Match": 'W/"1"'}, {412}),

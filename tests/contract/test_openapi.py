@@ -1,4 +1,4 @@
-"""The document is the contract: every route is in it, every answer, every event, with examples that hold."""
+"""The OpenAPI document has every route, response and event, and its examples are valid."""
 
 import re
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from app.web.application import create_app
 from app.web.problems import MEDIA_TYPE
 from app.web.routes import ROUTERS
 from tests.api import Api
-from tests.contract.bodies import body, place
-from tests.contract.contract import ALL, DOCUMENT, OURS, PROBLEM, WITH_BODY, Operation
-from tests.contract.world import furnish
+from tests.contract.bodies import body, ids_for_request
+from tests.contract.contract import ALL, AUTHENTICATED, DOCUMENT, PROBLEM, WITH_BODY, Operation
+from tests.contract.world import create_one_of_each
 
 HIDDEN = {"/docs", "/openapi.json", "/docs/static"}
 
 
-def test_what_is_generated_is_what_is_committed() -> None:
+def test_the_committed_files_are_up_to_date() -> None:
     for path, text in openapi.generated().items():
         assert path.read_text() == text, f"{path} is out of date: run python3 -m app openapi"
 
@@ -33,11 +33,11 @@ def test_every_route_is_in_the_document_and_nothing_else() -> None:
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     shown = {(method, route.path) for route in routes if route.include_in_schema for method in route.methods or ()}
     assert {(each.method, each.path) for each in ALL} == shown | {("GET", "/healthz"), ("GET", "/readyz")}
-    apart = {getattr(route, "path", None) for route in app.routes} - {None}
-    assert apart == HIDDEN
+    undocumented = {getattr(route, "path", None) for route in app.routes} - {None}
+    assert undocumented == HIDDEN
 
 
-def test_only_preflights_and_heads_of_the_public_door_are_left_out() -> None:
+def test_only_head_and_options_of_the_ingest_address_are_not_in_the_document() -> None:
     hidden = [
         route
         for router in ROUTERS
@@ -48,7 +48,7 @@ def test_only_preflights_and_heads_of_the_public_door_are_left_out() -> None:
     assert {method for route in hidden for method in route.methods or ()} == {"HEAD", "OPTIONS"}
 
 
-def test_operations_have_names_of_their_own_and_say_what_they_do() -> None:
+def test_operations_have_unique_ids_and_summaries() -> None:
     names = [operation.members["operationId"] for operation in ALL]
     assert len(set(names)) == len(names)
     assert all(operation.members["summary"] for operation in ALL)
@@ -65,8 +65,8 @@ def codes(operation: Operation) -> set[str]:
     return {code for each in responses for code in each.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})}
 
 
-def test_every_operation_declares_what_any_request_may_meet() -> None:
-    for operation in OURS:
+def test_every_operation_declares_the_problems_that_any_request_can_get() -> None:
+    for operation in AUTHENTICATED:
         always = {
             "key_unknown",
             "scope_missing",
@@ -85,12 +85,12 @@ def test_every_operation_declares_what_any_request_may_meet() -> None:
         assert always <= codes(operation), (str(operation), always - codes(operation))
 
 
-def test_every_post_but_ingest_and_the_ping_can_be_sent_again_safely() -> None:
+def test_every_post_but_ingest_and_ping_accepts_an_idempotency_key() -> None:
     without = {each.path for each in ALL if each.method == "POST" and "Idempotency-Key" not in each.headers}
     assert without == {"/v1/ingest/{source_key}", "/v1/subscriptions/{subscription_id}/ping"}
 
 
-def test_every_declared_problem_has_an_example_that_is_one() -> None:
+def test_every_declared_problem_has_a_valid_example() -> None:
     known = {problem.code: problem for problem in catalogue()}
     assert set().union(*map(codes, ALL)) <= set(known)
     for code, shown in DOCUMENT["components"]["examples"].items():
@@ -107,15 +107,15 @@ def references(value: Any) -> Iterator[str]:
             yield from references(each)
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     for reference in set(references(DOCUMENT)):
-        at: Any = DOCUMENT
+        found: Any = DOCUMENT
         for part in reference.removeprefix("#/").split("/"):
-            at = at[part]
-        assert at
+            found = found[part]
+        assert found
 
 
-def test_every_event_is_a_webhook_with_the_shape_of_its_data() -> None:
+def test_every_event_type_is_a_webhook_with_the_schema_of_its_data() -> None:
     assert set(DOCUMENT["webhooks"]) == set(TYPES)
     for name, hook in DOCUMENT["webhooks"].items():
         schema = hook["post"]["requestBody"]["content"]["application/json"]["schema"]
@@ -141,15 +141,17 @@ def test_the_examples_of_bodies_are_valid() -> None:
             assert list(validator(content["schema"]).iter_errors(example["value"])) == [], operation
 
 
-async def test_answers_have_the_shape_that_is_declared(api: Api) -> None:
-    world = await furnish(api)
-    for operation in OURS:
-        whole = body(str(operation), world) if operation.body is not None else None
+async def test_responses_match_their_declared_schemas(api: Api) -> None:
+    record_ids = await create_one_of_each(api)
+    for operation in AUTHENTICATED:
+        whole = body(str(operation), record_ids) if operation.body is not None else None
         headers = {"Idempotency-Key": f"once-{operation.members['operationId']}"} if operation.method == "POST" else {}
-        there = await place(str(operation), world, api)
+        ids_ = await ids_for_request(str(operation), record_ids, api)
         if operation.method == "DELETE" or operation.path.endswith("/ping"):
-            continue  # they would take the world apart, or call out
-        answer = await api.call(operation.method, operation.at(**there), whole, actor=world["actor"], headers=headers)
+            continue  # would delete a record that later requests need, or send a request to a receiver
+        answer = await api.call(
+            operation.method, operation.at(**ids_), whole, actor=record_ids["actor"], headers=headers
+        )
         declared = operation.members["responses"].get(str(answer.status_code))
         assert declared is not None, (str(operation), answer.status_code, answer.text)
         schema = referenced(declared)["content"][answer.headers["content-type"].partition(";")[0]]["schema"]
@@ -161,8 +163,8 @@ async def test_answers_have_the_shape_that_is_declared(api: Api) -> None:
 async def test_the_documentation_needs_no_internet(api: Api, path: str) -> None:
     answer = await api.client.get(path)
     assert answer.status_code == 200
-    elsewhere = set(re.findall(r'(?:src|href)="(https?:)?//', answer.text)) if path == "/docs" else set()
-    assert elsewhere == set()
+    external = set(re.findall(r'(?:src|href)="(https?:)?//', answer.text)) if path == "/docs" else set()
+    assert external == set()
 
 
 async def test_an_unknown_path_is_a_problem_too(api: Api) -> None:

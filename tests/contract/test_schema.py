@@ -1,4 +1,4 @@
-"""Isolation by construction (architecture, decision 11): the schema and the signatures of every statement are read."""
+"""Tenant isolation (architecture, decision 11): checks the schema, and the signature of every function with SQL."""
 
 import ast
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from app.database.transaction import Tx
 
 APP = Path(__file__).parents[2] / "app"
 EXEMPT_TABLES = {"tenants", "sequencer", "alembic_version"}
-EXEMPT_INDEXES = {"keys_secret_sha256_key", "sources_key_key"}  # two look-ups before the tenant is known
+EXEMPT_INDEXES = {"keys_secret_sha256_key", "sources_key_key"}  # looked up before the tenant is known
 
-# Statements that work across tenants; each answers rows that carry tenant_id, or none.
+# Statements across tenants; each returns rows with a tenant_id, or no rows of tenants.
 ACROSS = {
     "events": {"attach", "days_ahead", "drain", "last_numbers", "lock_sequencer", "partitions"},
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone_first"},
@@ -29,7 +29,7 @@ ACROSS = {
     },
     "webhooks": {"claim_lanes", "renew_lanes"},
 }
-# Beside sql.py and across.py: the gate's own look-ups, health, and what runs before there is a feature.
+# Modules with SQL besides sql.py and across.py: authentication, idempotency, readiness, migrations, column defaults.
 WITH_SQL = {
     "database/migrate.py",
     "database/tables/columns.py",
@@ -84,24 +84,24 @@ async def test_every_table_belongs_to_a_tenant_or_is_named_here(tx: Tx) -> None:
 
 
 def functions(path: Path) -> Iterator[ast.AsyncFunctionDef]:
-    """The public async functions of a module: what runs statements."""
+    """The public async functions of a module: those that run statements."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.AsyncFunctionDef) and not node.name.startswith("_"):
             yield node
 
 
 @pytest.mark.parametrize("path", sorted(APP.glob("*/*sql.py")), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_every_statement_takes_the_tenant_second(path: Path) -> None:
+def test_every_function_with_sql_takes_the_tenant_as_its_second_parameter(path: Path) -> None:
     arguments = {node.name: [argument.arg for argument in node.args.args[:2]] for node in functions(path)}
     assert {name: taken for name, taken in arguments.items() if taken != ["tx", "tenant_id"]} == {}
 
 
-def test_statements_across_tenants_are_listed_by_name() -> None:
+def test_functions_across_tenants_are_listed_here() -> None:
     found = {path.parent.name: {node.name for node in functions(path)} for path in APP.glob("*/across.py")}
     assert found == ACROSS
 
 
-def test_sql_is_written_in_its_own_modules_only() -> None:
+def test_sql_is_written_in_the_expected_modules_only() -> None:
     words = {"select", "insert", "update", "delete", "text"}
 
     def writes_sql(path: Path) -> bool:

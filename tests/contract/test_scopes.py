@@ -1,11 +1,11 @@
-"""Every route says which scope it needs, and a key without it gets nothing."""
+"""Every route declares the scope it needs, and a key without that scope is refused."""
 
 from app.web.auth import SCOPES
 from tests.api import Api
-from tests.contract.contract import ALL, OURS
+from tests.contract.contract import ALL, AUTHENTICATED
 
 READ, WRITE = "leads:read", "leads:write"
-# The scopes of api.md, section 2. A new route is entered here, or the test fails.
+# The scopes of api.md, section 2. Add every new route here.
 TABLE = {
     "/healthz": {"GET": None},
     "/readyz": {"GET": None},
@@ -66,40 +66,40 @@ TABLE = {
 }
 
 
-def test_every_route_needs_the_scope_that_the_contract_says() -> None:
+def test_every_route_needs_the_scope_in_this_table() -> None:
     found: dict[str, dict[str, str | None]] = {}
     for operation in ALL:
         found.setdefault(operation.path, {})[operation.method] = operation.scope
     assert found == TABLE
 
 
-async def test_a_key_with_every_scope_but_the_needed_one_gets_nothing(api: Api) -> None:
+async def test_a_key_with_every_scope_but_the_needed_one_is_refused(api: Api) -> None:
     others: dict[str, str] = {}
-    for scope in sorted({operation.scope for operation in OURS if operation.scope}):
-        # admin holds every scope but platform, so it is left out beside the one in question
+    for scope in sorted({operation.scope for operation in AUTHENTICATED if operation.scope}):
+        # admin includes every scope but platform, so such a key would have the scope in question
         scopes = ["admin"] if scope == "platform" else [each for each in SCOPES if each not in (scope, "admin")]
         others[scope] = (await api.post("/v1/keys", {"name": f"without {scope}", "scopes": scopes}))["secret"]
-    for operation in OURS:
+    for operation in AUTHENTICATED:
         if operation.scope:
             answer = await api.call(operation.method, operation.at(), {}, key=others[operation.scope])
             assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing"), operation
             assert answer.json()["scope"] == operation.scope
 
 
-async def test_without_a_key_nothing_is_told(api: Api) -> None:
-    for operation in OURS:
+async def test_without_a_valid_key_every_route_is_a_401(api: Api) -> None:
+    for operation in AUTHENTICATED:
         for headers in ({}, {"Authorization": "Bearer btn_wrong"}, {"Authorization": "Basic QTpC"}):
             answer = await api.client.request(operation.method, operation.at(), headers=headers, json={})
             assert (answer.status_code, answer.json()["code"]) == (401, "key_unknown"), (operation, headers)
 
 
-async def test_only_platform_gives_platform(api: Api) -> None:
+async def test_only_a_key_with_the_platform_scope_can_grant_it(api: Api) -> None:
     admin = (await api.post("/v1/keys", {"name": "admin", "scopes": ["admin"]}))["secret"]
     answer = await api.call("POST", "/v1/keys", {"name": "more", "scopes": ["platform"]}, key=admin)
     assert answer.json()["code"] == "scope_missing"
 
 
-async def test_a_key_may_not_speak_for_people_without_the_scope(api: Api) -> None:
+async def test_a_key_cannot_act_for_a_user_without_actors_assert(api: Api) -> None:
     key = (await api.post("/v1/keys", {"name": "reader", "scopes": ["leads:read"]}))["secret"]
     sdr = await api.user("sdr")
     answer = await api.call("GET", "/v1/me", key=key, actor=sdr)

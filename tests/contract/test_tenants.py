@@ -1,4 +1,4 @@
-"""No tenant can read, change or detect what another has: every route, two tenants (promise 13)."""
+"""No tenant can read, change or detect records of another: every route, with two tenants (promise 13)."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from sqlalchemy import text
 
 from app.database.tables import metadata
 from tests.api import Api
-from tests.contract.contract import OURS, Operation
-from tests.contract.world import another, furnish
+from tests.contract.contract import AUTHENTICATED, Operation
+from tests.contract.world import create_one_of_each, second_tenant
 
-WITH_ID = [operation for operation in OURS if "_id}" in operation.path]
+WITH_ID = [operation for operation in AUTHENTICATED if "_id}" in operation.path]
 
 
 def harmless(operation: Operation) -> Any:
-    """A body that is valid, so that the only thing in the way is whose the record is."""
+    """A valid body, so that the request can only fail because the record is of another tenant."""
     bodies = {
         "bant": {"need": {"status": "confirmed"}},
         "activities": {"type": "webinar"},
@@ -26,8 +26,8 @@ def harmless(operation: Operation) -> Any:
     return {"name": "x"} if operation.path.endswith("tenants/{tenant_id}") else bodies.get(last, {})
 
 
-async def everything(api: Api) -> dict[str, Any]:
-    """All rows of all tables, but for what a refused request may leave: when a key was used last."""
+async def all_rows(api: Api) -> dict[str, Any]:
+    """All rows of all tables, without `last_used_at`, which a refused request may change."""
     rows: dict[str, Any] = {}
     async with api.app.state.engine.connect() as tx:
         for table in metadata.sorted_tables:
@@ -36,31 +36,31 @@ async def everything(api: Api) -> dict[str, Any]:
     return rows
 
 
-async def test_an_id_of_another_tenant_is_the_id_of_nothing_and_nothing_changes(api: Api) -> None:
-    mine = await furnish(api)
-    rival = await another(api)
-    theirs = await furnish(rival)
-    before = await everything(api)
+async def test_an_id_of_another_tenant_in_the_path_is_like_an_unknown_id_and_changes_no_row(api: Api) -> None:
+    mine = await create_one_of_each(api)
+    rival = await second_tenant(api)
+    theirs = await create_one_of_each(rival)
+    before = await all_rows(api)
     for operation in WITH_ID:
         if operation.scope == "platform":
-            continue  # administration of all tenants: a key of one tenant is refused before (test_scopes)
+            continue  # refused earlier, for the scope (test_scopes)
         headers = {"Idempotency-Key": "once"} if operation.method == "POST" else {}
-        answer, nothing = [
+        answer, unknown = [
             await rival.call(operation.method, path, harmless(operation), actor=theirs["actor"], headers=headers)
             for path in (operation.at(**mine), operation.at())
         ]
-        assert answer.status_code == nothing.status_code == 404, (str(operation), answer.text, nothing.text)
-        # the detail may repeat the id that was asked for
-        assert {**answer.json(), "detail": ""} == {**nothing.json(), "detail": ""}, operation
+        assert answer.status_code == unknown.status_code == 404, (str(operation), answer.text, unknown.text)
+        # the detail may contain the requested id
+        assert {**answer.json(), "detail": ""} == {**unknown.json(), "detail": ""}, operation
         own = await rival.call("GET", operation.at(**theirs)) if operation.method == "GET" else None
         assert own is None or own.status_code in (200, 404), (str(operation), own.text)
-    assert await everything(api) == before
+    assert await all_rows(api) == before
 
 
-async def test_an_id_of_another_tenant_in_a_body_or_a_filter_is_the_id_of_nothing(api: Api) -> None:
-    mine = await furnish(api)
-    rival = await another(api)
-    theirs = await furnish(rival)
+async def test_an_id_of_another_tenant_in_a_body_or_a_filter_is_like_an_unknown_id(api: Api) -> None:
+    mine = await create_one_of_each(api)
+    rival = await second_tenant(api)
+    theirs = await create_one_of_each(rival)
     bant = {name: {"status": "confirmed"} for name in ("need", "budget", "timing")}
     confirmed = await rival.ask({"id": theirs["lead_id"]}, "confirm", theirs["actor"], bant=bant)
     assert confirmed.status_code == 201, confirmed.text
@@ -87,9 +87,9 @@ async def test_an_id_of_another_tenant_in_a_body_or_a_filter_is_the_id_of_nothin
     assert (await rival.call("GET", "/v1/me", actor=mine["user_id"])).json()["code"] == "actor_unknown"
 
 
-async def test_what_is_taken_in_one_tenant_is_free_in_another(api: Api) -> None:
-    """Otherwise a refusal would tell that the record exists elsewhere."""
-    rival = await another(api)
+async def test_unique_values_are_unique_within_one_tenant_only(api: Api) -> None:
+    """Otherwise a 409 would reveal that another tenant has the record."""
+    rival = await second_tenant(api)
     person = {"fields": {"email": "same@nordsoft.example", "full_name": "Same Person"}, "external_ids": {"crm": "1"}}
     for each in (api, rival):
         await each.post("/v1/leads", person, headers={"Idempotency-Key": "same-key"})

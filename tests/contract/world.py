@@ -1,4 +1,4 @@
-"""A tenant that has one of everything, made through the doors."""
+"""A tenant with one record of every kind, created through the API."""
 
 from typing import Any
 
@@ -7,23 +7,23 @@ from app.events.sequence import sequence
 from app.web.auth import SCOPES
 from tests.api import Api
 
-World = dict[str, str]
+RecordIds = dict[str, str]
 
 
-async def another(api: Api, name: str = "rival") -> Api:
-    """The same application as the caller of a second tenant, with every scope but platform."""
+async def second_tenant(api: Api, name: str = "rival") -> Api:
+    """A client of the same application for a second tenant, with every scope but platform."""
     made = await api.post("/v1/tenants", {"name": name})
     return Api(api.app, api.client, made["key"]["secret"], None)
 
 
-async def furnish(api: Api) -> World:
-    """One of everything in the tenant; ids by the names that paths give them, and `actor` (an AE) and `manager`."""
+async def create_one_of_each(api: Api) -> RecordIds:
+    """Creates one record of every kind; ids by path parameter name, and the users `actor` (an AE) and `manager`."""
     me = await api.get("/v1/me")
     actor = await api.user("ae")
     sdr, manager = await api.user("sdr"), await api.user("manager")
     source = await api.post("/v1/sources", {"name": "form", "preset": "generic"})
-    door = await api.client.post(f"/v1/ingest/{source['key']}", json={"email": "in@form.example"})
-    assert door.status_code == 202, door.text
+    ingested = await api.client.post(f"/v1/ingest/{source['key']}", json={"email": "in@form.example"})
+    assert ingested.status_code == 202, ingested.text
     lead = await api.mql(company="Nordsoft", full_name="Anna Zvoristeanu")
     assert (await api.ask(lead, "accept", sdr)).status_code == 201
     account = await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro"})
@@ -44,7 +44,7 @@ async def furnish(api: Api) -> World:
         "lead_id": lead["id"],
         "source_id": source["id"],
         "source_key": source["key"],
-        "submission_id": door.json()["submission"]["id"],
+        "submission_id": ingested.json()["submission"]["id"],
         "account_id": account["id"],
         "contact_id": contact["id"],
         "opportunity_id": opportunity["id"],

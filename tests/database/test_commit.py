@@ -1,4 +1,4 @@
-"""A commit that may have happened is never run again by us: who asked may, with the same Idempotency-Key."""
+"""A transaction whose COMMIT may have succeeded is not retried: the client may retry with the same Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIES_AT_COMMIT = (
 )
 
 
-async def test_a_connection_lost_under_the_commit_is_a_503_and_nothing_is_run_twice(api: Api) -> None:
+async def test_a_connection_lost_during_commit_is_a_503_and_the_transaction_is_not_retried(api: Api) -> None:
     lead = await api.lead()
     async with api.app.state.engine.begin() as tx:
         for statement in DIES_AT_COMMIT:

@@ -1,4 +1,4 @@
-"""The schema goes up, down and up again, also with rows in it, and is what the tables say."""
+"""Migrations run up, down and up again on a database with rows, and match the table definitions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def tables(engine: Database) -> set[str]:
         return set(rows.scalars()) - {"alembic_version"}
 
 
-def to_nothing(connection: Connection) -> None:
+def downgrade_to_base(connection: Connection) -> None:
     command.downgrade(migrate.configuration(connection), "base")
 
 
@@ -27,14 +27,14 @@ async def test_up_down_and_up_again_on_a_filled_database(api: Api) -> None:
     await api.mql()
     full = await tables(engine)
     async with engine.engine.connect() as connection:
-        await connection.run_sync(to_nothing)
+        await connection.run_sync(downgrade_to_base)
     assert await tables(engine) == set()
     await migrate.upgrade(url)
     assert await tables(engine) == full
     await migrate.differences(url)  # raises when there are any
 
 
-async def test_the_audit_can_only_grow(api: Api) -> None:
+async def test_audit_rows_cannot_be_updated_or_deleted(api: Api) -> None:
     await api.user("sdr")
     for statement in ("UPDATE audit SET act = 'nothing'", "DELETE FROM audit"):
         async with api.app.state.engine.connect() as tx:

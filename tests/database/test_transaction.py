@@ -1,4 +1,4 @@
-"""What becomes of a transaction: all of it or nothing, and its connection goes back clean."""
+"""A transaction commits or rolls back as a whole, and its connection returns to the pool outside of a transaction."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ async def fail(tx: Tx) -> None:
     raise ZeroDivisionError
 
 
-async def test_a_block_that_fails_leaves_nothing_and_one_that_ends_leaves_all(database: Database) -> None:
+async def test_a_block_that_raises_is_rolled_back_and_one_that_ends_is_committed(database: Database) -> None:
     with pytest.raises(ZeroDivisionError):
         async with database.begin() as tx:
             await fail(tx)
@@ -43,7 +43,7 @@ async def test_a_block_that_fails_leaves_nothing_and_one_that_ends_leaves_all(da
     assert await count(database) == 2
 
 
-async def test_text_for_the_driver_and_statements_of_sqlalchemy_share_one_transaction(database: Database) -> None:
+async def test_text_and_core_statements_share_one_transaction(database: Database) -> None:
     lock = select(sequencer.c.scope).with_for_update()
     async with database.begin() as tx:
         assert (await tx.execute(lock)).scalars() == [0]
@@ -52,7 +52,7 @@ async def test_text_for_the_driver_and_statements_of_sqlalchemy_share_one_transa
             assert (await other.execute(taken)).one_or_none() is None, "the row is held until the block ends"
 
 
-async def test_a_savepoint_undoes_its_block_alone(database: Database) -> None:
+async def test_a_savepoint_rolls_back_only_its_own_block(database: Database) -> None:
     async with database.begin() as tx:
         await tx.execute(INSERT, {"n": 1})
         with pytest.raises(IntegrityError):
@@ -67,7 +67,7 @@ async def test_a_savepoint_undoes_its_block_alone(database: Database) -> None:
     assert await count(database) == 2
 
 
-async def test_who_swallows_an_error_without_a_savepoint_does_not_commit_half(database: Database) -> None:
+async def test_a_block_that_swallows_a_database_error_without_a_savepoint_is_not_committed(database: Database) -> None:
     with pytest.raises(RuntimeError, match="had failed"):  # noqa: PT012 - the block is what is tested
         async with database.begin() as tx:
             await tx.execute(INSERT, {"n": 1})
@@ -76,9 +76,9 @@ async def test_who_swallows_an_error_without_a_savepoint_does_not_commit_half(da
     assert await count(database) == 0
 
 
-async def test_a_request_that_is_cancelled_gives_back_a_connection_outside_of_a_transaction(url: str) -> None:
+async def test_a_cancelled_block_returns_its_connection_outside_of_a_transaction(url: str) -> None:
     database = make_engine(url, 1)
-    for seconds in (0, 0.001, 0.002, 0.005, 0.05):  # in BEGIN, in the statement, in ROLLBACK: wherever it is by then
+    for seconds in (0, 0.001, 0.002, 0.005, 0.05):  # cancelled during BEGIN, the statement or ROLLBACK
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(seconds), database.begin() as tx:
                 await tx.execute(text("SELECT pg_sleep(60)"))
@@ -88,14 +88,16 @@ async def test_a_request_that_is_cancelled_gives_back_a_connection_outside_of_a_
     await database.dispose()
 
 
-async def test_a_transaction_that_was_cancelled_twice_does_not_go_on_for_who_comes_next(url: str) -> None:
+async def test_a_transaction_that_was_cancelled_twice_is_not_continued_by_the_next_user_of_its_connection(
+    url: str,
+) -> None:
     database = make_engine(url, 1)
 
     async def work() -> None:
         async with database.begin() as tx:
             await tx.execute(text("SELECT 1"))
 
-    for steps in range(60):  # the second time before the answer to ROLLBACK, or to BEGIN itself
+    for steps in range(60):  # the second cancellation comes before the reply to ROLLBACK or BEGIN
         async with database.connect() as tx:
             await tx.execute(text("SELECT 1"))
         task = asyncio.create_task(work())
@@ -112,7 +114,7 @@ async def test_a_transaction_that_was_cancelled_twice_does_not_go_on_for_who_com
     await database.dispose()
 
 
-async def test_a_connection_that_died_is_told_as_lost_and_the_next_one_works(database: Database) -> None:
+async def test_a_terminated_connection_is_reported_as_lost_and_the_next_one_works(database: Database) -> None:
     kill = text("SELECT pg_terminate_backend(:pid)")
     with pytest.raises(DBAPIError) as caught:  # noqa: PT012 - the block is what is tested
         async with database.begin() as tx:
@@ -124,7 +126,7 @@ async def test_a_connection_that_died_is_told_as_lost_and_the_next_one_works(dat
     assert await count(database) == 0
 
 
-async def test_an_error_tells_its_state_and_not_the_values(database: Database) -> None:
+async def test_an_error_has_its_sqlstate_but_not_the_values(database: Database) -> None:
     async with database.connect() as tx:
         with pytest.raises(DBAPIError) as caught:
             await tx.execute(text("SELECT CAST(:word AS integer) / 0"), {"word": 4711})
@@ -132,7 +134,7 @@ async def test_an_error_tells_its_state_and_not_the_values(database: Database) -
     assert "4711" not in str(caught.value)
 
 
-async def test_values_go_to_their_names_in_any_order_and_json_as_json(tx: Tx) -> None:
+async def test_values_are_bound_by_name_in_any_order_and_json_as_json(tx: Tx) -> None:
     statement = text("SELECT CAST(:b AS text) AS b, :a AS a, CAST(:b AS text) AS again").bindparams(
         bindparam("a", type_=JSONB)
     )
@@ -141,6 +143,6 @@ async def test_values_go_to_their_names_in_any_order_and_json_as_json(tx: Tx) ->
         assert (row.a, row.b, row.again) == ({"x": [1, None]}, "two", "two")
 
 
-async def test_a_value_that_is_missing_is_not_written_as_null(tx: Tx) -> None:
+async def test_a_missing_value_is_an_error_and_not_null(tx: Tx) -> None:
     with pytest.raises(KeyError, match="b"):
         await tx.execute(text("SELECT CAST(:a AS text), CAST(:b AS text)"), {"a": "x"})
