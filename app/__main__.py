@@ -18,19 +18,19 @@ PLAIN, DEVELOPERS = "requirements.lock", "requirements-dev.lock"  # the second i
 FOR_DEVELOPERS = ("test", "check")
 
 
-class Refusal(Exception):
+class SetupError(Exception):
     """The environment cannot be set up; the text is one sentence that says what to do."""
 
 
-def refuse_version(version):
+def check_version(version):
     """Raise SetupError for a Python (major, minor) that is too old, or too new for the locked packages."""
     here, oldest, newest = (".".join(str(part) for part in each) for each in (version, OLDEST, NEWEST))
     if version < OLDEST:
-        raise Refusal(
+        raise SetupError(
             "Baton needs Python %s or newer; this is %s. With a newer one: python%s -m app ..." % (oldest, here, newest)
         )
     if version > NEWEST:
-        raise Refusal(
+        raise SetupError(
             "Baton's packages are built for Python up to %s; this is %s. With that one: python%s -m app ..."
             % (newest, here, newest)
         )
@@ -69,12 +69,12 @@ def create(folder):
                     os.unlink(os.path.join(folder, "bin", name))
             done = run([sys.executable, "-m", "venv", "--without-pip", folder])
     except OSError as error:
-        raise Refusal(
+        raise SetupError(
             "%s cannot be written (%s): make the checkout writable, or set BATON_VENV to a directory that is"
             % (folder, error.strerror)
         )
     if done.returncode != 0:
-        raise Refusal("the virtual environment could not be created: %s" % last_line(done))
+        raise SetupError("the virtual environment could not be created: %s" % last_line(done))
 
 
 def lock_file_for(arguments):
@@ -111,7 +111,7 @@ def install(folder, lock):
             [python_with_pip(), "-m", "pip", "--python", python, "install"] + options + ["-r", os.path.join(ROOT, lock)]
         )
         if subprocess.call(command, stdout=sys.stderr) != 0:
-            raise Refusal("the packages could not be installed: see pip's output above, then run this command again")
+            raise SetupError("the packages could not be installed: see pip's output above, then run this command again")
         for done in (PLAIN, DEVELOPERS) if lock == DEVELOPERS else (PLAIN,):
             with open(os.path.join(folder, done + ".new"), "w") as file:
                 file.write(marker(done))
@@ -123,10 +123,10 @@ def python_with_pip():
     base = getattr(sys, "_base_executable", None) or sys.executable
     found = run([base, "-m", "pip", "--version"])
     if found.returncode != 0:
-        raise Refusal("pip is missing for %s: install it (on Debian: apt install python3-pip) and run again" % base)
+        raise SetupError("pip is missing for %s: install it (on Debian: apt install python3-pip) and run again" % base)
     version = found.stdout.split()[1]
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_PIP:
-        raise Refusal("pip %s is too old: update it (%s -m pip install -U pip) and run again" % (version, base))
+        raise SetupError("pip %s is too old: update it (%s -m pip install -U pip) and run again" % (version, base))
     return base
 
 
@@ -142,9 +142,9 @@ def last_line(done):
 
 def main(arguments):
     """Set up the environment, then run the command in it."""
-    refuse_version(sys.version_info[:2])
+    check_version(sys.version_info[:2])
     if os.name != "posix":
-        raise Refusal("Baton runs on Linux and macOS; on Windows use it in WSL")
+        raise SetupError("Baton runs on Linux and macOS; on Windows use it in WSL")
     folder = environment()
     python = os.path.join(folder, "bin", "python")
     if not is_inside(folder):
@@ -162,5 +162,5 @@ def main(arguments):
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
-    except Refusal as refusal:
-        sys.exit(str(refusal))
+    except SetupError as error:
+        sys.exit(str(error))

@@ -125,7 +125,7 @@ class Api:
 @asynccontextmanager
 async def running(settings: Settings, policy: Any = "waterfall", roles: Sequence[Role] = ()) -> AsyncIterator[Api]:
     """The application with a fresh tenant; `roles` are its background workers (none: the test calls them itself)."""
-    auth.forget()
+    auth.clear_cache()
     app = create_app(settings.model_copy(update={"roles": roles}))
     app.state.clock = MovableClock()
     async with app.router.lifespan_context(app):

@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.engine = make_engine(settings.url, settings.pool_size)
-        app.state.turns = asyncio.Semaphore(max(1, settings.pool_size - RESERVED_CONNECTIONS))
+        app.state.connection_slots = asyncio.Semaphore(max(1, settings.pool_size - RESERVED_CONNECTIONS))
         app.state.waiters = Waiters()
         app.state.wake = Wake(settings.url)
         app.state.egress = Egress(targets_of(settings))

@@ -112,7 +112,7 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Empties this process's cache of keys and actors (after a revocation, and between tests)."""
     _cache.clear()
 

@@ -50,7 +50,7 @@ class Page:
             at, row_id = datetime.fromisoformat(last), UUID(last_id)
             at = at.astimezone(UTC) if at.tzinfo else at
         except (ValueError, TypeError, OverflowError, AttributeError):
-            raise foreign_cursor() from None
+            raise malformed_cursor() from None
         if sort != self.sort or at.tzinfo is None:
             raise CursorInvalid.of("cursor", OTHER_LIST)
         return at, row_id
@@ -78,15 +78,15 @@ def read_cursor(cursor: str, filters: Mapping[str, Any] | None, size: int) -> li
     try:
         version, hashed, *members = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
     except (ValueError, TypeError, binascii.Error):
-        raise foreign_cursor() from None
+        raise malformed_cursor() from None
     if version != VERSION or len(members) != size:
-        raise foreign_cursor()
+        raise malformed_cursor()
     if hashed != _hash(filters):
         raise CursorInvalid.of("cursor", OTHER_LIST)
     return members
 
 
-def foreign_cursor() -> CursorInvalid:
+def malformed_cursor() -> CursorInvalid:
     return CursorInvalid.of("cursor", "The cursor is malformed: send `next` of the page before, unchanged.")
 
 

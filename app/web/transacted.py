@@ -85,17 +85,17 @@ SAFE: Final = {"GET", "HEAD"}
 async def _connection(request: Request) -> AsyncIterator[Tx]:
     """A connection from the pool, in order of arrival, which the pool does not keep by itself. PoolTimeout."""
     engine: Database = request.app.state.engine
-    turns: asyncio.Semaphore = request.app.state.turns
+    slots: asyncio.Semaphore = request.app.state.connection_slots
     try:
         async with asyncio.timeout(POOL_SECONDS):
-            await turns.acquire()
+            await slots.acquire()
     except TimeoutError as error:
         raise PoolTimeout(f"no connection became free within {POOL_SECONDS} seconds") from error
     try:
         async with engine.connect() if request.method in SAFE else engine.begin() as tx:
             yield tx
     finally:
-        turns.release()
+        slots.release()
 
 
 def _scopes(dependant: Dependant) -> frozenset[str]:

@@ -14,7 +14,7 @@ from app.events.waiting import AllowLongRequest, with_connection
 from app.keyring import CannotOpen
 from app.web.auth import Caller, allowed
 from app.web.fields import SubscriptionId, answer
-from app.web.pages import Cursor, Limit, Page, foreign_cursor, read_cursor, write_cursor
+from app.web.pages import Cursor, Limit, Page, malformed_cursor, read_cursor, write_cursor
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
 from app.web.versions import Expected
@@ -189,13 +189,13 @@ def _before(cursor: str, filters: Mapping[str, Any]) -> tuple[datetime, int, int
     try:
         instant = datetime.fromisoformat(at)
     except (ValueError, TypeError):
-        raise foreign_cursor() from None
+        raise malformed_cursor() from None
     if instant.tzinfo is None or not 1970 <= instant.year <= 2200:
-        raise foreign_cursor()
+        raise malformed_cursor()
     return instant, _position(position), min(_position(n), 2**31 - 1)
 
 
 def _position(value: object) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise foreign_cursor()
+        raise malformed_cursor()
     return value

@@ -55,10 +55,10 @@ async def new_client(app: FastAPI, scopes: tuple[str, ...]) -> tuple[httpx.Async
 
 @pytest.fixture
 async def service(engine: Database, url: str) -> AsyncIterator[Service]:
-    auth.forget()
+    auth.clear_cache()
     app = FastAPI()
     app.state.engine, app.state.wake, app.state.clock = engine, Wake(url), Clock()
-    app.state.turns, app.state.waiters = asyncio.Semaphore(10), Waiters()
+    app.state.connection_slots, app.state.waiters = asyncio.Semaphore(10), Waiters()
     problems.install(app)
     app.include_router(feed_api)
     app.include_router(api)

@@ -118,7 +118,7 @@ async def test_a_malformed_idempotency_key_is_refused(api: Api, key: str) -> Non
 async def test_a_request_does_not_wait_for_another_one_that_updates_the_last_use_of_the_same_key(api: Api) -> None:
     async with api.app.state.engine.begin() as other:
         await other.execute(text("UPDATE keys SET last_used_at = NULL"))
-        auth.forget()
+        auth.clear_cache()
         async with asyncio.timeout(TIMEOUT_SECONDS):  # shorter than lock_timeout
             assert (await api.call("GET", "/v1/me")).status_code == 200
 

@@ -28,7 +28,7 @@ UNKNOWN = ids.show("subscription", ids.new_id())
 
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
-    auth.forget()
+    auth.clear_cache()
     made = create_app(settings.model_copy(update={"roles": ("api", "dispatch")}))
     async with made.router.lifespan_context(made):
         yield made
