@@ -13,7 +13,7 @@ from app.journeys.record import actor_document
 from app.journeys.state import Change, Step
 from app.pipeline.steps import OpportunityStep
 from app.policy.facts import Actor
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -25,7 +25,7 @@ def conversion_document(change: Change, inputs: PlanInputs, plan: Plan, step: St
         "id": ids.show("conversion", inputs.new.conversion),
         "lead_id": ids.show("lead", change.lead.id),
         "journey_no": step.journey.number,
-        "converted_at": z(step.move.occurred_at),
+        "converted_at": rfc3339(step.move.occurred_at),
         "policy_version": step.published.number,
         "verified_by": ids.shown("user", verified_by),
         "account": _shown("account", plan.account),

@@ -40,7 +40,7 @@ from app.leads.schemas import ActivityPage, show_activity
 from app.pipeline.kinds import CONTACT, missing
 from app.pipeline.sql import record_of
 from app.web.auth import Caller, allowed
-from app.web.fields import ContactId, LeadId, answer, z
+from app.web.fields import ContactId, LeadId, answer, rfc3339
 from app.web.idempotency import key_of
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
@@ -139,7 +139,7 @@ async def get_conversion(lead_id: LeadId, caller: Reader, tx: InTx) -> Response:
         raise Erased()
     if row.answer is None:
         raise ConversionNotFound()
-    return answer({"conversion": {**row.answer, "reverted_at": z(row.reverted_at)}})
+    return answer({"conversion": {**row.answer, "reverted_at": rfc3339(row.reverted_at)}})
 
 
 @api.get("/contacts/{contact_id}/activities", response_model=ActivityPage, responses=declared(ContactNotFound))

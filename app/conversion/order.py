@@ -8,7 +8,18 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.pipeline.schemas import AccountValues, Amount, Business, ContactValues, OpenClass
-from app.web.fields import AccountId, ContactId, Day, Instant, LeadId, Note, OpportunityId, UserId, Word, Write
+from app.web.fields import (
+    AccountId,
+    ContactId,
+    Day,
+    Instant,
+    LeadId,
+    Note,
+    OpportunityId,
+    RequestBody,
+    ShortText,
+    UserId,
+)
 
 AccountField = Literal[
     "company", "name", "domain", "website", "phone", "industry", "employees", "country", "language", "external_id"
@@ -36,7 +47,7 @@ def _check_id(mode: str, record_id: object) -> None:
         raise PydanticCustomError("id_unexpected", "an `id` is accepted with mode `use` only")
 
 
-class AccountOrder(Write):
+class AccountOrder(RequestBody):
     mode: Literal["match_or_create", "use", "create", "none"] = "match_or_create"
     id: AccountId | None = None
     values: AccountValues = Field(default_factory=AccountValues)
@@ -48,7 +59,7 @@ class AccountOrder(Write):
         return self
 
 
-class ContactOrder(Write):
+class ContactOrder(RequestBody):
     mode: Literal["match_or_create", "use", "create"] = "match_or_create"
     id: ContactId | None = None
     values: ContactValues = Field(default_factory=ContactValues)
@@ -61,10 +72,10 @@ class ContactOrder(Write):
         return self
 
 
-class OpportunityOrder(Write):
+class OpportunityOrder(RequestBody):
     mode: Literal["create", "use", "none"] = "create"
     id: OpportunityId | None = None
-    name: Word | None = Field(default=None, examples=["Nordsoft"])
+    name: ShortText | None = Field(default=None, examples=["Nordsoft"])
     amount: Amount | None = None
     close_date: Day | None = Field(default=None, examples=["2026-12-31"])
     of_class: OpenClass | None = Field(
@@ -79,12 +90,12 @@ class OpportunityOrder(Write):
         return self
 
 
-class Verification(Write):
+class Verification(RequestBody):
     by: UserId | None = Field(default=None, description="Who verified the person. Default: the actor.")
     note: Note | None = Field(default=None, examples=["called, confirmed"])
 
 
-class ConversionOrder(Write):
+class ConversionOrder(RequestBody):
     account: AccountOrder = Field(default_factory=AccountOrder)
     contact: ContactOrder = Field(default_factory=ContactOrder)
     opportunity: OpportunityOrder = Field(default_factory=OpportunityOrder)
@@ -104,6 +115,6 @@ class BatchItem(ConversionOrder):
     lead_id: LeadId
 
 
-class BatchOrder(Write):
+class BatchOrder(RequestBody):
     items: Annotated[list[BatchItem], Field(min_length=1, max_length=100)]
     atomic: bool = Field(default=False, description="True: if one item is refused, none is converted.")

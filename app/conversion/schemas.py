@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.web.fields import Shape
+from app.web.fields import ResponseBody
 
 Outcome = Literal["created", "linked", "none"]
 
 
-class Made(Shape):
+class Made(ResponseBody):
     id: str | None
     outcome: Outcome
 
@@ -20,13 +20,13 @@ class MadeOpportunity(Made):
     class_: Literal["unqualified", "qualified"] | None = Field(alias="class")
 
 
-class FieldOutcome(Shape):
+class FieldOutcome(ResponseBody):
     field: str
     target: str | None
     outcome: Literal["copied", "filled", "kept_existing", "overwritten", "unmapped"]
 
 
-class Conversion(Shape):
+class Conversion(ResponseBody):
     id: str
     lead_id: str
     journey_no: int
@@ -42,21 +42,21 @@ class Conversion(Shape):
     reverted_at: str | None
 
 
-class ConversionOut(Shape):
+class ConversionOut(ResponseBody):
     conversion: Conversion
 
 
-class Blocked(Shape):
+class Blocked(ResponseBody):
     code: str
     detail: str
 
 
-class Previewed(Shape):
+class Previewed(ResponseBody):
     outcome: Outcome | None
     id: str | None
 
 
-class Preview(Shape):
+class Preview(ResponseBody):
     possible: bool
     blocked: list[Blocked]
     account: Previewed
@@ -65,7 +65,7 @@ class Preview(Shape):
     field_outcomes: list[FieldOutcome]
 
 
-class BatchResult(Shape):
+class BatchResult(ResponseBody):
     index: int
     lead_id: str
     status: int
@@ -73,5 +73,5 @@ class BatchResult(Shape):
     problem: dict[str, Any] | None = None
 
 
-class BatchOut(Shape):
+class BatchOut(ResponseBody):
     results: list[BatchResult]

@@ -14,7 +14,7 @@ from app.web.fields import (
     LeadId,
     OpportunityId,
     PolicyId,
-    Shape,
+    ResponseBody,
     SourceId,
     SubmissionId,
     SubscriptionId,
@@ -23,24 +23,24 @@ from app.web.fields import (
 ActivityId = Annotated[str, StringConstraints(pattern="^act_")]
 
 
-class SourceSummary(Shape):
+class SourceSummary(ResponseBody):
     id: SourceId
     name: str
 
 
-class ActivitySummary(Shape):
+class ActivitySummary(ResponseBody):
     id: ActivityId
     type: str
     kind: Literal["interest", "contact_attempt"]
     occurred_at: Instant
 
 
-class Score(Shape):
+class Score(ResponseBody):
     fit: int
     engagement: int
 
 
-class LeadCaptured(Shape):
+class LeadCaptured(ResponseBody):
     """A lead was captured, or captured again, and a journey was opened for it."""
 
     lead_id: LeadId
@@ -49,21 +49,21 @@ class LeadCaptured(Shape):
     source: SourceSummary
 
 
-class LeadUpdated(Shape):
+class LeadUpdated(ResponseBody):
     """Fields, custom answers or the owner of a lead changed; `changed` names them."""
 
     lead_id: LeadId
     changed: list[str]
 
 
-class LeadActivity(Shape):
+class LeadActivity(ResponseBody):
     """Interest of a lead, or an attempt to contact it."""
 
     lead_id: LeadId
     activity: ActivitySummary
 
 
-class LeadStageChanged(Shape):
+class LeadStageChanged(ResponseBody):
     """A journey entered a stage: one for each transition, the capture included (`from` null, `seq` 1)."""
 
     lead_id: LeadId
@@ -82,7 +82,7 @@ class LeadStageChanged(Shape):
     score: Score
 
 
-class LeadAssigned(Shape):
+class LeadAssigned(ResponseBody):
     """A lead was given to a user, or to the pool of a role."""
 
     lead_id: LeadId
@@ -91,14 +91,14 @@ class LeadAssigned(Shape):
     pool: str | None
 
 
-class LeadConsentChanged(Shape):
+class LeadConsentChanged(ResponseBody):
     """A consent was given, refused or withdrawn; the new state by purpose."""
 
     lead_id: LeadId
     consents: dict[str, str]
 
 
-class LeadBelowThreshold(Shape):
+class LeadBelowThreshold(ResponseBody):
     """The score fell below what made the lead an MQL. The stage is unchanged; sent once per fall below it."""
 
     lead_id: LeadId
@@ -107,7 +107,7 @@ class LeadBelowThreshold(Shape):
     since: Instant
 
 
-class LeadRecycleDue(Shape):
+class LeadRecycleDue(ResponseBody):
     """The day on which a recycled lead is due to be reviewed has come."""
 
     lead_id: LeadId
@@ -116,7 +116,7 @@ class LeadRecycleDue(Shape):
     occurred_at: Instant
 
 
-class LeadReinquired(Shape):
+class LeadReinquired(ResponseBody):
     """A known lead showed interest again."""
 
     lead_id: LeadId
@@ -125,25 +125,25 @@ class LeadReinquired(Shape):
     previous_outcome: str | None
 
 
-class LeadReinquiryBlocked(Shape):
+class LeadReinquiryBlocked(ResponseBody):
     """A lead that was closed for good showed interest again; no journey was opened."""
 
     lead_id: LeadId
     closing_reason: str | None
 
 
-class LeadDuplicateSuspected(Shape):
+class LeadDuplicateSuspected(ResponseBody):
     """An identity of this lead also belongs to another lead; nothing was merged."""
 
     lead_id: LeadId
     candidates: list[dict[str, Any]]
 
 
-class Linked(Shape):
+class Linked(ResponseBody):
     outcome: str
 
 
-class LeadConverted(Shape):
+class LeadConverted(ResponseBody):
     """A journey was converted to account, contact and opportunity; `data` is what the conversion endpoint returns."""
 
     lead_id: LeadId
@@ -155,7 +155,7 @@ class LeadConverted(Shape):
     opportunity: Linked
 
 
-class OpportunityStageChanged(Shape):
+class OpportunityStageChanged(ResponseBody):
     """An opportunity entered a stage."""
 
     opportunity_id: OpportunityId
@@ -163,27 +163,27 @@ class OpportunityStageChanged(Shape):
     account_id: AccountId | None = None
 
 
-class SubmissionQuarantined(Shape):
+class SubmissionQuarantined(ResponseBody):
     """A submission could not be mapped and waits for a corrected mapping; `items` says why."""
 
     submission_id: SubmissionId
     source_id: SourceId
 
 
-class PolicyActivated(Shape):
+class PolicyActivated(ResponseBody):
     """Both teams signed this policy; it is in force from now on."""
 
     policy_id: PolicyId
 
 
-class SubscriptionDisabled(Shape):
+class SubscriptionDisabled(ResponseBody):
     """A subscription was disabled. It keeps its position, so no event is lost. Not sent to that subscription."""
 
     subscription_id: SubscriptionId
     reason: str
 
 
-class DeliveryDead(Shape):
+class DeliveryDead(ResponseBody):
     """A delivery was given up after its last attempt; the feed has it at `position`. Not sent to that subscription."""
 
     subscription_id: SubscriptionId
@@ -196,11 +196,11 @@ class DeliveryDead(Shape):
     last_error: str | None
 
 
-class SubscriptionPing(Shape):
+class SubscriptionPing(ResponseBody):
     """Sent on request to test a receiver; not in the log and not retried."""
 
 
-TYPES: Final[dict[str, type[Shape]]] = {
+TYPES: Final[dict[str, type[ResponseBody]]] = {
     "lead.captured": LeadCaptured,
     "lead.updated": LeadUpdated,
     "lead.activity": LeadActivity,
@@ -244,7 +244,7 @@ class Meta(BaseModel):
     schema_version: int
 
 
-class Envelope(Shape):
+class Envelope(ResponseBody):
     """An event as sent. Over 20 kB `data` has only ids, `truncated` is true and `url` returns it whole."""
 
     id: EventId

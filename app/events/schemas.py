@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from app.events.catalogue import TYPES, Envelope
-from app.web.fields import Shape
+from app.web.fields import ResponseBody
 
 PATTERN: Final = re.compile(r"\*|[a-z][a-z_]*\.(\*|[a-z][a-z_]*)")
 MAX_TYPES: Final = 50
@@ -44,7 +44,7 @@ PageSize = Annotated[int, Query(ge=1, le=1000, description="Events in a page.")]
 Wait = Annotated[int, Query(ge=0, le=30, description="Seconds to wait for a first event.")]
 
 
-class EventPage(Shape):
+class EventPage(ResponseBody):
     """A page of the log. `next` is the cursor for the following page, also when this one is empty."""
 
     data: list[Envelope]

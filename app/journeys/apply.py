@@ -8,7 +8,7 @@ from app import ids
 from app.events.record import NewEvent
 from app.journeys.state import Change, Journey, Owner, Step
 from app.lifecycle.answer import Emit, Move
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 
 def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
@@ -86,7 +86,7 @@ def _milestones(change: Change, step: Step) -> None:
 
 def _set_wake_at(change: Change, journey: Journey, at: datetime | None) -> None:
     if journey.wake_at != at:
-        change.before.setdefault("wake_at", z(journey.wake_at))
+        change.before.setdefault("wake_at", rfc3339(journey.wake_at))
         journey.wake_at = at
 
 
@@ -131,4 +131,4 @@ def apply_emit(change: Change, emit: Emit) -> None:
 def _add_events(change: Change, journey: Journey, step: Move | Emit) -> None:
     data = {"lead_id": ids.show("lead", change.lead.id), "journey_no": journey.number, "stage": journey.stage}
     for name in step.emits:
-        change.late_events.append(NewEvent(name, {**data, "occurred_at": z(step.occurred_at)}, step.occurred_at))
+        change.late_events.append(NewEvent(name, {**data, "occurred_at": rfc3339(step.occurred_at)}, step.occurred_at))

@@ -9,7 +9,7 @@ from app.journeys.state import Change
 from app.lifecycle.answer import Move
 from app.lifecycle.automatic import evaluate as decide_steps
 from app.scoring.score import score
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 
 def evaluate(change: Change) -> bool:
@@ -41,7 +41,7 @@ def _update_below_threshold(change: Change, below: bool) -> bool:
         "lead_id": ids.show("lead", lead.id),
         "fit": change.score.fit,
         "engagement": change.score.engagement,
-        "since": z(change.now),
+        "since": rfc3339(change.now),
     }
     change.late_events.append(NewEvent("lead.below_threshold", data, change.now))
     return True

@@ -13,7 +13,7 @@ from app.journeys import sql
 from app.journeys.state import Change, Journey, Step
 from app.lifecycle.answer import Move
 from app.policy.facts import Actor, Entry
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -81,8 +81,8 @@ def transition_document(change: Change, step: Step) -> dict[str, Any]:
         "actor": actor_document(move.actor),
         "on_behalf_of": _on_behalf_of(change, step),
         "correction_of": move.correction_of,
-        "occurred_at": z(move.occurred_at),
-        "recorded_at": z(change.now),
+        "occurred_at": rfc3339(move.occurred_at),
+        "recorded_at": rfc3339(change.now),
         "policy_version": step.published.number,
         "evidence": _evidence(move),
     }

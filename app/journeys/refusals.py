@@ -19,7 +19,7 @@ from app.lifecycle.answer import (
     UnknownReason,
 )
 from app.policy.view import Unmet
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 REFUSALS = (
     errors.UnknownAction,
@@ -73,11 +73,11 @@ def _about_input(why: ReasonRequired | InputRequired | UnknownReason | OutOfOrde
             detail = f"reason_code {code!r} is not one of: {', '.join(reasons)}."
             return errors.UnknownReason(detail, errors=_field("reason_code", "unknown", detail), reasons=reasons)
         case OutOfOrder(earliest, latest):
-            detail = f"occurred_at must be between {z(earliest)} and {z(latest)}."
+            detail = f"occurred_at must be between {rfc3339(earliest)} and {rfc3339(latest)}."
             if earliest is None:
-                detail = f"occurred_at must not be later than {z(latest)}."
+                detail = f"occurred_at must not be later than {rfc3339(latest)}."
             found = _field("occurred_at", "out_of_order", detail)
-            return errors.OutOfOrder(detail, errors=found, earliest=z(earliest), latest=z(latest))
+            return errors.OutOfOrder(detail, errors=found, earliest=rfc3339(earliest), latest=rfc3339(latest))
         case CriteriaUnmet(unmet):
             listed = "; ".join(_describe(one) for one in unmet)
             return errors.CriteriaUnmet(f"Not met: {listed}.", unmet=list(unmet))

@@ -18,7 +18,7 @@ from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
 from app.matching.person import Identity, Person
 from app.policy.facts import Activity, Actor, Ask
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 CAPTURE = "capture"
 MAX_CUSTOM = 1_000  # custom fields of a lead
@@ -228,7 +228,7 @@ def add_activity(
     change.lead.activities.append(activity)
     change.new_activities.append(NewActivity(new.key, activity, new.properties, actor, source_id))
     shown = {"id": ids.show("activity", activity.id), "type": activity.type, "kind": activity.kind}
-    data = {"lead_id": ids.show("lead", change.lead.id), "activity": {**shown, "occurred_at": z(when)}}
+    data = {"lead_id": ids.show("lead", change.lead.id), "activity": {**shown, "occurred_at": rfc3339(when)}}
     change.early_events.append(NewEvent("lead.activity", data, when))
     return True
 

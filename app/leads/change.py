@@ -32,7 +32,7 @@ from app.lifecycle.guard import MAX_AHEAD
 from app.matching.normalize import normalize
 from app.matching.person import Identity, Person
 from app.web.auth import Caller
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 API = "api"
 DERIVED = {"email": ("domain",), "website": ("domain",), "job_title": ("role", "seniority"), "phone": (), "country": ()}
@@ -157,7 +157,7 @@ async def record_activity(
     """Records one activity unless its key exists; the stored activity, and whether it is new. OutOfOrder."""
     tenant_id, when = caller.tenant_id, body.get("occurred_at") or now
     if when > now + MAX_AHEAD:
-        raise OutOfOrder("occurred_at is in the future.", errors=FUTURE, latest=z(now + MAX_AHEAD))
+        raise OutOfOrder("occurred_at is in the future.", errors=FUTURE, latest=rfc3339(now + MAX_AHEAD))
     change = await begin_change(
         tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )

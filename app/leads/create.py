@@ -15,7 +15,7 @@ from app.leads.schemas import ConsentIn, LeadCreate
 from app.lifecycle.guard import MAX_AHEAD
 from app.matching.normalize import normalize
 from app.web.auth import Caller
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 NO_IDENTITY = [
     {"field": "fields", "code": "identity_required", "detail": "an e-mail, phone, handle or external id is needed"}
@@ -30,7 +30,7 @@ async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -
     when = body.occurred_at or now
     activity_at = (body.activity.occurred_at if body.activity else None) or when
     if max(when, activity_at) > now + MAX_AHEAD:
-        raise OutOfOrder("occurred_at is in the future.", latest=z(now + MAX_AHEAD))
+        raise OutOfOrder("occurred_at is in the future.", latest=rfc3339(now + MAX_AHEAD))
     region = source.defaults.get("region")
     person = normalize(body.fields.model_dump(exclude_none=True), body.external_ids, region)
     if not person.identities:

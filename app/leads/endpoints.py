@@ -56,7 +56,7 @@ from app.leads.schemas import (
     show_transition,
 )
 from app.web.auth import Caller, allowed
-from app.web.fields import Instant, LeadId, SourceId, UserId, answer, z
+from app.web.fields import Instant, LeadId, SourceId, UserId, answer, rfc3339
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -139,7 +139,7 @@ async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: A
         return answer(show_lead(change), version=change.lead.version)
     past = await read_as_of(tx, caller.tenant_id, lead_id, as_of)
     if as_of < past.lead.created_at:
-        raise LeadNotFound(f"The lead did not exist before {z(past.lead.created_at)}.")
+        raise LeadNotFound(f"The lead did not exist before {rfc3339(past.lead.created_at)}.")
     return answer(show_lead(past))
 
 

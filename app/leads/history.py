@@ -17,7 +17,7 @@ from app.leads.schemas import show_activity, show_entry, show_lead, show_transit
 from app.matching.normalize import normalize
 from app.policies.published import published_policy
 from app.scoring.score import score
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 TIMELINE = 1_000
 
@@ -48,7 +48,7 @@ def show_score(change: Change, at: datetime) -> dict[str, Any]:
     known = change.score
     assert known is not None
     return {
-        "as_of": z(at),
+        "as_of": rfc3339(at),
         "fit": known.fit,
         "engagement": known.engagement,
         "level": known.level,
@@ -88,4 +88,4 @@ async def timeline(tx: Tx, tenant_id: UUID, lead_id: UUID) -> list[dict[str, Any
     lines += [
         (row.occurred_at, row.seq, {"kind": "transition", "transition": show_transition(row)}) for row in transitions
     ]
-    return [{"at": z(at), **line} for at, _, line in sorted(lines, key=lambda line: line[:2])]
+    return [{"at": rfc3339(at), **line} for at, _, line in sorted(lines, key=lambda line: line[:2])]

@@ -14,15 +14,28 @@ from app.journeys.state import Change
 from app.lifecycle.answer import Eligible
 from app.matching.normalize import CANONICAL
 from app.policy.facts import CRITERIA, Confirmation, Entry
-from app.web.fields import Code, Day, Instant, LeadId, Money, Note, Shape, SourceId, UserId, Word, Write, z
+from app.web.fields import (
+    Code,
+    Day,
+    Instant,
+    LeadId,
+    Money,
+    Note,
+    RequestBody,
+    ResponseBody,
+    ShortText,
+    SourceId,
+    UserId,
+    rfc3339,
+)
 
 Text = Annotated[str, StringConstraints(max_length=1_000)]
 Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$")]
 CustomValue = Any
-Custom = Annotated[dict[Word, CustomValue], Field(max_length=200)]
+Custom = Annotated[dict[ShortText, CustomValue], Field(max_length=200)]
 
 
-class LeadFields(Write):
+class LeadFields(RequestBody):
     """The canonical fields; null empties one in a PATCH."""
 
     email: Annotated[str, StringConstraints(max_length=254)] | None = Field(default=None, examples=["anna@nordsoft.ro"])
@@ -43,16 +56,16 @@ class LeadFields(Write):
     message: Note | None = None
 
 
-class ConsentIn(Write):
+class ConsentIn(RequestBody):
     purpose: Literal["process", "email_marketing", "phone", "profiling", "partners"]
     state: Literal["given", "refused", "withdrawn", "unknown"]
     text: Note | None = None
 
 
-class ActivityIn(Write):
+class ActivityIn(RequestBody):
     type: Code = Field(examples=["demo_request"])
     kind: Literal["interest", "contact_attempt"] = "interest"
-    activity_key: Word | None = Field(
+    activity_key: ShortText | None = Field(
         default=None, description="Idempotency key: a lead has at most one activity for each key."
     )
     occurred_at: Instant | None = None
@@ -75,33 +88,33 @@ class ActivityOfPerson(ActivityIn):
         return self
 
 
-class ActivitiesIn(Write):
+class ActivitiesIn(RequestBody):
     activities: Annotated[list[ActivityOfPerson], Field(min_length=1, max_length=500)]
 
 
-class RecordedOut(Shape):
+class RecordedOut(ResponseBody):
     index: int
     lead_id: str | None
     recorded: bool
     reason: str | None = Field(description="`person_unknown`, `out_of_order`, or null.")
 
 
-class ActivitiesOut(Shape):
+class ActivitiesOut(ResponseBody):
     data: list[RecordedOut]
 
 
-class ConsentsIn(Write):
+class ConsentsIn(RequestBody):
     consents: Annotated[list[ConsentIn], Field(min_length=1, max_length=20)]
 
 
-class ConsentsOut(Shape):
+class ConsentsOut(ResponseBody):
     consents: dict[str, str]
     log: list[dict[str, Any]]
 
 
-class LeadCreate(Write):
+class LeadCreate(RequestBody):
     fields: LeadFields
-    external_ids: Annotated[dict[Namespace, Word], Field(max_length=20)] = Field(default_factory=dict)
+    external_ids: Annotated[dict[Namespace, ShortText], Field(max_length=20)] = Field(default_factory=dict)
     custom: Custom = Field(default_factory=dict)
     attribution: Annotated[dict[Code, Text], Field(max_length=50)] = Field(default_factory=dict)
     consents: Annotated[list[ConsentIn], Field(max_length=20)] = Field(default_factory=list)
@@ -110,13 +123,13 @@ class LeadCreate(Write):
     occurred_at: Instant | None = None
 
 
-class LeadPatch(Write):
+class LeadPatch(RequestBody):
     fields: LeadFields | None = None
     custom: Custom | None = None
     owner_id: UserId | None = None
 
 
-class BantValue(Write):
+class BantValue(RequestBody):
     status: Literal["unknown", "confirmed", "denied"]
     value: Text | None = None
     evidence: Text | None = None
@@ -130,7 +143,7 @@ class BantTiming(BantValue):
     due_on: Day | None = None
 
 
-class Bant(Write):
+class Bant(RequestBody):
     """What the acting person confirms; absent criteria stay unchanged."""
 
     budget: BantBudget | None = None
@@ -139,14 +152,14 @@ class Bant(Write):
     timing: BantTiming | None = None
 
 
-class IdentityOut(Shape):
+class IdentityOut(ResponseBody):
     kind: Literal["email", "phone", "social", "external"]
     value: str
     namespace: str
     primary: bool
 
 
-class LeadOut(Shape):
+class LeadOut(ResponseBody):
     id: str
     version: int
     kind: Literal["person", "organization"]
@@ -172,12 +185,12 @@ class LeadOut(Shape):
     updated_at: str
 
 
-class LeadPage(Shape):
+class LeadPage(ResponseBody):
     data: list[LeadOut]
     next: str | None
 
 
-class ActivityOut(Shape):
+class ActivityOut(ResponseBody):
     id: str
     lead_id: str
     type: str
@@ -188,19 +201,19 @@ class ActivityOut(Shape):
     properties: dict[str, Any]
 
 
-class ActivityPage(Shape):
+class ActivityPage(ResponseBody):
     data: list[ActivityOut]
     next: str | None
 
 
-class BantOut(Shape):
+class BantOut(ResponseBody):
     budget: dict[str, Any]
     authority: dict[str, Any]
     need: dict[str, Any]
     timing: dict[str, Any]
 
 
-class ScoreOut(Shape):
+class ScoreOut(ResponseBody):
     as_of: str
     fit: int
     engagement: int
@@ -209,7 +222,7 @@ class ScoreOut(Shape):
     entries: list[dict[str, Any]]
 
 
-class JourneyOut(Shape):
+class JourneyOut(ResponseBody):
     journey_no: int
     stage: str
     business: Literal["new", "existing"]
@@ -219,12 +232,12 @@ class JourneyOut(Shape):
     milestones: list[dict[str, Any]]
 
 
-class JourneyList(Shape):
+class JourneyList(ResponseBody):
     data: list[JourneyOut]
     next: None
 
 
-class TransitionOut(Shape):
+class TransitionOut(ResponseBody):
     id: str
     lead_id: str
     journey_no: int
@@ -242,12 +255,12 @@ class TransitionOut(Shape):
     evidence: dict[str, Any]
 
 
-class TransitionList(Shape):
+class TransitionList(ResponseBody):
     data: list[TransitionOut]
     next: None
 
 
-class TimelineOut(Shape):
+class TimelineOut(ResponseBody):
     data: list[dict[str, Any]]
     next: None
 
@@ -263,8 +276,8 @@ def show_lead(change: Change) -> dict[str, Any]:
         "stage": journey.stage if journey else None,
         "journey_no": journey.number if journey else None,
         "seq": journey.seq if journey else None,
-        "stage_entered_at": z(journey.stage_entered_at) if journey else None,
-        "journey_opened_at": z(journey.opened_at) if journey else None,
+        "stage_entered_at": rfc3339(journey.stage_entered_at) if journey else None,
+        "journey_opened_at": rfc3339(journey.opened_at) if journey else None,
         "fields": {name: lead.fields.get(name) for name in CANONICAL},
         "custom": lead.custom,
         "identities": [
@@ -280,11 +293,11 @@ def show_lead(change: Change) -> dict[str, Any]:
         "owner_id": ids.shown("user", lead.owner.id if lead.owner else None),
         "team": lead.team,
         "sla": None,
-        "wake_at": z(journey.wake_at) if journey else None,
+        "wake_at": rfc3339(journey.wake_at) if journey else None,
         "bant": show_bant(lead.confirmations),
         "raw": {name: lead.raw.get(name) for name in ("email", "phone", "country")},
         "email_status": lead.flags.get("email_status"),
-        "below_threshold_since": z(lead.below_threshold_since),
+        "below_threshold_since": rfc3339(lead.below_threshold_since),
         "duplicate_suspected": bool(lead.flags.get("duplicate_suspected")),
         "blocked_reinquiry": bool(lead.flags.get("blocked_reinquiry")),
         "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}},
@@ -296,8 +309,8 @@ def show_lead(change: Change) -> dict[str, Any]:
             "opportunity_id": ids.shown("opportunity", lead.opportunity_id),
         },
         "merged_into": ids.shown("lead", lead.merged_into),
-        "created_at": z(lead.created_at),
-        "updated_at": z(lead.updated_at),
+        "created_at": rfc3339(lead.created_at),
+        "updated_at": rfc3339(lead.updated_at),
     }
 
 
@@ -316,7 +329,7 @@ def _show_confirmation(row: Confirmation | None) -> dict[str, Any]:
         "evidence": row.evidence,
         "confirmed_by": ids.show("user", row.user_id),
         "confirmed_role": row.role,
-        "confirmed_at": z(row.recorded_at),
+        "confirmed_at": rfc3339(row.recorded_at),
     }
     if row.due_on is not None:
         shown["due_on"] = row.due_on.isoformat()
@@ -332,8 +345,8 @@ def show_activity(row: Record, lead_id: LeadId) -> dict[str, Any]:
         "type": row.type,
         "kind": row.kind,
         "activity_key": row.activity_key,
-        "occurred_at": z(row.occurred_at),
-        "recorded_at": z(row.recorded_at),
+        "occurred_at": rfc3339(row.occurred_at),
+        "recorded_at": rfc3339(row.recorded_at),
         "properties": row.properties,
         "source_id": ids.shown("source", row.source_id),
     }
@@ -341,7 +354,7 @@ def show_activity(row: Record, lead_id: LeadId) -> dict[str, Any]:
 
 def show_consent(row: Record) -> dict[str, Any]:
     plain = {name: getattr(row, name) for name in ("purpose", "state", "text", "channel")}
-    return {**plain, "occurred_at": z(row.occurred_at), "recorded_at": z(row.recorded_at)}
+    return {**plain, "occurred_at": rfc3339(row.occurred_at), "recorded_at": rfc3339(row.recorded_at)}
 
 
 def show_entry(entry: Entry, policy_version: int) -> dict[str, Any]:
@@ -358,8 +371,8 @@ def show_transition(row: Record) -> dict[str, Any]:
         "to": row.to_stage,
         **{name: getattr(row, name) for name in plain},
         "correction_of": ids.shown("transition", row.correction_of),
-        "occurred_at": z(row.occurred_at),
-        "recorded_at": z(row.recorded_at),
+        "occurred_at": rfc3339(row.occurred_at),
+        "recorded_at": rfc3339(row.recorded_at),
     }
 
 
@@ -369,16 +382,16 @@ def show_journey(row: Record, milestones: list[Record]) -> dict[str, Any]:
         "stage": row.stage,
         "seq": row.seq,
         "business": row.business,
-        "opened_at": z(row.opened_at),
-        "closed_at": z(row.closed_at),
+        "opened_at": rfc3339(row.opened_at),
+        "closed_at": rfc3339(row.closed_at),
         "closing_reason": row.closing_reason,
         "recycles": row.recycles,
-        "wake_at": z(row.wake_at),
+        "wake_at": rfc3339(row.wake_at),
         "policy_id": ids.shown("policy", row.policy_id),
         "milestones": [
             {
                 "name": one.name,
-                "reached_at": z(one.reached_at),
+                "reached_at": rfc3339(one.reached_at),
                 "skipped": one.skipped,
                 "voided": one.voided_at is not None,
                 "proof": one.proof,

@@ -59,7 +59,7 @@ from app.pipeline.schemas import (
 )
 from app.pipeline.steps import show_step
 from app.web.auth import Caller, allowed
-from app.web.fields import AccountId, ContactId, OpportunityId, UserId, Word, answer
+from app.web.fields import AccountId, ContactId, OpportunityId, ShortText, UserId, answer
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -68,7 +68,7 @@ from app.web.versions import Expected
 api = router("/v1", "pipeline")
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
-QueryWord = Annotated[Word | None, Query()]
+QueryWord = Annotated[ShortText | None, Query()]
 CHANGE_PROBLEMS = (AlreadyExists, VersionConflict, OwnerInvalid, TargetUnavailable)
 TRANSITION_PROBLEMS = (
     OpportunityNotFound,

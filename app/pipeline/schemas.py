@@ -14,7 +14,21 @@ from app.matching.company import registrable_domain
 from app.matching.country import country_code
 from app.matching.email import read_email
 from app.matching.mailboxes import is_free_mail
-from app.web.fields import AccountId, Code, ContactId, Day, Instant, Money, Note, Shape, UserId, Word, Write, money, z
+from app.web.fields import (
+    AccountId,
+    Code,
+    ContactId,
+    Day,
+    Instant,
+    Money,
+    Note,
+    RequestBody,
+    ResponseBody,
+    ShortText,
+    UserId,
+    money,
+    rfc3339,
+)
 
 Business = Literal["new", "existing"]
 OpenClass = Literal["unqualified", "qualified"]
@@ -61,35 +75,35 @@ Employees = Annotated[int, Field(ge=0, le=10_000_000)]
 Amount = Annotated[Money, AfterValidator(_not_negative)]
 
 
-class AccountValues(Write):
+class AccountValues(RequestBody):
     """The writable members of an account; null clears a member."""
 
-    name: Word | None = Field(default=None, examples=["Nordsoft"])
+    name: ShortText | None = Field(default=None, examples=["Nordsoft"])
     domain: Domain | None = Field(default=None, examples=["nordsoft.ro"])
-    website: Word | None = None
-    phone: Word | None = Field(default=None, examples=["+40 21 555 0100"])
-    industry: Word | None = None
+    website: ShortText | None = None
+    phone: ShortText | None = Field(default=None, examples=["+40 21 555 0100"])
+    industry: ShortText | None = None
     employees: Employees | None = None
     country: Country | None = None
-    language: Word | None = None
-    external_id: Word | None = None
+    language: ShortText | None = None
+    external_id: ShortText | None = None
 
 
-class ContactValues(Write):
+class ContactValues(RequestBody):
     """The writable members of a contact; null clears a member."""
 
     email: Email | None = Field(default=None, examples=["anna@nordsoft.ro"])
-    phone: Word | None = None
-    first_name: Word | None = Field(default=None, examples=["Anna"])
-    last_name: Word | None = Field(default=None, examples=["Zvoristeanu"])
-    full_name: Word | None = None
-    job_title: Word | None = None
-    role: Word | None = None
-    seniority: Word | None = None
+    phone: ShortText | None = None
+    first_name: ShortText | None = Field(default=None, examples=["Anna"])
+    last_name: ShortText | None = Field(default=None, examples=["Zvoristeanu"])
+    full_name: ShortText | None = None
+    job_title: ShortText | None = None
+    role: ShortText | None = None
+    seniority: ShortText | None = None
     country: Country | None = None
-    language: Word | None = None
-    website: Word | None = None
-    external_id: Word | None = None
+    language: ShortText | None = None
+    website: ShortText | None = None
+    external_id: ShortText | None = None
 
 
 class AccountCreate(AccountValues):
@@ -128,10 +142,10 @@ class ContactPatch(ContactValues):
     archived: bool | None = Field(default=None, description="True archives the contact, false restores it.")
 
 
-class OpportunityCreate(Write):
+class OpportunityCreate(RequestBody):
     """An opportunity without a lead, for example a renewal."""
 
-    name: Word = Field(examples=["Nordsoft renewal 2027"])
+    name: ShortText = Field(examples=["Nordsoft renewal 2027"])
     account_id: AccountId | None = None
     contact_id: ContactId | None = None
     owner_id: UserId | None = None
@@ -139,14 +153,14 @@ class OpportunityCreate(Write):
     close_date: Day | None = Field(default=None, examples=["2027-03-31"])
     business: Business = "existing"
     custom: Custom = Field(default_factory=dict)
-    external_id: Word | None = None
+    external_id: ShortText | None = None
     occurred_at: Instant | None = None
 
 
-class OpportunityPatch(Write):
+class OpportunityPatch(RequestBody):
     """Everything but the stage, which only a transition changes."""
 
-    name: Word | None = None
+    name: ShortText | None = None
     account_id: AccountId | None = None
     contact_id: ContactId | None = None
     owner_id: UserId | None = None
@@ -154,11 +168,11 @@ class OpportunityPatch(Write):
     close_date: Day | None = None
     business: Business | None = None
     custom: Custom | None = None
-    external_id: Word | None = None
+    external_id: ShortText | None = None
     archived: bool | None = Field(default=None, description="True archives the opportunity, false restores it.")
 
 
-class OpportunityAsk(Write):
+class OpportunityAsk(RequestBody):
     """A transition of an opportunity: an action of its policy, or the stage to enter in `to`."""
 
     action: Code | None = Field(default=None, examples=["qualify"])
@@ -175,7 +189,7 @@ class OpportunityAsk(Write):
         return self
 
 
-class RecordOut(Shape):
+class RecordOut(ResponseBody):
     id: str
     version: int
     owner_id: str | None
@@ -227,7 +241,7 @@ class OpportunityOut(RecordOut):
     closing_reason: str | None
 
 
-class OpportunityTransitionOut(Shape):
+class OpportunityTransitionOut(ResponseBody):
     id: str
     opportunity_id: str
     lead_id: str | None
@@ -245,27 +259,27 @@ class OpportunityTransitionOut(Shape):
     evidence: dict[str, Any]
 
 
-class AccountPage(Shape):
+class AccountPage(ResponseBody):
     data: list[AccountOut]
     next: str | None
 
 
-class ContactPage(Shape):
+class ContactPage(ResponseBody):
     data: list[ContactOut]
     next: str | None
 
 
-class OpportunityPage(Shape):
+class OpportunityPage(ResponseBody):
     data: list[OpportunityOut]
     next: str | None
 
 
-class OpportunityMoved(Shape):
+class OpportunityMoved(ResponseBody):
     transition: OpportunityTransitionOut
     opportunity: OpportunityOut
 
 
-class OpportunityTransitionList(Shape):
+class OpportunityTransitionList(ResponseBody):
     data: list[OpportunityTransitionOut]
     next: None
 
@@ -284,7 +298,7 @@ def show_opportunity(row: Record) -> dict[str, Any]:
     return {
         **_shown("opportunity", row),
         **{name: row._mapping[name] for name in plain},
-        "stage_entered_at": z(row.stage_entered_at),
+        "stage_entered_at": rfc3339(row.stage_entered_at),
         "account_id": ids.shown("account", row.account_id),
         "contact_id": ids.shown("contact", row.contact_id),
         "amount": money(row.amount, row.currency),
@@ -301,7 +315,7 @@ def _shown(kind: str, row: Record) -> dict[str, Any]:
         "origin_lead_id": ids.shown("lead", row.origin_lead_id),
         "external_id": row.external_id,
         "custom": row.custom,
-        "archived_at": z(row.archived_at),
-        "created_at": z(row.created_at),
-        "updated_at": z(row.updated_at),
+        "archived_at": rfc3339(row.archived_at),
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
     }

@@ -14,7 +14,7 @@ from app.events.record import NewEvent
 from app.journeys.record import actor_document
 from app.policies.published import Published
 from app.policy.facts import Actor
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 EVENT = "opportunity.stage_changed"
 
@@ -102,7 +102,7 @@ def _details(step: Any) -> dict[str, Any]:
         "reason_code": step.reason_code,
         "note": step.note,
         "on_behalf_of": step.on_behalf_of,
-        "occurred_at": z(step.occurred_at),
-        "recorded_at": z(step.recorded_at),
+        "occurred_at": rfc3339(step.occurred_at),
+        "recorded_at": rfc3339(step.recorded_at),
         "evidence": step.evidence,
     }

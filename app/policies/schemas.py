@@ -6,10 +6,10 @@ from typing import Any
 
 from app import ids
 from app.database.transaction import Record
-from app.web.fields import Shape, z
+from app.web.fields import ResponseBody, rfc3339
 
 
-class PolicySummary(Shape):
+class PolicySummary(ResponseBody):
     id: str
     number: int
     name: str
@@ -24,14 +24,14 @@ class PolicyOut(PolicySummary):
     document: dict[str, Any]
 
 
-class PolicyPage(Shape):
+class PolicyPage(ResponseBody):
     data: list[PolicySummary]
     next: str | None
 
 
 def show_summary(row: Record) -> dict[str, Any]:
     plain = {name: getattr(row, name) for name in ("number", "name", "state", "origin", "sha256")}
-    instants = {"effective_from": z(row.effective_from), "created_at": z(row.created_at)}
+    instants = {"effective_from": rfc3339(row.effective_from), "created_at": rfc3339(row.created_at)}
     return {"id": ids.show("policy", row.id), **plain, **instants}
 
 

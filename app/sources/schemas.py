@@ -11,7 +11,7 @@ from app import ids
 from app.database.transaction import Record
 from app.sources.answer import host_of
 from app.sources.document import Defaults
-from app.web.fields import Shape, SourceId, Word, Write, z
+from app.web.fields import RequestBody, ResponseBody, ShortText, SourceId, rfc3339
 
 ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
 
@@ -38,9 +38,9 @@ class SourceDefaults(Defaults):
     allowed_origins: Annotated[list[Origin], Field(min_length=1, max_length=50)] | None = None
 
 
-class SourceCreate(Write):
-    name: Word = Field(examples=["Demo form"])
-    preset: Word = Field(examples=["typeform"])
+class SourceCreate(RequestBody):
+    name: ShortText = Field(examples=["Demo form"])
+    preset: ShortText = Field(examples=["typeform"])
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="Merged into the preset: objects deeply, other values and lists replaced."
     )
@@ -53,18 +53,18 @@ class SourceCreate(Write):
     enabled: bool = True
 
 
-class SourcePatch(Write):
+class SourcePatch(RequestBody):
     """Only the members given are changed. `secrets` are merged by name; null removes one."""
 
-    name: Word | None = None
-    preset: Word | None = None
+    name: ShortText | None = None
+    preset: ShortText | None = None
     overrides: dict[str, Any] | None = None
     secrets: dict[SecretName, Secret | Rotating | None] | None = None
     defaults: SourceDefaults | None = None
     enabled: bool | None = None
 
 
-class DryRun(Write):
+class DryRun(RequestBody):
     """A raw request, in the form in which `/submissions/{id}/raw` returns one."""
 
     method: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3,10}$")] = "POST"
@@ -74,7 +74,7 @@ class DryRun(Write):
     body_base64: str | None = None
 
 
-class SourceOut(Shape):
+class SourceOut(ResponseBody):
     id: SourceId
     key: str
     ingest_url: str
@@ -93,22 +93,22 @@ class SourceOut(Shape):
     archived_at: str | None
 
 
-class SourcePage(Shape):
+class SourcePage(ResponseBody):
     data: list[SourceOut]
     next: str | None
 
 
-class PresetOut(Shape):
+class PresetOut(ResponseBody):
     preset: str
     title: str
 
 
-class PresetPage(Shape):
+class PresetPage(ResponseBody):
     data: list[PresetOut]
     next: str | None
 
 
-class DryRunItem(Shape):
+class DryRunItem(ResponseBody):
     verdict: str
     submission_key: str
     fields: dict[str, Any]
@@ -120,7 +120,7 @@ class DryRunItem(Shape):
     unmet: list[dict[str, Any]]
 
 
-class DryRunOut(Shape):
+class DryRunOut(ResponseBody):
     items: list[DryRunItem]
 
 
@@ -129,7 +129,7 @@ def show_source(row: Record, address: str, names: tuple[list[str], list[str]]) -
     plain = {
         name: getattr(row, name) for name in ("key", "name", "preset", "overrides", "defaults", "enabled", "builtin")
     }
-    instants = {name: z(getattr(row, name)) for name in ("created_at", "updated_at", "archived_at")}
+    instants = {name: rfc3339(getattr(row, name)) for name in ("created_at", "updated_at", "archived_at")}
     return {
         "id": ids.show("source", row.id),
         "ingest_url": f"{address}/v1/ingest/{row.key}",

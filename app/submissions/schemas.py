@@ -7,13 +7,13 @@ from typing import Any, Literal
 from pydantic import Field
 
 from app.sources import document
-from app.web.fields import Instant, LeadId, Shape, SourceId, SubmissionId, Write
+from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, SourceId, SubmissionId
 
 State = Literal["received", "processed", "quarantined"]
 Verdict = Literal[document.Verdict, "duplicate", "quarantined"]
 
 
-class Replay(Write):
+class Replay(RequestBody):
     """Which submissions of a source to process again: the quarantined ones or all, within a time range."""
 
     all: bool = False
@@ -21,7 +21,7 @@ class Replay(Write):
     received_before: Instant | None = None
 
 
-class ItemOut(Shape):
+class ItemOut(ResponseBody):
     index: int
     verdict: Verdict
     submission_key: str | None
@@ -29,7 +29,7 @@ class ItemOut(Shape):
     reason: str | None
 
 
-class SubmissionOut(Shape):
+class SubmissionOut(ResponseBody):
     id: SubmissionId
     source_id: SourceId
     state: State
@@ -39,12 +39,12 @@ class SubmissionOut(Shape):
     items: list[ItemOut]
 
 
-class SubmissionPage(Shape):
+class SubmissionPage(ResponseBody):
     data: list[SubmissionOut]
     next: str | None
 
 
-class RawOut(Shape):
+class RawOut(ResponseBody):
     """The body is in `body` when it is UTF-8, else in `body_base64`."""
 
     method: str
@@ -52,21 +52,21 @@ class RawOut(Shape):
     headers: dict[str, str]
 
 
-class AcceptedSubmission(Shape):
+class AcceptedSubmission(ResponseBody):
     id: SubmissionId
     state: State
 
 
-class Accepted(Shape):
+class Accepted(ResponseBody):
     submission: AcceptedSubmission
 
 
-class Replayed(Shape):
+class Replayed(ResponseBody):
     """How many submissions will be processed again; `more`: the limit was reached, so repeat the request."""
 
     replayed: int
     more: bool
 
 
-class Waited(Shape):
+class Waited(ResponseBody):
     submission: dict[str, Any]

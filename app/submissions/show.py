@@ -15,7 +15,7 @@ from app.sources.ready import ready_source
 from app.submissions import sql
 from app.submissions.entries import request_of
 from app.submissions.redact import redacted
-from app.web.fields import z
+from app.web.fields import rfc3339
 
 
 async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
@@ -64,8 +64,8 @@ def _submission(row: Record, items: list[dict[str, Any]]) -> dict[str, Any]:
         "id": ids.show("submission", row.id),
         "source_id": ids.show("source", row.source_id),
         "state": row.state,
-        "received_at": z(row.received_at),
-        "processed_at": z(row.processed_at),
+        "received_at": rfc3339(row.received_at),
+        "processed_at": rfc3339(row.processed_at),
         "sha256": row.sha256,
         "items": items,
     }

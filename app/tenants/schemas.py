@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from app import ids
 from app.database.transaction import Record
 from app.web.auth import SCOPES
-from app.web.fields import Instant, Shape, Word, Write, z
+from app.web.fields import Instant, RequestBody, ResponseBody, ShortText, rfc3339
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
 PolicyName = Literal["waterfall", "pipeline"]
@@ -42,54 +42,54 @@ WorkingHours = dict[Weekday, Annotated[list[Span], Field(max_length=8)]]
 Capacity = Annotated[int, Field(ge=0, le=100_000)]
 
 
-class TenantCreate(Write):
-    name: Word = Field(examples=["acme"])
+class TenantCreate(RequestBody):
+    name: ShortText = Field(examples=["acme"])
     policy: PolicyName = "waterfall"
 
 
-class TenantPatch(Write):
-    name: Word
+class TenantPatch(RequestBody):
+    name: ShortText
 
 
-class UserCreate(Write):
-    name: Word = Field(examples=["Sofia Dumitru"])
+class UserCreate(RequestBody):
+    name: ShortText = Field(examples=["Sofia Dumitru"])
     email: Email = Field(examples=["sofia@acme.example"])
     role: Role
-    team: Word | None = None
+    team: ShortText | None = None
     time_zone: TimeZone = "UTC"
     working_hours: WorkingHours = Field(default_factory=dict, examples=[{"mon": [["09:00", "18:00"]]}])
     capacity: Capacity | None = None
     active: bool = True
-    external_id: Word | None = None
+    external_id: ShortText | None = None
 
 
-class UserPatch(Write):
-    name: Word | None = None
+class UserPatch(RequestBody):
+    name: ShortText | None = None
     email: Email | None = None
     role: Role | None = None
-    team: Word | None = None
+    team: ShortText | None = None
     time_zone: TimeZone | None = None
     working_hours: WorkingHours | None = None
     capacity: Capacity | None = None
     active: bool | None = None
-    external_id: Word | None = None
+    external_id: ShortText | None = None
 
 
-class KeyCreate(Write):
-    name: Word = Field(examples=["CRM"])
+class KeyCreate(RequestBody):
+    name: ShortText = Field(examples=["CRM"])
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))] = Field(
         examples=[["leads:read", "leads:write"]]
     )
     expires_at: Instant | None = None
 
 
-class TenantOut(Shape):
+class TenantOut(ResponseBody):
     id: str
     name: str
     created_at: str
 
 
-class UserOut(Shape):
+class UserOut(ResponseBody):
     id: str
     name: str
     email: str
@@ -102,7 +102,7 @@ class UserOut(Shape):
     external_id: str | None
 
 
-class KeyOut(Shape):
+class KeyOut(ResponseBody):
     id: str
     name: str
     prefix: str
@@ -114,33 +114,33 @@ class KeyOut(Shape):
     secret: str | None = Field(default=None, description="Shown once, in the response that creates the key.")
 
 
-class NewTenantKey(Shape):
+class NewTenantKey(ResponseBody):
     id: str
     secret: str
 
 
-class TenantCreated(Shape):
+class TenantCreated(ResponseBody):
     tenant: TenantOut
     key: NewTenantKey
 
 
-class MeOut(Shape):
+class MeOut(ResponseBody):
     tenant: TenantOut
     key: dict[str, Any]
     actor: dict[str, Any]
 
 
-class TenantPage(Shape):
+class TenantPage(ResponseBody):
     data: list[TenantOut]
     next: str | None
 
 
-class UserPage(Shape):
+class UserPage(ResponseBody):
     data: list[UserOut]
     next: str | None
 
 
-class KeyPage(Shape):
+class KeyPage(ResponseBody):
     data: list[KeyOut]
     next: str | None
 
@@ -150,17 +150,19 @@ def show_tenant(row: Record) -> dict[str, Any]:
         "id": ids.show("tenant", row.id),
         "version": row.version,
         "name": row.name,
-        "created_at": z(row.created_at),
+        "created_at": rfc3339(row.created_at),
     }
 
 
 def show_user(row: Record) -> dict[str, Any]:
     written = {name: getattr(row, name) for name in UserCreate.model_fields}
-    stamps = {"created_at": z(row.created_at), "updated_at": z(row.updated_at)}
+    stamps = {"created_at": rfc3339(row.created_at), "updated_at": rfc3339(row.updated_at)}
     return {"id": ids.show("user", row.id), "version": row.version, **written, **stamps}
 
 
 def show_key(row: Record) -> dict[str, Any]:
     plain = {name: getattr(row, name) for name in ("version", "name", "prefix", "scopes")}
-    instants = {name: z(getattr(row, name)) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+    instants = {
+        name: rfc3339(getattr(row, name)) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")
+    }
     return {"id": ids.show("key", row.id), **plain, **instants}

@@ -9,12 +9,12 @@ from pydantic import Field, StringConstraints
 from app.conversion.order import ConversionOrder
 from app.leads.schemas import Bant, LeadOut, TransitionOut
 from app.transitions.ask import TransitionRequest
-from app.web.fields import Code, Instant, Note, Shape, TransitionId, UserId, Write
+from app.web.fields import Code, Instant, Note, RequestBody, ResponseBody, TransitionId, UserId
 
 Stage = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class TransitionCreate(Write):
+class TransitionCreate(RequestBody):
     action: Stage | None = Field(default=None, examples=["accept"])
     to: Stage | None = None
     reason_code: Code | None = None
@@ -44,13 +44,13 @@ class TransitionCreate(Write):
         )
 
 
-class TransitionAnswer(Shape):
+class TransitionAnswer(ResponseBody):
     transition: TransitionOut
     lead: LeadOut
     conversion: dict[str, Any] | None = Field(default=None, description="Present if the move converted the lead.")
 
 
-class EligibleOut(Shape):
+class EligibleOut(ResponseBody):
     action: str
     to: str | None
     allowed: bool
@@ -58,6 +58,6 @@ class EligibleOut(Shape):
     unmet: list[dict[str, Any]]
 
 
-class EligibilityOut(Shape):
+class EligibilityOut(ResponseBody):
     stage: str | None
     actions: list[EligibleOut]

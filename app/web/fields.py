@@ -34,13 +34,13 @@ CURRENCIES: Final = frozenset(currency.alpha_3 for currency in pycountry.currenc
 ID_PATTERN: Final = "[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}"
 
 
-class Write(BaseModel):
+class RequestBody(BaseModel):
     """A request body: unknown members and coerced types are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Shape(BaseModel):
+class ResponseBody(BaseModel):
     """A response body in the OpenAPI document: the declared members are always present, others may be added."""
 
     model_config = ConfigDict(extra="allow")
@@ -114,7 +114,7 @@ Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_te
 Day = Annotated[date, Field(strict=False), BeforeValidator(_only_text), AfterValidator(_within_days)]
 
 # NUL and lone surrogates need no check here: app/web/strict_json.py refuses them when the body is read.
-Word = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Note = Annotated[str, StringConstraints(max_length=10_000)]
 
@@ -125,7 +125,7 @@ def _currency(value: str) -> str:
     return value
 
 
-class Money(Write):
+class Money(RequestBody):
     """An amount: a decimal as text (up to 16 digits before the point and 2 after) and an ISO 4217 currency."""
 
     value: Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,2})?$")] = Field(
@@ -145,7 +145,7 @@ def money(amount: Decimal | None, currency: str | None) -> dict[str, str] | None
     return None if amount is None or currency is None else {"value": f"{amount:.2f}", "currency": currency}
 
 
-def z(value: datetime | None) -> str | None:
+def rfc3339(value: datetime | None) -> str | None:
     """An instant as responses write it: RFC 3339 in UTC with Z, with microseconds only where they are not zero."""
     return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 

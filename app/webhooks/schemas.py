@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from app import ids
 from app.events.schemas import Types
-from app.web.fields import Shape, Write, z
+from app.web.fields import RequestBody, ResponseBody, rfc3339
 
 Mode = Literal["full", "thin"]
 State = Literal["active", "paused", "disabled"]
@@ -68,7 +68,7 @@ Filter = Annotated[
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
-class Limits(Write):
+class Limits(RequestBody):
     """How many requests at a time a receiver gets, how long each may take, and when it is retried."""
 
     concurrency: int = Field(default=8, ge=1, le=64, description="Maximum requests in flight; at most one per lead.")
@@ -78,7 +78,7 @@ class Limits(Write):
     )
 
 
-class SubscriptionCreate(Write):
+class SubscriptionCreate(RequestBody):
     url: Url = Field(examples=["https://hooks.acme.example/baton"])
     types: Types = Field(default=["*"], examples=[["lead.*"]])
     filter: Filter = Field(default_factory=dict)
@@ -88,7 +88,7 @@ class SubscriptionCreate(Write):
     limits: Limits = Limits()
 
 
-class SubscriptionPatch(Write):
+class SubscriptionPatch(RequestBody):
     """Absent members are left unchanged."""
 
     url: Url | None = None
@@ -98,13 +98,13 @@ class SubscriptionPatch(Write):
     limits: Limits | None = None
 
 
-class Rotation(Write):
+class Rotation(RequestBody):
     """How long the previous secret stays valid alongside the new one."""
 
     grace_seconds: int = Field(default=86_400, ge=0, le=7 * 86_400)
 
 
-class SubscriptionOut(Shape):
+class SubscriptionOut(ResponseBody):
     id: str
     url: str
     types: list[str]
@@ -121,12 +121,12 @@ class SubscriptionWithSecret(SubscriptionOut):
     secret: str = Field(description="Shown only in this response.")
 
 
-class SubscriptionPage(Shape):
+class SubscriptionPage(ResponseBody):
     data: list[SubscriptionOut]
     next: str | None
 
 
-class PingOut(Shape):
+class PingOut(ResponseBody):
     """The receiver's response; `delivered` is true for a 2xx."""
 
     delivered: bool
@@ -136,7 +136,7 @@ class PingOut(Shape):
     response_head: str
 
 
-class DeliveryOut(Shape):
+class DeliveryOut(ResponseBody):
     event_id: str
     lead_id: str | None
     position: str
@@ -147,12 +147,12 @@ class DeliveryOut(Shape):
     last_error: str | None
 
 
-class DeliveryPage(Shape):
+class DeliveryPage(ResponseBody):
     data: list[DeliveryOut]
     next: str | None
 
 
-class AttemptOut(Shape):
+class AttemptOut(ResponseBody):
     event_id: str
     lead_id: str | None
     position: str
@@ -165,7 +165,7 @@ class AttemptOut(Shape):
     trigger: Literal["live", "retry"]
 
 
-class AttemptPage(Shape):
+class AttemptPage(ResponseBody):
     data: list[AttemptOut]
     next: str | None
 
@@ -183,8 +183,8 @@ def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any
         "lag": row.lag,
         "limits": row.limits,
         "version": row.version,
-        "created_at": z(row.created_at),
-        "updated_at": z(row.updated_at),
+        "created_at": rfc3339(row.created_at),
+        "updated_at": rfc3339(row.updated_at),
     }
     return shown | {"secret": secret} if secret else shown
 
@@ -196,7 +196,7 @@ def show_delivery(row: Row[Any]) -> dict[str, Any]:
         "position": str(row.position),
         "state": row.state,
         "attempts": row.attempts,
-        "next_at": z(row.next_at),
+        "next_at": rfc3339(row.next_at),
         "last_code": row.last_code,
         "last_error": row.last_error,
     }
@@ -208,7 +208,7 @@ def show_attempt(row: Row[Any]) -> dict[str, Any]:
         "lead_id": ids.shown("lead", row.lead_id),
         "position": str(row.position),
         "n": row.n,
-        "at": z(row.at),
+        "at": rfc3339(row.at),
         "ms": row.ms,
         "code": row.code,
         "error": row.error_kind,
