@@ -143,7 +143,7 @@ class Settings(BaseSettings):
 
     @property
     def url(self) -> str:
-        """The database URL; of an embedded server it is set by `server.database`."""
+        """The database URL; of an embedded server it is set by `server.running_database`."""
         assert self.database_url is not None
         return self.database_url
 
