@@ -111,7 +111,9 @@ def install(folder, lock):
             [python_with_pip(), "-m", "pip", "--python", python, "install"] + options + ["-r", os.path.join(ROOT, lock)]
         )
         if subprocess.call(command, stdout=sys.stderr) != 0:
-            raise SetupError("the packages could not be installed: see pip's output above, then run this command again")
+            raise SetupError(
+                "the packages could not be installed: see pip's output above, then run the same command again"
+            )
         for done in (PLAIN, DEVELOPERS) if lock == DEVELOPERS else (PLAIN,):
             with open(os.path.join(folder, done + ".new"), "w") as file:
                 file.write(marker(done))
