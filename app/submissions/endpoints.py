@@ -20,7 +20,7 @@ from app.errors import (
     SubmissionNotFound,
 )
 from app.sources import sql as sources_sql
-from app.submissions import door, show, sql
+from app.submissions import ingest, show, sql
 from app.submissions.schemas import (
     Accepted,
     RawOut,
@@ -51,13 +51,13 @@ ANY_BODY: Final[dict[str, Any]] = {
 WAITED: Final = {"model": Waited, "description": "Processed within the time of `Prefer: wait=n`."}
 PAGE: Final = {"description": "Redirects a browser to the page that the source sets."}
 
-ingest = APIRouter(prefix="/v1/ingest", tags=["ingest"], responses=REFUSALS)
+ingest_api = APIRouter(prefix="/v1/ingest", tags=["ingest"], responses=REFUSALS)
 api = router("/v1", "submissions")
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
 
 
-@ingest.post(
+@ingest_api.post(
     "/{source_key}",
     status_code=202,
     response_model=Accepted,
@@ -66,7 +66,7 @@ Writer = Annotated[Caller, allowed("leads:write")]
 )
 async def receive(source_key: str, request: Request) -> Response:
     """Receive a webhook of any provider, or a browser's form. 202: the submission is committed to the database."""
-    return await door.receive(request, source_key)
+    return await ingest.receive(request, source_key)
 
 
 class IngestFastPath:
@@ -81,24 +81,24 @@ class IngestFastPath:
             await self.app(scope, receive, send)
             return
         scope["route"] = INGEST_ROUTE
-        response = await door.receive(Request(scope, receive), key)
+        response = await ingest.receive(Request(scope, receive), key)
         await response(scope, receive, send)
 
 
 INGEST_PATH: Final = "/v1/ingest/"
-INGEST_ROUTE: Final = ingest.routes[0]
+INGEST_ROUTE: Final = ingest_api.routes[0]
 
 
-@ingest.head("/{source_key}", include_in_schema=False)
-@ingest.get("/{source_key}", responses=declared(MethodNotAllowed))
+@ingest_api.head("/{source_key}", include_in_schema=False)
+@ingest_api.get("/{source_key}", responses=declared(MethodNotAllowed))
 async def answer_handshake(source_key: str, request: Request) -> Response:
     """Answer the handshake by which a provider verifies the ingest URL, as the source's document says."""
-    return await door.answer_get(request, source_key)
+    return await ingest.answer_get(request, source_key)
 
 
-@ingest.options("/{source_key}", include_in_schema=False)
+@ingest_api.options("/{source_key}", include_in_schema=False)
 async def preflight(source_key: str, request: Request) -> Response:
-    return await door.preflight(request, source_key)
+    return await ingest.preflight(request, source_key)
 
 
 @api.get("/submissions", response_model=SubmissionPage, responses=declared(CursorInvalid))

@@ -11,14 +11,14 @@ from app.pipeline.endpoints import api as pipeline
 from app.policies.endpoints import api as policies
 from app.sources.endpoints import api as sources
 from app.submissions.endpoints import api as submissions
-from app.submissions.endpoints import ingest
+from app.submissions.endpoints import ingest_api
 from app.tenants.endpoints import api as tenants
 from app.transitions.endpoints import api as transitions
 from app.webhooks.endpoints import api as subscriptions
 from app.webhooks.endpoints import ping_api as pings
 
 ROUTERS = (
-    ingest,
+    ingest_api,
     sources,
     submissions,
     leads,

@@ -18,7 +18,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.embedded.conftest import kill_all, processes_in
+from tests.database.embedded.conftest import kill_all, processes_in
 from tests.ports import reserved_port
 from tests.waiting import TIMEOUT_SECONDS
 

@@ -6,7 +6,7 @@ import json
 
 from app.sources.preset import preset_names
 from tests.api import Api
-from tests.submissions.door import count, make_sender, person
+from tests.submissions.sender import count, make_sender, person
 
 TYPEFORM = {"name": "Demo", "preset": "typeform", "secrets": {"signing": "test-secret-1"}}
 

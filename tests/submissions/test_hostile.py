@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.database.engine import make_engine
 from tests.api import Api
-from tests.submissions.door import count, make_sender, process
+from tests.submissions.sender import count, make_sender, process
 
 JSON, FORM, PARTS = "application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
 WHO = b"email=ana%40nordsoft.example"

@@ -10,7 +10,7 @@ import pytest
 from tests.api import Api
 from tests.payloads.samples import NOW, Sample, samples
 from tests.payloads.test_samples import differences
-from tests.submissions.door import SECRET, Sender, make_sender, process
+from tests.submissions.sender import SECRET, Sender, make_sender, process
 
 
 def _hmac(message: bytes) -> str:

@@ -14,8 +14,8 @@ from app import ids, metrics
 from app.database import engine as database
 from app.submissions import across, process
 from tests.api import Api
-from tests.submissions.door import count, make_sender, person, typeform_signature
-from tests.submissions.door import process as process_all
+from tests.submissions.sender import count, make_sender, person, typeform_signature
+from tests.submissions.sender import process as process_all
 from tests.waiting import until
 
 FORM = "application/x-www-form-urlencoded"

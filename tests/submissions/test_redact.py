@@ -11,7 +11,7 @@ from app.sources.document import Parse
 from app.sources.request import RawRequest
 from app.submissions.redact import redacted
 from tests.api import Api
-from tests.submissions.door import count, make_sender, person, process
+from tests.submissions.sender import count, make_sender, person, process
 
 NOW = datetime(2026, 8, 17, tzinfo=UTC)
 KEY = "s3cret-handshake"

@@ -20,8 +20,8 @@ import aiohttp
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from app.commands.demo import tell
-from app.commands.demo.doors import TIMEOUT, Client
+from app.commands.demo import play
+from app.commands.demo.client import TIMEOUT, Client
 from app.commands.demo.plan import PlannedLead, plan_leads
 from app.commands.serve import prepare
 from app.database.server import open_database, running_database
@@ -103,33 +103,33 @@ async def _send_and_show(
     address: str, key: str, plan: list[PlannedLead], seed: int, later_address: str | None = None
 ) -> None:
     began = time.monotonic()
-    connector = aiohttp.TCPConnector(limit=tell.CONCURRENCY)
+    connector = aiohttp.TCPConnector(limit=play.CONCURRENCY)
     async with aiohttp.ClientSession(connector=connector, timeout=TIMEOUT) as session:
         client = Client(session, address, key)
         try:
             await _send(client, plan, seed)
         except* CannotStart as refused:
             raise refused.exceptions[0] from None
-        counts, newest = await tell.count(client)
+        counts, newest = await play.count(client)
     _show(later_address or address, key, counts, newest, time.monotonic() - began)
     if later_address is not None:
         console.print("\nThe service is stopped. To start it with these leads: python3 -m app serve")
 
 
 async def _send(client: Client, plan: list[PlannedLead], seed: int) -> None:
-    setup = await tell.prepare(client, seed)
+    setup = await play.prepare(client, seed)
     with Progress(*COLUMNS, console=console) as progress:
 
-        def bar(name: str, total: int) -> tell.Advance:
+        def bar(name: str, total: int) -> play.Advance:
             task = progress.add_task(name, total=total)
             return lambda steps: progress.advance(task, steps)
 
         total = Counter(one.kind for lead in plan for one in lead.activities)
-        await tell.submit(client, setup, plan, bar("Signed form fills", len(plan)))
-        await tell.wait_for_leads(client, setup, plan, bar("Leads created", len(plan)))
-        await tell.post_activities(client, setup, plan, "interest", bar("Interest activities", total["interest"]))
-        await tell.take_steps(client, setup, plan, bar("Steps taken by users", sum(len(lead.steps) for lead in plan)))
-        await tell.post_activities(
+        await play.submit(client, setup, plan, bar("Signed form fills", len(plan)))
+        await play.wait_for_leads(client, setup, plan, bar("Leads created", len(plan)))
+        await play.post_activities(client, setup, plan, "interest", bar("Interest activities", total["interest"]))
+        await play.take_steps(client, setup, plan, bar("Steps taken by users", sum(len(lead.steps) for lead in plan)))
+        await play.post_activities(
             client, setup, plan, "contact_attempt", bar("Contact attempts", total["contact_attempt"])
         )
 

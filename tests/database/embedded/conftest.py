@@ -15,7 +15,7 @@ import pytest
 
 from app.database import embedded
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Start = Callable[..., embedded.Server]
 Script = Callable[..., "subprocess.Popen[str]"]
 

@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 
 from app import metrics
-from app.submissions.door import preferred_wait, prefers_html
+from app.submissions.ingest import preferred_wait, prefers_html
 from tests.api import Api
-from tests.submissions.door import count, make_sender, person, typeform_signature
+from tests.submissions.sender import count, make_sender, person, typeform_signature
 
 FORM = "application/x-www-form-urlencoded"
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

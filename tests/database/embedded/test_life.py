@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.database.binaries import EmbeddedError
-from tests.embedded.conftest import ROOT, Script, Start, fetch_value, processes_in
+from tests.database.embedded.conftest import ROOT, Script, Start, fetch_value, processes_in
 
 
 async def test_a_new_server_is_durable_private_and_in_utc(start: Start) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.embedded.conftest import Script, Start, fetch_value, kill_all, processes_in
+from tests.database.embedded.conftest import Script, Start, fetch_value, kill_all, processes_in
 
 WRITER = """
 async def main():

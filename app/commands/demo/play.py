@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from app.commands.demo.doors import Client
+from app.commands.demo.client import Client
 from app.commands.demo.forms import SOURCES, form_fill, signed
 from app.commands.demo.plan import Activity, ActivityKind, PlannedLead, Role, Step
 from app.settings import CannotStart

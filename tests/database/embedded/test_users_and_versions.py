@@ -13,7 +13,7 @@ import pytest
 from app.database import binaries as pg_binaries
 from app.database import embedded
 from app.database.binaries import EmbeddedError
-from tests.embedded.conftest import Start, fetch_value
+from tests.database.embedded.conftest import Start, fetch_value
 
 AS_ROOT = os.geteuid() == 0
 
