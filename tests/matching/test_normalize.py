@@ -26,6 +26,18 @@ def make_person(region: str | None = None, external_ids: dict[str, Any] | None =
 # --- e-mail
 
 
+@pytest.mark.parametrize(("letters", "valid"), [(1, True), (63, True), (64, True), (65, False)])
+def test_a_local_part_has_at_most_64_letters(letters: int, valid: bool) -> None:
+    assert (read_email("a" * letters + "@example.com") is not None) is valid
+
+
+@pytest.mark.parametrize(("letters", "valid"), [(254, True), (255, False)])
+def test_an_address_has_at_most_254_letters(letters: int, valid: bool) -> None:
+    address = f"x@{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * (letters - 198)}.com"
+    assert len(address) == letters
+    assert (read_email(address) is not None) is valid
+
+
 @pytest.mark.parametrize(
     ("typed", "shown", "key"),
     [

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.lifecycle.automatic import below_threshold, evaluate
+from app.lifecycle.guard import MAX_AHEAD
 from app.policy.document import Policy
 from app.policy.facts import Facts
 from app.scoring.ledger import decayed, next_decay
@@ -39,6 +40,42 @@ TICK = timedelta(microseconds=1)
 )
 def test_points_decay_by_steps_towards_zero(points: int, age: timedelta, worth: int) -> None:
     assert decayed(PIPELINE, points, NOON - age, NOON) == worth
+
+
+@pytest.mark.parametrize(
+    ("points", "age", "later"),
+    [
+        (15, 0 * DAY, 30 * DAY + TICK),
+        (15, 30 * DAY, 30 * DAY + TICK),
+        (15, 30 * DAY + TICK, 60 * DAY + TICK),
+        (15, 60 * DAY, 60 * DAY + TICK),
+        (15, 60 * DAY + TICK, None),
+        (1, 0 * DAY, 30 * DAY + TICK),
+        (1, 31 * DAY, None),
+        (0, 0 * DAY, None),
+    ],
+)
+def test_the_next_decay_is_the_end_of_the_step_in_which_the_points_change(
+    points: int, age: timedelta, later: timedelta | None
+) -> None:
+    occurred_at = NOON - age
+    assert next_decay(PIPELINE, points, occurred_at, NOON) == (None if later is None else occurred_at + later)
+
+
+@pytest.mark.parametrize(("after", "counts"), [(-TICK, False), (0 * DAY, False), (TICK, True)])
+def test_an_activity_counts_only_after_the_baseline(after: timedelta, counts: bool) -> None:
+    one = replace(activity("price_list", 1), occurred_at=NOON - DAY + after)
+    known = score(PIPELINE, Facts(stage="recycled", activities=(one,), baseline_at=NOON - DAY), NOON)
+    assert known.engagement == (20 if counts else 0)
+    assert [entry.counts for entry in known.entries if entry.activity_id] == [counts]
+
+
+@pytest.mark.parametrize(("ahead", "used"), [(-TICK, True), (0 * DAY, True), (TICK, False)])
+def test_a_move_is_not_dated_at_an_activity_further_ahead_than_clocks_may_differ(ahead: timedelta, used: bool) -> None:
+    at = NOON + MAX_AHEAD + ahead
+    facts = Facts(stage="inquiry", fields=PERSONA, activities=(replace(activity("demo_request"), occurred_at=at),))
+    moves = evaluate(PIPELINE, facts, NOON).steps
+    assert [move.occurred_at for move in moves] == [at if used else NOON]
 
 
 @given(st.integers(-1000, 1000), any_time, any_time)

@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.matching.text import storable_value
-from app.sources.document import Document
+from app.sources.document import Document, Parse
 from app.sources.item import Item, item_to_json
 from app.sources.mapping import map_request
+from app.sources.parse import parse_body
 from app.sources.preset import make_document, preset_names, read_document
 from app.sources.request import RawRequest
 from tests.payloads.samples import NOW, sample, samples
@@ -148,6 +149,20 @@ def test_json_text_in_a_field_is_decoded_and_secrets_are_dropped() -> None:
     )
     body = {"raw.x": "[1]", "data": '{"email": "a@example.com", "k": "secret", "left": 1}', "google_key": "secret"}
     assert one(body, document).custom == {"left": 1}
+
+
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+def test_a_blank_answer_of_a_form_is_kept() -> None:
+    request = RawRequest("POST", {"content-type": FORM}, "", b"email=a@example.com&colour=&size", NOW, "")
+    assert parse_body(Parse(formats=["form"]), request) == {"email": "a@example.com", "colour": "", "size": ""}
+
+
+@pytest.mark.parametrize("body", [b'{"a":"b=c"}', b' \n[{"a":"b=c"}]', b" " * 63 + b"{}"])
+def test_json_sent_under_the_content_type_of_a_form_is_read_as_json(body: bytes) -> None:
+    request = RawRequest("POST", {"content-type": FORM}, "", body, NOW, "")
+    assert parse_body(Parse(formats=["json", "form"]), request) == json.loads(body)
 
 
 @pytest.mark.parametrize("charset", ["windows-1250", "iso-8859-2", "utf-8"])

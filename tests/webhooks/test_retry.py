@@ -24,6 +24,16 @@ def test_any_2xx_is_done(code: int) -> None:
     assert next_attempt(Outcome(code, "body_error"), 1, NOON, 0.5) == Done()
 
 
+@pytest.mark.parametrize("code", [100, 199, 300, 304, 399])
+def test_a_status_just_outside_2xx_is_no_acknowledgement(code: int) -> None:
+    assert isinstance(next_attempt(Outcome(code), 1, NOON, 0.5), RetryAt)
+
+
+@pytest.mark.parametrize(("jitter", "part"), [(0.0, 0.5), (0.25, 0.625), (0.5, 0.75)])
+def test_the_jitter_is_the_share_of_the_second_half_that_is_waited(jitter: float, part: float) -> None:
+    assert wait(FAILED, 2, jitter) == timedelta(seconds=SCHEDULE[2] * part)
+
+
 def test_the_schedule_has_ten_attempts_over_75_hours_and_a_half() -> None:
     assert len(SCHEDULE) == 10
     assert sum(SCHEDULE) == pytest.approx(75.6 * 3600, rel=0.001)

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_netw
 
 import pytest
 
-from app.webhooks.targets import BLOCKED, Network, Targets
+from app.webhooks.targets import BLOCKED, Network, Targets, embedded
 
 STRICT = Targets()
 PUBLIC = ["8.8.8.8", "1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "2a00:1450:4001::200e"]
@@ -36,6 +36,27 @@ def test_the_first_and_last_address_of_each_network_are_blocked(network: Network
 @pytest.mark.parametrize("network", [row for row in BLOCKED if isinstance(row, IPv4Network)], ids=str)
 def test_each_ipv4_network_is_blocked_in_every_ipv6_embedding(network: IPv4Network) -> None:
     assert all(STRICT.blocked(address) for address in embeddings(str(network[1])))
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("64:ff9b:1:c000:2:2100::", "192.0.2.33"),  # RFC 6052, section 2.4: a prefix of 48 bits
+        ("64:ff9b:1:ffff:ff:ff00::", "255.255.255.255"),
+        ("64:ff9b:1:a9fe:a9:fe00::", "169.254.169.254"),
+        ("64:ff9b:1::c000:221", "192.0.2.33"),
+        ("64:ff9b::c000:221", "192.0.2.33"),
+        ("2002:c000:221::", "192.0.2.33"),
+        ("::ffff:192.0.2.33", "192.0.2.33"),
+    ],
+)
+def test_the_embedded_ipv4_address_is_found(address: str, expected: str) -> None:
+    assert IPv4Address(expected) in embedded(IPv6Address(address))
+
+
+@pytest.mark.parametrize("address", ["64:ff9b:2::a9fe:a9fe", "64:ff9a::a9fe:a9fe", "2003:a9fe:a9fe::", "2001:1::1"])
+def test_an_address_beside_the_embedding_networks_embeds_nothing(address: str) -> None:
+    assert embedded(IPv6Address(address)) == ()
 
 
 @pytest.mark.parametrize("address", PUBLIC)
