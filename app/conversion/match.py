@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.errors import AmbiguousMatch, Problem
 from app.matching.mailboxes import is_role_mailbox
-from app.matching.names import same_name
+from app.matching.name_key import name_key, same_name
 from app.matching.text import fold
 from app.pipeline.create import unavailable
 from app.pipeline.kinds import CONTACT, Kind, candidate, key_taken, shared_keys
@@ -77,8 +77,7 @@ def _is_strong_match(lookup: Lookup, row: Row) -> bool:
     keys = shared_keys(lookup.kind, row, lookup.keys)
     if keys == ["email"] and lookup.kind is CONTACT and is_role_mailbox(str(row["email_key"]).partition("@")[0]):
         # office@ is shared by several people: without the same name the address is a weak key only.
-        names = lookup.keys.get("first_name"), lookup.keys.get("last_name")
-        return same_name(*names, row["first_name"], row["last_name"])
+        return same_name(*(name_key(one.get("first_name"), one.get("last_name")) for one in (lookup.keys, row)))
     return bool(keys)
 
 

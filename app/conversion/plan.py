@@ -32,6 +32,10 @@ from app.pipeline.kinds import ACCOUNT, CONTACT, KEY_NAMES, OPPORTUNITY
 from app.policy.document import Policy
 
 
+# The columns of a contact that tell of a person; a phone or website may be the organization's.
+NAMING = ("email", "first_name", "last_name", "full_name", "job_title", "external_id")
+
+
 @dataclass(frozen=True, slots=True)
 class NewIds:
     """Ids for records that may be created; chosen once, so that a repeated attempt creates the same records."""
@@ -117,6 +121,14 @@ class PlanInputs:
         named = any(values.get(name) for name in ("name", "domain", "external_id")) or lead.account_id is not None
         return "none" if self.order.account.mode == "match_or_create" and not named else self.order.account.mode
 
+    @property
+    def contact_mode(self) -> str:
+        """The requested mode; `none` for an organization of which no person is known."""
+        mode = self.order.contact.mode
+        known = self.lead.kind == "person" or self.lead.contact_id is not None
+        is_named = any(self.contact.get(name) for name in NAMING)
+        return mode if mode != "match_or_create" or known or is_named else "none"
+
 
 def search_keys(inputs: PlanInputs) -> dict[str, Any]:
     """The search keys for `sql.find`."""
@@ -130,7 +142,7 @@ def search_keys(inputs: PlanInputs) -> dict[str, Any]:
         "country": account.get("country"),
         "email_key": contact.get("email_key"),
         "contact_external_id": contact.get("external_id"),
-        "phone": contact.get("phone") if order.contact.mode == "match_or_create" else None,
+        "phone": contact.get("phone") if inputs.contact_mode == "match_or_create" else None,
         "account_ids": _without_none(order.account.id, lead.account_id),
         "contact_ids": _without_none(order.contact.id, lead.contact_id),
         "opportunity_ids": _without_none(order.opportunity.id),
@@ -168,12 +180,12 @@ def _account(inputs: PlanInputs, found: Found) -> Part:
 
 def _contact(inputs: PlanInputs, found: Found, account: Part) -> tuple[Part, Problem | None]:
     values, order = dict(inputs.contact), inputs.order.contact
-    lookup = Lookup(CONTACT, order.mode, values, order.id, inputs.lead.contact_id, inputs.new.contact)
+    lookup = Lookup(CONTACT, inputs.contact_mode, values, order.id, inputs.lead.contact_id, inputs.new.contact)
     resolved = resolve(lookup, found.contacts, weak_contact_keys(values), hidden=inputs.hidden)
     if account.resolved.outcome != "none" and "website" not in order.values.model_fields_set:
         values.pop("website", None)  # the lead's website goes to the account where there is one
     part = _part(inputs, "contact", values, resolved, found.contacts, inputs.new.contact)
-    if account.id is None or resolved.outcome is None:
+    if account.id is None or resolved.outcome in (None, "none"):
         return part, None
     current_account_id = resolved.record["account_id"] if resolved.record is not None else None
     if current_account_id in (None, account.id) or order.relink:

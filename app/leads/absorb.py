@@ -16,7 +16,8 @@ from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
-from app.matching.person import Identity, Person
+from app.matching.identity import Match
+from app.matching.person import Identity, Person, PhoneStatus
 from app.policy.facts import Activity, Actor, Ask
 from app.web.fields import rfc3339
 
@@ -52,8 +53,8 @@ class Arrival:
     """A mapped item of a submission, or the body of `POST /v1/leads`.
 
     `create` is False for an item that may only update an existing lead (consent, activity). `entry` is the stage in
-    which a new journey starts (`suspect` for a bought list). `reprocessed`: the item was captured before, so on
-    an existing lead it only fills empty fields and records no further activity, touch or consent.
+    which a new journey starts (`suspect` for a bought list). `earlier_lead_id`: the lead that the item had when it was
+    captured before; on an existing lead it then only fills empty fields and records no activity, touch or consent.
     """
 
     person: Person
@@ -67,14 +68,18 @@ class Arrival:
     entry: str | None = None
     create: bool = True
     submission_id: UUID | None = None
-    reprocessed: bool = False
+    earlier_lead_id: UUID | None = None
+
+    @property
+    def reprocessed(self) -> bool:
+        return self.earlier_lead_id is not None
 
 
-def apply_arrival(change: Change, arrival: Arrival, new_identities: tuple[Identity, ...], actor: Actor) -> None:
+def apply_arrival(change: Change, arrival: Arrival, match: Match, actor: Actor) -> None:
     """Adds everything an arrival contains to the change, in the order of its events (lifecycle.md, section 10)."""
     when = min(arrival.occurred_at, change.now)
-    _add_identities(change, new_identities)
-    _fill_empty_fields(change, arrival)
+    _add_identities(change, match.new_identities)
+    _fill_empty_fields(change, arrival, match)
     is_new = change.lead.journey is None
     if arrival.reprocessed and not is_new:
         add_updated_event(change)
@@ -100,24 +105,25 @@ def _add_identities(change: Change, identities: tuple[Identity, ...]) -> None:
         change.new_identities.append(added)
 
 
-def _fill_empty_fields(change: Change, arrival: Arrival) -> None:
+def _fill_empty_fields(change: Change, arrival: Arrival, match: Match) -> None:
     lead, person = change.lead, arrival.person
-    new_email = "email" not in lead.fields and "email" in person.fields
-    for name, value in person.fields.items():
-        if lead.fields.get(name) is None:
-            set_field(change, name, value)
-    for name in person.raw.keys() - lead.raw.keys():
-        change.before.setdefault("raw", {})[name] = None
-        lead.raw[name] = person.raw[name]
+    filled = [name for name in person.fields if lead.fields.get(name) is None]
+    for name in filled:
+        set_field(change, name, person.fields[name])
+    for name, typed in person.raw.items():
+        if name in filled or (name not in lead.raw and lead.fields.get(name) is None):
+            set_raw(change, name, typed)
     for name, answer in {**person.custom, **arrival.custom}.items():
         if len(lead.custom) >= MAX_CUSTOM and name not in lead.custom:
             continue  # bounds the size of a lead; the submission still has every answer
         if lead.custom.get(name) is None and answer is not None:
             change.before.setdefault("custom", dict(lead.custom))
             lead.custom[name] = answer
-            _mark_changed(change, f"custom.{name}")
-    if new_email or "email_status" not in lead.flags:
+            mark_changed(change, f"custom.{name}")
+    if "email" in filled or "email_status" not in lead.flags:
         flag_email(change, person)
+    if "phone" in filled or lead.fields.get("phone") is None:
+        flag_phone(change, person, match)
 
 
 def flag_email(change: Change, person: Person) -> None:
@@ -126,12 +132,33 @@ def flag_email(change: Change, person: Person) -> None:
         change.lead.flags[name] = getattr(person, name)
 
 
-def set_flag(change: Change, name: str) -> None:
-    """Sets a flag to True, keeping the old value for `as_of`."""
+def flag_phone(change: Change, person: Person, match: Match) -> None:
+    """Sets the status of the lead's phone: that of the arrival, `shared` where another lead has the number."""
+    status: PhoneStatus | None = person.phone_status
+    if ("phone", "", person.fields.get("phone")) in match.shared:
+        status = "shared"
+    if status is not None:
+        set_flag(change, "phone_status", status)
+
+
+def set_flag(change: Change, name: str, value: Any) -> None:
+    """Sets a flag, keeping the old value for `as_of`."""
     flags = change.lead.flags
-    if not flags.get(name):
-        change.before.setdefault("flags", {})[name] = flags.get(name)
-        flags[name] = True
+    if flags.get(name) != value:
+        change.before.setdefault("flags", {}).setdefault(name, flags.get(name))
+        flags[name] = value
+
+
+def set_raw(change: Change, name: str, typed: str | None) -> None:
+    """Sets what was typed for a field, keeping the old text for `as_of`. None removes it."""
+    raw = change.lead.raw
+    if raw.get(name) == typed:
+        return
+    change.before.setdefault("raw", {}).setdefault(name, raw.get(name))
+    if typed is None:
+        raw.pop(name)
+    else:
+        raw[name] = typed
 
 
 def set_field(change: Change, name: str, value: Any) -> None:
@@ -145,10 +172,11 @@ def set_field(change: Change, name: str, value: Any) -> None:
         lead.fields.pop(name, None)
     else:
         lead.fields[name] = value
-    _mark_changed(change, name)
+    mark_changed(change, name)
 
 
-def _mark_changed(change: Change, name: str) -> None:
+def mark_changed(change: Change, name: str) -> None:
+    """Names a field in the next `lead.updated`."""
     if name not in change.changed:
         change.changed.append(name)
 
@@ -266,7 +294,7 @@ def apply_reinquiry(change: Change, source_name: str, when: datetime, actor: Act
         case "same_journey":
             return
         case "blocked":
-            set_flag(change, "blocked_reinquiry")
+            set_flag(change, "blocked_reinquiry", True)
             data = {"lead_id": ids.show("lead", lead.id), "closing_reason": journey.closing_reason if journey else None}
             change.early_events.append(NewEvent("lead.reinquiry_blocked", data, when))
         case "activity":

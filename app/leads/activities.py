@@ -18,6 +18,7 @@ from app.leads.absorb import ArrivalActivity, add_activity, apply_reinquiry
 from app.leads.older import load_older_keys
 from app.leads.schemas import ActivityOfPerson
 from app.lifecycle.guard import MAX_AHEAD
+from app.matching.external_id import readings
 from app.matching.normalize import normalize
 from app.matching.person import Identity
 from app.web.auth import Caller
@@ -29,12 +30,12 @@ async def record_activities(
     tx: Tx, caller: Caller, wanted: Sequence[ActivityOfPerson], now: datetime
 ) -> list[dict[str, Any]]:
     """Records all activities in one transaction; the answers are in the order of the request."""
-    named = [identity_of(one) for one in wanted]
-    found = await sql.candidates(tx, caller.tenant_id, [identity for identity in named if identity is not None])
+    named = [identities_of(one) for one in wanted]
+    found = await sql.candidates(tx, caller.tenant_id, [identity for each in named for identity in each])
     holders = {(one.kind, one.namespace, one.value): one.lead_id for one in found}
     lead_ids = [
-        one.lead_id or (holders.get(identity.key) if identity else None)
-        for one, identity in zip(wanted, named, strict=True)
+        one.lead_id or next((holders[identity.key] for identity in each if identity.key in holders), None)
+        for one, each in zip(wanted, named, strict=True)
     ]
     known = sorted({lead_id for lead_id in lead_ids if lead_id is not None})
     changes = await begin_changes(tx, caller.tenant_id, known, now, caller.actor)
@@ -52,14 +53,11 @@ async def record_activities(
     return answers
 
 
-def identity_of(one: ActivityOfPerson) -> Identity | None:
-    """The identity that names the person; None if the lead is given by id or the address is invalid."""
+def identities_of(one: ActivityOfPerson) -> tuple[Identity, ...]:
+    """The identities that may name the person; none if the lead is given by id or the address is invalid."""
     if one.email is not None:
-        return next(iter(normalize({"email": one.email}, {}, None).identities), None)
-    if one.external_id is not None:
-        namespace, _, value = one.external_id.rpartition(":")
-        return Identity("external", namespace, value)
-    return None
+        return normalize({"email": one.email}, {}, None).identities[:1]
+    return readings(one.external_id) if one.external_id is not None else ()
 
 
 def _record(

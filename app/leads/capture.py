@@ -7,20 +7,20 @@ the keys are locked, so that no concurrent transaction can create a second lead 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from app import ids
 from app.database.transaction import Tx
-from app.events.record import NewEvent
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
 from app.journeys.record import record_or_refresh
 from app.journeys.state import Change, Lead
 from app.leads import sql
-from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival, set_flag
+from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival
+from app.leads.duplicates import flag_duplicates, mark_shared_phone
 from app.leads.older import load_older_keys
 from app.matching.identity import Candidate, Match, keys, resolve
 from app.matching.person import Identity, Person
@@ -43,21 +43,40 @@ class Captured:
 
 
 class IdentityIndex:
-    """Leads by identity: those found in the database, and those that this batch adds."""
+    """Leads by identity: those found in the database, and those that this batch adds or learns more about."""
 
     def __init__(self, candidates: Iterable[Candidate]) -> None:
-        self.by_key: dict[Key, list[Candidate]] = {}
+        self.by_key: dict[Key, list[UUID]] = {}
+        self.leads: dict[UUID, Candidate] = {}
         self.new_lead_ids: set[UUID] = set()
+        self.sharing: dict[UUID, set[str]] = {}  # the phones that a lead alone had until this batch
         for candidate in candidates:
-            self.by_key.setdefault((candidate.kind, candidate.namespace, candidate.value), []).append(candidate)
+            self.by_key.setdefault((candidate.kind, candidate.namespace, candidate.value), []).append(candidate.lead_id)
+            self.leads[candidate.lead_id] = candidate
 
-    def resolve(self, person: Person) -> Match:
-        return resolve(person, [found for identity in keys(person) for found in self.by_key.get(identity.key, ())])
+    def resolve(self, arrival: Arrival) -> Match:
+        found = [
+            replace(self.leads[lead_id], kind=kind, namespace=namespace, value=value)
+            for kind, namespace, value in (identity.key for identity in keys(arrival.person))
+            for lead_id in self.by_key.get((kind, namespace, value), ())
+        ]
+        return resolve(arrival.person, found, arrival.earlier_lead_id)
 
     def add(self, identities: Iterable[Identity], lead_id: UUID, person: Person) -> None:
+        """Adds identities of a lead, and what the arrival says of it where that was unknown."""
         for identity in identities:
-            entry = Candidate(*identity.key, lead_id, person.first_name, person.last_name, open_journey=True)
-            self.by_key.setdefault(identity.key, []).append(entry)
+            holders = self.by_key.setdefault(identity.key, [])
+            if identity.kind == "phone" and len(holders) == 1:
+                self.sharing.setdefault(holders[0], set()).add(identity.value)
+            holders.append(lead_id)
+        known = self.leads.get(lead_id) or Candidate("", "", "", lead_id, open_journey=True, lead_kind=person.kind)
+        self.leads[lead_id] = replace(
+            known,
+            first_name=known.first_name or person.first_name,
+            last_name=known.last_name or person.last_name,
+            full_name=known.full_name or person.full_name,
+            has_own_email=known.has_own_email or person.has_own_email,
+        )
 
 
 async def capture(
@@ -74,8 +93,9 @@ async def capture(
     index = IdentityIndex(await sql.candidates(tx, tenant_id, list(wanted.values())))
     policy = await active_policy(tx, tenant_id)
     matches = [_match(index, arrival) for arrival in arrivals]
-    known = sorted({match.lead_id for match, new in matches if match.lead_id is not None and not new})
-    changes = await begin_changes(tx, tenant_id, known, now, actor)
+    known = {match.lead_id for match, new in matches if match.lead_id is not None and not new}
+    sharing = index.sharing.keys() - index.new_lead_ids
+    changes = await begin_changes(tx, tenant_id, sorted(known | sharing), now, actor)
     named = (
         (match.lead_id, one.activity.key) for (match, _), one in zip(matches, arrivals, strict=True) if one.activity
     )
@@ -83,7 +103,13 @@ async def capture(
     answers = [
         _capture_one(changes, policy, one, arrival, now, actor) for one, arrival in zip(matches, arrivals, strict=True)
     ]
-    touched = list({id(found.change): found.change for found in answers if found.change is not None}.values())
+    marked = [
+        changes[lead_id]
+        for lead_id, numbers in index.sharing.items()
+        if lead_id in changes and mark_shared_phone(changes[lead_id], numbers)
+    ]
+    captured = [found.change for found in answers if found.change is not None]
+    touched = list({id(change): change for change in [*captured, *marked]}.values())
     for change in touched:
         change.on_behalf_of = on_behalf_of
         evaluate(change)
@@ -93,17 +119,16 @@ async def capture(
 
 def _match(index: IdentityIndex, arrival: Arrival) -> tuple[Match, bool]:
     """Matches an arrival and adds its identities to the index. True if its lead is created in this batch."""
-    match = index.resolve(arrival.person)
+    match = index.resolve(arrival)
     if match.lead_id is not None:
         index.add(match.new_identities, match.lead_id, arrival.person)
         return match, match.lead_id in index.new_lead_ids
     if not arrival.create or not arrival.person.identities:
         return match, False
-    made = Match(ids.new_id(), match.conflicts, match.new_identities)
-    assert made.lead_id is not None
-    index.new_lead_ids.add(made.lead_id)
-    index.add(made.new_identities, made.lead_id, arrival.person)
-    return made, True
+    lead_id = ids.new_id()
+    index.new_lead_ids.add(lead_id)
+    index.add(match.new_identities, lead_id, arrival.person)
+    return replace(match, lead_id=lead_id), True
 
 
 def _capture_one(
@@ -119,23 +144,13 @@ def _capture_one(
         return Captured(None, reason="person_unknown" if arrival.person.identities else "identity_required")
     created = made and match.lead_id not in changes
     if created:
-        lead = Lead(match.lead_id, created_at=now, updated_at=now, source_id=arrival.source_id, new=True)
+        kind, source_id = arrival.person.kind, arrival.source_id
+        lead = Lead(match.lead_id, created_at=now, updated_at=now, kind=kind, source_id=source_id, new=True)
         changes[match.lead_id] = Change(lead, policy, None, now, actor)
     change = changes.get(match.lead_id)
     if change is None:
         return Captured(None, reason="lead_gone")
-    apply_arrival(change, arrival, match.new_identities, actor)
-    _flag_duplicates(change, match, now)
+    apply_arrival(change, arrival, match, actor)
+    if match.new_identities or not arrival.reprocessed:
+        flag_duplicates(change, match.conflicts)
     return Captured(match.lead_id, created, change=change)
-
-
-def _flag_duplicates(change: Change, match: Match, now: datetime) -> None:
-    """Identities of another lead never merge the two leads: they are flagged, with an event."""
-    if not match.conflicts:
-        return
-    others = [
-        {"lead_id": ids.show("lead", conflict.lead_id), "reason": conflict.reason} for conflict in match.conflicts
-    ]
-    set_flag(change, "duplicate_suspected")
-    data = {"lead_id": ids.show("lead", change.lead.id), "candidates": others}
-    change.early_events.append(NewEvent("lead.duplicate_suspected", data, now))

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from app import ids
 from app.database.transaction import Record, Tx
-from app.errors import IdentityTaken, OutOfOrder, RequestInvalid
+from app.errors import IdentityTaken, RequestInvalid
 from app.journeys.apply import assign
 from app.journeys.evaluate import evaluate
-from app.journeys.load import begin_change
+from app.journeys.load import begin_change, begin_changes
 from app.journeys.owner import named_owner
 from app.journeys.record import actor_document, record, record_or_refresh
 from app.journeys.state import Change, Owner
@@ -26,13 +26,16 @@ from app.leads.absorb import (
     add_updated_event,
     apply_reinquiry,
     set_field,
+    set_flag,
+    set_raw,
 )
+from app.leads.duplicates import flag_duplicates, mark_shared_phone
+from app.leads.future import check_not_future
 from app.leads.schemas import show_activity
-from app.lifecycle.guard import MAX_AHEAD
+from app.matching.identity import Candidate, Conflict, resolve
 from app.matching.normalize import normalize
 from app.matching.person import Identity, Person
 from app.web.auth import Caller
-from app.web.fields import rfc3339
 
 API = "api"
 DERIVED = {"email": ("domain",), "website": ("domain",), "job_title": ("role", "seniority"), "phone": (), "country": ()}
@@ -43,22 +46,67 @@ async def patch_lead(
 ) -> Change:
     """Merges the members; null empties one. A new e-mail or phone becomes primary, the old one stays. IdentityTaken."""
     fields = dict(body.get("fields") or {})
-    person = normalize({name: value for name, value in fields.items() if value is not None}, {}, fields.get("country"))
+    region = await sql.country_of(tx, caller.tenant_id, lead_id) if fields.get("phone") else None
+    person = normalize({name: value for name, value in fields.items() if value is not None}, {}, region)
     await sql.lock_identities(tx, caller.tenant_id, [identity.key for identity in person.identities])
-    change = await begin_change(
-        tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
-    )
-    if fields.get("phone") and change.lead.fields.get("country") and not fields.get("country"):
-        person = normalize(dict(fields), {}, str(change.lead.fields["country"]))
+    sharing = await _other_holders(tx, caller.tenant_id, lead_id, person)
+    change, other = await _begin(tx, caller, lead_id, sharing, expected, now)
+    is_new_phone = not {one.key for one in person.identities if one.kind == "phone"} <= {
+        one.key for one in change.lead.identities
+    }
     await _identities(tx, caller.tenant_id, change, person)
     _fields(change, fields, person)
+    if "phone" in fields:
+        set_flag(change, "phone_status", "shared" if sharing else person.phone_status)
+    if is_new_phone:
+        flag_duplicates(change, _conflicts(change, sharing))
     _custom(change, body.get("custom") or {})
     if "owner_id" in body:
         _owner(change, await named_owner(tx, caller.tenant_id, body["owner_id"]))
     add_updated_event(change)
-    evaluate(change)
-    await record_or_refresh(tx, caller.tenant_id, [change])
+    changes = [change]
+    if other is not None and mark_shared_phone(other, [sharing[0].value]):
+        changes.append(other)
+    for one in changes:
+        evaluate(one)
+    await record_or_refresh(tx, caller.tenant_id, changes)
     return change
+
+
+async def _other_holders(tx: Tx, tenant_id: UUID, lead_id: UUID, person: Person) -> list[Candidate]:
+    """Other leads with the new primary phone."""
+    phones = [one for one in person.identities if one.kind == "phone"]
+    return [one for one in await sql.candidates(tx, tenant_id, phones[:1]) if one.lead_id != lead_id]
+
+
+async def _begin(
+    tx: Tx,
+    caller: Caller,
+    lead_id: UUID,
+    sharing: Sequence[Candidate],
+    expected: frozenset[str] | None,
+    now: datetime,
+) -> tuple[Change, Change | None]:
+    """Locks the lead, and the lead that alone had its new phone, in ascending id."""
+    other_id = sharing[0].lead_id if len(sharing) == 1 else None
+    others: dict[UUID, Change] = {}
+    if other_id is not None and other_id < lead_id:
+        others = await begin_changes(tx, caller.tenant_id, [other_id], now, caller.actor)
+    change = await begin_change(
+        tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
+    )
+    if other_id is not None and other_id > lead_id:
+        others = await begin_changes(tx, caller.tenant_id, [other_id], now, caller.actor)
+    for other in others.values():
+        other.on_behalf_of = caller.on_behalf_of
+    return change, next(iter(others.values()), None)
+
+
+def _conflicts(change: Change, holders: Sequence[Candidate]) -> tuple[Conflict, ...]:
+    """The other leads with the phone, each with the reason why it may be the same person, or is not."""
+    match = resolve(Person(change.lead.fields, identities=tuple(change.lead.identities)), holders)
+    same = () if match.lead_id is None else (Conflict(match.lead_id, "phone"),)
+    return same + match.conflicts
 
 
 async def _identities(tx: Tx, tenant_id: UUID, change: Change, person: Person) -> None:
@@ -104,24 +152,16 @@ def _add(change: Change, identities: Sequence[Identity]) -> None:
 def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
     for name, typed in fields.items():
         given = None if isinstance(typed, str) and not typed.strip() else typed
-        as_given = None if name == "email" else given  # an invalid e-mail address is kept in `raw` only
+        # An invalid address or number is kept in `raw` only.
+        as_given = None if name in ("email", "phone") else given
         set_field(change, name, None if given is None else person.fields.get(name, as_given))
-        _raw(change, name, person.raw.get(name), given)
+        set_raw(change, name, person.raw.get(name))
         for derived in DERIVED.get(name, ()):
             if derived not in fields and derived in person.fields and _was_derived(change, derived):
                 set_field(change, derived, person.fields[derived])
     if "email" in fields:
         for flag in FLAGGED:
             change.lead.flags[flag] = getattr(person, flag)
-
-
-def _raw(change: Change, name: str, typed: str | None, given: Any) -> None:
-    raw = change.lead.raw
-    if typed is not None and raw.get(name) != typed:
-        change.before.setdefault("raw", {})[name] = raw.get(name)
-        raw[name] = typed
-    elif given is None and name in raw:
-        change.before.setdefault("raw", {})[name] = raw.pop(name)
 
 
 def _was_derived(change: Change, name: str) -> bool:
@@ -156,8 +196,7 @@ async def record_activity(
 ) -> tuple[dict[str, Any], bool]:
     """Records one activity unless its key exists; the stored activity, and whether it is new. OutOfOrder."""
     tenant_id, when = caller.tenant_id, body.get("occurred_at") or now
-    if when > now + MAX_AHEAD:
-        raise OutOfOrder("occurred_at is in the future.", errors=FUTURE, latest=rfc3339(now + MAX_AHEAD))
+    check_not_future({"occurred_at": when}, now)
     change = await begin_change(
         tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
@@ -178,6 +217,3 @@ async def record_activity(
 def _existing(row: Record | None) -> Record:
     assert row is not None
     return row
-
-
-FUTURE = [{"field": "occurred_at", "code": "out_of_order", "detail": "must not be in the future"}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from app.database.transaction import Tx
@@ -11,11 +12,20 @@ from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
 from app.journeys.record import record
 from app.journeys.state import Change, NewConsent
+from app.leads import sql
 from app.leads.absorb import apply_consents
 from app.leads.schemas import ConsentIn
+from app.matching.consent import KNOWN_PURPOSES
 from app.web.auth import Caller
 
 CHANNEL = "api"
+
+
+async def purposes(tx: Tx, tenant_id: UUID) -> list[dict[str, Any]]:
+    """The known purposes, then those that the tenant uses besides."""
+    used = await sql.consent_purposes(tx, tenant_id)
+    named = dict.fromkeys([*KNOWN_PURPOSES, *used])
+    return [{"purpose": one, "known": one in KNOWN_PURPOSES, "used": one in used} for one in named]
 
 
 async def put_consents(

@@ -8,18 +8,16 @@ from typing import Any
 
 from app import ids
 from app.database.transaction import Tx
-from app.errors import IdentityRequired, OutOfOrder, SourceNotFound
+from app.errors import IdentityRequired, SourceNotFound
 from app.leads import sql
 from app.leads.capture import Arrival, ArrivalActivity, Captured, capture
+from app.leads.future import check_not_future
 from app.leads.schemas import ConsentIn, LeadCreate
-from app.lifecycle.guard import MAX_AHEAD
 from app.matching.normalize import normalize
 from app.web.auth import Caller
-from app.web.fields import rfc3339
 
-NO_IDENTITY = [
-    {"field": "fields", "code": "identity_required", "detail": "an e-mail, phone, handle or external id is needed"}
-]
+NEEDED = "an e-mail, phone, handle or external id is needed, or a company with its own website or domain"
+NO_IDENTITY = [{"field": "fields", "code": "identity_required", "detail": NEEDED}]
 
 
 async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -> Captured:
@@ -29,8 +27,10 @@ async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -
         raise SourceNotFound()
     when = body.occurred_at or now
     activity_at = (body.activity.occurred_at if body.activity else None) or when
-    if max(when, activity_at) > now + MAX_AHEAD:
-        raise OutOfOrder("occurred_at is in the future.", latest=rfc3339(now + MAX_AHEAD))
+    times = {"occurred_at": body.occurred_at}
+    if body.activity:
+        times["activity.occurred_at"] = body.activity.occurred_at
+    check_not_future(times, now)
     region = source.defaults.get("region")
     person = normalize(body.fields.model_dump(exclude_none=True), body.external_ids, region)
     if not person.identities:

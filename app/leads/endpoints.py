@@ -27,7 +27,7 @@ from app.leads import history, sql
 from app.leads.activities import record_activities
 from app.leads.bant import confirm
 from app.leads.change import patch_lead, record_activity
-from app.leads.consent import put_consents
+from app.leads.consent import purposes, put_consents
 from app.leads.create import create_lead
 from app.leads.past import read_as_of
 from app.leads.schemas import (
@@ -38,6 +38,7 @@ from app.leads.schemas import (
     ActivityPage,
     Bant,
     BantOut,
+    ConsentPurposes,
     ConsentsIn,
     ConsentsOut,
     JourneyList,
@@ -203,6 +204,12 @@ async def get_consents(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> R
     change = await read_lead(tx, caller.tenant_id, lead_id, now)
     log = await sql.consents_of(tx, caller.tenant_id, lead_id)
     return answer({"consents": change.lead.consents, "log": [show_consent(row) for row in log]})
+
+
+@activities_api.get("/consent-purposes", response_model=ConsentPurposes)
+async def list_consent_purposes(caller: Reader, tx: InTx) -> Response:
+    """What consents of this tenant are for: the purposes that every tenant has, and those used besides."""
+    return answer({"data": await purposes(tx, caller.tenant_id), "next": None})
 
 
 @activities_api.post("/activities", status_code=201, response_model=ActivitiesOut)

@@ -14,6 +14,7 @@ from app.journeys.load import lead_of, read_lead
 from app.journeys.state import Change
 from app.leads import sql
 from app.leads.schemas import show_activity, show_entry, show_lead, show_transition
+from app.matching.external_id import readings
 from app.matching.normalize import normalize
 from app.policies.published import published_policy
 from app.scoring.score import score
@@ -72,11 +73,10 @@ def wanted_identities(
                 raise RequestInvalid.of(kind, f"{kind}_invalid", f"not a valid {kind}")
             wanted.append([(kind, "", found[0].value)])
     if external_id is not None:
-        parts = external_id.split(":")
-        readings = [("external", ":".join(parts[:n]), ":".join(parts[n:])) for n in range(1, len(parts))]
-        if not readings:
+        named = [identity.key for identity in readings(external_id)]
+        if not named:
             raise RequestInvalid.of("external_id", "external_id_invalid", "must have the form namespace:value")
-        wanted.append(readings)
+        wanted.append(named)
     return wanted
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from app import ids
@@ -12,7 +12,9 @@ from app.database.transaction import Record
 from app.journeys.record import entry_document
 from app.journeys.state import Change
 from app.lifecycle.answer import Eligible
-from app.matching.normalize import CANONICAL
+from app.matching.consent import PURPOSE_LENGTH, is_purpose
+from app.matching.normalize import CANONICAL, RAW
+from app.matching.person import EmailStatus, IdentityKind, LeadKind, PhoneStatus
 from app.policy.facts import CRITERIA, Confirmation, Entry
 from app.web.fields import (
     Code,
@@ -56,8 +58,23 @@ class LeadFields(RequestBody):
     message: Note | None = None
 
 
+def _purpose(word: str) -> str:
+    if not is_purpose(word):
+        example = {"longest": PURPOSE_LENGTH, "example": "sms_marketing"}
+        raise PydanticCustomError(
+            "purpose_invalid",
+            "a purpose is one word of small letters, digits and underscores that begins with a letter, of at most"
+            " {longest} characters, like {example}",
+            example,
+        )
+    return word
+
+
+Purpose = Annotated[str, AfterValidator(_purpose), Field(examples=["email_marketing"])]
+
+
 class ConsentIn(RequestBody):
-    purpose: Literal["process", "email_marketing", "phone", "profiling", "partners"]
+    purpose: Purpose
     state: Literal["given", "refused", "withdrawn", "unknown"]
     text: Note | None = None
 
@@ -112,6 +129,17 @@ class ConsentsOut(ResponseBody):
     log: list[dict[str, Any]]
 
 
+class ConsentPurpose(ResponseBody):
+    purpose: str
+    known: bool = Field(description="Whether Baton ships it: the five that every tenant has.")
+    used: bool = Field(description="Whether the tenant's consent log has it.")
+
+
+class ConsentPurposes(ResponseBody):
+    data: list[ConsentPurpose]
+    next: None
+
+
 class LeadCreate(RequestBody):
     fields: LeadFields
     external_ids: Annotated[dict[Namespace, ShortText], Field(max_length=20)] = Field(default_factory=dict)
@@ -153,7 +181,7 @@ class Bant(RequestBody):
 
 
 class IdentityOut(ResponseBody):
-    kind: Literal["email", "phone", "social", "external"]
+    kind: IdentityKind
     value: str
     namespace: str
     primary: bool
@@ -162,7 +190,7 @@ class IdentityOut(ResponseBody):
 class LeadOut(ResponseBody):
     id: str
     version: int
-    kind: Literal["person", "organization"]
+    kind: LeadKind
     stage: str | None
     journey_no: int | None
     seq: int | None
@@ -176,7 +204,8 @@ class LeadOut(ResponseBody):
     sla: dict[str, Any] | None
     bant: dict[str, Any]
     raw: dict[str, str | None]
-    email_status: str | None
+    email_status: EmailStatus | None
+    phone_status: PhoneStatus | None = Field(description="`shared`: several leads have the number.")
     attribution: dict[str, Any]
     consents: dict[str, str]
     links: dict[str, str | None]
@@ -295,9 +324,10 @@ def show_lead(change: Change) -> dict[str, Any]:
         "sla": None,
         "wake_at": rfc3339(journey.wake_at) if journey else None,
         "bant": show_bant(lead.confirmations),
-        "raw": {name: lead.raw.get(name) for name in ("email", "phone", "country")},
+        "raw": {name: lead.raw.get(name) for name in RAW} | lead.raw,
         "email_status": lead.flags.get("email_status"),
-        "below_threshold_since": rfc3339(lead.below_threshold_since),
+        "phone_status": lead.flags.get("phone_status"),
+        "below_threshold_since": z(lead.below_threshold_since),
         "duplicate_suspected": bool(lead.flags.get("duplicate_suspected")),
         "blocked_reinquiry": bool(lead.flags.get("blocked_reinquiry")),
         "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}},

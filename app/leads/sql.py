@@ -51,7 +51,11 @@ CANDIDATES = text(
            l.fields ->> 'last_name' AS last_name,
            EXISTS (SELECT 1 FROM journeys j WHERE j.tenant_id = :tenant_id AND j.lead_id = l.id
                       AND j.closed_at IS NULL) AS open_journey,
-           (SELECT max(a.occurred_at) FROM activities a WHERE a.tenant_id = :tenant_id AND a.lead_id = l.id) AS latest
+           (SELECT max(a.occurred_at) FROM activities a WHERE a.tenant_id = :tenant_id AND a.lead_id = l.id) AS latest,
+           l.fields ->> 'full_name' AS full_name,
+           EXISTS (SELECT 1 FROM identities e WHERE e.tenant_id = :tenant_id AND e.lead_id = l.id
+                      AND e.kind = 'email') AS has_own_email,
+           l.kind AS lead_kind
       FROM found f
       JOIN LATERAL (SELECT * FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = f.lead_id LIMIT 1) l
         ON l.merged_into IS NULL AND l.erased_at IS NULL
@@ -100,6 +104,18 @@ ACTIVITIES_UNTIL = text(
      ORDER BY occurred_at DESC LIMIT 500
     """
 )
+CONSENT_PURPOSES = text(
+    """
+    WITH RECURSIVE used AS (
+        (SELECT purpose FROM consents WHERE tenant_id = :tenant_id ORDER BY purpose LIMIT 1)
+        UNION ALL
+        SELECT next.purpose FROM used CROSS JOIN LATERAL (
+            SELECT c.purpose FROM consents c WHERE c.tenant_id = :tenant_id AND c.purpose > used.purpose
+             ORDER BY c.purpose LIMIT 1) next
+    )
+    SELECT purpose FROM used
+    """
+)
 USER = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND id = :id")
 
 
@@ -128,6 +144,17 @@ async def holder_of(tx: Tx, tenant_id: UUID, identity: Identity) -> UUID | None:
         identities.c.value == identity.value,
     )
     return (await tx.execute(statement)).scalar_one_or_none()
+
+
+async def country_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> str | None:
+    """The country of a lead, by which its national phone numbers are read."""
+    country = select(leads.c.fields["country"].astext).where(leads.c.tenant_id == tenant_id, leads.c.id == lead_id)
+    return (await tx.execute(country)).scalar_one_or_none()
+
+
+async def consent_purposes(tx: Tx, tenant_id: UUID) -> list[str]:
+    """The purposes in the consent log of the tenant, each found by one look-up in the index."""
+    return list((await tx.execute(CONSENT_PURPOSES, {"tenant_id": tenant_id})).scalars())
 
 
 async def source(tx: Tx, tenant_id: UUID, source_id: UUID | None) -> Record | None:

@@ -11,10 +11,11 @@ import idna
 import tldextract
 
 from app.matching.mailboxes import is_disposable, is_free_mail
-from app.matching.text import collapse_spaces, fold, is_placeholder
+from app.matching.text import collapse_spaces, fold, is_placeholder, plain
 from app.matching.words import words
 
 _LEGAL: Final = words("legal_forms")
+_SHARED_HOSTS: Final = words("shared_hosts")
 _NO_COMPANY: Final = words("individual")
 _HOST: Final = re.compile(r"^(?:[a-z][a-z0-9+.-]*:)?(?://)?(?:[^/@?#\s]*@)?([^/?#:\s]+)", re.IGNORECASE)
 # Uses the snapshot in the package: by default the library downloads the list at first use.
@@ -47,7 +48,7 @@ def registrable_domain(address: str) -> str | None:
 
     Private suffixes are suffixes too: `shop.example.co.uk` gives `example.co.uk`, `acme.github.io` itself.
     """
-    match = _HOST.match(address.strip())
+    match = _HOST.match(plain(address).strip())
     host = _ascii(match.group(1)) if match else None
     if host is None or "." not in host or host.rpartition(".")[2].isdigit():
         return None
@@ -68,6 +69,17 @@ def company_domain(addresses: Iterable[str | None], email_domain: str | None, *,
         return None
     domain = registrable_domain(email_domain)
     return None if domain is None or is_free_mail(domain) else domain
+
+
+def organization_domain(addresses: Iterable[str | None]) -> str | None:
+    """The first registrable domain that names one organization: no free mail and no host of many people's pages."""
+    domains = (registrable_domain(address) for address in addresses if address)
+    return next((domain for domain in domains if domain and not _is_of_many(domain)), None)
+
+
+def _is_of_many(domain: str) -> bool:
+    is_listed = domain in _SHARED_HOSTS or is_free_mail(domain) or is_disposable(domain)
+    return is_listed or bool(_EXTRACT(domain).is_private)
 
 
 def _ascii(host: str) -> str | None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 from app.matching.text import as_text, fold, is_unresolved
 from app.matching.words import words
 
+KNOWN_PURPOSES: Final = ("process", "email_marketing", "phone", "profiling", "partners")
+PURPOSE_LENGTH: Final = 60
+_PURPOSE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{PURPOSE_LENGTH - 1}}}")
 ConsentState = Literal["given", "refused", "withdrawn", "unknown"]
 _YES: Final = words("yes")
 _NO: Final = words("no")
 _REFUSAL_STARTS: Final = tuple(start + " " for start in words("refusal_starts"))
 _SENTENCE_WORDS: Final = 3
 _MAX_ANSWER: Final = 2_000
+
+
+def is_purpose(word: str) -> bool:
+    """Whether a word can be the purpose of a consent: snake_case, at most 60 characters."""
+    return _PURPOSE.fullmatch(word) is not None
 
 
 def read_consent(answer: object) -> ConsentState:

@@ -11,11 +11,12 @@ from typing import Final
 from email_validator import validate_email
 
 from app.matching.mailboxes import is_role_mailbox
+from app.matching.text import plain
 
 MAX_EMAIL: Final = 254
 _MAX_TYPED: Final = 2_000
 _AROUND_AT: Final = re.compile(r"\s*@\s*")
-_SEPARATORS: Final = re.compile(r"[,;|\s<>()\[\]]+")
+_SEPARATORS: Final = re.compile(r"[,;|、\s<>()\[\]]+")
 _TRAILING: Final = "\"'`.,;:!?"
 _LEADING: Final = "\"'`"
 # The common case, checked fast; anything else (other scripts, rare characters) is checked by the library.
@@ -39,7 +40,7 @@ class Email:
 def read_emails(typed: str) -> tuple[Email, ...]:
     """The valid addresses of one cell in the order typed, each once. No network; never raises."""
     found: dict[str, Email] = {}
-    for piece in _SEPARATORS.split(_AROUND_AT.sub("@", typed[:_MAX_TYPED])):
+    for piece in _SEPARATORS.split(_AROUND_AT.sub("@", plain(typed[:_MAX_TYPED]))):
         if "@" in piece and (email := read_email(piece)) is not None:
             found.setdefault(email.key, email)
     return tuple(found.values())
@@ -47,7 +48,7 @@ def read_emails(typed: str) -> tuple[Email, ...]:
 
 def read_email(typed: str) -> Email | None:
     """One address, or None when it is not valid."""
-    address = typed.strip().lstrip(_LEADING).rstrip(_TRAILING)
+    address = plain(typed).strip().lstrip(_LEADING).rstrip(_TRAILING)
     if address.lower().startswith("mailto:"):
         address = address[7:].partition("?")[0]
     if not address or len(address) > MAX_EMAIL:

@@ -8,11 +8,22 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from app.matching.names import compatible_names, same_name
-from app.matching.person import Identity, Person
+from app.matching.name_key import NameKey, compare, name_key, same_name
+from app.matching.person import Identity, LeadKind, Person
 
-Reason = Literal["external", "email", "phone", "social", "email_other_name", "phone_other_name"]
-_ORDER: Final = {"external": 0, "email": 1, "phone": 2, "social": 3}
+Reason = Literal[
+    "external",
+    "email",
+    "phone",
+    "social",
+    "domain",
+    "email_other_name",
+    "phone_other_name",
+    "phone_other_email",
+    "phone_shared",
+    "organization",
+]
+_ORDER: Final = {"external": 0, "email": 1, "phone": 2, "social": 3, "domain": 4}
 _MIN_INSTANT: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -28,6 +39,13 @@ class Candidate:
     last_name: str | None = None
     open_journey: bool = False
     latest_activity_at: datetime | None = None
+    full_name: str | None = None
+    has_own_email: bool = False
+    lead_kind: LeadKind = "person"
+
+    @property
+    def name_key(self) -> NameKey:
+        return name_key(self.first_name, self.last_name, self.full_name)
 
 
 RowsByKey = dict[tuple[str, str, str], list[Candidate]]
@@ -46,11 +64,13 @@ class Match:
     """The matched lead, None for a new one, and the conflicting leads.
 
     `new_identities` are those to add to the lead: it does not have them, and no other lead has them exclusively.
+    `shared` are the keys of the person's identities that other leads have too.
     """
 
     lead_id: UUID | None
     conflicts: tuple[Conflict, ...] = ()
     new_identities: tuple[Identity, ...] = ()
+    shared: frozenset[tuple[str, str, str]] = frozenset()
 
 
 def keys(person: Person) -> tuple[Identity, ...]:
@@ -58,12 +78,13 @@ def keys(person: Person) -> tuple[Identity, ...]:
     return tuple(sorted(person.identities, key=lambda identity: (_ORDER[identity.kind], not identity.primary)))
 
 
-def resolve(person: Person, candidates: Iterable[Candidate]) -> Match:
-    """Match by external id, exact e-mail (a role mailbox only with the same name), phone and name, or social handle.
+def resolve(person: Person, candidates: Iterable[Candidate], earlier_lead_id: UUID | None = None) -> Match:
+    """Match by external id, exact e-mail (a role mailbox only with the same name), phone, social handle, or domain.
 
     Identities that match different leads never merge them: the match by e-mail wins, else the first in order. Of
     several leads with one identity the one with an open journey wins, else the latest activity. A phone or mailbox
-    with a different name is a conflict, not a match.
+    of somebody else is a conflict, not a match. `earlier_lead_id`: the lead that this arrival had when it was
+    processed before, whose phone others may have by now.
     """
     rows_by_key: RowsByKey = {}
     for candidate in candidates:
@@ -71,17 +92,19 @@ def resolve(person: Person, candidates: Iterable[Candidate]) -> Match:
     matches: list[Conflict] = []
     others: list[Conflict] = []
     for identity in keys(person):
-        for candidate in sorted(rows_by_key.get(identity.key, ()), key=_newest_first):
-            if _is_same(person, identity, candidate):
+        rows = rows_by_key.get(identity.key, [])
+        for candidate in sorted(rows, key=_newest_first):
+            reason = _why_not(person, identity, candidate, rows)
+            if reason is None or (reason == "phone_shared" and candidate.lead_id == earlier_lead_id):
                 matches.append(Conflict(candidate.lead_id, identity.kind))
             else:
-                reason: Reason = "phone_other_name" if identity.kind == "phone" else "email_other_name"
                 others.append(Conflict(candidate.lead_id, reason))
     first = next((one for one in matches if one.reason == "email"), matches[0] if matches else None)
     winner = first.lead_id if first else None
     # Reversed, because a dict keeps the last value of a key and the first reason of each lead shall count.
     conflicts = {one.lead_id: one for one in reversed(matches + others) if one.lead_id != winner}
-    return Match(winner, tuple(reversed(conflicts.values())), tuple(_new(person, rows_by_key, winner)))
+    shared = frozenset(key for key, rows in rows_by_key.items() if any(row.lead_id != winner for row in rows))
+    return Match(winner, tuple(reversed(conflicts.values())), tuple(_new(person, rows_by_key, winner)), shared)
 
 
 def _newest_first(candidate: Candidate) -> tuple[bool, float, str]:
@@ -89,17 +112,42 @@ def _newest_first(candidate: Candidate) -> tuple[bool, float, str]:
     return not candidate.open_journey, -(latest - _MIN_INSTANT).total_seconds(), str(candidate.lead_id)
 
 
-def _is_same(person: Person, identity: Identity, candidate: Candidate) -> bool:
-    names = person.first_name, person.last_name, candidate.first_name, candidate.last_name
-    if identity.kind == "email" and identity.shared:
-        return same_name(*names)
-    # A secondary address may be a colleague's: like a phone, it matches only with a compatible name.
-    needs_name = identity.kind == "phone" or (identity.kind == "email" and not identity.primary)
-    return not needs_name or compatible_names(*names)
+def _why_not(person: Person, identity: Identity, candidate: Candidate, rows: list[Candidate]) -> Reason | None:
+    """Why this identity does not make the person the candidate's; None where it does."""
+    # A secondary address may be a colleague's, so it does not decide alone either.
+    is_exact = not identity.shared and (identity.kind != "email" or identity.primary)
+    if is_exact:
+        return None
+    if not _fits_kind(person, candidate):
+        return "organization"
+    mine, theirs = person.name_key, candidate.name_key
+    if identity.kind == "phone":
+        return _why_not_by_phone(person, candidate, [row for row in rows if _fits_kind(person, row)])
+    is_same = same_name(mine, theirs) if identity.shared else compare(mine, theirs) != "other"
+    return None if is_same else "email_other_name"
+
+
+def _why_not_by_phone(person: Person, candidate: Candidate, holders: list[Candidate]) -> Reason | None:
+    """ingestion.md, section 5, rule 4: whoever is matched wrongly cannot be told apart later."""
+    names = compare(person.name_key, candidate.name_key)
+    if names == "other":
+        return "phone_other_name"
+    if names == "open" and person.has_own_email and candidate.has_own_email:
+        return "phone_other_email"
+    return "phone_shared" if len({row.lead_id for row in holders}) > 1 else None
+
+
+def _fits_kind(person: Person, candidate: Candidate) -> bool:
+    """Whether what several share can make them one. It never does for two organizations, which have domains, nor
+    for a person and an organization; a phone alone may be that of an organization."""
+    return person.kind == "person" and (candidate.lead_kind == "person" or not person.names_somebody)
 
 
 def _new(person: Person, rows_by_key: RowsByKey, winner: UUID | None) -> Iterator[Identity]:
+    kinds = {row.lead_kind for rows in rows_by_key.values() for row in rows if row.lead_id == winner}
     for identity in person.identities:
+        if identity.kind == "domain" and "person" in kinds:
+            continue  # a person's lead, found by an external id, does not become its company's
         holders = {candidate.lead_id for candidate in rows_by_key.get(identity.key, ())}
         if winner not in holders and (identity.shared or not holders):
             yield identity

@@ -11,7 +11,7 @@ from app.matching.words import words
 
 _PARTICLES: Final = words("particles")
 _TITLES: Final = words("titles")
-_SUFFIXES: Final = words("name_suffixes")
+_SUFFIXES: Final = words("name_suffixes") | words("degrees")
 _NO_NAME: Final = words("nobody")
 _INITIAL: Final = re.compile(r"\w\.?")
 _GENERATED_NAME: Final = re.compile(r"\w+ \w+ from .+")
@@ -41,12 +41,12 @@ def read_name(first: str, last: str, full: str) -> Name:
 
 def split_name(full: str) -> Name:
     """First and last name of a full name: `LAST, First M.`, particles (van der Berg), patronymics, titles, suffixes."""
-    words, titles = _without_titles(full.split())
+    words, titles = without_titles(full.split())
     salutation = " ".join(titles) or None
     text = " ".join(words)
     before, comma, after = text.partition(",")
-    if comma and before.strip() and after.strip() and after.strip().casefold() not in _SUFFIXES:
-        given, _ = _without_titles(after.split())
+    if comma and before.strip() and after.strip() and after.strip().casefold().rstrip(".") not in _SUFFIXES:
+        given, _ = without_titles(after.split())
         return Name(_without_initials(given), before.strip(), full, salutation)
     words = text.replace(",", " ").split()
     if len(words) <= 1:
@@ -59,14 +59,14 @@ def split_name(full: str) -> Name:
 
 def _last_name_at(words: list[str]) -> int:
     start = len(words) - 1
-    while start > 1 and words[start].casefold() in _SUFFIXES:
+    while start > 1 and words[start].casefold().rstrip(".") in _SUFFIXES:
         start -= 1
     while start > 1 and words[start - 1].casefold() in _PARTICLES:
         start -= 1
     return start
 
 
-def _without_titles(words: list[str]) -> tuple[list[str], list[str]]:
+def without_titles(words: list[str]) -> tuple[list[str], list[str]]:
     count = 0
     while count < len(words) - 1 and words[count].casefold() in _TITLES:
         count += 1
@@ -83,20 +83,3 @@ def _given(typed: str) -> str | None:
     if not name or is_placeholder(name) or name.casefold() in _NO_NAME or _GENERATED_NAME.fullmatch(name):
         return None
     return name if any(c.isalpha() for c in name) else None
-
-
-def same_name(first: str | None, last: str | None, other_first: str | None, other_last: str | None) -> bool:
-    """Whether both names have the same parts, and these are equal after folding."""
-    return (_key(first), _key(last)) == (_key(other_first), _key(other_last))
-
-
-def compatible_names(first: str | None, last: str | None, other_first: str | None, other_last: str | None) -> bool:
-    """Whether two names may be one person's: equal first or last names, or one side has no name."""
-    mine, theirs = (_key(first), _key(last)), (_key(other_first), _key(other_last))
-    if not any(mine) or not any(theirs):
-        return True
-    return any(a and a == b for a, b in zip(mine, theirs, strict=True))
-
-
-def _key(name: str | None) -> str:
-    return fold(name) if name else ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from app.matching.company import company_domain, is_individual, read_company
+from app.matching.company import company_domain, is_individual, organization_domain, read_company
 from app.matching.country import country_code
 from app.matching.email import Email, read_emails
+from app.matching.external_id import external_identity
 from app.matching.mailboxes import is_disposable, is_free_mail
 from app.matching.names import Name, read_name
 from app.matching.person import EmailStatus, Identity, Person
@@ -20,8 +22,10 @@ from app.matching.text import (
     is_placeholder,
     is_storable,
     is_unresolved,
+    plain,
     storable,
     storable_value,
+    unescape,
 )
 from app.matching.title import role_of, seniority_of
 
@@ -45,6 +49,7 @@ CANONICAL: Final = (
 )
 # Further names that are read: their answers go to `custom` or become identities.
 EXTRA: Final = ("salutation", "city", "state", "social", *NETWORKS)
+RAW: Final = ("email", "phone", "country")  # always kept as typed, too
 MULTI_VALUED: Final = ("email", "phone")  # all values of a list are read; of other answers only the first
 MAX_TEXT: Final = 1_000
 MAX_MESSAGE: Final = 10_000
@@ -63,6 +68,16 @@ class _Answers:
         self.flags: list[str] = []
 
     def text(self, name: str, limit: int = MAX_TEXT) -> str:
+        """One answer, its HTML entities replaced."""
+        typed = self.typed(name, limit)
+        text = unescape(typed)
+        if text is typed:
+            return typed
+        text = text if name == "message" else as_text(text)
+        return text.strip()[:limit]
+
+    def typed(self, name: str, limit: int = MAX_TEXT) -> str:
+        """One answer as it was typed, with its HTML entities."""
         value = self._fields.get(name)
         if value is None:
             return ""
@@ -93,28 +108,29 @@ def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], 
     not fit. Never raises: what cannot be parsed is left as typed and named in `flags`.
     """
     answers = _Answers(fields)
+    email, place = answers.text("email"), answers.text("country")
     # Spreadsheets prefix an apostrophe to mark a cell as text: it is not part of the number.
     phone = answers.text("phone").lstrip("'").strip()
-    typed = {"email": answers.text("email"), "phone": phone, "country": answers.text("country")}
-    emails = read_emails(typed["email"])
+    emails = read_emails(email)
     main = emails[0] if emails else None
-    country = country_code(typed["country"]) if typed["country"] else None
+    country = country_code(place) if place else None
     phones = read_phones(phone, (country, region)) if phone else ()
     name = read_name(answers.text("first_name"), answers.text("last_name"), answers.text("full_name"))
     handles = _handles(answers)
-    located = {"phone": phones[0].e164 if phones else phone, "country": country or typed["country"]}
+    located = {"phone": phones[0].e164 if phones else None, "country": country or place}
     shown = {**_shown(answers, name, main, handles), **located}
     custom = _custom(answers, name, phones, shown["employees"])
     identities = _externals(external_ids, answers) + _emails(emails) + _phones(phones) + _socials(handles)
-    if typed["email"] and main is None:
+    if email and main is None:
         answers.flag("email_invalid")
     if phone and not phones:
         answers.flag("phone_invalid")
-    return Person(
+    person = Person(
         fields={field: value for field in CANONICAL if (value := shown[field]) not in (None, "")},
-        raw={field: text for field, text in typed.items() if text},
+        raw=_raw(answers),
         identities=tuple({identity.key: identity for identity in reversed(identities)}.values())[::-1],
-        email_status=_email_status(main) if typed["email"] else None,
+        email_status=_email_status(main) if email else None,
+        phone_status=("valid" if phones else "invalid") if phone else None,
         secondary_emails=tuple(email.display for email in emails[1:]),
         email_domain=main.domain if main else None,
         role_mailbox=main is not None and main.is_role,
@@ -122,6 +138,27 @@ def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], 
         flags=tuple(answers.flags),
         custom={field: answer for field, answer in custom.items() if answer},
     )
+    domain = _organization_domain(answers, person)
+    return person if domain is None else _organization(person, domain)
+
+
+def _raw(answers: _Answers) -> dict[str, str]:
+    """What was typed for e-mail, phone and country, and for each further field that held HTML entities."""
+    typed = {name: answers.typed(name, MAX_MESSAGE if name == "message" else MAX_TEXT) for name in CANONICAL}
+    typed["phone"] = typed["phone"].lstrip("'").strip()
+    return {name: text for name, text in typed.items() if text and (name in RAW or unescape(text) != text)}
+
+
+def _organization_domain(answers: _Answers, person: Person) -> str | None:
+    """The domain of a company of which no person is known; None for a person."""
+    if person.names_somebody or "company" not in person.fields:
+        return None
+    return organization_domain((_given(answers.text("domain")), _given(answers.text("website"))))
+
+
+def _organization(person: Person, domain: str) -> Person:
+    identity = Identity("domain", "", domain, primary=True)
+    return replace(person, kind="organization", identities=(*person.identities, identity))
 
 
 def _shown(answers: _Answers, name: Name, main: Email | None, handles: list[Handle]) -> dict[str, str | int | None]:
@@ -178,7 +215,7 @@ def _language(text: str) -> str | None:
 
 
 def _website(answers: _Answers, handles: list[Handle]) -> str | None:
-    text = _given(answers.text("website"))
+    text = _given(plain(answers.text("website")))
     return None if text and (handle := read_handle(text)) and handle in handles else text
 
 
@@ -191,7 +228,7 @@ def _handles(answers: _Answers) -> list[Handle]:
     found = [read_handle(answers.text(network), network) for network in NETWORKS]
     social = answers.value("social")
     links = social if isinstance(social, list) else [social]
-    found += [read_handle(storable(as_text(link))) for link in [*links[:20], answers.text("website")]]
+    found += [read_handle(unescape(storable(as_text(link)))) for link in [*links[:20], answers.text("website")]]
     return [handle for handle in found if handle]
 
 
@@ -214,7 +251,7 @@ def _externals(external_ids: Mapping[str, object], answers: _Answers) -> list[Id
         if len(text) > MAX_EXTERNAL_ID or not _NAMESPACE.fullmatch(namespace):
             answers.flag("external_id_invalid")
             continue
-        found.append(Identity("external", namespace, text, primary=not found))
+        found.append(external_identity(namespace, text, primary=not found))
     return found
 
 

@@ -10,12 +10,29 @@ from typing import Final
 import phonenumbers
 from phonenumbers import PhoneNumberFormat
 
+from app.matching.text import plain
+from app.matching.words import words
+
 _MAX_TYPED: Final = 250
 _SEPARATORS: Final = re.compile(
-    r"[;|\n,]+|\s+/\s*|\s*/\s+|(?<=\d{5})/(?=[+0]\d{4})|\s+(?:or|lub|sau|oder|или)\s+", re.IGNORECASE
+    r"[;|\n,、]+|\s+/\s*|\s*/\s+|(?<=\d{5})/(?=[+0]\d{4})|\s+(?:or|lub|sau|oder|или)\s+", re.IGNORECASE
 )
-_SCIENTIFIC: Final = re.compile(r"[+-]?\d+[.,]?\d*[eE][+-]?\d+")
+# What spreadsheets write for a long number: `4,47912E+11`, which has lost digits, and `40722123456.0`.
+_SCIENTIFIC: Final = re.compile(r"[+-]?\b\d+(?:[.,]\d*)?\s*(?:[eE]\s*[+-]?|[x*×]\s*10\s*\^\s*)\d{1,3}\b")
+_DECIMALS: Final = re.compile(r"(?<=\d{6})[.,]0+$")
 _TRUNK_PREFIX: Final = re.compile(r"\(\s*0\s*\)")
+_BEFORE_NUMBER: Final = re.compile(r"^(?:[^\d+]*[^\w+](?=[\d+])|[^\d+]+(?=\+))")
+_EXTENSION: Final = re.compile(
+    rf"[\s,;(]*(?:\b|(?<=\d))(?:{'|'.join(map(re.escape, sorted(words('phone_extensions'), key=len, reverse=True)))})"
+    r"[\s.:=]*(\d{1,8})[\s)#]*$|[\s,;]*#\s*(\d{1,8})$",
+    re.IGNORECASE,
+)
+_LETTER: Final = re.compile(r"[^\W\d_]")
+# A word on the keypad, unless it is made of letters that are mistaken for digits.
+_KEYPAD_WORD: Final = re.compile(r"(?![OIL]+\b)[A-Z]{3,}", re.IGNORECASE | re.ASCII)
+_KEYPAD_CALLING_CODES: Final = frozenset(
+    phonenumbers.country_code_for_region(region) for region in words("keypad_regions")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +46,41 @@ class Phone:
 def read_phones(typed: str, regions: Iterable[str | None]) -> tuple[Phone, ...]:
     """The valid numbers of one cell in the order typed, each once; national ones are tried in the regions in order.
 
-    Never raises. Scientific notation (`1,2E+11`, written by spreadsheets) has lost digits and is not a number.
+    Never raises. A number with a letter in it is none, unless the letters are a word on the keypad of a country that
+    uses them: `1-800-FLOWERS`.
     """
     wanted = tuple(dict.fromkeys(region for region in regions if region)) or (None,)
-    text = typed[:_MAX_TYPED].strip().lstrip("'’‘`=\"").strip()
-    if text.lower().startswith(("tel:", "phone:", "callto:")):
-        text = text.partition(":")[2].strip()
-    if _SCIENTIFIC.fullmatch(text):
-        return ()
+    text = _DECIMALS.sub("", _SCIENTIFIC.sub(" ", plain(typed[:_MAX_TYPED])).strip().lstrip("'’‘`=\"").strip())
     whole = _read(text, wanted)
     numbers = [whole] if whole else [_read(piece, wanted) for piece in _SEPARATORS.split(text)]
     return tuple({number.e164: number for number in reversed(numbers) if number}.values())[::-1]
 
 
 def _read(text: str, regions: tuple[str | None, ...]) -> Phone | None:
-    text = text.strip()
-    if sum(c.isdigit() for c in text) < 5:
+    text = _BEFORE_NUMBER.sub("", text.strip())
+    extension = _EXTENSION.search(text)
+    number = text[: extension.start()] if extension else text
+    if sum(c.isdigit() for c in number) < (1 if _KEYPAD_WORD.search(number) else 5):
         return None
-    if text.startswith(("+", "00")):
-        text = _TRUNK_PREFIX.sub("", text)
-        text = "+" + text[2:].lstrip() if text.startswith("00") else text
-    return next((phone for region in regions if (phone := _valid(text, region))), None)
+    if number.startswith(("+", "00")):
+        number = _TRUNK_PREFIX.sub("", number)
+        number = "+" + number[2:].lstrip() if number.startswith("00") else number
+    found = next((phone for region in regions if (phone := _valid(number, region))), None)
+    return Phone(found.e164, extension.group(1) or extension.group(2)) if found and extension else found
 
 
 def _valid(text: str, region: str | None) -> Phone | None:
+    has_letters = _LETTER.search(text) is not None
+    if has_letters and not _KEYPAD_WORD.search(text):
+        return None
+    digits = phonenumbers.convert_alpha_characters_in_number(text) if has_letters else text
     try:
-        number = phonenumbers.parse(text, region)
+        number = phonenumbers.parse(digits, region)
     except phonenumbers.NumberParseException:
         return None
     if not phonenumbers.is_valid_number(number):
         return None
-    extension = number.extension or None
-    number.extension = None
+    if has_letters and number.country_code not in _KEYPAD_CALLING_CODES:
+        return None
+    extension, number.extension = number.extension or None, None
     return Phone(phonenumbers.format_number(number, PhoneNumberFormat.E164), extension)

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from app.matching.text import plain
+
 NETWORKS: Final = ("linkedin", "x", "facebook", "telegram", "instagram")
 _HOSTS: Final = {
     "linkedin.com": "linkedin",
@@ -35,7 +37,7 @@ class Handle:
 
 def read_handle(typed: str, network: str | None = None) -> Handle | None:
     """The profile of a URL, or of a bare handle when the network is known; else None."""
-    text = typed.strip()[:300]
+    text = plain(typed).strip()[:300]
     url = _URL.match(text)
     if url and (found := _HOSTS.get(url.group(1).lower())):
         return _of_path(found, [part for part in (url.group(2) or "").split("/") if part])

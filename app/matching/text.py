@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -12,6 +13,9 @@ from app.matching.words import words
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _ZERO_WIDTH: Final = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+# With its semicolon only: `?a=1&copy=2` in a web address is no entity.
+_ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_FULL_STOPS: Final = str.maketrans("\u3002\uff61", "..")
 _NOT_WORD: Final = re.compile(r"[^\w]+")
 # Letters that Unicode does not decompose into a base letter and a mark.
 _BASE_LETTERS: Final = str.maketrans(
@@ -46,6 +50,29 @@ def as_text(value: object) -> str:
     if isinstance(value, list | tuple):
         return next((text for text in map(as_text, value) if text), "")
     return ""
+
+
+def unescape(text: str) -> str:
+    """The text with its HTML entities replaced, once: `Smith &amp; Sons` is `Smith & Sons`, `&amp;lt;` is `&lt;`."""
+    return _ENTITY.sub(lambda entity: html.unescape(entity.group()), text) if "&" in text else text
+
+
+def plain(text: str) -> str:
+    """The text of an address or number in plain characters: `jane＠acme。com` is `jane@acme.com`.
+
+    Characters that are another form of ASCII ones (full-width, small, styled) become these, an ideographic full stop
+    becomes a point, and invisible marks (of direction, of variation, of zero width) are dropped.
+    """
+    if text.isascii():
+        return text
+    return "".join(map(_plain_character, text.translate(_FULL_STOPS)))
+
+
+def _plain_character(character: str) -> str:
+    if unicodedata.category(character) == "Cf" or unicodedata.name(character, "").startswith("VARIATION SELECTOR"):
+        return ""
+    form = unicodedata.normalize("NFKC", character)
+    return form if form.isascii() else character
 
 
 def fold(text: str) -> str:

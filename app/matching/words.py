@@ -27,3 +27,13 @@ def ranked(name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
 def countries() -> dict[str, tuple[str, ...]]:
     """Additional names of countries by ISO-2 code."""
     return {code: entries(names) for code, names in _TABLES["countries"].items()}
+
+
+def generations() -> dict[str, tuple[str, ...]]:
+    """What tells the generations of a family apart, in its different spellings, by the form that is compared."""
+    return {form: entries(spellings) for form, spellings in _TABLES["generations"].items()}
+
+
+def external_id_forms() -> tuple[tuple[str, str], ...]:
+    """The start of a namespace, and the name of the form in which its external ids are compared."""
+    return tuple((row["namespace"], row["form"]) for row in _TABLES["external_id_forms"])

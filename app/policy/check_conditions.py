@@ -31,7 +31,7 @@ MAX_DEPTH, MAX_NODES = 8, 200
 FIELDS = frozenset(
     {"email", "phone", "first_name", "last_name", "full_name", "company", "domain", "job_title", "role", "seniority"}
     | {"industry", "employees", "country", "language", "website", "message", "requirements"}
-    | {"email_domain", "email_status", "kind", "free_mail", "business"}
+    | {"email_domain", "email_status", "phone_status", "kind", "free_mail", "business"}
 )
 Root = tuple[str, ConditionBase, str]
 

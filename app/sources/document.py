@@ -8,15 +8,15 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from app.matching.consent import ConsentState
+from app.matching.consent import PURPOSE_LENGTH, ConsentState, is_purpose
 from app.matching.normalize import CANONICAL, EXTRA
 from app.matching.times import zone
 from app.sources.expressions import compiled
 
 Verdict = Literal["lead", "test", "spam", "ignore", "activity", "consent", "erase", "fetch"]
 Format = Literal["json", "form", "multipart", "auto"]
-Purpose = Literal["process", "email_marketing", "phone", "profiling", "partners"]
 _FIELDS: Final = frozenset(CANONICAL) | frozenset(EXTRA)
+EVERY_PURPOSE: Final = "*"
 SNAKE: Final = r"^[a-z][a-z0-9_]{0,63}$"
 TOKENS: Final = re.compile(r"\{(body|body:ascii_json|method|url|url:unescaped|secret|t|header:[A-Za-z0-9-]+)\}")
 
@@ -50,6 +50,15 @@ def _field(name: str) -> str:
     if name not in _FIELDS:
         raise ValueError(f"unknown field; fields are {', '.join(sorted(_FIELDS))}")
     return name
+
+
+def _purpose(word: str) -> str:
+    if word != EVERY_PURPOSE and not is_purpose(word):
+        raise ValueError(
+            f"a purpose is a snake_case word of at most {PURPOSE_LENGTH} characters, such as sms_marketing, or"
+            f" {EVERY_PURPOSE} for an object of answers by purpose"
+        )
+    return word
 
 
 Expression = Annotated[str, AfterValidator(_expression)]
@@ -171,9 +180,12 @@ class Moment(Part):
 
 
 class ConsentRule(Part):
-    """One consent question. An opt-out has `if_yes: refused, if_no: unknown`; a null state records nothing."""
+    """One consent question. An opt-out has `if_yes: refused, if_no: unknown`; a null state records nothing.
 
-    purpose: Purpose
+    With the purpose `*` the expression gives an object of answers by purpose; purposes of other rules are left out.
+    """
+
+    purpose: Annotated[str, AfterValidator(_purpose)]
     expr: Expression
     text: ExpressionOrLiteral | None = None
     if_yes: ConsentState | None = "given"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from app.matching.consent import ConsentState
 from app.matching.person import Person
-from app.sources.document import Purpose, Verdict
+from app.sources.document import Verdict
 
 Reason = Literal["parse_failed", "mapping_failed", "identity_required", "too_many_items"]
 
@@ -18,7 +18,7 @@ Reason = Literal["parse_failed", "mapping_failed", "identity_required", "too_man
 class Consent:
     """The answer to one consent question, with the text that the person saw."""
 
-    purpose: Purpose
+    purpose: str
     state: ConsentState
     text: str | None = None
 
@@ -54,7 +54,9 @@ def item_to_json(item: Item) -> dict[str, Any]:
         "submission_key": item.submission_key,
         "fields": dict(person.fields),
         "raw": dict(person.raw),
+        "kind": person.kind,
         "email_status": person.email_status,
+        "phone_status": person.phone_status,
         "secondary_emails": list(person.secondary_emails),
         "flags": list(person.flags),
         "external_ids": externals,

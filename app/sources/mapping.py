@@ -13,12 +13,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.matching.attribution import HIDDEN_KEYS, attributed, from_hidden_fields, from_page_url
-from app.matching.consent import read_consent
+from app.matching.consent import is_purpose, read_consent
 from app.matching.normalize import normalize
 from app.matching.person import Person
 from app.matching.text import as_text, is_unresolved, storable, storable_value
 from app.matching.times import read_instant, zone
-from app.sources.document import SNAKE, ConsentRule, Document, Moment, Verdict
+from app.sources.document import EVERY_PURPOSE, SNAKE, ConsentRule, Document, Moment, Verdict
 from app.sources.expressions import Context, ExpressionFailed
 from app.sources.item import Consent, Item, Reason
 from app.sources.parse import ParseFailed, parse_body
@@ -29,6 +29,8 @@ _CONTENT_KEY_SECONDS: Final = 600
 MAX_ITEMS: Final = 1_000
 LARGE: Final = 64 * 1024  # bytes; mapping 1 MiB takes more than a second
 _MAX_KEY: Final = 255
+MAX_PURPOSES: Final = 20  # of an object of answers by purpose
+NEEDED: Final = ["email", "phone", "social", "external_ids", "company with website or domain"]
 _NEEDS_PERSON: Final = frozenset({"lead", "activity", "consent", "erase"})
 
 
@@ -158,15 +160,27 @@ def _attribution(document: Document, context: Context) -> dict[str, str]:
 
 
 def _consents(document: Document, context: Context) -> tuple[Consent, ...]:
-    found = (_consent(rule, context, f"/consent/{place}") for place, rule in enumerate(document.consent))
+    asked = {rule.purpose for rule in document.consent}
+    found = [
+        _consent(rule, purpose, answer, context)
+        for place, rule in enumerate(document.consent)
+        for purpose, answer in _answers(rule, context.value(rule.expr, f"/consent/{place}"), asked)
+    ]
     return tuple(consent for consent in found if consent)
 
 
-def _consent(rule: ConsentRule, context: Context, place: str) -> Consent | None:
-    answer = context.value(rule.expr, place)
+def _answers(rule: ConsentRule, answer: Any, asked: set[str]) -> list[tuple[str, Any]]:
+    """The answers of one rule by purpose: one, or with the purpose `*` those that no other rule asks for."""
+    if rule.purpose != EVERY_PURPOSE:
+        return [(rule.purpose, answer)]
+    given = answer.items() if isinstance(answer, dict) else ()
+    return [(name, value) for name, value in given if is_purpose(name) and name not in asked][:MAX_PURPOSES]
+
+
+def _consent(rule: ConsentRule, purpose: str, answer: Any, context: Context) -> Consent | None:
     state = {"given": rule.if_yes, "refused": rule.if_no}.get(read_consent(answer), rule.if_missing)
     text = storable(context.text(rule.text))[:10_000] or None
-    return Consent(rule.purpose, state, text) if state else None
+    return Consent(purpose, state, text) if state else None
 
 
 def _activity_type(document: Document, context: Context) -> str:
@@ -199,10 +213,10 @@ def _custom(document: Document, context: Context, person: Person) -> dict[str, A
 def _unmet(context: Context, person: Person, unreadable: str, reason: Reason | None) -> tuple[Mapping[str, Any], ...]:
     missing: list[Mapping[str, Any]] = []
     if reason == "identity_required":
-        missing.append({"criterion": "identity", "have": None, "need": ["email", "phone", "social", "external_ids"]})
+        missing.append({"criterion": "identity", "have": None, "need": NEEDED})
     if person.email_status == "invalid":
         missing.append({"criterion": "email", "have": person.raw.get("email"), "need": "a valid address"})
-    if "phone_invalid" in person.flags:
+    if person.phone_status == "invalid":
         missing.append({"criterion": "phone", "have": person.raw.get("phone"), "need": "a valid number"})
     if unreadable:
         missing.append(

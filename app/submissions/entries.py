@@ -27,13 +27,13 @@ Place = tuple[UUID, int]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item in processing. `reprocessed`: it had a lead before; `failed`: why it is quarantined without its content;
-    `captured`: the result of its capture."""
+    """One item in processing. `earlier_lead_id`: the lead it had before; `failed`: why it is quarantined without its
+    content; `captured`: the result of its capture."""
 
     submission_id: UUID
     source: ReadySource
     item: Item
-    reprocessed: bool = False
+    earlier_lead_id: UUID | None = None
     failed: str | None = None
     captured: Captured | None = None
 
@@ -94,7 +94,7 @@ class Entry:
             entry=item.entry,
             create=item.verdict == "lead",
             submission_id=self.submission_id,
-            reprocessed=self.reprocessed,
+            earlier_lead_id=self.earlier_lead_id,
         )
 
 
@@ -127,12 +127,16 @@ async def entries_of(
             continue
         items = await map_request_async(source.document, request_of(row), source.id)
         with_lead = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in ARRIVING]
-        entries += [Entry(row.id, source, item, _had_lead(item, with_lead)) for item in items]
+        entries += [Entry(row.id, source, item, _earlier_lead_id(item, with_lead)) for item in items]
     return entries
 
 
-def _had_lead(item: Item, with_lead: Sequence[Record]) -> bool:
-    return any(item.index == one.place or item.submission_key == one.submission_key for one in with_lead)
+def _earlier_lead_id(item: Item, with_lead: Sequence[Record]) -> UUID | None:
+    for one in with_lead:
+        if item.index == one.place or item.submission_key == one.submission_key:
+            lead_id: UUID = one.lead_id
+            return lead_id
+    return None
 
 
 def redacted_body(row: Record, source: ReadySource) -> str | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from app.matching.identity import Candidate, Conflict, Match, keys, resolve
+from app.matching.identity import Candidate, Conflict, keys, resolve
 from app.matching.normalize import normalize
 from app.matching.person import Person
 
@@ -28,7 +28,7 @@ ANNA = make_person(
 )
 BY_ID = candidate("external", "7", A, namespace="crm:id")
 BY_EMAIL = candidate("email", "anna@exemplu.ro", B)
-BY_PHONE = candidate("phone", PHONE, C, "Anna Ion")
+BY_PHONE = candidate("phone", PHONE, C, "Anna Pop")
 BY_OTHER_PHONE = candidate("phone", PHONE, C, "Bob Ion")
 BY_SOCIAL = candidate("social", "anna", C, namespace="linkedin")
 
@@ -47,7 +47,9 @@ def test_identities_are_ordered_by_precedence() -> None:
         ([BY_SOCIAL], C, []),
         ([BY_OTHER_PHONE], None, [(C, "phone_other_name")]),
         ([candidate("phone", PHONE, C)], C, []),
-        ([candidate("phone", PHONE, C, "X Pop")], C, []),
+        ([candidate("phone", PHONE, C, "Xenia Pop")], None, [(C, "phone_other_name")]),
+        ([candidate("phone", PHONE, C, "Pop Anna", has_own_email=True)], C, []),
+        ([candidate("phone", PHONE, C, has_own_email=True)], None, [(C, "phone_other_email")]),
         ([BY_ID, BY_EMAIL], B, [(A, "external")]),
         ([BY_PHONE, BY_EMAIL], B, [(C, "phone")]),
         ([BY_OTHER_PHONE, BY_EMAIL], B, [(C, "phone_other_name")]),
@@ -89,18 +91,20 @@ def test_a_role_mailbox_matches_only_with_the_same_name(name: str, other: str, i
 def test_a_secondary_address_matches_only_with_a_compatible_name() -> None:
     person = make_person(email="anna@exemplu.ro, boss@exemplu.ro", full_name="Anna Pop")
     boss = candidate("email", "boss@exemplu.ro", A, "Bob Ion")
-    assert resolve(person, [boss]) == Match(None, (Conflict(A, "email_other_name"),), person.identities[:1])
-    assert resolve(person, [candidate("email", "boss@exemplu.ro", A, "Anna Ion")]).lead_id == A
+    match = resolve(person, [boss])
+    assert (match.lead_id, match.conflicts) == (None, (Conflict(A, "email_other_name"),))
+    assert match.new_identities == person.identities[:1]
+    assert resolve(person, [candidate("email", "boss@exemplu.ro", A, "ANNA POP")]).lead_id == A
 
 
 def test_of_several_leads_with_one_identity_the_open_one_wins_then_the_latest() -> None:
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     rows = [
-        candidate("phone", PHONE, A, latest_activity_at=late),
-        candidate("phone", PHONE, B, open_journey=True, latest_activity_at=early),
-        candidate("phone", PHONE, C),
+        candidate("email", "biuro@firma.pl", A, latest_activity_at=late),
+        candidate("email", "biuro@firma.pl", B, open_journey=True, latest_activity_at=early),
+        candidate("email", "biuro@firma.pl", C),
     ]
-    person = make_person(phone=PHONE)
+    person = make_person(email="biuro@firma.pl")
     assert resolve(person, rows).lead_id == B
     assert [conflict.lead_id for conflict in resolve(person, rows).conflicts] == [A, C]
     assert resolve(person, [rows[0], rows[2]]).lead_id == A
