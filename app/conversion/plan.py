@@ -31,9 +31,8 @@ from app.pipeline.forms import name_key
 from app.pipeline.kinds import ACCOUNT, CONTACT, KEY_NAMES, OPPORTUNITY
 from app.policy.document import Policy
 
-
-# The columns of a contact that tell of a person; a phone or website may be the organization's.
-NAMING = ("email", "first_name", "last_name", "full_name", "job_title", "external_id")
+# The columns of a contact that name somebody; a phone or website may be the organization's.
+NAMING = ("email", "first_name", "last_name", "full_name", "external_id")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,7 @@ def external_identity(namespace: str, value: str, *, primary: bool = False) -> I
 def readings(named: str) -> tuple[Identity, ...]:
     """The external ids that `namespace:value` may mean: both parts may contain colons. The longest namespace first."""
     parts = named.split(":")
-    return tuple(
-        external_identity(":".join(parts[:n]), ":".join(parts[n:])) for n in range(len(parts) - 1, 0, -1)
-    )
+    return tuple(external_identity(":".join(parts[:n]), ":".join(parts[n:])) for n in range(len(parts) - 1, 0, -1))
 
 
 def _fifteen_or_eighteen(value: str) -> str:

@@ -15,9 +15,7 @@ Comparison = Literal["same", "open", "other"]
 _APOSTROPHES: Final = re.compile(r"['’‘ʼ`´]")
 _DEGREES: Final = frozenset(map(fold, words("degrees")))
 _GENERATION_OF: Final = {fold(spelling): form for form, spellings in generations().items() for spelling in spellings}
-_GENERATION: Final = re.compile(
-    rf"\b(?:{'|'.join(map(re.escape, sorted(_GENERATION_OF, key=len, reverse=True)))})\b"
-)
+_GENERATION: Final = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(_GENERATION_OF, key=len, reverse=True)))})\b")
 
 
 @dataclass(frozen=True, slots=True)

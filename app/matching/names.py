@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from app.matching.text import collapse_spaces, fold, is_placeholder
+from app.matching.text import collapse_spaces, is_placeholder
 from app.matching.words import words
 
 _PARTICLES: Final = words("particles")

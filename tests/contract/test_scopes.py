@@ -35,6 +35,7 @@ TABLE = {
     "/v1/leads/{lead_id}/conversion/preview": {"POST": READ},
     "/v1/conversions/batch": {"POST": "leads:convert"},
     "/v1/activities": {"POST": WRITE},
+    "/v1/consent-purposes": {"GET": READ},
     "/v1/accounts": {"POST": WRITE, "GET": READ},
     "/v1/accounts/{account_id}": {"GET": READ, "PATCH": WRITE},
     "/v1/contacts": {"POST": WRITE, "GET": READ},

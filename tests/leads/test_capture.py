@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from tests.api import Api
 
@@ -104,3 +107,24 @@ async def test_a_late_form_does_not_override_a_consent_that_was_withdrawn_after_
     assert again["consents"] == {"email_marketing": "withdrawn"}
     log = (await api.get(f"/v1/leads/{lead['id']}/consents"))["log"]
     assert [line["state"] for line in log] == ["withdrawn", "given"], "the log has both"
+
+
+@pytest.mark.parametrize(
+    ("times", "named"),
+    [
+        ({"occurred_at": 1}, ["occurred_at"]),
+        ({"activity": 1}, ["activity.occurred_at"]),
+        ({"occurred_at": 1, "activity": 1}, ["occurred_at", "activity.occurred_at"]),
+        ({"occurred_at": 1, "activity": -1}, ["occurred_at"]),
+    ],
+)
+async def test_a_time_in_the_future_is_refused_by_the_name_of_its_field(
+    api: Api, times: dict[str, int], named: list[str]
+) -> None:
+    body: dict[str, Any] = {"fields": {"email": "future@example.com"}}
+    if "occurred_at" in times:
+        body["occurred_at"] = api.ago(days=-times["occurred_at"])
+    if "activity" in times:
+        body["activity"] = {"type": "call", "occurred_at": api.ago(days=-times["activity"])}
+    answer = (await api.call("POST", "/v1/leads", body)).json()
+    assert (answer["code"], [error["field"] for error in answer["errors"]]) == ("out_of_order", named)

@@ -1,4 +1,4 @@
-"""Whether two arrivals with one telephone number are one person: the table of pairs, by the rule and through each door."""
+"""Whether two arrivals with one telephone number are one person: the table of pairs, by the rule and by each door."""
 
 from __future__ import annotations
 
@@ -27,9 +27,16 @@ PAIRS = pairs()
 
 
 def candidates(person: Person) -> list[Candidate]:
-    names = {"first_name": person.first_name, "last_name": person.last_name, "full_name": person.full_name}
     return [
-        Candidate(*one.key, LEAD, **names, has_own_email=person.has_own_email, lead_kind=person.kind)
+        Candidate(
+            *one.key,
+            LEAD,
+            person.first_name,
+            person.last_name,
+            full_name=person.full_name,
+            has_own_email=person.has_own_email,
+            lead_kind=person.kind,
+        )
         for one in person.identities
     ]
 
@@ -117,7 +124,9 @@ async def test_submissions_are_matched_by_the_table_of_pairs(api: Api, together:
             made = await sender.post_and_process(json.dumps([pair.one, pair.other]), content_type="application/json")
             one, other = made["items"]
         else:
-            one, other = [(await sender.post_and_process(dict(fields)))["items"][0] for fields in (pair.one, pair.other)]
+            one, other = [
+                (await sender.post_and_process(dict(fields)))["items"][0] for fields in (pair.one, pair.other)
+            ]
         assert await outcome(api, one["lead_id"], other["lead_id"]) == pair.reason, pair
 
 

@@ -229,7 +229,8 @@ def test_a_quarantined_item_lists_what_is_missing_and_keeps_what_was_mapped() ->
     item = one({"email": "pipedream@test", "phone": "12", "message": "hi", "submitted_at": "yesterday"})
     assert (item.verdict, item.reason) == ("quarantined", "identity_required")
     assert [one["criterion"] for one in item.unmet] == ["identity", "email", "phone", "occurred_at"]
-    assert item_to_json(item)["fields"] == {"phone": "12", "message": "hi"}
+    assert item_to_json(item)["fields"] == {"message": "hi"}
+    assert item_to_json(item)["raw"]["phone"] == "12"
     assert item_to_json(item)["email_status"] == "invalid"
     assert item.occurred_at == NOW
 

@@ -27,7 +27,7 @@ leads = tenant_table(
     jsonb("fields"),
     jsonb("raw"),
     jsonb("custom"),
-    jsonb("flags"),  # set by normalization: email_status, free_mail, role_mailbox, blocked_reinquiry …
+    jsonb("flags"),  # set by normalization: email_status, phone_status, free_mail, role_mailbox, blocked_reinquiry …
     jsonb("consents"),  # the latest state of each purpose; the log is `consents`
     jsonb("first_touch", null=True),
     jsonb("last_touch", null=True),
@@ -102,6 +102,7 @@ consents = tenant_table(
     instant("recorded_at", null=False),
     tenant_foreign_key("leads", "lead_id"),
     Index("consents_lead_id_idx", "tenant_id", "lead_id", "purpose", "recorded_at"),
+    Index("consents_purpose_idx", "tenant_id", "purpose"),
 )
 
 touches = tenant_table(
