@@ -14,7 +14,7 @@ from uuid import UUID
 from app import ids
 from app.events.record import NewEvent
 from app.lifecycle.answer import Move
-from app.matching.person import Identity
+from app.matching.person import Identity, LeadKind
 from app.policies.published import Published
 from app.policy.facts import POLICY, Activity, Actor, Confirmation, Facts
 from app.scoring.score import Score
@@ -59,7 +59,7 @@ class Lead:
     created_at: datetime
     updated_at: datetime
     version: int = 0
-    kind: str = "person"
+    kind: LeadKind = "person"
     fields: dict[str, Any] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict)
     custom: dict[str, Any] = field(default_factory=dict)

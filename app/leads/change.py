@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -49,24 +50,21 @@ async def patch_lead(
     region = await sql.country_of(tx, caller.tenant_id, lead_id) if fields.get("phone") else None
     person = normalize({name: value for name, value in fields.items() if value is not None}, {}, region)
     await sql.lock_identities(tx, caller.tenant_id, [identity.key for identity in person.identities])
-    sharing = await _other_holders(tx, caller.tenant_id, lead_id, person)
-    change, other = await _begin(tx, caller, lead_id, sharing, expected, now)
-    is_new_phone = not {one.key for one in person.identities if one.kind == "phone"} <= {
-        one.key for one in change.lead.identities
-    }
+    holders = await _other_holders(tx, caller.tenant_id, lead_id, person)
+    change, others = await _begin(tx, caller, lead_id, holders, expected, now)
+    added = {one.key for one in person.identities} - {one.key for one in change.lead.identities}
     await _identities(tx, caller.tenant_id, change, person)
     _fields(change, fields, person)
     if "phone" in fields:
-        set_flag(change, "phone_status", "shared" if sharing else person.phone_status)
-    if is_new_phone:
-        flag_duplicates(change, _conflicts(change, sharing))
+        is_shared = any(one.value == person.fields.get("phone") for one in holders)
+        set_flag(change, "phone_status", "shared" if is_shared else person.phone_status)
+    flag_duplicates(change, _conflicts(change, [one for one in holders if (one.kind, "", one.value) in added]))
     _custom(change, body.get("custom") or {})
     if "owner_id" in body:
         _owner(change, await named_owner(tx, caller.tenant_id, body["owner_id"]))
     add_updated_event(change)
-    changes = [change]
-    if other is not None and mark_shared_phone(other, [sharing[0].value]):
-        changes.append(other)
+    numbers = {one.value for one in holders}
+    changes = [change, *(other for other in others if mark_shared_phone(other, numbers))]
     for one in changes:
         evaluate(one)
     await record_or_refresh(tx, caller.tenant_id, changes)
@@ -74,37 +72,37 @@ async def patch_lead(
 
 
 async def _other_holders(tx: Tx, tenant_id: UUID, lead_id: UUID, person: Person) -> list[Candidate]:
-    """Other leads with the new primary phone."""
+    """The other leads that have one of the phones."""
     phones = [one for one in person.identities if one.kind == "phone"]
-    return [one for one in await sql.candidates(tx, tenant_id, phones[:1]) if one.lead_id != lead_id]
+    return [one for one in await sql.candidates(tx, tenant_id, phones) if one.lead_id != lead_id]
 
 
 async def _begin(
     tx: Tx,
     caller: Caller,
     lead_id: UUID,
-    sharing: Sequence[Candidate],
+    holders: Sequence[Candidate],
     expected: frozenset[str] | None,
     now: datetime,
-) -> tuple[Change, Change | None]:
-    """Locks the lead, and the lead that alone had its new phone, in ascending id."""
-    other_id = sharing[0].lead_id if len(sharing) == 1 else None
-    others: dict[UUID, Change] = {}
-    if other_id is not None and other_id < lead_id:
-        others = await begin_changes(tx, caller.tenant_id, [other_id], now, caller.actor)
+) -> tuple[Change, list[Change]]:
+    """Locks the lead, and the leads that alone had one of its phones, in ascending id."""
+    counts = Counter(one.value for one in holders)
+    alone = sorted({one.lead_id for one in holders if counts[one.value] == 1})
+    before = [other_id for other_id in alone if other_id < lead_id]
+    others = await begin_changes(tx, caller.tenant_id, before, now, caller.actor)
     change = await begin_change(
         tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
-    if other_id is not None and other_id > lead_id:
-        others = await begin_changes(tx, caller.tenant_id, [other_id], now, caller.actor)
+    others |= await begin_changes(tx, caller.tenant_id, alone[len(before) :], now, caller.actor)
     for other in others.values():
         other.on_behalf_of = caller.on_behalf_of
-    return change, next(iter(others.values()), None)
+    return change, list(others.values())
 
 
 def _conflicts(change: Change, holders: Sequence[Candidate]) -> tuple[Conflict, ...]:
-    """The other leads with the phone, each with the reason why it may be the same person, or is not."""
-    match = resolve(Person(change.lead.fields, identities=tuple(change.lead.identities)), holders)
+    """The other leads with a new phone, each with the reason why it may be the same person, or is not."""
+    lead = change.lead
+    match = resolve(Person(lead.fields, identities=tuple(lead.identities), kind=lead.kind), holders)
     same = () if match.lead_id is None else (Conflict(match.lead_id, "phone"),)
     return same + match.conflicts
 

@@ -228,7 +228,8 @@ def _handles(answers: _Answers) -> list[Handle]:
     found = [read_handle(answers.text(network), network) for network in NETWORKS]
     social = answers.value("social")
     links = social if isinstance(social, list) else [social]
-    found += [read_handle(unescape(storable(as_text(link)))) for link in [*links[:20], answers.text("website")]]
+    typed = [unescape(storable(as_text(link))) for link in links[:20]]
+    found += [read_handle(link) for link in [*typed, answers.text("website")]]
     return [handle for handle in found if handle]
 
 

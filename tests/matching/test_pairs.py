@@ -191,6 +191,18 @@ async def test_a_patched_number_is_shared_by_both_leads(api: Api) -> None:
     assert (emptied.json()["phone_status"], emptied.json()["raw"]["phone"]) == (None, None)
 
 
+async def test_each_of_several_patched_numbers_is_shared_and_flagged(api: Api) -> None:
+    ana = await post_lead(api, {"full_name": "Ana Pop", "phone": "+40215550100"})
+    dan = await post_lead(api, {"full_name": "Dan Ene", "phone": "+40215550101"})
+    eva = await post_lead(api, {"full_name": "Eva Lup", "email": "eva@firma.example"})
+    for phones in ("+40215550199; +40215550100; +40215550101", "+40215550199"):
+        patched = await api.call("PATCH", f"/v1/leads/{eva['id']}", {"fields": {"phone": phones}})
+        assert patched.json()["phone_status"] == "valid", "her first number is hers alone"
+    assert dict(await told_reasons(api, eva["id"])) == dict.fromkeys((ana["id"], dan["id"]), "phone_other_name")
+    others = [await api.get(f"/v1/leads/{lead['id']}") for lead in (ana, dan)]
+    assert [other["phone_status"] for other in others] == ["shared", "shared"]
+
+
 async def test_a_replayed_form_stays_with_its_lead_and_tells_nothing_twice(api: Api) -> None:
     sender = await make_sender(api)
     first = await sender.post_and_process({"phone": "+40215550100"})
