@@ -153,7 +153,7 @@ class IdempotencyKeyReused(Invalid):
 
 
 class IdentityRequired(Invalid):
-    """The request identifies nobody: an e-mail, phone, handle, external id or a company with its domain is required."""
+    """The request identifies nobody: an e-mail, phone, handle, external id or company with domain is required."""
 
 
 class UnknownAction(Invalid):

@@ -15,4 +15,6 @@ def check_not_future(times: Mapping[str, datetime | None], now: datetime) -> Non
     ahead = [field for field, when in times.items() if when is not None and when > now + MAX_AHEAD]
     if ahead:
         errors = [{"field": field, "code": "out_of_order", "detail": "must not be in the future"} for field in ahead]
-        raise OutOfOrder(f"{' and '.join(ahead)}: must not be in the future.", errors=errors, latest=rfc3339(now + MAX_AHEAD))
+        raise OutOfOrder(
+            f"{' and '.join(ahead)}: must not be in the future.", errors=errors, latest=rfc3339(now + MAX_AHEAD)
+        )

@@ -327,7 +327,7 @@ def show_lead(change: Change) -> dict[str, Any]:
         "raw": {name: lead.raw.get(name) for name in RAW} | lead.raw,
         "email_status": lead.flags.get("email_status"),
         "phone_status": lead.flags.get("phone_status"),
-        "below_threshold_since": z(lead.below_threshold_since),
+        "below_threshold_since": rfc3339(lead.below_threshold_since),
         "duplicate_suspected": bool(lead.flags.get("duplicate_suspected")),
         "blocked_reinquiry": bool(lead.flags.get("blocked_reinquiry")),
         "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}},

@@ -14,7 +14,7 @@ from app import ids
 from app.database import migrate
 from app.matching.external_id import external_identity, readings
 from tests.api import Api
-from tests.submissions.door import make_sender
+from tests.submissions.sender import make_sender
 
 LONG = "00Q5g00000AbCdEEAV"
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api import Api
 from tests.conversion.steps import BANT, converted, moved, sql_lead
-from tests.submissions.door import make_sender
+from tests.submissions.sender import make_sender
 
 ONLY = {"company": "Only Company SRL", "website": "https://www.only-co.com/about"}
 

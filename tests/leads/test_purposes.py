@@ -8,7 +8,7 @@ import pytest
 
 from app.matching.consent import KNOWN_PURPOSES
 from tests.api import Api
-from tests.submissions.door import make_sender
+from tests.submissions.sender import make_sender
 
 VALID = ["sms_marketing", "x", "a1", "whatsapp_2", "a" * 60, "process"]
 INVALID = ["", "SMS", "sms-marketing", "1st", "_a", "a" * 61, "sms marketing", "zgodą", "*", "a\n"]

@@ -20,7 +20,7 @@ from app.matching.normalize import normalize
 from app.matching.person import Person
 from tests.api import NUMBERS, Api
 from tests.matching.pairs import Pair, pairs
-from tests.submissions.door import make_sender, process
+from tests.submissions.sender import make_sender, process
 
 LEAD = UUID(int=1)
 PAIRS = pairs()

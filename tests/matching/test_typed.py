@@ -15,7 +15,7 @@ from app.matching.normalize import RAW, normalize
 from app.matching.phone import read_phones
 from app.matching.text import plain, unescape
 from tests.api import Api
-from tests.submissions.door import make_sender, process
+from tests.submissions.sender import make_sender, process
 
 ROWS: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("typed.yaml").read_text("utf-8"))
 
