@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import ids, metrics
-from app.database.faults import error_fields
+from app.database.faults import as_problem, error_fields
 from app.errors import BodyTooLarge, HeadersTooLarge, InternalError, Overloaded, Problem, RequestTimeout
 
 log = structlog.get_logger("baton.http")
@@ -66,7 +66,11 @@ class Gate:
             )
             if sender.started:
                 raise
+<<<<<<< HEAD
             await sender.problem(InternalError())
+=======
+            await answer.problem(as_problem(error) or InternalError())
+>>>>>>> a38be34 (Wait for a database in trouble: 503, nothing quarantined; one way to connect, with several hosts)
         finally:
             metrics.observe(scope, sender.status, time.perf_counter() - sender.started_at)
 

@@ -16,8 +16,11 @@ from app.events.partitions import room_left
 MIN_ROOM: Final = 1_000_000
 SELECT_STATE = text(
     "SELECT current_setting('synchronous_commit') AS synchronous_commit, current_setting('server_version') AS version,"
+    " current_setting('transaction_read_only') = 'on' AS read_only,"
     " (SELECT version_num FROM alembic_version) AS revision"
 )
+STORAGE_FULL: Final = "the disk of the database is full: make room, then everything that waits is processed"
+READ_ONLY: Final = "the database accepts no writes: name its primary in BATON_DATABASE_URL, or let the role write"
 
 open_routes = APIRouter(tags=["operations"])
 
@@ -28,8 +31,9 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@open_routes.get("/readyz", responses={503: {"description": "Not ready; `problems` says why."}})
+@open_routes.get("/readyz", responses={503: {"description": "Not ready; `problems` says why, `codes` for a machine."}})
 async def readyz(request: Request) -> Response:
+<<<<<<< HEAD
     """Ready for requests: the database answers, its schema is this release's, and the event log has free partitions."""
     details, problems = await _readiness(request.app.state)
     body = {"status": "ready" if not problems else "not ready", "problems": problems, **details}
@@ -38,13 +42,28 @@ async def readyz(request: Request) -> Response:
 
 async def _readiness(state: Any) -> tuple[dict[str, Any], list[str]]:
     problems = ["draining"] if state.draining else []
+=======
+    """Ready to take requests: the database answers and accepts writes, its schema fits, and there is room."""
+    details, problems = await _look(request.app.state)
+    status = "not ready" if problems else "ready"
+    body = {"status": status, "problems": list(problems.values()), "codes": list(problems), **details}
+    return Response(orjson.dumps(body), 503 if problems else 200, media_type="application/json")
+
+
+async def _look(state: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Details, and the problems by their code."""
+    problems = {"draining": "draining"} if state.draining else {}
+>>>>>>> a38be34 (Wait for a database in trouble: 503, nothing quarantined; one way to connect, with several hosts)
     details: dict[str, Any] = {"test_clock_offset_seconds": state.clock.offset().total_seconds()}
+    if await state.engine.storage_full():
+        problems["storage_full"] = STORAGE_FULL
     try:
         async with state.engine.connect() as tx:
             row = (await tx.execute(SELECT_STATE)).one()
             room = await room_left(tx)
     except Exception as error:  # any error means not ready
         if as_problem(error) is None:
+<<<<<<< HEAD
             problems.append("a query of the database failed: check that baton migrate was run on it")
             return details, problems
         return details, [*problems, "the database does not answer"]
@@ -52,6 +71,19 @@ async def _readiness(state: Any) -> tuple[dict[str, Any], list[str]]:
         problems.append(f"the schema is at {row.revision}, this release needs {migrate.newest()}: run baton migrate")
     if room < MIN_ROOM:
         problems.append("the event log is nearly full: run a process with the dispatch role, which adds partitions")
+=======
+            problems["schema_missing"] = "the database refuses: is it migrated?"
+        else:
+            problems["database_unavailable"] = "the database does not answer"
+        return details, problems
+    newest = migrate.newest()
+    if row.read_only:
+        problems["read_only"] = READ_ONLY
+    if row.revision != newest:
+        problems["schema_differs"] = f"the schema is at {row.revision}, this release wants {newest}: run baton migrate"
+    if room < LEAST_ROOM:
+        problems["event_log_full"] = "the event log is nearly full: is the dispatch role running?"
+>>>>>>> a38be34 (Wait for a database in trouble: 503, nothing quarantined; one way to connect, with several hosts)
     if row.synchronous_commit in ("off", "local"):
         details["warning"] = f"synchronous_commit is {row.synchronous_commit}: committed changes may be lost in a crash"
     return {**details, "postgresql": row.version, "revision": row.revision}, problems

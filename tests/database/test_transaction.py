@@ -8,8 +8,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.database.engine import make_engine
+from app.database.sqlstate import sqlstate
 from app.database.tables import sequencer
-from app.database.transaction import Database, Tx, is_connection_lost, sqlstate
+from app.database.transaction import Database, Tx, is_connection_lost
 
 INSERT = text("INSERT INTO tried VALUES (:n)")
 COUNT = text("SELECT count(*) FROM tried")
