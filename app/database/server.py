@@ -35,7 +35,9 @@ def running_database(settings: Settings) -> Iterator[Settings]:
 
     notify = partial(print, file=sys.stderr, flush=True)
     with embedded.start(settings.data_dir, bindir=settings.pg_bindir, notify=notify) as server, _supervised(server):
-        yield settings.model_copy(update={"database_url": server.url})
+        ready = settings.model_copy(update={"database_url": server.url})
+        ready._cluster = server.data
+        yield ready
 
 
 def run_on_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.database.sqlstate import is_disk_full, sqlstate
 
 HELD_SECONDS: Final = 5.0
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
 NOT_ALLOWED: Final = "42501"
 # A megabyte of a temporary table: its file really grows, and is removed at the commit.
 TRY_TO_WRITE: Final = (
@@ -20,6 +23,11 @@ TRY_TO_WRITE: Final = (
 )
 
 Begin = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+def has_no_room(cluster: Path) -> bool:
+    """Whether the disk of a PostgreSQL on this machine has no room for a segment of its log: then it cannot start."""
+    return shutil.disk_usage(cluster).free < SEGMENT_BYTES
 
 
 class Storage:

@@ -66,11 +66,7 @@ class Gate:
             )
             if sender.started:
                 raise
-<<<<<<< HEAD
-            await sender.problem(InternalError())
-=======
-            await answer.problem(as_problem(error) or InternalError())
->>>>>>> a38be34 (Wait for a database in trouble: 503, nothing quarantined; one way to connect, with several hosts)
+            await sender.problem(as_problem(error) or InternalError())
         finally:
             metrics.observe(scope, sender.status, time.perf_counter() - sender.started_at)
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from app.database import migrate
 from app.database.faults import as_problem
+from app.database.storage import has_no_room
 from app.events.partitions import room_left
 
 MIN_ROOM: Final = 1_000_000
@@ -20,6 +21,7 @@ SELECT_STATE = text(
     " (SELECT version_num FROM alembic_version) AS revision"
 )
 STORAGE_FULL: Final = "the disk of the database is full: make room, then everything that waits is processed"
+EVENT_LOG_FULL: Final = "the event log is nearly full: run a process with the dispatch role, which adds partitions"
 READ_ONLY: Final = "the database accepts no writes: name its primary in BATON_DATABASE_URL, or let the role write"
 
 open_routes = APIRouter(tags=["operations"])
@@ -33,27 +35,16 @@ async def healthz() -> dict[str, str]:
 
 @open_routes.get("/readyz", responses={503: {"description": "Not ready; `problems` says why, `codes` for a machine."}})
 async def readyz(request: Request) -> Response:
-<<<<<<< HEAD
-    """Ready for requests: the database answers, its schema is this release's, and the event log has free partitions."""
+    """Ready for requests: the database answers and accepts writes, its schema is this release's, and there is room."""
     details, problems = await _readiness(request.app.state)
-    body = {"status": "ready" if not problems else "not ready", "problems": problems, **details}
-    return Response(orjson.dumps(body), 200 if not problems else 503, media_type="application/json")
-
-
-async def _readiness(state: Any) -> tuple[dict[str, Any], list[str]]:
-    problems = ["draining"] if state.draining else []
-=======
-    """Ready to take requests: the database answers and accepts writes, its schema fits, and there is room."""
-    details, problems = await _look(request.app.state)
     status = "not ready" if problems else "ready"
     body = {"status": status, "problems": list(problems.values()), "codes": list(problems), **details}
     return Response(orjson.dumps(body), 503 if problems else 200, media_type="application/json")
 
 
-async def _look(state: Any) -> tuple[dict[str, Any], dict[str, str]]:
+async def _readiness(state: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """Details, and the problems by their code."""
     problems = {"draining": "draining"} if state.draining else {}
->>>>>>> a38be34 (Wait for a database in trouble: 503, nothing quarantined; one way to connect, with several hosts)
     details: dict[str, Any] = {"test_clock_offset_seconds": state.clock.offset().total_seconds()}
     if await state.engine.storage_full():
         problems["storage_full"] = STORAGE_FULL
@@ -63,27 +54,19 @@ async def _look(state: Any) -> tuple[dict[str, Any], dict[str, str]]:
             room = await room_left(tx)
     except Exception as error:  # any error means not ready
         if as_problem(error) is None:
-<<<<<<< HEAD
-            problems.append("a query of the database failed: check that baton migrate was run on it")
-            return details, problems
-        return details, [*problems, "the database does not answer"]
-    if row.revision != migrate.newest():
-        problems.append(f"the schema is at {row.revision}, this release needs {migrate.newest()}: run baton migrate")
-    if room < MIN_ROOM:
-        problems.append("the event log is nearly full: run a process with the dispatch role, which adds partitions")
-=======
-            problems["schema_missing"] = "the database refuses: is it migrated?"
+            problems["schema_missing"] = "a query of the database failed: check that baton migrate was run on it"
         else:
             problems["database_unavailable"] = "the database does not answer"
+            if (cluster := state.settings.cluster) is not None and has_no_room(cluster):
+                problems["storage_full"] = STORAGE_FULL
         return details, problems
-    newest = migrate.newest()
+    found, needed = row.revision, migrate.newest()
     if row.read_only:
         problems["read_only"] = READ_ONLY
-    if row.revision != newest:
-        problems["schema_differs"] = f"the schema is at {row.revision}, this release wants {newest}: run baton migrate"
-    if room < LEAST_ROOM:
-        problems["event_log_full"] = "the event log is nearly full: is the dispatch role running?"
->>>>>>> a38be34 (Wait for a database in trouble: 503, nothing quarantined; one way to connect, with several hosts)
+    if found != needed:
+        problems["schema_differs"] = f"the schema is at {found}, this release needs {needed}: run baton migrate"
+    if room < MIN_ROOM:
+        problems["event_log_full"] = EVENT_LOG_FULL
     if row.synchronous_commit in ("off", "local"):
         details["warning"] = f"synchronous_commit is {row.synchronous_commit}: committed changes may be lost in a crash"
     return {**details, "postgresql": row.version, "revision": row.revision}, problems

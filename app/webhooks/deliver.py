@@ -132,7 +132,7 @@ async def _claim_lanes(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) 
         await within(CLAIM_DELAY_SECONDS, stop.wait())
         try:
             # Where nothing can be written down, each event would be sent again and again.
-            if not await dispatcher.tools.engine.storage_full():
+            if not await dispatcher.context.engine.storage_full():
                 await dispatcher.claim()
         except DATABASE_ERRORS as fault:
             log.warning("claim_failed", error=type(fault).__name__)

@@ -15,13 +15,8 @@ EXEMPT_INDEXES = {"keys_secret_sha256_key", "sources_key_key"}  # looked up befo
 
 # Statements across tenants; each returns rows with a tenant_id, or no rows of tenants.
 ACROSS = {
-<<<<<<< HEAD
     "events": {"attach", "days_ahead", "drain", "last_numbers", "lock_sequencer", "partitions"},
-    "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone_first"},
-=======
-    "events": {"attach", "days_ahead", "drain", "elected", "last_numbers", "partitions"},
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone"},
->>>>>>> a38be34 (Wait for a database in trouble: 503, nothing quarantined; one way to connect, with several hosts)
     "sources": {"source_with_key"},
     "submissions": {"claim", "claim_one", "insert_received"},
     "tenants": {
