@@ -80,7 +80,7 @@ def _examine(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 async def _examine_database(url: str, where: str) -> tuple[list[tuple[str, str]], list[str]]:
-    connection = await Connector(url, {})()
+    connection = await Connector(url)()
     try:
         shown = {name: str(await connection.fetchval(f"SHOW {name}")) for name in SHOWN_PARAMETERS}
         faults = await unmet(connection)

@@ -27,6 +27,10 @@ SESSION: Final = {
     "transform_null_equals": "off",
     "array_nulls": "on",
     "idle_session_timeout": "0",
+    # The pool has limits (engine.py), and migrations (env.py); those of the role are meant for something else.
+    "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": "0",
+    "statement_timeout": "0",
 }
 # Of libpq: they tune its sockets, and mean nothing to the server or to this driver.
 IGNORED: Final = {
@@ -36,7 +40,8 @@ IGNORED: Final = {
 PARTS: Final = re.compile(
     r"[^:]*://(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?(?P<hosts>[^/?]*)(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
 )
-HOST: Final = re.compile(r"(?P<host>/.*|\[[^\]]*\]|[^:\[\]]*|[^\[\]]*:[^\[\]]*:[^\[\]]*?)(?::(?P<port>[^:/\]]*))?")
+# A folder of sockets, [IPv6], a name or IPv4, or IPv6 as it stands; and a port.
+HOST: Final = re.compile(r"(?P<host>/.*?|\[[^\]]*\]|[^:\[\]]*|[^:\[\]]*:[^\[\]]*:[^\[\]]*?)(?::(?P<port>\d*))?")
 CONNECT_SECONDS: Final = 5.0
 CONNECT_SECONDS_OF_SEVERAL: Final = 2.0  # for each, so that one that swallows packets does not use up the time of all
 # What another host may do better; a wrong password or a missing database is told at once.
@@ -47,6 +52,8 @@ NEXT_HOST: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
 )
+
+NOTHING: Final[Mapping[str, str]] = {}
 
 Place = tuple[str, int]
 
@@ -114,7 +121,7 @@ def _shown(place: Place | None) -> str:
 class Connector:
     """Makes connections to one address. It begins with the host that the last connection was made to."""
 
-    def __init__(self, url: str, settings: Mapping[str, str], **arguments: Any) -> None:
+    def __init__(self, url: str, settings: Mapping[str, str] = NOTHING, **arguments: Any) -> None:
         self.address = address(url)
         self.arguments = {**self.address.arguments, "server_settings": {**SESSION, **settings}, **arguments}
         self._first = 0

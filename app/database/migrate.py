@@ -81,9 +81,8 @@ def statements() -> str:
 
 
 def migrating_engine(url: str) -> AsyncEngine:
-    """Connections for migrations, whose time-outs are those of migrations/env.py and not those of the role."""
-    settings = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-    return create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=Connector(url, settings))
+    """Connections for migrations; their time-outs are set in migrations/env.py."""
+    return create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=Connector(url))
 
 
 @asynccontextmanager

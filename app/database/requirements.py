@@ -61,7 +61,7 @@ EXPLAINED: Final = (
 async def require(url: str) -> None:
     """Raises CannotStart, which says everything that must be changed."""
     try:
-        connection = await Connector(url, {})()
+        connection = await Connector(url)()
         try:
             faults = await unmet(connection)
         finally:
@@ -146,7 +146,12 @@ def explained(error: BaseException) -> str | None:
     if not isinstance(error, DBAPIError | asyncpg.PostgresError):
         return None
     state = sqlstate(error)
-    return next((words.format(_text(error)) for start, words in EXPLAINED if state.startswith(start)), None)
+    for start, words in EXPLAINED:
+        if state.startswith(start):
+            return words.format(_text(error))
+    if isinstance(error, asyncpg.PostgresError):  # when connecting; of a statement it may be a fault of ours
+        return f"PostgreSQL refuses the connection ({_text(error)}): check BATON_DATABASE_URL"
+    return None
 
 
 def _text(error: BaseException) -> str:
