@@ -83,16 +83,16 @@ async def _examine_database(url: str, where: str) -> tuple[list[tuple[str, str]]
     connection = await Connector(url)()
     try:
         shown = {name: str(await connection.fetchval(f"SHOW {name}")) for name in SHOWN_PARAMETERS}
-        faults = await unmet(connection)
+        lacking = await unmet(connection)
     finally:
         await connection.close()
     found = [("PostgreSQL", f"{shown.pop('server_version')} ({where})"), *shown.items()]
-    faults += [
+    faults = lacking + [
         f"{name} is {shown[name]} in PostgreSQL, so a crash can lose acknowledged changes: switch it on"
         for name in DURABILITY
         if shown[name] in ("off", "local")
     ]
-    if not faults:
+    if not lacking:
         revision = await migrate.current(url)
         found.append(("schema", str(revision)))
         if revision != migrate.newest():

@@ -15,6 +15,7 @@ from app.database import migrate
 from app.database.connection import Connector, ServerUnreachable
 from app.database.sqlstate import sqlstate
 from app.database.tables import metadata
+from app.database.transaction import CommitOutcomeUnknown
 from app.settings import CannotStart
 
 MINIMUM_VERSION: Final = 15
@@ -143,6 +144,8 @@ def explained(error: BaseException) -> str | None:
     """One sentence about an error of the database or of the connection to it; None for any other."""
     if isinstance(error, ServerUnreachable):
         return f"{error}: check BATON_DATABASE_URL, and that the server runs"
+    if isinstance(error, CommitOutcomeUnknown):
+        return "the connection was lost as the change was being stored: see whether it was, then try again"
     if not isinstance(error, DBAPIError | asyncpg.PostgresError):
         return None
     state = sqlstate(error)

@@ -23,6 +23,7 @@ from app.commands.cli import main
 from app.database import migrate
 from app.database.connection import ServerUnreachable
 from app.database.requirements import EXPLAINED, explained
+from app.database.transaction import CommitOutcomeUnknown
 from app.settings import Settings
 from tests.api import running
 from tests.databases import Databases, as_url
@@ -156,6 +157,12 @@ SQL_ASCII = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
             [OWNED, "CREATE TABLE alembic_version (version_num text)", "INSERT INTO alembic_version VALUES ('9f3a')",
              'ALTER TABLE alembic_version OWNER TO "{name}"'],
             r"revision 9f3a, which this release does not know",
+        ),
+        (
+            "",
+            ["CREATE TABLE alembic_version (version_num text)", "CREATE TABLE leads (id int)",
+             'GRANT CREATE ON SCHEMA public TO "{name}"', 'GRANT ALL ON leads, alembic_version TO "{name}"'],
+            r"belong to another role.*REASSIGN OWNED",
         ),
         ("", [OWNED, 'ALTER ROLE "{name}" SET session_replication_role = replica'], r"session_replication_role"),
         ("", [OWNED, 'ALTER ROLE "{name}" NOLOGIN'], r"refuses the login.*BATON_DATABASE_URL"),
@@ -299,6 +306,7 @@ def test_every_kind_of_error_is_explained_in_one_line() -> None:
         of_statement = explained(DBAPIError("SELECT 1", None, error("the message")))
         assert of_statement == (told if error.sqlstate.startswith(tuple(start for start, _ in EXPLAINED)) else None)
     assert explained(ServerUnreachable("no PostgreSQL answers at h:1")) is not None
+    assert explained(CommitOutcomeUnknown()) is not None
     assert explained(ValueError("a bug")) is None
     assert explained(FileNotFoundError("of another kind")) is None
 

@@ -25,7 +25,7 @@ from tests.webhooks.conftest import inbox
 
 MIB = 1024 * 1024
 TEXT = random.Random(7)
-MakeRoom = Callable[[], None]
+MakeRoom = Callable[[], object]
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def ram_disk(folder: Path) -> Iterator[MakeRoom]:
     """A small file system in memory; only root can mount one. Room is made by enlarging it."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150m,mode=0711", "tmpfs", folder], check=True)
     try:
-        yield lambda: subprocess.run(["mount", "-o", "remount,size=900m", folder], check=True) and None
+        yield lambda: subprocess.run(["mount", "-o", "remount,size=900m", folder], check=True)
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
@@ -47,8 +47,9 @@ def file_limit(folder: Path) -> Iterator[MakeRoom]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         for pid in processes_in((folder / "data" / "postgres").resolve()):
             owner = Path("/proc", str(pid)).stat()  # only the same user and group may raise it
-            who = {"user": owner.st_uid, "group": owner.st_gid} if os.geteuid() == 0 else {}
-            subprocess.run(["prlimit", f"--pid={pid}", "--fsize=unlimited:"], cwd="/", check=True, **who)
+            user, group = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else (None, None)
+            command = ["prlimit", f"--pid={pid}", "--fsize=unlimited:"]
+            subprocess.run(command, user=user, group=group, cwd="/", check=True)
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (20 * MIB + 512, hard))
     try:
