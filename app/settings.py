@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     metrics_listen: Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$|^\[[0-9a-f:]+\]:\d{1,5}$")] | None = None
     log_format: Literal["auto", "console", "json"] = "auto"
     _flags: frozenset[str] = PrivateAttr(default=frozenset())
+    _cluster: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _clock_is_for_tests(self) -> Self:
@@ -140,6 +141,11 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """True where `database_url` is not set: the service then runs its own PostgreSQL in `data_dir`."""
         return self.database_url is None
+
+    @property
+    def cluster(self) -> Path | None:
+        """The folder of the embedded PostgreSQL while it runs."""
+        return self._cluster
 
     @property
     def url(self) -> str:

@@ -7,14 +7,17 @@ import asyncio
 
 from alembic import context
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
+from app.database.migrate import migrating_engine
 from app.database.tables import metadata
 from app.settings import load
 
 # Every query that comes after a migration waiting for a lock waits too: so it fails early, and is retried later.
-LIMITS = ("SET lock_timeout = '3s'", "SET statement_timeout = '5min'")
+LIMITS = (
+    "SET lock_timeout = '3s'",
+    "SET statement_timeout = '5min'",
+    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'",  # since PostgreSQL 17
+)
 PARTITIONS = text("SELECT relname FROM pg_class WHERE relispartition")
 OPTIONS = {"target_metadata": metadata, "transaction_per_migration": True, "compare_type": True}
 
@@ -34,7 +37,7 @@ def migrate(connection: Connection) -> None:
 
 
 async def connect_and_migrate(url: str) -> None:
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = migrating_engine(url)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
     await engine.dispose()

@@ -44,11 +44,16 @@ def migrate(data_dir: DataDir = None) -> None:
     import asyncio
 
     from app.database import migrate as schema
+    from app.database.requirements import require
     from app.database.server import running_database
     from app.settings import load
 
+    async def migrated(url: str) -> None:
+        await require(url)
+        await schema.upgrade(url)
+
     with running_database(load(data_dir=data_dir)) as settings:
-        asyncio.run(schema.upgrade(settings.url))
+        asyncio.run(migrated(settings.url))
     print(f"The schema is at revision {schema.newest()}.")
 
 
@@ -188,15 +193,17 @@ def openapi() -> None:
 
 
 def main() -> None:
-    """Run one command; CannotStart prints one line without a traceback and exits with status 2."""
+    """Run one command; CannotStart and errors of the database are one line without a traceback, and exit status 2."""
     try:
         cli(prog_name="baton")
     except Exception as error:
+        from app.database.requirements import explained
         from app.settings import CannotStart
 
-        if not isinstance(error, CannotStart):
+        reason = str(error) if isinstance(error, CannotStart) else explained(error)
+        if reason is None:
             raise
-        print(f"baton: {error}", file=sys.stderr)
+        print(f"baton: {reason}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app.database import migrate
+from app.database.connection import Connector
+from app.database.requirements import explained, unmet
 from app.database.server import running_database
 from app.settings import CannotStart, Settings, SettingsError, load, origins, unknown
 
@@ -63,44 +65,42 @@ def _examine(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
         faults.append("BATON_ENV=test allows BATON_TEST_CLOCK to move the clock: unset it in production")
     if not settings.embedded and not settings.secret_keys:
         faults.append("BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it to kid:base64 of 32 bytes")
+    where = f"embedded in {settings.data_dir.absolute()}" if settings.embedded else "BATON_DATABASE_URL"
     try:
         with running_database(settings) as ready:
-            facts, of_database = asyncio.run(_examine_database(ready))
+            facts, of_database = asyncio.run(_examine_database(ready.url, where))
     except CannotStart as error:
         return found, [*faults, str(error)]
-    except OSError as error:
-        return found, [*faults, f"cannot connect to the database ({error}): check BATON_DATABASE_URL, and that it runs"]
+    except Exception as error:
+        reason = explained(error)
+        if reason is None:
+            raise
+        return found, [*faults, reason]
     return found + facts, faults + of_database
 
 
-async def _examine_database(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
-    import asyncpg
-
-    try:
-        connection = await asyncpg.connect("postgresql://" + settings.url.partition("://")[2], timeout=5)
-    except asyncpg.PostgresError as error:
-        return [], [f"the database refuses the connection ({error}): check BATON_DATABASE_URL"]
+async def _examine_database(url: str, where: str) -> tuple[list[tuple[str, str]], list[str]]:
+    connection = await Connector(url)()
     try:
         shown = {name: str(await connection.fetchval(f"SHOW {name}")) for name in SHOWN_PARAMETERS}
-        major = connection.get_server_version().major
+        lacking = await unmet(connection)
     finally:
         await connection.close()
-    revision = await migrate.current(settings.url)
-    where = f"embedded in {settings.data_dir.absolute()}" if "/?" not in settings.url else "BATON_DATABASE_URL"
-    found = [("PostgreSQL", f"{shown.pop('server_version')} ({where})"), *shown.items(), ("schema", str(revision))]
-    faults = [
-        f"{name} is off in PostgreSQL, so a crash can lose acknowledged changes: switch it on"
+    found = [("PostgreSQL", f"{shown.pop('server_version')} ({where})"), *shown.items()]
+    faults = lacking + [
+        f"{name} is {shown[name]} in PostgreSQL, so a crash can lose acknowledged changes: switch it on"
         for name in DURABILITY
-        if shown[name] == "off"
+        if shown[name] in ("off", "local")
     ]
-    if major < 15:
-        faults.append(f"PostgreSQL {major} is not supported: use version 15 or newer")
-    if revision != migrate.newest():
-        faults.append(
-            f"the schema is not at {migrate.newest()}: run python3 -m app migrate (serve does it when embedded)"
-        )
+    if not lacking:
+        revision = await migrate.current(url)
+        found.append(("schema", str(revision)))
+        if revision != migrate.newest():
+            faults.append(
+                f"the schema is not at {migrate.newest()}: run python3 -m app migrate (serve does it when embedded)"
+            )
     return found, faults
 
 
 DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
-SHOWN_PARAMETERS = ("server_version", *DURABILITY, "data_checksums", "max_connections", "TimeZone")
+SHOWN_PARAMETERS = ("server_version", "server_encoding", *DURABILITY, "data_checksums", "max_connections", "TimeZone")

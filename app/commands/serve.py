@@ -27,6 +27,7 @@ from app.clock import Clock
 from app.commands.greeting import greeting
 from app.commands.worker import GRACE_SECONDS
 from app.database import migrate
+from app.database.requirements import require
 from app.database.server import open_database, running_database
 from app.settings import CannotStart, Settings, unknown, with_secrets
 from app.tenants.create import first_run
@@ -129,7 +130,8 @@ async def _run_without_api(app: FastAPI) -> None:
 
 
 async def prepare(settings: Settings, *, owned: bool) -> str | None:
-    """Migrate or check the schema and create the first tenant and key if missing; the secret of a generated key."""
+    """Check the database and its schema, create the first key if missing; the secret of a generated key."""
+    await require(settings.url)
     if owned:
         await migrate.upgrade(settings.url)
     elif (found := await migrate.current(settings.url)) != migrate.newest():

@@ -329,7 +329,8 @@ def _remove_stale_locks(server: Server) -> None:
         time.sleep(0.02)
     for lock_file in (server.data / "postmaster.pid", server.socket_folder / f".s.PGSQL.{PORT}.lock"):
         with suppress(FileNotFoundError, ValueError, ProcessLookupError, PermissionError):
-            os.kill(int(lock_file.read_text().split("\n", 1)[0]), 0)
+            if (first := lock_file.read_text().partition("\n")[0]) != "":  # empty: the disk was full as it was written
+                os.kill(int(first), 0)
             lock_file.unlink()  # only if a process has that pid: otherwise PostgreSQL removes the file itself
 
 

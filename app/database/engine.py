@@ -1,4 +1,4 @@
-"""The connection pool: its size, its time-outs, and the server settings of its sessions."""
+"""The connection pool: its size, its time-outs, and how its sessions are tuned (connection.py: what they rely on)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from app.database.connection import Connector
 from app.database.plain_json import write_json
 from app.database.transaction import Database
 
@@ -15,17 +16,19 @@ SERVER_SETTINGS: Final = {
     "statement_timeout": "5s",
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "10s",
-    "timezone": "UTC",
     "jit": "off",
     "random_page_cost": "1.1",  # for SSDs and cached data: the default favours sequential scans for single rows
 }
 POOL_SECONDS: Final = 2
+STATEMENTS: Final = 300  # more than there are, so that all stay prepared
 
 
 def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
     """An engine with a small fixed pool and server-side time-outs (promises.md, database clients)."""
+    connector = Connector(url, {**SERVER_SETTINGS, "application_name": name}, statement_cache_size=STATEMENTS)
     engine = create_async_engine(
-        url,
+        "postgresql+asyncpg://",
+        async_creator=connector,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
@@ -36,11 +39,6 @@ def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
         hide_parameters=True,  # an error's text may end up in a log, and parameters are personal data
         json_serializer=lambda value: write_json(value).decode(),
         json_deserializer=orjson.loads,
-        connect_args={
-            "server_settings": {**SERVER_SETTINGS, "application_name": name},
-            "timeout": 5,
-            "statement_cache_size": 300,  # more than there are statements, so that all stay prepared
-        },
     )
     event.listen(engine.sync_engine, "connect", _set_transaction_timeout)
     return Database(engine)

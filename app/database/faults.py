@@ -1,4 +1,4 @@
-"""Database errors: which are retried, and which become a 503 problem."""
+"""Database errors: which are retried, which become a 503 problem, and which are the fault of what is stored."""
 
 from __future__ import annotations
 
@@ -12,23 +12,47 @@ from typing import Any, Final, TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.database.transaction import CommitOutcomeUnknown, is_connection_lost, sqlstate
+from app.database.sqlstate import AWAY, CONTENDED, OF_DATA, RETRIED, UNAVAILABLE, is_disk_full, sqlstate
+from app.database.transaction import CommitOutcomeUnknown, is_connection_lost
 from app.errors import DatabaseUnavailable, Problem
 
 T = TypeVar("T")
-RETRIED: Final = {"40P01", "40001"}  # deadlock, serialization failure: the whole transaction is run again
-BUSY: Final = {"57014", "55P03", "53300", "53400", "57P01", "57P02", "57P03", "25006", "25P03", "25P04"}
 TRIES: Final = 3
 DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout, OSError)  # raised when the database is slow, busy or unreachable
 
 
 def as_problem(error: BaseException) -> Problem | None:
-    """The 503 problem for a database that is slow, busy or unreachable; None for any other error."""
+    """The 503 problem for a database that is unreachable, busy, full or in trouble; None for any other error."""
     if isinstance(error, PoolTimeout | TimeoutError | CommitOutcomeUnknown) or is_connection_lost(error):
         return DatabaseUnavailable()
-    if isinstance(error, DBAPIError) and (sqlstate(error) in BUSY | RETRIED):
+    if isinstance(error, DBAPIError) and sqlstate(error).startswith(UNAVAILABLE):
         return DatabaseUnavailable()
     return None
+
+
+def is_contended(error: BaseException) -> bool:
+    """Whether other transactions stood in the way, or it took too long."""
+    return sqlstate(_cause(error)) in CONTENDED
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database can do nothing now, so that all work has to wait."""
+    cause = _cause(error)
+    if isinstance(cause, PoolTimeout | OSError) or is_connection_lost(cause):
+        return True
+    return not is_contended(cause) and (sqlstate(cause).startswith(AWAY) or is_disk_full(cause))
+
+
+def is_of_data(error: BaseException) -> bool:
+    """Whether what was to be stored is at fault, and not the database, its schema, its rights or its load."""
+    if isinstance(error, DatabaseUnavailable) or as_problem(error) is not None:
+        return False
+    return not isinstance(error, DBAPIError) or sqlstate(error).startswith(OF_DATA) or not sqlstate(error)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The database's error, of which a problem was made."""
+    return error.__cause__ or error if isinstance(error, DatabaseUnavailable) else error
 
 
 async def run_with_retries(work: Callable[[], Awaitable[T]]) -> T:

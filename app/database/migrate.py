@@ -13,8 +13,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from app.database.connection import Connector
 
 ADVISORY_LOCK: Final = 0x6261746F6E  # "baton"
 LOCK_NOT_AVAILABLE: Final = "55P03"
@@ -31,6 +33,11 @@ def configuration(connection: Connection | None = None) -> Config:
 def newest() -> str | None:
     """The newest revision in this code."""
     return ScriptDirectory.from_config(configuration()).get_current_head()
+
+
+def knows(revision: str) -> bool:
+    """Whether the revision is one of this code."""
+    return revision in {script.revision for script in ScriptDirectory.from_config(configuration()).walk_revisions()}
 
 
 async def current(url: str) -> str | None:
@@ -73,9 +80,14 @@ def statements() -> str:
     return config.output_buffer.getvalue()
 
 
+def migrating_engine(url: str) -> AsyncEngine:
+    """Connections for migrations; their time-outs are set in migrations/env.py."""
+    return create_async_engine("postgresql+asyncpg://", poolclass=NullPool, async_creator=Connector(url))
+
+
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
-    engine = create_async_engine(url, poolclass=NullPool, connect_args={"timeout": 10})
+    engine = migrating_engine(url)
     try:
         async with engine.connect() as connection:
             yield connection

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from app.database.engine import make_engine
+from app.database.requirements import require
 from app.database.transaction import Database
 from app.settings import CannotStart, Settings, load
 
@@ -35,13 +36,16 @@ def running_database(settings: Settings) -> Iterator[Settings]:
 
     notify = partial(print, file=sys.stderr, flush=True)
     with embedded.start(settings.data_dir, bindir=settings.pg_bindir, notify=notify) as server, _supervised(server):
-        yield settings.model_copy(update={"database_url": server.url})
+        ready = settings.model_copy(update={"database_url": server.url})
+        ready._cluster = server.data
+        yield ready
 
 
 def run_on_database(data_dir: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
-    """Run the work of one command on the database of the settings."""
+    """Run the work of one command on the database of the settings. Raises CannotStart if that cannot serve."""
 
     async def run(url: str) -> T:
+        await require(url)
         async with open_database(url) as engine:
             return await work(engine)
 

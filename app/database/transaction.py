@@ -20,9 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from app.database.plain_json import write_json
+from app.database.sqlstate import sqlstate
+from app.database.storage import Storage
 
 T = TypeVar("T")
 CONNECTION_LOST: Final = ("08", "57P")
+READ_ONLY: Final = "25006"
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 CONNECT_ERROR: Final = dialect.import_dbapi().Error  # type: ignore[no-untyped-call]  # raised when connecting fails
 DIALECT: Final = dialect(json_serializer=lambda value: write_json(value).decode())  # type: ignore[no-untyped-call]
@@ -147,17 +150,21 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
+        self.storage = Storage()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Tx]:
         """A connection in autocommit; at the end it is pooled again only if no transaction is open on it."""
         try:
             pooled = await self.engine.raw_connection()
-        except CONNECT_ERROR as error:
-            raise DBAPIError("connect", None, error, hide_parameters=True) from error
+        except CONNECT_ERROR as error:  # without a connection, whatever the reason, there is no database
+            raise DBAPIError("connect", None, error, hide_parameters=True, connection_invalidated=True) from error
         tx = Tx(self.engine, pooled)
         try:
             yield tx
+        except DBAPIError as error:
+            self._note(error, pooled)
+            raise
         finally:
             # The driver does not count a BEGIN that was cancelled before its answer; `maybe_in_transaction` does.
             if pooled.is_valid and (tx.maybe_in_transaction or tx.driver.is_closed() or tx.driver.is_in_transaction()):
@@ -177,6 +184,16 @@ class Database:
             except BaseException:
                 await tx.rollback()
                 raise
+
+    def _note(self, error: DBAPIError, pooled: PoolProxiedConnection) -> None:
+        """Remember a full disk; replace all connections when their server takes no writes: another one may, by now."""
+        self.storage.saw(error)
+        if sqlstate(error) == READ_ONLY:
+            self.engine.sync_engine.pool._invalidate(pooled, error)
+
+    async def storage_full(self) -> bool:
+        """Whether the disk of the database is full, as far as this process has seen."""
+        return await self.storage.is_full(self.begin)
 
     async def dispose(self) -> None:
         await self.engine.dispose()
@@ -208,11 +225,6 @@ def compiled(statement: TextClause) -> tuple[str, Callable[[Mapping[str, Any]], 
         return [given[name] if process is None else process(given[name]) for name, process in parameters]
 
     return made.string, bind
-
-
-def sqlstate(error: BaseException) -> str:
-    """The SQLSTATE of an error of the driver or of SQLAlchemy, or an empty string."""
-    return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
 
 
 def is_connection_lost(error: BaseException) -> bool:

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, get_args
 import asyncpg
 import structlog
 
+from app.database.connection import Connector
+
 log = structlog.get_logger("baton.wake")
 
 # submissions: a submission was received; events: an event was recorded; log: an event got its position.
@@ -28,7 +30,7 @@ class Wake:
     """One per process. Without `run` other processes are not notified and find new work by polling."""
 
     def __init__(self, url: str) -> None:
-        self._dsn = url.replace("postgresql+asyncpg://", "postgresql://", 1)
+        self._connect = Connector(url, {"application_name": "baton wake"}, command_timeout=5)
         self._generations: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
         self._changed: dict[Topic, asyncio.Event] = {topic: asyncio.Event() for topic in TOPICS}
         self._unsent: set[Topic] = set()
@@ -62,7 +64,7 @@ class Wake:
             self._trigger(topic)
 
     async def _run_connection(self, stop: asyncio.Event) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=5)
+        connection = await self._connect()
         try:
             await self._listen(connection)
             while not stop.is_set() and not connection.is_closed():

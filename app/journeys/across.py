@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.database.transaction import Records, Tx
+from app.database.transaction import Record, Records, Tx
 
 CLAIM_DUE = text(
     "SELECT tenant_id, id FROM leads WHERE evaluate_at <= :now AND merged_into IS NULL AND erased_at IS NULL"
@@ -21,16 +21,14 @@ async def claim_due(tx: Tx, now: datetime, limit: int) -> Records:
     return (await tx.execute(CLAIM_DUE, {"now": now, "limit": limit})).all()
 
 
-POSTPONE_FIRST = text(
-    "UPDATE leads SET evaluate_at = :later WHERE (tenant_id, id) IN (SELECT tenant_id, id FROM leads"
-    " WHERE evaluate_at <= :now AND merged_into IS NULL AND erased_at IS NULL ORDER BY id LIMIT 1"
-    " FOR NO KEY UPDATE SKIP LOCKED)"
+POSTPONE = text(
+    "UPDATE leads SET evaluate_at = :later WHERE tenant_id = :tenant_id AND id = :id AND evaluate_at <= :now"
 ).bindparams(*(bindparam(name, type_=DateTime(timezone=True)) for name in ("now", "later")))
 
 
-async def postpone_first(tx: Tx, now: datetime, later: datetime) -> None:
-    """Sets `evaluate_at` of the first due lead to `later`."""
-    await tx.execute(POSTPONE_FIRST, {"now": now, "later": later})
+async def postpone(tx: Tx, lead: Record, now: datetime, later: datetime) -> None:
+    """Sets `evaluate_at` of a lead to `later`, if it is still due."""
+    await tx.execute(POSTPONE, {"tenant_id": lead.tenant_id, "id": lead.id, "now": now, "later": later})
 
 
 NEXT_JOURNEYS = text(

@@ -9,8 +9,9 @@ from uuid import UUID
 
 import structlog
 
+from app import ids
 from app.database.faults import as_problem, error_fields
-from app.database.transaction import Database
+from app.database.transaction import Database, Record
 from app.journeys import across
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
@@ -30,34 +31,36 @@ async def refresh_due(engine: Database, now: datetime) -> int:
     lead is retried in an hour.
     """
     try:
-        return await _batch(engine, now, BATCH)
+        return len(await _batch(engine, now, BATCH, []))
     except Exception as error:
         if as_problem(error) is not None:
             raise
     return sum([await _refresh_one(engine, now) for _ in range(BATCH)])
 
 
-async def _batch(engine: Database, now: datetime, limit: int) -> int:
+async def _batch(engine: Database, now: datetime, limit: int, claimed: list[Record]) -> list[Record]:
+    """The leads that were evaluated; `claimed` holds them also when the evaluation fails."""
     async with engine.begin() as tx:
-        due = await across.claim_due(tx, now, limit)
+        claimed[:] = await across.claim_due(tx, now, limit)
         by_tenant: dict[UUID, list[UUID]] = defaultdict(list)
-        for row in due:
+        for row in claimed:
             by_tenant[row.tenant_id].append(row.id)
         for tenant_id, lead_ids in by_tenant.items():
             changes = await begin_changes(tx, tenant_id, lead_ids, now, POLICY)
             for change in changes.values():
                 evaluate(change)
             await record_or_refresh(tx, tenant_id, list(changes.values()))
-        return len(due)
+    return claimed
 
 
 async def _refresh_one(engine: Database, now: datetime) -> int:
+    claimed: list[Record] = []
     try:
-        return await _batch(engine, now, 1)
+        return len(await _batch(engine, now, 1, claimed))
     except Exception as error:
-        if as_problem(error) is not None:
+        if as_problem(error) is not None or not claimed:
             raise
-        log.error("evaluation_failed", **error_fields(error))
+        log.error("evaluation_failed", lead_id=ids.show("lead", claimed[0].id), **error_fields(error))
     async with engine.begin() as tx:
-        await across.postpone_first(tx, now, now + RETRY_DELAY)
+        await across.postpone(tx, claimed[0], now, now + RETRY_DELAY)
     return 1

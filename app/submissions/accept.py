@@ -16,8 +16,9 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 
-from app.database.faults import run_with_retries
-from app.database.transaction import Database, sqlstate
+from app.database.faults import is_of_data, run_with_retries
+from app.database.sqlstate import sqlstate
+from app.database.transaction import Database
 from app.errors import DatabaseUnavailable
 from app.submissions import across
 from app.submissions.received import Received
@@ -27,7 +28,6 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 SLOW_FLUSH_SECONDS: Final = 0.002
 SMALL_FLUSH_ROWS: Final = 12
 SMOOTHING: Final = 0.2
-BAD_ROW: Final = ("22", "23")  # SQLSTATE classes caused by the row itself: data exception, constraint violation
 
 Waiting = tuple[Received, "asyncio.Future[None]"]
 
@@ -93,7 +93,7 @@ class Committer:
         try:
             await run_with_retries(lambda: across.insert_received(self.engine, [received for received, _ in batch]))
         except DBAPIError as error:
-            if len(batch) == 1 or not sqlstate(error).startswith(BAD_ROW):
+            if len(batch) == 1 or not is_of_data(error):
                 raise
             for waiting in batch:
                 await self._write_alone(waiting)

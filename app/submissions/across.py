@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -26,12 +27,14 @@ INSERT_RECEIVED: Final = """
 COLUMNS: Final = ("tenant_id", "id", "source_id", "method", "query", "headers", "body", "sha256", "received_at")
 
 # Oldest first, up to a total size that fits into memory; the first is claimed whatever its size. Rows that are locked
-# but over that size are released with the transaction.
+# but over that size are released with the transaction. `rested_at` leaves out those whose next try is later.
 CLAIM = text(
     """
     WITH claimed AS MATERIALIZED (
         SELECT tenant_id, id, received_at, octet_length(body) AS size FROM submissions
-         WHERE state = 'received' ORDER BY received_at, id LIMIT :most FOR UPDATE SKIP LOCKED
+         WHERE state = 'received'
+           AND (CAST(:rested_at AS timestamptz) IS NULL OR retry_at IS NULL OR retry_at <= :rested_at)
+         ORDER BY received_at, id LIMIT :most FOR UPDATE SKIP LOCKED
     ), measured AS (
         SELECT *, sum(size) OVER (ORDER BY received_at, id) - size AS before FROM claimed
     )
@@ -51,9 +54,9 @@ async def insert_received(engine: Database, rows: Sequence[Received]) -> None:
         await tx.run(INSERT_RECEIVED, tx.driver.execute(INSERT_RECEIVED, *columns))
 
 
-async def claim(tx: Tx) -> Records:
+async def claim(tx: Tx, rested_at: datetime | None = None) -> Records:
     """Claims up to a hundred of the oldest waiting submissions, locked until the transaction ends; sorted by tenant."""
-    return (await tx.execute(CLAIM, {"most": BATCH, "bytes": BATCH_BYTES})).all()
+    return (await tx.execute(CLAIM, {"most": BATCH, "bytes": BATCH_BYTES, "rested_at": rested_at})).all()
 
 
 async def claim_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Records:

@@ -10,7 +10,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from app import ids
-from app.database.transaction import Record, sqlstate
+from app.database.sqlstate import sqlstate
+from app.database.transaction import Record
 from app.leads.capture import Arrival, ArrivalActivity, Captured
 from app.matching.person import Person
 from app.sources.item import Item, item_to_json

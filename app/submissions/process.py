@@ -1,7 +1,8 @@
 """Processes stored submissions in batches: map, store the items (once per submission key), capture leads.
 
 A batch is one transaction. When it fails, its submissions are processed one by one, each in its own transaction and
-each item within a savepoint; an item that fails again is quarantined. When a process dies, its transaction is rolled
+each item within a savepoint; an item that fails again by its own fault is quarantined. When the database is at fault
+(full, read-only, restarting, unreachable) everything waits as it is. When a process dies, its transaction is rolled
 back and its submissions are free for others to claim.
 """
 
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -19,11 +21,10 @@ from uuid import UUID
 import structlog
 
 from app import ids, metrics
-from app.database.faults import as_problem, run_with_retries
+from app.database.faults import as_problem, is_away, is_contended, is_of_data, run_with_retries
 from app.database.transaction import Database, Record, Records, Tx
-from app.errors import DatabaseUnavailable
 from app.events.record import NewEvent, record_events
-from app.events.wake import first_of
+from app.events.wake import first_of, within
 from app.leads.capture import capture
 from app.policy.facts import Actor
 from app.sources import sql as sources_sql
@@ -40,27 +41,29 @@ MAX_TRIES: Final = 5
 Claim = Callable[[Tx], Awaitable[Records]]
 Settle = Callable[[Tx, UUID, Sequence[Entry], datetime], Awaitable[list[Entry]]]
 Verdicts = Counter[str]
+Outcome = tuple[bool, Verdicts]
 T = TypeVar("T")
 
 
 async def process_forever(state: Any, stop: asyncio.Event) -> None:
     """Processes waiting submissions until `stop` is set: on every wake-up, and at least once a second."""
     while not stop.is_set():
-        seen = state.wake.generation("submissions")
+        seen, now = state.wake.generation("submissions"), state.clock.now()
         try:
-            processed = await process_batch(state.engine, state.clock.now())
+            processed = await process_batch(state.engine, now, partial(across.claim, rested_at=now))
         except Exception as error:  # neither an unavailable database nor a bug may end the loop
             log.warning("processing_failed", error=type(error).__name__, unavailable=as_problem(error) is not None)
-            processed = 0
+            await within(POLL_SECONDS, stop.wait())
+            continue
         if processed:
             state.wake.set("events")
         else:
             await first_of(state.wake.wait("submissions", seen, POLL_SECONDS), stop.wait())
 
 
-async def process_batch(engine: Database, now: datetime) -> int:
+async def process_batch(engine: Database, now: datetime, claim: Claim = across.claim) -> int:
     """Processes up to a hundred of the oldest waiting submissions and returns their number. DatabaseUnavailable."""
-    return await _process_claimed(engine, across.claim, now)
+    return await _process_claimed(engine, claim, now)
 
 
 async def process_one(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> bool:
@@ -79,34 +82,44 @@ async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int
     try:
         _count(await _in_transaction(engine, process_batched))
     except Exception as error:
-        if not claimed:
+        if not claimed or is_away(error):
             raise
         log.warning("batch_failed", submissions=len(claimed), error=type(error).__name__)
-        for tenant_id, submission_id in claimed:
-            await _process_alone(engine, tenant_id, submission_id, now)
+        return sum(
+            [await _process_alone(engine, tenant_id, submission_id, now) for tenant_id, submission_id in claimed]
+        )
     return len(claimed)
 
 
-async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> None:
-    """One submission in its own transaction; quarantined on failure, or after MAX_TRIES aborts by the database."""
+async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> bool:
+    """One submission in its own transaction; whether it is processed or quarantined now, by this call.
 
-    async def process_alone(tx: Tx) -> Verdicts:
-        return await _process(tx, await across.claim_one(tx, tenant_id, submission_id), now, settle_each)
+    Quarantined by its own fault, or after MAX_TRIES that other transactions or time-outs ended. A submission that fails
+    for another reason, such as a missing right, waits longer after each try.
+    """
 
-    async def quarantine(tx: Tx) -> Verdicts:
-        return await _quarantine(tx, await across.claim_one(tx, tenant_id, submission_id), reason, now)
+    async def process_alone(tx: Tx) -> Outcome:
+        rows = await across.claim_one(tx, tenant_id, submission_id)
+        return bool(rows), await _process(tx, rows, now, settle_each)
+
+    async def quarantine(tx: Tx) -> Outcome:
+        rows = await across.claim_one(tx, tenant_id, submission_id)
+        return bool(rows), await _quarantine(tx, rows, reason, now)
 
     try:
-        _count(await _in_transaction(engine, process_alone))
-        return
-    except DatabaseUnavailable as problem:
-        if await _in_transaction(engine, lambda tx: sql.count_failed_try(tx, tenant_id, submission_id)) < MAX_TRIES:
-            return
-        reason = failure_reason(problem)
+        done, verdicts = await _in_transaction(engine, process_alone)
     except Exception as error:
+        if is_away(error):
+            raise
+        if not is_of_data(error):
+            tries = await _in_transaction(engine, lambda tx: sql.count_failed_try(tx, tenant_id, submission_id, now))
+            if tries < MAX_TRIES or not is_contended(error):
+                return False
         reason = failure_reason(error)
-    log.warning("submission_quarantined", submission_id=ids.show("submission", submission_id), reason=reason)
-    _count(await _in_transaction(engine, quarantine))
+        log.warning("submission_quarantined", submission_id=ids.show("submission", submission_id), reason=reason)
+        done, verdicts = await _in_transaction(engine, quarantine)
+    _count(verdicts)
+    return done
 
 
 async def _in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) -> T:
@@ -179,7 +192,7 @@ async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: da
             async with tx.savepoint():
                 settled += await settle(tx, tenant_id, [entry], now)
         except Exception as error:
-            if as_problem(error) is not None:
+            if not is_of_data(error):
                 raise
             settled += await settle(tx, tenant_id, [replace(entry, failed=failure_reason(error))], now)
     return settled

@@ -58,16 +58,23 @@ FINISH = text(
     """
 ).bindparams(*(bindparam(name, type_=JSONB) for name in ("captured", "duplicates", "finished")))
 
+# The next try comes after 10 s, then after six times as long each time, an hour at most.
 COUNT_FAILED_TRY = text(
-    "UPDATE submissions SET tries = tries + 1 WHERE tenant_id = :tenant_id AND id = :id RETURNING tries"
+    """
+    UPDATE submissions
+       SET tries = tries + 1,
+           retry_at = CAST(:now AS timestamptz) + make_interval(secs => least(10 * power(6, least(tries, 9)), 3600))
+     WHERE tenant_id = :tenant_id AND id = :id RETURNING tries
+    """
 )
 
 REPLAY_ONE = text(
-    "UPDATE submissions SET state = 'received', tries = 0 WHERE tenant_id = :tenant_id AND id = :id RETURNING id"
+    "UPDATE submissions SET state = 'received', tries = 0, retry_at = NULL"
+    " WHERE tenant_id = :tenant_id AND id = :id RETURNING id"
 )
 REPLAY = text(
     """
-    UPDATE submissions SET state = 'received', tries = 0
+    UPDATE submissions SET state = 'received', tries = 0, retry_at = NULL
      WHERE tenant_id = :tenant_id AND id IN (
            SELECT id FROM submissions
             WHERE tenant_id = :tenant_id AND source_id = :source_id AND state = ANY(:states)
@@ -106,9 +113,10 @@ async def drop_items(tx: Tx, tenant_id: UUID, submission_ids: Sequence[UUID]) ->
     return (await tx.execute(statement.returning(*ITEM))).all()
 
 
-async def count_failed_try(tx: Tx, tenant_id: UUID, submission_id: UUID) -> int:
-    """Counts a try that the database aborted; returns the number of such tries."""
-    return int((await tx.execute(COUNT_FAILED_TRY, {"tenant_id": tenant_id, "id": submission_id})).scalar_one())
+async def count_failed_try(tx: Tx, tenant_id: UUID, submission_id: UUID, now: datetime) -> int:
+    """Counts a try that the database aborted and sets the time of the next; returns the number of such tries."""
+    values = {"tenant_id": tenant_id, "id": submission_id, "now": now}
+    return int((await tx.execute(COUNT_FAILED_TRY, values)).scalar_one())
 
 
 async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID, *, body: bool = False) -> Record | None:

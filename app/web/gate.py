@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import ids, metrics
-from app.database.faults import error_fields
+from app.database.faults import as_problem, error_fields
 from app.errors import BodyTooLarge, HeadersTooLarge, InternalError, Overloaded, Problem, RequestTimeout
 
 log = structlog.get_logger("baton.http")
@@ -66,7 +66,7 @@ class Gate:
             )
             if sender.started:
                 raise
-            await sender.problem(InternalError())
+            await sender.problem(as_problem(error) or InternalError())
         finally:
             metrics.observe(scope, sender.status, time.perf_counter() - sender.started_at)
 

@@ -131,7 +131,9 @@ async def _claim_lanes(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) 
         seen = wake.generation("log")
         await within(CLAIM_DELAY_SECONDS, stop.wait())
         try:
-            await dispatcher.claim()
+            # Where nothing can be written down, each event would be sent again and again.
+            if not await dispatcher.context.engine.storage_full():
+                await dispatcher.claim()
         except DATABASE_ERRORS as fault:
             log.warning("claim_failed", error=type(fault).__name__)
         await within(CLAIM_INTERVAL_SECONDS, stop.wait())

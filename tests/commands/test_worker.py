@@ -34,6 +34,9 @@ class Faulty:
     def begin(self) -> Any:
         return self.engine.begin()
 
+    async def storage_full(self) -> bool:
+        return await self.engine.storage_full()
+
 
 async def test_work_is_restarted_after_an_unexpected_exception(engine: Database, settings: Settings) -> None:
     clock = Clock()

@@ -3,13 +3,14 @@
 import asyncio
 
 import pytest
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import Executable, bindparam, insert, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.database.engine import make_engine
+from app.database.sqlstate import sqlstate
 from app.database.tables import sequencer
-from app.database.transaction import Database, Tx, is_connection_lost, sqlstate
+from app.database.transaction import Database, Tx, is_connection_lost
 
 INSERT = text("INSERT INTO tried VALUES (:n)")
 COUNT = text("SELECT count(*) FROM tried")
@@ -146,3 +147,19 @@ async def test_values_are_bound_by_name_in_any_order_and_json_as_json(tx: Tx) ->
 async def test_a_missing_value_is_an_error_and_not_null(tx: Tx) -> None:
     with pytest.raises(KeyError, match="b"):
         await tx.execute(text("SELECT CAST(:a AS text), CAST(:b AS text)"), {"a": "x"})
+
+
+@pytest.mark.parametrize("statement", [INSERT, insert(sequencer).values(scope=1)], ids=["text", "core"])
+async def test_a_connection_whose_server_accepts_no_writes_is_replaced(url: str, statement: Executable) -> None:
+    database = make_engine(url, 1)
+    async with database.connect() as tx:
+        await tx.command("CREATE TABLE tried (n integer PRIMARY KEY)")
+        await tx.command("SET default_transaction_read_only = on")
+    with pytest.raises(DBAPIError) as caught:
+        async with database.begin() as tx:
+            await tx.execute(statement, {"n": 1} if statement is INSERT else None)
+    assert sqlstate(caught.value) == "25006"
+    async with database.begin() as tx:
+        await tx.execute(INSERT, {"n": 1})
+    assert await count(database) == 1
+    await database.dispose()

@@ -47,6 +47,7 @@ submissions = tenant_table(
     string("sha256", null=False),
     string("state", null=False, server_default="received"),
     Column("tries", Integer, nullable=False, server_default="0"),
+    instant("retry_at"),  # after a try that the database aborted; null otherwise
     instant("received_at", null=False),
     instant("processed_at"),
     Index("submissions_received_idx", "received_at", "id", postgresql_where="state = 'received'"),

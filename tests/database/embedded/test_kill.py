@@ -94,3 +94,11 @@ async def test_a_pid_reused_by_another_process_does_not_block_the_start(start: S
     finally:
         other.kill()
         other.wait()
+
+
+async def test_an_empty_lock_file_does_not_block_the_start(start: Start) -> None:
+    """What is left when the disk was full, or the power failed, as it was written."""
+    first = start(durable=False)
+    first.stop()
+    (first.data / "postmaster.pid").write_text("")
+    assert await fetch_value(start(durable=False), "SELECT 1") == 1
