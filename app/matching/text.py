@@ -11,7 +11,7 @@ from app.matching.words import words
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_ZERO_WIDTH: Final = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_ZERO_WIDTH: Final = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]+")
 _NOT_WORD: Final = re.compile(r"[^\w]+")
 # Letters that Unicode does not decompose into a base letter and a mark.
 _BASE_LETTERS: Final = str.maketrans(
@@ -38,7 +38,7 @@ def is_storable(text: str) -> bool:
 def as_text(value: object) -> str:
     """One answer as stripped text; of a list the first that is not empty; "" for null and for objects."""
     if isinstance(value, str):
-        return value.strip() if value.isascii() else value.translate(_ZERO_WIDTH).strip()
+        return value.strip() if value.isascii() else _ZERO_WIDTH.sub("", value).strip()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -18,6 +18,7 @@ from app.matching.normalize import normalize
 from app.matching.person import Person
 from app.matching.text import as_text, is_unresolved, storable, storable_value
 from app.matching.times import read_instant, zone
+from app.sources.budget import QUICK_STEPS, Budget, TooCostly
 from app.sources.document import SNAKE, ConsentRule, Document, Moment, Verdict
 from app.sources.expressions import Context, ExpressionFailed
 from app.sources.item import Consent, Item, Reason
@@ -28,7 +29,9 @@ from app.sources.spam import is_spam
 _CONTENT_KEY_SECONDS: Final = 600
 MAX_ITEMS: Final = 1_000
 LARGE: Final = 64 * 1024  # bytes; mapping 1 MiB takes more than a second
+STEPS_PER_ITEM: Final = 50  # normalising what an item's expressions gave
 _MAX_KEY: Final = 255
+_NEEDED: Final[Mapping[Reason, str]] = {"mapping_too_costly": "expressions that take fewer steps and make less"}
 _NEEDS_PERSON: Final = frozenset({"lead", "activity", "consent", "erase"})
 
 
@@ -40,16 +43,20 @@ class _Shared:
     request: RawRequest
     source_id: UUID
     zone: tzinfo
+    budget: Budget
 
 
-def map_request(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
+def map_request(
+    document: Document, request: RawRequest, source_id: UUID, budget: Budget | None = None
+) -> list[Item]:
     """The items of a request, in order, each with a verdict or quarantined with a reason. Never raises.
 
     A body that cannot be parsed, or for which `items` is null, is one quarantined item. An empty list of
-    items gives an empty list.
+    items gives an empty list. Once the budget is spent, the other items are quarantined too.
     """
     named = (document.occurred_at.timezone if document.occurred_at else None) or "UTC"
-    shared = _Shared(document, request, source_id, zone(document.defaults.timezone or named))
+    budget = budget or Budget(len(request.body))
+    shared = _Shared(document, request, source_id, zone(document.defaults.timezone or named), budget)
     try:
         body = parse_body(document.parse, request)
     except ParseFailed as error:
@@ -61,9 +68,11 @@ def map_request(document: Document, request: RawRequest, source_id: UUID) -> lis
         "received_at": request.received_at.isoformat(),
     }
     try:
-        found = Context(root).evaluate(document.items)
+        found = Context(root, budget).evaluate(document.items, "/items")
     except ExpressionFailed as error:
         return [_quarantined(shared, 0, body, "mapping_failed", f"/items: {error}")]
+    except TooCostly as error:
+        return [_quarantined(shared, 0, body, "mapping_too_costly", f"/items: {error.reason}")]
     if found is None:
         return [_quarantined(shared, 0, body, "mapping_failed", "/items: the expression is null for this request")]
     items = found if isinstance(found, list) else [found]
@@ -75,18 +84,24 @@ def map_request(document: Document, request: RawRequest, source_id: UUID) -> lis
 
 
 async def map_request_async(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
-    """As map_request, in a thread for large bodies, so that the event loop is not blocked."""
-    if len(request.body) > LARGE:
-        return await asyncio.to_thread(map_request, document, request, source_id)
-    await asyncio.sleep(0)
-    return map_request(document, request, source_id)
+    """As map_request, in a thread for what takes long, so that the event loop is not blocked."""
+    if len(request.body) <= LARGE:
+        await asyncio.sleep(0)
+        quick = Budget(len(request.body), QUICK_STEPS)
+        items = map_request(document, request, source_id, quick)
+        if not quick.is_spent:
+            return items
+    return await asyncio.to_thread(map_request, document, request, source_id)
 
 
 def _map_or_quarantine(shared: _Shared, root: Mapping[str, Any], index: int, item: Any) -> Item:
     try:
         if item is None:
-            return _quarantined(shared, index, root["body"], "mapping_failed", "/items: this item is null")
-        return _map_item(shared, Context({**root, "item": item, "index": index}, shared.zone), index)
+            return _quarantined(shared, index, None, "mapping_failed", "/items: this item is null")
+        context = Context({**root, "item": item, "index": index}, shared.budget, shared.zone)
+        return _map_item(shared, context, index)
+    except TooCostly as error:
+        return _quarantined(shared, index, item, "mapping_too_costly", f"{error.place or '/items'}: {error.reason}")
     # One failing item must not lose the others: it is quarantined and can be replayed.
     except Exception as error:
         return _quarantined(shared, index, item, "mapping_failed", f"{type(error).__name__}: {str(error)[:200]}")
@@ -94,6 +109,7 @@ def _map_or_quarantine(shared: _Shared, root: Mapping[str, Any], index: int, ite
 
 def _map_item(shared: _Shared, context: Context, index: int) -> Item:
     document, received_at = shared.document, shared.request.received_at
+    shared.budget.spend(STEPS_PER_ITEM)
     verdict, name = _route(document, context)
     person = _person(document, context)
     occurred_at, unreadable = _occurred_at(document.occurred_at, context, received_at)
@@ -122,7 +138,9 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
 
 
 def _route(document: Document, context: Context) -> tuple[Verdict, str | None]:
-    rule = next((rule for rule in document.route if context.holds(rule.when)), None)
+    rule = next(
+        (rule for place, rule in enumerate(document.route) if context.holds(rule.when, f"/route/{place}/when")), None
+    )
     return (rule.do, rule.name) if rule else ("lead", None)
 
 
@@ -165,12 +183,12 @@ def _consents(document: Document, context: Context) -> tuple[Consent, ...]:
 def _consent(rule: ConsentRule, context: Context, place: str) -> Consent | None:
     answer = context.value(rule.expr, place)
     state = {"given": rule.if_yes, "refused": rule.if_no}.get(read_consent(answer), rule.if_missing)
-    text = storable(context.text(rule.text))[:10_000] or None
+    text = storable(context.text(rule.text, f"{place}/text"))[:10_000] or None
     return Consent(rule.purpose, state, text) if state else None
 
 
 def _activity_type(document: Document, context: Context) -> str:
-    named = document.defaults.activity_type or context.text(document.activity.type).strip().lower()
+    named = document.defaults.activity_type or context.text(document.activity.type, "/activity/type").strip().lower()
     return named if re.fullmatch(SNAKE, named) else "form_fill"
 
 
@@ -213,12 +231,12 @@ def _unmet(context: Context, person: Person, unreadable: str, reason: Reason | N
 
 
 def _quarantined(shared: _Shared, index: int, item: Any, reason: Reason, why: str) -> Item:
-    content = item if item is not None else hashlib.sha256(shared.request.body).hexdigest()
+    content = item if item is not None else shared.request.sha256
     return Item(
         index=index,
         verdict="quarantined",
         submission_key=content_key(shared.source_id, content, shared.request.received_at),
         occurred_at=shared.request.received_at,
         reason=reason,
-        unmet=({"criterion": reason, "have": storable(why), "need": "a body that the source's document can map"},),
+        unmet=({"criterion": reason, "have": storable(why), "need": _NEEDED.get(reason, "a body that the source's document can map")},),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,11 @@ class RawRequest:
     def lower_headers(self) -> dict[str, str]:
         """Headers by lower-case name."""
         return {name.lower(): value for name, value in self.headers.items()}
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the body as received."""
+        return hashlib.sha256(self.body).hexdigest()
 
     @cached_property
     def parameters(self) -> dict[str, str]:
