@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from secrets import token_urlsafe
 from typing import Any, Final
 from uuid import UUID
@@ -58,7 +59,7 @@ async def change_source(
     if "secrets" in values:
         after = secrets.merged(secrets.open_secrets(ring, row), values["secrets"])
         changed["secrets"] = secrets.seal(ring, tenant_id, source_id, after)
-    known.invalidate(row.key)
+    tx.after_commit.append(partial(known.invalidate, row.key))
     return await sql.update_source(tx, tenant_id, source_id, {**changed, "updated_at": now})
 
 
@@ -71,7 +72,7 @@ async def archive_source(
         raise InUse("The built-in source cannot be archived: POST /v1/leads uses it.")
     if row.archived_at is not None:
         return row
-    known.invalidate(row.key)
+    tx.after_commit.append(partial(known.invalidate, row.key))
     return await sql.update_source(
         tx, tenant_id, source_id, {"archived_at": now, "enabled": False, "secrets": None, "updated_at": now}
     )
