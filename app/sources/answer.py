@@ -50,8 +50,8 @@ def _location(redirect: str, allowed: list[str], parse: Parse, request: RawReque
         return redirect if host_of(redirect) else None
     try:
         body = parse_body(parse, request)
-        budget = Budget(len(request.body), QUICK_STEPS)
-        found = as_text(Context({"body": body, "query": request.parameters}, budget).value(redirect))
+        budget = Budget(len(request.content), QUICK_STEPS)
+        found = as_text(Context({"body": body, "query": request.parameters}, budget=budget).value(redirect))
     except (ParseFailed, TooCostly):
         return None
     host = host_of(found)

@@ -239,7 +239,7 @@ def _call(node: Any) -> Step:
 
 def _reference(node: Any) -> Step:
     """`&expression`, which a function evaluates on each element: it calls `context.visit` with the pair made here."""
-    evaluated = build(node["children"][0]), cost(node["children"][0])
+    evaluated: Any = build(node["children"][0]), cost(node["children"][0])
     return lambda value, context: _Expression(evaluated, context)
 
 

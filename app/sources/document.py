@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -129,6 +129,12 @@ class Handshake(Part):
     algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
     answer: str | dict[str, str] = "{challenge}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The secrets that may sign a challenge, by preference: the named one, `signing`, `verify_token`."""
+        named = (self.secret,) if "secret" in self.model_fields_set else ()
+        return tuple(dict.fromkeys((*named, "signing", "verify_token")))
 
     @model_validator(mode="after")
     def _echo_needs_param(self) -> Handshake:
@@ -259,9 +265,12 @@ def merge(preset: Any, overrides: Any) -> Any:
     return merged
 
 
-def secrets_of(document: Document) -> frozenset[str]:
-    """The names of the secrets that the document's rules and handshake use."""
+def secrets_of(document: Document, known: Collection[str] = ()) -> frozenset[str]:
+    """The names of the secrets that the document's rules and handshake use, given the known ones."""
     names = {rule.secret for rule in document.verify}
-    if document.handshake.kind == "hmac_echo" or document.handshake.token_param:
-        names.add(document.handshake.secret)
+    handshake = document.handshake
+    if handshake.token_param:
+        names.add(handshake.secret)
+    if handshake.kind == "hmac_echo":
+        names.add(next((name for name in handshake.keys if name in known), handshake.keys[0]))
     return frozenset(names)

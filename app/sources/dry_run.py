@@ -21,7 +21,7 @@ from app.sources.request import RawRequest
 
 
 async def dry_run(tx: Tx, tenant_id: UUID, source_id: UUID, values: Mapping[str, Any], now: datetime) -> list[Any]:
-    """The mapped items as JSON. SourceNotFound; RequestInvalid for invalid base64; MappingHasFaults, MappingTooCostly."""
+    """The mapped items as JSON. SourceNotFound, MappingHasFaults, MappingTooCostly; RequestInvalid: invalid base64."""
     row = await sql.source(tx, tenant_id, source_id)
     if row is None:
         raise SourceNotFound()
@@ -50,8 +50,10 @@ def _raw_request(values: Mapping[str, Any], now: datetime) -> RawRequest:
             raise RequestInvalid.of("body_base64", "base64_invalid", "must be valid base64") from None
     elif isinstance(body, str):
         raw = body.encode()
+        headers.pop("content-encoding", None)  # text is not packed, whatever the headers say
     else:
         raw = b"" if body is None else orjson.dumps(body)
+        headers.pop("content-encoding", None)
         headers.setdefault("content-type", "application/json")
     query = values["query"] if isinstance(values["query"], str) else urlencode(values["query"])
     return RawRequest(values["method"], headers, query, raw, now)

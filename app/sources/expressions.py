@@ -89,13 +89,13 @@ class Context:
     without an offset. `budget` is shared by all items of a submission; TooCostly ends the mapping of the item.
     """
 
-    def __init__(self, values: Mapping[str, Any], budget: Budget, zone: tzinfo = UTC) -> None:
+    def __init__(self, values: Mapping[str, Any], zone: tzinfo = UTC, budget: Budget | None = None) -> None:
         self.values = values
-        self.budget = budget
         self.zone = zone
+        self.budget = budget or Budget(0)
         self.failed: dict[str, str] = {}
         self.reads = ReadTracker()
-        self.functions = MappingFunctions(self.reads, budget)
+        self.functions = MappingFunctions(self.reads, self.budget)
 
     def visit(self, evaluated: tuple[Step, int], value: Any) -> Any:
         """The value of an expression that was passed to a function with `&`, for one element."""

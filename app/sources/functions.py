@@ -7,7 +7,7 @@ but not into it. Any other function, also a future one, is charged for its argum
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -50,8 +50,9 @@ class MappingFunctions(Functions):
         self._budget = budget
         self._folded_rows: dict[tuple[int, str], tuple[Any, dict[str, list[dict[str, Any]]]]] = {}
 
-    def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         """The result of a function. TooCostly when reading its arguments or the result is over the budget."""
+        resolved_args = list(resolved_args)
         if function_name in _READ_MEMBERS:
             self._budget.spend(sum(len(one) for one in resolved_args if isinstance(one, list | dict)))
         elif function_name not in _READ_TOP and function_name not in _CHARGE_THEMSELVES:

@@ -46,16 +46,14 @@ class _Shared:
     budget: Budget
 
 
-def map_request(
-    document: Document, request: RawRequest, source_id: UUID, budget: Budget | None = None
-) -> list[Item]:
+def map_request(document: Document, request: RawRequest, source_id: UUID, budget: Budget | None = None) -> list[Item]:
     """The items of a request, in order, each with a verdict or quarantined with a reason. Never raises.
 
     A body that cannot be parsed, or for which `items` is null, is one quarantined item. An empty list of
     items gives an empty list. Once the budget is spent, the other items are quarantined too.
     """
     named = (document.occurred_at.timezone if document.occurred_at else None) or "UTC"
-    budget = budget or Budget(len(request.body))
+    budget = budget or Budget(_size(request))
     shared = _Shared(document, request, source_id, zone(document.defaults.timezone or named), budget)
     try:
         body = parse_body(document.parse, request)
@@ -68,7 +66,7 @@ def map_request(
         "received_at": request.received_at.isoformat(),
     }
     try:
-        found = Context(root, budget).evaluate(document.items, "/items")
+        found = Context(root, budget=budget).evaluate(document.items, "/items")
     except ExpressionFailed as error:
         return [_quarantined(shared, 0, body, "mapping_failed", f"/items: {error}")]
     except TooCostly as error:
@@ -85,20 +83,28 @@ def map_request(
 
 async def map_request_async(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
     """As map_request, in a thread for what takes long, so that the event loop is not blocked."""
-    if len(request.body) <= LARGE:
+    size = _size(request)
+    if size <= LARGE:
         await asyncio.sleep(0)
-        quick = Budget(len(request.body), QUICK_STEPS)
+        quick = Budget(size, QUICK_STEPS)
         items = map_request(document, request, source_id, quick)
         if not quick.is_spent:
             return items
     return await asyncio.to_thread(map_request, document, request, source_id)
 
 
+def _size(request: RawRequest) -> int:
+    try:
+        return len(request.content)
+    except ValueError:  # it cannot be unpacked, which parsing it reports
+        return len(request.body)
+
+
 def _map_or_quarantine(shared: _Shared, root: Mapping[str, Any], index: int, item: Any) -> Item:
     try:
         if item is None:
             return _quarantined(shared, index, None, "mapping_failed", "/items: this item is null")
-        context = Context({**root, "item": item, "index": index}, shared.budget, shared.zone)
+        context = Context({**root, "item": item, "index": index}, shared.zone, shared.budget)
         return _map_item(shared, context, index)
     except TooCostly as error:
         return _quarantined(shared, index, item, "mapping_too_costly", f"{error.place or '/items'}: {error.reason}")
@@ -238,5 +244,11 @@ def _quarantined(shared: _Shared, index: int, item: Any, reason: Reason, why: st
         submission_key=content_key(shared.source_id, content, shared.request.received_at),
         occurred_at=shared.request.received_at,
         reason=reason,
-        unmet=({"criterion": reason, "have": storable(why), "need": _NEEDED.get(reason, "a body that the source's document can map")},),
+        unmet=(
+            {
+                "criterion": reason,
+                "have": storable(why),
+                "need": _NEEDED.get(reason, "a body that the source's document can map"),
+            },
+        ),
     )

@@ -34,7 +34,9 @@ def _is_filled(answer: object) -> bool:
 
 
 def _is_too_fast(spam: Spam, context: Context, received_at: datetime) -> bool:
-    rendered_at = read_instant(context.value(spam.rendered_at, "/spam/rendered_at"), ("epoch", "iso"), context.zone, received_at)
+    rendered_at = read_instant(
+        context.value(spam.rendered_at, "/spam/rendered_at"), ("epoch", "iso"), context.zone, received_at
+    )
     if rendered_at is None:
         return False
     took = received_at - rendered_at
