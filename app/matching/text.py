@@ -9,6 +9,7 @@ from typing import Final
 
 from app.matching.words import words
 
+_MAX_INTEGER: Final = 2**63
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _ZERO_WIDTH: Final = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]+")
@@ -72,11 +73,13 @@ def is_placeholder(text: str) -> bool:
 
 
 def storable_value(value: object) -> object:
-    """A JSON value with all its strings, keys included, made storable."""
+    """A JSON value with all its strings, keys included, made storable; a number that no column holds becomes text."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Mapping):
         return {storable(str(key)): storable_value(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [storable_value(member) for member in value]
+    if isinstance(value, int) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
+        return str(value)
     return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 MIN_STEPS: Final = 100_000
-STEPS_PER_BYTE: Final = 100
+STEPS_PER_BYTE: Final = 200
 MAX_STEPS: Final = 1_000_000  # about half a second
 # What is evaluated on the event loop; a mapping that needs more runs in a thread, so that other requests are served.
 QUICK_STEPS: Final = 20_000

@@ -9,11 +9,14 @@ from secrets import token_urlsafe
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
+
 from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import InUse, MappingHasFaults, RequestInvalid, SourceNotFound, StateConflict
 from app.keyring import KeyRing
 from app.sources import known, secrets, sql
+from app.sources.document import MAX_DOCUMENT
 from app.sources.preset import DocumentFaulty, make_document, preset_names
 from app.web import versions
 
@@ -88,6 +91,10 @@ async def _locked(tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[
 
 def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
     """RequestInvalid for an unknown preset; MappingHasFaults with the path of every fault."""
+    if len(orjson.dumps(overrides)) > MAX_DOCUMENT:
+        detail = f"a source's overrides have at most {MAX_DOCUMENT} bytes as JSON"
+        fault = {"field": "overrides", "code": "too_large", "detail": detail}
+        raise MappingHasFaults(f"The mapping document is too large: {detail}.", errors=[fault])
     try:
         make_document(preset, overrides)
     except KeyError:

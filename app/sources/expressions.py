@@ -152,5 +152,6 @@ class Context:
     def text(self, expression: str | None, place: str = "") -> str:
         """The value of an expression as text, or the literal itself. TooCostly."""
         if expression is not None and is_literal(expression):
+            self.charge(expression, place)
             return expression
         return as_text(self.value(expression, place))

@@ -19,7 +19,7 @@ from app.matching.person import Person
 from app.matching.text import as_text, is_unresolved, storable, storable_value
 from app.matching.times import read_instant, zone
 from app.sources.budget import QUICK_STEPS, Budget, TooCostly
-from app.sources.document import SNAKE, ConsentRule, Document, Moment, Verdict
+from app.sources.document import SNAKE, ConsentRule, Document, Moment, Verdict, is_pattern
 from app.sources.expressions import Context, ExpressionFailed
 from app.sources.item import Consent, Item, Reason
 from app.sources.parse import ParseFailed, parse_body
@@ -29,6 +29,7 @@ from app.sources.spam import is_spam
 _CONTENT_KEY_SECONDS: Final = 600
 MAX_ITEMS: Final = 1_000
 LARGE: Final = 64 * 1024  # bytes; mapping 1 MiB takes more than a second
+STEPS_PER_PATTERN: Final = 50
 STEPS_PER_ITEM: Final = 50  # normalising what an item's expressions gave
 _MAX_KEY: Final = 255
 _NEEDED: Final[Mapping[Reason, str]] = {"mapping_too_costly": "expressions that take fewer steps and make less"}
@@ -167,6 +168,7 @@ def _occurred_at(moment: Moment | None, context: Context, received_at: datetime)
     if moment is None:
         return None, ""
     value = context.value(moment.expr, "/occurred_at")
+    context.budget.spend(STEPS_PER_PATTERN * sum(map(is_pattern, moment.formats)))
     found = read_instant(value, moment.formats, context.zone, received_at)
     return found, "" if found else as_text(value)[:100]
 
