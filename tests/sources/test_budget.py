@@ -4,6 +4,7 @@ Work is counted in calls of functions, not in time.
 """
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,6 +135,29 @@ def test_the_size_of_a_value_counts_a_shared_part_as_often_as_it_occurs() -> Non
 def test_the_limits_grow_with_the_body() -> None:
     assert (Budget(0).limit, Budget(1_000).limit) == (MIN_SIZE, MIN_SIZE + 4_000)
     assert Budget(0).steps < Budget(1_000).steps < Budget(10_000_000).steps == MAX_STEPS
+
+
+LIMITED = """
+import json, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (600 * 1024 * 1024,) * 2)
+resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
+from tests.sources.test_mapping import make_document, mapped
+body = json.loads(sys.stdin.readline())
+for line in sys.stdin:
+    document = make_document("generic", {"fields": {"message": line.strip()}})
+    print(*{item.reason for item in mapped(body, document)})
+"""
+
+
+def test_costly_mappings_of_a_large_body_run_in_little_memory() -> None:
+    body = {"email": "ana@nordsoft.example", "a": "\U0001f600" * 200_000}
+    starts = [f"to_string({doubled(TEXT, step)})" for step in ("|[@,@]", "|{x: @, y: @}", "|to_string([@,@])")]
+    starts += [doubled(TEXT, step) for step in ("|join('', [@,@])", "|split(join(',', [@,@]), '')|[0]")]
+    starts += [f"split(join({TEXT}, ['a','b','c','d','e','f']), '😀')", f"to_string([{TEXT}, {TEXT}, {TEXT}])"]
+    asked = "\n".join([json.dumps(body), *starts])
+    ran = subprocess.run([sys.executable, "-c", LIMITED], input=asked, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2_000:]
+    assert len(ran.stdout.splitlines()) == len(starts)
 
 
 # --- every function
