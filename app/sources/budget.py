@@ -19,6 +19,9 @@ SIZE_PER_BYTE: Final = 4
 MAX_DEPTH: Final = 128  # the JSON writer refuses more than 254
 CHARACTERS_PER_STEP: Final = 16
 _VALUE_SIZE: Final = 4
+# As constants: `list | dict` would be built anew for each test.
+_CONTAINERS: Final = (list, dict)
+_MEASURED: Final = (str, list, dict)
 _REMEMBERED_SIZE: Final = 64
 
 
@@ -54,7 +57,10 @@ class Budget:
 
     def read(self, value: object) -> None:
         """Charges for reading a value with all its parts. TooCostly."""
-        self.spend(1 + self.size(value) // CHARACTERS_PER_STEP)
+        if isinstance(value, str):
+            self.spend(len(value) // CHARACTERS_PER_STEP)
+        elif isinstance(value, _CONTAINERS):
+            self.spend(1 + self.size(value) // CHARACTERS_PER_STEP)
 
     def check(self, size: int) -> None:
         """TooCostly when a value of this size may not be made. Called before it is made."""
@@ -63,12 +69,13 @@ class Budget:
 
     def made(self, value: Any) -> Any:
         """The value, which an expression has made. TooCostly when it is too large or nested too deeply."""
-        self.check(self.size(value))
+        if isinstance(value, _MEASURED):
+            self.check(self.size(value))
         return value
 
     def size(self, value: object) -> int:
         """The size of a value as if nothing in it were shared, in characters. TooCostly above the limit."""
-        return self._measure(value, 0)[0] if isinstance(value, list | dict) else _leaf_size(value)
+        return self._measure(value, 0)[0] if isinstance(value, _CONTAINERS) else _leaf_size(value)
 
     def _measure(self, value: list[Any] | dict[Any, Any], above: int) -> tuple[int, int]:
         """Size and depth of a list or object that is nested `above` levels deep."""
@@ -85,7 +92,7 @@ class Budget:
         if isinstance(value, dict):
             size += sum(map(len, value))
         for member in value.values() if isinstance(value, dict) else value:
-            if isinstance(member, list | dict):
+            if isinstance(member, _CONTAINERS):
                 member_size, member_depth = self._measure(member, above + 1)
                 size, depth = size + member_size, max(depth, member_depth)
                 self.check(size)

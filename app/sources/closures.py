@@ -148,17 +148,22 @@ def _is_number(value: Any) -> bool:
 def _comparator(node: Any) -> Step:
     left, right = map(build, node["children"])
     compare = TreeInterpreter.COMPARATOR_FUNC[node["value"]]
-    is_ordering = node["value"] not in ("eq", "ne")
 
     def compared(value: Any, context: Any) -> Any:
-        one, other = left(value, context), right(value, context)
-        if isinstance(one, str | list | dict):
-            context.budget.read(one)
-        if is_ordering and not all(_is_number(each) or isinstance(each, str) for each in (one, other)):
-            return None
-        return compare(one, other)
+        one = left(value, context)
+        context.budget.read(one)
+        return compare(one, right(value, context))
 
-    return compared
+    def ordered(value: Any, context: Any) -> Any:
+        one, other = left(value, context), right(value, context)
+        context.budget.read(one)
+        return compare(one, other) if _is_orderable(one) and _is_orderable(other) else None
+
+    return compared if node["value"] in ("eq", "ne") else ordered
+
+
+def _is_orderable(value: Any) -> bool:
+    return isinstance(value, str) or _is_number(value)
 
 
 def _projection(node: Any) -> Step:

@@ -28,6 +28,7 @@ _folded: Final = lru_cache(maxsize=8192)(fold)
 
 
 _MAX_LABELS: Final = 4_000
+_SHORT: Final = 32  # a text up to this length costs no more than the step that reads it
 _PARTS_SIZE: Final = 3  # a text that is split grows at most by this factor
 
 _READ_TOP: Final = frozenset({"length", "not_null", "to_array", "type", "first"})
@@ -61,7 +62,8 @@ class MappingFunctions(Functions):
         return self._budget.made(super().call_function(function_name, resolved_args))
 
     def _text(self, value: Any) -> str:
-        self._budget.read(value)
+        if not isinstance(value, str) or len(value) > _SHORT:
+            self._budget.read(value)
         return as_text(value)
 
     def _objects(self, rows: Any) -> list[dict[str, Any]]:
@@ -163,6 +165,7 @@ class MappingFunctions(Functions):
         value, options = field.get("value"), self._objects(field.get("options"))
         texts = {self._text(option.get("id")): option.get("text", option.get("name")) for option in options}
         if isinstance(value, list) and texts:
+            self._budget.spend(len(value))
             return [texts.get(self._text(member), member) for member in value]
         return texts.get(value, value) if isinstance(value, str) else value
 
