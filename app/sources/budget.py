@@ -18,11 +18,14 @@ MIN_SIZE: Final = 64 * 1024
 SIZE_PER_BYTE: Final = 4
 MAX_DEPTH: Final = 128  # the JSON writer refuses more than 254
 CHARACTERS_PER_STEP: Final = 16
+MEMBERS_PER_STEP: Final = 16  # of a value that is measured
 _VALUE_SIZE: Final = 4
 # As constants: `list | dict` would be built anew for each test.
 _CONTAINERS: Final = (list, dict)
 _MEASURED: Final = (str, list, dict)
+# Sizes that are remembered: of values worth it, and not of so many that they fill the memory.
 _REMEMBERED_SIZE: Final = 64
+_MAX_REMEMBERED: Final = 50_000
 
 
 class TooCostly(Exception):
@@ -74,7 +77,8 @@ class Budget:
         return value
 
     def size(self, value: object) -> int:
-        """The size of a value as if nothing in it were shared, in characters. TooCostly above the limit."""
+        """The size of a value as if nothing in it were shared, in characters. TooCostly above the limit, and when there
+        are not enough steps to measure it."""
         return self._measure(value, 0)[0] if isinstance(value, _CONTAINERS) else _leaf_size(value)
 
     def _measure(self, value: list[Any] | dict[Any, Any], above: int) -> tuple[int, int]:
@@ -88,6 +92,7 @@ class Budget:
     def _measure_members(self, value: list[Any] | dict[Any, Any], above: int) -> tuple[int, int]:
         if above >= MAX_DEPTH:
             raise TooCostly(f"makes a value nested more than {MAX_DEPTH} levels deep")
+        self.spend(len(value) // MEMBERS_PER_STEP)
         size, depth = _VALUE_SIZE, 0
         if isinstance(value, dict):
             size += sum(map(len, value))
@@ -99,7 +104,7 @@ class Budget:
             else:
                 size += _leaf_size(member)
         self.check(size)
-        if size >= _REMEMBERED_SIZE:
+        if size >= _REMEMBERED_SIZE and len(self._sizes) < _MAX_REMEMBERED:
             self._sizes[id(value)] = value, size, depth + 1
         return size, depth + 1
 

@@ -37,7 +37,7 @@ async def dry_run(tx: Tx, tenant_id: UUID, source_id: UUID, values: Mapping[str,
 
 def _too_costly(item: Item) -> MappingTooCostly:
     why = str(item.unmet[0]["have"])
-    fault = {"field": why.partition(":")[0], "code": MappingTooCostly.code, "detail": why}
+    fault = {"field": why.partition(": ")[0], "code": MappingTooCostly.code, "detail": why}
     return MappingTooCostly(f"Item {item.index}: {why}", errors=[fault])
 
 

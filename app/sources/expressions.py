@@ -74,6 +74,7 @@ def _check_call(node: Any) -> int:
     return sum(argument["type"] == "expref" and "expref" in wanted["types"] for argument, wanted in pairs)
 
 
+@lru_cache(maxsize=2048)
 def is_literal(text: str) -> bool:
     """Whether the text is a literal: not valid JMESPath, or a single bare word."""
     try:

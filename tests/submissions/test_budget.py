@@ -29,6 +29,8 @@ async def test_a_dry_run_of_a_costly_mapping_is_a_422_that_names_the_expression(
     [fault] = problem["errors"]
     assert (fault["field"], fault["code"]) == ("/fields/message", "mapping_too_costly")
     assert "larger than" in fault["detail"]
+    named = await make_sender(api, overrides={"external_ids": {"crm:id": BOMB}})
+    assert (await dry_run(named, person(a="x"))).json()["errors"][0]["field"] == "/external_ids/crm:id"
     items = await make_sender(api, overrides={**OVERRIDES, "items": "body.rows"})
     second = await dry_run(items, {"rows": [person(), person(a="x")]})
     assert second.status_code == 422, "an item without the member is mapped, the next one is not"
