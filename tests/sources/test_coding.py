@@ -43,7 +43,6 @@ def test_any_other_coding_is_refused(header: str) -> None:
 @given(st.binary(max_size=2_000))
 def test_what_was_packed_is_unpacked(content: bytes) -> None:
     for header in ("", "identity", "gzip", "x-gzip", "deflate"):
-        # A plain body that begins like gzip is the one thing that cannot be told apart, and has no coding here.
         assert unpacked(packed(content, header), header, LIMIT) == content
     assert unpacked(raw_deflate(content), "deflate", LIMIT) == content
     assert unpacked(gzip.compress(content[:9]) + gzip.compress(content[9:]) + b"\0" * 8, "gzip", LIMIT) == content
@@ -69,13 +68,16 @@ def test_the_limit_is_that_of_all_members_together() -> None:
         unpacked(gzip.compress(b"") * (MAX_MEMBERS + 1), "gzip", LIMIT)
 
 
+GZIPPED = gzip.compress(b"content", mtime=0)  # equal in every process, as the names of tests must be
+
+
 @pytest.mark.parametrize(
     ("header", "body"),
     [
-        ("gzip", gzip.compress(b"content")[:-1]),
-        ("gzip", gzip.compress(b"content")[:12]),
+        ("gzip", GZIPPED[:-1]),
+        ("gzip", GZIPPED[:12]),
         ("gzip", b"\x1f\x8b"),
-        ("gzip", gzip.compress(b"content") + b"more"),
+        ("gzip", GZIPPED + b"more"),
         ("deflate", b"content"),
         ("deflate", zlib.compress(b"content")[:-2]),
         ("deflate", zlib.compress(b"content") + b"more"),
