@@ -92,9 +92,8 @@ async def test_a_change_that_is_rolled_back_leaves_the_source(api: Api) -> None:
 
 async def test_a_request_between_a_change_of_a_user_and_its_commit_does_not_keep_his_old_role(api: Api) -> None:
     user_id = await api.user("sdr")
-    asked = {"path": "/v1/leads", "actor": user_id}
     async with api.app.state.engine.begin() as tx:
         values = {"active": False}
         await change_user(tx, api.tenant_id, ids.read("user", user_id), values, None, api.now)
-        assert (await api.call("GET", **asked)).status_code == 200
-    assert (await api.call("GET", **asked)).json()["code"] == "actor_unknown"
+        assert (await api.call("GET", "/v1/leads", actor=user_id)).status_code == 200
+    assert (await api.call("GET", "/v1/leads", actor=user_id)).json()["code"] == "actor_unknown"

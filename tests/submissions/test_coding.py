@@ -4,6 +4,8 @@ import base64
 import gzip
 import json
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,11 @@ from tests.api import Api
 from tests.submissions.sender import count, make_sender, person, process, typeform_signature
 
 JSON = "application/json"
-PACKERS = {"gzip": gzip.compress, "x-gzip": gzip.compress, "deflate": zlib.compress}
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
 
 
 @pytest.mark.parametrize("coding", PACKERS)
@@ -106,7 +112,8 @@ async def test_a_dry_run_reads_a_packed_body_by_its_headers(api: Api) -> None:
         headers = {"Content-Type": JSON, "Content-Encoding": coding}
         [item] = (await api.post(path, {**body, "headers": headers}, status=200))["items"]
         assert item["fields"]["email"] == form["email"]
-    for text in (form, json.dumps(form)):
+    texts: list[Any] = [form, json.dumps(form)]
+    for text in texts:
         headers = {"Content-Type": JSON, "Content-Encoding": "gzip"}
         [item] = (await api.post(path, {"body": text, "headers": headers}, status=200))["items"]
         assert item["verdict"] == "lead", "text is not packed, whatever the headers say"
