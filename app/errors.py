@@ -204,6 +204,10 @@ class MappingHasFaults(Invalid):
     """The source's mapping document is invalid; `errors` lists what is wrong and where."""
 
 
+class MappingTooCostly(Invalid):
+    """The source's mapping takes too many steps, or makes too large a value; `errors` names the expression."""
+
+
 class TargetRefused(Invalid):
     """The URL is not allowed: it must be https with a public host, unless the operator allows the target."""
 

@@ -17,6 +17,7 @@ _NO: Final = words("no")
 _REFUSAL_STARTS: Final = tuple(start + " " for start in words("refusal_starts"))
 _SENTENCE_WORDS: Final = 3
 _MAX_ANSWER: Final = 2_000
+_MAX_BOXES: Final = 100
 
 
 def is_purpose(word: str) -> bool:
@@ -30,7 +31,7 @@ def read_consent(answer: object) -> ConsentState:
     A list is that of the ticked boxes: given when any of them means consent, unknown when empty.
     """
     if isinstance(answer, list | tuple):
-        states = [read_consent(member) for member in answer]
+        states = [read_consent(member) for member in answer[:_MAX_BOXES]]
         return next((state for state in ("given", "refused") if state in states), "unknown")
     if isinstance(answer, dict):
         return "unknown"

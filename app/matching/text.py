@@ -10,9 +10,10 @@ from typing import Final
 
 from app.matching.words import words
 
+_MAX_INTEGER: Final = 2**63
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_ZERO_WIDTH: Final = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_ZERO_WIDTH: Final = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]+")
 # With its semicolon only: `?a=1&copy=2` in a web address is no entity.
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _FULL_STOPS: Final = str.maketrans("\u3002\uff61", "..")
@@ -42,7 +43,7 @@ def is_storable(text: str) -> bool:
 def as_text(value: object) -> str:
     """One answer as stripped text; of a list the first that is not empty; "" for null and for objects."""
     if isinstance(value, str):
-        return value.strip() if value.isascii() else value.translate(_ZERO_WIDTH).strip()
+        return value.strip() if value.isascii() else _ZERO_WIDTH.sub("", value).strip()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -99,11 +100,13 @@ def is_placeholder(text: str) -> bool:
 
 
 def storable_value(value: object) -> object:
-    """A JSON value with all its strings, keys included, made storable."""
+    """A JSON value with all its strings, keys included, made storable; a number that no column holds becomes text."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Mapping):
         return {storable(str(key)): storable_value(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [storable_value(member) for member in value]
+    if isinstance(value, int) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
+        return str(value)
     return value

@@ -38,6 +38,9 @@ Root = tuple[str, ConditionBase, str]
 
 def condition_faults(policy: Policy) -> Iterator[Fault]:
     """Faults of every condition in the document."""
+    if len(policy.conditions) > MAX_NODES:  # the checks below take quadratic time
+        yield Fault("/conditions", "too_many_nodes", f"{len(policy.conditions)} conditions, at most {MAX_NODES}")
+        return
     cycles = list(_cycles(policy))
     yield from cycles
     sizes: dict[str, int] = {}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -17,6 +17,7 @@ from app.policy.words import Name, Points, latest
 Scalar = Annotated[str, Field(max_length=200)] | int | bool
 Words = Annotated[tuple[Name, ...], Field(min_length=1, max_length=200)]
 
+MAX_WORDS_TEXT = 10_000
 # Lists shipped with the service: a lead has a flag of the list's name; a policy's list of that name extends it.
 SHIPPED_LISTS = frozenset({"free_mail"})
 
@@ -148,7 +149,13 @@ def comparison_key(value: object) -> tuple[str, object]:
 
 
 def words_of(text: str) -> str:
-    """The words of a text in lower case, separated by single spaces."""
+    """The words of a text in lower case, separated by single spaces; of a long one its first 10,000 characters."""
+    return _words(text[:MAX_WORDS_TEXT])
+
+
+# Every condition with `has_word` reads the same few fields of a lead.
+@lru_cache(maxsize=256)
+def _words(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 

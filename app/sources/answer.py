@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.matching.text import as_text
+from app.sources.budget import QUICK_STEPS, Budget, TooCostly
 from app.sources.document import Document, Parse
-from app.sources.expressions import Context, ExpressionFailed, is_literal
+from app.sources.expressions import Context, is_literal
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
 
@@ -49,8 +50,9 @@ def _location(redirect: str, allowed: list[str], parse: Parse, request: RawReque
         return redirect if host_of(redirect) else None
     try:
         body = parse_body(parse, request)
-        found = as_text(Context({"body": body, "query": request.parameters}).evaluate(redirect))
-    except (ParseFailed, ExpressionFailed):
+        budget = Budget(len(request.content), QUICK_STEPS)
+        found = as_text(Context({"body": body, "query": request.parameters}, budget=budget).value(redirect))
+    except (ParseFailed, TooCostly):
         return None
     host = host_of(found)
     return found if host and any(_allows(pattern.lower(), host) for pattern in allowed) else None

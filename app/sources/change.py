@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from secrets import token_urlsafe
 from typing import Any, Final
 from uuid import UUID
+
+import orjson
 
 from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import InUse, MappingHasFaults, RequestInvalid, SourceNotFound, StateConflict
 from app.keyring import KeyRing
 from app.sources import known, secrets, sql
+from app.sources.document import MAX_DOCUMENT
 from app.sources.preset import DocumentFaulty, make_document, preset_names
 from app.web import versions
 
@@ -58,7 +62,7 @@ async def change_source(
     if "secrets" in values:
         after = secrets.merged(secrets.open_secrets(ring, row), values["secrets"])
         changed["secrets"] = secrets.seal(ring, tenant_id, source_id, after)
-    known.invalidate(row.key)
+    tx.after_commit.append(partial(known.invalidate, row.key))
     return await sql.update_source(tx, tenant_id, source_id, {**changed, "updated_at": now})
 
 
@@ -71,7 +75,7 @@ async def archive_source(
         raise InUse("The built-in source cannot be archived: POST /v1/leads uses it.")
     if row.archived_at is not None:
         return row
-    known.invalidate(row.key)
+    tx.after_commit.append(partial(known.invalidate, row.key))
     return await sql.update_source(
         tx, tenant_id, source_id, {"archived_at": now, "enabled": False, "secrets": None, "updated_at": now}
     )
@@ -87,6 +91,10 @@ async def _locked(tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[
 
 def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
     """RequestInvalid for an unknown preset; MappingHasFaults with the path of every fault."""
+    if len(orjson.dumps(overrides)) > MAX_DOCUMENT:
+        detail = f"a source's overrides have at most {MAX_DOCUMENT} bytes as JSON"
+        fault = {"field": "overrides", "code": "too_large", "detail": detail}
+        raise MappingHasFaults(f"The mapping document is too large: {detail}.", errors=[fault])
     try:
         make_document(preset, overrides)
     except KeyError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +17,9 @@ Verdict = Literal["lead", "test", "spam", "ignore", "activity", "consent", "eras
 Format = Literal["json", "form", "multipart", "auto"]
 _FIELDS: Final = frozenset(CANONICAL) | frozenset(EXTRA)
 EVERY_PURPOSE: Final = "*"
+MAX_DOCUMENT: Final = 64 * 1024  # characters of a source's overrides as JSON
+MAX_DIRECTIVES: Final = 10
+MAX_PATTERNS: Final = 5
 SNAKE: Final = r"^[a-z][a-z0-9_]{0,63}$"
 TOKENS: Final = re.compile(r"\{(body|body:ascii_json|method|url|url:unescaped|secret|t|header:[A-Za-z0-9-]+)\}")
 
@@ -31,13 +34,31 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def is_pattern(time_format: str) -> bool:
+    """Whether a format of a time is a strptime pattern."""
+    return time_format not in ("iso", "epoch", "dmy", "mdy")
+
+
 def _format(text: str) -> str:
-    if text not in ("iso", "epoch", "dmy", "mdy") and "%" not in text:
+    if not is_pattern(text):
+        return text
+    if "%" not in text:
         raise ValueError("unknown format; formats are iso, epoch, dmy, mdy or a strptime pattern")
+    if text.count("%") > MAX_DIRECTIVES:
+        raise ValueError(f"a strptime pattern has at most {MAX_DIRECTIVES} directives")
     return text
 
 
+def _formats(given: list[str]) -> list[str]:
+    # The library keeps five compiled patterns; with more, each would be compiled again for every item.
+    if sum(map(is_pattern, given)) > MAX_PATTERNS:
+        raise ValueError(f"at most {MAX_PATTERNS} strptime patterns")
+    return given
+
+
 def _template(text: str) -> str:
+    if text.count("{body") > 1:
+        raise ValueError("the body stands in a template at most once")
     if "{" in TOKENS.sub("", text):
         raise ValueError(
             "unknown token; tokens are {body} {body:ascii_json} {method} {url} {url:unescaped} {secret} {t}"
@@ -68,6 +89,8 @@ FieldName = Annotated[str, AfterValidator(_field)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 SnakeCase = Annotated[str, Field(pattern=SNAKE)]
+Reply = Annotated[str, Field(max_length=1_000)]
+TimeFormat = Annotated[str, Field(max_length=100), AfterValidator(_format)]
 
 
 class Part(BaseModel):
@@ -95,7 +118,7 @@ class SignatureRule(Part):
     prefix: str = ""
     algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
-    signed: Annotated[str, AfterValidator(_template)] = "{body}"
+    signed: Annotated[str, Field(max_length=500), AfterValidator(_template)] = "{body}"
     key_encoding: Literal["text", "base64"] = "text"
     timestamp: Timestamp | None = None
     # The rule is skipped for a request with this header, which carries a stronger signature.
@@ -137,7 +160,13 @@ class Handshake(Part):
     secret: Name = Field("verify_token")
     algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
-    answer: str | dict[str, str] = "{challenge}"
+    answer: Reply | Annotated[dict[str, Reply], Field(max_length=20)] = "{challenge}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The secrets that may sign a challenge, by preference: the named one, `signing`, `verify_token`."""
+        named = (self.secret,) if "secret" in self.model_fields_set else ()
+        return tuple(dict.fromkeys((*named, "signing", "verify_token")))
 
     @model_validator(mode="after")
     def _echo_needs_param(self) -> Handshake:
@@ -149,11 +178,11 @@ class Handshake(Part):
 class Parse(Part):
     """How the body is parsed: accepted formats, then structure, then members to drop (secrets)."""
 
-    formats: list[Format] = Field(["json"], min_length=1)
+    formats: list[Format] = Field(["json"], min_length=1, max_length=4)
     unbracket: bool = True
     unflatten: str = ""
-    decode_json: list[Name] = []
-    drop: list[Name] = []
+    decode_json: list[Name] = Field([], max_length=50)
+    drop: list[Name] = Field([], max_length=50)
 
 
 class Route(Part):
@@ -175,7 +204,7 @@ class Moment(Part):
     """When the submission occurred. Formats: iso, epoch, dmy, mdy or a strptime pattern."""
 
     expr: Expression
-    formats: list[Annotated[str, AfterValidator(_format)]] = Field(["iso"], min_length=1)
+    formats: Annotated[list[TimeFormat], Field(min_length=1, max_length=10), AfterValidator(_formats)] = ["iso"]
     timezone: TimeZone | None = None
 
 
@@ -238,7 +267,7 @@ class Document(Part):
     preset: Name
     title: str = ""
     schema_: Literal[1] = Field(1, alias="schema")
-    verify: list[Rule] = []
+    verify: list[Rule] = Field([], max_length=10)
     handshake: Handshake = Handshake()
     parse: Parse = Parse()
     items: Expression = "[@.body]"
@@ -253,7 +282,7 @@ class Document(Part):
     attribution: dict[SnakeCase, Expression] = {}
     consent: list[ConsentRule] = []
     custom: Expression = "rest(item)"
-    custom_omit: list[Name] = []
+    custom_omit: list[Name] = Field([], max_length=200)
     entry: Expression | None = None
     spam: Spam = Spam()
     defaults: Defaults = Defaults()
@@ -271,9 +300,12 @@ def merge(preset: Any, overrides: Any) -> Any:
     return merged
 
 
-def secrets_of(document: Document) -> frozenset[str]:
-    """The names of the secrets that the document's rules and handshake use."""
+def secrets_of(document: Document, known: Collection[str] = ()) -> frozenset[str]:
+    """The names of the secrets that the document's rules and handshake use, given the known ones."""
     names = {rule.secret for rule in document.verify}
-    if document.handshake.kind == "hmac_echo" or document.handshake.token_param:
-        names.add(document.handshake.secret)
+    handshake = document.handshake
+    if handshake.token_param:
+        names.add(handshake.secret)
+    if handshake.kind == "hmac_echo":
+        names.add(next((name for name in handshake.keys if name in known), handshake.keys[0]))
     return frozenset(names)

@@ -7,7 +7,15 @@ from typing import Annotated
 from fastapi import Request, Response
 
 from app.database.transaction import Record
-from app.errors import InUse, MappingHasFaults, PresetNotFound, SourceNotFound, StateConflict, VersionConflict
+from app.errors import (
+    InUse,
+    MappingHasFaults,
+    MappingTooCostly,
+    PresetNotFound,
+    SourceNotFound,
+    StateConflict,
+    VersionConflict,
+)
 from app.sources import change, dry_run, preset, secrets, sql
 from app.sources.schemas import (
     DryRun,
@@ -99,7 +107,11 @@ async def archive_source(
     return answer(shown, version=row.version)
 
 
-@api.post("/sources/{source_id}/dry-run", response_model=DryRunOut, responses=declared(SourceNotFound))
+@api.post(
+    "/sources/{source_id}/dry-run",
+    response_model=DryRunOut,
+    responses=declared(SourceNotFound, MappingHasFaults, MappingTooCostly),
+)
 async def dry_run_source(source_id: SourceId, body: DryRun, caller: Reader, tx: InTx, now: Now) -> Response:
     """Map a request and return the items, without verifying its signature and without writing anything."""
     return answer({"items": await dry_run.dry_run(tx, caller.tenant_id, source_id, body.model_dump(), now)})

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import lru_cache
 from typing import Any, Final
 
 import jmespath
-from jmespath.exceptions import JMESPathError
-from jmespath.parser import ParsedResult
-from jmespath.visitor import Options, TreeInterpreter
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
 
 from app.matching.text import as_text
-from app.sources.closures import Step, build
+from app.sources.budget import Budget, TooCostly
+from app.sources.closures import Step, build, cost, nodes
 from app.sources.functions import MappingFunctions
 from app.sources.reading import ReadTracker
 
 MAX_EXPRESSION: Final = 4_000
+MAX_NODES: Final = 2_000
+MAX_NESTING: Final = 100
 ROOTS: Final = frozenset({"body", "headers", "query", "received_at", "item", "index"})
 
 
@@ -25,98 +27,132 @@ class ExpressionFailed(Exception):
     """An expression could not be evaluated on this item."""
 
 
-@lru_cache(maxsize=8192)
-def compiled(expression: str) -> ParsedResult:
-    """The parsed expression, cached; ValueError with the reason when it is invalid."""
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled expression; `steps` is the cost of one evaluation without the repetitions of its loops. `is_word`:
+    the expression is a bare word."""
+
+    step: Step
+    steps: int
+    is_word: bool
+
+
+@lru_cache(maxsize=2048)
+def compiled(expression: str) -> Program:
+    """The compiled expression, cached; ValueError with the reason when it is invalid."""
     if len(expression) > MAX_EXPRESSION:
         raise ValueError(f"an expression has at most {MAX_EXPRESSION} characters")
     try:
-        parsed = jmespath.compile(expression)
+        root = jmespath.compile(expression).parsed
     except (JMESPathError, ValueError, RecursionError) as error:
         raise ValueError(f"not a JMESPath expression: {str(error).splitlines()[0][:200]}") from None
-    for name, arguments in _calls(parsed.parsed):
-        signature = MappingFunctions.FUNCTION_TABLE.get(name, {}).get("signature")
-        if signature is None:
-            raise ValueError(f"not a JMESPath expression: unknown function {name}")
-        if len(signature) != arguments and not any(argument.get("variadic") for argument in signature):
-            raise ValueError(f"not a JMESPath expression: {name} takes {len(signature)} arguments")
-    return parsed
+    _check(root)
+    return Program(build(root), cost(root), root["type"] == "field" and root["value"] not in ROOTS)
 
 
-@lru_cache(maxsize=8192)
-def _program(expression: str) -> Step:
-    return build(compiled(expression).parsed)
+def _check(root: Any) -> None:
+    found = list(nodes(root))
+    if len(found) > MAX_NODES:
+        raise ValueError(f"an expression has at most {MAX_NODES} parts, this one has {len(found)}")
+    if max(depth for _, depth in found) > MAX_NESTING:
+        raise ValueError(f"an expression is nested at most {MAX_NESTING} levels deep")
+    references = sum(node["type"] == "expref" for node, _ in found)
+    passed = sum(_check_call(node) for node, _ in found if node["type"] == "function_expression")
+    if references != passed:
+        raise ValueError("not a JMESPath expression: `&` stands only before an argument that a function evaluates")
 
 
+def _check_call(node: Any) -> int:
+    """The number of `&` arguments of a call; ValueError for an unknown function or a wrong number of arguments."""
+    name, arguments = node["value"], node["children"]
+    signature = MappingFunctions.FUNCTION_TABLE.get(name, {}).get("signature")
+    if signature is None:
+        raise ValueError(f"not a JMESPath expression: unknown function {name}")
+    if len(signature) != len(arguments) and not any(argument.get("variadic") for argument in signature):
+        raise ValueError(f"not a JMESPath expression: {name} takes {len(signature)} arguments")
+    pairs = zip(arguments, signature, strict=False)
+    return sum(argument["type"] == "expref" and "expref" in wanted["types"] for argument, wanted in pairs)
+
+
+@lru_cache(maxsize=2048)
 def is_literal(text: str) -> bool:
     """Whether the text is a literal: not valid JMESPath, or a single bare word."""
     try:
-        node = compiled(text).parsed
+        return compiled(text).is_word
     except ValueError:
         return True
-    return node["type"] == "field" and node["value"] not in ROOTS
 
 
-class Context(TreeInterpreter):
+class Context:
     """Evaluates a document's expressions on named values and tracks which members were read.
 
     `failed` maps the place of each expression that could not be evaluated to the reason. `zone` applies to times
-    without an offset.
+    without an offset. `budget` is shared by all items of a submission; TooCostly ends the mapping of the item.
     """
 
-    def __init__(self, values: Mapping[str, Any], zone: tzinfo = UTC) -> None:
+    def __init__(self, values: Mapping[str, Any], zone: tzinfo = UTC, budget: Budget | None = None) -> None:
         self.values = values
         self.zone = zone
+        self.budget = budget or Budget(0)
         self.failed: dict[str, str] = {}
         self.reads = ReadTracker()
-        self.functions = MappingFunctions(self.reads)
-        super().__init__(Options(custom_functions=self.functions))
+        self.functions = MappingFunctions(self.reads, self.budget)
 
-    def visit_field(self, node: Any, value: Any) -> Any:
-        """A member of an object, tracked as read; None for values that are not objects."""
-        if not isinstance(value, dict):
-            return None
-        self.reads.record(value, node["value"])
-        return value.get(node["value"])
+    def visit(self, evaluated: tuple[Step, int], value: Any) -> Any:
+        """The value of an expression that was passed to a function with `&`, for one element."""
+        step, steps = evaluated
+        self.budget.spend(steps)
+        return step(value, self)
 
-    def evaluate(self, expression: str) -> Any:
-        """The value of an expression; ExpressionFailed when a function gets an argument of a wrong type."""
+    def evaluate(self, expression: str, place: str = "") -> Any:
+        """The value of an expression. TooCostly; ExpressionFailed when a function gets an argument of a wrong type."""
+        program = compiled(expression)
         try:
-            return _program(expression)(self.values, self)
+            self.budget.spend(program.steps)
+            return program.step(self.values, self)
+        except TooCostly as error:
+            error.place = place or expression[:100]
+            raise
+        except JMESPathTypeError as error:  # its own message holds the whole value
+            wanted = " or ".join(error.expected_types)
+            raise ExpressionFailed(f"{error.function_name}() takes {wanted}, not {error.actual_type}") from None
         # The functions run on untrusted input and may raise anything.
         except Exception as error:
             raise ExpressionFailed(f"{type(error).__name__}: {str(error)[:200]}") from error
 
     def value(self, expression: str | None, place: str = "") -> Any:
-        """The value of an expression; None, with the reason in `failed`, when it cannot be evaluated."""
+        """The value of an expression; None, with the reason in `failed`, when it cannot be evaluated. TooCostly."""
         if expression is None:
             return None
         try:
-            return self.evaluate(expression)
+            found = self.evaluate(expression, place)
         except ExpressionFailed as error:
             self.failed.setdefault(place or expression[:100], str(error))
             return None
+        self.charge(found, place or expression[:100])
+        return found
 
-    def holds(self, expression: str) -> bool:
-        """Whether a condition is true. Not tracked: an answer read only by a condition stays in `custom`."""
+    def charge(self, value: Any, place: str) -> None:
+        """Charges for a result, which is read wholly once it has left its expression. TooCostly."""
+        try:
+            self.budget.read(value)
+        except TooCostly as error:
+            error.place = place
+            raise
+
+    def holds(self, expression: str, place: str = "") -> bool:
+        """Whether a condition is true. Not tracked: an answer read only by a condition stays in `custom`. TooCostly."""
         self.reads.enabled = False
         try:
-            return self.evaluate(expression) not in (None, False, "", [], {})
+            return self.evaluate(expression, place) not in (None, False, "", [], {})
         except ExpressionFailed:
             return False
         finally:
             self.reads.enabled = True
 
-    def text(self, expression: str | None) -> str:
-        """The value of an expression as text, or the literal itself."""
+    def text(self, expression: str | None, place: str = "") -> str:
+        """The value of an expression as text, or the literal itself. TooCostly."""
         if expression is not None and is_literal(expression):
+            self.charge(expression, place)
             return expression
-        return as_text(self.value(expression))
-
-
-def _calls(node: Any) -> Iterator[tuple[str, int]]:
-    if node["type"] == "function_expression":
-        yield node["value"], len(node["children"])
-    for child in node["children"]:
-        if isinstance(child, dict):
-            yield from _calls(child)
+        return as_text(self.value(expression, place))

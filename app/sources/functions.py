@@ -1,8 +1,13 @@
-"""Mapping functions in addition to those of JMESPath. Each takes any type and returns null rather than fail."""
+"""Mapping functions in addition to those of JMESPath. Each takes any type and returns null rather than fail.
+
+Every function is charged to the budget for what it reads. Those in _CHARGE_THEMSELVES charge for the texts and rows
+that they look at; those in _READ_TOP look at a value and none of its members; those in _READ_MEMBERS at each member,
+but not into it. Any other function, also a future one, is charged for its arguments with all their parts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -11,6 +16,7 @@ from jmespath.functions import Functions, signature
 
 from app.matching.attribution import query_of
 from app.matching.text import as_text, fold
+from app.sources.budget import Budget
 from app.sources.reading import ReadTracker
 from app.sources.structure import parse_json_text
 
@@ -21,6 +27,17 @@ _MAX_LABEL: Final = 200
 _folded: Final = lru_cache(maxsize=8192)(fold)
 
 
+_MAX_LABELS: Final = 4_000
+_SHORT: Final = 32  # a text up to this length costs no more than the step that reads it
+_PARTS_SIZE: Final = 3  # a text that is split grows at most by this factor
+
+_READ_TOP: Final = frozenset({"length", "not_null", "to_array", "type", "first"})
+_READ_MEMBERS: Final = frozenset({"keys", "values", "merge", "map", "sort_by", "min_by", "max_by", "obj_values"})
+_CHARGE_THEMSELVES: Final = frozenset(
+    {"pairs", "answer", "labelled", "typed", "titled", "choices", "rest", "text", "urlq", "lines", "split", "path"}
+)
+
+
 @lru_cache(maxsize=2048)
 def _alternatives(labels: str) -> tuple[str, ...]:
     return tuple(fold(label) for label in labels.split("|"))
@@ -29,42 +46,73 @@ def _alternatives(labels: str) -> tuple[str, ...]:
 class MappingFunctions(Functions):
     """The functions of JMESPath and of mappings, for one item."""
 
-    def __init__(self, reads: ReadTracker) -> None:
+    def __init__(self, reads: ReadTracker, budget: Budget) -> None:
         self._reads = reads
+        self._budget = budget
         self._folded_rows: dict[tuple[int, str], tuple[Any, dict[str, list[dict[str, Any]]]]] = {}
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        """The result of a function. TooCostly when reading its arguments or the result is over the budget."""
+        resolved_args = list(resolved_args)
+        if function_name in _READ_MEMBERS:
+            self._budget.spend(sum(len(one) for one in resolved_args if isinstance(one, list | dict)))
+        elif function_name not in _READ_TOP and function_name not in _CHARGE_THEMSELVES:
+            for argument in resolved_args:
+                self._budget.read(argument)
+        return self._budget.made(super().call_function(function_name, resolved_args))
+
+    def _text(self, value: Any) -> str:
+        if not isinstance(value, str) or len(value) > _SHORT:
+            self._budget.read(value)
+        return as_text(value)
+
+    def _objects(self, rows: Any) -> list[dict[str, Any]]:
+        if not isinstance(rows, list):
+            return []
+        self._budget.spend(len(rows))
+        return [row for row in rows if isinstance(row, dict)]
+
+    @signature({"types": ["string"]}, {"types": ["array-string"]})
+    def _func_join(self, separator: str, texts: list[str]) -> str:
+        """As in JMESPath; measured before it is made."""
+        self._budget.check(len(separator) * len(texts) + sum(map(len, texts)))
+        return separator.join(texts)
 
     @signature(_ANY, _ANY, _ANY)
     def _func_pairs(self, rows: Any, key: Any, value: Any) -> dict[str, Any]:
         """{row[key]: row[value]} of the rows not read yet; a repeated label gets a number: `label (2)`."""
         answers: dict[str, Any] = {}
-        key, value = as_text(key), as_text(value)
-        for row in _objects(rows):
-            label, answer = as_text(row.get(key)), row.get(value)
+        numbers: dict[str, int] = {}
+        key, value = self._text(key), self._text(value)
+        for row in self._objects(rows):
+            label, answer = self._text(row.get(key)), row.get(value)
             if label and answer not in (None, "", [], {}) and not self._reads.has_read(row, value):
-                answers[_unique(label, answers)] = answer
+                answers[_unique(label, answers, numbers)] = answer
         return answers
 
     @signature(_ANY, _ANY, _ANY, _ANY)
     def _func_answer(self, rows: Any, key: Any, value: Any, label: Any) -> Any:
         """The answer under a label, ignoring case and accents: an equal label, else a prefix, else a substring."""
-        wanted = _folded(as_text(label)[:_MAX_LABEL])
+        wanted = _folded(self._text(label)[:_MAX_LABEL])
         tests = (str.__eq__, str.startswith, str.__contains__)
         return self._answer(rows, key, value, (wanted,), tests) if wanted else None
 
     @signature(_ANY, _ANY, _ANY, _ANY)
     def _func_labelled(self, rows: Any, key: Any, value: Any, labels: Any) -> Any:
         """The first answer under one of the labels, which are separated by `|` and matched whole."""
-        wanted = _alternatives(labels) if isinstance(labels, str) else ()
+        wanted = _alternatives(labels[:_MAX_LABELS]) if isinstance(labels, str) else ()
         return self._answer(rows, key, value, wanted, (str.__eq__,))
 
     def _answer(
         self, rows: Any, key: Any, value: Any, wanted: tuple[str, ...], tests: tuple[Callable[[str, str], bool], ...]
     ) -> Any:
-        labels, value = self._labels(rows, as_text(key)), as_text(value)
+        labels, value = self._labels(rows, self._text(key)), self._text(value)
+        self._budget.spend(len(wanted) + (len(labels) if len(tests) > 1 else 0))
         for test in tests:
             for label in wanted:
                 named = [label] if test is str.__eq__ else [text for text in labels if test(text, label)]
                 for row in (row for text in named for row in labels.get(text, ())):
+                    self._budget.spend(1)
                     if row.get(value) not in (None, "", []):
                         self._reads.record(row, value)
                         return row[value]
@@ -75,8 +123,8 @@ class MappingFunctions(Functions):
         known = self._folded_rows.get((id(rows), key))
         if known is None:
             labels: dict[str, list[dict[str, Any]]] = {}
-            for row in _objects(rows):
-                labels.setdefault(_folded(as_text(row.get(key))[:_MAX_LABEL]), []).append(row)
+            for row in self._objects(rows):
+                labels.setdefault(_folded(self._text(row.get(key))[:_MAX_LABEL]), []).append(row)
             known = self._folded_rows[id(rows), key] = (rows, labels)
         return known[1]
 
@@ -85,10 +133,11 @@ class MappingFunctions(Functions):
         """The value of an answer such as {"type": "email", "email": …}; choices as their labels."""
         if not isinstance(answer, dict):
             return None
-        value = answer.get(as_text(answer.get("type")))
+        value = answer.get(self._text(answer.get("type")))
         if not isinstance(value, dict):
             return value
         if isinstance(value.get("labels"), list):
+            self._budget.spend(len(value["labels"]))
             return [*value["labels"], *([value["other"]] if value.get("other") else [])]
         return next((value[name] for name in ("label", "other", "url", "id") if value.get(name)), value)
 
@@ -96,15 +145,15 @@ class MappingFunctions(Functions):
     def _func_titled(self, answers: Any, questions: Any) -> list[dict[str, Any]]:
         """Typed answers joined to their questions by id: [{key, label, ref, type, question, value}]. The key is the
         reference that the form's author chose; without one, or where it is a UUID, the question's title."""
-        titles = {as_text(question.get("id")): as_text(question.get("title")) for question in _objects(questions)}
+        titles = {self._text(one.get("id")): self._text(one.get("title")) for one in self._objects(questions)}
         rows = []
-        for answer in _objects(answers):
+        for answer in self._objects(answers):
             field: Any = answer.get("field") if isinstance(answer.get("field"), dict) else {}
-            label = titles.get(as_text(field.get("id")), "").replace("*", "").replace("_", " ").strip()
-            ref = as_text(field.get("ref"))
+            label = titles.get(self._text(field.get("id")), "").replace("*", "").replace("_", " ").strip()
+            ref = self._text(field.get("ref"))
             key = label or ref if not ref or _is_uuid(ref) else ref
             value = self._func_typed(answer)
-            kinds = {"type": as_text(answer.get("type")), "question": as_text(field.get("type"))}
+            kinds = {"type": self._text(answer.get("type")), "question": self._text(field.get("type"))}
             rows.append({"key": key, "label": label, "ref": ref, **kinds, "value": value})
         return rows
 
@@ -113,10 +162,11 @@ class MappingFunctions(Functions):
         """The value of a field, with option ids replaced by option texts."""
         if not isinstance(field, dict):
             return None
-        value, options = field.get("value"), _objects(field.get("options"))
-        texts = {as_text(option.get("id")): option.get("text", option.get("name")) for option in options}
+        value, options = field.get("value"), self._objects(field.get("options"))
+        texts = {self._text(option.get("id")): option.get("text", option.get("name")) for option in options}
         if isinstance(value, list) and texts:
-            return [texts.get(as_text(member), member) for member in value]
+            self._budget.spend(len(value))
+            return [texts.get(self._text(member), member) for member in value]
         return texts.get(value, value) if isinstance(value, str) else value
 
     @signature(_ANY)
@@ -133,6 +183,7 @@ class MappingFunctions(Functions):
     @signature(_ANY)
     def _func_rest(self, value: Any) -> dict[str, Any]:
         """The members of an object that the mapping has not read."""
+        self._budget.read(value)
         return self._reads.rest(value) or {}
 
     @signature(_ANY)
@@ -143,35 +194,41 @@ class MappingFunctions(Functions):
     @signature(_ANY)
     def _func_text(self, value: Any) -> str:
         """The value as lower-case text, stripped; "" for null."""
-        return as_text(value).lower()
+        return self._text(value).lower()
 
     @signature(_ANY)
     def _func_json(self, text: Any) -> Any:
         """The value of JSON text, null when it is invalid."""
-        return parse_json_text(text) if isinstance(text, str) else None
+        if not isinstance(text, str):
+            return None
+        self._budget.check(_PARTS_SIZE * len(text))
+        return parse_json_text(text)
 
     @signature(_ANY, _ANY)
     def _func_urlq(self, url: Any, name: Any) -> Any:
         """One query parameter of a URL."""
-        return query_of(as_text(url)).get(as_text(name))
+        return query_of(self._text(url)).get(self._text(name))
 
     @signature(_ANY, _ANY)
     def _func_lines(self, text: Any, separator: Any) -> dict[str, str]:
         """{name: value} of lines such as `first = Jane`."""
-        mark = as_text(separator) or "="
-        parts = [line.partition(mark) for line in as_text(text).splitlines()]
+        mark, written = self._text(separator) or "=", self._text(text)
+        self._budget.check(_PARTS_SIZE * len(written))
+        parts = [line.partition(mark) for line in written.splitlines()]
         return {name.strip(): value.strip() for name, found, value in parts if found and name.strip()}
 
     @signature(_ANY, _ANY)
     def _func_split(self, text: Any, separator: Any) -> list[str]:
         """The parts of a text, without empty ones."""
         mark = separator if isinstance(separator, str) and separator else ","
-        return [part.strip() for part in as_text(text).split(mark) if part.strip()]
+        written = self._text(text)
+        self._budget.check(_PARTS_SIZE * len(written))
+        return [part.strip() for part in written.split(mark) if part.strip()]
 
     @signature(_ANY, _ANY)
     def _func_path(self, value: Any, key: Any) -> Any:
         """A member by its literal key (`1.3`), else by dotted path. Not tracked as read: it stays in `custom`."""
-        key = as_text(key)
+        key = self._text(key)
         if isinstance(value, dict) and key in value:
             return value[key]
         for part in key.split("."):
@@ -179,15 +236,12 @@ class MappingFunctions(Functions):
         return value
 
 
-def _objects(rows: Any) -> list[dict[str, Any]]:
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-
-
-def _unique(label: str, existing: dict[str, Any]) -> str:
-    number = 2
+def _unique(label: str, existing: dict[str, Any], numbers: dict[str, int]) -> str:
+    """The label, or the first `label (n)` that is free; `numbers` holds the last n of each label."""
     name = label
     while name in existing:
-        name, number = f"{label} ({number})", number + 1
+        numbers[label] = numbers.get(label, 1) + 1
+        name = f"{label} ({numbers[label]})"
     return name
 
 

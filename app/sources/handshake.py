@@ -25,13 +25,14 @@ def handshake_answer(document: Document, secrets: Secrets, request: RawRequest) 
     challenge = request.parameters.get(rule.param, "")
     if not challenge or len(challenge) > _MAX_CHALLENGE:
         return None
-    values = secret_values(secrets, rule.secret)
     if rule.token_param:
         given = request.parameters.get(rule.token_param, "").encode()
+        values = secret_values(secrets, rule.secret)
         if not any(hmac.compare_digest(given, value.encode("utf-8", "replace")) for value in values):
             return Answer(401)
     digest = ""
     if rule.kind == "hmac_echo":
+        values = [value for name in rule.keys for value in secret_values(secrets, name)]
         if not values:
             return Answer(401)
         raw = hmac.digest(values[0].encode("utf-8", "replace"), challenge.encode(), rule.algorithm)

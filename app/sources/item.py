@@ -11,7 +11,7 @@ from app.matching.consent import ConsentState
 from app.matching.person import Person
 from app.sources.document import Verdict
 
-Reason = Literal["parse_failed", "mapping_failed", "identity_required", "too_many_items"]
+Reason = Literal["parse_failed", "mapping_failed", "mapping_too_costly", "identity_required", "too_many_items"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,11 +36,14 @@ class CachedSource:
 # key: (expiry, source). Unknown keys have a cache of their own, so that many of them cannot evict real sources.
 _found: dict[str, tuple[float, CachedSource | None]] = {}
 _unknown: dict[str, tuple[float, CachedSource | None]] = {}
+# How often each source was changed: one that changes during its look-up is not cached as it was before.
+_changes: Counter[str] = Counter()
 
 
 def invalidate(key: str) -> None:
-    """Removes a source from the cache of this process, before it changes."""
+    """Removes a source from the cache of this process, once its change is committed."""
     _found.pop(key, None)
+    _changes[key] += 1
 
 
 async def source_by_key(engine: Database, ring: KeyRing, key: str) -> CachedSource | None:
@@ -51,7 +55,10 @@ async def source_by_key(engine: Database, ring: KeyRing, key: str) -> CachedSour
             return known
     if KEY_PATTERN.fullmatch(key) is None:
         return None
+    changes = _changes[key]
     known = await run_with_retries(lambda: _look_up(engine, ring, key))
+    if _changes[key] != changes:
+        return known
     cache = _unknown if known is None else _found
     if len(cache) >= CACHE_SIZE:
         cache.clear()

@@ -18,7 +18,8 @@ from app.matching.normalize import normalize
 from app.matching.person import Person
 from app.matching.text import as_text, is_unresolved, storable, storable_value
 from app.matching.times import read_instant, zone
-from app.sources.document import EVERY_PURPOSE, SNAKE, ConsentRule, Document, Moment, Verdict
+from app.sources.budget import QUICK_STEPS, Budget, TooCostly
+from app.sources.document import EVERY_PURPOSE, SNAKE, ConsentRule, Document, Moment, Verdict, is_pattern
 from app.sources.expressions import Context, ExpressionFailed
 from app.sources.item import Consent, Item, Reason
 from app.sources.parse import ParseFailed, parse_body
@@ -28,9 +29,12 @@ from app.sources.spam import is_spam
 _CONTENT_KEY_SECONDS: Final = 600
 MAX_ITEMS: Final = 1_000
 LARGE: Final = 64 * 1024  # bytes; mapping 1 MiB takes more than a second
+STEPS_PER_PATTERN: Final = 50
+STEPS_PER_ITEM: Final = 50  # normalising what an item's expressions gave
 _MAX_KEY: Final = 255
 MAX_PURPOSES: Final = 20  # of an object of answers by purpose
-NEEDED: Final = ["email", "phone", "social", "external_ids", "company with website or domain"]
+IDENTITIES: Final = ["email", "phone", "social", "external_ids", "company with website or domain"]
+_NEEDED: Final[Mapping[Reason, str]] = {"mapping_too_costly": "expressions that take fewer steps and make less"}
 _NEEDS_PERSON: Final = frozenset({"lead", "activity", "consent", "erase"})
 
 
@@ -42,16 +46,18 @@ class _Shared:
     request: RawRequest
     source_id: UUID
     zone: tzinfo
+    budget: Budget
 
 
-def map_request(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
+def map_request(document: Document, request: RawRequest, source_id: UUID, budget: Budget | None = None) -> list[Item]:
     """The items of a request, in order, each with a verdict or quarantined with a reason. Never raises.
 
     A body that cannot be parsed, or for which `items` is null, is one quarantined item. An empty list of
-    items gives an empty list.
+    items gives an empty list. Once the budget is spent, the other items are quarantined too.
     """
     named = (document.occurred_at.timezone if document.occurred_at else None) or "UTC"
-    shared = _Shared(document, request, source_id, zone(document.defaults.timezone or named))
+    budget = budget or Budget(_size(request))
+    shared = _Shared(document, request, source_id, zone(document.defaults.timezone or named), budget)
     try:
         body = parse_body(document.parse, request)
     except ParseFailed as error:
@@ -63,9 +69,11 @@ def map_request(document: Document, request: RawRequest, source_id: UUID) -> lis
         "received_at": request.received_at.isoformat(),
     }
     try:
-        found = Context(root).evaluate(document.items)
+        found = Context(root, budget=budget).evaluate(document.items, "/items")
     except ExpressionFailed as error:
         return [_quarantined(shared, 0, body, "mapping_failed", f"/items: {error}")]
+    except TooCostly as error:
+        return [_quarantined(shared, 0, body, "mapping_too_costly", f"/items: {error.reason}")]
     if found is None:
         return [_quarantined(shared, 0, body, "mapping_failed", "/items: the expression is null for this request")]
     items = found if isinstance(found, list) else [found]
@@ -77,18 +85,32 @@ def map_request(document: Document, request: RawRequest, source_id: UUID) -> lis
 
 
 async def map_request_async(document: Document, request: RawRequest, source_id: UUID) -> list[Item]:
-    """As map_request, in a thread for large bodies, so that the event loop is not blocked."""
-    if len(request.body) > LARGE:
-        return await asyncio.to_thread(map_request, document, request, source_id)
-    await asyncio.sleep(0)
-    return map_request(document, request, source_id)
+    """As map_request, in a thread for what takes long, so that the event loop is not blocked."""
+    size = _size(request)
+    if size <= LARGE:
+        await asyncio.sleep(0)
+        quick = Budget(size, QUICK_STEPS)
+        items = map_request(document, request, source_id, quick)
+        if not quick.is_spent:
+            return items
+    return await asyncio.to_thread(map_request, document, request, source_id)
+
+
+def _size(request: RawRequest) -> int:
+    try:
+        return len(request.content)
+    except ValueError:  # it cannot be unpacked, which parsing it reports
+        return len(request.body)
 
 
 def _map_or_quarantine(shared: _Shared, root: Mapping[str, Any], index: int, item: Any) -> Item:
     try:
         if item is None:
-            return _quarantined(shared, index, root["body"], "mapping_failed", "/items: this item is null")
-        return _map_item(shared, Context({**root, "item": item, "index": index}, shared.zone), index)
+            return _quarantined(shared, index, None, "mapping_failed", "/items: this item is null")
+        context = Context({**root, "item": item, "index": index}, shared.zone, shared.budget)
+        return _map_item(shared, context, index)
+    except TooCostly as error:
+        return _quarantined(shared, index, item, "mapping_too_costly", f"{error.place or '/items'}: {error.reason}")
     # One failing item must not lose the others: it is quarantined and can be replayed.
     except Exception as error:
         return _quarantined(shared, index, item, "mapping_failed", f"{type(error).__name__}: {str(error)[:200]}")
@@ -96,6 +118,7 @@ def _map_or_quarantine(shared: _Shared, root: Mapping[str, Any], index: int, ite
 
 def _map_item(shared: _Shared, context: Context, index: int) -> Item:
     document, received_at = shared.document, shared.request.received_at
+    shared.budget.spend(STEPS_PER_ITEM)
     verdict, name = _route(document, context)
     person = _person(document, context)
     occurred_at, unreadable = _occurred_at(document.occurred_at, context, received_at)
@@ -124,7 +147,9 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
 
 
 def _route(document: Document, context: Context) -> tuple[Verdict, str | None]:
-    rule = next((rule for rule in document.route if context.holds(rule.when)), None)
+    rule = next(
+        (rule for place, rule in enumerate(document.route) if context.holds(rule.when, f"/route/{place}/when")), None
+    )
     return (rule.do, rule.name) if rule else ("lead", None)
 
 
@@ -145,6 +170,7 @@ def _occurred_at(moment: Moment | None, context: Context, received_at: datetime)
     if moment is None:
         return None, ""
     value = context.value(moment.expr, "/occurred_at")
+    context.budget.spend(STEPS_PER_PATTERN * sum(map(is_pattern, moment.formats)))
     found = read_instant(value, moment.formats, context.zone, received_at)
     return found, "" if found else as_text(value)[:100]
 
@@ -162,7 +188,7 @@ def _attribution(document: Document, context: Context) -> dict[str, str]:
 def _consents(document: Document, context: Context) -> tuple[Consent, ...]:
     asked = {rule.purpose for rule in document.consent}
     found = [
-        _consent(rule, purpose, answer, context)
+        _consent(rule, purpose, answer, context, f"/consent/{place}")
         for place, rule in enumerate(document.consent)
         for purpose, answer in _answers(rule, context.value(rule.expr, f"/consent/{place}"), asked)
     ]
@@ -177,14 +203,14 @@ def _answers(rule: ConsentRule, answer: Any, asked: set[str]) -> list[tuple[str,
     return [(name, value) for name, value in given if is_purpose(name) and name not in asked][:MAX_PURPOSES]
 
 
-def _consent(rule: ConsentRule, purpose: str, answer: Any, context: Context) -> Consent | None:
+def _consent(rule: ConsentRule, purpose: str, answer: Any, context: Context, place: str) -> Consent | None:
     state = {"given": rule.if_yes, "refused": rule.if_no}.get(read_consent(answer), rule.if_missing)
-    text = storable(context.text(rule.text))[:10_000] or None
+    text = storable(context.text(rule.text, f"{place}/text"))[:10_000] or None
     return Consent(purpose, state, text) if state else None
 
 
 def _activity_type(document: Document, context: Context) -> str:
-    named = document.defaults.activity_type or context.text(document.activity.type).strip().lower()
+    named = document.defaults.activity_type or context.text(document.activity.type, "/activity/type").strip().lower()
     return named if re.fullmatch(SNAKE, named) else "form_fill"
 
 
@@ -213,7 +239,7 @@ def _custom(document: Document, context: Context, person: Person) -> dict[str, A
 def _unmet(context: Context, person: Person, unreadable: str, reason: Reason | None) -> tuple[Mapping[str, Any], ...]:
     missing: list[Mapping[str, Any]] = []
     if reason == "identity_required":
-        missing.append({"criterion": "identity", "have": None, "need": NEEDED})
+        missing.append({"criterion": "identity", "have": None, "need": IDENTITIES})
     if person.email_status == "invalid":
         missing.append({"criterion": "email", "have": person.raw.get("email"), "need": "a valid address"})
     if person.phone_status == "invalid":
@@ -227,12 +253,18 @@ def _unmet(context: Context, person: Person, unreadable: str, reason: Reason | N
 
 
 def _quarantined(shared: _Shared, index: int, item: Any, reason: Reason, why: str) -> Item:
-    content = item if item is not None else hashlib.sha256(shared.request.body).hexdigest()
+    content = item if item is not None else shared.request.sha256
     return Item(
         index=index,
         verdict="quarantined",
         submission_key=content_key(shared.source_id, content, shared.request.received_at),
         occurred_at=shared.request.received_at,
         reason=reason,
-        unmet=({"criterion": reason, "have": storable(why), "need": "a body that the source's document can map"},),
+        unmet=(
+            {
+                "criterion": reason,
+                "have": storable(why),
+                "need": _NEEDED.get(reason, "a body that the source's document can map"),
+            },
+        ),
     )

@@ -15,6 +15,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from app.matching.text import storable
+from app.sources.coding import ContentInvalid, ContentTooLarge
 from app.sources.document import Format, Parse
 from app.sources.request import RawRequest
 from app.sources.structure import locate, nested, parse_json, parse_json_text, unflattened
@@ -25,6 +26,8 @@ _CHARSETS: Final = re.compile(
     r"|euc-\w+",
     re.IGNORECASE,
 )
+# An object or a list, or a JSON text that holds one.
+_JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]{0,64}\"?[{\[]")
 # The parser logs a warning for every unexpected byte, and the bytes are untrusted.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
@@ -39,6 +42,8 @@ def parse_body(parse: Parse, request: RawRequest) -> Any:
         return _parsed(parse, request)
     except ParseFailed:
         raise
+    except (ContentInvalid, ContentTooLarge) as error:
+        raise ParseFailed(str(error)) from None
     # Codecs and parsers may raise anything on untrusted bytes; unconverted, it would be a 500 on ingest, and would be
     # retried again and again by the worker.
     except Exception as error:
@@ -46,11 +51,11 @@ def parse_body(parse: Parse, request: RawRequest) -> Any:
 
 
 def _parsed(parse: Parse, request: RawRequest) -> Any:
-    content_type = request.header("content-type")
-    if not request.body.strip() and request.parameters:
+    content_type, content = request.header("content-type"), request.content
+    if not content.strip() and request.parameters:
         body: Any = dict(request.parameters)
     else:
-        body = _read(_formats(parse.formats, content_type, request.body), content_type, request.body, parse.unbracket)
+        body = _read(_formats(parse.formats, content_type, content), content_type, content, parse.unbracket)
     if isinstance(body, dict) and parse.unflatten:
         body = unflattened(body, parse.unflatten)
     for path in parse.decode_json:
@@ -73,9 +78,9 @@ def _formats(declared: list[Format], content_type: str, body: bytes) -> list[For
         named = "multipart"
     elif kind == "application/x-www-form-urlencoded":
         # Some senders post JSON under curl's default type.
-        named = "json" if body[:64].lstrip()[:1] in (b"{", b"[") and "json" in wanted else "form"
+        named = "json" if _JSON_START.match(body) and "json" in wanted else "form"
     else:
-        named = "json" if body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else "form"
+        named = "json" if _JSON_START.match(body) else "form"
     return sorted(wanted, key=lambda one: one != named)
 
 
@@ -84,13 +89,20 @@ def _read(formats: list[Format], content_type: str, body: bytes, unbracket: bool
     for wanted in formats:
         try:
             if wanted == "json":
-                return parse_json(_text(body, content_type, utf=json.detect_encoding(body)))
+                return _parse_json(_text(body, content_type, utf=json.detect_encoding(body)))
             if wanted == "multipart":
                 return nested(_multipart(body, content_type), unbracket=unbracket)
             return nested(_form(body, content_type), unbracket=unbracket)
         except ValueError as error:
             reasons.append(f"{wanted}: {str(error)[:120]}")
     raise ParseFailed("; ".join(reasons) or "the document declares no format")
+
+
+def _parse_json(text: str) -> Any:
+    """The value of JSON text. Where that is itself the text of an object or a list, some senders encoded it twice."""
+    value = parse_json(text)
+    inner = parse_json_text(value) if isinstance(value, str) else None
+    return inner if isinstance(inner, dict | list) else value
 
 
 def _text(body: bytes, content_type: str, *, utf: str = "utf-8") -> str:

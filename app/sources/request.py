@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,8 @@ from functools import cached_property
 from urllib.parse import parse_qsl
 
 from app.matching.text import storable
+from app.sources.coding import unpacked
+from app.web.gate import MAX_BODY, MAX_MULTIPART
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,17 @@ class RawRequest:
     def lower_headers(self) -> dict[str, str]:
         """Headers by lower-case name."""
         return {name.lower(): value for name, value in self.headers.items()}
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the body as received."""
+        return hashlib.sha256(self.body).hexdigest()
+
+    @cached_property
+    def content(self) -> bytes:
+        """The body without its Content-Encoding. ContentInvalid, ContentTooLarge."""
+        is_multipart = self.header("content-type").startswith("multipart/")
+        return unpacked(self.body, self.header("content-encoding"), MAX_MULTIPART if is_multipart else MAX_BODY)
 
     @cached_property
     def parameters(self) -> dict[str, str]:

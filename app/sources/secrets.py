@@ -45,5 +45,5 @@ def merged(known: Secrets, changes: Mapping[str, str | list[str] | None]) -> Sec
 def names(ring: KeyRing, row: Record) -> tuple[list[str], list[str]]:
     """The names of the secrets that are set, and of those that the document needs and that are missing."""
     known, document = open_secrets(ring, row), ready_source(row).document
-    needed = secrets_of(document) if document is not None else frozenset()
+    needed = secrets_of(document, known) if document is not None else frozenset()
     return sorted(known), sorted(needed - set(known))

@@ -19,7 +19,7 @@ _LINK: Final = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
 def is_spam(spam: Spam, context: Context, person: Person, received_at: datetime) -> bool:
     """Whether a honeypot field is filled, the form was filled in too fast, the message has too many links, or the
     e-mail address is disposable."""
-    if any(_is_filled(context.value(trap)) for trap in spam.honeypot):
+    if any(_is_filled(context.value(trap, f"/spam/honeypot/{place}")) for place, trap in enumerate(spam.honeypot)):
         return True
     if spam.rendered_at and _is_too_fast(spam, context, received_at):
         return True
@@ -34,7 +34,9 @@ def _is_filled(answer: object) -> bool:
 
 
 def _is_too_fast(spam: Spam, context: Context, received_at: datetime) -> bool:
-    rendered_at = read_instant(context.value(spam.rendered_at), ("epoch", "iso"), context.zone, received_at)
+    rendered_at = read_instant(
+        context.value(spam.rendered_at, "/spam/rendered_at"), ("epoch", "iso"), context.zone, received_at
+    )
     if rendered_at is None:
         return False
     took = received_at - rendered_at

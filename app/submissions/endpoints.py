@@ -18,6 +18,7 @@ from app.errors import (
     SourceDisabled,
     SourceNotFound,
     SubmissionNotFound,
+    UnsupportedMediaType,
 )
 from app.sources import sql as sources_sql
 from app.submissions import ingest, show, sql
@@ -38,7 +39,13 @@ from app.web.problems import declared, router
 from app.web.transacted import InTx
 
 REFUSALS: Final = declared(
-    SignatureInvalid, HeadersTooLarge, BodyTooLarge, SourceDisabled, Overloaded, DatabaseUnavailable
+    SignatureInvalid,
+    HeadersTooLarge,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    SourceDisabled,
+    Overloaded,
+    DatabaseUnavailable,
 )
 ANY_BODY: Final[dict[str, Any]] = {
     "requestBody": {

@@ -20,8 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import ids, metrics
 from app.database.transaction import Database
-from app.errors import MethodNotAllowed, SignatureInvalid, SourceDisabled
+from app.errors import BodyTooLarge, MethodNotAllowed, SignatureInvalid, SourceDisabled, UnsupportedMediaType
 from app.sources.answer import Answer, answer
+from app.sources.coding import ContentInvalid, ContentTooLarge, coding_of
 from app.sources.document import Document
 from app.sources.handshake import handshake_answer
 from app.sources.known import CachedSource, source_by_key
@@ -74,12 +75,15 @@ def _ingest_state(state: Any) -> IngestState:
 
 
 async def receive(request: Request, key: str) -> Response:
-    """202 once the submission is durable; SignatureInvalid, SourceDisabled, DatabaseUnavailable."""
+    """202 once the submission is durable; SignatureInvalid, SourceDisabled, DatabaseUnavailable; UnsupportedMediaType
+    and BodyTooLarge by its Content-Encoding."""
     state, now = request.app.state, request.app.state.clock.now()
+    _check_coding(request)
     known, raw = await _read_request(request, key, now)
     document = _enabled_document(known.source)
     if not verify(document, known.secrets, raw, now):
         raise _refusal("signature")
+    _check_unpacked_size(raw)
     received = _received(known.source, document, raw, now)
     await _ingest_state(state).committer.accept(received)
     state.wake.set("submissions")
@@ -136,6 +140,22 @@ def _weight(text: str) -> float:
         return float(text)
     except ValueError:
         return 0.0
+
+
+def _check_coding(request: Request) -> None:
+    try:
+        coding_of(", ".join(request.headers.getlist("content-encoding")))
+    except ContentInvalid as error:
+        raise UnsupportedMediaType(f"Content-Encoding: {error}.") from None
+
+
+def _check_unpacked_size(raw: RawRequest) -> None:
+    try:
+        _ = raw.content
+    except ContentTooLarge as error:
+        raise BodyTooLarge(f"Content-Encoding: {error}.") from None
+    except ContentInvalid:  # it is stored all the same: processing quarantines it with the reason
+        return
 
 
 async def _read_request(request: Request, key: str, now: datetime) -> tuple[CachedSource, RawRequest]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote_plus
 
+from app.sources.coding import packed
 from app.sources.document import Parse
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
@@ -19,7 +20,7 @@ NAME: Final = re.compile(rb'\bname="?([^";\r\n]*)"?', re.IGNORECASE)
 def redacted(parse: Parse, request: RawRequest) -> bytes | None:
     """The body without its secrets; None when it cannot be parsed, so that the secrets in it cannot be found.
 
-    A form keeps every other byte; any other body is replaced by its parsed value as JSON.
+    A form keeps every other byte; any other body is replaced by its parsed value as JSON. A packed body stays packed.
     """
     if not parse.drop or not request.body.strip():
         return request.body
@@ -29,11 +30,12 @@ def redacted(parse: Parse, request: RawRequest) -> bytes | None:
         read = parse_body(parse, request)
     except ParseFailed:
         return None
+    coding = request.header("content-encoding")
     for redact in (_redact_multipart, _redact_form):
-        body = redact(parse, request.body)
+        body = packed(redact(parse, request.content), coding)
         if _is_clean(parse, replace(request, body=body)):
             return body
-    return json.dumps(read, ensure_ascii=False, separators=(",", ":")).encode()
+    return packed(json.dumps(read, ensure_ascii=False, separators=(",", ":")).encode(), coding)
 
 
 def _holds_secret(parse: Parse, request: RawRequest) -> bool:

@@ -18,7 +18,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import ids, metrics
 from app.database.faults import as_problem, error_fields
-from app.errors import BodyTooLarge, HeadersTooLarge, InternalError, Overloaded, Problem, RequestTimeout
+from app.errors import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    InternalError,
+    Overloaded,
+    Problem,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
 
 log = structlog.get_logger("baton.http")
 
@@ -79,6 +87,8 @@ class Gate:
             return
         body = await read_body(scope, receive)
         kind = slot_kind(path)
+        if body and kind != "ingest":
+            refuse_coding(scope)
         if self.slots[kind] <= 0:
             raise Overloaded()
         self.slots[kind] -= 1
@@ -86,6 +96,13 @@ class Gate:
             await self.app(scope, replay(body, receive), sender.send)
         finally:
             self.slots[kind] += 1
+
+
+def refuse_coding(scope: Scope) -> None:
+    """UnsupportedMediaType for a packed body, which only the ingest endpoint unpacks."""
+    codings = [value.strip().lower() for name, value in scope["headers"] if name == b"content-encoding"]
+    if any(coding not in (b"", b"identity") for coding in codings):
+        raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
 
 
 def slot_kind(path: str) -> str:

@@ -1,5 +1,6 @@
 """Normalising of answers in the supported languages."""
 
+import re
 import time
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.matching.company import company_key, registrable_domain
 from app.matching.country import country_code
-from app.matching.email import read_email
+from app.matching.email import read_email, read_emails
 from app.matching.names import Name, read_name, split_name
 from app.matching.normalize import CANONICAL, EXTRA, normalize, read_employees
 from app.matching.person import Person
@@ -444,3 +445,14 @@ def test_normalising_takes_less_than_two_milliseconds() -> None:
     run(10)
     # Aimed at 300 µs of CPU time; the bound leaves room for a busy machine.
     assert min(run(100) for _ in range(3)) < 0.002
+
+
+@given(st.text(alphabet=" \t\u00a0@a.b,", max_size=60))
+def test_spaces_around_an_at_sign_are_dropped(typed: str) -> None:
+    cells = [email.key for email in read_emails(typed)]
+    assert cells == [email.key for email in read_emails(re.sub(r"\s*@\s*", "@", typed))]
+
+
+def test_a_long_run_of_spaces_is_read_like_one() -> None:
+    spaces = " " * 900
+    assert [email.key for email in read_emails(f"ana{spaces}@{spaces}nordsoft.example")] == ["ana@nordsoft.example"]

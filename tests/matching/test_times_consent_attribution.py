@@ -114,3 +114,8 @@ def test_hidden_fields_and_pages_give_utm_values_and_click_ids() -> None:
     assert from_page_url("javascript:alert(1)") == {}
     assert from_page_url("http://[x") == {"landing_page": "http://[x"}
     assert from_hidden_fields(["x"]) == {}
+
+
+def test_the_first_hundred_boxes_of_a_question_are_read() -> None:
+    assert read_consent([""] * 99 + ["yes"]) == "given"
+    assert read_consent([""] * 100 + ["yes"]) == "unknown"

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from app.policy.check import faults
 from app.policy.document import Policy
+from app.policy.facts import Facts
 from app.policy.fault import Fault
 from app.policy.read import read, read_document
 from app.policy.shipped import NAMES, shipped, text
-from tests.rules.make import PIPELINE, document
+from tests.rules.make import PIPELINE, document, unmet
 
 Document = dict[str, Any]
 
@@ -381,3 +382,51 @@ def test_renaming_any_declaration_is_a_fault() -> None:
             if isinstance(read_document(changed), Policy):
                 unfound.append((part, name))
     assert unfound == []
+
+
+def doubled_conditions(levels: int, width: int, leaf: object, word: str) -> dict[str, object]:
+    """Named conditions of which each refers to the next one `width` times."""
+    conditions: dict[str, object] = {
+        f"c{level}": {word: [{"condition": f"c{level + 1}"}] * width} for level in range(levels)
+    }
+    return {**conditions, f"c{levels}": leaf}
+
+
+class CountedFields(dict[str, Any]):
+    """The fields of a lead, with the number of times that one was read."""
+
+    reads = 0
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.reads += 1
+        return super().get(name, default)
+
+
+@given(st.integers(1, 30), st.integers(1, 4), st.sampled_from(["all", "any"]))
+def test_named_conditions_that_multiply_are_refused_or_are_read_at_most_two_hundred_times(
+    levels: int, width: int, word: str
+) -> None:
+    changed = document(PIPELINE)
+    changed["conditions"] |= doubled_conditions(levels, width, {"field": "job_title", "present": True}, word)
+    policy = read_document(changed)
+    if not isinstance(policy, Policy):
+        assert {fault.code for fault in policy} & {"too_deep", "too_many_nodes"}
+        return
+    fields = CountedFields()
+    unmet({"condition": "c0"}, Facts(fields=fields), policy)
+    assert 1 <= fields.reads <= 200
+
+
+@pytest.mark.parametrize("number", [201, 2_000])
+def test_a_long_chain_of_named_conditions_is_a_fault_and_not_an_exception(number: int) -> None:
+    changed = document(PIPELINE)
+    changed["conditions"] |= doubled_conditions(number, 1, {"fit": {"at_least": 1}}, "all")
+    answer = read_document(changed)
+    assert isinstance(answer, list)
+    assert ("too_many_nodes", "/conditions") in [(fault.code, fault.place) for fault in answer]
+
+
+def test_has_word_reads_the_first_ten_thousand_characters() -> None:
+    condition = {"field": "message", "has_word": ["budget"]}
+    assert unmet(condition, Facts(fields={"message": "x " * 4_990 + "budget"})) == []
+    assert unmet(condition, Facts(fields={"message": "x " * 5_000 + "budget"})) != []

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from app.sources.answer import Answer
+from app.sources.document import secrets_of
 from app.sources.handshake import handshake_answer
 from app.sources.preset import read_document
 from app.sources.request import RawRequest
+from app.sources.verify import Secrets
 from tests.payloads.samples import NOW
 
 SECRETS = {"verify_token": ["old", "meatyhamhock"]}
@@ -21,9 +23,9 @@ HMAC = {
 }
 
 
-def respond(handshake: dict[str, Any], query: str, method: str = "GET") -> Answer | None:
+def respond(handshake: dict[str, Any], query: str, method: str = "GET", secrets: Secrets = SECRETS) -> Answer | None:
     document = read_document({"preset": "test", "handshake": handshake})
-    return handshake_answer(document, SECRETS, RawRequest(method, {}, query, b"", NOW))
+    return handshake_answer(document, secrets, RawRequest(method, {}, query, b"", NOW))
 
 
 def test_a_challenge_is_echoed_as_plain_text_when_the_token_is_right() -> None:
@@ -46,3 +48,41 @@ def test_a_challenge_is_answered_with_its_hmac() -> None:
 def test_only_get_and_head_are_handshakes(method: str, answer: Answer | None) -> None:
     assert respond({"kind": "ok"}, "", method) == answer
     assert respond({"kind": "none"}, "", method) is None
+
+
+@pytest.mark.parametrize(
+    ("named", "secrets", "key"),
+    [
+        (None, {"signing": "s"}, "s"),
+        (None, {"verify_token": "v"}, "v"),
+        (None, {"signing": "s", "verify_token": "v"}, "s"),
+        (None, {"signing": ["s", "new"]}, "s"),
+        ("client", {"client": "c", "signing": "s", "verify_token": "v"}, "c"),
+        ("client", {"signing": "s", "verify_token": "v"}, "s"),
+        ("client", {"verify_token": "v"}, "v"),
+        ("verify_token", {"signing": "s", "verify_token": "v"}, "v"),
+        ("client", {"other": "o"}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_challenge_is_signed_with_the_named_secret_else_signing_else_verify_token(
+    named: str | None, secrets: Secrets, key: str | None
+) -> None:
+    handshake = {**HMAC, **({"secret": named} if named else {})}
+    answer = respond(handshake, "challengeCode=x", secrets=secrets)
+    if key is None:
+        assert answer == Answer(401)
+    else:
+        wanted = hmac.new(key.encode(), b"x", hashlib.sha256).hexdigest()
+        assert answer == Answer(200, body={"challengeCode": "x", "challengeResponse": wanted})
+    missing = secrets_of(read_document({"preset": "test", "handshake": handshake}), secrets) - set(secrets)
+    assert bool(missing) == (key is None)
+
+
+def test_the_token_of_a_challenge_is_compared_with_the_named_secret_only() -> None:
+    asked = {**HMAC, "token_param": "token"}
+    assert respond(asked, "challengeCode=x&token=s", secrets={"signing": "s"}) == Answer(401)
+    both = {"signing": "s", "verify_token": "v"}
+    answer = respond(asked, "challengeCode=x&token=v", secrets=both)
+    assert answer is not None
+    assert answer.body["challengeResponse"] == hmac.new(b"s", b"x", hashlib.sha256).hexdigest()

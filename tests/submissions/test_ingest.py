@@ -1,5 +1,6 @@
 """Ingest: verification, responses, and commit before the response."""
 
+import hmac
 import json
 
 import asyncpg
@@ -211,6 +212,17 @@ async def test_a_handshake_echoes_the_challenge(api: Api) -> None:
     assert right.headers["content-type"].startswith("text/plain")
     assert wrong.status_code == 401
     assert await count(api, "SELECT count(*) FROM submissions") == 0
+
+
+async def test_a_challenge_is_answered_with_the_signing_secret_when_it_is_the_only_one(api: Api) -> None:
+    handshake = {"kind": "hmac_echo", "param": "challengeCode", "answer": "{hmac}"}
+    sender = await make_sender(api, overrides={"handshake": handshake}, secrets={"signing": "client-secret"})
+    answer = await api.client.get(sender.path, params={"challengeCode": "890e4665"})
+    assert (answer.status_code, answer.text) == (200, hmac.new(b"client-secret", b"890e4665", "sha256").hexdigest())
+    assert sender.source["missing_secrets"] == []
+    without = await make_sender(api, overrides={"handshake": handshake}, secrets={"other": "x"})
+    assert (await api.client.get(without.path, params={"challengeCode": "1"})).status_code == 401
+    assert without.source["missing_secrets"] == ["signing"]
 
 
 async def test_a_document_may_set_the_response(api: Api) -> None:
