@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, StringConstraints, create_model
+from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema, create_model
 
 from app.web.fields import (
     AccountId,
@@ -21,6 +21,25 @@ from app.web.fields import (
 )
 
 ActivityId = Annotated[str, StringConstraints(pattern="^act_")]
+# A reference, since the model of the answer is in a package that imports this one.
+LeadAsOfEvent = Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/components/schemas/LeadOut"})]
+
+
+class LeadEventData(ResponseBody):
+    """`lead` is there only if the receiver included it."""
+
+    lead: LeadAsOfEvent | None = Field(
+        default=None, description="With include=lead: the lead as of `meta.lead_version`; null after an erasure."
+    )
+    erased: bool | None = Field(default=None, description="With include=lead: true after an erasure, else absent.")
+
+
+class FieldChange(ResponseBody):
+    """What a field was before the event and is after it. `field` is a name of `changed`."""
+
+    field: str
+    from_value: Any = Field(alias="from")
+    to: Any
 
 
 class SourceSummary(ResponseBody):
@@ -40,7 +59,7 @@ class Score(ResponseBody):
     engagement: int
 
 
-class LeadCaptured(ResponseBody):
+class LeadCaptured(LeadEventData):
     """A lead was captured, or captured again, and a journey was opened for it."""
 
     lead_id: LeadId
@@ -49,21 +68,22 @@ class LeadCaptured(ResponseBody):
     source: SourceSummary
 
 
-class LeadUpdated(ResponseBody):
-    """Fields, custom answers or the owner of a lead changed; `changed` names them."""
+class LeadUpdated(LeadEventData):
+    """Fields, custom answers or BANT of a lead changed; `changed` names them: `company`, `custom.seats` …"""
 
     lead_id: LeadId
     changed: list[str]
+    changes: list[FieldChange] | None = Field(default=None, description="With include=lead: old and new values.")
 
 
-class LeadActivity(ResponseBody):
+class LeadActivity(LeadEventData):
     """Interest of a lead, or an attempt to contact it."""
 
     lead_id: LeadId
     activity: ActivitySummary
 
 
-class LeadStageChanged(ResponseBody):
+class LeadStageChanged(LeadEventData):
     """A journey entered a stage: one for each transition, the capture included (`from` null, `seq` 1)."""
 
     lead_id: LeadId
@@ -82,7 +102,7 @@ class LeadStageChanged(ResponseBody):
     score: Score
 
 
-class LeadAssigned(ResponseBody):
+class LeadAssigned(LeadEventData):
     """A lead was given to a user, or to the pool of a role."""
 
     lead_id: LeadId
@@ -91,14 +111,14 @@ class LeadAssigned(ResponseBody):
     pool: str | None
 
 
-class LeadConsentChanged(ResponseBody):
+class LeadConsentChanged(LeadEventData):
     """A consent was given, refused or withdrawn; the new state by purpose."""
 
     lead_id: LeadId
     consents: dict[str, str]
 
 
-class LeadBelowThreshold(ResponseBody):
+class LeadBelowThreshold(LeadEventData):
     """The score fell below what made the lead an MQL. The stage is unchanged; sent once per fall below it."""
 
     lead_id: LeadId
@@ -107,7 +127,7 @@ class LeadBelowThreshold(ResponseBody):
     since: Instant
 
 
-class LeadRecycleDue(ResponseBody):
+class LeadRecycleDue(LeadEventData):
     """The day on which a recycled lead is due to be reviewed has come."""
 
     lead_id: LeadId
@@ -116,7 +136,7 @@ class LeadRecycleDue(ResponseBody):
     occurred_at: Instant
 
 
-class LeadReinquired(ResponseBody):
+class LeadReinquired(LeadEventData):
     """A known lead showed interest again."""
 
     lead_id: LeadId
@@ -125,14 +145,14 @@ class LeadReinquired(ResponseBody):
     previous_outcome: str | None
 
 
-class LeadReinquiryBlocked(ResponseBody):
+class LeadReinquiryBlocked(LeadEventData):
     """A lead that was closed for good showed interest again; no journey was opened."""
 
     lead_id: LeadId
     closing_reason: str | None
 
 
-class LeadDuplicateSuspected(ResponseBody):
+class LeadDuplicateSuspected(LeadEventData):
     """An identity of this lead also belongs to another lead; nothing was merged."""
 
     lead_id: LeadId
@@ -143,7 +163,7 @@ class Linked(ResponseBody):
     outcome: str
 
 
-class LeadConverted(ResponseBody):
+class LeadConverted(LeadEventData):
     """A journey was converted to account, contact and opportunity; `data` is what the conversion endpoint returns."""
 
     lead_id: LeadId
@@ -155,7 +175,7 @@ class LeadConverted(ResponseBody):
     opportunity: Linked
 
 
-class OpportunityStageChanged(ResponseBody):
+class OpportunityStageChanged(LeadEventData):
     """An opportunity entered a stage."""
 
     opportunity_id: OpportunityId

@@ -11,7 +11,7 @@ from app.events import feed, sql
 from app.events.catalogue import Envelope
 from app.events.cursors import Filters
 from app.events.envelope import envelope
-from app.events.schemas import After, EventPage, PageSize, TypesParameter, Wait
+from app.events.schemas import After, EventPage, Include, PageSize, TypesParameter, Wait
 from app.events.waiting import AllowLongRequest
 from app.web.auth import Caller, allowed
 from app.web.fields import EventId, LeadId
@@ -19,6 +19,7 @@ from app.web.problems import declared, router
 from app.web.transacted import InTx
 
 NO_STORE = {"Cache-Control": "no-store"}
+LEADS_READ = frozenset({"leads:read"})
 
 
 feed_api = APIRouter(prefix="/v1/events", tags=["events"])
@@ -34,17 +35,37 @@ async def read_events(
     types: TypesParameter = None,
     lead_id: Annotated[LeadId | None, Query()] = None,
     wait: Wait = 0,
+    include: Include = None,
 ) -> Response:
     """The log in order, each event once. Pass `next` as `after` for the next page; `wait` waits for new events."""
     filters = Filters(tuple(types) if types else None, lead_id)
-    page = await feed.page(request.app.state, caller.tenant_id, after, limit, filters, wait)
+    included = _include(request, caller, include)
+    page = await feed.page(request.app.state, caller.tenant_id, after, limit, filters, wait, included)
     return Response(page.body(filters), headers=NO_STORE, media_type="application/json")
 
 
 @api.get("/{event_id}", response_model=Envelope, responses=declared(EventNotFound))
-async def get_event(event_id: EventId, caller: Annotated[Caller, allowed("events:read")], tx: InTx) -> Response:
+async def get_event(
+    request: Request,
+    event_id: EventId,
+    caller: Annotated[Caller, allowed("events:read")],
+    tx: InTx,
+    include: Include = None,
+) -> Response:
     """One event with all of its `data`, whatever its size."""
+    included = _include(request, caller, include)
     event = await sql.find_event(tx, caller.tenant_id, event_id)
     if event is None:
         raise EventNotFound()
+    if included is not None:
+        [event] = await included(tx, caller.tenant_id, [event])
     return Response(envelope(event, max_bytes=None), headers=NO_STORE, media_type="application/json")
+
+
+def _include(request: Request, caller: Caller, asked: str | None) -> feed.IncludeLeads | None:
+    """What adds the lead to each event; None if it was not asked for. ScopeMissing."""
+    if asked is None:
+        return None
+    caller.require(LEADS_READ)
+    found: feed.IncludeLeads = request.app.state.include_leads
+    return found

@@ -1,7 +1,8 @@
 """The bytes of an event as sent: made in one function, so that each `webhook-id` always has the same body."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -12,7 +13,11 @@ MAX_BODY_BYTES = 20_000
 
 
 class Sequenced(NamedTuple):
-    """An event with its position in the log. `data` is the minified JSON text as stored."""
+    """An event with its position in the log. `data` is the minified JSON text as stored.
+
+    `lead_computed` has the members of the lead's answer that time alone changes, as of the event; None where the event
+    has no version of a lead, or is older than that column. `included` is the text of further members of `data`.
+    """
 
     position: int
     id: UUID
@@ -26,6 +31,8 @@ class Sequenced(NamedTuple):
     tx_index: int
     tx_size: int
     schema_version: int
+    lead_computed: Mapping[str, Any] | None = None
+    included: str = ""
 
 
 def timestamp(at: datetime) -> str:
@@ -39,11 +46,13 @@ def envelope(event: Sequenced, max_bytes: int | None = MAX_BODY_BYTES, public_id
     `public_id` saves callers that already have it from computing it again.
     """
     public_id = public_id or show("event", event.id)
-    whole = _body(event, public_id, event.data, "")
+    data = f"{event.data[:-1]},{event.included}}}" if event.included else event.data
+    whole = _body(event, public_id, data, "")
     if max_bytes is None or len(whole) <= max_bytes:
         return whole
     # The URL is relative, so that the body does not change when the service's public address does.
-    return _body(event, public_id, _ids_of(event.data), f',"truncated":true,"url":"/v1/events/{public_id}"')
+    url = f"/v1/events/{public_id}{'?include=lead' if event.included else ''}"
+    return _body(event, public_id, _ids_of(event.data), f',"truncated":true,"url":"{url}"')
 
 
 def _body(event: Sequenced, public_id: str, data: str, extra: str) -> bytes:

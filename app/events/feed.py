@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +16,9 @@ from app.events.waiting import with_connection
 from app.events.wake import Wake
 
 POLL_SECONDS: Final = 1.0
+
+# Adds to each event its lead, as `included`. The application sets the function, since this package imports no feature.
+IncludeLeads = Callable[[Tx, UUID, Sequence[Sequenced]], Awaitable[list[Sequenced]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,13 @@ class FeedPage:
         return b'{"data":[%b],"next":"%b","has_more":%b,"head":"%b"}' % (events, *ends)
 
 
-async def read(tx: Tx, tenant_id: UUID, after: int, limit: int, filters: Filters) -> FeedPage:
+async def read(
+    tx: Tx, tenant_id: UUID, after: int, limit: int, filters: Filters, include: IncludeLeads | None = None
+) -> FeedPage:
     """At most `limit` events after the position `after`."""
-    return FeedPage(*await sql.read_log(tx, tenant_id, after, limit, like_patterns(filters.types), filters.lead_id))
+    patterns = like_patterns(filters.types)
+    page = FeedPage(*await sql.read_log(tx, tenant_id, after, limit, patterns, filters.lead_id))
+    return page if include is None else replace(page, events=await include(tx, tenant_id, page.events))
 
 
 def like_patterns(types: tuple[str, ...] | None) -> list[str] | None:
@@ -45,12 +53,20 @@ def like_patterns(types: tuple[str, ...] | None) -> list[str] | None:
     return [each.replace("_", r"\_").replace("*", "%") for each in types]
 
 
-async def page(state: Any, tenant_id: UUID, after: str, limit: int, filters: Filters, seconds: float) -> FeedPage:
+async def page(
+    state: Any,
+    tenant_id: UUID,
+    after: str,
+    limit: int,
+    filters: Filters,
+    seconds: float,
+    include: IncludeLeads | None = None,
+) -> FeedPage:
     """The next page; when it is empty, wait up to `seconds` for an event. CursorInvalid, TooManyRequests."""
     wake: Wake = state.wake
 
     async def read_from(position: int) -> FeedPage:
-        return await with_connection(state, lambda tx: read(tx, tenant_id, position, limit, filters))
+        return await with_connection(state, lambda tx: read(tx, tenant_id, position, limit, filters, include))
 
     seen = wake.generation("log")
     found = await read_from(await with_connection(state, lambda tx: cursors.position_of(tx, tenant_id, after, filters)))

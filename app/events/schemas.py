@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import Query
 from pydantic import AfterValidator, Field
@@ -41,6 +41,13 @@ After = Annotated[
     Query(min_length=1, max_length=1000, description="`earliest`, `latest`, an instant, or the last page's `next`."),
 ]
 PageSize = Annotated[int, Query(ge=1, le=1000, description="Events in a page.")]
+Include = Annotated[
+    Literal["lead"] | None,
+    Query(
+        description="`lead` adds `data.lead`, the lead as of the event, and to `lead.updated` the old and new values."
+        " Needs the scope leads:read."
+    ),
+]
 Wait = Annotated[int, Query(ge=0, le=30, description="Seconds to wait for a first event.")]
 
 

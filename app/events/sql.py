@@ -40,9 +40,10 @@ INSERT = text(
     bindparam("occurred_at", type_=ARRAY(DateTime(timezone=True))),
 )
 
-# The columns of Sequenced after `position`, in the order of its fields.
+# The columns of Sequenced after `position`, in the order of its fields; `included` is not stored.
+COLUMNS: Final = len(Sequenced._fields) - 1
 MEMBERS: Final = """e.id, e.type, e.data, e.recorded_at, e.lead_id, e.lead_version, e.order_key, e.tx_id, e.tx_index,
-       e.tx_size, e.schema_version"""
+       e.tx_size, e.schema_version, e.lead_computed"""
 
 # `scanned` limits the work when the filter drops nearly every row, `wanted` when it drops none. The head is read in the
 # same snapshot, so a page that continues from the head skips no event that became visible meanwhile.
@@ -149,4 +150,4 @@ async def first_since(tx: Tx, tenant_id: UUID, position: int, since: datetime) -
 
 def event_of(row: Any, first: int = 0) -> Sequenced:
     """The event in a row that has its position and MEMBERS from column `first` on."""
-    return Sequenced._make(row[first : first + len(Sequenced._fields)])
+    return Sequenced(*row[first : first + COLUMNS])

@@ -11,6 +11,7 @@ from app.database.transaction import Record, Tx
 from app.errors import Erased, LeadMerged, LeadNotFound
 from app.ids import show
 from app.journeys import sql
+from app.journeys.shown import recorded_members
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.matching.person import Identity
 from app.policies.published import published_policy
@@ -48,7 +49,7 @@ async def begin_change(
     if row.merged_into is not None:
         raise LeadMerged(merged_into=show("lead", row.merged_into))
     versions.check(expected, row.version)
-    return await _change(tx, tenant_id, row, now, actor, on_behalf_of)
+    return await _locked(tx, tenant_id, row, now, actor, on_behalf_of)
 
 
 async def begin_changes(
@@ -59,7 +60,15 @@ async def begin_changes(
         return {}
     rows = await sql.lock_leads(tx, tenant_id, lead_ids)
     usable = [row for row in rows if row.merged_into is None and row.erased_at is None]
-    return {row.id: await _change(tx, tenant_id, row, now, actor, None) for row in usable}
+    return {row.id: await _locked(tx, tenant_id, row, now, actor, None) for row in usable}
+
+
+async def _locked(
+    tx: Tx, tenant_id: UUID, row: Record, now: datetime, actor: Actor, on_behalf_of: Mapping[str, Any] | None
+) -> Change:
+    change = await _change(tx, tenant_id, row, now, actor, on_behalf_of)
+    change.loaded = recorded_members(change.lead)
+    return change
 
 
 async def _change(

@@ -10,6 +10,7 @@ from app import ids
 from app.database.transaction import Tx
 from app.events.record import NewEvent, minified
 from app.journeys import sql
+from app.journeys.shown import computed_members, recorded_members, replaced_members
 from app.journeys.state import Change, Journey, Step
 from app.lifecycle.answer import Move
 from app.policy.facts import Actor, Entry
@@ -133,10 +134,17 @@ def _collect(rows: Rows, change: Change) -> None:
     ]
     _collect_activities_and_identities(rows, change)
     _collect_consents_touches_and_bant(rows, change)
-    if change.before and not lead.new:
-        before = {"lead_id": lead.id, "recorded_at": change.now, "actor": actor_document(change.actor)}
-        rows["before"].append({**before, "before": change.before})
+    if before := _before(change):
+        row = {"lead_id": lead.id, "recorded_at": change.now, "actor": actor_document(change.actor)}
+        rows["before"].append({**row, "before": before})
     _collect_events(rows, change)
+
+
+def _before(change: Change) -> dict[str, Any]:
+    """The old values of everything that the change replaces; a new lead has none."""
+    if change.loaded is None:
+        return {}
+    return {**replaced_members(change.loaded, recorded_members(change.lead)), **change.before}
 
 
 def _collect_activities_and_identities(rows: Rows, change: Change) -> None:
@@ -291,7 +299,7 @@ def _step_row(change: Change, step: Step) -> dict[str, Any]:
 
 def _collect_events(rows: Rows, change: Change) -> None:
     """Events in the order of lifecycle.md, section 10: early events, one for each transition, late events."""
-    lead_id, transaction = change.lead.id, ids.new_id()
+    lead_id, transaction, computed = change.lead.id, ids.new_id(), computed_members(change)
     events = [*change.early_events, *(_stage_changed(change, step) for step in change.steps), *change.late_events]
     for index, event in enumerate(events, 1):
         row = {
@@ -306,6 +314,7 @@ def _collect_events(rows: Rows, change: Change) -> None:
             "tx_index": index,
             "tx_size": len(events),
             "data": minified(event.data),
+            "lead_computed": computed,
         }
         rows["events"].append(row)
 

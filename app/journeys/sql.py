@@ -214,12 +214,13 @@ WRITES = {
     )""",
     "events": """emitted AS (
         INSERT INTO events (tenant_id, id, lead_id, order_key, lead_version, type, occurred_at, recorded_at, tx_id,
-               tx_index, tx_size, data)
+               tx_index, tx_size, data, lead_computed)
         SELECT :tenant_id, e.id, e.lead_id, e.order_key, v.version, e.type, e.occurred_at, e.recorded_at, e.tx_id,
-               e.tx_index, e.tx_size, e.data
+               e.tx_index, e.tx_size, e.data, e.lead_computed
           FROM jsonb_to_recordset(:events) AS e(
                n integer, id uuid, lead_id uuid, order_key uuid, type text, occurred_at timestamptz,
-               recorded_at timestamptz, tx_id uuid, tx_index smallint, tx_size smallint, data text)
+               recorded_at timestamptz, tx_id uuid, tx_index smallint, tx_size smallint, data text,
+               lead_computed jsonb)
           JOIN versioned v ON v.id = e.lead_id
          ORDER BY e.n
         RETURNING tenant_id, seq

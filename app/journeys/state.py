@@ -138,9 +138,9 @@ class Step:
 class Change:
     """What one transaction changes in one lead; `record()` writes it as one version of the lead.
 
-    `active` is the tenant's active policy, `pinned` the one its journey is pinned to. `before` holds the old values for
-    `as_of`, `changed` the field names of the next `lead.updated`. `early_events` are sent before those of the
-    transitions, `late_events` after them.
+    `active` is the tenant's active policy, `pinned` the one its journey is pinned to. `loaded` is the lead as answers
+    showed it before the change, None for a new one. `before` holds the old values for `as_of`, `changed` the field
+    names of the next `lead.updated`. `early_events` are sent before those of the transitions, `late_events` after them.
     """
 
     lead: Lead
@@ -151,6 +151,7 @@ class Change:
     on_behalf_of: Mapping[str, Any] | None = None
     score: Score | None = None
     evaluate_at: datetime | None = None
+    loaded: Mapping[str, Any] | None = None
     before: dict[str, Any] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     new_identities: list[Identity] = field(default_factory=list)

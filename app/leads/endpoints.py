@@ -21,14 +21,16 @@ from app.errors import (
 )
 from app.events import feed
 from app.events.cursors import Filters, position_of
-from app.events.schemas import EventPage
+from app.events.schemas import EventPage, Include
 from app.journeys.load import read_lead
+from app.journeys.shown import show_bant, show_lead
 from app.leads import history, sql
 from app.leads.activities import record_activities
 from app.leads.bant import confirm
 from app.leads.change import patch_lead, record_activity
 from app.leads.consent import purposes, put_consents
 from app.leads.create import create_lead
+from app.leads.included import include_leads
 from app.leads.past import read_as_of
 from app.leads.schemas import (
     ActivitiesIn,
@@ -50,10 +52,8 @@ from app.leads.schemas import (
     TimelineOut,
     TransitionList,
     show_activity,
-    show_bant,
     show_consent,
     show_journey,
-    show_lead,
     show_transition,
 )
 from app.web.auth import Caller, allowed
@@ -226,13 +226,14 @@ async def list_events(
     now: Now,
     after: Annotated[str, Query(max_length=200)] = "earliest",
     limit: Limit = 50,
+    include: Include = None,
 ) -> Response:
     """The events of one lead, in the order of their positions."""
     caller.require(frozenset({"events:read"}))
     await read_lead(tx, caller.tenant_id, lead_id, now)
     filters = Filters(None, lead_id)
     start = await position_of(tx, caller.tenant_id, after, filters)
-    reading = await feed.read(tx, caller.tenant_id, start, limit, filters)
+    reading = await feed.read(tx, caller.tenant_id, start, limit, filters, include_leads if include else None)
     return Response(reading.body(filters), media_type="application/json")
 
 

@@ -11,9 +11,10 @@ from app.database.transaction import Tx
 from app.errors import RequestInvalid
 from app.journeys import sql as journeys
 from app.journeys.load import lead_of, read_lead
+from app.journeys.shown import show_lead
 from app.journeys.state import Change
 from app.leads import sql
-from app.leads.schemas import show_activity, show_entry, show_lead, show_transition
+from app.leads.schemas import show_activity, show_entry, show_transition
 from app.matching.external_id import readings
 from app.matching.normalize import normalize
 from app.policies.published import published_policy

@@ -10,12 +10,10 @@ from pydantic_core import PydanticCustomError
 from app import ids
 from app.database.transaction import Record
 from app.journeys.record import entry_document
-from app.journeys.state import Change
 from app.lifecycle.answer import Eligible
 from app.matching.consent import PURPOSE_LENGTH, is_purpose
-from app.matching.normalize import CANONICAL, RAW
 from app.matching.person import EmailStatus, IdentityKind, LeadKind, PhoneStatus
-from app.policy.facts import CRITERIA, Confirmation, Entry
+from app.policy.facts import Entry
 from app.web.fields import (
     Code,
     Day,
@@ -292,80 +290,6 @@ class TransitionList(ResponseBody):
 class TimelineOut(ResponseBody):
     data: list[dict[str, Any]]
     next: None
-
-
-def show_lead(change: Change) -> dict[str, Any]:
-    """The lead as answers show it, after a read or a write."""
-    lead, journey, score = change.lead, change.lead.journey, change.score
-    assert score is not None, "a lead is scored before it is shown"
-    return {
-        "id": ids.show("lead", lead.id),
-        "version": lead.version,
-        "kind": lead.kind,
-        "stage": journey.stage if journey else None,
-        "journey_no": journey.number if journey else None,
-        "seq": journey.seq if journey else None,
-        "stage_entered_at": rfc3339(journey.stage_entered_at) if journey else None,
-        "journey_opened_at": rfc3339(journey.opened_at) if journey else None,
-        "fields": {name: lead.fields.get(name) for name in CANONICAL},
-        "custom": lead.custom,
-        "identities": [
-            {"kind": one.kind, "value": one.value, "namespace": one.namespace, "primary": one.primary}
-            for one in lead.identities
-        ],
-        "score": {
-            "fit": score.fit,
-            "engagement": score.engagement,
-            "level": score.level,
-            "temperature": score.temperature,
-        },
-        "owner_id": ids.shown("user", lead.owner.id if lead.owner else None),
-        "team": lead.team,
-        "sla": None,
-        "wake_at": rfc3339(journey.wake_at) if journey else None,
-        "bant": show_bant(lead.confirmations),
-        "raw": {name: lead.raw.get(name) for name in RAW} | lead.raw,
-        "email_status": lead.flags.get("email_status"),
-        "phone_status": lead.flags.get("phone_status"),
-        "below_threshold_since": rfc3339(lead.below_threshold_since),
-        "duplicate_suspected": bool(lead.flags.get("duplicate_suspected")),
-        "blocked_reinquiry": bool(lead.flags.get("blocked_reinquiry")),
-        "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}},
-        "consents": lead.consents,
-        "source_id": ids.shown("source", lead.source_id),
-        "links": {
-            "account_id": ids.shown("account", lead.account_id),
-            "contact_id": ids.shown("contact", lead.contact_id),
-            "opportunity_id": ids.shown("opportunity", lead.opportunity_id),
-        },
-        "merged_into": ids.shown("lead", lead.merged_into),
-        "created_at": rfc3339(lead.created_at),
-        "updated_at": rfc3339(lead.updated_at),
-    }
-
-
-def show_bant(confirmations: list[Confirmation]) -> dict[str, Any]:
-    """The latest confirmation of each criterion, whoever gave it."""
-    latest = {row.criterion: row for row in confirmations}
-    return {criterion: _show_confirmation(latest.get(criterion)) for criterion in CRITERIA}
-
-
-def _show_confirmation(row: Confirmation | None) -> dict[str, Any]:
-    if row is None:
-        return {"status": "unknown", "value": None, "evidence": None}
-    shown: dict[str, Any] = {
-        "status": row.status,
-        "value": row.value,
-        "evidence": row.evidence,
-        "confirmed_by": ids.show("user", row.user_id),
-        "confirmed_role": row.role,
-        "confirmed_at": rfc3339(row.recorded_at),
-    }
-    if row.due_on is not None:
-        shown["due_on"] = row.due_on.isoformat()
-    if row.amount is not None:
-        shown["amount"] = row.amount
-    return shown
 
 
 def show_activity(row: Record, lead_id: LeadId) -> dict[str, Any]:

@@ -116,6 +116,14 @@ CONSENT_PURPOSES = text(
     SELECT purpose FROM used
     """
 )
+REPLACED_SINCE = text(
+    """
+    SELECT c.lead_id, c.version, c.before
+      FROM jsonb_to_recordset(:wanted) AS w(lead_id uuid, oldest integer)
+      JOIN LATERAL (SELECT * FROM lead_changes c WHERE c.tenant_id = :tenant_id AND c.lead_id = w.lead_id
+                       AND c.version >= w.oldest) c ON true
+    """
+).bindparams(bindparam("wanted", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 USER = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND id = :id")
 
 
@@ -183,6 +191,12 @@ async def activities_by_key(tx: Tx, tenant_id: UUID, wanted: Sequence[tuple[UUID
 async def past(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Record:
     """What differed in an existing lead at an instant."""
     return (await tx.execute(PAST, {"tenant_id": tenant_id, "lead_id": lead_id, "at": at})).one()
+
+
+async def replaced_since(tx: Tx, tenant_id: UUID, oldest: Mapping[UUID, int]) -> Records:
+    """What each version of these leads replaced, from the given oldest version of each lead on."""
+    named = [{"lead_id": lead_id, "oldest": version} for lead_id, version in oldest.items()]
+    return (await tx.execute(REPLACED_SINCE, {"tenant_id": tenant_id, "wanted": named})).all()
 
 
 async def activities_until(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Records:

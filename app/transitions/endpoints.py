@@ -16,8 +16,9 @@ from app.errors import (
     VersionConflict,
 )
 from app.journeys.refusals import REFUSALS
+from app.journeys.shown import show_lead
 from app.leads.history import read_scored
-from app.leads.schemas import show_eligible, show_lead
+from app.leads.schemas import show_eligible
 from app.lifecycle.eligibility import eligibility
 from app.scoring.score import with_score
 from app.transitions.ask import ask_transition

@@ -16,6 +16,7 @@ from app.events.catalogue import webhooks
 from app.events.waiting import Waiters
 from app.events.wake import Wake
 from app.keyring import KeyRing
+from app.leads.included import include_leads
 from app.settings import Settings
 from app.submissions.endpoints import IngestFastPath
 from app.web import documentation, operations, problems
@@ -70,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.clock = Clock(settings.test_clock)
     app.state.keyring = KeyRing(settings.secret_keys)
     app.state.draining = False
+    app.state.include_leads = include_leads
     app.state.methods = methods_by_path()
     problems.install(app)
     app.include_router(operations.open_routes)

@@ -45,7 +45,8 @@ ONE = declared(SubscriptionNotFound, VersionConflict)
 
 
 async def _subscription_context(request: Request, caller: Owner, tx: InTx, now: Now) -> SubscriptionContext:
-    return SubscriptionContext(tx, caller.tenant_id, request.app.state.keyring, request.app.state.egress, now)
+    state, may_read_leads = request.app.state, caller.may("leads:read")
+    return SubscriptionContext(tx, caller.tenant_id, state.keyring, state.egress, now, may_read_leads)
 
 
 InContext = Annotated[SubscriptionContext, Depends(_subscription_context)]

@@ -66,7 +66,7 @@ SETTLED_AFTER = text(
 )
 
 RECEIVER = text(
-    "SELECT url, types, filter, mode, headers, secrets, limits, state, version, clock_timestamp() AS now"
+    "SELECT url, types, filter, mode, include, headers, secrets, limits, state, version, clock_timestamp() AS now"
     " FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id"
 )
 

@@ -33,6 +33,7 @@ class Receiver:
     patterns: tuple[str, ...]
     filter: dict[str, list[Any]]
     thin: bool
+    include: tuple[str, ...]
     headers: dict[str, str]
     keys: tuple[tuple[bytes, datetime | None], ...]
     limits: Limits
@@ -50,6 +51,7 @@ class Receiver:
             patterns=tuple(like_patterns(tuple(row.types)) or ["%"]),
             filter=row.filter or {},
             thin=row.mode == "thin",
+            include=tuple(row.include),
             headers=read_headers(ring, tenant_id, subscription_id, row.headers),
             keys=tuple((key[0], each.expires_at) for each, key in zip(stored, keys, strict=True) if key),
             limits=Limits.model_validate(row.limits or {}),
@@ -69,7 +71,7 @@ class Receiver:
 
     def request(self, item: Item, now: datetime) -> tuple[dict[str, str], bytes]:
         """The headers and body of one attempt, signed with every key valid at `now`."""
-        event = item.event
+        event = item.event if self.include else item.event._replace(included="")
         message_id = ids.show("event", event.id)
         body = envelope(event, 0 if self.thin else MAX_BODY_BYTES, message_id)
         keys = [key for key, expires_at in self.keys if expires_at is None or expires_at > now]

@@ -65,6 +65,14 @@ Filter = Annotated[
         description='Members of `data` and the values to accept, for example `{"to": ["mql", "sql"]}`.',
     ),
 ]
+Include = Annotated[
+    list[Literal["lead"]],
+    Field(
+        max_length=1,
+        description='`["lead"]` adds `data.lead`, the lead as of the event, and to `lead.updated` old and new values.'
+        " Needs the mode `full` and the scope leads:read.",
+    ),
+]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
@@ -83,6 +91,7 @@ class SubscriptionCreate(RequestBody):
     types: Types = Field(default=["*"], examples=[["lead.*"]])
     filter: Filter = Field(default_factory=dict)
     mode: Mode = "full"
+    include: Include = Field(default_factory=list, examples=[["lead"]])
     start: Start = Field(default="now", description="`now`, `earliest`, or a cursor of the feed.")
     headers: Headers = Field(default_factory=dict)
     limits: Limits = Limits()
@@ -94,6 +103,7 @@ class SubscriptionPatch(RequestBody):
     url: Url | None = None
     types: Types | None = None
     filter: Filter | None = None
+    include: Include | None = None
     headers: Headers | None = None
     limits: Limits | None = None
 
@@ -110,6 +120,7 @@ class SubscriptionOut(ResponseBody):
     types: list[str]
     filter: dict[str, Any]
     mode: Mode
+    include: list[Literal["lead"]]
     state: State
     state_reason: str | None
     lag: int = Field(description="Events after the subscription's position in the log, counted up to 10,000.")
@@ -178,6 +189,7 @@ def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any
         "types": row.types,
         "filter": row.filter or {},
         "mode": row.mode,
+        "include": row.include,
         "state": row.state,
         "state_reason": row.state_reason,
         "lag": row.lag,

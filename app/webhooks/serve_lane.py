@@ -19,10 +19,12 @@ from sqlalchemy import Row
 from app import ids, metrics
 from app.database.transaction import Database, Tx
 from app.events.catalogue import OPERATIONAL
+from app.events.envelope import Sequenced
 from app.events.record import NewEvent, record_events
 from app.events.sql import event_of
 from app.events.wake import Wake, within
 from app.keyring import KeyRing
+from app.leads.included import include_leads
 from app.webhooks import lane_sql
 from app.webhooks.egress import Egress
 from app.webhooks.lane import Changes, Item, Lane
@@ -182,8 +184,9 @@ class ServedLane:
             rows, later = await lane_sql.read_due(tx, self.tenant_id, self.subscription_id, list(self.lane.busy))
             if await self._current(tx, rows) or not rows:
                 self._retry_at = min(filter(None, (later, self.lane.next_retry)), default=None)
-                for row in rows:
-                    self.lane.add_due(event_of(row), row.attempts)
+                events = await self._include(tx, [event_of(row) for row in rows])
+                for event, row in zip(events, rows, strict=True):
+                    self.lane.add_due(event, row.attempts)
 
     def _retry_wait(self) -> float | None:
         """Seconds until retries are to be read; None when there are none, or enough deliveries are ready to be sent."""
@@ -205,10 +208,14 @@ class ServedLane:
         async with self._connection() as tx:
             rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, after, patterns)
             current = await self._current(tx, rows)
+            events = [event_of(row) for row in rows if row.id is not None] if current else []
+            accepted = await self._include(tx, [event for event in events if self.receiver.accepts(event)])
         if current:
-            events = [event_of(row) for row in rows if row.id is not None]
-            self.lane.add([event for event in events if self.receiver.accepts(event)], rows[-1].position)
+            self.lane.add(accepted, rows[-1].position)
         self._unread = self._unread or len(rows) == lane_sql.READ_ROWS
+
+    async def _include(self, tx: Tx, events: list[Sequenced]) -> list[Sequenced]:
+        return await include_leads(tx, self.tenant_id, events) if self.receiver.include else events
 
     async def _current(self, tx: Tx, rows: Sequence[Row[Any]]) -> bool:
         """Whether there are rows and the subscription has not changed; else reload it, and the rows are read again."""

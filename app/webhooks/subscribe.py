@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import orjson
 from sqlalchemy import Row
 
 from app.database.transaction import Tx
-from app.errors import RequestInvalid, StateConflict, SubscriptionNotFound, TargetRefused
+from app.errors import RequestInvalid, ScopeMissing, StateConflict, SubscriptionNotFound, TargetRefused
 from app.events import cursors
 from app.ids import new_id
 from app.keyring import KeyRing
@@ -34,6 +35,7 @@ class SubscriptionContext:
     ring: KeyRing
     egress: Egress
     now: datetime
+    may_read_leads: bool = False
 
     async def locked(self, subscription_id: UUID, expected: frozenset[str] | None) -> Row[Any]:
         """Lock and return the row. SubscriptionNotFound, VersionConflict."""
@@ -48,7 +50,8 @@ class SubscriptionContext:
 
 
 async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tuple[UUID, str]:
-    """Create an active subscription; its id and secret. TargetRefused, CursorInvalid."""
+    """Create an active subscription; its id and secret. TargetRefused, CursorInvalid, ScopeMissing."""
+    _check_include(context, body.include, body.mode)
     subscription_id, secret = new_id(), new_secret()
     position = await _start_position(context, body.start)
     stored = secrets.initial(context.ring, context.tenant_id, subscription_id, secret)
@@ -58,6 +61,7 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
         "types": body.types,
         "filter": body.filter,
         "mode": body.mode,
+        "include": body.include,
         "limits": body.limits.model_dump(),
         "state": "active",
         "headers": _encrypted_headers(context, subscription_id, body.headers),
@@ -72,11 +76,13 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
 async def patch(
     context: SubscriptionContext, subscription_id: UUID, body: SubscriptionPatch, expected: frozenset[str] | None
 ) -> None:
-    """Change the given members. SubscriptionNotFound, VersionConflict, TargetRefused."""
+    """Change the given members. SubscriptionNotFound, VersionConflict, TargetRefused, ScopeMissing."""
     values = {name: value for name, value in body.model_dump(mode="json").items() if value is not None}
     if body.url is not None:
         values["url"] = await checked_url(context.egress, body.url)  # a DNS lookup, so before the lock
-    await context.locked(subscription_id, expected)
+    row = await context.locked(subscription_id, expected)
+    # Whatever is changed: a new URL alone would send the leads there.
+    _check_include(context, row.include if body.include is None else body.include, row.mode)
     if body.headers is not None:
         values["headers"] = _encrypted_headers(context, subscription_id, body.headers)
     if values:
@@ -116,6 +122,17 @@ async def delete(context: SubscriptionContext, subscription_id: UUID, expected: 
     await sql.delete_lanes(context.tx, context.tenant_id, subscription_id)
     await context.locked(subscription_id, expected)
     await sql.delete_subscription(context.tx, context.tenant_id, subscription_id)
+
+
+def _check_include(context: SubscriptionContext, include: Sequence[str], mode: str) -> None:
+    """Who lets leads be sent may read them; a thin subscription sends ids only. ScopeMissing, RequestInvalid."""
+    if not include:
+        return
+    if not context.may_read_leads:
+        raise ScopeMissing("A subscription that includes leads needs the scope leads:read.", scope="leads:read")
+    if mode == "thin":
+        detail = "a thin subscription sends ids only: leave include out, or create one with mode full"
+        raise RequestInvalid.of("include", "include_needs_full", detail)
 
 
 async def checked_url(client: Egress, url: str) -> str:

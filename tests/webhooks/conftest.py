@@ -159,9 +159,8 @@ class World:
     async def subscribe(self, url: str, limits: Limits | None = None, **more: Any) -> tuple[UUID, str]:
         egress = Egress(targets_of(self.settings))
         async with self.engine.begin() as tx:
-            context = SubscriptionContext(
-                tx, self.tenant_id, KeyRing(self.settings.secret_keys), egress, datetime.now(UTC)
-            )
+            ring = KeyRing(self.settings.secret_keys)
+            context = SubscriptionContext(tx, self.tenant_id, ring, egress, datetime.now(UTC), may_read_leads=True)
             body = SubscriptionCreate(url=url, limits=limits or Limits(timeout_seconds=20), **more)
             made = await subscribe.create(context, body)
         await egress.close()

@@ -37,6 +37,7 @@ events = tenant_table(
     Column("tx_index", SmallInteger, nullable=False),
     Column("tx_size", SmallInteger, nullable=False),
     string("data", null=False),
+    jsonb("lead_computed", null=True),  # what time alone changes in the lead's answer, as of this event
     Index("events_id_idx", "tenant_id", "id"),
     Index("events_lead_id_idx", "tenant_id", "lead_id", "seq"),
     postgresql_partition_by="RANGE (seq)",
@@ -72,6 +73,7 @@ subscriptions = tenant_table(
     jsonb("types", empty="[]"),
     jsonb("filter"),
     string("mode", null=False, server_default="full"),
+    jsonb("include", empty="[]"),
     string("headers"),  # encrypted
     string("secrets", null=False),  # encrypted
     jsonb("limits"),

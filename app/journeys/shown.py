@@ -1,0 +1,136 @@
+"""The lead as answers show it (api.md, section 4), and what of it a change replaces.
+
+Each version of a lead keeps the members that it replaced, and each event the members that time alone changes; so the
+answer as of an event can be rebuilt, whatever was recorded later (`leads/included.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app import ids
+from app.database.plain_json import write_json
+from app.journeys.state import Change, Lead
+from app.matching.normalize import CANONICAL, RAW
+from app.policy.facts import CRITERIA, Confirmation
+from app.web.fields import rfc3339
+
+Document = dict[str, Any]
+
+# Members whose old values are kept by name, None where there was none; and the names that are always there.
+BY_NAME: Final = {"fields": CANONICAL, "raw": RAW}
+# Members that are not kept: each event has their values of its time.
+OF_EVENT: Final = frozenset({"version", "updated_at", "score", "below_threshold_since"})
+
+
+def show_lead(change: Change) -> Document:
+    """The lead as answers show it, after a read or a write."""
+    return {**recorded_members(change.lead), **computed_members(change)}
+
+
+def computed_members(change: Change) -> Document:
+    """The members that change with time too, without a new version."""
+    score = change.score
+    assert score is not None, "a lead is scored before it is shown"
+    return {
+        "score": {
+            "fit": score.fit,
+            "engagement": score.engagement,
+            "level": score.level,
+            "temperature": score.temperature,
+        },
+        "below_threshold_since": rfc3339(change.lead.below_threshold_since),
+    }
+
+
+def recorded_members(lead: Lead) -> Document:
+    """The members that change only with the version; the others are None."""
+    journey = lead.journey
+    return {
+        "id": ids.show("lead", lead.id),
+        "version": lead.version,
+        "kind": lead.kind,
+        "stage": journey.stage if journey else None,
+        "journey_no": journey.number if journey else None,
+        "seq": journey.seq if journey else None,
+        "stage_entered_at": rfc3339(journey.stage_entered_at) if journey else None,
+        "journey_opened_at": rfc3339(journey.opened_at) if journey else None,
+        "fields": {name: lead.fields.get(name) for name in CANONICAL},
+        "custom": dict(lead.custom),
+        "identities": [
+            {"kind": one.kind, "value": one.value, "namespace": one.namespace, "primary": one.primary}
+            for one in lead.identities
+        ],
+        "score": None,
+        "owner_id": ids.shown("user", lead.owner.id if lead.owner else None),
+        "team": lead.team,
+        "sla": None,
+        "wake_at": rfc3339(journey.wake_at) if journey else None,
+        "bant": show_bant(lead.confirmations),
+        "raw": {name: lead.raw.get(name) for name in RAW} | lead.raw,
+        "email_status": lead.flags.get("email_status"),
+        "phone_status": lead.flags.get("phone_status"),
+        "below_threshold_since": None,
+        "duplicate_suspected": bool(lead.flags.get("duplicate_suspected")),
+        "blocked_reinquiry": bool(lead.flags.get("blocked_reinquiry")),
+        "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}},
+        "consents": dict(lead.consents),
+        "source_id": ids.shown("source", lead.source_id),
+        "links": {
+            "account_id": ids.shown("account", lead.account_id),
+            "contact_id": ids.shown("contact", lead.contact_id),
+            "opportunity_id": ids.shown("opportunity", lead.opportunity_id),
+        },
+        "merged_into": ids.shown("lead", lead.merged_into),
+        "created_at": rfc3339(lead.created_at),
+        "updated_at": rfc3339(lead.updated_at),
+    }
+
+
+def replaced_members(before: Mapping[str, Any], after: Mapping[str, Any]) -> Document:
+    """The old values of the members that differ; of BY_NAME only the names that differ."""
+    replaced: Document = {}
+    for name in before.keys() - OF_EVENT:
+        old, new = before[name], after[name]
+        # As JSON, since Python takes 1, 1.0 and True for the same.
+        if write_json(old) == write_json(new):
+            continue
+        if name in BY_NAME:
+            old = {key: old.get(key) for key in {**old, **new} if write_json(old.get(key)) != write_json(new.get(key))}
+        replaced[name] = old
+    return replaced
+
+
+def restored_members(document: Document, before: Mapping[str, Any]) -> Document:
+    """The document with old values put back. Of `before` it takes the members of the document only."""
+    old = {name: value for name, value in before.items() if name in document}
+    for name, always in BY_NAME.items():
+        if name in old:
+            whole = {**document[name], **old[name]}
+            old[name] = {key: value for key, value in whole.items() if value is not None or key in always}
+    return {**document, **old} if old else document
+
+
+def show_bant(confirmations: list[Confirmation]) -> dict[str, Any]:
+    """The latest confirmation of each criterion, whoever gave it."""
+    latest = {row.criterion: row for row in confirmations}
+    return {criterion: _show_confirmation(latest.get(criterion)) for criterion in CRITERIA}
+
+
+def _show_confirmation(row: Confirmation | None) -> dict[str, Any]:
+    if row is None:
+        return {"status": "unknown", "value": None, "evidence": None}
+    shown: dict[str, Any] = {
+        "status": row.status,
+        "value": row.value,
+        "evidence": row.evidence,
+        "confirmed_by": ids.show("user", row.user_id),
+        "confirmed_role": row.role,
+        "confirmed_at": rfc3339(row.recorded_at),
+    }
+    if row.due_on is not None:
+        shown["due_on"] = row.due_on.isoformat()
+    if row.amount is not None:
+        shown["amount"] = row.amount
+    return shown

@@ -1,0 +1,264 @@
+"""`include=lead`: each event has the lead as of that event, in the same bytes whenever it is read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
+from sqlalchemy import text
+
+from app.database.transaction import Tx
+from app.events.sequence import sequence
+from app.journeys.refresh import refresh_due
+from tests.api import NUMBERS, Api, MovableClock
+from tests.contract.contract import DOCUMENT
+
+BANT = {name: {"status": "confirmed"} for name in ("budget", "authority", "need", "timing")}
+
+
+class StandingClock(MovableClock):
+    """A clock that stands still until the test moves it, so that several transactions may have one instant."""
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__()
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at + self.ahead
+
+
+async def included(api: Api, lead: dict[str, Any], **params: Any) -> list[dict[str, Any]]:
+    """All events of a lead, each with its lead."""
+    await sequence(api.app.state.engine)
+    page = await api.get("/v1/events", params={"lead_id": lead["id"], "include": "lead", "limit": 1000, **params})
+    return list(page["data"])
+
+
+async def body_of(api: Api, event: dict[str, Any]) -> bytes:
+    """The bytes of one event with its lead."""
+    answer = await api.call("GET", f"/v1/events/{event['id']}", params={"include": "lead"})
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+class Life:
+    """A lead, what GET answered after each of its versions, and the bytes of each event when it was first read."""
+
+    def __init__(self, api: Api, people: dict[str, str], n: int) -> None:
+        self.api, self.people, self.n = api, people, n
+        self.lead: dict[str, Any] = {}
+        self.shown: dict[int, dict[str, Any]] = {}
+        self.bodies: dict[str, bytes] = {}
+
+    @property
+    def path(self) -> str:
+        return f"/v1/leads/{self.lead['id']}"
+
+    async def begin(self) -> None:
+        answer = await self.api.post(
+            "/v1/leads", {"fields": {"email": f"ada{self.n}@acme{self.n}.example", "company": f"Acme {self.n}"}}
+        )
+        self.lead = dict(answer)
+        await self.look()
+
+    async def patch(self, fields: dict[str, Any], custom: dict[str, Any]) -> None:
+        own = {name: value.replace("~", str(self.n)) for name, value in fields.items() if isinstance(value, str)}
+        await self.api.call("PATCH", self.path, {"fields": {**fields, **own}, "custom": custom})
+
+    async def arrive(self, more: dict[str, Any]) -> None:
+        email = self.lead["fields"]["email"] or f"ada{self.n}@acme{self.n}.example"
+        own = {name: f"{value}-{self.n}" for name, value in more.get("external_ids", {}).items()}
+        fields = {"email": email, **more.get("fields", {})}
+        await self.api.call("POST", "/v1/leads", {**more, "fields": fields, "external_ids": own})
+
+    async def act(self, type_: str, kind: str, days_ago: int) -> None:
+        body = {"type": type_, "kind": kind, "occurred_at": self.api.ago(days=days_ago)}
+        await self.api.call("POST", f"{self.path}/activities", body)
+
+    async def ask(self, action: str, role: str | None, reason: str | None) -> None:
+        body = {"reason_code": reason, "note": "because", "bant": BANT if action in ("confirm", "hand_over") else None}
+        if action == "correct":
+            body["to"] = "inquiry"
+        given = {name: value for name, value in body.items() if value is not None}
+        headers = {"Idempotency-Key": f"{self.n}-{self.lead['version']}-{action}"}
+        await self.api.ask(self.lead, action, self.people.get(role or ""), headers=headers, **given)
+
+    async def confirm(self, role: str, criteria: list[str]) -> None:
+        body = {name: {"status": "confirmed", "evidence": "said so"} for name in criteria}
+        await self.api.call("PUT", f"{self.path}/bant", body, actor=self.people[role])
+
+    async def consent(self, purpose: str, state: str) -> None:
+        body = {"consents": [{"purpose": purpose, "state": state}]}
+        await self.api.call("PUT", f"{self.path}/consents", body)
+
+    async def own(self, role: str | None) -> None:
+        await self.api.call("PATCH", self.path, {"owner_id": self.people.get(role or "")})
+
+    async def convert(self, role: str) -> None:
+        headers = {"Idempotency-Key": f"{self.n}-{self.lead['version']}-convert"}
+        await self.api.call("POST", f"{self.path}/conversion", {}, actor=self.people[role], headers=headers)
+
+    async def wait(self, seconds: int) -> None:
+        self.api.clock.ahead += timedelta(seconds=seconds)
+
+    async def refresh(self) -> None:
+        await refresh_due(self.api.app.state.engine, self.api.now)
+
+    async def look(self) -> None:
+        """What is answered now; the events that are new are read at once."""
+        self.lead = await self.api.reload(self.lead)
+        assert self.lead["version"] <= max(self.shown, default=0) + 1
+        self.shown.setdefault(self.lead["version"], self.lead)
+        for event in await included(self.api, self.lead):
+            if event["id"] not in self.bodies:
+                self.bodies[event["id"]] = await body_of(self.api, event)
+
+    async def check(self) -> None:
+        events = await included(self.api, self.lead)
+        assert {event["id"] for event in events} == set(self.bodies)
+        for event in events:
+            version = event["meta"]["lead_version"]
+            assert event["data"]["lead"] == self.shown[version]
+            assert await body_of(self.api, event) == self.bodies[event["id"]]
+            if event["type"] == "lead.updated":
+                before, after = self.shown.get(version - 1), self.shown[version]
+                assert event["data"]["changes"] == [
+                    {"field": name, "from": before and value(before, name), "to": value(after, name)}
+                    for name in event["data"]["changed"]
+                ]
+
+
+def value(lead: dict[str, Any], name: str) -> Any:
+    if name.startswith("custom."):
+        return lead["custom"].get(name.removeprefix("custom."))
+    if name.startswith("bant."):
+        return lead["bant"][name.removeprefix("bant.")]
+    return lead["fields"][name]
+
+
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "email": st.sampled_from(["ada~@acme~.example", "ada~@other~.example", "ada~@gmail.com", "no address", None]),
+        "phone": st.sampled_from(["+40 21 555 0100", "+40 722 000 128", "call me", None]),
+        "company": st.sampled_from(["Acme", "Acme & Łódź", None]),
+        "job_title": st.sampled_from(["Director", "Intern", None]),
+        "industry": st.sampled_from(["software", None]),
+        "employees": st.sampled_from([1, 120, None]),
+        "country": st.sampled_from(["RO", "Germany", None]),
+    },
+)
+ANSWERS = st.dictionaries(
+    st.sampled_from(["seats", "a.b", "ä"]),
+    st.sampled_from([None, True, 1, 1.0, 0.1, 1e22, -0.0, "1", [1, {"b": 2, "a": None}], {"z": 1, "aa": [], "b": {}}]),
+    max_size=2,
+)
+CONSENTS = st.sampled_from(["given", "refused", "withdrawn", "unknown"])
+ARRIVALS = st.fixed_dictionaries(
+    {},
+    optional={
+        "fields": FIELDS.map(lambda fields: {k: v for k, v in fields.items() if k != "email" and v is not None}),
+        "custom": ANSWERS,
+        "external_ids": st.dictionaries(st.sampled_from(["crm", "crm:eu"]), st.just("1"), max_size=1),
+        "attribution": st.dictionaries(st.sampled_from(["source", "campaign"]), st.sampled_from(["x", "y"])),
+        "consents": CONSENTS.map(lambda state: [{"purpose": "email_marketing", "state": state}]),
+    },
+)
+PEOPLE = st.sampled_from(["sdr", "ae", "manager"])
+ACTIONS = st.sampled_from(
+    [
+        ("qualify", "marketing", None),
+        ("accept", "sdr", None),
+        ("confirm", "ae", None),
+        ("recycle", "sdr", "timing"),
+        ("disqualify", "sdr", "no_budget"),
+        ("disqualify", "sdr", "spam"),
+        ("reopen", "manager", "other"),
+        ("correct", "manager", "other"),
+    ]
+)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("patch"), FIELDS, ANSWERS),
+        st.tuples(st.just("arrive"), ARRIVALS),
+        st.tuples(
+            st.just("act"),
+            st.sampled_from(["demo_request", "webinar", "unsubscribe", "call"]),
+            st.sampled_from(["interest", "contact_attempt"]),
+            st.integers(0, 70),
+        ),
+        ACTIONS.map(lambda action: ("ask", *action)),
+        st.tuples(
+            st.just("confirm"), PEOPLE, st.lists(st.sampled_from(sorted(BANT)), min_size=1, max_size=4, unique=True)
+        ),
+        st.tuples(st.just("consent"), st.sampled_from(["email_marketing", "phone"]), CONSENTS),
+        st.tuples(st.just("own"), PEOPLE | st.none()),
+        st.tuples(st.just("convert"), PEOPLE),
+        st.tuples(st.just("wait"), st.sampled_from([-1, 1, 3600, 20 * 86_400, 100 * 86_400])),
+        st.tuples(st.just("refresh")),
+    ),
+    min_size=1,
+    max_size=14,
+)
+# A life that reaches every stage, since a random one seldom does.
+WHOLE_LIFE: list[tuple[Any, ...]] = [
+    ("patch", {"job_title": "Director", "industry": "software", "employees": 120}, {"seats": 1}),
+    ("act", "demo_request", "interest", 0),
+    ("ask", "accept", "sdr", None),
+    ("ask", "recycle", "sdr", "timing"),
+    ("wait", 3600),
+    ("arrive", {"attribution": {"source": "x"}, "external_ids": {"crm": "1"}, "custom": {"seats": 2, "ä": "1"}}),
+    ("act", "demo_request", "interest", 0),
+    ("wait", 100 * 86_400),
+    ("refresh",),
+    ("act", "demo_request", "interest", 0),
+    ("ask", "accept", "sdr", None),
+    ("patch", {"email": "ada~@other~.example", "phone": "+40 21 555 0100"}, {"seats": True}),
+    ("confirm", "sdr", ["need", "budget"]),
+    ("ask", "confirm", "ae", None),
+    ("convert", "ae"),
+    ("wait", -1),
+    ("arrive", {"attribution": {"campaign": "y"}, "consents": [{"purpose": "phone", "state": "given"}]}),
+    ("patch", {"email": None, "company": None}, {"seats": None}),
+]
+
+
+async def live(api: Api, people: dict[str, str], steps: list[tuple[Any, ...]]) -> Life:
+    life = Life(api, people, next(NUMBERS))
+    await life.begin()
+    for name, *members in steps:
+        await getattr(life, name)(*members)
+        await life.look()
+    await life.check()
+    return life
+
+
+async def staff(api: Api) -> dict[str, str]:
+    return {role: await api.user(role) for role in ("marketing", "sdr", "ae", "manager")}
+
+
+def stand_still(api: Api) -> None:
+    api.app.state.clock = api.clock = StandingClock(datetime.now(UTC) + timedelta(seconds=1))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+async def test_every_event_has_the_lead_that_was_answered_at_its_version(api: Api, data: st.DataObject) -> None:
+    stand_still(api)
+    people = await staff(api)
+    await live(api, people, data.draw(STEPS))
+
+
+async def test_a_life_through_every_stage_is_told_as_it_was(api: Api) -> None:
+    stand_still(api)
+    life = await live(api, await staff(api), WHOLE_LIFE)
+    stages = {shown["stage"] for shown in life.shown.values()}
+    assert stages == {"inquiry", "mql", "sal", "recycled", "sql", "converted"}
+    assert life.shown[max(life.shown)]["links"]["opportunity_id"] is not None
+    types = {event["type"] for event in await included(api, life.lead)}
+    assert {"lead.converted", "lead.below_threshold", "lead.consent_changed", "opportunity.stage_changed"} <= types
