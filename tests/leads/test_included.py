@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +13,9 @@ from sqlalchemy import text
 
 from app.database.transaction import Tx
 from app.events.sequence import sequence
+from app.events.sql import read_log
 from app.journeys.refresh import refresh_due
+from app.leads.included import include_leads
 from tests.api import NUMBERS, Api, MovableClock
 from tests.contract.contract import DOCUMENT
 
@@ -262,3 +263,89 @@ async def test_a_life_through_every_stage_is_told_as_it_was(api: Api) -> None:
     assert life.shown[max(life.shown)]["links"]["opportunity_id"] is not None
     types = {event["type"] for event in await included(api, life.lead)}
     assert {"lead.converted", "lead.below_threshold", "lead.consent_changed", "opportunity.stage_changed"} <= types
+
+
+async def test_each_included_lead_is_a_lead_as_the_document_describes_it(api: Api) -> None:
+    lead = await api.mql(phone="+40 21 555 0100")
+    schemas = {"components": DOCUMENT["components"]}
+    for event in await included(api, lead):
+        name = "".join(word.capitalize() for word in event["type"].replace(".", "_").split("_"))
+        validator = Draft202012Validator({"$ref": f"#/components/schemas/{name}", **schemas})
+        assert list(validator.iter_errors(event["data"])) == []
+        assert event["data"]["lead"]["id"] == lead["id"]
+
+
+async def test_after_an_erasure_an_event_has_no_lead_and_no_values(api: Api) -> None:
+    lead = await api.mql(email="anna@nordsoft.example")
+    await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"company": "Nordsoft"}})
+    kept = await included(api, await api.lead(email="ion@sudsoft.example"))
+    async with api.app.state.engine.begin() as tx:
+        await tx.execute(text("UPDATE leads SET erased_at = now() WHERE fields ->> 'email' = 'anna@nordsoft.example'"))
+    events = await included(api, lead)
+    assert [event["type"] for event in events][-1] == "lead.updated"
+    for event in events:
+        assert (event["data"]["lead"], event["data"]["erased"]) == (None, True)
+        assert "changes" not in event["data"]
+        body = await body_of(api, event)
+        assert b"nordsoft" not in body.lower()
+    assert all(event["data"]["lead"] and "erased" not in event["data"] for event in kept)
+
+
+async def test_a_batch_is_read_in_two_statements_however_many_leads_it_has(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leads = [await api.mql() for _ in range(4)]
+    await included(api, leads[0])
+    counted: list[int] = []
+    execute = Tx.execute
+
+    async def count(self: Tx, *arguments: Any) -> Any:
+        counted[-1] += 1
+        return await execute(self, *arguments)
+
+    monkeypatch.setattr(Tx, "execute", count)
+    async with api.app.state.engine.connect() as tx:
+        for limit in (1, 5, 50):
+            counted.append(0)
+            found, _, _ = await read_log(tx, api.tenant_id, 0, limit, None, None)
+            assert len({event.lead_id for event in found}) >= limit // 15
+            await include_leads(tx, api.tenant_id, found)
+    assert counted == [3, 3, 3], "one reads the events, two their leads"
+
+
+async def test_events_of_the_first_release_have_the_lead_as_of_their_instant(api: Api) -> None:
+    lead = await api.mql()
+    known = await api.reload(lead)
+    api.clock.ahead += timedelta(hours=1)
+    await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"company": "Nordsoft", "employees": 1}})
+    async with api.app.state.engine.begin() as tx:
+        await tx.execute(text("UPDATE events SET lead_computed = NULL"))
+    first, *later = await included(api, lead)
+    [last] = [event for event in later if event["type"] == "lead.updated"]
+    assert first["data"]["lead"]["version"] == 1
+    assert first["data"]["lead"]["fields"] == known["fields"]
+    assert first["data"]["lead"]["stage"] == "inquiry"
+    assert last["data"]["lead"]["fields"]["company"] == "Nordsoft"
+    assert "changes" not in last["data"]
+    assert last["data"]["lead"]["score"] == (await api.reload(lead))["score"]
+
+
+async def test_an_event_without_a_lead_stays_as_it_is(api: Api) -> None:
+    account = await api.post("/v1/accounts", {"name": "Nordsoft"})
+    body = {"name": "Renewal", "account_id": account["id"], "business": "existing"}
+    await api.post("/v1/opportunities", body)
+    await sequence(api.app.state.engine)
+    plain, with_lead = [await api.get("/v1/events", params=params) for params in ({}, {"include": "lead"})]
+    assert plain["data"] == with_lead["data"] != []
+
+
+async def test_the_events_of_one_lead_take_include_too_and_refuse_anything_else(api: Api) -> None:
+    lead = await api.mql()
+    events = await included(api, lead)
+    path = f"/v1/leads/{lead['id']}/events"
+    assert (await api.get(path, params={"include": "lead", "limit": 200}))["data"] == events
+    assert all("lead" not in event["data"] for event in (await api.get(path))["data"])
+    for refused in (path, "/v1/events", f"/v1/events/{events[0]['id']}"):
+        for value in ("leads", "", "lead,lead"):
+            answer = await api.call("GET", refused, params={"include": value})
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "include"), (refused, value)

@@ -1,0 +1,62 @@
+"""What a change replaces in the lead's answer is enough to put the answer before it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.ids import new_id
+from app.journeys.shown import BY_NAME, OF_EVENT, recorded_members, replaced_members, restored_members
+from app.journeys.state import Lead
+from tests.rules.make import NOON
+
+LEAD = recorded_members(Lead(new_id(), NOON, NOON))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2) | st.floats(-2, 2) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+LEADS = st.fixed_dictionaries(
+    {
+        name: st.fixed_dictionaries(dict.fromkeys(LEAD[name], JSON)) if name in BY_NAME else st.just(LEAD[name]) | JSON
+        for name in LEAD
+    }
+)
+
+
+def text_of(document: dict[str, Any]) -> bytes:
+    """The recorded members as sorted JSON, in which 1, 1.0 and true differ."""
+    recorded = {name: value for name, value in document.items() if name not in OF_EVENT}
+    return orjson.dumps(recorded, option=orjson.OPT_SORT_KEYS)
+
+
+@given(before=LEADS, after=LEADS)
+def test_what_is_replaced_restores_every_recorded_member(before: dict[str, Any], after: dict[str, Any]) -> None:
+    kept = orjson.loads(orjson.dumps(replaced_members(before, after)))
+    assert text_of(restored_members(after, kept)) == text_of(before)
+
+
+@given(lead=LEADS)
+def test_nothing_is_kept_of_a_lead_that_did_not_change(lead: dict[str, Any]) -> None:
+    assert replaced_members(lead, orjson.loads(orjson.dumps(lead))) == {}
+    assert restored_members(lead, {}) == lead
+
+
+@given(before=LEADS, after=LEADS)
+def test_of_fields_only_those_that_differ_are_kept(before: dict[str, Any], after: dict[str, Any]) -> None:
+    for group in BY_NAME:
+        kept = replaced_members(before, after).get(group, {})
+        differing = {
+            name for name in before[group] if orjson.dumps(before[group][name]) != orjson.dumps(after[group][name])
+        }
+        assert set(kept) == differing
+
+
+def test_names_that_are_no_members_are_not_restored() -> None:
+    """The old values for `as_of` have more names: internal flags, and further typed values."""
+    before = {"flags": {"free_mail": True}, "raw": {"email": "a@b.example", "company": "Acme"}}
+    restored = restored_members(LEAD, before)
+    assert restored == {**LEAD, "raw": {**LEAD["raw"], "email": "a@b.example"}}
