@@ -67,7 +67,7 @@ LOAD_LEADS = """
                   array_agg(kind) AS activity_kinds, array_agg(occurred_at) AS occurred,
                   array_agg(recorded_at) AS recorded
              FROM (SELECT * FROM activities a WHERE a.tenant_id = :tenant_id AND a.lead_id = l.id
-                    ORDER BY a.occurred_at DESC LIMIT 500) a
+                    ORDER BY a.occurred_at DESC LIMIT {activities}) a
       ) a ON true
       LEFT JOIN LATERAL (
            SELECT array_agg(criterion) AS criteria, array_agg(status) AS statuses, array_agg(user_id) AS user_ids,
@@ -78,8 +78,9 @@ LOAD_LEADS = """
       ) b ON true
 """
 IDS = (bindparam("ids", type_=JSONB), bindparam("tenant_id", type_=Uuid))
-READ_LEADS = text(LOAD_LEADS.format(lock="LIMIT 1")).bindparams(*IDS)
-LOCK_LEADS = text(LOAD_LEADS.format(lock="FOR NO KEY UPDATE")).bindparams(*IDS)
+READ_LEADS = text(LOAD_LEADS.format(lock="LIMIT 1", activities=500)).bindparams(*IDS)
+LOCK_LEADS = text(LOAD_LEADS.format(lock="FOR NO KEY UPDATE", activities=500)).bindparams(*IDS)
+READ_WITHOUT_ACTIVITIES = text(LOAD_LEADS.format(lock="LIMIT 1", activities=0)).bindparams(*IDS)
 
 LEAD = """
     id uuid, kind text, stage text, stage_entered_at timestamptz, fields jsonb, raw jsonb,
@@ -284,6 +285,11 @@ async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Recor
 async def load_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
     """Reads everything that rules and answers need of these leads, without a lock."""
     return (await tx.execute(READ_LEADS, _named(tenant_id, lead_ids))).all()
+
+
+async def load_without_activities(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
+    """Reads leads that are shown but not scored, without a lock."""
+    return (await tx.execute(READ_WITHOUT_ACTIVITIES, _named(tenant_id, lead_ids))).all()
 
 
 def _named(tenant_id: UUID, lead_ids: Sequence[UUID]) -> dict[str, Any]:

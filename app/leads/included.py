@@ -36,7 +36,7 @@ async def include_leads(tx: Tx, tenant_id: UUID, events: Sequence[Sequenced]) ->
             oldest[event.lead_id] = min(event.lead_version, oldest.get(event.lead_id, event.lead_version))
     if not oldest:
         return list(events)
-    rows = {row.id: row for row in await journeys.load_leads(tx, tenant_id, list(oldest))}
+    rows = {row.id: row for row in await journeys.load_without_activities(tx, tenant_id, list(oldest))}
     # Read after the rows, so that no version up to that of a row is missing; later ones are not used.
     replaced: dict[UUID, dict[int, Document]] = defaultdict(dict)
     for row in await sql.replaced_since(tx, tenant_id, oldest):

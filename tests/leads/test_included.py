@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from jsonschema_rs import Draft202012Validator
 from sqlalchemy import text
 
 from app.database.transaction import Tx
+from app.events.envelope import envelope
 from app.events.sequence import sequence
 from app.events.sql import read_log
 from app.journeys.refresh import refresh_due
@@ -311,6 +313,27 @@ async def test_a_batch_is_read_in_two_statements_however_many_leads_it_has(
             assert len({event.lead_id for event in found}) >= limit // 15
             await include_leads(tx, api.tenant_id, found)
     assert counted == [3, 3, 3], "one reads the events, two their leads"
+
+
+async def test_a_change_that_is_committed_between_the_statements_is_not_in_an_event_of_before(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = await api.lead(company="Nordsoft")
+    events = await included(api, lead)
+    execute, left = Tx.execute, ["before the second statement", "before the first"]
+    async with api.app.state.engine.connect() as tx:
+        found, _, _ = await read_log(tx, api.tenant_id, 0, 50, None, None)
+
+        async def change_between(self: Tx, *arguments: Any) -> Any:
+            if self is tx and left.pop() == "before the second statement":
+                answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"company": "Sudsoft"}})
+                assert answer.status_code == 200
+            return await execute(self, *arguments)
+
+        monkeypatch.setattr(Tx, "execute", change_between)
+        read = [orjson.loads(envelope(event)) for event in await include_leads(tx, api.tenant_id, found)]
+    assert left == []
+    assert read == events
 
 
 async def test_events_of_the_first_release_have_the_lead_as_of_their_instant(api: Api) -> None:
