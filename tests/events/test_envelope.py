@@ -38,6 +38,21 @@ def test_the_body_of_a_lead_event_equals_the_golden_body() -> None:
     )
 
 
+def test_what_is_included_stands_after_the_members_of_data() -> None:
+    event = changed(data='{"lead_id":"lead_x"}', included='"lead":{"id":"lead_x"}')
+    assert b',"data":{"lead_id":"lead_x","lead":{"id":"lead_x"}},"meta":{' in envelope(event)
+    assert envelope(event._replace(included="")) == envelope(changed(data='{"lead_id":"lead_x"}'))
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_body_that_is_too_large_with_its_lead_names_the_url_that_returns_it_with_its_lead(over: int) -> None:
+    event = changed(data='{"lead_id":"lead_x"}', included='"lead":""')
+    padding = "x" * (MAX_BODY_BYTES - len(envelope(event)) + over)
+    body = orjson.loads(envelope(event._replace(included=f'"lead":"{padding}"')))
+    assert body["data"] == ({"lead_id": "lead_x"} if over else {"lead_id": "lead_x", "lead": padding})
+    assert body.get("url") == (f"/v1/events/{body['id']}?include=lead" if over else None)
+
+
 def test_an_event_without_a_lead_has_no_lead_version() -> None:
     body = orjson.loads(envelope(changed(lead_id=None, lead_version=None)))
     assert body["meta"]["lead_version"] is None
