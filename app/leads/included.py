@@ -90,9 +90,11 @@ def _change(name: str, before: Document | None, after: Document) -> Document:
 
 
 def _value(lead: Document, name: str) -> Any:
-    """The value of a name in `changed`: `company`, `custom.seats`, `bant.need`."""
+    """The value of a name in `changed`: `company`, `custom.seats`, `bant.need`, `phone_status`."""
     group, _, member = name.partition(".")
-    return lead[group].get(member) if member else lead["fields"].get(name)
+    if member:
+        return lead[group].get(member)
+    return lead["fields"][name] if name in lead["fields"] else lead.get(name)
 
 
 def _with(event: Sequenced, members: Document) -> Sequenced:

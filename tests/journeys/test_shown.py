@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import orjson
@@ -19,11 +20,15 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
-LEADS = st.fixed_dictionaries(
-    {
-        name: st.fixed_dictionaries(dict.fromkeys(LEAD[name], JSON)) if name in BY_NAME else st.just(LEAD[name]) | JSON
-        for name in LEAD
-    }
+TYPED = st.dictionaries(st.sampled_from(["company", "name"]), st.text(min_size=1, max_size=3))  # absent, or not null
+LEADS = st.fixed_dictionaries({name: st.just(LEAD[name]) | JSON for name in LEAD}).flatmap(
+    lambda lead: st.fixed_dictionaries(
+        {
+            **{name: st.just(value) for name, value in lead.items()},
+            "fields": st.fixed_dictionaries(dict.fromkeys(LEAD["fields"], JSON)),
+            "raw": st.builds(operator.or_, st.fixed_dictionaries(dict.fromkeys(LEAD["raw"], JSON)), TYPED),
+        }
+    )
 )
 
 
@@ -49,9 +54,8 @@ def test_nothing_is_kept_of_a_lead_that_did_not_change(lead: dict[str, Any]) -> 
 def test_of_fields_only_those_that_differ_are_kept(before: dict[str, Any], after: dict[str, Any]) -> None:
     for group in BY_NAME:
         kept = replaced_members(before, after).get(group, {})
-        differing = {
-            name for name in before[group] if orjson.dumps(before[group][name]) != orjson.dumps(after[group][name])
-        }
+        old, new = before[group], after[group]
+        differing = {name for name in {**old, **new} if orjson.dumps(old.get(name)) != orjson.dumps(new.get(name))}
         assert set(kept) == differing
 
 
@@ -59,4 +63,4 @@ def test_names_that_are_no_members_are_not_restored() -> None:
     """The old values for `as_of` have more names: internal flags, and further typed values."""
     before = {"flags": {"free_mail": True}, "raw": {"email": "a@b.example", "company": "Acme"}}
     restored = restored_members(LEAD, before)
-    assert restored == {**LEAD, "raw": {**LEAD["raw"], "email": "a@b.example"}}
+    assert restored == {**LEAD, "raw": {**LEAD["raw"], "email": "a@b.example", "company": "Acme"}}

@@ -141,7 +141,7 @@ def value(lead: dict[str, Any], name: str) -> Any:
         return lead["custom"].get(name.removeprefix("custom."))
     if name.startswith("bant."):
         return lead["bant"][name.removeprefix("bant.")]
-    return lead["fields"][name]
+    return lead["phone_status"] if name == "phone_status" else lead["fields"][name]
 
 
 FIELDS = st.fixed_dictionaries(
