@@ -33,7 +33,8 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         # One that timed out half-way is there, but invalid.
         op.drop_index(INDEX, table_name="consents", if_exists=True, postgresql_concurrently=True)
-        op.create_index(INDEX, "consents", ["tenant_id", "purpose"], unique=False, postgresql_concurrently=True)
+        columns = ["tenant_id", "purpose"]
+        op.create_index(INDEX, "consents", columns, unique=False, if_not_exists=True, postgresql_concurrently=True)
 
 
 def digit(start: int) -> str:
