@@ -82,9 +82,10 @@ def migrations() -> str:
                 asyncio.run(migrate.differences(server.url))
             except CommandError as error:
                 return str(error)
-        statements = Path(folder, "migrations.sql")
-        statements.write_text(migrate.statements())
-        return _tool(str(Path(PYTHON).parent / "squawk"), "--config", str(ROOT / ".squawk.toml"), str(statements))()
+        files = {str(Path(folder, f"{revision}.sql")): sql for revision, sql in migrate.statements().items()}
+        for file, sql in files.items():
+            Path(file).write_text(sql)
+        return _tool(str(Path(PYTHON).parent / "squawk"), "--config", str(ROOT / ".squawk.toml"), *files)()
 
 
 def openapi() -> str:

@@ -72,10 +72,15 @@ async def differences(url: str) -> None:
         await connection.run_sync(lambda sync: command.check(configuration(sync)))
 
 
-def statements() -> str:
-    """The SQL of all revisions, for a linter."""
+def statements() -> dict[str, str]:
+    """The SQL of each revision, for a linter: each is a transaction of its own."""
+    revisions = ScriptDirectory.from_config(configuration()).walk_revisions()
+    return {one.revision: _statements(f"{one.down_revision or 'base'}:{one.revision}") for one in revisions}
+
+
+def _statements(revisions: str) -> str:
     config = configuration()
-    command.upgrade(config, "head", sql=True)
+    command.upgrade(config, revisions, sql=True)
     assert isinstance(config.output_buffer, io.StringIO)
     return config.output_buffer.getvalue()
 
