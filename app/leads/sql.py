@@ -198,9 +198,7 @@ async def user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
 TOUCHES: Final = (leads.c.first_touch, leads.c.last_touch)
 CONDITIONS: Final[Mapping[str, Callable[[Any], ColumnElement[bool]]]] = {
     **{name: leads.c[name].__eq__ for name in ("stage", "owner_id", "temperature", "source_id", "account_id")},
-    "campaign": lambda name: or_(
-        *(leads.c[touch]["campaign"].astext == name for touch in ("first_touch", "last_touch"))
-    ),
+    "campaign": lambda name: or_(*(touch["campaign"].astext == name for touch in TOUCHES)),
     "created_after": leads.c.created_at.__gt__,
     "created_before": leads.c.created_at.__lt__,
     "updated_after": leads.c.updated_at.__gt__,
