@@ -1,7 +1,7 @@
 """Amounts keep all decimals of their currency: three of KWD, four of CLF.
 
 Revision ID: 0007_amounts
-Revises: 0001
+Revises: 0006_ids_in_one_form
 
 The code of the release before works on both.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0007_amounts"
-down_revision = "0001"
+down_revision = "0006_ids_in_one_form"
 branch_labels = None
 depends_on = None
 
