@@ -166,7 +166,9 @@ async def test_a_connection_whose_server_accepts_no_writes_is_replaced(url: str,
     await database.dispose()
 
 
-async def test_a_transaction_whose_statement_was_prepared_before_a_migration_is_run_again(engine: Database) -> None:
+async def test_a_transaction_whose_statement_was_prepared_before_a_migration_is_run_again(
+    engine: Database, url: str
+) -> None:
     """numeric(18, 2) to numeric, as in 0007_amounts: the rows stay where they are, prepared statements do not fit."""
     async with engine.begin() as tx:
         await tx.execute(text("CREATE TABLE amounts (amount numeric(18, 2))"))
@@ -180,7 +182,7 @@ async def test_a_transaction_whose_statement_was_prepared_before_a_migration_is_
 
     file = text("SELECT pg_relation_filenode('amounts')")
     assert await run_with_retries(read) == ["1.25"]
-    migrating = make_engine(engine.engine.url.render_as_string(hide_password=False))
+    migrating = make_engine(url)
     async with migrating.begin() as tx:
         before = (await tx.execute(file)).scalar_one()
         await tx.execute(text("ALTER TABLE amounts ALTER COLUMN amount TYPE numeric"))
