@@ -8,13 +8,16 @@ import binascii
 import os
 import secrets
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.policy.shape import Like
 
 Network = IPv4Network | IPv6Network
 Role = Literal["api", "work", "dispatch"]
@@ -23,7 +26,6 @@ PREFIX = "BATON_"
 BOOTSTRAP = "BATON_VENV"  # read by app/__main__.py, before there are settings
 EVERY_ROLE: tuple[Role, ...] = ("api", "work", "dispatch")
 HOUR = 3600.0
-ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104 - only compared with `host`; never the default
 
 
 class CannotStart(Exception):
@@ -82,12 +84,25 @@ def _retry_delays(delays: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _base_url(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise ValueError("write an address that starts with http:// or https://")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or " " in url:
+        raise ValueError("write an address that starts with http:// or https://, without ? and #")
     return url.rstrip("/")
 
 
+def host_in_url(host: str) -> str:
+    """The host as it stands in a URL: loopback for a server that listens on all interfaces, IPv6 in brackets."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:
+        return "127.0.0.1" if address.is_unspecified else host
+    return "[::1]" if address.is_unspecified else f"[{host}]"
+
+
 CommaSeparated = BeforeValidator(_split)
+Listen = Annotated[str, Like("127.0.0.1:9100", "write host:port", r"^([^:\s]+|\[[0-9a-f:]+\]):[0-9]{1,5}$")]
 
 
 class Settings(BaseSettings):
@@ -126,7 +141,7 @@ class Settings(BaseSettings):
     )
     test_clock: Path | None = None
     drain_seconds: float = Field(default=5.0, ge=0, le=300)
-    metrics_listen: Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$|^\[[0-9a-f:]+\]:\d{1,5}$")] | None = None
+    metrics_listen: Listen | None = None
     log_format: Literal["auto", "console", "json"] = "auto"
     _flags: frozenset[str] = PrivateAttr(default=frozenset())
     _cluster: Path | None = PrivateAttr(default=None)
@@ -156,7 +171,12 @@ class Settings(BaseSettings):
     @property
     def address(self) -> str:
         """The base URL of the service as clients and providers reach it, without a trailing slash."""
-        return self.public_url or f"http://{'127.0.0.1' if self.host in ALL_INTERFACES else self.host}:{self.port}"
+        return self.public_url or f"http://{host_in_url(self.host)}:{self.port}"
+
+    @property
+    def prefix(self) -> str:
+        """The path of `public_url`, which the proxy in front removes; links that we make begin with it."""
+        return urlsplit(self.public_url).path if self.public_url else ""
 
 
 def load(**flags: Any) -> Settings:

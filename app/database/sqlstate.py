@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# The whole transaction is run again: deadlock, serialization failure.
-RETRIED: Final = ("40P01", "40001")
+# The whole transaction is run again: deadlock, serialization failure, a statement prepared before a migration.
+RETRIED: Final = ("40P01", "40001", "0A000")
 # Another transaction stood in the way, or it took too long: it may go well at another time.
 CONTENDED: Final = (*RETRIED, "55P03", "57014", "25P03", "25P04")
 # What is stored or asked is wrong in itself: cardinality, data, integrity, WITH CHECK OPTION, a limit of the program.

@@ -25,7 +25,9 @@ def check_types(given: list[str]) -> list[str]:
     for each in types:
         if each not in KNOWN:
             raise PydanticCustomError(
-                "type_unknown", "there is no event type {type}; OpenAPI lists them", {"type": each}
+                "type_unknown",
+                "there is no event type {type}; types are {known}",
+                {"type": each, "known": ", ".join(sorted(TYPES))},
             )
     return types
 

@@ -13,6 +13,7 @@ from app.database.faults import run_with_retries
 from app.database.transaction import Tx
 from app.errors import TooManyRequests
 from app.web.auth import Allow, Caller, authenticate
+from app.web.parameters import check_parameters
 
 T = TypeVar("T")
 
@@ -41,11 +42,15 @@ class Waiters:
 
 @dataclass(frozen=True, slots=True)
 class AllowLongRequest(Allow):
-    """`Allow` for a route that may take long: authenticates on a connection that is released at once."""
+    """`Allow` for a route that may take long: authenticates on a connection that is released at once.
+
+    As `Transacted` does for other routes, it also refuses unknown query parameters.
+    """
 
     async def __call__(self, request: Request) -> Caller:
         caller = await with_connection(request.app.state, lambda tx: authenticate(tx, request))
         caller.require(frozenset({self.scope}))
+        check_parameters(request)
         return caller
 
 

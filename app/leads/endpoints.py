@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response
 
@@ -30,6 +30,7 @@ from app.leads.bant import confirm
 from app.leads.change import patch_lead, record_activity
 from app.leads.consent import purposes, put_consents
 from app.leads.create import create_lead
+from app.leads.filters import LeadFilters
 from app.leads.included import include_leads
 from app.leads.past import read_as_of
 from app.leads.schemas import (
@@ -56,8 +57,9 @@ from app.leads.schemas import (
     show_journey,
     show_transition,
 )
+from app.policies.stages import check_stage
 from app.web.auth import Caller, allowed
-from app.web.fields import Instant, LeadId, SourceId, UserId, answer, rfc3339
+from app.web.fields import Instant, LeadId, answer, rfc3339
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -100,32 +102,13 @@ async def list_leads(
     caller: Reader,
     tx: InTx,
     now: Now,
-    stage: Annotated[str | None, Query(max_length=64)] = None,
-    owner_id: UserId | None = None,
-    email: Annotated[str | None, Query(max_length=254)] = None,
-    phone: Annotated[str | None, Query(max_length=64)] = None,
-    external_id: Annotated[str | None, Query(max_length=320, description="namespace:value")] = None,
-    temperature: Literal["hot", "warm", "cold"] | None = None,
-    source: SourceId | None = None,
-    q: Annotated[
-        str | None,
-        Query(max_length=200, description="Start of a name, company, domain or e-mail address; case is ignored."),
-    ] = None,
-    updated_after: Instant | None = None,
+    filters: LeadFilters,
     sort: Literal["created_at", "updated_at", "stage_entered_at"] = "created_at",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
     """Leads, newest first, with their scores of now. The filter `temperature` uses the score of the last evaluation."""
-    filters: dict[str, Any] = {
-        "stage": stage,
-        "owner_id": owner_id,
-        "temperature": temperature,
-        "source_id": source,
-        "q": q,
-        "updated_after": updated_after,
-        "identities": history.wanted_identities(email, phone, external_id),
-    }
+    await check_stage(tx, caller.tenant_id, "lead", filters["stage"])
     page = Page(limit, cursor, sort, filters)
     rows = await sql.list_leads(tx, caller.tenant_id, page, filters)
     leads = await history.leads_of(tx, caller.tenant_id, [row.id for row in rows[:limit]], now)
@@ -137,7 +120,9 @@ async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: A
     """One lead with its score of now; with `as_of`, the lead and score as recorded by that instant."""
     if as_of is None or as_of >= now:
         change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
-        return answer(show_lead(change), version=change.lead.version)
+        lead = show_lead(change)
+        moved = lead["score"] if history.score_moved(change) else None
+        return answer(lead, version=change.lead.version, moved=moved)
     past = await read_as_of(tx, caller.tenant_id, lead_id, as_of)
     if as_of < past.lead.created_at:
         raise LeadNotFound(f"The lead did not exist before {rfc3339(past.lead.created_at)}.")

@@ -45,6 +45,15 @@ async def leads_of(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datet
     return [shown[lead_id] for lead_id in lead_ids if lead_id in shown]
 
 
+def score_moved(change: Change) -> bool:
+    """Whether time or a new policy has changed the score of a lead since the lead's version was written."""
+    written, now = change.lead.updated_at, change.score
+    assert now is not None
+    before = score(change.published.policy, change.facts(), written)
+    shown = [(one.fit, one.engagement, one.level, one.temperature) for one in (before, now)]
+    return shown[0] != shown[1] or change.published.effective_from > written
+
+
 def show_score(change: Change, at: datetime) -> dict[str, Any]:
     """The score and its ledger as answers show them."""
     known = change.score

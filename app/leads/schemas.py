@@ -14,12 +14,12 @@ from app.lifecycle.answer import Eligible
 from app.matching.consent import PURPOSE_LENGTH, is_purpose
 from app.matching.person import EmailStatus, IdentityKind, LeadKind, PhoneStatus
 from app.policy.facts import Entry
+from app.policy.shape import NAMESPACE, NAMESPACE_SENTENCE, Like
 from app.web.fields import (
     Code,
     Day,
     Instant,
     LeadId,
-    Money,
     Note,
     RequestBody,
     ResponseBody,
@@ -28,9 +28,10 @@ from app.web.fields import (
     UserId,
     rfc3339,
 )
+from app.web.money import Money
 
 Text = Annotated[str, StringConstraints(max_length=1_000)]
-Namespace = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$")]
+Namespace = Annotated[str, Like("salesforce:lead", NAMESPACE_SENTENCE, NAMESPACE)]
 CustomValue = Any
 Custom = Annotated[dict[ShortText, CustomValue], Field(max_length=200)]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Uuid, bindparam, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
 from app.database.tables import (
@@ -209,16 +209,25 @@ async def user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
     return (await tx.execute(USER, {"tenant_id": tenant_id, "id": user_id})).one_or_none()
 
 
+TOUCHES: Final = (leads.c.first_touch, leads.c.last_touch)
+CONDITIONS: Final[Mapping[str, Callable[[Any], ColumnElement[bool]]]] = {
+    **{name: leads.c[name].__eq__ for name in ("stage", "owner_id", "temperature", "source_id", "account_id")},
+    "campaign": lambda name: or_(*(touch["campaign"].astext == name for touch in TOUCHES)),
+    "created_after": leads.c.created_at.__gt__,
+    "created_before": leads.c.created_at.__lt__,
+    "updated_after": leads.c.updated_at.__gt__,
+    "updated_before": leads.c.updated_at.__lt__,
+}
+
+
 async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
     """Ids and sort columns of the leads that match; merged and erased leads are left out."""
     rows = select(leads.c.id, leads.c.created_at, leads.c.updated_at, leads.c.stage_entered_at).where(
         leads.c.tenant_id == tenant_id, leads.c.merged_into.is_(None), leads.c.erased_at.is_(None)
     )
-    for name in ("stage", "owner_id", "temperature", "source_id"):
+    for name, condition in CONDITIONS.items():
         if filters.get(name) is not None:
-            rows = rows.where(leads.c[name] == filters[name])
-    if filters.get("updated_after") is not None:
-        rows = rows.where(leads.c.updated_at > filters["updated_after"])
+            rows = rows.where(condition(filters[name]))
     for keys in filters.get("identities") or ():
         rows = rows.where(leads.c.id.in_(_holders(tenant_id, keys)))
     if filters.get("q"):

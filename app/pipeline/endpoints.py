@@ -21,6 +21,7 @@ from app.errors import (
     OutOfOrder,
     OwnerInvalid,
     ReasonRequired,
+    RequestInvalid,
     RoleNotAllowed,
     TargetUnavailable,
     TransitionNotAllowed,
@@ -36,6 +37,8 @@ from app.pipeline.change import change_record
 from app.pipeline.create import create_account, create_contact, create_opportunity
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing
 from app.pipeline.schemas import (
+    NOT_A_DOMAIN,
+    NOT_AN_EMAIL,
     AccountCreate,
     AccountOut,
     AccountPage,
@@ -58,6 +61,7 @@ from app.pipeline.schemas import (
     show_opportunity,
 )
 from app.pipeline.steps import show_step
+from app.policies.stages import check_stage
 from app.web.auth import Caller, allowed
 from app.web.fields import AccountId, ContactId, OpportunityId, ShortText, UserId, answer
 from app.web.pages import Cursor, Limit, Page
@@ -119,7 +123,9 @@ async def list_accounts(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    host = registrable_domain(domain) or domain if domain else None
+    host = registrable_domain(domain) if domain else None
+    if domain and host is None:
+        raise RequestInvalid.of("domain", "domain_invalid", NOT_A_DOMAIN)
     filters = {"domain": host, "external_id": external_id, "owner_id": owner_id, "archived": archived}
     return await _list(tx, caller, ACCOUNT, Page(limit, cursor, filters=filters), show_account)
 
@@ -166,8 +172,10 @@ async def list_contacts(
     cursor: Cursor = None,
 ) -> Response:
     read = read_email(email) if email else None
+    if email and read is None:
+        raise RequestInvalid.of("email", "email_invalid", NOT_AN_EMAIL)
     filters = {
-        "email_key": read.key if read else email,
+        "email_key": read.key if read else None,
         "account_id": account_id,
         "external_id": external_id,
         "owner_id": owner_id,
@@ -225,6 +233,7 @@ async def list_opportunities(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
+    await check_stage(tx, caller.tenant_id, "opportunity", stage)
     filters = {
         "account_id": account_id,
         "contact_id": contact_id,

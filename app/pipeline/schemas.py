@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -20,16 +20,17 @@ from app.web.fields import (
     ContactId,
     Day,
     Instant,
-    Money,
     Note,
     RequestBody,
     ResponseBody,
     ShortText,
     UserId,
-    money,
     rfc3339,
 )
+from app.web.money import Money, money
 
+NOT_A_DOMAIN: Final = "this is not a domain name that can be registered, such as example.com"
+NOT_AN_EMAIL: Final = "this is not an e-mail address, such as anna@example.com"
 Business = Literal["new", "existing"]
 OpenClass = Literal["unqualified", "qualified"]
 Class = Literal["unqualified", "qualified", "won", "lost"]
@@ -38,9 +39,7 @@ Class = Literal["unqualified", "qualified", "won", "lost"]
 def _domain(value: str) -> str:
     domain = registrable_domain(value)
     if domain is None:
-        raise PydanticCustomError(
-            "domain_invalid", "this is not a domain name that can be registered, such as example.com"
-        )
+        raise PydanticCustomError("domain_invalid", NOT_A_DOMAIN)
     if is_free_mail(domain):
         raise PydanticCustomError(
             "domain_free_mail", "this is the domain of a free mail provider, which does not identify a company"
@@ -51,7 +50,7 @@ def _domain(value: str) -> str:
 def _email(value: str) -> str:
     email = read_email(value)
     if email is None:
-        raise PydanticCustomError("email_invalid", "this is not an e-mail address")
+        raise PydanticCustomError("email_invalid", NOT_AN_EMAIL)
     return email.display
 
 

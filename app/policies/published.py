@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +23,7 @@ class Published:
 
     id: UUID
     number: int
+    effective_from: datetime
     policy: Policy
 
 
@@ -38,7 +40,7 @@ async def published_policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Publishe
         if len(_cache) >= CACHE_SIZE:
             _cache.clear()
         found = _cache[policy_id] = Published(
-            row.id, row.number, Policy.model_validate_json(orjson.dumps(row.document))
+            row.id, row.number, row.effective_from, Policy.model_validate_json(orjson.dumps(row.document))
         )
     return found
 

@@ -14,6 +14,10 @@ from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
 SCHEDULE_EVALUATION = text("UPDATE leads SET evaluate_at = :now WHERE tenant_id = :tenant_id AND stage IS NOT NULL")
+STAGES = text(
+    "SELECT DISTINCT stage ->> 'name' FROM policies"
+    " CROSS JOIN jsonb_array_elements(document #> CAST(:path AS text[])) AS stage WHERE tenant_id = :tenant_id"
+)
 ACTIVE_ID = text("SELECT id FROM policies WHERE tenant_id = :tenant_id AND state = 'active'")
 
 
@@ -45,6 +49,11 @@ async def active_policy(tx: Tx, tenant_id: UUID) -> Record:
 async def active_id(tx: Tx, tenant_id: UUID) -> UUID:
     found: UUID = (await tx.execute(ACTIVE_ID, {"tenant_id": tenant_id})).scalar_one()
     return found
+
+
+async def stages(tx: Tx, tenant_id: UUID, path: list[str]) -> set[str]:
+    """The names of the stages at this path of the document, in all versions of the tenant's policies."""
+    return set((await tx.execute(STAGES, {"tenant_id": tenant_id, "path": path})).scalars())
 
 
 async def policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Record | None:

@@ -12,10 +12,11 @@ from pydantic import Field
 from app.policy.conditions import Condition, Named, walk
 from app.policy.facts import Ledger
 from app.policy.field_word import comparison_key
+from app.policy.shape import SNAKE_CASE, Like
 from app.policy.view import NAME, ConditionBase, Part
 from app.policy.words import Days, Engagement, Fit, Level, Name, OpportunityStageClass, Points, Role
 
-Identifier = Annotated[str, Field(pattern=NAME)]
+Identifier = Annotated[str, Like("demo_booked", f"{SNAKE_CASE}, at most 63", NAME)]
 StageKind = Literal["open", "parked", "closed", "merged", "erased"]
 Machine = Literal["service", "policy", "import"]
 Input = Literal["source", "reason_code", "note", "bant", "wake_at", "owner_id", "conversion", "correction_of", "to"]

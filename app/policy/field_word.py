@@ -11,10 +11,19 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from app.policy.shape import Like
 from app.policy.view import ConditionBase, Unmet, View, leaf, midnight
 from app.policy.words import Name, Points, latest
 
 Scalar = Annotated[str, Field(max_length=200)] | int | bool
+FieldPath = Annotated[
+    str,
+    Like(
+        "job_title",
+        "write the name of a field, or custom.NAME or bant.CRITERION.status",
+        r"^[a-z][A-Za-z0-9_.:-]{0,150}$",
+    ),
+]
 Words = Annotated[tuple[Name, ...], Field(min_length=1, max_length=200)]
 
 MAX_WORDS_TEXT = 10_000
@@ -35,7 +44,7 @@ class FieldIs(ConditionBase):
         "present",
         "equals",
     )
-    field: Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_.:-]{0,150}$")]
+    field: FieldPath
     among: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)] | None = Field(default=None, alias="in")
     in_list: Name | None = None
     between: tuple[Points, Points] | None = None

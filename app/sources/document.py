@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from app.matching.consent import PURPOSE_LENGTH, ConsentState, is_purpose
 from app.matching.normalize import CANONICAL, EXTRA
 from app.matching.times import zone
+from app.policy.shape import NAMESPACE, NAMESPACE_SENTENCE, SNAKE_CASE, Like
 from app.sources.expressions import compiled
 
 Verdict = Literal["lead", "test", "spam", "ignore", "activity", "consent", "erase", "fetch"]
@@ -88,7 +89,12 @@ ExpressionOrLiteral = Annotated[str, Field(max_length=4_000)]
 FieldName = Annotated[str, AfterValidator(_field)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
-SnakeCase = Annotated[str, Field(pattern=SNAKE)]
+SnakeCase = Annotated[str, Like("demo_request", f"{SNAKE_CASE}, at most 64", SNAKE)]
+Namespace = Annotated[str, Like("salesforce:lead", NAMESPACE_SENTENCE, NAMESPACE)]
+Region = Annotated[str, Like("RO", "write the ISO 3166 code of a country in capitals", r"^[A-Z]{2}$")]
+Host = Annotated[
+    str, Like("*.acme.example", "write a host, which may begin with *.", r"^(\*\.)?[A-Za-z0-9.-]+(:[0-9]+)?$")
+]
 Reply = Annotated[str, Field(max_length=1_000)]
 TimeFormat = Annotated[str, Field(max_length=100), AfterValidator(_format)]
 
@@ -235,7 +241,7 @@ class Spam(Part):
 class Defaults(Part):
     """Values used where the request has none. A source's own `defaults` have the same shape."""
 
-    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    region: Region | None = None
     timezone: TimeZone | None = None
     source: str | None = None
     medium: str | None = None
@@ -258,7 +264,7 @@ class Respond(Part):
     status: int = Field(200, ge=200, le=399)
     body: Any = None
     redirect: ExpressionOrLiteral | None = None
-    allow_hosts: list[Annotated[str, Field(pattern=r"^(\*\.)?[A-Za-z0-9.-]+(:\d+)?$")]] = []
+    allow_hosts: list[Host] = []
 
 
 class Document(Part):
@@ -276,9 +282,7 @@ class Document(Part):
     activity: ActivityRule = ActivityRule()
     occurred_at: Moment | None = None
     fields: dict[FieldName, Expression] = {}
-    external_ids: (
-        dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$")], Expression] | Expression
-    ) = {}
+    external_ids: dict[Namespace, Expression] | Expression = {}
     attribution: dict[SnakeCase, Expression] = {}
     consent: list[ConsentRule] = []
     custom: Expression = "rest(item)"

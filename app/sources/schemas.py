@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.transaction import Record
+from app.policy.shape import Like
 from app.sources.answer import host_of
 from app.sources.document import Defaults
 from app.web.fields import RequestBody, ResponseBody, ShortText, SourceId, rfc3339
@@ -28,7 +29,8 @@ Secret = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 Rotating = Annotated[list[Secret], Field(min_length=1, max_length=2)]
 SecretName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 PageAddress = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_page_address)]
-Origin = Annotated[str, StringConstraints(pattern=ORIGIN)]
+Method = Annotated[str, Like("POST", "write the method of a request in capitals", r"^[A-Z]{3,10}$")]
+Origin = Annotated[str, Like("https://www.acme.example", "write * or the origin of a site", ORIGIN)]
 
 
 class SourceDefaults(Defaults):
@@ -67,7 +69,7 @@ class SourcePatch(RequestBody):
 class DryRun(RequestBody):
     """A raw request, in the form in which `/submissions/{id}/raw` returns one."""
 
-    method: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3,10}$")] = "POST"
+    method: Method = "POST"
     query: str | dict[str, str] = ""
     headers: dict[str, str] = Field(default_factory=dict)
     body: Any = Field(default=None, description="The body as text, or a JSON value.")

@@ -33,6 +33,7 @@ from app.submissions import show
 from app.submissions.accept import Committer
 from app.submissions.process import process_one
 from app.submissions.received import Received, kept_headers, kept_query
+from app.web.accept import prefers
 
 log = structlog.get_logger("baton.ingest")
 
@@ -126,20 +127,7 @@ def preferred_wait(prefer: str) -> int:
 
 def prefers_html(accept: str) -> bool:
     """Whether an Accept header weighs text/html over application/json, as browsers do."""
-    weights = {"text/html": 0.0, "application/json": 0.0}
-    for part in accept.lower().split(","):
-        media, *parameters = (piece.strip() for piece in part.split(";"))
-        weight = next((_weight(one[2:]) for one in parameters if one.startswith("q=")), 1.0)
-        if media in weights:
-            weights[media] = max(weights[media], weight)
-    return weights["text/html"] > weights["application/json"]
-
-
-def _weight(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
+    return prefers(accept, "text/html", "application/json")
 
 
 def _check_coding(request: Request) -> None:

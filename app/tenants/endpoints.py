@@ -30,7 +30,7 @@ from app.tenants.schemas import (
 )
 from app.web import auth, versions
 from app.web.auth import AnyCaller, Caller, allowed
-from app.web.fields import KeyId, TenantId, UserId, answer
+from app.web.fields import KeyId, TenantId, UserId, answer, rfc3339
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -155,7 +155,7 @@ async def get_key(key_id: KeyId, caller: Admin, tx: InTx) -> Response:
     row = await sql.key(tx, caller.tenant_id, key_id)
     if row is None:
         raise KeyNotFound()
-    return answer(show_key(row), version=row.version)
+    return answer(show_key(row), version=row.version, moved=rfc3339(row.last_used_at))
 
 
 @api.delete("/keys/{key_id}", response_model=KeyOut, responses=declared(KeyNotFound, VersionConflict))

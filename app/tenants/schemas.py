@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.transaction import Record
+from app.policy.shape import Like
 from app.web.auth import SCOPES
 from app.web.fields import Instant, RequestBody, ResponseBody, ShortText, rfc3339
 
@@ -35,7 +36,9 @@ def _span(value: list[str]) -> list[str]:
 
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
 Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
-Hour = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
+Hour = Annotated[
+    str, Like("09:00", "write an hour of the day from 00:00 to 24:00", r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")
+]
 Span = Annotated[list[Hour], Field(min_length=2, max_length=2), AfterValidator(_span)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WorkingHours = dict[Weekday, Annotated[list[Span], Field(max_length=8)]]

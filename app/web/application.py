@@ -19,13 +19,15 @@ from app.keyring import KeyRing
 from app.leads.included import include_leads
 from app.settings import Settings
 from app.submissions.endpoints import IngestFastPath
-from app.web import documentation, operations, problems
-from app.web.gate import Gate
+from app.web import documentation, home, operations, problems
+from app.web.gate import INGEST, Gate
+from app.web.head import HeadAsGet
 from app.web.routes import ROUTERS, methods_by_path
 from app.webhooks.egress import Egress
 from app.webhooks.targets import targets_of
 
 RESERVED_CONNECTIONS = 3  # of the pool: left by API requests to ingest, processing and deliveries
+LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 DESCRIPTION = """
 Baton runs the hand-off of leads from marketing to sales: it stores every form fill as it was sent, moves leads through
 their stages by a versioned policy, converts each lead once, and delivers every change as an ordered event.
@@ -59,6 +61,9 @@ def create_app(settings: Settings) -> FastAPI:
         summary="The hand-off of leads from marketing to sales.",
         description=DESCRIPTION,
         version=release(),
+        license_info=LICENSE,
+        # A path: relative to where the document was read, also where no public URL is set.
+        servers=[{"url": settings.public_url or "/"}],
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -77,8 +82,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(operations.open_routes)
     for router in ROUTERS:
         app.include_router(router)
+    home.serve(app)
     documentation.serve(app)
     documentation.describe(app)
     app.add_middleware(IngestFastPath)
+    app.add_middleware(HeadAsGet, but=INGEST)
     app.add_middleware(Gate, max_in_flight=settings.max_in_flight, max_ingest_in_flight=settings.max_ingest_in_flight)
     return app

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from app import errors
 from app.errors import Problem, catalogue
 from app.web.auth import Allow
 from app.web.examples import BODIES
@@ -50,6 +51,17 @@ IF_MATCH: Final = {
 }
 
 
+IF_NONE_MATCH: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "examples": ['"7"']},
+    "description": "The ETag that was read; 304 without a body while it is the current one.",
+}
+NOT_MODIFIED: Final = {"description": "If-None-Match has the current ETag."}
+EXAMPLE_ROOT: Final = "#/components/examples/"
+
+
 def describe(app: FastAPI) -> None:
     """Adds to FastAPI's document what it cannot derive: security, scopes, headers, problems and examples."""
     generated = app.openapi
@@ -60,13 +72,18 @@ def describe(app: FastAPI) -> None:
             parts = document.setdefault("components", {})
             parts.setdefault("schemas", {}).update(_schemas())
             parts["securitySchemes"] = {"key": BEARER}
-            parts["examples"] = {problem.code: {"value": problem().document()} for problem in catalogue()}
-            for router in ROUTERS:
-                for route in router.routes:
-                    if isinstance(route, APIRoute) and route.include_in_schema:
-                        for method in route.methods or ():
-                            _complete_operation(document["paths"][route.path][method.lower()], route, method)
+            for route in (route for router in ROUTERS for route in router.routes):
+                if isinstance(route, APIRoute) and route.include_in_schema:
+                    for method in route.methods or ():
+                        _complete_operation(document["paths"][route.path][method.lower()], route, method)
+            for item in document["paths"].values():
+                _complete_read(item)
+            _complete_public(document)
             parts["responses"] = _share_responses(document["paths"])
+            used = set(_examples_used(document))
+            parts["examples"] = {
+                problem.code: {"value": problem().document()} for problem in catalogue() if problem.code in used
+            }
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -97,6 +114,35 @@ def _complete_operation(operation: dict[str, Any], route: APIRoute, method: str)
     for status in [status for status, response in responses.items() if not response.get("content", True)]:
         del responses[status]
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _complete_read(item: dict[str, Any]) -> None:
+    """Adds If-None-Match to the GET of a resource that has an ETag: one whose changes take If-Match."""
+    changes = [item[method] for method in ("patch", "delete") if method in item]
+    if "get" in item and any(IF_MATCH in operation.get("parameters", ()) for operation in changes):
+        item["get"]["parameters"].append(IF_NONE_MATCH)
+        item["get"]["responses"]["304"] = NOT_MODIFIED
+
+
+def _complete_public(document: dict[str, Any]) -> None:
+    """Says of each operation whether it needs a key; events are sent by us, and their signature is their own proof."""
+    for paths in (document["paths"], document["webhooks"]):
+        for operation in (operation for item in paths.values() for operation in item.values()):
+            operation.setdefault("security", [])
+    for path in ("/healthz", "/readyz"):
+        _add_problems(document["paths"][path]["get"]["responses"], (errors.HeadersTooLarge,))
+
+
+def _examples_used(part: Any) -> Iterator[str]:
+    """The names of the shared examples that a part of the document refers to."""
+    if isinstance(part, dict):
+        if isinstance(reference := part.get("$ref"), str) and reference.startswith(EXAMPLE_ROOT):
+            yield reference.removeprefix(EXAMPLE_ROOT)
+        for member in part.values():
+            yield from _examples_used(member)
+    elif isinstance(part, list):
+        for member in part:
+            yield from _examples_used(member)
 
 
 def _dependencies(dependant: Dependant) -> Iterator[Any]:
@@ -132,17 +178,18 @@ def _share_responses(paths: dict[str, Any]) -> dict[str, Any]:
 
 def serve(app: FastAPI) -> None:
     """Adds /docs and /openapi.json, with scripts and styles served by this process."""
+    prefix: str = app.state.settings.prefix
     static = Path(str(files("fastapi_offline").joinpath("static")))
     app.mount("/docs/static", StaticFiles(directory=static), name="docs")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         page = get_swagger_ui_html(
-            openapi_url="/openapi.json",
+            openapi_url=f"{prefix}/openapi.json",
             title="Baton",
-            swagger_js_url="/docs/static/swagger-ui-bundle.js",
-            swagger_css_url="/docs/static/swagger-ui.css",
-            swagger_favicon_url="/docs/static/favicon.png",
+            swagger_js_url=f"{prefix}/docs/static/swagger-ui-bundle.js",
+            swagger_css_url=f"{prefix}/docs/static/swagger-ui.css",
+            swagger_favicon_url=f"{prefix}/docs/static/favicon.png",
         )
         page.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         return page

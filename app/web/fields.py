@@ -1,14 +1,12 @@
-"""Field types of requests and responses: ids, instants, text, money. Parsed strictly, written as plain JSON."""
+"""Field types of requests and responses: ids, instants, text. Parsed strictly, written as plain JSON."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import pycountry
 from fastapi import Response
 from pydantic import (
     AfterValidator,
@@ -19,18 +17,21 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
 )
 from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.plain_json import write_json
+from app.policy.shape import SNAKE_CASE, Like
 from app.web.versions import etag
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 DATED: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-CURRENCIES: Final = frozenset(currency.alpha_3 for currency in pycountry.currencies)
 ID_PATTERN: Final = "[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}"
 
 
@@ -85,13 +86,21 @@ KeyId = public_id("key")
 TenantId = public_id("tenant")
 
 
-def _only_text(value: object) -> object:
-    """Accepts a time as RFC 3339 text only: Pydantic would also take seconds since 1970, as a number or as text."""
-    if isinstance(value, datetime | date):
-        return value
-    if not isinstance(value, str) or not DATED.match(value):
-        raise PydanticCustomError("instant_type", "write a time as text, like 2026-08-17T09:00:00Z")
-    return value
+def _written_like(sentence: str) -> WrapValidator:
+    """Accepts a date or time as RFC 3339 text only, and refuses everything else with the sentence.
+
+    Pydantic would also take seconds since 1970, as a number or as text.
+    """
+
+    def read(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
+        if not isinstance(value, date) and not (isinstance(value, str) and DATED.match(value)):
+            raise PydanticCustomError("instant_type", sentence)
+        try:
+            return parse(value)
+        except ValidationError as error:
+            raise PydanticCustomError(error.errors()[0]["type"], sentence) from None
+
+    return WrapValidator(read)
 
 
 def _within(value: datetime) -> datetime:
@@ -110,39 +119,15 @@ def _within_days(value: date) -> date:
     return value
 
 
-Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_text), AfterValidator(_within)]
-Day = Annotated[date, Field(strict=False), BeforeValidator(_only_text), AfterValidator(_within_days)]
+TIME: Final = "write a time as text with Z or its offset, like 2026-08-17T09:00:00Z"
+DATE: Final = "write a date as text, like 2027-03-31"
+Instant = Annotated[AwareDatetime, Field(strict=False), _written_like(TIME), AfterValidator(_within)]
+Day = Annotated[date, Field(strict=False), _written_like(DATE), AfterValidator(_within_days)]
 
 # NUL and lone surrogates need no check here: app/web/strict_json.py refuses them when the body is read.
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Code = Annotated[str, Like("demo_request", f"{SNAKE_CASE}, at most 64", r"^[a-z][a-z0-9_]{0,63}$")]
 Note = Annotated[str, StringConstraints(max_length=10_000)]
-
-
-def _currency(value: str) -> str:
-    if value not in CURRENCIES:
-        raise PydanticCustomError("currency_unknown", "not a currency code of ISO 4217, such as EUR")
-    return value
-
-
-class Money(RequestBody):
-    """An amount: a decimal as text (up to 16 digits before the point and 2 after) and an ISO 4217 currency."""
-
-    value: Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,2})?$")] = Field(
-        examples=["12000.00"]
-    )
-    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_currency)] = Field(
-        examples=["EUR"]
-    )
-
-    @property
-    def amount(self) -> Decimal:
-        return Decimal(self.value)
-
-
-def money(amount: Decimal | None, currency: str | None) -> dict[str, str] | None:
-    """An amount as responses write it; None where there is none."""
-    return None if amount is None or currency is None else {"value": f"{amount:.2f}", "currency": currency}
 
 
 def rfc3339(value: datetime | None) -> str | None:
@@ -150,11 +135,13 @@ def rfc3339(value: datetime | None) -> str | None:
     return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def answer(document: Any, status: int = 200, *, version: int | None = None, location: str | None = None) -> Response:
-    """A JSON response from plain values; `version` sets the ETag, `location` the Location header."""
+def answer(
+    document: Any, status: int = 200, *, version: int | None = None, moved: Any = None, location: str | None = None
+) -> Response:
+    """A JSON response from plain values; `version` (and `moved`) set the ETag, `location` the Location header."""
     headers = {}
     if version is not None:
-        headers["ETag"] = etag(version)
+        headers["ETag"] = etag(version, moved)
     if location is not None:
         headers["Location"] = location
     return Response(write_json(document), status, headers, "application/json")

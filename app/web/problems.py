@@ -16,6 +16,8 @@ from app.errors import Problem
 from app.web.strict_json import printable
 from app.web.transacted import Transacted
 
+SENTENCES: Final = dict.fromkeys(("bool_parsing", "bool_type"), "write true or false")  # plainer than Pydantic's
+ONLY_GET: Final = "GET, HEAD, OPTIONS"  # of the pages and of /healthz, /readyz, /metrics
 MEDIA_TYPE: Final = "application/problem+json"
 NOT_FOUND: Final[dict[str, type[Problem]]] = {
     "lead_id": errors.LeadNotFound,
@@ -49,13 +51,19 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    """Errors that FastAPI raises itself: an unknown path, a wrong method, a body it cannot read."""
+    """Errors that FastAPI raises itself: an unknown path, a wrong method, a body it cannot read.
+
+    OPTIONS comes here too, as a method that the path does not have, and gets the methods that it has.
+    """
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         return _answer(errors.NotFound())
     if error.status_code == 405:
-        allow = request.app.state.methods.get(getattr(request.scope.get("route"), "path", None))
-        return _answer(errors.MethodNotAllowed(), {"Allow": allow} if allow else error.headers)
+        path = getattr(request.scope.get("route"), "path", None)
+        allow = {"Allow": request.app.state.methods.get(path, ONLY_GET)}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=allow)
+        return _answer(errors.MethodNotAllowed(), allow)
     return _answer(errors.BadRequest(str(error.detail)))
 
 
@@ -76,7 +84,7 @@ def _faults(found: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
         yield {
             "field": printable(".".join(path)) or "body",
             "code": str(fault["type"]),
-            "detail": printable(str(fault["msg"])),
+            "detail": printable(SENTENCES.get(str(fault["type"]), str(fault["msg"]))),
         }
 
 

@@ -41,4 +41,8 @@ def methods_by_path() -> dict[str, str]:
     for route in (route for router in ROUTERS for route in router.routes):
         if isinstance(route, APIRoute):
             found.setdefault(route.path, set()).update(route.methods or ())
-    return {path: ", ".join(sorted(methods)) for path, methods in found.items()}
+    return {path: ", ".join(sorted(methods | {"OPTIONS"} | _head_of(methods))) for path, methods in found.items()}
+
+
+def _head_of(methods: set[str]) -> set[str]:
+    return {"HEAD"} if "GET" in methods else set()

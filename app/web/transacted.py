@@ -21,7 +21,9 @@ from app.database.faults import run_with_retries
 from app.database.transaction import Database, Tx
 from app.errors import UnsupportedMediaType
 from app.web import auth, idempotency
+from app.web.parameters import check_parameters
 from app.web.strict_json import check_text, parse_json
+from app.web.versions import unless_known
 
 
 class StrictRequest(Request):
@@ -54,6 +56,7 @@ class Transacted(APIRoute):
                 request.state.tx = tx
                 caller = request.state.caller = await auth.authenticate(tx, request)
                 caller.require(scopes)
+                check_parameters(request)
                 stored = await idempotency.stored_response(tx, caller, request)
                 if stored is not None:
                     return stored
@@ -73,7 +76,9 @@ class Transacted(APIRoute):
             response = await run_with_retries(lambda: in_transaction(request))
             if request.method not in SAFE:
                 request.app.state.wake.set("events")
-            return response
+            if "location" in response.headers:
+                response.headers["location"] = request.app.state.settings.prefix + response.headers["location"]
+            return unless_known(request, response)
 
         return transacted
 

@@ -1,16 +1,19 @@
-"""ETag and If-Match: optimistic concurrency on single resources (RFC 9110, section 13.1.1)."""
+"""ETag, If-Match and If-None-Match: versions of single resources (RFC 9110, section 13.1; docs/decisions/0023)."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import hashlib
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
+from app.database.plain_json import write_json
 from app.errors import MalformedHeader, VersionConflict
 
 
-def etag(version: int) -> str:
-    return f'"{version}"'
+def etag(version: int, moved: Any = None) -> str:
+    """The entity tag of a version. `moved`: members of the answer that changed since, without a new version."""
+    return f'"{version}"' if moved is None else f'"{version}-{hashlib.sha256(write_json(moved)).hexdigest()[:12]}"'
 
 
 async def expected_version(request: Request) -> frozenset[str] | None:
@@ -32,7 +35,16 @@ def check(expected: frozenset[str] | None, version: int) -> None:
 
     Weak tags never match (RFC 9110, section 13.1.1).
     """
-    if expected is not None and etag(version) not in expected:
+    if expected is not None and not any(tag.startswith((f'"{version}"', f'"{version}-')) for tag in expected):
         raise VersionConflict(
             f"The current version is {version}: read it, then send its ETag in If-Match.", version=version
         )
+
+
+def unless_known(request: Request, response: Response) -> Response:
+    """The response to a GET, or 304 without a body where If-None-Match has its entity tag (compared weakly)."""
+    tag, known = response.headers.get("etag"), request.headers.getlist("if-none-match")
+    if request.method != "GET" or response.status_code != 200 or tag is None or not known:
+        return response
+    tags = {part.strip().removeprefix("W/") for part in ",".join(known).split(",")}
+    return Response(status_code=304, headers={"ETag": tag}) if tags & {tag, "*"} else response

@@ -60,7 +60,7 @@ async def _shown(
         raise SubscriptionNotFound()
     shown = show_subscription(row, secret)
     location = f"/v1/subscriptions/{shown['id']}" if status == 201 else None
-    return answer(shown, status, version=row.version, location=location)
+    return answer(shown, status, version=row.version, moved=row.lag or None, location=location)
 
 
 @api.post("", status_code=201, response_model=SubscriptionWithSecret, responses=declared(TargetRefused, CursorInvalid))

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from app import ids
 from app.events.schemas import Types
+from app.policy.shape import Like
 from app.web.fields import RequestBody, ResponseBody, rfc3339
 
 Mode = Literal["full", "thin"]
@@ -57,7 +58,7 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
 
 
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_check_headers)]
-Member = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Member = Annotated[str, Like("reason_code", "write the name of a member of `data`", r"^[a-z][a-z0-9_]{0,63}$")]
 Filter = Annotated[
     dict[Member, Annotated[list[Scalar], Field(max_length=50)]],
     Field(

@@ -28,7 +28,7 @@ class Operation:
     def scope(self) -> str | None:
         """The scope it needs; '' for any key, None without authentication."""
         security = self.members.get("security")
-        return None if security is None else "".join(security[0]["key"])
+        return None if not security else "".join(security[0]["key"])
 
     @property
     def body(self) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from tests.contract.bodies import body, ids_for_request
 from tests.contract.contract import ALL, AUTHENTICATED, DOCUMENT, PROBLEM, WITH_BODY, Operation
 from tests.contract.world import create_one_of_each
 
-HIDDEN = {"/docs", "/openapi.json", "/docs/static"}
+HIDDEN = {"/", "/docs", "/openapi.json", "/docs/static"}
 
 
 def test_the_committed_files_are_up_to_date() -> None:
@@ -105,6 +105,38 @@ def references(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for each in value:
             yield from references(each)
+
+
+def test_the_document_names_its_server_and_licence() -> None:
+    assert DOCUMENT["servers"] == [{"url": "/"}]
+    assert DOCUMENT["info"]["license"] == {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
+
+
+def test_every_operation_says_whether_it_needs_a_key() -> None:
+    public = {str(operation) for operation in ALL if operation.members["security"] == []}
+    ingest = {f"{method} /v1/ingest/{{source_key}}" for method in ("GET", "POST")}
+    assert public == {"GET /healthz", "GET /readyz", *ingest}
+    assert all(hook["post"]["security"] == [] for hook in DOCUMENT["webhooks"].values())
+
+
+def test_every_operation_declares_a_4xx_and_a_2xx_with_descriptions() -> None:
+    for operation in ALL:
+        responses = operation.members["responses"]
+        assert {status[0] for status in responses} >= {"2", "4"}, operation
+        assert all(referenced(each)["description"] for each in responses.values()), operation
+
+
+def test_every_component_is_used() -> None:
+    used = set(references(DOCUMENT))
+    for kind in ("schemas", "examples", "responses"):
+        unused = [name for name in DOCUMENT["components"][kind] if f"#/components/{kind}/{name}" not in used]
+        assert unused == [], kind
+
+
+def test_every_path_parameter_is_declared_and_in_the_path() -> None:
+    for operation in ALL:
+        declared = {each["name"] for each in operation.members.get("parameters", ()) if each["in"] == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", operation.path)), operation
 
 
 def test_every_reference_resolves() -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from app.database.engine import make_engine
+from app.database.faults import run_with_retries
 from app.database.sqlstate import sqlstate
 from app.database.tables import sequencer
 from app.database.transaction import Database, Tx, is_connection_lost
@@ -163,3 +164,29 @@ async def test_a_connection_whose_server_accepts_no_writes_is_replaced(url: str,
         await tx.execute(INSERT, {"n": 1})
     assert await count(database) == 1
     await database.dispose()
+
+
+async def test_a_transaction_whose_statement_was_prepared_before_a_migration_is_run_again(
+    engine: Database, url: str
+) -> None:
+    """numeric(18, 2) to numeric, as in 0007_amounts: the rows stay where they are, prepared statements do not fit."""
+    async with engine.begin() as tx:
+        await tx.execute(text("CREATE TABLE amounts (amount numeric(18, 2))"))
+        await tx.execute(text("INSERT INTO amounts VALUES (1.25)"))
+    runs: list[str] = []
+
+    async def read() -> list[str]:
+        runs.append("read")
+        async with engine.begin() as tx:
+            return [str(amount) for amount in (await tx.execute(text("SELECT amount FROM amounts"))).scalars()]
+
+    file = text("SELECT pg_relation_filenode('amounts')")
+    assert await run_with_retries(read) == ["1.25"]
+    migrating = make_engine(url)
+    async with migrating.begin() as tx:
+        before = (await tx.execute(file)).scalar_one()
+        await tx.execute(text("ALTER TABLE amounts ALTER COLUMN amount TYPE numeric"))
+        assert (await tx.execute(file)).scalar_one() == before
+    await migrating.dispose()
+    assert await run_with_retries(read) == ["1.25"]
+    assert len(runs) == 3

@@ -50,6 +50,7 @@ leads = tenant_table(
     Index("leads_evaluate_at_idx", "evaluate_at", postgresql_where="evaluate_at IS NOT NULL"),
     Index("leads_stage_idx", "tenant_id", "stage", "stage_entered_at", "id"),
     Index("leads_owner_id_idx", "tenant_id", "owner_id", "id", postgresql_where="owner_id IS NOT NULL"),
+    Index("leads_account_id_idx", "tenant_id", "account_id", "id", postgresql_where="account_id IS NOT NULL"),
     *list_indexes("leads", "created_at", "updated_at", "stage_entered_at"),
 )
 

@@ -92,7 +92,7 @@ opportunities = tenant_table(
     uuid("origin_lead_id"),
     uuid("journey_id"),
     uuid("policy_id", null=False),
-    Column("amount", Numeric(18, 2)),
+    Column("amount", Numeric),
     string("currency"),
     Column("close_date", Date),
     string("business", null=False, server_default="new"),

@@ -1,0 +1,50 @@
+"""The filters of the list of leads, as query parameters."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query
+
+from app.leads.history import wanted_identities
+from app.web.fields import AccountId, Instant, SourceId, UserId
+
+
+async def _lead_filters(
+    stage: Annotated[str | None, Query(max_length=64)] = None,
+    owner_id: UserId | None = None,
+    account_id: AccountId | None = None,
+    email: Annotated[str | None, Query(max_length=254)] = None,
+    phone: Annotated[str | None, Query(max_length=64)] = None,
+    external_id: Annotated[str | None, Query(max_length=320, description="namespace:value")] = None,
+    temperature: Literal["hot", "warm", "cold"] | None = None,
+    source: SourceId | None = None,
+    campaign: Annotated[
+        str | None, Query(min_length=1, max_length=1_000, description="Of the first or the last touch; case matters.")
+    ] = None,
+    q: Annotated[
+        str | None,
+        Query(max_length=200, description="Start of a name, company, domain or e-mail address; case is ignored."),
+    ] = None,
+    created_after: Instant | None = None,
+    created_before: Instant | None = None,
+    updated_after: Instant | None = None,
+    updated_before: Instant | None = None,
+) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "owner_id": owner_id,
+        "account_id": account_id,
+        "temperature": temperature,
+        "source_id": source,
+        "campaign": campaign,
+        "q": q,
+        "created_after": created_after,
+        "created_before": created_before,
+        "updated_after": updated_after,
+        "updated_before": updated_before,
+        "identities": wanted_identities(email, phone, external_id),
+    }
+
+
+LeadFilters = Annotated[dict[str, Any], Depends(_lead_filters)]

@@ -1,0 +1,49 @@
+"""Refuses query parameters that a route does not have: a misspelt filter must not answer with everything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final, get_args, get_origin
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+
+from app.errors import RequestInvalid
+from app.web.strict_json import printable
+
+MOST_NAMED: Final = 20
+
+
+def check_parameters(request: Request) -> None:
+    """RequestInvalid, naming each query parameter that the route does not have, or that takes one value and has two."""
+    if not request.scope["query_string"]:
+        return
+    taken = dict(_taken_by(request.scope["route"].dependant))
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    faults = [fault for name, times in given.items() if (fault := _fault(name, times, taken)) is not None]
+    if faults:
+        named = ", ".join(fault["field"] for fault in faults)
+        raise RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults[:MOST_NAMED])
+
+
+def _fault(name: str, times: int, taken: dict[str, bool]) -> dict[str, str] | None:
+    if name not in taken:
+        shown = f"its parameters are {', '.join(sorted(taken))}" if taken else "it has none"
+        detail = f"this endpoint has no parameter of this name; {shown}"
+        return {"field": printable(name) or "query", "code": "parameter_unknown", "detail": detail}
+    if times > 1 and not taken[name]:
+        return {"field": name, "code": "parameter_repeated", "detail": "give this parameter once"}
+    return None
+
+
+def _taken_by(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """The query parameters of a route, each with whether it takes several values."""
+    for field in dependant.query_params:
+        yield field.alias, _is_list(field.field_info.annotation)
+    for child in dependant.dependencies:
+        yield from _taken_by(child)
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(map(_is_list, get_args(annotation)))

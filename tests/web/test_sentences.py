@@ -1,0 +1,155 @@
+"""A text of a fixed form that is written otherwise is refused with a sentence and an example; nobody sees a pattern."""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+
+from app.policy.document import Policy
+from app.policy.shape import Like
+from app.settings import Settings
+from app.sources.document import Document
+from app.web.fields import Day, Instant
+from app.web.routes import ROUTERS
+from tests.api import Api
+from tests.contract.bodies import body, ids_for_request, leaves, with_leaf
+from tests.contract.contract import DOCUMENT, WITH_BODY
+from tests.contract.world import create_one_of_each
+
+DATES: TypeAdapter[date] = TypeAdapter(Day)
+TIMES: TypeAdapter[datetime] = TypeAdapter(Instant)
+WRONG = ("", "!!", "Ä", "a b", "(x", "a\n")
+
+
+def parts(schema: Any, seen: set[int]) -> Iterator[dict[str, Any]]:
+    """Every object in a core schema of Pydantic."""
+    if isinstance(schema, dict | list | tuple):
+        if id(schema) in seen:
+            return
+        seen.add(id(schema))
+    if isinstance(schema, dict):
+        yield schema
+        for member in schema.values():
+            yield from parts(member, seen)
+    elif isinstance(schema, list | tuple):
+        for member in schema:
+            yield from parts(member, seen)
+
+
+def core_schemas() -> Iterator[Any]:
+    """Of all bodies, query and path parameters, and of the documents that users write."""
+    for route in (route for router in ROUTERS for route in router.routes):
+        if isinstance(route, APIRoute):
+            bodies = [route.body_field] if route.body_field else []
+            for field in (*bodies, *route.dependant.query_params, *route.dependant.path_params):
+                yield field._type_adapter.core_schema
+    for model in (Document, Policy, Settings):
+        yield TypeAdapter(model).core_schema
+
+
+ALL_PARTS = [part for schema in core_schemas() for part in parts(schema, set())]
+CALLED = [part["function"]["function"] for part in ALL_PARTS if part.get("type") == "function-after"]
+FORMS = {form for each in CALLED if isinstance(form := getattr(each, "__self__", None), Like)}
+
+
+def test_no_text_is_refused_by_a_pattern_of_pydantic_itself() -> None:
+    assert len(ALL_PARTS) > 500
+    assert [part for part in ALL_PARTS if part.get("type") == "str" and "pattern" in part] == []
+
+
+def test_every_form_accepts_its_example_and_tells_it_when_it_refuses() -> None:
+    assert len(FORMS) >= 10
+    for form in FORMS:
+        assert form.check(form.example) == form.example
+        for wrong in WRONG:
+            with pytest.raises(PydanticCustomError) as refused:
+                form.check(wrong)
+            assert str(refused.value) == f"{form.sentence}, like {form.example}"
+            assert form.pattern not in str(refused.value)
+
+
+async def test_the_door_tells_a_sentence_for_every_text_of_every_body(api: Api) -> None:
+    record_ids = await create_one_of_each(api)
+    patterns = {part["pattern"] for part in parts(DOCUMENT, set()) if isinstance(part.get("pattern"), str)}
+    assert len(patterns) > 10
+    told = 0
+    for operation in WITH_BODY:
+        valid = body(str(operation), record_ids)
+        for path, leaf in leaves(valid):
+            if not isinstance(leaf, str):
+                continue
+            ids_ = await ids_for_request(str(operation), record_ids, api)
+            answer = await api.call(
+                operation.method,
+                operation.at(**ids_),
+                with_leaf(valid, path, "(not] this one!"),
+                actor=record_ids["actor"],
+                headers={"Idempotency-Key": f"k{told}-{operation.members['operationId']}"},
+            )
+            for fault in answer.json().get("errors", ()) if answer.status_code == 422 else ():
+                told += 1
+                assert "pattern" not in fault["detail"], (str(operation), fault)
+                assert not any(pattern in fault["detail"] for pattern in patterns), (str(operation), fault)
+    assert told > 40
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(
+            "31.03.2027",
+            "2027-3-31",
+            "2027-02-30",
+            "2027-13-01",
+            "03/31/2027",
+            "",
+            "tomorrow",
+            "1787000000",
+            "20270331",
+        ),
+        *("2027-03-31T09:00:00Z", 1787000000, 1.5, True, None, ["2027-03-31"]),
+    ],
+)
+def test_a_date_of_another_form_is_refused_with_an_example(written: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        DATES.validate_python(written)
+    assert refused.value.errors()[0]["msg"] == "write a date as text, like 2027-03-31"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("2026-08-17", "2026-08-17T09:00:00", "2026-08-17T25:00:00Z", "2026-02-30T09:00:00Z", "17.08.2026 09:00"),
+        *("2026-08-17T09:00:00+99:00", "", "now", "1787000000", 1787000000, 1.5, True, None, {}),
+    ],
+)
+def test_a_time_of_another_form_is_refused_with_an_example(written: object) -> None:
+    with pytest.raises(ValidationError) as refused:
+        TIMES.validate_python(written)
+    expected = "write a time as text with Z or its offset, like 2026-08-17T09:00:00Z"
+    assert refused.value.errors()[0]["msg"] == expected
+
+
+async def test_a_date_and_an_amount_are_refused_by_name(api: Api) -> None:
+    for deal, field, detail in (
+        ({"close_date": "31.03.2027"}, "close_date", "write a date as text, like 2027-03-31"),
+        ({"amount": {"value": "100.50", "currency": "JPY"}}, "amount.value", "JPY has no decimals"),
+        ({"amount": {"value": "12,000.00", "currency": "EUR"}}, "amount.value", "like 12000.00"),
+        ({"amount": {"value": "1.00", "currency": "XXX"}}, "amount.currency", "like EUR"),
+    ):
+        answer = await api.call("POST", "/v1/opportunities", {"name": "Renewal", **deal})
+        [fault] = answer.json()["errors"]
+        assert (answer.status_code, fault["field"]) == (422, field)
+        assert detail in fault["detail"]
+
+
+@pytest.mark.parametrize(("written", "currency"), [("1.234", "KWD"), ("100", "JPY"), ("0.0001", "CLF")])
+async def test_an_amount_is_stored_with_every_decimal(api: Api, written: str, currency: str) -> None:
+    amount = {"value": written, "currency": currency}
+    made = await api.post("/v1/opportunities", {"name": "Renewal", "amount": amount})
+    assert made["amount"] == amount
+    assert (await api.get(f"/v1/opportunities/{made['id']}"))["amount"] == amount
