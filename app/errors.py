@@ -193,7 +193,7 @@ class TargetUnavailable(Invalid):
 
 
 class OwnerInvalid(Invalid):
-    """The owner must be an active user of this tenant."""
+    """The owner must be an active sdr, ae or manager."""
 
 
 class PolicyHasFaults(Invalid):

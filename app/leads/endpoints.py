@@ -57,7 +57,7 @@ from app.leads.schemas import (
     show_transition,
 )
 from app.web.auth import Caller, allowed
-from app.web.fields import Instant, LeadId, SourceId, UserId, answer, rfc3339
+from app.web.fields import Instant, LeadId, SourceId, UserId, answer
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -138,10 +138,7 @@ async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: A
     if as_of is None or as_of >= now:
         change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
         return answer(show_lead(change), version=change.lead.version)
-    past = await read_as_of(tx, caller.tenant_id, lead_id, as_of)
-    if as_of < past.lead.created_at:
-        raise LeadNotFound(f"The lead did not exist before {rfc3339(past.lead.created_at)}.")
-    return answer(show_lead(past))
+    return answer(show_lead(await read_as_of(tx, caller.tenant_id, lead_id, as_of)))
 
 
 @api.patch("/{lead_id}", response_model=LeadOut, responses=declared(*WRITE_PROBLEMS, IdentityTaken, OwnerInvalid))
