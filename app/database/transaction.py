@@ -88,9 +88,12 @@ class CommitOutcomeUnknown(ConnectionError):
 
 
 class Tx:
-    """Runs statements: in a transaction (`Database.begin`), or in autocommit (`Database.connect`)."""
+    """Runs statements: in a transaction (`Database.begin`), or in autocommit (`Database.connect`).
 
-    __slots__ = ("_core", "_engine", "driver", "maybe_in_transaction", "pooled")
+    The functions in `after_commit` are called once the transaction is committed.
+    """
+
+    __slots__ = ("_core", "_engine", "after_commit", "driver", "maybe_in_transaction", "pooled")
 
     def __init__(self, engine: AsyncEngine, pooled: PoolProxiedConnection) -> None:
         self._engine = engine
@@ -98,6 +101,7 @@ class Tx:
         self.pooled = pooled
         self.driver: Any = pooled.driver_connection
         self.maybe_in_transaction = False
+        self.after_commit: list[Callable[[], None]] = []
 
     async def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Result:
         """Run one statement. Raises DBAPIError; its subclass IntegrityError for a violated constraint."""
@@ -181,6 +185,8 @@ class Database:
                 yield tx
                 await _commit(tx)
                 tx.maybe_in_transaction = False
+                for call in tx.after_commit:
+                    call()
             except BaseException:
                 await tx.rollback()
                 raise

@@ -18,7 +18,8 @@ from app.database.transaction import Record, Records, Tx
 LOAD_LEADS = """
     SELECT l.id, l.created_at, l.updated_at, l.version, l.kind, l.fields, l.raw, l.custom, l.flags, l.consents,
            l.first_touch, l.last_touch, l.source_id, l.team, l.below_threshold_since, l.threshold_met,
-           l.evaluate_at, l.account_id, l.contact_id, l.opportunity_id, l.merged_into, l.erased_at, l.stamp <> seen.stamp AS stale,
+           l.evaluate_at, l.account_id, l.contact_id, l.opportunity_id, l.merged_into, l.erased_at,
+           l.stamp <> seen.stamp AS stale,
            u.id AS owner_id, u.role AS owner_role, u.team AS owner_team, u.active AS owner_active,
            f.role AS previous_role,
            j.id AS journey_id, j.number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at, j.corrected_at,
@@ -96,8 +97,8 @@ LEAD = """
 JOURNEY = """
     id uuid, lead_id uuid, number integer, stage text, seq integer, expected_seq integer,
     policy_id uuid, business text, baseline_at timestamptz, corrected_at timestamptz, assigned_at timestamptz,
-    previous_owner_id uuid, wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz, closing_reason text,
-    stage_entered_at timestamptz
+    previous_owner_id uuid, wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz,
+    closing_reason text, stage_entered_at timestamptz
 """
 
 # The CTE that writes each kind of row, in lock order. A statement contains only the kinds that its changes have: every
@@ -141,9 +142,9 @@ WRITES = {
     "moved": """moved AS (
         UPDATE journeys j
            SET stage = c.stage, seq = c.seq, policy_id = c.policy_id, baseline_at = c.baseline_at,
-               corrected_at = c.corrected_at, assigned_at = c.assigned_at,
-               previous_owner_id = c.previous_owner_id, wake_at = c.wake_at, recycles = c.recycles, closed_at = c.closed_at, closing_reason = c.closing_reason,
-               stage_entered_at = c.stage_entered_at
+               corrected_at = c.corrected_at, assigned_at = c.assigned_at, previous_owner_id = c.previous_owner_id,
+               wake_at = c.wake_at, recycles = c.recycles, closed_at = c.closed_at,
+               closing_reason = c.closing_reason, stage_entered_at = c.stage_entered_at
           FROM (SELECT * FROM jsonb_to_recordset(:moved) AS r({JOURNEY}) {FEW}) c
          WHERE j.tenant_id = :tenant_id AND j.id = c.id AND j.seq = c.expected_seq
         RETURNING j.id

@@ -168,6 +168,6 @@ async def revoke_key(key_id: KeyId, caller: Admin, tx: InTx, now: Now, expected:
     row = await sql.revoke_key(tx, caller.tenant_id, key_id, now)
     if row is None:
         raise KeyNotFound("The key is revoked already.")
-    auth.clear_cache()
+    tx.after_commit.append(auth.clear_cache)
     await audit.record(tx, caller, caller.tenant_id, "key.revoked", ids.show("key", key_id), now)
     return answer(show_key(row), version=row.version)

@@ -44,7 +44,7 @@ async def change_user(
             changed = await sql.update_user(tx, tenant_id, user_id, {**values, "updated_at": now})
     except IntegrityError as error:
         raise _taken(error) from None
-    auth.clear_cache()
+    tx.after_commit.append(auth.clear_cache)
     return changed
 
 
