@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request, Response
 
 from app.errors import (
-    CursorInvalid,
     Erased,
     HumanRequired,
     IdentityRequired,
@@ -20,7 +19,7 @@ from app.errors import (
     VersionConflict,
 )
 from app.events import feed
-from app.events.cursors import Filters, position_of
+from app.events.cursors import CURSOR_PROBLEMS, Filters, position_of
 from app.events.schemas import EventPage
 from app.journeys.load import read_lead
 from app.leads import history, sql
@@ -215,7 +214,7 @@ async def post_activities(body: ActivitiesIn, caller: Writer, tx: InTx, now: Now
     return answer({"data": await record_activities(tx, caller, body.activities, now)}, 201)
 
 
-@api.get("/{lead_id}/events", response_model=EventPage, responses=declared(*READ_PROBLEMS, CursorInvalid))
+@api.get("/{lead_id}/events", response_model=EventPage, responses=declared(*READ_PROBLEMS, *CURSOR_PROBLEMS))
 async def list_events(
     lead_id: LeadId,
     caller: Reader,

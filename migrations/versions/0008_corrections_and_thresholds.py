@@ -1,7 +1,7 @@
 """What the policy waits for after a correction, and whether a journey has met the threshold.
 
-Revision ID: 0008
-Revises: 0001
+Revision ID: 0008_corrections
+Revises: 0006_ids_in_one_form
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0001"
+revision = "0008_corrections"
+down_revision = "0006_ids_in_one_form"
 branch_labels = None
 depends_on = None
 
