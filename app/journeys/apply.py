@@ -117,6 +117,15 @@ def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: s
     change.late_events.append(NewEvent("lead.assigned", data, change.now))
 
 
+def reassign(change: Change, owner: Owner | None, pool: str | None = None) -> None:
+    """Assigns the lead without a transition. Contact attempts count anew for the next user or pool."""
+    journey = change.lead.journey
+    if journey is not None:
+        journey.assigned_at = change.now if owner or pool else journey.assigned_at
+        change.touch(journey)
+    assign(change, journey, owner, pool)
+
+
 def _remember(change: Change, journey: Journey, previous: Owner) -> None:
     """Keeps the owner to whom a returned lead goes: one of the role that leads are assigned to first."""
     if change.published.policy.first_role in (None, previous.role):
