@@ -16,6 +16,8 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.matching.host import host_of_url
+
 Network = IPv4Network | IPv6Network
 Role = Literal["api", "work", "dispatch"]
 Origin = Literal["default", "environment", ".env", "flag"]
@@ -84,6 +86,8 @@ def _retry_delays(delays: tuple[float, ...]) -> tuple[float, ...]:
 def _base_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError("write an address that starts with http:// or https://")
+    if host_of_url(url) is None:
+        raise ValueError("write an address whose host is a name or an IP address, such as https://baton.example")
     return url.rstrip("/")
 
 

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.transaction import Record
-from app.sources.answer import host_of
+from app.matching.host import host_of_url
 from app.sources.document import Defaults
 from app.web.fields import RequestBody, ResponseBody, ShortText, SourceId, rfc3339
 
@@ -17,10 +17,16 @@ ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
 
 
 def _page_address(value: str) -> str:
-    if not host_of(value):
+    if host_of_url(value) is None:
         raise PydanticCustomError(
             "url_invalid", "must be the http(s) URL of a page, such as https://www.acme.example/thanks"
         )
+    return value
+
+
+def _origin(value: str) -> str:
+    if value != "*" and host_of_url(value) is None:
+        raise PydanticCustomError("origin_invalid", "must be `*` or an origin, such as https://www.acme.example")
     return value
 
 
@@ -28,7 +34,7 @@ Secret = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 Rotating = Annotated[list[Secret], Field(min_length=1, max_length=2)]
 SecretName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 PageAddress = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_page_address)]
-Origin = Annotated[str, StringConstraints(pattern=ORIGIN)]
+Origin = Annotated[str, StringConstraints(pattern=ORIGIN), AfterValidator(_origin)]
 
 
 class SourceDefaults(Defaults):
