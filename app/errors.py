@@ -6,7 +6,7 @@ Problem
 + Forbidden 403: ScopeMissing, ActorUnknown, HumanRequired, RoleNotAllowed
 + NotFound 404: LeadNotFound, …; MethodNotAllowed 405
 + Conflict 409: TransitionNotAllowed, AlreadyInStage, BackwardMove, LeadAlreadyConverted, AmbiguousMatch, AlreadyExists,
-  IdentityTaken, IdempotencyInProgress, LeadMerged, InUse
+  IdentityTaken, IdempotencyInProgress, LeadMerged, InUse, LogDiverged
 + Gone 410: CursorExpired, Erased
 + VersionConflict 412 · BodyTooLarge 413 · UnsupportedMediaType 415
 + Invalid 422: RequestInvalid, CursorInvalid, IdempotencyKeyReused, CriteriaUnmet, ReasonRequired, …
@@ -109,6 +109,10 @@ class InUse(Conflict):
     """The resource is in use and cannot be changed in this way."""
 
 
+class LogDiverged(Conflict):
+    """The event log was restored from a backup and goes on differently from what the cursor has seen."""
+
+
 class StateConflict(Conflict):
     """The resource is in a state that does not allow this."""
 
@@ -193,7 +197,7 @@ class TargetUnavailable(Invalid):
 
 
 class OwnerInvalid(Invalid):
-    """The owner must be an active user of this tenant."""
+    """The owner must be an active sdr, ae or manager."""
 
 
 class PolicyHasFaults(Invalid):

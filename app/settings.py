@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.matching.host import host_of_url
 from app.policy.shape import Like
 
 Network = IPv4Network | IPv6Network
@@ -84,9 +85,13 @@ def _retry_delays(delays: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _base_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("write an address that starts with http:// or https://")
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or " " in url:
-        raise ValueError("write an address that starts with http:// or https://, without ? and #")
+    if parts.query or parts.fragment or host_of_url(url) is None:
+        raise ValueError(
+            "write an address whose host is a name or an IP address, without ? and #, such as https://baton.example"
+        )
     return url.rstrip("/")
 
 

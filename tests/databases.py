@@ -38,10 +38,10 @@ class Databases:
         return before.rpartition("/")[0] + "/" + name + ("?" + query if query else "")
 
     @contextlib.asynccontextmanager
-    async def clone(self) -> AsyncIterator[str]:
-        """The DSN of a new database, migrated and empty, which is dropped afterwards."""
+    async def clone(self, original: str | None = None) -> AsyncIterator[str]:
+        """The DSN of a new database, which is dropped afterwards: migrated and empty, or a copy of an unused one."""
         name = f"{self.template}_{uuid4().hex[:12]}"
-        await self._run(f'CREATE DATABASE "{name}" TEMPLATE "{self.template}"')
+        await self._run(f'CREATE DATABASE "{name}" TEMPLATE "{original or self.template}"')
         try:
             yield self.dsn(name)
         finally:

@@ -38,6 +38,8 @@ MEMBERS: Final = {
     "ambiguous_match": "`candidates`: possible matches, each with `type`, `id`, `display`, `match_keys`, `score`",
     "already_exists": "`candidates`: the record that holds the key",
     "lead_merged": "`merged_into`: the lead that remains",
+    "cursor_expired": "`earliest`: the value of `after` to read on with",
+    "log_diverged": "`last_event_at`: the instant to read on from, so that nothing is missed, or null; `earliest`",
     "version_conflict": "`version`: the current one",
 }
 

@@ -14,6 +14,7 @@ import orjson
 from rich.console import Console
 from rich.markup import escape
 
+from app.errors import LogDiverged
 from app.settings import CannotStart
 from app.webhooks.signing import key_of, new_secret, signatures
 
@@ -65,6 +66,8 @@ async def _events(session: aiohttp.ClientSession, options: FeedOptions) -> Async
                 page = orjson.loads(await answer.read())
                 if answer.status == 503:
                     raise aiohttp.ClientError
+                if page.get("code") == LogDiverged.code:
+                    raise CannotStart(_restored(options.url, page))
                 if not answer.ok:
                     raise CannotStart(
                         f"GET /v1/events answers {answer.status} {page.get('code')}: {page.get('detail')}"
@@ -78,6 +81,13 @@ async def _events(session: aiohttp.ClientSession, options: FeedOptions) -> Async
         for event in page["data"]:
             yield event
         after, retry_waits = page["next"], iter(RETRY_WAITS)
+
+
+def _restored(url: str, problem: dict[str, Any]) -> str:
+    return (
+        f"The database of {url} was restored from a backup, so its events go on differently from those printed here:"
+        f" run the command again with --after {problem['last_event_at'] or problem['earliest']}"
+    )
 
 
 def _line(event: dict[str, Any]) -> str:

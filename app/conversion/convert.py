@@ -78,7 +78,7 @@ async def convert_change(
     decided = decide_conversion(change, order, actor, now)
     if isinstance(decided, Refused):
         raise await refusal_problem(tx, tenant_id, change, decided.why)
-    inputs = plan_inputs(change, order, NewIds(), hidden=not may_read)
+    inputs = plan_inputs(change, order, actor, NewIds(), hidden=not may_read)
     step: Step | None = None
     for _ in range(TRIES):
         plan = make_plan(inputs, await find_records(tx, tenant_id, inputs, lock=True))
@@ -104,10 +104,10 @@ def decide_conversion(change: Change, order: ConversionOrder, actor: Actor, now:
     return decided
 
 
-def plan_inputs(change: Change, order: ConversionOrder, new: NewIds, *, hidden: bool) -> PlanInputs:
+def plan_inputs(change: Change, order: ConversionOrder, actor: Actor, new: NewIds, *, hidden: bool) -> PlanInputs:
     policy, journey = change.published.policy, change.lead.journey
     of_class = conversion_class(policy, journey.stage if journey else None)
-    return PlanInputs(change.lead, order, policy, of_class, new, hidden)
+    return PlanInputs(change.lead, actor, order, policy, of_class, new, hidden)
 
 
 async def refusal_problem(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Problem:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from app import ids
-from app.conversion.plan import Part, Plan, PlanInputs
+from app.conversion.plan import OpportunityPart, Part, Plan, PlanInputs
 from app.errors import Problem
 from app.journeys.record import actor_document
 from app.journeys.state import Change, Step
@@ -34,6 +34,7 @@ def conversion_document(change: Change, inputs: PlanInputs, plan: Plan, step: St
             "id": ids.shown("opportunity", plan.opportunity.id),
             "outcome": plan.opportunity.outcome,
             "class": plan.opportunity.of_class,
+            **_owner(plan.opportunity),
         },
         "field_outcomes": plan.field_outcomes,
         "transition_id": ids.show("transition", step.id),
@@ -56,6 +57,7 @@ def preview_document(plan: Plan, blocked: list[Problem]) -> dict[str, Any]:
             "class": opportunity.of_class,
             "stage": opportunity.stage,
             "name": opportunity.name,
+            **_owner(opportunity),
         },
         "field_outcomes": plan.field_outcomes,
     }
@@ -116,7 +118,7 @@ def _opportunity(change: Change, inputs: PlanInputs, plan: Plan, step: Step) -> 
         "stage_entered_at": step.move.occurred_at,
         "account_id": plan.account.id,
         "contact_id": plan.contact.id,
-        "owner_id": order.owner_id or plan.owner_id,
+        "owner_id": opportunity.owner_id,
         "origin_lead_id": change.lead.id,
         "journey_id": journey.id,
         "policy_id": step.published.id,
@@ -125,6 +127,13 @@ def _opportunity(change: Change, inputs: PlanInputs, plan: Plan, step: Step) -> 
         "close_date": order.close_date,
         "business": order.business or journey.business,
     }
+
+
+def _owner(opportunity: OpportunityPart) -> dict[str, Any]:
+    """Who owns a new opportunity, and why; nothing for one that existed."""
+    if opportunity.outcome != "created":
+        return {}
+    return {"owner_id": ids.shown("user", opportunity.owner_id), "owner_reason": opportunity.owner_reason}
 
 
 def _shown(kind: str, part: Part) -> dict[str, Any]:

@@ -25,11 +25,16 @@ from app.conversion.match import Lookup, Resolved, resolve, weak_account_keys, w
 from app.conversion.order import ConversionOrder
 from app.conversion.sql import Found
 from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, Problem, TargetUnavailable
+from app.journeys.owner import owner_invalid
 from app.journeys.state import Lead
 from app.pipeline.create import unavailable
 from app.pipeline.forms import name_key
 from app.pipeline.kinds import ACCOUNT, CONTACT, KEY_NAMES, OPPORTUNITY
 from app.policy.document import Policy
+from app.policy.facts import OWNERS, Actor
+
+# Why a new opportunity has its owner; `converted_by`: the lead's own owner cannot own it, so that of who converts.
+OwnerReason = Literal["requested", "lead_owner", "converted_by"]
 
 # The columns of a contact that name somebody; a phone or website may be the organization's.
 NAMING = ("email", "first_name", "last_name", "full_name", "external_id")
@@ -61,13 +66,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class OpportunityPart:
-    """The opportunity of a plan; `stage` and `name` are set for a new one only."""
+    """The opportunity of a plan; `stage`, `name`, `owner_id` and `owner_reason` are set for a new one only."""
 
     outcome: Literal["created", "linked", "none"] | None
     id: UUID | None = None
     of_class: str | None = None
     stage: str | None = None
     name: str | None = None
+    owner_id: UUID | None = None
+    owner_reason: OwnerReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +100,11 @@ class PlanInputs:
     """What a plan is made from.
 
     `of_class`: the opportunity class that the policy opens from the lead's stage, or None. `hidden`: the caller may not
-    read records, so problems show the number of candidates only.
+    read records, so problems show the number of candidates only. `actor`: who converts.
     """
 
     lead: Lead
+    actor: Actor
     order: ConversionOrder
     policy: Policy
     of_class: str | None
@@ -112,6 +120,17 @@ class PlanInputs:
     def contact(self) -> dict[str, Any]:
         """The columns of the contact, from lead and caller."""
         return contact_values(self.lead, self.order.caller_values("contact"))
+
+    @cached_property
+    def owner(self) -> tuple[UUID | None, OwnerReason | None]:
+        """The owner of new records, and why: the one requested, else that of the lead, else who converts."""
+        if self.order.owner_id is not None:
+            return self.order.owner_id, "requested"
+        if self.lead.owner is None:
+            return None, None
+        if self.lead.owner.may_own:
+            return self.lead.owner.id, "lead_owner"
+        return (self.actor.user_id, "converted_by") if self.actor.role in OWNERS else (None, None)
 
     @cached_property
     def account_mode(self) -> str:
@@ -162,9 +181,8 @@ def make_plan(inputs: PlanInputs, found: Found) -> Plan:
         *_invalid_users(inputs, found),
     )
     parts = [part.filled for part in (account, contact)]
-    owner_id = inputs.order.owner_id or (inputs.lead.owner.id if inputs.lead.owner else None)
     blocked = [problem for problem in problems if problem is not None]
-    return Plan(account, contact, opportunity, owner_id, field_outcomes(inputs.lead, parts), blocked)
+    return Plan(account, contact, opportunity, inputs.owner[0], field_outcomes(inputs.lead, parts), blocked)
 
 
 def _account(inputs: PlanInputs, found: Found) -> Part:
@@ -246,7 +264,8 @@ def _opportunity(inputs: PlanInputs, found: Found, account: Part) -> tuple[Oppor
     stage = next((one.name for one in stages if one.of_class == inputs.of_class), None)
     record = account.resolved.record
     name = order.name or (record["name"] if record else account.columns.get("name")) or display_name(inputs.lead)
-    return OpportunityPart("created", inputs.new.opportunity, inputs.of_class, stage, name), wrong
+    owner = (order.owner_id, "requested") if order.owner_id is not None else inputs.owner
+    return OpportunityPart("created", inputs.new.opportunity, inputs.of_class, stage, name, *owner), wrong
 
 
 def _wrong_class(inputs: PlanInputs) -> Problem | None:
@@ -270,15 +289,15 @@ def _not_usable(row: Mapping[str, Any], account: Part) -> Problem | None:
 
 
 def _invalid_users(inputs: PlanInputs, found: Found) -> list[Problem]:
-    order = inputs.order
-    named = (
-        ("owner_id", order.owner_id),
-        ("opportunity.owner_id", order.opportunity.owner_id),
-        ("verification.by", order.verification.by),
-    )
-    unknown = [name for name, user_id in named if user_id is not None and user_id not in found.users]
-    faults = [{"field": name, "code": "owner_invalid", "detail": "names no active user"} for name in unknown]
-    return [OwnerInvalid(f"{' and '.join(unknown)} must name an active user.", errors=faults)] if unknown else []
+    order, users = inputs.order, found.users
+    owners = (("owner_id", order.owner_id), ("opportunity.owner_id", order.opportunity.owner_id))
+    wrong = [name for name, user_id in owners if user_id is not None and users.get(user_id) not in OWNERS]
+    problems: list[Problem] = [owner_invalid(*wrong)] if wrong else []
+    if order.verification.by is not None and order.verification.by not in users:
+        detail = "names no active user"
+        fault = {"field": "verification.by", "code": OwnerInvalid.code, "detail": detail}
+        problems.append(OwnerInvalid(f"verification.by {detail}.", errors=[fault]))
+    return problems
 
 
 def display_name(lead: Lead) -> str:

@@ -28,7 +28,7 @@ async def preview(
         raise LeadMerged(merged_into=show("lead", change.lead.merged_into))
     versions.check(expected, change.lead.version)
     decided = decide_conversion(change, order, caller.actor, now)
-    inputs = plan_inputs(change, order, NewIds(), hidden=not caller.may("leads:read"))
+    inputs = plan_inputs(change, order, caller.actor, NewIds(), hidden=not caller.may("leads:read"))
     plan = make_plan(inputs, await find_records(tx, caller.tenant_id, inputs, lock=False))
     refused = [await refusal_problem(tx, caller.tenant_id, change, decided.why)] if isinstance(decided, Refused) else []
     return preview_document(plan, [*refused, *plan.blocked])

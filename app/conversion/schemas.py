@@ -6,9 +6,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from app.conversion.plan import OwnerReason
 from app.web.fields import ResponseBody
 
 Outcome = Literal["created", "linked", "none"]
+OWNER_REASON = (
+    "`requested`: the request names the owner. `lead_owner`: it is the lead's. `converted_by`: it is who converted, "
+    "because the lead's owner is no longer an active sdr, ae or manager. null: there is no owner."
+)
 
 
 class Made(ResponseBody):
@@ -18,6 +23,8 @@ class Made(ResponseBody):
 
 class MadeOpportunity(Made):
     class_: Literal["unqualified", "qualified"] | None = Field(alias="class")
+    owner_id: str | None = Field(default=None, description="The owner of an opportunity that was created.")
+    owner_reason: OwnerReason | None = Field(default=None, description=OWNER_REASON)
 
 
 class FieldOutcome(ResponseBody):
@@ -56,12 +63,17 @@ class Previewed(ResponseBody):
     id: str | None
 
 
+class PreviewedOpportunity(Previewed):
+    owner_id: str | None = Field(default=None, description="The owner of an opportunity that would be created.")
+    owner_reason: OwnerReason | None = Field(default=None, description=OWNER_REASON)
+
+
 class Preview(ResponseBody):
     possible: bool
     blocked: list[Blocked]
     account: Previewed
     contact: Previewed
-    opportunity: Previewed
+    opportunity: PreviewedOpportunity
     field_outcomes: list[FieldOutcome]
 
 

@@ -50,7 +50,7 @@ FIND_SQL: Final = """
     UNION ALL SELECT 'contacts', to_jsonb(c) FROM contact c
     UNION ALL SELECT 'contacts', to_jsonb(c) FROM contact_alike c
     UNION ALL SELECT 'opportunities', to_jsonb(o) FROM opportunity o
-    UNION ALL SELECT 'users', jsonb_build_object('id', u.id) FROM users u
+    UNION ALL SELECT 'users', jsonb_build_object('id', u.id, 'role', u.role) FROM users u
                WHERE u.tenant_id = :tenant_id AND u.active AND u.id = ANY(:user_ids)
 """
 FIND_BINDS: Final = (
@@ -161,12 +161,12 @@ LATEST_CONVERSION = text(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The stored records that match any search key, as dicts (ids as UUIDs), and the active users named."""
+    """The stored records that match any search key, as dicts (ids as UUIDs), and the role of each active user named."""
 
     accounts: list[dict[str, Any]] = field(default_factory=list)
     contacts: list[dict[str, Any]] = field(default_factory=list)
     opportunities: list[dict[str, Any]] = field(default_factory=list)
-    users: frozenset[UUID] = frozenset()
+    users: Mapping[UUID, str] = field(default_factory=dict)
 
 
 async def find(tx: Tx, tenant_id: UUID, keys: Mapping[str, Any], *, lock: bool) -> Found:
@@ -177,7 +177,7 @@ async def find(tx: Tx, tenant_id: UUID, keys: Mapping[str, Any], *, lock: bool) 
     found: dict[str, list[dict[str, Any]]] = {"accounts": [], "contacts": [], "opportunities": [], "users": []}
     for row in await tx.execute(FIND_LOCKED if lock else FIND_UNLOCKED, {"tenant_id": tenant_id, **keys}):
         found[row.kind].append({name: _python_value(name, value) for name, value in row.found.items()})
-    users = frozenset(row["id"] for row in found["users"])
+    users = {row["id"]: row["role"] for row in found["users"]}
     return Found(found["accounts"], found["contacts"], found["opportunities"], users)
 
 

@@ -88,7 +88,10 @@ class CommitOutcomeUnknown(ConnectionError):
 
 
 class Tx:
-    """Runs statements: in a transaction (`Database.begin`), or in autocommit (`Database.connect`)."""
+    """Runs statements: in a transaction (`Database.begin`), or in autocommit (`Database.connect`).
+
+    The functions in `after_commit` are called once the transaction is committed.
+    """
 
     __slots__ = ("_core", "_engine", "after_commit", "driver", "maybe_in_transaction", "pooled")
 
@@ -98,7 +101,6 @@ class Tx:
         self.pooled = pooled
         self.driver: Any = pooled.driver_connection
         self.maybe_in_transaction = False
-        # Called once the transaction is committed, for example to clear a cache of what it changed. They do not raise.
         self.after_commit: list[Callable[[], None]] = []
 
     async def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, bindparam, text
 
 from app.database.transaction import Tx
 
@@ -48,6 +48,12 @@ PARTITIONS = text(
      WHERE p.oid IN ('events'::regclass, 'event_log'::regclass, 'attempts'::regclass)
     """
 )
+FIRST_POSITION = text(
+    """
+    SELECT 1 + :width * coalesce(min(substring(c.relname FROM '[0-9]+$')::bigint), 0)
+      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'event_log'::regclass
+    """
+).bindparams(bindparam("width", type_=BigInteger))
 DAYS_AHEAD = text("SELECT to_char((now() AT TIME ZONE 'UTC')::date + n, 'YYYYMMDD') FROM generate_series(0, :days) n")
 
 
@@ -73,6 +79,11 @@ async def partitions(tx: Tx) -> dict[str, set[str]]:
     for row in await tx.execute(PARTITIONS):
         found[row.parent].add(row.name)
     return found
+
+
+async def first_position(tx: Tx) -> int:
+    """The first position that the partitions of the log have room for; what was before it is kept no more."""
+    return int((await tx.execute(FIRST_POSITION, {"width": PARTITION_ROWS})).scalar_one())
 
 
 async def days_ahead(tx: Tx, days: int) -> list[str]:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.errors import CursorInvalid, EventNotFound, TooManyRequests
+from app.errors import EventNotFound, TooManyRequests
 from app.events import feed, sql
 from app.events.catalogue import Envelope
-from app.events.cursors import Filters
+from app.events.cursors import CURSOR_PROBLEMS, Filters
 from app.events.envelope import envelope
 from app.events.schemas import After, EventPage, Include, PageSize, TypesParameter, Wait
 from app.events.waiting import AllowLongRequest
@@ -26,7 +26,7 @@ feed_api = APIRouter(prefix="/v1/events", tags=["events"])
 api = router("/v1/events", "events")
 
 
-@feed_api.get("", response_model=EventPage, responses=declared(CursorInvalid, TooManyRequests))
+@feed_api.get("", response_model=EventPage, responses=declared(*CURSOR_PROBLEMS, TooManyRequests))
 async def read_events(
     request: Request,
     caller: Annotated[Caller, Depends(AllowLongRequest("events:read"))],

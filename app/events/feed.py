@@ -12,6 +12,7 @@ from app.database.transaction import Tx
 from app.events import cursors, sql
 from app.events.cursors import Filters
 from app.events.envelope import Sequenced, envelope
+from app.events.sql import Place
 from app.events.waiting import with_connection
 from app.events.wake import Wake
 
@@ -23,15 +24,15 @@ IncludeLeads = Callable[[Tx, UUID, Sequence[Sequenced]], Awaitable[list[Sequence
 
 @dataclass(frozen=True, slots=True)
 class FeedPage:
-    """One page: its events, the position to continue from, and the last position in the log."""
+    """One page: its events, the place to continue from, and the last place in the log."""
 
     events: list[Sequenced]
-    next: int
-    head: int
+    next: Place
+    head: Place
 
     def body(self, filters: Filters) -> bytes:
         """`{"data": […], "next", "has_more", "head"}`; the events are byte for byte those that webhooks send."""
-        more = b"true" if self.next < self.head else b"false"
+        more = b"true" if self.next.position < self.head.position else b"false"
         ends = cursors.write(self.next, filters).encode(), more, cursors.write(self.head, filters).encode()
         events = b",".join(envelope(event) for event in self.events)
         return b'{"data":[%b],"next":"%b","has_more":%b,"head":"%b"}' % (events, *ends)
@@ -62,7 +63,7 @@ async def page(
     seconds: float,
     include: IncludeLeads | None = None,
 ) -> FeedPage:
-    """The next page; when it is empty, wait up to `seconds` for an event. CursorInvalid, TooManyRequests."""
+    """The next page; when it is empty, wait up to `seconds` for an event. CURSOR_PROBLEMS, TooManyRequests."""
     wake: Wake = state.wake
 
     async def read_from(position: int) -> FeedPage:
@@ -75,8 +76,8 @@ async def page(
     with state.waiters:
         end = asyncio.get_running_loop().time() + seconds
         while not found.events and (left := end - asyncio.get_running_loop().time()) > 0:
-            if found.next >= found.head:
+            if found.next.position >= found.head.position:
                 await wake.wait("log", seen, min(left, POLL_SECONDS))
             seen = wake.generation("log")
-            found = await read_from(found.next)
+            found = await read_from(found.next.position)
     return found

@@ -5,15 +5,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, DateTime, Row, Text, TextClause, Uuid, bindparam, text
 
-from app.database.transaction import Tx
+from app.database.transaction import Record, Tx
 from app.events.envelope import Sequenced
 
 SCANNED_ROWS: Final = 10_000
+
+
+class Place(NamedTuple):
+    """A position of the tenant's log and the id of its event; 0 and None before the first one."""
+
+    position: int
+    event_id: UUID | None
+
 
 INSERT = text(
     """
@@ -49,19 +57,28 @@ MEMBERS: Final = """e.id, e.type, e.data, e.recorded_at, e.lead_id, e.lead_versi
 # same snapshot, so a page that continues from the head skips no event that became visible meanwhile.
 READ = """
     WITH head AS (
-        SELECT coalesce(max(position), 0) AS position FROM event_log WHERE tenant_id = :tenant_id
+        SELECT l.position, e.id
+          FROM (SELECT position, event_seq FROM event_log WHERE tenant_id = :tenant_id ORDER BY position DESC LIMIT 1) l
+          LEFT JOIN events e ON e.tenant_id = :tenant_id AND e.seq = l.event_seq
     ), scanned AS (
         SELECT position, event_seq, lead_id, type FROM event_log
          WHERE tenant_id = :tenant_id AND position > :after {lead}
          ORDER BY position LIMIT :scanned
     ), wanted AS (
         SELECT position, event_seq FROM scanned {types} ORDER BY position LIMIT :wanted
+    ), last AS (
+        SELECT s.position, e.id
+          FROM (SELECT position, event_seq FROM scanned ORDER BY position DESC LIMIT 1) s
+          LEFT JOIN events e ON e.tenant_id = :tenant_id AND e.seq = s.event_seq
     )
-    SELECT head.position AS head, s.rows AS scanned_rows, s.last AS scanned_to, w.position, {members}
-      FROM head CROSS JOIN (SELECT count(*) AS rows, max(position) AS last FROM scanned) s
+    SELECT coalesce(head.position, 0) AS head, head.id AS head_id, s.rows AS scanned_rows, last.position AS scanned_to,
+           last.id AS scanned_id, w.position, {members}
+      FROM (SELECT count(*) AS rows FROM scanned) s
+      LEFT JOIN head ON true LEFT JOIN last ON true
       LEFT JOIN (wanted w JOIN events e ON e.tenant_id = :tenant_id AND e.seq = w.event_seq) ON true
      ORDER BY w.position
 """
+FIRST_MEMBER: Final = 5  # the column of READ with the position, which the members follow
 
 # event_log has no index on event_seq alone, so the lead narrows the search (the type for events without a lead).
 FIND = text(
@@ -77,11 +94,19 @@ FIND = text(
      WHERE e.tenant_id = :tenant_id AND e.id = :event_id
     """  # noqa: S608 - the members are a constant
 )
-HEAD = text("SELECT coalesce(max(position), 0) FROM event_log WHERE tenant_id = :tenant_id")
-AT_OR_AFTER = text(
-    "SELECT position, recorded_at FROM event_log WHERE tenant_id = :tenant_id AND position >= :position"
-    " ORDER BY position LIMIT 1"
+HEAD = text(
+    "SELECT l.position, e.id"
+    " FROM (SELECT position, event_seq FROM event_log WHERE tenant_id = :tenant_id ORDER BY position DESC LIMIT 1) l"
+    " LEFT JOIN events e ON e.tenant_id = :tenant_id AND e.seq = l.event_seq"
 )
+NEAREST = """
+    SELECT l.position, l.recorded_at, e.id
+      FROM (SELECT position, recorded_at, event_seq FROM event_log
+             WHERE tenant_id = :tenant_id AND position {side} :position ORDER BY position {order} LIMIT 1) l
+      LEFT JOIN events e ON e.tenant_id = :tenant_id AND e.seq = l.event_seq
+"""
+AT_OR_AFTER = text(NEAREST.format(side=">=", order="ASC"))
+AT_OR_BEFORE = text(NEAREST.format(side="<=", order="DESC"))
 FIRST_SINCE = text(
     "SELECT position FROM event_log WHERE tenant_id = :tenant_id AND position >= :position AND recorded_at >= :since"
     " ORDER BY position LIMIT 1"
@@ -97,8 +122,8 @@ async def insert_events(tx: Tx, tenant_id: UUID, rows: Sequence[Mapping[str, Any
 
 async def read_log(
     tx: Tx, tenant_id: UUID, after: int, limit: int, types: Sequence[str] | None, lead_id: UUID | None
-) -> tuple[list[Sequenced], int, int]:
-    """(events, position to continue from, head): at most `limit` events after `after` that pass the filters.
+) -> tuple[list[Sequenced], Place, Place]:
+    """(events, place to continue from, head): at most `limit` events after `after` that pass the filters.
 
     `types` are patterns for LIKE; None means every type. The position is past the rows that were filtered out.
     """
@@ -107,8 +132,8 @@ async def read_log(
     values |= {"types": list(types)} if types is not None else {}
     values |= {"lead_id": lead_id} if lead_id else {}
     rows = (await tx.execute(_read_statement(lead_id is not None, types is not None), values)).all()
-    found = [event_of(row, 3) for row in rows if row.position is not None]
-    return found, _next_position(rows[0], found, limit, scanned, after), max(rows[0].head, after)
+    found = [event_of(row, FIRST_MEMBER) for row in rows if row.position is not None]
+    return found, _next_place(rows[0], found, limit, scanned), Place(rows[0].head, rows[0].head_id)
 
 
 @functools.cache
@@ -119,10 +144,11 @@ def _read_statement(by_lead: bool, by_types: bool) -> TextClause:
     return text(READ.format(members=MEMBERS, lead=lead, types=types)).bindparams(*binds)
 
 
-def _next_position(row: Row[Any], found: list[Sequenced], limit: int, scanned: int, after: int) -> int:
+def _next_place(row: Row[Any], found: list[Sequenced], limit: int, scanned: int) -> Place:
     if len(found) == limit:
-        return found[-1].position
-    return int(row.scanned_to) if row.scanned_rows == scanned else max(int(row.head), after)
+        return Place(found[-1].position, found[-1].id)
+    whole = row.scanned_rows == scanned
+    return Place(row.scanned_to, row.scanned_id) if whole else Place(row.head, row.head_id)
 
 
 async def find_event(tx: Tx, tenant_id: UUID, event_id: UUID) -> Sequenced | None:
@@ -131,14 +157,20 @@ async def find_event(tx: Tx, tenant_id: UUID, event_id: UUID) -> Sequenced | Non
     return event_of(row) if row is not None else None
 
 
-async def head(tx: Tx, tenant_id: UUID) -> int:
-    """The tenant's last position; 0 before the first event."""
-    return int((await tx.execute(HEAD, {"tenant_id": tenant_id})).scalar_one())
+async def head(tx: Tx, tenant_id: UUID) -> Place:
+    """The tenant's last position and event; 0 before the first one."""
+    row = (await tx.execute(HEAD, {"tenant_id": tenant_id})).one_or_none()
+    return Place(0, None) if row is None else Place(row.position, row.id)
 
 
-async def at_or_after(tx: Tx, tenant_id: UUID, position: int) -> Row[Any] | None:
-    """(position, recorded_at) of the first row from `position` on."""
+async def at_or_after(tx: Tx, tenant_id: UUID, position: int) -> Record | None:
+    """(position, recorded_at, id) of the first event from `position` on."""
     return (await tx.execute(AT_OR_AFTER, {"tenant_id": tenant_id, "position": position})).one_or_none()
+
+
+async def at_or_before(tx: Tx, tenant_id: UUID, position: int) -> Record | None:
+    """(position, recorded_at, id) of the last event up to `position`."""
+    return (await tx.execute(AT_OR_BEFORE, {"tenant_id": tenant_id, "position": position})).one_or_none()
 
 
 async def first_since(tx: Tx, tenant_id: UUID, position: int, since: datetime) -> int | None:

@@ -26,8 +26,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     journey.stage, journey.stage_entered_at = move.to_stage, move.occurred_at
     step = Step(ids.new_id(), journey.seq, journey, move, published, change.score)
     change.steps.append(step)
-    if journey not in change.journeys:
-        change.journeys.append(journey)
+    change.touch(journey)
     _close_or_reopen(journey, move)
     _pin(change, journey, move)
     _milestones(change, step)
@@ -35,6 +34,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     _add_events(change, journey, move)
     _set_wake_at(change, journey, move.wake_at)
     journey.recycles += move.count_recycle
+    journey.corrected_at = change.now if move.corrects else journey.corrected_at
     journey.baseline_at = move.set_baseline or journey.baseline_at
     change.lead.confirmations.extend(move.bant)
     change.new_bant.extend(move.bant)
@@ -105,7 +105,7 @@ def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: s
     if changed:
         change.before.setdefault("owner_id", ids.shown("user", previous.id if previous else None))
     if changed and previous is not None and journey is not None:
-        journey.previous_owner_id = previous.id
+        _remember(change, journey, previous)
     if not changed and pool is None:
         return
     data = {
@@ -117,14 +117,29 @@ def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: s
     change.late_events.append(NewEvent("lead.assigned", data, change.now))
 
 
+def reassign(change: Change, owner: Owner | None, pool: str | None = None) -> None:
+    """Assigns the lead without a transition. Contact attempts count anew for the next user or pool."""
+    journey = change.lead.journey
+    if journey is not None:
+        journey.assigned_at = change.now if owner or pool else journey.assigned_at
+        change.touch(journey)
+    assign(change, journey, owner, pool)
+
+
+def _remember(change: Change, journey: Journey, previous: Owner) -> None:
+    """Keeps the owner to whom a returned lead goes: one of the role that leads are assigned to first."""
+    if change.published.policy.first_role in (None, previous.role):
+        journey.previous_owner_id = previous.id
+        journey.previous_role = previous.role if previous.active else None
+
+
 def apply_emit(change: Change, emit: Emit) -> None:
     """Applies a step without a transition: only events, such as `lead.recycle_due`."""
     journey = change.lead.journey
     assert journey is not None
     if emit.clears_wake:
         _set_wake_at(change, journey, None)
-        if journey not in change.journeys:
-            change.journeys.append(journey)
+        change.touch(journey)
     _add_events(change, journey, emit)
 
 

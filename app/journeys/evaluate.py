@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from app import ids
 from app.events.record import NewEvent
 from app.journeys.apply import apply_emit, apply_move
@@ -12,14 +14,35 @@ from app.scoring.score import score
 from app.web.fields import rfc3339
 
 
+def catch_up(change: Change) -> None:
+    """Evaluates at each past instant at which time alone made a difference, before anything else changes the lead."""
+    while change.evaluate_at is not None and change.evaluate_at <= change.now:
+        _evaluate(change, change.evaluate_at, by_time=True)
+
+
 def evaluate(change: Change) -> bool:
     """Scores the lead, applies every automatic step and sets `evaluate_at`. True if there is a transition or event."""
+    _end_correction(change)
+    return _evaluate(change, change.now, by_time=False)
+
+
+def _end_correction(change: Change) -> None:
+    """Lets the policy move a corrected journey again, once interest or a changed field is recorded."""
+    journey = change.lead.journey
+    interest = any(new.activity.kind == "interest" for new in change.new_activities)
+    if journey is not None and journey.corrected_at and (interest or change.before.keys() & {"fields", "custom"}):
+        journey.corrected_at = None
+        change.touch(journey)
+
+
+def _evaluate(change: Change, at: datetime, *, by_time: bool) -> bool:
     facts = change.facts()
     if facts.stage is None:
-        change.score = score(change.published.policy, facts, change.now)
+        change.score, change.evaluate_at = score(change.published.policy, facts, at), None
         return False
-    evaluation = decide_steps(change.published.policy, facts, change.now)
+    evaluation = decide_steps(change.published.policy, facts, at, by_time=by_time)
     change.score, change.evaluate_at = evaluation.score, evaluation.score.evaluate_at
+    change.lead.threshold_met = evaluation.facts.threshold_met
     for step in evaluation.steps:
         if isinstance(step, Move):
             apply_move(change, step)

@@ -11,6 +11,7 @@ from app.database.transaction import Record, Tx
 from app.errors import Erased, LeadMerged, LeadNotFound
 from app.ids import show
 from app.journeys import sql
+from app.journeys.evaluate import catch_up
 from app.journeys.shown import recorded_members
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.matching.person import Identity
@@ -68,6 +69,7 @@ async def _locked(
 ) -> Change:
     change = await _change(tx, tenant_id, row, now, actor, on_behalf_of)
     change.loaded = recorded_members(change.lead)
+    catch_up(change)
     return change
 
 
@@ -76,7 +78,7 @@ async def _change(
 ) -> Change:
     active = await published_policy(tx, tenant_id, row.active_policy_id)
     pinned = await published_policy(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
-    return Change(lead_of(row), active, pinned, now, actor, on_behalf_of)
+    return Change(lead_of(row), active, pinned, now, actor, on_behalf_of, evaluate_at=row.evaluate_at)
 
 
 def lead_of(row: Record) -> Lead:
@@ -95,9 +97,11 @@ def lead_of(row: Record) -> Lead:
         first_touch=row.first_touch,
         last_touch=row.last_touch,
         source_id=row.source_id,
-        owner=None if row.owner_id is None else Owner(row.owner_id, row.owner_role, row.owner_team),
+        owner=None if row.owner_id is None else Owner(row.owner_id, row.owner_role, row.owner_team, row.owner_active),
         team=row.team,
         below_threshold_since=row.below_threshold_since,
+        # Only from its first milestone on is a journey pinned to a policy.
+        threshold_met=row.threshold_met and row.policy_id is not None,
         account_id=row.account_id,
         contact_id=row.contact_id,
         opportunity_id=row.opportunity_id,
@@ -147,7 +151,9 @@ def _journey(row: Record) -> Journey | None:
         business=row.business,
         baseline_at=row.baseline_at,
         assigned_at=row.assigned_at,
+        corrected_at=row.corrected_at,
         previous_owner_id=row.previous_owner_id,
+        previous_role=row.previous_role,
         wake_at=row.wake_at,
         recycles=row.recycles,
         closed_at=row.closed_at,

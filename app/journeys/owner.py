@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
 from uuid import UUID
 
 from app.database.transaction import Tx
 from app.errors import OwnerInvalid
 from app.journeys import sql
 from app.journeys.state import Owner
+from app.policy.facts import OWNERS
 
-FAULT = [{"field": "owner_id", "code": "owner_invalid", "detail": "is not the id of an active user"}]
+DETAIL: Final = f"must be the id of an active user whose role is one of: {', '.join(OWNERS)}"
 
 
 async def active_owner(tx: Tx, tenant_id: UUID, user_id: UUID | None) -> Owner | None:
-    """The active user with this id as an owner, or None."""
+    """The active user with this id, of any role, or None."""
     row = None if user_id is None else await sql.active_user(tx, tenant_id, user_id)
     return None if row is None else Owner(row.id, row.role, row.team)
 
 
-async def named_owner(tx: Tx, tenant_id: UUID, user_id: UUID | None) -> Owner | None:
-    """Like `active_owner`, but OwnerInvalid if the id is given and names no active user."""
+async def named_owner(tx: Tx, tenant_id: UUID, user_id: UUID | None, field: str = "owner_id") -> Owner | None:
+    """The user whom a request names in `field`; None if it names nobody. OwnerInvalid if the user cannot own a lead."""
     owner = await active_owner(tx, tenant_id, user_id)
-    if owner is None and user_id is not None:
-        raise OwnerInvalid("owner_id is not the id of an active user of this tenant.", errors=FAULT)
+    if user_id is not None and (owner is None or not owner.may_own):
+        raise owner_invalid(field)
     return owner
+
+
+def owner_invalid(*fields: str) -> OwnerInvalid:
+    """The problem that these fields do not name users who can own leads and opportunities."""
+    faults: list[Mapping[str, str]] = [
+        {"field": field, "code": OwnerInvalid.code, "detail": DETAIL} for field in fields
+    ]
+    return OwnerInvalid(f"{' and '.join(fields)}: {DETAIL}.", errors=faults)

@@ -57,6 +57,7 @@ def _score_row(change: Change) -> dict[str, Any]:
         "level": score.level,
         "temperature": score.temperature,
         "below_threshold_since": change.lead.below_threshold_since,
+        "threshold_met": change.lead.threshold_met,
         "evaluate_at": change.evaluate_at,
     }
 
@@ -242,6 +243,7 @@ def _lead_row(change: Change) -> dict[str, Any]:
         "level": score.level,
         "temperature": score.temperature,
         "below_threshold_since": lead.below_threshold_since,
+        "threshold_met": lead.threshold_met,
         "evaluate_at": change.evaluate_at,
         "account_id": lead.account_id,
         "contact_id": lead.contact_id,
@@ -263,6 +265,7 @@ def _journey_row(change: Change, journey: Journey) -> dict[str, Any]:
         "policy_id": journey.policy_id,
         "business": journey.business,
         "baseline_at": journey.baseline_at,
+        "corrected_at": journey.corrected_at,
         "assigned_at": journey.assigned_at,
         "previous_owner_id": journey.previous_owner_id,
         "wake_at": journey.wake_at,

@@ -1,4 +1,4 @@
-"""Evaluate leads that are due because time has passed. It is the same evaluation as after a change (evaluate.py)."""
+"""Evaluate leads that are due because time has passed: to lock them for a change does it (`load.begin_changes`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from app import ids
 from app.database.faults import as_problem, error_fields
 from app.database.transaction import Database, Record
 from app.journeys import across
-from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
 from app.journeys.record import record_or_refresh
 from app.policy.facts import POLICY
@@ -47,8 +46,6 @@ async def _batch(engine: Database, now: datetime, limit: int, claimed: list[Reco
             by_tenant[row.tenant_id].append(row.id)
         for tenant_id, lead_ids in by_tenant.items():
             changes = await begin_changes(tx, tenant_id, lead_ids, now, POLICY)
-            for change in changes.values():
-                evaluate(change)
             await record_or_refresh(tx, tenant_id, list(changes.values()))
     return claimed
 

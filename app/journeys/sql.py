@@ -17,11 +17,14 @@ from app.database.transaction import Record, Records, Tx
 # while the statement waited for its lock.
 LOAD_LEADS = """
     SELECT l.id, l.created_at, l.updated_at, l.version, l.kind, l.fields, l.raw, l.custom, l.flags, l.consents,
-           l.first_touch, l.last_touch, l.source_id, l.team, l.below_threshold_since, l.account_id, l.contact_id,
-           l.opportunity_id, l.merged_into, l.erased_at, l.stamp <> seen.stamp AS stale,
-           u.id AS owner_id, u.role AS owner_role, u.team AS owner_team,
-           j.id AS journey_id, j.number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at, j.assigned_at,
-           j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at, j.closing_reason, j.stage_entered_at,
+           l.first_touch, l.last_touch, l.source_id, l.team, l.below_threshold_since, l.threshold_met,
+           l.evaluate_at, l.account_id, l.contact_id, l.opportunity_id, l.merged_into, l.erased_at,
+           l.stamp <> seen.stamp AS stale,
+           u.id AS owner_id, u.role AS owner_role, u.team AS owner_team, u.active AS owner_active,
+           f.role AS previous_role,
+           j.id AS journey_id, j.number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at, j.corrected_at,
+           j.assigned_at, j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at,
+           j.closing_reason, j.stage_entered_at,
            t.from_stage AS held_stage, t.occurred_at AS last_occurred_at,
            o.class AS opportunity_class,
            p.id AS active_policy_id, i.kinds, i.namespaces, i."values", i.primaries, s.shared_kinds, s.shared_values,
@@ -40,6 +43,9 @@ LOAD_LEADS = """
       LEFT JOIN LATERAL (
            SELECT * FROM journeys j WHERE j.tenant_id = :tenant_id AND j.lead_id = l.id ORDER BY j.number DESC LIMIT 1
       ) j ON true
+      LEFT JOIN LATERAL (
+           SELECT role FROM users f WHERE f.tenant_id = :tenant_id AND f.id = j.previous_owner_id AND f.active LIMIT 1
+      ) f ON true
       LEFT JOIN LATERAL (
            SELECT * FROM transitions t WHERE t.tenant_id = :tenant_id AND t.journey_id = j.id AND t.seq = j.seq LIMIT 1
       ) t ON true
@@ -86,14 +92,14 @@ LEAD = """
     id uuid, kind text, stage text, stage_entered_at timestamptz, fields jsonb, raw jsonb,
     custom jsonb, flags jsonb, consents jsonb, first_touch jsonb, last_touch jsonb, source_id uuid, owner_id uuid,
     team text, fit integer, engagement integer, level integer, temperature text,
-    below_threshold_since timestamptz, evaluate_at timestamptz, account_id uuid, contact_id uuid,
+    below_threshold_since timestamptz, threshold_met boolean, evaluate_at timestamptz, account_id uuid, contact_id uuid,
     opportunity_id uuid, created_at timestamptz, updated_at timestamptz
 """
 JOURNEY = """
     id uuid, lead_id uuid, number integer, stage text, seq integer, expected_seq integer,
-    policy_id uuid, business text, baseline_at timestamptz, assigned_at timestamptz, previous_owner_id uuid,
-    wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz, closing_reason text,
-    stage_entered_at timestamptz
+    policy_id uuid, business text, baseline_at timestamptz, corrected_at timestamptz, assigned_at timestamptz,
+    previous_owner_id uuid, wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz,
+    closing_reason text, stage_entered_at timestamptz
 """
 
 # The CTE that writes each kind of row, in lock order. A statement contains only the kinds that its changes have: every
@@ -104,10 +110,10 @@ WRITES = {
     "created": """created AS (
         INSERT INTO leads (tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
-               below_threshold_since, evaluate_at, created_at, updated_at)
+               below_threshold_since, threshold_met, evaluate_at, created_at, updated_at)
         SELECT :tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
-               below_threshold_since, evaluate_at, created_at, updated_at
+               below_threshold_since, threshold_met, evaluate_at, created_at, updated_at
           FROM jsonb_to_recordset(:created) AS r({LEAD})
         RETURNING id, version
     )""",
@@ -117,26 +123,29 @@ WRITES = {
                fields = c.fields, raw = c.raw, custom = c.custom, flags = c.flags, consents = c.consents,
                first_touch = c.first_touch, last_touch = c.last_touch, owner_id = c.owner_id, team = c.team,
                fit = c.fit, engagement = c.engagement, level = c.level, temperature = c.temperature,
-               below_threshold_since = c.below_threshold_since, evaluate_at = c.evaluate_at, account_id = c.account_id,
-               contact_id = c.contact_id, opportunity_id = c.opportunity_id, updated_at = c.updated_at
+               below_threshold_since = c.below_threshold_since, threshold_met = c.threshold_met,
+               evaluate_at = c.evaluate_at, account_id = c.account_id, contact_id = c.contact_id,
+               opportunity_id = c.opportunity_id, updated_at = c.updated_at
           FROM (SELECT * FROM jsonb_to_recordset(:touched) AS r({LEAD}) {FEW}) c
          WHERE l.tenant_id = :tenant_id AND l.id = c.id
         RETURNING l.id, l.version
     )""",
     "opened": """opened AS (
-        INSERT INTO journeys (tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at, assigned_at,
-               previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason, stage_entered_at)
-        SELECT :tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at, assigned_at,
-               previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason, stage_entered_at
+        INSERT INTO journeys (tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at,
+               corrected_at, assigned_at, previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason,
+               stage_entered_at)
+        SELECT :tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at,
+               corrected_at, assigned_at, previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason,
+               stage_entered_at
           FROM jsonb_to_recordset(:opened) AS r({JOURNEY})
         RETURNING id
     )""",
     "moved": """moved AS (
         UPDATE journeys j
            SET stage = c.stage, seq = c.seq, policy_id = c.policy_id, baseline_at = c.baseline_at,
-               assigned_at = c.assigned_at, previous_owner_id = c.previous_owner_id, wake_at = c.wake_at,
-               recycles = c.recycles, closed_at = c.closed_at, closing_reason = c.closing_reason,
-               stage_entered_at = c.stage_entered_at
+               corrected_at = c.corrected_at, assigned_at = c.assigned_at, previous_owner_id = c.previous_owner_id,
+               wake_at = c.wake_at, recycles = c.recycles, closed_at = c.closed_at,
+               closing_reason = c.closing_reason, stage_entered_at = c.stage_entered_at
           FROM (SELECT * FROM jsonb_to_recordset(:moved) AS r({JOURNEY}) {FEW}) c
          WHERE j.tenant_id = :tenant_id AND j.id = c.id AND j.seq = c.expected_seq
         RETURNING j.id
@@ -261,9 +270,10 @@ VOID_MILESTONES = text(
 REFRESH_SCORES = text(
     """
     UPDATE leads l SET fit = c.fit, engagement = c.engagement, level = c.level, temperature = c.temperature,
-           below_threshold_since = c.below_threshold_since, evaluate_at = c.evaluate_at
+           below_threshold_since = c.below_threshold_since, threshold_met = c.threshold_met,
+           evaluate_at = c.evaluate_at
       FROM jsonb_to_recordset(:leads) AS c(id uuid, fit integer, engagement integer, level integer, temperature text,
-           below_threshold_since timestamptz, evaluate_at timestamptz)
+           below_threshold_since timestamptz, threshold_met boolean, evaluate_at timestamptz)
      WHERE l.tenant_id = :tenant_id AND l.id = c.id
     """
 ).bindparams(bindparam("leads", type_=JSONB))

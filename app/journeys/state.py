@@ -16,13 +16,17 @@ from app.events.record import NewEvent
 from app.lifecycle.answer import Move
 from app.matching.person import Identity, LeadKind
 from app.policies.published import Published
-from app.policy.facts import POLICY, Activity, Actor, Confirmation, Facts
+from app.policy.facts import OWNERS, POLICY, Activity, Actor, Confirmation, Facts
 from app.scoring.score import Score
 
 
 @dataclass(slots=True)
 class Journey:
-    """The newest journey of a lead: one row of `journeys`."""
+    """The newest journey of a lead: one row of `journeys`.
+
+    `corrected_at` is that of the last correction, until an interest activity or a changed field is recorded.
+    `previous_role` is the role of the previous owner; None if that user is inactive.
+    """
 
     id: UUID
     number: int
@@ -33,8 +37,10 @@ class Journey:
     policy_id: UUID | None = None
     business: str = "new"
     baseline_at: datetime | None = None
+    corrected_at: datetime | None = None
     assigned_at: datetime | None = None
     previous_owner_id: UUID | None = None
+    previous_role: str | None = None
     wake_at: datetime | None = None
     recycles: int = 0
     closed_at: datetime | None = None
@@ -49,6 +55,12 @@ class Owner:
     id: UUID
     role: str
     team: str | None
+    active: bool = True
+
+    @property
+    def may_own(self) -> bool:
+        """Whether the user can be given a lead or an opportunity."""
+        return self.active and self.role in OWNERS
 
 
 @dataclass(slots=True)
@@ -71,6 +83,7 @@ class Lead:
     owner: Owner | None = None
     team: str | None = None
     below_threshold_since: datetime | None = None
+    threshold_met: bool = False
     account_id: UUID | None = None
     contact_id: UUID | None = None
     opportunity_id: UUID | None = None
@@ -178,6 +191,16 @@ class Change:
         recorded = (self.steps, self.early_events, self.late_events)
         return self.lead.new or bool(self.before) or any(added) or any(recorded)
 
+    def touch(self, journey: Journey) -> None:
+        """Marks the journey as one to write."""
+        if all(one is not journey for one in self.journeys):
+            self.journeys.append(journey)
+
+    def _previous_owner_id(self, journey: Journey) -> UUID | None:
+        role = self.published.policy.first_role
+        known = journey.previous_role
+        return journey.previous_owner_id if known is not None and role in (None, known) else None
+
     def facts(self) -> Facts:
         """The facts that rules decide on, as changed so far."""
         lead, journey = self.lead, self.lead.journey
@@ -190,10 +213,11 @@ class Change:
             confirmations=tuple(lead.confirmations),
             owner_id=lead.owner.id if lead.owner else None,
             owner_public_id=ids.show("user", lead.owner.id) if lead.owner else None,
-            owner_role=lead.owner.role if lead.owner else None,
+            owner_role=lead.owner.role if lead.owner and lead.owner.active else None,
             owner_team=lead.owner.team if lead.owner else None,
             team=lead.team,
             opportunity_class=lead.opportunity_class,
+            threshold_met=lead.threshold_met,
         )
         if journey is None:
             return facts
@@ -208,7 +232,8 @@ class Change:
             held_stage=self.lead.held_stage if journey.closed_at else None,
             last_occurred_at=self.lead.last_occurred_at,
             milestones=frozenset(self.lead.milestones),
+            corrected=journey.corrected_at is not None,
             assigned_at=journey.assigned_at,
-            previous_owner_id=journey.previous_owner_id,
+            previous_owner_id=self._previous_owner_id(journey),
             wake_at=journey.wake_at,
         )

@@ -12,7 +12,7 @@ from uuid import UUID
 from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import IdentityTaken, RequestInvalid
-from app.journeys.apply import assign
+from app.journeys.apply import reassign
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change, begin_changes
 from app.journeys.owner import named_owner
@@ -180,13 +180,9 @@ def _custom(change: Change, custom: Mapping[str, Any]) -> None:
 
 
 def _owner(change: Change, owner: Owner | None) -> None:
-    before, journey = change.lead.owner, change.lead.journey
-    if (before.id if before else None) == (owner.id if owner else None):
-        return
-    if journey is not None:
-        journey.assigned_at = change.now if owner else journey.assigned_at  # contact attempts count per owner
-        change.journeys.append(journey)
-    assign(change, journey, owner)
+    before = change.lead.owner
+    if (before.id if before else None) != (owner.id if owner else None):
+        reassign(change, owner)
 
 
 async def record_activity(

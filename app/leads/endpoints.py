@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from fastapi import Query, Request, Response
 
 from app.errors import (
-    CursorInvalid,
     Erased,
     HumanRequired,
     IdentityRequired,
@@ -20,7 +19,7 @@ from app.errors import (
     VersionConflict,
 )
 from app.events import feed
-from app.events.cursors import Filters, position_of
+from app.events.cursors import CURSOR_PROBLEMS, Filters, position_of
 from app.events.schemas import EventPage, Include
 from app.journeys.load import read_lead
 from app.journeys.shown import show_bant, show_lead
@@ -59,7 +58,7 @@ from app.leads.schemas import (
 )
 from app.policies.stages import check_stage
 from app.web.auth import Caller, allowed
-from app.web.fields import Instant, LeadId, answer, rfc3339
+from app.web.fields import Instant, LeadId, answer
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -123,10 +122,7 @@ async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: A
         lead = show_lead(change)
         moved = lead["score"] if history.score_moved(change) else None
         return answer(lead, version=change.lead.version, moved=moved)
-    past = await read_as_of(tx, caller.tenant_id, lead_id, as_of)
-    if as_of < past.lead.created_at:
-        raise LeadNotFound(f"The lead did not exist before {rfc3339(past.lead.created_at)}.")
-    return answer(show_lead(past))
+    return answer(show_lead(await read_as_of(tx, caller.tenant_id, lead_id, as_of)))
 
 
 @api.patch("/{lead_id}", response_model=LeadOut, responses=declared(*WRITE_PROBLEMS, IdentityTaken, OwnerInvalid))
@@ -203,7 +199,7 @@ async def post_activities(body: ActivitiesIn, caller: Writer, tx: InTx, now: Now
     return answer({"data": await record_activities(tx, caller, body.activities, now)}, 201)
 
 
-@api.get("/{lead_id}/events", response_model=EventPage, responses=declared(*READ_PROBLEMS, CursorInvalid))
+@api.get("/{lead_id}/events", response_model=EventPage, responses=declared(*READ_PROBLEMS, *CURSOR_PROBLEMS))
 async def list_events(
     lead_id: LeadId,
     caller: Reader,

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from app import ids
 from app.database.transaction import Record, Tx
+from app.errors import LeadNotFound
 from app.journeys.load import read_lead
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.leads import sql
@@ -23,12 +24,15 @@ from app.policies.published import published_policy
 from app.policy.document import Policy
 from app.policy.facts import Activity
 from app.scoring.score import score
+from app.web.fields import rfc3339
 
 
 async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
     """The lead as of `at`, scored at `at` by the policy its journey followed then. LeadNotFound, Erased."""
     change = await read_lead(tx, tenant_id, lead_id, at)
     lead = change.lead
+    if at < lead.created_at:
+        raise LeadNotFound(f"The lead did not exist before {rfc3339(lead.created_at)}.")
     past = await sql.past(tx, tenant_id, lead_id, at)
     before = _merged(past.undone or ())
     lead.fields, lead.raw, lead.flags = (

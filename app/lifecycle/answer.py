@@ -24,6 +24,7 @@ class Move:
     `set_baseline` is the new baseline, None keeps the old one. `wake_at` is stored as given, None included.
     `milestones` are (name, skipped) in funnel order; `voids` the names to void. `bant` are the rows to store.
     `assigned`: contact attempts count from `occurred_at` on; a claim from a pool does not restart the count.
+    `corrects`: the move is a correction, after which the policy waits for something new.
     `pins` pins the journey to this policy unless it is pinned already, `unpins` lets it follow the active policy.
     `convert`: the move is a conversion, or one must follow in the same transaction.
     `emits` are the events named by its effects, in addition to those of every move.
@@ -50,6 +51,7 @@ class Move:
     opens: bool = False
     closes: bool = False
     reopens: bool = False
+    corrects: bool = False
     pins: bool = False
     unpins: bool = False
     convert: bool = False

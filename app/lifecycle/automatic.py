@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.lifecycle.answer import Emit, Move
@@ -26,16 +26,18 @@ class Evaluation:
     below_threshold: bool
 
 
-def evaluate(policy: Policy, facts: Facts, now: datetime) -> Evaluation:
-    """Score the facts, take the automatic steps, score again. Called after a change and at `evaluate_at`.
+def evaluate(policy: Policy, facts: Facts, now: datetime, *, by_time: bool = False) -> Evaluation:
+    """Score the facts, take the automatic steps, score again. Called after a change, and by time at `evaluate_at`.
 
-    No stage is entered twice, and no event emitted twice, in one run; so it ends.
+    A move that a change made true occurs at the newest activity, one that time made true occurs now; neither before the
+    previous transition. No stage is entered twice, and no event emitted twice, in one run; so it ends.
     """
     known = score(policy, facts, now)
     facts = with_score(facts, known)
     steps: list[Move | Emit] = []
     entered, emitted = {facts.stage}, set[str]()
-    while (step := _next(policy, facts, now, entered, emitted)) is not None:
+    at = now if by_time else _newest_activity(facts, now)
+    while (step := _next(policy, facts, now, at, entered, emitted)) is not None:
         steps.append(step)
         facts = facts_after(facts, step)
         if isinstance(step, Emit):
@@ -47,29 +49,44 @@ def evaluate(policy: Policy, facts: Facts, now: datetime) -> Evaluation:
     if steps:
         known = rescored(policy, facts, known, now)
         facts = with_score(facts, known)
-    return Evaluation(facts, known, tuple(steps), below_threshold(policy, facts, now))
+    below = below_threshold(policy, facts, now)
+    if not below and policy.past_threshold(facts.stage):
+        facts = replace(facts, threshold_met=meets_threshold(policy, facts, now))
+    return Evaluation(facts, known, tuple(steps), below)
 
 
 def below_threshold(policy: Policy, facts: Facts, now: datetime) -> bool:
-    """Whether a journey at or after the first milestone's stage no longer meets the rule that leads there."""
+    """Whether a journey no longer meets the rule of the first milestone, which it met since it reached that."""
+    return facts.threshold_met and policy.past_threshold(facts.stage) and not meets_threshold(policy, facts, now)
+
+
+def meets_threshold(policy: Policy, facts: Facts, now: datetime) -> bool:
+    """Whether the rule that leads to the first milestone's stage holds; True if there is no such rule."""
     action = policy.threshold_action
-    if action is None or action.guard is None or not policy.past_threshold(facts.stage):
-        return False
-    return not action.guard.holds(view_of(policy, facts, now))
+    return action is None or action.guard is None or action.guard.holds(view_of(policy, facts, now))
 
 
 def _next(
-    policy: Policy, facts: Facts, now: datetime, entered: Collection[str | None], emitted: Collection[str]
+    policy: Policy,
+    facts: Facts,
+    now: datetime,
+    at: datetime,
+    entered: Collection[str | None],
+    emitted: Collection[str],
 ) -> Move | Emit | None:
     for item, action in policy.automation_at.get(facts.stage, ()):
-        step = None if item.do in emitted else _step(policy, facts, item, action, now)
+        step = None if item.do in emitted else _step(policy, facts, item, action, now, at)
         if isinstance(step, Emit) or (step is not None and step.to_stage not in entered):
             return step
     return None
 
 
-def _step(policy: Policy, facts: Facts, item: Automatic, action: Action, now: datetime) -> Move | Emit | None:
-    ask = Ask(item.do, POLICY, occurred_at=_occurred_at(facts, now), reason_code=item.reason_code)
+def _step(
+    policy: Policy, facts: Facts, item: Automatic, action: Action, now: datetime, at: datetime
+) -> Move | Emit | None:
+    if facts.corrected and action.to != "same":
+        return None
+    ask = Ask(item.do, POLICY, occurred_at=max(at, facts.last_occurred_at or at), reason_code=item.reason_code)
     view = view_of(policy, facts, now, ask)
     if not all(one is None or one.holds(view) for one in (item.condition, action.guard)):
         return None
@@ -81,9 +98,7 @@ def _step(policy: Policy, facts: Facts, item: Automatic, action: Action, now: da
     return Emit(action.name, emits, now, clears_wake=due)
 
 
-def _occurred_at(facts: Facts, now: datetime) -> datetime:
-    """The newest activity or the previous transition, whichever is later; now if there is neither."""
+def _newest_activity(facts: Facts, now: datetime) -> datetime:
+    """The instant of the newest activity; now if there is none, unless the journey has a previous transition."""
     instants = [one.occurred_at for one in facts.activities if one.occurred_at <= now + MAX_AHEAD]
-    if facts.last_occurred_at is not None:
-        instants.append(facts.last_occurred_at)
-    return max(instants, default=now)
+    return max(instants, default=facts.last_occurred_at or now)

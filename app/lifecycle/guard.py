@@ -64,11 +64,11 @@ def refused_input(action: Action, ask: Ask, reasons: Reasons, last: datetime | N
             return UnknownReason(str(ask.reason_code), codes)
         if reason.note == "required" and not given("note", ask):
             return InputRequired("note")
-    return _out_of_order(ask, last, now)
+    return out_of_order(ask.occurred_at, last, now)
 
 
-def _out_of_order(ask: Ask, last: datetime | None, now: datetime) -> OutOfOrder | None:
-    at = ask.occurred_at
+def out_of_order(at: datetime | None, last: datetime | None, now: datetime) -> OutOfOrder | None:
+    """The refusal if `at` lies before the previous transition, or further in the future than clocks may differ."""
     if at is None or ((last is None or at >= last) and at <= now + MAX_AHEAD):
         return None
     return OutOfOrder(last, now + MAX_AHEAD)

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-import idna
 import tldextract
 
+from app.matching.host import host_name
 from app.matching.mailboxes import is_disposable, is_free_mail
 from app.matching.text import collapse_spaces, fold, is_placeholder, plain
 from app.matching.words import words
@@ -49,14 +49,21 @@ def registrable_domain(address: str) -> str | None:
     Private suffixes are suffixes too: `shop.example.co.uk` gives `example.co.uk`, `acme.github.io` itself.
     """
     match = _HOST.match(plain(address).strip())
-    host = _ascii(match.group(1)) if match else None
-    if host is None or "." not in host or host.rpartition(".")[2].isdigit():
+    host = host_name(match.group(1).strip(".")) if match else None
+    if host is None or "." not in host:
         return None
     parts = _EXTRACT(host)
     if not parts.suffix:
         # Not in the public suffix list, whose default rule is `*`: the last label is the suffix.
         return ".".join(host.split(".")[-2:])
     return f"{parts.domain}.{parts.suffix}" if parts.domain else None
+
+
+def is_web_address(typed: str) -> bool:
+    """Whether it is a host name of several labels, or a URL with one; more is read by `registrable_domain`."""
+    match = _HOST.match(typed.strip())
+    host = host_name(match.group(1)) if match else None
+    return host is not None and "." in host
 
 
 def company_domain(addresses: Iterable[str | None], email_domain: str | None, *, role_mailbox: bool) -> str | None:
@@ -80,13 +87,3 @@ def organization_domain(addresses: Iterable[str | None]) -> str | None:
 def _is_of_many(domain: str) -> bool:
     is_listed = domain in _SHARED_HOSTS or is_free_mail(domain) or is_disposable(domain)
     return is_listed or bool(_EXTRACT(domain).is_private)
-
-
-def _ascii(host: str) -> str | None:
-    host = host.strip(".").lower()
-    if host.isascii():
-        return host if re.fullmatch(r"[a-z0-9._-]{1,253}", host) else None
-    try:
-        return idna.encode(host, uts46=True).decode("ascii")
-    except ValueError:
-        return None

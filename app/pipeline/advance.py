@@ -28,7 +28,7 @@ from app.pipeline.create import unavailable
 from app.pipeline.kinds import OPPORTUNITY, missing
 from app.pipeline.steps import OpportunityStep
 from app.policies.published import Published, published_policy
-from app.policy.facts import Ask, Facts
+from app.policy.facts import OWNERS, Ask, Facts
 from app.scoring.score import scored
 from app.web import versions
 from app.web.auth import Caller
@@ -151,7 +151,7 @@ def _columns(
         "closing_reason": move.reason_code if move.closes else None,
         "updated_at": now,
     }
-    if row.owner_id is None and not move.closes and caller.actor.user_id is not None:
+    if row.owner_id is None and not move.closes and caller.actor.role in OWNERS:
         columns["owner_id"] = caller.actor.user_id  # as `accept` does for an unassigned lead
     return columns
 

@@ -12,6 +12,8 @@ from app.database.transaction import Record, Tx
 from app.errors import DatabaseUnavailable, TargetUnavailable
 from app.events.record import record_events
 from app.journeys.owner import named_owner
+from app.journeys.refusals import problem
+from app.lifecycle.guard import out_of_order
 from app.pipeline import sql
 from app.pipeline.forms import account_columns, contact_columns
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
@@ -36,11 +38,13 @@ async def create_contact(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now
 
 
 async def create_opportunity(tx: Tx, caller: Caller, values: Mapping[str, Any], now: datetime) -> Record:
-    """An opportunity without a lead, at the first stage of the active policy, with its first step and event."""
-    tenant_id = caller.tenant_id
+    """An opportunity without a lead, at the first stage of the active policy, with first step and event. OutOfOrder."""
+    tenant_id, at = caller.tenant_id, values.get("occurred_at") or now
+    if (early := out_of_order(at, None, now)) is not None:
+        raise problem(early)
     await check_links(tx, tenant_id, values)
     published = await active_policy(tx, tenant_id)
-    stage, at = first_stage(published), values.get("occurred_at") or now
+    stage = first_stage(published)
     columns = {name: value for name, value in values.items() if name not in ("amount", "occurred_at")}
     row = await _insert(
         tx,

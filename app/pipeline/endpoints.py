@@ -208,7 +208,7 @@ async def patch_contact(
     "/opportunities",
     status_code=201,
     response_model=OpportunityOut,
-    responses=declared(AlreadyExists, AccountNotFound, ContactNotFound, OwnerInvalid, TargetUnavailable),
+    responses=declared(AlreadyExists, AccountNotFound, ContactNotFound, OwnerInvalid, OutOfOrder, TargetUnavailable),
 )
 async def post_opportunity(body: OpportunityCreate, caller: Writer, tx: InTx, now: Now) -> Response:
     """Create an opportunity without a lead, at the first stage of the active policy."""

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from app import ids
 from app.database.transaction import Record
 from app.leads.schemas import Bant, Custom
-from app.matching.company import registrable_domain
+from app.matching.company import is_web_address, registrable_domain
 from app.matching.country import country_code
 from app.matching.email import read_email
 from app.matching.mailboxes import is_free_mail
@@ -37,7 +37,7 @@ Class = Literal["unqualified", "qualified", "won", "lost"]
 
 
 def _domain(value: str) -> str:
-    domain = registrable_domain(value)
+    domain = registrable_domain(value) if is_web_address(value) else None
     if domain is None:
         raise PydanticCustomError("domain_invalid", NOT_A_DOMAIN)
     if is_free_mail(domain):
@@ -45,6 +45,12 @@ def _domain(value: str) -> str:
             "domain_free_mail", "this is the domain of a free mail provider, which does not identify a company"
         )
     return domain
+
+
+def _website(value: str) -> str:
+    if not is_web_address(value):
+        raise PydanticCustomError("website_invalid", "this is not a web address, such as https://www.example.com/about")
+    return value
 
 
 def _email(value: str) -> str:
@@ -68,6 +74,7 @@ def _not_negative(value: Money) -> Money:
 
 
 Domain = Annotated[str, StringConstraints(max_length=255), AfterValidator(_domain)]
+Website = Annotated[ShortText, AfterValidator(_website)]
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_email)]
 Country = Annotated[str, StringConstraints(max_length=100), AfterValidator(_country)]
 Employees = Annotated[int, Field(ge=0, le=10_000_000)]
@@ -79,7 +86,7 @@ class AccountValues(RequestBody):
 
     name: ShortText | None = Field(default=None, examples=["Nordsoft"])
     domain: Domain | None = Field(default=None, examples=["nordsoft.ro"])
-    website: ShortText | None = None
+    website: Website | None = None
     phone: ShortText | None = Field(default=None, examples=["+40 21 555 0100"])
     industry: ShortText | None = None
     employees: Employees | None = None
@@ -101,7 +108,7 @@ class ContactValues(RequestBody):
     seniority: ShortText | None = None
     country: Country | None = None
     language: ShortText | None = None
-    website: ShortText | None = None
+    website: Website | None = None
     external_id: ShortText | None = None
 
 

@@ -162,8 +162,15 @@ def _conversion(policy: Policy) -> Iterator[Fault]:
         if _kind(policy, stage) != "open":
             yield Fault(f"/conversion/fast_track/from/{index}", "unknown_stage", f"there is no open stage `{stage}`")
     for place, action in enumerate(policy.actions):
-        if action.converts and set(action.sources) != set(policy.conversion.classes):
+        if action.converts and _sources_of(policy, action) != set(policy.conversion.classes):
             yield Fault(f"/actions/{place}/from", "class_missing", "`from` must name the stages of `conversion.class`")
+
+
+def _sources_of(policy: Policy, action: Action) -> set[str | None]:
+    """The stages that the action leaves, `open` resolved to its stages."""
+    if action.sources == "open":
+        return {stage.name for stage in policy.stages if stage.kind == "open"}
+    return set(action.sources)
 
 
 def _opportunity(policy: Policy) -> Iterator[Fault]:
@@ -182,7 +189,7 @@ def _opportunity(policy: Policy) -> Iterator[Fault]:
         if action.to != "later" and action.to not in pipeline.stage_of:
             yield Fault(f"{place}/to", "unknown_stage", f"there is no stage `{action.to}`")
         for number, source in enumerate(action.sources if action.sources != "open" else ("open",)):
-            if source not in pipeline.stage_of:
+            if action.sources == "open" or source not in pipeline.stage_of:
                 yield Fault(f"{place}/from/{number}", "unknown_stage", f"there is no stage `{source}`")
         for name in ("to_if", "effects"):
             if getattr(action, name):

@@ -116,6 +116,11 @@ class Action(Part):
         """Whether the action is the conversion."""
         return "conversion" in self.needs
 
+    @property
+    def corrects(self) -> bool:
+        """Whether the action is a correction: the request names the stage."""
+        return self.to == "any_open"
+
 
 class Automatic(Part):
     do: Identifier
@@ -345,6 +350,12 @@ class Policy(Part):
         automatic = {item.do for item in self.automation}
         into = self.milestones[0].stage
         return next((action for action in self.actions if action.to == into and action.name in automatic), None)
+
+    @cached_property
+    def first_role(self) -> Role | None:
+        """The role that the threshold action assigns leads to, and that gets a returned lead; None without a route."""
+        effects = self.threshold_action.effects if self.threshold_action else ()
+        return next((self.role_of_route[one.assign] for one in effects if one.assign in self.role_of_route), None)
 
     @cached_property
     def decay_steps(self) -> tuple[tuple[timedelta, int], ...]:

@@ -21,6 +21,7 @@ Ledger = Literal["fit", "engagement"]
 
 CRITERIA: tuple[Criterion, ...] = ("budget", "authority", "need", "timing")
 PEOPLE = ("marketing", "sdr", "ae", "manager", "admin")
+OWNERS = ("sdr", "ae", "manager")  # the roles of people who can own a lead or an opportunity
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,9 @@ class Facts:
     when the e-mail's domain is on the shipped list of free-mail domains).
     `stage` is None when there is no journey yet; `held_stage` is the stage before the last close, read from the log.
     `activities` are all of the lead's, in any order. `milestones` are those reached and not voided.
+    `corrected`: the journey was corrected, and neither an interest activity nor a changed field was recorded since.
+    `threshold_met`: the journey has met the rule of its first milestone since it reached that milestone.
+    `owner_role` is None if the owner is inactive. `previous_owner_id`: the active user to whom a returned lead goes.
     `fit` to `entries` are filled by `app.scoring.score.scored`.
     """
 
@@ -128,6 +132,8 @@ class Facts:
     last_occurred_at: datetime | None = None
     newest_journey: bool = True
     milestones: frozenset[str] = field(default_factory=frozenset)
+    corrected: bool = False
+    threshold_met: bool = True
     assigned_at: datetime | None = None
     previous_owner_id: UUID | None = None
     activities: tuple[Activity, ...] = ()

@@ -44,10 +44,10 @@ class _Loader(yaml.SafeLoader):
 
 def read(text: str | bytes) -> Policy | list[Fault]:
     """The policy of a YAML or JSON text, or its faults; `check.faults(policy)` lists the warnings of a valid one."""
-    if len(text) > MAX_CHARACTERS:
-        return [Fault("", "too_large", f"the document has more than {MAX_CHARACTERS} characters")]
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        if len(decoded) > MAX_CHARACTERS:
+            return [Fault("", "too_large", f"the document has more than {MAX_CHARACTERS} characters")]
         is_json = decoded.lstrip()[:1] == "{"
         data = json.loads(decoded, object_pairs_hook=_members) if is_json else yaml.load(decoded, _Loader)  # noqa: S506
     except Exception as error:

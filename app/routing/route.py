@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from app.policy.document import Policy
-from app.policy.facts import Ask, Facts
+from app.policy.facts import OWNERS, Ask, Facts
 
 OwnerChange = Literal["keep", "nobody"] | UUID
 
@@ -24,16 +24,19 @@ def assign(policy: Policy, to: str, facts: Facts, ask: Ask) -> Assignment:
     """The assignment of the effect `assign: <to>`; `to` is actor, previous, nobody or the name of a route.
 
     A route assigns the user the request names, else keeps an owner who has the role, else the pool of the role.
+    `previous` does so for the role that leads are assigned to first, and prefers the last owner who had it to the pool.
+    An actor who cannot own a lead (an admin, a machine) leaves the owner as it is.
     """
     if to == "actor":
-        return Assignment(ask.actor.user_id or "keep")
-    if to == "previous":
-        return Assignment(facts.previous_owner_id or "nobody")
+        return Assignment((ask.actor.user_id if ask.actor.role in OWNERS else None) or "keep")
     if to == "nobody":
         return Assignment("nobody")
-    role = policy.routing[to].role
-    if ask.owner_id is not None:
+    returned = to == "previous"
+    role = policy.first_role if returned else policy.routing[to].role
+    if not returned and ask.owner_id is not None:
         return Assignment(ask.owner_id)
-    if facts.owner_id is not None and facts.owner_role == role:
+    if facts.owner_role is not None and facts.owner_role == role:
         return Assignment("keep")
+    if returned and facts.previous_owner_id is not None:
+        return Assignment(facts.previous_owner_id)
     return Assignment("nobody", role)

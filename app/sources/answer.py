@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
+from app.matching.host import host_of_url
 from app.matching.text import as_text
 from app.sources.budget import QUICK_STEPS, Budget, TooCostly
 from app.sources.document import Document, Parse
@@ -47,28 +47,16 @@ def _is_browser(request: RawRequest) -> bool:
 
 def _location(redirect: str, allowed: list[str], parse: Parse, request: RawRequest) -> str | None:
     if is_literal(redirect):
-        return redirect if host_of(redirect) else None
+        return redirect if host_of_url(redirect) else None
     try:
         body = parse_body(parse, request)
         budget = Budget(len(request.content), QUICK_STEPS)
         found = as_text(Context({"body": body, "query": request.parameters}, budget=budget).value(redirect))
     except (ParseFailed, TooCostly):
         return None
-    host = host_of(found)
+    host = host_of_url(found)
     return found if host and any(_allows(pattern.lower(), host) for pattern in allowed) else None
 
 
 def _allows(pattern: str, host: str) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
-
-
-def host_of(url: str) -> str:
-    """Host, with the port if given, of an http(s) URL; "" for any URL that a browser might parse differently."""
-    if len(url) > 2_000 or not url.isascii() or not url.isprintable() or any(c in url for c in '\\ "<>`'):
-        return ""
-    try:
-        parts = urlsplit(url)
-        is_plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-    except ValueError:
-        return ""
-    return parts.netloc.lower() if is_plain else ""

@@ -16,6 +16,7 @@ from app.database.transaction import Record, Tx
 from app.errors import InUse, MappingHasFaults, RequestInvalid, SourceNotFound, StateConflict
 from app.keyring import KeyRing
 from app.sources import known, secrets, sql
+from app.sources.addresses import address_faults
 from app.sources.document import MAX_DOCUMENT
 from app.sources.preset import DocumentFaulty, make_document, preset_names
 from app.web import versions
@@ -96,13 +97,13 @@ def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
         fault = {"field": "overrides", "code": "too_large", "detail": detail}
         raise MappingHasFaults(f"The mapping document is too large: {detail}.", errors=[fault])
     try:
-        make_document(preset, overrides)
+        faults = list(address_faults(make_document(preset, overrides)))
     except KeyError:
         raise RequestInvalid.of(
             "preset", "preset_unknown", f"unknown preset; presets are {', '.join(preset_names())}"
         ) from None
     except DocumentFaulty as faulty:
-        faults = [{**fault, "field": f"overrides.{fault['field']}".rstrip(".")} for fault in faulty.faults]
-        raise MappingHasFaults(
-            f"The mapping document has {len(faults)} faults; `errors` lists them.", errors=faults
-        ) from None
+        faults = faulty.faults
+    if faults:
+        errors = [{**fault, "field": f"overrides.{fault['field']}".rstrip(".")} for fault in faults]
+        raise MappingHasFaults(f"The mapping document has {len(errors)} faults; `errors` lists them.", errors=errors)

@@ -9,8 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.transaction import Record
+from app.matching.host import host_of_url
 from app.policy.shape import Like
-from app.sources.answer import host_of
 from app.sources.document import Defaults
 from app.web.fields import RequestBody, ResponseBody, ShortText, SourceId, rfc3339
 
@@ -18,10 +18,16 @@ ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
 
 
 def _page_address(value: str) -> str:
-    if not host_of(value):
+    if host_of_url(value) is None:
         raise PydanticCustomError(
             "url_invalid", "must be the http(s) URL of a page, such as https://www.acme.example/thanks"
         )
+    return value
+
+
+def _origin(value: str) -> str:
+    if value != "*" and host_of_url(value) is None:
+        raise PydanticCustomError("origin_invalid", "must be `*` or an origin, such as https://www.acme.example")
     return value
 
 
@@ -30,7 +36,9 @@ Rotating = Annotated[list[Secret], Field(min_length=1, max_length=2)]
 SecretName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 PageAddress = Annotated[str, StringConstraints(max_length=2_000), AfterValidator(_page_address)]
 Method = Annotated[str, Like("POST", "write the method of a request in capitals", r"^[A-Z]{3,10}$")]
-Origin = Annotated[str, Like("https://www.acme.example", "write * or the origin of a site", ORIGIN)]
+Origin = Annotated[
+    str, Like("https://www.acme.example", "write * or the origin of a site", ORIGIN), AfterValidator(_origin)
+]
 
 
 class SourceDefaults(Defaults):

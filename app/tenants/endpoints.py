@@ -1,4 +1,4 @@
-"""/v1/me, /v1/tenants, /v1/users, /v1/keys."""
+"""/v1/me, /v1/tenants, /v1/users (but for changing one: app/users), /v1/keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from app.tenants.schemas import (
     UserCreate,
     UserOut,
     UserPage,
-    UserPatch,
     show_key,
     show_tenant,
     show_user,
@@ -119,17 +118,6 @@ async def get_user(user_id: UserId, caller: Admin, tx: InTx) -> Response:
     row = await sql.user(tx, caller.tenant_id, user_id)
     if row is None:
         raise UserNotFound()
-    return answer(show_user(row), version=row.version)
-
-
-@api.patch("/users/{user_id}", response_model=UserOut, responses=declared(UserNotFound, AlreadyExists, VersionConflict))
-async def patch_user(
-    user_id: UserId, body: UserPatch, caller: Admin, tx: InTx, now: Now, expected: Expected
-) -> Response:
-    """Members merge; null clears team, capacity and external_id. An inactive user cannot be an actor or owner."""
-    values = body.model_dump(exclude_unset=True)
-    row = await users.change_user(tx, caller.tenant_id, user_id, values, expected, now)
-    await audit.record(tx, caller, caller.tenant_id, "user.changed", ids.show("user", user_id), now)
     return answer(show_user(row), version=row.version)
 
 

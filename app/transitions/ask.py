@@ -12,16 +12,16 @@ from app import ids
 from app.conversion.convert import convert_change
 from app.conversion.order import ConversionOrder
 from app.database.transaction import Tx
-from app.errors import IdempotencyKeyRequired, RequestInvalid
+from app.errors import IdempotencyKeyRequired, Problem, RequestInvalid
 from app.journeys.apply import apply_move
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
-from app.journeys.owner import active_owner
+from app.journeys.owner import active_owner, owner_invalid
 from app.journeys.record import record, transition_document
 from app.journeys.refusals import problem
 from app.journeys.state import Change, Owner
 from app.leads.bant import confirmations_of
-from app.lifecycle.answer import Move, Refused, Stay
+from app.lifecycle.answer import CriteriaUnmet, Move, Refusal, Refused, Stay
 from app.lifecycle.decide import decide
 from app.policy.facts import Actor, Ask
 from app.scoring.score import score, with_score
@@ -79,7 +79,7 @@ async def ask_transition(
     facts = with_score(change.facts(), change.score)
     match decide(policy, facts, _ask(caller.actor, request, owner, now), now):
         case Refused(why):
-            raise problem(why)
+            raise _refusal(why, owner)
         case Stay():
             raise RequestInvalid.of(
                 "action", "machine_only", "this action makes no transition; the policy runs it automatically"
@@ -95,6 +95,12 @@ async def ask_transition(
     evaluate(change)
     await record(tx, tenant_id, [change])
     return Moved(change, transition_document(change, step), conversion)
+
+
+def _refusal(why: Refusal, named: Owner | None) -> Problem:
+    """The problem; OwnerInvalid where the lead is not assigned because the named user can own none."""
+    by_owner = isinstance(why, CriteriaUnmet) and any(one["criterion"] == "assignable" for one in why.unmet)
+    return owner_invalid("owner_id") if by_owner and named is not None and not named.may_own else problem(why)
 
 
 def _ask(actor: Actor, request: TransitionRequest, owner: Owner | None, now: datetime) -> Ask:

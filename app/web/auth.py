@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -100,7 +100,15 @@ def allowed(scope: str) -> Any:
 
 AnyCaller = Annotated[Caller, allowed("")]
 
-_cache: dict[tuple[str, str], tuple[float, Caller]] = {}
+
+@dataclass(slots=True)
+class Cache:
+    """The callers looked up lately, by fingerprint and asserted actor, each with the time until which it is used."""
+
+    callers: dict[tuple[str, str], tuple[float, Caller]] = field(default_factory=dict)
+
+
+_cache = Cache()
 
 
 def new_secret() -> str:
@@ -113,8 +121,11 @@ def fingerprint(secret: str) -> str:
 
 
 def clear_cache() -> None:
-    """Empties this process's cache of keys and actors (after a revocation, and between tests)."""
-    _cache.clear()
+    """Empties this process's cache of keys and actors, also of what look-ups that are under way will find.
+
+    After a change of a key or user it is called once that is committed: before, a request would find the old row.
+    """
+    _cache.callers = {}
 
 
 async def authenticate(tx: Tx, request: Request) -> Caller:
@@ -123,14 +134,14 @@ async def authenticate(tx: Tx, request: Request) -> Caller:
     if scheme.lower() != "bearer" or not secret.strip():
         raise KeyUnknown("The API key is missing: send it as Authorization: Bearer btn_…")
     asserted = request.headers.get("baton-actor", "").strip().encode("latin-1").decode("utf-8", "replace")
-    presented = fingerprint(secret.strip()), asserted
-    cached = _cache.get(presented)
+    presented, cache = (fingerprint(secret.strip()), asserted), _cache.callers
+    cached = cache.get(presented)
     if cached is not None and cached[0] > time.monotonic():
         return cached[1]
     caller = await _look_up(tx, *presented, now=request.app.state.clock.now())
-    if len(_cache) >= CACHE_SIZE:
-        _cache.clear()
-    _cache[presented] = (time.monotonic() + CACHE_SECONDS, caller)
+    if len(cache) >= CACHE_SIZE:
+        cache.clear()
+    cache[presented] = (time.monotonic() + CACHE_SECONDS, caller)
     return caller
 
 

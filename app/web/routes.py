@@ -14,6 +14,7 @@ from app.submissions.endpoints import api as submissions
 from app.submissions.endpoints import ingest_api
 from app.tenants.endpoints import api as tenants
 from app.transitions.endpoints import api as transitions
+from app.users.endpoints import api as users
 from app.webhooks.endpoints import api as subscriptions
 from app.webhooks.endpoints import ping_api as pings
 
@@ -32,6 +33,7 @@ ROUTERS = (
     pings,
     policies,
     tenants,
+    users,
 )
 
 

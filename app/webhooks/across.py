@@ -34,9 +34,10 @@ RENEW = text(
     """
     UPDATE lanes l SET lease_until = clock_timestamp() + make_interval(secs => :lease)
       FROM unnest(:tenant_id, :subscription_id, :fence) AS mine(tenant_id, subscription_id, fence)
+      JOIN subscriptions s ON s.tenant_id = mine.tenant_id AND s.id = mine.subscription_id
      WHERE l.tenant_id = mine.tenant_id AND l.subscription_id = mine.subscription_id AND l.lane_no = 0
        AND l.fence = mine.fence AND l.owner = :owner
-    RETURNING l.subscription_id, clock_timestamp() AS now
+    RETURNING l.subscription_id, s.version, clock_timestamp() AS now
     """
 ).bindparams(
     bindparam("owner", type_=Uuid),
@@ -53,7 +54,7 @@ async def claim_lanes(tx: Tx, owner: UUID, served: Sequence[UUID], lease: float,
 
 
 async def renew_lanes(tx: Tx, owner: UUID, lanes: Sequence[tuple[UUID, UUID, int]], lease: float) -> Sequence[Row[Any]]:
-    """Extend the leases of (tenant, subscription, fence); returns those still owned, with the database's time."""
+    """Extend the leases of (tenant, subscription, fence); returns those still owned, with version and time."""
     values = {
         "owner": owner,
         "lease": lease,

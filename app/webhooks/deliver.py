@@ -60,10 +60,10 @@ class Dispatcher:
         owned = [(lane.tenant_id, lane.subscription_id, lane.fence) for lane in held]
         async with self.context.engine.begin() as tx:
             renewed = await across.renew_lanes(tx, self.owner, owned, self._lease)
-        now_of = {row.subscription_id: row.now for row in renewed}
+        row_of = {row.subscription_id: row for row in renewed}
         for lane in held:
-            if lane.subscription_id in now_of:
-                lane.renewed(asked_at + self._lease, now_of[lane.subscription_id])
+            if (row := row_of.get(lane.subscription_id)) is not None:
+                lane.renewed(asked_at + self._lease, row.now, row.version)
             else:
                 lane.mark_lost()
 

@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 from yarl import URL
 
+from app.matching.host import is_host
 from app.webhooks.connector import Connector, StatusKeeper, request_bytes, request_start
 from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, LookupTimeout, SystemLookup, may_connect
 from app.webhooks.retry import Outcome
@@ -174,22 +175,22 @@ class Egress:
             raise TargetRefused("url_invalid", detail)
         try:
             target = URL(url)
-            port = target.port
+            port, host = target.port, target.raw_host
         except ValueError:
             raise TargetRefused("url_invalid", "This is not a valid URL.") from None
-        if target.scheme not in ("http", "https") or not target.host or not port:
+        if target.scheme not in ("http", "https") or not host or not port:
             raise TargetRefused("url_invalid", "The URL must start with https:// and name a host.")
         if target.user is not None or target.password is not None or "#" in url or "@" in _authority(url):
             raise TargetRefused(
                 "url_invalid", "The URL must not contain user information (user:password@) or a #fragment."
             )
-        return target, self._check_rules(target, target.host, port)
+        if not is_host(host):
+            raise TargetRefused("url_invalid", "The host must be a name that the domain name system allows.")
+        return target, self._check_rules(target, host, port)
 
     def _check_rules(self, target: URL, host: str, port: int) -> bool:
         literal = address_of(host)
         if literal is not None and not self.targets.in_allowed(literal):
-            raise TargetRefused("target_refused", "The host must be a name, not an IP address.")
-        if literal is None and host.rstrip(".").rpartition(".")[2][:1].isdigit():
             raise TargetRefused("target_refused", "The host must be a name, not an IP address.")
         default_port = target.scheme == "https" and port in self.targets.ports
         if not default_port and not self.targets.allowed:

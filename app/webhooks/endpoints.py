@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.errors import CursorInvalid, StateConflict, SubscriptionNotFound, TargetRefused, VersionConflict
+from app.events.cursors import CURSOR_PROBLEMS
 from app.events.waiting import AllowLongRequest, with_connection
 from app.keyring import CannotOpen
 from app.web.auth import Caller, allowed
@@ -63,7 +64,9 @@ async def _shown(
     return answer(shown, status, version=row.version, moved=row.lag or None, location=location)
 
 
-@api.post("", status_code=201, response_model=SubscriptionWithSecret, responses=declared(TargetRefused, CursorInvalid))
+@api.post(
+    "", status_code=201, response_model=SubscriptionWithSecret, responses=declared(TargetRefused, *CURSOR_PROBLEMS)
+)
 async def create_subscription(body: SubscriptionCreate, context: InContext) -> Response:
     """Subscribe a URL to events, from now on or from any position in the log. The secret is shown only here."""
     subscription_id, secret = await subscribe.create(context, body)

@@ -20,6 +20,7 @@ from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt
 # Delivered but not yet written: at most this many events are sent again after a crash, besides those in flight.
 MAX_UNRECORDED: Final = 64
 FLUSH_AT: Final = 32
+SKIPPED: Final = Outcome(None, "skipped")
 
 
 class AttemptRow(NamedTuple):
@@ -167,6 +168,13 @@ class Lane:
                 self._finish(item, dead=_retry_row(item, "dead", None, outcome))
             case unexpected:
                 assert_never(unexpected)
+
+    def skip(self, item: Item, now: datetime) -> None:
+        """Finish a delivery that the subscription no longer accepts, without sending it; an attempt row says so."""
+        self.in_flight -= 1
+        item.attempts += 1
+        self._buffer.attempts.append(_attempt(item, SKIPPED, now))
+        self._finish(item)
 
     def _finish(self, item: Item, dead: RetryRow | None = None) -> None:
         key, position = item.event.order_key, item.event.position

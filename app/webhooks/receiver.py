@@ -16,6 +16,7 @@ from app.events.envelope import MAX_BODY_BYTES, Sequenced, envelope
 from app.events.feed import like_patterns
 from app.keyring import KeyRing
 from app.webhooks import secrets
+from app.webhooks.accepted import accepts
 from app.webhooks.lane import Item
 from app.webhooks.schemas import Limits
 from app.webhooks.signing import signatures
@@ -30,6 +31,7 @@ class Receiver:
 
     subscription: str
     url: str
+    types: tuple[str, ...]
     patterns: tuple[str, ...]
     filter: dict[str, list[Any]]
     thin: bool
@@ -48,6 +50,7 @@ class Receiver:
         return cls(
             subscription=ids.show("subscription", subscription_id),
             url=row.url,
+            types=tuple(row.types),
             patterns=tuple(like_patterns(tuple(row.types)) or ["%"]),
             filter=row.filter or {},
             thin=row.mode == "thin",
@@ -60,14 +63,12 @@ class Receiver:
         )
 
     def accepts(self, event: Sequenced) -> bool:
-        """Whether `data` passes the filter and the event is not about this subscription; types are filtered in SQL."""
-        operational = event.type.startswith(OPERATIONAL)
-        if not self.filter and not operational:
-            return True
-        data = orjson.loads(event.data)
-        if operational and data.get("subscription_id") == self.subscription:
-            return False
-        return all(name in data and data[name] in allowed for name, allowed in self.filter.items())
+        """Whether type and `data` pass, and the event is not about this subscription."""
+        about_this = event.type.startswith(OPERATIONAL) and self._is_about_this(event)
+        return not about_this and accepts(self.types, self.filter, event.type, event.data)
+
+    def _is_about_this(self, event: Sequenced) -> bool:
+        return bool(orjson.loads(event.data).get("subscription_id") == self.subscription)
 
     def request(self, item: Item, now: datetime) -> tuple[dict[str, str], bytes]:
         """The headers and body of one attempt, signed with every key valid at `now`."""

@@ -57,7 +57,10 @@ class SystemLookup:
 
 
 def _addresses(host: str) -> list[Address]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError:  # of a subscription stored before its host was checked
+        raise OSError("not a host name") from None
     return [ipaddress.ip_address(row[4][0]) for row in found]
 
 

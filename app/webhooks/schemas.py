@@ -99,7 +99,7 @@ class SubscriptionCreate(RequestBody):
 
 
 class SubscriptionPatch(RequestBody):
-    """Absent members are left unchanged."""
+    """Absent members are left unchanged. Waiting deliveries that new types or a new filter exclude are skipped."""
 
     url: Url | None = None
     types: Types | None = None
@@ -172,7 +172,9 @@ class AttemptOut(ResponseBody):
     at: str
     ms: int
     code: int | None
-    error: str | None
+    error: str | None = Field(
+        description="Why it failed. `skipped`: it was not sent, because the subscription no longer accepts the event."
+    )
     response_head: str | None
     trigger: Literal["live", "retry"]
 

@@ -27,7 +27,7 @@ from app.keyring import KeyRing
 from app.leads.included import include_leads
 from app.webhooks import lane_sql
 from app.webhooks.egress import Egress
-from app.webhooks.lane import Changes, Item, Lane
+from app.webhooks.lane import SKIPPED, Changes, Item, Lane
 from app.webhooks.receiver import Receiver
 from app.webhooks.retry import Outcome, next_attempt
 
@@ -94,6 +94,7 @@ class ServedLane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._unread = True
+        self._opened = self._changed = False
         self._retry_at: datetime | None = None
         self._fault: BaseException | None = None
         self._flushed_at = self._busy_at = time.monotonic()
@@ -119,10 +120,13 @@ class ServedLane:
         self.stopping = True
         self.wakeup.set()
 
-    def renewed(self, lease_end: float, now: datetime) -> None:
+    def renewed(self, lease_end: float, now: datetime, version: int) -> None:
+        """The lease was extended; the subscription is loaded again if `version` is not the one that was loaded."""
         self.lease_end = lease_end
-        self.clock.set(now)
-        self.wakeup.set()
+        if self._opened:
+            self.clock.set(now)
+            self._changed = version != self.receiver.version
+            self.wakeup.set()
 
     def mark_lost(self) -> None:
         self.lost = True
@@ -147,6 +151,7 @@ class ServedLane:
             settled = await lane_sql.settled_after(tx, self.tenant_id, self.subscription_id, self.lane.position)
             self.lane.already_settled = settled
             self._retry_at = self.clock.now() if self.lane.parked else None
+            self._opened = True
 
     async def _load(self, tx: Tx) -> None:
         row = await lane_sql.receiver(tx, self.tenant_id, self.subscription_id)
@@ -154,6 +159,7 @@ class ServedLane:
             raise LaneLost
         self.clock = DatabaseClock(row.now)
         self.receiver = Receiver.of(row, self.tenant_id, self.subscription_id, self.context.ring)
+        self._changed, self._retry_at = False, self.clock.now()  # the change may have made retries due
         self.stopping = self.stopping or self.receiver.state != "active"
 
     async def _step(self) -> None:
@@ -163,6 +169,9 @@ class ServedLane:
             raise LaneLost
         if self._flush_due():
             await self._flush()
+        if self._changed:
+            async with self._connection() as tx:
+                await self._load(tx)
         if self.lane.wait_until or self.lane.gone:
             self.stopping = True
         if not self.stopping:
@@ -262,8 +271,11 @@ class ServedLane:
 
     async def _send_while_ready(self) -> None:
         while self._may_send() and (item := self.lane.take()) is not None:
-            outcome = await self._send(item)
-            self._settle(item, outcome)
+            if self.receiver.accepts(item.event):
+                self._settle(item, await self._send(item))
+            else:
+                self.lane.skip(item, self.clock.now())
+                delivery_counter(SKIPPED.error).inc()
             if self.lane.urgent or not self.lane.ready:
                 self.wakeup.set()
 

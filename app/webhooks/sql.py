@@ -7,13 +7,43 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from app.database.tables import attempts, delivery_retries, event_log, lanes, subscriptions
 from app.database.transaction import Tx
 from app.web.pages import Page
 
 COUNTED_LAG: Final = 10_000
+
+
+WAITING_EVENTS: Final = text(
+    """
+    SELECT r.position, e.type, e.data
+      FROM delivery_retries r
+      JOIN event_log l ON l.tenant_id = r.tenant_id AND l.position = r.position
+      JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
+     WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.state = 'retry'
+    """
+)
+MAKE_DUE: Final = text(
+    "UPDATE delivery_retries SET next_at = clock_timestamp() WHERE tenant_id = :tenant_id"
+    " AND subscription_id = :subscription_id AND state = 'retry' AND position = ANY (:positions)"
+).bindparams(bindparam("positions", type_=ARRAY(BigInteger)))
 
 
 def _with_lag() -> Select[Any]:
@@ -73,6 +103,17 @@ async def update_subscription(
         .where(subscriptions.c.tenant_id == tenant_id, subscriptions.c.id == subscription_id)
         .values(version=subscriptions.c.version + 1, updated_at=now, **values)
     )
+
+
+async def waiting_events(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Sequence[Row[Any]]:
+    """Position, type and data of the event of each retry that waits; the deliveries held behind it are not listed."""
+    return (await tx.execute(WAITING_EVENTS, {"tenant_id": tenant_id, "subscription_id": subscription_id})).all()
+
+
+async def make_due(tx: Tx, tenant_id: UUID, subscription_id: UUID, positions: Sequence[int]) -> None:
+    """Make these retries due at once, by the database's clock."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "positions": list(positions)}
+    await tx.execute(MAKE_DUE, values)
 
 
 async def delete_lanes(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:

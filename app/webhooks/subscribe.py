@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from app.ids import new_id
 from app.keyring import KeyRing
 from app.web.versions import check
 from app.webhooks import egress, secrets, sql
+from app.webhooks.accepted import accepts
 from app.webhooks.egress import Egress
 from app.webhooks.schemas import SubscriptionCreate, SubscriptionPatch
 from app.webhooks.secrets import StoredSecret
@@ -80,6 +81,8 @@ async def patch(
     values = {name: value for name, value in body.model_dump(mode="json").items() if value is not None}
     if body.url is not None:
         values["url"] = await checked_url(context.egress, body.url)  # a DNS lookup, so before the lock
+    if body.types is not None or body.filter is not None:
+        await _make_unaccepted_due(context, subscription_id, values)
     row = await context.locked(subscription_id, expected)
     # Whatever is changed: a new URL alone would send the leads there.
     _check_include(context, row.include if body.include is None else body.include, row.mode)
@@ -87,6 +90,21 @@ async def patch(
         values["headers"] = _encrypted_headers(context, subscription_id, body.headers)
     if values:
         await context.update(subscription_id, values)
+
+
+async def _make_unaccepted_due(context: SubscriptionContext, subscription_id: UUID, values: Mapping[str, Any]) -> None:
+    """Makes the retries due that the changed subscription does not accept: its lane skips them at once.
+
+    Before the subscription is locked, in the order in which its lane takes these locks.
+    """
+    row = await sql.subscription(context.tx, context.tenant_id, subscription_id)
+    if row is None:
+        return
+    types, wanted = values.get("types", row.types), values.get("filter", row.filter) or {}
+    waiting = await sql.waiting_events(context.tx, context.tenant_id, subscription_id)
+    positions = [each.position for each in waiting if not accepts(types, wanted, each.type, each.data)]
+    if positions:
+        await sql.make_due(context.tx, context.tenant_id, subscription_id, positions)
 
 
 async def rotate(

@@ -11,10 +11,14 @@ import uvicorn
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from app import ids
 from app.commands import tail
 from app.commands.tail import FeedOptions
+from app.events import cursors
+from app.events.cursors import Filters
 from app.events.partitions import create_partitions
 from app.events.sequence import sequence
+from app.events.sql import Place
 from app.settings import CannotStart
 from app.webhooks.signing import new_secret
 from tests.api import Api
@@ -77,6 +81,23 @@ async def test_a_wrong_key_ends_with_the_problem_in_one_line(api: Api) -> None:
     async with served(api.app) as url:
         with pytest.raises(CannotStart, match="401 key_unknown"):
             await tail._follow(FeedOptions(url, "btn_wrong"), None, "")
+
+
+@pytest.mark.parametrize("old", ["lead.captured", "nothing"])
+async def test_a_restored_log_ends_with_a_sentence_that_says_how_to_go_on(api: Api, old: str) -> None:
+    if old != "nothing":
+        await api.mql()
+    await create_partitions(api.app.state.engine)
+    await sequence(api.app.state.engine)
+    head = (await api.get("/v1/events?after=latest"))["next"]
+    lost = cursors.write(Place(1_000, ids.new_id()), Filters())
+    async with served(api.app) as url:
+        with pytest.raises(CannotStart, match="restored from a backup") as told:
+            await tail._follow(FeedOptions(url, api.key, lost), None, "")
+    sentence, _, way_on = str(told.value).rpartition(" ")
+    assert sentence.endswith("run the command again with --after")
+    assert (way_on == "earliest") == (old == "nothing")
+    assert (await api.get("/v1/events", params={"after": way_on}))["next"] == head
 
 
 async def test_an_unreachable_service_is_retried_and_then_reported(monkeypatch: pytest.MonkeyPatch) -> None:

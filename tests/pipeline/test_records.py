@@ -116,6 +116,15 @@ async def test_invalid_values_are_refused(pipeline_api: Api, path: str, body: An
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(("ahead", "status"), [(-400, 201), (0, 201), (4, 201), (6, 422), (43_200, 422)])
+async def test_an_opportunity_is_not_created_in_the_future(api: Api, ahead: int, status: int) -> None:
+    answer = await api.call("POST", "/v1/opportunities", {"name": "X", "occurred_at": api.ago(minutes=-ahead)})
+    assert answer.status_code == status
+    if status == 422:
+        assert (answer.json()["code"], answer.json()["errors"][0]["field"]) == ("out_of_order", "occurred_at")
+        assert (await api.get("/v1/opportunities"))["data"] == []
+
+
 async def test_a_contact_cannot_be_created_in_an_archived_account(api: Api) -> None:
     account = await api.post("/v1/accounts", {"name": "Nordsoft"})
     await api.call("PATCH", f"/v1/accounts/{account['id']}", {"archived": True})

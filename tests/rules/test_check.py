@@ -14,9 +14,9 @@ from app.policy.check import faults
 from app.policy.document import Policy
 from app.policy.facts import Facts
 from app.policy.fault import Fault
-from app.policy.read import read, read_document
+from app.policy.read import MAX_CHARACTERS, read, read_document
 from app.policy.shipped import NAMES, shipped, text
-from tests.rules.make import PIPELINE, document, unmet
+from tests.rules.make import PIPELINE, WATERFALL, altered, document, unmet
 
 Document = dict[str, Any]
 
@@ -306,12 +306,50 @@ def test_a_threshold_that_may_hold_below_level_2_is_a_warning_and_no_fault(rule:
         ('{"schema": ' + "9" * 5000 + "}", "unreadable"),
         (b"\xff\xfe\x00", "unreadable"),
         ("x" * 300_000, "too_large"),
+        ("x" * (MAX_CHARACTERS + 1), "too_large"),
+        (b"x" * (MAX_CHARACTERS + 1), "too_large"),
+        (("ß" * (MAX_CHARACTERS + 1)).encode(), "too_large"),
     ],
 )
 def test_reading_an_invalid_text_returns_faults_and_never_raises(broken: str | bytes, code: str) -> None:
     answer = read(broken)
     assert isinstance(answer, list)
     assert code in {fault.code for fault in answer}
+
+
+@pytest.mark.parametrize("letter", ["x", "ß", "€", "😀"])
+def test_the_size_of_a_document_is_counted_in_characters(letter: str) -> None:
+    text = "# " + letter * (MAX_CHARACTERS - 2)
+    for given_as in (text, text.encode()):
+        answer = read(given_as)
+        assert isinstance(answer, list)
+        assert "too_large" not in {fault.code for fault in answer}
+
+
+@pytest.mark.parametrize("policy", [PIPELINE, WATERFALL], ids=["pipeline", "waterfall"])
+def test_a_conversion_may_leave_every_open_stage(policy: Policy) -> None:
+    opened = [stage.name for stage in policy.stages if stage.kind == "open"]
+
+    def convert_from_open(changed: dict[str, Any]) -> None:
+        next(one for one in changed["actions"] if one["name"] == "convert")["from"] = "open"
+        changed["conversion"]["class"] = dict.fromkeys(opened, "qualified")
+
+    assert altered(policy, convert_from_open).conversion.classes.keys() == set(opened)
+    changed = document(policy)
+    convert_from_open(changed)
+    del changed["conversion"]["class"][opened[0]]
+    answer = read_document(changed)
+    assert isinstance(answer, list)
+    assert [fault.code for fault in answer] == ["class_missing"]
+
+
+def test_an_action_of_an_opportunity_names_its_stages() -> None:
+    changed = document(PIPELINE)
+    changed["opportunity"]["stages"][0]["name"] = "open"
+    changed["opportunity"]["actions"][0]["from"] = "open"
+    answer = read_document(changed)
+    assert isinstance(answer, list)
+    assert ("unknown_stage", "/opportunity/actions/0/from/0") in {(fault.code, fault.place) for fault in answer}
 
 
 anything = st.recursive(

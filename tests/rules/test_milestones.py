@@ -11,7 +11,7 @@ from app.lifecycle.milestones import Step, fold_log
 from app.lifecycle.reinquiry import reinquiry
 from app.policy.facts import Ask, Facts
 from app.routing.route import Assignment, assign
-from tests.rules.make import AE, NOON, PIPELINE, POLICY_ACTOR, SDR, WATERFALL, uuid
+from tests.rules.make import ADMIN, AE, MANAGER, NOON, PIPELINE, POLICY_ACTOR, SDR, WATERFALL, uuid
 
 LOG = (
     Step(PIPELINE, 1, None, "inquiry", "capture"),
@@ -88,7 +88,12 @@ def test_a_reinquiry_depends_on_the_stage_and_how_the_journey_closed(facts: Fact
         ("actor", Facts(), Ask("accept", SDR), Assignment(uuid("sdr1"))),
         ("actor", Facts(), Ask("accept", POLICY_ACTOR), Assignment("keep")),
         ("previous", Facts(previous_owner_id=uuid("s")), Ask("return", AE), Assignment(uuid("s"))),
-        ("previous", Facts(), Ask("return", AE), Assignment("nobody")),
+        ("previous", Facts(), Ask("return", AE), Assignment("nobody", "sdr")),
+        ("previous", Facts(owner_id=uuid("a"), owner_role="ae"), Ask("return", AE), Assignment("nobody", "sdr")),
+        ("previous", Facts(owner_id=uuid("s"), owner_role="sdr"), Ask("return", AE), Assignment("keep")),
+        ("previous", Facts(), Ask("return", AE, owner_id=uuid("s")), Assignment("nobody", "sdr")),
+        ("actor", Facts(), Ask("accept", MANAGER), Assignment(MANAGER.user_id or "nobody")),
+        ("actor", Facts(), Ask("accept", ADMIN), Assignment("keep")),
         ("nobody", Facts(owner_id=uuid("s")), Ask("recycle", SDR), Assignment("nobody")),
     ],
 )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import pytest
 from sqlalchemy import text
 
+from app.database import transaction
+from app.database.transaction import Tx
 from app.web import auth
 from tests.api import Api
 from tests.waiting import TIMEOUT_SECONDS
@@ -40,6 +43,62 @@ async def test_a_revoked_key_is_refused_at_once(api: Api) -> None:
     await api.call("DELETE", f"/v1/keys/{made['id']}")
     refused = await api.call("GET", "/v1/leads", key=made["secret"])
     assert (refused.status_code, refused.json()["code"]) == (401, "key_unknown")
+
+
+class Pause:
+    """Delays the commit of a transaction that has something to do afterwards, until it is told to go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.go_on, self.commit = asyncio.Event(), asyncio.Event(), transaction._commit
+        monkeypatch.setattr(transaction, "_commit", self)
+
+    async def __call__(self, tx: Tx) -> None:
+        if tx.after_commit:
+            self.reached.set()
+            await self.go_on.wait()
+        await self.commit(tx)
+
+
+@pytest.mark.parametrize("what", ["key", "user"])
+async def test_a_request_during_a_revocation_does_not_keep_the_key_or_user_alive(
+    api: Api, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    key = await api.post("/v1/keys", {"name": "CRM", "scopes": ["leads:read", "actors:assert"]})
+    user = await api.user("sdr")
+    method, path, body = ("DELETE", f"/v1/keys/{key['id']}", None)
+    if what == "user":
+        method, path, body = "PATCH", f"/v1/users/{user}", {"active": False}
+    pause = Pause(monkeypatch)
+    revoking = asyncio.create_task(api.call(method, path, body))
+    await pause.reached.wait()
+    during = await api.call("GET", "/v1/leads", key=key["secret"], actor=user)
+    pause.go_on.set()
+    revoked = await revoking
+    assert (during.status_code, revoked.status_code) == (200, 200), "the change was not committed yet"
+    after = await api.call("GET", "/v1/leads", key=key["secret"], actor=user)
+    assert after.status_code == {"key": 401, "user": 403}[what]
+
+
+async def test_a_look_up_that_began_before_a_revocation_is_not_remembered_after_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await api.post("/v1/keys", {"name": "CRM", "scopes": ["leads:read"]})
+    reached, go_on, look_up = asyncio.Event(), asyncio.Event(), auth._look_up
+
+    async def slow_look_up(tx: Tx, sha256: str, asserted: str, now: datetime) -> auth.Caller:
+        caller = await look_up(tx, sha256, asserted, now)
+        if caller.key_name == "CRM":
+            reached.set()
+            await go_on.wait()
+        return caller
+
+    monkeypatch.setattr(auth, "_look_up", slow_look_up)
+    reading = asyncio.create_task(api.call("GET", "/v1/leads", key=key["secret"]))
+    await reached.wait()
+    await api.call("DELETE", f"/v1/keys/{key['id']}")
+    go_on.set()
+    assert (await reading).status_code == 200
+    assert (await api.call("GET", "/v1/leads", key=key["secret"])).status_code == 401
 
 
 async def test_an_expired_key_is_refused(api: Api) -> None:

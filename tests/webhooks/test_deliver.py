@@ -325,12 +325,16 @@ async def test_during_a_rotation_requests_and_retries_verify_with_both_secrets(w
 
 @pytest.mark.parametrize("start", ["now", "earliest", "cursor"])
 async def test_a_subscription_starts_at_the_requested_position(world: World, start: str) -> None:
-    from app.events import cursors
+    from app.events import cursors, sql
 
     async with inbox() as box, world.running():
         await world.record(A, A, A)
         third = await world.until_row("SELECT max(position) AS last FROM event_log HAVING count(*) = 3")
-        position = cursors.write(third.last - 1, cursors.Filters(types=("x.*",))) if start == "cursor" else start
+        async with world.engine.connect() as tx:
+            second = await sql.at_or_before(tx, world.tenant_id, third.last - 1)
+        assert second is not None
+        place = sql.Place(second.position, second.id)
+        position = cursors.write(place, cursors.Filters(types=("x.*",))) if start == "cursor" else start
         await world.subscribe(box.url, start=position)
         await world.record(A)
         expected = {"now": [4], "earliest": [1, 2, 3, 4], "cursor": [3, 4]}[start]

@@ -36,6 +36,9 @@ class World:
     repeats: int = 0
     crashes: int = 0
     now: datetime = NOON
+    unwanted: set[int] = field(default_factory=set)
+    skipped: set[int] = field(default_factory=set)
+    sent_unwanted: int = 0
 
     def open(self) -> Lane:
         parked: dict[UUID, int] = {}
@@ -58,6 +61,7 @@ class World:
 
     def receive(self, item: Item) -> Outcome:
         code = self.chance.choice((204, 204, 204, 204, 500))
+        self.sent_unwanted += item.event.position in self.unwanted
         if code == 204:
             self.received.append(item.event.position)
         return Outcome(code)
@@ -65,6 +69,7 @@ class World:
     def write(self, changes: Changes) -> None:
         self.position = changes.position
         self.delivered |= {each.position for each in changes.attempts if each.code == 204}
+        self.skipped |= {each.position for each in changes.attempts if each.error == "skipped"}
         for row in changes.retries:
             self.rows[row.position] = row
         for position in changes.deleted:
@@ -93,14 +98,20 @@ def simulate(seed: int, crash: float) -> World:
     while idle < 800:
         idle += 1
         world.now += timedelta(seconds=0.2)
+        if chance.random() < 0.002:  # the subscription is narrowed
+            unsent = {*range(1, 400)} - set(world.received) - {item.event.position for item in in_flight}
+            world.unwanted |= {position for position in unsent if chance.random() < 0.1}
         action = chance.random()
         if action < 0.05:
             world.read(lane)
             if writing is None:
                 world.due(lane)
         elif action < 0.45 and len(in_flight) < CONCURRENCY and (item := lane.take()) is not None:
-            in_flight.append(item)
             idle = 0
+            if item.event.position in world.unwanted:
+                lane.skip(item, world.now)
+            else:
+                in_flight.append(item)
         elif action < 0.9 and in_flight:
             item = in_flight.pop(chance.randrange(len(in_flight)))
             outcome = world.receive(item)
@@ -130,7 +141,9 @@ def simulate(seed: int, crash: float) -> World:
 def test_nothing_is_lost_each_lead_is_in_order_and_repeats_are_bounded(seed: int, crash: float) -> None:
     world = simulate(seed, crash)
     first = list(dict.fromkeys(world.received))
-    assert set(first) | world.dead() == {each.position for each in world.events}
+    assert set(first) | world.dead() | world.skipped == {each.position for each in world.events}
+    assert world.skipped <= world.unwanted
+    assert world.sent_unwanted == 0
     assert {row.state for row in world.rows.values()} <= {"dead"}
     newest: dict[UUID, int] = {}
     for position in first:

@@ -39,6 +39,7 @@ leads = tenant_table(
     Column("level", Integer, nullable=False, server_default="0"),
     string("temperature", null=False, server_default="cold"),
     instant("below_threshold_since"),
+    Column("threshold_met", Boolean, nullable=False, server_default="true"),
     instant("evaluate_at"),
     uuid("account_id"),
     uuid("contact_id"),
@@ -166,6 +167,7 @@ journeys = tenant_table(
     uuid("policy_id"),  # set at the first milestone; null means the active version
     string("business", null=False, server_default="new"),
     instant("baseline_at"),
+    instant("corrected_at"),
     instant("assigned_at"),
     uuid("previous_owner_id"),
     instant("wake_at"),

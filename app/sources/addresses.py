@@ -1,0 +1,39 @@
+"""The addresses in a mapping document: whether each has a host that a browser or we could reach.
+
+Checked when a source is saved, not when its document is read: a document that was stored before must go on working.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from app.matching.host import host_of_url
+from app.sources.document import Document
+from app.sources.expressions import is_literal
+
+PLACEHOLDER: Final = re.compile(r"\{[^{}/]*\}")
+
+
+def address_faults(document: Document) -> Iterator[dict[str, str]]:
+    """A fault for each address without a valid host, in the form of `DocumentFaulty.faults`."""
+    respond = document.respond
+    for index, pattern in enumerate(respond.allow_hosts if respond else ()):
+        if host_of_url(f"https://{pattern.removeprefix('*.')}") is None:
+            yield _fault(f"respond.allow_hosts.{index}", "must be a host, such as www.acme.example or *.acme.example")
+    if respond and respond.redirect and is_literal(respond.redirect) and host_of_url(respond.redirect) is None:
+        yield _fault("respond.redirect", "must be an expression, or the http(s) URL of a page")
+    if document.fetch and host_of_url(_without_placeholders(document.fetch.url)) is None:
+        yield _fault("fetch.url", "must be an http(s) URL; its host is written out, without a placeholder")
+
+
+def _fault(field: str, detail: str) -> dict[str, str]:
+    return {"field": field, "code": "url_invalid", "detail": detail}
+
+
+def _without_placeholders(url: str) -> str:
+    """The URL with the placeholders of its path and query filled in; those of its host stay, and are refused."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host}{slash}{PLACEHOLDER.sub('x', path)}"

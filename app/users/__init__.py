@@ -1,0 +1,1 @@
+"""Changing users: who is deactivated hands leads and opportunities to somebody else."""
