@@ -6,6 +6,7 @@ An invalid setting raises `SettingsError`, whose text is one line that says what
 import base64
 import binascii
 import os
+import re
 import secrets
 from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -87,6 +88,13 @@ def _base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _host_and_port(address: str) -> str:
+    found = re.fullmatch(r"(?:[^:\s\[\]]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", address)
+    if found is None or not 1 <= int(found[1]) <= 65535:
+        raise ValueError("write host:port, like 127.0.0.1:9100 or [::1]:9100")
+    return address
+
+
 CommaSeparated = BeforeValidator(_split)
 
 
@@ -126,7 +134,7 @@ class Settings(BaseSettings):
     )
     test_clock: Path | None = None
     drain_seconds: float = Field(default=5.0, ge=0, le=300)
-    metrics_listen: Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$|^\[[0-9a-f:]+\]:\d{1,5}$")] | None = None
+    metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None
     log_format: Literal["auto", "console", "json"] = "auto"
     _flags: frozenset[str] = PrivateAttr(default=frozenset())
     _cluster: Path | None = PrivateAttr(default=None)

@@ -25,7 +25,10 @@ KEY = base64.b64encode(bytes(32)).decode()
         ("RETRY_SCHEDULE", "0,-5", "none below 0"),
         ("ROLES", "api,cook", "'dispatch'"),
         ("PUBLIC_URL", "example.com", "http://"),
-        ("METRICS_LISTEN", "9100", "BATON_METRICS_LISTEN"),
+        ("METRICS_LISTEN", "9100", "host:port, like"),
+        ("METRICS_LISTEN", "localhost:65536", "host:port, like"),
+        ("METRICS_LISTEN", "localhost:0", "host:port, like"),
+        ("METRICS_LISTEN", "::1:9100", "[::1]:9100"),
         ("LOG_FORMAT", "xml", "'json'"),
     ],
 )
