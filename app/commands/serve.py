@@ -31,7 +31,7 @@ from app.commands.worker import GRACE_SECONDS
 from app.database import migrate
 from app.database.requirements import require
 from app.database.server import open_database, running_database
-from app.settings import CannotStart, Settings, unknown, with_secrets
+from app.settings import PROGRAM, CannotStart, Settings, unknown, with_secrets
 from app.tenants.create import first_run
 from app.web.application import create_app
 from app.web.header_limits import LimitedHeaders
@@ -75,7 +75,7 @@ def serve(settings: Settings) -> None:
     with running_database(with_secrets(settings)) as ready:
         secret = asyncio.run(prepare(ready, owned=settings.embedded))
         for name in unknown():
-            print(f"{name} is not a setting of Baton: python3 -m app doctor lists all settings", file=sys.stderr)
+            print(f"{name} is not a setting of Baton: {PROGRAM} doctor lists all settings", file=sys.stderr)
         print(greeting(ready, secret), flush=True)
         if ready.workers == 1:
             _publish_metrics(ready)
@@ -142,7 +142,7 @@ async def prepare(settings: Settings, *, owned: bool) -> str | None:
     elif (found := await migrate.current(settings.url)) != migrate.newest():
         raise CannotStart(
             f"the database is at revision {found or 'none'} and this release needs {migrate.newest()}: "
-            "run `python3 -m app migrate` once, then start again"
+            f"run `{PROGRAM} migrate` once, then start again"
         )
     given = settings.admin_key.get_secret_value() if settings.admin_key else None
     async with open_database(settings.url) as engine, engine.begin() as tx:
