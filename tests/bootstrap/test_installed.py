@@ -43,7 +43,9 @@ def test_a_shipped_policy_is_checked(site: Path, tmp_path: Path) -> None:
     assert baton(site, tmp_path, "policy", "check", str(policy)) == (0, "The document is sound.\n")
 
 
-async def test_a_database_is_migrated_and_examined_and_messages_name_the_installed_command(site: Path, tmp_path: Path, url: str) -> None:
+async def test_a_database_is_migrated_and_examined_and_messages_name_the_installed_command(
+    site: Path, tmp_path: Path, url: str
+) -> None:
     settings = {"BATON_DATABASE_URL": url, "BATON_SECRET_KEYS": "k1:" + "A" * 43 + "="}
     status, output = baton(site, tmp_path, "migrate", **settings)
     assert (status, output) == (0, f"The schema is at revision {migrate.newest()}.\n")

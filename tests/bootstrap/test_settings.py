@@ -44,6 +44,14 @@ def test_an_invalid_setting_is_refused_in_one_line(
     assert "\n" not in text
 
 
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "0.0.0.0:65535", "localhost:9100", "[::1]:9100", "[2001:db8::A]:80"]
+)
+def test_metrics_are_served_on_any_host_and_port(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_METRICS_LISTEN", address)
+    assert load().metrics_listen == address
+
+
 def test_a_refusal_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_ADMIN_KEY", "hunter2")
     monkeypatch.setenv("BATON_DATABASE_URL", "mysql://me:hunter2@host/db")

@@ -82,7 +82,8 @@ async def _temporary_service(settings: Settings, key: str) -> AsyncIterator[str]
     # -P and PYTHONPATH: a folder `app` in the current directory must not be taken for ours.
     command = [sys.executable, "-P", "-m", "app.commands.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--data-dir", str(settings.data_dir)]
-    environment = {**os.environ, "PYTHONPATH": PACKAGE_PARENT, "BATON_DRAIN_SECONDS": "0", "BATON_LOG_FORMAT": "json"}
+    packages = os.pathsep.join(filter(None, (PACKAGE_PARENT, os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": packages, "BATON_DRAIN_SECONDS": "0", "BATON_LOG_FORMAT": "json"}
     output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
     process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)  # noqa: ASYNC220 - quick
     address = f"http://127.0.0.1:{port}"
