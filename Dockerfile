@@ -1,14 +1,12 @@
 # syntax=docker/dockerfile:1
 # One image for every role: `serve`, `serve --roles work,dispatch`, `migrate`, `doctor` …
-# Untested: this file was never built, because no container engine was available. Its install steps and the start command
-# were run by hand in a virtual environment.
+# `.ci/image` builds it and starts the image without a container daemon.
 FROM python:3.12-slim AS build
 WORKDIR /baton
 COPY requirements.lock ./
 RUN python -m venv --without-pip .venv \
     && python -m pip --python .venv/bin/python install --no-cache-dir --disable-pip-version-check --no-input \
         --require-hashes --only-binary=:all: -r requirements.lock
-COPY alembic.ini ./
 COPY migrations ./migrations
 COPY app ./app
 RUN .venv/bin/python -m compileall -q app

@@ -147,6 +147,15 @@ def main(arguments):
     check_version(sys.version_info[:2])
     if os.name != "posix":
         raise SetupError("Baton runs on Linux and macOS; on Windows use it in WSL")
+    if os.path.exists(os.path.join(ROOT, PLAIN)):  # else a wheel was installed, with its requirements
+        enter_environment(arguments)
+    from app.commands.cli import main as program
+
+    program()
+
+
+def enter_environment(arguments):
+    """Create or update the environment as needed, and continue inside it."""
     folder = environment()
     python = os.path.join(folder, "bin", "python")
     if not is_inside(folder):
@@ -156,9 +165,6 @@ def main(arguments):
     lock = lock_file_for(arguments)
     if not is_installed(folder, lock):
         install(folder, lock)
-    from app.commands.cli import main as program
-
-    program()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,34 @@
-"""Prometheus counters and histograms. No label holds personal data or an id."""
+"""Prometheus metrics. No label holds personal data or an id.
+
+Several workers keep their values in files of one folder (prometheus_client's multiprocess mode), and each process shows
+those of all: counters and histograms as sums, which include the workers that died; a gauge as its `multiprocess_mode`
+says; the memory, CPU time and open files of each running worker by `pid`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import (
+    PLATFORM_COLLECTOR,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    ProcessCollector,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
 
 REQUESTS = Counter("baton_http_requests", "Requests answered.", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -16,6 +40,9 @@ SECONDS = Histogram(
 REFUSED = Counter("baton_ingest_refused", "Requests refused at an ingest address.", ["reason"])
 SUBMISSIONS = Counter("baton_submissions", "Submission items by verdict.", ["verdict"])
 DELIVERIES = Counter("baton_deliveries", "Delivery attempts by outcome.", ["outcome"])
+PENDING = Gauge(  # every process counts the same rows
+    "baton_events_pending", "Events that have no position yet.", multiprocess_mode="livemostrecent"
+)
 
 
 def observe(scope: Any, status: int, seconds: float) -> None:
@@ -28,3 +55,61 @@ def observe(scope: Any, status: int, seconds: float) -> None:
 def route_of(scope: Any) -> str:
     """The path template of the matched route, or `unmatched`."""
     return getattr(scope.get("route"), "path", None) or "unmatched"
+
+
+@contextmanager
+def shared_folder() -> Iterator[Path]:
+    """A new folder for the values of the workers that are started in the block; it is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="baton-metrics-") as folder:
+        os.environ[FOLDER] = folder
+        try:
+            yield Path(folder)
+        finally:
+            del os.environ[FOLDER]
+
+
+def registry() -> CollectorRegistry:
+    """What /metrics shows: the values of all workers if there are several, else those of this process."""
+    if FOLDER not in os.environ:
+        return REGISTRY
+    folder = Path(os.environ[FOLDER])
+    shown = CollectorRegistry()
+    for collector in (Values(folder), Processes(folder), PLATFORM_COLLECTOR):
+        shown.register(collector)
+    return shown
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values that the workers have written."""
+
+    folder: Path
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in self.folder.glob("*.db") if _is_written(file)]
+        return list(MultiProcessCollector.merge(files))
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The library's metrics of one process, for each running worker."""
+
+    folder: Path
+
+    def collect(self) -> Iterable[Metric]:
+        shown: dict[str, Metric] = {}
+        for file in self.folder.glob("gauge_live*.db"):  # removed when the worker has died
+            pid = file.stem.rpartition("_")[2]
+            for metric in ProcessCollector(pid=partial(str, pid), registry=None).collect():
+                of_all = shown.setdefault(metric.name, Metric(metric.name, metric.documentation, metric.type))
+                for sample in metric.samples:
+                    of_all.add_sample(sample.name, {"pid": pid}, sample.value)
+        return shown.values()
+
+
+def _is_written(file: Path) -> bool:
+    """False for a file that its worker is just creating, or that was removed since it was listed."""
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False

@@ -6,6 +6,7 @@ An invalid setting raises `SettingsError`, whose text is one line that says what
 import base64
 import binascii
 import os
+import re
 import secrets
 from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -18,12 +19,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Secret
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.matching.host import host_of_url
-from app.policy.shape import Like
 
 Network = IPv4Network | IPv6Network
 Role = Literal["api", "work", "dispatch"]
 Origin = Literal["default", "environment", ".env", "flag"]
 PREFIX = "BATON_"
+IS_CHECKOUT = Path(__file__).parents[1].joinpath("pyproject.toml").exists()  # else installed from a wheel
+PROGRAM = "python3 -m app" if IS_CHECKOUT else "baton"  # what users type, for messages
 BOOTSTRAP = "BATON_VENV"  # read by app/__main__.py, before there are settings
 EVERY_ROLE: tuple[Role, ...] = ("api", "work", "dispatch")
 HOUR = 3600.0
@@ -106,8 +108,14 @@ def host_in_url(host: str) -> str:
     return "[::1]" if address.is_unspecified else f"[{host}]"
 
 
+def _host_and_port(address: str) -> str:
+    found = re.fullmatch(r"(?:[^:\s\[\]]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", address)
+    if found is None or not 1 <= int(found[1]) <= 65535:
+        raise ValueError("write host:port, like 127.0.0.1:9100 or [::1]:9100")
+    return address
+
+
 CommaSeparated = BeforeValidator(_split)
-Listen = Annotated[str, Like("127.0.0.1:9100", "write host:port", r"^([^:\s]+|\[[0-9a-f:]+\]):[0-9]{1,5}$")]
 
 
 class Settings(BaseSettings):
@@ -146,7 +154,7 @@ class Settings(BaseSettings):
     )
     test_clock: Path | None = None
     drain_seconds: float = Field(default=5.0, ge=0, le=300)
-    metrics_listen: Listen | None = None
+    metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None
     log_format: Literal["auto", "console", "json"] = "auto"
     _flags: frozenset[str] = PrivateAttr(default=frozenset())
     _cluster: Path | None = PrivateAttr(default=None)

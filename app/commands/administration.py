@@ -12,7 +12,7 @@ from app import ids
 from app.database.transaction import Database
 from app.journeys.verify import verify
 from app.policy.shipped import Shipped
-from app.settings import CannotStart
+from app.settings import PROGRAM, CannotStart
 from app.tenants import across, sql
 from app.tenants.create import NewKey, create_key, create_tenant
 from app.web.auth import SCOPES
@@ -77,7 +77,7 @@ async def revoke(engine: Database, key: str) -> None:
 
 def _no_tenant(tenant: str | None) -> str:
     missing = f"there is no tenant {tenant}" if tenant else "there is no tenant yet"
-    return f"{missing}: create one with `python3 -m app tenants create NAME`"
+    return f"{missing}: create one with `{PROGRAM} tenants create NAME`"
 
 
 def _print_key(key: NewKey) -> None:

@@ -168,6 +168,7 @@ def doctor(data_dir: DataDir = None) -> None:
 @cli.command(context_settings=PASS_ARGUMENTS_ON)
 def test(context: typer.Context) -> None:
     """Run all tests on a PostgreSQL of their own; arguments are passed to pytest."""
+    _require_checkout("test")
     from app.commands.check import run_tests
 
     raise typer.Exit(run_tests(context.args))
@@ -176,6 +177,7 @@ def test(context: typer.Context) -> None:
 @cli.command()
 def check() -> None:
     """Check format, lint, types, import contracts, migrations, generated files and sizes."""
+    _require_checkout("check")
     from app.commands.check import run_checks
 
     raise typer.Exit(run_checks())
@@ -184,12 +186,20 @@ def check() -> None:
 @cli.command()
 def openapi() -> None:
     """Write openapi/openapi.json and docs/errors.md from the code."""
+    _require_checkout("openapi")
     from app.commands.openapi import generated
 
     for path, text in generated().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         print(f"wrote {path}")
+
+
+def _require_checkout(command: str) -> None:
+    from app.settings import IS_CHECKOUT, CannotStart
+
+    if not IS_CHECKOUT:
+        raise CannotStart(f"`{command}` needs a checkout of Baton's source: there, run python3 -m app {command}")
 
 
 def main() -> None:

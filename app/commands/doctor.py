@@ -13,7 +13,7 @@ from app.database import migrate
 from app.database.connection import Connector
 from app.database.requirements import explained, unmet
 from app.database.server import running_database
-from app.settings import CannotStart, Settings, SettingsError, load, origins, unknown
+from app.settings import PROGRAM, CannotStart, Settings, SettingsError, load, origins, unknown
 
 SECRETS = ("admin_key", "secret_keys")
 
@@ -97,7 +97,7 @@ async def _examine_database(url: str, where: str) -> tuple[list[tuple[str, str]]
         found.append(("schema", str(revision)))
         if revision != migrate.newest():
             faults.append(
-                f"the schema is not at {migrate.newest()}: run python3 -m app migrate (serve does it when embedded)"
+                f"the schema is not at {migrate.newest()}: run {PROGRAM} migrate (serve does it when embedded)"
             )
     return found, faults
 

@@ -1,6 +1,6 @@
 """What `baton serve` prints once it is ready: the address, the admin key and three example requests."""
 
-from app.settings import Settings
+from app.settings import PROGRAM, Settings
 
 
 def greeting(settings: Settings, secret: str | None) -> str:
@@ -10,7 +10,7 @@ def greeting(settings: Settings, secret: str | None) -> str:
     elif settings.admin_key is not None:
         key = "Admin key: the one in BATON_ADMIN_KEY"
     else:
-        key = "Admin key: the one printed at the first start (if it is lost: python3 -m app keys create)"
+        key = f"Admin key: the one printed at the first start (if it is lost: {PROGRAM} keys create)"
     curl = 'curl -s -H "Authorization: Bearer $KEY"'
     post = f"{curl} -H 'Content-Type: application/json' -d"
     return f"""\
@@ -27,4 +27,4 @@ Next, in another terminal:
   # 3. Create a lead
   {post} '{{"fields":{{"email":"ada@example.com","company":"Example"}}}}' $BATON/v1/leads
 
-Stop with Ctrl-C. To diagnose problems: python3 -m app doctor"""
+Stop with Ctrl-C. To diagnose problems: {PROGRAM} doctor"""

@@ -1,7 +1,6 @@
 """Generates the committed OpenAPI document and docs/errors.md; `check` compares them with the code."""
 
 import json
-from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,35 @@ lists each invalid field, as `{{"field", "code", "detail"}}`. `type` is `{TYPE_R
 After a 4xx nothing was changed. After a 5xx, a timeout or no response, repeat the same request with the same
 `Idempotency-Key` within seven days: it takes effect once. If `Retry-After` is given, wait that long first.
 """
+# RFC 9110, section 15. The names in Python's http module differ from release to release.
+STATUS_NAMES: Final = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    408: "Request Timeout",
+    409: "Conflict",
+    410: "Gone",
+    411: "Length Required",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    415: "Unsupported Media Type",
+    421: "Misdirected Request",
+    422: "Unprocessable Content",
+    428: "Precondition Required",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    507: "Insufficient Storage",
+}
 MEMBERS: Final = {
     "scope_missing": "`scope`: the missing scope",
     "role_not_allowed": "`role` of the actor; `roles` that may take the action",
@@ -60,7 +88,7 @@ def errors_page() -> str:
     shown = (each for each in catalogue() if not each.__subclasses__() or each in (BadRequest, NotFound))
     page = ERRORS_HEAD
     for status, problems in groupby(sorted(shown, key=_status_and_code), key=lambda problem: problem.status):
-        page += f"\n## {status} {HTTPStatus(status).phrase}\n\n| code | means | further members |\n|---|---|---|\n"
+        page += f"\n## {status} {STATUS_NAMES[status]}\n\n| code | means | further members |\n|---|---|---|\n"
         for problem in problems:
             wait = f" `Retry-After: {problem.retry_after}`." if problem.retry_after is not None else ""
             page += f"| `{problem.code}` | {problem.title()}{wait} | {MEMBERS.get(problem.code, '')} |\n"

@@ -9,27 +9,29 @@ import gc
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from prometheus_client import start_http_server
+from prometheus_client import multiprocess, start_http_server
 
-from app import log
+from app import log, metrics
 from app.clock import Clock
 from app.commands.greeting import greeting
 from app.commands.worker import GRACE_SECONDS
 from app.database import migrate
 from app.database.requirements import require
 from app.database.server import open_database, running_database
-from app.settings import CannotStart, Settings, unknown, with_secrets
+from app.settings import PROGRAM, CannotStart, Settings, unknown, with_secrets
 from app.tenants.create import first_run
 from app.web.application import create_app
 from app.web.header_limits import LimitedHeaders
@@ -73,21 +75,22 @@ def serve(settings: Settings) -> None:
     with running_database(with_secrets(settings)) as ready:
         secret = asyncio.run(prepare(ready, owned=settings.embedded))
         for name in unknown():
-            print(f"{name} is not a setting of Baton: python3 -m app doctor lists all settings", file=sys.stderr)
+            print(f"{name} is not a setting of Baton: {PROGRAM} doctor lists all settings", file=sys.stderr)
         print(greeting(ready, secret), flush=True)
         if ready.workers == 1:
+            _publish_metrics(ready)
             run(ready, listener)
-        else:
-            _supervise(ready, listener)
+            return
+        with metrics.shared_folder() as folder:
+            _publish_metrics(ready)
+            _supervise(ready, listener, folder)
 
 
-def run(settings: Settings, listener: socket.socket | None, number: int = 0) -> None:
-    """Run one process of the service until a signal ends it; `number` counts the processes from 0."""
+def run(settings: Settings, listener: socket.socket | None) -> None:
+    """Run one process of the service until a signal ends it."""
     app = create_app(settings)
     gc.freeze()  # startup objects live as long as the process: exclude them from garbage collection
     gc.set_threshold(20_000, 20, 20)
-    if settings.metrics_listen is not None:
-        _publish_metrics(settings.metrics_listen, number)
     if listener is None:
         asyncio.run(_run_without_api(app))
         return
@@ -109,14 +112,16 @@ def run(settings: Settings, listener: socket.socket | None, number: int = 0) -> 
         raise CannotStart("the service did not start: the reason is logged above")
 
 
-def _publish_metrics(where: str, number: int) -> None:
-    """Serve /metrics on its own port; process n takes port + n, because each process has its own counters."""
-    host, _, port = where.rpartition(":")
+def _publish_metrics(settings: Settings) -> None:
+    """Serve /metrics of all workers on the port of BATON_METRICS_LISTEN, if that is set."""
+    if settings.metrics_listen is None:
+        return
+    host, _, port = settings.metrics_listen.rpartition(":")
     try:
-        start_http_server(int(port) + number, addr=host.strip("[]"))
+        start_http_server(int(port), addr=host.strip("[]"), registry=metrics.registry())
     except OSError as error:
         raise CannotStart(
-            f"BATON_METRICS_LISTEN={where} cannot be used ({error.strerror}): choose another port"
+            f"BATON_METRICS_LISTEN={settings.metrics_listen} cannot be used ({error.strerror}): choose another port"
         ) from None
 
 
@@ -137,7 +142,7 @@ async def prepare(settings: Settings, *, owned: bool) -> str | None:
     elif (found := await migrate.current(settings.url)) != migrate.newest():
         raise CannotStart(
             f"the database is at revision {found or 'none'} and this release needs {migrate.newest()}: "
-            "run `python3 -m app migrate` once, then start again"
+            f"run `{PROGRAM} migrate` once, then start again"
         )
     given = settings.admin_key.get_secret_value() if settings.admin_key else None
     async with open_database(settings.url) as engine, engine.begin() as tx:
@@ -163,24 +168,25 @@ def _raise_file_limit() -> int:
     return wanted
 
 
-def _supervise(settings: Settings, listener: socket.socket | None) -> None:
+def _supervise(settings: Settings, listener: socket.socket | None, folder: Path) -> None:
     """Run several processes on one socket; replaces one that dies and stops all of them on a signal."""
     spawn = multiprocessing.get_context("spawn")
     stopping = threading.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: stopping.set())
 
-    def start(number: int) -> multiprocessing.process.BaseProcess:
-        process = spawn.Process(target=_run_child, args=(settings, listener, number))
+    def start() -> multiprocessing.process.BaseProcess:
+        process = spawn.Process(target=_run_child, args=(settings, listener, folder))
         process.start()
         return process
 
-    processes = [start(number) for number in range(settings.workers)]
+    processes = [start() for _ in range(settings.workers)]
     while not stopping.wait(0.5):
         for number, process in enumerate(processes):
             if not process.is_alive():
                 logger.warning("worker_replaced", exit_code=process.exitcode)
-                processes[number] = start(number)
+                multiprocess.mark_process_dead(process.pid, folder)
+                processes[number] = start()
     for process in processes:
         process.terminate()
     for process in processes:
@@ -188,7 +194,7 @@ def _supervise(settings: Settings, listener: socket.socket | None) -> None:
         process.kill()
 
 
-def _run_child(settings: Settings, listener: socket.socket | None, number: int) -> None:
+def _run_child(settings: Settings, listener: socket.socket | None, folder: Path) -> None:
     log.configure(settings.log_format)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -198,4 +204,8 @@ def _run_child(settings: Settings, listener: socket.socket | None, number: int) 
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=exit_with_parent, daemon=True).start()
-    run(settings, listener, number)
+    try:
+        run(settings, listener)
+    finally:
+        if not parent.is_alive():  # it was killed, so it cannot remove the folder
+            shutil.rmtree(folder, ignore_errors=True)

@@ -10,8 +10,10 @@ from typing import Any, Final
 
 import structlog
 
+from app import metrics
 from app.database.faults import error_fields, run_with_retries
 from app.errors import Problem
+from app.events import across
 from app.events.sequence import sequence_forever
 from app.events.wake import within
 from app.journeys.refresh import refresh_due
@@ -24,6 +26,7 @@ log = structlog.get_logger("baton.worker")
 
 POLL_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 300.0
+MEASURE_SECONDS: Final = 5.0
 GRACE_SECONDS: Final = 25.0  # longer than deliver.STOP_SECONDS, so that deliveries can finish
 
 Work = Callable[[], Awaitable[Any]]
@@ -34,6 +37,8 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
     """Run the tasks of these roles until the block ends; then each task finishes its current batch and stops."""
     stop = asyncio.Event()
     jobs: list[Work] = [partial(state.wake.run, stop)]
+    if roles:
+        jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
         jobs += [partial(work, state, stop) for work in (process_forever, refresh_forever, sweep_forever)]
     if "dispatch" in roles:
@@ -86,6 +91,17 @@ async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
             return await idempotency.sweep(tx, state.clock.now())
 
     await _repeat(SWEEP_SECONDS, stop, batch)
+
+
+async def measure_forever(state: Any, stop: asyncio.Event) -> None:
+    """Keep the metric `baton_events_pending` up to date, also where `dispatch` does not run."""
+
+    async def batch() -> int:
+        async with state.engine.connect() as tx:
+            metrics.PENDING.set(await across.count_pending(tx))
+        return 0
+
+    await _repeat(MEASURE_SECONDS, stop, batch)
 
 
 async def _repeat(seconds: float, stop: asyncio.Event, batch: Callable[[], Awaitable[int]]) -> None:

@@ -25,8 +25,17 @@ RETRY_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 def configuration(connection: Connection | None = None) -> Config:
     """Alembic's configuration without output; uses this connection, or one made from the settings."""
-    ini = Path(__file__).parents[2] / "alembic.ini"
-    return Config(ini, stdout=io.StringIO(), output_buffer=io.StringIO(), attributes={"connection": connection})
+    config = Config(stdout=io.StringIO(), output_buffer=io.StringIO(), attributes={"connection": connection})
+    config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _folder() -> Path:
+    """The folder `migrations`: inside the package `app` where a wheel was installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.with_name("migrations")
 
 
 @cache

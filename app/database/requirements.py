@@ -16,7 +16,7 @@ from app.database.connection import Connector, ServerUnreachable
 from app.database.sqlstate import sqlstate
 from app.database.tables import metadata
 from app.database.transaction import CommitOutcomeUnknown
-from app.settings import CannotStart
+from app.settings import PROGRAM, CannotStart
 
 MINIMUM_VERSION: Final = 15
 LOOK: Final = """
@@ -46,7 +46,7 @@ EXPLAINED: Final = (
         "42704",
         "PostgreSQL refuses a setting ({}): it must be version 15 or newer, and the address without such a parameter",
     ),
-    ("42P01", "{}: run `python3 -m app migrate`"),
+    ("42P01", f"{{}}: run `{PROGRAM} migrate`"),
     ("25006", "the database accepts no writes ({}): name its primary, or let the role write"),
     ("53100", "the disk of the database is full ({}): make room, then try again"),
     ("55P03", "another session holds a lock ({}): try again later"),

@@ -35,6 +35,7 @@ DRAIN = text(
     """
 )
 
+COUNT_PENDING = text("SELECT count(*) FROM pending")
 LAST_NUMBERS = text(
     """
     SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('events', 'seq')::regclass), 0) AS events,
@@ -66,6 +67,11 @@ async def drain(tx: Tx) -> int | None:
     """Give positions to at most BATCH pending events, by seq; how many, or None when another process holds the lock."""
     count: int | None = (await tx.execute(DRAIN, {"batch": BATCH})).scalar_one_or_none()
     return count
+
+
+async def count_pending(tx: Tx) -> int:
+    """How many events have no position yet."""
+    return int((await tx.execute(COUNT_PENDING)).scalar_one())
 
 
 async def last_numbers(tx: Tx) -> dict[str, int]:

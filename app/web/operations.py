@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
+from app import metrics
 from app.database import migrate
 from app.database.faults import as_problem
 from app.database.storage import has_no_room
@@ -77,4 +78,4 @@ async def get_metrics(request: Request) -> Response:
     """Metrics in Prometheus' text format; 404 where BATON_METRICS_LISTEN serves them on another port."""
     if request.app.state.settings.metrics_listen is not None:
         raise HTTPException(404)
-    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return Response(generate_latest(metrics.registry()), headers={"Content-Type": CONTENT_TYPE_LATEST})

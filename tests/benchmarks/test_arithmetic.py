@@ -10,8 +10,10 @@ import pytest
 from benchmarks.bench import combined
 from benchmarks.cpu import Meter, memory_mib, peak_mib
 from benchmarks.figures import Run, per_operation_us, percentile, ratio_of
-from benchmarks.layers import layer_of, read_profile
+from benchmarks.layers import LAYERS, layer_of, read_profile
 from benchmarks.people import form_fills, person
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(count: int, app_us: float = 100.0, p50_ms: float = 1.0) -> Run:
@@ -55,6 +57,11 @@ def test_a_stack_belongs_to_the_layer_of_the_innermost_known_frame(tmp_path: Pat
     assert layer_of(["/usr/lib/python3.11/selectors.py:select"]) == "interpreter"
     (tmp_path / "samples").write_text(json.dumps([[hashing, 3], [["/x/sqlalchemy/engine/base.py:execute"], 1]]))
     assert read_profile(tmp_path / "samples", "x", run(10)).layers == [("signature", 75.0), ("SQLAlchemy", 25.0)]
+
+
+@pytest.mark.parametrize("part", [part for part, _ in LAYERS if part.startswith(("/app/", "/benchmarks/"))])
+def test_every_layer_of_our_own_code_is_a_file_or_folder_of_the_tree(part: str) -> None:
+    assert any(part in path.as_posix() for path in [*ROOT.glob("app/**/*.py"), *ROOT.glob("benchmarks/**/*.py")])
 
 
 def test_form_fills_have_sixteen_fields_and_are_all_different() -> None:

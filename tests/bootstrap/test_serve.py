@@ -11,16 +11,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from tests.database.embedded.conftest import kill_all, processes_in
 from tests.ports import reserved_port
-from tests.waiting import TIMEOUT_SECONDS
+from tests.waiting import TIMEOUT_SECONDS, until
 
 ROOT = Path(__file__).parents[2]
 KEYS = "k1:" + "A" * 43 + "="
@@ -50,8 +52,8 @@ class Service:
         self.until(lambda: self.get("/readyz") == 200)
         return self
 
-    def until(self, holds: Callable[[], bool], seconds: float = TIMEOUT_SECONDS) -> None:
-        end = time.monotonic() + seconds
+    def until(self, holds: Callable[[], bool]) -> None:
+        end = time.monotonic() + TIMEOUT_SECONDS
         while not holds():
             assert time.monotonic() < end, self.output
             assert self.process.poll() is None, self.output
@@ -154,6 +156,117 @@ def test_several_workers_share_the_port_and_one_that_dies_is_replaced(start: Sta
     assert service.end() == 0
     assert service.get("/healthz") == 0
     assert processes_in(service.folder / ".baton" / "postgres") == []
+
+
+def children_of(service: Service) -> list[int]:
+    """The workers of a service."""
+    pids = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+    return [int(pid) for pid in pids if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def metrics_of(address: str) -> dict[str, float]:
+    """Every sample of /metrics by its name and labels, over a connection of its own."""
+    answer = httpx.get(f"{address}/metrics", timeout=TIMEOUT_SECONDS, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    families = text_string_to_metric_families(answer.text)
+    return {_sample_key(sample): sample.value for family in families for sample in family.samples}
+
+
+def _sample_key(sample: Sample) -> str:
+    return sample.name + "".join(f" {name}={value}" for name, value in sorted(sample.labels.items()))
+
+
+HEALTHZ = "baton_http_requests_total method=GET route=/healthz status=200"
+HEALTHZ_COUNT = "baton_http_request_seconds_count route=/healthz"
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """Another worker of the service has to answer meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("own_port", [False, True], ids=["on the API", "on a port of its own"])
+def test_metrics_are_those_of_all_workers_whichever_answers_also_after_one_is_killed(
+    start: Start, own_port: bool
+) -> None:
+    with reserved_port() as port:
+        where = {"BATON_METRICS_LISTEN": f"127.0.0.1:{port}"} if own_port else {}
+        service = start("serve", "--workers", "2", **where)
+        service.until(lambda: len(children_of(service)) == 2)
+        address = f"http://127.0.0.1:{port}" if own_port else service.address
+        service.until(lambda: len(_workers_in(service, address)) == 2)
+        made = 0
+
+        def ask(times: int) -> None:
+            nonlocal made
+            for _ in range(times):
+                assert httpx.get(f"{service.address}/healthz", timeout=TIMEOUT_SECONDS, trust_env=False).is_success
+            made += times
+
+        def counts_are_right() -> bool:  # a request is counted just after its response was sent
+            shown = metrics_of(address)
+            assert shown[HEALTHZ] <= made
+            return shown[HEALTHZ] == shown[HEALTHZ_COUNT] == made
+
+        first, second = children_of(service)
+        with paused(second):
+            ask(7)
+            service.until(counts_are_right)
+        with paused(first):
+            ask(5)
+            service.until(counts_are_right)
+        assert all(counts_are_right() for _ in range(20))
+        os.kill(first, signal.SIGKILL)
+        service.until(lambda: "worker_replaced" in service.output)
+        service.until(lambda: len(_workers_in(service, address) - {str(first)}) == 2)
+        assert str(first) not in _workers_in(service, address)
+        ask(10)
+        service.until(counts_are_right)
+        assert all(counts_are_right() for _ in range(20))
+        assert metrics_of(address)["baton_events_pending"] == 0, "a gauge of the database is not added up"
+        folder = _metrics_folder(second)
+        assert service.end() == 0
+        assert not folder.exists()
+
+
+def _workers_in(service: Service, address: str) -> set[str]:
+    """The pids of the workers that /metrics shows; none while it does not answer."""
+    try:
+        shown = metrics_of(address)
+    except httpx.TransportError:
+        return set()
+    return {key.partition("pid=")[2] for key in shown if key.startswith("process_resident_memory_bytes pid=")}
+
+
+def _metrics_folder(pid: int) -> Path:
+    """Where a worker keeps its metrics."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return Path(next(one.partition(b"=")[2].decode() for one in environment if one.startswith(b"PROMETHEUS_MULTI")))
+
+
+async def test_the_folder_of_the_metrics_is_removed_also_when_the_supervisor_is_killed(start: Start) -> None:
+    service = start("serve", "--workers", "2").ready()
+    service.until(lambda: len(children_of(service)) == 2)
+    workers = children_of(service)
+    folder = _metrics_folder(workers[0])
+    service.process.kill()
+    service.process.wait()
+    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert not folder.exists()
+
+
+def test_events_without_a_position_are_counted_where_no_process_has_the_role_dispatch(start: Start) -> None:
+    service = start("serve", "--roles", "api").ready()
+    key = re.findall(r"btn_\w+", service.output)[0]
+    body = {"fields": {"email": "ada@example.com", "company": "Example"}}
+    headers = {"Authorization": f"Bearer {key}"}
+    assert service.client.post("/v1/leads", json=body, headers=headers).status_code == 201
+    service.until(lambda: metrics_of(service.address)["baton_events_pending"] >= 1)
 
 
 def test_roles_without_the_api_open_no_port_except_that_of_metrics(start: Start) -> None:

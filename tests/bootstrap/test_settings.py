@@ -25,7 +25,10 @@ KEY = base64.b64encode(bytes(32)).decode()
         ("RETRY_SCHEDULE", "0,-5", "none below 0"),
         ("ROLES", "api,cook", "'dispatch'"),
         ("PUBLIC_URL", "example.com", "http://"),
-        ("METRICS_LISTEN", "9100", "BATON_METRICS_LISTEN"),
+        ("METRICS_LISTEN", "9100", "host:port, like"),
+        ("METRICS_LISTEN", "localhost:65536", "host:port, like"),
+        ("METRICS_LISTEN", "localhost:0", "host:port, like"),
+        ("METRICS_LISTEN", "::1:9100", "[::1]:9100"),
         ("LOG_FORMAT", "xml", "'json'"),
     ],
 )
@@ -39,6 +42,14 @@ def test_an_invalid_setting_is_refused_in_one_line(
     assert expected in text
     assert f"BATON_{name}" in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "0.0.0.0:65535", "localhost:9100", "[::1]:9100", "[2001:db8::A]:80"]
+)
+def test_metrics_are_served_on_any_host_and_port(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATON_METRICS_LISTEN", address)
+    assert load().metrics_listen == address
 
 
 def test_a_refusal_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 """The OpenAPI document has every route, response and event, and its examples are valid."""
 
+import http.client
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -26,6 +28,16 @@ HIDDEN = {"/", "/docs", "/openapi.json", "/docs/static"}
 def test_the_committed_files_are_up_to_date() -> None:
     for path, text in openapi.generated().items():
         assert path.read_text() == text, f"{path} is out of date: run python3 -m app openapi"
+
+
+def test_the_generated_files_do_not_depend_on_the_names_of_statuses_in_this_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = openapi.generated()
+    for status in HTTPStatus:
+        monkeypatch.setattr(status, "phrase", "a name of another release")
+        monkeypatch.setitem(http.client.responses, status.value, "a name of another release")
+    assert openapi.generated() == expected
 
 
 def test_every_route_is_in_the_document_and_nothing_else() -> None:

@@ -15,7 +15,16 @@ EXEMPT_INDEXES = {"keys_secret_sha256_key", "sources_key_key"}  # looked up befo
 
 # Statements across tenants; each returns rows with a tenant_id, or no rows of tenants.
 ACROSS = {
-    "events": {"attach", "days_ahead", "drain", "first_position", "last_numbers", "lock_sequencer", "partitions"},
+    "events": {
+        "attach",
+        "count_pending",
+        "days_ahead",
+        "drain",
+        "first_position",
+        "last_numbers",
+        "lock_sequencer",
+        "partitions",
+    },
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone"},
     "sources": {"source_with_key"},
     "submissions": {"claim", "claim_one", "insert_received"},

@@ -1,10 +1,14 @@
 """The plan of the demo: reproducible, allowed by the policy, in chronological order, with invented people."""
 
+import math
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from app.commands.demo import play
 from app.commands.demo.forms import SOURCES, form_fill, signed
 from app.commands.demo.plan import DAYS, PlannedLead, plan_leads
 from app.ids import new_id
@@ -22,6 +26,21 @@ PLAN = plan_leads(1, 1500, END)
 def test_the_same_seed_generates_the_same_leads_and_another_seed_generates_others() -> None:
     assert plan_leads(1, 1500, END) == PLAN
     assert plan_leads(2, 1500, END) != PLAN
+
+
+@given(sizes=st.lists(st.integers(min_value=0, max_value=12), max_size=9), most=st.integers(min_value=1, max_value=5))
+def test_batches_hold_all_in_order_none_is_empty_and_a_group_is_divided_only_if_it_is_too_long(
+    sizes: list[int], most: int
+) -> None:
+    groups = [[(n, each) for each in range(size)] for n, size in enumerate(sizes)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(play, "MAX_ACTIVITIES", most)
+        batches = list(play._batches(groups))
+    assert [one for batch in batches for one in batch] == [one for group in groups for one in group]
+    assert all(1 <= len(batch) <= most for batch in batches)
+    for n, size in enumerate(sizes):
+        holding = [batch for batch in batches if any(group == n for group, _ in batch)]
+        assert len(holding) == math.ceil(size / most)
 
 
 def test_every_email_address_is_unique_and_of_a_reserved_domain() -> None:

@@ -120,12 +120,15 @@ def _activity(setup: Setup, lead: PlannedLead, number: int, activity: Activity) 
 
 
 def _batches(groups: Iterable[list[T]]) -> Iterator[list[T]]:
+    """Batches of at most MAX_ACTIVITIES; a group is divided only if it is longer than that."""
     batch: list[T] = []
     for group in groups:
-        if len(batch) + len(group) > MAX_ACTIVITIES:
-            yield batch
-            batch = []
-        batch = batch + group
+        for start in range(0, len(group), MAX_ACTIVITIES):
+            part = group[start : start + MAX_ACTIVITIES]
+            if batch and len(batch) + len(part) > MAX_ACTIVITIES:
+                yield batch
+                batch = []
+            batch = batch + part
     if batch:
         yield batch
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import aiohttp
 from rich.console import Console
@@ -25,10 +25,11 @@ from app.commands.demo.client import TIMEOUT, Client
 from app.commands.demo.plan import PlannedLead, plan_leads
 from app.commands.serve import prepare
 from app.database.server import open_database, running_database
-from app.settings import CannotStart, Settings, load, with_secrets
+from app.settings import PROGRAM, CannotStart, Settings, load, with_secrets
 from app.tenants.create import create_key, create_tenant
 
 READY_SECONDS: Final = 60
+PACKAGE_PARENT: Final = str(Path(__file__).parents[3])
 STAGES: Final = ("suspect", "inquiry", "mql", "sal", "sql", "converted", "recycled", "disqualified")
 COLUMNS: Final = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 console = Console(highlight=False, soft_wrap=True)
@@ -78,9 +79,11 @@ async def _accepts_key(address: str, key: str) -> bool:
 async def _temporary_service(settings: Settings, key: str) -> AsyncIterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "app.commands.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    # -P and PYTHONPATH: a folder `app` in the current directory must not be taken for ours.
+    command = [sys.executable, "-P", "-m", "app.commands.cli", "serve", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--data-dir", str(settings.data_dir)]
-    environment = {**os.environ, "BATON_DRAIN_SECONDS": "0", "BATON_LOG_FORMAT": "json"}
+    packages = os.pathsep.join(filter(None, (PACKAGE_PARENT, os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": packages, "BATON_DRAIN_SECONDS": "0", "BATON_LOG_FORMAT": "json"}
     output = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed below
     process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)  # noqa: ASYNC220 - quick
     address = f"http://127.0.0.1:{port}"
@@ -89,14 +92,20 @@ async def _temporary_service(settings: Settings, key: str) -> AsyncIterator[str]
             if await _accepts_key(address, key):
                 break
             if process.poll() is not None:
-                output.seek(0)
-                raise CannotStart(f"the service did not start: {output.read().strip()}")
+                raise CannotStart(f"the service did not start: {_text_of(output)}")
             await asyncio.sleep(0.1)
+        else:
+            raise CannotStart(f"the service was not ready after {READY_SECONDS} seconds: {_text_of(output)}")
         yield address
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait, 60)
         output.close()
+
+
+def _text_of(output: IO[str]) -> str:
+    output.seek(0)
+    return output.read().strip()
 
 
 async def _send_and_show(
@@ -113,7 +122,7 @@ async def _send_and_show(
         counts, newest = await play.count(client)
     _show(later_address or address, key, counts, newest, time.monotonic() - began)
     if later_address is not None:
-        console.print("\nThe service is stopped. To start it with these leads: python3 -m app serve")
+        console.print(f"\nThe service is stopped. To start it with these leads: {PROGRAM} serve")
 
 
 async def _send(client: Client, plan: list[PlannedLead], seed: int) -> None:
