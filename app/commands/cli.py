@@ -115,6 +115,22 @@ def reseal_secrets(data_dir: DataDir = None) -> None:
     raise typer.Exit(reseal_all(data_dir))
 
 
+@cli.command()
+def backup(file: Path, data_dir: DataDir = None) -> None:
+    """Write the embedded database and its secret keys to one new file; the service may run meanwhile."""
+    from app.commands.backup import back_up
+
+    back_up(file, data_dir)
+
+
+@cli.command()
+def restore(file: Path, data_dir: DataDir = None) -> None:
+    """Restore a backup into a data directory that does not exist or is empty."""
+    from app.commands.backup import restore as restore_backup
+
+    restore_backup(file, data_dir)
+
+
 @policy.command("check")
 def check_policy(file: Path) -> None:
     """Print every fault and warning of a policy document with its JSON pointer; status 1 if there is a fault."""
