@@ -46,7 +46,7 @@ def back_up(file: Path, data_dir: Path | None) -> None:
         )
     if not (settings.data_dir / "postgres").exists():
         raise CannotStart(f"there is no database in {settings.data_dir}: name its directory with --data-dir")
-    settings = with_secrets(settings, make=False)
+    settings = with_secrets(settings, generate=False)
     with (
         _new_file(file) as partial_file,
         embedded.start(settings.data_dir, bindir=settings.pg_bindir, notify=tell) as server,

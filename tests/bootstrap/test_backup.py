@@ -28,7 +28,7 @@ from app.database import dump, embedded
 from app.database.binaries import Binaries
 from app.settings import CannotStart
 from tests.bootstrap.test_serve import ADMIN_KEY, Service
-from tests.embedded.conftest import kill_all, processes_in
+from tests.database.embedded.conftest import kill_all, processes_in
 from tests.ports import reserved_port
 from tests.waiting import TIMEOUT_SECONDS
 
