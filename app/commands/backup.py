@@ -168,7 +168,10 @@ def _new_directory(data_dir: Path) -> Iterator[Path]:
         try:
             yield staging
         except BaseException:
-            shutil.rmtree((staging / "postgres").resolve(), ignore_errors=True)
+            cluster = (staging / "postgres").resolve()
+            shutil.rmtree(cluster, ignore_errors=True)
+            with suppress(OSError):
+                cluster.parent.rmdir()
             raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)

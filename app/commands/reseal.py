@@ -11,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from app.database.sealed import keys_in_use, reseal
 from app.database.server import open_database, running_database
 from app.database.transaction import Database
+from app.errors import Problem
 from app.keyring import KeyRing
 from app.settings import CannotStart, load, with_secrets
 
@@ -33,7 +34,10 @@ def reseal_all(data_dir: Path | None) -> int:
         return max(unreadable, *[_report(ring, kid, in_use) for kid in (*ring.keys, *(in_use.keys() - ring.keys))])
 
     with running_database(settings) as ready:
-        return asyncio.run(run(ready.url))
+        try:
+            return asyncio.run(run(ready.url))
+        except Problem as problem:
+            raise CannotStart(f"{problem.detail} Run the command again: it continues where it stopped") from None
 
 
 async def _reseal(engine: Database, ring: KeyRing) -> int:

@@ -74,7 +74,7 @@ def serve(settings: Settings) -> None:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     with running_database(with_secrets(settings, generate=False)) as opened:
         secret = asyncio.run(prepare(opened, owned=settings.embedded))
-        # `prepare` refuses where something is sealed that these keys do not open: a key that is made is the first.
+        # `prepare` refuses if anything is encrypted and these keys cannot decrypt it, so a generated key is the first.
         ready = opened.model_copy(update={"secret_keys": with_secrets(settings).secret_keys})
         for name in unknown():
             print(f"{name} is not a setting of Baton: python3 -m app doctor lists all settings", file=sys.stderr)

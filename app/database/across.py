@@ -41,22 +41,26 @@ async def sealed_sample(tx: Tx, column: Column[str]) -> Records:
 
 
 async def sealed_page(tx: Tx, column: Column[str], kid: str, after: Sequence[Any]) -> Records:
-    """The next rows by primary key, locked; `stored` is the column if a value in it needs another key, else null.
+    """The next rows by primary key; `stored` is the column if a value in it needs another key than `kid`, else null.
 
     Every page reads the same number of rows, so that it takes the same time however few of them need another key.
     """
     table, key = column.table, list(column.table.primary_key.columns)
     stored = case((column.regexp_match(rf"v1\.(?!{kid}\.)"), column)).label("stored")
-    rows = select(*key, stored).order_by(*key).limit(PAGE).with_for_update(key_share=True)
+    rows = select(*key, stored).select_from(table).order_by(*key).limit(PAGE)
     if after:
         rows = rows.where(tuple_(*key) > tuple_(*after))
-    return (await tx.execute(rows.select_from(table))).all()
+    return (await tx.execute(rows)).all()
 
 
-async def write_sealed(tx: Tx, column: Column[str], row: Record, sealed: str) -> None:
-    """Replace the value of one row of `sealed_page`; its plain text, and so the row's version, stay the same."""
-    mine = [each == getattr(row, each.name) for each in column.table.primary_key.columns]
-    await tx.execute(update(column.table).where(*mine).values({column: sealed}))
+async def write_sealed(tx: Tx, column: Column[str], row: Record, sealed: str) -> bool:
+    """Replace the value of one row of `sealed_page`; False if it was changed meanwhile, and is left as it is.
+
+    What it decrypts to, and so the version of the row, stays the same.
+    """
+    same = [each == getattr(row, each.name) for each in column.table.primary_key.columns]
+    replaced = update(column.table).where(*same, column == row.stored).values({column: sealed}).returning(column)
+    return bool((await tx.execute(replaced)).all())
 
 
 def _key(column: Column[str]) -> list[str]:

@@ -94,8 +94,7 @@ async def _reseal_page(
             except CannotOpen:
                 unreadable.append(" ".join(str(getattr(row, name)) for name in key))
                 continue
-            await across.write_sealed(tx, column, row, text)
-            resealed += 1
+            resealed += await across.write_sealed(tx, column, row, text)
     last = [getattr(rows[-1], name) for name in key] if rows else after
     return Page(column, len(rows), resealed, unreadable), last
 

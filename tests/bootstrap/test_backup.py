@@ -24,6 +24,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from app.commands.backup import DESCRIPTION, DUMP, back_up, restore
+from app.database import binaries as pg_binaries
 from app.database import dump, embedded
 from app.database.binaries import Binaries
 from app.settings import CannotStart
@@ -346,6 +347,25 @@ def test_an_ordinary_user_can_back_up_and_restore(folder: Path, sound: Path, mon
     process.start()
     process.join(600)
     assert process.exitcode == 0
+
+
+def test_a_directory_that_the_server_cannot_reach_is_restored_into_and_a_failure_leaves_nothing_elsewhere(
+    folder: Path, sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = folder / "state"
+    monkeypatch.setattr(pg_binaries, "SYSTEM_STATE", state)
+    monkeypatch.setattr(embedded, "SYSTEM_STATE", state)
+    (folder / "closed").mkdir(mode=0o700)
+    restore(sound, folder / "closed" / "data")
+    assert (folder / "closed" / "data" / "postgres").is_symlink() == AS_ROOT
+    back_up(folder / "again", folder / "closed" / "data")
+    before = [*state.rglob("PG_VERSION")]
+    (folder / "given").write_bytes(DAMAGES["a dump that ends early"](sound))
+    with pytest.raises(CannotStart, match="pg_restore failed"):
+        restore(folder / "given", folder / "closed" / "other")
+    assert [path.name for path in (folder / "closed").iterdir()] == ["data"]
+    assert [*state.rglob("PG_VERSION")] == before
+    assert len([*(state / "data").glob("*")]) == AS_ROOT
 
 
 def test_a_program_that_is_not_installed_is_named(folder: Path, sound: Path) -> None:
