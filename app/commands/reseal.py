@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from app.database.sealed import keys_in_use, reseal
-from app.database.server import open_database, running_database
+from app.database.server import run_on_database
 from app.database.transaction import Database
 from app.errors import Problem
 from app.keyring import KeyRing
@@ -26,18 +25,16 @@ def reseal_all(data_dir: Path | None) -> int:
         raise CannotStart(f"there are no secret keys in {settings.data_dir}: nothing was encrypted yet")
     ring = KeyRing(settings.secret_keys)
 
-    async def run(url: str) -> int:
-        async with open_database(url) as engine:
-            unreadable = await _reseal(engine, ring)
-            async with engine.connect() as tx:
-                in_use = await keys_in_use(tx, ring)
+    async def run(engine: Database) -> int:
+        unreadable = await _reseal(engine, ring)
+        async with engine.connect() as tx:
+            in_use = await keys_in_use(tx, ring)
         return max(unreadable, *[_report(ring, kid, in_use) for kid in (*ring.keys, *(in_use.keys() - ring.keys))])
 
-    with running_database(settings) as ready:
-        try:
-            return asyncio.run(run(ready.url))
-        except Problem as problem:
-            raise CannotStart(f"{problem.detail} Run the command again: it continues where it stopped") from None
+    try:
+        return run_on_database(data_dir, run)
+    except Problem as problem:
+        raise CannotStart(f"{problem.detail} Run the command again: it continues where it stopped") from None
 
 
 async def _reseal(engine: Database, ring: KeyRing) -> int:

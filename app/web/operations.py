@@ -40,7 +40,7 @@ async def healthz() -> dict[str, str]:
 
 @open_routes.get("/readyz", responses={503: {"description": "Not ready; `problems` says why, `codes` for a machine."}})
 async def readyz(request: Request) -> Response:
-    """Ready for requests: the database accepts writes, has room and this release's schema, and all secret keys are here."""
+    """Ready for requests: the database accepts writes, has room and this schema, and no secret key is missing."""
     details, problems = await _readiness(request.app.state)
     status = "not ready" if problems else "ready"
     body = {"status": status, "problems": list(problems.values()), "codes": list(problems), **details}
