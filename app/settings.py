@@ -264,5 +264,5 @@ def _stored_keys(path: Path) -> str:
 
 
 def _new_key() -> str:
-    """A key under an id of its own, so that two keys that were made are never taken for one another."""
+    """A random key with a random id, so that two generated keys never have the same id."""
     return encode_keys({f"k{secrets.token_hex(4)}": secrets.token_bytes(32)})
