@@ -11,7 +11,7 @@ Problem
 + VersionConflict 412 · BodyTooLarge 413 · UnsupportedMediaType 415
 + Invalid 422: RequestInvalid, CursorInvalid, IdempotencyKeyReused, CriteriaUnmet, ReasonRequired, …
 + TooManyRequests 429 · HeadersTooLarge 431
-+ Unavailable 503: Overloaded, DatabaseUnavailable, SourceDisabled
++ Unavailable 503: Overloaded, DatabaseUnavailable, SourceDisabled, SecretKeysMissing
 
 A class's docstring is the `title` of its problem. Rules return what is unmet, verbs raise problems, endpoints do
 neither. Another tenant's row is a 404.
@@ -400,6 +400,12 @@ class DatabaseUnavailable(Unavailable):
 
 class SourceDisabled(Unavailable):
     """The source is disabled; nothing was stored."""
+
+    retry_after = 60
+
+
+class SecretKeysMissing(Unavailable):
+    """What this request needs is encrypted with a key that this process does not have; nothing was changed."""
 
     retry_after = 60
 

@@ -29,6 +29,8 @@ PROGRAM = "python3 -m app" if IS_CHECKOUT else "baton"  # what users type, for m
 BOOTSTRAP = "BATON_VENV"  # read by app/__main__.py, before there are settings
 EVERY_ROLE: tuple[Role, ...] = ("api", "work", "dispatch")
 HOUR = 3600.0
+MAX_KID = 64
+KEY_FILE = "secret_keys"
 
 
 class CannotStart(Exception):
@@ -48,7 +50,7 @@ def _network(value: object) -> object:
     return ip_network(value) if isinstance(value, str) else value
 
 
-def _decode_keys(value: object) -> object:
+def decode_keys(value: object) -> object:
     """`kid:base64,…` becomes {kid: 32 bytes}; the first key encrypts, every key decrypts."""
     if not isinstance(value, str):
         return value
@@ -59,7 +61,7 @@ def _decode_keys(value: object) -> object:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             key = b""
-        if not colon or not kid.isalnum() or len(key) != 32 or kid in keys:
+        if not colon or not kid.isalnum() or len(kid) > MAX_KID or len(key) != 32 or kid in keys:
             raise ValueError("write kid:base64 of 32 bytes, several separated by commas, each kid once")
         keys[kid] = key
     return keys
@@ -135,7 +137,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".baton")
     pg_bindir: Path | None = None
     admin_key: Annotated[SecretStr, AfterValidator(_strong_key)] | None = None
-    secret_keys: Annotated[dict[str, bytes], NoDecode, BeforeValidator(_decode_keys)] = Field(
+    secret_keys: Annotated[dict[str, bytes], NoDecode, BeforeValidator(decode_keys)] = Field(
         default_factory=dict, repr=False
     )
     host: str = "127.0.0.1"
@@ -206,10 +208,12 @@ def load(**flags: Any) -> Settings:
     return settings
 
 
-def with_secrets(settings: Settings) -> Settings:
+def with_secrets(settings: Settings, *, generate: bool = True) -> Settings:
     """The same settings with `secret_keys`; with an embedded server they are generated once, in the data directory.
 
-    Raises SettingsError if `database_url` is set without `secret_keys`, or if the data directory cannot be used.
+    generate: False where something may be encrypted already, so that a new key would be the wrong one; without a key
+    file there are then no keys. Raises SettingsError if `database_url` is set without `secret_keys`, or if the data
+    directory or the key file cannot be used.
     """
     if settings.secret_keys:
         return settings
@@ -218,7 +222,27 @@ def with_secrets(settings: Settings) -> Settings:
             f"BATON_SECRET_KEYS is required with BATON_DATABASE_URL: set it, for example to {_new_key()},"
             " and keep it safe"
         )
-    return settings.model_copy(update={"secret_keys": _decode_keys(_stored_keys(settings.data_dir / "secret_keys"))})
+    path = settings.data_dir / KEY_FILE
+    if not generate and not path.exists():
+        return settings
+    try:
+        keys = decode_keys(_stored_keys(path))
+    except ValueError as error:
+        raise SettingsError(f"{path} cannot be used: {error}, or put the file of a backup in its place") from None
+    return settings.model_copy(update={"secret_keys": keys})
+
+
+def encode_keys(keys: dict[str, bytes]) -> str:
+    """The text that `decode_keys` reads."""
+    return ",".join(f"{kid}:{base64.b64encode(key).decode()}" for kid, key in keys.items())
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, and flush it to the disk."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def origins(settings: Settings) -> dict[str, Origin]:
@@ -263,10 +287,7 @@ def _stored_keys(path: Path) -> str:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".secret_keys.{os.getpid()}")
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(_new_key())
-                file.flush()
-                os.fsync(file.fileno())
+            write_private(temporary, _new_key())
             with suppress(FileExistsError):  # another process was first: use its key
                 os.link(temporary, path)
             temporary.unlink()
@@ -276,4 +297,5 @@ def _stored_keys(path: Path) -> str:
 
 
 def _new_key() -> str:
-    return f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    """A random key with a random id, so that two generated keys never have the same id."""
+    return encode_keys({f"k{secrets.token_hex(4)}": secrets.token_bytes(32)})

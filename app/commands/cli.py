@@ -17,7 +17,8 @@ cli = typer.Typer(
 tenants = typer.Typer(no_args_is_help=True, help="Create tenants.")
 keys = typer.Typer(no_args_is_help=True, help="Create and revoke API keys.")
 policy = typer.Typer(no_args_is_help=True, help="Check policy documents.")
-for part, name in ((tenants, "tenants"), (keys, "keys"), (policy, "policy")):
+secrets = typer.Typer(no_args_is_help=True, help="Change the keys that secrets are encrypted with.")
+for part, name in ((tenants, "tenants"), (keys, "keys"), (policy, "policy"), (secrets, "secrets")):
     cli.add_typer(part, name=name)
 PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Directory of the embedded PostgreSQL (.baton).")]
@@ -101,6 +102,33 @@ def revoke_key(key: str, data_dir: DataDir = None) -> None:
     from app.database.server import run_on_database
 
     run_on_database(data_dir, lambda engine: revoke(engine, key))
+
+
+@secrets.command("reseal")
+def reseal_secrets(data_dir: DataDir = None) -> None:
+    """Encrypt every secret under the first of the secret keys, and print which of the others may be removed.
+
+    The service may run meanwhile. Status 1 if something is still encrypted under another key.
+    """
+    from app.commands.reseal import reseal_all
+
+    raise typer.Exit(reseal_all(data_dir))
+
+
+@cli.command()
+def backup(file: Path, data_dir: DataDir = None) -> None:
+    """Write the embedded database and its secret keys to one new file; the service may run meanwhile."""
+    from app.commands.backup import back_up
+
+    back_up(file, data_dir)
+
+
+@cli.command()
+def restore(file: Path, data_dir: DataDir = None) -> None:
+    """Restore a backup into a data directory that does not exist or is empty."""
+    from app.commands.backup import restore as restore_backup
+
+    restore_backup(file, data_dir)
 
 
 @policy.command("check")

@@ -12,8 +12,10 @@ from rich.table import Table
 from app.database import migrate
 from app.database.connection import Connector
 from app.database.requirements import explained, unmet
-from app.database.server import running_database
-from app.settings import PROGRAM, CannotStart, Settings, SettingsError, load, origins, unknown
+from app.database.sealed import missing_keys, needed
+from app.database.server import open_database, running_database
+from app.keyring import KeyRing
+from app.settings import PROGRAM, CannotStart, Settings, SettingsError, load, origins, unknown, with_secrets
 
 SECRETS = ("admin_key", "secret_keys")
 
@@ -69,6 +71,8 @@ def _examine(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
     try:
         with running_database(settings) as ready:
             facts, of_database = asyncio.run(_examine_database(ready.url, where))
+            if ("schema", str(migrate.newest())) in facts:
+                of_database += asyncio.run(_examine_secrets(ready.url, settings))
     except CannotStart as error:
         return found, [*faults, str(error)]
     except Exception as error:
@@ -100,6 +104,14 @@ async def _examine_database(url: str, where: str) -> tuple[list[tuple[str, str]]
                 f"the schema is not at {migrate.newest()}: run {PROGRAM} migrate (serve does it when embedded)"
             )
     return found, faults
+
+
+async def _examine_secrets(url: str, settings: Settings) -> list[str]:
+    """The fault of keys that something is encrypted under and that are not there."""
+    ring = KeyRing(with_secrets(settings, generate=False).secret_keys if settings.embedded else settings.secret_keys)
+    async with open_database(url) as engine, engine.connect() as tx:
+        missing = await missing_keys(tx, ring)
+    return [needed(missing)] if missing else []
 
 
 DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")

@@ -30,7 +30,9 @@ from app.commands.greeting import greeting
 from app.commands.worker import GRACE_SECONDS
 from app.database import migrate
 from app.database.requirements import require
+from app.database.sealed import require_keys
 from app.database.server import open_database, running_database
+from app.keyring import KeyRing
 from app.settings import PROGRAM, CannotStart, Settings, unknown, with_secrets
 from app.tenants.create import first_run
 from app.web.application import create_app
@@ -72,8 +74,10 @@ def serve(settings: Settings) -> None:
     listener = _listen(settings) if "api" in settings.roles else None
     if listener is not None:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-    with running_database(with_secrets(settings)) as ready:
-        secret = asyncio.run(prepare(ready, owned=settings.embedded))
+    with running_database(with_secrets(settings, generate=False)) as opened:
+        secret = asyncio.run(prepare(opened, owned=settings.embedded))
+        # `prepare` refuses if anything is encrypted and these keys cannot decrypt it, so a generated key is the first.
+        ready = opened.model_copy(update={"secret_keys": with_secrets(settings).secret_keys})
         for name in unknown():
             print(f"{name} is not a setting of Baton: {PROGRAM} doctor lists all settings", file=sys.stderr)
         print(greeting(ready, secret), flush=True)
@@ -135,7 +139,10 @@ async def _run_without_api(app: FastAPI) -> None:
 
 
 async def prepare(settings: Settings, *, owned: bool) -> str | None:
-    """Check the database and its schema, create the first key if missing; the secret of a generated key."""
+    """Check the database, its schema and the secret keys, create the first API key if missing; the secret of that key.
+
+    Raises CannotStart.
+    """
     await require(settings.url)
     if owned:
         await migrate.upgrade(settings.url)
@@ -145,8 +152,10 @@ async def prepare(settings: Settings, *, owned: bool) -> str | None:
             f"run `{PROGRAM} migrate` once, then start again"
         )
     given = settings.admin_key.get_secret_value() if settings.admin_key else None
-    async with open_database(settings.url) as engine, engine.begin() as tx:
-        made = await first_run(tx, given, Clock(settings.test_clock).now())
+    async with open_database(settings.url) as engine:
+        await require_keys(engine, KeyRing(settings.secret_keys))
+        async with engine.begin() as tx:
+            made = await first_run(tx, given, Clock(settings.test_clock).now())
     return made.secret if made is not None and given is None else None
 
 

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.settings import CannotStart
 
@@ -49,19 +50,22 @@ class Runner:
         """
         output = subprocess.DEVNULL if quiet else subprocess.PIPE
         return subprocess.run(
-            command,
-            input=text,
-            stdout=output,
-            stderr=output,
-            text=True,
-            user=self.uid if self.switch_user else None,
-            group=self.gid if self.switch_user else None,
-            extra_groups=[] if self.switch_user else None,
-            env={"PATH": "/usr/bin:/bin", "TZ": "UTC", "LC_ALL": "C.UTF-8"},
-            cwd=folder,
-            umask=0o077,
-            check=False,
+            command, input=text, stdout=output, stderr=output, text=True, cwd=folder, check=False, **self._options
         )
+
+    def start(self, command: list[str], **pipes: Any) -> "subprocess.Popen[bytes]":
+        """Start one program in the same way; `pipes` are stdin, stdout and stderr of `subprocess.Popen`."""
+        return subprocess.Popen(command, cwd="/", **pipes, **self._options)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "user": self.uid if self.switch_user else None,
+            "group": self.gid if self.switch_user else None,
+            "extra_groups": [] if self.switch_user else None,
+            "env": {"PATH": "/usr/bin:/bin", "TZ": "UTC", "LC_ALL": "C.UTF-8"},
+            "umask": 0o077,
+        }
 
     def can_reach(self, path: Path) -> bool:
         """Whether this user has search permission (x) on every existing folder above `path`."""

@@ -124,7 +124,7 @@ def start(data_dir: Path, *, durable: bool = True, bindir: Path | None = None, n
     the user. Blocks; in async code call it in a thread. Raises EmbeddedError, whose message says what to do.
     """
     data_dir = data_dir.absolute()
-    _make_data_dir(data_dir)
+    make_data_dir(data_dir)
     with _start_stop_lock(data_dir):
         users_lock = os.open(data_dir / "embedded.users", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -149,7 +149,7 @@ def _start_stop_lock(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _make_data_dir(data_dir: Path) -> None:
+def make_data_dir(data_dir: Path) -> None:
     """Made by root, other users can enter but not list it (0711), because the server runs as another user."""
     if data_dir.is_dir():
         return
@@ -247,7 +247,7 @@ def _create(server: Server, durable: bool) -> None:
     for command, text in ((initdb, ""), (single, f"CREATE DATABASE {DATABASE}\n\n")):
         answer = server.runner.run(command, text=text)
         if answer.returncode != 0:
-            raise EmbeddedError(f"PostgreSQL could not create {server.data}: {_last_line(answer.stderr)}")
+            raise EmbeddedError(f"PostgreSQL could not create {server.data}: {last_line(answer.stderr)}")
     new.rename(server.data)
     if durable:
         _sync_folder(server.data.parent)
@@ -273,7 +273,7 @@ def _ensure_running(server: Server, durable: bool) -> None:
     command = [server.programs["pg_ctl"], *arguments, "start"]
     if server.runner.run(command, quiet=True, folder=server.data).returncode != 0 or not _is_ready(server):
         logged = log.read_text(errors="replace") if log.exists() else ""
-        raise EmbeddedError(f"PostgreSQL did not start: {_last_line(logged)} (full log: {log})")
+        raise EmbeddedError(f"PostgreSQL did not start: {last_line(logged)} (full log: {log})")
 
 
 def _stop(server: Server) -> None:
@@ -359,7 +359,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     """The line with the cause: the last FATAL, PANIC or error, else the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "FATAL" in line or "error:" in line or "PANIC" in line]

@@ -49,7 +49,10 @@ async def change_source(
     ring: KeyRing,
     now: datetime,
 ) -> Record:
-    """Updates the members in `values`. SourceNotFound, VersionConflict; StateConflict once archived."""
+    """Updates the members in `values`. SourceNotFound, VersionConflict; StateConflict once archived.
+
+    SecretKeysMissing: the secrets before cannot be decrypted, so they cannot be merged with the new ones.
+    """
     row = await _locked(tx, tenant_id, source_id, expected)
     if row.archived_at is not None:
         raise StateConflict("The source is archived: it can be read and its submissions replayed, but not changed.")

@@ -12,6 +12,7 @@ from app.errors import (
     MappingHasFaults,
     MappingTooCostly,
     PresetNotFound,
+    SecretKeysMissing,
     SourceNotFound,
     StateConflict,
     VersionConflict,
@@ -43,7 +44,7 @@ Reader = Annotated[Caller, allowed("leads:read")]
 
 def _show(request: Request, row: Record) -> dict[str, object]:
     state = request.app.state
-    return show_source(row, state.settings.address, secrets.names(state.keyring, row))
+    return show_source(row, state.settings.address, secrets.summary(state.keyring, row))
 
 
 @api.post("/sources", status_code=201, response_model=SourceOut, responses=declared(MappingHasFaults))
@@ -76,7 +77,7 @@ async def get_source(source_id: SourceId, caller: Reader, tx: InTx, request: Req
 @api.patch(
     "/sources/{source_id}",
     response_model=SourceOut,
-    responses=declared(SourceNotFound, VersionConflict, MappingHasFaults, StateConflict, InUse),
+    responses=declared(SourceNotFound, VersionConflict, MappingHasFaults, StateConflict, InUse, SecretKeysMissing),
 )
 async def patch_source(
     source_id: SourceId, body: SourcePatch, caller: Admin, tx: InTx, now: Now, expected: Expected, request: Request

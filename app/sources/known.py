@@ -14,6 +14,7 @@ from typing import Final
 
 from app.database.faults import run_with_retries
 from app.database.transaction import Database
+from app.errors import SecretKeysMissing
 from app.keyring import KeyRing
 from app.sources import across
 from app.sources.ready import ReadySource, ready_source
@@ -27,10 +28,11 @@ KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 @dataclass(frozen=True, slots=True)
 class CachedSource:
-    """A source that is not archived, with its decrypted secrets."""
+    """A source that is not archived, with its decrypted secrets; none where `secrets_readable` is false."""
 
     source: ReadySource
     secrets: Secrets = field(repr=False)
+    secrets_readable: bool = True
 
 
 # key: (expiry, source). Unknown keys have a cache of their own, so that many of them cannot evict real sources.
@@ -69,4 +71,9 @@ async def source_by_key(engine: Database, ring: KeyRing, key: str) -> CachedSour
 async def _look_up(engine: Database, ring: KeyRing, key: str) -> CachedSource | None:
     async with engine.connect() as tx:
         row = await across.source_with_key(tx, key)
-    return None if row is None else CachedSource(ready_source(row), open_secrets(ring, row))
+    if row is None:
+        return None
+    try:
+        return CachedSource(ready_source(row), open_secrets(ring, row))
+    except SecretKeysMissing:
+        return CachedSource(ready_source(row), {}, secrets_readable=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -98,6 +99,9 @@ class SourceOut(ResponseBody):
     missing_secrets: list[str] = Field(
         description="Secrets that the document names and that are not set; a rule that needs one never holds."
     )
+    secrets_readable: bool = Field(
+        description="False while the service lacks the key that they are encrypted with; senders then get 503."
+    )
     created_at: str
     updated_at: str
     archived_at: str | None
@@ -134,8 +138,8 @@ class DryRunOut(ResponseBody):
     items: list[DryRunItem]
 
 
-def show_source(row: Record, address: str, names: tuple[list[str], list[str]]) -> dict[str, Any]:
-    """The body of a source; `names` are the names of its secrets and of the missing ones."""
+def show_source(row: Record, address: str, secrets: Mapping[str, object]) -> dict[str, Any]:
+    """The body of a source; `secrets` are the members about its secrets."""
     plain = {
         name: getattr(row, name) for name in ("key", "name", "preset", "overrides", "defaults", "enabled", "builtin")
     }
@@ -144,7 +148,6 @@ def show_source(row: Record, address: str, names: tuple[list[str], list[str]]) -
         "id": ids.show("source", row.id),
         "ingest_url": f"{address}/v1/ingest/{row.key}",
         **plain,
-        "secret_names": names[0],
-        "missing_secrets": names[1],
+        **secrets,
         **instants,
     }

@@ -9,7 +9,9 @@ from uuid import UUID
 import orjson
 import structlog
 
+from app import ids
 from app.database.transaction import Record
+from app.errors import SecretKeysMissing
 from app.keyring import CannotOpen, KeyRing
 from app.sources.document import secrets_of
 from app.sources.ready import ready_source
@@ -26,14 +28,14 @@ def seal(ring: KeyRing, tenant_id: UUID, source_id: UUID, secrets: Secrets) -> s
 
 
 def open_secrets(ring: KeyRing, row: Record) -> dict[str, str | list[str]]:
-    """The secrets of a source by name; {} when they cannot be decrypted, so that no rule holds."""
+    """The secrets of a source by name. SecretKeysMissing: they cannot be decrypted."""
     if row.secrets is None:
         return {}
     try:
         found: dict[str, str | list[str]] = orjson.loads(ring.open(row.tenant_id, row.id, FIELD, row.secrets))
-    except CannotOpen:
-        log.error("source_secrets_not_decrypted", source_id=str(row.id))
-        return {}
+    except CannotOpen as error:
+        log.error("source_secrets_not_decrypted", source_id=ids.show("source", row.id), kid=error.kid)
+        raise SecretKeysMissing("The source's secrets cannot be decrypted at present.") from error
     return found
 
 
@@ -42,8 +44,13 @@ def merged(known: Secrets, changes: Mapping[str, str | list[str] | None]) -> Sec
     return {name: value for name, value in {**known, **changes}.items() if value is not None}
 
 
-def names(ring: KeyRing, row: Record) -> tuple[list[str], list[str]]:
-    """The names of the secrets that are set, and of those that the document needs and that are missing."""
-    known, document = open_secrets(ring, row), ready_source(row).document
+def summary(ring: KeyRing, row: Record) -> dict[str, object]:
+    """The names of the secrets that are set, and of those that the document needs and that are missing; and whether
+    they can be decrypted: if not, neither is known."""
+    try:
+        known = set(open_secrets(ring, row))
+    except SecretKeysMissing:
+        return {"secret_names": [], "missing_secrets": [], "secrets_readable": False}
+    document = ready_source(row).document
     needed = secrets_of(document, known) if document is not None else frozenset()
-    return sorted(known), sorted(needed - set(known))
+    return {"secret_names": sorted(known), "missing_secrets": sorted(needed - known), "secrets_readable": True}

@@ -14,6 +14,7 @@ from app.errors import (
     HeadersTooLarge,
     MethodNotAllowed,
     Overloaded,
+    SecretKeysMissing,
     SignatureInvalid,
     SourceDisabled,
     SourceNotFound,
@@ -44,6 +45,7 @@ REFUSALS: Final = declared(
     BodyTooLarge,
     UnsupportedMediaType,
     SourceDisabled,
+    SecretKeysMissing,
     Overloaded,
     DatabaseUnavailable,
 )

@@ -20,7 +20,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import ids, metrics
 from app.database.transaction import Database
-from app.errors import BodyTooLarge, MethodNotAllowed, SignatureInvalid, SourceDisabled, UnsupportedMediaType
+from app.errors import (
+    BodyTooLarge,
+    MethodNotAllowed,
+    SecretKeysMissing,
+    SignatureInvalid,
+    SourceDisabled,
+    UnsupportedMediaType,
+)
 from app.sources.answer import Answer, answer
 from app.sources.coding import ContentInvalid, ContentTooLarge, coding_of
 from app.sources.document import Document
@@ -76,14 +83,14 @@ def _ingest_state(state: Any) -> IngestState:
 
 
 async def receive(request: Request, key: str) -> Response:
-    """202 once the submission is durable; SignatureInvalid, SourceDisabled, DatabaseUnavailable; UnsupportedMediaType
-    and BodyTooLarge by its Content-Encoding."""
+    """202 once the submission is durable; SignatureInvalid, SourceDisabled, SecretKeysMissing, DatabaseUnavailable;
+    UnsupportedMediaType and BodyTooLarge by its Content-Encoding."""
     state, now = request.app.state, request.app.state.clock.now()
     _check_coding(request)
     known, raw = await _read_request(request, key, now)
     document = _enabled_document(known.source)
     if not verify(document, known.secrets, raw, now):
-        raise _refusal("signature")
+        raise _refusal(known, "signature")
     _check_unpacked_size(raw)
     received = _received(known.source, document, raw, now)
     await _ingest_state(state).committer.accept(received)
@@ -106,7 +113,7 @@ async def answer_get(request: Request, key: str) -> Response:
             raise MethodNotAllowed("A source takes submissions by POST only.")
         reply = Answer(200, {"status": "ok"})
     if reply.status == 401:
-        raise _refusal("handshake")
+        raise _refusal(known, "handshake")
     return _as_response(reply, _cors(known.source, raw.headers.get("origin")))
 
 
@@ -150,7 +157,7 @@ async def _read_request(request: Request, key: str, now: datetime) -> tuple[Cach
     state = request.app.state
     known = await source_by_key(state.engine, state.keyring, key)
     if known is None:
-        raise _refusal("unknown_key")
+        raise _refusal(known, "unknown_key")
     query = request.scope["query_string"].decode("latin-1")
     url = state.settings.address + request.scope["path"] + (f"?{query}" if query else "")
     headers: dict[str, str] = {}
@@ -167,7 +174,10 @@ def _enabled_document(source: ReadySource) -> Document:
     return source.document
 
 
-def _refusal(reason: str) -> SignatureInvalid:
+def _refusal(known: CachedSource | None, reason: str) -> SignatureInvalid | SecretKeysMissing:
+    if known is not None and not known.secrets_readable:  # not 401, on which a sender would give up: the fault is ours
+        metrics.REFUSED.labels(SecretKeysMissing.code).inc()
+        return SecretKeysMissing("The secrets of this source cannot be decrypted at present; nothing was stored.")
     metrics.REFUSED.labels(reason).inc()
     return SignatureInvalid()
 

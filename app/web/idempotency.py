@@ -11,14 +11,17 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
 from fastapi import Request, Response
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.transaction import Tx
-from app.errors import IdempotencyInProgress, IdempotencyKeyReused, MalformedHeader
+from app.errors import IdempotencyInProgress, IdempotencyKeyReused, MalformedHeader, SecretKeysMissing
 from app.keyring import CannotOpen, KeyRing
 from app.web.auth import Caller
+
+log = structlog.get_logger("baton.idempotency")
 
 HEADER: Final = "idempotency-key"
 RETENTION: Final = timedelta(days=7)
@@ -64,7 +67,10 @@ async def stored_response(tx: Tx, caller: Caller, request: Request) -> Response 
     try:
         body = ring.open(caller.tenant_id, caller.tenant_id, _field_name(key), row.body)
     except CannotOpen as error:
-        raise IdempotencyKeyReused("The stored response cannot be decrypted any more.") from error
+        log.error("stored_response_not_decrypted", kid=error.kid)
+        raise SecretKeysMissing(
+            "The response to this request is stored, but cannot be decrypted at present."
+        ) from error
     return Response(body.encode(), row.status, {**row.headers, "Idempotency-Replayed": "true"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
+import structlog
 from fastapi import APIRouter, HTTPException, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
@@ -12,8 +13,12 @@ from sqlalchemy import text
 from app import metrics
 from app.database import migrate
 from app.database.faults import as_problem
+from app.database.sealed import missing_keys, needed
 from app.database.storage import has_no_room
+from app.errors import SecretKeysMissing
 from app.events.partitions import room_left
+
+log = structlog.get_logger("baton.operations")
 
 MIN_ROOM: Final = 1_000_000
 SELECT_STATE = text(
@@ -36,7 +41,7 @@ async def healthz() -> dict[str, str]:
 
 @open_routes.get("/readyz", responses={503: {"description": "Not ready; `problems` says why, `codes` for a machine."}})
 async def readyz(request: Request) -> Response:
-    """Ready for requests: the database answers and accepts writes, its schema is this release's, and there is room."""
+    """Ready for requests: the database accepts writes, has room and this schema, and no secret key is missing."""
     details, problems = await _readiness(request.app.state)
     status = "not ready" if problems else "ready"
     body = {"status": status, "problems": list(problems.values()), "codes": list(problems), **details}
@@ -53,6 +58,7 @@ async def _readiness(state: Any) -> tuple[dict[str, Any], dict[str, str]]:
         async with state.engine.connect() as tx:
             row = (await tx.execute(SELECT_STATE)).one()
             room = await room_left(tx)
+            missing = await missing_keys(tx, state.keyring)
     except Exception as error:  # any error means not ready
         if as_problem(error) is None:
             problems["schema_missing"] = "a query of the database failed: check that baton migrate was run on it"
@@ -61,13 +67,16 @@ async def _readiness(state: Any) -> tuple[dict[str, Any], dict[str, str]]:
             if (cluster := state.settings.cluster) is not None and has_no_room(cluster):
                 problems["storage_full"] = STORAGE_FULL
         return details, problems
-    found, needed = row.revision, migrate.newest()
+    found, newest = row.revision, migrate.newest()
     if row.read_only:
         problems["read_only"] = READ_ONLY
-    if found != needed:
-        problems["schema_differs"] = f"the schema is at {found}, this release needs {needed}: run baton migrate"
+    if found != newest:
+        problems["schema_differs"] = f"the schema is at {found}, this release needs {newest}: run baton migrate"
     if room < MIN_ROOM:
         problems["event_log_full"] = EVENT_LOG_FULL
+    if missing:
+        problems[SecretKeysMissing.code] = needed(missing)
+        log.error(SecretKeysMissing.code, kids=missing)
     if row.synchronous_commit in ("off", "local"):
         details["warning"] = f"synchronous_commit is {row.synchronous_commit}: committed changes may be lost in a crash"
     return {**details, "postgresql": row.version, "revision": row.revision}, problems

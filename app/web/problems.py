@@ -137,7 +137,7 @@ WITH_BODY: Final = (
     errors.UnsupportedMediaType,
     errors.RequestTimeout,
 )
-IDEMPOTENT: Final = (errors.IdempotencyInProgress, errors.IdempotencyKeyReused)
+IDEMPOTENT: Final = (errors.IdempotencyInProgress, errors.IdempotencyKeyReused, errors.SecretKeysMissing)
 
 
 def router(prefix: str, tag: str) -> APIRouter:

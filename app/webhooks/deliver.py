@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from app import ids
 from app.database.faults import DATABASE_ERRORS, error_fields
 from app.database.transaction import Database
 from app.events.wake import Wake, within
@@ -25,6 +26,7 @@ log = structlog.get_logger("baton.deliver")
 POLL_SECONDS: Final = 1.0
 CLAIM_DELAY_SECONDS: Final = 0.003  # lanes that are already served read and send first
 CLAIM_INTERVAL_SECONDS: Final = 0.02
+WITHOUT_KEYS_SECONDS: Final = 10.0  # a lane whose secrets cannot be decrypted here is left to other processes
 STOP_SECONDS: Final = 22.0  # longer than a request may take
 LANE_CONNECTIONS: Final = 4  # connections of the pool that lanes may use at the same time
 
@@ -35,13 +37,16 @@ class Dispatcher:
     def __init__(self, context: LaneContext) -> None:
         self.context, self.owner = context, new_id()
         self.lanes: dict[UUID, ServedLane] = {}
+        self.without_keys: dict[UUID, float] = {}
         self._serving: set[asyncio.Task[None]] = set()
 
     async def claim(self) -> int:
         """Claim lanes that have work and no valid lease, and serve them; how many lanes."""
         timing, asked_at = self.context.timing, time.monotonic()
+        self.without_keys = {lane: until for lane, until in self.without_keys.items() if until > asked_at}
+        excluded = [*self.lanes, *self.without_keys]
         async with self.context.gate, self.context.engine.begin() as tx:
-            rows = await across.claim_lanes(tx, self.owner, list(self.lanes), timing.lease, timing.claim)
+            rows = await across.claim_lanes(tx, self.owner, excluded, timing.lease, timing.claim)
         for row in rows:
             lane = ServedLane(self.context, row.tenant_id, row.subscription_id, row.position, row.fence)
             lane.lease_end = asked_at + timing.lease
@@ -83,10 +88,10 @@ class Dispatcher:
 
     async def _serve(self, lane: ServedLane) -> None:
         try:
-            await lane.run()
+            await self._run(lane)
         except LaneLost:
             log.info("lane_lost", subscription_id=str(lane.subscription_id), fence=lane.fence)
-        except (*DATABASE_ERRORS, CannotOpen) as fault:
+        except DATABASE_ERRORS as fault:
             # The lease is kept: the next claim takes the lane again, with a new fence and the state in the database.
             log.warning("lane_failed", subscription_id=str(lane.subscription_id), error=type(fault).__name__)
             await asyncio.sleep(POLL_SECONDS)
@@ -95,6 +100,15 @@ class Dispatcher:
             await asyncio.sleep(POLL_SECONDS)
         finally:
             del self.lanes[lane.subscription_id]
+
+    async def _run(self, lane: ServedLane) -> None:
+        try:
+            await lane.run()
+        except CannotOpen as error:
+            subscription = ids.show("subscription", lane.subscription_id)
+            log.error("subscription_secrets_not_decrypted", subscription_id=subscription, kid=error.kid)
+            self.without_keys[lane.subscription_id] = time.monotonic() + WITHOUT_KEYS_SECONDS
+            await lane.release_without_keys()
 
     @property
     def _lease(self) -> float:

@@ -66,7 +66,8 @@ SETTLED_AFTER = text(
 )
 
 RECEIVER = text(
-    "SELECT url, types, filter, mode, include, headers, secrets, limits, state, version, clock_timestamp() AS now"
+    "SELECT url, types, filter, mode, include, headers, secrets, limits, state, state_reason, version,"
+    " clock_timestamp() AS now"
     " FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id"
 )
 
@@ -140,6 +141,13 @@ DISABLE = text(
 )
 
 
+SET_REASON = text(
+    "UPDATE subscriptions SET state_reason = :reason, version = version + 1, updated_at = clock_timestamp()"
+    " WHERE tenant_id = :tenant_id AND id = :subscription_id AND state = 'active'"
+    " AND state_reason IS DISTINCT FROM :reason"
+).bindparams(bindparam("reason", type_=Text))
+
+
 async def receiver(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] | None:
     """The columns of a subscription that sending needs, and the database's time."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
@@ -205,6 +213,12 @@ async def disable(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str, n
     """Disable the subscription; False when it was disabled already."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "reason": reason, "now": now}
     return (await tx.execute(DISABLE, values)).one_or_none() is not None
+
+
+async def set_reason(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str | None) -> None:
+    """Set why an active subscription is not served, or None when it is served again."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "reason": reason}
+    await tx.execute(SET_REASON, values)
 
 
 def _columns(kind: type[AttemptRow | RetryRow], rows: Sequence[AttemptRow | RetryRow]) -> dict[str, Sequence[Any]]:

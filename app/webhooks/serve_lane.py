@@ -18,6 +18,7 @@ from sqlalchemy import Row
 
 from app import ids, metrics
 from app.database.transaction import Database, Tx
+from app.errors import SecretKeysMissing
 from app.events.catalogue import OPERATIONAL
 from app.events.envelope import Sequenced
 from app.events.record import NewEvent, record_events
@@ -115,6 +116,12 @@ class ServedLane:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def release_without_keys(self) -> None:
+        """This process cannot decrypt its secrets: set the subscription's reason, and release the lane for others."""
+        async with self.context.gate, self.context.engine.begin() as tx:
+            await self._advance(tx, Changes(release=True))
+            await lane_sql.set_reason(tx, self.tenant_id, self.subscription_id, SecretKeysMissing.code)
+
     def stop(self) -> None:
         """Send nothing new, finish requests in flight, write all results and release the lane."""
         self.stopping = True
@@ -160,6 +167,8 @@ class ServedLane:
         self.clock = DatabaseClock(row.now)
         self.receiver = Receiver.of(row, self.tenant_id, self.subscription_id, self.context.ring)
         self._changed, self._retry_at = False, self.clock.now()  # the change may have made retries due
+        if row.state_reason == SecretKeysMissing.code:
+            await lane_sql.set_reason(tx, self.tenant_id, self.subscription_id, None)
         self.stopping = self.stopping or self.receiver.state != "active"
 
     async def _step(self) -> None:

@@ -1,7 +1,7 @@
 """What the policy waits for after a correction, and whether a journey has met the threshold.
 
 Revision ID: 0008_corrections
-Revises: 0009_leads_of_account
+Revises: 0007_leads_of_account
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008_corrections"
-down_revision = "0009_leads_of_account"
+down_revision = "0007_leads_of_account"
 branch_labels = None
 depends_on = None
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import SettingsError, load, origins, unknown, with_secrets
+from app.settings import SettingsError, decode_keys, encode_keys, load, origins, unknown, with_secrets
 
 KEY = base64.b64encode(bytes(32)).decode()
 
@@ -20,6 +20,7 @@ KEY = base64.b64encode(bytes(32)).decode()
         ("DATABASE_URL", "mysql://host/db", "only PostgreSQL"),
         ("SECRET_KEYS", "k1:c2hvcnQ=", "32 bytes"),
         ("SECRET_KEYS", f"k1:{KEY},k1:{KEY}", "each kid once"),
+        ("SECRET_KEYS", f"{'k' * 65}:{KEY}", "each kid once"),
         ("ALLOWED_TARGETS", "127.0.0.1/8", "host bits"),
         ("ALLOWED_PORTS", "443,https", "BATON_ALLOWED_PORTS"),
         ("RETRY_SCHEDULE", "0,-5", "none below 0"),
@@ -104,6 +105,42 @@ def test_secret_keys_are_generated_once_and_readable_by_their_owner_only(tmp_pat
     assert (tmp_path / "data" / "secret_keys").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["secret_keys"]
     assert repr(first.secret_keys) not in repr(first)
+
+
+def test_no_key_is_made_where_something_may_be_encrypted_already(tmp_path: Path) -> None:
+    assert with_secrets(load(data_dir=tmp_path / "data"), generate=False).secret_keys == {}
+    assert not (tmp_path / "data").exists()
+    made = with_secrets(load(data_dir=tmp_path / "data"))
+    assert with_secrets(load(data_dir=tmp_path / "data"), generate=False).secret_keys == made.secret_keys
+
+
+def test_two_keys_that_were_made_never_have_the_same_id(tmp_path: Path) -> None:
+    made = [with_secrets(load(data_dir=tmp_path / str(n))).secret_keys for n in range(20)]
+    assert len({kid for keys in made for kid in keys}) == 20
+    assert [decode_keys(encode_keys(keys)) for keys in made] == made
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"k1",
+        b"k1:",
+        b"k1:c2hvcnQ=",
+        f"{KEY}".encode(),
+        f"k1:{KEY[:-2]}".encode(),
+        b"\xff\xfe\x00",
+        b"k 1:" + b"A" * 43,
+    ],
+)
+def test_a_key_file_that_is_empty_cut_off_or_foreign_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "secret_keys").write_bytes(content)
+    for generate in (True, False):
+        with pytest.raises(SettingsError, match="secret_keys cannot be used") as refused:
+            with_secrets(load(data_dir=tmp_path), generate=generate)
+        assert "\n" not in str(refused.value)
+    assert (tmp_path / "secret_keys").read_bytes() == content
 
 
 def test_a_data_directory_that_cannot_be_created_is_refused_in_one_line(tmp_path: Path) -> None:

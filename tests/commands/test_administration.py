@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import re
 import sys
 from pathlib import Path
 
+from app.settings import encode_keys
 from tests.api import Api
 
 ROOT = Path(__file__).parents[2]
@@ -52,12 +52,12 @@ async def test_a_policy_is_checked_by_command(api: Api, tmp_path: Path) -> None:
     assert "/actions/2/to" in await baton(api, "policy", "check", str(wrong), status=1)
 
 
-async def baton(api: Api, *arguments: str, status: int = 0) -> str:
-    """The output of a command, run on the database of the test."""
+async def baton(api: Api, *arguments: str, status: int = 0, keys: dict[str, bytes] | None = None) -> str:
+    """The output of a command, run on the database of the test with these secret keys, or with its key under `k1`."""
     settings = api.app.state.settings
-    key = base64.b64encode(next(iter(settings.secret_keys.values()))).decode()
+    secret_keys = encode_keys(keys or {"k1": next(iter(settings.secret_keys.values()))})
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
-    environment = {**clean, "BATON_DATABASE_URL": settings.database_url, "BATON_SECRET_KEYS": f"k1:{key}"}
+    environment = {**clean, "BATON_DATABASE_URL": settings.database_url, "BATON_SECRET_KEYS": secret_keys}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

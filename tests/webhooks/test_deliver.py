@@ -42,6 +42,46 @@ async def test_an_event_arrives_signed_with_all_headers_and_its_attempt_is_recor
     assert await world.states() == {}
 
 
+@pytest.mark.parametrize("keys", [{"new": bytes(32)}, {"test": bytes(32)}, None])
+async def test_a_subscription_whose_secrets_cannot_be_decrypted_says_why_and_loses_nothing(
+    world: World, keys: dict[str, bytes] | None
+) -> None:
+    right = world.settings
+    async with inbox() as box:
+        _, secret = await world.subscribe(box.url, headers={"X-Team": "sales"})
+        if keys is None:  # the secret can be decrypted, the headers cannot
+            await world.rows("UPDATE subscriptions SET headers = replace(headers, '.test.', '.gone.')")
+        else:
+            world.settings = right.model_copy(update={"secret_keys": keys})
+        await world.record(A)
+        async with world.running():
+            row = await world.until_row("SELECT state, version FROM subscriptions WHERE state_reason IS NOT NULL")
+            [lane] = await world.rows("SELECT position, lease_until < clock_timestamp() AS free FROM lanes")
+        reasons = await world.rows("SELECT state_reason FROM subscriptions")
+        assert (row.state, row.version, reasons[0].state_reason) == ("active", 2, "secret_keys_missing")
+        assert (lane.position, lane.free, box.got) == (0, True, [])
+        world.settings = right
+        await world.rows("UPDATE subscriptions SET headers = replace(headers, '.gone.', '.test.')")
+        async with world.running():
+            await box.until_received(1)
+            await world.until_row("SELECT 1 FROM subscriptions WHERE state = 'active' AND state_reason IS NULL")
+    assert [(got.attempt, verifies(secret, got), got.headers["x-team"]) for got in box.got] == [(1, True, "sales")]
+
+
+async def test_a_process_without_the_key_leaves_the_subscription_to_one_that_has_it(world: World) -> None:
+    right = world.settings
+    async with inbox() as box:
+        await world.subscribe(box.url)
+        world.settings = right.model_copy(update={"secret_keys": {"new": bytes(32)}})
+        async with world.running():
+            await world.record(A)
+            await world.until_row("SELECT 1 FROM subscriptions WHERE state_reason = 'secret_keys_missing'")
+            world.settings = right
+            async with world.running():
+                await world.record_many(LEADS, 5)
+                await box.until_received(101)
+
+
 async def test_many_events_of_many_leads_arrive_once_and_each_lead_in_order(world: World) -> None:
     async def delayed(_: Got) -> int:
         await asyncio.sleep(0.002)

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from app.ids import new_id
-from app.keyring import CannotOpen, KeyRing
+from app.keyring import SEALED_VALUE, CannotOpen, KeyRing
 from app.webhooks import secrets
 from app.webhooks.secrets import StoredSecret
 from app.webhooks.signing import key_of, new_secret
@@ -56,6 +56,27 @@ def test_older_keys_of_the_ring_still_decrypt_and_the_newest_encrypts() -> None:
     assert RING.open(TENANT, ROW, "secret", sealed) == "whsec_plain"
     with pytest.raises(CannotOpen):
         OLD.open(TENANT, ROW, "secret", RING.seal(TENANT, ROW, "secret", "whsec_plain"))
+
+
+def test_a_text_is_sealed_anew_value_by_value_and_what_is_under_the_first_key_stays() -> None:
+    old, new = OLD.seal(TENANT, ROW, "secret", "a"), RING.seal(TENANT, ROW, "secret", "b")
+    text = f'[{{"sealed":"{old}","expires_at":null}},{{"sealed":"{new}","expires_at":"2026-03-02T12:00:00.123456Z"}}]'
+    fresh = RING.reseal(TENANT, ROW, "secret", text)
+    values = [found[0] for found in SEALED_VALUE.finditer(fresh)]
+    assert fresh == text.replace(old, values[0])
+    assert [RING.open(TENANT, ROW, "secret", value) for value in values] == ["a", "b"]
+    assert [found[1] for found in SEALED_VALUE.finditer(fresh)] == ["k2", "k2"]
+    assert RING.reseal(TENANT, ROW, "secret", fresh) == fresh
+
+
+@pytest.mark.parametrize("wrong", [KeyRing({"k2": b"2" * 32}), KeyRing({"k2": b"2" * 32, "k1": b"9" * 32})])
+def test_a_text_with_a_value_that_cannot_be_opened_is_not_sealed_anew_and_the_key_is_named(wrong: KeyRing) -> None:
+    text = RING.seal(TENANT, ROW, "secret", "b") + " " + OLD.seal(TENANT, ROW, "secret", "a")
+    with pytest.raises(CannotOpen, match="k1") as raised:
+        wrong.reseal(TENANT, ROW, "secret", text)
+    assert raised.value.kid == "k1"
+    assert not wrong.opens(TENANT, ROW, "secret", OLD.seal(TENANT, ROW, "secret", "a"))
+    assert RING.opens(TENANT, ROW, "secret", OLD.seal(TENANT, ROW, "secret", "a"))
 
 
 def test_the_repr_of_a_key_ring_does_not_contain_its_keys() -> None:

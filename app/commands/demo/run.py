@@ -44,7 +44,7 @@ def demo(url: str | None, key: str | None, leads: int, seed: int, data_dir: Path
         asyncio.run(_send_and_show(url, key, plan, seed))
         return
     settings = load(data_dir=data_dir)
-    with running_database(with_secrets(settings)) as ready:
+    with running_database(with_secrets(settings, generate=False)) as ready:
         admin = asyncio.run(prepare(ready, owned=settings.embedded))
         asyncio.run(_send_to_new_tenant(ready, plan, seed))
     if admin is not None:

@@ -41,6 +41,19 @@ def string(name: str, *, null: bool = True, **options: Any) -> Column[str]:
     return Column(name, Text, nullable=null, **options)
 
 
+def sealed(name: str, sealed_as: str, *, owner: str = "id", null: bool = True) -> Column[str]:
+    """Text with values encrypted by `KeyRing.seal`, for the id in the column `owner` and the name `sealed_as`.
+
+    The columns made here are the list of everything that is encrypted (app/database/sealed.py).
+    """
+    return Column(name, Text, nullable=null, info={"sealed_as": sealed_as, "owner": owner})
+
+
+def kid_index(name: str, column: str) -> Index:
+    """An index of the key ids of a `sealed` column that holds one value in each row."""
+    return Index(name, text(f"split_part({column}, '.', 2)"))
+
+
 def instant(name: str, *, null: bool = True, **options: Any) -> Column[datetime]:
     return Column(name, DateTime(timezone=True), nullable=null, **options)
 

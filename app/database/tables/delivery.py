@@ -14,6 +14,7 @@ from app.database.tables.columns import (
     jsonb,
     list_indexes,
     metadata,
+    sealed,
     string,
     tenant_foreign_key,
     tenant_table,
@@ -74,8 +75,8 @@ subscriptions = tenant_table(
     jsonb("filter"),
     string("mode", null=False, server_default="full"),
     jsonb("include", empty="[]"),
-    string("headers"),  # encrypted
-    string("secrets", null=False),  # encrypted
+    sealed("headers", "headers"),
+    sealed("secrets", "secret", null=False),
     jsonb("limits"),
     string("state", null=False, server_default="active"),
     string("state_reason"),

@@ -9,6 +9,7 @@ from app.database.tables.columns import (
     instant,
     jsonb,
     list_indexes,
+    sealed,
     string,
     tenant_foreign_key,
     tenant_table,
@@ -25,7 +26,7 @@ sources = tenant_table(
     string("name", null=False),
     string("preset", null=False),
     jsonb("overrides"),
-    string("secrets"),  # encrypted (promises.md, secrets at rest)
+    sealed("secrets", "source.secrets"),
     jsonb("defaults"),
     Column("enabled", Boolean, nullable=False, server_default="true"),
     Column("builtin", Boolean, nullable=False, server_default="false"),

@@ -1,7 +1,7 @@
 """Subscriptions may ask for the lead in each event, as of that event.
 
-Revision ID: 0002_included_leads
-Revises: 0006_ids_in_one_form
+Revision ID: 0004_included_leads
+Revises: 0003_ids_in_one_form
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0002_included_leads"
-down_revision = "0006_ids_in_one_form"
+revision = "0004_included_leads"
+down_revision = "0003_ids_in_one_form"
 branch_labels = None
 depends_on = None
 

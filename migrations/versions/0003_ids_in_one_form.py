@@ -1,7 +1,7 @@
 """Salesforce ids are stored in their 18-character form, and the purposes of consents are found by an index.
 
-Revision ID: 0006_ids_in_one_form
-Revises: 0004_retry_at
+Revision ID: 0003_ids_in_one_form
+Revises: 0002_retry_at
 
 Old code runs on the new schema: it looks such an id up as it was typed, so that one of 15 characters is a new person to
 it until it is replaced. An id whose longer form another lead has stays as it is.
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0006_ids_in_one_form"
-down_revision = "0004_retry_at"
+revision = "0003_ids_in_one_form"
+down_revision = "0002_retry_at"
 branch_labels = None
 depends_on = None
 

@@ -1,15 +1,15 @@
 """An index for the leads of an account, by which lists are filtered.
 
-Revision ID: 0009_leads_of_account
-Revises: 0007_amounts
+Revision ID: 0007_leads_of_account
+Revises: 0006_amounts
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0009_leads_of_account"
-down_revision = "0007_amounts"
+revision = "0007_leads_of_account"
+down_revision = "0006_amounts"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Amounts keep all decimals of their currency: three of KWD, four of CLF.
 
-Revision ID: 0007_amounts
-Revises: 0002_included_leads
+Revision ID: 0006_amounts
+Revises: 0005_sealing_keys
 
 The code of the release before works on both.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0007_amounts"
-down_revision = "0002_included_leads"
+revision = "0006_amounts"
+down_revision = "0005_sealing_keys"
 branch_labels = None
 depends_on = None
 

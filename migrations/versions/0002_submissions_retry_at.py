@@ -1,6 +1,6 @@
 """When a submission whose processing was aborted by the database is tried again.
 
-Revision ID: 0004_retry_at
+Revision ID: 0002_retry_at
 Revises: 0001
 
 Old code must run on the new schema: it does not read the column, and tries such a submission again at once.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004_retry_at"
+revision = "0002_retry_at"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
