@@ -26,6 +26,7 @@ def upgrade() -> None:
             "idempotency_keys",
             [sa.text("split_part(body, '.', 2)")],
             unique=False,
+            if_not_exists=True,
             postgresql_concurrently=True,
         )
 

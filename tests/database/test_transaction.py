@@ -169,7 +169,7 @@ async def test_a_connection_whose_server_accepts_no_writes_is_replaced(url: str,
 async def test_a_transaction_whose_statement_was_prepared_before_a_migration_is_run_again(
     engine: Database, url: str
 ) -> None:
-    """numeric(18, 2) to numeric, as in 0007_amounts: the rows stay where they are, prepared statements do not fit."""
+    """numeric(18, 2) to numeric, as in 0006_amounts: the rows stay where they are, prepared statements do not fit."""
     async with engine.begin() as tx:
         await tx.execute(text("CREATE TABLE amounts (amount numeric(18, 2))"))
         await tx.execute(text("INSERT INTO amounts VALUES (1.25)"))
