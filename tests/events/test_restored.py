@@ -48,7 +48,9 @@ async def refused(service: Service, after: str, **asked: Any) -> Any:
 
 
 @pytest.mark.parametrize("new_events", [0, 3, 6, 7, 20])
-@pytest.mark.parametrize("asked", [{}, {"types": "lead.*"}, {"lead_id": ids.show("lead", LEAD)}], ids=str)
+@pytest.mark.parametrize(
+    "asked", [{}, {"types": "lead.*"}, {"lead_id": ids.show("lead", LEAD)}], ids=["all", "types", "lead"]
+)
 async def test_a_reader_of_events_that_the_backup_lacks_is_told_and_misses_nothing(
     service: Service, server: Databases, dsn: str, new_events: int, asked: dict[str, str]
 ) -> None:
