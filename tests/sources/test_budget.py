@@ -6,6 +6,7 @@ Work is counted in calls of functions, not in time.
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,8 +21,9 @@ from app.sources.document import Document
 from app.sources.expressions import Context, ExpressionFailed, compiled
 from app.sources.functions import MappingFunctions
 from app.sources.item import Item
+from app.sources.mapping import STEPS_PER_PATTERN, map_request
 from app.sources.preset import make_document
-from tests.sources.test_mapping import mapped
+from tests.sources.test_mapping import SOURCE, make_request, mapped
 
 CALLS_PER_STEP = 15
 PERSON = {"email": "ana@nordsoft.example", "a": "x", "list": ["x", "y"], "object": {"k": "v"}}
@@ -200,6 +202,63 @@ def test_reading_a_long_text_is_charged_by_its_length(call: str) -> None:
         return Budget(100_000).steps - budget.steps
 
     assert steps(LONG) - steps("x") >= len(LONG) // CHARACTERS_PER_STEP - 1
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "@[*].k",
+        "@[?k]",
+        "@[?k == 'x'].v",
+        "@[]",
+        "@[::-1]",
+        "@[1:]",
+        "@[0].*.a",
+        "map(&k, @)",
+        "sort_by(@, &v)",
+        "rest(@[0])",
+    ],
+)
+def test_a_loop_is_charged_for_each_row(loop: str) -> None:
+    def steps(number: int) -> int:
+        one_object = [dict.fromkeys(map(str, range(number)), "a long answer")]
+        body: Any = one_object if "@[0]" in loop else [{"k": "k", "v": n} for n in range(number)]
+        budget = Budget(100_000)
+        budget.size(body)  # measured before, so that only the loop is charged
+        before = budget.steps
+        Context(body, budget=budget).evaluate(loop)
+        return before - budget.steps
+
+    assert steps(1_000) - steps(10) >= 990
+
+
+def test_measuring_a_value_is_charged_once() -> None:
+    budget, rows = Budget(100_000), [1] * 1_600
+    before = budget.steps
+    budget.size(rows)
+    assert before - budget.steps == 100
+    budget.size(rows)
+    assert before - budget.steps == 100
+
+
+def test_a_joined_text_is_measured_before_it_is_made() -> None:
+    body = {"mark": "x" * 20_000, "parts": ["a"] * 2_000}
+    tracemalloc.start()
+    with pytest.raises(TooCostly):
+        Context(body, budget=Budget(30_000)).evaluate("join(mark, parts)")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
+def test_each_pattern_of_a_time_is_charged_for_each_item() -> None:
+    def steps(formats: list[str]) -> int:
+        document = make_document("generic", {"occurred_at": {"expr": "item.at", "formats": formats}})
+        budget = Budget(0)
+        map_request(document, make_request(PERSON), SOURCE, budget)
+        return Budget(0).steps - budget.steps
+
+    assert steps(["iso", "%d.%m.%Y", "%Y/%m/%d"]) == steps(["iso"]) + 2 * STEPS_PER_PATTERN
 
 
 ATOMS = st.sampled_from(
