@@ -110,6 +110,24 @@ def test_of_several_leads_with_one_identity_the_open_one_wins_then_the_latest() 
     assert resolve(person, [rows[0], rows[2]]).lead_id == A
 
 
+@pytest.mark.parametrize("name", ["", "Anna", "Anna Pop"])
+def test_a_phone_of_two_leads_is_nobodys_but_stays_with_the_lead_that_an_arrival_had(name: str) -> None:
+    rows = [candidate("phone", PHONE, A, "Anna Pop"), candidate("phone", PHONE, B)]
+    person = make_person(phone=PHONE, full_name=name)
+    match = resolve(person, rows)
+    assert (match.lead_id, set(match.conflicts)) == (None, {Conflict(A, "phone_shared"), Conflict(B, "phone_shared")})
+    assert match.shared == {("phone", "", PHONE)}
+    again = resolve(person, rows, earlier_lead_id=A)
+    assert (again.lead_id, again.conflicts) == (A, (Conflict(B, "phone_shared"),))
+    assert resolve(make_person(phone=PHONE, full_name="Eva Lup"), rows, earlier_lead_id=A).lead_id is None
+
+
+def test_a_phone_of_a_person_and_an_organization_is_the_persons() -> None:
+    rows = [candidate("phone", PHONE, A, "Anna Pop"), candidate("phone", PHONE, B, lead_kind="organization")]
+    match = resolve(ANNA, rows)
+    assert (match.lead_id, match.conflicts) == (A, (Conflict(B, "organization"),))
+
+
 def test_identities_that_another_lead_has_exclusively_are_not_added() -> None:
     match = resolve(ANNA, [BY_EMAIL, BY_ID, BY_OTHER_PHONE])
     # A phone may belong to several leads; an external id only to one.
