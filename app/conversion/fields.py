@@ -74,7 +74,7 @@ def contact_values(lead: Lead, caller_values: Mapping[str, Any]) -> dict[str, An
     """The columns of the contact from the lead, then from the caller, without empty values."""
     values = _lead_values("contact", lead)
     email = read_email(values["email"]) if values["email"] else None
-    values["email_key"] = email.key if email else None
+    values["email_key"] = email.key if email and not email.is_placeholder else None
     return _without_empty(values | contact_columns(caller_values, lead.fields.get("country")))
 
 

@@ -17,12 +17,14 @@ from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
 from app.matching.identity import Match
+from app.matching.name_key import compare, name_key
 from app.matching.person import Identity, Person, PhoneStatus
 from app.policy.facts import Activity, Actor, Ask
 from app.web.fields import rfc3339
 
 CAPTURE = "capture"
 MAX_CUSTOM = 1_000  # custom fields of a lead
+MAX_NAMES = 20  # other names kept of a lead
 FLAGGED = ("email_status", "email_domain", "free_mail", "role_mailbox")
 
 
@@ -79,6 +81,7 @@ def apply_arrival(change: Change, arrival: Arrival, match: Match, actor: Actor) 
     """Adds everything an arrival contains to the change, in the order of its events (lifecycle.md, section 10)."""
     when = min(arrival.occurred_at, change.now)
     _add_identities(change, match.new_identities)
+    _keep_other_name(change, arrival)
     _fill_empty_fields(change, arrival, match)
     is_new = change.lead.journey is None
     if arrival.reprocessed and not is_new:
@@ -103,6 +106,24 @@ def _add_identities(change: Change, identities: tuple[Identity, ...]) -> None:
         added = replace(identity, primary=identity.primary and not has_primary)
         change.lead.identities.append(added)
         change.new_identities.append(added)
+
+
+def _keep_other_name(change: Change, arrival: Arrival) -> None:
+    """Keeps a name that contradicts the lead's. Under one address it may be that of another user of the mailbox."""
+    lead, person = change.lead, arrival.person
+    known = name_key(*(lead.fields.get(name) for name in ("first_name", "last_name", "full_name")))
+    name = person.full_name or " ".join(filter(None, (person.first_name, person.last_name)))
+    if not name or arrival.reprocessed or compare(person.name_key, known) != "other":
+        return
+    others = lead.flags.get("other_names") or []
+    is_new = all(compare(name_key(None, None, other), person.name_key) != "same" for other in others)
+    if is_new and name not in others and len(others) < MAX_NAMES:
+        set_flag(change, "other_names", [*others, name])
+        mark_changed(change, "other_names")
+    addresses = {one.key for one in person.identities if one.kind == "email"}
+    if any(one.key in addresses for one in lead.identities) and not lead.flags.get("shared_mailbox_suspected"):
+        set_flag(change, "shared_mailbox_suspected", True)
+        mark_changed(change, "shared_mailbox_suspected")
 
 
 def _fill_empty_fields(change: Change, arrival: Arrival, match: Match) -> None:

@@ -76,6 +76,7 @@ class IdentityIndex:
             last_name=known.last_name or person.last_name,
             full_name=known.full_name or person.full_name,
             has_own_email=known.has_own_email or person.has_own_email,
+            has_email=known.has_email or any(one.kind == "email" for one in person.identities),
         )
 
 

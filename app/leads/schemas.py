@@ -205,6 +205,9 @@ class LeadOut(ResponseBody):
     raw: dict[str, str | None]
     email_status: EmailStatus | None
     phone_status: PhoneStatus | None = Field(description="`shared`: several leads have the number.")
+    other_names: list[str] = Field(description="Names of later forms that contradict the lead's.")
+    shared_mailbox_suspected: bool = Field(description="Forms under one address gave names that contradict each other.")
+    known_contact: bool = Field(description="The person was a contact when a form came; `links` names the contact.")
     attribution: dict[str, Any]
     consents: dict[str, str]
     links: dict[str, str | None]

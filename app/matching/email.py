@@ -11,6 +11,7 @@ from typing import Final
 from email_validator import validate_email
 
 from app.matching.mailboxes import is_role_mailbox
+from app.matching.no_identity import is_placeholder_address
 from app.matching.text import plain
 
 MAX_EMAIL: Final = 254
@@ -35,6 +36,11 @@ class Email:
         """Whether the mailbox belongs to a function, such as sales@ or biuro@, not to a person."""
         return is_role_mailbox(self.key.partition("@")[0])
 
+    @property
+    def is_placeholder(self) -> bool:
+        """Whether it was typed in place of an address (noemail@noemail.com) and reaches nobody."""
+        return is_placeholder_address(self.key.partition("@")[0], self.domain)
+
 
 def read_emails(typed: str) -> tuple[Email, ...]:
     """The valid addresses of one cell in the order typed, each once. No network; never raises."""
@@ -45,6 +51,13 @@ def read_emails(typed: str) -> tuple[Email, ...]:
         if "@" in piece and (email := read_email(piece)) is not None:
             found.setdefault(email.key, email)
     return tuple(found.values())
+
+
+def names_nobody(typed: str) -> bool:
+    """Whether a cell without the address of anybody holds a placeholder, valid as an address or not: `test@test`."""
+    pieces = [piece.strip(_LEADING + _TRAILING) for piece in _SEPARATORS.split(plain(typed[:_MAX_TYPED]).lower())]
+    parts = [piece.removeprefix("mailto:").split("@") for piece in pieces if len(piece) <= MAX_EMAIL]
+    return any(len(part) == 2 and all(part) and is_placeholder_address(*part) for part in parts)
 
 
 def read_email(typed: str) -> Email | None:

@@ -17,6 +17,8 @@ Reason = Literal[
     "phone",
     "social",
     "domain",
+    "external_other_person",
+    "social_other_person",
     "email_other_name",
     "phone_other_name",
     "phone_other_email",
@@ -42,6 +44,7 @@ class Candidate:
     full_name: str | None = None
     has_own_email: bool = False
     lead_kind: LeadKind = "person"
+    has_email: bool = False  # one of its own or a role mailbox
 
     @property
     def name_key(self) -> NameKey:
@@ -81,6 +84,7 @@ def keys(person: Person) -> tuple[Identity, ...]:
 def resolve(person: Person, candidates: Iterable[Candidate], earlier_lead_id: UUID | None = None) -> Match:
     """Match by external id, exact e-mail (a role mailbox only with the same name), phone, social handle, or domain.
 
+    An external id or a handle never joins a person with another address and another name; that is a conflict.
     Identities that match different leads never merge them: the match by e-mail wins, else the first in order. Of
     several leads with one identity the one with an open journey wins, else the latest activity. A phone or mailbox
     of somebody else is a conflict, not a match. `earlier_lead_id`: the lead that this arrival had when it was
@@ -94,7 +98,7 @@ def resolve(person: Person, candidates: Iterable[Candidate], earlier_lead_id: UU
     for identity in keys(person):
         rows = rows_by_key.get(identity.key, [])
         for candidate in sorted(rows, key=_newest_first):
-            reason = _why_not(person, identity, candidate, rows)
+            reason = _why_not(person, identity, candidate, rows_by_key)
             if reason is None or (reason == "phone_shared" and candidate.lead_id == earlier_lead_id):
                 matches.append(Conflict(candidate.lead_id, identity.kind))
             else:
@@ -112,8 +116,10 @@ def _newest_first(candidate: Candidate) -> tuple[bool, float, str]:
     return not candidate.open_journey, -(latest - _MIN_INSTANT).total_seconds(), str(candidate.lead_id)
 
 
-def _why_not(person: Person, identity: Identity, candidate: Candidate, rows: list[Candidate]) -> Reason | None:
+def _why_not(person: Person, identity: Identity, candidate: Candidate, rows_by_key: RowsByKey) -> Reason | None:
     """Why this identity does not make the person the candidate's; None where it does."""
+    if identity.kind in ("external", "social") and _is_somebody_else(person, candidate, rows_by_key):
+        return "external_other_person" if identity.kind == "external" else "social_other_person"
     # A secondary address may be a colleague's, so it does not decide alone either.
     is_exact = not identity.shared and (identity.kind != "email" or identity.primary)
     if is_exact:
@@ -122,9 +128,19 @@ def _why_not(person: Person, identity: Identity, candidate: Candidate, rows: lis
         return "organization"
     mine, theirs = person.name_key, candidate.name_key
     if identity.kind == "phone":
-        return _why_not_by_phone(person, candidate, [row for row in rows if _fits_kind(person, row)])
+        return _why_not_by_phone(
+            person, candidate, [row for row in rows_by_key[identity.key] if _fits_kind(person, row)]
+        )
     is_same = same_name(mine, theirs) if identity.shared else compare(mine, theirs) != "other"
     return None if is_same else "email_other_name"
+
+
+def _is_somebody_else(person: Person, candidate: Candidate, rows_by_key: RowsByKey) -> bool:
+    """Whether both have an e-mail address and a name, and neither is the other's."""
+    addresses = [one.key for one in person.identities if one.kind == "email"]
+    is_common = any(row.lead_id == candidate.lead_id for key in addresses for row in rows_by_key.get(key, ()))
+    is_other_address = bool(addresses) and candidate.has_email and not is_common
+    return is_other_address and compare(person.name_key, candidate.name_key) == "other"
 
 
 def _why_not_by_phone(person: Person, candidate: Candidate, holders: list[Candidate]) -> Reason | None:

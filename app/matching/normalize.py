@@ -9,10 +9,11 @@ from typing import Final
 
 from app.matching.company import company_domain, is_individual, organization_domain, read_company
 from app.matching.country import country_code
-from app.matching.email import Email, read_emails
+from app.matching.email import Email, names_nobody, read_emails
 from app.matching.external_id import external_identity
 from app.matching.mailboxes import is_disposable, is_free_mail
 from app.matching.names import Name, read_name
+from app.matching.no_identity import is_no_id
 from app.matching.person import EmailStatus, Identity, Person
 from app.matching.phone import Phone, read_phones
 from app.matching.social import NETWORKS, Handle, read_handle
@@ -21,7 +22,6 @@ from app.matching.text import (
     collapse_spaces,
     is_placeholder,
     is_storable,
-    is_unresolved,
     plain,
     storable,
     storable_value,
@@ -111,7 +111,7 @@ def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], 
     email, place = answers.text("email"), answers.text("country")
     # Spreadsheets prefix an apostrophe to mark a cell as text: it is not part of the number.
     phone = answers.text("phone").lstrip("'").strip()
-    emails = read_emails(email)
+    emails = tuple(one for one in read_emails(email) if not one.is_placeholder)
     main = emails[0] if emails else None
     country = country_code(place) if place else None
     phones = read_phones(phone, (country, region)) if phone else ()
@@ -122,14 +122,14 @@ def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], 
     custom = _custom(answers, name, phones, shown["employees"])
     identities = _externals(external_ids, answers) + _emails(emails) + _phones(phones) + _socials(handles)
     if email and main is None:
-        answers.flag("email_invalid")
+        answers.flag(f"email_{_email_status(main, email)}")
     if phone and not phones:
         answers.flag("phone_invalid")
     person = Person(
         fields={field: value for field in CANONICAL if (value := shown[field]) not in (None, "")},
         raw=_raw(answers),
         identities=tuple({identity.key: identity for identity in reversed(identities)}.values())[::-1],
-        email_status=_email_status(main) if email else None,
+        email_status=_email_status(main, email) if email else None,
         phone_status=("valid" if phones else "invalid") if phone else None,
         secondary_emails=tuple(email.display for email in emails[1:]),
         email_domain=main.domain if main else None,
@@ -233,9 +233,9 @@ def _handles(answers: _Answers) -> list[Handle]:
     return [handle for handle in found if handle]
 
 
-def _email_status(main: Email | None) -> EmailStatus:
+def _email_status(main: Email | None, typed: str) -> EmailStatus:
     if main is None:
-        return "invalid"
+        return "placeholder" if is_placeholder(typed) or names_nobody(typed) else "invalid"
     if is_disposable(main.domain):
         return "disposable"
     if main.is_role:
@@ -247,7 +247,7 @@ def _externals(external_ids: Mapping[str, object], answers: _Answers) -> list[Id
     found: list[Identity] = []
     for namespace, value in external_ids.items():
         text = storable(as_text(value)) if not isinstance(value, bool) else ""
-        if not text or is_unresolved(text):
+        if is_no_id(text):
             continue
         if len(text) > MAX_EXTERNAL_ID or not _NAMESPACE.fullmatch(namespace):
             answers.flag("external_id_invalid")

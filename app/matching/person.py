@@ -10,7 +10,7 @@ from app.matching.name_key import NameKey, name_key
 
 LeadKind = Literal["person", "organization"]
 IdentityKind = Literal["external", "email", "phone", "social", "domain"]
-EmailStatus = Literal["valid", "invalid", "role", "free", "disposable"]
+EmailStatus = Literal["valid", "invalid", "placeholder", "role", "free", "disposable"]
 PhoneStatus = Literal["valid", "invalid", "shared"]  # shared: several leads have the number
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from app.matching.no_identity import is_no_handle
 from app.matching.text import plain
 
 NETWORKS: Final = ("linkedin", "x", "facebook", "telegram", "instagram")
@@ -36,7 +37,12 @@ class Handle:
 
 
 def read_handle(typed: str, network: str | None = None) -> Handle | None:
-    """The profile of a URL, or of a bare handle when the network is known; else None."""
+    """The profile of a URL, or of a bare handle when the network is known; None where it names nobody."""
+    found = _read(typed, network)
+    return None if found is None or is_no_handle(found.network, found.handle) else found
+
+
+def _read(typed: str, network: str | None) -> Handle | None:
     text = plain(typed).strip()[:300]
     url = _URL.match(text)
     if url and (found := _HOSTS.get(url.group(1).lower())):
@@ -50,7 +56,7 @@ def _of_path(network: str, parts: list[str]) -> Handle | None:
         if len(parts) < 2 or parts[0].lower() not in _COMPANY_PATHS | {"in", "pub"}:
             return None
         return Handle(network, parts[1].lower(), parts[0].lower() not in _COMPANY_PATHS)
-    if not parts or parts[0].lower() == "profile.php" or not _HANDLE.fullmatch(parts[0]):
+    if not parts or not _HANDLE.fullmatch(parts[0]):
         return None
     if parts[0].lower() in _COMPANY_PATHS:
         return Handle(network, parts[1].lower(), False) if len(parts) > 1 else None

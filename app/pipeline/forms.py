@@ -30,7 +30,7 @@ def contact_columns(values: Mapping[str, Any], country: str | None = None) -> di
     columns = _phone(values, country)
     if "email" in values:
         email = read_email(values["email"]) if values["email"] else None
-        columns["email_key"] = email.key if email else None
+        columns["email_key"] = email.key if email and not email.is_placeholder else None
     first, last = values.get("first_name"), values.get("last_name")
     if first and last and not values.get("full_name"):
         columns["full_name"] = f"{first} {last}"

@@ -14,9 +14,10 @@ from uuid import UUID
 
 from app.matching.attribution import HIDDEN_KEYS, attributed, from_hidden_fields, from_page_url
 from app.matching.consent import is_purpose, read_consent
+from app.matching.no_identity import is_no_id
 from app.matching.normalize import normalize
 from app.matching.person import Person
-from app.matching.text import as_text, is_unresolved, storable, storable_value
+from app.matching.text import as_text, storable, storable_value
 from app.matching.times import read_instant, zone
 from app.sources.budget import QUICK_STEPS, Budget, TooCostly
 from app.sources.document import EVERY_PURPOSE, SNAKE, ConsentRule, Document, Moment, Verdict, is_pattern
@@ -217,7 +218,7 @@ def _activity_type(document: Document, context: Context) -> str:
 def _submission_key(shared: _Shared, context: Context) -> str:
     expression = shared.document.submission_key
     key = as_text(context.value(expression, "/submission_key")) if expression else ""
-    if not key or is_unresolved(key):
+    if is_no_id(key):
         return content_key(shared.source_id, context.values["item"], shared.request.received_at)
     return key if len(key) <= _MAX_KEY else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
 
@@ -240,8 +241,9 @@ def _unmet(context: Context, person: Person, unreadable: str, reason: Reason | N
     missing: list[Mapping[str, Any]] = []
     if reason == "identity_required":
         missing.append({"criterion": "identity", "have": None, "need": IDENTITIES})
-    if person.email_status == "invalid":
-        missing.append({"criterion": "email", "have": person.raw.get("email"), "need": "a valid address"})
+    if person.email_status in ("invalid", "placeholder"):
+        need = "a valid address" if person.email_status == "invalid" else "an address of somebody"
+        missing.append({"criterion": "email", "have": person.raw.get("email"), "need": need})
     if person.phone_status == "invalid":
         missing.append({"criterion": "phone", "have": person.raw.get("phone"), "need": "a valid number"})
     if unreadable:
