@@ -57,6 +57,7 @@ class Arrival:
     `create` is False for an item that may only update an existing lead (consent, activity). `entry` is the stage in
     which a new journey starts (`suspect` for a bought list). `earlier_lead_id`: the lead that the item had when it was
     captured before; on an existing lead it then only fills empty fields and records no activity, touch or consent.
+    `revised_lead_id`: the lead of the submission that the arrival revises; it is no further touch then.
     """
 
     person: Person
@@ -71,6 +72,7 @@ class Arrival:
     create: bool = True
     submission_id: UUID | None = None
     earlier_lead_id: UUID | None = None
+    revised_lead_id: UUID | None = None
 
     @property
     def reprocessed(self) -> bool:
@@ -121,7 +123,12 @@ def _keep_other_name(change: Change, arrival: Arrival) -> None:
         set_flag(change, "other_names", [*others, name])
         mark_changed(change, "other_names")
     addresses = {one.key for one in person.identities if one.kind == "email"}
-    if any(one.key in addresses for one in lead.identities) and not lead.flags.get("shared_mailbox_suspected"):
+    is_revised = arrival.revised_lead_id is not None  # somebody may correct their own name
+    if (
+        not is_revised
+        and any(one.key in addresses for one in lead.identities)
+        and not lead.flags.get("shared_mailbox_suspected")
+    ):
         set_flag(change, "shared_mailbox_suspected", True)
         mark_changed(change, "shared_mailbox_suspected")
 
@@ -212,7 +219,7 @@ def add_updated_event(change: Change) -> None:
 
 
 def _add_touch(change: Change, arrival: Arrival, when: datetime) -> None:
-    if not arrival.create:
+    if not arrival.create or arrival.revised_lead_id is not None:
         return
     touch = dict(arrival.attribution)
     change.new_touches.append(NewTouch(touch, when, arrival.source_id, arrival.submission_id))

@@ -60,7 +60,7 @@ class IdentityIndex:
             for kind, namespace, value in (identity.key for identity in keys(arrival.person))
             for lead_id in self.by_key.get((kind, namespace, value), ())
         ]
-        return resolve(arrival.person, found, arrival.earlier_lead_id)
+        return resolve(arrival.person, found, arrival.earlier_lead_id, arrival.revised_lead_id)
 
     def add(self, identities: Iterable[Identity], lead_id: UUID, person: Person) -> None:
         """Adds identities of a lead, and what the arrival says of it where that was unknown."""

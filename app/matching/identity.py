@@ -81,14 +81,20 @@ def keys(person: Person) -> tuple[Identity, ...]:
     return tuple(sorted(person.identities, key=lambda identity: (_ORDER[identity.kind], not identity.primary)))
 
 
-def resolve(person: Person, candidates: Iterable[Candidate], earlier_lead_id: UUID | None = None) -> Match:
+def resolve(
+    person: Person,
+    candidates: Iterable[Candidate],
+    earlier_lead_id: UUID | None = None,
+    revised_lead_id: UUID | None = None,
+) -> Match:
     """Match by external id, exact e-mail (a role mailbox only with the same name), phone, social handle, or domain.
 
     An external id or a handle never joins a person with another address and another name; that is a conflict.
     Identities that match different leads never merge them: the match by e-mail wins, else the first in order. Of
     several leads with one identity the one with an open journey wins, else the latest activity. A phone or mailbox
     of somebody else is a conflict, not a match. `earlier_lead_id`: the lead that this arrival had when it was
-    processed before, whose phone others may have by now.
+    processed before, whose phone others may have by now. `revised_lead_id`: the lead of the submission that this
+    arrival revises, which it has whatever its identities are.
     """
     rows_by_key: RowsByKey = {}
     for candidate in candidates:
@@ -104,11 +110,27 @@ def resolve(person: Person, candidates: Iterable[Candidate], earlier_lead_id: UU
             else:
                 others.append(Conflict(candidate.lead_id, reason))
     first = next((one for one in matches if one.reason == "email"), matches[0] if matches else None)
-    winner = first.lead_id if first else None
+    winner = revised_lead_id or (first.lead_id if first else None)
     # Reversed, because a dict keeps the last value of a key and the first reason of each lead shall count.
     conflicts = {one.lead_id: one for one in reversed(matches + others) if one.lead_id != winner}
     shared = frozenset(key for key, rows in rows_by_key.items() if any(row.lead_id != winner for row in rows))
     return Match(winner, tuple(reversed(conflicts.values())), tuple(_new(person, rows_by_key, winner)), shared)
+
+
+def is_one_person(mine: Person, theirs: Person) -> bool:
+    """Whether two submissions with one key are of one person; a missing part contradicts nothing."""
+    names = compare(mine.name_key, theirs.name_key)
+    my_keys, their_keys = ({one.key for one in person.identities} for person in (mine, theirs))
+    common = my_keys & their_keys
+    kinds = {key[:2] for key in my_keys} & {key[:2] for key in their_keys}
+    own = {one.key for one in mine.identities if not one.shared} & common
+    if any(kind == "email" for kind, _, _ in own):
+        return True
+    if ("email", "") in kinds and not any(kind == "email" for kind, _, _ in common):
+        return names == "same" or (names == "open" and bool(own))
+    if own or names != "open":
+        return bool(own) or names == "same"
+    return bool(common) or not kinds
 
 
 def _newest_first(candidate: Candidate) -> tuple[bool, float, str]:

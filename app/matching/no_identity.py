@@ -1,4 +1,4 @@
-"""What is sent in place of an identity and names nobody: words for nothing or yes, zeros, pages of a network, noemail@."""
+"""What is sent in place of an identity and names nobody: words for nothing, zeros, a network's pages, noemail@."""
 
 from __future__ import annotations
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from app.matching.consent import ConsentState
 from app.matching.person import Person
 from app.sources.document import Verdict
 
 Reason = Literal["parse_failed", "mapping_failed", "mapping_too_costly", "identity_required", "too_many_items"]
+
+# Between the sender's key and what tells apart submissions to which the sender gave the same (submissions/repeats.py).
+KEY_SEPARATOR: Final = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class Consent:
 @dataclass(frozen=True, slots=True)
 class Item:
     """One mapped item. A quarantined one has a `reason`, what was missing in `unmet`, and the values that were mapped.
-    `entry` names the policy's entry for the lead (`suspect` for a purchased list), None: the default."""
+    `entry` names the policy's entry for the lead (`suspect` for a purchased list), None: the default.
+    `repeat_keys`: of an item without a key of its sender, those of the same content ten minutes before and after."""
 
     index: int
     verdict: Verdict | Literal["quarantined"]
@@ -41,6 +45,8 @@ class Item:
     custom: Mapping[str, Any] = field(default_factory=dict)
     reason: Reason | None = None
     unmet: tuple[Mapping[str, Any], ...] = ()
+    content_sha256: str = ""
+    repeat_keys: tuple[str, ...] = ()
 
 
 def item_to_json(item: Item) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,12 +22,12 @@ from app.matching.times import read_instant, zone
 from app.sources.budget import QUICK_STEPS, Budget, TooCostly
 from app.sources.document import EVERY_PURPOSE, SNAKE, ConsentRule, Document, Moment, Verdict, is_pattern
 from app.sources.expressions import Context, ExpressionFailed
-from app.sources.item import Consent, Item, Reason
+from app.sources.item import KEY_SEPARATOR, Consent, Item, Reason
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
 from app.sources.spam import is_spam
 
-_CONTENT_KEY_SECONDS: Final = 600
+REPEAT_WINDOW: Final = timedelta(minutes=10)  # in which the same content without a key is the same submission
 MAX_ITEMS: Final = 1_000
 LARGE: Final = 64 * 1024  # bytes; mapping 1 MiB takes more than a second
 STEPS_PER_PATTERN: Final = 50
@@ -125,7 +125,7 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
     occurred_at, unreadable = _occurred_at(document.occurred_at, context, received_at)
     looks_spam = is_spam(document.spam, context, person, received_at)
     attribution, consents = _attribution(document, context), _consents(document, context)
-    key = _submission_key(shared, context)
+    key, repeat_keys = _submission_key(shared, context)
     entry = storable(as_text(context.value(document.entry, "/entry")))
     reason: Reason | None = "identity_required" if verdict in _NEEDS_PERSON and not person.identities else None
     if verdict == "lead" and looks_spam:
@@ -135,6 +135,8 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
         verdict="quarantined" if reason else verdict,
         submission_key=key,
         occurred_at=occurred_at or received_at,
+        content_sha256=hashlib.sha256(_canonical(context.values["item"])).hexdigest(),
+        repeat_keys=repeat_keys,
         person=person,
         attribution=attribution,
         consents=consents,
@@ -215,19 +217,27 @@ def _activity_type(document: Document, context: Context) -> str:
     return named if re.fullmatch(SNAKE, named) else "form_fill"
 
 
-def _submission_key(shared: _Shared, context: Context) -> str:
+def _submission_key(shared: _Shared, context: Context) -> tuple[str, tuple[str, ...]]:
+    """The sender's key; without one that of the content, and those of the same content a little earlier or later."""
     expression = shared.document.submission_key
     key = as_text(context.value(expression, "/submission_key")) if expression else ""
     if is_no_id(key):
-        return content_key(shared.source_id, context.values["item"], shared.request.received_at)
-    return key if len(key) <= _MAX_KEY else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+        received_at = shared.request.received_at
+        nearby = (received_at + shift for shift in (timedelta(), -REPEAT_WINDOW, REPEAT_WINDOW))
+        own, *others = (content_key(shared.source_id, context.values["item"], when) for when in nearby)
+        return own, tuple(others)
+    is_kept = len(key) <= _MAX_KEY and KEY_SEPARATOR not in key
+    return key if is_kept else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest(), ()
 
 
 def content_key(source_id: UUID, item: Any, received_at: datetime) -> str:
-    """The key of an item without one: a hash of source, content and ten-minute window, so that retries are equal."""
-    bucket = int(received_at.timestamp()) // _CONTENT_KEY_SECONDS
-    canonical = json.dumps(item, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{source_id}\n{canonical}\n{bucket}".encode()).hexdigest()
+    """The key of an item without one: a hash of source, content and the ten minutes of the clock it came in."""
+    bucket = int(received_at.timestamp() // REPEAT_WINDOW.total_seconds())
+    return hashlib.sha256(f"{source_id}\n".encode() + _canonical(item) + f"\n{bucket}".encode()).hexdigest()
+
+
+def _canonical(item: Any) -> bytes:
+    return json.dumps(item, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _custom(document: Document, context: Context, person: Person) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from app.database.sqlstate import sqlstate
 from app.database.transaction import Record
 from app.leads.capture import Arrival, ArrivalActivity, Captured
 from app.matching.person import Person
-from app.sources.item import Item, item_to_json
+from app.sources.item import KEY_SEPARATOR, Item, item_to_json
 from app.sources.mapping import content_key, map_request_async
 from app.sources.ready import ReadySource
 from app.sources.request import RawRequest
@@ -22,6 +23,7 @@ from app.submissions.redact import redacted
 
 ARRIVING: Final = frozenset({"lead", "activity", "consent"})
 ACTING: Final = frozenset({"lead", "activity"})
+KEY_REUSED: Final = "key_reused"
 
 Place = tuple[UUID, int]
 
@@ -29,14 +31,20 @@ Place = tuple[UUID, int]
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One item in processing. `earlier_lead_id`: the lead it had before; `failed`: why it is quarantined without its
-    content; `captured`: the result of its capture."""
+    content; `captured`: the result of its capture. `key_suffix`, `revised_lead_id`, `reused`, `duplicate`: what was
+    found where another item has its key (repeats.py)."""
 
     submission_id: UUID
     source: ReadySource
     item: Item
+    received_at: datetime
     earlier_lead_id: UUID | None = None
     failed: str | None = None
     captured: Captured | None = None
+    key_suffix: str = ""
+    revised_lead_id: UUID | None = None
+    reused: bool = False
+    duplicate: bool = False
 
     @property
     def place(self) -> Place:
@@ -44,7 +52,7 @@ class Entry:
 
     @property
     def key(self) -> tuple[UUID, str]:
-        return self.source.id, self.item.submission_key
+        return self.source.id, self.item.submission_key + self.key_suffix
 
     @property
     def lead_id(self) -> UUID | None:
@@ -54,11 +62,14 @@ class Entry:
     def verdict(self) -> str:
         """A lead that could not be created is quarantined. An activity or consent of an unknown person is not."""
         is_lost = self.item.verdict == "lead" and self.captured is not None and self.captured.lead_id is None
-        return "quarantined" if self.failed or is_lost else self.item.verdict
+        if self.failed or is_lost:
+            return "quarantined"
+        return "revised" if self.revised_lead_id else self.item.verdict
 
     @property
     def reason(self) -> str | None:
-        return self.failed or (self.captured.reason if self.captured else self.item.reason)
+        found = self.failed or (self.captured.reason if self.captured else self.item.reason)
+        return found or (KEY_REUSED if self.reused else None)
 
     def row(self) -> dict[str, Any]:
         """The values of the row in `submission_items`."""
@@ -66,7 +77,7 @@ class Entry:
             "submission_id": self.submission_id,
             "index": self.item.index,
             "source_id": self.source.id,
-            "submission_key": self.item.submission_key,
+            "submission_key": self.key[1],
             "verdict": self.verdict,
             "reason": self.reason,
             "lead_id": self.lead_id,
@@ -74,15 +85,21 @@ class Entry:
 
     def mapped(self) -> dict[str, Any] | None:
         """The mapped values; None for a failed item, because the database may refuse them again."""
-        return None if self.failed else item_to_json(self.item)
+        if self.failed:
+            return None
+        mapped, person = item_to_json(self.item), self.item.person or Person()
+        flags = [*mapped["flags"], *([KEY_REUSED] if self.reused else [])]
+        identities = [[one.kind, one.namespace, one.value, one.shared] for one in person.identities]
+        return {**mapped, "flags": flags, "identities": identities, "content_sha256": self.item.content_sha256}
 
     def arrival(self) -> Arrival:
         """The person and activity to capture; the activity's key is the submission key."""
         item = self.item
         properties = {"submission_id": ids.show("submission", self.submission_id)}
         # With `entry` set (a purchased list) the person showed no interest: no activity, so that the lead stays there.
-        acts = item.verdict in ACTING and item.entry is None
-        activity = ArrivalActivity(item.submission_key, item.activity_type, item.activity_kind, properties)
+        acts = item.verdict in ACTING and item.entry is None and self.revised_lead_id is None
+        key = item.submission_key + self.key_suffix.replace(KEY_SEPARATOR, "#")
+        activity = ArrivalActivity(key, item.activity_type, item.activity_kind, properties)
         return Arrival(
             person=item.person or Person(),
             occurred_at=item.occurred_at,
@@ -96,6 +113,7 @@ class Entry:
             create=item.verdict == "lead",
             submission_id=self.submission_id,
             earlier_lead_id=self.earlier_lead_id,
+            revised_lead_id=self.revised_lead_id,
         )
 
 
@@ -113,7 +131,7 @@ def quarantined_submission(row: Record, source: ReadySource, reason: str) -> Ent
     """A whole submission as one quarantined entry, when it failed outside of its items."""
     key = content_key(source.id, hashlib.sha256(row.body).hexdigest(), row.received_at)
     item = Item(0, "quarantined", key, row.received_at, reason="mapping_failed")
-    return Entry(row.id, source, item, failed=reason)
+    return Entry(row.id, source, item, row.received_at, failed=reason)
 
 
 async def entries_of(
@@ -127,8 +145,8 @@ async def entries_of(
             entries.append(quarantined_submission(row, source, "mapping_failed"))
             continue
         items = await map_request_async(source.document, request_of(row), source.id)
-        with_lead = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in ARRIVING]
-        entries += [Entry(row.id, source, item, _earlier_lead_id(item, with_lead)) for item in items]
+        with_lead = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in (*ARRIVING, "revised")]
+        entries += [Entry(row.id, source, item, row.received_at, _earlier_lead_id(item, with_lead)) for item in items]
     return entries
 
 

@@ -31,6 +31,7 @@ from app.sources import sql as sources_sql
 from app.sources.ready import ReadySource, ready_source
 from app.submissions import across, sql
 from app.submissions.entries import ARRIVING, Entry, entries_of, failure_reason, quarantined_submission, redacted_body
+from app.submissions.repeats import with_own_keys, with_recent_keys
 
 log = structlog.get_logger("baton.process")
 
@@ -139,7 +140,7 @@ async def _process(tx: Tx, rows: Records, now: datetime, settle_entries: Settle)
         earlier = await _delete_earlier_items(tx, tenant_id, submissions)
         entries = await entries_of(submissions, sources, earlier)
         settled = await settle_entries(tx, tenant_id, entries, now)
-        verdicts += await _finish(tx, tenant_id, submissions, sources, entries, settled, now)
+        verdicts += await _finish(tx, tenant_id, submissions, sources, settled, now)
     return verdicts
 
 
@@ -151,7 +152,7 @@ async def _quarantine(tx: Tx, rows: Records, reason: str, now: datetime) -> Verd
         await _delete_earlier_items(tx, row.tenant_id, [row])
         entry = quarantined_submission(row, sources[row.source_id], reason)
         settled = await settle(tx, row.tenant_id, [entry], now)
-        verdicts += await _finish(tx, row.tenant_id, [row], sources, [entry], settled, now)
+        verdicts += await _finish(tx, row.tenant_id, [row], sources, settled, now)
     return verdicts
 
 
@@ -170,18 +171,36 @@ async def _delete_earlier_items(tx: Tx, tenant_id: UUID, rows: Sequence[Record])
     return found
 
 
-async def settle(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Entry]:
-    """Stores the entries with new keys, captures their leads and returns them; the others are duplicates."""
-    if not entries:
-        return []
+async def settle(
+    tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime, earlier: Sequence[Entry] = ()
+) -> list[Entry]:
+    """Stores the entries with new keys, captures their leads, and returns all; the others are duplicates.
+
+    An entry whose key is taken gets another one where it is a revision or somebody else's, and is tried again.
+    `earlier`: what was settled before in this transaction.
+    """
+    waiting = await with_recent_keys(tx, tenant_id, entries)
+    settled: list[Entry] = []
+    duplicates: list[Entry] = []
+    while waiting:
+        kept, taken = await _keep(tx, tenant_id, waiting, now)
+        settled += kept
+        waiting, doubled = await with_own_keys(tx, tenant_id, taken, [*earlier, *settled])
+        duplicates += doubled
+    return settled + duplicates
+
+
+async def _keep(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> tuple[list[Entry], list[Entry]]:
+    """Stores the entries with new keys and captures their leads; these, and the entries whose keys are taken."""
     kept = await sql.keep_items(
         tx, tenant_id, [{**entry.row(), "n": n, "mapped": entry.mapped()} for n, entry in enumerate(entries)]
     )
     fresh = [entry for entry in entries if entry.place in kept]
-    arriving = [entry for entry in fresh if entry.verdict in ARRIVING]
+    arriving = [entry for entry in fresh if entry.verdict != "quarantined" and entry.item.verdict in ARRIVING]
     captured = await capture(tx, tenant_id, [entry.arrival() for entry in arriving], now, PROCESSOR) if arriving else []
     by_place = {entry.place: found for entry, found in zip(arriving, captured, strict=True)}
-    return [replace(entry, captured=by_place.get(entry.place)) for entry in fresh]
+    taken = [entry for entry in entries if entry.place not in kept]
+    return [replace(entry, captured=by_place.get(entry.place)) for entry in fresh], taken
 
 
 async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Entry]:
@@ -190,11 +209,11 @@ async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: da
     for entry in entries:
         try:
             async with tx.savepoint():
-                settled += await settle(tx, tenant_id, [entry], now)
+                settled += await settle(tx, tenant_id, [entry], now, settled)
         except Exception as error:
             if not is_of_data(error):
                 raise
-            settled += await settle(tx, tenant_id, [replace(entry, failed=failure_reason(error))], now)
+            settled += await settle(tx, tenant_id, [replace(entry, failed=failure_reason(error))], now, settled)
     return settled
 
 
@@ -203,13 +222,12 @@ async def _finish(
     tenant_id: UUID,
     rows: Sequence[Record],
     sources: Mapping[UUID, ReadySource],
-    entries: Sequence[Entry],
-    settled: Sequence[Entry],
+    found: Sequence[Entry],
     now: datetime,
 ) -> Verdicts:
-    places = {entry.place for entry in settled}
+    settled = [entry for entry in found if not entry.duplicate]
+    duplicates = [entry for entry in found if entry.duplicate]
     leads = {entry.key: entry.lead_id for entry in settled}
-    duplicates = [entry for entry in entries if entry.place not in places]
     quarantined = {entry.submission_id for entry in settled if entry.verdict == "quarantined"}
     await sql.finish(
         tx,

@@ -10,7 +10,7 @@ from app.sources import document
 from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, SourceId, SubmissionId
 
 State = Literal["received", "processed", "quarantined"]
-Verdict = Literal[document.Verdict, "duplicate", "quarantined"]
+Verdict = Literal[document.Verdict, "duplicate", "revised", "quarantined"]
 
 
 class Replay(RequestBody):

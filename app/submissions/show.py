@@ -15,6 +15,7 @@ from app.sources.ready import ready_source
 from app.submissions import sql
 from app.submissions.entries import request_of
 from app.submissions.redact import redacted
+from app.submissions.repeats import shown_key
 from app.web.fields import rfc3339
 
 
@@ -75,7 +76,7 @@ def _item(row: Record) -> dict[str, Any]:
     return {
         "index": row.place,
         "verdict": row.verdict,
-        "submission_key": row.submission_key,
+        "submission_key": shown_key(row.submission_key),
         "lead_id": ids.shown("lead", row.lead_id),
         "reason": row.reason,
     }

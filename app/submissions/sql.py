@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, exists, select, text
+from sqlalchemy import Uuid, bindparam, delete, exists, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.tables import submission_items, submissions
@@ -32,6 +32,19 @@ KEEP_ITEMS = text(
     RETURNING submission_id, index AS place
     """
 ).bindparams(bindparam("items", type_=JSONB))
+
+# The item that was processed under each key, with the time at which it came.
+HELD = text(
+    """
+    SELECT i.source_id, i.submission_key, i.submission_id, i.index AS place, i.lead_id, i.mapped, s.received_at
+      FROM jsonb_to_recordset(:keys) AS w(source_id uuid, submission_key text)
+      JOIN LATERAL (SELECT * FROM submission_items i
+                     WHERE i.tenant_id = :tenant_id AND i.source_id = w.source_id
+                       AND i.submission_key = w.submission_key AND i.verdict NOT IN ('duplicate', 'quarantined')
+                     LIMIT 1) i ON true
+      JOIN submissions s ON s.tenant_id = :tenant_id AND s.id = i.submission_id
+    """
+).bindparams(bindparam("keys", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 
 # `doubled` takes the lead of the original item: from `lead_id` if that is in this batch, else from its stored row.
 FINISH = text(
@@ -90,6 +103,13 @@ async def keep_items(tx: Tx, tenant_id: UUID, items: Sequence[Mapping[str, Any]]
     """Inserts the items that have a new key or are quarantined; returns submission id and index of those inserted."""
     rows = await tx.execute(KEEP_ITEMS, {"tenant_id": tenant_id, "items": items})
     return {(row.submission_id, row.place) for row in rows}
+
+
+async def held_items(tx: Tx, tenant_id: UUID, keys: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], Record]:
+    """The items that hold these keys, by source and key."""
+    wanted = [{"source_id": source_id, "submission_key": key} for source_id, key in keys]
+    rows = await tx.execute(HELD, {"tenant_id": tenant_id, "keys": wanted}) if wanted else ()
+    return {(row.source_id, row.submission_key): row for row in rows}
 
 
 async def finish(

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.matching.normalize import normalize
 from app.matching.no_identity import is_no_id
+from app.matching.normalize import normalize
 from tests.api import Api
 from tests.submissions.sender import make_sender, process
 
