@@ -110,10 +110,10 @@ WRITES = {
     "created": """created AS (
         INSERT INTO leads (tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
-               below_threshold_since, threshold_met, evaluate_at, created_at, updated_at)
+               below_threshold_since, threshold_met, evaluate_at, account_id, contact_id, created_at, updated_at)
         SELECT :tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
-               below_threshold_since, threshold_met, evaluate_at, created_at, updated_at
+               below_threshold_since, threshold_met, evaluate_at, account_id, contact_id, created_at, updated_at
           FROM jsonb_to_recordset(:created) AS r({LEAD})
         RETURNING id, version
     )""",

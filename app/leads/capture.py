@@ -21,6 +21,7 @@ from app.journeys.state import Change, Lead
 from app.leads import sql
 from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival
 from app.leads.duplicates import flag_duplicates, mark_shared_phone
+from app.leads.known_contact import link_known_contacts
 from app.leads.older import load_older_keys
 from app.matching.identity import Candidate, Match, keys, resolve
 from app.matching.person import Identity, Person
@@ -104,6 +105,8 @@ async def capture(
     answers = [
         _capture_one(changes, policy, one, arrival, now, actor) for one, arrival in zip(matches, arrivals, strict=True)
     ]
+    arrived = zip(answers, arrivals, strict=True)
+    await link_known_contacts(tx, tenant_id, [(one.change, arrival.person) for one, arrival in arrived if one.change])
     marked = [
         changes[lead_id]
         for lead_id, numbers in index.sharing.items()

@@ -49,7 +49,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
         past.consents or {}
     )
     lead.first_touch, lead.last_touch = past.first_touch, past.last_touch
-    lead.account_id, lead.contact_id, lead.opportunity_id = past.account_id, past.contact_id, past.opportunity_id
+    _links(lead, past, before.get("links"))
     lead.version, lead.updated_at = past.version or 1, past.updated_at or lead.created_at
     if past.active_policy_id is not None:
         change.active = await published_policy(tx, tenant_id, past.active_policy_id)
@@ -62,11 +62,23 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     return change
 
 
+def _links(lead: Lead, past: Record, replaced: Mapping[str, str | None] | None) -> None:
+    """The links of the conversion of then; without one, those of a contact that was known by then."""
+    if past.account_id is None and past.contact_id is None and lead.flags.get("known_contact"):
+        if replaced is not None:
+            lead.account_id, lead.contact_id = (
+                ids.read(kind, shown) if (shown := replaced[f"{kind}_id"]) else None for kind in ("account", "contact")
+            )
+    else:
+        lead.account_id, lead.contact_id = past.account_id, past.contact_id
+    lead.opportunity_id = past.opportunity_id
+
+
 def _merged(undone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Merges the old values of later changes, given latest first, so that the oldest value of each field wins."""
     before: dict[str, Any] = {"fields": {}, "raw": {}, "flags": {}}
     for one in undone:
-        replaced = {name: value for name, value in one.items() if name in ("custom", "owner_id", "wake_at")}
+        replaced = {name: value for name, value in one.items() if name in ("custom", "owner_id", "wake_at", "links")}
         before |= replaced | {name: before[name] | one.get(name, {}) for name in ("fields", "raw", "flags")}
     return before
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from app.database.tables import (
     activities,
     consents,
+    contacts,
     identities,
     journeys,
     leads,
@@ -155,6 +156,17 @@ async def holder_of(tx: Tx, tenant_id: UUID, identity: Identity) -> UUID | None:
         identities.c.value == identity.value,
     )
     return (await tx.execute(statement)).scalar_one_or_none()
+
+
+async def contacts_by_email(tx: Tx, tenant_id: UUID, keys: Collection[str]) -> dict[str, Record]:
+    """The live contacts with these addresses, by the form of the address that is compared."""
+    if not keys:
+        return {}
+    named = ("id", "account_id", "email_key", "first_name", "last_name", "full_name")
+    statement = select(*(contacts.c[name] for name in named)).where(
+        contacts.c.tenant_id == tenant_id, contacts.c.archived_at.is_(None), contacts.c.email_key.in_(keys)
+    )
+    return {row.email_key: row for row in await tx.execute(statement)}
 
 
 async def country_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> str | None:
