@@ -193,7 +193,13 @@ def _custom(answers: _Answers, name: Name, phones: tuple[Phone, ...], headcount:
         "phone_extension": phones[0].extension if phones else None,
         "other_phones": [phone.e164 for phone in phones[1:]],
         "social": storable_value(answers.value("social")),
+        **{network: text for network in NETWORKS if not _is_profile(text := answers.text(network), network)},
     }
+
+
+def _is_profile(text: str, network: str) -> bool:
+    handle = read_handle(text, network)
+    return handle is not None and handle.person
 
 
 def read_employees(typed: str) -> int | None:

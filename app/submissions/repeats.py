@@ -100,7 +100,8 @@ def _person_of(mapped: Mapping[str, Any]) -> Person:
     stored = mapped.get("identities")
     if stored is None:
         stored = [[kind, "", fields[kind], kind == "phone"] for kind in ("email", "phone") if fields.get(kind)]
-    return Person(fields, identities=tuple(Identity(*three, shared=shared) for *three, shared in stored))
+    identities = (Identity(kind, namespace, value, shared=shared) for kind, namespace, value, shared in stored)
+    return Person(fields, identities=tuple(identities))
 
 
 def _digest_of(person: Person) -> str:

@@ -32,6 +32,8 @@ def test_only_what_names_a_person_is_an_identity(row: dict[str, Any]) -> None:
     person = normalize(*split(row, 0), None)
     assert len(person.identities) == (1 if row.get("person") else 0)
     assert person.email_status == row.get("status")
+    for network in row["send"].keys() & {"linkedin", "x", "instagram", "social"}:
+        assert (network == "social" or not row.get("person")) == (network in person.custom)
     if "email" in row["send"]:
         assert bool(person.fields.get("email")) == bool(person.fields.get("domain")) or person.free_mail
         assert person.raw["email"] == split(row, 0)[0]["email"]
