@@ -6,16 +6,23 @@ import re
 from typing import Final, Literal
 
 from app.matching.text import as_text, fold, is_unresolved
-from app.matching.words import words
+from app.matching.words import phrases, words
 
 KNOWN_PURPOSES: Final = ("process", "email_marketing", "phone", "profiling", "partners")
 PURPOSE_LENGTH: Final = 60
 _PURPOSE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{PURPOSE_LENGTH - 1}}}")
 ConsentState = Literal["given", "refused", "withdrawn", "unknown"]
-_YES: Final = words("yes")
-_NO: Final = words("no")
-_REFUSAL_STARTS: Final = tuple(start + " " for start in words("refusal_starts"))
-_SENTENCE_WORDS: Final = 3
+_YES: Final = frozenset(map(fold, words("yes")))
+_NO: Final = frozenset(map(fold, words("no")))
+_REFUSALS: Final = phrases("refusals", fold)
+_AGREEMENTS: Final = phrases("agreements", fold)
+_DOUBTS: Final = phrases("doubts", fold)
+_REFUSAL_LABELS: Final = tuple(fold(start) + " " for start in words("refusal_labels"))
+_RIGHTS: Final = phrases("rights", fold)
+_MAY: Final = phrases("may", fold)
+_ENDINGS: Final = phrases("endings", fold)
+_CLAUSE: Final = re.compile(r"[.,;:!?\n()。、，]+")
+_QUESTION: Final = re.compile(r"[?？؟;]\s*$")
 _MAX_ANSWER: Final = 2_000
 _MAX_BOXES: Final = 100
 
@@ -25,20 +32,55 @@ def is_purpose(word: str) -> bool:
     return _PURPOSE.fullmatch(word) is not None
 
 
-def read_consent(answer: object) -> ConsentState:
-    """given, refused or unknown, from a boolean, a word in seven languages, or the sentence that was agreed to.
+def is_unticked(answer: object) -> bool:
+    """Whether the answer is a word for no, as forms send it for a box that is not ticked."""
+    return fold(as_text(answer)[:_MAX_ANSWER]) in _NO
 
-    A list is that of the ticked boxes: given when any of them means consent, unknown when empty.
+
+def read_consent(answer: object) -> ConsentState:
+    """given, refused or unknown, from a boolean, a word, or a sentence.
+
+    A word or sentence that refuses anywhere refuses. Only a word for yes or a sentence of agreement gives consent. A
+    list is that of the ticked boxes: refused when a sentence among them refuses, else given when any of them does.
     """
     if isinstance(answer, list | tuple):
-        states = [read_consent(member) for member in answer[:_MAX_BOXES]]
-        return next((state for state in ("given", "refused") if state in states), "unknown")
+        boxes = answer[:_MAX_BOXES]
+        states = [read_consent(box) for box in boxes if not is_unticked(box)]
+        states += ["refused"] if not states and boxes else []
+        return next((state for state in ("refused", "given") if state in states), "unknown")
     if isinstance(answer, dict):
         return "unknown"
     text = as_text(answer)[:_MAX_ANSWER]
-    words = fold(text)
-    if not words or is_unresolved(text):
+    folded = fold(text)
+    if not folded or is_unresolved(text):
         return "unknown"
-    if words in _NO or words.startswith(_REFUSAL_STARTS):
+    if folded in _YES:
+        return "given"
+    if folded in _NO or _refuses(text):
         return "refused"
-    return "given" if words in _YES or words.count(" ") + 1 >= _SENTENCE_WORDS else "unknown"
+    return "given" if _agrees(text, folded) else "unknown"
+
+
+def read_ticked(answer: object, label: str) -> ConsentState:
+    """The meaning of an answer to a box with this label: ticking `Do not e-mail me` refuses, leaving it says nothing."""
+    state = read_consent(answer)
+    if not fold(label).startswith(_REFUSAL_LABELS):
+        return state
+    return "refused" if state == "given" else "unknown"
+
+
+def _refuses(text: str) -> bool:
+    return any(_REFUSALS.search(clause) for clause in map(fold, _CLAUSE.split(text)) if not _tells_a_right(clause))
+
+
+def _tells_a_right(clause: str) -> bool:
+    """Whether a clause only tells of the right to end the consent: `you can unsubscribe at any time`."""
+    rest, endings = _ENDINGS.subn(" ", clause)
+    return bool(endings and _RIGHTS.search(rest) and _MAY.search(rest)) and _REFUSALS.search(rest) is None
+
+
+def _agrees(text: str, folded: str) -> bool:
+    if _QUESTION.search(text) or _DOUBTS.search(folded):
+        return False
+    starts = fold(_CLAUSE.split(text, maxsplit=1)[0])
+    return starts in _YES or _AGREEMENTS.search(folded) is not None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 _TABLES: Final[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8"))
+
+# Japanese, Chinese, Korean and Thai.
+_UNSPACED: Final = re.compile(r"[\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 def entries(text: str) -> tuple[str, ...]:
@@ -17,6 +22,21 @@ def entries(text: str) -> tuple[str, ...]:
 def words(name: str) -> frozenset[str]:
     """The list of this name."""
     return frozenset(entries(_TABLES["words"][name]))
+
+
+def phrases(name: str, fold: Callable[[str], str]) -> re.Pattern[str]:
+    """The list of this name as a pattern that finds its folded entries among words; * opens an end of an entry.
+
+    An entry in a script that is written without blanks is found within words too.
+    """
+    found = sorted({(fold(entry), entry.startswith("*"), entry.endswith("*")) for entry in words(name)}, reverse=True)
+    return re.compile("|".join(_phrase(*one) for one in found))
+
+
+def _phrase(entry: str, is_open_before: bool, is_open_after: bool) -> str:
+    if _UNSPACED.match(entry):
+        return re.escape(entry)
+    return (r"\w*" if is_open_before else r"\b") + re.escape(entry) + (r"\w*" if is_open_after else r"\b")
 
 
 def ranked(name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.matching.attribution import HIDDEN_KEYS, attributed, from_hidden_fields, from_page_url
-from app.matching.consent import is_purpose, read_consent
+from app.matching.consent import is_purpose, read_ticked
 from app.matching.no_identity import is_no_id
 from app.matching.normalize import normalize
 from app.matching.person import Person
@@ -207,9 +207,9 @@ def _answers(rule: ConsentRule, answer: Any, asked: set[str]) -> list[tuple[str,
 
 
 def _consent(rule: ConsentRule, purpose: str, answer: Any, context: Context, place: str) -> Consent | None:
-    state = {"given": rule.if_yes, "refused": rule.if_no}.get(read_consent(answer), rule.if_missing)
-    text = storable(context.text(rule.text, f"{place}/text"))[:10_000] or None
-    return Consent(purpose, state, text) if state else None
+    text = storable(context.text(rule.text, f"{place}/text"))[:10_000]
+    state = {"given": rule.if_yes, "refused": rule.if_no}.get(read_ticked(answer, text), rule.if_missing)
+    return Consent(purpose, state, text or None) if state else None
 
 
 def _activity_type(document: Document, context: Context) -> str:

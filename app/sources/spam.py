@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Final
 
-from app.matching.consent import read_consent
+from app.matching.consent import is_unticked
 from app.matching.person import Person
 from app.matching.text import as_text
 from app.matching.times import read_instant
@@ -30,7 +30,7 @@ def is_spam(spam: Spam, context: Context, person: Person, received_at: datetime)
 
 def _is_filled(answer: object) -> bool:
     # Some forms send an unticked checkbox, as "0" or "no".
-    return bool(as_text(answer)) and read_consent(answer) != "refused"
+    return bool(as_text(answer)) and not is_unticked(answer)
 
 
 def _is_too_fast(spam: Spam, context: Context, received_at: datetime) -> bool:
