@@ -80,7 +80,7 @@ def wanted_identities(
         if typed is not None:
             found = [one for one in normalize({kind: typed}, {}, None).identities if one.kind == kind]
             if not found:
-                raise RequestInvalid.of(kind, f"{kind}_invalid", f"not a valid {kind}")
+                raise RequestInvalid.of(kind, f"{kind}_invalid", f"not a valid {kind}{_hint(typed)}")
             wanted.append([(kind, "", found[0].value)])
     if external_id is not None:
         named = [identity.key for identity in readings(external_id)]
@@ -88,6 +88,10 @@ def wanted_identities(
             raise RequestInvalid.of("external_id", "external_id_invalid", "must have the form namespace:value")
         wanted.append(named)
     return wanted
+
+
+def _hint(typed: str) -> str:
+    return "; a plus in a query stands for a blank: write %2B" if " " in typed else ""
 
 
 async def timeline(tx: Tx, tenant_id: UUID, lead_id: UUID) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from app.matching.text import as_text, is_unresolved, storable
+from app.matching.text import as_text, is_unresolved, storable, unescape
 
 CLICK_IDS: Final = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "li_fat_id", "ttclid")
 UTM: Final = {f"utm_{name}": name for name in ("source", "medium", "campaign", "term", "content")}
@@ -26,7 +26,7 @@ def attributed(*layers: Mapping[str, object]) -> dict[str, str]:
 
 def attribution_value(value: object) -> str:
     """One value as storable text, "" when it is empty or an unresolved template."""
-    text = storable(as_text(value))[:MAX_VALUE]
+    text = storable(unescape(as_text(value)))[:MAX_VALUE]
     return "" if is_unresolved(text) else text
 
 
@@ -39,7 +39,7 @@ def from_hidden_fields(answers: object) -> dict[str, object]:
 
 def from_page_url(url: object) -> dict[str, object]:
     """UTM values and click ids of a page's URL, and the URL as landing_page. Never raises."""
-    text = as_text(url)[:4_000]
+    text = unescape(as_text(url)[:4_000])
     if not text.startswith(("http://", "https://")):
         return {}
     return {**from_hidden_fields(query_of(text)), "landing_page": text}
@@ -47,6 +47,7 @@ def from_page_url(url: object) -> dict[str, object]:
 
 def query_of(url: str) -> dict[str, str]:
     """The query parameters of a URL, the first of each name; {} when it cannot be parsed."""
+    url = unescape(url)
     try:
         query = urlsplit(url).query or (url if "=" in url and "://" not in url else "")
         pairs = parse_qsl(query, max_num_fields=200)

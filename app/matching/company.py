@@ -17,15 +17,22 @@ from app.matching.words import words
 _LEGAL: Final = words("legal_forms")
 _SHARED_HOSTS: Final = words("shared_hosts")
 _NO_COMPANY: Final = words("individual")
+_NEVER_A_COMPANY: Final = words("no_company")
 _HOST: Final = re.compile(r"^(?:[a-z][a-z0-9+.-]*:)?(?://)?(?:[^/@?#\s]*@)?([^/?#:\s]+)", re.IGNORECASE)
 # Uses the snapshot in the package: by default the library downloads the list at first use.
 _EXTRACT: Final = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
 
 
-def read_company(typed: str) -> str | None:
-    """A company's name, trimmed; None for a placeholder such as `n/a`, `-`, `freelance`."""
+def read_company(typed: str, *, beside_name: bool = False) -> str | None:
+    """A company's name, trimmed; None for a placeholder such as `n/a`, `-`, `freelance`.
+
+    Beside the name of a person, a word that may be a name (`X`, `Test`) is one.
+    """
     name = collapse_spaces(typed).strip('"`').strip()
-    return None if not name or is_placeholder(name) or is_individual(name) else name
+    if not name or is_individual(name):
+        return None
+    may_be_name = beside_name and name.isalpha() and name.casefold() not in _NEVER_A_COMPANY
+    return None if is_placeholder(name) and not may_be_name else name
 
 
 def is_individual(typed: str) -> bool:

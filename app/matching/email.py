@@ -13,10 +13,13 @@ from email_validator import validate_email
 from app.matching.mailboxes import is_role_mailbox
 from app.matching.no_identity import is_placeholder_address
 from app.matching.text import plain
+from app.matching.words import words
 
 MAX_EMAIL: Final = 254
 _MAX_TYPED: Final = 2_000
-_SEPARATORS: Final = re.compile(r"[,;|、\s<>()\[\]]+")
+# What parts the addresses of one cell. Blanks alone do not: a piece between blanks may be a part of an address.
+_SEPARATORS: Final = re.compile(r"[,;|、\n\r\t<>()\[\]]+|: ")
+_CONNECTING: Final = words("connecting") | frozenset("/&+-")
 _TRAILING: Final = "\"'`.,;:!?"
 _LEADING: Final = "\"'`"
 # The common case, checked fast; anything else (other scripts, rare characters) is checked by the library.
@@ -42,22 +45,36 @@ class Email:
         return is_placeholder_address(self.key.partition("@")[0], self.domain)
 
 
-def read_emails(typed: str) -> tuple[Email, ...]:
-    """The valid addresses of one cell in the order typed, each once. No network; never raises."""
+def read_emails(typed: str, *, plus_is_blank: bool = False) -> tuple[Email, ...]:
+    """The valid addresses of one cell in the order typed, each once. No network; never raises.
+
+    `plus_is_blank`: the text is of a form, in which a plus that was not encoded arrives as a blank.
+    """
     found: dict[str, Email] = {}
     # Not by a pattern: `\s*@` takes quadratic time for a long run of spaces.
     joined = "@".join(part.strip() for part in plain(typed[:_MAX_TYPED]).split("@"))
     for piece in _SEPARATORS.split(joined):
-        if "@" in piece and (email := read_email(piece)) is not None:
+        for email in _read_piece(piece.split(), plus_is_blank):
             found.setdefault(email.key, email)
     return tuple(found.values())
 
 
 def names_nobody(typed: str) -> bool:
     """Whether a cell without the address of anybody holds a placeholder, valid as an address or not: `test@test`."""
-    pieces = [piece.strip(_LEADING + _TRAILING) for piece in _SEPARATORS.split(plain(typed[:_MAX_TYPED]).lower())]
+    text = plain(typed[:_MAX_TYPED]).lower()
+    pieces = [piece.strip(_LEADING + _TRAILING) for piece in _SEPARATORS.sub(" ", text).split()]
     parts = [piece.removeprefix("mailto:").split("@") for piece in pieces if len(piece) <= MAX_EMAIL]
     return any(len(part) == 2 and all(part) and is_placeholder_address(*part) for part in parts)
+
+
+def _read_piece(parts: list[str], plus_is_blank: bool) -> list[Email]:
+    """The addresses of what blanks alone part: each part is one, or all are one whose pluses became blanks."""
+    named = [part for part in parts if part.casefold() not in _CONNECTING]
+    found = [email for part in named if "@" in part and (email := read_email(part))]
+    if len(found) == len(named):
+        return found
+    whole = read_email("+".join(parts)) if plus_is_blank else None
+    return [whole] if whole else []
 
 
 def read_email(typed: str) -> Email | None:

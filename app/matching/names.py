@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from app.matching.text import collapse_spaces, is_placeholder
+from app.matching.text import collapse_spaces, is_placeholder, is_template
 from app.matching.words import words
 
 _PARTICLES: Final = words("particles")
@@ -29,8 +29,15 @@ class Name:
 
 
 def read_name(first: str, last: str, full: str) -> Name:
-    """The name of a person from three answers. Given parts win; the full name fills in missing ones."""
+    """The name of a person from three answers. Given parts win; the full name fills in missing ones.
+
+    A word for nothing (`Null`, `Na`, `Test`) is a name beside another part that is one: some people are called so.
+    """
     given = Name(_given(first), _given(last), _given(full))
+    whole = None if given.full and _is_nothing(given.full) else given.full
+    if not whole and all(_is_nothing(part) for part in (given.first, given.last) if part):
+        return Name()
+    given = replace(given, full=whole)
     split = split_name(given.full) if given.full and not (given.first and given.last) else Name()
     first_name, last_name = given.first or split.first, given.last or split.last
     if given.last and not given.first and split.last is None and split.first == given.last:
@@ -80,6 +87,12 @@ def _without_initials(words: list[str]) -> str | None:
 
 def _given(typed: str) -> str | None:
     name = collapse_spaces(typed).strip('"`').strip()
-    if not name or is_placeholder(name) or name.casefold() in _NO_NAME or _GENERATED_NAME.fullmatch(name):
+    is_mark = is_template(name) or (is_placeholder(name) and not name.isalpha())
+    if is_mark or _GENERATED_NAME.fullmatch(name):
         return None
     return name if any(c.isalpha() for c in name) else None
+
+
+def _is_nothing(name: str) -> bool:
+    words = name.casefold().split()
+    return name.casefold() in _NO_NAME or all(word in _NO_NAME or is_placeholder(word) for word in words)

@@ -10,6 +10,7 @@ from typing import Final
 from app.matching.company import company_domain, is_individual, organization_domain, read_company
 from app.matching.country import country_code
 from app.matching.email import Email, names_nobody, read_emails
+from app.matching.employees import read_employees
 from app.matching.external_id import external_identity
 from app.matching.mailboxes import is_disposable, is_free_mail
 from app.matching.names import Name, read_name
@@ -54,10 +55,9 @@ MULTI_VALUED: Final = ("email", "phone")  # all values of a list are read; of ot
 MAX_TEXT: Final = 1_000
 MAX_MESSAGE: Final = 10_000
 MAX_EXTERNAL_ID: Final = 255
-MAX_EMPLOYEES: Final = 10_000_000
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9][\w:.\-]{0,63}")
+_LEADING_BLANK: Final = re.compile(r" \d")
 _LOCALE: Final = re.compile(r"([A-Za-z]{2,3})(?:[-_.,;].*)?")
-_NUMBER: Final = re.compile(r"\d{1,3}(?:[ .,'\u00a0\u202f]\d{3})+(?!\d)|\d+")
 
 
 class _Answers:
@@ -101,20 +101,24 @@ class _Answers:
             self.flags.append(name)
 
 
-def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], region: str | None) -> Person:
+def normalize(
+    fields: Mapping[str, object], external_ids: Mapping[str, object], region: str | None, *, plus_is_blank: bool = False
+) -> Person:
     """The person described by `fields` (names of CANONICAL and EXTRA) and by external ids by namespace.
 
     `region` is the ISO-2 code for national phone numbers, used when the country in the answers is missing or does
-    not fit. Never raises: what cannot be parsed is left as typed and named in `flags`.
+    not fit. `plus_is_blank`: the answers are of a form, where a plus that was not encoded is a blank. Never raises: what cannot be parsed is left as typed and named in `flags`.
     """
     answers = _Answers(fields)
     email, place = answers.text("email"), answers.text("country")
     # Spreadsheets prefix an apostrophe to mark a cell as text: it is not part of the number.
     phone = answers.text("phone").lstrip("'").strip()
-    emails = tuple(one for one in read_emails(email) if not one.is_placeholder)
+    emails = tuple(one for one in read_emails(email, plus_is_blank=plus_is_blank) if not one.is_placeholder)
     main = emails[0] if emails else None
     country = country_code(place) if place else None
     phones = read_phones(phone, (country, region)) if phone else ()
+    if plus_is_blank and (restored := _with_plus(answers.value("phone"))):
+        phones = read_phones(restored, (country, region)) or phones
     name = read_name(answers.text("first_name"), answers.text("last_name"), answers.text("full_name"))
     handles = _handles(answers)
     located = {"phone": phones[0].e164 if phones else None, "country": country or place}
@@ -127,7 +131,7 @@ def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], 
         answers.flag("phone_invalid")
     person = Person(
         fields={field: value for field in CANONICAL if (value := shown[field]) not in (None, "")},
-        raw=_raw(answers),
+        raw=_raw(answers, shown),
         identities=tuple({identity.key: identity for identity in reversed(identities)}.values())[::-1],
         email_status=_email_status(main, email) if email else None,
         phone_status=("valid" if phones else "invalid") if phone else None,
@@ -142,11 +146,23 @@ def normalize(fields: Mapping[str, object], external_ids: Mapping[str, object], 
     return person if domain is None else _organization(person, domain)
 
 
-def _raw(answers: _Answers) -> dict[str, str]:
-    """What was typed for e-mail, phone and country, and for each further field that held HTML entities."""
+def _raw(answers: _Answers, shown: Mapping[str, object]) -> dict[str, str]:
+    """What was typed for e-mail, phone and country, and for each further field that held HTML entities or nothing."""
     typed = {name: answers.typed(name, MAX_MESSAGE if name == "message" else MAX_TEXT) for name in CANONICAL}
     typed["phone"] = typed["phone"].lstrip("'").strip()
-    return {name: text for name, text in typed.items() if text and (name in RAW or unescape(text) != text)}
+    return {name: text for name, text in typed.items() if text and (name in RAW or _is_changed(text, shown[name]))}
+
+
+def _is_changed(typed: str, shown: object) -> bool:
+    return shown is None or is_placeholder(typed) or unescape(typed) != typed
+
+
+def _with_plus(value: object) -> str:
+    """The numbers of a form's answer whose first character is a blank, with a plus in its place; "" without any."""
+    cells = [cell for cell in (value if isinstance(value, list) else [value]) if isinstance(cell, str)]
+    lost = [_LEADING_BLANK.match(cell) is not None for cell in cells]
+    restored = (f"+{cell[1:]}" if is_lost else cell for cell, is_lost in zip(cells, lost, strict=True))
+    return "; ".join(restored) if any(lost) else ""
 
 
 def _organization_domain(answers: _Answers, person: Person) -> str | None:
@@ -168,7 +184,7 @@ def _shown(answers: _Answers, name: Name, main: Email | None, handles: list[Hand
         "first_name": name.first,
         "last_name": name.last,
         "full_name": name.full,
-        "company": read_company(answers.text("company")),
+        "company": read_company(answers.text("company"), beside_name=bool(name.first or name.last)),
         "domain": _domain(answers, website, main),
         "job_title": title,
         "role": _given(answers.text("role")) or (role_of(title) if title else None),
@@ -200,15 +216,6 @@ def _custom(answers: _Answers, name: Name, phones: tuple[Phone, ...], headcount:
 def _is_profile(text: str, network: str) -> bool:
     handle = read_handle(text, network)
     return handle is not None and handle.person
-
-
-def read_employees(typed: str) -> int | None:
-    """The number of employees; the lower end of a range (`51-200`, `500+`); None if there is no number."""
-    match = _NUMBER.search(typed)
-    if match is None or typed.lstrip().startswith(("<", "-")):
-        return None
-    digits = re.sub(r"\D", "", match.group())
-    return int(digits) if len(digits) <= 8 and int(digits) <= MAX_EMPLOYEES else None
 
 
 def _given(text: str) -> str | None:

@@ -13,7 +13,13 @@ from app.matching.words import words
 _MAX_INTEGER: Final = 2**63
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_ZERO_WIDTH: Final = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]+")
+# The characters that Unicode calls default ignorable: marks of direction, of zero width and of variation, soft hyphens,
+# tags, fillers. A person does not see them and does not type them on purpose.
+_INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff"
+    "\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+_DOTTED_I: Final = re.compile("([iI])\u0307|\u0130")
 # With its semicolon only: `?a=1&copy=2` in a web address is no entity.
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _FULL_STOPS: Final = str.maketrans("\u3002\uff61", "..")
@@ -43,7 +49,7 @@ def is_storable(text: str) -> bool:
 def as_text(value: object) -> str:
     """One answer as stripped text; of a list the first that is not empty; "" for null and for objects."""
     if isinstance(value, str):
-        return value.strip() if value.isascii() else _ZERO_WIDTH.sub("", value).strip()
+        return value.strip() if value.isascii() else _INVISIBLE.sub("", value).strip()
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -62,16 +68,15 @@ def plain(text: str) -> str:
     """The text of an address or number in plain characters: `jane＠acme。com` is `jane@acme.com`.
 
     Characters that are another form of ASCII ones (full-width, small, styled) become these, an ideographic full stop
-    becomes a point, and invisible marks (of direction, of variation, of zero width) are dropped.
+    becomes a point, a dotted capital I (İ) becomes I, and invisible marks are dropped.
     """
     if text.isascii():
         return text
-    return "".join(map(_plain_character, text.translate(_FULL_STOPS)))
+    visible = _INVISIBLE.sub("", text).translate(_FULL_STOPS)
+    return _DOTTED_I.sub(lambda letter: letter[1] or "I", "".join(map(_plain_character, visible)))
 
 
 def _plain_character(character: str) -> str:
-    if unicodedata.category(character) == "Cf" or unicodedata.name(character, "").startswith("VARIATION SELECTOR"):
-        return ""
     form = unicodedata.normalize("NFKC", character)
     return form if form.isascii() else character
 
@@ -80,6 +85,7 @@ def fold(text: str) -> str:
     """Text for comparison: no case, accents or punctuation, single spaces. `Dyrektor – Łódź` is `dyrektor lodz`."""
     bare = text.casefold()
     if not bare.isascii():
+        bare = _INVISIBLE.sub("", bare)
         bare = "".join(c for c in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(c))
     return _NOT_WORD.sub(" ", bare.translate(_BASE_LETTERS)).replace("_", " ").strip()
 
@@ -92,6 +98,11 @@ def collapse_spaces(text: str) -> str:
 def is_unresolved(text: str) -> bool:
     """Whether the text is an unresolved template or a null: `{{lead.Id}}`, `{campaign}`, `(not set)`, `null`."""
     return _UNRESOLVED.fullmatch(text.strip()) is not None
+
+
+def is_template(text: str) -> bool:
+    """Whether the text is an unresolved template or another value that only a program writes."""
+    return is_unresolved(text) and (not text.strip().isalpha() or text.strip().casefold() == "undefined")
 
 
 def is_placeholder(text: str) -> bool:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +23,7 @@ from app.sources.budget import QUICK_STEPS, Budget, TooCostly
 from app.sources.document import EVERY_PURPOSE, SNAKE, ConsentRule, Document, Moment, Verdict, is_pattern
 from app.sources.expressions import Context, ExpressionFailed
 from app.sources.item import KEY_SEPARATOR, Consent, Item, Reason
-from app.sources.parse import ParseFailed, parse_body
+from app.sources.parse import Body, ParseFailed, read_body
 from app.sources.request import RawRequest
 from app.sources.spam import is_spam
 
@@ -48,6 +48,7 @@ class _Shared:
     source_id: UUID
     zone: tzinfo
     budget: Budget
+    body: Body = Body(None)
 
 
 def map_request(document: Document, request: RawRequest, source_id: UUID, budget: Budget | None = None) -> list[Item]:
@@ -60,9 +61,10 @@ def map_request(document: Document, request: RawRequest, source_id: UUID, budget
     budget = budget or Budget(_size(request))
     shared = _Shared(document, request, source_id, zone(document.defaults.timezone or named), budget)
     try:
-        body = parse_body(document.parse, request)
+        read = read_body(document.parse, request)
     except ParseFailed as error:
         return [_quarantined(shared, 0, None, "parse_failed", str(error))]
+    body, shared = read.value, replace(shared, body=read)
     root = {
         "body": body,
         "headers": {name: storable(value) for name, value in request.lower_headers.items()},
@@ -121,7 +123,7 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
     document, received_at = shared.document, shared.request.received_at
     shared.budget.spend(STEPS_PER_ITEM)
     verdict, name = _route(document, context)
-    person = _person(document, context)
+    person = _person(shared, context)
     occurred_at, unreadable = _occurred_at(document.occurred_at, context, received_at)
     looks_spam = is_spam(document.spam, context, person, received_at)
     attribution, consents = _attribution(document, context), _consents(document, context)
@@ -156,7 +158,8 @@ def _route(document: Document, context: Context) -> tuple[Verdict, str | None]:
     return (rule.do, rule.name) if rule else ("lead", None)
 
 
-def _person(document: Document, context: Context) -> Person:
+def _person(shared: _Shared, context: Context) -> Person:
+    document = shared.document
     fields = {name: context.value(expression, f"/fields/{name}") for name, expression in document.fields.items()}
     if isinstance(document.external_ids, str):
         found = context.value(document.external_ids, "/external_ids")
@@ -166,7 +169,8 @@ def _person(document: Document, context: Context) -> Person:
             name: context.value(expression, f"/external_ids/{name}")
             for name, expression in document.external_ids.items()
         }
-    return normalize(fields, external_ids, document.defaults.region)
+    person = normalize(fields, external_ids, document.defaults.region, plus_is_blank=shared.body.is_form)
+    return replace(person, flags=(*person.flags, "text_guessed")) if shared.body.is_text_guessed else person
 
 
 def _occurred_at(moment: Moment | None, context: Context, received_at: datetime) -> tuple[datetime | None, str]:

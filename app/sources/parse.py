@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from email.message import Message
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from app.matching.text import storable
+from app.sources.charset import Decoder
 from app.sources.coding import ContentInvalid, ContentTooLarge
 from app.sources.document import Format, Parse
 from app.sources.request import RawRequest
 from app.sources.structure import locate, nested, parse_json, parse_json_text, unflattened
 
 MAX_FIELDS: Final = 5_000
-_CHARSETS: Final = re.compile(
-    r"utf-?(8|16|32)(le|be)?|(us-)?ascii|latin-?\d+|iso-?8859-?\d+|(windows|cp)-?\d{3,4}|koi8-[ru]|gb\w+|big5|shift_?jis"
-    r"|euc-\w+",
-    re.IGNORECASE,
-)
 # An object or a list, or a JSON text that holds one.
 _JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]{0,64}\"?[{\[]")
 # The parser logs a warning for every unexpected byte, and the bytes are untrusted.
@@ -36,7 +31,24 @@ class ParseFailed(ValueError):
     """The body is in none of the declared formats."""
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A parsed body. `is_form`: of an urlencoded form, in which a plus that was not encoded is a blank by now.
+
+    `is_text_guessed`: its bytes are in no declared character set.
+    """
+
+    value: Any
+    is_form: bool = False
+    is_text_guessed: bool = False
+
+
 def parse_body(parse: Parse, request: RawRequest) -> Any:
+    """The value of the parsed body, without the members in `drop`. ParseFailed when no declared format fits."""
+    return read_body(parse, request).value
+
+
+def read_body(parse: Parse, request: RawRequest) -> Body:
     """The parsed body, without the members in `drop`. ParseFailed when no declared format fits."""
     try:
         return _parsed(parse, request)
@@ -50,12 +62,13 @@ def parse_body(parse: Parse, request: RawRequest) -> Any:
         raise ParseFailed(f"{type(error).__name__}: {str(error)[:120]}") from error
 
 
-def _parsed(parse: Parse, request: RawRequest) -> Any:
+def _parsed(parse: Parse, request: RawRequest) -> Body:
     content_type, content = request.header("content-type"), request.content
     if not content.strip() and request.parameters:
-        body: Any = dict(request.parameters)
+        read = Body(dict(request.parameters), is_form=True, is_text_guessed=request.is_query_guessed)
     else:
-        body = _read(_formats(parse.formats, content_type, content), content_type, content, parse.unbracket)
+        read = _read(_formats(parse.formats, content_type, content), content_type, content, parse.unbracket)
+    body = read.value
     if isinstance(body, dict) and parse.unflatten:
         body = unflattened(body, parse.unflatten)
     for path in parse.decode_json:
@@ -65,7 +78,7 @@ def _parsed(parse: Parse, request: RawRequest) -> Any:
     for path in parse.drop:
         if place := locate(body, path):
             del place[0][place[1]]
-    return body
+    return replace(read, value=body)
 
 
 def _formats(declared: list[Format], content_type: str, body: bytes) -> list[Format]:
@@ -84,15 +97,18 @@ def _formats(declared: list[Format], content_type: str, body: bytes) -> list[For
     return sorted(wanted, key=lambda one: one != named)
 
 
-def _read(formats: list[Format], content_type: str, body: bytes, unbracket: bool) -> Any:
+def _read(formats: list[Format], content_type: str, body: bytes, unbracket: bool) -> Body:
     reasons = []
     for wanted in formats:
+        decoder = Decoder(_parameter(content_type, "charset"))
         try:
             if wanted == "json":
-                return _parse_json(_text(body, content_type, utf=json.detect_encoding(body)))
-            if wanted == "multipart":
-                return nested(_multipart(body, content_type), unbracket=unbracket)
-            return nested(_form(body, content_type), unbracket=unbracket)
+                value = _parse_json(decoder.text(body, first=json.detect_encoding(body)))
+            elif wanted == "multipart":
+                value = nested(_multipart(body, content_type, decoder), unbracket=unbracket)
+            else:
+                value = nested(_form(body, decoder), unbracket=unbracket)
+            return Body(value, wanted == "form", decoder.is_guessed)
         except ValueError as error:
             reasons.append(f"{wanted}: {str(error)[:120]}")
     raise ParseFailed("; ".join(reasons) or "the document declares no format")
@@ -105,28 +121,15 @@ def _parse_json(text: str) -> Any:
     return inner if isinstance(inner, dict | list) else value
 
 
-def _text(body: bytes, content_type: str, *, utf: str = "utf-8") -> str:
-    for encoding in (utf, _charset(content_type)):
-        try:
-            return body.decode(encoding).removeprefix("\ufeff") if encoding else body.decode("utf-8", "replace")
-        except UnicodeDecodeError:
-            continue
-    return body.decode("utf-8", "replace")
-
-
-def _form(body: bytes, content_type: str) -> list[tuple[str, Any]]:
+def _form(body: bytes, decoder: Decoder) -> list[tuple[str, Any]]:
     if b"=" not in body:
         raise ValueError("no name=value pair in the body")
-    charset = _charset(content_type) or "utf-8"
-    pairs = parse_qsl(
-        _text(body, content_type), keep_blank_values=True, encoding=charset, errors="replace", max_num_fields=MAX_FIELDS
-    )
-    return [(storable(name), storable(value)) for name, value in pairs]
+    return [(storable(name), storable(value)) for name, value in decoder.pairs(body, MAX_FIELDS)]
 
 
-def _multipart(body: bytes, content_type: str) -> list[tuple[str, Any]]:
+def _multipart(body: bytes, content_type: str, decoder: Decoder) -> list[tuple[str, Any]]:
     boundary = _parameter(content_type, "boundary") or _first_line(body)
-    parts: list[tuple[dict[str, str], bytearray]] = []
+    parts: list[tuple[dict[str, bytes], bytearray]] = []
     name, value = bytearray(), bytearray()
 
     def begin() -> None:
@@ -135,7 +138,7 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, Any]]:
         parts.append(({}, bytearray()))
 
     def end_header() -> None:
-        parts[-1][0][name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
+        parts[-1][0][name.decode("latin-1").lower()] = bytes(value)
         name.clear()
         value.clear()
 
@@ -154,18 +157,24 @@ def _multipart(body: bytes, content_type: str) -> list[tuple[str, Any]]:
         raise ValueError(str(error)) from None
     if not parts:
         raise ValueError("no parts in the body")
-    return [pair for headers, content in parts if (pair := _pair(headers, bytes(content))) is not None]
+    decoder.declare((_part_name(headers), bytes(content)) for headers, content in parts)
+    return [pair for headers, content in parts if (pair := _pair(headers, bytes(content), decoder)) is not None]
 
 
-def _pair(headers: Mapping[str, str], content: bytes) -> tuple[str, Any] | None:
+def _part_name(headers: Mapping[str, bytes]) -> bytes:
+    return _parameter(headers.get("content-disposition", b"").decode("latin-1"), "name").encode("latin-1", "replace")
+
+
+def _pair(headers: Mapping[str, bytes], content: bytes, decoder: Decoder) -> tuple[str, Any] | None:
     """Name and value of one part; for a file its name, type and size (its bytes are in the stored raw body)."""
-    disposition, kind = headers.get("content-disposition", ""), headers.get("content-type", "")
+    disposition = decoder.text(headers.get("content-disposition", b""))
+    kind = headers.get("content-type", b"").decode("utf-8", "replace")
     name, filename = _parameter(disposition, "name"), _parameter(disposition, "filename")
     if not name:
         return None
     if filename:
         return storable(name), {"filename": storable(filename), "content_type": kind, "size": len(content)}
-    return storable(name), storable(_text(content, kind))
+    return storable(name), storable(decoder.text(content, own=_parameter(kind, "charset")))
 
 
 def _parameter(header: str, name: str) -> str:
@@ -175,15 +184,6 @@ def _parameter(header: str, name: str) -> str:
     message["content-type"] = "x/y;" + header.replace("\r", " ").replace("\n", " ")
     value = message.get_param(name, "")
     return str(value[2] if isinstance(value, tuple) else value or "").strip()
-
-
-def _charset(content_type: str) -> str:
-    """The declared character set; "" when it is absent, unknown, or a codec that is not a character set."""
-    name = _parameter(content_type, "charset")
-    try:
-        return codecs.lookup(name).name if _CHARSETS.fullmatch(name) else ""
-    except LookupError:
-        return ""
 
 
 def _first_line(body: bytes) -> str:

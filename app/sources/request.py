@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from urllib.parse import parse_qsl
 
 from app.matching.text import storable
+from app.sources.charset import Decoder
 from app.sources.coding import unpacked
 from app.web.gate import MAX_BODY, MAX_MULTIPART
 
@@ -42,14 +42,24 @@ class RawRequest:
         is_multipart = self.header("content-type").startswith("multipart/")
         return unpacked(self.body, self.header("content-encoding"), MAX_MULTIPART if is_multipart else MAX_BODY)
 
-    @cached_property
+    @property
     def parameters(self) -> dict[str, str]:
         """Query parameters, the last of each name. Never raises; {} when there are more than a thousand."""
+        return self._decoded_query[0]
+
+    @property
+    def is_query_guessed(self) -> bool:
+        """Whether the query is neither in UTF-8 nor in a set that it names."""
+        return self._decoded_query[1]
+
+    @cached_property
+    def _decoded_query(self) -> tuple[dict[str, str], bool]:
+        decoder = Decoder()
         try:
-            pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=1_000)
+            pairs = decoder.pairs(self.query.encode("utf-8", "replace"), 1_000)
         except ValueError:
-            return {}
-        return {storable(name): storable(value) for name, value in pairs}
+            return {}, False
+        return {storable(name): storable(value) for name, value in pairs}, decoder.is_guessed
 
     def header(self, name: str) -> str:
         """One header, "" when it is absent."""
