@@ -19,7 +19,7 @@ from app.matching.external_id import readings
 from app.matching.normalize import normalize
 from app.policies.published import published_policy
 from app.scoring.score import score
-from app.web.fields import rfc3339
+from app.web.fields import plus_hint, rfc3339
 
 TIMELINE = 1_000
 
@@ -80,7 +80,7 @@ def wanted_identities(
         if typed is not None:
             found = [one for one in normalize({kind: typed}, {}, None).identities if one.kind == kind]
             if not found:
-                raise RequestInvalid.of(kind, f"{kind}_invalid", f"not a valid {kind}{_hint(typed)}")
+                raise RequestInvalid.of(kind, f"{kind}_invalid", f"not a valid {kind}{plus_hint(typed)}")
             wanted.append([(kind, "", found[0].value)])
     if external_id is not None:
         named = [identity.key for identity in readings(external_id)]
@@ -88,10 +88,6 @@ def wanted_identities(
             raise RequestInvalid.of("external_id", "external_id_invalid", "must have the form namespace:value")
         wanted.append(named)
     return wanted
-
-
-def _hint(typed: str) -> str:
-    return "; a plus in a query stands for a blank: write %2B" if " " in typed else ""
 
 
 async def timeline(tx: Tx, tenant_id: UUID, lead_id: UUID) -> list[dict[str, Any]]:

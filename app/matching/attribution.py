@@ -39,7 +39,7 @@ def from_hidden_fields(answers: object) -> dict[str, object]:
 
 def from_page_url(url: object) -> dict[str, object]:
     """UTM values and click ids of a page's URL, and the URL as landing_page. Never raises."""
-    text = unescape(as_text(url)[:4_000])
+    text = as_text(url)[:4_000]
     if not text.startswith(("http://", "https://")):
         return {}
     return {**from_hidden_fields(query_of(text)), "landing_page": text}

@@ -1,33 +1,59 @@
-"""Countries by code or by name, in the languages of expected submissions."""
+"""Countries by code or by name, in the languages of CLDR (docs/decisions/0033)."""
 
 from __future__ import annotations
 
 import gettext
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Final
 
 import pycountry
 
 from app.matching.text import fold
-from app.matching.words import countries
+from app.matching.words import ambiguous_countries, countries, place_words
 
 _LANGUAGES: Final = ("ro", "ru", "pl", "de")
+_TERRITORIES: Final = Path(__file__).with_name("territories.tsv")
+_PARTS: Final = re.compile(r"[()\[\]/,;|]| [-–—] ")
+_PLACE_WORDS: Final = place_words()
 
 
 @lru_cache(maxsize=2048)
 def country_code(typed: str) -> str | None:
-    """ISO 3166 alpha-2 of an alpha-2 or alpha-3 code or a name in English, Romanian, Russian, Polish or German."""
-    return _table().get(fold(typed))
+    """ISO 3166 alpha-2 of an alpha-2 or alpha-3 code or a name in any language; XK for Kosovo.
+
+    None for a name that several countries have, such as Congo. Of `Germany (DE)` each part has to name the same one.
+    """
+    if whole := _table().get(_key(typed)):
+        return whole
+    codes = {_table().get(_key(part)) for part in _PARTS.split(typed) if fold(part)}
+    return codes.pop() if len(codes) == 1 else None
+
+
+def _key(name: str) -> str:
+    """A name for comparison: `U. K.` is `uk`, `Czech Rep.` is `czech republic`, `St. Kitts & Nevis` has no `and`."""
+    words = fold(name).split()
+    if all(len(word) == 1 for word in words):
+        return "".join(words)
+    return " ".join(filter(None, (_PLACE_WORDS.get(word, word) for word in words))) if len(words) > 1 else fold(name)
 
 
 @cache
 def _table() -> dict[str, str]:
     table: dict[str, str] = {}
     for name, code in _names():
-        table.setdefault(fold(name), code)
-    table.update({fold(alias): code for code, aliases in countries().items() for alias in aliases})
-    return table
+        table.setdefault(_key(name), code)
+    table.update({_key(alias): code for code, aliases in countries().items() for alias in aliases})
+    meanings: dict[str, set[str]] = defaultdict(set)
+    for line in _TERRITORIES.read_text("utf-8").splitlines():
+        code, *names = line.split("\t")
+        for name in names:
+            meanings[_key(name)].add(code)
+    table = {name: codes.pop() for name, codes in meanings.items() if len(codes) == 1} | table
+    return {name: code for name, code in table.items() if name and name not in ambiguous_countries()}
 
 
 def _names() -> Iterator[tuple[str, str]]:

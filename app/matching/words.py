@@ -49,6 +49,16 @@ def countries() -> dict[str, tuple[str, ...]]:
     return {code: entries(names) for code, names in _TABLES["countries"].items()}
 
 
+def ambiguous_countries() -> frozenset[str]:
+    """Names that several countries have."""
+    return words("ambiguous_countries")
+
+
+def place_words() -> dict[str, str]:
+    """Words in the names of countries that are written short, by their short form; "" for those left out."""
+    return dict(_TABLES["place_words"])
+
+
 def generations() -> dict[str, tuple[str, ...]]:
     """What tells the generations of a family apart, in its different spellings, by the form that is compared."""
     return {form: entries(spellings) for form, spellings in _TABLES["generations"].items()}

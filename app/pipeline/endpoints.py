@@ -63,7 +63,7 @@ from app.pipeline.schemas import (
 from app.pipeline.steps import show_step
 from app.policies.stages import check_stage
 from app.web.auth import Caller, allowed
-from app.web.fields import AccountId, ContactId, OpportunityId, ShortText, UserId, answer
+from app.web.fields import AccountId, ContactId, OpportunityId, ShortText, UserId, answer, plus_hint
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -173,7 +173,7 @@ async def list_contacts(
 ) -> Response:
     read = read_email(email) if email else None
     if email and read is None:
-        raise RequestInvalid.of("email", "email_invalid", NOT_AN_EMAIL)
+        raise RequestInvalid.of("email", "email_invalid", NOT_AN_EMAIL + plus_hint(email))
     filters = {
         "email_key": read.key if read else None,
         "account_id": account_id,

@@ -14,7 +14,13 @@ _KNOWN: Final = re.compile(
     re.IGNORECASE,
 )
 # What browsers and mail programs mean by these names: they send the euro sign and quotation marks under them.
-_SUPERSETS: Final = {"iso8859-1": "cp1252", "ascii": "cp1252", "iso8859-9": "cp1254", "gb2312": "gb18030", "gbk": "gb18030"}
+_SUPERSETS: Final = {
+    "iso8859-1": "cp1252",
+    "ascii": "cp1252",
+    "iso8859-9": "cp1254",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+}
 _NAMING: Final = (b"_charset_", b"encoding")
 _FALLBACK: Final = "cp1252"
 _BOMS: Final = (

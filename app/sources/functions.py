@@ -34,7 +34,21 @@ _PARTS_SIZE: Final = 3  # a text that is split grows at most by this factor
 _READ_TOP: Final = frozenset({"length", "not_null", "to_array", "type", "first"})
 _READ_MEMBERS: Final = frozenset({"keys", "values", "merge", "map", "sort_by", "min_by", "max_by", "obj_values"})
 _CHARGE_THEMSELVES: Final = frozenset(
-    {"pairs", "answer", "labelled", "typed", "titled", "choices", "rest", "text", "urlq", "lines", "split", "path"}
+    {
+        "pairs",
+        "answer",
+        "labelled",
+        "typed",
+        "titled",
+        "choices",
+        "rest",
+        "text",
+        "urlq",
+        "lines",
+        "split",
+        "path",
+        "named",
+    }
 )
 
 
@@ -43,12 +57,23 @@ def _alternatives(labels: str) -> tuple[str, ...]:
     return tuple(fold(label) for label in labels.split("|"))
 
 
+@lru_cache(maxsize=8192)
+def _squeezed(name: str) -> str:
+    return fold(name).replace(" ", "")
+
+
+@lru_cache(maxsize=2048)
+def _squeezed_alternatives(names: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_squeezed(name) for name in names.split("|")))
+
+
 class MappingFunctions(Functions):
     """The functions of JMESPath and of mappings, for one item."""
 
     def __init__(self, reads: ReadTracker, budget: Budget) -> None:
         self._reads = reads
         self._budget = budget
+        self._named_forms: dict[int, tuple[Any, dict[str, list[tuple[dict[str, Any], str, Any]]]]] = {}
         self._folded_rows: dict[tuple[int, str], tuple[Any, dict[str, list[dict[str, Any]]]]] = {}
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
@@ -102,6 +127,41 @@ class MappingFunctions(Functions):
         """The first answer under one of the labels, which are separated by `|` and matched whole."""
         wanted = _alternatives(labels[:_MAX_LABELS]) if isinstance(labels, str) else ()
         return self._answer(rows, key, value, wanted, (str.__eq__,))
+
+    @signature(_ANY, _ANY)
+    def _func_named(self, form: Any, names: Any) -> Any:
+        """The first answer of a form under one of the names, which are separated by `|`. Case, accents, blanks, hyphens,
+        a number at the end of a field's name and one pair of brackets around it do not count."""
+        if not isinstance(form, dict) or not isinstance(names, str):
+            return None
+        fields = self._named_fields(form)
+        wanted = _squeezed_alternatives(names[:_MAX_LABELS])
+        self._budget.spend(len(wanted))
+        for container, key, value in (field for name in wanted for field in fields.get(name, ())):
+            self._budget.spend(1)
+            if value not in (None, "", []):
+                if container is not form:
+                    self._reads.record(form, next(name for name, member in form.items() if member is container))
+                self._reads.record(container, key)
+                return value
+        return None
+
+    def _named_fields(self, form: dict[str, Any]) -> dict[str, list[tuple[dict[str, Any], str, Any]]]:
+        """The fields of a form and of the objects in it, by the name that is compared: exact names come first."""
+        known = self._named_forms.get(id(form))
+        if known is None:
+            objects = [form, *(member for member in form.values() if isinstance(member, dict))]
+            fields = [(one, key, member) for one in objects for key, member in one.items()]
+            self._budget.spend(len(fields))
+            names: dict[str, list[tuple[dict[str, Any], str, Any]]] = {}
+            for without_number in (False, True):
+                for container, key, member in fields:
+                    name = _squeezed(key[:_MAX_LABEL])
+                    bare = name.rstrip("0123456789") if without_number else name
+                    if not isinstance(member, dict) and not (without_number and bare == name):
+                        names.setdefault(bare, []).append((container, key, member))
+            known = self._named_forms[id(form)] = (form, names)
+        return known[1]
 
     def _answer(
         self, rows: Any, key: Any, value: Any, wanted: tuple[str, ...], tests: tuple[Callable[[str, str], bool], ...]

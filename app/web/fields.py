@@ -145,3 +145,8 @@ def answer(
     if location is not None:
         headers["Location"] = location
     return Response(write_json(document), status, headers, "application/json")
+
+
+def plus_hint(typed: str) -> str:
+    """What to add to the message about a wrong value of a query that holds a blank."""
+    return "; a plus in a query stands for a blank: write %2B" if " " in typed else ""

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.matching.attribution import from_page_url
 from app.matching.consent import read_consent, read_ticked
+from app.matching.country import country_code
+from app.matching.email import read_emails
+from app.matching.employees import read_employees
+from app.matching.normalize import normalize
 from app.matching.words import words
 from tests.api import Api
 from tests.submissions.sender import make_sender, process
@@ -75,3 +81,118 @@ async def test_a_refusal_in_a_form_never_gives_consent(api: Api) -> None:
     for number, (answer, state) in enumerate(ANSWERS):
         (lead,) = (await api.get(f"/v1/leads?email=consent{number}@reported.example"))["data"]
         assert lead["consents"].get("email_marketing", "unknown") == state, answer
+
+
+@pytest.mark.parametrize("row", REPORTED["emails"], ids=lambda row: ascii(row["typed"]))
+def test_a_cell_has_the_addresses_that_were_meant(row: dict[str, Any]) -> None:
+    found = read_emails(row["typed"], plus_is_blank=row.get("form", False))
+    assert [email.display for email in found] == row["value"]
+
+
+@given(
+    st.sampled_from("\u00ad\u034f\u061c\u180e\u200b\u200f\u202a\u202e\u2060\u2066\u2069\ufe0f\ufeff\U000e0020"),
+    st.integers(0, 8),
+)
+def test_an_invisible_mark_changes_no_identity_and_no_name(mark: str, place: int) -> None:
+    fields = {"email": "ana@e.com", "phone": "+40721223344", "first_name": "Ana-Maria", "last_name": "Constantin"}
+    marked = {name: value[:place] + mark + value[place:] for name, value in fields.items()}
+    assert normalize(marked, {"crm": f"1{mark}2"}, None) == normalize(fields, {"crm": "12"}, None)
+
+
+@pytest.mark.parametrize(("typed", "value"), REPORTED["employees"].items())
+def test_a_number_of_employees_is_the_lower_end_of_what_was_written(typed: str, value: int | None) -> None:
+    assert read_employees(typed) == value
+
+
+@pytest.mark.parametrize("row", REPORTED["names"], ids=lambda row: " ".join(row["typed"]))
+def test_a_word_for_nothing_is_no_name_only_when_alone(row: dict[str, Any]) -> None:
+    parts = ("first_name", "last_name", "full_name")
+    typed = dict(zip(parts, row["typed"], strict=True))
+    person = normalize(typed, {}, None)
+    assert [person.fields.get(part) for part in parts] == row["value"]
+    lost = {part: text for part, text in typed.items() if text and part not in person.fields}
+    assert lost.items() <= person.raw.items()
+
+
+@pytest.mark.parametrize("row", REPORTED["companies"], ids=lambda row: row["typed"])
+def test_a_word_for_nothing_may_name_the_company_of_somebody(row: dict[str, Any]) -> None:
+    beside = normalize({"first_name": "Ana", "company": row["typed"]}, {}, None)
+    alone = normalize({"company": row["typed"]}, {}, None)
+    assert (beside.fields.get("company"), alone.fields.get("company")) == (row["beside"], row["alone"])
+    assert row["alone"] or alone.raw["company"] == row["typed"]
+
+
+@pytest.mark.parametrize(("typed", "code"), REPORTED["countries"].items())
+def test_a_country_is_found_by_its_names_in_any_language(typed: str, code: str | None) -> None:
+    assert country_code(typed) == code
+
+
+def test_a_national_number_is_read_by_a_country_in_any_language() -> None:
+    assert normalize({"phone": "612 34 56 78", "country": "España"}, {}, None).fields["phone"] == "+34612345678"
+
+
+def test_entities_of_a_page_link_are_undone() -> None:
+    found = from_page_url("https://a.example/?utm_source=a&amp;utm_medium=b&#38;gclid=c&copy=d")
+    assert (found["source"], found["medium"], found["gclid"]) == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("row", REPORTED["texts"], ids=lambda row: row["body"])
+async def test_text_is_decoded_as_it_was_meant_and_a_guess_is_flagged(api: Api, row: dict[str, Any]) -> None:
+    sender = await make_sender(api, "salesforce-web-to-lead")
+    kind = "application/x-www-form-urlencoded" + (f"; charset={row['charset']}" if "charset" in row else "")
+    (item,) = (await sender.post_and_process(f"email=a@e.com&{row['body']}", Content_Type=kind))["items"]
+    assert item["mapped"]["fields"]["last_name"] == row["value"]
+    assert ("text_guessed" in item["mapped"]["flags"]) == row.get("guessed", False)
+
+
+async def test_the_parts_of_a_multipart_form_are_decoded_by_their_own_set(api: Api) -> None:
+    sender = await make_sender(api, "html-form")
+    part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n%s\r\n%s\r\n'
+    body = part % (b"email", b"", b"a@e.com") + part % (
+        b"nachname",
+        b"Content-Type: text/plain; charset=iso-8859-2\r\n",
+        b"\xa3o\xb6",
+    )
+    answer = await sender.post_and_process(body + b"--x--\r\n", Content_Type="multipart/form-data; boundary=x")
+    assert answer["items"][0]["mapped"]["fields"]["last_name"] == "Łoś"
+
+
+@pytest.mark.parametrize(
+    "body", ['{"email":"a@e.com","message":"a\nb\tc"}', '{"email":"a@e.com","message":"a\\nb\\tc"}']
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+async def test_json_with_raw_line_breaks_is_read_on_ingest(api: Api, body: str, encoding: str) -> None:
+    sender = await make_sender(api)
+    answer = await sender.post_and_process(body.encode(encoding), Content_Type="application/json")
+    assert answer["items"][0]["mapped"]["fields"]["message"] == "a\nb\tc"
+
+
+ANSWER_OF = {"email": "ana@e.com", "phone": "+40721223344", "website": "https://acme.example"}
+
+
+@pytest.mark.parametrize(("name", "field"), REPORTED["form_fields"].items())
+async def test_a_field_of_a_form_is_found_by_its_common_names(api: Api, name: str, field: str) -> None:
+    sender = await make_sender(api, "html-form")
+    sent = ANSWER_OF.get(field, "Ana")
+    body = {name: sent} if field == "email" else {name: sent, "email": "ana@e.com"}
+    form = "&".join(f"{quote_plus(key)}={quote_plus(value)}" for key, value in body.items())
+    (item,) = (await sender.post_and_process(form, Content_Type="application/x-www-form-urlencoded"))["items"]
+    assert (item["verdict"], item["mapped"]["fields"][field]) == ("lead", sent)
+
+
+async def test_a_plus_that_became_a_blank_is_restored_in_forms_only(api: Api) -> None:
+    sender = await make_sender(api, "html-form", defaults={"region": "DE"})
+    body = "email=ana+news@e.com&phone=+40721223344"
+    (item,) = (await sender.post_and_process(body, Content_Type="application/x-www-form-urlencoded"))["items"]
+    assert item["mapped"]["fields"]["email"] == "ana+news@e.com"
+    assert item["mapped"]["fields"]["phone"] == "+40721223344"
+    (item,) = (await sender.post_and_process({"email": "ana news@e.com", "tel": "030 1234567"}))["items"]
+    assert (item["mapped"]["email_status"], item["mapped"]["fields"]["phone"]) == ("invalid", "+49301234567")
+
+
+@pytest.mark.parametrize("path", ["/v1/leads", "/v1/contacts"])
+async def test_a_filter_by_an_address_with_a_blank_is_refused_with_a_hint(api: Api, path: str) -> None:
+    answer = await api.call("GET", f"{path}?email=ana+news@e.com")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["code"] == "email_invalid"
+    assert "%2B" in answer.text

@@ -355,7 +355,8 @@ PAGE = {"email": "a@example.com", "_ts": str(int(NOW.timestamp()) - 30)}
     [
         ({}, "lead"),
         ({"website": ""}, "lead"),
-        ({"website": "http://x.example"}, "spam"),
+        ({"website": "http://x.example"}, "lead"),
+        ({"baton_trap": "http://x.example"}, "spam"),
         ({"_gotcha": "x"}, "spam"),
         ({"_gotcha": "0"}, "lead"),
         ({"_ts": str(int(NOW.timestamp()) - 1)}, "spam"),
