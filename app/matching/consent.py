@@ -62,7 +62,7 @@ def read_consent(answer: object) -> ConsentState:
 
 
 def read_ticked(answer: object, label: str) -> ConsentState:
-    """The meaning of an answer to a box with this label: ticking `Do not e-mail me` refuses, leaving it says nothing."""
+    """The meaning of a box with this label: ticking `Do not e-mail me` refuses, leaving it out says nothing."""
     state = read_consent(answer)
     if not fold(label).startswith(_REFUSAL_LABELS):
         return state

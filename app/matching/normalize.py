@@ -107,7 +107,8 @@ def normalize(
     """The person described by `fields` (names of CANONICAL and EXTRA) and by external ids by namespace.
 
     `region` is the ISO-2 code for national phone numbers, used when the country in the answers is missing or does
-    not fit. `plus_is_blank`: the answers are of a form, where a plus that was not encoded is a blank. Never raises: what cannot be parsed is left as typed and named in `flags`.
+    not fit. `plus_is_blank`: the answers are of a form, where a plus that was not encoded is a blank by now. Never
+    raises: what cannot be parsed is left as typed and named in `flags`.
     """
     answers = _Answers(fields)
     email, place = answers.text("email"), answers.text("country")

@@ -130,8 +130,8 @@ class MappingFunctions(Functions):
 
     @signature(_ANY, _ANY)
     def _func_named(self, form: Any, names: Any) -> Any:
-        """The first answer of a form under one of the names, which are separated by `|`. Case, accents, blanks, hyphens,
-        a number at the end of a field's name and one pair of brackets around it do not count."""
+        """The first answer of a form under one of the names, which are separated by `|`. Case, accents, blanks,
+        hyphens, a number at the end of a field's name and one pair of brackets around it do not count."""
         if not isinstance(form, dict) or not isinstance(names, str):
             return None
         fields = self._named_fields(form)

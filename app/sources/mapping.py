@@ -48,7 +48,7 @@ class _Shared:
     source_id: UUID
     zone: tzinfo
     budget: Budget
-    body: Body = Body(None)
+    body: Body | None = None
 
 
 def map_request(document: Document, request: RawRequest, source_id: UUID, budget: Budget | None = None) -> list[Item]:
@@ -159,7 +159,7 @@ def _route(document: Document, context: Context) -> tuple[Verdict, str | None]:
 
 
 def _person(shared: _Shared, context: Context) -> Person:
-    document = shared.document
+    document, body = shared.document, shared.body
     fields = {name: context.value(expression, f"/fields/{name}") for name, expression in document.fields.items()}
     if isinstance(document.external_ids, str):
         found = context.value(document.external_ids, "/external_ids")
@@ -169,8 +169,8 @@ def _person(shared: _Shared, context: Context) -> Person:
             name: context.value(expression, f"/external_ids/{name}")
             for name, expression in document.external_ids.items()
         }
-    person = normalize(fields, external_ids, document.defaults.region, plus_is_blank=shared.body.is_form)
-    return replace(person, flags=(*person.flags, "text_guessed")) if shared.body.is_text_guessed else person
+    person = normalize(fields, external_ids, document.defaults.region, plus_is_blank=body is not None and body.is_form)
+    return replace(person, flags=(*person.flags, "text_guessed")) if body and body.is_text_guessed else person
 
 
 def _occurred_at(moment: Moment | None, context: Context, received_at: datetime) -> tuple[datetime | None, str]:

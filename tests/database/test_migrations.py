@@ -44,3 +44,26 @@ async def test_audit_rows_cannot_be_updated_or_deleted(api: Api) -> None:
         async with api.app.state.engine.connect() as tx:
             with pytest.raises(DBAPIError, match="append-only"):
                 await tx.execute(text(statement))
+
+
+async def test_html_forms_that_exist_keep_the_trap_they_had(api: Api) -> None:
+    engine, url = api.app.state.engine, api.app.state.settings.database_url
+    chosen = {"spam": {"honeypot": ["item.fax"], "max_links": 3}}
+    for name, preset, overrides in (
+        ("old", "html-form", {}),
+        ("links", "html-form", {"spam": {"max_links": 3}}),
+        ("chosen", "html-form", chosen),
+        ("json", "generic", {}),
+    ):
+        await api.post("/v1/sources", {"name": name, "preset": preset, "overrides": overrides})
+    async with engine.begin() as connection:
+        await connection.run_sync(
+            lambda one: command.downgrade(migrate.configuration(one), "0012_traps_of_html_forms-1")
+        )
+    await migrate.upgrade(url)
+    async with engine.begin() as connection:
+        rows = dict((await connection.execute(text("SELECT name, overrides FROM sources"))).tuples().all())
+    traps = ["item.website", "item._gotcha", "item.honeypot"]
+    assert rows["old"] == {"spam": {"honeypot": traps}}
+    assert rows["links"] == {"spam": {"honeypot": traps, "max_links": 3}}
+    assert (rows["chosen"], rows["json"]) == (chosen, {})

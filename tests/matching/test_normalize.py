@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from app.matching.company import company_key, registrable_domain
 from app.matching.country import country_code
 from app.matching.email import read_email, read_emails
+from app.matching.employees import read_employees
 from app.matching.names import Name, read_name, split_name
-from app.matching.normalize import CANONICAL, EXTRA, normalize, read_employees
+from app.matching.normalize import CANONICAL, EXTRA, normalize
 from app.matching.person import Person
 from app.matching.phone import read_phones
 from app.matching.social import Handle, read_handle
