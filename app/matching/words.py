@@ -36,7 +36,7 @@ def phrases(name: str, fold: Callable[[str], str]) -> re.Pattern[str]:
 def _phrase(entry: str, is_open_before: bool, is_open_after: bool) -> str:
     if _UNSPACED.match(entry):
         return re.escape(entry)
-    return (r"\w*" if is_open_before else r"\b") + re.escape(entry) + (r"\w*" if is_open_after else r"\b")
+    return ("" if is_open_before else r"\b") + re.escape(entry) + (r"\w*" if is_open_after else r"\b")
 
 
 def ranked(name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -56,13 +56,13 @@ async def test_html_forms_that_exist_keep_the_trap_they_had(api: Api) -> None:
         ("json", "generic", {}),
     ):
         await api.post("/v1/sources", {"name": name, "preset": preset, "overrides": overrides})
-    async with engine.begin() as connection:
+    async with engine.engine.connect() as connection:
         await connection.run_sync(
             lambda one: command.downgrade(migrate.configuration(one), "0012_traps_of_html_forms-1")
         )
     await migrate.upgrade(url)
-    async with engine.begin() as connection:
-        rows = dict((await connection.execute(text("SELECT name, overrides FROM sources"))).tuples().all())
+    async with engine.engine.connect() as connection:
+        rows = dict((await connection.execute(text("SELECT name, overrides FROM sources"))).all())
     traps = ["item.website", "item._gotcha", "item.honeypot"]
     assert rows["old"] == {"spam": {"honeypot": traps}}
     assert rows["links"] == {"spam": {"honeypot": traps, "max_links": 3}}
