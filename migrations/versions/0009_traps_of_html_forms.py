@@ -1,6 +1,6 @@
 """Sources of HTML forms that were made when `website` was the trap for spam keep it, as a setting of their own.
 
-Revision ID: 0012_traps_of_html_forms
+Revision ID: 0009_traps_of_html_forms
 Revises: 0008_corrections
 
 Old code runs on the new data: a source's own setting has always come before that of its preset.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0012_traps_of_html_forms"
+revision = "0009_traps_of_html_forms"
 down_revision = "0008_corrections"
 branch_labels = None
 depends_on = None
