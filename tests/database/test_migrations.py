@@ -58,7 +58,7 @@ async def test_html_forms_that_exist_keep_the_trap_they_had(api: Api) -> None:
         await api.post("/v1/sources", {"name": name, "preset": preset, "overrides": overrides})
     async with engine.engine.connect() as connection:
         await connection.run_sync(
-            lambda one: command.downgrade(migrate.configuration(one), "0012_traps_of_html_forms-1")
+            lambda one: command.downgrade(migrate.configuration(one), "0009_traps_of_html_forms-1")
         )
     await migrate.upgrade(url)
     async with engine.engine.connect() as connection:
