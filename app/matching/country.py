@@ -1,4 +1,4 @@
-"""Countries by code or by name, in the languages of CLDR (docs/decisions/0033)."""
+"""Countries by code or by name, in the languages of CLDR (docs/decisions/0025)."""
 
 from __future__ import annotations
 

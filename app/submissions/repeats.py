@@ -1,7 +1,7 @@
 """What an item is whose key another item has: the same again, a revision of it, or a submission of somebody else.
 
 A revision and a submission of somebody else are stored under the sender's key with a suffix, made from the content or
-from the person. So the unique index decides between repeats of these too (docs/decisions/0031).
+from the person. So the unique index decides between repeats of these too (docs/decisions/0023).
 """
 
 from __future__ import annotations

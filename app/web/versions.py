@@ -1,4 +1,4 @@
-"""ETag, If-Match and If-None-Match: versions of single resources (RFC 9110, section 13.1; docs/decisions/0023)."""
+"""ETag, If-Match and If-None-Match: versions of single resources (RFC 9110, section 13.1; docs/decisions/0019)."""
 
 from __future__ import annotations
 
