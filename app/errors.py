@@ -110,7 +110,7 @@ class InUse(Conflict):
 
 
 class LogDiverged(Conflict):
-    """The event log was restored from a backup and goes on differently from what the cursor has seen."""
+    """The event log was restored from a backup and continues differently from the one the cursor is of."""
 
 
 class StateConflict(Conflict):

@@ -36,7 +36,7 @@ class Database:
         return self.server.dsn_of(name)
 
     def run(self, dsn: str, statement: str, *values: Any) -> list[Any]:
-        """Run one statement; its rows."""
+        """Run one statement and return its rows."""
         return asyncio.run(_run(dsn, statement, values))
 
     def value(self, dsn: str, query: str, *values: Any) -> Any:

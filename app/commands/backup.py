@@ -37,7 +37,7 @@ tell = partial(print, file=sys.stderr, flush=True)
 
 
 def back_up(file: Path, data_dir: Path | None) -> None:
-    """Write the backup under a temporary name, then give it its own. CannotStart."""
+    """Write the backup to a temporary file, then rename it. Raises CannotStart."""
     settings = load(data_dir=data_dir)
     if not settings.embedded:
         raise CannotStart(

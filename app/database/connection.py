@@ -43,8 +43,8 @@ PARTS: Final = re.compile(
 # A folder of sockets, [IPv6], a name or IPv4, or IPv6 as it stands; and a port.
 HOST: Final = re.compile(r"(?P<host>/.*?|\[[^\]]*\]|[^:\[\]]*|[^:\[\]]*:[^\[\]]*:[^\[\]]*?)(?::(?P<port>\d*))?")
 CONNECT_SECONDS: Final = 5.0
-CONNECT_SECONDS_OF_SEVERAL: Final = 2.0  # for each, so that one that swallows packets does not use up the time of all
-# What another host may do better; a wrong password or a missing database is told at once.
+CONNECT_SECONDS_OF_SEVERAL: Final = 2.0  # for each, so that one that never answers does not use up the time of all
+# What another host may do better; a wrong password or a missing database is reported at once.
 NEXT_HOST: Final = (
     OSError,
     asyncpg.TargetServerAttributeNotMatched,

@@ -22,7 +22,7 @@ DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout, OSError)  # raised when the d
 
 
 def as_problem(error: BaseException) -> Problem | None:
-    """The 503 problem for a database that is unreachable, busy, full or in trouble; None for any other error."""
+    """The 503 problem for a database that is unreachable, busy, full or failing; None for any other error."""
     if isinstance(error, PoolTimeout | TimeoutError | CommitOutcomeUnknown) or is_connection_lost(error):
         return DatabaseUnavailable()
     if isinstance(error, DBAPIError) and sqlstate(error).startswith(UNAVAILABLE):

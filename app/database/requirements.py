@@ -1,4 +1,4 @@
-"""What Baton needs of a PostgreSQL and no session can set for itself; and database errors in the words of an operator.
+"""What Baton needs of a PostgreSQL and no session can set for itself; and database errors as messages for an operator.
 
 Checked by `baton migrate`, `baton serve` and `baton doctor`.
 """
@@ -54,7 +54,7 @@ EXPLAINED: Final = (
     ("08", "the connection was lost ({}): try again"),
     ("53", "PostgreSQL lacks resources ({}): free some, or raise its limits"),
     ("57", "PostgreSQL is not ready ({}): try again in a moment"),
-    ("58", "PostgreSQL has trouble with its files ({}): see its log"),
+    ("58", "PostgreSQL cannot read or write its files ({}): see its log"),
     ("XX", "PostgreSQL has an internal error ({}): see its log"),
 )
 

@@ -1,7 +1,7 @@
 """Cursors of the feed: opaque to clients, valid only with the filters and the event that they were issued for.
 
 A database restored from a backup gives the same positions to other events. A cursor therefore names the event at its
-position; where another event stands there, or none, reading on would pass over events in silence, and is refused.
+position; where another event stands there, or none, reading on would skip events without an error, and is refused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VERSION: Final = 2
 FIRST_VERSION: Final = 1  # of the first release: JSON, without the event
 LAST_POSITION: Final = 2**63 - 1
 CURSOR_PROBLEMS: Final = (CursorInvalid, CursorExpired, LogDiverged)
-EVENT_BYTES: Final = 8  # of a UUIDv7 the time of making, to the millisecond, and twelve random bits
+EVENT_BYTES: Final = 8  # the start of a UUIDv7: its creation time in milliseconds, its version, twelve random bits
 # `recorded_at` is taken before the commit, so it may be out of order in the log by at most this much.
 MAX_DISORDER: Final = timedelta(minutes=1)
 NOT_A_CURSOR: Final = "This is not a cursor; use `next` or `head` of a page, `earliest`, `latest` or an instant."
@@ -111,7 +111,7 @@ async def position_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | No
 
 
 async def _check(tx: Tx, tenant_id: UUID, mark: Mark) -> None:
-    """Checks that the event of the mark stands there; of the first release's that the log reaches that far."""
+    """Checks that the event of the mark is at its position; of a first-release cursor, that the log reaches it."""
     row = await sql.at_or_before(tx, tenant_id, mark.position)
     here = row if row is not None and row.position == mark.position else None
     if here is not None and here.id is not None and mark.event in (None, _start_of(here.id)):

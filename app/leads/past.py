@@ -63,7 +63,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
 
 
 def _links(lead: Lead, past: Record, replaced: Mapping[str, str | None] | None) -> None:
-    """The links of the conversion of then; without one, those of a contact that was known by then."""
+    """The links of the conversion at that time; without one, those of a contact that was known by then."""
     if past.account_id is None and past.contact_id is None and lead.flags.get("known_contact"):
         if replaced is not None:
             lead.account_id, lead.contact_id = (
@@ -93,7 +93,7 @@ async def _owner(tx: Tx, tenant_id: UUID, owner: str | None) -> Owner | None:
 
 
 def _identities(lead: Lead, later: AbstractSet[tuple[str, str, str]]) -> None:
-    """Keeps the identities known then. Which is primary, and the e-mail flags, follow from the fields of then."""
+    """Keeps the identities known then. Which is primary, and the e-mail flags, follow from the fields at that time."""
     typed = {name: lead.fields.get(name) or lead.raw.get(name) for name in ("email", "phone")}
     person = normalize(typed, {}, lead.fields.get("country"))
     primary = {one.kind: one.key for one in person.identities if one.primary}

@@ -67,7 +67,7 @@ def registrable_domain(address: str) -> str | None:
 
 
 def is_web_address(typed: str) -> bool:
-    """Whether it is a host name of several labels, or a URL with one; more is read by `registrable_domain`."""
+    """Whether it is a host name with a dot, or a URL with one. `registrable_domain` also checks the public suffix."""
     match = _HOST.match(typed.strip())
     host = host_name(match.group(1)) if match else None
     return host is not None and "." in host

@@ -74,7 +74,7 @@ def _refuses(text: str) -> bool:
 
 
 def _tells_a_right(clause: str) -> bool:
-    """Whether a clause only tells of the right to end the consent: `you can unsubscribe at any time`."""
+    """Whether a clause only mentions the right to withdraw the consent: `you can unsubscribe at any time`."""
     rest, endings = _ENDINGS.subn(" ", clause)
     return bool(endings and _RIGHTS.search(rest) and _MAY.search(rest)) and _REFUSALS.search(rest) is None
 

@@ -17,7 +17,7 @@ from app.matching.words import words
 
 MAX_EMAIL: Final = 254
 _MAX_TYPED: Final = 2_000
-# What parts the addresses of one cell. Blanks alone do not: a piece between blanks may be a part of an address.
+# What separates the addresses of one cell. Blanks alone do not: a piece between blanks may be a part of an address.
 _SEPARATORS: Final = re.compile(r"[,;|、\n\r\t<>()\[\]]+|: ")
 _CONNECTING: Final = words("connecting") | frozenset("/&+-")
 _TRAILING: Final = "\"'`.,;:!?"

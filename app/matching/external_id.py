@@ -48,7 +48,7 @@ def _suffix(record: str) -> str:
 
 
 def _with_case(record: str, suffix: str) -> str | None:
-    """The record with the capitals that the suffix tells; None where it tells one of a digit."""
+    """The record with the upper-case letters that the suffix encodes; None if it marks a digit as one."""
     capitals = [_DIGITS.index(suffix[n // 5]) >> n % 5 & 1 for n in range(15)]
     restored = "".join(c.upper() if capital else c.lower() for c, capital in zip(record, capitals, strict=True))
     return restored if _suffix(restored) == suffix else None

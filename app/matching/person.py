@@ -84,6 +84,6 @@ class Person:
 
     @property
     def names_somebody(self) -> bool:
-        """Whether anything tells of one person: a name, an address or profile of their own, a job title."""
+        """Whether anything identifies an individual: a name, an address or profile of their own, a job title."""
         named = not self.fields.keys().isdisjoint(("first_name", "last_name", "full_name", "job_title"))
         return named or self.has_own_email or any(one.kind == "social" for one in self.identities)

@@ -1,4 +1,4 @@
-"""Seniority and role derived from a job title; None where no word of it is known."""
+"""Seniority and role derived from a job title; None if none of its words is in the table."""
 
 from __future__ import annotations
 

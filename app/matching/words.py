@@ -60,7 +60,7 @@ def place_words() -> dict[str, str]:
 
 
 def generations() -> dict[str, tuple[str, ...]]:
-    """What tells the generations of a family apart, in its different spellings, by the form that is compared."""
+    """Suffixes such as Jr and Sr in their spellings, by the form that is compared."""
     return {form: entries(spellings) for form, spellings in _TABLES["generations"].items()}
 
 

@@ -1,8 +1,9 @@
 """What a mapping may cost: the steps of its evaluation, and the size of each value that an expression makes.
 
-A mapping is a program written by a tenant, and it reads what a stranger sent. One budget covers all expressions of a
-submission. Values share their parts, so that `[@,@]` is cheap to make; what reads it later pays for every repetition.
-Therefore a size counts each part as often as it occurs, and nothing larger than `limit` is ever made.
+A mapping is a program written by a tenant, and it reads what any sender may have sent. One budget covers all
+expressions of a submission. Values share their parts, so that `[@,@]` is cheap to make; reading it later costs time
+for every repetition. Therefore a size counts each part as often as it occurs, and nothing larger than `limit` is ever
+made.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _VALUE_SIZE: Final = 4
 # As constants: `list | dict` would be built anew for each test.
 _CONTAINERS: Final = (list, dict)
 _MEASURED: Final = (str, list, dict)
-# Sizes that are remembered: of values worth it, and not of so many that they fill the memory.
+# Sizes are cached for large values only, and for at most so many that the cache stays small.
 _REMEMBERED_SIZE: Final = 64
 _MAX_REMEMBERED: Final = 50_000
 

@@ -102,7 +102,7 @@ async def map_request_async(document: Document, request: RawRequest, source_id: 
 def _size(request: RawRequest) -> int:
     try:
         return len(request.content)
-    except ValueError:  # it cannot be unpacked, which parsing it reports
+    except ValueError:  # it cannot be decompressed; `parse_body` reports that
         return len(request.body)
 
 

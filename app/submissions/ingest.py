@@ -83,8 +83,11 @@ def _ingest_state(state: Any) -> IngestState:
 
 
 async def receive(request: Request, key: str) -> Response:
-    """202 once the submission is durable; SignatureInvalid, SourceDisabled, SecretKeysMissing, DatabaseUnavailable;
-    UnsupportedMediaType and BodyTooLarge by its Content-Encoding."""
+    """Answers 202 once the submission is stored durably.
+
+    Raises SignatureInvalid, SourceDisabled, SecretKeysMissing, DatabaseUnavailable; for its Content-Encoding
+    UnsupportedMediaType and BodyTooLarge.
+    """
     state, now = request.app.state, request.app.state.clock.now()
     _check_coding(request)
     known, raw = await _read_request(request, key, now)

@@ -63,7 +63,7 @@ async def process_forever(state: Any, stop: asyncio.Event) -> None:
 
 
 async def process_batch(engine: Database, now: datetime, claim: Claim = across.claim) -> int:
-    """Processes up to a hundred of the oldest waiting submissions and returns their number. DatabaseUnavailable."""
+    """Processes up to a hundred of the oldest waiting submissions and returns how many. Raises DatabaseUnavailable."""
     return await _process_claimed(engine, claim, now)
 
 

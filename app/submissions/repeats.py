@@ -105,7 +105,7 @@ def _person_of(mapped: Mapping[str, Any]) -> Person:
 
 
 def _digest_of(person: Person) -> str:
-    """A digest of the identity that tells most of the person: an address before a number, and the name."""
+    """A digest of the most specific identity of the person: an address before a number, and the name."""
     order = {"email": 0, "external": 1, "phone": 2, "social": 3, "domain": 4}
     key = min((one.key for one in person.identities), key=lambda key: (order[key[0]], key))
     name = " ".join(person.name_key.words) if key[0] == "phone" else ""

@@ -1,1 +1,1 @@
-"""Changing users: who is deactivated hands leads and opportunities to somebody else."""
+"""Changing users; the leads and opportunities of a deactivated one go to another user or to the pool."""

@@ -21,7 +21,7 @@ from app.users import sql
 from app.web.auth import Caller
 
 BATCH: Final = 200
-MOST_LEADS: Final = 5_000  # that one transaction moves within its time limit
+MOST_LEADS: Final = 5_000  # as many as one transaction can move within its time limit
 
 HandTo = Literal["pool"] | UUID | None
 
@@ -44,7 +44,7 @@ async def deactivate(
     expected: frozenset[str] | None,
     now: datetime,
 ) -> tuple[Record, Work]:
-    """The changed user and the work. OwnerInvalid if `hand_to` cannot own it, problems of `change_user`."""
+    """Returns the changed user and what the user owned. Raises OwnerInvalid for `hand_to`, and as `change_user`."""
     tenant_id = caller.tenant_id
     row = await change_user(tx, tenant_id, user_id, values, expected, now)
     if hand_to == user_id:

@@ -43,7 +43,7 @@ class UserChange(UserPatch):
 
 
 class UserChanged(UserOut):
-    """The user; after `active` false also what the user owned."""
+    """The user. After a deactivation also the leads and opportunities that the user owned."""
 
     open_leads: int | None = Field(default=None, description="Open leads that the user owned when deactivated.")
     open_opportunities: int | None = Field(default=None, description="Open opportunities likewise.")

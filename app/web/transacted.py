@@ -88,7 +88,7 @@ SAFE: Final = {"GET", "HEAD"}
 
 @asynccontextmanager
 async def _connection(request: Request) -> AsyncIterator[Tx]:
-    """A connection from the pool, in order of arrival, which the pool does not keep by itself. PoolTimeout."""
+    """A connection from the pool, in order of arrival, which the pool alone does not guarantee. Raises PoolTimeout."""
     engine: Database = request.app.state.engine
     slots: asyncio.Semaphore = request.app.state.connection_slots
     try:

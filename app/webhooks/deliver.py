@@ -24,7 +24,7 @@ from app.webhooks.targets import targets_of
 log = structlog.get_logger("baton.deliver")
 
 POLL_SECONDS: Final = 1.0
-CLAIM_DELAY_SECONDS: Final = 0.003  # lanes that are already served read and send first
+CLAIM_DELAY_SECONDS: Final = 0.003  # new lanes are claimed a little later: lanes that are already served go first
 CLAIM_INTERVAL_SECONDS: Final = 0.02
 WITHOUT_KEYS_SECONDS: Final = 10.0  # a lane whose secrets cannot be decrypted here is left to other processes
 STOP_SECONDS: Final = 22.0  # longer than a request may take

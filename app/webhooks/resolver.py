@@ -47,7 +47,7 @@ class SystemLookup:
             raise LookupTimeout("no answer from DNS") from None
 
     def close(self) -> None:
-        """Shut the thread pool down without waiting; a lookup in progress ends by itself."""
+        """Shut the thread pool down without waiting; a lookup in progress is left to finish."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _lookup_done(self, host: str, done: asyncio.Future[list[Address]]) -> None:

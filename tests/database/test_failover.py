@@ -94,7 +94,7 @@ async def test_a_failover_to_a_synchronous_standby_loses_nothing_acknowledged_an
 
 
 async def _check_commands(primary: OwnServer, standby: OwnServer) -> None:
-    """Every command works with several hosts, also with the standby first, and tells what is wrong with one."""
+    """Every command works with several hosts, also with the standby first, and reports what is wrong with a host."""
     both = address(standby, primary)
     assert await run_command("migrate", both) == (0, f"The schema is at revision {migrate.newest()}.\n")
     status, report = await run_command("doctor", both)

@@ -1,4 +1,4 @@
-"""Which errors are the database's own trouble: 503 at every entrance, and no submission is quarantined for them."""
+"""Which errors are failures of the database: 503 from every endpoint, and no submission is quarantined for them."""
 
 from __future__ import annotations
 

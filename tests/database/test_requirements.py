@@ -1,4 +1,4 @@
-"""A PostgreSQL that was set up otherwise: what cannot work is told by each command in a sentence, the rest works."""
+"""A PostgreSQL that was set up otherwise: each command says in one sentence what cannot work, the rest works."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Cursors after the database was restored from a backup: no reader passes over an event in silence."""
+"""Cursors after the database was restored from a backup: no reader skips an event without an error."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ async def events_of_type(api: Api, type_: str) -> list[dict[str, Any]]:
 
 
 async def pass_time(api: Api, days: float) -> int:
-    """Moves the clock forward and evaluates the due leads; their number."""
+    """Moves the clock forward and evaluates the leads that are due and returns how many there were."""
     api.clock.ahead += timedelta(days=days)
     return await refresh_due(api.app.state.engine, api.now)
 

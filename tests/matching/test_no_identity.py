@@ -1,4 +1,4 @@
-"""What names nobody makes no two people one: the table of identities, by the rule and by each door."""
+"""Values that identify nobody never join two people: by the rule and through each way of sending."""
 
 from __future__ import annotations
 

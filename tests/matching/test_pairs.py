@@ -1,4 +1,4 @@
-"""Whether two arrivals with one telephone number are one person: the table of pairs, by the rule and by each door."""
+"""Whether two arrivals with one telephone number are one person: a table of pairs, for each way of sending."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ async def test_serve_refuses_and_doctor_names_the_missing_keys_in_a_sentence(api
     assert "not the same: test;" in await baton(api, "doctor", status=1)
 
 
-# --- the door
+# --- the ingest endpoint
 
 
 RULES: dict[str, dict[str, Any]] = {
