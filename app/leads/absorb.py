@@ -16,6 +16,7 @@ from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
+from app.matching.derive import is_derived, rederived
 from app.matching.identity import Match
 from app.matching.person import Identity, Person, PhoneStatus
 from app.policy.facts import Activity, Actor, Ask
@@ -107,9 +108,13 @@ def _add_identities(change: Change, identities: tuple[Identity, ...]) -> None:
 
 def _fill_empty_fields(change: Change, arrival: Arrival, match: Match) -> None:
     lead, person = change.lead, arrival.person
-    filled = [name for name in person.fields if lead.fields.get(name) is None]
+    before = dict(lead.fields)
+    given = [name for name in person.fields if not is_derived(person.fields, name)]
+    filled = [name for name in given if before.get(name) is None]
     for name in filled:
         set_field(change, name, person.fields[name])
+    for name, value in rederived(before, lead.fields, filled).items():
+        set_field(change, name, value)
     for name, typed in person.raw.items():
         if name in filled or (name not in lead.raw and lead.fields.get(name) is None):
             set_raw(change, name, typed)

@@ -33,13 +33,13 @@ from app.leads.absorb import (
 from app.leads.duplicates import flag_duplicates, mark_shared_phone
 from app.leads.future import check_not_future
 from app.leads.schemas import show_activity
+from app.matching.derive import rederived
 from app.matching.identity import Candidate, Conflict, resolve
 from app.matching.normalize import normalize
 from app.matching.person import Identity, Person
 from app.web.auth import Caller
 
 API = "api"
-DERIVED = {"email": ("domain",), "website": ("domain",), "job_title": ("role", "seniority"), "phone": (), "country": ()}
 
 
 async def patch_lead(
@@ -148,22 +148,18 @@ def _add(change: Change, identities: Sequence[Identity]) -> None:
 
 
 def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
+    before = dict(change.lead.fields)
     for name, typed in fields.items():
         given = None if isinstance(typed, str) and not typed.strip() else typed
         # An invalid address or number is kept in `raw` only.
         as_given = None if name in ("email", "phone") else given
         set_field(change, name, None if given is None else person.fields.get(name, as_given))
         set_raw(change, name, person.raw.get(name))
-        for derived in DERIVED.get(name, ()):
-            if derived not in fields and derived in person.fields and _was_derived(change, derived):
-                set_field(change, derived, person.fields[derived])
+    for name, value in rederived(before, change.lead.fields, fields).items():
+        set_field(change, name, value)
     if "email" in fields:
         for flag in FLAGGED:
             change.lead.flags[flag] = getattr(person, flag)
-
-
-def _was_derived(change: Change, name: str) -> bool:
-    return change.lead.fields.get(name) is None or name != "domain"
 
 
 def _custom(change: Change, custom: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from app.database.transaction import Record, Tx
 from app.errors import RequestInvalid
 from app.pipeline import sql
 from app.pipeline.create import amount_columns, check_links
-from app.pipeline.forms import account_columns, contact_columns
+from app.pipeline.forms import account_columns, contact_columns, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.web import versions
 
@@ -51,7 +51,8 @@ async def change_record(
 def _columns(kind: Kind, row: Record, changes: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     plain = {name: value for name, value in changes.items() if name not in ("amount", "archived", "custom")}
     if kind in (ACCOUNT, CONTACT):
-        plain = account_columns(plain, row.country) if kind is ACCOUNT else contact_columns(plain, row.country)
+        given = account_columns(plain, row.country) if kind is ACCOUNT else contact_columns(plain, row.country)
+        plain = with_derived(kind.name, row._mapping, given)
     if changes.get("archived") is not None:
         plain["archived_at"] = (row.archived_at or now) if changes["archived"] else None
     if changes.get("custom") is not None:

@@ -15,7 +15,7 @@ from app.journeys.owner import named_owner
 from app.journeys.refusals import problem
 from app.lifecycle.guard import out_of_order
 from app.pipeline import sql
-from app.pipeline.forms import account_columns, contact_columns
+from app.pipeline.forms import account_columns, contact_columns, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.pipeline.steps import OpportunityStep
 from app.policies.published import Published, active_policy
@@ -28,13 +28,17 @@ TRIES: Final = 3
 async def create_account(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
     """A new account. AlreadyExists with the account that holds its domain or external id; OwnerInvalid."""
     await check_links(tx, tenant_id, values)
-    return await _insert(tx, tenant_id, ACCOUNT, account_columns(values), now)
+    return await _insert(tx, tenant_id, ACCOUNT, with_derived(ACCOUNT.name, {}, account_columns(_present(values))), now)
 
 
 async def create_contact(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
     """A new contact. AlreadyExists, AccountNotFound, TargetUnavailable, OwnerInvalid."""
     await check_links(tx, tenant_id, values)
-    return await _insert(tx, tenant_id, CONTACT, contact_columns(values), now)
+    return await _insert(tx, tenant_id, CONTACT, with_derived(CONTACT.name, {}, contact_columns(_present(values))), now)
+
+
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 async def create_opportunity(tx: Tx, caller: Caller, values: Mapping[str, Any], now: datetime) -> Record:
