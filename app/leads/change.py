@@ -49,6 +49,7 @@ async def patch_lead(
     fields = dict(body.get("fields") or {})
     region = await sql.country_of(tx, caller.tenant_id, lead_id) if fields.get("phone") else None
     person = normalize({name: value for name, value in fields.items() if value is not None}, {}, region)
+    _check_readable(fields, person)
     await sql.lock_identities(tx, caller.tenant_id, [identity.key for identity in person.identities])
     holders = await _other_holders(tx, caller.tenant_id, lead_id, person)
     change, others = await _begin(tx, caller, lead_id, holders, expected, now)
@@ -69,6 +70,20 @@ async def patch_lead(
         evaluate(one)
     await record_or_refresh(tx, caller.tenant_id, changes)
     return change
+
+
+UNREADABLE = {
+    "email": "this is not an e-mail address, such as anna@example.com",
+    "phone": "this is not a telephone number: write it with its country code, such as +40 21 555 0100",
+}
+
+
+def _check_readable(fields: Mapping[str, Any], person: Person) -> None:
+    """RequestInvalid for an address or number that nothing can be sent to; a form's is kept in `raw` instead."""
+    wrong = [name for name in UNREADABLE if (fields.get(name) or "").strip() and name not in person.fields]
+    if wrong:
+        errors = [{"field": f"fields.{name}", "code": f"{name}_invalid", "detail": UNREADABLE[name]} for name in wrong]
+        raise RequestInvalid(f"fields.{wrong[0]}: {UNREADABLE[wrong[0]]}", errors=errors)
 
 
 async def _other_holders(tx: Tx, tenant_id: UUID, lead_id: UUID, person: Person) -> list[Candidate]:
@@ -151,10 +166,10 @@ def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
     before = dict(change.lead.fields)
     for name, typed in fields.items():
         given = None if isinstance(typed, str) and not typed.strip() else typed
-        # An invalid address or number is kept in `raw` only.
-        as_given = None if name in ("email", "phone") else given
-        set_field(change, name, None if given is None else person.fields.get(name, as_given))
-        set_raw(change, name, person.raw.get(name))
+        value = None if given is None else person.fields.get(name, given)
+        if value is None or value != before.get(name):
+            set_field(change, name, value)
+            set_raw(change, name, person.raw.get(name))
     for name, value in rederived(before, change.lead.fields, fields).items():
         set_field(change, name, value)
     if "email" in fields:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from app.database.transaction import Record, Tx
 from app.errors import RequestInvalid
 from app.pipeline import sql
-from app.pipeline.create import amount_columns, check_links
+from app.pipeline.create import amount_columns, check_links, check_phone
 from app.pipeline.forms import account_columns, contact_columns, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.web import versions
@@ -37,8 +37,11 @@ async def change_record(
     for name in NOT_NULLABLE.get(kind.name, ()):
         if name in changes and changes[name] is None:
             raise RequestInvalid.of(name, "required", "must not be null")
+    check_phone(changes, None if kind is OPPORTUNITY else row.country)
     await check_links(tx, tenant_id, changes)
-    columns = _columns(kind, row, changes, now)
+    columns = versions.moved(row, _columns(kind, row, changes, now))
+    if not columns:
+        return row
     merged = {**row._mapping, **columns}
     try:
         async with tx.savepoint():
