@@ -47,6 +47,7 @@ class ArrivalActivity:
     kind: Literal["interest", "contact_attempt"] = "interest"
     properties: Mapping[str, Any] = field(default_factory=dict)
     id: UUID | None = None
+    occurred_at: datetime | None = None  # None: that of the arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,10 @@ def apply_arrival(change: Change, arrival: Arrival, match: Match, actor: Actor) 
         change.changed.clear()
     add_updated_event(change)
     _add_consents(change, arrival, when)
-    recorded = arrival.activity is not None and add_activity(change, arrival.activity, when, arrival.source_id)
+    recorded = False
+    if arrival.activity is not None:
+        done_at = min(arrival.activity.occurred_at or when, change.now)
+        recorded = add_activity(change, arrival.activity, done_at, arrival.source_id)
     if is_new:
         _capture(change, arrival, when, actor)
     elif recorded and arrival.activity is not None and arrival.activity.kind == "interest":
@@ -200,9 +204,15 @@ def _add_touch(change: Change, arrival: Arrival, when: datetime) -> None:
         return
     touch = dict(arrival.attribution)
     change.new_touches.append(NewTouch(touch, when, arrival.source_id, arrival.submission_id))
-    if change.lead.first_touch is None:
-        change.lead.first_touch = touch
-    change.lead.last_touch = touch
+    change.lead.first_touch = change.lead.first_touch or touch
+    if _weight(touch) >= _weight(change.lead.last_touch or {}):
+        change.lead.last_touch = touch
+
+
+def _weight(touch: Mapping[str, Any]) -> tuple[bool, bool]:
+    """A touch that says less of where somebody came from does not replace one that says more: nothing, a landing page
+    alone, an origin. `PAST` in sql.py has the same order."""
+    return bool(touch), bool(touch.keys() - {"landing_page"})
 
 
 def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
