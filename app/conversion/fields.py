@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from app.journeys.state import Lead
-from app.matching.company import registrable_domain
+from app.matching.company import company_domain
 from app.matching.country import country_code
 from app.matching.derive import is_derived, rederived
 from app.matching.email import read_email
-from app.matching.mailboxes import is_free_mail
 from app.matching.normalize import CANONICAL
 from app.pipeline.forms import DERIVED_COLUMNS, account_columns, contact_columns, name_key, with_derived
 
@@ -66,8 +65,10 @@ def account_values(lead: Lead, caller_values: Mapping[str, Any]) -> dict[str, An
     """The columns of the account from the lead, then from the caller, without empty values."""
     values = _lead_values("account", lead)
     values["name_key"] = name_key(values["name"])
-    domain = registrable_domain(values["domain"]) if values["domain"] else None
-    values["domain"] = domain if domain and not is_free_mail(domain) else None
+    email = read_email(lead.fields["email"]) if lead.fields.get("email") else None
+    if values["domain"]:
+        is_role = email is not None and email.is_role
+        values["domain"] = company_domain((values["domain"],), email.domain if email else None, role_mailbox=is_role)
     given = account_columns(caller_values, lead.fields.get("country"))
     return _without_empty(values | with_derived("account", {**values, "email": lead.fields.get("email")}, given))
 

@@ -33,6 +33,7 @@ from app.leads.absorb import (
 from app.leads.duplicates import flag_duplicates, mark_shared_phone
 from app.leads.future import check_not_future
 from app.leads.schemas import show_activity
+from app.matching.company import organization_domain
 from app.matching.derive import rederived
 from app.matching.identity import Candidate, Conflict, resolve
 from app.matching.normalize import normalize
@@ -74,13 +75,17 @@ async def patch_lead(
 
 UNREADABLE = {
     "email": "this is not an e-mail address, such as anna@example.com",
+    "domain": "this is not the domain of one company, such as example.com",
     "phone": "this is not a telephone number: write it with its country code, such as +40 21 555 0100",
 }
 
 
 def _check_readable(fields: Mapping[str, Any], person: Person) -> None:
-    """RequestInvalid for an address or number that nothing can be sent to; a form's is kept in `raw` instead."""
-    wrong = [name for name in UNREADABLE if (fields.get(name) or "").strip() and name not in person.fields]
+    """RequestInvalid for an address or number that nothing can be sent to, or a domain that names no company."""
+    read = dict(person.fields)
+    if organization_domain((fields.get("domain"),)) is None:
+        read.pop("domain", None)  # it is that of the e-mail
+    wrong = [name for name in UNREADABLE if (fields.get(name) or "").strip() and name not in read]
     if wrong:
         errors = [{"field": f"fields.{name}", "code": f"{name}_invalid", "detail": UNREADABLE[name]} for name in wrong]
         raise RequestInvalid(f"fields.{wrong[0]}: {UNREADABLE[wrong[0]]}", errors=errors)

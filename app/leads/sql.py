@@ -85,7 +85,8 @@ PAST = text(
            latest.recorded_at AS updated_at, live.account_id, live.contact_id, live.opportunity_id
       FROM leads l
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
-                            AND t.recorded_at <= :at ORDER BY t.attribution = '{}', t.recorded_at, t.id LIMIT 1) first ON true
+                            AND t.recorded_at <= :at
+                          ORDER BY t.attribution = '{}', t.recorded_at, t.id LIMIT 1) first ON true
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
                             AND t.recorded_at <= :at
                           ORDER BY t.attribution = '{}', t.attribution - 'landing_page' = '{}', t.recorded_at DESC,

@@ -39,7 +39,7 @@ async def change_record(
             raise RequestInvalid.of(name, "required", "must not be null")
     check_phone(changes, None if kind is OPPORTUNITY else row.country)
     await check_links(tx, tenant_id, changes)
-    columns = versions.moved(row, _columns(kind, row, changes, now))
+    columns = versions.moved(row._mapping, _columns(kind, row, changes, now))
     if not columns:
         return row
     merged = {**row._mapping, **columns}

@@ -62,7 +62,7 @@ async def change_source(
     if row.builtin and ("name" in values or values.get("enabled") is False):
         raise InUse("The built-in source cannot be renamed or disabled.")
     check_document(values.get("preset", row.preset), values.get("overrides", row.overrides))
-    changed = versions.moved(row, {name: value for name, value in values.items() if name != "secrets"})
+    changed = versions.moved(row._mapping, {name: value for name, value in values.items() if name != "secrets"})
     if values.get("secrets"):
         before = secrets.open_secrets(ring, row)
         after = secrets.merged(before, values["secrets"])

@@ -39,7 +39,7 @@ async def change_user(
     for name in NOT_NULLABLE:
         if name in values and values[name] is None:
             raise RequestInvalid.of(name, "required", "must not be null")
-    values = versions.moved(row, values)
+    values = versions.moved(row._mapping, values)
     if not values:
         return row
     try:

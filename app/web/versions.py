@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 
 from app.database.plain_json import write_json
-from app.database.transaction import Record
 from app.errors import MalformedHeader, VersionConflict
 
 
@@ -45,9 +44,9 @@ def check(expected: frozenset[str] | None, version: int) -> None:
         )
 
 
-def moved(row: Record, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that differ from the row's: where there are none, a change writes nothing and has no new version."""
-    return {name: value for name, value in values.items() if not _is_same(row._mapping[name], value)}
+def moved(stored: Mapping[Any, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that differ from the stored ones. Where there are none, a change writes nothing."""
+    return {name: value for name, value in values.items() if not _is_same(stored[name], value)}
 
 
 def _is_same(stored: Any, value: Any) -> bool:

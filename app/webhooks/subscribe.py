@@ -87,7 +87,7 @@ async def patch(
     # Whatever is changed: a new URL alone would send the leads there.
     _check_include(context, row.include if body.include is None else body.include, row.mode)
     headers = values.pop("headers", None)
-    values = moved(row, values)
+    values = moved(row._mapping, values)
     if headers is not None and not _has_headers(context, row, headers):
         values["headers"] = _encrypted_headers(context, subscription_id, headers)
     if values:

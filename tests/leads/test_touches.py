@@ -49,7 +49,11 @@ async def test_an_inquiry_and_its_activity_each_have_their_own_time(api: Api, da
 
 async def test_a_time_that_is_given_once_is_that_of_both(api: Api) -> None:
     when = api.ago(days=4)
-    for n, body in enumerate(({"occurred_at": when, "activity": {"type": "demo_request"}}, {"activity": {"type": "demo_request", "occurred_at": when}})):
+    bodies: list[dict[str, Any]] = [
+        {"occurred_at": when, "activity": {"type": "demo_request"}},
+        {"activity": {"type": "demo_request", "occurred_at": when}},
+    ]
+    for n, body in enumerate(bodies):
         lead = await api.post("/v1/leads", {"fields": {"email": f"ana{n}@acme.com"}, **body})
         assert await times(api, lead) == (moment(when), moment(when))
 

@@ -18,14 +18,18 @@ KNOWN = {"email": "ana@acme.com", "phone": "+40722123456"}
 @pytest.mark.parametrize("kind", ["leads", "contacts", "accounts"])
 async def test_a_change_to_what_is_none_is_refused_and_changes_nothing(api: Api, kind: str) -> None:
     sent = {name: value for name, value in KNOWN.items() if kind != "accounts" or name == "phone"}
-    made = await api.post(f"/v1/{kind}", {"fields": sent} if kind == "leads" else {"name": "Acme", **sent} if kind == "accounts" else sent)
+    made = await api.post(
+        f"/v1/{kind}", {"fields": sent} if kind == "leads" else {"name": "Acme", **sent} if kind == "accounts" else sent
+    )
     before = await api.get(f"/v1/{kind}/{made['id']}")
     for row in ROWS:
         name, typed = row["field"], row["typed"]
         if name not in sent:
             continue
         changes = {name: typed}
-        answer = await api.call("PATCH", f"/v1/{kind}/{made['id']}", {"fields": changes} if kind == "leads" else changes)
+        answer = await api.call(
+            "PATCH", f"/v1/{kind}/{made['id']}", {"fields": changes} if kind == "leads" else changes
+        )
         (fault,) = answer.json()["errors"]
         assert (answer.status_code, fault["code"]) == (422, f"{name}_invalid"), row
         assert fault["field"] == (f"fields.{name}" if kind == "leads" else name)

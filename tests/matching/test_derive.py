@@ -29,6 +29,8 @@ CHANGES = st.lists(
     max_size=12,
 )
 
+NOTHING: dict[str, Any] = {}
+
 
 def changed(values: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     after = {**values, **change}
@@ -43,7 +45,7 @@ def test_derived_fields_are_as_the_table_says(row: dict[str, Any]) -> None:
 
 @given(CHANGES)
 def test_derived_fields_depend_on_the_values_and_not_on_the_order_of_changes(changes: list[tuple[str, Any]]) -> None:
-    *_, one_by_one = accumulate(({name: value} for name, value in changes), changed, initial={})
+    *_, one_by_one = accumulate(({name: value} for name, value in changes), changed, initial=NOTHING)
     at_once = changed({}, dict(changes))
     assert {name: one_by_one.get(name) for name in SOURCES} == {name: at_once.get(name) for name in SOURCES}
     assert rederived(one_by_one, one_by_one, ()) == {}

@@ -9,7 +9,10 @@ from sqlalchemy import text
 
 from tests.api import Api
 
-LEAD = {"fields": {"email": "ana@acme.com", "phone": "+40722123456", "job_title": "CEO"}, "custom": {"a": {"b": [1, True]}}}
+LEAD: dict[str, Any] = {
+    "fields": {"email": "ana@acme.com", "phone": "+40722123456", "job_title": "CEO"},
+    "custom": {"a": {"b": [1, True]}},
+}
 USER = {"name": "Ana", "email": "ana@acme.com", "role": "sdr", "working_hours": {"mon": [["09:00", "12:00"]]}}
 SOURCE = {"name": "site", "preset": "generic", "secrets": {"signing": "abc-def-ghi"}, "defaults": {"region": "RO"}}
 SUBSCRIPTION = {"url": "https://hooks.example.com/a", "types": ["lead.*"], "headers": {"X-Key": "1"}}
@@ -17,7 +20,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("leads", LEAD, {**LEAD, "fields": {**LEAD["fields"], "email": "ANA@acme.com", "phone": "0040 722 123 456"}}),
     ("leads", LEAD, {"fields": {"company": None, "website": " "}, "custom": {"none": None}}),
     ("leads", LEAD, {}),
-    ("accounts", {"name": "Acme", "domain": "acme.com", "custom": {"b": 1, "a": 2}}, {"domain": "https://www.acme.com/"}),
+    (
+        "accounts",
+        {"name": "Acme", "domain": "acme.com", "custom": {"b": 1, "a": 2}},
+        {"domain": "https://www.acme.com/"},
+    ),
     ("accounts", {"name": "Acme", "custom": {"b": 1, "a": 2}}, {"custom": {"a": 2, "c": None}, "archived": False}),
     ("contacts", {"email": "ana@acme.com", "full_name": "Ana Pop"}, {"email": "Ana@Acme.com", "phone": None}),
     (
