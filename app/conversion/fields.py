@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from app.journeys.state import Lead
-from app.matching.company import registrable_domain
+from app.matching.company import company_domain
 from app.matching.country import country_code
+from app.matching.derive import is_derived, rederived
 from app.matching.email import read_email
-from app.matching.mailboxes import is_free_mail
 from app.matching.normalize import CANONICAL
-from app.pipeline.forms import account_columns, contact_columns, name_key
+from app.pipeline.forms import DERIVED_COLUMNS, account_columns, contact_columns, name_key, with_derived
 
 Outcome = Literal["copied", "filled", "kept_existing", "overwritten", "unmapped"]
 Target = Literal["account", "contact"]
@@ -65,9 +65,12 @@ def account_values(lead: Lead, caller_values: Mapping[str, Any]) -> dict[str, An
     """The columns of the account from the lead, then from the caller, without empty values."""
     values = _lead_values("account", lead)
     values["name_key"] = name_key(values["name"])
-    domain = registrable_domain(values["domain"]) if values["domain"] else None
-    values["domain"] = domain if domain and not is_free_mail(domain) else None
-    return _without_empty(values | account_columns(caller_values, lead.fields.get("country")))
+    email = read_email(lead.fields["email"]) if lead.fields.get("email") else None
+    if values["domain"]:
+        is_role = email is not None and email.is_role
+        values["domain"] = company_domain((values["domain"],), email.domain if email else None, role_mailbox=is_role)
+    given = account_columns(caller_values, lead.fields.get("country"))
+    return _without_empty(values | with_derived("account", {**values, "email": lead.fields.get("email")}, given))
 
 
 def contact_values(lead: Lead, caller_values: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +78,8 @@ def contact_values(lead: Lead, caller_values: Mapping[str, Any]) -> dict[str, An
     values = _lead_values("contact", lead)
     email = read_email(values["email"]) if values["email"] else None
     values["email_key"] = email.key if email and not email.is_placeholder else None
-    return _without_empty(values | contact_columns(caller_values, lead.fields.get("country")))
+    given = contact_columns(caller_values, lead.fields.get("country"))
+    return _without_empty(values | with_derived("contact", values, given))
 
 
 def _lead_values(target: Target, lead: Lead) -> dict[str, Any]:
@@ -113,9 +117,10 @@ def fill(
     outcomes: dict[str, Outcome] = {}
     for name, value in values.items():
         current = None if existing is None else existing.get(name)
+        derived_only = name not in overwrite | from_caller and is_derived(values, name)
         if existing is None:
             outcome: Outcome = "copied"
-        elif name in protected:
+        elif name in protected or derived_only:
             outcome = "kept_existing"
         elif current in (None, ""):
             outcome = "filled"
@@ -126,11 +131,23 @@ def fill(
         outcomes[name] = outcome
         if outcome != "kept_existing":
             columns[name] = value
+    if existing is not None:
+        _derive_anew(target, existing, columns, outcomes)
     shown, derived = ("name", "name_key") if target == "account" else ("email", "email_key")
     columns.pop(derived, None)  # written with the column it is derived from, or not at all
     if shown in columns:
         columns[derived] = values.get(derived)
     return Filled(target, columns, outcomes, values, from_caller)
+
+
+def _derive_anew(
+    target: Target, existing: Mapping[str, Any], columns: dict[str, Any], outcomes: dict[str, Outcome]
+) -> None:
+    """Derives the columns of an existing record from its own values after the conversion, not from the lead's."""
+    names = [name for name in DERIVED_COLUMNS[target] if name in outcomes]
+    for name, value in rederived(existing, {**existing, **columns}, frozenset(columns), names).items():
+        columns[name] = value
+        outcomes[name] = "filled" if existing.get(name) in (None, "") else "overwritten"
 
 
 def field_outcomes(lead: Lead, filled: Sequence[Filled]) -> list[dict[str, Any]]:

@@ -24,10 +24,10 @@ from app.conversion.fields import (
 from app.conversion.match import Lookup, Resolved, resolve, weak_account_keys, weak_contact_keys
 from app.conversion.order import ConversionOrder
 from app.conversion.sql import Found
-from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, Problem, TargetUnavailable
+from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, Problem, RequestInvalid, TargetUnavailable
 from app.journeys.owner import owner_invalid
 from app.journeys.state import Lead
-from app.pipeline.create import unavailable
+from app.pipeline.create import check_phone, unavailable
 from app.pipeline.forms import name_key
 from app.pipeline.kinds import ACCOUNT, CONTACT, KEY_NAMES, OPPORTUNITY
 from app.policy.document import Policy
@@ -179,6 +179,7 @@ def make_plan(inputs: PlanInputs, found: Found) -> Plan:
         contact_problem,
         opportunity_problem,
         *_invalid_users(inputs, found),
+        *_invalid_phones(inputs),
     )
     parts = [part.filled for part in (account, contact)]
     blocked = [problem for problem in problems if problem is not None]
@@ -297,6 +298,17 @@ def _invalid_users(inputs: PlanInputs, found: Found) -> list[Problem]:
         detail = "names no active user"
         fault = {"field": "verification.by", "code": OwnerInvalid.code, "detail": detail}
         problems.append(OwnerInvalid(f"verification.by {detail}.", errors=[fault]))
+    return problems
+
+
+def _invalid_phones(inputs: PlanInputs) -> list[Problem]:
+    problems: list[Problem] = []
+    for part in ("account", "contact"):
+        try:
+            values = inputs.order.caller_values("account" if part == "account" else "contact")
+            check_phone(values, inputs.lead.fields.get("country"), f"{part}.values.phone")
+        except RequestInvalid as invalid:
+            problems.append(invalid)
     return problems
 
 

@@ -16,6 +16,7 @@ from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
+from app.matching.derive import is_derived, rederived
 from app.matching.identity import Match
 from app.matching.name_key import compare, name_key
 from app.matching.person import Identity, Person, PhoneStatus
@@ -48,6 +49,7 @@ class ArrivalActivity:
     kind: Literal["interest", "contact_attempt"] = "interest"
     properties: Mapping[str, Any] = field(default_factory=dict)
     id: UUID | None = None
+    occurred_at: datetime | None = None  # None: that of the arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,10 @@ def apply_arrival(change: Change, arrival: Arrival, match: Match, actor: Actor) 
         change.changed.clear()
     add_updated_event(change)
     _add_consents(change, arrival, when)
-    recorded = arrival.activity is not None and add_activity(change, arrival.activity, when, arrival.source_id)
+    recorded = False
+    if arrival.activity is not None:
+        done_at = min(arrival.activity.occurred_at or when, change.now)
+        recorded = add_activity(change, arrival.activity, done_at, arrival.source_id)
     if is_new:
         _capture(change, arrival, when, actor)
     elif recorded and arrival.activity is not None and arrival.activity.kind == "interest":
@@ -135,9 +140,13 @@ def _keep_other_name(change: Change, arrival: Arrival) -> None:
 
 def _fill_empty_fields(change: Change, arrival: Arrival, match: Match) -> None:
     lead, person = change.lead, arrival.person
-    filled = [name for name in person.fields if lead.fields.get(name) is None]
+    before = dict(lead.fields)
+    given = [name for name in person.fields if not is_derived(person.fields, name)]
+    filled = [name for name in given if before.get(name) is None]
     for name in filled:
         set_field(change, name, person.fields[name])
+    for name, value in rederived(before, lead.fields, filled).items():
+        set_field(change, name, value)
     for name, typed in person.raw.items():
         if name in filled or (name not in lead.raw and lead.fields.get(name) is None):
             set_raw(change, name, typed)
@@ -223,9 +232,15 @@ def _add_touch(change: Change, arrival: Arrival, when: datetime) -> None:
         return
     touch = dict(arrival.attribution)
     change.new_touches.append(NewTouch(touch, when, arrival.source_id, arrival.submission_id))
-    if change.lead.first_touch is None:
-        change.lead.first_touch = touch
-    change.lead.last_touch = touch
+    change.lead.first_touch = change.lead.first_touch or touch
+    if _weight(touch) >= _weight(change.lead.last_touch or {}):
+        change.lead.last_touch = touch
+
+
+def _weight(touch: Mapping[str, Any]) -> tuple[bool, bool]:
+    """A touch that says less of where somebody came from does not replace one that says more: nothing, a landing page
+    alone, an origin. `PAST` in sql.py has the same order."""
+    return bool(touch), bool(touch.keys() - {"landing_page"})
 
 
 def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:

@@ -33,13 +33,14 @@ from app.leads.absorb import (
 from app.leads.duplicates import flag_duplicates, mark_shared_phone
 from app.leads.future import check_not_future
 from app.leads.schemas import show_activity
+from app.matching.company import organization_domain
+from app.matching.derive import rederived
 from app.matching.identity import Candidate, Conflict, resolve
 from app.matching.normalize import normalize
 from app.matching.person import Identity, Person
 from app.web.auth import Caller
 
 API = "api"
-DERIVED = {"email": ("domain",), "website": ("domain",), "job_title": ("role", "seniority"), "phone": (), "country": ()}
 
 
 async def patch_lead(
@@ -49,6 +50,7 @@ async def patch_lead(
     fields = dict(body.get("fields") or {})
     region = await sql.country_of(tx, caller.tenant_id, lead_id) if fields.get("phone") else None
     person = normalize({name: value for name, value in fields.items() if value is not None}, {}, region)
+    _check_readable(fields, person)
     await sql.lock_identities(tx, caller.tenant_id, [identity.key for identity in person.identities])
     holders = await _other_holders(tx, caller.tenant_id, lead_id, person)
     change, others = await _begin(tx, caller, lead_id, holders, expected, now)
@@ -69,6 +71,24 @@ async def patch_lead(
         evaluate(one)
     await record_or_refresh(tx, caller.tenant_id, changes)
     return change
+
+
+UNREADABLE = {
+    "email": "this is not an e-mail address, such as anna@example.com",
+    "domain": "this is not the domain of one company, such as example.com",
+    "phone": "this is not a telephone number: write it with its country code, such as +40 21 555 0100",
+}
+
+
+def _check_readable(fields: Mapping[str, Any], person: Person) -> None:
+    """RequestInvalid for an address or number that nothing can be sent to, or a domain that names no company."""
+    read = dict(person.fields)
+    if organization_domain((fields.get("domain"),)) is None:
+        read.pop("domain", None)  # it is that of the e-mail
+    wrong = [name for name in UNREADABLE if (fields.get(name) or "").strip() and name not in read]
+    if wrong:
+        errors = [{"field": f"fields.{name}", "code": f"{name}_invalid", "detail": UNREADABLE[name]} for name in wrong]
+        raise RequestInvalid(f"fields.{wrong[0]}: {UNREADABLE[wrong[0]]}", errors=errors)
 
 
 async def _other_holders(tx: Tx, tenant_id: UUID, lead_id: UUID, person: Person) -> list[Candidate]:
@@ -148,22 +168,18 @@ def _add(change: Change, identities: Sequence[Identity]) -> None:
 
 
 def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
+    before = dict(change.lead.fields)
     for name, typed in fields.items():
         given = None if isinstance(typed, str) and not typed.strip() else typed
-        # An invalid address or number is kept in `raw` only.
-        as_given = None if name in ("email", "phone") else given
-        set_field(change, name, None if given is None else person.fields.get(name, as_given))
-        set_raw(change, name, person.raw.get(name))
-        for derived in DERIVED.get(name, ()):
-            if derived not in fields and derived in person.fields and _was_derived(change, derived):
-                set_field(change, derived, person.fields[derived])
+        value = None if given is None else person.fields.get(name, given)
+        if value is None or value != before.get(name):
+            set_field(change, name, value)
+            set_raw(change, name, person.raw.get(name))
+    for name, value in rederived(before, change.lead.fields, fields).items():
+        set_field(change, name, value)
     if "email" in fields:
         for flag in FLAGGED:
             change.lead.flags[flag] = getattr(person, flag)
-
-
-def _was_derived(change: Change, name: str) -> bool:
-    return change.lead.fields.get(name) is None or name != "domain"
 
 
 def _custom(change: Change, custom: Mapping[str, Any]) -> None:

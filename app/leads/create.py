@@ -25,8 +25,7 @@ async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -
     source = await sql.source(tx, caller.tenant_id, body.source_id)
     if source is None:
         raise SourceNotFound()
-    when = body.occurred_at or now
-    activity_at = (body.activity.occurred_at if body.activity else None) or when
+    when = body.occurred_at or (body.activity.occurred_at if body.activity else None) or now
     times = {"occurred_at": body.occurred_at}
     if body.activity:
         times["activity.occurred_at"] = body.activity.occurred_at
@@ -37,7 +36,7 @@ async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -
         raise IdentityRequired(errors=NO_IDENTITY)
     arrival = Arrival(
         person=person,
-        occurred_at=activity_at if body.activity else when,
+        occurred_at=when,
         source_id=source.id,
         source_name=source.name,
         activity=_activity(body, source.defaults.get("entry")),
@@ -64,7 +63,8 @@ def _activity(body: LeadCreate, entry: str | None) -> ArrivalActivity | None:
     if body.activity is None:
         return ArrivalActivity(str(ids.new_id())) if entry is None else None
     key = body.activity.activity_key or str(ids.new_id())
-    return ArrivalActivity(key, body.activity.type, body.activity.kind, body.activity.properties)
+    wanted = body.activity
+    return ArrivalActivity(key, wanted.type, wanted.kind, wanted.properties, occurred_at=wanted.occurred_at)
 
 
 def attribution_of(attribution: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:

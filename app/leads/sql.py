@@ -89,9 +89,12 @@ PAST = text(
            latest.recorded_at AS updated_at, live.account_id, live.contact_id, live.opportunity_id
       FROM leads l
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
-                            AND t.recorded_at <= :at ORDER BY t.recorded_at, t.id LIMIT 1) first ON true
+                            AND t.recorded_at <= :at
+                          ORDER BY t.attribution = '{}', t.recorded_at, t.id LIMIT 1) first ON true
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
-                            AND t.recorded_at <= :at ORDER BY t.recorded_at DESC, t.id DESC LIMIT 1) last ON true
+                            AND t.recorded_at <= :at
+                          ORDER BY t.attribution = '{}', t.attribution - 'landing_page' = '{}', t.recorded_at DESC,
+                                   t.id DESC LIMIT 1) last ON true
       LEFT JOIN LATERAL (SELECT e.lead_version, e.recorded_at FROM events e WHERE e.tenant_id = l.tenant_id
                             AND e.lead_id = l.id AND e.recorded_at <= :at ORDER BY e.seq DESC LIMIT 1) latest ON true
       LEFT JOIN LATERAL (SELECT c.account_id, c.contact_id, c.opportunity_id FROM conversions c

@@ -74,11 +74,10 @@ def is_web_address(typed: str) -> bool:
 
 
 def company_domain(addresses: Iterable[str | None], email_domain: str | None, *, role_mailbox: bool) -> str | None:
-    """The domain of a lead's company: that of the first web address which has one, else that of the e-mail, unless
-    it is free mail, disposable or a role mailbox."""
-    for address in addresses:
-        if address and (domain := registrable_domain(address)) and not is_free_mail(domain):
-            return domain
+    """The domain of a lead's company: that of the first web address which names one, else that of the e-mail, unless
+    it is free mail, disposable or a role mailbox. Whoever has an address at google.com works there."""
+    if (domain := organization_domain(addresses)) is not None:
+        return domain
     if not email_domain or role_mailbox or is_free_mail(email_domain) or is_disposable(email_domain):
         return None
     domain = registrable_domain(email_domain)
@@ -88,9 +87,10 @@ def company_domain(addresses: Iterable[str | None], email_domain: str | None, *,
 def organization_domain(addresses: Iterable[str | None]) -> str | None:
     """The first registrable domain that names one organization: no free mail and no host of many people's pages."""
     domains = (registrable_domain(address) for address in addresses if address)
-    return next((domain for domain in domains if domain and not _is_of_many(domain)), None)
+    return next((domain for domain in domains if domain and not is_of_many(domain)), None)
 
 
-def _is_of_many(domain: str) -> bool:
+def is_of_many(domain: str) -> bool:
+    """Whether the registrable domain has the pages or mailboxes of many people and companies, so that it names none."""
     is_listed = domain in _SHARED_HOSTS or is_free_mail(domain) or is_disposable(domain)
     return is_listed or bool(_EXTRACT(domain).is_private)

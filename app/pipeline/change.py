@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from app.database.transaction import Record, Tx
 from app.errors import RequestInvalid
 from app.pipeline import sql
-from app.pipeline.create import amount_columns, check_links
-from app.pipeline.forms import account_columns, contact_columns
+from app.pipeline.create import amount_columns, check_links, check_phone
+from app.pipeline.forms import account_columns, contact_columns, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.web import versions
 
@@ -37,8 +37,11 @@ async def change_record(
     for name in NOT_NULLABLE.get(kind.name, ()):
         if name in changes and changes[name] is None:
             raise RequestInvalid.of(name, "required", "must not be null")
+    check_phone(changes, None if kind is OPPORTUNITY else row.country)
     await check_links(tx, tenant_id, changes)
-    columns = _columns(kind, row, changes, now)
+    columns = versions.moved(row._mapping, _columns(kind, row, changes, now))
+    if not columns:
+        return row
     merged = {**row._mapping, **columns}
     try:
         async with tx.savepoint():
@@ -51,7 +54,8 @@ async def change_record(
 def _columns(kind: Kind, row: Record, changes: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     plain = {name: value for name, value in changes.items() if name not in ("amount", "archived", "custom")}
     if kind in (ACCOUNT, CONTACT):
-        plain = account_columns(plain, row.country) if kind is ACCOUNT else contact_columns(plain, row.country)
+        given = account_columns(plain, row.country) if kind is ACCOUNT else contact_columns(plain, row.country)
+        plain = with_derived(kind.name, row._mapping, given)
     if changes.get("archived") is not None:
         plain["archived_at"] = (row.archived_at or now) if changes["archived"] else None
     if changes.get("custom") is not None:

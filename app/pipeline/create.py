@@ -9,13 +9,14 @@ from uuid import UUID
 
 from app import ids
 from app.database.transaction import Record, Tx
-from app.errors import DatabaseUnavailable, TargetUnavailable
+from app.errors import DatabaseUnavailable, RequestInvalid, TargetUnavailable
 from app.events.record import record_events
 from app.journeys.owner import named_owner
 from app.journeys.refusals import problem
 from app.lifecycle.guard import out_of_order
+from app.matching.phone import read_phones
 from app.pipeline import sql
-from app.pipeline.forms import account_columns, contact_columns
+from app.pipeline.forms import account_columns, contact_columns, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.pipeline.steps import OpportunityStep
 from app.policies.published import Published, active_policy
@@ -23,18 +24,31 @@ from app.policy.document import OpportunityStage
 from app.web.auth import Caller
 
 TRIES: Final = 3
+NOT_A_PHONE: Final = "this is not a telephone number: write it with its country code, such as +40 21 555 0100"
 
 
 async def create_account(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
     """A new account. AlreadyExists with the account that holds its domain or external id; OwnerInvalid."""
+    check_phone(values)
     await check_links(tx, tenant_id, values)
-    return await _insert(tx, tenant_id, ACCOUNT, account_columns(values), now)
+    return await _insert(tx, tenant_id, ACCOUNT, with_derived(ACCOUNT.name, {}, account_columns(_present(values))), now)
 
 
 async def create_contact(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
     """A new contact. AlreadyExists, AccountNotFound, TargetUnavailable, OwnerInvalid."""
+    check_phone(values)
     await check_links(tx, tenant_id, values)
-    return await _insert(tx, tenant_id, CONTACT, contact_columns(values), now)
+    return await _insert(tx, tenant_id, CONTACT, with_derived(CONTACT.name, {}, contact_columns(_present(values))), now)
+
+
+def check_phone(values: Mapping[str, Any], country: str | None = None, field: str = "phone") -> None:
+    """RequestInvalid for a phone that is none; `country` is the default country of national numbers."""
+    if values.get("phone") and not read_phones(values["phone"], (values.get("country") or country,)):
+        raise RequestInvalid.of(field, "phone_invalid", NOT_A_PHONE)
+
+
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 async def create_opportunity(tx: Tx, caller: Caller, values: Mapping[str, Any], now: datetime) -> Record:

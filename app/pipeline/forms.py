@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.matching.company import company_key
+from app.matching.derive import rederived
 from app.matching.email import read_email
 from app.matching.phone import read_phones
 
 LONGEST_KEY: Final = 200
+DERIVED_COLUMNS: Final = {"account": ("domain",), "contact": ("full_name", "role", "seniority")}
 
 
 def account_columns(values: Mapping[str, Any], country: str | None = None) -> dict[str, Any]:
-    """The columns of an account; `country` is the default country of national phone numbers."""
+    """The given columns of an account; `country` is the default country of national phone numbers."""
     columns = _phone(values, country)
     if "name" in values:
         columns["name_key"] = name_key(values["name"])
@@ -26,15 +28,17 @@ def name_key(name: str | None) -> str | None:
 
 
 def contact_columns(values: Mapping[str, Any], country: str | None = None) -> dict[str, Any]:
-    """The columns of a contact; `country` is the default country of national phone numbers."""
+    """The given columns of a contact; `country` is the default country of national phone numbers."""
     columns = _phone(values, country)
     if "email" in values:
         email = read_email(values["email"]) if values["email"] else None
         columns["email_key"] = email.key if email and not email.is_placeholder else None
-    first, last = values.get("first_name"), values.get("last_name")
-    if first and last and not values.get("full_name"):
-        columns["full_name"] = f"{first} {last}"
     return columns
+
+
+def with_derived(kind: str, before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given columns of an account or contact, and the derived ones that change with them."""
+    return {**given, **rederived(before, {**before, **given}, given, DERIVED_COLUMNS[kind])}
 
 
 def _phone(values: Mapping[str, Any], country: str | None) -> dict[str, Any]:

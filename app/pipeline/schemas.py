@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from app import ids
 from app.database.transaction import Record
 from app.leads.schemas import Bant, Custom
-from app.matching.company import is_web_address, registrable_domain
+from app.matching.company import is_of_many, is_web_address, registrable_domain
 from app.matching.country import country_code
 from app.matching.email import read_email
 from app.matching.mailboxes import is_free_mail
@@ -43,6 +43,10 @@ def _domain(value: str) -> str:
     if is_free_mail(domain):
         raise PydanticCustomError(
             "domain_free_mail", "this is the domain of a free mail provider, which does not identify a company"
+        )
+    if is_of_many(domain):
+        raise PydanticCustomError(
+            "domain_of_many", "many companies have pages under this domain, so that it does not identify one of them"
         )
     return domain
 

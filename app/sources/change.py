@@ -62,10 +62,14 @@ async def change_source(
     if row.builtin and ("name" in values or values.get("enabled") is False):
         raise InUse("The built-in source cannot be renamed or disabled.")
     check_document(values.get("preset", row.preset), values.get("overrides", row.overrides))
-    changed = dict(values)
-    if "secrets" in values:
-        after = secrets.merged(secrets.open_secrets(ring, row), values["secrets"])
-        changed["secrets"] = secrets.seal(ring, tenant_id, source_id, after)
+    changed = versions.moved(row._mapping, {name: value for name, value in values.items() if name != "secrets"})
+    if values.get("secrets"):
+        before = secrets.open_secrets(ring, row)
+        after = secrets.merged(before, values["secrets"])
+        if after != before:
+            changed["secrets"] = secrets.seal(ring, tenant_id, source_id, after)
+    if not changed:
+        return row
     tx.after_commit.append(partial(known.invalidate, row.key))
     return await sql.update_source(tx, tenant_id, source_id, {**changed, "updated_at": now})
 

@@ -85,6 +85,8 @@ async def patch_tenant(
     if row is None:
         raise TenantNotFound()
     versions.check(expected, row.version)
+    if body.name == row.name:
+        return answer(show_tenant(row), version=row.version)
     row = await sql.update_tenant(tx, tenant_id, {"name": body.name})
     await audit.record(tx, caller, tenant_id, "tenant.renamed", ids.show("tenant", tenant_id), now)
     return answer(show_tenant(row), version=row.version)

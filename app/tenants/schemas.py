@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -34,6 +35,12 @@ def _span(value: list[str]) -> list[str]:
     return value
 
 
+def _day(spans: list[list[str]]) -> list[list[str]]:
+    if any(before[1] > after[0] for before, after in pairwise(spans)):
+        raise PydanticCustomError("hours_overlap", "the hours of a day must be in order and must not overlap")
+    return spans
+
+
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
 Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
 Hour = Annotated[
@@ -41,7 +48,7 @@ Hour = Annotated[
 ]
 Span = Annotated[list[Hour], Field(min_length=2, max_length=2), AfterValidator(_span)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WorkingHours = dict[Weekday, Annotated[list[Span], Field(max_length=8)]]
+WorkingHours = dict[Weekday, Annotated[list[Span], Field(max_length=8), AfterValidator(_day)]]
 Capacity = Annotated[int, Field(ge=0, le=100_000)]
 
 

@@ -39,6 +39,9 @@ async def change_user(
     for name in NOT_NULLABLE:
         if name in values and values[name] is None:
             raise RequestInvalid.of(name, "required", "must not be null")
+    values = versions.moved(row._mapping, values)
+    if not values:
+        return row
     try:
         async with tx.savepoint():
             changed = await sql.update_user(tx, tenant_id, user_id, {**values, "updated_at": now})

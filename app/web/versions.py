@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
@@ -33,12 +35,24 @@ Expected = Annotated[frozenset[str] | None, Depends(expected_version)]
 def check(expected: frozenset[str] | None, version: int) -> None:
     """VersionConflict (412) unless If-Match is absent or has this version. Call it with the row locked.
 
-    Weak tags never match (RFC 9110, section 13.1.1).
+    A weak tag names a version as well: proxies that compress answers weaken tags (docs/decisions/0027).
     """
-    if expected is not None and not any(tag.startswith((f'"{version}"', f'"{version}-')) for tag in expected):
+    tags = (tag.removeprefix("W/") for tag in expected or ())
+    if expected is not None and not any(tag.startswith((f'"{version}"', f'"{version}-')) for tag in tags):
         raise VersionConflict(
             f"The current version is {version}: read it, then send its ETag in If-Match.", version=version
         )
+
+
+def moved(stored: Mapping[Any, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that differ from the stored ones. Where there are none, a change writes nothing."""
+    return {name: value for name, value in values.items() if not _is_same(stored[name], value)}
+
+
+def _is_same(stored: Any, value: Any) -> bool:
+    if isinstance(value, dict | list):  # as JSON, where true is not 1
+        return json.dumps(stored, sort_keys=True) == json.dumps(value, sort_keys=True)
+    return bool(stored == value)
 
 
 def unless_known(request: Request, response: Response) -> Response:

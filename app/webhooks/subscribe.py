@@ -15,8 +15,8 @@ from app.database.transaction import Tx
 from app.errors import RequestInvalid, ScopeMissing, StateConflict, SubscriptionNotFound, TargetRefused
 from app.events import cursors
 from app.ids import new_id
-from app.keyring import KeyRing
-from app.web.versions import check
+from app.keyring import CannotOpen, KeyRing
+from app.web.versions import check, moved
 from app.webhooks import egress, secrets, sql
 from app.webhooks.accepted import accepts
 from app.webhooks.egress import Egress
@@ -86,8 +86,10 @@ async def patch(
     row = await context.locked(subscription_id, expected)
     # Whatever is changed: a new URL alone would send the leads there.
     _check_include(context, row.include if body.include is None else body.include, row.mode)
-    if body.headers is not None:
-        values["headers"] = _encrypted_headers(context, subscription_id, body.headers)
+    headers = values.pop("headers", None)
+    values = moved(row._mapping, values)
+    if headers is not None and not _has_headers(context, row, headers):
+        values["headers"] = _encrypted_headers(context, subscription_id, headers)
     if values:
         await context.update(subscription_id, values)
 
@@ -182,6 +184,13 @@ def read_headers(ring: KeyRing, tenant_id: UUID, subscription_id: UUID, sealed: 
         return {}
     headers: dict[str, str] = orjson.loads(ring.open(tenant_id, subscription_id, HEADERS, sealed))
     return headers
+
+
+def _has_headers(context: SubscriptionContext, row: Row[Any], headers: dict[str, str]) -> bool:
+    try:
+        return read_headers(context.ring, context.tenant_id, row.id, row.headers) == headers
+    except CannotOpen:  # they are replaced: what they were is not needed
+        return False
 
 
 def _encrypted_headers(context: SubscriptionContext, subscription_id: UUID, headers: dict[str, str]) -> str | None:
