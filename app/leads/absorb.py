@@ -16,7 +16,7 @@ from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
-from app.matching.derive import is_derived, rederived
+from app.matching.derive import equals_derivation, rederived
 from app.matching.identity import Match
 from app.matching.name_key import compare, name_key
 from app.matching.person import Identity, Person, PhoneStatus
@@ -141,14 +141,16 @@ def _keep_other_name(change: Change, arrival: Arrival) -> None:
 def _fill_empty_fields(change: Change, arrival: Arrival, match: Match) -> None:
     lead, person = change.lead, arrival.person
     before = dict(lead.fields)
-    given = [name for name in person.fields if not is_derived(person.fields, name)]
+    given = [name for name in person.fields if not equals_derivation(person.fields, name)]
     filled = [name for name in given if before.get(name) is None]
     for name in filled:
         set_field(change, name, person.fields[name])
-    for name, value in rederived(before, lead.fields, filled).items():
+    derived = rederived(before, lead.fields, filled)
+    for name, value in derived.items():
         set_field(change, name, value)
+    taken = {*filled, *(name for name, value in derived.items() if value == person.fields.get(name))}
     for name, typed in person.raw.items():
-        if name in filled or (name not in lead.raw and lead.fields.get(name) is None):
+        if name in taken or (name not in lead.raw and lead.fields.get(name) is None):
             set_raw(change, name, typed)
     for name, answer in {**person.custom, **arrival.custom}.items():
         if len(lead.custom) >= MAX_CUSTOM and name not in lead.custom:

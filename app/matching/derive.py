@@ -47,12 +47,17 @@ _RULES: Final[Mapping[str, Callable[[Values], str | None]]] = {
 }
 
 
+def equals_derivation(values: Values, name: str) -> bool:
+    """Whether the field has exactly the value that its sources give."""
+    value = values.get(name)
+    return name in _RULES and value is not None and value == _RULES[name](values)
+
+
 def is_derived(values: Values, name: str) -> bool:
     """Whether the field has the value that its sources give; a full name also where its parts are as in the fields."""
-    value = values.get(name)
-    if name not in _RULES or value is None:
-        return False
-    return value == _RULES[name](values) or (name == "full_name" and _parts(value) == _given_parts(values))
+    if equals_derivation(values, name):
+        return True
+    return name == "full_name" and bool(full := values.get(name)) and _parts(full) == _given_parts(values)
 
 
 def rederived(before: Values, after: Values, given: Container[str], names: Container[str] = SOURCES) -> dict[str, Any]:

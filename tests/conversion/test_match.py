@@ -105,9 +105,9 @@ async def test_mode_create_never_duplicates_a_strong_key(api: Api, ae: str) -> N
 
 
 async def test_a_contact_of_another_account_is_moved_only_with_relink(api: Api, ae: str) -> None:
+    lead = await sql_lead(api, ae, **ANNA)  # before there is a contact that her form would link to
     other = await api.post("/v1/accounts", {"name": "Elsewhere", "domain": "elsewhere.ro"})
     contact = await api.post("/v1/contacts", {"email": "anna@nordsoft.ro", "account_id": other["id"]})
-    lead = await sql_lead(api, ae, **ANNA)
     problem = await refused(api, lead, ae)
     assert (problem["status"], problem["code"]) == (422, "contact_not_in_account")
     assert (problem["contact_id"], problem["account_id"]) == (contact["id"], other["id"])
