@@ -23,6 +23,7 @@ _MAY: Final = phrases("may", fold)
 _ENDINGS: Final = phrases("endings", fold)
 _CLAUSE: Final = re.compile(r"[.,;:!?\n()。、，]+")
 _QUESTION: Final = re.compile(r"[?？؟;]\s*$")
+_EMPTY_BOX: Final = re.compile(r"\s*(?:[☐□▢]|\[\s*\]|\(\s*\))")
 _MAX_ANSWER: Final = 2_000
 _MAX_BOXES: Final = 100
 
@@ -52,10 +53,10 @@ def read_consent(answer: object) -> ConsentState:
         return "unknown"
     text = as_text(answer)[:_MAX_ANSWER]
     folded = fold(text)
-    if not folded or is_unresolved(text):
+    if not folded or is_unresolved(text) or _EMPTY_BOX.match(text):
         return "unknown"
     if folded in _YES:
-        return "given"
+        return "unknown" if text.rstrip().endswith(("?", "？", "؟")) else "given"
     if folded in _NO or _refuses(text):
         return "refused"
     return "given" if _agrees(text, folded) else "unknown"

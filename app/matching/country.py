@@ -51,7 +51,8 @@ def _table() -> dict[str, str]:
     for line in _TERRITORIES.read_text("utf-8").splitlines():
         code, *names = line.split("\t")
         for name in names:
-            meanings[_key(name)].add(code)
+            if len(key := _key(name)) > 2 or not key.isascii():  # two Latin letters are a code: EU is no country
+                meanings[key].add(code)
     table = {name: codes.pop() for name, codes in meanings.items() if len(codes) == 1} | table
     return {name: code for name, code in table.items() if name and name not in ambiguous_countries()}
 

@@ -47,7 +47,8 @@ log = structlog.get_logger("baton.ingest")
 MAX_WAIT_SECONDS: Final = 10
 POLL_SECONDS: Final = 0.05
 WAIT_PREFERENCE: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,6})")
-PREFLIGHT: Final = {"Access-Control-Allow-Methods": "POST, GET, HEAD, OPTIONS", "Access-Control-Max-Age": "600"}
+METHODS: Final = "GET, HEAD, OPTIONS, POST"
+PREFLIGHT: Final = {"Allow": METHODS, "Access-Control-Allow-Methods": METHODS, "Access-Control-Max-Age": "600"}
 MAX_PROCESSING: Final = 2  # connections of the pool that requests with `Prefer: wait` may use at a time
 
 
