@@ -40,6 +40,18 @@ SECONDS = Histogram(
 REFUSED = Counter("baton_ingest_refused", "Requests refused at an ingest address.", ["reason"])
 SUBMISSIONS = Counter("baton_submissions", "Submission items by verdict.", ["verdict"])
 DELIVERIES = Counter("baton_deliveries", "Delivery attempts by outcome.", ["outcome"])
+GATHERED = Histogram(
+    "baton_gathered_requests",
+    "Requests that one batch of a verb took together.",
+    ["verb"],
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+WAITED = Histogram(
+    "baton_gathered_wait_seconds",
+    "Seconds that the longest waiting request of a batch waited for it to begin.",
+    ["verb"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
 PENDING = Gauge(  # every process counts the same rows
     "baton_events_pending", "Events that have no position yet.", multiprocess_mode="livemostrecent"
 )

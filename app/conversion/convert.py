@@ -1,13 +1,13 @@
-"""Converts a lead: makes or links its account, contact and opportunity in one transaction.
+"""Converts leads: makes or links their accounts, contacts and opportunities in one transaction.
 
-The lead is locked first, so a journey is converted once. Records are inserted under unique keys; where a concurrent
+The leads are locked first, so a journey is converted once. Records are inserted under unique keys; where a concurrent
 conversion has taken one of them, the search and the plan are repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -19,13 +19,13 @@ from app.conversion import sql
 from app.conversion.document import Rows, conversion_document, rows_of
 from app.conversion.order import ConversionOrder
 from app.conversion.plan import NewIds, Plan, PlanInputs, make_plan, search_keys
-from app.conversion.sql import Found
+from app.conversion.sql import Found, SearchKeys
 from app.database.transaction import Tx
 from app.errors import DatabaseUnavailable, LeadAlreadyConverted, Problem
 from app.events.record import NewEvent
 from app.journeys.apply import apply_move
 from app.journeys.evaluate import evaluate
-from app.journeys.load import begin_change
+from app.journeys.load import OfLead, begin_each
 from app.journeys.record import record
 from app.journeys.refusals import problem
 from app.journeys.state import Change, Step
@@ -37,60 +37,130 @@ from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, missing
 from app.pipeline.steps import OpportunityStep
 from app.policy.facts import Actor, Ask
 from app.scoring.score import score, with_score
-from app.web.auth import Caller
+from app.web.gather import Member
 
-__all__ = ["ConversionOrder", "convert", "convert_change"]
+__all__ = ["ConversionOrder", "Converting", "convert", "convert_changes"]
 
 ACTION: Final = "convert"
 TRIES: Final = 3
 
 
-async def convert(
-    tx: Tx, caller: Caller, lead_id: UUID, order: ConversionOrder, expected: frozenset[str] | None, now: datetime
-) -> dict[str, Any]:
-    """Converts a lead and returns the conversion document. A refusal is raised as a problem, and nothing is written."""
-    tenant_id = caller.tenant_id
-    change = await begin_change(
-        tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
-    )
-    may_read = caller.may("leads:read")
-    document = await convert_change(tx, tenant_id, change, order, caller.actor, now, may_read=may_read)
-    evaluate(change)
-    await record(tx, tenant_id, [change])
-    return document
+Asked = Member[OfLead[ConversionOrder], dict[str, Any]]
 
 
-async def convert_change(
-    tx: Tx,
-    tenant_id: UUID,
-    change: Change,
-    order: ConversionOrder | None,
-    actor: Actor,
-    now: datetime,
-    *,
-    may_read: bool = True,
-) -> dict[str, Any]:
-    """Converts the lead of a change that is locked and loaded; the caller evaluates and records the change afterwards.
+@dataclass(slots=True, eq=False)
+class Converting:
+    """A locked and loaded lead to convert, and the outcome: the conversion document, a problem, or `later`.
 
-    `order` None: the defaults (match or create). `may_read`: whether problems show the records that match.
+    `may_read`: whether problems show the records that match.
     """
-    order = order or ConversionOrder()
-    decided = decide_conversion(change, order, actor, now)
-    if isinstance(decided, Refused):
-        raise await refusal_problem(tx, tenant_id, change, decided.why)
-    inputs = plan_inputs(change, order, actor, NewIds(), hidden=not may_read)
+
+    change: Change
+    order: ConversionOrder
+    actor: Actor
+    may_read: bool = True
+    document: dict[str, Any] | None = None
+    problem: Problem | None = None
+    later: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Allowed:
+    """A conversion that the policy allows; `step` is set once it is applied to the lead."""
+
+    of: Converting
+    move: Move
+    inputs: PlanInputs
+    keys: SearchKeys
     step: Step | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A conversion that is planned and applied to the lead. `first_step`: that of a new opportunity."""
+
+    allowed: Allowed
+    plan: Plan
+    document: dict[str, Any]
+    first_step: OpportunityStep | None
+
+    def rows(self) -> Rows:
+        step = self.allowed.step
+        assert step is not None
+        return rows_of(self.allowed.of.change, self.allowed.inputs, self.plan, step, self.first_step, self.document)
+
+
+async def convert(tx: Tx, tenant_id: UUID, members: Sequence[Asked], now: datetime) -> None:
+    """Converts the lead of each request; the result is the conversion document. A refused request writes nothing."""
+    begun = [
+        (one, Converting(change, one.wanted.body, one.caller.actor, one.caller.may("leads:read")))
+        for one, change in await begin_each(tx, tenant_id, members, now)
+    ]
+    await convert_changes(tx, tenant_id, [converting for _, converting in begun], now)
+    converted = [converting.change for _, converting in begun if converting.document is not None]
+    for change in converted:
+        evaluate(change)
+    await record(tx, tenant_id, converted)
+    for one, converting in begun:
+        one.result, one.problem, one.later = converting.document, converting.problem, converting.later
+
+
+async def convert_changes(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting], now: datetime) -> None:
+    """Converts the leads of changes; the caller evaluates and records those that have a document afterwards.
+
+    Of conversions that search by the same key, or match the same record, only the first is made; the others are for a
+    later batch. Where a concurrent transaction has taken a key, all are planned again; DatabaseUnavailable at last.
+    """
+    going = [allowed for one in wanted if (allowed := await _decide(tx, tenant_id, one, now)) is not None]
     for _ in range(TRIES):
-        plan = make_plan(inputs, await find_records(tx, tenant_id, inputs, lock=True))
+        if not going:
+            return
+        found = await sql.find(tx, tenant_id, [one.keys for one in going], lock=True)
+        made = [one for each in _first_of_each(going, found) if (one := _make(each, found)) is not None]
+        if not made or await _write(tx, tenant_id, made, now):
+            for one in made:
+                _set_links_and_events(one)
+            return
+        going = [one.allowed for one in made]
+    raise DatabaseUnavailable("Concurrent requests changed the same records; nothing was converted. Try again.")
+
+
+async def _decide(tx: Tx, tenant_id: UUID, one: Converting, now: datetime) -> Allowed | None:
+    decided = decide_conversion(one.change, one.order, one.actor, now)
+    if isinstance(decided, Refused):
+        one.problem = await refusal_problem(tx, tenant_id, one.change, decided.why)
+        return None
+    inputs = plan_inputs(one.change, one.order, one.actor, NewIds(), hidden=not one.may_read)
+    return Allowed(one, decided, inputs, search_keys(inputs))
+
+
+def _first_of_each(going: Sequence[Allowed], found: Found) -> list[Allowed]:
+    """Those that have no key and no record in common with an earlier one; the others are for a later batch."""
+    seen: set[Hashable] = set()
+    first: list[Allowed] = []
+    for one in going:
+        about = one.keys.strong_and_weak() | found.by(one.keys).ids()
+        one.of.later = bool(about & seen)
+        if not one.of.later:
+            first.append(one)
+        seen |= about
+    return first
+
+
+def _make(allowed: Allowed, found: Found) -> Made | None:
+    """Plans the conversion and applies it to the lead; None if the plan is blocked."""
+    one, inputs = allowed.of, allowed.inputs
+    try:
+        plan = make_plan(inputs, named_records(inputs, found.by(allowed.keys)))
         if plan.blocked:
             raise plan.blocked[0]
-        step = step or _apply_to_lead(change, inputs, plan, decided)
-        opportunity_step = _first_opportunity_step(change, inputs, plan, step)
-        document = conversion_document(change, inputs, plan, step, actor)
-        if await _write(tx, tenant_id, plan, rows_of(change, inputs, plan, step, opportunity_step, document), now):
-            _set_links_and_events(change, plan, document, opportunity_step)
-            return document
-    raise DatabaseUnavailable("Concurrent requests changed the same records; nothing was converted. Try again.")
+    except Problem as problem:
+        one.problem = problem
+        return None
+    allowed.step = allowed.step or _apply_to_lead(one.change, inputs, plan, allowed.move)
+    first_step = _first_opportunity_step(one.change, inputs, plan, allowed.step)
+    document = conversion_document(one.change, inputs, plan, allowed.step, one.actor)
+    return Made(allowed, plan, document, first_step)
 
 
 def decide_conversion(change: Change, order: ConversionOrder, actor: Actor, now: datetime) -> Move | Refused:
@@ -120,9 +190,8 @@ async def refusal_problem(tx: Tx, tenant_id: UUID, change: Change, why: Refusal)
     return problem(why)
 
 
-async def find_records(tx: Tx, tenant_id: UUID, inputs: PlanInputs, *, lock: bool) -> Found:
-    """The stored records that match. …NotFound where a record named by mode `use` is unknown or another tenant's."""
-    found = await sql.find(tx, tenant_id, search_keys(inputs), lock=lock)
+def named_records(inputs: PlanInputs, found: Found) -> Found:
+    """The found records. …NotFound where one that mode `use` names is unknown or another tenant's."""
     order = inputs.order
     for kind, record_id, rows in (
         (ACCOUNT, order.account.id, found.accounts),
@@ -134,8 +203,12 @@ async def find_records(tx: Tx, tenant_id: UUID, inputs: PlanInputs, *, lock: boo
     return found
 
 
-async def _write(tx: Tx, tenant_id: UUID, plan: Plan, rows: Rows, now: datetime) -> bool:
-    if not plan.fills_key:
+async def _write(tx: Tx, tenant_id: UUID, made: Sequence[Made], now: datetime) -> bool:
+    rows: Rows = {}
+    for one in made:
+        for kind, more in one.rows().items():
+            rows.setdefault(kind, []).extend(more)
+    if not any(one.plan.fills_key for one in made):
         return await sql.write(tx, tenant_id, rows, now)
     try:  # the UPDATE fails on the unique key where a concurrent transaction has taken it
         async with tx.savepoint():
@@ -184,18 +257,19 @@ def _first_opportunity_step(change: Change, inputs: PlanInputs, plan: Plan, step
     )
 
 
-def _set_links_and_events(
-    change: Change, plan: Plan, document: Mapping[str, Any], opportunity_step: OpportunityStep | None
-) -> None:
+def _set_links_and_events(made: Made) -> None:
     """Links the lead to its records, and adds the events: `lead.converted`, then that of the opportunity."""
-    lead, step = change.lead, change.steps[-1]
+    converting, plan = made.allowed.of, made.plan
+    change, lead = converting.change, converting.change.lead
+    step = change.steps[-1]
     lead.account_id = plan.account.id or lead.account_id
     lead.contact_id = plan.contact.id
     at = step.move.occurred_at
     if plan.opportunity.id is not None:
         lead.opportunity_id = plan.opportunity.id
         lead.opportunity_class = plan.opportunity.of_class
-    data = {"lead_id": ids.show("lead", lead.id), "journey_no": step.journey.number, "conversion": document}
+    data = {"lead_id": ids.show("lead", lead.id), "journey_no": step.journey.number, "conversion": made.document}
     change.late_events.append(NewEvent("lead.converted", data, at))
-    if opportunity_step is not None:
-        change.late_events.append(opportunity_step.event())
+    if made.first_step is not None:
+        change.late_events.append(made.first_step.event())
+    converting.document = made.document

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
@@ -36,18 +37,21 @@ from app.errors import (
     TransitionNotAllowed,
     VersionConflict,
 )
+from app.journeys.load import OfLead
 from app.leads.schemas import ActivityPage, show_activity
 from app.pipeline.kinds import CONTACT, missing
 from app.pipeline.sql import record_of
 from app.web.auth import Caller, allowed
 from app.web.fields import ContactId, LeadId, answer, rfc3339
+from app.web.gather import Verb, gather
 from app.web.idempotency import key_of
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
-from app.web.transacted import InTx, Now
+from app.web.transacted import Gathered, InTx, Now
 from app.web.versions import Expected
 
 api = router("/v1", "conversion")
+gathered_api = router("/v1", "conversion", Gathered)
 Reader = Annotated[Caller, allowed("leads:read")]
 Converter = Annotated[Caller, allowed("leads:convert")]
 CONVERSION_PROBLEMS = (
@@ -90,7 +94,14 @@ async def key_required(request: Request) -> None:
         raise IdempotencyKeyRequired()
 
 
-@api.post(
+def _show_conversion(made: Mapping[str, Any]) -> Response:
+    return answer({"conversion": made}, 201, location=f"/v1/leads/{made['lead_id']}/conversion")
+
+
+CONVERT = Verb("convert", convert, _show_conversion)
+
+
+@gathered_api.post(
     "/leads/{lead_id}/conversion",
     status_code=201,
     response_model=ConversionOut,
@@ -98,12 +109,10 @@ async def key_required(request: Request) -> None:
     dependencies=[Depends(key_required)],
 )
 async def post_conversion(
-    lead_id: LeadId, body: ConversionOrder, caller: Converter, tx: InTx, now: Now, expected: Expected, request: Request
+    request: Request, lead_id: LeadId, body: ConversionOrder, caller: Converter, expected: Expected
 ) -> Response:
     """Convert a lead: make or link its account, contact and opportunity in one transaction, once per journey."""
-    request.state.lead_id = lead_id
-    made = await convert(tx, caller, lead_id, body, expected, now)
-    return answer({"conversion": made}, 201, location=f"/v1/leads/{made['lead_id']}/conversion")
+    return await gather(CONVERT, request, caller, OfLead(lead_id, body, expected, has_key=True), lead_id)
 
 
 @api.post("/leads/{lead_id}/conversion/preview", response_model=Preview, responses=declared(*PREVIEW_PROBLEMS))

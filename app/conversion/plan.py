@@ -23,7 +23,7 @@ from app.conversion.fields import (
 )
 from app.conversion.match import Lookup, Resolved, resolve, weak_account_keys, weak_contact_keys
 from app.conversion.order import ConversionOrder
-from app.conversion.sql import Found
+from app.conversion.sql import Found, SearchKeys
 from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, Problem, RequestInvalid, TargetUnavailable
 from app.journeys.owner import owner_invalid
 from app.journeys.state import Lead
@@ -148,24 +148,23 @@ class PlanInputs:
         return mode if mode != "match_or_create" or known or is_named else "none"
 
 
-def search_keys(inputs: PlanInputs) -> dict[str, Any]:
+def search_keys(inputs: PlanInputs) -> SearchKeys:
     """The search keys for `sql.find`."""
     lead, order, contact = inputs.lead, inputs.order, inputs.contact
     account = {} if inputs.account_mode == "none" else inputs.account
-    users = (order.owner_id, order.opportunity.owner_id, order.verification.by)
-    return {
-        "domain": account.get("domain"),
-        "account_external_id": account.get("external_id"),
-        "name_key": account.get("name_key") if inputs.account_mode == "match_or_create" else None,
-        "country": account.get("country"),
-        "email_key": contact.get("email_key"),
-        "contact_external_id": contact.get("external_id"),
-        "phone": contact.get("phone") if inputs.contact_mode == "match_or_create" else None,
-        "account_ids": _without_none(order.account.id, lead.account_id),
-        "contact_ids": _without_none(order.contact.id, lead.contact_id),
-        "opportunity_ids": _without_none(order.opportunity.id),
-        "user_ids": _without_none(*users),
-    }
+    return SearchKeys(
+        domain=account.get("domain"),
+        account_external_id=account.get("external_id"),
+        name_key=account.get("name_key") if inputs.account_mode == "match_or_create" else None,
+        country=account.get("country"),
+        email_key=contact.get("email_key"),
+        contact_external_id=contact.get("external_id"),
+        phone=contact.get("phone") if inputs.contact_mode == "match_or_create" else None,
+        account_ids=_without_none(order.account.id, lead.account_id),
+        contact_ids=_without_none(order.contact.id, lead.contact_id),
+        opportunity_ids=_without_none(order.opportunity.id),
+        user_ids=_without_none(order.owner_id, order.opportunity.owner_id, order.verification.by),
+    )
 
 
 def make_plan(inputs: PlanInputs, found: Found) -> Plan:

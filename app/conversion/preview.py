@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.conversion.convert import decide_conversion, find_records, plan_inputs, refusal_problem
+from app.conversion import sql
+from app.conversion.convert import decide_conversion, named_records, plan_inputs, refusal_problem
 from app.conversion.document import preview_document
 from app.conversion.order import ConversionOrder
-from app.conversion.plan import NewIds, make_plan
+from app.conversion.plan import NewIds, make_plan, search_keys
 from app.database.transaction import Tx
 from app.errors import LeadMerged
 from app.ids import show
@@ -29,6 +30,8 @@ async def preview(
     versions.check(expected, change.lead.version)
     decided = decide_conversion(change, order, caller.actor, now)
     inputs = plan_inputs(change, order, caller.actor, NewIds(), hidden=not caller.may("leads:read"))
-    plan = make_plan(inputs, await find_records(tx, caller.tenant_id, inputs, lock=False))
+    keys = search_keys(inputs)
+    found = await sql.find(tx, caller.tenant_id, [keys], lock=False)
+    plan = make_plan(inputs, named_records(inputs, found.by(keys)))
     refused = [await refusal_problem(tx, caller.tenant_id, change, decided.why)] if isinstance(decided, Refused) else []
     return preview_document(plan, [*refused, *plan.blocked])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import DateTime, Text, Uuid, bindparam, select, text
+from sqlalchemy import DateTime, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.database.tables import activities, conversions
@@ -15,35 +15,49 @@ from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
 ROW_LOCK: Final = "FOR NO KEY UPDATE"
-TEXT_KEYS: Final = ("domain", "account_external_id", "name_key", "country", "email_key", "contact_external_id", "phone")
 ID_LIST_KEYS: Final = ("account_ids", "contact_ids", "opportunity_ids", "user_ids")
+WEAK_ACCOUNT: Final = ("name_key", "country")  # together one key
 UUID_COLUMNS: Final = ("id", "account_id", "contact_id", "owner_id", "origin_lead_id", "journey_id")
 TENANT: Final = bindparam("tenant_id", type_=Uuid)
 
+# The keys are one JSON parameter and each is an index look-up, so that one plan serves any number of conversions.
 FIND_SQL: Final = """
-    WITH account AS (
+    WITH wanted AS (
+        SELECT * FROM jsonb_to_recordset(:wanted) AS w(domain text, account_external_id text, name_key text,
+               country text, email_key text, contact_external_id text, phone text)
+    ), account AS (
         SELECT * FROM accounts
-         WHERE tenant_id = :tenant_id
-           AND (id = ANY(:account_ids) OR (archived_at IS NULL AND domain = :domain)
-                OR (archived_at IS NULL AND external_id = :account_external_id))
+         WHERE tenant_id = :tenant_id AND id = ANY(ARRAY(
+               SELECT unnest(:account_ids)
+               UNION SELECT a.id FROM wanted w JOIN LATERAL (
+                     SELECT id FROM accounts a WHERE a.tenant_id = :tenant_id AND a.archived_at IS NULL
+                        AND a.domain = w.domain LIMIT 1) a ON true
+               UNION SELECT a.id FROM wanted w JOIN LATERAL (
+                     SELECT id FROM accounts a WHERE a.tenant_id = :tenant_id AND a.archived_at IS NULL
+                        AND a.external_id = w.account_external_id LIMIT 1) a ON true))
          ORDER BY id {lock}
     ), account_alike AS (
-        SELECT * FROM accounts
-         WHERE tenant_id = :tenant_id AND archived_at IS NULL AND name_key = :name_key
-           AND country IS NOT DISTINCT FROM :country AND id NOT IN (SELECT id FROM account)
-         ORDER BY id LIMIT 10
+        SELECT a.* FROM wanted w JOIN LATERAL (
+               SELECT * FROM accounts a WHERE a.tenant_id = :tenant_id AND a.archived_at IS NULL
+                  AND a.name_key = w.name_key AND a.country IS NOT DISTINCT FROM w.country
+                ORDER BY a.id LIMIT 12) a ON true
     ), contact AS (
         SELECT * FROM contacts
-         WHERE tenant_id = :tenant_id
-           AND (id = ANY(:contact_ids) OR (archived_at IS NULL AND email_key = :email_key)
-                OR (archived_at IS NULL AND external_id = :contact_external_id))
+         WHERE tenant_id = :tenant_id AND id = ANY(ARRAY(
+               SELECT unnest(:contact_ids)
+               UNION SELECT c.id FROM wanted w JOIN LATERAL (
+                     SELECT id FROM contacts c WHERE c.tenant_id = :tenant_id AND c.archived_at IS NULL
+                        AND c.email_key = w.email_key LIMIT 1) c ON true
+               UNION SELECT c.id FROM wanted w JOIN LATERAL (
+                     SELECT id FROM contacts c WHERE c.tenant_id = :tenant_id AND c.archived_at IS NULL
+                        AND c.external_id = w.contact_external_id LIMIT 1) c ON true))
          ORDER BY id {lock}
     ), contact_alike AS (
-        SELECT * FROM contacts
-         WHERE tenant_id = :tenant_id AND archived_at IS NULL AND phone = :phone AND id NOT IN (SELECT id FROM contact)
-         ORDER BY id LIMIT 50
+        SELECT c.* FROM wanted w JOIN LATERAL (
+               SELECT * FROM contacts c WHERE c.tenant_id = :tenant_id AND c.archived_at IS NULL AND c.phone = w.phone
+                ORDER BY c.id LIMIT 52) c ON true
     ), opportunity AS (
-        SELECT * FROM opportunities WHERE tenant_id = :tenant_id AND id = ANY(:opportunity_ids) {lock}
+        SELECT * FROM opportunities WHERE tenant_id = :tenant_id AND id = ANY(:opportunity_ids) ORDER BY id {lock}
     )
     SELECT 'accounts' AS kind, to_jsonb(a) AS found FROM account a
     UNION ALL SELECT 'accounts', to_jsonb(a) FROM account_alike a
@@ -55,7 +69,7 @@ FIND_SQL: Final = """
 """
 FIND_BINDS: Final = (
     TENANT,
-    *(bindparam(name, type_=Text) for name in TEXT_KEYS),
+    bindparam("wanted", type_=JSONB),
     *(bindparam(name, type_=ARRAY(Uuid)) for name in ID_LIST_KEYS),
 )
 FIND_UNLOCKED = text(FIND_SQL.format(lock="")).bindparams(*FIND_BINDS)
@@ -160,6 +174,57 @@ LATEST_CONVERSION = text(
 
 
 @dataclass(frozen=True, slots=True)
+class SearchKeys:
+    """What the records of one conversion are searched by: strong and weak keys, and the ids of records and users."""
+
+    domain: str | None
+    account_external_id: str | None
+    name_key: str | None
+    country: str | None
+    email_key: str | None
+    contact_external_id: str | None
+    phone: str | None
+    account_ids: Sequence[UUID]
+    contact_ids: Sequence[UUID]
+    opportunity_ids: Sequence[UUID]
+    user_ids: Sequence[UUID]
+
+    def values(self) -> dict[str, str | None]:
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ID_LIST_KEYS}
+
+    def strong_and_weak(self) -> set[tuple[str, ...]]:
+        """The keys that find a record; conversions that share one may be about the same record."""
+        named: set[tuple[str, ...]] = {
+            (name, value) for name, value in self.values().items() if value is not None and name not in WEAK_ACCOUNT
+        }
+        return named if self.name_key is None else named | {("name_key", self.name_key, self.country or "")}
+
+    def finds_account(self, row: Mapping[str, Any]) -> bool:
+        return row["id"] in self.account_ids or (
+            row["archived_at"] is None
+            and (
+                _is_same(row["domain"], self.domain)
+                or _is_same(row["external_id"], self.account_external_id)
+                or (_is_same(row["name_key"], self.name_key) and row["country"] == self.country)
+            )
+        )
+
+    def finds_contact(self, row: Mapping[str, Any]) -> bool:
+        return row["id"] in self.contact_ids or (
+            row["archived_at"] is None
+            and (
+                _is_same(row["email_key"], self.email_key)
+                or _is_same(row["external_id"], self.contact_external_id)
+                or _is_same(row["phone"], self.phone)
+            )
+        )
+
+
+def _is_same(stored: str | None, wanted: str | None) -> bool:
+    return wanted is not None and stored == wanted
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """The stored records that match any search key, as dicts (ids as UUIDs), and the role of each active user named."""
 
@@ -168,17 +233,32 @@ class Found:
     opportunities: list[dict[str, Any]] = field(default_factory=list)
     users: Mapping[UUID, str] = field(default_factory=dict)
 
+    def by(self, keys: SearchKeys) -> Found:
+        """Those that match these keys."""
+        accounts = [row for row in self.accounts if keys.finds_account(row)]
+        contacts = [row for row in self.contacts if keys.finds_contact(row)]
+        opportunities = [row for row in self.opportunities if row["id"] in keys.opportunity_ids]
+        return Found(accounts, contacts, opportunities, self.users)
 
-async def find(tx: Tx, tenant_id: UUID, keys: Mapping[str, Any], *, lock: bool) -> Found:
-    """The records that match `keys` (TEXT_KEYS and ID_LIST_KEYS).
+    def ids(self) -> set[UUID]:
+        return {row["id"] for rows in (self.accounts, self.contacts, self.opportunities) for row in rows}
 
-    `lock` locks those with a strong key or a named id: accounts, then contacts, then opportunities.
+
+async def find(tx: Tx, tenant_id: UUID, wanted: Sequence[SearchKeys], *, lock: bool) -> Found:
+    """The records that match any of the keys.
+
+    `lock` locks those with a strong key or a named id: accounts, contacts, opportunities, each by ascending id.
     """
-    found: dict[str, list[dict[str, Any]]] = {"accounts": [], "contacts": [], "opportunities": [], "users": []}
-    for row in await tx.execute(FIND_LOCKED if lock else FIND_UNLOCKED, {"tenant_id": tenant_id, **keys}):
-        found[row.kind].append({name: _python_value(name, value) for name, value in row.found.items()})
-    users = {row["id"]: row["role"] for row in found["users"]}
-    return Found(found["accounts"], found["contacts"], found["opportunities"], users)
+    named = {name: list({one for keys in wanted for one in getattr(keys, name)}) for name in ID_LIST_KEYS}
+    bound = {"tenant_id": tenant_id, "wanted": [keys.values() for keys in wanted], **named}
+    found: dict[str, dict[UUID, dict[str, Any]]] = {"accounts": {}, "contacts": {}, "opportunities": {}, "users": {}}
+    for row in await tx.execute(FIND_LOCKED if lock else FIND_UNLOCKED, bound):
+        record = {name: _python_value(name, value) for name, value in row.found.items()}
+        found[row.kind].setdefault(record["id"], record)
+    accounts, contacts, opportunities = (
+        list(found[kind].values()) for kind in ("accounts", "contacts", "opportunities")
+    )
+    return Found(accounts, contacts, opportunities, {one["id"]: one["role"] for one in found["users"].values()})
 
 
 def _python_value(name: str, value: Any) -> Any:
@@ -186,8 +266,9 @@ def _python_value(name: str, value: Any) -> Any:
 
 
 async def write(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]], now: Any) -> bool:
-    """Writes all rows; False, without a conversion, where a concurrent transaction has taken a key."""
-    return bool((await tx.execute(WRITE, {"tenant_id": tenant_id, "now": now, **rows})).scalar_one())
+    """Writes all rows; False, with no conversion at all, where a concurrent transaction has taken a key."""
+    converted = (await tx.execute(WRITE, {"tenant_id": tenant_id, "now": now, **rows})).scalar_one()
+    return bool(converted)
 
 
 async def live_conversion(tx: Tx, tenant_id: UUID, journey_id: UUID) -> Record | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from app.database.transaction import Record, Tx
@@ -18,6 +19,20 @@ from app.matching.person import Identity
 from app.policies.published import published_policy
 from app.policy.facts import POLICY, Activity, Actor, Confirmation
 from app.web import versions
+from app.web.gather import Member
+
+B = TypeVar("B")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class OfLead(Generic[B]):
+    """What a request wants of one lead. `expected`: the entity tags of If-Match; `has_key`: an Idempotency-Key came."""
+
+    lead_id: UUID
+    body: B
+    expected: frozenset[str] | None = None
+    has_key: bool = False
 
 
 async def read_lead(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
@@ -42,15 +57,39 @@ async def begin_change(
 ) -> Change:
     """Locks one lead and begins a change. LeadNotFound, Erased, LeadMerged, VersionConflict (checked once locked)."""
     rows = await sql.lock_leads(tx, tenant_id, [lead_id])
-    if not rows:
+    row = _changeable(rows[0] if rows else None, expected)
+    return await _locked(tx, tenant_id, row, now, actor, on_behalf_of)
+
+
+async def begin_each(
+    tx: Tx, tenant_id: UUID, members: Sequence[Member[OfLead[B], R]], now: datetime
+) -> list[tuple[Member[OfLead[B], R], Change]]:
+    """Locks the leads of a batch in ascending id, and begins the change of each request that is not refused.
+
+    Problems as of `begin_change`. Of two requests about one lead the second is for a later batch.
+    """
+    rows = {row.id: row for row in await sql.lock_leads(tx, tenant_id, list({one.wanted.lead_id for one in members}))}
+    begun: dict[UUID, tuple[Member[OfLead[B], R], Change]] = {}
+    for one in members:
+        lead_id, caller = one.wanted.lead_id, one.caller
+        if lead_id in begun:
+            one.later = True
+            continue
+        with one.attempt():
+            row = _changeable(rows.get(lead_id), one.wanted.expected)
+            begun[lead_id] = one, await _locked(tx, tenant_id, row, now, caller.actor, caller.on_behalf_of)
+    return list(begun.values())
+
+
+def _changeable(row: Record | None, expected: frozenset[str] | None) -> Record:
+    if row is None:
         raise LeadNotFound()
-    row = rows[0]
     if row.erased_at is not None:
         raise Erased()
     if row.merged_into is not None:
         raise LeadMerged(merged_into=show("lead", row.merged_into))
     versions.check(expected, row.version)
-    return await _locked(tx, tenant_id, row, now, actor, on_behalf_of)
+    return row
 
 
 async def begin_changes(

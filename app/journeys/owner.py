@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -17,8 +17,14 @@ DETAIL: Final = f"must be the id of an active user whose role is one of: {', '.j
 
 async def active_owner(tx: Tx, tenant_id: UUID, user_id: UUID | None) -> Owner | None:
     """The active user with this id, of any role, or None."""
-    row = None if user_id is None else await sql.active_user(tx, tenant_id, user_id)
-    return None if row is None else Owner(row.id, row.role, row.team)
+    return (await active_owners(tx, tenant_id, {user_id})).get(user_id)
+
+
+async def active_owners(tx: Tx, tenant_id: UUID, user_ids: Collection[UUID | None]) -> dict[UUID | None, Owner]:
+    """Those of the users that are active, of any role, by id."""
+    named = [user_id for user_id in user_ids if user_id is not None]
+    rows = await sql.active_users(tx, tenant_id, named) if named else ()
+    return {row.id: Owner(row.id, row.role, row.team) for row in rows}
 
 
 async def named_owner(tx: Tx, tenant_id: UUID, user_id: UUID | None, field: str = "owner_id") -> Owner | None:

@@ -8,9 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from app.database.transaction import Record, Records, Tx
+from app.database.transaction import Records, Tx
 
 # The ids are one JSON parameter and each lead is an index look-up, so that one cached plan serves any number of leads.
 # Rules use a bounded history: the latest 500 activities and 200 confirmations of a lead. `stale`: the row was changed
@@ -277,7 +277,9 @@ REFRESH_SCORES = text(
      WHERE l.tenant_id = :tenant_id AND l.id = c.id
     """
 ).bindparams(bindparam("leads", type_=JSONB))
-USER_ROLE = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND id = :id AND active")
+ACTIVE_USERS = text(
+    "SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND active"
+).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 
 
 async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
@@ -324,5 +326,5 @@ async def refresh_scores(tx: Tx, tenant_id: UUID, leads: Sequence[Mapping[str, A
         await tx.execute(REFRESH_SCORES, {"tenant_id": tenant_id, "leads": list(leads)})
 
 
-async def active_user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
-    return (await tx.execute(USER_ROLE, {"tenant_id": tenant_id, "id": user_id})).one_or_none()
+async def active_users(tx: Tx, tenant_id: UUID, user_ids: Sequence[UUID]) -> Records:
+    return (await tx.execute(ACTIVE_USERS, {"tenant_id": tenant_id, "ids": list(user_ids)})).all()

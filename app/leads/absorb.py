@@ -66,6 +66,8 @@ class Arrival:
     occurred_at: datetime
     source_id: UUID
     source_name: str
+    actor: Actor
+    on_behalf_of: Mapping[str, Any] | None = None
     activity: ArrivalActivity | None = None
     attribution: Mapping[str, Any] = field(default_factory=dict)
     consents: tuple[Consent, ...] = ()
@@ -81,7 +83,7 @@ class Arrival:
         return self.earlier_lead_id is not None
 
 
-def apply_arrival(change: Change, arrival: Arrival, match: Match, actor: Actor) -> None:
+def apply_arrival(change: Change, arrival: Arrival, match: Match) -> None:
     """Adds everything an arrival contains to the change, in the order of its events (lifecycle.md, section 10)."""
     when = min(arrival.occurred_at, change.now)
     _add_identities(change, match.new_identities)
@@ -101,9 +103,9 @@ def apply_arrival(change: Change, arrival: Arrival, match: Match, actor: Actor) 
         done_at = min(arrival.activity.occurred_at or when, change.now)
         recorded = add_activity(change, arrival.activity, done_at, arrival.source_id)
     if is_new:
-        _capture(change, arrival, when, actor)
+        _capture(change, arrival, when)
     elif recorded and arrival.activity is not None and arrival.activity.kind == "interest":
-        apply_reinquiry(change, arrival.source_name, when, actor)
+        apply_reinquiry(change, arrival.source_name, when, arrival.actor)
 
 
 def _add_identities(change: Change, identities: tuple[Identity, ...]) -> None:
@@ -306,8 +308,8 @@ def add_activity(
     return True
 
 
-def _capture(change: Change, arrival: Arrival, when: datetime, actor: Actor) -> None:
-    step = _open_journey(change, arrival.source_name, when, actor, arrival.entry)
+def _capture(change: Change, arrival: Arrival, when: datetime) -> None:
+    step = _open_journey(change, arrival.source_name, when, arrival.actor, arrival.entry)
     data = {
         "lead_id": ids.show("lead", change.lead.id),
         "journey_no": step.journey.number,

@@ -1,4 +1,4 @@
-"""`POST /v1/activities`: record activities of existing leads in bulk, each lead named by an identity or its id."""
+"""Record activities of existing leads: one of each named lead, or in bulk with each lead named by an identity or id."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from uuid import UUID
 from app import ids
 from app.database.transaction import Tx
 from app.journeys.evaluate import evaluate
-from app.journeys.load import begin_changes
+from app.journeys.load import OfLead, begin_changes, begin_each
 from app.journeys.record import actor_document, record
 from app.journeys.state import Change
 from app.leads import sql
 from app.leads.absorb import ArrivalActivity, add_activity, apply_reinquiry
+from app.leads.future import check_not_future
 from app.leads.older import load_older_keys
-from app.leads.schemas import ActivityOfPerson
+from app.leads.schemas import ActivityIn, ActivityOfPerson, show_activity, show_new_activity
 from app.lifecycle.guard import MAX_AHEAD
 from app.matching.external_id import readings
 from app.matching.normalize import normalize
 from app.matching.person import Identity
 from app.web.auth import Caller
+from app.web.gather import Member
 
 API = "api"
 
@@ -51,6 +53,46 @@ async def record_activities(
         evaluate(change)
     await record(tx, caller.tenant_id, acted)
     return answers
+
+
+Recorded = tuple[dict[str, Any], bool]
+
+
+async def record_one_each(
+    tx: Tx, tenant_id: UUID, members: Sequence[Member[OfLead[ActivityIn], Recorded]], now: datetime
+) -> None:
+    """Records one activity for each request unless its key exists: the stored activity, and whether it is new.
+
+    Problems of a request: those of a change of its lead, and OutOfOrder.
+    """
+    for one in members:
+        with one.attempt():
+            check_not_future({"occurred_at": one.wanted.body.occurred_at}, now)
+    begun = await begin_each(tx, tenant_id, [one for one in members if one.going], now)
+    keys = [(one.wanted.lead_id, key) for one, _ in begun if (key := one.wanted.body.activity_key)]
+    known = await sql.known_activities(tx, tenant_id, keys)
+    acted: list[Change] = []
+    for one, change in begun:
+        body, lead_id = one.wanted.body, one.wanted.lead_id
+        stored = known.get((lead_id, body.activity_key or ""))
+        if stored is not None:
+            one.result = show_activity(stored, lead_id), False
+            continue
+        with one.attempt():
+            one.result = _record_new(change, body, one.caller, now), True
+            acted.append(change)
+    for change in acted:
+        evaluate(change)
+    await record(tx, tenant_id, acted)
+
+
+def _record_new(change: Change, body: ActivityIn, caller: Caller, now: datetime) -> dict[str, Any]:
+    when = body.occurred_at or now
+    wanted = ArrivalActivity(body.activity_key or str(ids.new_id()), body.type, body.kind, body.properties)
+    add_activity(change, wanted, when, None, actor_document(caller.actor))
+    if wanted.kind == "interest":
+        apply_reinquiry(change, API, when, caller.actor)
+    return show_new_activity(change.new_activities[-1], change.lead.id)
 
 
 def identities_of(one: ActivityOfPerson) -> tuple[Identity, ...]:

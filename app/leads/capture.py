@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from app import ids
@@ -24,9 +23,9 @@ from app.leads.duplicates import flag_duplicates, mark_shared_phone
 from app.leads.known_contact import link_known_contacts
 from app.leads.older import load_older_keys
 from app.matching.identity import Candidate, Match, keys, resolve
-from app.matching.person import Identity, Person
+from app.matching.person import Identity
 from app.policies.published import Published, active_policy
-from app.policy.facts import Actor
+from app.policy.facts import POLICY
 
 __all__ = ["Arrival", "ArrivalActivity", "Captured", "capture"]
 
@@ -35,12 +34,16 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The result of one arrival: its lead, or why there is none (identity_required, person_unknown, lead_gone)."""
+    """The result of one arrival: its lead, or why there is none (identity_required, person_unknown, lead_gone).
+
+    `later`: nothing was done, because an earlier arrival of the batch may be of the same person.
+    """
 
     lead_id: UUID | None
     created: bool = False
     reason: str | None = None
     change: Change | None = None
+    later: bool = False
 
 
 class IdentityIndex:
@@ -50,7 +53,8 @@ class IdentityIndex:
         self.by_key: dict[Key, list[UUID]] = {}
         self.leads: dict[UUID, Candidate] = {}
         self.new_lead_ids: set[UUID] = set()
-        self.sharing: dict[UUID, set[str]] = {}  # the phones that a lead alone had until this batch
+        # The phones that a lead alone had until this batch, each with the arrival that has it too.
+        self.sharing: dict[UUID, dict[str, Arrival]] = {}
         for candidate in candidates:
             self.by_key.setdefault((candidate.kind, candidate.namespace, candidate.value), []).append(candidate.lead_id)
             self.leads[candidate.lead_id] = candidate
@@ -63,12 +67,13 @@ class IdentityIndex:
         ]
         return resolve(arrival.person, found, arrival.earlier_lead_id, arrival.revised_lead_id)
 
-    def add(self, identities: Iterable[Identity], lead_id: UUID, person: Person) -> None:
+    def add(self, identities: Iterable[Identity], lead_id: UUID, arrival: Arrival) -> None:
         """Adds identities of a lead, and what the arrival says of it where that was unknown."""
+        person = arrival.person
         for identity in identities:
             holders = self.by_key.setdefault(identity.key, [])
             if identity.kind == "phone" and len(holders) == 1:
-                self.sharing.setdefault(holders[0], set()).add(identity.value)
+                self.sharing.setdefault(holders[0], {})[identity.value] = arrival
             holders.append(lead_id)
         known = self.leads.get(lead_id) or Candidate("", "", "", lead_id, open_journey=True, lead_kind=person.kind)
         self.leads[lead_id] = replace(
@@ -82,56 +87,90 @@ class IdentityIndex:
 
 
 async def capture(
-    tx: Tx,
-    tenant_id: UUID,
-    arrivals: Sequence[Arrival],
-    now: datetime,
-    actor: Actor,
-    on_behalf_of: Mapping[str, Any] | None = None,
+    tx: Tx, tenant_id: UUID, arrivals: Sequence[Arrival], now: datetime, *, apart: bool = False
 ) -> list[Captured]:
-    """Applies each arrival to its lead, existing or new, in one transaction; the results are in the same order."""
+    """Applies each arrival to its lead, existing or new, in one transaction; the results are in the same order.
+
+    With `apart`, arrivals that may be of one person are not captured together: only the first of them is.
+    """
     wanted = {identity.key: identity for arrival in arrivals for identity in arrival.person.identities}
     await sql.lock_identities(tx, tenant_id, list(wanted))
-    index = IdentityIndex(await sql.candidates(tx, tenant_id, list(wanted.values())))
+    candidates = await sql.candidates(tx, tenant_id, list(wanted.values()))
+    if not apart:
+        return await _capture_all(tx, tenant_id, arrivals, candidates, now)
+    first = _first_of_each(arrivals, candidates)
+    captured = await _capture_all(tx, tenant_id, [arrivals[n] for n in first], candidates, now)
+    by_place = dict(zip(first, captured, strict=True))
+    return [by_place.get(n) or Captured(None, later=True) for n in range(len(arrivals))]
+
+
+def _first_of_each(arrivals: Sequence[Arrival], candidates: Sequence[Candidate]) -> list[int]:
+    """The places of the arrivals that share no identity, and no lead with such an identity, with an earlier one."""
+    leads: dict[Key, set[UUID]] = {}
+    for one in candidates:
+        leads.setdefault((one.kind, one.namespace, one.value), set()).add(one.lead_id)
+    seen: set[Key | UUID] = set()
+    first: list[int] = []
+    for n, arrival in enumerate(arrivals):
+        keys_of_it = {identity.key for identity in arrival.person.identities}
+        about = keys_of_it.union(*(leads.get(key, ()) for key in keys_of_it))
+        if not about & seen:
+            first.append(n)
+        seen |= about
+    return first
+
+
+async def _capture_all(
+    tx: Tx, tenant_id: UUID, arrivals: Sequence[Arrival], candidates: Sequence[Candidate], now: datetime
+) -> list[Captured]:
+    index = IdentityIndex(candidates)
     policy = await active_policy(tx, tenant_id)
     matches = [_match(index, arrival) for arrival in arrivals]
     known = {match.lead_id for match, new in matches if match.lead_id is not None and not new}
     sharing = index.sharing.keys() - index.new_lead_ids
-    changes = await begin_changes(tx, tenant_id, sorted(known | sharing), now, actor)
+    changes = await begin_changes(tx, tenant_id, sorted(known | sharing), now, POLICY)
     named = (
         (match.lead_id, one.activity.key) for (match, _), one in zip(matches, arrivals, strict=True) if one.activity
     )
     await load_older_keys(tx, tenant_id, changes, named)
-    answers = [
-        _capture_one(changes, policy, one, arrival, now, actor) for one, arrival in zip(matches, arrivals, strict=True)
-    ]
+    answers = [_capture_one(changes, policy, one, arrival, now) for one, arrival in zip(matches, arrivals, strict=True)]
     arrived = zip(answers, arrivals, strict=True)
     await link_known_contacts(tx, tenant_id, [(one.change, arrival.person) for one, arrival in arrived if one.change])
-    marked = [
-        changes[lead_id]
-        for lead_id, numbers in index.sharing.items()
-        if lead_id in changes and mark_shared_phone(changes[lead_id], numbers)
-    ]
+    marked = _mark_shared(changes, index.sharing)
     captured = [found.change for found in answers if found.change is not None]
     touched = list({id(change): change for change in [*captured, *marked]}.values())
     for change in touched:
-        change.on_behalf_of = on_behalf_of
         evaluate(change)
     await record_or_refresh(tx, tenant_id, touched)
     return answers
+
+
+def _mark_shared(changes: Mapping[UUID, Change], sharing: Mapping[UUID, Mapping[str, Arrival]]) -> list[Change]:
+    """Marks the phone of each lead that another one has now too; the changes for which that is new."""
+    marked: list[Change] = []
+    for lead_id, arrivals in sharing.items():
+        change = changes.get(lead_id)
+        if change is not None and mark_shared_phone(change, arrivals):
+            _set_actor(change, next(iter(arrivals.values())))
+            marked.append(change)
+    return marked
+
+
+def _set_actor(change: Change, arrival: Arrival) -> None:
+    change.actor, change.on_behalf_of = arrival.actor, arrival.on_behalf_of
 
 
 def _match(index: IdentityIndex, arrival: Arrival) -> tuple[Match, bool]:
     """Matches an arrival and adds its identities to the index. True if its lead is created in this batch."""
     match = index.resolve(arrival)
     if match.lead_id is not None:
-        index.add(match.new_identities, match.lead_id, arrival.person)
+        index.add(match.new_identities, match.lead_id, arrival)
         return match, match.lead_id in index.new_lead_ids
     if not arrival.create or not arrival.person.identities:
         return match, False
     lead_id = ids.new_id()
     index.new_lead_ids.add(lead_id)
-    index.add(match.new_identities, lead_id, arrival.person)
+    index.add(match.new_identities, lead_id, arrival)
     return replace(match, lead_id=lead_id), True
 
 
@@ -141,7 +180,6 @@ def _capture_one(
     matched: tuple[Match, bool],
     arrival: Arrival,
     now: datetime,
-    actor: Actor,
 ) -> Captured:
     match, made = matched
     if match.lead_id is None:
@@ -150,11 +188,12 @@ def _capture_one(
     if created:
         kind, source_id = arrival.person.kind, arrival.source_id
         lead = Lead(match.lead_id, created_at=now, updated_at=now, kind=kind, source_id=source_id, new=True)
-        changes[match.lead_id] = Change(lead, policy, None, now, actor)
+        changes[match.lead_id] = Change(lead, policy, None, now)
     change = changes.get(match.lead_id)
     if change is None:
         return Captured(None, reason="lead_gone")
-    apply_arrival(change, arrival, match, actor)
+    _set_actor(change, arrival)
+    apply_arrival(change, arrival, match)
     if match.new_identities or not arrival.reprocessed:
         flag_duplicates(change, match.conflicts)
     return Captured(match.lead_id, created, change=change)

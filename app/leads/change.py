@@ -9,30 +9,24 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app import ids
-from app.database.transaction import Record, Tx
+from app.database.transaction import Tx
 from app.errors import IdentityTaken, RequestInvalid
 from app.journeys.apply import reassign
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change, begin_changes
 from app.journeys.owner import named_owner
-from app.journeys.record import actor_document, record, record_or_refresh
+from app.journeys.record import record_or_refresh
 from app.journeys.state import Change, Owner
 from app.leads import sql
 from app.leads.absorb import (
     FLAGGED,
     MAX_CUSTOM,
-    ArrivalActivity,
-    add_activity,
     add_updated_event,
-    apply_reinquiry,
     set_field,
     set_flag,
     set_raw,
 )
 from app.leads.duplicates import flag_duplicates, mark_shared_phone
-from app.leads.future import check_not_future
-from app.leads.schemas import show_activity
 from app.matching.company import organization_domain
 from app.matching.derive import rederived
 from app.matching.identity import Candidate, Conflict, resolve
@@ -199,31 +193,3 @@ def _owner(change: Change, owner: Owner | None) -> None:
     before = change.lead.owner
     if (before.id if before else None) != (owner.id if owner else None):
         reassign(change, owner)
-
-
-async def record_activity(
-    tx: Tx, caller: Caller, lead_id: UUID, body: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
-) -> tuple[dict[str, Any], bool]:
-    """Records one activity unless its key exists; the stored activity, and whether it is new. OutOfOrder."""
-    tenant_id, when = caller.tenant_id, body.get("occurred_at") or now
-    check_not_future({"occurred_at": when}, now)
-    change = await begin_change(
-        tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
-    )
-    key = body.get("activity_key") or str(ids.new_id())
-    known = await sql.activity_by_key(tx, tenant_id, lead_id, key) if body.get("activity_key") else None
-    if known is not None:
-        return show_activity(known, lead_id), False
-    wanted = ArrivalActivity(key, body["type"], body["kind"], body.get("properties") or {})
-    add_activity(change, wanted, when, None, actor_document(caller.actor))
-    if wanted.kind == "interest":
-        apply_reinquiry(change, API, when, caller.actor)
-    evaluate(change)
-    await record(tx, tenant_id, [change])
-    stored = await sql.activity_by_key(tx, tenant_id, lead_id, key)
-    return show_activity(_existing(stored), lead_id), True
-
-
-def _existing(row: Record | None) -> Record:
-    assert row is not None
-    return row

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from app import ids
-from app.database.transaction import Tx
+from app.database.transaction import Record, Tx
 from app.errors import IdentityRequired, SourceNotFound
 from app.leads import sql
 from app.leads.capture import Arrival, ArrivalActivity, Captured, capture
 from app.leads.future import check_not_future
 from app.leads.schemas import ConsentIn, LeadCreate
 from app.matching.normalize import normalize
-from app.web.auth import Caller
+from app.web.gather import Member
 
 NEEDED = "an e-mail, phone, handle or external id is needed, or a company with its own website or domain"
 NO_IDENTITY = [{"field": "fields", "code": "identity_required", "detail": NEEDED}]
 
 
-async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -> Captured:
-    """Creates a lead or updates the one with the same identity. IdentityRequired, SourceNotFound, OutOfOrder."""
-    source = await sql.source(tx, caller.tenant_id, body.source_id)
+async def create_leads(tx: Tx, tenant_id: UUID, members: Sequence[Member[LeadCreate, Captured]], now: datetime) -> None:
+    """Creates a lead for each request, or updates the one with the same identity.
+
+    Problems of a request: IdentityRequired, SourceNotFound, OutOfOrder.
+    """
+    sources = await sql.sources(tx, tenant_id, {one.wanted.source_id for one in members})
+    arriving: list[tuple[Member[LeadCreate, Captured], Arrival]] = []
+    for one in members:
+        with one.attempt():
+            arriving.append((one, _arrival(one, sources.get(one.wanted.source_id), now)))
+    captured = await capture(tx, tenant_id, [arrival for _, arrival in arriving], now, apart=True)
+    for (one, _), found in zip(arriving, captured, strict=True):
+        one.later, one.result = found.later, None if found.later else found
+
+
+def _arrival(asked: Member[LeadCreate, Captured], source: Record | None, now: datetime) -> Arrival:
+    body, caller = asked.wanted, asked.caller
     if source is None:
         raise SourceNotFound()
     when = body.occurred_at or (body.activity.occurred_at if body.activity else None) or now
@@ -34,19 +49,19 @@ async def create_lead(tx: Tx, caller: Caller, body: LeadCreate, now: datetime) -
     person = normalize(body.fields.model_dump(exclude_none=True), body.external_ids, region)
     if not person.identities:
         raise IdentityRequired(errors=NO_IDENTITY)
-    arrival = Arrival(
+    return Arrival(
         person=person,
         occurred_at=when,
         source_id=source.id,
         source_name=source.name,
+        actor=caller.actor,
+        on_behalf_of=caller.on_behalf_of,
         activity=_activity(body, source.defaults.get("entry")),
         attribution=attribution_of(body.attribution, source.defaults),
         consents=tuple(_Consent(consent) for consent in body.consents),
         custom=body.custom,
         entry=source.defaults.get("entry"),
     )
-    (captured,) = await capture(tx, caller.tenant_id, [arrival], now, caller.actor, caller.on_behalf_of)
-    return captured
 
 
 class _Consent:

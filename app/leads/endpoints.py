@@ -21,14 +21,15 @@ from app.errors import (
 from app.events import feed
 from app.events.cursors import CURSOR_PROBLEMS, Filters, position_of
 from app.events.schemas import EventPage, Include
-from app.journeys.load import read_lead
+from app.journeys.load import OfLead, read_lead
 from app.journeys.shown import show_bant, show_lead
 from app.leads import history, sql
-from app.leads.activities import record_activities
+from app.leads.activities import record_activities, record_one_each
 from app.leads.bant import confirm
-from app.leads.change import patch_lead, record_activity
+from app.leads.capture import Captured
+from app.leads.change import patch_lead
 from app.leads.consent import purposes, put_consents
-from app.leads.create import create_lead
+from app.leads.create import create_leads
 from app.leads.filters import LeadFilters
 from app.leads.included import include_leads
 from app.leads.past import read_as_of
@@ -59,12 +60,14 @@ from app.leads.schemas import (
 from app.policies.stages import check_stage
 from app.web.auth import Caller, allowed
 from app.web.fields import Instant, LeadId, answer
+from app.web.gather import Verb, gather
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
-from app.web.transacted import InTx, Now
+from app.web.transacted import Gathered, InTx, Now
 from app.web.versions import Expected
 
 api = router("/v1/leads", "leads")
+gathered_api = router("/v1/leads", "leads", Gathered)
 activities_api = router("/v1", "leads")
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
@@ -76,7 +79,18 @@ READ_PROBLEMS = (LeadNotFound, Erased)
 WRITE_PROBLEMS = (*READ_PROBLEMS, LeadMerged, VersionConflict)
 
 
-@api.post(
+def _show_captured(captured: Captured) -> Response:
+    assert captured.change is not None, "every arrival of this door may create its lead"
+    lead = show_lead(captured.change)
+    status = 201 if captured.created else 200
+    return answer(lead, status, version=lead["version"], location=f"/v1/leads/{lead['id']}")
+
+
+CREATE = Verb("create_lead", create_leads, _show_captured, lambda captured: captured.lead_id)
+RECORD = Verb("record_activity", record_one_each, lambda recorded: answer(recorded[0], 201 if recorded[1] else 200))
+
+
+@gathered_api.post(
     "",
     status_code=201,
     response_model=LeadOut,
@@ -85,15 +99,9 @@ WRITE_PROBLEMS = (*READ_PROBLEMS, LeadMerged, VersionConflict)
         200: {"model": LeadOut, "description": "A lead with the same identity existed."},
     },
 )
-async def post_lead(request: Request, body: LeadCreate, caller: Writer, tx: InTx, now: Now) -> Response:
+async def post_lead(request: Request, body: LeadCreate, caller: Writer) -> Response:
     """Create a lead (201), or update the one that has the same identity (200). Submissions follow the same rules."""
-    captured = await create_lead(tx, caller, body, now)
-    assert captured.change is not None
-    assert captured.lead_id is not None
-    request.state.lead_id = captured.lead_id
-    lead = show_lead(captured.change)
-    status = 201 if captured.created else 200
-    return answer(lead, status, version=lead["version"], location=f"/v1/leads/{lead['id']}")
+    return await gather(CREATE, request, caller, body)
 
 
 @api.get("", response_model=LeadPage)
@@ -132,7 +140,7 @@ async def patch(lead_id: LeadId, body: LeadPatch, caller: Writer, tx: InTx, now:
     return answer(show_lead(change), version=change.lead.version)
 
 
-@api.post(
+@gathered_api.post(
     "/{lead_id}/activities",
     status_code=201,
     response_model=ActivityOut,
@@ -142,12 +150,10 @@ async def patch(lead_id: LeadId, body: LeadPatch, caller: Writer, tx: InTx, now:
     },
 )
 async def post_activity(
-    request: Request, lead_id: LeadId, body: ActivityIn, caller: Writer, tx: InTx, now: Now, expected: Expected
+    request: Request, lead_id: LeadId, body: ActivityIn, caller: Writer, expected: Expected
 ) -> Response:
     """Record an activity of interest or a contact attempt; the lead is evaluated in the same request."""
-    request.state.lead_id = lead_id
-    shown, new = await record_activity(tx, caller, lead_id, body.model_dump(), expected, now)
-    return answer(shown, 201 if new else 200)
+    return await gather(RECORD, request, caller, OfLead(lead_id, body, expected), lead_id)
 
 
 @api.get("/{lead_id}/activities", response_model=ActivityPage, responses=declared(*READ_PROBLEMS))

@@ -10,10 +10,11 @@ from pydantic_core import PydanticCustomError
 from app import ids
 from app.database.transaction import Record
 from app.journeys.record import entry_document
+from app.journeys.state import NewActivity
 from app.lifecycle.answer import Eligible
 from app.matching.consent import PURPOSE_LENGTH, is_purpose
 from app.matching.person import EmailStatus, IdentityKind, LeadKind, PhoneStatus
-from app.policy.facts import Entry
+from app.policy.facts import Activity, Entry
 from app.policy.shape import NAMESPACE, NAMESPACE_SENTENCE, Like
 from app.web.fields import (
     Code,
@@ -297,17 +298,28 @@ class TimelineOut(ResponseBody):
 
 
 def show_activity(row: Record, lead_id: LeadId) -> dict[str, Any]:
+    """A stored activity."""
+    return {**_shown_activity(row, lead_id), "activity_key": row.activity_key, **_origin(row)}
+
+
+def show_new_activity(new: NewActivity, lead_id: LeadId) -> dict[str, Any]:
+    """An activity that this transaction records, as `show_activity` shows it afterwards."""
+    return {**_shown_activity(new.activity, lead_id), "activity_key": new.key, **_origin(new)}
+
+
+def _shown_activity(activity: Activity | Record, lead_id: LeadId) -> dict[str, Any]:
     return {
-        "id": ids.show("activity", row.id),
+        "id": ids.show("activity", activity.id),
         "lead_id": ids.show("lead", lead_id),
-        "type": row.type,
-        "kind": row.kind,
-        "activity_key": row.activity_key,
-        "occurred_at": rfc3339(row.occurred_at),
-        "recorded_at": rfc3339(row.recorded_at),
-        "properties": row.properties,
-        "source_id": ids.shown("source", row.source_id),
+        "type": activity.type,
+        "kind": activity.kind,
+        "occurred_at": rfc3339(activity.occurred_at),
+        "recorded_at": rfc3339(activity.recorded_at),
     }
+
+
+def _origin(one: NewActivity | Record) -> dict[str, Any]:
+    return {"properties": one.properties, "source_id": ids.shown("source", one.source_id)}
 
 
 def show_consent(row: Record) -> dict[str, Any]:

@@ -67,10 +67,11 @@ CANDIDATES = text(
 ).bindparams(bindparam("own", type_=JSONB), bindparam("shared", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 
 
-SOURCE = text(
-    "SELECT id, name, defaults FROM sources WHERE tenant_id = :tenant_id AND id = :id AND archived_at IS NULL"
-)
-BUILTIN_SOURCE = text("SELECT id, name, defaults FROM sources WHERE tenant_id = :tenant_id AND builtin")
+SOURCES = text(
+    "SELECT id, name, defaults, builtin FROM sources"
+    " WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND archived_at IS NULL"
+    " UNION ALL SELECT id, name, defaults, builtin FROM sources WHERE tenant_id = :tenant_id AND builtin"
+).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 
 # What differed at an instant. `undone` holds the old values of the later changes, the latest change first.
 PAST = text(
@@ -111,6 +112,13 @@ ACTIVITIES_UNTIL = text(
      ORDER BY occurred_at DESC LIMIT 500
     """
 )
+KNOWN_ACTIVITIES = text(
+    """
+    SELECT a.* FROM jsonb_to_recordset(:wanted) AS w(lead_id uuid, key text)
+      JOIN LATERAL (SELECT * FROM activities a WHERE a.tenant_id = :tenant_id AND a.lead_id = w.lead_id
+                       AND a.activity_key = w.key LIMIT 1) a ON true
+    """
+).bindparams(bindparam("wanted", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 CONSENT_PURPOSES = text(
     """
     WITH RECURSIVE used AS (
@@ -183,18 +191,23 @@ async def consent_purposes(tx: Tx, tenant_id: UUID) -> list[str]:
     return list((await tx.execute(CONSENT_PURPOSES, {"tenant_id": tenant_id})).scalars())
 
 
-async def source(tx: Tx, tenant_id: UUID, source_id: UUID | None) -> Record | None:
-    """A source by id; without one the built-in source of the API."""
-    if source_id is None:
-        return (await tx.execute(BUILTIN_SOURCE, {"tenant_id": tenant_id})).first()
-    return (await tx.execute(SOURCE, {"tenant_id": tenant_id, "id": source_id})).first()
+async def sources(tx: Tx, tenant_id: UUID, source_ids: Collection[UUID | None]) -> dict[UUID | None, Record]:
+    """The sources with these ids; under None the built-in one of the API."""
+    named = [source_id for source_id in source_ids if source_id is not None]
+    rows = (await tx.execute(SOURCES, {"tenant_id": tenant_id, "ids": named})).all()
+    builtin: dict[UUID | None, Record] = {None: row for row in rows if row.builtin}  # noqa: B035 - there is one
+    return builtin | {row.id: row for row in rows}
 
 
-async def activity_by_key(tx: Tx, tenant_id: UUID, lead_id: UUID, key: str) -> Record | None:
-    statement = select(activities).where(
-        activities.c.tenant_id == tenant_id, activities.c.lead_id == lead_id, activities.c.activity_key == key
-    )
-    return (await tx.execute(statement)).one_or_none()
+async def known_activities(
+    tx: Tx, tenant_id: UUID, wanted: Sequence[tuple[UUID, str]]
+) -> dict[tuple[UUID, str], Record]:
+    """The activities that exist of these leads and keys."""
+    if not wanted:
+        return {}
+    named = [{"lead_id": lead_id, "key": key} for lead_id, key in wanted]
+    rows = await tx.execute(KNOWN_ACTIVITIES, {"tenant_id": tenant_id, "wanted": named})
+    return {(row.lead_id, row.activity_key): row for row in rows}
 
 
 async def activities_by_key(tx: Tx, tenant_id: UUID, wanted: Sequence[tuple[UUID, str]]) -> Records:

@@ -15,6 +15,7 @@ from app.database.sqlstate import sqlstate
 from app.database.transaction import Record
 from app.leads.capture import Arrival, ArrivalActivity, Captured
 from app.matching.person import Person
+from app.policy.facts import Actor
 from app.sources.item import KEY_SEPARATOR, Item, item_to_json
 from app.sources.mapping import content_key, map_request_async
 from app.sources.ready import ReadySource
@@ -24,6 +25,8 @@ from app.submissions.redact import redacted
 ARRIVING: Final = frozenset({"lead", "activity", "consent"})
 ACTING: Final = frozenset({"lead", "activity"})
 KEY_REUSED: Final = "key_reused"
+
+PROCESSOR: Final = Actor(id=None, kind="service", role="service")
 
 Place = tuple[UUID, int]
 
@@ -105,6 +108,7 @@ class Entry:
             occurred_at=item.occurred_at,
             source_id=self.source.id,
             source_name=self.source.name,
+            actor=PROCESSOR,
             activity=activity if acts else None,
             attribution=item.attribution,
             consents=item.consents,

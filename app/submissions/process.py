@@ -26,7 +26,6 @@ from app.database.transaction import Database, Record, Records, Tx
 from app.events.record import NewEvent, record_events
 from app.events.wake import first_of, within
 from app.leads.capture import capture
-from app.policy.facts import Actor
 from app.sources import sql as sources_sql
 from app.sources.ready import ReadySource, ready_source
 from app.submissions import across, sql
@@ -35,7 +34,6 @@ from app.submissions.repeats import with_own_keys, with_recent_keys
 
 log = structlog.get_logger("baton.process")
 
-PROCESSOR: Final = Actor(id=None, kind="service", role="service")
 POLL_SECONDS: Final = 1.0
 MAX_TRIES: Final = 5
 
@@ -197,7 +195,7 @@ async def _keep(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime
     )
     fresh = [entry for entry in entries if entry.place in kept]
     arriving = [entry for entry in fresh if entry.verdict != "quarantined" and entry.item.verdict in ARRIVING]
-    captured = await capture(tx, tenant_id, [entry.arrival() for entry in arriving], now, PROCESSOR) if arriving else []
+    captured = await capture(tx, tenant_id, [entry.arrival() for entry in arriving], now) if arriving else []
     by_place = {entry.place: found for entry, found in zip(arriving, captured, strict=True)}
     taken = [entry for entry in entries if entry.place not in kept]
     return [replace(entry, captured=by_place.get(entry.place)) for entry in fresh], taken

@@ -1,32 +1,32 @@
-"""Request a transition: lock the lead, decide, apply, evaluate, record. A refused request writes nothing."""
+"""Request transitions: lock the leads, decide, apply, evaluate, record. A refused request writes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 from uuid import UUID
 
 from app import ids
-from app.conversion.convert import convert_change
+from app.conversion.convert import Converting, convert_changes
 from app.conversion.order import ConversionOrder
 from app.database.transaction import Tx
 from app.errors import IdempotencyKeyRequired, Problem, RequestInvalid
 from app.journeys.apply import apply_move
 from app.journeys.evaluate import evaluate
-from app.journeys.load import begin_change
-from app.journeys.owner import active_owner, owner_invalid
+from app.journeys.load import OfLead, begin_each
+from app.journeys.owner import active_owner, active_owners, owner_invalid
 from app.journeys.record import record, transition_document
 from app.journeys.refusals import problem
-from app.journeys.state import Change, Owner
+from app.journeys.state import Change, Owner, Step
 from app.leads.bant import confirmations_of
 from app.lifecycle.answer import CriteriaUnmet, Move, Refusal, Refused, Stay
 from app.lifecycle.decide import decide
 from app.policy.facts import Actor, Ask
 from app.scoring.score import score, with_score
 from app.transitions import sql
-from app.web.auth import Caller
+from app.web.gather import Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +55,45 @@ class Moved:
     conversion: Mapping[str, Any] | None
 
 
-async def ask_transition(
-    tx: Tx,
-    caller: Caller,
-    lead_id: UUID,
-    request: TransitionRequest,
-    expected: frozenset[str] | None,
-    now: datetime,
-    *,
-    has_key: bool,
-) -> Moved:
-    """Takes a transition of the policy, or raises the problem of the refusal (lifecycle.md, section 3).
+Asked = Member[OfLead[TransitionRequest], Moved]
+
+
+async def ask_transitions(tx: Tx, tenant_id: UUID, members: Sequence[Asked], now: datetime) -> None:
+    """Takes a transition of the policy for each request, or sets the problem of its refusal (lifecycle.md, section 3).
 
     A move that converts needs an Idempotency-Key (`has_key`) and the scope leads:convert.
     """
-    tenant_id = caller.tenant_id
-    change = await begin_change(
-        tx, tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
-    )
-    owner = await active_owner(tx, tenant_id, request.owner_id)
+    begun = await begin_each(tx, tenant_id, members, now)
+    owners = await active_owners(tx, tenant_id, {one.wanted.body.owner_id for one, _ in begun})
+    moved: list[tuple[Asked, Change, Step]] = []
+    converting: list[Converting] = []
+    for one, change in begun:
+        with one.attempt():
+            step = await _move(tx, tenant_id, one, change, owners.get(one.wanted.body.owner_id), now)
+            if step.move.convert:
+                converting.append(_conversion_of(one, change))
+            moved.append((one, change, step))
+    await convert_changes(tx, tenant_id, converting, now)
+    converted = {id(one.change): one for one in converting}
+    for one, change, _ in moved:
+        if (conversion := converted.get(id(change))) is not None:
+            one.problem, one.later = conversion.problem, conversion.later
+    done = [(one, change, step) for one, change, step in moved if one.going]
+    for _, change, _ in done:
+        evaluate(change)
+    await record(tx, tenant_id, [change for _, change, _ in done])
+    for one, change, step in done:
+        conversion = converted.get(id(change))
+        one.result = Moved(change, transition_document(change, step), conversion.document if conversion else None)
+
+
+async def _move(tx: Tx, tenant_id: UUID, asked: Asked, change: Change, owner: Owner | None, now: datetime) -> Step:
+    """Decides and applies the move of one request."""
+    request, actor = asked.wanted.body, asked.caller.actor
     policy = change.published.policy
     change.score = score(policy, change.facts(), now)
     facts = with_score(change.facts(), change.score)
-    match decide(policy, facts, _ask(caller.actor, request, owner, now), now):
+    match decide(policy, facts, _ask(actor, request, owner, now), now):
         case Refused(why):
             raise _refusal(why, owner)
         case Stay():
@@ -86,15 +102,9 @@ async def ask_transition(
             )
         case Move() as move:
             await _check_correction(tx, tenant_id, change, request.correction_of if move.correction_of else None)
-            step = apply_move(change, move, await _new_owner(tx, tenant_id, caller.actor, move, owner))
+            return apply_move(change, move, await _new_owner(tx, tenant_id, actor, move, owner))
         case unexpected:
             assert_never(unexpected)
-    if move.convert:
-        _check_may_convert(caller, has_key)
-    conversion = await _convert(tx, caller, change, move, request, now)
-    evaluate(change)
-    await record(tx, tenant_id, [change])
-    return Moved(change, transition_document(change, step), conversion)
 
 
 def _refusal(why: Refusal, named: Owner | None) -> Problem:
@@ -140,18 +150,11 @@ async def _new_owner(tx: Tx, tenant_id: UUID, actor: Actor, move: Move, named: O
     return await active_owner(tx, tenant_id, move.owner)  # a previous owner; None (the pool) if no longer active
 
 
-def _check_may_convert(caller: Caller, has_key: bool) -> None:
+def _conversion_of(asked: Asked, change: Change) -> Converting:
+    """The conversion that the move requires: a second transition in the same database transaction."""
+    caller, request = asked.caller, asked.wanted.body
     caller.require(frozenset({"leads:convert"}))
-    if not has_key:
+    if not asked.wanted.has_key:
         raise IdempotencyKeyRequired()
-
-
-async def _convert(
-    tx: Tx, caller: Caller, change: Change, move: Move, request: TransitionRequest, now: datetime
-) -> Mapping[str, Any] | None:
-    """Converts the lead if the move requires it, as a second transition in the same database transaction."""
-    if not move.convert:
-        return None
-    order = request.conversion if isinstance(request.conversion, ConversionOrder) else None
-    may_read = caller.may("leads:read")
-    return await convert_change(tx, caller.tenant_id, change, order, caller.actor, now, may_read=may_read)
+    order = request.conversion if isinstance(request.conversion, ConversionOrder) else ConversionOrder()
+    return Converting(change, order, caller.actor, may_read=caller.may("leads:read"))

@@ -15,26 +15,39 @@ from app.errors import (
     OwnerInvalid,
     VersionConflict,
 )
+from app.journeys.load import OfLead
 from app.journeys.refusals import REFUSALS
 from app.journeys.shown import show_lead
 from app.leads.history import read_scored
 from app.leads.schemas import show_eligible
 from app.lifecycle.eligibility import eligibility
 from app.scoring.score import with_score
-from app.transitions.ask import ask_transition
+from app.transitions.ask import Moved, ask_transitions
 from app.transitions.schemas import EligibilityOut, TransitionAnswer, TransitionCreate
 from app.web.auth import Caller, allowed
 from app.web.fields import LeadId, answer
+from app.web.gather import Verb, gather
 from app.web.problems import declared, router
-from app.web.transacted import InTx, Now
+from app.web.transacted import Gathered, InTx, Now
 from app.web.versions import Expected
 
 api = router("/v1/leads", "transitions")
+gathered_api = router("/v1/leads", "transitions", Gathered)
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
 
 
-@api.post(
+def _show_moved(moved: Moved) -> Response:
+    shown = {"transition": moved.transition, "lead": show_lead(moved.change)}
+    if moved.conversion is not None:
+        shown["conversion"] = moved.conversion
+    return answer(shown, 201, version=moved.change.lead.version)
+
+
+TRANSITION = Verb("transition", ask_transitions, _show_moved)
+
+
+@gathered_api.post(
     "/{lead_id}/transitions",
     status_code=201,
     response_model=TransitionAnswer,
@@ -50,16 +63,11 @@ Writer = Annotated[Caller, allowed("leads:write")]
     ),
 )
 async def create_transition(
-    request: Request, lead_id: LeadId, body: TransitionCreate, caller: Writer, tx: InTx, now: Now, expected: Expected
+    request: Request, lead_id: LeadId, body: TransitionCreate, caller: Writer, expected: Expected
 ) -> Response:
     """Request an action of the policy, or a target stage. A refusal lists the conditions that are not met."""
-    request.state.lead_id = lead_id
     has_key = "idempotency-key" in request.headers
-    moved = await ask_transition(tx, caller, lead_id, body.request(), expected, now, has_key=has_key)
-    shown = {"transition": moved.transition, "lead": show_lead(moved.change)}
-    if moved.conversion is not None:
-        shown["conversion"] = moved.conversion
-    return answer(shown, 201, version=moved.change.lead.version)
+    return await gather(TRANSITION, request, caller, OfLead(lead_id, body.request(), expected, has_key), lead_id)
 
 
 @api.get("/{lead_id}/eligibility", response_model=EligibilityOut, responses=declared(LeadNotFound, Erased))

@@ -130,19 +130,32 @@ def clear_cache() -> None:
 
 async def authenticate(tx: Tx, request: Request) -> Caller:
     """The caller of a request; raises KeyUnknown (401), ScopeMissing or ActorUnknown (403)."""
+    presented, cache = _presented(request), _cache.callers
+    caller = _still_valid(cache.get(presented))
+    if caller is None:
+        caller = await _look_up(tx, *presented, now=request.app.state.clock.now())
+        if len(cache) >= CACHE_SIZE:
+            cache.clear()
+        cache[presented] = (time.monotonic() + CACHE_SECONDS, caller)
+    return caller
+
+
+def cached(request: Request) -> Caller | None:
+    """The caller of a request if it was looked up lately; KeyUnknown (401) if the request has no key."""
+    return _still_valid(_cache.callers.get(_presented(request)))
+
+
+def _presented(request: Request) -> tuple[str, str]:
+    """The fingerprint of the key of a request, and the user it acts for as it is asserted."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise KeyUnknown("The API key is missing: send it as Authorization: Bearer btn_…")
     asserted = request.headers.get("baton-actor", "").strip().encode("latin-1").decode("utf-8", "replace")
-    presented, cache = (fingerprint(secret.strip()), asserted), _cache.callers
-    cached = cache.get(presented)
-    if cached is not None and cached[0] > time.monotonic():
-        return cached[1]
-    caller = await _look_up(tx, *presented, now=request.app.state.clock.now())
-    if len(cache) >= CACHE_SIZE:
-        cache.clear()
-    cache[presented] = (time.monotonic() + CACHE_SECONDS, caller)
-    return caller
+    return fingerprint(secret.strip()), asserted
+
+
+def _still_valid(found: tuple[float, Caller] | None) -> Caller | None:
+    return found[1] if found is not None and found[0] > time.monotonic() else None
 
 
 async def _look_up(tx: Tx, sha256: str, asserted: str, now: datetime) -> Caller:

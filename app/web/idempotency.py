@@ -7,19 +7,20 @@ dies, PostgreSQL rolls back its transaction and releases the lock. (Unlike Strip
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
 from fastapi import Request, Response
 from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
-from app.database.transaction import Tx
-from app.errors import IdempotencyInProgress, IdempotencyKeyReused, MalformedHeader, SecretKeysMissing
+from app.database.transaction import Record, Tx
+from app.errors import IdempotencyInProgress, IdempotencyKeyReused, MalformedHeader, Problem, SecretKeysMissing
 from app.keyring import CannotOpen, KeyRing
-from app.web.auth import Caller
 
 log = structlog.get_logger("baton.idempotency")
 
@@ -27,18 +28,36 @@ HEADER: Final = "idempotency-key"
 RETENTION: Final = timedelta(days=7)
 STORED_HEADERS: Final = ("content-type", "location", "etag")
 
-LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AS mine")
+LOCK = text(
+    "SELECT name, pg_try_advisory_xact_lock(hashtextextended(name, 0)) AS mine FROM unnest(:names) AS name"
+).bindparams(bindparam("names", type_=ARRAY(TEXT)))
 FIND = text(
-    "SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE tenant_id = :tenant_id AND key = :key"
-)
+    "SELECT key, fingerprint, status, headers, body FROM idempotency_keys"
+    " WHERE tenant_id = :tenant_id AND key = ANY(:keys)"
+).bindparams(bindparam("keys", type_=ARRAY(TEXT)))
 INSERT = text(
     "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, lead_id, created_at)"
-    " VALUES (:tenant_id, :key, :fingerprint, :status, :headers, :body, :lead_id, :now)"
-).bindparams(bindparam("headers", type_=JSONB))
+    " SELECT :tenant_id, r.*, :now FROM jsonb_to_recordset(:rows) AS r("
+    "key text, fingerprint text, status integer, headers jsonb, body text, lead_id uuid)"
+).bindparams(bindparam("rows", type_=JSONB))
 SWEEP = text(
     "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY("
     "SELECT ctid FROM idempotency_keys WHERE created_at < :before LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING true"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A request with an Idempotency-Key."""
+
+    request: Request
+    key: str
+
+
+def keyed(request: Request) -> Keyed | None:
+    """The request with its key, None without one; MalformedHeader."""
+    key = key_of(request)
+    return None if key is None else Keyed(request, key)
 
 
 def key_of(request: Request) -> str | None:
@@ -51,49 +70,60 @@ def key_of(request: Request) -> str | None:
     return key
 
 
-async def stored_response(tx: Tx, caller: Caller, request: Request) -> Response | None:
-    """The response stored under the request's key, or None; then the key stays locked until the transaction ends."""
-    key = key_of(request)
-    if key is None:
-        return None
-    if not (await tx.execute(LOCK, {"name": f"{caller.tenant_id}:{key}"})).scalar_one():
-        raise IdempotencyInProgress()
-    row = (await tx.execute(FIND, {"tenant_id": caller.tenant_id, "key": key})).one_or_none()
+async def stored_responses(tx: Tx, tenant_id: UUID, asked: Sequence[Keyed]) -> list[Response | Problem | None]:
+    """For each request, which all have different keys: its stored response, None if it has none, or a problem.
+
+    The keys stay locked until the transaction ends. The rows are read after that, with a snapshot of their own.
+    """
+    if not asked:
+        return []
+    names = {f"{tenant_id}:{one.key}": one.key for one in asked}
+    locked = {names[row.name] for row in await tx.execute(LOCK, {"names": list(names)}) if row.mine}
+    found = await tx.execute(FIND, {"tenant_id": tenant_id, "keys": sorted(locked)})
+    rows = {row.key: row for row in found}
+    return [
+        IdempotencyInProgress() if one.key not in locked else await _response(tenant_id, one, rows.get(one.key))
+        for one in asked
+    ]
+
+
+async def _response(tenant_id: UUID, asked: Keyed, row: Record | None) -> Response | Problem | None:
     if row is None:
         return None
-    if row.fingerprint != await fingerprint(request):
-        raise IdempotencyKeyReused()
-    ring: KeyRing = request.app.state.keyring
+    if row.fingerprint != await fingerprint(asked.request):
+        return IdempotencyKeyReused()
+    ring: KeyRing = asked.request.app.state.keyring
     try:
-        body = ring.open(caller.tenant_id, caller.tenant_id, _field_name(key), row.body)
+        body = ring.open(tenant_id, tenant_id, _field_name(asked.key), row.body)
     except CannotOpen as error:
         log.error("stored_response_not_decrypted", kid=error.kid)
-        raise SecretKeysMissing(
-            "The response to this request is stored, but cannot be decrypted at present."
-        ) from error
+        return SecretKeysMissing("The response to this request is stored, but cannot be decrypted at present.")
     return Response(body.encode(), row.status, {**row.headers, "Idempotency-Replayed": "true"})
 
 
-async def store_response(tx: Tx, caller: Caller, request: Request, response: Response) -> None:
-    """Stores a 2xx response under the request's key, before the commit."""
-    key = key_of(request)
-    if key is None or not 200 <= response.status_code < 300:
-        return
-    ring: KeyRing = request.app.state.keyring
-    body = bytes(response.body).decode()
-    await tx.execute(
-        INSERT,
-        {
-            "tenant_id": caller.tenant_id,
-            "key": key,
-            "fingerprint": await fingerprint(request),
-            "status": response.status_code,
-            "headers": {name: response.headers[name] for name in STORED_HEADERS if name in response.headers},
-            "body": ring.seal(caller.tenant_id, caller.tenant_id, _field_name(key), body),
-            "lead_id": _lead_of(request),
-            "now": request.state.now,
-        },
-    )
+async def store_responses(
+    tx: Tx, tenant_id: UUID, made: Sequence[tuple[Keyed, Response | Problem | None]], now: datetime
+) -> None:
+    """Stores the 2xx responses under the keys of their requests, before the commit."""
+    rows = [
+        await _row(tenant_id, asked, response)
+        for asked, response in made
+        if isinstance(response, Response) and 200 <= response.status_code < 300
+    ]
+    if rows:
+        await tx.execute(INSERT, {"tenant_id": tenant_id, "rows": rows, "now": now})
+
+
+async def _row(tenant_id: UUID, asked: Keyed, response: Response) -> Mapping[str, Any]:
+    ring: KeyRing = asked.request.app.state.keyring
+    return {
+        "key": asked.key,
+        "fingerprint": await fingerprint(asked.request),
+        "status": response.status_code,
+        "headers": {name: response.headers[name] for name in STORED_HEADERS if name in response.headers},
+        "body": ring.seal(tenant_id, tenant_id, _field_name(asked.key), bytes(response.body).decode()),
+        "lead_id": _lead_of(asked.request),
+    }
 
 
 async def fingerprint(request: Request) -> str:

@@ -140,6 +140,6 @@ WITH_BODY: Final = (
 IDEMPOTENT: Final = (errors.IdempotencyInProgress, errors.IdempotencyKeyReused, errors.SecretKeysMissing)
 
 
-def router(prefix: str, tag: str) -> APIRouter:
-    """A router whose routes each run in one transaction."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=Transacted)
+def router(prefix: str, tag: str, route_class: type[Transacted] = Transacted) -> APIRouter:
+    """A router whose routes each run in one transaction; those of class `Gathered` together with others."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=route_class)

@@ -3,10 +3,12 @@
 from fastapi.routing import APIRoute
 
 from app.conversion.endpoints import api as conversion
+from app.conversion.endpoints import gathered_api as gathered_conversion
 from app.events.endpoints import api as events
 from app.events.endpoints import feed_api as feed
 from app.leads.endpoints import activities_api as activities
 from app.leads.endpoints import api as leads
+from app.leads.endpoints import gathered_api as gathered_leads
 from app.pipeline.endpoints import api as pipeline
 from app.policies.endpoints import api as policies
 from app.sources.endpoints import api as sources
@@ -14,6 +16,7 @@ from app.submissions.endpoints import api as submissions
 from app.submissions.endpoints import ingest_api
 from app.tenants.endpoints import api as tenants
 from app.transitions.endpoints import api as transitions
+from app.transitions.endpoints import gathered_api as gathered_transitions
 from app.users.endpoints import api as users
 from app.webhooks.endpoints import api as subscriptions
 from app.webhooks.endpoints import ping_api as pings
@@ -22,9 +25,12 @@ ROUTERS = (
     ingest_api,
     sources,
     submissions,
+    gathered_leads,
     leads,
     activities,
+    gathered_transitions,
     transitions,
+    gathered_conversion,
     conversion,
     pipeline,
     feed,

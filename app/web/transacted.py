@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.database.engine import POOL_SECONDS
 from app.database.faults import run_with_retries
 from app.database.transaction import Database, Tx
-from app.errors import UnsupportedMediaType
+from app.errors import Problem, UnsupportedMediaType
 from app.web import auth, idempotency
 from app.web.parameters import check_parameters
 from app.web.strict_json import check_text, parse_json
@@ -40,6 +40,9 @@ class StrictRequest(Request):
             raise UnsupportedMediaType("Send application/json (with curl: -H 'Content-Type: application/json').")
 
 
+Answering = Callable[[StrictRequest], Awaitable[Response]]
+
+
 class Transacted(APIRoute):
     """Runs a route in one transaction: authenticate, call the endpoint, store its idempotent response, commit.
 
@@ -47,22 +50,8 @@ class Transacted(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        handler = super().get_route_handler()
-        scopes = _scopes(self.dependant)
+        answering = self.answering(super().get_route_handler(), _scopes(self.dependant))
         takes_json = self.body_field is not None
-
-        async def in_transaction(request: StrictRequest) -> Response:
-            async with _connection(request) as tx:
-                request.state.tx = tx
-                caller = request.state.caller = await auth.authenticate(tx, request)
-                caller.require(scopes)
-                check_parameters(request)
-                stored = await idempotency.stored_response(tx, caller, request)
-                if stored is not None:
-                    return stored
-                response = await handler(request)
-                await idempotency.store_response(tx, caller, request, response)
-            return response
 
         async def transacted(plain: Request) -> Response:
             request = StrictRequest(plain.scope, plain.receive)
@@ -73,7 +62,7 @@ class Transacted(APIRoute):
                 check_text(value, name)
             if takes_json:
                 request.refuse_other_media(body)
-            response = await run_with_retries(lambda: in_transaction(request))
+            response = await answering(request)
             if request.method not in SAFE:
                 request.app.state.wake.set("events")
             if "location" in response.headers:
@@ -82,22 +71,67 @@ class Transacted(APIRoute):
 
         return transacted
 
+    def answering(self, handler: Callable[[Request], Awaitable[Response]], scopes: frozenset[str]) -> Answering:
+        """Makes the function that answers a request of this route by the handler of its endpoint."""
+
+        async def in_transaction(request: StrictRequest) -> Response:
+            async with connection(request.app.state, autocommit=request.method in SAFE) as tx:
+                request.state.tx = tx
+                caller = request.state.caller = await auth.authenticate(tx, request)
+                caller.require(scopes)
+                check_parameters(request)
+                keyed = idempotency.keyed(request)
+                if keyed is None:
+                    return await handler(request)
+                (stored,) = await idempotency.stored_responses(tx, caller.tenant_id, [keyed])
+                if isinstance(stored, Problem):
+                    raise stored
+                response = stored or await handler(request)
+                if stored is None:
+                    await idempotency.store_responses(tx, caller.tenant_id, [(keyed, response)], request.state.now)
+            return response
+
+        return lambda request: run_with_retries(lambda: in_transaction(request))
+
+
+class Gathered(Transacted):
+    """A route whose endpoint hands its request to the gatherer, which owns the transaction (gather.py)."""
+
+    def answering(self, handler: Callable[[Request], Awaitable[Response]], scopes: frozenset[str]) -> Answering:
+        async def look_up(request: StrictRequest) -> auth.Caller:
+            async with connection(request.app.state, autocommit=True) as tx:
+                return await auth.authenticate(tx, request)
+
+        async def gathered(request: StrictRequest) -> Response:
+            caller = auth.cached(request)
+            if caller is None:
+                caller = await run_with_retries(lambda: look_up(request))
+            request.state.caller = caller
+            caller.require(scopes)
+            check_parameters(request)
+            return await handler(request)
+
+        return gathered
+
 
 SAFE: Final = {"GET", "HEAD"}
 
 
 @asynccontextmanager
-async def _connection(request: Request) -> AsyncIterator[Tx]:
-    """A connection from the pool, in order of arrival, which the pool alone does not guarantee. Raises PoolTimeout."""
-    engine: Database = request.app.state.engine
-    slots: asyncio.Semaphore = request.app.state.connection_slots
+async def connection(state: Any, *, autocommit: bool) -> AsyncIterator[Tx]:
+    """A connection from the pool, in order of arrival, which the pool alone does not guarantee. Raises PoolTimeout.
+
+    Without `autocommit` it is in a transaction, which is committed after the block.
+    """
+    engine: Database = state.engine
+    slots: asyncio.Semaphore = state.connection_slots
     try:
         async with asyncio.timeout(POOL_SECONDS):
             await slots.acquire()
     except TimeoutError as error:
         raise PoolTimeout(f"no connection became free within {POOL_SECONDS} seconds") from error
     try:
-        async with engine.connect() if request.method in SAFE else engine.begin() as tx:
+        async with engine.connect() if autocommit else engine.begin() as tx:
             yield tx
     finally:
         slots.release()

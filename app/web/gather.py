@@ -1,0 +1,238 @@
+"""Gathers requests of one verb that arrive together into batches (architecture.md, decision 9; docs/decisions/0031).
+
+Requests that arrive while a batch of their verb and tenant is in flight wait for it, and go together in the next one:
+there is no timer, and nobody waits when nothing is in flight. A batch is one database transaction, which holds the
+idempotency keys of its requests too; all are answered after its commit. Two requests about the same thing (a lead, an
+identity, an Idempotency-Key) are never in one batch and never in flight at the same time: the later one follows in
+order of arrival. When a batch fails, its requests are run one by one, so that a fault touches its own request only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+import structlog
+from fastapi import Request, Response
+
+from app import metrics
+from app.database.faults import is_away, run_with_retries
+from app.database.transaction import Tx
+from app.errors import DatabaseUnavailable, Problem
+from app.web import idempotency
+from app.web.auth import Caller
+
+log = structlog.get_logger("baton.gather")
+
+MAX_BATCH: Final = 64
+SLOW_FLIGHT_SECONDS: Final = 0.002  # from this average duration on, a second batch may be in flight
+
+W = TypeVar("W")
+R = TypeVar("R")
+
+
+@dataclass(slots=True, eq=False)
+class Member(Generic[W, R]):
+    """One request of a batch, and its outcome: a result, a problem, or `later` (it must go in another batch)."""
+
+    caller: Caller
+    wanted: W
+    result: R | None = None
+    problem: Problem | None = None
+    later: bool = False
+
+    @property
+    def going(self) -> bool:
+        """Whether the request is still to be done."""
+        return self.result is None and self.problem is None and not self.later
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A problem that the block raises is the outcome of this request alone."""
+        try:
+            yield
+        except Problem as problem:
+            self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Verb(Generic[W, R]):
+    """A verb that handles many requests in one transaction.
+
+    `run` sets the outcome of each member; `respond` makes the response, before the commit, because it is stored under
+    the Idempotency-Key.
+    """
+
+    name: str
+    run: Callable[[Tx, UUID, Sequence[Member[W, R]], datetime], Awaitable[None]]
+    respond: Callable[[R], Response]
+    lead_of: Callable[[R], UUID | None] | None = None  # where the request does not name its lead
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A request that waits for its response. `names`: what it is about."""
+
+    caller: Caller
+    wanted: Any
+    names: frozenset[Hashable]
+    keyed: idempotency.Keyed | None
+    done: asyncio.Future[Response]
+    since: float = field(default_factory=time.perf_counter)
+
+
+@dataclass(slots=True, eq=False)
+class Queue:
+    """The requests of one verb and tenant. `busy`: what those in flight are about."""
+
+    waiting: deque[Waiting] = field(default_factory=deque)
+    flights: int = 0
+    busy: set[Hashable] = field(default_factory=set)
+    seconds: float = 0.0  # moving average of the duration of a flight
+
+    def next_batch(self) -> list[Waiting]:
+        """Takes up to MAX_BATCH requests in order of arrival; one that must follow another stays."""
+        batch: list[Waiting] = []
+        stay: list[Waiting] = []
+        taken = set(self.busy)
+        while self.waiting and len(batch) < MAX_BATCH:
+            one = self.waiting.popleft()
+            if one.done.done():
+                continue
+            (stay if one.names & taken else batch).append(one)
+            taken |= one.names
+        self.waiting.extendleft(reversed(stay))
+        self.busy.update(*(one.names for one in batch))
+        return batch
+
+
+Connect = Callable[[], AbstractAsyncContextManager[Tx]]
+
+
+class Gatherer:
+    """Runs the gathered verbs of this process. `begin` opens a transaction on a connection of the pool."""
+
+    def __init__(self, begin: Connect, now: Callable[[], datetime]) -> None:
+        self._begin = begin
+        self._now = now
+        self._queues: dict[tuple[str, UUID], Queue] = {}
+        self._flights: set[asyncio.Task[None]] = set()
+
+    async def ask(
+        self,
+        verb: Verb[W, R],
+        caller: Caller,
+        wanted: W,
+        names: Sequence[Hashable],
+        keyed: idempotency.Keyed | None,
+    ) -> Response:
+        """The response, once it is committed; raises the problem of a request that is refused."""
+        about = frozenset(names if keyed is None else (*names, ("key", keyed.key)))
+        done: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        queue = self._queues.setdefault((verb.name, caller.tenant_id), Queue())
+        queue.waiting.append(Waiting(caller, wanted, about, keyed, done))
+        self._start(verb, caller.tenant_id, queue)
+        return await done
+
+    def _start(self, verb: Verb[Any, Any], tenant_id: UUID, queue: Queue) -> None:
+        """Starts a flight if requests wait and may go; never awaits, so that none is left in the queue."""
+        limit = 2 if queue.seconds > SLOW_FLIGHT_SECONDS else 1
+        while queue.waiting and queue.flights < limit and (batch := queue.next_batch()):
+            queue.flights += 1
+            flight = asyncio.create_task(self._fly(verb, tenant_id, queue, batch))
+            self._flights.add(flight)
+            flight.add_done_callback(self._flights.discard)
+        if not queue.flights and not queue.waiting:
+            self._queues.pop((verb.name, tenant_id), None)
+
+    async def _fly(self, verb: Verb[Any, Any], tenant_id: UUID, queue: Queue, batch: list[Waiting]) -> None:
+        began = time.perf_counter()
+        metrics.GATHERED.labels(verb.name).observe(len(batch))
+        metrics.WAITED.labels(verb.name).observe(began - batch[0].since)
+        later: list[Waiting] = []
+        try:
+            later = await self._run(verb, tenant_id, batch)
+        finally:
+            for one in batch:  # nothing is left unanswered, whatever was raised
+                if one not in later:
+                    _fail(one, DatabaseUnavailable())
+                queue.busy -= one.names
+            queue.waiting.extendleft(reversed(later))
+            queue.flights -= 1
+            queue.seconds += 0.2 * (time.perf_counter() - began - queue.seconds)
+            self._start(verb, tenant_id, queue)
+
+    async def _run(self, verb: Verb[Any, Any], tenant_id: UUID, batch: list[Waiting]) -> list[Waiting]:
+        """Answers the requests of a batch; returns those that must go in a later one."""
+        try:
+            answers = await run_with_retries(lambda: self._in_one(verb, tenant_id, batch))
+        except Exception as error:
+            if len(batch) == 1 or is_away(error):
+                for one in batch:
+                    _fail(one, error if len(batch) == 1 else DatabaseUnavailable())
+                return []
+            log.info("batch_failed", verb=verb.name, requests=len(batch), error=type(error).__name__)
+            alone = [self._run(verb, tenant_id, [one]) for one in batch]
+            return [one for later in await asyncio.gather(*alone) for one in later]
+        for one, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Problem):
+                _fail(one, answer)
+            elif answer is not None and not one.done.done():
+                one.done.set_result(answer)
+        return [one for one, answer in zip(batch, answers, strict=True) if answer is None]
+
+    async def _in_one(
+        self, verb: Verb[Any, Any], tenant_id: UUID, batch: Sequence[Waiting]
+    ) -> list[Response | Problem | None]:
+        """The answer to each request, from one transaction; None for one that must go in a later batch."""
+        answers: list[Response | Problem | None] = [None] * len(batch)
+        async with self._begin() as tx:
+            keyed = {n: one.keyed for n, one in enumerate(batch) if one.keyed is not None}
+            stored = await idempotency.stored_responses(tx, tenant_id, list(keyed.values()))
+            for n, found in zip(keyed, stored, strict=True):
+                answers[n] = found
+            members: dict[int, Member[Any, Any]] = {
+                n: Member(one.caller, one.wanted) for n, one in enumerate(batch) if answers[n] is None
+            }
+            if members:
+                now = self._now()
+                await verb.run(tx, tenant_id, list(members.values()), now)
+                for n, member in members.items():
+                    answers[n] = _answer(verb, member, keyed.get(n))
+                made = [(keyed[n], answers[n]) for n in members if n in keyed]
+                await idempotency.store_responses(tx, tenant_id, made, now)
+        return answers
+
+
+def _answer(verb: Verb[W, R], member: Member[W, R], keyed: idempotency.Keyed | None) -> Response | Problem | None:
+    if member.result is None:
+        return member.problem
+    if keyed is not None and verb.lead_of is not None:
+        keyed.request.state.lead_id = verb.lead_of(member.result)
+    return verb.respond(member.result)
+
+
+async def gather(
+    verb: Verb[W, R], request: Request, caller: Caller, wanted: W, lead_id: UUID | None = None
+) -> Response:
+    """Hands a request to the gatherer of the process; `lead_id`: the lead that it is about, as far as it is known.
+
+    Returns the response, once it is committed; raises the problem of a request that is refused.
+    """
+    gatherer: Gatherer = request.app.state.gatherer
+    request.state.lead_id = lead_id
+    names = () if lead_id is None else (lead_id,)
+    return await gatherer.ask(verb, caller, wanted, names, idempotency.keyed(request))
+
+
+def _fail(one: Waiting, error: BaseException) -> None:
+    """Sets the exception of one request; an exception that several got would mix their tracebacks."""
+    if not one.done.done():
+        one.done.set_exception(error)
