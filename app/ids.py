@@ -5,6 +5,7 @@ In Python and in the database an id is a `uuid.UUID`; the prefix exists only in 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -43,6 +44,7 @@ def new_id() -> UUID:
     return UUID(int=_uuid7().int)
 
 
+@lru_cache(maxsize=10_000)  # an id is shown several times: in each event of a change and in the answer
 def show(kind: str, value: UUID) -> str:
     """The public form of an id: `show("lead", …)` → `lead_01h…`."""
     number = value.int

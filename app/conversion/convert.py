@@ -166,10 +166,11 @@ def _make(allowed: Allowed, found: Found) -> Made | None:
 def decide_conversion(change: Change, order: ConversionOrder, actor: Actor, now: datetime) -> Move | Refused:
     """Whether the policy allows this lead to be converted now. Scores the lead first, since guards depend on scores."""
     policy = change.published.policy
-    change.score = score(policy, change.facts(), now)
+    facts = change.facts()
+    change.score = score(policy, facts, now)
     note = order.verification.note
     ask = Ask(ACTION, actor, occurred_at=order.occurred_at, note=note, convert=True, endpoint="conversion")
-    decided = decide(policy, with_score(change.facts(), change.score), ask, now)
+    decided = decide(policy, with_score(facts, change.score), ask, now)
     assert isinstance(decided, Move | Refused), "a conversion moves the lead"
     return decided
 

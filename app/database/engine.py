@@ -17,6 +17,7 @@ SERVER_SETTINGS: Final = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",  # a statement is planned once and not at each execution
     "random_page_cost": "1.1",  # for SSDs and cached data: the default favours sequential scans for single rows
 }
 POOL_SECONDS: Final = 2

@@ -6,7 +6,7 @@ The lead's row is locked while its `Change` is built, so that every seq and even
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -204,7 +204,8 @@ class Change:
     def facts(self) -> Facts:
         """The facts that rules decide on, as changed so far."""
         lead, journey = self.lead, self.lead.journey
-        facts = Facts(
+        of_journey = {} if journey is None else self._journey_facts(journey)
+        return Facts(
             fields={**lead.fields, **lead.flags, "kind": lead.kind},
             custom=lead.custom,
             identities=len(lead.identities),
@@ -218,22 +219,23 @@ class Change:
             team=lead.team,
             opportunity_class=lead.opportunity_class,
             threshold_met=lead.threshold_met,
+            **of_journey,
         )
-        if journey is None:
-            return facts
-        return replace(
-            facts,
-            stage=journey.stage,
-            seq=journey.seq,
-            baseline_at=journey.baseline_at,
-            opened_at=journey.opened_at,
-            closed_at=journey.closed_at,
-            closing_reason=journey.closing_reason,
-            held_stage=self.lead.held_stage if journey.closed_at else None,
-            last_occurred_at=self.lead.last_occurred_at,
-            milestones=frozenset(self.lead.milestones),
-            corrected=journey.corrected_at is not None,
-            assigned_at=journey.assigned_at,
-            previous_owner_id=self._previous_owner_id(journey),
-            wake_at=journey.wake_at,
-        )
+
+    def _journey_facts(self, journey: Journey) -> dict[str, Any]:
+        lead = self.lead
+        return {
+            "stage": journey.stage,
+            "seq": journey.seq,
+            "baseline_at": journey.baseline_at,
+            "opened_at": journey.opened_at,
+            "closed_at": journey.closed_at,
+            "closing_reason": journey.closing_reason,
+            "held_stage": lead.held_stage if journey.closed_at else None,
+            "last_occurred_at": lead.last_occurred_at,
+            "milestones": frozenset(lead.milestones),
+            "corrected": journey.corrected_at is not None,
+            "assigned_at": journey.assigned_at,
+            "previous_owner_id": self._previous_owner_id(journey),
+            "wake_at": journey.wake_at,
+        }

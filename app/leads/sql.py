@@ -13,7 +13,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from app.database.tables import (
     activities,
     consents,
-    contacts,
     identities,
     journeys,
     leads,
@@ -112,6 +111,10 @@ ACTIVITIES_UNTIL = text(
      ORDER BY occurred_at DESC LIMIT 500
     """
 )
+CONTACTS_BY_EMAIL = text(
+    "SELECT id, account_id, email_key, first_name, last_name, full_name FROM contacts"
+    " WHERE tenant_id = :tenant_id AND archived_at IS NULL AND email_key = ANY(:keys)"
+).bindparams(bindparam("keys", type_=ARRAY(TEXT)))
 KNOWN_ACTIVITIES = text(
     """
     SELECT a.* FROM jsonb_to_recordset(:wanted) AS w(lead_id uuid, key text)
@@ -173,11 +176,8 @@ async def contacts_by_email(tx: Tx, tenant_id: UUID, keys: Collection[str]) -> d
     """The live contacts with these addresses, by the form of the address that is compared."""
     if not keys:
         return {}
-    named = ("id", "account_id", "email_key", "first_name", "last_name", "full_name")
-    statement = select(*(contacts.c[name] for name in named)).where(
-        contacts.c.tenant_id == tenant_id, contacts.c.archived_at.is_(None), contacts.c.email_key.in_(keys)
-    )
-    return {row.email_key: row for row in await tx.execute(statement)}
+    rows = await tx.execute(CONTACTS_BY_EMAIL, {"tenant_id": tenant_id, "keys": sorted(keys)})
+    return {row.email_key: row for row in rows}
 
 
 async def country_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> str | None:

@@ -65,6 +65,7 @@ class _Answers:
 
     def __init__(self, fields: Mapping[str, object]) -> None:
         self._fields = fields
+        self._typed: dict[str, str] = {}
         self.flags: list[str] = []
 
     def text(self, name: str, limit: int = MAX_TEXT) -> str:
@@ -81,6 +82,8 @@ class _Answers:
         value = self._fields.get(name)
         if value is None:
             return ""
+        if name in self._typed:
+            return self._typed[name]
         if name in MULTI_VALUED and isinstance(value, list | tuple):
             value = "; ".join(text for text in map(as_text, value) if text)
         text = value.strip() if name == "message" and isinstance(value, str) else as_text(value)
@@ -90,6 +93,7 @@ class _Answers:
         if len(text) > limit:
             self.flag(f"{name}_cut")
             text = text[:limit].rstrip()
+        self._typed[name] = text
         return text
 
     def value(self, name: str) -> object:

@@ -91,8 +91,9 @@ async def _move(tx: Tx, tenant_id: UUID, asked: Asked, change: Change, owner: Ow
     """Decides and applies the move of one request."""
     request, actor = asked.wanted.body, asked.caller.actor
     policy = change.published.policy
-    change.score = score(policy, change.facts(), now)
-    facts = with_score(change.facts(), change.score)
+    facts = change.facts()
+    change.score = score(policy, facts, now)
+    facts = with_score(facts, change.score)
     match decide(policy, facts, _ask(actor, request, owner, now), now):
         case Refused(why):
             raise _refusal(why, owner)

@@ -24,7 +24,6 @@ from app.web.gate import INGEST, Gate
 from app.web.gather import Gatherer
 from app.web.head import HeadAsGet
 from app.web.routes import ROUTERS, methods_by_path
-from app.web.transacted import connection
 from app.webhooks.egress import Egress
 from app.webhooks.targets import targets_of
 
@@ -77,7 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.clock = Clock(settings.test_clock)
     app.state.keyring = KeyRing(settings.secret_keys)
-    app.state.gatherer = Gatherer(lambda: connection(app.state, autocommit=False), lambda: app.state.clock.now())
+    app.state.gatherer = Gatherer(app.state)
     app.state.draining = False
     app.state.include_leads = include_leads
     app.state.methods = methods_by_path()

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
@@ -28,6 +28,7 @@ from app.database.transaction import Tx
 from app.errors import DatabaseUnavailable, Problem
 from app.web import idempotency
 from app.web.auth import Caller
+from app.web.transacted import connection
 
 log = structlog.get_logger("baton.gather")
 
@@ -113,15 +114,11 @@ class Queue:
         return batch
 
 
-Connect = Callable[[], AbstractAsyncContextManager[Tx]]
-
-
 class Gatherer:
-    """Runs the gathered verbs of this process. `begin` opens a transaction on a connection of the pool."""
+    """Runs the gathered verbs of this process. `state`: that of the application, with its pool and clock."""
 
-    def __init__(self, begin: Connect, now: Callable[[], datetime]) -> None:
-        self._begin = begin
-        self._now = now
+    def __init__(self, state: Any) -> None:
+        self._state = state
         self._queues: dict[tuple[str, UUID], Queue] = {}
         self._flights: set[asyncio.Task[None]] = set()
 
@@ -193,7 +190,7 @@ class Gatherer:
     ) -> list[Response | Problem | None]:
         """The answer to each request, from one transaction; None for one that must go in a later batch."""
         answers: list[Response | Problem | None] = [None] * len(batch)
-        async with self._begin() as tx:
+        async with connection(self._state, autocommit=False) as tx:
             keyed = {n: one.keyed for n, one in enumerate(batch) if one.keyed is not None}
             stored = await idempotency.stored_responses(tx, tenant_id, list(keyed.values()))
             for n, found in zip(keyed, stored, strict=True):
@@ -202,7 +199,7 @@ class Gatherer:
                 n: Member(one.caller, one.wanted) for n, one in enumerate(batch) if answers[n] is None
             }
             if members:
-                now = self._now()
+                now = self._state.clock.now()
                 await verb.run(tx, tenant_id, list(members.values()), now)
                 for n, member in members.items():
                     answers[n] = _answer(verb, member, keyed.get(n))

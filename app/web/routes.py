@@ -22,15 +22,15 @@ from app.webhooks.endpoints import api as subscriptions
 from app.webhooks.endpoints import ping_api as pings
 
 ROUTERS = (
+    gathered_leads,  # first, because routes are tried in this order, and most requests are for these
+    gathered_transitions,
+    gathered_conversion,
     ingest_api,
     sources,
     submissions,
-    gathered_leads,
     leads,
     activities,
-    gathered_transitions,
     transitions,
-    gathered_conversion,
     conversion,
     pipeline,
     feed,
