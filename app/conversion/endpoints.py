@@ -112,7 +112,8 @@ async def post_conversion(
     request: Request, lead_id: LeadId, body: ConversionOrder, caller: Converter, expected: Expected
 ) -> Response:
     """Convert a lead: make or link its account, contact and opportunity in one transaction, once per journey."""
-    return await gather(CONVERT, request, caller, OfLead(lead_id, body, expected, has_key=True), lead_id)
+    request.state.lead_id = lead_id
+    return await gather(CONVERT, request, caller, OfLead(lead_id, body, expected, has_key=True), [lead_id])
 
 
 @api.post("/leads/{lead_id}/conversion/preview", response_model=Preview, responses=declared(*PREVIEW_PROBLEMS))

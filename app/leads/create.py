@@ -36,6 +36,17 @@ async def create_leads(tx: Tx, tenant_id: UUID, members: Sequence[Member[LeadCre
         one.later, one.result = found.later, None if found.later else found
 
 
+def names_of(body: LeadCreate) -> list[str]:
+    """What a request calls its person, as it was typed: requests that share a name are about one person.
+
+    Others may be too, if the same address or number was typed in another way; `capture` finds these.
+    """
+    fields = body.fields
+    digits = "".join(letter for letter in fields.phone or "" if letter.isdigit())
+    typed = [(fields.email or "").strip().casefold(), digits]
+    return [*filter(None, typed), *(f"{namespace} {value}" for namespace, value in body.external_ids.items())]
+
+
 def _arrival(asked: Member[LeadCreate, Captured], source: Record | None, now: datetime) -> Arrival:
     body, caller = asked.wanted, asked.caller
     if source is None:

@@ -29,7 +29,7 @@ from app.leads.bant import confirm
 from app.leads.capture import Captured
 from app.leads.change import patch_lead
 from app.leads.consent import purposes, put_consents
-from app.leads.create import create_leads
+from app.leads.create import create_leads, names_of
 from app.leads.filters import LeadFilters
 from app.leads.included import include_leads
 from app.leads.past import read_as_of
@@ -101,7 +101,7 @@ RECORD = Verb("record_activity", record_one_each, lambda recorded: answer(record
 )
 async def post_lead(request: Request, body: LeadCreate, caller: Writer) -> Response:
     """Create a lead (201), or update the one that has the same identity (200). Submissions follow the same rules."""
-    return await gather(CREATE, request, caller, body)
+    return await gather(CREATE, request, caller, body, names_of(body))
 
 
 @api.get("", response_model=LeadPage)
@@ -153,7 +153,8 @@ async def post_activity(
     request: Request, lead_id: LeadId, body: ActivityIn, caller: Writer, expected: Expected
 ) -> Response:
     """Record an activity of interest or a contact attempt; the lead is evaluated in the same request."""
-    return await gather(RECORD, request, caller, OfLead(lead_id, body, expected), lead_id)
+    request.state.lead_id = lead_id
+    return await gather(RECORD, request, caller, OfLead(lead_id, body, expected), [lead_id])
 
 
 @api.get("/{lead_id}/activities", response_model=ActivityPage, responses=declared(*READ_PROBLEMS))

@@ -67,7 +67,8 @@ async def create_transition(
 ) -> Response:
     """Request an action of the policy, or a target stage. A refusal lists the conditions that are not met."""
     has_key = "idempotency-key" in request.headers
-    return await gather(TRANSITION, request, caller, OfLead(lead_id, body.request(), expected, has_key), lead_id)
+    request.state.lead_id = lead_id
+    return await gather(TRANSITION, request, caller, OfLead(lead_id, body.request(), expected, has_key), [lead_id])
 
 
 @api.get("/{lead_id}/eligibility", response_model=EligibilityOut, responses=declared(LeadNotFound, Erased))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -127,14 +127,14 @@ class Gatherer:
         verb: Verb[W, R],
         caller: Caller,
         wanted: W,
-        names: Sequence[Hashable],
+        about: Collection[Hashable],
         keyed: idempotency.Keyed | None,
     ) -> Response:
         """The response, once it is committed; raises the problem of a request that is refused."""
-        about = frozenset(names if keyed is None else (*names, ("key", keyed.key)))
+        names = frozenset(about if keyed is None else (*about, ("key", keyed.key)))
         done: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         queue = self._queues.setdefault((verb.name, caller.tenant_id), Queue())
-        queue.waiting.append(Waiting(caller, wanted, about, keyed, done))
+        queue.waiting.append(Waiting(caller, wanted, names, keyed, done))
         self._start(verb, caller.tenant_id, queue)
         return await done
 
@@ -217,16 +217,14 @@ def _answer(verb: Verb[W, R], member: Member[W, R], keyed: idempotency.Keyed | N
 
 
 async def gather(
-    verb: Verb[W, R], request: Request, caller: Caller, wanted: W, lead_id: UUID | None = None
+    verb: Verb[W, R], request: Request, caller: Caller, wanted: W, about: Collection[Hashable]
 ) -> Response:
-    """Hands a request to the gatherer of the process; `lead_id`: the lead that it is about, as far as it is known.
+    """Hands a request to the gatherer of the process. `about`: the leads and identities that the request names.
 
     Returns the response, once it is committed; raises the problem of a request that is refused.
     """
     gatherer: Gatherer = request.app.state.gatherer
-    request.state.lead_id = lead_id
-    names = () if lead_id is None else (lead_id,)
-    return await gatherer.ask(verb, caller, wanted, names, idempotency.keyed(request))
+    return await gatherer.ask(verb, caller, wanted, about, idempotency.keyed(request))
 
 
 def _fail(one: Waiting, error: BaseException) -> None:
