@@ -29,6 +29,7 @@ from app.journeys.load import begin_change
 from app.journeys.record import record
 from app.journeys.refusals import problem
 from app.journeys.state import Change, Step
+from app.leads.contact_consents import consents_to_carry
 from app.lifecycle.answer import AlreadyInStage, Move, Refusal, Refused
 from app.lifecycle.decide import decide
 from app.lifecycle.effects import conversion_class
@@ -78,7 +79,7 @@ async def convert_change(
     decided = decide_conversion(change, order, actor, now)
     if isinstance(decided, Refused):
         raise await refusal_problem(tx, tenant_id, change, decided.why)
-    inputs = plan_inputs(change, order, actor, NewIds(), hidden=not may_read)
+    inputs = await plan_inputs(tx, tenant_id, change, order, actor, hidden=not may_read)
     step: Step | None = None
     for _ in range(TRIES):
         plan = make_plan(inputs, await find_records(tx, tenant_id, inputs, lock=True))
@@ -104,10 +105,14 @@ def decide_conversion(change: Change, order: ConversionOrder, actor: Actor, now:
     return decided
 
 
-def plan_inputs(change: Change, order: ConversionOrder, actor: Actor, new: NewIds, *, hidden: bool) -> PlanInputs:
-    policy, journey = change.published.policy, change.lead.journey
-    of_class = conversion_class(policy, journey.stage if journey else None)
-    return PlanInputs(change.lead, actor, order, policy, of_class, new, hidden)
+async def plan_inputs(
+    tx: Tx, tenant_id: UUID, change: Change, order: ConversionOrder, actor: Actor, *, hidden: bool
+) -> PlanInputs:
+    """What a plan is made from, with the consents of the lead and ids for new records."""
+    policy, lead = change.published.policy, change.lead
+    of_class = conversion_class(policy, lead.journey.stage if lead.journey else None)
+    consents = (await consents_to_carry(tx, tenant_id, [lead]))[lead.id]
+    return PlanInputs(lead, actor, order, policy, of_class, NewIds(), consents, hidden)
 
 
 async def refusal_problem(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Problem:

@@ -9,7 +9,7 @@ from uuid import UUID
 from app.conversion.convert import decide_conversion, find_records, plan_inputs, refusal_problem
 from app.conversion.document import preview_document
 from app.conversion.order import ConversionOrder
-from app.conversion.plan import NewIds, make_plan
+from app.conversion.plan import make_plan
 from app.database.transaction import Tx
 from app.errors import LeadMerged
 from app.ids import show
@@ -28,7 +28,8 @@ async def preview(
         raise LeadMerged(merged_into=show("lead", change.lead.merged_into))
     versions.check(expected, change.lead.version)
     decided = decide_conversion(change, order, caller.actor, now)
-    inputs = plan_inputs(change, order, caller.actor, NewIds(), hidden=not caller.may("leads:read"))
+    hidden = not caller.may("leads:read")
+    inputs = await plan_inputs(tx, caller.tenant_id, change, order, caller.actor, hidden=hidden)
     plan = make_plan(inputs, await find_records(tx, caller.tenant_id, inputs, lock=False))
     refused = [await refusal_problem(tx, caller.tenant_id, change, decided.why)] if isinstance(decided, Refused) else []
     return preview_document(plan, [*refused, *plan.blocked])

@@ -123,6 +123,22 @@ CONSENT_PURPOSES = text(
     SELECT purpose FROM used
     """
 )
+# `unknown` is no decision: it comes last, whenever it was recorded.
+LATEST_CONSENTS = text(
+    """
+    SELECT DISTINCT ON (lead_id, purpose) lead_id, purpose, state, occurred_at, text, channel, source_id, bought
+      FROM consents
+     WHERE tenant_id = :tenant_id AND lead_id = ANY(:lead_ids)
+     ORDER BY lead_id, purpose, state = 'unknown', occurred_at DESC, recorded_at DESC, id DESC
+    """
+).bindparams(bindparam("lead_ids", type_=ARRAY(Uuid)), bindparam("tenant_id", type_=Uuid))
+SET_CONTACT_CONSENTS = text(
+    """
+    UPDATE contacts o SET version = o.version + 1, consents = c.consents, updated_at = :now
+      FROM jsonb_to_recordset(:changed) AS c(id uuid, consents jsonb)
+     WHERE o.tenant_id = :tenant_id AND o.id = c.id
+    """
+).bindparams(bindparam("changed", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 REPLACED_SINCE = text(
     """
     SELECT c.lead_id, c.version, c.before
@@ -170,6 +186,27 @@ async def contacts_by_email(tx: Tx, tenant_id: UUID, keys: Collection[str]) -> d
         contacts.c.tenant_id == tenant_id, contacts.c.archived_at.is_(None), contacts.c.email_key.in_(keys)
     )
     return {row.email_key: row for row in await tx.execute(statement)}
+
+
+async def latest_consents(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
+    """The latest decision of each lead for each purpose, of those in the consent log."""
+    if not lead_ids:
+        return []
+    return (await tx.execute(LATEST_CONSENTS, {"tenant_id": tenant_id, "lead_ids": list(lead_ids)})).all()
+
+
+async def lock_contacts(tx: Tx, tenant_id: UUID, contact_ids: Collection[UUID]) -> Records:
+    """Locks contacts in ascending id, archived ones too: their id and consents."""
+    statement = select(contacts.c.id, contacts.c.consents).where(
+        contacts.c.tenant_id == tenant_id, contacts.c.id.in_(contact_ids)
+    )
+    return (await tx.execute(statement.order_by(contacts.c.id).with_for_update(key_share=True))).all()
+
+
+async def set_contact_consents(tx: Tx, tenant_id: UUID, changed: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Sets the consents of locked contacts, each a new version."""
+    if changed:
+        await tx.execute(SET_CONTACT_CONSENTS, {"tenant_id": tenant_id, "changed": list(changed), "now": now})
 
 
 async def country_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> str | None:
