@@ -15,7 +15,7 @@ from app.matching.person_consents import UNKNOWN, Consent, Consents, replacing
 
 
 async def consents_to_carry(tx: Tx, tenant_id: UUID, leads: Sequence[Lead]) -> Mapping[UUID, Consents]:
-    """The consents of each lead, by purpose: the latest decision of its log, `unknown` where there is none."""
+    """The consents of each lead, by purpose: the entry of its log that counts, `unknown` where there is none."""
     found: dict[UUID, dict[str, Consent]] = {lead.id: dict.fromkeys(lead.consents, UNKNOWN) for lead in leads}
     for row in await sql.latest_consents(tx, tenant_id, [lead.id for lead in leads if lead.consents]):
         found[row.lead_id][row.purpose] = {

@@ -123,13 +123,14 @@ CONSENT_PURPOSES = text(
     SELECT purpose FROM used
     """
 )
-# `unknown` is no decision: it comes last, whenever it was recorded.
+# The order is that of app/matching/person_consents.py.
 LATEST_CONSENTS = text(
     """
     SELECT DISTINCT ON (lead_id, purpose) lead_id, purpose, state, occurred_at, text, channel, source_id, bought
       FROM consents
      WHERE tenant_id = :tenant_id AND lead_id = ANY(:lead_ids)
-     ORDER BY lead_id, purpose, state = 'unknown', occurred_at DESC, recorded_at DESC, id DESC
+     ORDER BY lead_id, purpose, state = 'unknown', bought AND state = 'given', occurred_at DESC, state = 'given',
+           recorded_at DESC, id DESC
     """
 ).bindparams(bindparam("lead_ids", type_=ARRAY(Uuid)), bindparam("tenant_id", type_=Uuid))
 SET_CONTACT_CONSENTS = text(
@@ -189,7 +190,7 @@ async def contacts_by_email(tx: Tx, tenant_id: UUID, keys: Collection[str]) -> d
 
 
 async def latest_consents(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
-    """The latest decision of each lead for each purpose, of those in the consent log."""
+    """The entry of each lead's consent log that counts for its contact, for each purpose."""
     if not lead_ids:
         return []
     return (await tx.execute(LATEST_CONSENTS, {"tenant_id": tenant_id, "lead_ids": list(lead_ids)})).all()

@@ -195,6 +195,26 @@ async def test_a_bought_list_replaces_no_decision_of_the_person(api: Api, ae: st
     assert {purpose for purpose, one in first["consents"].items() if one["bought"]} == {"said_unknown", "not_said"}
 
 
+@pytest.mark.parametrize("said", ["refused", "withdrawn", "given"])
+@pytest.mark.parametrize("later", ["list", "unknown"])
+async def test_a_contact_keeps_what_its_person_decided_whenever_the_lead_is_converted(
+    api: Api, ae: str, said: str, later: str
+) -> None:
+    bought = await api.post("/v1/sources", {"name": "list", "preset": "generic", "defaults": {"entry": "suspect"}})
+    before, after = await sql_lead(api, ae), await sql_lead(api, ae)
+    for lead in (before, after):
+        await decide(api, lead, {"email_marketing": said}, days_ago=5)
+    contacts = [await contact_of(api, await converted(api, before, ae))]
+    for lead in (before, after):
+        if later == "list":
+            await decide(api, lead, {"email_marketing": "given"}, days_ago=3, source_id=bought["id"])
+        else:
+            await put(api, lead, {"email_marketing": "unknown"})
+    contacts += [await contact_of(api, await converted(api, after, ae))]
+    assert [states(contact) for contact in contacts] == [{"email_marketing": said}] * 2
+    assert not any(contact["consents"]["email_marketing"]["bought"] for contact in contacts)
+
+
 async def test_a_late_form_of_an_older_decision_changes_no_contact(api: Api, ae: str) -> None:
     lead = await sql_lead(api, ae)
     await decide(api, lead, {"email_marketing": "withdrawn"}, days_ago=2)
