@@ -29,10 +29,12 @@ from app.journeys.load import OfLead, begin_each
 from app.journeys.record import record
 from app.journeys.refusals import problem
 from app.journeys.state import Change, Step
+from app.leads.contact_consents import consents_to_carry
 from app.lifecycle.answer import AlreadyInStage, Move, Refusal, Refused
 from app.lifecycle.decide import decide
 from app.lifecycle.effects import conversion_class
 from app.lifecycle.milestones import reached
+from app.matching.person_consents import Consents
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, missing
 from app.pipeline.steps import OpportunityStep
 from app.policy.facts import Actor, Ask
@@ -111,7 +113,7 @@ async def convert_changes(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting],
     Of conversions that search by the same key, or match the same record, only the first is made; the others are for a
     later batch. Where a concurrent transaction has taken a key, all are planned again; DatabaseUnavailable at last.
     """
-    going = [allowed for one in wanted if (allowed := await _decide(tx, tenant_id, one, now)) is not None]
+    going = await _allowed(tx, tenant_id, wanted, now)
     for _ in range(TRIES):
         if not going:
             return
@@ -125,13 +127,22 @@ async def convert_changes(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting],
     raise DatabaseUnavailable("Concurrent requests changed the same records; nothing was converted. Try again.")
 
 
-async def _decide(tx: Tx, tenant_id: UUID, one: Converting, now: datetime) -> Allowed | None:
-    decided = decide_conversion(one.change, one.order, one.actor, now)
-    if isinstance(decided, Refused):
-        one.problem = await refusal_problem(tx, tenant_id, one.change, decided.why)
-        return None
-    inputs = plan_inputs(one.change, one.order, one.actor, NewIds(), hidden=not one.may_read)
-    return Allowed(one, decided, inputs, search_keys(inputs))
+async def _allowed(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting], now: datetime) -> list[Allowed]:
+    """The conversions that the policy allows; the others get the problem of their refusal."""
+    moves: list[tuple[Converting, Move]] = []
+    for one in wanted:
+        decided = decide_conversion(one.change, one.order, one.actor, now)
+        if isinstance(decided, Refused):
+            one.problem = await refusal_problem(tx, tenant_id, one.change, decided.why)
+        else:
+            moves.append((one, decided))
+    consents = await consents_to_carry(tx, tenant_id, [one.change.lead for one, _ in moves])
+    allowed: list[Allowed] = []
+    for one, move in moves:
+        of_lead = consents[one.change.lead.id]
+        inputs = plan_inputs(one.change, one.order, one.actor, of_lead, hidden=not one.may_read)
+        allowed.append(Allowed(one, move, inputs, search_keys(inputs)))
+    return allowed
 
 
 def _first_of_each(going: Sequence[Allowed], found: Found) -> list[Allowed]:
@@ -175,10 +186,13 @@ def decide_conversion(change: Change, order: ConversionOrder, actor: Actor, now:
     return decided
 
 
-def plan_inputs(change: Change, order: ConversionOrder, actor: Actor, new: NewIds, *, hidden: bool) -> PlanInputs:
-    policy, journey = change.published.policy, change.lead.journey
-    of_class = conversion_class(policy, journey.stage if journey else None)
-    return PlanInputs(change.lead, actor, order, policy, of_class, new, hidden)
+def plan_inputs(
+    change: Change, order: ConversionOrder, actor: Actor, consents: Consents, *, hidden: bool
+) -> PlanInputs:
+    """What a plan is made from, with the consents of the lead and ids for new records."""
+    policy, lead = change.published.policy, change.lead
+    of_class = conversion_class(policy, lead.journey.stage if lead.journey else None)
+    return PlanInputs(lead, actor, order, policy, of_class, NewIds(), consents, hidden)
 
 
 async def refusal_problem(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from app.journeys.state import Lead
@@ -12,6 +12,7 @@ from app.matching.country import country_code
 from app.matching.derive import is_derived, rederived
 from app.matching.email import read_email
 from app.matching.normalize import CANONICAL
+from app.matching.person_consents import Consents, replacing
 from app.pipeline.forms import DERIVED_COLUMNS, account_columns, contact_columns, name_key, with_derived
 
 Outcome = Literal["copied", "filled", "kept_existing", "overwritten", "unmapped"]
@@ -150,14 +151,37 @@ def _derive_anew(
         outcomes[name] = "filled" if existing.get(name) in (None, "") else "overwritten"
 
 
+def fill_consents(filled: Filled, consents: Consents, existing: Mapping[str, Any] | None) -> Filled:
+    """Adds to what is filled of a contact the consents of the lead that count for it (docs/decisions/0028)."""
+    known: Consents = {} if existing is None else existing["consents"]
+    newer = replacing(known, consents)
+    outcomes: dict[str, Outcome] = dict.fromkeys(map(consent_field, consents), "kept_existing")
+    for purpose in newer:
+        outcomes[consent_field(purpose)] = (
+            "copied" if existing is None else "overwritten" if purpose in known else "filled"
+        )
+    columns = {"consents": {**known, **newer}} if newer or existing is None else {}
+    return replace(filled, columns={**filled.columns, **columns}, outcomes={**filled.outcomes, **outcomes})
+
+
+def consent_field(purpose: str) -> str:
+    """The name of a consent in `field_outcomes`."""
+    return f"consents.{purpose}"
+
+
 def field_outcomes(lead: Lead, filled: Sequence[Filled]) -> list[dict[str, Any]]:
-    """Every field of the lead, custom ones included, exactly once: `{field, target, outcome}`.
+    """Every field of the lead, custom ones and consents included, exactly once: `{field, target, outcome}`.
 
     For a field copied to two records, `target` is in the account, and `also` has the outcome in the contact.
     """
     lines = [_field_outcome(name, lead.fields.get(name), filled) for name in CANONICAL]
     custom = ({"field": f"custom.{name}", "target": None, "outcome": "unmapped"} for name in lead.custom)
-    return [*lines, *custom]
+    return [*lines, *custom, *(_consent_outcome(consent_field(purpose), filled) for purpose in lead.consents)]
+
+
+def _consent_outcome(name: str, filled: Sequence[Filled]) -> dict[str, Any]:
+    outcome = next((part.outcomes[name] for part in filled if name in part.outcomes), None)
+    return {"field": name, "target": outcome and f"contact.{name}", "outcome": outcome or "unmapped"}
 
 
 def _field_outcome(name: str, value: Any, filled: Sequence[Filled]) -> dict[str, Any]:

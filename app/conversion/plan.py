@@ -20,6 +20,7 @@ from app.conversion.fields import (
     contact_values,
     field_outcomes,
     fill,
+    fill_consents,
 )
 from app.conversion.match import Lookup, Resolved, resolve, weak_account_keys, weak_contact_keys
 from app.conversion.order import ConversionOrder
@@ -27,6 +28,7 @@ from app.conversion.sql import Found, SearchKeys
 from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, Problem, RequestInvalid, TargetUnavailable
 from app.journeys.owner import owner_invalid
 from app.journeys.state import Lead
+from app.matching.person_consents import Consents
 from app.pipeline.create import check_phone, unavailable
 from app.pipeline.forms import name_key
 from app.pipeline.kinds import ACCOUNT, CONTACT, KEY_NAMES, OPPORTUNITY
@@ -100,7 +102,7 @@ class PlanInputs:
     """What a plan is made from.
 
     `of_class`: the opportunity class that the policy opens from the lead's stage, or None. `hidden`: the caller may not
-    read records, so problems show the number of candidates only. `actor`: who converts.
+    read records, so problems show the number of candidates only. `actor`: who converts. `consents`: those of the lead.
     """
 
     lead: Lead
@@ -109,6 +111,7 @@ class PlanInputs:
     policy: Policy
     of_class: str | None
     new: NewIds
+    consents: Consents
     hidden: bool = False
 
     @cached_property
@@ -234,12 +237,12 @@ def _part(
     order = inputs.order.account if target == "account" else inputs.order.contact
     from_caller = frozenset(order.values.model_fields_set)
     overwrite = columns_to_overwrite(target, order.overwrite, inputs.policy.conversion.overwrite)
-    if resolved.record is None:
-        filled = fill(target, values, None, overwrite, from_caller)
-        return Part(resolved, new_id, filled, filled.columns)
-    protected = _keys_of_others(target, values, resolved.record, rows)
-    filled = fill(target, values, resolved.record, overwrite, from_caller, protected)
-    return Part(resolved, resolved.record["id"], filled, filled.columns)
+    record = resolved.record
+    protected = _keys_of_others(target, values, record, rows) if record is not None else frozenset()
+    filled = fill(target, values, record, overwrite, from_caller, protected)
+    if target == "contact":
+        filled = fill_consents(filled, inputs.consents, record)
+    return Part(resolved, new_id if record is None else record["id"], filled, filled.columns)
 
 
 def _keys_of_others(

@@ -10,11 +10,12 @@ from app.conversion import sql
 from app.conversion.convert import decide_conversion, named_records, plan_inputs, refusal_problem
 from app.conversion.document import preview_document
 from app.conversion.order import ConversionOrder
-from app.conversion.plan import NewIds, make_plan, search_keys
+from app.conversion.plan import make_plan, search_keys
 from app.database.transaction import Tx
 from app.errors import LeadMerged
 from app.ids import show
 from app.journeys.load import read_lead
+from app.leads.contact_consents import consents_to_carry
 from app.lifecycle.answer import Refused
 from app.web import versions
 from app.web.auth import Caller
@@ -29,7 +30,8 @@ async def preview(
         raise LeadMerged(merged_into=show("lead", change.lead.merged_into))
     versions.check(expected, change.lead.version)
     decided = decide_conversion(change, order, caller.actor, now)
-    inputs = plan_inputs(change, order, caller.actor, NewIds(), hidden=not caller.may("leads:read"))
+    consents = (await consents_to_carry(tx, caller.tenant_id, [change.lead]))[lead_id]
+    inputs = plan_inputs(change, order, caller.actor, consents, hidden=not caller.may("leads:read"))
     keys = search_keys(inputs)
     found = await sql.find(tx, caller.tenant_id, [keys], lock=False)
     plan = make_plan(inputs, named_records(inputs, found.by(keys)))

@@ -79,7 +79,7 @@ ACCOUNT_COLUMNS: Final = """id uuid, name text, name_key text, domain text, webs
     employees integer, country text, language text, owner_id uuid, origin_lead_id uuid, external_id text"""
 CONTACT_COLUMNS: Final = """id uuid, account_id uuid, email text, email_key text, phone text, first_name text,
     last_name text, full_name text, job_title text, role text, seniority text, country text, language text,
-    website text, owner_id uuid, origin_lead_id uuid, external_id text"""
+    website text, owner_id uuid, origin_lead_id uuid, external_id text, consents jsonb"""
 
 # Where a concurrent transaction has taken a key, `ready` is empty, nothing else is written, and the caller retries.
 WRITE = text(
@@ -93,7 +93,7 @@ WRITE = text(
     ), contacted AS (
         INSERT INTO contacts (tenant_id, id, account_id, email, email_key, phone, first_name, last_name, full_name,
                job_title, role, seniority, country, language, website, owner_id, origin_lead_id, external_id,
-               created_at, updated_at)
+               consents, created_at, updated_at)
         SELECT :tenant_id, r.*, :now, :now FROM jsonb_to_recordset(:new_contacts) AS r({CONTACT_COLUMNS})
          WHERE (SELECT count(*) FROM accounted) = jsonb_array_length(:new_accounts)
         ON CONFLICT DO NOTHING
@@ -113,7 +113,8 @@ WRITE = text(
            SET version = o.version + 1, account_id = c.account_id, email = c.email, email_key = c.email_key,
                phone = c.phone, first_name = c.first_name, last_name = c.last_name, full_name = c.full_name,
                job_title = c.job_title, role = c.role, seniority = c.seniority, country = c.country,
-               language = c.language, website = c.website, external_id = c.external_id, updated_at = :now
+               language = c.language, website = c.website, external_id = c.external_id, consents = c.consents,
+               updated_at = :now
           FROM ready, jsonb_to_recordset(:changed_contacts) AS c({CONTACT_COLUMNS})
          WHERE o.tenant_id = :tenant_id AND o.id = c.id
     ), opened AS (

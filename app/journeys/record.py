@@ -185,6 +185,7 @@ def _collect_consents_touches_and_bant(rows: Rows, change: Change) -> None:
             "channel": new.channel,
             "source_id": new.source_id,
             "submission_id": new.submission_id,
+            "bought": new.bought,
             "occurred_at": new.occurred_at,
             "recorded_at": now,
         }

@@ -193,13 +193,13 @@ WRITES = {
         ON CONFLICT (tenant_id, kind, value, lead_id) DO UPDATE SET "primary" = EXCLUDED."primary"
     )""",
     "consents": """consented AS (
-        INSERT INTO consents (tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id,
+        INSERT INTO consents (tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, bought,
                occurred_at, recorded_at)
-        SELECT :tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, occurred_at,
+        SELECT :tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, bought, occurred_at,
                recorded_at
           FROM jsonb_to_recordset(:consents) AS r(
                id uuid, lead_id uuid, purpose text, state text, text text, channel text, source_id uuid,
-               submission_id uuid, occurred_at timestamptz, recorded_at timestamptz)
+               submission_id uuid, bought boolean, occurred_at timestamptz, recorded_at timestamptz)
     )""",
     "touches": """attributed AS (
         INSERT INTO touches (tenant_id, id, lead_id, source_id, submission_id, attribution, occurred_at, recorded_at)

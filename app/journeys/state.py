@@ -114,7 +114,7 @@ class NewActivity:
 
 @dataclass(frozen=True, slots=True)
 class NewConsent:
-    """One entry of the consent log."""
+    """One entry of the consent log; `bought`: from a bought list."""
 
     purpose: str
     state: str
@@ -123,6 +123,7 @@ class NewConsent:
     channel: str | None = None
     source_id: UUID | None = None
     submission_id: UUID | None = None
+    bought: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,6 +264,7 @@ def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
             arrival.source_name,
             arrival.source_id,
             arrival.submission_id,
+            bought=arrival.entry is not None,
         )
         consents.append(new)
     change.new_consents += consents

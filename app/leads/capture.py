@@ -19,6 +19,7 @@ from app.journeys.record import record_or_refresh
 from app.journeys.state import Change, Lead
 from app.leads import sql
 from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival
+from app.leads.contact_consents import carry_to_contacts
 from app.leads.duplicates import flag_duplicates, mark_shared_phone
 from app.leads.known_contact import link_known_contacts
 from app.leads.older import load_older_keys
@@ -142,6 +143,7 @@ async def _capture_all(
     for change in touched:
         evaluate(change)
     await record_or_refresh(tx, tenant_id, touched)
+    await carry_to_contacts(tx, tenant_id, touched, now)
     return answers
 
 

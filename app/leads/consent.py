@@ -14,6 +14,7 @@ from app.journeys.record import record
 from app.journeys.state import Change, NewConsent
 from app.leads import sql
 from app.leads.absorb import apply_consents
+from app.leads.contact_consents import carry_to_contacts
 from app.leads.schemas import ConsentIn
 from app.matching.consent import KNOWN_PURPOSES
 from app.web.auth import Caller
@@ -31,7 +32,7 @@ async def purposes(tx: Tx, tenant_id: UUID) -> list[dict[str, Any]]:
 async def put_consents(
     tx: Tx, caller: Caller, lead_id: UUID, consents: Sequence[ConsentIn], expected: frozenset[str] | None, now: datetime
 ) -> Change:
-    """Appends to the consent log; the latest entry of each purpose counts."""
+    """Appends to the consent log; the latest entry of each purpose counts, also for the contact of the lead."""
     change = await begin_change(
         tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
@@ -40,4 +41,5 @@ async def put_consents(
     apply_consents(change, new)
     evaluate(change)
     await record(tx, caller.tenant_id, [change])
+    await carry_to_contacts(tx, caller.tenant_id, [change], now)
     return change

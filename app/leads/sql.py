@@ -134,6 +134,26 @@ CONSENT_PURPOSES = text(
     SELECT purpose FROM used
     """
 )
+# The order is that of app/matching/person_consents.py.
+LATEST_CONSENTS = text(
+    """
+    SELECT DISTINCT ON (lead_id, purpose) lead_id, purpose, state, occurred_at, text, channel, source_id, bought
+      FROM consents
+     WHERE tenant_id = :tenant_id AND lead_id = ANY(:lead_ids)
+     ORDER BY lead_id, purpose, state = 'unknown', bought AND state = 'given', occurred_at DESC, state = 'given',
+           recorded_at DESC, id DESC
+    """
+).bindparams(bindparam("lead_ids", type_=ARRAY(Uuid)), bindparam("tenant_id", type_=Uuid))
+LOCK_CONTACTS = text(
+    "SELECT id, consents FROM contacts WHERE tenant_id = :tenant_id AND id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"
+).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
+SET_CONTACT_CONSENTS = text(
+    """
+    UPDATE contacts o SET version = o.version + 1, consents = c.consents, updated_at = :now
+      FROM jsonb_to_recordset(:changed) AS c(id uuid, consents jsonb)
+     WHERE o.tenant_id = :tenant_id AND o.id = c.id
+    """
+).bindparams(bindparam("changed", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 REPLACED_SINCE = text(
     """
     SELECT c.lead_id, c.version, c.before
@@ -178,6 +198,24 @@ async def contacts_by_email(tx: Tx, tenant_id: UUID, keys: Collection[str]) -> d
         return {}
     rows = await tx.execute(CONTACTS_BY_EMAIL, {"tenant_id": tenant_id, "keys": sorted(keys)})
     return {row.email_key: row for row in rows}
+
+
+async def latest_consents(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
+    """The entry of each lead's consent log that counts for its contact, for each purpose."""
+    if not lead_ids:
+        return []
+    return (await tx.execute(LATEST_CONSENTS, {"tenant_id": tenant_id, "lead_ids": list(lead_ids)})).all()
+
+
+async def lock_contacts(tx: Tx, tenant_id: UUID, contact_ids: Collection[UUID]) -> Records:
+    """Locks contacts in ascending id, archived ones too: their id and consents."""
+    return (await tx.execute(LOCK_CONTACTS, {"tenant_id": tenant_id, "ids": list(contact_ids)})).all()
+
+
+async def set_contact_consents(tx: Tx, tenant_id: UUID, changed: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Sets the consents of locked contacts, each a new version."""
+    if changed:
+        await tx.execute(SET_CONTACT_CONSENTS, {"tenant_id": tenant_id, "changed": list(changed), "now": now})
 
 
 async def country_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> str | None:

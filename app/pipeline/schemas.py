@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -11,9 +13,11 @@ from app import ids
 from app.database.transaction import Record
 from app.leads.schemas import Bant, Custom
 from app.matching.company import is_of_many, is_web_address, registrable_domain
+from app.matching.consent import ConsentState
 from app.matching.country import country_code
 from app.matching.email import read_email
 from app.matching.mailboxes import is_free_mail
+from app.matching.person_consents import Consent
 from app.web.fields import (
     AccountId,
     Code,
@@ -222,6 +226,17 @@ class AccountOut(RecordOut):
     language: str | None
 
 
+class ContactConsent(ResponseBody):
+    """The decision that counts for a purpose, of those of the leads linked to the contact."""
+
+    state: ConsentState
+    occurred_at: str | None
+    text: str | None = Field(description="The wording, as it was shown.")
+    channel: str | None
+    source_id: str | None
+    bought: bool = Field(description="Whether a bought list claims it, which the person has not said here.")
+
+
 class ContactOut(RecordOut):
     account_id: str | None
     email: str | None
@@ -235,6 +250,7 @@ class ContactOut(RecordOut):
     country: str | None
     language: str | None
     website: str | None
+    consents: dict[str, ContactConsent]
 
 
 class OpportunityOut(RecordOut):
@@ -300,7 +316,21 @@ def show_account(row: Record) -> dict[str, Any]:
 
 def show_contact(row: Record) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in ContactValues.model_fields}
-    return {**_shown("contact", row), "account_id": ids.shown("account", row.account_id), **values}
+    consents = {purpose: _show_consent(one) for purpose, one in row.consents.items()}
+    account_id = ids.shown("account", row.account_id)
+    return {**_shown("contact", row), "account_id": account_id, **values, "consents": consents}
+
+
+def _show_consent(consent: Consent) -> dict[str, Any]:
+    at, source_id = consent["occurred_at"], consent["source_id"]
+    return {
+        "state": consent["state"],
+        "occurred_at": rfc3339(datetime.fromisoformat(at)) if at else None,
+        "text": consent["text"],
+        "channel": consent["channel"],
+        "source_id": ids.show("source", UUID(source_id)) if source_id else None,
+        "bought": consent["bought"],
+    }
 
 
 def show_opportunity(row: Record) -> dict[str, Any]:

@@ -67,3 +67,32 @@ async def test_html_forms_that_exist_keep_the_trap_they_had(api: Api) -> None:
     assert rows["old"] == {"spam": {"honeypot": traps}}
     assert rows["links"] == {"spam": {"honeypot": traps, "max_links": 3}}
     assert (rows["chosen"], rows["json"]) == (chosen, {})
+
+
+async def test_contacts_that_exist_get_the_consents_of_their_leads(api: Api) -> None:
+    engine, url = api.app.state.engine, api.app.state.settings.database_url
+    await api.lead(email="ana@nordsoft.example")
+    contacts = [await api.post("/v1/contacts", {"email": email}) for email in ("ana@nordsoft.example", "b@b.example")]
+    said: dict[str, list[tuple[str, int]]] = {
+        "email_marketing": [("given", 3), ("withdrawn", 2), ("given", 4), ("unknown", 1)],
+        "phone": [("refused", 3), ("given", 2)],
+        "profiling": [("unknown", 1)],
+    }
+    for purpose, decisions in said.items():
+        for state, days in decisions:
+            consent = {"purpose": purpose, "state": state, "text": "as shown"}
+            fields = {"email": "ana@nordsoft.example"}
+            body = {"fields": fields, "consents": [consent], "occurred_at": api.ago(days=days)}
+            await api.post("/v1/leads", body, status=200)
+    path = f"/v1/contacts/{contacts[0]['id']}"
+    before = await api.get(path)
+    async with engine.engine.connect() as connection:
+        await connection.run_sync(
+            lambda one: command.downgrade(migrate.configuration(one), "0010_consents_of_contacts-1")
+        )
+    await migrate.upgrade(url)
+    after = await api.get(path)
+    logged = {name: one for name, one in before["consents"].items() if name != "profiling"}
+    assert {name: one["state"] for name, one in logged.items()} == {"email_marketing": "withdrawn", "phone": "given"}
+    assert after == {**before, "consents": logged, "version": before["version"] + 1}
+    assert await api.get(f"/v1/contacts/{contacts[1]['id']}") == contacts[1]

@@ -62,6 +62,7 @@ contacts = tenant_table(
     string("language"),
     string("website"),
     jsonb("custom"),
+    jsonb("consents"),  # of each purpose the decision that counts, of the leads linked to the contact
     uuid("owner_id"),
     uuid("origin_lead_id"),
     string("external_id"),
