@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks import database
 from benchmarks.bench import Bench
 from benchmarks.figures import Line
-from benchmarks.paths import accept, convert, create, deliver, memory, move, process
+from benchmarks.paths import accept, convert, create, deliver, memory, move, overload, process
 from benchmarks.processes import Failed
 from benchmarks.table import show, show_profile
 
@@ -28,6 +28,7 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "conversion": convert.measure,
     "delivery": deliver.measure,
     "memory": memory.measure,
+    "overload": overload.measure,
 }
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
