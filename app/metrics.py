@@ -37,6 +37,7 @@ SECONDS = Histogram(
     ["route"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+OVERLOADED = Counter("baton_overloaded", "Requests and connections refused because the process is busy.", ["what"])
 REFUSED = Counter("baton_ingest_refused", "Requests refused at an ingest address.", ["reason"])
 SUBMISSIONS = Counter("baton_submissions", "Submission items by verdict.", ["verdict"])
 DELIVERIES = Counter("baton_deliveries", "Delivery attempts by outcome.", ["outcome"])

@@ -36,7 +36,7 @@ from app.keyring import KeyRing
 from app.settings import PROGRAM, CannotStart, Settings, unknown, with_secrets
 from app.tenants.create import first_run
 from app.web.application import create_app
-from app.web.header_limits import LimitedHeaders
+from app.web.limited_protocol import LimitedProtocol
 
 FINISH_SECONDS: Final = 20
 OPEN_FILES: Final = 8192
@@ -101,7 +101,7 @@ def run(settings: Settings, listener: socket.socket | None) -> None:
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=LimitedHeaders,
+        http=LimitedProtocol,
         ws="none",
         log_config=None,
         access_log=False,

@@ -20,7 +20,8 @@ from app.leads.included import include_leads
 from app.settings import Settings
 from app.submissions.endpoints import IngestFastPath
 from app.web import documentation, home, operations, problems
-from app.web.gate import INGEST, Gate
+from app.web.capacity import INGEST, Capacity
+from app.web.gate import Gate
 from app.web.gather import Gatherer
 from app.web.head import HeadAsGet
 from app.web.routes import ROUTERS, methods_by_path
@@ -52,8 +53,10 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.waiters = Waiters()
         app.state.wake = Wake(settings.url)
         app.state.egress = Egress(targets_of(settings))
+        watching = asyncio.create_task(app.state.capacity.watch())
         async with worker.running(app.state, settings.roles):
             yield
+        watching.cancel()
         await app.state.egress.close()
         await app.state.engine.dispose()
 
@@ -77,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.clock = Clock(settings.test_clock)
     app.state.keyring = KeyRing(settings.secret_keys)
     app.state.gatherer = Gatherer(app.state)
+    app.state.capacity = Capacity(settings.max_in_flight, settings.max_ingest_in_flight)
     app.state.draining = False
     app.state.include_leads = include_leads
     app.state.methods = methods_by_path()
@@ -89,5 +93,5 @@ def create_app(settings: Settings) -> FastAPI:
     documentation.describe(app)
     app.add_middleware(IngestFastPath)
     app.add_middleware(HeadAsGet, but=INGEST)
-    app.add_middleware(Gate, max_in_flight=settings.max_in_flight, max_ingest_in_flight=settings.max_ingest_in_flight)
+    app.add_middleware(Gate, capacity=app.state.capacity)
     return app

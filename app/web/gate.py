@@ -27,6 +27,7 @@ from app.errors import (
     RequestTimeout,
     UnsupportedMediaType,
 )
+from app.web.capacity import UNLIMITED, Capacity, kind_of
 
 log = structlog.get_logger("baton.http")
 
@@ -35,27 +36,13 @@ MAX_BODY: Final = MIB
 MAX_MULTIPART: Final = 5 * MIB
 MAX_HEADERS: Final = 32 * 1024
 BODY_SECONDS: Final = 20.0
-INGEST: Final = "/v1/ingest/"
-UNLIMITED: Final = ("/healthz", "/readyz", "/metrics")
-FEED: Final = "/v1/events"
-PING: Final = "/ping"
-# Requests that wait long (for the next event, or for a receiver to sender a ping) have slots of their own, so that they
-# do not use up those of the other requests.
-MAX_FEED_READERS: Final = 600
-MAX_PINGS: Final = 16
 
 
 class Gate:
     """ASGI middleware: request limits, request ids, request metrics, and logs of unhandled exceptions."""
 
-    def __init__(self, app: ASGIApp, max_in_flight: int = 64, max_ingest_in_flight: int = 32) -> None:
-        self.app = app
-        self.slots = {
-            "api": max_in_flight,
-            "ingest": max_ingest_in_flight,
-            "feed": MAX_FEED_READERS,
-            "ping": MAX_PINGS,
-        }
+    def __init__(self, app: ASGIApp, capacity: Capacity) -> None:
+        self.app, self.slots = app, capacity.slots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,7 +73,7 @@ class Gate:
             await self.app(scope, receive, sender.send)
             return
         body = await read_body(scope, receive)
-        kind = slot_kind(path)
+        kind = kind_of(scope["method"], path)
         if body and kind != "ingest":
             refuse_coding(scope)
         if self.slots[kind] <= 0:
@@ -103,13 +90,6 @@ def refuse_coding(scope: Scope) -> None:
     codings = [value.strip().lower() for name, value in scope["headers"] if name == b"content-encoding"]
     if any(coding not in (b"", b"identity") for coding in codings):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
-
-
-def slot_kind(path: str) -> str:
-    """The kind of slot that a request takes."""
-    if path.startswith(INGEST):
-        return "ingest"
-    return "feed" if path == FEED else "ping" if path.endswith(PING) else "api"
 
 
 class ResponseSender:

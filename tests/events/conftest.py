@@ -19,6 +19,7 @@ from app.events.endpoints import api, feed_api
 from app.events.waiting import Waiters
 from app.events.wake import Wake
 from app.web import auth, problems
+from app.web.capacity import Capacity
 from app.web.gate import Gate
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -62,7 +63,7 @@ async def service(engine: Database, url: str) -> AsyncIterator[Service]:
     problems.install(app)
     app.include_router(feed_api)
     app.include_router(api)
-    app.add_middleware(Gate)
+    app.add_middleware(Gate, capacity=Capacity())
     client, tenant_id = await new_client(app, ("events:read",))
     async with client:
         yield Service(app=app, engine=engine, wake=app.state.wake, client=client, tenant_id=tenant_id)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.web import gate
+from app.web import capacity, gate
+from app.web.capacity import Capacity
 from app.web.gate import Gate
 from tests.api import Api
 
@@ -61,14 +62,14 @@ async def ok(asgi_scope: Any, receive: Any, send: Any) -> None:
 async def test_a_body_without_a_content_length_is_refused_once_too_much_has_arrived(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sent = await call(Gate(ok), scope(transfer_encoding="chunked"), endless_parts(b"x" * 65536))
+    sent = await call(Gate(ok, Capacity()), scope(transfer_encoding="chunked"), endless_parts(b"x" * 65536))
     assert sent[0]["status"] == 413
     assert (b"connection", b"close") in sent[0]["headers"]
 
 
 async def test_a_body_that_arrives_too_slowly_takes_no_slot_and_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "BODY_SECONDS", 0.2)
-    app = Gate(ok, max_in_flight=1)
+    app = Gate(ok, Capacity(1))
     pending = asyncio.create_task(call(app, scope(content_length="100"), slow_parts()))
     await asyncio.sleep(0.05)
     assert (await call(app, scope(method="GET")))[0]["status"] == 200
@@ -83,7 +84,7 @@ async def test_without_a_free_slot_the_response_is_503_at_once_and_ingest_has_sl
             await waiting.wait()
         await ok(asgi_scope, receive, send)
 
-    app = Gate(busy, max_in_flight=1, max_ingest_in_flight=1)
+    app = Gate(busy, Capacity(1, 1))
     first = asyncio.create_task(call(app, scope()))
     await asyncio.sleep(0)
     refused = await call(app, scope())
@@ -104,10 +105,10 @@ async def test_requests_that_wait_for_events_or_for_a_ping_take_no_slots_of_the_
             await waiting.wait()
         await ok(asgi_scope, receive, send)
 
-    app = Gate(busy, max_in_flight=1)
+    app = Gate(busy, Capacity(1))
     ping, feed = scope("/v1/subscriptions/sub_1/ping"), scope("/v1/events", "GET")
-    pings = [asyncio.create_task(call(app, ping)) for _ in range(gate.MAX_PINGS)]
-    readers = [asyncio.create_task(call(app, feed)) for _ in range(gate.MAX_FEED_READERS)]
+    pings = [asyncio.create_task(call(app, ping)) for _ in range(capacity.MAX_PINGS)]
+    readers = [asyncio.create_task(call(app, feed)) for _ in range(capacity.MAX_FEED_READERS)]
     await asyncio.sleep(0)
     assert (await call(app, scope()))[0]["status"] == 200
     assert (await call(app, ping))[0]["status"] == 503
@@ -117,7 +118,7 @@ async def test_requests_that_wait_for_events_or_for_a_ping_take_no_slots_of_the_
 
 
 async def test_headers_that_are_too_large_are_refused() -> None:
-    assert (await call(Gate(ok), scope(x="y" * 40_000)))[0]["status"] == 431
+    assert (await call(Gate(ok, Capacity()), scope(x="y" * 40_000)))[0]["status"] == 431
 
 
 @pytest.mark.parametrize(("given", "kept"), [("abc-1", True), ("", False), ("x" * 200, False), ("a b", False)])
