@@ -85,7 +85,7 @@ def is_placeholder_address(local: str, domain: str) -> bool:
     if not _PHRASES.isdisjoint((f"{name} {place}", fold(f"{local} {domain}"))):
         return True
     repeats_character = _is_repeated(bare)
-    if place == bare and (repeats_character or bare.isdecimal() or names & (_LOCAL | _DOMAIN)):
+    if place == bare and (repeats_character or bare.isdecimal() or names & (_LOCAL | _DOMAIN | _NONE)):
         return True
     if is_free_mail(domain):
         return bool(names & _FREE) or (repeats_character and len(bare) > 2)
