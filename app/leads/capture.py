@@ -128,8 +128,10 @@ async def _capture_all(
     policy = await active_policy(tx, tenant_id)
     matches = [_match(index, arrival) for arrival in arrivals]
     known = {match.lead_id for match, new in matches if match.lead_id is not None and not new}
-    sharing = index.sharing.keys() - index.new_lead_ids
-    changes = await begin_changes(tx, tenant_id, sorted(known | sharing), now, POLICY)
+    conflicts = {conflict.lead_id for match, _ in matches for conflict in match.conflicts}
+    unflagged = {lead_id for lead_id in conflicts if not index.leads[lead_id].suspected}
+    others = (index.sharing.keys() | unflagged) - index.new_lead_ids
+    changes = await begin_changes(tx, tenant_id, sorted(known | others), now, POLICY)
     named = (
         (match.lead_id, one.activity.key) for (match, _), one in zip(matches, arrivals, strict=True) if one.activity
     )
@@ -137,9 +139,9 @@ async def _capture_all(
     answers = [_capture_one(changes, policy, one, arrival, now) for one, arrival in zip(matches, arrivals, strict=True)]
     arrived = zip(answers, arrivals, strict=True)
     await link_known_contacts(tx, tenant_id, [(one.change, arrival.person) for one, arrival in arrived if one.change])
-    marked = _mark_shared(changes, index.sharing)
+    _mark_shared(changes, index.sharing)
     captured = [found.change for found in answers if found.change is not None]
-    touched = list({id(change): change for change in [*captured, *marked]}.values())
+    touched = list({id(change): change for change in [*captured, *changes.values()]}.values())
     for change in touched:
         evaluate(change)
     await record_or_refresh(tx, tenant_id, touched)
@@ -147,15 +149,12 @@ async def _capture_all(
     return answers
 
 
-def _mark_shared(changes: Mapping[UUID, Change], sharing: Mapping[UUID, Mapping[str, Arrival]]) -> list[Change]:
-    """Marks the phone of each lead that another one has now too; the changes for which that is new."""
-    marked: list[Change] = []
+def _mark_shared(changes: Mapping[UUID, Change], sharing: Mapping[UUID, Mapping[str, Arrival]]) -> None:
+    """Marks the phone of each lead that another one has now too."""
     for lead_id, arrivals in sharing.items():
         change = changes.get(lead_id)
         if change is not None and mark_shared_phone(change, arrivals):
             _set_actor(change, next(iter(arrivals.values())))
-            marked.append(change)
-    return marked
 
 
 def _set_actor(change: Change, arrival: Arrival) -> None:
@@ -197,5 +196,6 @@ def _capture_one(
     _set_actor(change, arrival)
     apply_arrival(change, arrival, match)
     if match.new_identities or not arrival.reprocessed:
-        flag_duplicates(change, match.conflicts)
+        for other in flag_duplicates(change, match.conflicts, changes):
+            _set_actor(other, arrival)
     return Captured(match.lead_id, created, change=change)

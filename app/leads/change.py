@@ -54,13 +54,16 @@ async def patch_lead(
     if "phone" in fields:
         is_shared = any(one.value == person.fields.get("phone") for one in holders)
         set_flag(change, "phone_status", "shared" if is_shared else person.phone_status)
-    flag_duplicates(change, _conflicts(change, [one for one in holders if (one.kind, "", one.value) in added]))
+    conflicts = _conflicts(change, [one for one in holders if (one.kind, "", one.value) in added])
+    flag_duplicates(change, conflicts, others)
     _custom(change, body.get("custom") or {})
     if "owner_id" in body:
         _owner(change, await named_owner(tx, caller.tenant_id, body["owner_id"]))
     add_updated_event(change)
     numbers = {one.value for one in holders}
-    changes = [change, *(other for other in others if mark_shared_phone(other, numbers))]
+    for other in others.values():
+        mark_shared_phone(other, numbers)
+    changes = [change, *others.values()]
     for one in changes:
         evaluate(one)
     await record_or_refresh(tx, caller.tenant_id, changes)
@@ -98,19 +101,20 @@ async def _begin(
     holders: Sequence[Candidate],
     expected: frozenset[str] | None,
     now: datetime,
-) -> tuple[Change, list[Change]]:
-    """Locks the lead, and the leads that alone had one of its phones, in ascending id."""
+) -> tuple[Change, dict[UUID, Change]]:
+    """Locks the lead, and those holders of its phones that may change with it, in ascending id: whoever had one alone,
+    or is not flagged as a possible duplicate."""
     counts = Counter(one.value for one in holders)
-    alone = sorted({one.lead_id for one in holders if counts[one.value] == 1})
-    before = [other_id for other_id in alone if other_id < lead_id]
+    named = sorted({one.lead_id for one in holders if counts[one.value] == 1 or not one.suspected})
+    before = [other_id for other_id in named if other_id < lead_id]
     others = await begin_changes(tx, caller.tenant_id, before, now, caller.actor)
     change = await begin_change(
         tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
-    others |= await begin_changes(tx, caller.tenant_id, alone[len(before) :], now, caller.actor)
+    others |= await begin_changes(tx, caller.tenant_id, named[len(before) :], now, caller.actor)
     for other in others.values():
         other.on_behalf_of = caller.on_behalf_of
-    return change, list(others.values())
+    return change, others
 
 
 def _conflicts(change: Change, holders: Sequence[Candidate]) -> tuple[Conflict, ...]:

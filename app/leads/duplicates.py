@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
 
 from app import ids
 from app.events.record import NewEvent
@@ -11,8 +12,22 @@ from app.leads.absorb import add_updated_event, mark_changed, set_flag
 from app.matching.identity import Conflict
 
 
-def flag_duplicates(change: Change, conflicts: Sequence[Conflict]) -> None:
-    """Flags the lead as a possible duplicate of others, with the reason of each."""
+def flag_duplicates(change: Change, conflicts: Sequence[Conflict], locked: Mapping[UUID, Change]) -> list[Change]:
+    """Flags the lead as a possible duplicate of others, with the reason of each, and those of them that are not yet.
+
+    The latter are returned. They have to be among `locked`: all whose `Candidate` is not `suspected`.
+    """
+    _flag(change, conflicts)
+    flagged: list[Change] = []
+    for conflict in conflicts:
+        other = locked.get(conflict.lead_id)
+        if other is not None and not other.lead.flags.get("duplicate_suspected"):
+            _flag(other, [Conflict(change.lead.id, conflict.reason)])
+            flagged.append(other)
+    return flagged
+
+
+def _flag(change: Change, conflicts: Sequence[Conflict]) -> None:
     if not conflicts:
         return
     others = [{"lead_id": ids.show("lead", conflict.lead_id), "reason": conflict.reason} for conflict in conflicts]

@@ -58,7 +58,8 @@ CANDIDATES = text(
            l.kind AS lead_kind,
            EXISTS (SELECT 1 FROM identities e WHERE e.tenant_id = :tenant_id AND e.lead_id = l.id AND e.kind = 'email')
            OR EXISTS (SELECT 1 FROM shared_identities e WHERE e.tenant_id = :tenant_id AND e.lead_id = l.id
-                         AND e.kind = 'email') AS has_email
+                         AND e.kind = 'email') AS has_email,
+           coalesce(l.flags -> 'duplicate_suspected' = 'true', false) AS suspected
       FROM found f
       JOIN LATERAL (SELECT * FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = f.lead_id LIMIT 1) l
         ON l.merged_into IS NULL AND l.erased_at IS NULL

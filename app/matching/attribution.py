@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from app.matching.text import as_text, is_unresolved, storable, unescape
+from app.matching.text import as_text, is_unresolved, storable, unescape, unescape_link
 
 CLICK_IDS: Final = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "li_fat_id", "ttclid")
 UTM: Final = {f"utm_{name}": name for name in ("source", "medium", "campaign", "term", "content")}
@@ -47,7 +47,7 @@ def from_page_url(url: object) -> dict[str, object]:
 
 def query_of(url: str) -> dict[str, str]:
     """The query parameters of a URL, the first of each name; {} when it cannot be parsed."""
-    url = unescape(url)
+    url = unescape_link(url)
     try:
         query = urlsplit(url).query or (url if "=" in url and "://" not in url else "")
         pairs = parse_qsl(query, max_num_fields=200)

@@ -20,6 +20,8 @@ _MAX_TYPED: Final = 2_000
 # What separates the addresses of one cell. Blanks alone do not: a piece between blanks may be a part of an address.
 _SEPARATORS: Final = re.compile(r"[,;|、\n\r\t<>()\[\]]+|: ")
 _CONNECTING: Final = words("connecting") | frozenset("/&+-")
+_MAX_PLUSES: Final = 2  # that a form lost of one address; among more blanks are words
+_SENTENCE: Final = words("around_addresses")
 _TRAILING: Final = "\"'`.,;:!?"
 _LEADING: Final = "\"'`"
 # The common case, checked fast; anything else (other scripts, rare characters) is checked by the library.
@@ -48,12 +50,18 @@ class Email:
 def read_emails(typed: str, *, plus_is_blank: bool = False) -> tuple[Email, ...]:
     """The valid addresses of one cell in the order typed, each once. No network; never raises.
 
-    `plus_is_blank`: the text is of a form, in which a plus that was not encoded arrives as a blank.
+    `plus_is_blank`: the text is of a form, in which a plus that was not encoded arrives as a blank. A form that has
+    encoded one plus has encoded all, and a blank behind an @ was never a plus.
     """
     found: dict[str, Email] = {}
+    text = plain(typed[:_MAX_TYPED])
+    plus_is_blank = plus_is_blank and "+" not in text
     # Not by a pattern: `\s*@` takes quadratic time for a long run of spaces.
-    joined = "@".join(part.strip() for part in plain(typed[:_MAX_TYPED]).split("@"))
-    for piece in _SEPARATORS.split(joined):
+    local, *hosts = text.split("@")
+    for host in hosts:
+        may_be_plus = plus_is_blank and host[:1].strip() != ""
+        local = f"{local if may_be_plus else local.rstrip()}@{host.lstrip()}"
+    for piece in _SEPARATORS.split(local):
         for email in _read_piece(piece.split(), plus_is_blank):
             found.setdefault(email.key, email)
     return tuple(found.values())
@@ -73,8 +81,16 @@ def _read_piece(parts: list[str], plus_is_blank: bool) -> list[Email]:
     found = [email for part in named if "@" in part and (email := read_email(part))]
     if len(found) == len(named):
         return found
-    whole = read_email("+".join(parts)) if plus_is_blank else None
+    whole = read_email("+".join(parts)) if plus_is_blank and _may_have_lost_pluses(parts) else None
     return [whole] if whole else []
+
+
+def _may_have_lost_pluses(parts: list[str]) -> bool:
+    """Whether blanks may have been pluses: few, and not between words or a name and an address, `Ana Pop pop@…`."""
+    *before, last = (part.strip(_LEADING + _TRAILING).casefold() for part in parts)
+    local = last.partition("@")[0]
+    is_name = any(len(part) > 1 and (part in local or (len(local) > 1 and local in part)) for part in before)
+    return len(before) <= _MAX_PLUSES and not is_name and _SENTENCE.isdisjoint(before)
 
 
 def read_email(typed: str) -> Email | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from app.matching.text import fold, plain
@@ -13,6 +14,11 @@ _APOSTROPHES: Final = "'’‘`´ʼ"
 _UNITS: Final = {fold(word): 1_000 for word in words("thousands")} | {fold(word): 10**6 for word in words("millions")}
 _DIGITS: Final = rf"(?<![\d.,])(\d{{1,3}}(?:[ .,{_APOSTROPHES}]\d{{3}})+(?!\d)|\d+(?:[.,]\d+)?)"
 _NUMBER: Final = re.compile(rf"{_DIGITS}(?:\s*([^\W\d_]+))?")
+# `1e3`, `2.5E+2`, `1 x 10^3`. A negative exponent is none of a number of people.
+_EXPONENT: Final = re.compile(
+    r"(?<![\w.,])(?:(\d{1,15}(?:[.,]\d{1,15})?)(?:e|\s*[x×*·]\s*10\s*\^\s*)|10\s*\^\s*)([-+−]?)(\d{1,2})(?![\w^])",
+    re.IGNORECASE,
+)
 _RANGE_END: Final = re.compile(rf"\s*(?:[-–—−~]|to|bis|do|до|à|a|până la)\s*{_DIGITS}\s*([^\W\d_]+)", re.IGNORECASE)
 _BELOW: Final = tuple(" " + fold(words_before) for words_before in words("below"))
 _AT_LEAST: Final = tuple(" " + fold(words_before) for words_before in words("at_least"))
@@ -24,7 +30,7 @@ def read_employees(typed: str) -> int | None:
 
     None where there is no number, and for a range of which only the upper end is known (`less than 50`).
     """
-    text = plain(typed)
+    text = _EXPONENT.sub(_written_out, plain(typed))
     match = _NUMBER.search(text)
     if match is None or _is_upper_end(text[: match.start()], text[match.end(1) :]):
         return None
@@ -35,6 +41,13 @@ def read_employees(typed: str) -> int | None:
         unit = unit if _count(number, unit) < _count(end.group(1), unit) else 1
     count = _count(number, unit)
     return count if count <= MAX_EMPLOYEES else None
+
+
+def _written_out(exponent: re.Match[str]) -> str:
+    number, sign, power = exponent.groups()
+    if sign not in ("", "+"):
+        return ""
+    return str(int(Decimal((number or "1").replace(",", ".")).scaleb(int(power))))
 
 
 def _is_upper_end(before: str, after: str) -> bool:

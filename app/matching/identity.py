@@ -45,6 +45,7 @@ class Candidate:
     has_own_email: bool = False
     lead_kind: LeadKind = "person"
     has_email: bool = False  # one of its own or a role mailbox
+    suspected: bool = False  # flagged as a possible duplicate already
 
     @property
     def name_key(self) -> NameKey:

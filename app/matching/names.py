@@ -13,6 +13,9 @@ _PARTICLES: Final = words("particles")
 _TITLES: Final = words("titles")
 _SUFFIXES: Final = words("name_suffixes") | words("degrees")
 _NO_NAME: Final = words("nobody")
+_QUOTES: Final = ('"', "`")
+_REPEATED_QUOTE: Final = re.compile(r"([\"`])\1+")
+_QUOTED: Final = re.compile(r"\"(?:[^\"]|(?<=\s)\"[^\"]*\")*\"|`(?:[^`]|(?<=\s)`[^`]*`)*`")
 _INITIAL: Final = re.compile(r"\w\.?")
 _GENERATED_NAME: Final = re.compile(r"\w+ \w+ from .+")
 _PATRONYMIC: Final = re.compile(r".+(?:ович|евич|ьич|овна|евна|ична|инична)")
@@ -86,11 +89,21 @@ def _without_initials(words: list[str]) -> str | None:
 
 
 def _given(typed: str) -> str | None:
-    name = collapse_spaces(typed).strip('"`').strip()
+    name = _without_quotes(collapse_spaces(typed))
     is_mark = is_template(name) or (is_placeholder(name) and not name.isalpha())
     if is_mark or _GENERATED_NAME.fullmatch(name):
         return None
     return name if any(c.isalpha() for c in name) else None
+
+
+def _without_quotes(name: str) -> str:
+    """The name without quotes around the whole or without a counterpart; those around a part stay: `Mo "Bo" Lee`."""
+    name = _REPEATED_QUOTE.sub(r"\1", name)
+    while (mark := name[:1]) in _QUOTES and (name.count(mark) % 2 or _QUOTED.fullmatch(name)):
+        name = name[1:].strip()
+    while (mark := name[-1:]) in _QUOTES and name.count(mark) % 2:
+        name = name[:-1].strip()
+    return name
 
 
 def _is_nothing(name: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from app.matching.company import company_domain, is_individual, organization_domain, read_company
-from app.matching.country import country_code
+from app.matching.country import country_code, names_no_country
 from app.matching.email import Email, names_nobody, read_emails
 from app.matching.employees import read_employees
 from app.matching.external_id import external_identity
@@ -56,7 +56,6 @@ MAX_TEXT: Final = 1_000
 MAX_MESSAGE: Final = 10_000
 MAX_EXTERNAL_ID: Final = 255
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9][\w:.\-]{0,63}")
-_LEADING_BLANK: Final = re.compile(r" \d")
 _LOCALE: Final = re.compile(r"([A-Za-z]{2,3})(?:[-_.,;].*)?")
 
 
@@ -122,11 +121,14 @@ def normalize(
     main = emails[0] if emails else None
     country = country_code(place) if place else None
     phones = read_phones(phone, (country, region)) if phone else ()
-    if plus_is_blank and (restored := _with_plus(answers.value("phone"))):
-        phones = read_phones(restored, (country, region)) or phones
+    if plus_is_blank and phone:
+        phones = read_phones(_as_sent(answers.value("phone")), (country, region), plus_is_blank=True) or phones
     name = read_name(answers.text("first_name"), answers.text("last_name"), answers.text("full_name"))
     handles = _handles(answers)
-    located = {"phone": phones[0].e164 if phones else None, "country": country or place}
+    located = {
+        "phone": phones[0].e164 if phones else None,
+        "country": country or (None if names_no_country(place) else place),
+    }
     shown = {**_shown(answers, name, main, handles), **located}
     custom = _custom(answers, name, phones, shown["employees"])
     identities = _externals(external_ids, answers) + _emails(emails) + _phones(phones) + _socials(handles)
@@ -162,12 +164,10 @@ def _is_changed(typed: str, shown: object) -> bool:
     return shown is None or is_placeholder(typed) or unescape(typed) != typed
 
 
-def _with_plus(value: object) -> str:
-    """The numbers of a form's answer whose first character is a blank, with a plus in its place; "" without any."""
-    cells = [cell for cell in (value if isinstance(value, list) else [value]) if isinstance(cell, str)]
-    lost = [_LEADING_BLANK.match(cell) is not None for cell in cells]
-    restored = (f"+{cell[1:]}" if is_lost else cell for cell, is_lost in zip(cells, lost, strict=True))
-    return "; ".join(restored) if any(lost) else ""
+def _as_sent(value: object) -> str:
+    """The cells of a form's answer in one, with the blanks that they begin with."""
+    cells = value if isinstance(value, list) else [value]
+    return ";".join(unescape(cell) for cell in cells if isinstance(cell, str))
 
 
 def _organization_domain(answers: _Answers, person: Person) -> str | None:

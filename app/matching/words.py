@@ -49,6 +49,12 @@ def countries() -> dict[str, tuple[str, ...]]:
     return {code: entries(names) for code, names in _TABLES["countries"].items()}
 
 
+def sports_codes() -> dict[str, str]:
+    """ISO-2 codes of countries by their code in sports (IOC and FIFA), where that is not their ISO-3 code."""
+    pairs = (entry.split() for entry in words("sports_codes"))
+    return {code.casefold(): country for code, country in pairs}
+
+
 def ambiguous_countries() -> frozenset[str]:
     """Names that several countries have."""
     return words("ambiguous_countries")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-from app.matching.text import storable
+from app.matching.text import storable, storable_value
 from app.sources.charset import Decoder
 from app.sources.coding import ContentInvalid, ContentTooLarge
 from app.sources.document import Format, Parse
@@ -124,7 +124,7 @@ def _parse_json(text: str) -> Any:
 def _form(body: bytes, decoder: Decoder) -> list[tuple[str, Any]]:
     if b"=" not in body:
         raise ValueError("no name=value pair in the body")
-    return [(storable(name), storable(value)) for name, value in decoder.pairs(body, MAX_FIELDS)]
+    return [(storable(name), storable_value(value)) for name, value in decoder.pairs(body, MAX_FIELDS)]
 
 
 def _multipart(body: bytes, content_type: str, decoder: Decoder) -> list[tuple[str, Any]]:
@@ -174,7 +174,7 @@ def _pair(headers: Mapping[str, bytes], content: bytes, decoder: Decoder) -> tup
         return None
     if filename:
         return storable(name), {"filename": storable(filename), "content_type": kind, "size": len(content)}
-    return storable(name), storable(decoder.text(content, own=_parameter(kind, "charset")))
+    return storable(name), storable_value(decoder.text(content, own=_parameter(kind, "charset")))
 
 
 def _parameter(header: str, name: str) -> str:

@@ -104,9 +104,11 @@ async def outcome(api: Api, one_id: str, other_id: str) -> str | None:
     """Why two leads are two, as told by the event of the second; None for one lead."""
     if one_id == other_id:
         return None
-    assert (await api.get(f"/v1/leads/{other_id}"))["duplicate_suspected"]
     ((named, reason),) = await told_reasons(api, other_id)
     assert named == one_id
+    assert await told_reasons(api, one_id) == [(other_id, reason)]
+    for lead_id in (one_id, other_id):
+        assert (await api.get(f"/v1/leads/{lead_id}"))["duplicate_suspected"]
     return reason
 
 
@@ -137,6 +139,8 @@ async def test_a_patched_phone_is_flagged_with_the_reason_of_the_table(api: Api)
         expected = {pair.reason} if "company" not in pair.other else {"organization", "phone_other_name", "phone"}
         reasons = await told_reasons(api, other["id"])
         assert [named for named, _ in reasons] == [one["id"]], pair
+        assert await told_reasons(api, one["id"]) == [(other["id"], reason) for _, reason in reasons]
+        assert (await api.get(f"/v1/leads/{one['id']}"))["duplicate_suspected"]
         assert {reason for _, reason in reasons} <= expected, pair
 
 
@@ -145,7 +149,7 @@ async def test_two_people_with_one_phone_who_are_posted_at_once_are_two_leads(ap
         one, other = await asyncio.gather(post_lead(api, pair.one), post_lead(api, pair.other))
         assert (one["id"] != other["id"]) == bool(pair.reason)
         flagged = [(await api.get(f"/v1/leads/{lead['id']}"))["duplicate_suspected"] for lead in (one, other)]
-        assert sum(flagged) == (1 if pair.reason else 0)
+        assert flagged == [bool(pair.reason)] * 2
 
 
 async def test_a_number_that_belongs_to_two_people_makes_nobody_the_same(api: Api) -> None:
@@ -176,6 +180,39 @@ async def test_a_number_becomes_shared_for_the_lead_that_had_it_alone(api: Api) 
     assert (type_, data["changed"]) == ("lead.updated", ["phone_status"])
     past = await api.get(f"/v1/leads/{ana['id']}?as_of={before.isoformat().replace('+00:00', 'Z')}")
     assert past["phone_status"] == "valid"
+
+
+async def test_both_possible_duplicates_say_so_in_one_transaction_and_each_once(api: Api) -> None:
+    ana = await post_lead(api, {"full_name": "Ana Pop", "phone": "+40215550100"})
+    before = api.now
+    api.clock.ahead += timedelta(minutes=1)
+    dan = await post_lead(api, {"full_name": "Dan Ene", "phone": "+40215550100"})
+    eva = await post_lead(api, {"full_name": "Eva Lup", "phone": "+40215550100"})
+    query = text("SELECT lead_id, xmin::text AS tx FROM events WHERE type = 'lead.duplicate_suspected' ORDER BY seq")
+    async with api.app.state.engine.connect() as tx:
+        told = [(ids.show("lead", row.lead_id), row.tx) for row in await tx.execute(query)]
+    assert [lead_id for lead_id, _ in told] == [dan["id"], ana["id"], eva["id"]]
+    assert told[0][1] == told[1][1] != told[2][1]
+    assert (await api.get(f"/v1/leads/{ana['id']}"))["version"] == 2
+    past = await api.get(f"/v1/leads/{ana['id']}?as_of={before.isoformat().replace('+00:00', 'Z')}")
+    assert not past["duplicate_suspected"]
+
+
+async def test_leads_that_flag_each_other_at_once_do_not_lock_each_other_out(api: Api) -> None:
+    phones = [f"+4021555010{n}" for n in range(4)]
+    known = [await post_lead(api, {"full_name": f"Ana Pop{n}", "phone": phone}) for n, phone in enumerate(phones)]
+    later = await post_lead(api, {"full_name": "Eva Lup", "email": "eva@firma.example"})
+    orders = [phones, phones[::-1], phones[2:] + phones[:2]]
+    calls = [
+        api.call("POST", "/v1/leads", {"fields": {"full_name": "Dan Ene", "phone": "; ".join(one)}}) for one in orders
+    ]
+    patch = {"fields": {"phone": "; ".join(phones)}}
+    calls += [api.call("PATCH", f"/v1/leads/{one['id']}", patch) for one in (later, known[0])]
+    answers = await asyncio.gather(*calls)
+    assert {answer.status_code for answer in answers} <= {200, 201}, [answer.text for answer in answers]
+    for lead in known[1:]:
+        assert (await api.get(f"/v1/leads/{lead['id']}"))["duplicate_suspected"]
+        assert len(await told_reasons(api, lead["id"])) == 1, "told once"
 
 
 async def test_a_patched_number_is_shared_by_both_leads(api: Api) -> None:

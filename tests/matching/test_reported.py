@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
+import pycountry
 import pytest
 import yaml
 from hypothesis import given
@@ -17,7 +20,9 @@ from app.matching.country import country_code
 from app.matching.email import read_emails
 from app.matching.employees import read_employees
 from app.matching.normalize import normalize
+from app.matching.text import as_text
 from app.matching.words import words
+from app.sources.structure import parse_json
 from tests.api import Api
 from tests.submissions.sender import make_sender, process
 
@@ -73,6 +78,29 @@ def test_a_refusal_among_ticked_boxes_refuses() -> None:
     assert read_consent(["off", "on"]) == "given"
 
 
+@pytest.mark.parametrize("row", REPORTED["phones"], ids=lambda row: row["typed"])
+def test_an_international_prefix_wins_over_the_region(row: dict[str, Any]) -> None:
+    sent = [(row["typed"], False)] + ([(row["typed"].replace("+", " "), True)] if row.get("form") else [])
+    for typed, plus_is_blank in sent:
+        person = normalize({"phone": typed}, {}, "DE", plus_is_blank=plus_is_blank)
+        assert [one.value for one in person.identities] == row["value"]
+
+
+@pytest.mark.parametrize("prefix", ["+", "++", "+ ", "(+", "+(", "00", "(00", "00 ", "+00"])
+@pytest.mark.parametrize("region", ["DE", "US", "RU", "JP", "AU", "BR", "IT", None])
+def test_an_international_prefix_wins_in_every_region(prefix: str, region: str | None) -> None:
+    typed = f"{prefix}40{')' if '(' in prefix else ''} 721 223 344"
+    assert normalize({"phone": typed}, {}, region).fields["phone"] == "+40721223344"
+
+
+async def test_a_form_with_unencoded_signs_gives_the_number_and_address_that_were_typed(api: Api) -> None:
+    sender = await make_sender(api, "html-form", defaults={"region": "DE"})
+    for phone in ("(+40)721223344", "++40721223344", "+ 40 721 223 344".replace(" ", "%20"), "(0040)721223344"):
+        body = f"email=my+mail+is+ion11@bla.com&phone={phone}"
+        (item,) = (await sender.post_and_process(body, Content_Type="application/x-www-form-urlencoded"))["items"]
+        assert (item["mapped"]["fields"]["phone"], item["mapped"]["email_status"]) == ("+40721223344", "invalid"), phone
+
+
 async def test_a_refusal_in_a_form_never_gives_consent(api: Api) -> None:
     sender = await make_sender(api)
     for number, (answer, _) in enumerate(ANSWERS):
@@ -97,6 +125,21 @@ def test_an_invisible_mark_changes_no_identity_and_no_name(mark: str, place: int
     fields = {"email": "ana@e.com", "phone": "+40721223344", "first_name": "Ana-Maria", "last_name": "Constantin"}
     marked = {name: value[:place] + mark + value[place:] for name, value in fields.items()}
     assert normalize(marked, {"crm": f"1{mark}2"}, None) == normalize(fields, {"crm": "12"}, None)
+
+
+@given(st.text("\x00\x01\x08\x0e\x1b\x7f\x80 ", max_size=3), st.text("\x00\x01\x1b\x7f ", max_size=3))
+def test_control_characters_around_an_identity_go(before: str, after: str) -> None:
+    sent = parse_json(json.dumps({"email": f"{before}ana@e.com{after}", "phone": f"{before}+40721223344{after}"}))
+    person = normalize(sent, {"crm": as_text(f"12{after}")}, None)
+    assert [one.value for one in person.identities] == ["12", "ana@e.com", "+40721223344"]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+async def test_a_nul_behind_an_address_goes(api: Api, kind: str) -> None:
+    sender = await make_sender(api)
+    body = '{"email": "ana@a.com\\u0000"}' if kind == "application/json" else "email=ana%40a.com%00"
+    (item,) = (await sender.post_and_process(body, Content_Type=kind))["items"]
+    assert (item["verdict"], item["mapped"]["fields"]["email"]) == ("lead", "ana@a.com")
 
 
 @pytest.mark.parametrize(("typed", "value"), REPORTED["employees"].items())
@@ -125,6 +168,30 @@ def test_a_word_for_nothing_may_name_the_company_of_somebody(row: dict[str, Any]
 @pytest.mark.parametrize(("typed", "code"), REPORTED["countries"].items())
 def test_a_country_is_found_by_its_names_in_any_language(typed: str, code: str | None) -> None:
     assert country_code(typed) == code
+
+
+@pytest.mark.parametrize("typed", REPORTED["no_country"])
+def test_a_word_of_a_list_of_countries_is_no_country_and_stays_in_raw(typed: str) -> None:
+    person = normalize({"country": typed}, {}, None)
+    assert ("country" in person.fields, person.raw["country"]) == (False, typed)
+
+
+@pytest.mark.parametrize("country", list(pycountry.countries), ids=lambda country: country.alpha_3)
+def test_no_code_of_sports_hides_a_code_of_iso_3166(country: Any) -> None:
+    assert country_code(country.alpha_3) == country_code(country.alpha_2) == country.alpha_2
+
+
+@pytest.mark.parametrize("row", REPORTED["links"], ids=lambda row: row["query"])
+def test_no_entity_cuts_a_value_of_a_link(row: dict[str, Any]) -> None:
+    found = from_page_url(f"https://a.example/?{row['query']}")
+    assert {name: value for name, value in found.items() if name != "landing_page"} == row["value"]
+
+
+@given(st.text("abR&#+%= ", min_size=1, max_size=12).map(str.strip).filter(bool))
+def test_a_value_of_an_escaped_link_comes_back_whole(value: str) -> None:
+    link = f"https://a.example/?utm_source={quote_plus(value)}&utm_medium=b"
+    found = from_page_url(html.escape(link))
+    assert (found["source"], found["medium"]) == (value, "b")
 
 
 def test_a_national_number_is_read_by_a_country_in_any_language() -> None:
