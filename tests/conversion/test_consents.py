@@ -110,6 +110,25 @@ async def test_of_two_decisions_about_a_contact_the_later_counts_and_unknown_rep
     assert after["version"] == contact["version"] + 1
 
 
+@pytest.mark.parametrize("refusal_first", [True, False])
+async def test_of_two_leads_of_a_batch_for_one_contact_the_later_decision_counts(
+    api: Api, ae: str, refusal_first: bool
+) -> None:
+    refused, given = await sql_lead(api, ae), await sql_lead(api, ae)
+    await decide(api, refused, {"email_marketing": "refused"}, days_ago=1)
+    await decide(api, given, {"email_marketing": "given", "phone": "given"}, days_ago=5)
+    account = await api.post("/v1/accounts", {"name": "Nordsoft"})
+    contact = await api.post("/v1/contacts", {"email": "ana@nordsoft.example", "account_id": account["id"]})
+    order = {"account": {"mode": "use", "id": account["id"]}, "contact": {"mode": "use", "id": contact["id"]}}
+    leads = [refused, given] if refusal_first else [given, refused]
+    body = {"items": [{"lead_id": lead["id"], **order} for lead in leads]}
+    answer = await api.call("POST", "/v1/conversions/batch", body, actor=ae, headers={"Idempotency-Key": "two"})
+    made = [result["conversion"] for result in answer.json()["results"]]
+    assert states(await contact_of(api, made[0])) == {"email_marketing": "refused", "phone": "given"}
+    later = "kept_existing" if refusal_first else "overwritten"
+    assert [consent_outcomes(one)["email_marketing"] for one in made] == ["filled", later]
+
+
 async def test_a_contact_without_consents_takes_those_of_the_lead(api: Api, ae: str) -> None:
     contact = await api.post("/v1/contacts", {"email": "ana@nordsoft.example"})
     assert contact["consents"] == {}
