@@ -62,7 +62,7 @@ def read_emails(typed: str, *, plus_is_blank: bool = False) -> tuple[Email, ...]
         may_be_plus = plus_is_blank and host[:1].strip() != ""
         local = f"{local if may_be_plus else local.rstrip()}@{host.lstrip()}"
     for piece in _SEPARATORS.split(local):
-        for email in _read_piece(piece.split(), plus_is_blank):
+        for email in _read_piece(piece.split(), plus_is_blank, is_first=not found):
             found.setdefault(email.key, email)
     return tuple(found.values())
 
@@ -75,9 +75,13 @@ def names_nobody(typed: str) -> bool:
     return any(len(part) == 2 and all(part) and is_placeholder_address(*part) for part in parts)
 
 
-def _read_piece(parts: list[str], plus_is_blank: bool) -> list[Email]:
-    """The addresses of what blanks alone part: each part is one, or all are one whose pluses became blanks."""
-    named = [part for part in parts if part.casefold() not in _CONNECTING]
+def _read_piece(parts: list[str], plus_is_blank: bool, *, is_first: bool) -> list[Email]:
+    """The addresses of what blanks alone part: each part is one, or all are one whose pluses became blanks.
+
+    A word that connects addresses has to follow one: `a b@x.com` was `a+b@x.com`.
+    """
+    start = 1 if is_first and parts and parts[0].isalpha() else 0
+    named = parts[:start] + [part for part in parts[start:] if part.casefold() not in _CONNECTING]
     found = [email for part in named if "@" in part and (email := read_email(part))]
     if len(found) == len(named):
         return found
