@@ -27,7 +27,7 @@ from app.leads.absorb import (
     set_raw,
 )
 from app.leads.duplicates import flag_duplicates, mark_shared_phone
-from app.matching.company import organization_domain
+from app.matching.company import is_web_address, organization_domain
 from app.matching.derive import rederived
 from app.matching.identity import Candidate, Conflict, resolve
 from app.matching.normalize import normalize
@@ -74,14 +74,19 @@ UNREADABLE = {
     "email": "this is not an e-mail address, such as anna@example.com",
     "domain": "this is not the domain of one company, such as example.com",
     "phone": "this is not a telephone number: write it with its country code, such as +40 21 555 0100",
+    "website": "this is not a web address, such as https://www.example.com/about",
 }
 
 
 def _check_readable(fields: Mapping[str, Any], person: Person) -> None:
-    """RequestInvalid for an address or number that nothing can be sent to, or a domain that names no company."""
+    """RequestInvalid for an address or number that reaches nobody, a domain that names no company, or a website without a host."""
     read = dict(person.fields)
     if organization_domain((fields.get("domain"),)) is None:
         read.pop("domain", None)  # it is that of the e-mail
+    if is_web_address(fields.get("website") or ""):
+        read["website"] = fields["website"]  # a profile is a handle and no website
+    else:
+        read.pop("website", None)
     wrong = [name for name in UNREADABLE if (fields.get(name) or "").strip() and name not in read]
     if wrong:
         errors = [{"field": f"fields.{name}", "code": f"{name}_invalid", "detail": UNREADABLE[name]} for name in wrong]
