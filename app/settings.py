@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Secret
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.matching.host import host_of_url
+from app.policy.sentences import sentence
 
 Network = IPv4Network | IPv6Network
 Role = Literal["api", "work", "dispatch"]
@@ -273,8 +274,8 @@ def _env_file() -> dict[str, str | None]:
 
 def _one_line(error: ValidationError, flags: dict[str, Any]) -> str:
     messages: dict[str, str] = {}
-    for fault in error.errors(include_url=False, include_context=False):
-        reason = fault["msg"].removeprefix("Value error, ")
+    for fault in error.errors(include_url=False):
+        reason = sentence(fault)
         name = str(fault["loc"][0]) if fault["loc"] else ""
         variable = "--" + name.replace("_", "-") if name in flags else (PREFIX + name).upper()
         messages.setdefault(name, f"{variable} cannot be used: {reason[0].lower()}{reason[1:]}" if name else reason)

@@ -79,7 +79,7 @@ UNREADABLE = {
 
 
 def _check_readable(fields: Mapping[str, Any], person: Person) -> None:
-    """RequestInvalid for an address or number that reaches nobody, a domain that names no company, or a website without a host."""
+    """Raises RequestInvalid for an address, number, domain or website that is none."""
     read = dict(person.fields)
     if organization_domain((fields.get("domain"),)) is None:
         read.pop("domain", None)  # it is that of the e-mail

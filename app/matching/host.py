@@ -56,8 +56,10 @@ def is_host(typed: str) -> bool:
 
 
 def host_of_url(url: str) -> str | None:
-    """Host, with the port if given, of an http(s) URL, without a point at its end; None for any URL that a browser might
-    parse differently."""
+    """Host, with the port if given, of an http(s) URL, as `same_origin` writes it.
+
+    None for any URL that a browser might parse differently.
+    """
     if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or not _AMBIGUOUS.isdisjoint(url):
         return None
     try:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
+from app.policy.sentences import sentence
 from app.sources.document import Document, merge
 
 _FOLDER: Final = Path(__file__).with_name("presets")
@@ -50,7 +51,7 @@ def read_document(written: Mapping[str, Any]) -> Document:
     except ValidationError as error:
         raise DocumentFaulty(
             [
-                {"field": _place(written, fault["loc"]), "code": fault["type"], "detail": fault["msg"]}
+                {"field": _place(written, fault["loc"]), "code": fault["type"], "detail": sentence(fault)}
                 for fault in error.errors(include_url=False)
             ]
         ) from None

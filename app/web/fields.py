@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.plain_json import write_json
+from app.policy.sentences import DATE, TIME
 from app.policy.shape import SNAKE_CASE, Like
 from app.web.versions import etag
 
@@ -120,8 +121,6 @@ def _within_days(value: date) -> date:
     return value
 
 
-TIME: Final = "write a time as text with Z or its offset, like 2026-08-17T09:00:00Z"
-DATE: Final = "write a date as text, like 2027-03-31"
 Instant = Annotated[AwareDatetime, Field(strict=False), _written_like(TIME), AfterValidator(_within)]
 Day = Annotated[date, Field(strict=False), _written_like(DATE), AfterValidator(_within_days)]
 
