@@ -231,7 +231,7 @@ def _require_checkout(command: str) -> None:
 
 
 def main() -> None:
-    """Run one command; CannotStart and errors of the database are one line without a traceback, and exit status 2."""
+    """Run one command. After CannotStart or an error of the database, print one line and exit with status 2."""
     try:
         cli(prog_name="baton")
     except Exception as error:

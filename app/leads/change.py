@@ -41,7 +41,10 @@ API = "api"
 async def patch_lead(
     tx: Tx, caller: Caller, lead_id: UUID, body: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
 ) -> Change:
-    """Merges the members; null empties one. A new e-mail or phone becomes primary, the old one stays. IdentityTaken."""
+    """Merges the members; null empties one. A new e-mail or phone becomes primary, the old one stays.
+
+    Raises IdentityTaken for an address that another lead has, and the problems of `_check_readable`.
+    """
     given = dict(body.get("fields") or {})
     known = await sql.phone_of(tx, caller.tenant_id, lead_id) if given.get("phone") or given.get("country") else None
     person = _read(given, known)

@@ -80,7 +80,7 @@ class MappingFunctions(Functions):
         self._folded_rows: dict[tuple[int, str], tuple[Any, dict[str, list[dict[str, Any]]]]] = {}
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """The result of a function. TooCostly when reading its arguments or the result is over the budget."""
+        """The result of a function. Raises TooCostly when reading its arguments or the result is over the budget."""
         resolved_args = list(resolved_args)
         if function_name in _READ_MEMBERS:
             self._budget.spend(sum(len(one) for one in resolved_args if isinstance(one, list | dict)))

@@ -18,7 +18,7 @@ _MAX_BRACKETS: Final = 8
 
 
 def parse_json(text: str) -> Any:
-    """The value of JSON text, with every string in it storable; ValueError when it is invalid or nested over 64 deep.
+    """The value of JSON text, with every string in it storable. Raises ValueError when it is invalid or over 64 deep.
 
     More lenient than the API's own endpoints: NaN becomes null, a number too large for a column becomes text, of a
     repeated member the last is used, and a string may hold raw line breaks, tabs and lone backslashes.

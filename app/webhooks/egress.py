@@ -105,7 +105,7 @@ class Egress:
         self._system.close()
 
     async def check_url(self, url: str) -> str:
-        """The URL in canonical form; TargetRefused when webhooks may not be sent to it."""
+        """The URL in canonical form. Raises TargetRefused when webhooks may not be sent to it."""
         target, allowed_only = self._parsed(url)
         if address_of(target.host or "") is None:
             await self._check_name(target.host or "", allowed_only)
