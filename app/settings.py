@@ -28,6 +28,7 @@ PREFIX = "BATON_"
 IS_CHECKOUT = Path(__file__).parents[1].joinpath("pyproject.toml").exists()  # else installed from a wheel
 PROGRAM = "python3 -m app" if IS_CHECKOUT else "baton"  # what users type, for messages
 BOOTSTRAP = "BATON_VENV"  # read by app/__main__.py, before there are settings
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client, when it is imported
 EVERY_ROLE: tuple[Role, ...] = ("api", "work", "dispatch")
 HOUR = 3600.0
 MAX_KID = 64
@@ -206,7 +207,17 @@ def load(**flags: Any) -> Settings:
     except ValidationError as error:
         raise SettingsError(_one_line(error, given)) from None
     settings._flags = frozenset(given)
+    _check_metrics_folder()
     return settings
+
+
+def _check_metrics_folder() -> None:
+    folder = os.environ.get(METRICS_FOLDER)
+    if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise SettingsError(
+            f"{METRICS_FOLDER}={folder} is no folder that Baton can write to: create it, or remove the variable, which"
+            " Baton does not need"
+        )
 
 
 def with_secrets(settings: Settings, *, generate: bool = True) -> Settings:

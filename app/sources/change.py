@@ -18,6 +18,7 @@ from app.keyring import KeyRing
 from app.sources import known, secrets, sql
 from app.sources.addresses import address_faults
 from app.sources.document import MAX_DOCUMENT
+from app.sources.handshake import handshake_faults
 from app.sources.preset import DocumentFaulty, make_document, preset_names
 from app.web import versions
 
@@ -105,7 +106,8 @@ def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
         fault = {"field": "overrides", "code": "too_large", "detail": detail}
         raise MappingHasFaults(f"The mapping document is too large: {detail}.", errors=[fault])
     try:
-        faults = list(address_faults(make_document(preset, overrides)))
+        document = make_document(preset, overrides)
+        faults = [*address_faults(document), *handshake_faults(document)]
     except KeyError:
         raise RequestInvalid.of(
             "preset", "preset_unknown", f"unknown preset; presets are {', '.join(preset_names())}"
