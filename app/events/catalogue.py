@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema, create_model
 
+from app.policy.words import OpportunityStageClass
 from app.web.fields import (
     EventId,
     Instant,
@@ -175,7 +176,7 @@ class OpportunityStageChanged(LeadEventData):
     seq: int = Field(description="1, 2, 3 … without gaps for each opportunity.")
     from_stage: str | None = Field(alias="from")
     to: str
-    class_: Literal["unqualified", "qualified"] = Field(alias="class")
+    class_: OpportunityStageClass = Field(alias="class")
     action: str
     reason_code: str | None
     actor: dict[str, Any]

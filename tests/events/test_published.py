@@ -10,9 +10,11 @@ from app.events.catalogue import TYPES
 from app.events.sequence import sequence
 from tests.api import Api
 from tests.contract.world import create_one_of_each
+from tests.conversion.steps import BANT
 from tests.events.published import faults_of
 from tests.journeys.test_time import pass_time
 from tests.leads.test_included import WHOLE_LIFE, live, staff, stand_still
+from tests.pipeline.test_advance import step
 from tests.submissions.sender import make_sender
 
 # Those of deliveries are checked where one fails (tests/webhooks), and no door of this release activates a policy.
@@ -52,4 +54,20 @@ async def test_each_event_of_a_story_is_as_its_schema_says(api: Api, include: st
     stand_still(api)
     events = await events_of_stories(api, include)
     assert {event["type"] for event in events} == TYPES.keys() - ELSEWHERE
+    assert [fault for event in events for fault in faults_of(event)] == []
+
+
+@pytest.mark.parametrize(
+    ("end", "to"), [({"action": "win"}, "won"), ({"action": "lose", "reason_code": "price"}, "lost")]
+)
+async def test_the_events_of_an_opportunity_that_ends_are_as_their_schema_says(
+    pipeline_api: Api, end: dict[str, Any], to: str
+) -> None:
+    ae = await pipeline_api.user("ae")
+    opportunity = await pipeline_api.post("/v1/opportunities", {"name": "Renewal"}, actor=ae)
+    for body in ({"action": "qualify", "bant": BANT}, end):
+        assert (await step(pipeline_api, opportunity["id"], ae, **body)).status_code == 201
+    await sequence(pipeline_api.app.state.engine)
+    events = (await pipeline_api.get("/v1/events?after=earliest"))["data"]
+    assert [event["data"]["class"] for event in events] == ["unqualified", "qualified", to]
     assert [fault for event in events for fault in faults_of(event)] == []
