@@ -56,7 +56,7 @@ def shown(kind: str, value: UUID | None) -> str | None:
 
 
 def read(kind: str, text: str) -> UUID:
-    """Parses a public id; ValueError for any text that `show` would not produce."""
+    """Parses a public id. Raises ValueError for any text that `show` would not produce."""
     prefix, _, suffix = text.rpartition("_")
     if prefix != PREFIXES[kind] or len(suffix) != LENGTH or suffix[0] > "7":
         raise ValueError(f"not a public id of kind {kind}")

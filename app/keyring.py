@@ -47,7 +47,7 @@ class KeyRing:
         return f"{VERSION}.{self.first}.{base64.b64encode(nonce + sealed).decode()}"
 
     def open(self, tenant_id: UUID, owner_id: UUID, name: str, sealed: str) -> str:
-        """Decrypt what `seal` returned for the same tenant, row and field; CannotOpen otherwise."""
+        """Decrypt what `seal` returned for the same tenant, row and field. Raises CannotOpen for anything else."""
         version, _, rest = sealed.partition(".")
         kid, _, encoded = rest.partition(".")
         if version != VERSION or kid not in self.keys:
@@ -70,7 +70,10 @@ class KeyRing:
         return True
 
     def reseal(self, tenant_id: UUID, owner_id: UUID, name: str, text: str) -> str:
-        """The text with every encrypted value in it encrypted under the first key; CannotOpen, also for one of them."""
+        """The text with every encrypted value in it encrypted under the first key.
+
+        Raises CannotOpen when one of them cannot be decrypted.
+        """
 
         def resealed(value: re.Match[str]) -> str:
             if value[1] == self.first:

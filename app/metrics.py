@@ -28,7 +28,9 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
+from app.settings import METRICS_FOLDER
+
+FOLDER: Final = METRICS_FOLDER
 
 REQUESTS = Counter("baton_http_requests", "Requests answered.", ["method", "route", "status"])
 SECONDS = Histogram(

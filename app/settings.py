@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, Secret
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.matching.host import host_of_url
+from app.policy.sentences import sentence
 
 Network = IPv4Network | IPv6Network
 Role = Literal["api", "work", "dispatch"]
@@ -27,6 +28,7 @@ PREFIX = "BATON_"
 IS_CHECKOUT = Path(__file__).parents[1].joinpath("pyproject.toml").exists()  # else installed from a wheel
 PROGRAM = "python3 -m app" if IS_CHECKOUT else "baton"  # what users type, for messages
 BOOTSTRAP = "BATON_VENV"  # read by app/__main__.py, before there are settings
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus_client, when it is imported
 EVERY_ROLE: tuple[Role, ...] = ("api", "work", "dispatch")
 HOUR = 3600.0
 MAX_KID = 64
@@ -205,7 +207,17 @@ def load(**flags: Any) -> Settings:
     except ValidationError as error:
         raise SettingsError(_one_line(error, given)) from None
     settings._flags = frozenset(given)
+    _check_metrics_folder()
     return settings
+
+
+def _check_metrics_folder() -> None:
+    folder = os.environ.get(METRICS_FOLDER)
+    if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise SettingsError(
+            f"{METRICS_FOLDER}={folder} is no folder that Baton can write to: create it, or remove the variable, which"
+            " Baton does not need"
+        )
 
 
 def with_secrets(settings: Settings, *, generate: bool = True) -> Settings:
@@ -273,8 +285,8 @@ def _env_file() -> dict[str, str | None]:
 
 def _one_line(error: ValidationError, flags: dict[str, Any]) -> str:
     messages: dict[str, str] = {}
-    for fault in error.errors(include_url=False, include_context=False):
-        reason = fault["msg"].removeprefix("Value error, ")
+    for fault in error.errors(include_url=False):
+        reason = sentence(fault)
         name = str(fault["loc"][0]) if fault["loc"] else ""
         variable = "--" + name.replace("_", "-") if name in flags else (PREFIX + name).upper()
         messages.setdefault(name, f"{variable} cannot be used: {reason[0].lower()}{reason[1:]}" if name else reason)

@@ -64,7 +64,10 @@ def back_up(file: Path, data_dir: Path | None) -> None:
 
 
 def restore(file: Path, data_dir: Path | None) -> None:
-    """Make a data directory from a backup; after any failure nothing of it is left. CannotStart."""
+    """Make a data directory from a backup; after any failure nothing of it is left.
+
+    Raises CannotStart when it cannot be made.
+    """
     settings = load(data_dir=data_dir)
     if not settings.embedded:
         raise CannotStart(
@@ -115,7 +118,10 @@ def _new_file(file: Path) -> Iterator[Path]:
 
 
 def _opened(file: Path) -> ZipFile:
-    """The archive, read once from end to end: whole, of Baton, and of a schema that this release knows. CannotStart."""
+    """The archive, read once from end to end: whole, of Baton, and of a schema that this release knows.
+
+    Raises CannotStart for another.
+    """
     try:
         archive = ZipFile(file)
         fault = _fault(archive)

@@ -33,10 +33,12 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Processes that share the port (1).")] = None,
 ) -> None:
     """Start the service; without BATON_DATABASE_URL it runs an embedded PostgreSQL."""
-    from app.commands import serve as service
     from app.settings import load
 
-    service.serve(load(host=host, port=port, data_dir=data_dir, roles=roles, workers=workers))
+    settings = load(host=host, port=port, data_dir=data_dir, roles=roles, workers=workers)
+    from app.commands.serve import serve as run  # its metrics use the folder that `load` checks
+
+    run(settings)
 
 
 @cli.command()
@@ -231,7 +233,7 @@ def _require_checkout(command: str) -> None:
 
 
 def main() -> None:
-    """Run one command; CannotStart and errors of the database are one line without a traceback, and exit status 2."""
+    """Run one command. After CannotStart or an error of the database, print one line and exit with status 2."""
     try:
         cli(prog_name="baton")
     except Exception as error:

@@ -111,7 +111,8 @@ async def convert_changes(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting],
     """Converts the leads of changes; the caller evaluates and records those that have a document afterwards.
 
     Of conversions that search by the same key, or match the same record, only the first is made; the others are for a
-    later batch. Where a concurrent transaction has taken a key, all are planned again; DatabaseUnavailable at last.
+    later batch. Where a concurrent transaction has taken a key, all are planned again. Raises DatabaseUnavailable
+    when that happens too often.
     """
     going = await _allowed(tx, tenant_id, wanted, now)
     for _ in range(TRIES):
@@ -196,7 +197,7 @@ def plan_inputs(
 
 
 async def refusal_problem(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Problem:
-    """The problem for a refusal by the policy; LeadAlreadyConverted with the conversion where there is one."""
+    """The problem for a refusal by the policy: LeadAlreadyConverted with the conversion where there is one."""
     journey = change.lead.journey
     if isinstance(why, AlreadyInStage) and journey is not None:
         row = await sql.live_conversion(tx, tenant_id, journey.id)
@@ -206,7 +207,7 @@ async def refusal_problem(tx: Tx, tenant_id: UUID, change: Change, why: Refusal)
 
 
 def named_records(inputs: PlanInputs, found: Found) -> Found:
-    """The found records. …NotFound where one that mode `use` names is unknown or another tenant's."""
+    """The found records. Raises …NotFound where one that mode `use` names is unknown or another tenant's."""
     order = inputs.order
     for kind, record_id, rows in (
         (ACCOUNT, order.account.id, found.accounts),

@@ -24,7 +24,10 @@ from app.web.auth import Caller
 async def preview(
     tx: Tx, caller: Caller, lead_id: UUID, order: ConversionOrder, expected: frozenset[str] | None, now: datetime
 ) -> dict[str, Any]:
-    """The planned records and every problem. LeadNotFound, Erased, LeadMerged, VersionConflict, …NotFound."""
+    """The planned records and every problem.
+
+    Raises the problems of `begin_change`, and the …NotFound of a record that the request names and that does not exist.
+    """
     change = await read_lead(tx, caller.tenant_id, lead_id, now)
     if change.lead.merged_into is not None:
         raise LeadMerged(merged_into=show("lead", change.lead.merged_into))

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema, create_model
 
+from app.policy.words import OpportunityStageClass
 from app.web.fields import (
-    AccountId,
-    ConversionId,
     EventId,
     Instant,
     LeadId,
@@ -21,8 +20,9 @@ from app.web.fields import (
 )
 
 ActivityId = Annotated[str, StringConstraints(pattern="^act_")]
-# A reference, since the model of the answer is in a package that imports this one.
+# References, since the models of the answers are in packages that import this one.
 LeadAsOfEvent = Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/components/schemas/LeadOut"})]
+Conversion = WithJsonSchema({"allOf": [{"$ref": "#/components/schemas/Conversion"}]})
 
 
 class LeadEventData(ResponseBody):
@@ -159,20 +159,12 @@ class LeadDuplicateSuspected(LeadEventData):
     candidates: list[dict[str, Any]]
 
 
-class Linked(ResponseBody):
-    outcome: str
-
-
 class LeadConverted(LeadEventData):
-    """A journey was converted to account, contact and opportunity; `data` is what the conversion endpoint returns."""
+    """A journey was converted to account, contact and opportunity; `conversion` is that of the conversion endpoint."""
 
     lead_id: LeadId
-    id: ConversionId
     journey_no: int
-    converted_at: Instant
-    account: Linked
-    contact: Linked
-    opportunity: Linked
+    conversion: Annotated[dict[str, Any], Conversion]
 
 
 class OpportunityStageChanged(LeadEventData):
@@ -180,7 +172,23 @@ class OpportunityStageChanged(LeadEventData):
 
     opportunity_id: OpportunityId
     lead_id: LeadId | None
-    account_id: AccountId | None = None
+    transition_id: str
+    seq: int = Field(description="1, 2, 3 … without gaps for each opportunity.")
+    from_stage: str | None = Field(alias="from")
+    to: str
+    class_: OpportunityStageClass = Field(alias="class")
+    action: str
+    reason_code: str | None
+    actor: dict[str, Any]
+    occurred_at: Instant
+    recorded_at: Instant
+    policy_version: int
+    evidence: dict[str, Any]
+
+
+class QuarantinedItem(ResponseBody):
+    index: int
+    reason: str
 
 
 class SubmissionQuarantined(ResponseBody):
@@ -188,6 +196,7 @@ class SubmissionQuarantined(ResponseBody):
 
     submission_id: SubmissionId
     source_id: SourceId
+    items: list[QuarantinedItem]
 
 
 class PolicyActivated(ResponseBody):

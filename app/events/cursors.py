@@ -65,7 +65,7 @@ def _start_of(event_id: UUID | None) -> bytes:
 
 
 def read(cursor: str, filters: Filters | None) -> Mark:
-    """The mark in a cursor. CursorInvalid.
+    """The mark in a cursor. Raises CursorInvalid for other text, and for other filters.
 
     `filters` is None for the start of a subscription, where a cursor with any filters is accepted.
     """
@@ -97,7 +97,8 @@ def _of_first_release(packed: bytes) -> tuple[Mark, str]:
 async def position_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | None) -> int:
     """The position that `earliest`, `latest`, an instant or a cursor stands for.
 
-    CursorInvalid, CursorExpired, LogDiverged.
+    Raises CursorInvalid for a text that is none of these, CursorExpired when events after it were deleted, LogDiverged
+    when the log has another event there.
     """
     if after == "earliest":
         return 0

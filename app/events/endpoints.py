@@ -63,7 +63,10 @@ async def get_event(
 
 
 def _include(request: Request, caller: Caller, asked: str | None) -> feed.IncludeLeads | None:
-    """What adds the lead to each event; None if it was not asked for. ScopeMissing."""
+    """What adds the lead to each event; None if it was not asked for.
+
+    Raises ScopeMissing where the caller may not read leads.
+    """
     if asked is None:
         return None
     caller.require(LEADS_READ)

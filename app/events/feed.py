@@ -63,7 +63,10 @@ async def page(
     seconds: float,
     include: IncludeLeads | None = None,
 ) -> FeedPage:
-    """The next page; when it is empty, wait up to `seconds` for an event. CURSOR_PROBLEMS, TooManyRequests."""
+    """The next page; when it is empty, wait up to `seconds` for an event.
+
+    Raises the CURSOR_PROBLEMS for its cursor, TooManyRequests when too many wait.
+    """
     wake: Wake = state.wake
 
     async def read_from(position: int) -> FeedPage:

@@ -36,7 +36,7 @@ class OfLead(Generic[B]):
 
 
 async def read_lead(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
-    """Reads a lead with its policies, without a lock. LeadNotFound, Erased."""
+    """Reads a lead with its policies, without a lock. Raises LeadNotFound, or Erased for a lead that was erased."""
     rows = await sql.load_leads(tx, tenant_id, [lead_id])
     if not rows:
         raise LeadNotFound()
@@ -55,7 +55,11 @@ async def begin_change(
     on_behalf_of: Mapping[str, Any] | None = None,
     expected: frozenset[str] | None = None,
 ) -> Change:
-    """Locks one lead and begins a change. LeadNotFound, Erased, LeadMerged, VersionConflict (checked once locked)."""
+    """Locks one lead and begins a change.
+
+    Raises LeadNotFound, Erased or LeadMerged for a lead that cannot change, and VersionConflict, once locked, for
+    another version than the expected one.
+    """
     rows = await sql.lock_leads(tx, tenant_id, [lead_id])
     row = _changeable(rows[0] if rows else None, expected)
     return await _locked(tx, tenant_id, row, now, actor, on_behalf_of)

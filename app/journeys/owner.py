@@ -28,7 +28,10 @@ async def active_owners(tx: Tx, tenant_id: UUID, user_ids: Collection[UUID | Non
 
 
 async def named_owner(tx: Tx, tenant_id: UUID, user_id: UUID | None, field: str = "owner_id") -> Owner | None:
-    """The user whom a request names in `field`; None if it names nobody. OwnerInvalid if the user cannot own a lead."""
+    """The user whom a request names in `field`; None if it names nobody.
+
+    Raises OwnerInvalid if the user cannot own a lead.
+    """
     owner = await active_owner(tx, tenant_id, user_id)
     if user_id is not None and (owner is None or not owner.may_own):
         raise owner_invalid(field)

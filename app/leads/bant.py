@@ -42,7 +42,7 @@ def confirmations_of(bant: Mapping[str, Any], actor: Actor, now: datetime) -> tu
 async def confirm(
     tx: Tx, caller: Caller, lead_id: UUID, bant: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
 ) -> Change:
-    """Appends the actor's confirmations and evaluates the lead. HumanRequired for a machine."""
+    """Appends the actor's confirmations and evaluates the lead. Raises HumanRequired for a machine."""
     if caller.actor.kind != "human":
         raise HumanRequired("Only a person may confirm BANT: send the id of a user in the Baton-Actor header.")
     change = await begin_change(

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from app.database.transaction import Tx
+from app.database.transaction import Record, Tx
 from app.errors import IdentityTaken, RequestInvalid
 from app.journeys.apply import reassign
 from app.journeys.evaluate import evaluate
@@ -27,7 +27,8 @@ from app.leads.absorb import (
     set_raw,
 )
 from app.leads.duplicates import flag_duplicates, mark_shared_phone
-from app.matching.company import organization_domain
+from app.leads.known_contact import link_known_contacts
+from app.matching.company import is_web_address, organization_domain
 from app.matching.derive import rederived
 from app.matching.identity import Candidate, Conflict, resolve
 from app.matching.normalize import normalize
@@ -40,20 +41,30 @@ API = "api"
 async def patch_lead(
     tx: Tx, caller: Caller, lead_id: UUID, body: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
 ) -> Change:
-    """Merges the members; null empties one. A new e-mail or phone becomes primary, the old one stays. IdentityTaken."""
-    fields = dict(body.get("fields") or {})
-    region = await sql.country_of(tx, caller.tenant_id, lead_id) if fields.get("phone") else None
-    person = normalize({name: value for name, value in fields.items() if value is not None}, {}, region)
-    _check_readable(fields, person)
+    """Merges the members; null empties one. A new e-mail or phone becomes primary, the old one stays.
+
+    Raises IdentityTaken for an address that another lead has, and the problems of `_check_readable`.
+    """
+    given = dict(body.get("fields") or {})
+    known = await sql.phone_of(tx, caller.tenant_id, lead_id) if given.get("phone") or given.get("country") else None
+    person = _read(given, known)
+    _check_readable(given, person)
+    fields = _with_unread_phone(given, known)
+    person = person if fields is given else _read(fields, known)
     await sql.lock_identities(tx, caller.tenant_id, [identity.key for identity in person.identities])
     holders = await _other_holders(tx, caller.tenant_id, lead_id, person)
     change, others = await _begin(tx, caller, lead_id, holders, expected, now)
+    if fields is not given and change.lead.fields.get("phone"):  # another request has set one since
+        fields, person = given, _read(given, known)
     added = {one.key for one in person.identities} - {one.key for one in change.lead.identities}
     await _identities(tx, caller.tenant_id, change, person)
     _fields(change, fields, person)
     if "phone" in fields:
         is_shared = any(one.value == person.fields.get("phone") for one in holders)
         set_flag(change, "phone_status", "shared" if is_shared else person.phone_status)
+    if "email" in change.before.get("fields", {}):
+        named = replace(person, fields=change.lead.fields)
+        await link_known_contacts(tx, caller.tenant_id, [(change, named)])
     conflicts = _conflicts(change, [one for one in holders if (one.kind, "", one.value) in added])
     flag_duplicates(change, conflicts, others)
     _custom(change, body.get("custom") or {})
@@ -70,18 +81,36 @@ async def patch_lead(
     return change
 
 
+def _read(fields: Mapping[str, Any], known: Record | None) -> Person:
+    answers = {name: value for name, value in fields.items() if value is not None}
+    return normalize(answers, {}, known.country if known else None)
+
+
+def _with_unread_phone(fields: dict[str, Any], known: Record | None) -> dict[str, Any]:
+    """The fields, and with a new country the number that was typed before and could not be read without it."""
+    if known is None or "phone" in fields or known.phone or not known.typed:
+        return fields
+    again = {**fields, "phone": known.typed}
+    return again if "phone" in _read(again, None).fields else fields
+
+
 UNREADABLE = {
     "email": "this is not an e-mail address, such as anna@example.com",
     "domain": "this is not the domain of one company, such as example.com",
     "phone": "this is not a telephone number: write it with its country code, such as +40 21 555 0100",
+    "website": "this is not a web address, such as https://www.example.com/about",
 }
 
 
 def _check_readable(fields: Mapping[str, Any], person: Person) -> None:
-    """RequestInvalid for an address or number that nothing can be sent to, or a domain that names no company."""
+    """Raises RequestInvalid for an address, number, domain or website that is none."""
     read = dict(person.fields)
     if organization_domain((fields.get("domain"),)) is None:
         read.pop("domain", None)  # it is that of the e-mail
+    if is_web_address(fields.get("website") or ""):
+        read["website"] = fields["website"]  # a profile is a handle and no website
+    else:
+        read.pop("website", None)
     wrong = [name for name in UNREADABLE if (fields.get(name) or "").strip() and name not in read]
     if wrong:
         errors = [{"field": f"fields.{name}", "code": f"{name}_invalid", "detail": UNREADABLE[name]} for name in wrong]

@@ -24,7 +24,8 @@ NO_IDENTITY = [{"field": "fields", "code": "identity_required", "detail": NEEDED
 async def create_leads(tx: Tx, tenant_id: UUID, members: Sequence[Member[LeadCreate, Captured]], now: datetime) -> None:
     """Creates a lead for each request, or updates the one with the same identity.
 
-    Problems of a request: IdentityRequired, SourceNotFound, OutOfOrder.
+    A request fails with IdentityRequired when it names nobody, SourceNotFound for an unknown source, OutOfOrder for a
+    time in the future.
     """
     sources = await sql.sources(tx, tenant_id, {one.wanted.source_id for one in members})
     arriving: list[tuple[Member[LeadCreate, Captured], Arrival]] = []

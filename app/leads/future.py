@@ -11,7 +11,7 @@ from app.web.fields import rfc3339
 
 
 def check_not_future(times: Mapping[str, datetime | None], now: datetime) -> None:
-    """OutOfOrder, naming each field whose time is in the future."""
+    """Raises OutOfOrder, naming each field whose time is in the future."""
     ahead = [field for field, when in times.items() if when is not None and when > now + MAX_AHEAD]
     if ahead:
         errors = [{"field": field, "code": "out_of_order", "detail": "must not be in the future"} for field in ahead]

@@ -73,7 +73,8 @@ def wanted_identities(
 ) -> list[list[tuple[str, str, str]]]:
     """The identities that a list is filtered by, normalised: one list of (kind, namespace, value) for each filter.
 
-    A namespace and a value may both contain colons, so an external id has one candidate for each colon. RequestInvalid.
+    A namespace and a value may both contain colons, so an external id has one candidate for each colon.
+    Raises RequestInvalid for a filter that is no identity.
     """
     wanted: list[list[tuple[str, str, str]]] = []
     for kind, typed in (("email", email), ("phone", phone)):

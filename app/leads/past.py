@@ -28,7 +28,10 @@ from app.web.fields import rfc3339
 
 
 async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
-    """The lead as of `at`, scored at `at` by the policy its journey followed then. LeadNotFound, Erased."""
+    """The lead as of `at`, scored at `at` by the policy its journey followed then.
+
+    Raises LeadNotFound or Erased for a lead that cannot be shown.
+    """
     change = await read_lead(tx, tenant_id, lead_id, at)
     lead = change.lead
     if at < lead.created_at:

@@ -219,10 +219,11 @@ async def set_contact_consents(tx: Tx, tenant_id: UUID, changed: Sequence[Mappin
         await tx.execute(SET_CONTACT_CONSENTS, {"tenant_id": tenant_id, "changed": list(changed), "now": now})
 
 
-async def country_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> str | None:
-    """The country of a lead, by which its national phone numbers are read."""
-    country = select(leads.c.fields["country"].astext).where(leads.c.tenant_id == tenant_id, leads.c.id == lead_id)
-    return (await tx.execute(country)).scalar_one_or_none()
+async def phone_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record | None:
+    """The phone of a lead, what was typed for it, and the country by which its national numbers are read."""
+    shown = leads.c.fields["phone"].astext.label("phone"), leads.c.fields["country"].astext.label("country")
+    columns = select(*shown, leads.c.raw["phone"].astext.label("typed"))
+    return (await tx.execute(columns.where(leads.c.tenant_id == tenant_id, leads.c.id == lead_id))).one_or_none()
 
 
 async def consent_purposes(tx: Tx, tenant_id: UUID) -> list[str]:

@@ -19,7 +19,7 @@ _NUMERIC_DATE: Final = re.compile(
 
 @lru_cache(maxsize=256)
 def zone(name: str) -> tzinfo:
-    """The time zone of an IANA name; ValueError when there is none."""
+    """The time zone of an IANA name. Raises ValueError when there is none."""
     try:
         return UTC if name.upper() in ("UTC", "Z", "GMT") else ZoneInfo(name)
     except (KeyError, OSError) as error:

@@ -54,7 +54,11 @@ async def advance(
     expected: frozenset[str] | None,
     now: datetime,
 ) -> tuple[OpportunityStep, Record]:
-    """The step and the opportunity after it. OpportunityNotFound, VersionConflict, or the problem of the refusal."""
+    """The step and the opportunity after it.
+
+    Raises OpportunityNotFound where there is none, VersionConflict for another version, or the problem of a refused
+    step.
+    """
     tenant_id = caller.tenant_id
     unlocked = await sql.record_of(tx, tenant_id, OPPORTUNITY, opportunity_id)
     if unlocked is None:

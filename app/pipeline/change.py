@@ -29,7 +29,11 @@ async def change_record(
     expected: frozenset[str] | None,
     now: datetime,
 ) -> Record:
-    """The record after the changes. …NotFound, VersionConflict, AlreadyExists, and the problems of `check_links`."""
+    """The record after the changes.
+
+    Raises its …NotFound where there is none, VersionConflict for another version, AlreadyExists where another record
+    has one of its keys, and the problems of `check_links`.
+    """
     row = await sql.record_of(tx, tenant_id, kind, record_id, lock=True)
     if row is None:
         raise missing(kind, record_id)

@@ -28,21 +28,27 @@ NOT_A_PHONE: Final = "this is not a telephone number: write it with its country 
 
 
 async def create_account(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
-    """A new account. AlreadyExists with the account that holds its domain or external id; OwnerInvalid."""
+    """A new account.
+
+    Raises AlreadyExists with the account that has its domain or external id, OwnerInvalid for a user who can own none.
+    """
     check_phone(values)
     await check_links(tx, tenant_id, values)
     return await _insert(tx, tenant_id, ACCOUNT, with_derived(ACCOUNT.name, {}, account_columns(_present(values))), now)
 
 
 async def create_contact(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
-    """A new contact. AlreadyExists, AccountNotFound, TargetUnavailable, OwnerInvalid."""
+    """A new contact.
+
+    Raises AlreadyExists with the contact that has one of its keys, and the problems of `check_links`.
+    """
     check_phone(values)
     await check_links(tx, tenant_id, values)
     return await _insert(tx, tenant_id, CONTACT, with_derived(CONTACT.name, {}, contact_columns(_present(values))), now)
 
 
 def check_phone(values: Mapping[str, Any], country: str | None = None, field: str = "phone") -> None:
-    """RequestInvalid for a phone that is none; `country` is the default country of national numbers."""
+    """Raises RequestInvalid for a phone that is none; `country` is the default country of national numbers."""
     if values.get("phone") and not read_phones(values["phone"], (values.get("country") or country,)):
         raise RequestInvalid.of(field, "phone_invalid", NOT_A_PHONE)
 
@@ -52,7 +58,10 @@ def _present(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def create_opportunity(tx: Tx, caller: Caller, values: Mapping[str, Any], now: datetime) -> Record:
-    """An opportunity without a lead, at the first stage of the active policy, with first step and event. OutOfOrder."""
+    """An opportunity without a lead, at the first stage of the active policy, with first step and event.
+
+    Raises OutOfOrder for a time in the future.
+    """
     tenant_id, at = caller.tenant_id, values.get("occurred_at") or now
     if (early := out_of_order(at, None, now)) is not None:
         raise problem(early)
@@ -107,7 +116,11 @@ def amount_columns(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def check_links(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
-    """Checks that owner, account and contact exist and are not archived. OwnerInvalid, …NotFound, TargetUnavailable."""
+    """Checks that owner, account and contact exist and are not archived.
+
+    Raises OwnerInvalid for a user who can own none, …NotFound for a record that does not exist, TargetUnavailable for
+    an archived one.
+    """
     await named_owner(tx, tenant_id, values.get("owner_id"))
     for kind, record_id in ((ACCOUNT, values.get("account_id")), (CONTACT, values.get("contact_id"))):
         if record_id is None:

@@ -31,7 +31,7 @@ _cache: dict[UUID, Published] = {}
 
 
 async def published_policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Published:
-    """The policy version with that id. PolicyNotFound."""
+    """The policy version with that id. Raises PolicyNotFound where there is none."""
     found = _cache.get(policy_id)
     if found is None:
         row = await sql.policy(tx, tenant_id, policy_id)

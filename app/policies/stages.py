@@ -13,7 +13,7 @@ PLACES: Final = {"lead": ["stages"], "opportunity": ["opportunity", "stages"]}
 
 
 async def check_stage(tx: Tx, tenant_id: UUID, of: Literal["lead", "opportunity"], stage: str | None) -> None:
-    """RequestInvalid, with the stages there are, for a stage that no version of the tenant's policies has."""
+    """Raises RequestInvalid, with the stages there are, for a stage that no version of the tenant's policies has."""
     if stage is None:
         return
     known = await sql.stages(tx, tenant_id, PLACES[of])

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from app.policy.check import faults
 from app.policy.document import Policy
 from app.policy.fault import Fault
+from app.policy.sentences import sentence
 
 MAX_CHARACTERS = 256 * 1024
 MAX_DEPTH = 48
@@ -62,7 +63,7 @@ def read_document(data: object) -> Policy | list[Fault]:
     try:
         policy = Policy.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        return [_fault(one["loc"], one["type"], one["msg"], data) for one in error.errors(include_url=False)[:200]]
+        return [_fault(one["loc"], one["type"], sentence(one), data) for one in error.errors(include_url=False)[:200]]
     except (ValueError, RecursionError) as error:
         return [Fault("", "unreadable", _one_line(error))]
     found = [fault for fault in faults(policy) if fault.kind == "fault"]

@@ -59,4 +59,5 @@ def _location(redirect: str, allowed: list[str], parse: Parse, request: RawReque
 
 
 def _allows(pattern: str, host: str) -> bool:
+    pattern = pattern.removesuffix(".")
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern

@@ -54,32 +54,34 @@ class Budget:
         return self.steps < 0
 
     def spend(self, steps: int) -> None:
-        """Takes steps from the budget. TooCostly when there are not enough."""
+        """Takes steps from the budget. Raises TooCostly when there are not enough."""
         self.steps -= steps
         if self.steps < 0:
             raise TooCostly("the mapping takes too many steps for a submission of this size")
 
     def read(self, value: object) -> None:
-        """Charges for reading a value with all its parts. TooCostly."""
+        """Charges for reading a value with all its parts. Raises TooCostly when there are not enough steps."""
         if isinstance(value, str):
             self.spend(len(value) // CHARACTERS_PER_STEP)
         elif isinstance(value, _CONTAINERS):
             self.spend(1 + self.size(value) // CHARACTERS_PER_STEP)
 
     def check(self, size: int) -> None:
-        """TooCostly when a value of this size may not be made. Called before it is made."""
+        """Raises TooCostly when a value of this size may not be made. Called before it is made."""
         if size > self.limit:
             raise TooCostly(f"makes a value larger than {self.limit} characters")
 
     def made(self, value: Any) -> Any:
-        """The value, which an expression has made. TooCostly when it is too large or nested too deeply."""
+        """The value, which an expression has made. Raises TooCostly when it is too large or nested too deeply."""
         if isinstance(value, _MEASURED):
             self.check(self.size(value))
         return value
 
     def size(self, value: object) -> int:
-        """The size of a value as if nothing in it were shared, in characters. TooCostly above the limit, and when there
-        are not enough steps to measure it."""
+        """The size of a value as if nothing in it were shared, in characters.
+
+        Raises TooCostly above the limit, and when there are not enough steps to measure it.
+        """
         return self._measure(value, 0)[0] if isinstance(value, _CONTAINERS) else _leaf_size(value)
 
     def _measure(self, value: list[Any] | dict[Any, Any], above: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from app.keyring import KeyRing
 from app.sources import known, secrets, sql
 from app.sources.addresses import address_faults
 from app.sources.document import MAX_DOCUMENT
+from app.sources.handshake import handshake_faults
 from app.sources.preset import DocumentFaulty, make_document, preset_names
 from app.web import versions
 
@@ -26,7 +27,7 @@ REQUIRED: Final = ("name", "preset", "overrides", "enabled", "defaults", "secret
 
 
 async def create_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], ring: KeyRing, now: datetime) -> Record:
-    """Creates a source with a random key. RequestInvalid: unknown preset. MappingHasFaults: invalid document."""
+    """Creates a source with a random key. Raises the problems of `check_document`."""
     check_document(values["preset"], values["overrides"])
     source_id = ids.new_id()
     made = {
@@ -49,9 +50,10 @@ async def change_source(
     ring: KeyRing,
     now: datetime,
 ) -> Record:
-    """Updates the members in `values`. SourceNotFound, VersionConflict; StateConflict once archived.
+    """Updates the members in `values`.
 
-    SecretKeysMissing: the secrets before cannot be decrypted, so they cannot be merged with the new ones.
+    Raises SourceNotFound where there is none, VersionConflict for another version, StateConflict once it is archived,
+    and SecretKeysMissing when the secrets before cannot be decrypted, so that they cannot be merged with the new ones.
     """
     row = await _locked(tx, tenant_id, source_id, expected)
     if row.archived_at is not None:
@@ -98,13 +100,14 @@ async def _locked(tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[
 
 
 def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
-    """RequestInvalid for an unknown preset; MappingHasFaults with the path of every fault."""
+    """Raises RequestInvalid for an unknown preset, MappingHasFaults with the path of every fault."""
     if len(orjson.dumps(overrides)) > MAX_DOCUMENT:
         detail = f"a source's overrides have at most {MAX_DOCUMENT} bytes as JSON"
         fault = {"field": "overrides", "code": "too_large", "detail": detail}
         raise MappingHasFaults(f"The mapping document is too large: {detail}.", errors=[fault])
     try:
-        faults = list(address_faults(make_document(preset, overrides)))
+        document = make_document(preset, overrides)
+        faults = [*address_faults(document), *handshake_faults(document)]
     except KeyError:
         raise RequestInvalid.of(
             "preset", "preset_unknown", f"unknown preset; presets are {', '.join(preset_names())}"

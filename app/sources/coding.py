@@ -20,7 +20,10 @@ class ContentTooLarge(ValueError):
 
 
 def coding_of(header: str) -> str:
-    """gzip, deflate, or "" for none, of a Content-Encoding header. ContentInvalid for any other, and for several."""
+    """gzip, deflate, or "" for none, of a Content-Encoding header.
+
+    Raises ContentInvalid for any other, and for several.
+    """
     name = header.strip().lower()
     if name not in _NAMES:
         raise ContentInvalid(f"the coding {name[:60]!a} is not known: send the body as it is, or with gzip or deflate")
@@ -28,7 +31,7 @@ def coding_of(header: str) -> str:
 
 
 def unpacked(body: bytes, header: str, limit: int) -> bytes:
-    """The body without its coding. ContentInvalid, ContentTooLarge.
+    """The body without its coding. Raises ContentInvalid when it is damaged, ContentTooLarge above the limit.
 
     A body that is not gzip in spite of its header is returned as it is: some proxies unpack it and keep the header.
     """

@@ -169,6 +169,17 @@ class Handshake(Part):
     answer: Reply | Annotated[dict[str, Reply], Field(max_length=20)] = "{challenge}"
 
     @property
+    def template(self) -> str | dict[str, str]:
+        """The answer; without one given, hmac_echo answers the HMAC, so that the challenge alone proves nothing."""
+        return "{hmac}" if self.kind == "hmac_echo" and "answer" not in self.model_fields_set else self.answer
+
+    @property
+    def proves(self) -> bool:
+        """Whether the answer holds the HMAC of the challenge."""
+        texts = self.template.values() if isinstance(self.template, dict) else [self.template]
+        return any("{hmac}" in text for text in texts)
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The secrets that may sign a challenge, by preference: the named one, `signing`, `verify_token`."""
         named = (self.secret,) if "secret" in self.model_fields_set else ()

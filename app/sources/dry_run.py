@@ -21,7 +21,11 @@ from app.sources.request import RawRequest
 
 
 async def dry_run(tx: Tx, tenant_id: UUID, source_id: UUID, values: Mapping[str, Any], now: datetime) -> list[Any]:
-    """The mapped items as JSON. SourceNotFound, MappingHasFaults, MappingTooCostly; RequestInvalid: invalid base64."""
+    """The mapped items as JSON.
+
+    Raises SourceNotFound where there is none, MappingHasFaults for a faulty document, MappingTooCostly for one over its
+    budget, RequestInvalid for invalid base64.
+    """
     row = await sql.source(tx, tenant_id, source_id)
     if row is None:
         raise SourceNotFound()

@@ -89,9 +89,9 @@ async def patch_source(
     ring = request.app.state.keyring
     row = await change.change_source(tx, caller.tenant_id, source_id, values, expected, ring, now)
     shown = _show(request, row)
-    await audit.record(
-        tx, caller, caller.tenant_id, "source.changed", str(shown["id"]), now, {"members": sorted(values)}
-    )
+    if row.updated_at == now:  # else the same values were sent again
+        members = {"members": sorted(values)}
+        await audit.record(tx, caller, caller.tenant_id, "source.changed", str(shown["id"]), now, members)
     return answer(shown, version=row.version)
 
 
@@ -104,7 +104,8 @@ async def archive_source(
     """Archive a source: its ingest URL answers 401; its submissions and leads stay."""
     row = await change.archive_source(tx, caller.tenant_id, source_id, expected, now)
     shown = _show(request, row)
-    await audit.record(tx, caller, caller.tenant_id, "source.archived", str(shown["id"]), now)
+    if row.archived_at == now:
+        await audit.record(tx, caller, caller.tenant_id, "source.archived", str(shown["id"]), now)
     return answer(shown, version=row.version)
 
 

@@ -39,7 +39,7 @@ class Program:
 
 @lru_cache(maxsize=2048)
 def compiled(expression: str) -> Program:
-    """The compiled expression, cached; ValueError with the reason when it is invalid."""
+    """The compiled expression, cached. Raises ValueError with the reason when it is invalid."""
     if len(expression) > MAX_EXPRESSION:
         raise ValueError(f"an expression has at most {MAX_EXPRESSION} characters")
     try:
@@ -63,7 +63,10 @@ def _check(root: Any) -> None:
 
 
 def _check_call(node: Any) -> int:
-    """The number of `&` arguments of a call; ValueError for an unknown function or a wrong number of arguments."""
+    """The number of `&` arguments of a call.
+
+    Raises ValueError for an unknown function or a wrong number of arguments.
+    """
     name, arguments = node["value"], node["children"]
     signature = MappingFunctions.FUNCTION_TABLE.get(name, {}).get("signature")
     if signature is None:
@@ -105,7 +108,10 @@ class Context:
         return step(value, self)
 
     def evaluate(self, expression: str, place: str = "") -> Any:
-        """The value of an expression. TooCostly; ExpressionFailed when a function gets an argument of a wrong type."""
+        """The value of an expression.
+
+        Raises TooCostly when the budget is spent, ExpressionFailed when a function gets an argument of a wrong type.
+        """
         program = compiled(expression)
         try:
             self.budget.spend(program.steps)
@@ -121,7 +127,10 @@ class Context:
             raise ExpressionFailed(f"{type(error).__name__}: {str(error)[:200]}") from error
 
     def value(self, expression: str | None, place: str = "") -> Any:
-        """The value of an expression; None, with the reason in `failed`, when it cannot be evaluated. TooCostly."""
+        """The value of an expression; None, with the reason in `failed`, when it cannot be evaluated.
+
+        Raises TooCostly when the budget is spent.
+        """
         if expression is None:
             return None
         try:
@@ -133,7 +142,10 @@ class Context:
         return found
 
     def charge(self, value: Any, place: str) -> None:
-        """Charges for a result, which is read wholly once it has left its expression. TooCostly."""
+        """Charges for a result, which is read wholly once it has left its expression.
+
+        Raises TooCostly over the budget.
+        """
         try:
             self.budget.read(value)
         except TooCostly as error:
@@ -141,7 +153,10 @@ class Context:
             raise
 
     def holds(self, expression: str, place: str = "") -> bool:
-        """Whether a condition is true. Not tracked: an answer read only by a condition stays in `custom`. TooCostly."""
+        """Whether a condition is true. Not tracked: an answer read only by a condition stays in `custom`.
+
+        Raises TooCostly when the budget is spent.
+        """
         self.reads.enabled = False
         try:
             return self.evaluate(expression, place) not in (None, False, "", [], {})
@@ -151,7 +166,7 @@ class Context:
             self.reads.enabled = True
 
     def text(self, expression: str | None, place: str = "") -> str:
-        """The value of an expression as text, or the literal itself. TooCostly."""
+        """The value of an expression as text, or the literal itself. Raises TooCostly when the budget is spent."""
         if expression is not None and is_literal(expression):
             self.charge(expression, place)
             return expression

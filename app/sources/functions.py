@@ -7,7 +7,7 @@ but not into it. Any other function, also a future one, is charged for its argum
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -17,6 +17,7 @@ from jmespath.functions import Functions, signature
 from app.matching.attribution import query_of
 from app.matching.text import as_text, fold
 from app.sources.budget import Budget
+from app.sources.field_names import MAX_NAME, Reading, readings, squeezed
 from app.sources.reading import ReadTracker
 from app.sources.structure import parse_json_text
 
@@ -29,6 +30,7 @@ _folded: Final = lru_cache(maxsize=8192)(fold)
 
 _MAX_LABELS: Final = 4_000
 _SHORT: Final = 32  # a text up to this length costs no more than the step that reads it
+MAX_NESTED: Final = 8  # objects in objects in which fields are looked for
 _PARTS_SIZE: Final = 3  # a text that is split grows at most by this factor
 
 _READ_TOP: Final = frozenset({"length", "not_null", "to_array", "type", "first"})
@@ -52,19 +54,20 @@ _CHARGE_THEMSELVES: Final = frozenset(
 )
 
 
+# The objects, from the form down, with the member to take of each; and the fields by the first part of a reading.
+_Place = tuple[tuple[dict[str, Any], str], ...]
+_Fields = dict[str, list[tuple[Reading, _Place]]]
+
+
 @lru_cache(maxsize=2048)
 def _alternatives(labels: str) -> tuple[str, ...]:
     return tuple(fold(label) for label in labels.split("|"))
 
 
-@lru_cache(maxsize=8192)
-def _squeezed(name: str) -> str:
-    return fold(name).replace(" ", "")
-
-
 @lru_cache(maxsize=2048)
-def _squeezed_alternatives(names: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_squeezed(name) for name in names.split("|")))
+def _ranks(names: str) -> dict[str, int]:
+    """The names, each with its place in the list."""
+    return {name: place for place, name in enumerate(dict.fromkeys(map(squeezed, names.split("|"))))}
 
 
 class MappingFunctions(Functions):
@@ -73,11 +76,11 @@ class MappingFunctions(Functions):
     def __init__(self, reads: ReadTracker, budget: Budget) -> None:
         self._reads = reads
         self._budget = budget
-        self._named_forms: dict[int, tuple[Any, dict[str, list[tuple[dict[str, Any], str, Any]]]]] = {}
+        self._named_forms: dict[int, tuple[Any, list[_Fields]]] = {}
         self._folded_rows: dict[tuple[int, str], tuple[Any, dict[str, list[dict[str, Any]]]]] = {}
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """The result of a function. TooCostly when reading its arguments or the result is over the budget."""
+        """The result of a function. Raises TooCostly when reading its arguments or the result is over the budget."""
         resolved_args = list(resolved_args)
         if function_name in _READ_MEMBERS:
             self._budget.spend(sum(len(one) for one in resolved_args if isinstance(one, list | dict)))
@@ -130,38 +133,44 @@ class MappingFunctions(Functions):
 
     @signature(_ANY, _ANY)
     def _func_named(self, form: Any, names: Any) -> Any:
-        """The first answer of a form under one of the names, which are separated by `|`. Case, accents, blanks,
-        hyphens, a number at the end of a field's name and one pair of brackets around it do not count."""
+        """The first answer of a form under one of the names, which are separated by `|`: a name as it is written before
+        one of which a part does not count (app/sources/field_names.py)."""
         if not isinstance(form, dict) or not isinstance(names, str):
             return None
-        fields = self._named_fields(form)
-        wanted = _squeezed_alternatives(names[:_MAX_LABELS])
-        self._budget.spend(len(wanted))
-        for container, key, value in (field for name in wanted for field in fields.get(name, ())):
-            self._budget.spend(1)
-            if value not in (None, "", []):
-                if container is not form:
-                    self._reads.record(form, next(name for name, member in form.items() if member is container))
-                self._reads.record(container, key)
-                return value
+        wanted = _ranks(names[:_MAX_LABELS])
+        for fields in self._named_fields(form):
+            self._budget.spend(min(len(wanted), len(fields)))
+            found = sorted(wanted.keys() & fields.keys(), key=wanted.__getitem__)
+            for reading, place in (field for name in found for field in fields[name]):
+                self._budget.spend(1)
+                *_, (container, key) = place
+                if container[key] not in (None, "", []) and all(part in wanted for part in reading):
+                    for parent, name in place:
+                        self._reads.record(parent, name)
+                    return container[key]
         return None
 
-    def _named_fields(self, form: dict[str, Any]) -> dict[str, list[tuple[dict[str, Any], str, Any]]]:
-        """The fields of a form and of the objects in it, by the name that is compared: exact names come first."""
+    def _named_fields(self, form: dict[str, Any]) -> list[_Fields]:
+        """The fields of a form and of the objects in it, by the names that are compared: the nearest reading first."""
         known = self._named_forms.get(id(form))
         if known is None:
-            objects = [form, *(member for member in form.values() if isinstance(member, dict))]
-            fields = [(one, key, member) for one in objects for key, member in one.items()]
-            self._budget.spend(len(fields))
-            names: dict[str, list[tuple[dict[str, Any], str, Any]]] = {}
-            for without_number in (False, True):
-                for container, key, member in fields:
-                    name = _squeezed(key[:_MAX_LABEL])
-                    bare = name.rstrip("0123456789") if without_number else name
-                    if not isinstance(member, dict) and not (without_number and bare == name):
-                        names.setdefault(bare, []).append((container, key, member))
-            known = self._named_forms[id(form)] = (form, names)
+            levels: list[_Fields] = [{}, {}, {}]
+            for place in self._places(form):
+                path = tuple(name[:MAX_NAME] for _, name in place)
+                for level, found in zip(levels, readings(path), strict=False):
+                    for reading in found:
+                        level.setdefault(reading[0], []).append((reading, place))
+            known = self._named_forms[id(form)] = (form, [level for level in levels if level])
         return known[1]
+
+    def _places(self, form: dict[str, Any]) -> Iterator[_Place]:
+        """The way to each field: first those of the form itself, then those of the objects in it, and so on."""
+        around: list[tuple[_Place, dict[str, Any]]] = [((), form)]
+        for _ in range(MAX_NESTED):
+            self._budget.spend(sum(len(container) for _, container in around))
+            fields = [((*place, (one, key)), member) for place, one in around for key, member in one.items()]
+            yield from (place for place, member in fields if not isinstance(member, dict))
+            around = [(place, member) for place, member in fields if isinstance(member, dict)]
 
     def _answer(
         self, rows: Any, key: Any, value: Any, wanted: tuple[str, ...], tests: tuple[Callable[[str, str], bool], ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+from collections.abc import Iterator
 from typing import Final
 
 from app.sources.answer import Answer
@@ -37,9 +38,20 @@ def handshake_answer(document: Document, secrets: Secrets, request: RawRequest) 
             return Answer(401)
         raw = hmac.digest(values[0].encode("utf-8", "replace"), challenge.encode(), rule.algorithm)
         digest = raw.hex() if rule.encoding == "hex" else base64.b64encode(raw).decode()
-    if isinstance(rule.answer, str):
-        return Answer(200, body=_filled(rule.answer, challenge, digest))
-    return Answer(200, body={name: _filled(text, challenge, digest) for name, text in rule.answer.items()})
+    if isinstance(rule.template, str):
+        return Answer(200, body=_filled(rule.template, challenge, digest))
+    return Answer(200, body={name: _filled(text, challenge, digest) for name, text in rule.template.items()})
+
+
+def handshake_faults(document: Document) -> Iterator[dict[str, str]]:
+    """A fault for an answer that does not fit its kind. Checked when a source is saved, as its addresses are."""
+    rule = document.handshake
+    if rule.kind == "hmac_echo" and not rule.proves:
+        detail = "an answer of hmac_echo holds {hmac}, which proves that the secret is known"
+        yield {"field": "handshake.answer", "code": "hmac_missing", "detail": detail}
+    if rule.kind == "echo" and rule.proves:
+        detail = "{hmac} stands in answers of hmac_echo only"
+        yield {"field": "handshake.answer", "code": "hmac_not_made", "detail": detail}
 
 
 def _filled(template: str, challenge: str, digest: str) -> str:

@@ -49,7 +49,10 @@ def invalidate(key: str) -> None:
 
 
 async def source_by_key(engine: Database, ring: KeyRing, key: str) -> CachedSource | None:
-    """The source with this key, from the cache or the database; None for an unknown key. DatabaseUnavailable."""
+    """The source with this key, from the cache or the database; None for an unknown key.
+
+    Raises DatabaseUnavailable when it has to ask the database, and cannot.
+    """
     now = time.monotonic()
     for cache in (_found, _unknown):
         expires_at, known = cache.get(key, (0.0, None))

@@ -44,12 +44,12 @@ class Body:
 
 
 def parse_body(parse: Parse, request: RawRequest) -> Any:
-    """The value of the parsed body, without the members in `drop`. ParseFailed when no declared format fits."""
+    """The value of the parsed body, without the members in `drop`. Raises ParseFailed when no declared format fits."""
     return read_body(parse, request).value
 
 
 def read_body(parse: Parse, request: RawRequest) -> Body:
-    """The parsed body, without the members in `drop`. ParseFailed when no declared format fits."""
+    """The parsed body, without the members in `drop`. Raises ParseFailed when no declared format fits."""
     try:
         return _parsed(parse, request)
     except ParseFailed:

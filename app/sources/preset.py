@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
+from app.policy.sentences import sentence
 from app.sources.document import Document, merge
 
 _FOLDER: Final = Path(__file__).with_name("presets")
@@ -31,7 +32,7 @@ def preset_names() -> tuple[str, ...]:
 
 @cache
 def preset(name: str) -> Mapping[str, Any]:
-    """The document of a built-in preset; KeyError for an unknown name."""
+    """The document of a built-in preset. Raises KeyError for an unknown name."""
     if name not in preset_names():
         raise KeyError(name)
     loaded: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
@@ -39,18 +40,18 @@ def preset(name: str) -> Mapping[str, Any]:
 
 
 def make_document(name: str, overrides: Mapping[str, Any]) -> Document:
-    """The document of a source. KeyError: unknown preset. DocumentFaulty: invalid overrides."""
+    """The document of a source. Raises KeyError for an unknown preset, DocumentFaulty for invalid overrides."""
     return read_document(merge(preset(name), overrides))
 
 
 def read_document(written: Mapping[str, Any]) -> Document:
-    """Validates a document. DocumentFaulty."""
+    """Validates a document. Raises DocumentFaulty, which has the place of each fault."""
     try:
         return Document.model_validate(written)
     except ValidationError as error:
         raise DocumentFaulty(
             [
-                {"field": _place(written, fault["loc"]), "code": fault["type"], "detail": fault["msg"]}
+                {"field": _place(written, fault["loc"]), "code": fault["type"], "detail": sentence(fault)}
                 for fault in error.errors(include_url=False)
             ]
         ) from None

@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from app.database.transaction import Record
+from app.matching.host import same_origin
 from app.sources.document import Document, TokenRule, merge
 from app.sources.preset import DocumentFaulty, make_document
 
@@ -53,7 +54,7 @@ def _load(row: Record) -> ReadySource:
         enabled=row.enabled,
         document=document,
         thank_you_url=thank_you_url,
-        allowed_origins=tuple(origins or ("*",)),
+        allowed_origins=tuple(map(same_origin, origins or ("*",))),
     )
 
 

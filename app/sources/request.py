@@ -38,7 +38,10 @@ class RawRequest:
 
     @cached_property
     def content(self) -> bytes:
-        """The body without its Content-Encoding. ContentInvalid, ContentTooLarge."""
+        """The body without its Content-Encoding.
+
+        Raises ContentInvalid when it is damaged, ContentTooLarge above the limit.
+        """
         is_multipart = self.header("content-type").startswith("multipart/")
         return unpacked(self.body, self.header("content-encoding"), MAX_MULTIPART if is_multipart else MAX_BODY)
 

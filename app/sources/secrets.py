@@ -28,7 +28,7 @@ def seal(ring: KeyRing, tenant_id: UUID, source_id: UUID, secrets: Secrets) -> s
 
 
 def open_secrets(ring: KeyRing, row: Record) -> dict[str, str | list[str]]:
-    """The secrets of a source by name. SecretKeysMissing: they cannot be decrypted."""
+    """The secrets of a source by name. Raises SecretKeysMissing when they cannot be decrypted."""
     if row.secrets is None:
         return {}
     try:

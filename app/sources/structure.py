@@ -11,23 +11,35 @@ from app.matching.text import is_storable, storable_value
 MAX_DEPTH: Final = 64
 _MAX_INTEGER: Final = 2**63
 _ESCAPES: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+# A backslash, with the rest of an escape of JSON where it begins one.
+_BACKSLASH: Final = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})?")
 _BRACKETS: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _MAX_BRACKETS: Final = 8
 
 
 def parse_json(text: str) -> Any:
-    """The value of JSON text, with every string in it storable; ValueError when it is invalid or nested over 64 deep.
+    """The value of JSON text, with every string in it storable. Raises ValueError when it is invalid or over 64 deep.
 
     More lenient than the API's own endpoints: NaN becomes null, a number too large for a column becomes text, of a
-    repeated member the last is used, and a string may hold raw line breaks and tabs.
+    repeated member the last is used, and a string may hold raw line breaks, tabs and lone backslashes.
     """
     try:
-        value = json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_float, parse_int=_integer)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+        value = _loaded(text)
+    except json.JSONDecodeError:
+        kept = _BACKSLASH.sub(lambda found: "\\\\" if found[0] == "\\" else found[0], text)
+        if kept == text:
+            raise
+        text, value = kept, _loaded(kept)
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth_over(value, MAX_DEPTH):
         raise ValueError("nested too deeply")
     return value if is_storable(text) and _ESCAPES.search(text) is None else storable_value(value)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_float, parse_int=_integer)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def parse_json_text(text: str) -> Any:

@@ -43,7 +43,10 @@ class Committer:
         self.flush_seconds = 0.0  # moving average
 
     async def accept(self, received: Received) -> None:
-        """Returns once the submission is committed. DatabaseUnavailable when it may not be: the sender retries."""
+        """Returns once the submission is committed.
+
+        Raises DatabaseUnavailable when it may not be: the sender retries.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append((received, done))
         self._start_flush()

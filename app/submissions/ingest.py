@@ -28,6 +28,7 @@ from app.errors import (
     SourceDisabled,
     UnsupportedMediaType,
 )
+from app.matching.host import same_origin
 from app.sources.answer import Answer, answer
 from app.sources.coding import ContentInvalid, ContentTooLarge, coding_of
 from app.sources.document import Document
@@ -256,4 +257,4 @@ def _cors(source: ReadySource | None, origin: str | None) -> dict[str, str]:
     allowed = source.allowed_origins if source is not None else ("*",)
     if "*" in allowed:
         return {"Access-Control-Allow-Origin": "*"}
-    return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if origin in allowed else {})}
+    return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if same_origin(origin) in allowed else {})}

@@ -20,7 +20,7 @@ from app.web.fields import rfc3339
 
 
 async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
-    """One submission with its items and their mapped values. SubmissionNotFound."""
+    """One submission with its items and their mapped values. Raises SubmissionNotFound where there is none."""
     row = await sql.submission(tx, tenant_id, submission_id)
     if row is None:
         raise SubmissionNotFound()
@@ -40,7 +40,7 @@ async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
     """The raw request in the form that a dry run takes, without the secrets in the document's `parse.drop`.
 
     `body` is null where the document names secrets and the body cannot be parsed, so that they cannot be removed.
-    SubmissionNotFound.
+    Raises SubmissionNotFound where there is none.
     """
     row = await sql.submission(tx, tenant_id, submission_id, body=True)
     if row is None:

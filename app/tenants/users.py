@@ -19,7 +19,7 @@ NOT_NULLABLE = ("name", "email", "role", "time_zone", "working_hours", "active")
 
 
 async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
-    """A new user. AlreadyExists where another user has the e-mail or the external id."""
+    """A new user. Raises AlreadyExists where another user has the e-mail or the external id."""
     stamped = {**values, "id": ids.new_id(), "created_at": now, "updated_at": now}
     try:
         async with tx.savepoint():
@@ -31,7 +31,11 @@ async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: d
 async def change_user(
     tx: Tx, tenant_id: UUID, user_id: UUID, values: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
 ) -> Record:
-    """The changed user. UserNotFound, VersionConflict, AlreadyExists."""
+    """The changed user.
+
+    Raises UserNotFound where there is none, VersionConflict for another version, AlreadyExists where another user has a
+    key.
+    """
     row = await sql.user(tx, tenant_id, user_id, lock=True)
     if row is None:
         raise UserNotFound()

@@ -109,7 +109,7 @@ async def _move(tx: Tx, tenant_id: UUID, asked: Asked, change: Change, owner: Ow
 
 
 def _refusal(why: Refusal, named: Owner | None) -> Problem:
-    """The problem; OwnerInvalid where the lead is not assigned because the named user can own none."""
+    """The problem: OwnerInvalid where the lead is not assigned because the named user can own none."""
     by_owner = isinstance(why, CriteriaUnmet) and any(one["criterion"] == "assignable" for one in why.unmet)
     return owner_invalid("owner_id") if by_owner and named is not None and not named.may_own else problem(why)
 
@@ -133,7 +133,7 @@ def _ask(actor: Actor, request: TransitionRequest, owner: Owner | None, now: dat
 
 
 async def _check_correction(tx: Tx, tenant_id: UUID, change: Change, transition_id: UUID | None) -> None:
-    """RequestInvalid unless the corrected transition belongs to the current journey."""
+    """Raises RequestInvalid unless the corrected transition belongs to the current journey."""
     journey = change.lead.journey
     if transition_id is None or journey is None:
         return

@@ -43,5 +43,6 @@ async def patch_user(
         row, work = await deactivate(tx, caller, user_id, values, body.hand_to, expected, now)
     else:
         row = await change_user(tx, caller.tenant_id, user_id, values, expected, now)
-    await audit.record(tx, caller, caller.tenant_id, "user.changed", ids.show("user", user_id), now)
+    if row.updated_at == now or (work and work.is_moved):
+        await audit.record(tx, caller, caller.tenant_id, "user.changed", ids.show("user", user_id), now)
     return answer(show_change(row, work), version=row.version)

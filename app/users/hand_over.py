@@ -34,6 +34,11 @@ class Work:
     opportunities: int
     handed_to: HandTo
 
+    @property
+    def is_moved(self) -> bool:
+        """Whether anything has another owner now."""
+        return self.handed_to is not None and self.leads + self.opportunities > 0
+
 
 async def deactivate(
     tx: Tx,

@@ -141,7 +141,7 @@ async def authenticate(tx: Tx, request: Request) -> Caller:
 
 
 def cached(request: Request) -> Caller | None:
-    """The caller of a request if it was looked up lately; KeyUnknown (401) if the request has no key."""
+    """The caller of a request if it was looked up lately. Raises KeyUnknown (401) if the request has no key."""
     return _still_valid(_cache.callers.get(_presented(request)))
 
 

@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.plain_json import write_json
+from app.policy.sentences import DATE, TIME
 from app.policy.shape import SNAKE_CASE, Like
 from app.web.versions import etag
 
@@ -75,7 +76,6 @@ LeadId = public_id("lead")
 SourceId = public_id("source")
 SubmissionId = public_id("submission")
 TransitionId = public_id("transition")
-ConversionId = public_id("conversion")
 AccountId = public_id("account")
 ContactId = public_id("contact")
 OpportunityId = public_id("opportunity")
@@ -120,8 +120,6 @@ def _within_days(value: date) -> date:
     return value
 
 
-TIME: Final = "write a time as text with Z or its offset, like 2026-08-17T09:00:00Z"
-DATE: Final = "write a date as text, like 2027-03-31"
 Instant = Annotated[AwareDatetime, Field(strict=False), _written_like(TIME), AfterValidator(_within)]
 Day = Annotated[date, Field(strict=False), _written_like(DATE), AfterValidator(_within_days)]
 

@@ -86,7 +86,7 @@ class Gate:
 
 
 def refuse_coding(scope: Scope) -> None:
-    """UnsupportedMediaType for a packed body, which only the ingest endpoint unpacks."""
+    """Raises UnsupportedMediaType for a packed body, which only the ingest endpoint unpacks."""
     codings = [value.strip().lower() for name, value in scope["headers"] if name == b"content-encoding"]
     if any(coding not in (b"", b"identity") for coding in codings):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")

@@ -55,7 +55,7 @@ class Keyed:
 
 
 def keyed(request: Request) -> Keyed | None:
-    """The request with its key, None without one; MalformedHeader."""
+    """The request with its key, None without one. Raises MalformedHeader for a key that is none."""
     key = key_of(request)
     return None if key is None else Keyed(request, key)
 

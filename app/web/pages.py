@@ -74,7 +74,7 @@ def write_cursor(filters: Mapping[str, Any] | None, *members: object) -> str:
 
 
 def read_cursor(cursor: str, filters: Mapping[str, Any] | None, size: int) -> list[Any]:
-    """The `size` members of a cursor made for a list with the same filters. CursorInvalid."""
+    """The `size` members of a cursor made for a list with the same filters. Raises CursorInvalid for any other text."""
     try:
         version, hashed, *members = orjson.loads(base64.urlsafe_b64decode(cursor + "=="))
     except (ValueError, TypeError, binascii.Error):

@@ -16,7 +16,7 @@ MOST_NAMED: Final = 20
 
 
 def check_parameters(request: Request) -> None:
-    """RequestInvalid, naming each query parameter that the route does not have, or that takes one value and has two."""
+    """Raises RequestInvalid, naming each query parameter that the route lacks, or that takes one value and has two."""
     if not request.scope["query_string"]:
         return
     taken = dict(_taken_by(request.scope["route"].dependant))

@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException
 
 from app import errors
 from app.errors import Problem
+from app.policy.sentences import sentence
 from app.web.strict_json import printable
 from app.web.transacted import Transacted
 
-SENTENCES: Final = dict.fromkeys(("bool_parsing", "bool_type"), "write true or false")  # plainer than Pydantic's
 ONLY_GET: Final = "GET, HEAD, OPTIONS"  # of the pages and of /healthz, /readyz, /metrics
 MEDIA_TYPE: Final = "application/problem+json"
 NOT_FOUND: Final[dict[str, type[Problem]]] = {
@@ -84,7 +84,7 @@ def _faults(found: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
         yield {
             "field": printable(".".join(path)) or "body",
             "code": str(fault["type"]),
-            "detail": printable(SENTENCES.get(str(fault["type"]), str(fault["msg"]))),
+            "detail": printable(sentence(fault)),
         }
 
 

@@ -20,7 +20,10 @@ MAX_INTEGER: Final = 2**63 - 1
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON body. MalformedJson (400) if it is not JSON, RequestInvalid (422) if it cannot be stored."""
+    """The value of a JSON body.
+
+    Raises MalformedJson (400) if it is not JSON, RequestInvalid (422) if it cannot be stored.
+    """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -19,7 +19,7 @@ def etag(version: int, moved: Any = None) -> str:
 
 
 async def expected_version(request: Request) -> frozenset[str] | None:
-    """The entity tags of If-Match, or None where any version is accepted; MalformedHeader."""
+    """The entity tags of If-Match, or None where any version is accepted. Raises MalformedHeader for other text."""
     header = request.headers.get("if-match")
     if header is None or header.strip() == "*":
         return None
@@ -33,7 +33,7 @@ Expected = Annotated[frozenset[str] | None, Depends(expected_version)]
 
 
 def check(expected: frozenset[str] | None, version: int) -> None:
-    """VersionConflict (412) unless If-Match is absent or has this version. Call it with the row locked.
+    """Raises VersionConflict (412) unless If-Match is absent or has this version. Call it with the row locked.
 
     A weak tag names a version as well: proxies that compress answers weaken tags (docs/decisions/0027).
     """

@@ -74,7 +74,7 @@ def request_start(url: URL) -> str:
 
 
 def request_bytes(start: str, headers: dict[str, str], body: bytes) -> bytes:
-    """The bytes of a request; ValueError when a header contains a line break."""
+    """The bytes of a request. Raises ValueError when a header contains a line break."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if lines.count("\r") != len(headers) or lines.count("\n") != len(headers):
         raise ValueError("a header has a line break")

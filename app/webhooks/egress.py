@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from app.matching.host import is_host
+from app.matching.host import host_name, is_host
 from app.webhooks.connector import Connector, StatusKeeper, request_bytes, request_start
 from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, LookupTimeout, SystemLookup, may_connect
 from app.webhooks.retry import Outcome
@@ -105,7 +105,7 @@ class Egress:
         self._system.close()
 
     async def check_url(self, url: str) -> str:
-        """The URL in canonical form; TargetRefused when webhooks may not be sent to it."""
+        """The URL in canonical form. Raises TargetRefused when webhooks may not be sent to it."""
         target, allowed_only = self._parsed(url)
         if address_of(target.host or "") is None:
             await self._check_name(target.host or "", allowed_only)
@@ -164,8 +164,7 @@ class Egress:
         literal = address_of(target.host or "")
         if literal is not None and not may_connect(literal, self.targets, allowed_only=True):
             raise BlockedAddress("blocked")
-        allowed_only = target.scheme != "https" or target.port not in self.targets.ports
-        return _Target(aiohttp.ClientRequest("POST", target), request_start(target), allowed_only)
+        return _Target(aiohttp.ClientRequest("POST", target), request_start(target), not self._is_public(target))
 
     def _parsed(self, url: str) -> tuple[URL, bool]:
         if len(url) > MAX_URL_LENGTH or not url.isprintable() or any(c in url for c in " \\"):
@@ -186,17 +185,27 @@ class Egress:
             )
         if not is_host(host):
             raise TargetRefused("url_invalid", "The host must be a name that the domain name system allows.")
-        return target, self._check_rules(target, host, port)
+        if (name := host_name(host)) is not None:
+            target = target.with_host(name)
+        return target, self._check_rules(target, host)
 
-    def _check_rules(self, target: URL, host: str, port: int) -> bool:
+    def _check_rules(self, target: URL, host: str) -> bool:
         literal = address_of(host)
         if literal is not None and not self.targets.in_allowed(literal):
             raise TargetRefused("target_refused", "The host must be a name, not an IP address.")
-        default_port = target.scheme == "https" and port in self.targets.ports
-        if not default_port and not self.targets.allowed:
+        is_public = self._is_public(target)
+        if not is_public and not self.targets.allowed:
             ports = ", ".join(str(each) for each in sorted(self.targets.ports))
-            raise TargetRefused("target_refused", f"The URL must use https and one of the ports {ports}.")
-        return not default_port
+            detail = f"The URL must use https, a host name with a dot, and one of the ports {ports}."
+            raise TargetRefused("target_refused", detail)
+        return not is_public
+
+    def _is_public(self, target: URL) -> bool:
+        """Whether it may have any address that is not blocked; another URL only one that the operator allows.
+
+        A host of one label (`https://hooks/`) is a name of the operator's own network.
+        """
+        return target.scheme == "https" and target.port in self.targets.ports and "." in (target.raw_host or "")
 
     async def _check_name(self, host: str, allowed_only: bool) -> None:
         # The request holds a database connection during the lookup, so at most two do so at a time; the others skip the

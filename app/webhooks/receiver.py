@@ -44,7 +44,7 @@ class Receiver:
 
     @classmethod
     def of(cls, row: Row[Any], tenant_id: UUID, subscription_id: UUID, ring: KeyRing) -> Receiver:
-        """From the stored row; CannotOpen when the key ring lacks the key it was encrypted with."""
+        """From the stored row. Raises CannotOpen when the key ring lacks the key it was encrypted with."""
         stored = read_secrets(row.secrets)
         keys = [secrets.valid_keys(ring, tenant_id, subscription_id, [each], row.now) for each in stored]
         return cls(

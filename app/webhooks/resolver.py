@@ -33,7 +33,7 @@ class SystemLookup:
         self._seconds = seconds
 
     async def __call__(self, host: str) -> list[Address]:
-        """Every address of `host`; OSError when there is none, LookupTimeout after the time limit."""
+        """Every address of `host`. Raises OSError when there is none, LookupTimeout after the time limit."""
         # Concurrent lookups of one name share a thread: a thousand deliveries to a name that hangs block only one.
         running = self._running.get(host)
         if running is None:
@@ -73,7 +73,7 @@ class CheckedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Checked addresses of `host`; BlockedAddress when any is refused."""
+        """Checked addresses of `host`. Raises BlockedAddress when any is refused."""
         addresses = await self._lookup(host)
         if not addresses or not all(may_connect(each, self._targets, self._allowed_only) for each in addresses):
             raise BlockedAddress("blocked")

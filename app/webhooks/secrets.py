@@ -34,6 +34,6 @@ def rotated(stored: list[StoredSecret], new: StoredSecret, now: datetime, grace:
 def valid_keys(
     ring: KeyRing, tenant_id: UUID, subscription_id: UUID, stored: list[StoredSecret], now: datetime
 ) -> list[bytes]:
-    """The key bytes to sign with now, newest first; CannotOpen when the ring lacks the encryption key."""
+    """The key bytes to sign with now, newest first. Raises CannotOpen when the ring lacks the encryption key."""
     valid = (secret for secret in stored if secret.expires_at is None or secret.expires_at > now)
     return [key_of(ring.open(tenant_id, subscription_id, FIELD, secret.sealed)) for secret in valid]

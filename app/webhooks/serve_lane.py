@@ -101,7 +101,7 @@ class ServedLane:
         self._flushed_at = self._busy_at = time.monotonic()
 
     async def run(self) -> None:
-        """Serve until idle or stopped. LaneLost and database errors end it at once, and nothing more is written."""
+        """Serve until idle or stopped. At LaneLost and database errors it ends at once and writes nothing more."""
         try:
             await self._open()
             while not (self.stopping and not self._tasks):

@@ -18,7 +18,7 @@ def new_secret() -> str:
 
 
 def key_of(secret: str) -> bytes:
-    """The 24-64 key bytes of a `whsec_…` secret; ValueError for anything else."""
+    """The 24-64 key bytes of a `whsec_…` secret. Raises ValueError for anything else."""
     if not secret.startswith(PREFIX):
         raise ValueError("a signing secret starts with whsec_")
     try:

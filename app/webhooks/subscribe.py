@@ -39,7 +39,10 @@ class SubscriptionContext:
     may_read_leads: bool = False
 
     async def locked(self, subscription_id: UUID, expected: frozenset[str] | None) -> Row[Any]:
-        """Lock and return the row. SubscriptionNotFound, VersionConflict."""
+        """Lock and return the row.
+
+        Raises SubscriptionNotFound where there is none, VersionConflict for another version.
+        """
         row = await sql.lock_subscription(self.tx, self.tenant_id, subscription_id)
         if row is None:
             raise SubscriptionNotFound()
@@ -51,7 +54,11 @@ class SubscriptionContext:
 
 
 async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tuple[UUID, str]:
-    """Create an active subscription; its id and secret. TargetRefused, CursorInvalid, ScopeMissing."""
+    """Create an active subscription; its id and secret.
+
+    Raises TargetRefused for a URL that may not be called, CursorInvalid for the start, ScopeMissing for leads it may
+    not read.
+    """
     _check_include(context, body.include, body.mode)
     subscription_id, secret = new_id(), new_secret()
     position = await _start_position(context, body.start)
@@ -77,7 +84,7 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
 async def patch(
     context: SubscriptionContext, subscription_id: UUID, body: SubscriptionPatch, expected: frozenset[str] | None
 ) -> None:
-    """Change the given members. SubscriptionNotFound, VersionConflict, TargetRefused, ScopeMissing."""
+    """Change the given members. Raises the problems of `locked`, `checked_url` and `_check_include`."""
     values = {name: value for name, value in body.model_dump(mode="json").items() if value is not None}
     if body.url is not None:
         values["url"] = await checked_url(context.egress, body.url)  # a DNS lookup, so before the lock
@@ -112,7 +119,7 @@ async def _make_unaccepted_due(context: SubscriptionContext, subscription_id: UU
 async def rotate(
     context: SubscriptionContext, subscription_id: UUID, grace: timedelta, expected: frozenset[str] | None
 ) -> str:
-    """Add a new secret; the older ones stay valid for `grace`. SubscriptionNotFound, VersionConflict."""
+    """Add a new secret; the older ones stay valid for `grace`. Raises the problems of `locked`."""
     row = await context.locked(subscription_id, expected)
     secret = new_secret()
     [new] = secrets.initial(context.ring, context.tenant_id, subscription_id, secret)
@@ -122,7 +129,7 @@ async def rotate(
 
 
 async def pause(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:
-    """Stop sending and keep the position. SubscriptionNotFound, StateConflict if disabled, VersionConflict."""
+    """Stop sending and keep the position. Raises StateConflict if disabled, and the problems of `locked`."""
     row = await context.locked(subscription_id, expected)
     if row.state == "disabled":
         raise StateConflict("A disabled subscription cannot be paused; resume it first.", state=row.state)
@@ -131,21 +138,24 @@ async def pause(context: SubscriptionContext, subscription_id: UUID, expected: f
 
 
 async def resume(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:
-    """Continue from the kept position. SubscriptionNotFound, VersionConflict."""
+    """Continue from the kept position. Raises the problems of `locked`."""
     row = await context.locked(subscription_id, expected)
     if row.state != "active":
         await context.update(subscription_id, {"state": "active", "state_reason": None})
 
 
 async def delete(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:
-    """Delete it with its lane and unfinished deliveries. SubscriptionNotFound, VersionConflict."""
+    """Delete it with its lane and unfinished deliveries. Raises the problems of `locked`."""
     await sql.delete_lanes(context.tx, context.tenant_id, subscription_id)
     await context.locked(subscription_id, expected)
     await sql.delete_subscription(context.tx, context.tenant_id, subscription_id)
 
 
 def _check_include(context: SubscriptionContext, include: Sequence[str], mode: str) -> None:
-    """Who lets leads be sent may read them; a thin subscription sends ids only. ScopeMissing, RequestInvalid."""
+    """Who lets leads be sent may read them; a thin subscription sends ids only.
+
+    Raises ScopeMissing where the caller may not read leads, RequestInvalid for leads of a thin subscription.
+    """
     if not include:
         return
     if not context.may_read_leads:
@@ -156,7 +166,7 @@ def _check_include(context: SubscriptionContext, include: Sequence[str], mode: s
 
 
 async def checked_url(client: Egress, url: str) -> str:
-    """The URL in the form to store; TargetRefused, RequestInvalid."""
+    """The URL in the form to store. Raises TargetRefused or RequestInvalid, naming `url`, when it may not be called."""
     try:
         return await client.check_url(url)
     except egress.TargetRefused as refused:
@@ -179,7 +189,7 @@ def secrets_json(stored: list[StoredSecret]) -> str:
 
 
 def read_headers(ring: KeyRing, tenant_id: UUID, subscription_id: UUID, sealed: str | None) -> dict[str, str]:
-    """The subscription's custom headers, decrypted; CannotOpen when the ring lacks the encryption key."""
+    """The subscription's custom headers, decrypted. Raises CannotOpen when the ring lacks the encryption key."""
     if sealed is None:
         return {}
     headers: dict[str, str] = orjson.loads(ring.open(tenant_id, subscription_id, HEADERS, sealed))

@@ -8,6 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.settings import encode_keys
 from tests.api import Api
 
@@ -52,12 +54,35 @@ async def test_a_policy_is_checked_by_command(api: Api, tmp_path: Path) -> None:
     assert "/actions/2/to" in await baton(api, "policy", "check", str(wrong), status=1)
 
 
-async def baton(api: Api, *arguments: str, status: int = 0, keys: dict[str, bytes] | None = None) -> str:
+@pytest.mark.parametrize("command", ["serve", "migrate", "doctor"])
+@pytest.mark.parametrize("kind", ["missing", "file", "empty"])
+async def test_a_folder_for_metrics_that_cannot_be_used_is_one_sentence(
+    api: Api, tmp_path: Path, kind: str, command: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    folder = {"missing": str(tmp_path / "none"), "file": str(file), "empty": ""}[kind]
+    status = 1 if command == "doctor" else 2
+    said = await baton(api, command, status=status, more={"PROMETHEUS_MULTIPROC_DIR": folder})
+    sentence = f"PROMETHEUS_MULTIPROC_DIR={folder} is no folder that Baton can write to: create it"
+    assert sentence.replace(" ", "") in "".join(said.split())
+    assert "Traceback" not in said
+    assert command == "doctor" or said.count("\n") == 1
+
+
+async def baton(
+    api: Api,
+    *arguments: str,
+    status: int = 0,
+    keys: dict[str, bytes] | None = None,
+    more: dict[str, str] | None = None,
+) -> str:
     """The output of a command, run on the database of the test with these secret keys, or with its key under `k1`."""
     settings = api.app.state.settings
     secret_keys = encode_keys(keys or {"k1": next(iter(settings.secret_keys.values()))})
     clean = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
     environment = {**clean, "BATON_DATABASE_URL": settings.database_url, "BATON_SECRET_KEYS": secret_keys}
+    environment |= more or {}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from app.matching.company import registrable_domain
+from app.matching.company import is_web_address, registrable_domain
 from app.matching.host import host_name, host_of_url, is_host
 from app.settings import Settings, SettingsError, load
 from app.webhooks.egress import Egress, TargetRefused
@@ -24,7 +24,8 @@ NO_HOSTS = [
     "..",
     "example..com",
     ".example.com",
-    "example.com.",
+    "example.com..",
+    ".example.com.",
     "a" * 64 + ".com",
     LONG,
     "xn--a",
@@ -73,6 +74,11 @@ HOSTS = [
     "пример.рф",
     "例え。テスト",
     "localhost",
+    "example.com.",
+    "EXAMPLE.com.",
+    "bücher.example.",
+    "例え。テスト。",
+    "localhost.",
 ]
 
 
@@ -88,6 +94,15 @@ def test_a_host_name_is_given_in_ascii_and_stays_as_it_is(typed: str) -> None:
     assert name is not None
     assert name.isascii()
     assert name == name.lower() == host_name(name)
+
+
+@pytest.mark.parametrize("typed", [typed for typed in HOSTS if typed[-1] not in ".。" and len(typed) < 200])
+def test_a_point_at_the_end_of_a_host_changes_nothing(typed: str) -> None:
+    assert host_name(f"{typed}.") == host_name(typed)
+    assert host_of_url(f"https://{host_name(typed)}./a") == host_name(typed)
+    assert host_of_url(f"https://{host_name(typed)}.:8443") == f"{host_name(typed)}:8443"
+    assert is_web_address(f"https://{typed}./a") == is_web_address(typed)
+    assert registrable_domain(f"https://{typed}./a") == registrable_domain(typed)
 
 
 @pytest.mark.parametrize("typed", ["127.0.0.1", "8.8.8.8", "::1", "2606:4700::1111"])

@@ -89,3 +89,32 @@ async def test_a_conversion_links_the_same_records_and_the_past_keeps_its_links(
     ]
     past = await api.get(f"/v1/leads/{lead['id']}?as_of={linked.isoformat().replace('+00:00', 'Z')}")
     assert (past["known_contact"], past["links"]) == (True, links)
+
+
+@pytest.mark.parametrize(
+    ("contact", "stored", "change", "known"),
+    [
+        ({}, {}, {"email": "Ana@Nordsoft.example"}, True),
+        ({}, {}, {"email": "ion@nordsoft.example"}, False),
+        ({}, {}, {"company": "Nordsoft"}, False),
+        ({"email": "office@nordsoft.example"}, {"full_name": "Ion Rus"}, {"email": "office@nordsoft.example"}, False),
+        ({"email": "office@nordsoft.example"}, {"full_name": "Pop Ana"}, {"email": "office@nordsoft.example"}, True),
+        (
+            {"email": "office@nordsoft.example"},
+            {"full_name": "Ion Rus"},
+            {"email": "office@nordsoft.example", "full_name": "Ana Pop", "first_name": "Ana", "last_name": "Pop"},
+            True,
+        ),
+    ],
+)
+async def test_a_lead_whose_address_is_changed_to_that_of_a_contact_is_linked(
+    api: Api, contact: dict[str, Any], stored: dict[str, Any], change: dict[str, Any], known: bool
+) -> None:
+    _, links = await make_contact(api, **contact)
+    lead = await api.lead(email="somebody@else.example", **stored)
+    before = api.now
+    changed = (await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": change})).json()
+    for shown in (changed, await api.reload(lead)):
+        assert (shown["known_contact"], shown["links"]) == (known, links if known else dict.fromkeys(links))
+    past = await api.get(f"/v1/leads/{lead['id']}?as_of={before.isoformat().replace('+00:00', 'Z')}")
+    assert (past["known_contact"], past["links"]) == (False, dict.fromkeys(links))

@@ -24,6 +24,7 @@ from app.matching.text import as_text
 from app.matching.words import words
 from app.sources.structure import parse_json
 from tests.api import Api
+from tests.sources.test_mapping import DOCUMENTS, one
 from tests.submissions.sender import make_sender, process
 
 REPORTED: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("reported.yaml").read_text("utf-8"))
@@ -232,6 +233,54 @@ async def test_json_with_raw_line_breaks_is_read_on_ingest(api: Api, body: str, 
     sender = await make_sender(api)
     answer = await sender.post_and_process(body.encode(encoding), Content_Type="application/json")
     assert answer["items"][0]["mapped"]["fields"]["message"] == "a\nb\tc"
+
+
+WIDE = ["utf-16", "UTF-16LE", "utf-16be", "utf-32"]
+
+
+@pytest.mark.parametrize("sent", ["utf-8", "latin-1", *WIDE])
+@pytest.mark.parametrize("name", ["Pop", "Muñoz", "Muñozo"])
+@pytest.mark.parametrize("declared", [*WIDE, "cp500"])
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_wrongly_declared_set_destroys_no_text(kind: str, declared: str, name: str, sent: str) -> None:
+    if declared == "cp500" or (sent in WIDE and (kind.startswith("multipart") or declared.lower() != sent.lower())):
+        sent = "utf-8"
+    bodies = {
+        "application/json": f'{{"email": "ana@acme.example", "last_name": "{name}"}}',
+        "application/x-www-form-urlencoded": f"email=ana%40acme.example&last_name={name}",
+        "multipart/form-data": '--x\r\nContent-Disposition: form-data; name="email"\r\n\r\nana@acme.example\r\n'
+        f'--x\r\nContent-Disposition: form-data; name="last_name"\r\n\r\n{name}\r\n--x--\r\n',
+    }
+    content_type = f"{kind}; charset={declared}; boundary=x"
+    item = one(bodies[kind].encode(sent), DOCUMENTS["html-form"], content_type=content_type)
+    assert item.person is not None
+    assert (item.person.fields["email"], item.person.fields["last_name"]) == ("ana@acme.example", name)
+
+
+def test_percent_encoded_bytes_are_kept_where_a_wide_set_is_declared() -> None:
+    for encoded in ("Mu%C3%B1oz", "Mu%F1oz", "Mu%F1ozo"):
+        body = f"email=ana%40acme.example&last_name={encoded}".encode()
+        item = one(body, DOCUMENTS["html-form"], content_type="application/x-www-form-urlencoded; charset=utf-16")
+        assert item.person is not None
+        assert item.person.fields["last_name"] in ("Muñoz", "Muñozo")
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("a\\\nb", "a\\\nb"),
+        ("a\\\r\nb", "a\\\r\nb"),
+        ("a\\\tb", "a\\\tb"),
+        (r"C:\Program Files\Acme", "C:\\Program Files\\Acme"),
+        (r"it\'s 5\% or \$5", r"it\'s 5\% or \$5"),
+        (r"\u12 and \uZZZZ", r"\u12 and \uZZZZ"),
+        (r"A\u0042\\ \q \"x\"", 'AB\\ \\q "x"'),
+    ],
+)
+def test_a_backslash_that_escapes_nothing_is_a_character(written: str, value: str) -> None:
+    item = one(f'{{"email": "ana@acme.example", "message": "{written}"}}'.encode(), content_type="application/json")
+    assert item.person is not None
+    assert item.person.fields["message"] == value
 
 
 ANSWER_OF = {"email": "ana@e.com", "phone": "+40721223344", "website": "https://acme.example"}

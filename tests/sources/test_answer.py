@@ -22,6 +22,9 @@ def answered(allow_hosts: list[str], to: str | None = None, headers: dict[str, s
 def test_a_browser_is_redirected_to_the_url_in_the_form_when_its_host_is_allowed() -> None:
     assert answered(["www.example.com"]) == Answer(302, location=THANKS)
     assert answered(["*.example.com"]) == Answer(302, location=THANKS)
+    assert answered(["www.example.com."]) == answered(["*.example.com."]) == Answer(302, location=THANKS)
+    with_point = "https://www.example.com./thanks.html"
+    assert answered(["www.example.com"], with_point) == Answer(302, location=with_point)
     assert answered([]) is None
     assert answered(["example.com", "other.example"]) is None
 

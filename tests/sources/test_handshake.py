@@ -1,5 +1,6 @@
 """Providers that verify the ingest URL get the response that they expect."""
 
+import base64
 import hashlib
 import hmac
 from typing import Any
@@ -12,6 +13,7 @@ from app.sources.handshake import handshake_answer
 from app.sources.preset import read_document
 from app.sources.request import RawRequest
 from app.sources.verify import Secrets
+from tests.api import Api
 from tests.payloads.samples import NOW
 
 SECRETS = {"verify_token": ["old", "meatyhamhock"]}
@@ -40,6 +42,46 @@ def test_a_challenge_is_answered_with_its_hmac() -> None:
     assert respond(HMAC, "challengeCode=%7Bhmac%7Dx") == Answer(
         200, body={"challengeCode": "{hmac}x", "challengeResponse": wanted}
     )
+
+
+@pytest.mark.parametrize("encoding", ["hex", "base64"])
+@pytest.mark.parametrize("token", [{}, {"token_param": "token"}])
+def test_a_challenge_to_sign_is_never_answered_unsigned(encoding: str, token: dict[str, str]) -> None:
+    handshake = {"kind": "hmac_echo", "param": "challenge", "encoding": encoding, **token}
+    raw = hmac.digest(b"old", b"1158201444", "sha256")
+    signed = raw.hex() if encoding == "hex" else base64.b64encode(raw).decode()
+    assert respond(handshake, "challenge=1158201444&token=old") == Answer(200, body=signed)
+    assert respond(handshake, "challenge=1158201444&token=old", secrets={}) == Answer(401)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "status"),
+    [
+        ("hmac_echo", "{challenge}", 422),
+        ("hmac_echo", "ok", 422),
+        ("hmac_echo", "", 422),
+        ("hmac_echo", {}, 422),
+        ("hmac_echo", {"challenge": "{challenge}"}, 422),
+        ("hmac_echo", "{challenge}.{hmac}", 201),
+        ("hmac_echo", {"challenge": "{challenge}", "proof": "sha256={hmac}"}, 201),
+        ("hmac_echo", None, 201),
+        ("echo", "{hmac}", 422),
+        ("echo", "{challenge}", 201),
+        ("echo", None, 201),
+    ],
+)
+async def test_an_answer_that_proves_nothing_is_refused(api: Api, kind: str, answer: Any, status: int) -> None:
+    handshake = {"kind": kind, "param": "challenge", **({} if answer is None else {"answer": answer})}
+    body = {
+        "name": "site",
+        "preset": "generic",
+        "overrides": {"handshake": handshake},
+        "secrets": {"signing": "s3cret"},
+    }
+    made = await api.call("POST", "/v1/sources", body)
+    assert made.status_code == status
+    if status == 422:
+        assert [fault["field"] for fault in made.json()["errors"]] == ["overrides.handshake.answer"]
 
 
 @pytest.mark.parametrize(

@@ -178,11 +178,14 @@ async def test_a_redirect_url_in_the_form_is_followed_only_when_its_host_is_allo
 async def test_a_page_may_post_from_the_allowed_origins_only(api: Api) -> None:
     everybody = await make_sender(api)
     one = await make_sender(api, defaults={"allowed_origins": ["https://www.acme.example"]})
+    point = await make_sender(api, defaults={"allowed_origins": ["https://www.acme.example.:8443"]})
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     for sender, origin, allowed in (
         (everybody, "https://x.example", "*"),
         (one, "https://www.acme.example", "https://www.acme.example"),
         (one, "https://x.example", None),
+        (one, "https://www.acme.example.", "https://www.acme.example."),
+        (point, "https://www.acme.example:8443", "https://www.acme.example:8443"),
     ):
         preflight = await api.client.options(sender.path, headers={"Origin": origin, **asked})
         posted = await sender.post(person(), Origin=origin)

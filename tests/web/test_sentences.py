@@ -1,5 +1,6 @@
 """A text of a fixed form that is written otherwise is refused with a sentence and an example; nobody sees a pattern."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
+from pydantic_core._pydantic_core import list_all_errors
 
 from app.policy.document import Policy
+from app.policy.sentences import SENTENCES, sentence
 from app.policy.shape import Like
 from app.settings import Settings
 from app.sources.document import Document
@@ -70,6 +73,74 @@ def test_every_form_accepts_its_example_and_tells_it_when_it_refuses() -> None:
                 form.check(wrong)
             assert str(refused.value) == f"{form.sentence}, like {form.example}"
             assert form.pattern not in str(refused.value)
+
+
+OF_PYDANTIC: list[dict[str, Any]] = [dict(one) for one in list_all_errors()]
+# What only calls, Python objects and types that no schema of ours has can raise.
+NEVER_RAISED = {
+    *("no_such_attribute", "needs_python_object", "frozen_field", "frozen_instance", "get_attribute_error"),
+    *("dataclass_exact_type", "named_tuple_type", "default_factory_not_called", "callable_type"),
+    *(
+        "missing_sentinel_error",
+        "ellipsis_error",
+        "fraction_type",
+        "fraction_parsing",
+        "complex_type",
+        "complex_str_parsing",
+    ),
+    *("frozen_dict_type", "ordered_dict_type", "counter_type", "deque_type"),
+    *(one["type"] for one in OF_PYDANTIC if one["type"].endswith(("argument", "arguments_type", "argument_values"))),
+}
+NEVER_USED = {"call", "arguments", "callable", "complex", "dataclass", "generator", "missing-sentinel"}
+RAISED = {"value_error", "assertion_error"}
+STARTS = {
+    one[key].split("{")[0]
+    for one in OF_PYDANTIC
+    for key in ("message_template_python", "message_template_json")
+    if one.get(key)
+}
+FOREIGN = (*sorted(start for start in STARTS if start), "List ", "Dictionary ", "Value error", "Set ")
+
+
+def test_every_error_type_of_pydantic_has_a_sentence_of_ours() -> None:
+    assert {part.get("type") for part in ALL_PARTS if isinstance(part.get("type"), str)}.isdisjoint(NEVER_USED)
+    assert {one["type"] for one in OF_PYDANTIC} == SENTENCES.keys() | NEVER_RAISED | RAISED
+    for one in OF_PYDANTIC:
+        fault = {"type": one["type"], "msg": one["example_message_python"], "ctx": one["example_context"] or {}}
+        if one["type"] in SENTENCES:
+            assert sentence(fault)[:1].islower() or sentence(fault)[:1] in ("", " "), one["type"]
+            assert not sentence(fault).startswith(FOREIGN), one["type"]
+    assert sentence({"type": "value_error", "msg": "Value error, give one of a, b"}) == "give one of a, b"
+    assert (
+        sentence({"type": "string_pattern_mismatch", "msg": "write small letters, like a"})
+        == "write small letters, like a"
+    )
+
+
+LONG: tuple[Any, ...] = (["x"] * 200, {"x": 1}, [None], {"a b": None}, {})
+SENT: tuple[Any, ...] = (None, True, 1, -1, 1.5, "", "x", "x" * 20_000, [], *LONG)
+
+
+async def test_no_answer_has_the_words_of_pydantic(api: Api) -> None:
+    record_ids = await create_one_of_each(api)
+    told: Counter[str] = Counter()
+    for operation in WITH_BODY:
+        valid = body(str(operation), record_ids)
+        ids_ = await ids_for_request(str(operation), record_ids, api)
+        for wrong in (*SENT, *(with_leaf(valid, path, one) for path, _ in leaves(valid) for one in SENT[:8])):
+            answer = await api.call(
+                operation.method,
+                operation.at(**ids_),
+                wrong,
+                actor=record_ids["actor"],
+                headers={"Idempotency-Key": f"w{told.total()}"},
+            )
+            assert answer.status_code < 500
+            for fault in answer.json().get("errors", ()) if answer.status_code == 422 else ():
+                told[fault["code"]] += 1
+                assert not fault["detail"].startswith(FOREIGN), (str(operation), fault)
+    assert told.total() > 1000
+    assert len(told) > 12
 
 
 async def test_the_door_tells_a_sentence_for_every_text_of_every_body(api: Api) -> None:

@@ -47,17 +47,44 @@ async def test_a_change_to_the_same_values_moves_nothing(
 ) -> None:
     made = await api.post(f"/v1/{kind}", body)
     path = f"/v1/{kind}/{made['tenant']['id'] if kind == 'tenants' else made['id']}"
-    before, events = await api.call("GET", path), await count_events(api)
+    before, events, lines = await api.call("GET", path), await count(api, "events"), await count(api, "audit")
     answer = await api.call("PATCH", path, change)
     after = await api.call("GET", path)
     assert (answer.status_code, answer.headers["etag"]) == (200, before.headers["etag"])
     assert after.json() == before.json()
-    assert await count_events(api) == events
+    assert (await count(api, "events"), await count(api, "audit")) == (events, lines)
 
 
-async def count_events(api: Api) -> int:
+async def test_archiving_twice_and_handing_over_nothing_write_one_audit_line(api: Api) -> None:
+    source, user = await api.post("/v1/sources", SOURCE), await api.post("/v1/users", USER)
+    for method, path, change in (
+        ("DELETE", f"/v1/sources/{source['id']}", None),
+        ("PATCH", f"/v1/users/{user['id']}", {"active": False, "hand_to": "pool"}),
+    ):
+        lines = await count(api, "audit")
+        for _ in range(2):
+            answer = await api.call(method, path, change)
+            assert answer.status_code == 200
+            assert await count(api, "audit") == lines + 1
+
+
+async def test_handing_over_work_of_an_inactive_user_writes_an_audit_line(api: Api) -> None:
+    user = await api.user("sdr")
+    assert (await api.call("PATCH", f"/v1/users/{user}", {"active": False})).status_code == 200
+    lines = await count(api, "audit")
+    await api.call("PATCH", f"/v1/users/{user}", {"active": True})
+    lead = await api.lead()
+    await api.call("PATCH", f"/v1/leads/{lead['id']}", {"owner_id": user})
+    await api.call("PATCH", f"/v1/users/{user}", {"active": False})
+    assert await count(api, "audit") == lines + 2
+    handed = await api.call("PATCH", f"/v1/users/{user}", {"active": False, "hand_to": "pool"})
+    assert handed.json()["open_leads"] == 1
+    assert await count(api, "audit") == lines + 3
+
+
+async def count(api: Api, table: str) -> int:
     async with api.app.state.engine.begin() as tx:
-        return int((await tx.execute(text("SELECT count(*) FROM events"))).scalar_one())
+        return int((await tx.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one())
 
 
 async def test_a_value_of_another_json_type_is_a_change(api: Api) -> None:

@@ -14,6 +14,7 @@ from app import ids
 from app.webhooks import subscribe
 from app.webhooks.schemas import Limits, SubscriptionPatch
 from app.webhooks.serve_lane import Timing
+from tests.events.published import faults_of
 from tests.webhooks.conftest import RETRIES, Got, World, inbox, verifies
 
 LEADS = [ids.new_id() for _ in range(20)]
@@ -182,6 +183,7 @@ async def test_a_delivery_is_dead_after_its_schedule_and_its_lead_continues(worl
     assert [got.version for got in box.ok] == [2, 3], "a subscription gets no event about its own dead delivery"
     [dead] = other.ok
     assert dead.event["type"] == "delivery.dead"
+    assert faults_of(dead.event) == []
     assert dead.event["data"] == {
         "subscription_id": ids.show("subscription", subscription_id),
         "event_id": box.got[0].id,
@@ -284,6 +286,7 @@ async def test_410_disables_at_once_and_a_resume_delivers_the_refused_event(worl
         await world.record(A, B)
         await other.until_received(1)
         assert other.ok[0].event["type"] == "subscription.disabled"
+        assert faults_of(other.ok[0].event) == []
         assert len(box.got) == 1
         gone = False
         async with world.context() as context:

@@ -33,6 +33,10 @@ STRICT = Targets()
         ("https://HOOK.example.com", "https://hook.example.com"),
         ("https://bücher.example/x", "https://xn--bcher-kva.example/x"),
         ("https://not-yet.example.com/", "https://not-yet.example.com/"),
+        ("https://hook.example.com./a?b=c", "https://hook.example.com/a?b=c"),
+        ("https://hook.example.com.:8443/", "https://hook.example.com:8443/"),
+        ("https://HOOK.Example.com./", "https://hook.example.com/"),
+        ("https://bücher.example./x", "https://xn--bcher-kva.example/x"),
     ],
 )
 async def test_a_public_https_name_may_be_registered(url: str, kept: str) -> None:
@@ -73,6 +77,20 @@ async def test_a_public_https_name_may_be_registered(url: str, kept: str) -> Non
         "https://inner.example.com/",
         "https://mixed.example.com/",
         "https://localhost/",
+        "https://localhost./",
+        "https://inner.example.com./",
+        "https://hook.example.com../",
+        "https://./",
+        "https://.hook.example.com/",
+        "https://hook/",
+        "https://xn--zzzzzzz/",
+        "https://xn--bcher-kva/",
+        "https://xn--zzzzzz/",
+        "https://xn--a.example.com/",
+        "https://XN--A.example.com/",
+        "https://hook.xn--0/",
+        "https://xn--.example.com/",
+        "https://xn--aaaaaaa.example.com/",
     ],
 )
 async def test_any_other_url_is_refused_without_allowed_networks(url: str) -> None:

@@ -19,6 +19,7 @@ from app.web import auth
 from app.web.application import create_app
 from app.webhooks.schemas import Limits
 from tests.events.conftest import new_client
+from tests.events.published import faults_of
 from tests.webhooks.conftest import World, inbox, verifies
 
 PATH = "/v1/subscriptions"
@@ -175,6 +176,7 @@ async def test_a_ping_is_sent_at_once_and_verifies(client: httpx.AsyncClient) ->
     [got] = box.got
     assert verifies(made["secret"], got)
     assert got.event["type"] == "subscription.ping"
+    assert faults_of(got.event) == []
     assert got.event["data"] == {}
     assert got.event["meta"]["position"] is None
     assert (await client.get(f"{PATH}/{made['id']}/attempts")).json()["data"] == []

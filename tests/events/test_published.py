@@ -1,0 +1,73 @@
+"""Each event of real stories is as the schema of its type says, in the feed, with and without its lead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.events.catalogue import TYPES
+from app.events.sequence import sequence
+from tests.api import Api
+from tests.contract.world import create_one_of_each
+from tests.conversion.steps import BANT
+from tests.events.published import faults_of
+from tests.journeys.test_time import pass_time
+from tests.leads.test_included import WHOLE_LIFE, live, staff, stand_still
+from tests.pipeline.test_advance import step
+from tests.submissions.sender import make_sender
+
+# Those of deliveries are checked where one fails (tests/webhooks), and no door of this release activates a policy.
+ELSEWHERE = {"policy.activated", "subscription.disabled", "subscription.ping", "delivery.dead"}
+
+
+async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
+    """The events after leads lived every kind of story."""
+    people = await staff(api)
+    await create_one_of_each(api)
+    await api.post(
+        "/v1/leads", {"fields": {"email": "ion@one.example", "phone": "+40 21 555 0177", "full_name": "Ion Pop"}}
+    )
+    await api.post(
+        "/v1/leads", {"fields": {"email": "eva@two.example", "phone": "+40 21 555 0177", "full_name": "Eva Dinu"}}
+    )
+    assert (await (await make_sender(api)).post_and_process("{"))["state"] == "quarantined"
+    for reason in ("no_budget", "spam"):  # closed, and closed for good
+        lead = await api.mql(email=f"{reason}@acme.example")
+        asked = await api.ask(lead, "disqualify", people["sdr"], reason_code=reason, note="because")
+        assert asked.status_code == 201, asked.text
+        await pass_time(api, 200)
+        await api.post("/v1/leads", {"fields": {"email": f"{reason}@acme.example"}}, status=200)
+    later = await api.mql(email="later@acme.example")
+    await api.ask(later, "recycle", people["sdr"], reason_code="timing", wake_at=api.ago(days=-5))
+    await pass_time(api, 6)
+    await live(api, people, WHOLE_LIFE)
+    await sequence(api.app.state.engine)
+    page = await api.get(
+        "/v1/events", params={"after": "earliest", "limit": 1000, **({"include": include} if include else {})}
+    )
+    return list(page["data"])
+
+
+@pytest.mark.parametrize("include", ["", "lead"])
+async def test_each_event_of_a_story_is_as_its_schema_says(api: Api, include: str) -> None:
+    stand_still(api)
+    events = await events_of_stories(api, include)
+    assert {event["type"] for event in events} == TYPES.keys() - ELSEWHERE
+    assert [fault for event in events for fault in faults_of(event)] == []
+
+
+@pytest.mark.parametrize(
+    ("end", "to"), [({"action": "win"}, "won"), ({"action": "lose", "reason_code": "price"}, "lost")]
+)
+async def test_the_events_of_an_opportunity_that_ends_are_as_their_schema_says(
+    pipeline_api: Api, end: dict[str, Any], to: str
+) -> None:
+    ae = await pipeline_api.user("ae")
+    opportunity = await pipeline_api.post("/v1/opportunities", {"name": "Renewal"}, actor=ae)
+    for body in ({"action": "qualify", "bant": BANT}, end):
+        assert (await step(pipeline_api, opportunity["id"], ae, **body)).status_code == 201
+    await sequence(pipeline_api.app.state.engine)
+    events = (await pipeline_api.get("/v1/events?after=earliest"))["data"]
+    assert [event["data"]["class"] for event in events] == ["unqualified", "qualified", to]
+    assert [fault for event in events for fault in faults_of(event)] == []
