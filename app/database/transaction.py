@@ -129,6 +129,10 @@ class Tx:
         """Run a statement without values, such as COMMIT, and return PostgreSQL's command tag."""
         return await self.run(sql, self.driver.execute(sql))
 
+    async def plan_for_values(self) -> None:
+        """Plan the later statements of this transaction for their values: the value of a filter is rare or common."""
+        await self.command("SET LOCAL plan_cache_mode = force_custom_plan")
+
     async def run(self, sql: str, call: Awaitable[T]) -> T:
         """Await a call of the driver; its errors become SQLAlchemy's. A lost connection invalidates the whole pool."""
         try:

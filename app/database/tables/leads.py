@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, Integer
+from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, Integer, SmallInteger, Text
 
 from app.database.tables.columns import (
     id_column,
@@ -46,6 +46,7 @@ leads = tenant_table(
     uuid("opportunity_id"),
     uuid("merged_into"),
     instant("erased_at"),
+    string("words"),  # written by triggers, from which `lead_words` is made; null for merged and erased leads
     *timestamps(),
     tenant_foreign_key("users", "owner_id"),
     Index("leads_evaluate_at_idx", "evaluate_at", postgresql_where="evaluate_at IS NOT NULL"),
@@ -53,6 +54,14 @@ leads = tenant_table(
     Index("leads_owner_id_idx", "tenant_id", "owner_id", "id", postgresql_where="owner_id IS NOT NULL"),
     Index("leads_account_id_idx", "tenant_id", "account_id", "id", postgresql_where="account_id IS NOT NULL"),
     *list_indexes("leads", "created_at", "updated_at", "stage_entered_at"),
+)
+
+# Written by triggers on `leads` (docs/decisions/0033). Rank: 1 company, 2 name, 3 e-mail address or domain.
+lead_words = tenant_table(
+    "lead_words",
+    Column("word", Text(collation="C"), primary_key=True),
+    uuid("lead_id", null=False, primary_key=True),
+    Column("rank", SmallInteger, primary_key=True, autoincrement=False),
 )
 
 identities = tenant_table(
