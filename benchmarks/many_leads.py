@@ -20,7 +20,7 @@ FILL: Final = """
                ($7::text[])[1 + floor(power(random(), 1.3) * array_length($7::text[], 1))::int] AS last,
                ($8::text[])[1 + floor(power(random(), 1.3) * array_length($8::text[], 1))::int]
                    || CASE WHEN n % 3 = 0 THEN '' ELSE (n / 4)::text END AS firm,
-               ($9::text[])[1 + n % 10] AS stage
+               ($9::text[])[1 + n % array_length($9::text[], 1)] AS stage
           FROM generate_series($3::bigint, $4::bigint - 1) n
     ), placed AS MATERIALIZED (
         SELECT *, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'

@@ -1,18 +1,20 @@
-"""The words of leads, by which they are searched.
+"""Lists and searches read what they answer: words of leads, and an index for each filter.
 
-Revision ID: 0014_words_of_leads
+Revision ID: 0014_cost_of_lists
 Revises: 0010_consents_of_contacts
 
-Triggers keep the words, so that leads written by old code are found as well (docs/decisions/0033).
-All steps can be repeated: the fill commits as it goes, and may be interrupted.
+Triggers keep the words, so that leads written by old code are found as well. Which statement needs each index, and why
+others are dropped, is in docs/decisions/0033. All steps can be repeated, since they commit as they go.
 """
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from alembic import op
+from collections.abc import Iterable
 
-revision = "0014_words_of_leads"
+import sqlalchemy as sa
+from alembic import context, op
+
+revision = "0014_cost_of_lists"
 down_revision = "0010_consents_of_contacts"
 branch_labels = None
 depends_on = None
@@ -134,6 +136,89 @@ FILL = """
 FUNCTIONS = ("replace_words()", "insert_words()", "set_words()", "ranked_words(text)", "search_words(jsonb)")
 
 
+PARTITIONS = sa.text(
+    "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+    " WHERE i.inhparent = 'event_log'::regclass ORDER BY 1"
+)
+# The records of the pipeline, and the columns that their lists are filtered by.
+RECORDS = {
+    "accounts": ["owner_id"],
+    "contacts": ["owner_id"],
+    "opportunities": ["owner_id", "stage", "class", "business"],
+}
+# Name: table, what is indexed, condition.
+LIVE = "archived_at IS NULL"
+INDEXES = {
+    "leads_by_stage_idx": ("leads", "tenant_id, stage, created_at, id", None),
+    "leads_by_owner_id_idx": ("leads", "tenant_id, owner_id, created_at, id", "owner_id IS NOT NULL"),
+    "leads_by_account_id_idx": ("leads", "tenant_id, account_id, created_at, id", "account_id IS NOT NULL"),
+    "leads_by_source_id_idx": ("leads", "tenant_id, source_id, created_at, id", "source_id IS NOT NULL"),
+    "leads_by_temperature_idx": ("leads", "tenant_id, temperature, created_at, id", "temperature <> 'cold'"),
+    **{
+        f"leads_{touch}_campaign_idx": (
+            "leads",
+            f"tenant_id, ({touch} ->> 'campaign'), created_at, id",
+            f"{touch} ->> 'campaign' IS NOT NULL",
+        )
+        for touch in ("first_touch", "last_touch")
+    },
+    "milestones_lead_id_idx": ("milestones", "tenant_id, lead_id", None),
+    "submissions_quarantined_idx": ("submissions", "tenant_id, received_at, id", "state = 'quarantined'"),
+    "delivery_retries_state_idx": ("delivery_retries", "tenant_id, subscription_id, state, position", None),
+    "opportunities_contact_id_idx": ("opportunities", "tenant_id, contact_id", None),
+    "opportunities_journey_id_idx": ("opportunities", "tenant_id, journey_id", "journey_id IS NOT NULL"),
+    **{f"{table}_live_idx": (table, "tenant_id, created_at, id", LIVE) for table in RECORDS},
+    **{f"{table}_archived_idx": (table, "tenant_id, created_at, id", "archived_at IS NOT NULL") for table in RECORDS},
+    **{
+        f"{table}_live_{column}_idx": (table, f"tenant_id, {column}, created_at, id", LIVE)
+        for table, columns in RECORDS.items()
+        for column in columns
+    },
+}
+DROPPED = {
+    "leads_stage_idx": ("leads", "tenant_id, stage, stage_entered_at, id", None),
+    "leads_owner_id_idx": ("leads", "tenant_id, owner_id, id", "owner_id IS NOT NULL"),
+    "leads_account_id_idx": ("leads", "tenant_id, account_id, id", "account_id IS NOT NULL"),
+    "milestones_reached_at_idx": ("milestones", "tenant_id, name, reached_at", None),
+    **{f"{table}_created_at_idx": (table, "tenant_id, created_at, id", None) for table in RECORDS},
+}
+# A value may be common, and yet have no row of this tenant.
+STATISTICS = {
+    **{
+        f"leads_{column}_stats": f"(mcv) ON tenant_id, {column} FROM leads"
+        for column in ("stage", "owner_id", "source_id", "temperature")
+    },
+    **{
+        f"leads_{touch}_campaign_stats": f"(mcv) ON tenant_id, ({touch} ->> 'campaign') FROM leads"
+        for touch in ("first_touch", "last_touch")
+    },
+    "submissions_state_stats": "(mcv) ON tenant_id, state, source_id FROM submissions",
+}
+
+
+def create_indexes(indexes: dict[str, tuple[str, str, str | None]]) -> None:
+    for name, (table, columns, condition) in indexes.items():
+        where = f" WHERE {condition}" if condition else ""
+        op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} ({columns}){where}")
+
+
+def drop_indexes(names: Iterable[str]) -> None:
+    for name in names:
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+
+
+def index_the_log(name: str, columns: str, condition: str) -> None:
+    """An index of the partitioned log: built for each partition without blocking writers, then joined."""
+    partitions = () if context.is_offline_mode() else op.get_bind().scalars(PARTITIONS).all()
+    for partition in partitions:
+        op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {partition}_{name} ON {partition} ({columns}){condition}")
+    # The index of a partitioned table holds nothing itself, and cannot be made or dropped CONCURRENTLY.
+    ignore = "-- squawk-ignore require-concurrent-index-creation\n"
+    op.execute(f"{ignore}CREATE INDEX IF NOT EXISTS event_log_{name} ON ONLY event_log ({columns}){condition}")
+    for partition in partitions:
+        op.execute(f"ALTER INDEX event_log_{name} ATTACH PARTITION {partition}_{name}")
+
+
 def upgrade() -> None:
     op.add_column("leads", sa.Column("words", sa.Text(), nullable=True), if_not_exists=True)
     op.create_table(
@@ -147,17 +232,30 @@ def upgrade() -> None:
     )
     for step in STEPS:
         op.execute(step)
+    for name, definition in STATISTICS.items():
+        op.execute(f"CREATE STATISTICS IF NOT EXISTS {name} {definition}")
     with op.get_context().autocommit_block():
         op.execute("SET statement_timeout = 0")
         op.execute(FILL)
+        create_indexes(INDEXES)
+        drop_indexes(DROPPED)
+        index_the_log("without_lead_idx", "tenant_id, event_seq", " WHERE lead_id IS NULL")
+        op.execute("-- squawk-ignore require-concurrent-index-deletion\nDROP INDEX IF EXISTS event_log_type_idx")
+        op.execute("ANALYZE leads, lead_words, submissions")
         op.execute("SET statement_timeout = '5min'")
-        op.execute("ANALYZE lead_words")
 
 
 def downgrade() -> None:
+    with op.get_context().autocommit_block():
+        index_the_log("type_idx", "tenant_id, type, position", "")
+        op.execute("DROP INDEX IF EXISTS event_log_without_lead_idx")
+        create_indexes(DROPPED)
+        drop_indexes(INDEXES)
+    for name in STATISTICS:
+        op.execute(f"DROP STATISTICS IF EXISTS {name}")
     for trigger in ("replace_words", "insert_words", "set_words", "set_words_of_new"):
-        op.execute(f"DROP TRIGGER {trigger} ON leads")
+        op.execute(f"DROP TRIGGER IF EXISTS {trigger} ON leads")
     for function in (*FUNCTIONS, "folded(text)"):
-        op.execute(f"DROP FUNCTION {function}")
-    op.drop_table("lead_words")
-    op.drop_column("leads", "words")
+        op.execute(f"DROP FUNCTION IF EXISTS {function}")
+    op.execute("DROP TABLE IF EXISTS lead_words")
+    op.drop_column("leads", "words", if_exists=True)
