@@ -79,5 +79,5 @@ async def fill_leads(
         end = min(start + AT_ONCE, count)
         values = (tenant_id, journeys, start, end, count, *names, list(stages), sources, owners)
         await connection.execute(FILL, *values, timeout=600)
-    await connection.execute("VACUUM (ANALYZE) leads, lead_words", timeout=600)
+    await connection.execute("VACUUM (ANALYZE) leads, lead_words, journeys", timeout=600)
     await connection.close()
