@@ -241,6 +241,7 @@ def upgrade() -> None:
         drop_indexes(DROPPED)
         index_the_log("without_lead_idx", "tenant_id, event_seq", " WHERE lead_id IS NULL")
         op.execute("-- squawk-ignore require-concurrent-index-deletion\nDROP INDEX IF EXISTS event_log_type_idx")
+        op.execute("ALTER TABLE journeys SET (fillfactor = 80)")
         op.execute("ANALYZE leads, lead_words, submissions")
         op.execute("SET statement_timeout = '5min'")
 
@@ -251,6 +252,7 @@ def downgrade() -> None:
         op.execute("DROP INDEX IF EXISTS event_log_without_lead_idx")
         create_indexes(DROPPED)
         drop_indexes(INDEXES)
+        op.execute("ALTER TABLE journeys RESET (fillfactor)")
     for name in STATISTICS:
         op.execute(f"DROP STATISTICS IF EXISTS {name}")
     for trigger in ("replace_words", "insert_words", "set_words", "set_words_of_new"):

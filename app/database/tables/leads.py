@@ -191,6 +191,7 @@ journeys = tenant_table(
     tenant_foreign_key("leads", "lead_id"),
     Index("journeys_open_key", "tenant_id", "lead_id", unique=True, postgresql_where="closed_at IS NULL"),
     Index("journeys_number_key", "tenant_id", "lead_id", "number", unique=True),
+    postgresql_with={"fillfactor": 80},  # room on the page for the moves of a journey, none of which writes an index
 )
 
 transitions = tenant_table(
