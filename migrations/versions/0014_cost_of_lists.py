@@ -140,6 +140,9 @@ PARTITIONS = sa.text(
     "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
     " WHERE i.inhparent = 'event_log'::regclass ORDER BY 1"
 )
+IS_INVALID = sa.text(
+    "SELECT 1 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relname = :name AND NOT i.indisvalid"
+)
 # The records of the pipeline, and the columns that their lists are filtered by.
 RECORDS = {
     "accounts": ["owner_id"],
@@ -196,10 +199,17 @@ STATISTICS = {
 }
 
 
+def build_index(name: str, table: str, columns: str, condition: str | None) -> None:
+    """Builds an index without blocking writers. One that an interrupted build left is not valid: it is replaced."""
+    if not context.is_offline_mode() and op.get_bind().scalar(IS_INVALID, {"name": name}):
+        drop_indexes([name])
+    where = f" WHERE {condition}" if condition else ""
+    op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} ({columns}){where}")
+
+
 def create_indexes(indexes: dict[str, tuple[str, str, str | None]]) -> None:
-    for name, (table, columns, condition) in indexes.items():
-        where = f" WHERE {condition}" if condition else ""
-        op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} ({columns}){where}")
+    for name, definition in indexes.items():
+        build_index(name, *definition)
 
 
 def drop_indexes(names: Iterable[str]) -> None:
@@ -207,14 +217,17 @@ def drop_indexes(names: Iterable[str]) -> None:
         op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
 
 
-def index_the_log(name: str, columns: str, condition: str) -> None:
-    """An index of the partitioned log: built for each partition without blocking writers, then joined."""
+def index_the_log(name: str, columns: str, condition: str | None) -> None:
+    """An index of the partitioned log: built for each partition, then joined."""
     partitions = () if context.is_offline_mode() else op.get_bind().scalars(PARTITIONS).all()
     for partition in partitions:
-        op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {partition}_{name} ON {partition} ({columns}){condition}")
+        build_index(f"{partition}_{name}", partition, columns, condition)
     # The index of a partitioned table holds nothing itself, and cannot be made or dropped CONCURRENTLY.
-    ignore = "-- squawk-ignore require-concurrent-index-creation\n"
-    op.execute(f"{ignore}CREATE INDEX IF NOT EXISTS event_log_{name} ON ONLY event_log ({columns}){condition}")
+    where = f" WHERE {condition}" if condition else ""
+    op.execute(
+        "-- squawk-ignore require-concurrent-index-creation\n"
+        f"CREATE INDEX IF NOT EXISTS event_log_{name} ON ONLY event_log ({columns}){where}"
+    )
     for partition in partitions:
         op.execute(f"ALTER INDEX event_log_{name} ATTACH PARTITION {partition}_{name}")
 
@@ -232,6 +245,7 @@ def upgrade() -> None:
     )
     for step in STEPS:
         op.execute(step)
+    op.execute("ALTER TABLE journeys SET (fillfactor = 80)")
     for name, definition in STATISTICS.items():
         op.execute(f"CREATE STATISTICS IF NOT EXISTS {name} {definition}")
     with op.get_context().autocommit_block():
@@ -239,20 +253,19 @@ def upgrade() -> None:
         op.execute(FILL)
         create_indexes(INDEXES)
         drop_indexes(DROPPED)
-        index_the_log("without_lead_idx", "tenant_id, event_seq", " WHERE lead_id IS NULL")
+        index_the_log("without_lead_idx", "tenant_id, event_seq", "lead_id IS NULL")
         op.execute("-- squawk-ignore require-concurrent-index-deletion\nDROP INDEX IF EXISTS event_log_type_idx")
-        op.execute("ALTER TABLE journeys SET (fillfactor = 80)")
         op.execute("ANALYZE leads, lead_words, submissions")
         op.execute("SET statement_timeout = '5min'")
 
 
 def downgrade() -> None:
     with op.get_context().autocommit_block():
-        index_the_log("type_idx", "tenant_id, type, position", "")
+        index_the_log("type_idx", "tenant_id, type, position", None)
         op.execute("DROP INDEX IF EXISTS event_log_without_lead_idx")
         create_indexes(DROPPED)
         drop_indexes(INDEXES)
-        op.execute("ALTER TABLE journeys RESET (fillfactor)")
+    op.execute("ALTER TABLE journeys RESET (fillfactor)")
     for name in STATISTICS:
         op.execute(f"DROP STATISTICS IF EXISTS {name}")
     for trigger in ("replace_words", "insert_words", "set_words", "set_words_of_new"):
