@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    Integer,
     Label,
     Select,
     Subquery,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal,
     or_,
     select,
     text,
@@ -100,28 +102,27 @@ def narrowed(filters: Mapping[str, Any]) -> bool:
 
 
 def with_words(tenant_id: UUID, rare: Sequence[Term]) -> Subquery:
-    """Leads that have a word for each of these terms, and the rank of that of the first term."""
+    """Leads that have a word for each of these terms, and the rank of that of the first term.
+
+    The words are grouped by lead: a join of one term with another would be planned by how many words PostgreSQL thinks
+    begin so, which it often takes for one.
+    """
     word, rank = lead_words.c.word, lead_words.c.rank
-    first, *others = rare
-    exact = (rank == ADDRESS) & word.contains("@") & word.in_(first.starts)
-    entries = _entries(tenant_id, first, case((exact, EXACT), else_=rank).label("rank"))
-    found = select(entries.c.lead_id.label("id"), func.min(entries.c.rank).label("rank"))
-    for term in others:
-        found = found.where(entries.c.lead_id.in_(select(_entries(tenant_id, term).c.lead_id)))
-    return found.group_by(entries.c.lead_id).subquery()
-
-
-def _entries(tenant_id: UUID, term: Term, *columns: ColumnElement[Any]) -> Subquery:
-    """The words that begin as the term does, in one of its readings."""
-    word = lead_words.c.word
-    return union_all(
+    exact = (rank == ADDRESS) & word.contains("@") & word.in_(rare[0].starts)
+    ranked = case((exact, EXACT), else_=rank).label("rank")
+    entries = union_all(
         *(
-            select(lead_words.c.lead_id, *columns).where(
+            select(lead_words.c.lead_id, ranked, literal(number, Integer).label("term")).where(
                 lead_words.c.tenant_id == tenant_id, word >= start, word < start + LAST
             )
+            for number, term in enumerate(rare)
             for start in (start[:STORED_LENGTH] for start in term.starts)
         )
     ).subquery()
+    best = func.min(entries.c.rank).filter(entries.c.term == 0).label("rank")
+    found = select(entries.c.lead_id.label("id"), best).group_by(entries.c.lead_id)
+    all_terms = func.count(entries.c.term.distinct()) == len(rare)
+    return (found.having(all_terms) if len(rare) > 1 else found).subquery()
 
 
 def matches(wanted: Sequence[Term]) -> ColumnElement[bool]:
