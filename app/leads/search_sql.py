@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    FromClause,
     Integer,
     Label,
     Select,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     union_all,
 )
 
@@ -66,10 +68,11 @@ async def search(
 ) -> Records:
     """A page in the order of a column. Without rare terms the list is read in that order until the page is full."""
     rows = listed(tenant_id, filters).where(matches(wanted))
-    if rare:
-        found = with_words(tenant_id, rare)
-        rows = rows.join(found, found.c.id == leads.c.id)
-    return (await tx.execute(page.statement(rows, leads))).all()
+    if not rare:
+        return (await tx.execute(page.statement(rows, leads))).all()
+    found = with_words(tenant_id, rare)
+    each = _each(rows, found)
+    return (await tx.execute(page.statement(select(each).select_from(found.join(each, true())), each))).all()
 
 
 async def search_ranked(
@@ -86,14 +89,19 @@ async def search_ranked(
     if len(wanted) == 1 and wanted[0].is_plain and not narrowed(filters):
         rows: Select[Any] = select(found.c.id, found.c.rank)
     else:
-        matching = listed(tenant_id, filters).where(matches(wanted))
-        rows = matching.join(found, found.c.id == leads.c.id).with_only_columns(leads.c.id, rank_of(wanted))
+        each = _each(listed(tenant_id, filters).where(matches(wanted)).add_columns(rank_of(wanted)), found)
+        rows = select(each.c.id, each.c.rank).select_from(found.join(each, true()))
     ranked = rows.subquery()
     page = select(ranked.c.id, ranked.c.rank)
     if after is not None:
         rank, last_id = after
         page = page.where(or_(ranked.c.rank > rank, and_(ranked.c.rank == rank, ranked.c.id < last_id)))
     return (await tx.execute(page.order_by(ranked.c.rank, ranked.c.id.desc()).limit(limit))).all()
+
+
+def _each(rows: Select[Any], found: Subquery) -> FromClause:
+    """Each lead that was found, if it is one of the rows. LIMIT makes the planner look each up by its id."""
+    return rows.where(leads.c.id == found.c.id).correlate(found).limit(1).lateral()
 
 
 def narrowed(filters: Mapping[str, Any]) -> bool:
@@ -112,16 +120,16 @@ def with_words(tenant_id: UUID, rare: Sequence[Term]) -> Subquery:
     ranked = case((exact, EXACT), else_=rank).label("rank")
     entries = union_all(
         *(
-            select(lead_words.c.lead_id, ranked, literal(number, Integer).label("term")).where(
+            select(lead_words.c.lead_id, ranked, literal(1 << number, Integer).label("term")).where(
                 lead_words.c.tenant_id == tenant_id, word >= start, word < start + LAST
             )
             for number, term in enumerate(rare)
             for start in (start[:STORED_LENGTH] for start in term.starts)
         )
     ).subquery()
-    best = func.min(entries.c.rank).filter(entries.c.term == 0).label("rank")
+    best = func.min(case((entries.c.term == 1, entries.c.rank))).label("rank")
     found = select(entries.c.lead_id.label("id"), best).group_by(entries.c.lead_id)
-    all_terms = func.count(entries.c.term.distinct()) == len(rare)
+    all_terms = func.bit_or(entries.c.term) == (1 << len(rare)) - 1
     return (found.having(all_terms) if len(rare) > 1 else found).subquery()
 
 
