@@ -166,6 +166,7 @@ INDEXES = {
         for touch in ("first_touch", "last_touch")
     },
     "milestones_lead_id_idx": ("milestones", "tenant_id, lead_id", None),
+    "idempotency_keys_sweep_idx": ("idempotency_keys", "created_at", None),
     "submissions_quarantined_idx": ("submissions", "tenant_id, received_at, id", "state = 'quarantined'"),
     "delivery_retries_state_idx": ("delivery_retries", "tenant_id, subscription_id, state, position", None),
     "opportunities_contact_id_idx": ("opportunities", "tenant_id, contact_id", None),
@@ -182,6 +183,7 @@ DROPPED = {
     "leads_stage_idx": ("leads", "tenant_id, stage, stage_entered_at, id", None),
     "leads_owner_id_idx": ("leads", "tenant_id, owner_id, id", "owner_id IS NOT NULL"),
     "leads_account_id_idx": ("leads", "tenant_id, account_id, id", "account_id IS NOT NULL"),
+    "idempotency_keys_created_at_idx": ("idempotency_keys", "tenant_id, created_at", None),
     "milestones_reached_at_idx": ("milestones", "tenant_id, name, reached_at", None),
     **{f"{table}_created_at_idx": (table, "tenant_id, created_at, id", None) for table in RECORDS},
 }
