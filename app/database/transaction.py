@@ -93,7 +93,7 @@ class Tx:
     The functions in `after_commit` are called once the transaction is committed.
     """
 
-    __slots__ = ("_core", "_engine", "after_commit", "driver", "maybe_in_transaction", "pooled")
+    __slots__ = ("_core", "_engine", "after_commit", "driver", "maybe_in_transaction", "plans_for_values", "pooled")
 
     def __init__(self, engine: AsyncEngine, pooled: PoolProxiedConnection) -> None:
         self._engine = engine
@@ -101,6 +101,7 @@ class Tx:
         self.pooled = pooled
         self.driver: Any = pooled.driver_connection
         self.maybe_in_transaction = False
+        self.plans_for_values = False
         self.after_commit: list[Callable[[], None]] = []
 
     async def execute(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Result:
@@ -128,6 +129,12 @@ class Tx:
     async def command(self, sql: str) -> str:
         """Run a statement without values, such as COMMIT, and return PostgreSQL's command tag."""
         return await self.run(sql, self.driver.execute(sql))
+
+    async def plan_for_values(self) -> None:
+        """Plan later statements for their values, rare or common ones; until the connection goes back to the pool."""
+        if not self.plans_for_values:
+            self.plans_for_values = True
+            await self.command("SET plan_cache_mode = force_custom_plan")
 
     async def run(self, sql: str, call: Awaitable[T]) -> T:
         """Await a call of the driver; its errors become SQLAlchemy's. A lost connection invalidates the whole pool."""
@@ -170,8 +177,13 @@ class Database:
             self._note(error, pooled)
             raise
         finally:
+            if tx.plans_for_values and not tx.driver.is_closed() and not tx.driver.is_in_transaction():
+                with suppress(DBAPIError):
+                    await tx.command("RESET plan_cache_mode")
+                    tx.plans_for_values = False
             # The driver does not count a BEGIN that was cancelled before its answer; `maybe_in_transaction` does.
-            if pooled.is_valid and (tx.maybe_in_transaction or tx.driver.is_closed() or tx.driver.is_in_transaction()):
+            unclean = tx.maybe_in_transaction or tx.plans_for_values
+            if pooled.is_valid and (unclean or tx.driver.is_closed() or tx.driver.is_in_transaction()):
                 pooled.invalidate()
             pooled.close()
 

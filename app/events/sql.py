@@ -80,7 +80,7 @@ READ = """
 """
 FIRST_MEMBER: Final = 5  # the column of READ with the position, which the members follow
 
-# event_log has no index on event_seq alone, so the lead narrows the search (the type for events without a lead).
+# event_log has an index on event_seq for events without a lead only: for others the lead narrows the search.
 FIND = text(
     f"""
     SELECT l.position, {MEMBERS} FROM events e
@@ -89,7 +89,7 @@ FIND = text(
          WHERE tenant_id = e.tenant_id AND lead_id = e.lead_id AND event_seq = e.seq
         UNION ALL
         SELECT position FROM event_log
-         WHERE e.lead_id IS NULL AND tenant_id = e.tenant_id AND lead_id IS NULL AND type = e.type AND event_seq = e.seq
+         WHERE e.lead_id IS NULL AND tenant_id = e.tenant_id AND lead_id IS NULL AND event_seq = e.seq
      ) l
      WHERE e.tenant_id = :tenant_id AND e.id = :event_id
     """  # noqa: S608 - the members are a constant

@@ -47,7 +47,7 @@ LOGS = text(
     SELECT t.journey_id, t.tenant_id, t.seq, t.from_stage, t.to_stage, t.action, t.policy_id,
            c.answer #>> '{opportunity,class}' AS opportunity_class
       FROM transitions t
-      LEFT JOIN conversions c ON c.tenant_id = t.tenant_id AND c.transition_id = t.id
+      LEFT JOIN conversions c ON c.tenant_id = t.tenant_id AND c.lead_id = t.lead_id AND c.transition_id = t.id
      WHERE t.journey_id = ANY(:ids) AND t.tenant_id = ANY(:tenants)
      ORDER BY t.tenant_id, t.journey_id, t.seq
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Query, Request, Response
 
@@ -30,7 +30,8 @@ from app.leads.capture import Captured
 from app.leads.change import patch_lead
 from app.leads.consent import purposes, put_consents
 from app.leads.create import create_leads, names_of
-from app.leads.filters import LeadFilters
+from app.leads.filters import LeadFilters, Sort
+from app.leads.find import find_leads
 from app.leads.included import include_leads
 from app.leads.past import read_as_of
 from app.leads.schemas import (
@@ -110,16 +111,15 @@ async def list_leads(
     tx: InTx,
     now: Now,
     filters: LeadFilters,
-    sort: Literal["created_at", "updated_at", "stage_entered_at"] = "created_at",
+    sort: Sort = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
     """Leads, newest first, with their scores of now. The filter `temperature` uses the score of the last evaluation."""
     await check_stage(tx, caller.tenant_id, "lead", filters["stage"])
-    page = Page(limit, cursor, sort, filters)
-    rows = await sql.list_leads(tx, caller.tenant_id, page, filters)
-    leads = await history.leads_of(tx, caller.tenant_id, [row.id for row in rows[:limit]], now)
-    return answer({"data": leads, "next": page.next_cursor(rows)})
+    found, following = await find_leads(tx, caller.tenant_id, limit, cursor, sort, filters)
+    leads = await history.leads_of(tx, caller.tenant_id, found, now)
+    return answer({"data": leads, "next": following})
 
 
 @api.get("/{lead_id}", response_model=LeadOut, responses=declared(*READ_PROBLEMS))

@@ -9,6 +9,15 @@ from fastapi import Depends, Query
 from app.leads.history import wanted_identities
 from app.web.fields import AccountId, Instant, SourceId, UserId
 
+Sort = Annotated[
+    Literal["created_at", "updated_at", "stage_entered_at"] | None,
+    Query(
+        description="The latest come first. Without it `created_at`; a search (`q`) lists the lead with that address, "
+        "then those found by company, by name and by address, the newest first in each. Where very many match, all "
+        "are listed by `created_at`."
+    ),
+]
+
 
 async def _lead_filters(
     stage: Annotated[str | None, Query(max_length=64)] = None,
@@ -24,7 +33,11 @@ async def _lead_filters(
     ] = None,
     q: Annotated[
         str | None,
-        Query(max_length=200, description="Start of a name, company, domain or e-mail address; case is ignored."),
+        Query(
+            max_length=200,
+            description="Beginnings of words of name, company, domain or e-mail address, separated by spaces: a lead "
+            "has all of them. Case and accents are ignored.",
+        ),
     ] = None,
     created_after: Instant | None = None,
     created_before: Instant | None = None,

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, bindparam, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, Uuid, bindparam, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
 from app.database.tables import (
@@ -293,6 +293,12 @@ CONDITIONS: Final[Mapping[str, Callable[[Any], ColumnElement[bool]]]] = {
 
 async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
     """Ids and sort columns of the leads that match; merged and erased leads are left out."""
+    await tx.plan_for_values()
+    return (await tx.execute(page.statement(listed(tenant_id, filters), leads))).all()
+
+
+def listed(tenant_id: UUID, filters: Mapping[str, Any]) -> Select[Any]:
+    """Selects the leads that match all filters but `q`."""
     rows = select(leads.c.id, leads.c.created_at, leads.c.updated_at, leads.c.stage_entered_at).where(
         leads.c.tenant_id == tenant_id, leads.c.merged_into.is_(None), leads.c.erased_at.is_(None)
     )
@@ -301,9 +307,7 @@ async def list_leads(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, 
             rows = rows.where(condition(filters[name]))
     for keys in filters.get("identities") or ():
         rows = rows.where(leads.c.id.in_(_holders(tenant_id, keys)))
-    if filters.get("q"):
-        rows = rows.where(_starts_with(filters["q"]))
-    return (await tx.execute(page.statement(rows, leads))).all()
+    return rows
 
 
 def _holders(tenant_id: UUID, keys: Sequence[tuple[str, str, str]]) -> Any:
@@ -317,13 +321,6 @@ def _holders(tenant_id: UUID, keys: Sequence[tuple[str, str, str]]) -> Any:
         tuple_(shared_identities.c.kind, shared_identities.c.value).in_([(kind, value) for kind, _, value in keys]),
     )
     return own.union_all(shared)
-
-
-def _starts_with(words: str) -> Any:
-    """Leads with a name, company, domain or e-mail address that starts with `words`; case is ignored."""
-    start = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    named = ("email", "first_name", "last_name", "full_name", "company", "domain")
-    return or_(*(leads.c.fields[name].astext.ilike(start) for name in named))
 
 
 async def list_activities(tx: Tx, tenant_id: UUID, lead_id: UUID, page: Page) -> Records:

@@ -107,11 +107,16 @@ def _plain_character(character: str) -> str:
 
 def fold(text: str) -> str:
     """Text for comparison: no case, accents or punctuation, single spaces. `Dyrektor – Łódź` is `dyrektor lodz`."""
+    return _NOT_WORD.sub(" ", fold_letters(text)).replace("_", " ").strip()
+
+
+def fold_letters(text: str) -> str:
+    """The text without case and accents; punctuation is kept: `Zoë@Łódź.pl` is `zoe@lodz.pl`."""
     bare = text.casefold()
     if not bare.isascii():
         bare = _INVISIBLE.sub("", bare)
         bare = "".join(c for c in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(c))
-    return _NOT_WORD.sub(" ", bare.translate(_BASE_LETTERS)).replace("_", " ").strip()
+    return bare.translate(_BASE_LETTERS)
 
 
 def collapse_spaces(text: str) -> str:

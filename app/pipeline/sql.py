@@ -60,6 +60,7 @@ async def list_records(tx: Tx, tenant_id: UUID, kind: Kind, page: Page, filters:
             rows = rows.where(table.c.archived_at.is_not(None) if value else table.c.archived_at.is_(None))
         elif value is not None:
             rows = rows.where(table.c[name] == value)
+    await tx.plan_for_values()
     return (await tx.execute(page.statement(rows, table))).all()
 
 

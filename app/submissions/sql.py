@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, delete, exists, select, text
+from sqlalchemy import Uuid, bindparam, delete, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.tables import submission_items, submissions
@@ -153,12 +153,11 @@ async def list_submissions(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping
         if filters.get(name) is not None:
             rows = rows.where(submissions.c[name] == filters[name])
     if filters.get("lead_id") is not None:
-        of_lead = (
-            (submission_items.c.tenant_id == tenant_id)
-            & (submission_items.c.lead_id == filters["lead_id"])
-            & (submission_items.c.submission_id == submissions.c.id)
+        of_lead = select(submission_items.c.submission_id).where(
+            submission_items.c.tenant_id == tenant_id, submission_items.c.lead_id == filters["lead_id"]
         )
-        rows = rows.where(exists().where(of_lead))
+        rows = rows.where(submissions.c.id.in_(of_lead))
+    await tx.plan_for_values()
     return (await tx.execute(page.statement(rows, submissions))).all()
 
 

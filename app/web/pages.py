@@ -17,7 +17,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import Query
-from sqlalchemy import Select, Table, tuple_
+from sqlalchemy import FromClause, Select, tuple_
 
 from app.errors import CursorInvalid
 
@@ -36,7 +36,7 @@ class Page:
     sort: str = "created_at"
     filters: Mapping[str, Any] | None = None
 
-    def statement(self, rows: Select[*tuple[Any, ...]], table: Table) -> Select[*tuple[Any, ...]]:
+    def statement(self, rows: Select[*tuple[Any, ...]], table: FromClause) -> Select[*tuple[Any, ...]]:
         """`rows` in this page's order after its cursor, plus one row that tells whether a page follows."""
         value, row_id = table.c[self.sort], table.c.id
         if self.cursor is not None:

@@ -12,6 +12,7 @@ from app.database.transaction import Tx
 
 # A lane has work when the log has rows after its position or a retry is due. A claim increments the fence, so later
 # writes of the previous owner match no row. A lane that this process owns but no longer serves is claimed at once.
+# ORDER BY makes the planner use the index: EXISTS would scan the log, all of it where the lane has no work.
 CLAIM = text(
     """
     UPDATE lanes SET owner = :owner, fence = fence + 1,
@@ -21,7 +22,8 @@ CLAIM = text(
           FROM lanes l JOIN subscriptions s ON s.tenant_id = l.tenant_id AND s.id = l.subscription_id
          WHERE s.state = 'active' AND l.due_at <= now() AND (l.lease_until < clock_timestamp() OR l.owner = :owner)
            AND l.subscription_id <> ALL (:served)
-           AND (EXISTS (SELECT 1 FROM event_log e WHERE e.tenant_id = l.tenant_id AND e.position > l.position)
+           AND ((SELECT e.position FROM event_log e WHERE e.tenant_id = l.tenant_id AND e.position > l.position
+                  ORDER BY e.position LIMIT 1) IS NOT NULL
                 OR EXISTS (SELECT 1 FROM delivery_retries r
                             WHERE r.tenant_id = l.tenant_id AND r.subscription_id = l.subscription_id
                               AND r.state = 'retry' AND r.next_at <= now()))

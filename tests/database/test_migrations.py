@@ -96,3 +96,23 @@ async def test_contacts_that_exist_get_the_consents_of_their_leads(api: Api) -> 
     assert {name: one["state"] for name, one in logged.items()} == {"email_marketing": "withdrawn", "phone": "given"}
     assert after == {**before, "consents": logged, "version": before["version"] + 1}
     assert await api.get(f"/v1/contacts/{contacts[1]['id']}") == contacts[1]
+
+
+async def test_the_migration_of_lists_goes_on_where_it_was_interrupted(api: Api) -> None:
+    engine, url = api.app.state.engine, api.app.state.settings.database_url
+    lead = await api.lead(email="zoe@c.example")
+    async with engine.connect() as tx:
+        before = (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+        await tx.execute(text("UPDATE alembic_version SET version_num = '0010_consents_of_contacts'"))
+        await tx.execute(text("UPDATE leads SET words = NULL"))
+        await tx.execute(text("DROP INDEX leads_by_source_id_idx, event_log_without_lead_idx"))
+        await tx.execute(text("CREATE INDEX event_log_00001_without_lead_idx ON event_log_00001 (event_seq)"))
+        for left in ("leads_by_stage_idx", "event_log_00001_without_lead_idx"):
+            await tx.execute(text(f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{left}'::regclass"))
+    await migrate.upgrade(url)
+    await migrate.differences(url)
+    async with engine.connect() as tx:
+        assert (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar_one() == before
+        assert not (await tx.execute(text("SELECT indexrelid FROM pg_index WHERE NOT indisvalid"))).all()
+    (found,) = (await api.get("/v1/leads?q=zoe"))["data"]
+    assert found["id"] == lead["id"]

@@ -1,6 +1,7 @@
 """A transaction commits or rolls back as a whole, and its connection returns to the pool outside of a transaction."""
 
 import asyncio
+import contextlib
 
 import pytest
 from sqlalchemy import Executable, bindparam, insert, select, text
@@ -190,3 +191,18 @@ async def test_a_transaction_whose_statement_was_prepared_before_a_migration_is_
     await migrating.dispose()
     assert await run_with_retries(read) == ["1.25"]
     assert len(runs) == 3
+
+
+@pytest.mark.parametrize("way", ["begin", "connect"])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_planning_for_values_ends_with_the_connection(url: str, way: str, fails: bool) -> None:
+    database = make_engine(url, 1)
+    with contextlib.suppress(LookupError):
+        async with getattr(database, way)() as tx:
+            await tx.plan_for_values()
+            assert await tx.driver.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
+            if fails:
+                raise LookupError
+    async with database.connect() as tx:
+        assert await tx.driver.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+    await database.dispose()

@@ -109,6 +109,6 @@ idempotency_keys = tenant_table(
     sealed("body", "idempotency|{key}", owner="tenant_id", null=False),
     uuid("lead_id"),
     instant("created_at", null=False),
-    Index("idempotency_keys_created_at_idx", "tenant_id", "created_at"),
+    Index("idempotency_keys_sweep_idx", "created_at"),
     kid_index("idempotency_keys_kid_idx", "body"),
 )

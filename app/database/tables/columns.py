@@ -80,3 +80,39 @@ def tenant_foreign_key(table: str, column: str) -> ForeignKeyConstraint:
 def list_indexes(table: str, *columns: str) -> list[Index]:
     """One index for keyset pagination by each of the columns."""
     return [Index(f"{table}_{column}_idx", "tenant_id", column, "id") for column in columns]
+
+
+def filter_indexes(table: str, **columns: str) -> list[Index]:
+    """For lists filtered by each of the columns, newest first; the value is the index's condition, if it has one."""
+    return [
+        Index(f"{table}_by_{column}_idx", "tenant_id", column, "created_at", "id", postgresql_where=where or None)
+        for column, where in columns.items()
+    ]
+
+
+def member_indexes(table: str, member: str, *columns: str) -> list[Index]:
+    """For lists filtered by a member of each of these JSONB columns, newest first."""
+    return [
+        Index(
+            f"{table}_{column}_{member}_idx",
+            "tenant_id",
+            text(f"({column} ->> '{member}')"),
+            "created_at",
+            "id",
+            postgresql_where=f"{column} ->> '{member}' IS NOT NULL",
+        )
+        for column in columns
+    ]
+
+
+def record_indexes(table: str, *columns: str) -> list[Index]:
+    """For lists of live records, newest first, of all and by each of the columns; and for the list of archived ones."""
+    live, archived = "archived_at IS NULL", "archived_at IS NOT NULL"
+    return [
+        Index(f"{table}_live_idx", "tenant_id", "created_at", "id", postgresql_where=live),
+        Index(f"{table}_archived_idx", "tenant_id", "created_at", "id", postgresql_where=archived),
+        *(
+            Index(f"{table}_live_{column}_idx", "tenant_id", column, "created_at", "id", postgresql_where=live)
+            for column in columns
+        ),
+    ]

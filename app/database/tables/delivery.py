@@ -61,7 +61,7 @@ event_log = tenant_table(
     uuid("order_key", null=False),
     string("type", null=False),
     instant("recorded_at", null=False),
-    Index("event_log_type_idx", "tenant_id", "type", "position"),
+    Index("event_log_without_lead_idx", "tenant_id", "event_seq", postgresql_where="lead_id IS NULL"),
     Index("event_log_lead_id_idx", "tenant_id", "lead_id", "position"),
     postgresql_partition_by="RANGE (position)",
 )
@@ -112,6 +112,7 @@ delivery_retries = tenant_table(
     Column("last_code", Integer),
     string("last_error"),
     tenant_foreign_key("subscriptions", "subscription_id"),
+    Index("delivery_retries_state_idx", "tenant_id", "subscription_id", "state", "position"),
     Index("delivery_retries_order_key_idx", "tenant_id", "subscription_id", "order_key", "position"),
     Index(
         "delivery_retries_next_at_idx", "tenant_id", "subscription_id", "next_at", postgresql_where="state = 'retry'"

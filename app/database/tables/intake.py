@@ -52,6 +52,7 @@ submissions = tenant_table(
     instant("received_at", null=False),
     instant("processed_at"),
     Index("submissions_received_idx", "received_at", "id", postgresql_where="state = 'received'"),
+    Index("submissions_quarantined_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'quarantined'"),
     Index("submissions_received_at_idx", "tenant_id", "received_at", "id"),
     Index("submissions_source_id_idx", "tenant_id", "source_id", "received_at", "id"),
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, Integer
+from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, Integer, SmallInteger, Text
 
 from app.database.tables.columns import (
+    filter_indexes,
     id_column,
     instant,
     jsonb,
     list_indexes,
+    member_indexes,
     string,
     tenant_foreign_key,
     tenant_table,
@@ -46,13 +48,22 @@ leads = tenant_table(
     uuid("opportunity_id"),
     uuid("merged_into"),
     instant("erased_at"),
+    string("words"),  # written by triggers, from which `lead_words` is made; null for merged and erased leads
     *timestamps(),
     tenant_foreign_key("users", "owner_id"),
     Index("leads_evaluate_at_idx", "evaluate_at", postgresql_where="evaluate_at IS NOT NULL"),
-    Index("leads_stage_idx", "tenant_id", "stage", "stage_entered_at", "id"),
-    Index("leads_owner_id_idx", "tenant_id", "owner_id", "id", postgresql_where="owner_id IS NOT NULL"),
-    Index("leads_account_id_idx", "tenant_id", "account_id", "id", postgresql_where="account_id IS NOT NULL"),
     *list_indexes("leads", "created_at", "updated_at", "stage_entered_at"),
+    *filter_indexes("leads", stage="", owner_id="owner_id IS NOT NULL", account_id="account_id IS NOT NULL"),
+    *filter_indexes("leads", source_id="source_id IS NOT NULL", temperature="temperature <> 'cold'"),
+    *member_indexes("leads", "campaign", "first_touch", "last_touch"),
+)
+
+# Written by triggers on `leads` (docs/decisions/0033). Rank: 1 company, 2 name, 3 e-mail address or domain.
+lead_words = tenant_table(
+    "lead_words",
+    Column("word", Text(collation="C"), primary_key=True),
+    uuid("lead_id", null=False, primary_key=True),
+    Column("rank", SmallInteger, primary_key=True, autoincrement=False),
 )
 
 identities = tenant_table(
@@ -180,6 +191,7 @@ journeys = tenant_table(
     tenant_foreign_key("leads", "lead_id"),
     Index("journeys_open_key", "tenant_id", "lead_id", unique=True, postgresql_where="closed_at IS NULL"),
     Index("journeys_number_key", "tenant_id", "lead_id", "number", unique=True),
+    postgresql_with={"fillfactor": 80},  # room on the page for the moves of a journey, none of which writes an index
 )
 
 transitions = tenant_table(
@@ -220,5 +232,5 @@ milestones = tenant_table(
     instant("voided_at"),
     tenant_foreign_key("journeys", "journey_id"),
     Index("milestones_name_key", "tenant_id", "journey_id", "name", unique=True, postgresql_where="voided_at IS NULL"),
-    Index("milestones_reached_at_idx", "tenant_id", "name", "reached_at"),
+    Index("milestones_lead_id_idx", "tenant_id", "lead_id"),
 )

@@ -8,7 +8,7 @@ from app.database.tables.columns import (
     id_column,
     instant,
     jsonb,
-    list_indexes,
+    record_indexes,
     string,
     tenant_foreign_key,
     tenant_table,
@@ -41,7 +41,7 @@ accounts = tenant_table(
     Index("accounts_domain_key", "tenant_id", "domain", unique=True, postgresql_where="archived_at IS NULL"),
     Index("accounts_external_id_key", "tenant_id", "external_id", unique=True, postgresql_where="archived_at IS NULL"),
     Index("accounts_name_key_idx", "tenant_id", "name_key", "country"),
-    *list_indexes("accounts", "created_at"),
+    *record_indexes("accounts", "owner_id"),
 )
 
 contacts = tenant_table(
@@ -75,7 +75,7 @@ contacts = tenant_table(
     Index("contacts_external_id_key", "tenant_id", "external_id", unique=True, postgresql_where="archived_at IS NULL"),
     Index("contacts_phone_idx", "tenant_id", "phone"),
     Index("contacts_account_id_idx", "tenant_id", "account_id"),
-    *list_indexes("contacts", "created_at"),
+    *record_indexes("contacts", "owner_id"),
 )
 
 opportunities = tenant_table(
@@ -108,10 +108,12 @@ opportunities = tenant_table(
     tenant_foreign_key("leads", "origin_lead_id"),
     tenant_foreign_key("journeys", "journey_id"),
     Index("opportunities_account_id_idx", "tenant_id", "account_id"),
+    Index("opportunities_contact_id_idx", "tenant_id", "contact_id"),
+    Index("opportunities_journey_id_idx", "tenant_id", "journey_id", postgresql_where="journey_id IS NOT NULL"),
     Index(
         "opportunities_external_id_key", "tenant_id", "external_id", unique=True, postgresql_where="archived_at IS NULL"
     ),
-    *list_indexes("opportunities", "created_at"),
+    *record_indexes("opportunities", "owner_id", "stage", "class", "business"),
 )
 
 opportunity_transitions = tenant_table(
