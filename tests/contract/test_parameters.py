@@ -82,7 +82,7 @@ async def test_a_stage_of_another_tenants_policy_is_unknown(api: Api, pipeline_a
         ("/v1/leads?email=anna", "email", "email"),
         ("/v1/leads?phone=abc", "phone", "phone"),
         ("/v1/leads?external_id=4711", "external_id", "namespace:value"),
-        ("/v1/leads?campaign=", "campaign", "at least 1 character"),
+        ("/v1/leads?campaign=", "campaign", "the minimum length is 1"),
         ("/v1/leads?created_after=yesterday", "created_after", "like 2026-08-17T09:00:00Z"),
         ("/v1/leads?created_before=2026-08-17", "created_before", "like 2026-08-17T09:00:00Z"),
         ("/v1/leads?updated_before=1787000000", "updated_before", "like 2026-08-17T09:00:00Z"),
