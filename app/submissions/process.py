@@ -23,6 +23,7 @@ import structlog
 from app import ids, metrics
 from app.database.faults import as_problem, is_away, is_contended, is_of_data, run_with_retries
 from app.database.transaction import Database, Record, Records, Tx
+from app.database.turn import Turn
 from app.events.record import NewEvent, record_events
 from app.events.wake import first_of, within
 from app.leads.capture import capture
@@ -46,10 +47,11 @@ T = TypeVar("T")
 
 async def process_forever(state: Any, stop: asyncio.Event) -> None:
     """Processes waiting submissions until `stop` is set: on every wake-up, and at least once a second."""
+    turn = Turn()
     while not stop.is_set():
         seen, now = state.wake.generation("submissions"), state.clock.now()
         try:
-            processed = await process_batch(state.engine, now, partial(across.claim, rested_at=now))
+            processed = await process_batch(state.engine, now, partial(across.claim, turn=turn, rested_at=now))
         except Exception as error:  # neither an unavailable database nor a bug may end the loop
             log.warning("processing_failed", error=type(error).__name__, unavailable=as_problem(error) is not None)
             await within(POLL_SECONDS, stop.wait())
@@ -61,7 +63,7 @@ async def process_forever(state: Any, stop: asyncio.Event) -> None:
 
 
 async def process_batch(engine: Database, now: datetime, claim: Claim = across.claim) -> int:
-    """Processes up to a hundred of the oldest waiting submissions and returns how many. Raises DatabaseUnavailable."""
+    """Processes up to a hundred waiting submissions, of all tenants in turn; how many. Raises DatabaseUnavailable."""
     return await _process_claimed(engine, claim, now)
 
 
