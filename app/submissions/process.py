@@ -41,7 +41,7 @@ MAX_TRIES: Final = 5
 Claim = Callable[[Tx], Awaitable[Records]]
 Settle = Callable[[Tx, UUID, Sequence[Entry], datetime], Awaitable[list[Entry]]]
 Verdicts = Counter[str]
-Outcome = tuple[bool, Verdicts]
+Outcome = tuple[Records, Verdicts]
 T = TypeVar("T")
 
 
@@ -73,22 +73,19 @@ async def process_one(engine: Database, tenant_id: UUID, submission_id: UUID, no
 
 
 async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int:
-    claimed: list[tuple[UUID, UUID]] = []
+    claimed: list[Record] = []
 
     async def process_batched(tx: Tx) -> Verdicts:
-        rows = await claim(tx)
-        claimed[:] = [(row.tenant_id, row.id) for row in rows]
-        return await _process(tx, rows, now, settle)
+        claimed[:] = await claim(tx)
+        return await _process(tx, claimed, now, settle)
 
     try:
-        _count(await _in_transaction(engine, process_batched))
+        _count(await _in_transaction(engine, process_batched), claimed, now)
     except Exception as error:
         if not claimed or is_away(error):
             raise
         log.warning("batch_failed", submissions=len(claimed), error=type(error).__name__)
-        return sum(
-            [await _process_alone(engine, tenant_id, submission_id, now) for tenant_id, submission_id in claimed]
-        )
+        return sum([await _process_alone(engine, row.tenant_id, row.id, now) for row in claimed])
     return len(claimed)
 
 
@@ -101,11 +98,11 @@ async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID,
 
     async def process_alone(tx: Tx) -> Outcome:
         rows = await across.claim_one(tx, tenant_id, submission_id)
-        return bool(rows), await _process(tx, rows, now, settle_each)
+        return rows, await _process(tx, rows, now, settle_each)
 
     async def quarantine(tx: Tx) -> Outcome:
         rows = await across.claim_one(tx, tenant_id, submission_id)
-        return bool(rows), await _quarantine(tx, rows, reason, now)
+        return rows, await _quarantine(tx, rows, reason, now)
 
     try:
         done, verdicts = await _in_transaction(engine, process_alone)
@@ -119,8 +116,8 @@ async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID,
         reason = failure_reason(error)
         log.warning("submission_quarantined", submission_id=ids.show("submission", submission_id), reason=reason)
         done, verdicts = await _in_transaction(engine, quarantine)
-    _count(verdicts)
-    return done
+    _count(verdicts, done, now)
+    return bool(done)
 
 
 async def _in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) -> T:
@@ -261,6 +258,9 @@ def _quarantine_event(row: Record, settled: Sequence[Entry], now: datetime) -> N
     return NewEvent("submission.quarantined", data, now, order_key=row.id)
 
 
-def _count(verdicts: Verdicts) -> None:
+def _count(verdicts: Verdicts, rows: Records, now: datetime) -> None:
     for verdict, number in verdicts.items():
         metrics.SUBMISSIONS.labels(verdict).inc(number)
+    for row in rows:
+        if row.processed_at is None:  # not a replay, of which received_at may be long ago
+            metrics.QUEUED.observe((now - row.received_at).total_seconds())

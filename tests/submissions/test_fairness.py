@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import TextClause, text
 
 from app import ids
-from app.database.transaction import DIALECT, Records, Tx
+from app.database.transaction import Records, Tx
 from app.database.turn import Turn
 from app.journeys import across as journeys_across
 from app.journeys.refresh import refresh_due
@@ -23,6 +21,8 @@ from app.submissions.accept import Committer
 from app.submissions.process import process_batch
 from app.submissions.received import Received
 from tests.api import Api
+from tests.database.test_generic_plans import generic_plan
+from tests.plans import nodes
 from tests.submissions.sender import Sender, count, person
 
 
@@ -224,24 +224,8 @@ async def test_the_generic_plan_of_a_claim_reads_the_index_by_tenant_alone(
 ) -> None:
     async with api.app.state.engine.begin() as tx:
         await fill(tx)
-        made = claim.compile(dialect=DIALECT)
-        await tx.command(f"PREPARE claim AS {made.string}")
-        nulls = ", ".join("NULL" for _ in made.positiontup or ())
-        plan = await tx.driver.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE claim({nulls})")
-        await tx.command("DEALLOCATE claim")
-    scans = list(scans_of(json.loads(plan) if isinstance(plan, str) else plan))
-    table = index.split("_")[0]
-    indexes = Counter(scan.get("Index Name") for scan in scans if scan["Relation Name"] == table)
+        plan = await generic_plan(tx.driver, claim)
+    scans = [node for node in nodes(plan) if node.get("Relation Name") == index.split("_")[0]]
+    indexes = Counter(scan.get("Index Name") for scan in scans)
     assert indexes.pop("leads_evaluate_at_idx", 0) <= 1, "the first that is due of all"
     assert set(indexes) == {index}
-
-
-def scans_of(plan: Any) -> Iterator[dict[str, Any]]:
-    """The nodes of a plan that read a table."""
-    if isinstance(plan, list):
-        for part in plan:
-            yield from scans_of(part)
-    elif isinstance(plan, dict):
-        if "Relation Name" in plan:
-            yield plan
-        yield from scans_of(list(plan.values()))
