@@ -10,7 +10,7 @@ Problem
 + Gone 410: CursorExpired, Erased
 + VersionConflict 412 · BodyTooLarge 413 · UnsupportedMediaType 415
 + Invalid 422: RequestInvalid, CursorInvalid, IdempotencyKeyReused, CriteriaUnmet, ReasonRequired, …
-+ TooManyRequests 429 · HeadersTooLarge 431
++ TooManyRequests, RateLimited 429 · HeadersTooLarge 431
 + Unavailable 503: Overloaded, DatabaseUnavailable, SourceDisabled, SecretKeysMissing
 
 A class's docstring is the `title` of its problem. Rules return what is unmet, verbs raise problems, endpoints do
@@ -375,6 +375,12 @@ class TooManyRequests(Problem):
 
     status = 429
     retry_after = 1
+
+
+class RateLimited(Problem):
+    """The tenant has reached one of its limits; `Retry-After` says when to send the request again."""
+
+    status = 429
 
 
 class HeadersTooLarge(Problem):

@@ -41,7 +41,13 @@ SECONDS = Histogram(
 )
 OVERLOADED = Counter("baton_overloaded", "Requests and connections refused because the process is busy.", ["what"])
 REFUSED = Counter("baton_ingest_refused", "Requests refused at an ingest address.", ["reason"])
+OVER_QUOTA = Counter("baton_over_quota", "Requests refused because of a limit of their tenant.", ["limit"])
 SUBMISSIONS = Counter("baton_submissions", "Submission items by verdict.", ["verdict"])
+QUEUED = Histogram(
+    "baton_submission_queue_seconds",
+    "Seconds from receiving a submission to the start of the batch that processed it.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
+)
 DELIVERIES = Counter("baton_deliveries", "Delivery attempts by outcome.", ["outcome"])
 GATHERED = Histogram(
     "baton_gathered_requests",

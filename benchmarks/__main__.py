@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 
 from benchmarks import database
-from benchmarks.bench import Bench
+from benchmarks.bench import Bench, Peer
 from benchmarks.figures import Line
 from benchmarks.paths import accept, convert, create, deliver, lists, memory, move, overload, process
 from benchmarks.processes import Failed
@@ -39,6 +40,10 @@ def main(
     quick: Annotated[bool, typer.Option(help="Shorter runs: under two minutes.")] = False,
     only: Named = None,
     profile: Annotated[str | None, typer.Option(help="Measure this path and print its CPU time by layer.")] = None,
+    peer: Annotated[
+        str | None, typer.Option(help="Another system: the URL, on a local port, that creates a person.")
+    ] = None,
+    peer_token: Annotated[str, typer.Option(help="The bearer token for --peer.")] = "",
 ) -> None:
     """Measure each path and its baseline and print one table. A missed target is shown, but is no failure."""
     names = [profile] if profile else only or [name for name in PATHS if name not in ONLY_WHERE_NAMED]
@@ -49,7 +54,7 @@ def main(
     lines: list[Line] = []
     failed = False
     with tempfile.TemporaryDirectory() as folder, database.started() as running:
-        bench = Bench(running, quick, Path(folder) if profile else None)
+        bench = Bench(running, quick, Path(folder) if profile else None, _peer(peer, peer_token))
         for name in names:
             began = time.monotonic()
             try:
@@ -63,6 +68,15 @@ def main(
         show_profile(console, found)
     if failed:
         raise typer.Exit(1)
+
+
+def _peer(url: str | None, token: str) -> Peer | None:
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname not in ("127.0.0.1", "localhost") or not parts.path:
+        raise typer.BadParameter("--peer needs an address such as http://127.0.0.1:8055/items/leads")
+    return Peer(parts.port or 80, parts.path + (f"?{parts.query}" if parts.query else ""), token)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks.cpu import Meter
 from benchmarks.database import Database
@@ -26,6 +28,15 @@ ROUNDS = 3
 SETTLE_SECONDS = 120.0
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another system on a local port, which creates a person by a POST with a bearer token."""
+
+    port: int
+    path: str
+    token: str
+
+
 @dataclass(slots=True)
 class Bench:
     """One run of the command. `folder` holds the samples of a profiled path; None means no profiling."""
@@ -33,6 +44,7 @@ class Bench:
     database: Database
     quick: bool
     folder: Path | None = None
+    peer: Peer | None = None
     profiles: list[Profile] = field(default_factory=list)
 
     def scale(self, full: int, quick: int) -> int:
@@ -57,22 +69,16 @@ class Bench:
         pause: float = 0.0,
     ) -> Run:
         """Send each request once, for at most `seconds`, and measure; another status than `status` raises Failed."""
-        with TemporaryDirectory() as folder:
-            path = Path(folder, "plan")
-            path.write_bytes(pickle.dumps(Plan(server.port, connections, seconds, requests, status, pause)))
-            with process(["-m", "benchmarks.load", str(path)]) as client:
-                wait_ready(client)
-                meter = Meter(server.pid, self.database.pid)
-                result = start_and_read(client)
-                run = meter.run(
-                    result.get("count", 0), result.get("p50_ms"), result.get("p99_ms"), result.get("seconds")
-                )
-        if not run.count:
-            raise Failed("the load received no response")
-        if result["faults"]:
-            faults, first = result["faults"], result["first_fault"]
-            raise Failed(f"{faults} of {run.count} responses had a status other than {status}; the first: {first}")
-        return run
+        with _client(Plan(server.port, connections, seconds, requests, (status,), pause)) as client:
+            meter = Meter(server.pid, self.database.pid)
+            result = _checked(start_and_read(client))
+            return meter.run(result["count"], result["p50_ms"], result["p99_ms"], result["seconds"])
+
+    def load_peer(self, peer: Peer, requests: Sequence[bytes], seconds: float) -> Run:
+        """The same load for another system, which may answer 200 or 201; without its CPU."""
+        with _client(Plan(peer.port, CONNECTIONS, seconds, requests, (200, 201))) as client:
+            result = _checked(start_and_read(client))
+        return Run(result["count"], result["seconds"], result["p50_ms"], result["p99_ms"], 0, 0)
 
     def profile(self, server: Server, name: str, work: Callable[[], Run]) -> Run:
         """Run `work`; with profiling on, sample the service's stack meanwhile and add the profile."""
@@ -88,6 +94,27 @@ class Bench:
             time.sleep(0.05)
         self.profiles.append(read_profile(path, name, run))
         return run
+
+
+@contextmanager
+def _client(plan: Plan) -> Iterator[subprocess.Popen[str]]:
+    """A load generator that is ready to start."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "plan")
+        path.write_bytes(pickle.dumps(plan))
+        with process(["-m", "benchmarks.load", str(path)]) as client:
+            wait_ready(client)
+            yield client
+
+
+def _checked(result: dict[str, Any]) -> dict[str, Any]:
+    """The result of a load; Failed unless all responses had the status wanted."""
+    if not result.get("count"):
+        raise Failed("the load received no response")
+    if result["faults"]:
+        faults, count, first = result["faults"], result["count"], result["first_fault"]
+        raise Failed(f"{faults} of {count} responses had another status; the first: {first}")
+    return result
 
 
 def alternating(ours: Callable[[], Run], bare: Callable[[], Run]) -> tuple[Run, Run]:

@@ -88,6 +88,13 @@ def lead_creations(count: int) -> list[bytes]:
     return found
 
 
+def peer_creations(path: str, token: str, count: int) -> list[bytes]:
+    """Requests that create the same people in another system, each a flat JSON object."""
+    run = new_run()
+    bodies = (json.dumps(person(number, run)).encode() for number in range(count))
+    return [request(path, body, Authorization=f"Bearer {token}") for body in bodies]
+
+
 def lead_requests(path: str, ids: list[str], body: dict[str, Any], actor: str, *, keys: bool = False) -> list[bytes]:
     """The same request for each lead as a user; `{id}` in the path is the lead. `keys` adds an Idempotency-Key."""
     found, data = [], json.dumps(body).encode()

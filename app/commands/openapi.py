@@ -68,6 +68,7 @@ MEMBERS: Final = {
     "lead_merged": "`merged_into`: the lead that remains",
     "cursor_expired": "`earliest`: the value of `after` to read on with",
     "log_diverged": "`last_event_at`: the instant to read on from, so that nothing is missed, or null; `earliest`",
+    "rate_limited": "`limit`: the name of the limit; `quota`: the part of it that one process grants",
     "version_conflict": "`version`: the current one",
 }
 

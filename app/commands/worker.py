@@ -12,6 +12,7 @@ import structlog
 
 from app import metrics
 from app.database.faults import error_fields, run_with_retries
+from app.database.turn import Turn
 from app.errors import Problem
 from app.events import across
 from app.events.sequence import sequence_forever
@@ -73,9 +74,10 @@ async def _join(tasks: list[asyncio.Task[None]]) -> None:
 
 async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
     """Evaluate leads whose state changes with time alone: decay steps, windows, wake-ups."""
+    turn = Turn()
 
     async def batch() -> int:
-        evaluated = await refresh_due(state.engine, state.clock.now())
+        evaluated = await refresh_due(state.engine, state.clock.now(), turn)
         if evaluated:
             state.wake.set("events")
         return evaluated

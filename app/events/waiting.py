@@ -49,6 +49,7 @@ class AllowLongRequest(Allow):
 
     async def __call__(self, request: Request) -> Caller:
         caller = await with_connection(request.app.state, lambda tx: authenticate(tx, request))
+        request.app.state.quotas.of("requests", caller.tenant_id).take(request.app.state.clock.now())
         caller.require(frozenset({self.scope}))
         check_parameters(request)
         return caller

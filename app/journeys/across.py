@@ -3,22 +3,55 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import DateTime, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database.transaction import Record, Records, Tx
+from app.database.turn import Turn
 
-CLAIM_DUE = text(
-    "SELECT tenant_id, id FROM leads WHERE evaluate_at <= :now AND merged_into IS NULL AND erased_at IS NULL"
-    " ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED"
+# Tenants in turn, and ranges of the index by tenant and time, as in app/submissions/across.py: `turns` has the tenants
+# with due leads, `shares` how many leads of each go into the batch. While nothing is due, no tenant is read.
+DUE: Final = (
+    "(l.tenant_id, l.evaluate_at) BETWEEN (t.tenant_id, '-infinity') AND (t.tenant_id, :now)"
+    " AND l.evaluate_at IS NOT NULL AND l.merged_into IS NULL AND l.erased_at IS NULL"
 )
+CLAIM_DUE = text(
+    f"""
+    WITH turns AS (
+        SELECT t.tenant_id, row_number() OVER (ORDER BY t.tenant_id <= :after, t.tenant_id) AS turn
+          FROM (SELECT id AS tenant_id FROM tenants) t CROSS JOIN LATERAL (
+            SELECT FROM leads l WHERE {DUE} ORDER BY l.tenant_id, l.evaluate_at LIMIT 1) due
+         WHERE (SELECT min(evaluate_at) FROM leads) <= :now
+         ORDER BY turn LIMIT :limit
+    ), shares AS (
+        SELECT tenant_id, turn, count(*) AS share FROM (
+            SELECT t.tenant_id, t.turn FROM turns t CROSS JOIN LATERAL (
+                SELECT row_number() OVER () AS place FROM (
+                    SELECT FROM leads l WHERE {DUE} ORDER BY l.tenant_id, l.evaluate_at LIMIT :limit) l
+                ) candidate
+             ORDER BY candidate.place, t.turn LIMIT :limit) chosen
+         GROUP BY tenant_id, turn
+    ), claimed AS MATERIALIZED (
+        SELECT first.*, t.turn FROM shares t CROSS JOIN LATERAL (
+            SELECT l.tenant_id, l.id, l.evaluate_at FROM leads l WHERE {DUE}
+             ORDER BY l.tenant_id, l.evaluate_at LIMIT t.share FOR NO KEY UPDATE SKIP LOCKED) first
+    ), placed AS (
+        SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY evaluate_at, id) AS place FROM claimed
+    )
+    SELECT tenant_id, id, row_number() OVER (ORDER BY place, turn) AS served FROM placed ORDER BY tenant_id, id
+    """  # noqa: S608
+).bindparams(bindparam("after", type_=Uuid))
 
 
-async def claim_due(tx: Tx, now: datetime, limit: int) -> Records:
-    """Locks leads whose evaluation is due, in ascending id, skipping locked ones."""
-    return (await tx.execute(CLAIM_DUE, {"now": now, "limit": limit})).all()
+async def claim_due(tx: Tx, turn: Turn, now: datetime, limit: int) -> Records:
+    """Locks leads whose evaluation is due, of each tenant those due first, skipping locked ones.
+
+    `turn` says with which tenant the batch begins. The rows are sorted by tenant and id.
+    """
+    return turn.took((await tx.execute(CLAIM_DUE, {"after": turn.after, "now": now, "limit": limit})).all())
 
 
 POSTPONE = text(

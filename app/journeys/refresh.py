@@ -12,6 +12,7 @@ import structlog
 from app import ids
 from app.database.faults import as_problem, error_fields
 from app.database.transaction import Database, Record
+from app.database.turn import Turn
 from app.journeys import across
 from app.journeys.load import begin_changes
 from app.journeys.record import record_or_refresh
@@ -23,24 +24,27 @@ RETRY_DELAY: Final = timedelta(hours=1)
 log = structlog.get_logger("baton.refresh")
 
 
-async def refresh_due(engine: Database, now: datetime) -> int:
+async def refresh_due(engine: Database, now: datetime, turn: Turn | None = None) -> int:
     """Evaluates one batch of due leads; their number. A lead without an automatic step gets no new version or event.
+
+    `turn` says with the leads of which tenant the batch begins.
 
     If the batch fails, its leads are evaluated one by one, so that a lead that fails does not stop the others. That
     lead is retried in an hour.
     """
+    turn = turn or Turn()
     try:
-        return len(await _batch(engine, now, BATCH, []))
+        return len(await _batch(engine, turn, now, BATCH, []))
     except Exception as error:
         if as_problem(error) is not None:
             raise
-    return sum([await _refresh_one(engine, now) for _ in range(BATCH)])
+    return sum([await _refresh_one(engine, turn, now) for _ in range(BATCH)])
 
 
-async def _batch(engine: Database, now: datetime, limit: int, claimed: list[Record]) -> list[Record]:
+async def _batch(engine: Database, turn: Turn, now: datetime, limit: int, claimed: list[Record]) -> list[Record]:
     """The leads that were evaluated; `claimed` holds them also when the evaluation fails."""
     async with engine.begin() as tx:
-        claimed[:] = await across.claim_due(tx, now, limit)
+        claimed[:] = await across.claim_due(tx, turn, now, limit)
         by_tenant: dict[UUID, list[UUID]] = defaultdict(list)
         for row in claimed:
             by_tenant[row.tenant_id].append(row.id)
@@ -50,10 +54,10 @@ async def _batch(engine: Database, now: datetime, limit: int, claimed: list[Reco
     return claimed
 
 
-async def _refresh_one(engine: Database, now: datetime) -> int:
+async def _refresh_one(engine: Database, turn: Turn, now: datetime) -> int:
     claimed: list[Record] = []
     try:
-        return len(await _batch(engine, now, 1, claimed))
+        return len(await _batch(engine, turn, now, 1, claimed))
     except Exception as error:
         if as_problem(error) is not None or not claimed:
             raise

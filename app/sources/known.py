@@ -20,6 +20,7 @@ from app.sources import across
 from app.sources.ready import ReadySource, ready_source
 from app.sources.secrets import open_secrets
 from app.sources.verify import Secrets
+from app.web import quotas
 
 CACHE_SECONDS: Final = 5.0
 CACHE_SIZE: Final = 10_000
@@ -76,6 +77,7 @@ async def _look_up(engine: Database, ring: KeyRing, key: str) -> CachedSource | 
         row = await across.source_with_key(tx, key)
     if row is None:
         return None
+    quotas.learn(row.tenant_id, row)
     try:
         return CachedSource(ready_source(row), open_secrets(ring, row))
     except SecretKeysMissing:

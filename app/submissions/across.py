@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Uuid, bindparam, text
 
 from app.database.transaction import Database, Records, Tx
+from app.database.turn import Turn
 from app.submissions.received import Received
 
 BATCH: Final = 100
@@ -26,22 +27,54 @@ INSERT_RECEIVED: Final = """
 """
 COLUMNS: Final = ("tenant_id", "id", "source_id", "method", "query", "headers", "body", "sha256", "received_at")
 
-# Oldest first, up to a total size that fits into memory; the first is claimed whatever its size. Rows that are locked
-# but over that size are released with the transaction. `rested_at` leaves out those whose next try is later.
-CLAIM = text(
-    """
-    WITH claimed AS MATERIALIZED (
-        SELECT tenant_id, id, received_at, octet_length(body) AS size FROM submissions
-         WHERE state = 'received'
-           AND (CAST(:rested_at AS timestamptz) IS NULL OR retry_at IS NULL OR retry_at <= :rested_at)
-         ORDER BY received_at, id LIMIT :most FOR UPDATE SKIP LOCKED
-    ), measured AS (
-        SELECT *, sum(size) OVER (ORDER BY received_at, id) - size AS before FROM claimed
-    )
-    SELECT s.* FROM measured m JOIN submissions s USING (tenant_id, id)
-     WHERE m.before < :bytes ORDER BY s.tenant_id, s.received_at, s.id
-    """
+# `rested_at` leaves out submissions whose next try is later.
+WAITS: Final = (
+    "s.state = 'received'"
+    " AND (CAST(:rested_at AS timestamptz) IS NULL OR s.retry_at IS NULL OR s.retry_at <= :rested_at)"
 )
+# A range of the index by tenant and time. With `s.tenant_id = t.tenant_id` a generic plan may take the index by time,
+# and read what waits for all other tenants.
+OF_TENANT: Final = (
+    f"{WAITS} AND (s.tenant_id, s.received_at) BETWEEN (t.tenant_id, '-infinity') AND (t.tenant_id, 'infinity')"
+)
+# Tenants in turn (docs/decisions/0034). `waiting` reads one entry of the index for each tenant that has submissions,
+# and `turns` begins with the tenant after the one that was served last. `shares` takes the oldest submission of each
+# tenant, then the second oldest of each, until a batch is full: how many these are is the share of the tenant. Only
+# then is anything locked. The batch ends, in that order, at a total size that fits into memory; its first submission
+# is claimed whatever its size. Rows that are locked but over that size are released with the transaction.
+CLAIM = text(
+    f"""
+    WITH RECURSIVE waiting AS (
+        (SELECT s.tenant_id FROM submissions s WHERE {WAITS} ORDER BY s.tenant_id LIMIT 1)
+        UNION ALL
+        SELECT next.tenant_id FROM waiting w CROSS JOIN LATERAL (
+            SELECT s.tenant_id FROM submissions s WHERE {WAITS} AND s.tenant_id > w.tenant_id
+             ORDER BY s.tenant_id LIMIT 1) next
+    ), turns AS (
+        SELECT tenant_id, row_number() OVER (ORDER BY tenant_id <= :after, tenant_id) AS turn FROM waiting
+         ORDER BY turn LIMIT :most
+    ), shares AS (
+        SELECT tenant_id, turn, count(*) AS share FROM (
+            SELECT t.tenant_id, t.turn FROM turns t CROSS JOIN LATERAL (
+                SELECT row_number() OVER () AS place FROM (
+                    SELECT FROM submissions s WHERE {OF_TENANT} ORDER BY s.tenant_id, s.received_at LIMIT :most) s
+                ) candidate
+             ORDER BY candidate.place, t.turn LIMIT :most) chosen
+         GROUP BY tenant_id, turn
+    ), claimed AS MATERIALIZED (
+        SELECT oldest.*, t.turn FROM shares t CROSS JOIN LATERAL (
+            SELECT s.* FROM submissions s WHERE {OF_TENANT}
+             ORDER BY s.tenant_id, s.received_at, s.id LIMIT t.share FOR UPDATE SKIP LOCKED) oldest
+    ), placed AS (
+        SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY received_at, id) AS place FROM claimed
+    ), measured AS (
+        SELECT *, row_number() OVER in_turn AS served,
+               sum(octet_length(body)) OVER in_turn - octet_length(body) AS bytes_before
+          FROM placed WINDOW in_turn AS (ORDER BY place, turn)
+    )
+    SELECT * FROM measured WHERE bytes_before < :bytes ORDER BY tenant_id, received_at, id
+    """  # noqa: S608
+).bindparams(bindparam("after", type_=Uuid))
 CLAIM_ONE = text(
     "SELECT * FROM submissions WHERE tenant_id = :tenant_id AND id = :id AND state = 'received' FOR UPDATE SKIP LOCKED"
 )
@@ -54,9 +87,14 @@ async def insert_received(engine: Database, rows: Sequence[Received]) -> None:
         await tx.run(INSERT_RECEIVED, tx.driver.execute(INSERT_RECEIVED, *columns))
 
 
-async def claim(tx: Tx, rested_at: datetime | None = None) -> Records:
-    """Claims up to a hundred of the oldest waiting submissions, locked until the transaction ends; sorted by tenant."""
-    return (await tx.execute(CLAIM, {"most": BATCH, "bytes": BATCH_BYTES, "rested_at": rested_at})).all()
+async def claim(tx: Tx, turn: Turn | None = None, rested_at: datetime | None = None) -> Records:
+    """Claims up to a hundred waiting submissions, of each tenant its oldest, locked until the transaction ends.
+
+    `turn` says with which tenant the batch begins. The rows are sorted by tenant.
+    """
+    turn = turn or Turn()
+    values = {"after": turn.after, "most": BATCH, "bytes": BATCH_BYTES, "rested_at": rested_at}
+    return turn.took((await tx.execute(CLAIM, values)).all())
 
 
 async def claim_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Records:

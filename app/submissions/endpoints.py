@@ -14,6 +14,7 @@ from app.errors import (
     HeadersTooLarge,
     MethodNotAllowed,
     Overloaded,
+    RateLimited,
     SecretKeysMissing,
     SignatureInvalid,
     SourceDisabled,
@@ -46,6 +47,7 @@ REFUSALS: Final = declared(
     UnsupportedMediaType,
     SourceDisabled,
     SecretKeysMissing,
+    RateLimited,
     Overloaded,
     DatabaseUnavailable,
 )

@@ -87,15 +87,22 @@ def _ingest_state(state: Any) -> IngestState:
 async def receive(request: Request, key: str) -> Response:
     """Answers 202 once the submission is stored durably.
 
-    Raises SignatureInvalid, SourceDisabled, SecretKeysMissing, DatabaseUnavailable; for its Content-Encoding
-    UnsupportedMediaType and BodyTooLarge.
+    Raises SignatureInvalid, SourceDisabled, SecretKeysMissing, RateLimited, DatabaseUnavailable; for its
+    Content-Encoding UnsupportedMediaType and BodyTooLarge.
     """
     state, now = request.app.state, request.app.state.clock.now()
     _check_coding(request)
     known, raw = await _read_request(request, key, now)
     document = _enabled_document(known.source)
+    quota = state.quotas.of("submissions", known.source.tenant_id)
+    quota.check(now)
     if not verify(document, known.secrets, raw, now):
         raise _refusal(known, "signature")
+    with quota.admitted(now):  # only now: what somebody else sends uses up no quota
+        return await _accept(state, known, document, raw, now)
+
+
+async def _accept(state: Any, known: CachedSource, document: Document, raw: RawRequest, now: datetime) -> Response:
     _check_unpacked_size(raw)
     received = _received(known.source, document, raw, now)
     await _ingest_state(state).committer.accept(received)

@@ -23,6 +23,7 @@ import structlog
 from app import ids, metrics
 from app.database.faults import as_problem, is_away, is_contended, is_of_data, run_with_retries
 from app.database.transaction import Database, Record, Records, Tx
+from app.database.turn import Turn
 from app.events.record import NewEvent, record_events
 from app.events.wake import first_of, within
 from app.leads.capture import capture
@@ -40,16 +41,17 @@ MAX_TRIES: Final = 5
 Claim = Callable[[Tx], Awaitable[Records]]
 Settle = Callable[[Tx, UUID, Sequence[Entry], datetime], Awaitable[list[Entry]]]
 Verdicts = Counter[str]
-Outcome = tuple[bool, Verdicts]
+Outcome = tuple[Records, Verdicts]
 T = TypeVar("T")
 
 
 async def process_forever(state: Any, stop: asyncio.Event) -> None:
     """Processes waiting submissions until `stop` is set: on every wake-up, and at least once a second."""
+    turn = Turn()
     while not stop.is_set():
         seen, now = state.wake.generation("submissions"), state.clock.now()
         try:
-            processed = await process_batch(state.engine, now, partial(across.claim, rested_at=now))
+            processed = await process_batch(state.engine, now, partial(across.claim, turn=turn, rested_at=now))
         except Exception as error:  # neither an unavailable database nor a bug may end the loop
             log.warning("processing_failed", error=type(error).__name__, unavailable=as_problem(error) is not None)
             await within(POLL_SECONDS, stop.wait())
@@ -61,7 +63,7 @@ async def process_forever(state: Any, stop: asyncio.Event) -> None:
 
 
 async def process_batch(engine: Database, now: datetime, claim: Claim = across.claim) -> int:
-    """Processes up to a hundred of the oldest waiting submissions and returns how many. Raises DatabaseUnavailable."""
+    """Processes up to a hundred waiting submissions, of all tenants in turn; how many. Raises DatabaseUnavailable."""
     return await _process_claimed(engine, claim, now)
 
 
@@ -71,22 +73,19 @@ async def process_one(engine: Database, tenant_id: UUID, submission_id: UUID, no
 
 
 async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int:
-    claimed: list[tuple[UUID, UUID]] = []
+    claimed: list[Record] = []
 
     async def process_batched(tx: Tx) -> Verdicts:
-        rows = await claim(tx)
-        claimed[:] = [(row.tenant_id, row.id) for row in rows]
-        return await _process(tx, rows, now, settle)
+        claimed[:] = await claim(tx)
+        return await _process(tx, claimed, now, settle)
 
     try:
-        _count(await _in_transaction(engine, process_batched))
+        _count(await _in_transaction(engine, process_batched), claimed, now)
     except Exception as error:
         if not claimed or is_away(error):
             raise
         log.warning("batch_failed", submissions=len(claimed), error=type(error).__name__)
-        return sum(
-            [await _process_alone(engine, tenant_id, submission_id, now) for tenant_id, submission_id in claimed]
-        )
+        return sum([await _process_alone(engine, row.tenant_id, row.id, now) for row in claimed])
     return len(claimed)
 
 
@@ -99,11 +98,11 @@ async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID,
 
     async def process_alone(tx: Tx) -> Outcome:
         rows = await across.claim_one(tx, tenant_id, submission_id)
-        return bool(rows), await _process(tx, rows, now, settle_each)
+        return rows, await _process(tx, rows, now, settle_each)
 
     async def quarantine(tx: Tx) -> Outcome:
         rows = await across.claim_one(tx, tenant_id, submission_id)
-        return bool(rows), await _quarantine(tx, rows, reason, now)
+        return rows, await _quarantine(tx, rows, reason, now)
 
     try:
         done, verdicts = await _in_transaction(engine, process_alone)
@@ -117,8 +116,8 @@ async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID,
         reason = failure_reason(error)
         log.warning("submission_quarantined", submission_id=ids.show("submission", submission_id), reason=reason)
         done, verdicts = await _in_transaction(engine, quarantine)
-    _count(verdicts)
-    return done
+    _count(verdicts, done, now)
+    return bool(done)
 
 
 async def _in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) -> T:
@@ -259,6 +258,9 @@ def _quarantine_event(row: Record, settled: Sequence[Entry], now: datetime) -> N
     return NewEvent("submission.quarantined", data, now, order_key=row.id)
 
 
-def _count(verdicts: Verdicts) -> None:
+def _count(verdicts: Verdicts, rows: Records, now: datetime) -> None:
     for verdict, number in verdicts.items():
         metrics.SUBMISSIONS.labels(verdict).inc(number)
+    for row in rows:
+        if row.processed_at is None:  # not a replay, of which received_at may be long ago
+            metrics.QUEUED.observe((now - row.received_at).total_seconds())

@@ -8,11 +8,13 @@ from fastapi import Query, Response
 
 from app import ids
 from app.errors import AlreadyExists, KeyNotFound, ScopeMissing, TenantNotFound, UserNotFound, VersionConflict
-from app.tenants import across, audit, create, sql, users
+from app.tenants import across, audit, create, limits, sql, users
 from app.tenants.schemas import (
     KeyCreate,
     KeyOut,
     KeyPage,
+    LimitsOut,
+    LimitsPut,
     MeOut,
     Role,
     TenantCreate,
@@ -90,6 +92,24 @@ async def patch_tenant(
     row = await sql.update_tenant(tx, tenant_id, {"name": body.name})
     await audit.record(tx, caller, tenant_id, "tenant.renamed", ids.show("tenant", tenant_id), now)
     return answer(show_tenant(row), version=row.version)
+
+
+@api.get("/tenants/{tenant_id}/limits", response_model=LimitsOut, responses=declared(TenantNotFound))
+async def get_limits(tenant_id: TenantId, caller: Platform, tx: InTx) -> Response:
+    """How many submissions and API requests of a tenant are taken a minute, and how many at a time."""
+    row = await sql.tenant(tx, tenant_id)
+    if row is None:
+        raise TenantNotFound()
+    return answer(limits.show(row), version=row.version)
+
+
+@api.put("/tenants/{tenant_id}/limits", response_model=LimitsOut, responses=declared(TenantNotFound, VersionConflict))
+async def put_limits(
+    tenant_id: TenantId, body: LimitsPut, caller: Platform, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """Set the limits of a tenant; they hold in every process within five seconds."""
+    row = await limits.set_limits(tx, tenant_id, caller, body.model_dump(), expected, now)
+    return answer(limits.show(row), version=row.version)
 
 
 @api.post("/users", status_code=201, response_model=UserOut, responses=declared(AlreadyExists))

@@ -50,6 +50,7 @@ Span = Annotated[list[Hour], Field(min_length=2, max_length=2), AfterValidator(_
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WorkingHours = dict[Weekday, Annotated[list[Span], Field(max_length=8), AfterValidator(_day)]]
 Capacity = Annotated[int, Field(ge=0, le=100_000)]
+Rate = Annotated[int, Field(ge=1, le=100_000_000, examples=[6000])]
 
 
 class TenantCreate(RequestBody):
@@ -59,6 +60,14 @@ class TenantCreate(RequestBody):
 
 class TenantPatch(RequestBody):
     name: ShortText
+
+
+class LimitsPut(RequestBody):
+    """The limits of a tenant; a member that is null or missing stands for the default."""
+
+    submissions_per_minute: Rate | None = None
+    requests_per_minute: Rate | None = None
+    in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = Field(default=None, examples=[16])
 
 
 class UserCreate(RequestBody):
@@ -97,6 +106,15 @@ class TenantOut(ResponseBody):
     id: str
     name: str
     created_at: str
+
+
+class LimitsOut(ResponseBody):
+    submissions_per_minute: int | None
+    requests_per_minute: int | None
+    in_flight: int | None
+    effective: dict[str, int | None] = Field(
+        description="The limits that hold: the default where none is set. For `in_flight` that is null: no own limit."
+    )
 
 
 class UserOut(ResponseBody):

@@ -24,6 +24,7 @@ from app.web.capacity import INGEST, Capacity
 from app.web.gate import Gate
 from app.web.gather import Gatherer
 from app.web.head import HeadAsGet
+from app.web.quotas import Quotas
 from app.web.routes import ROUTERS, methods_by_path
 from app.webhooks.egress import Egress
 from app.webhooks.targets import targets_of
@@ -81,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.keyring = KeyRing(settings.secret_keys)
     app.state.gatherer = Gatherer(app.state)
     app.state.capacity = Capacity(settings.max_in_flight, settings.max_ingest_in_flight)
+    app.state.quotas = Quotas(settings.workers)
     app.state.draining = False
     app.state.include_leads = include_leads
     app.state.methods = methods_by_path()

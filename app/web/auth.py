@@ -21,6 +21,7 @@ from app import ids
 from app.database.transaction import Tx
 from app.errors import ActorUnknown, KeyUnknown, ScopeMissing
 from app.policy.facts import Actor
+from app.web import quotas
 
 SCOPES: Final = (
     "leads:read",
@@ -42,7 +43,9 @@ CACHE_SIZE: Final = 10_000
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 FIND_KEY = text(
-    "SELECT tenant_id, id, name, scopes, expires_at FROM keys WHERE secret_sha256 = :sha256 AND revoked_at IS NULL"
+    "SELECT k.tenant_id, k.id, k.name, k.scopes, k.expires_at,"
+    " t.submissions_per_minute, t.requests_per_minute, t.in_flight"
+    " FROM keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.secret_sha256 = :sha256 AND k.revoked_at IS NULL"
 )
 # SKIP LOCKED: a request does not wait for another one that updates the same key and has not committed yet.
 RECORD_USE = text(
@@ -162,6 +165,7 @@ async def _look_up(tx: Tx, sha256: str, asserted: str, now: datetime) -> Caller:
     row = (await tx.execute(FIND_KEY, {"sha256": sha256})).one_or_none()
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         raise KeyUnknown()
+    quotas.learn(row.tenant_id, row)
     await tx.execute(RECORD_USE, {"tenant_id": row.tenant_id, "id": row.id, "now": now})
     service = Actor(id=ids.show("key", row.id), kind="service", role="service")
     caller = Caller(row.tenant_id, row.id, row.name, frozenset(row.scopes), service)

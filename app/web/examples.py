@@ -71,6 +71,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 86400},
     "POST /v1/tenants": {"name": "acme", "policy": "pipeline"},
     "PATCH /v1/tenants/{tenant_id}": {"name": "Acme"},
+    "PUT /v1/tenants/{tenant_id}/limits": {"submissions_per_minute": 6000, "in_flight": 16},
     "POST /v1/users": {
         "name": "Sofia Dumitru",
         "email": "sofia@acme.example",

@@ -128,6 +128,7 @@ ANY_REQUEST: Final = (
     errors.ActorUnknown,
     errors.RequestInvalid,
     errors.HeadersTooLarge,
+    errors.RateLimited,
     errors.Overloaded,
     errors.DatabaseUnavailable,
 )

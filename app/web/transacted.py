@@ -44,13 +44,13 @@ Answering = Callable[[StrictRequest], Awaitable[Response]]
 
 
 class Transacted(APIRoute):
-    """Runs a route in one transaction: authenticate, call the endpoint, store its idempotent response, commit.
+    """Authenticates, then runs a route in one transaction: call the endpoint, store its idempotent response, commit.
 
     The response is sent after the commit. A yield dependency could not do this: it ends after the response was sent.
     """
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        answering = self.answering(super().get_route_handler(), _scopes(self.dependant))
+        answering, scopes = self.answering(super().get_route_handler()), _scopes(self.dependant)
         takes_json = self.body_field is not None
 
         async def transacted(plain: Request) -> Response:
@@ -62,7 +62,11 @@ class Transacted(APIRoute):
                 check_text(value, name)
             if takes_json:
                 request.refuse_other_media(body)
-            response = await answering(request)
+            caller = request.state.caller = await _caller(request)
+            with request.app.state.quotas.of("requests", caller.tenant_id).admitted(request.state.now):
+                caller.require(scopes)
+                check_parameters(request)
+                response = await answering(request)
             if request.method not in SAFE:
                 request.app.state.wake.set("events")
             if "location" in response.headers:
@@ -71,24 +75,22 @@ class Transacted(APIRoute):
 
         return transacted
 
-    def answering(self, handler: Callable[[Request], Awaitable[Response]], scopes: frozenset[str]) -> Answering:
+    def answering(self, handler: Callable[[Request], Awaitable[Response]]) -> Answering:
         """Makes the function that answers a request of this route by the handler of its endpoint."""
 
         async def in_transaction(request: StrictRequest) -> Response:
             async with connection(request.app.state, autocommit=request.method in SAFE) as tx:
                 request.state.tx = tx
-                caller = request.state.caller = await auth.authenticate(tx, request)
-                caller.require(scopes)
-                check_parameters(request)
+                tenant_id = request.state.caller.tenant_id
                 keyed = idempotency.keyed(request)
                 if keyed is None:
                     return await handler(request)
-                (stored,) = await idempotency.stored_responses(tx, caller.tenant_id, [keyed])
+                (stored,) = await idempotency.stored_responses(tx, tenant_id, [keyed])
                 if isinstance(stored, Problem):
                     raise stored
                 response = stored or await handler(request)
                 if stored is None:
-                    await idempotency.store_responses(tx, caller.tenant_id, [(keyed, response)], request.state.now)
+                    await idempotency.store_responses(tx, tenant_id, [(keyed, response)], request.state.now)
             return response
 
         return lambda request: run_with_retries(lambda: in_transaction(request))
@@ -97,21 +99,19 @@ class Transacted(APIRoute):
 class Gathered(Transacted):
     """A route whose endpoint hands its request to the gatherer, which owns the transaction (gather.py)."""
 
-    def answering(self, handler: Callable[[Request], Awaitable[Response]], scopes: frozenset[str]) -> Answering:
-        async def look_up(request: StrictRequest) -> auth.Caller:
-            async with connection(request.app.state, autocommit=True) as tx:
-                return await auth.authenticate(tx, request)
+    def answering(self, handler: Callable[[Request], Awaitable[Response]]) -> Answering:
+        return handler
 
-        async def gathered(request: StrictRequest) -> Response:
-            caller = auth.cached(request)
-            if caller is None:
-                caller = await run_with_retries(lambda: look_up(request))
-            request.state.caller = caller
-            caller.require(scopes)
-            check_parameters(request)
-            return await handler(request)
 
-        return gathered
+async def _caller(request: StrictRequest) -> auth.Caller:
+    """Authenticates the request: on a connection that is released at once, unless the caller is cached."""
+
+    async def look_up() -> auth.Caller:
+        async with connection(request.app.state, autocommit=True) as tx:
+            return await auth.authenticate(tx, request)
+
+    caller = auth.cached(request)
+    return await run_with_retries(look_up) if caller is None else caller
 
 
 SAFE: Final = {"GET", "HEAD"}

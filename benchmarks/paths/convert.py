@@ -15,11 +15,11 @@ ORDER = {
     "verification": {"note": "called, confirmed"},
 }
 WARM, COUNTED = 200, 28
-TARGET_RATE = 1_000
+TARGET_RATE, TARGET_US = 600, 2_400
 
 
 def measure(bench: Bench) -> list[Line]:
-    """Target: 1000 a second at 32 connections, and at most 6 round trips."""
+    """Target: 600 a second at 32 connections, 2.4 ms of CPU in all, and at most 6 round trips."""
     count = bench.scale(1_500, 500)
     ready = make_ready(bench, "converting", count + WARM + COUNTED)
     _make_sql(bench, ready)
@@ -33,9 +33,9 @@ def measure(bench: Bench) -> list[Line]:
             "conversion",
             "account, contact and opportunity",
             run,
-            "",
-            f"≥ {TARGET_RATE:,} a second",
-            run.rate >= TARGET_RATE,
+            f"{run.cpu_us:,.0f} µs in all",
+            f"≥ {TARGET_RATE} a second, ≤ {TARGET_US:,} µs",
+            run.rate >= TARGET_RATE and run.cpu_us <= TARGET_US,
         ),
         Line("conversion", " · ".join(statements), None, f"{trips:.1f} round trips", "≤ 6 round trips", trips <= 6),
     ]

@@ -12,10 +12,11 @@ from benchmarks.trips import round_trips
 PATH = "/v1/leads/{id}/transitions"
 ACCEPT = {"action": "accept"}
 WARM, COUNTED = 200, 28
+TARGET_RATE = 1_200
 
 
 def measure(bench: Bench) -> list[Line]:
-    """Target: 3 times the CPU of a lock and one statement, and at most 4 round trips."""
+    """Target: 1,200 a second, 3 times the CPU of a lock and one statement, and at most 4 round trips."""
     count = bench.scale(2_000, 700)
     ready = make_ready(bench, "moving", 2 * (count + WARM) + COUNTED)
     if len(ready.leads) < 2 * (count + WARM) + COUNTED:
@@ -25,7 +26,14 @@ def measure(bench: Bench) -> list[Line]:
     mine, baseline = _runs(bench, ready, count)
     ratio = ratio_of(mine.cpu_us, baseline.cpu_us)
     return [
-        Line("transition", "accept by a person", mine, f"{ratio:.1f} × its CPU", "≤ 3 × the CPU", ratio <= 3),
+        Line(
+            "transition",
+            "accept by a person",
+            mine,
+            f"{ratio:.1f} × its CPU",
+            f"≤ 3 × the CPU, ≥ {TARGET_RATE:,} a second",
+            ratio <= 3 and mine.rate >= TARGET_RATE,
+        ),
         Line("transition", "bare FastAPI, lock + one statement", baseline),
         Line("transition", " · ".join(statements), None, f"{trips:.1f} round trips", "≤ 4 round trips", trips <= 4),
     ]

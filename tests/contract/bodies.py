@@ -186,6 +186,11 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 60},
         "POST /v1/tenants": {"name": "other", "policy": "pipeline"},
         "PATCH /v1/tenants/{tenant_id}": {"name": "other"},
+        "PUT /v1/tenants/{tenant_id}/limits": {
+            "submissions_per_minute": 100_000,
+            "requests_per_minute": 100_000,
+            "in_flight": 64,
+        },
         "POST /v1/users": USER,
         "PATCH /v1/users/{user_id}": USER,
         "POST /v1/keys": {"name": "reader", "scopes": ["leads:read"], "expires_at": "2099-08-17T09:00:00Z"},

@@ -60,6 +60,7 @@ TABLE = {
     "/v1/me": {"GET": ""},
     "/v1/tenants": {"POST": "platform", "GET": "platform"},
     "/v1/tenants/{tenant_id}": {"GET": "platform", "PATCH": "platform"},
+    "/v1/tenants/{tenant_id}/limits": {"GET": "platform", "PUT": "platform"},
     "/v1/users": {"POST": "admin", "GET": "admin"},
     "/v1/users/{user_id}": {"GET": "admin", "PATCH": "admin"},
     "/v1/keys": {"POST": "admin", "GET": "admin"},

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from app import ids
 from app.database.storage import Storage
 from app.database.transaction import Database, Records, Tx
+from app.database.turn import Turn
 from app.errors import DatabaseUnavailable
 from app.journeys.refresh import refresh_due
 from app.submissions import across, process
@@ -120,10 +121,10 @@ async def test_the_worker_leaves_a_submission_alone_that_is_to_be_tried_later(
     looked = 0
     claim = across.claim
 
-    async def counted(tx: Tx, rested_at: datetime | None = None) -> Records:
+    async def counted(tx: Tx, turn: Turn | None = None, rested_at: datetime | None = None) -> Records:
         nonlocal looked
         looked += 1
-        return await claim(tx, rested_at)
+        return await claim(tx, turn, rested_at)
 
     monkeypatch.setattr(across, "claim", counted)
     work = asyncio.create_task(process.process_forever(api.app.state, stop))

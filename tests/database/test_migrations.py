@@ -116,3 +116,27 @@ async def test_the_migration_of_lists_goes_on_where_it_was_interrupted(api: Api)
         assert not (await tx.execute(text("SELECT indexrelid FROM pg_index WHERE NOT indisvalid"))).all()
     (found,) = (await api.get("/v1/leads?q=zoe"))["data"]
     assert found["id"] == lead["id"]
+
+
+async def test_the_migration_of_limits_goes_on_where_it_was_interrupted_and_tenants_keep_what_they_have(
+    api: Api,
+) -> None:
+    engine, url = api.app.state.engine, api.app.state.settings.database_url
+    lead, tenant = await api.lead(), (await api.get("/v1/me"))["tenant"]["id"]
+    async with engine.engine.connect() as connection:
+        await connection.run_sync(lambda one: command.downgrade(migrate.configuration(one), "0014_cost_of_lists"))
+    await migrate.upgrade(url)
+    async with engine.connect() as tx:
+        before = (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar_one()
+        await tx.execute(text("UPDATE alembic_version SET version_num = '0014_cost_of_lists'"))
+        await tx.execute(text("DROP INDEX leads_due_idx"))
+        invalid = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'submissions_waiting_idx'::regclass"
+        await tx.execute(text(invalid))
+    await migrate.upgrade(url)
+    await migrate.differences(url)
+    async with engine.connect() as tx:
+        assert (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar_one() == before
+        assert not (await tx.execute(text("SELECT indexrelid FROM pg_index WHERE NOT indisvalid"))).all()
+    limits = await api.get(f"/v1/tenants/{tenant}/limits")
+    assert (limits["submissions_per_minute"], limits["requests_per_minute"], limits["in_flight"]) == (None, None, None)
+    assert (await api.reload(lead))["id"] == lead["id"]

@@ -21,6 +21,7 @@ from app.events.wake import Wake
 from app.web import auth, problems
 from app.web.capacity import Capacity
 from app.web.gate import Gate
+from app.web.quotas import Quotas
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -60,6 +61,7 @@ async def service(engine: Database, url: str) -> AsyncIterator[Service]:
     app = FastAPI()
     app.state.engine, app.state.wake, app.state.clock = engine, Wake(url), Clock()
     app.state.connection_slots, app.state.waiters = asyncio.Semaphore(10), Waiters()
+    app.state.quotas = Quotas(1)
     problems.install(app)
     app.include_router(feed_api)
     app.include_router(api)

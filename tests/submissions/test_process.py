@@ -374,6 +374,28 @@ async def test_submissions_are_listed_by_source_state_and_lead(api: Api) -> None
     assert (await api.call("GET", "/v1/submissions?lead_id=lead_x")).status_code == 422
 
 
+async def test_the_time_in_the_queue_is_measured_once_for_each_submission(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def measured() -> tuple[float, float]:
+        lines = (await api.client.get("/metrics")).text.splitlines()
+        found = dict(line.rsplit(" ", 1) for line in lines if line.startswith("baton_submission_queue_seconds_"))
+        return float(found["baton_submission_queue_seconds_count"]), float(found["baton_submission_queue_seconds_sum"])
+
+    sender, begin = await make_sender(api), api.now
+    monkeypatch.setattr(api.clock, "now", lambda: begin + api.clock.ahead)
+    sent = [(await sender.post(person())).json()["submission"]["id"] for _ in range(2)]
+    count_before, sum_before = await measured()
+    api.clock.ahead += timedelta(hours=1)
+    await process_all(api)
+    count_after, sum_after = await measured()
+    assert count_after - count_before == 2
+    assert sum_after - sum_before == pytest.approx(2 * 3600)
+    await api.post(f"/v1/submissions/{sent[0]}/replay", None, status=202)
+    await process_all(api)
+    assert await measured() == (count_after, sum_after), "a replay is not counted: it was received long ago"
+
+
 async def test_a_signature_is_verified_at_the_time_of_receipt(api: Api) -> None:
     sender = await make_sender(api, "typeform")
     body = b'{"form_response": {"token": "t", "answers": [{"type": "email", "email": "a@nordsoft.example"}]}}'

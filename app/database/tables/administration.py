@@ -29,6 +29,7 @@ tenants = Table(
     string("name", null=False),
     string("secret_salt", null=False),
     jsonb("calendar"),
+    *(Column(name, Integer) for name in ("submissions_per_minute", "requests_per_minute", "in_flight")),
     instant("created_at", null=False),
 )
 

@@ -51,6 +51,8 @@ submissions = tenant_table(
     instant("retry_at"),  # after a try that the database aborted; null otherwise
     instant("received_at", null=False),
     instant("processed_at"),
+    Index("submissions_waiting_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'received'"),
+    # For the release before, which processes all tenants in one queue; to be dropped in the next.
     Index("submissions_received_idx", "received_at", "id", postgresql_where="state = 'received'"),
     Index("submissions_quarantined_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'quarantined'"),
     Index("submissions_received_at_idx", "tenant_id", "received_at", "id"),

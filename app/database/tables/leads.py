@@ -52,6 +52,7 @@ leads = tenant_table(
     *timestamps(),
     tenant_foreign_key("users", "owner_id"),
     Index("leads_evaluate_at_idx", "evaluate_at", postgresql_where="evaluate_at IS NOT NULL"),
+    Index("leads_due_idx", "tenant_id", "evaluate_at", postgresql_where="evaluate_at IS NOT NULL"),
     *list_indexes("leads", "created_at", "updated_at", "stage_entered_at"),
     *filter_indexes("leads", stage="", owner_id="owner_id IS NOT NULL", account_id="account_id IS NOT NULL"),
     *filter_indexes("leads", source_id="source_id IS NOT NULL", temperature="temperature <> 'cold'"),
