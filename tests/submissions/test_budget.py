@@ -69,7 +69,7 @@ async def test_a_long_mapping_of_a_small_body_does_not_block_the_event_loop(api:
         await asyncio.sleep(0)
         turns += 1
     assert (await asked).status_code == 200
-    assert turns > 1_000, f"what takes more than {QUICK_STEPS} steps runs in a thread; on the loop: dozens of turns"
+    assert turns > 200, f"what takes more than {QUICK_STEPS} steps runs in a thread; on the loop: dozens of turns"
     made = await sender.post_and_process(person(rows=ROWS))
     assert made["items"][0]["verdict"] == "lead"
 
