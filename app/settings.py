@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     env: Literal["production", "test"] = "production"
     database_url: Annotated[str, AfterValidator(_postgresql)] | None = Field(default=None, repr=False)
     data_dir: Path = Path(".baton")
+    pooler: Literal["transaction"] | None = None
+    listen_url: Annotated[str, AfterValidator(_postgresql)] | None = Field(default=None, repr=False)
     pg_bindir: Path | None = None
     admin_key: Annotated[SecretStr, AfterValidator(_strong_key)] | None = None
     secret_keys: Annotated[dict[str, bytes], NoDecode, BeforeValidator(decode_keys)] = Field(
@@ -169,6 +171,12 @@ class Settings(BaseSettings):
             raise ValueError("BATON_TEST_CLOCK shifts the clock: remove it, or set BATON_ENV=test on a test system")
         return self
 
+    @model_validator(mode="after")
+    def _pooler_has_an_address(self) -> Self:
+        if self.pooler is not None and self.database_url is None:
+            raise ValueError("BATON_POOLER is for a pooler at BATON_DATABASE_URL: set that too, or remove BATON_POOLER")
+        return self
+
     @property
     def embedded(self) -> bool:
         """True where `database_url` is not set: the service then runs its own PostgreSQL in `data_dir`."""
@@ -181,9 +189,16 @@ class Settings(BaseSettings):
 
     @property
     def url(self) -> str:
-        """The database URL; of an embedded server it is set by `server.running_database`."""
+        """The database URL, and whether a pooler is there; of an embedded server `server.running_database` sets it."""
         assert self.database_url is not None
-        return self.database_url
+        if self.pooler is None:
+            return self.database_url
+        return f"{self.database_url}{'&' if '?' in self.database_url else '?'}pooler={self.pooler}"
+
+    @property
+    def session_url(self) -> str | None:
+        """The URL of PostgreSQL itself, for LISTEN and migrations; None where only that of a pooler is known."""
+        return self.listen_url or (self.url if self.pooler is None else None)
 
     @property
     def address(self) -> str:
@@ -209,6 +224,15 @@ def load(**flags: Any) -> Settings:
     settings._flags = frozenset(given)
     _check_metrics_folder()
     return settings
+
+
+def without_pooler(settings: Settings) -> str:
+    """The URL of PostgreSQL itself. Raises SettingsError where only a pooler is known."""
+    if settings.session_url is None:
+        raise SettingsError(
+            "migrations need a session: set BATON_LISTEN_URL to the address of PostgreSQL behind the pooler"
+        )
+    return settings.session_url
 
 
 def _check_metrics_folder() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from app.database.migrate import migrating_engine
 from app.database.tables import metadata
-from app.settings import load
+from app.settings import load, without_pooler
 
 # Every query that comes after a migration waiting for a lock waits too: so it fails early, and is retried later.
 LIMITS = (
@@ -55,10 +55,10 @@ def main() -> None:
     if connection is not None:
         migrate(connection)
         return
-    url = load().database_url
-    if url is None:
+    settings = load()
+    if settings.embedded:
         raise SystemExit("set BATON_DATABASE_URL for the alembic command, or use python3 -m app migrate")
-    asyncio.run(connect_and_migrate(url))
+    asyncio.run(connect_and_migrate(without_pooler(settings)))
 
 
 main()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import hypothesis
 import pytest
@@ -55,21 +54,9 @@ def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Database time-outs that a busy machine does not reach; a test about one of them sets its own."""
     from app.database import engine as database
 
-    set_timeout = database._set_transaction_timeout
-
-    def prolong(connection: Any, record: Any) -> None:
-        set_timeout(connection, record)
-        cursor = connection.cursor()
-        cursor.execute(
-            f"SELECT set_config('transaction_timeout', '{LONG_TIMEOUT}', false)"
-            " WHERE current_setting('server_version_num')::integer >= 170000"
-        )
-        cursor.close()
-        connection.commit()
-
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         monkeypatch.setitem(database.SERVER_SETTINGS, name, LONG_TIMEOUT)
-    monkeypatch.setattr(database, "_set_transaction_timeout", prolong)
+    monkeypatch.setattr(database, "TRANSACTION_TIMEOUT", LONG_TIMEOUT)
     monkeypatch.setattr(database, "POOL_SECONDS", 300)
 
 

@@ -49,14 +49,14 @@ def migrate(data_dir: DataDir = None) -> None:
     from app.database import migrate as schema
     from app.database.requirements import require
     from app.database.server import running_database
-    from app.settings import load
+    from app.settings import load, without_pooler
 
     async def migrated(url: str) -> None:
         await require(url)
         await schema.upgrade(url)
 
     with running_database(load(data_dir=data_dir)) as settings:
-        asyncio.run(migrated(settings.url))
+        asyncio.run(migrated(without_pooler(settings)))
     print(f"The schema is at revision {schema.newest()}.")
 
 

@@ -18,6 +18,7 @@ from app.keyring import KeyRing
 from app.settings import PROGRAM, CannotStart, Settings, SettingsError, load, origins, unknown, with_secrets
 
 SECRETS = ("admin_key", "secret_keys")
+URLS = ("database_url", "listen_url")
 
 
 def report(data_dir: Path | None) -> int:
@@ -52,7 +53,7 @@ def _shown(name: str, value: object) -> str:
     """The value as text; secrets and the credentials in a URL are left out."""
     if name in SECRETS or isinstance(value, SecretStr):
         return "(set)" if value else ""
-    if name == "database_url" and isinstance(value, str):
+    if name in URLS and isinstance(value, str):
         return value.partition("://")[0] + "://…@" + value.rpartition("@")[2].partition("?")[0]
     if isinstance(value, tuple):
         return ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in value)
@@ -71,6 +72,7 @@ def _examine(settings: Settings) -> tuple[list[tuple[str, str]], list[str]]:
     try:
         with running_database(settings) as ready:
             facts, of_database = asyncio.run(_examine_database(ready.url, where))
+            of_database += asyncio.run(_examine_poolers(ready))
             if ("schema", str(migrate.newest())) in facts:
                 of_database += asyncio.run(_examine_secrets(ready.url, settings))
     except CannotStart as error:
@@ -104,6 +106,35 @@ async def _examine_database(url: str, where: str) -> tuple[list[tuple[str, str]]
                 f"the schema is not at {migrate.newest()}: run {PROGRAM} migrate (serve does it when embedded)"
             )
     return found, faults
+
+
+async def _examine_poolers(settings: Settings) -> list[str]:
+    """The faults of poolers where none is declared, and of an address for LISTEN that leads to another database."""
+    here, pooled = await _identity(settings.url)
+    faults = []
+    if pooled and settings.pooler is None:
+        faults.append(
+            "BATON_DATABASE_URL leads to a pooler: set BATON_POOLER=transaction, which works in each of its modes"
+        )
+    if settings.listen_url is not None:
+        there, pooled = await _identity(settings.listen_url)
+        if there != here:
+            faults.append("BATON_LISTEN_URL leads to another database than BATON_DATABASE_URL: name the same one")
+        if pooled:
+            faults.append("BATON_LISTEN_URL leads to a pooler, which forgets LISTEN: name PostgreSQL itself")
+    return faults
+
+
+async def _identity(url: str) -> tuple[tuple[str, ...], bool]:
+    """What tells a database from others, and whether a pooler is in between: that one makes up its process ids."""
+    connection = await Connector(url)()
+    try:
+        row = await connection.fetchrow(
+            "SELECT pg_backend_pid() AS pid, current_database() AS name, pg_postmaster_start_time()::text AS started"
+        )
+        return (row["name"], row["started"]), row["pid"] != connection.get_server_pid()
+    finally:
+        await connection.close()
 
 
 async def _examine_secrets(url: str, settings: Settings) -> list[str]:

@@ -1,6 +1,8 @@
 """Connecting to PostgreSQL: one way for the pool, migrations, LISTEN and the commands, with one host or several.
 
 The settings that Baton relies on are sent with each connection: so they win over those of the role and the database.
+A pooler refuses most of them, since its connections to PostgreSQL are everybody's: there each transaction begins with
+them (`opening`), and no prepared statement is kept (docs/decisions/0036).
 """
 
 from __future__ import annotations
@@ -32,11 +34,15 @@ SESSION: Final = {
     "lock_timeout": "0",
     "statement_timeout": "0",
 }
+# PgBouncer sets these on the server's connection whenever a client that sent them gets it.
+KEPT_BY_POOLERS: Final = {"application_name", "timezone", "datestyle", "standard_conforming_strings"}
+OF_BEGIN: Final = {"default_transaction_isolation", "default_transaction_deferrable"}  # words of BEGIN itself
 # Of libpq: they tune its sockets, and mean nothing to the server or to this driver.
 IGNORED: Final = {
     *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     *("tcp_user_timeout", "gssencmode", "sslsni", "sslcompression", "load_balance_hosts", "fallback_application_name"),
 }
+POOLED: Final = ("pooler", "transaction")  # what `Settings.url` adds for BATON_POOLER
 PARTS: Final = re.compile(
     r"[^:]*://(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?(?P<hosts>[^/?]*)(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
 )
@@ -64,10 +70,11 @@ class ServerUnreachable(ConnectionError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """BATON_DATABASE_URL for the driver: the places to try in order, and its other arguments."""
+    """BATON_DATABASE_URL for the driver: the places to try in order, other arguments, whether a pooler is there."""
 
     places: tuple[Place | None, ...]
     arguments: Mapping[str, Any]
+    pooled: bool = False
 
     def __str__(self) -> str:
         return ", ".join(_shown(place) for place in self.places)
@@ -83,11 +90,13 @@ def address(url: str) -> Address:
     hosts += [host for name, value in query if name == "host" for host in value.split(",")]
     ports = [port for name, value in query if name == "port" for port in value.split(",")]
     rest = [("sslmode" if name == "ssl" else name, value) for name, value in query if name not in {"host", "port"}]
-    rest = [(name, value) for name, value in rest if name not in IGNORED]
+    pooled = POOLED in rest
+    rest = [(name, value) for name, value in rest if name not in IGNORED and (name, value) != POOLED]
     if len(hosts) > 1:  # the one that accepts writes, unless something else is asked for
         rest = [("target_session_attrs", "read-write"), *rest]
     given = {name: unquote(parts[name]) for name in ("user", "password", "database") if parts[name]}
-    return Address(_places(hosts, ports), {**given, "dsn": "postgresql:///?" + urlencode(rest) if rest else None})
+    arguments = {**given, "dsn": "postgresql:///?" + urlencode(rest) if rest else None}
+    return Address(_places(hosts, ports), arguments, pooled)
 
 
 def _places(hosts: list[str], ports: list[str]) -> tuple[Place | None, ...]:
@@ -123,7 +132,11 @@ class Connector:
 
     def __init__(self, url: str, settings: Mapping[str, str] = NOTHING, **arguments: Any) -> None:
         self.address = address(url)
-        self.arguments = {**self.address.arguments, "server_settings": {**SESSION, **settings}, **arguments}
+        sent = {**SESSION, **settings}
+        if self.address.pooled:
+            sent = {name: value for name, value in sent.items() if name in KEPT_BY_POOLERS}
+            arguments["statement_cache_size"] = 0  # the driver then sends each statement without a name, every time
+        self.arguments = {**self.address.arguments, "server_settings": sent, **arguments}
         self._first = 0
 
     async def __call__(self) -> asyncpg.Connection:
@@ -153,6 +166,15 @@ class Connector:
             raise
         except (asyncpg.InterfaceError, ValueError) as error:  # what the driver does not understand
             raise _unusable(str(error)) from error
+
+
+def opening(settings: Mapping[str, str], transaction_timeout: str) -> str:
+    """BEGIN with what a session would have, for poolers: one message, whose settings end with the transaction."""
+    local = {name: value for name, value in {**SESSION, **settings}.items() if name not in KEPT_BY_POOLERS}
+    calls = [f"set_config('{name}', '{value}', true)" for name, value in local.items() if name not in OF_BEGIN]
+    known = "current_setting('transaction_timeout', true) IS NOT NULL"  # since PostgreSQL 17
+    calls.append(f"CASE WHEN {known} THEN set_config('transaction_timeout', '{transaction_timeout}', true) END")
+    return "BEGIN ISOLATION LEVEL READ COMMITTED NOT DEFERRABLE; SELECT " + ", ".join(calls)
 
 
 def _reason(error: OSError) -> str:

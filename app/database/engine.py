@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.database.connection import Connector
+from app.database.connection import Connector, opening
 from app.database.plain_json import write_json
 from app.database.transaction import Database
 
@@ -20,6 +20,7 @@ SERVER_SETTINGS: Final = {
     "plan_cache_mode": "force_generic_plan",  # a statement is planned once and not at each execution
     "random_page_cost": "1.1",  # for SSDs and cached data: the default favours sequential scans for single rows
 }
+TRANSACTION_TIMEOUT: Final = "15s"
 POOL_SECONDS: Final = 2
 STATEMENTS: Final = 300  # more than there are, so that all stay prepared
 
@@ -41,6 +42,10 @@ def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
         json_serializer=lambda value: write_json(value).decode(),
         json_deserializer=orjson.loads,
     )
+    if connector.address.pooled:
+        # No plan is kept where no statement is, so each may as well be planned for its values.
+        settings = {**SERVER_SETTINGS, "plan_cache_mode": "force_custom_plan"}
+        return Database(engine, opening(settings, TRANSACTION_TIMEOUT))
     event.listen(engine.sync_engine, "connect", _set_transaction_timeout)
     return Database(engine)
 
@@ -49,7 +54,7 @@ def _set_transaction_timeout(connection: Any, _: Any) -> None:
     """Set transaction_timeout on PostgreSQL 17 and newer; older versions do not have the setting."""
     cursor = connection.cursor()
     cursor.execute(
-        "SELECT set_config('transaction_timeout', '15s', false)"
+        f"SELECT set_config('transaction_timeout', '{TRANSACTION_TIMEOUT}', false)"
         " WHERE current_setting('server_version_num')::integer >= 170000"
     )
     cursor.close()

@@ -149,6 +149,8 @@ def explained(error: BaseException) -> str | None:
     if not isinstance(error, DBAPIError | asyncpg.PostgresError):
         return None
     state = sqlstate(error)
+    if "unsupported startup parameter" in _text(error):
+        return f"the pooler at BATON_DATABASE_URL refuses a session ({_text(error)}): set BATON_POOLER=transaction"
     for start, words in EXPLAINED:
         if state.startswith(start):
             return words.format(_text(error))

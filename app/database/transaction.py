@@ -88,7 +88,7 @@ class CommitOutcomeUnknown(ConnectionError):
 
 
 class Tx:
-    """Runs statements: in a transaction (`Database.begin`), or in autocommit (`Database.connect`).
+    """Runs statements: in a transaction (`Database.begin`), or in autocommit (`Database.connect`, without a pooler).
 
     The functions in `after_commit` are called once the transaction is committed.
     """
@@ -157,51 +157,73 @@ class Tx:
 
 
 class Database:
-    """SQLAlchemy's engine and pool; connections are in autocommit unless `begin` opens a transaction."""
+    """SQLAlchemy's engine and pool; connections are in autocommit unless `begin` opens a transaction.
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.engine = engine
+    `opening` is given behind a pooler: the BEGIN of every transaction, with the settings that no session keeps there.
+    """
+
+    def __init__(self, engine: AsyncEngine, opening: str | None = None) -> None:
+        self.engine, self.opening = engine, opening
         self.storage = Storage()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Tx]:
-        """A connection in autocommit; at the end it is pooled again only if no transaction is open on it."""
+        """A connection in autocommit; behind a pooler a transaction for the whole block, which raises DBAPIError."""
+        async with self._checked_out() as tx:
+            if self.opening is None:
+                yield tx
+                return
+            try:
+                async with self._transaction(tx):
+                    yield tx
+            except CommitOutcomeUnknown as unknown:
+                raise unknown.__cause__ or unknown from None
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Tx]:
+        """A transaction: committed after the block, rolled back if it raises. Raises CommitOutcomeUnknown."""
+        async with self._checked_out() as tx, self._transaction(tx):
+            yield tx
+
+    @asynccontextmanager
+    async def _checked_out(self) -> AsyncIterator[Tx]:
+        """A connection of the pool; at the end it is pooled again only if no transaction is open on it."""
         try:
             pooled = await self.engine.raw_connection()
         except CONNECT_ERROR as error:  # without a connection, whatever the reason, there is no database
             raise DBAPIError("connect", None, error, hide_parameters=True, connection_invalidated=True) from error
         tx = Tx(self.engine, pooled)
+        tx.plans_for_values = self.opening is not None
         try:
             yield tx
         except DBAPIError as error:
             self._note(error, pooled)
             raise
         finally:
-            if tx.plans_for_values and not tx.driver.is_closed() and not tx.driver.is_in_transaction():
+            resets = tx.plans_for_values and self.opening is None
+            if resets and not tx.driver.is_closed() and not tx.driver.is_in_transaction():
                 with suppress(DBAPIError):
                     await tx.command("RESET plan_cache_mode")
-                    tx.plans_for_values = False
+                    resets = False
             # The driver does not count a BEGIN that was cancelled before its answer; `maybe_in_transaction` does.
-            unclean = tx.maybe_in_transaction or tx.plans_for_values
+            unclean = tx.maybe_in_transaction or resets
             if pooled.is_valid and (unclean or tx.driver.is_closed() or tx.driver.is_in_transaction()):
                 pooled.invalidate()
             pooled.close()
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Tx]:
-        """A transaction: committed after the block, rolled back if it raises. Raises CommitOutcomeUnknown."""
-        async with self.connect() as tx:
-            tx.maybe_in_transaction = True
-            try:
-                await tx.command("BEGIN")
-                yield tx
-                await _commit(tx)
-                tx.maybe_in_transaction = False
-                for call in tx.after_commit:
-                    call()
-            except BaseException:
-                await tx.rollback()
-                raise
+    async def _transaction(self, tx: Tx) -> AsyncIterator[None]:
+        tx.maybe_in_transaction = True
+        try:
+            await tx.command(self.opening or "BEGIN")
+            yield
+            await _commit(tx)
+            tx.maybe_in_transaction = False
+            for call in tx.after_commit:
+                call()
+        except BaseException:
+            await tx.rollback()
+            raise
 
     def _note(self, error: DBAPIError, pooled: PoolProxiedConnection) -> None:
         """Remember a full disk; replace all connections when their server takes no writes: another one may, by now."""

@@ -23,14 +23,21 @@ TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 WRITTEN: Final[tuple[Topic, ...]] = ("submissions", "events")
 NOTIFY_SECONDS: Final = 0.02
 RECONNECT_SECONDS: Final = 1.0
+POLLS_ONLY: Final = (
+    "BATON_LISTEN_URL is not set: behind a pooler other processes are asked for new work each second; set it to the"
+    " address of PostgreSQL itself to be told at once"
+)
 FAULTS: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
 
 class Wake:
-    """One per process. Without `run` other processes are not notified and find new work by polling."""
+    """One per process. Without `run` other processes are not notified and find new work by polling.
 
-    def __init__(self, url: str) -> None:
-        self._connect = Connector(url, {"application_name": "baton wake"}, command_timeout=5)
+    `url` leads to PostgreSQL itself: a pooler forgets LISTEN. None where only a pooler is known.
+    """
+
+    def __init__(self, url: str | None) -> None:
+        self._connect = Connector(url, {"application_name": "baton wake"}, command_timeout=5) if url else None
         self._generations: dict[Topic, int] = dict.fromkeys(TOPICS, 0)
         self._changed: dict[Topic, asyncio.Event] = {topic: asyncio.Event() for topic in TOPICS}
         self._unsent: set[Topic] = set()
@@ -54,17 +61,20 @@ class Wake:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Notify other processes and listen to them until `stop`; then wake every waiting task."""
-        while not stop.is_set():
+        if self._connect is None:
+            log.warning("wake_polls_only", reason=POLLS_ONLY)
+            await stop.wait()
+        while self._connect is not None and not stop.is_set():
             try:
-                await self._run_connection(stop)
+                await self._run_connection(self._connect, stop)
             except FAULTS as fault:
                 log.warning("wake_disconnected", error=type(fault).__name__)
                 await within(RECONNECT_SECONDS, stop.wait())
         for topic in TOPICS:
             self._trigger(topic)
 
-    async def _run_connection(self, stop: asyncio.Event) -> None:
-        connection = await self._connect()
+    async def _run_connection(self, connect: Connector, stop: asyncio.Event) -> None:
+        connection = await connect()
         try:
             await self._listen(connection)
             while not stop.is_set() and not connection.is_closed():

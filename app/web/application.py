@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.engine = make_engine(settings.url, settings.pool_size)
         app.state.connection_slots = asyncio.Semaphore(max(1, settings.pool_size - RESERVED_CONNECTIONS))
         app.state.waiters = Waiters()
-        app.state.wake = Wake(settings.url)
+        app.state.wake = Wake(settings.session_url)
         app.state.egress = Egress(targets_of(settings))
         watching = asyncio.create_task(app.state.capacity.watch())
         async with worker.running(app.state, settings.roles):

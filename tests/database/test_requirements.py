@@ -75,9 +75,9 @@ async def foreign(server: Databases, options: str = "", statements: Sequence[str
         )
 
 
-async def run_command(command: str, url: str) -> tuple[int, str]:
+async def run_command(command: str, url: str, **more: str) -> tuple[int, str]:
     """The exit status of one command and what it printed; `serve` as a process of its own, the others in a thread."""
-    given = {"BATON_DATABASE_URL": url, "BATON_SECRET_KEYS": SECRET_KEYS, "BATON_PORT": "0"}
+    given = {"BATON_DATABASE_URL": url, "BATON_SECRET_KEYS": SECRET_KEYS, "BATON_PORT": "0", **more}
     if command != "serve":
         return await asyncio.to_thread(_run_here, command, given)
     process = await asyncio.create_subprocess_exec(
