@@ -25,7 +25,7 @@ async def set_limits(
     expected: frozenset[str] | None,
     now: datetime,
 ) -> Record:
-    """The tenant with these limits, None for a default. TenantNotFound, VersionConflict."""
+    """The tenant with these limits, None for a default. Raises TenantNotFound and VersionConflict."""
     row = await sql.tenant(tx, tenant_id, lock=True)
     if row is None:
         raise TenantNotFound()
