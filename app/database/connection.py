@@ -2,7 +2,7 @@
 
 The settings that Baton relies on are sent with each connection: so they win over those of the role and the database.
 A pooler refuses most of them, since its connections to PostgreSQL are everybody's: there each transaction begins with
-them (`opening`), and no prepared statement is kept (docs/decisions/0036).
+them (`opening`), and no prepared statement is kept (docs/decisions/0032).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What this process can take: requests in flight by kind, and how late its event loop is (docs/decisions/0037).
+"""What this process can take: requests in flight by kind, and how late its event loop is (docs/decisions/0035).
 
 Refusing costs the same core as serving. So a request without a slot is refused as soon as its headers are known, by a
 ready-made answer; and new connections are closed at once while the loop is late (`limited_protocol.py`).
