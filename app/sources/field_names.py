@@ -70,7 +70,7 @@ def _shortened(name: str) -> tuple[Reading, ...]:
     short = (_bare(_words(part)) for part in _CHOICE.split(name))
     choice = tuple(dict.fromkeys(part for part in short if part))
     whole = _bare(_words(name))
-    return tuple(reading for reading in ((whole,), choice) if all(reading))
+    return tuple(reading for reading in ((whole,), choice) if any(reading))
 
 
 def _bare(found: list[str]) -> str:

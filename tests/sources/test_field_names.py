@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.matching.words import words
+from app.sources.field_names import readings
 from app.sources.item import Item
 from tests.sources.test_mapping import DOCUMENTS, one
 
@@ -72,3 +73,44 @@ def test_a_name_as_written_is_preferred_to_one_that_is_shortened() -> None:
     )
     assert item.person is not None
     assert item.person.fields["email"] == "first@acme.example"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "text-12",
+        "menu-714",
+        "input_3",
+        "field_1",
+        "checkbox-1",
+        "wpforms[fields][2]",
+        "textarea-902",
+        "radio",
+        "select",
+        "form",
+        "contact",
+        "user",
+        "lead",
+        "your",
+        "my",
+        "q3",
+        "1",
+        "_1",
+        "*",
+        "(required)",
+        "[]",
+        "_",
+        "-",
+        "/",
+        " ",
+    ],
+)
+def test_a_field_whose_name_says_nothing_does_not_stop_the_others_from_being_read(name: str) -> None:
+    item = posted(**{name: "x", "email-783": VALUES["email"]})
+    assert item.person is not None
+    assert item.person.fields["email"] == VALUES["email"]
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=3).map(tuple))
+def test_any_name_has_readings_and_none_of_them_is_empty(path: tuple[str, ...]) -> None:
+    assert all(reading for group in readings(path) for reading in group)
