@@ -17,6 +17,11 @@ _NO: Final = frozenset(map(fold, words("no")))
 _REFUSALS: Final = phrases("refusals", fold)
 _AGREEMENTS: Final = phrases("agreements", fold)
 _DOUBTS: Final = phrases("doubts", fold)
+_PROMOTION: Final = phrases("promotion", fold)
+_CONTACT: Final = phrases("contact", fold)
+_PROCESSING: Final = phrases("processing", fold)
+_OWN_MATTERS: Final = phrases("own_matters", fold)
+_AGREEING: Final = frozenset(map(fold, words("agreeing")))
 _REFUSAL_LABELS: Final = tuple(fold(start) + " " for start in words("refusal_labels"))
 _RIGHTS: Final = phrases("rights", fold)
 _MAY: Final = phrases("may", fold)
@@ -38,15 +43,16 @@ def is_unticked(answer: object) -> bool:
     return fold(as_text(answer)[:_MAX_ANSWER]) in _NO
 
 
-def read_consent(answer: object) -> ConsentState:
+def read_consent(answer: object, purpose: str) -> ConsentState:
     """given, refused or unknown, from a boolean, a word, or a sentence.
 
-    A word or sentence that refuses anywhere refuses. Only a word for yes or a sentence of agreement gives consent. A
+    A word or sentence that refuses anywhere refuses. Only a word for yes or a sentence of agreement gives consent, and
+    no sentence that agrees to another matter than the purpose: to the terms of service, to a call about an order. A
     list is that of the ticked boxes: refused when a sentence among them refuses, else given when any of them does.
     """
     if isinstance(answer, list | tuple):
         boxes = answer[:_MAX_BOXES]
-        states = [read_consent(box) for box in boxes if not is_unticked(box)]
+        states = [read_consent(box, purpose) for box in boxes if not is_unticked(box)]
         states += ["refused"] if not states and boxes else []
         return next((state for state in ("refused", "given") if state in states), "unknown")
     if isinstance(answer, dict):
@@ -59,12 +65,12 @@ def read_consent(answer: object) -> ConsentState:
         return "unknown" if text.rstrip().endswith(("?", "？", "؟")) else "given"
     if folded in _NO or _refuses(text):
         return "refused"
-    return "given" if _agrees(text, folded) else "unknown"
+    return "given" if _agrees(text, folded, purpose) else "unknown"
 
 
-def read_ticked(answer: object, label: str) -> ConsentState:
+def read_ticked(answer: object, purpose: str, label: str) -> ConsentState:
     """The meaning of a box with this label: ticking `Do not e-mail me` refuses, leaving it out says nothing."""
-    state = read_consent(answer)
+    state = read_consent(answer, purpose)
     if not fold(label).startswith(_REFUSAL_LABELS):
         return state
     return "refused" if state == "given" else "unknown"
@@ -80,8 +86,24 @@ def _tells_a_right(clause: str) -> bool:
     return bool(endings and _RIGHTS.search(rest) and _MAY.search(rest)) and _REFUSALS.search(rest) is None
 
 
-def _agrees(text: str, folded: str) -> bool:
+def _agrees(text: str, folded: str, purpose: str) -> bool:
     if _QUESTION.search(text) or _DOUBTS.search(folded):
         return False
     starts = fold(_CLAUSE.split(text, maxsplit=1)[0])
-    return starts in _YES or _AGREEMENTS.search(folded) is not None
+    agrees = starts in _YES or _AGREEMENTS.search(folded) is not None
+    return agrees and (_is_about(folded, purpose) or not _says_more(folded))
+
+
+def _is_about(sentence: str, purpose: str) -> bool:
+    """Whether a sentence of agreement speaks of what the purpose allows."""
+    if _PROMOTION.search(sentence) or (purpose == "process" and _PROCESSING.search(sentence)):
+        return True
+    is_named = purpose.replace("_", " ") in sentence
+    return bool(is_named or _CONTACT.search(sentence)) and _OWN_MATTERS.search(sentence) is None
+
+
+def _says_more(sentence: str) -> bool:
+    """Whether it says anything beside the agreement itself and that it can be withdrawn."""
+    for known in (_AGREEMENTS, _ENDINGS, _RIGHTS, _MAY):
+        sentence = known.sub(" ", sentence)
+    return any(word not in _AGREEING and word not in _YES for word in sentence.split())

@@ -212,7 +212,7 @@ def _answers(rule: ConsentRule, answer: Any, asked: set[str]) -> list[tuple[str,
 
 def _consent(rule: ConsentRule, purpose: str, answer: Any, context: Context, place: str) -> Consent | None:
     text = storable(context.text(rule.text, f"{place}/text"))[:10_000]
-    state = {"given": rule.if_yes, "refused": rule.if_no}.get(read_ticked(answer, text), rule.if_missing)
+    state = {"given": rule.if_yes, "refused": rule.if_no}.get(read_ticked(answer, purpose, text), rule.if_missing)
     return Consent(purpose, state, text or None) if state else None
 
 

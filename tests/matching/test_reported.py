@@ -20,8 +20,8 @@ from app.matching.country import country_code
 from app.matching.email import read_emails
 from app.matching.employees import read_employees
 from app.matching.normalize import normalize
-from app.matching.text import as_text
-from app.matching.words import words
+from app.matching.text import as_text, fold
+from app.matching.words import phrases, words
 from app.sources.structure import parse_json
 from tests.api import Api
 from tests.sources.test_mapping import DOCUMENTS, one
@@ -29,18 +29,37 @@ from tests.submissions.sender import make_sender, process
 
 REPORTED: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("reported.yaml").read_text("utf-8"))
 ANSWERS = [(answer, state) for state, answers in REPORTED["consent"].items() for answer in answers]
+PROMOTION = phrases("promotion", fold)
 WHOLE_REFUSALS = sorted(word for word in words("refusals") if "*" not in word)
 
 
-@pytest.mark.parametrize(("answer", "state"), ANSWERS)
-def test_only_a_known_yes_gives_consent_and_a_refusal_anywhere_refuses(answer: str, state: str) -> None:
-    assert read_consent(answer) == state
-    assert read_consent([answer.upper()]) == state
+TO_PROCESS = [(answer, state) for state, answers in REPORTED["consent_to_process"].items() for answer in answers]
+
+
+@pytest.mark.parametrize(
+    ("purpose", "answer", "state"),
+    [("email_marketing", *row) for row in ANSWERS] + [("process", *row) for row in TO_PROCESS],
+)
+def test_only_a_known_yes_gives_consent_and_a_refusal_anywhere_refuses(purpose: str, answer: str, state: str) -> None:
+    assert read_consent(answer, purpose) == state
+    assert read_consent([answer.upper()], purpose) == state
 
 
 @pytest.mark.parametrize("agreement", sorted(words("agreements")))
-def test_a_sentence_of_agreement_gives_consent(agreement: str) -> None:
-    assert read_consent(f"{agreement} ABC") == "given"
+def test_a_sentence_of_agreement_gives_consent_to_what_it_speaks_of_alone(agreement: str) -> None:
+    assert read_consent(agreement, "email_marketing") == "given"
+    assert read_consent(f"{agreement} newsletter", "email_marketing") == "given"
+    assert read_consent(f"{agreement} GDPR", "process") == "given"
+    assert read_consent(f"{agreement} partner webinars", "partner_webinars") == "given"
+
+
+@given(
+    st.sampled_from(sorted(word for word in words("agreements") if not PROMOTION.search(fold(word)))),
+    st.sampled_from(sorted(word.rstrip("*") for word in words("own_matters"))),
+    st.sampled_from(["email_marketing", "phone", "partners", "profiling"]),
+)
+def test_an_agreement_to_another_matter_gives_no_consent(agreement: str, matter: str, purpose: str) -> None:
+    assert read_consent(f"{agreement} e-mail {matter}", purpose) != "given"
 
 
 @given(
@@ -51,12 +70,12 @@ def test_a_sentence_of_agreement_gives_consent(agreement: str) -> None:
 )
 def test_no_sentence_with_a_refusal_gives_consent(refusal: str, agreement: str, between: str, first: bool) -> None:
     parts = (refusal, agreement) if first else (agreement, refusal)
-    assert read_consent(between.join(parts)) == "refused"
+    assert read_consent(between.join(parts), "email_marketing") == "refused"
 
 
 @given(st.text(max_size=40))
 def test_no_text_without_a_known_yes_gives_consent(text: str) -> None:
-    assert read_consent(f"zzz {text.replace(',', ' ')} zzz") != "given"
+    assert read_consent(f"zzz {text.replace(',', ' ')} zzz", "email_marketing") != "given"
 
 
 @pytest.mark.parametrize(
@@ -71,12 +90,12 @@ def test_no_text_without_a_known_yes_gives_consent(text: str) -> None:
     ],
 )
 def test_a_ticked_box_whose_label_refuses_is_a_refusal(answer: object, label: str, state: str) -> None:
-    assert read_ticked(answer, label) == state
+    assert read_ticked(answer, "email_marketing", label) == state
 
 
 def test_a_refusal_among_ticked_boxes_refuses() -> None:
-    assert read_consent(["I agree", "Please do not call me"]) == "refused"
-    assert read_consent(["off", "on"]) == "given"
+    assert read_consent(["I agree", "Please do not call me"], "phone") == "refused"
+    assert read_consent(["off", "on"], "process") == "given"
 
 
 @pytest.mark.parametrize("row", REPORTED["phones"], ids=lambda row: row["typed"])

@@ -96,7 +96,7 @@ def test_reading_a_time_never_raises(typed: Any) -> None:
     ],
 )
 def test_an_answer_about_consent_is_given_refused_or_unknown(state: str, answers: list[Any]) -> None:
-    assert [(answer, read_consent(answer)) for answer in answers] == [(answer, state) for answer in answers]
+    assert [(answer, read_consent(answer, "process")) for answer in answers] == [(answer, state) for answer in answers]
 
 
 @pytest.mark.parametrize("value", ["{{utm}}", "{campaign}", "(not set)", "null", "", "  ", None, "${x}"])
@@ -117,5 +117,5 @@ def test_hidden_fields_and_pages_give_utm_values_and_click_ids() -> None:
 
 
 def test_the_first_hundred_boxes_of_a_question_are_read() -> None:
-    assert read_consent([""] * 99 + ["yes"]) == "given"
-    assert read_consent([""] * 100 + ["yes"]) == "unknown"
+    assert read_consent([""] * 99 + ["yes"], "process") == "given"
+    assert read_consent([""] * 100 + ["yes"], "process") == "unknown"
