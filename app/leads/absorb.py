@@ -16,6 +16,7 @@ from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
+from app.matching.attribution import NO_ORIGIN
 from app.matching.derive import equals_derivation, rederived
 from app.matching.identity import Match
 from app.matching.name_key import compare, name_key
@@ -242,9 +243,9 @@ def _add_touch(change: Change, arrival: Arrival, when: datetime) -> None:
 
 
 def _weight(touch: Mapping[str, Any]) -> tuple[bool, bool]:
-    """A touch that says less of where somebody came from does not replace one that says more: nothing, a landing page
-    alone, an origin. `PAST` in sql.py has the same order."""
-    return bool(touch), bool(touch.keys() - {"landing_page"})
+    """A touch that says less of where somebody came from does not replace one that says more: nothing, only where the
+    form stands, an origin. `PAST` in sql.py has the same order."""
+    return bool(touch), bool(touch.keys() - NO_ORIGIN)
 
 
 def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:

@@ -62,7 +62,7 @@ async def patch_lead(
     if "phone" in fields:
         is_shared = any(one.value == person.fields.get("phone") for one in holders)
         set_flag(change, "phone_status", "shared" if is_shared else person.phone_status)
-    if "email" in change.before.get("fields", {}):
+    if change.before.get("fields", {}).keys() & {"email", "phone", "first_name", "last_name", "full_name"}:
         named = replace(person, fields=change.lead.fields)
         await link_known_contacts(tx, caller.tenant_id, [(change, named)])
     conflicts = _conflicts(change, [one for one in holders if (one.kind, "", one.value) in added])

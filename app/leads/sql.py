@@ -94,8 +94,9 @@ PAST = text(
                           ORDER BY t.attribution = '{}', t.recorded_at, t.id LIMIT 1) first ON true
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
                             AND t.recorded_at <= :at
-                          ORDER BY t.attribution = '{}', t.attribution - 'landing_page' = '{}', t.recorded_at DESC,
-                                   t.id DESC LIMIT 1) last ON true
+                          ORDER BY t.attribution = '{}',
+                                   t.attribution - '{landing_page,form_id,visitor_id}'::text[] = '{}',
+                                   t.recorded_at DESC, t.id DESC LIMIT 1) last ON true
       LEFT JOIN LATERAL (SELECT e.lead_version, e.recorded_at FROM events e WHERE e.tenant_id = l.tenant_id
                             AND e.lead_id = l.id AND e.recorded_at <= :at ORDER BY e.seq DESC LIMIT 1) latest ON true
       LEFT JOIN LATERAL (SELECT c.account_id, c.contact_id, c.opportunity_id FROM conversions c
@@ -112,10 +113,16 @@ ACTIVITIES_UNTIL = text(
      ORDER BY occurred_at DESC LIMIT 500
     """
 )
-CONTACTS_BY_EMAIL = text(
-    "SELECT id, account_id, email_key, first_name, last_name, full_name FROM contacts"
-    " WHERE tenant_id = :tenant_id AND archived_at IS NULL AND email_key = ANY(:keys)"
-).bindparams(bindparam("keys", type_=ARRAY(TEXT)))
+CONTACTS_KNOWN_BY = text(
+    """
+    SELECT id, account_id, email_key, phone, first_name, last_name, full_name FROM contacts
+     WHERE tenant_id = :tenant_id AND archived_at IS NULL AND email_key = ANY(:emails)
+     UNION
+    SELECT c.* FROM unnest(:phones) AS p(phone)
+      JOIN LATERAL (SELECT id, account_id, email_key, phone, first_name, last_name, full_name FROM contacts
+                     WHERE tenant_id = :tenant_id AND archived_at IS NULL AND phone = p.phone LIMIT 50) c ON true
+    """
+).bindparams(bindparam("emails", type_=ARRAY(TEXT)), bindparam("phones", type_=ARRAY(TEXT)))
 KNOWN_ACTIVITIES = text(
     """
     SELECT a.* FROM jsonb_to_recordset(:wanted) AS w(lead_id uuid, key text)
@@ -193,12 +200,12 @@ async def holder_of(tx: Tx, tenant_id: UUID, identity: Identity) -> UUID | None:
     return (await tx.execute(statement)).scalar_one_or_none()
 
 
-async def contacts_by_email(tx: Tx, tenant_id: UUID, keys: Collection[str]) -> dict[str, Record]:
-    """The live contacts with these addresses, by the form of the address that is compared."""
-    if not keys:
-        return {}
-    rows = await tx.execute(CONTACTS_BY_EMAIL, {"tenant_id": tenant_id, "keys": sorted(keys)})
-    return {row.email_key: row for row in rows}
+async def contacts_known_by(tx: Tx, tenant_id: UUID, emails: Collection[str], phones: Collection[str]) -> Records:
+    """The live contacts with these addresses, and of each of these telephone numbers at most 50."""
+    if not emails and not phones:
+        return []
+    wanted = {"tenant_id": tenant_id, "emails": sorted(emails), "phones": sorted(phones)}
+    return (await tx.execute(CONTACTS_KNOWN_BY, wanted)).all()
 
 
 async def latest_consents(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:

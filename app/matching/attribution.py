@@ -12,6 +12,8 @@ CLICK_IDS: Final = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "li_fat_id
 UTM: Final = {f"utm_{name}": name for name in ("source", "medium", "campaign", "term", "content")}
 HIDDEN_KEYS: Final = {**UTM, "utm_id": "campaign_id"} | {name: name for name in CLICK_IDS}
 MAX_VALUE: Final = 1_000
+# What names the form and the visitor, and not where somebody came from.
+NO_ORIGIN: Final = frozenset({"landing_page", "form_id", "visitor_id"})
 
 
 def attributed(*layers: Mapping[str, object]) -> dict[str, str]:

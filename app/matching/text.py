@@ -25,6 +25,10 @@ _INVISIBLE: Final = re.compile(
 _DOTTED_I: Final = re.compile("([iI])\u0307|\u0130")
 # With its semicolon only: `?a=1&copy=2` in a web address is no entity.
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ESCAPED_AGAIN: Final = re.compile(
+    r"&(?:amp(?:;|%3b))+(?=(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});)", re.IGNORECASE
+)
+_AMPERSAND: Final = re.compile(r"(?:&|%26)(?:(?:amp|#0*38|#x0*26)(?:;|%3b))+", re.IGNORECASE)
 _PARAMETER: Final = re.compile(
     r"[^\s&=#;?/]{1,100}(?:=|&(?:#0*61|#[xX]0*3[dD]|equals);)"
 )  # the name of a parameter in a link
@@ -77,8 +81,12 @@ def unescape(text: str) -> str:
 
 
 def unescape_link(link: str) -> str:
-    """The link with its HTML entities replaced, once, so that none cuts a value: `&amp;` separates two parameters only
-    where `name=` follows, and is percent-encoded elsewhere, as are the signs `#`, `+` and `%`."""
+    """The link with its HTML entities replaced, so that none cuts a value: `&amp;` separates two parameters only where
+    `name=` follows, and is percent-encoded elsewhere, as are the signs `#`, `+` and `%`.
+
+    An entity may have been escaped again (`&amp;amp;`), and an ampersand's semicolon encoded (`&amp%3B`).
+    """
+    link = _AMPERSAND.sub("&amp;", _ESCAPED_AGAIN.sub("&", link))
 
     def sign(entity: re.Match[str]) -> str:
         text = html.unescape(entity.group())

@@ -11,6 +11,8 @@ from tests.api import Api
 from tests.conversion.steps import converted, sql_lead
 from tests.submissions.sender import make_sender
 
+PHONE = {"phone": "+40722123456"}
+
 
 async def make_contact(api: Api, **members: Any) -> tuple[dict[str, Any], dict[str, str | None]]:
     """A contact of an account, and the links of its lead."""
@@ -49,6 +51,14 @@ async def test_a_form_of_a_contact_is_linked_to_contact_and_account(api: Api, do
         ({}, {"email": "ana@nordsoft.example; ion@nordsoft.example"}, True),
         ({"email": "office@nordsoft.example"}, {"email": "office@nordsoft.example", "full_name": "Ion Rus"}, False),
         ({"email": "office@nordsoft.example"}, {"email": "office@nordsoft.example", "full_name": "Pop Ana"}, True),
+        (PHONE, {**PHONE, "full_name": "Ana Pop"}, True),
+        (PHONE, {**PHONE, "full_name": "pop, ANA"}, True),
+        (PHONE, {**PHONE, "full_name": "Ana Pop", "email": "ana.pop@else.example"}, True),
+        (PHONE, {**PHONE, "full_name": "Ana Popa"}, False),
+        (PHONE, {**PHONE, "full_name": "Ana"}, False),
+        (PHONE, PHONE, False),
+        (PHONE, {"phone": "+40722123457", "full_name": "Ana Pop"}, False),
+        (PHONE | {"full_name": "Ana"}, {**PHONE, "full_name": "Ana Pop"}, False),
     ],
 )
 async def test_who_is_a_known_contact(api: Api, contact: dict[str, Any], fields: dict[str, Any], known: bool) -> None:
@@ -56,6 +66,13 @@ async def test_who_is_a_known_contact(api: Api, contact: dict[str, Any], fields:
     lead = await api.lead(**fields)
     assert lead["known_contact"] == known
     assert lead["links"] == (links if known else dict.fromkeys(links))
+
+
+async def test_a_number_and_name_that_two_contacts_have_link_neither(api: Api) -> None:
+    await make_contact(api, **PHONE)
+    await api.post("/v1/contacts", {"email": "ana@other.example", "full_name": "Ana Pop", **PHONE})
+    assert not (await api.lead(full_name="Ana Pop", **PHONE))["known_contact"]
+    assert (await api.lead(full_name="Ana Pop", email="ana@other.example", **PHONE))["known_contact"]
 
 
 async def test_an_archived_contact_is_not_known(api: Api) -> None:
@@ -97,6 +114,14 @@ async def test_a_conversion_links_the_same_records_and_the_past_keeps_its_links(
         ({}, {}, {"email": "Ana@Nordsoft.example"}, True),
         ({}, {}, {"email": "ion@nordsoft.example"}, False),
         ({}, {}, {"company": "Nordsoft"}, False),
+        (PHONE, {"full_name": "Ana Pop"}, PHONE, True),
+        (
+            PHONE,
+            {"full_name": "Ion Rus", **PHONE},
+            {"full_name": "Ana Pop", "first_name": "Ana", "last_name": "Pop"},
+            True,
+        ),
+        (PHONE, {"full_name": "Ion Rus"}, PHONE, False),
         ({"email": "office@nordsoft.example"}, {"full_name": "Ion Rus"}, {"email": "office@nordsoft.example"}, False),
         ({"email": "office@nordsoft.example"}, {"full_name": "Pop Ana"}, {"email": "office@nordsoft.example"}, True),
         (

@@ -11,6 +11,7 @@ from tests.api import Api
 
 UTM, CLICK = {"source": "google", "medium": "cpc"}, {"gclid": "abc"}
 REFERRER, PAGE = {"referrer": "https://news.example/"}, {"landing_page": "https://acme.com/demo"}
+FORM, VISITOR = {"form_id": "7"}, {"visitor_id": "v-1"}
 LAST: list[tuple[list[dict[str, str]], dict[str, str], dict[str, str]]] = [
     ([UTM, {}], UTM, UTM),
     ([UTM, PAGE], UTM, UTM),
@@ -18,6 +19,11 @@ LAST: list[tuple[list[dict[str, str]], dict[str, str], dict[str, str]]] = [
     ([CLICK, PAGE, {}], CLICK, CLICK),
     ([UTM, REFERRER], UTM, REFERRER),
     ([UTM, CLICK], UTM, CLICK),
+    ([UTM, FORM], UTM, UTM),
+    ([UTM, VISITOR], UTM, UTM),
+    ([UTM, FORM | VISITOR | PAGE], UTM, UTM),
+    ([UTM, FORM | CLICK], UTM, FORM | CLICK),
+    ([PAGE, FORM], PAGE, FORM),
     ([PAGE, {}], PAGE, PAGE),
     ([{}, UTM], UTM, UTM),
     ([{}, PAGE, UTM, {}], PAGE, UTM),
