@@ -254,9 +254,9 @@ def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
         if consent.state == "unknown":
             change.lead.consents.setdefault(consent.purpose, "unknown")
             continue
-        withdrawn = change.lead.consents.get(consent.purpose) == "withdrawn"
-        if arrival.entry is not None and withdrawn and consent.state == "given":
-            continue  # a bought list does not override a withdrawn consent
+        refused = change.lead.consents.get(consent.purpose) in ("refused", "withdrawn")
+        if arrival.entry is not None and refused and consent.state == "given":
+            continue  # a bought list overrides nobody's own refusal
         new = NewConsent(
             consent.purpose,
             consent.state,

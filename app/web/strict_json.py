@@ -1,7 +1,8 @@
 """The parser of JSON request bodies (promises.md, section 4, rows 43-52).
 
 Refuses what PostgreSQL or another JSON parser could not store or would read differently: bad UTF-8, duplicate members,
-NaN and Infinity, numbers that overflow, NUL, lone surrogates, depth over 32, and very large objects and lists.
+NaN and Infinity, numbers that overflow, NUL, lone surrogates, depth over 32, and very large objects and lists. A raw
+line break or tab within a text, which many programs send, has one meaning and is read.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def parse_json(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise MalformedJson("The body is not UTF-8.") from None
     try:
-        value = json.loads(text, object_pairs_hook=_object)
+        value = json.loads(text, object_pairs_hook=_object, strict=False)
     except RecursionError:
         raise MalformedJson(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
     except ValueError as error:

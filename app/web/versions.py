@@ -35,10 +35,11 @@ Expected = Annotated[frozenset[str] | None, Depends(expected_version)]
 def check(expected: frozenset[str] | None, version: int) -> None:
     """Raises VersionConflict (412) unless If-Match is absent or has this version. Call it with the row locked.
 
-    A weak tag names a version as well: proxies that compress answers weaken tags (docs/decisions/0027).
+    A weak tag names a version as well, and so does one with an ending (`"7-gzip"`, `"7;br"`): proxies that compress
+    answers change tags like that (docs/decisions/0027).
     """
     tags = (tag.removeprefix("W/") for tag in expected or ())
-    if expected is not None and not any(tag.startswith((f'"{version}"', f'"{version}-')) for tag in tags):
+    if expected is not None and not any(tag.startswith(tuple(f'"{version}{end}' for end in '"-;')) for tag in tags):
         raise VersionConflict(
             f"The current version is {version}: read it, then send its ETag in If-Match.", version=version
         )

@@ -25,3 +25,13 @@ def test_a_number_that_cannot_be_stored_is_refused_with_its_path(number: str) ->
     assert [(error["field"], error["code"]) for error in refused.value.members["errors"]] == [
         ("fields.sizes.1", "number_invalid")
     ]
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r\n", "\t", "\x0b", "\x1f"])
+def test_a_text_may_hold_a_raw_line_break_or_tab(sign: str) -> None:
+    assert parse_json(f'{{"message":"one{sign}two"}}'.encode()) == {"message": f"one{sign}two"}
+
+
+def test_a_raw_nul_is_refused_with_its_path() -> None:
+    with pytest.raises(RequestInvalid, match="message"):
+        parse_json(b'{"message":"one\x00two"}')
