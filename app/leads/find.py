@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,10 +12,12 @@ from app.matching.search import Term, terms
 from app.web.pages import Page, malformed_cursor, read_cursor, write_cursor
 
 RANK: Final = "rank"
-# A search finds leads by a word of at most so many leads, and ranks them. Where every word is more common than that, so
-# are the leads that match: the list is read in its order, and soon fills a page. Other filters cost a look-up for each.
-MOST_FOUND: Final = 40_000
-MOST_FILTERED: Final = 5_000
+# A search reads at most so many words of leads: a term that more begin with is left to the look-up of each lead. Of so
+# many leads that have the words each is looked up, and they are ranked. Of more, the list is read in its order: a page
+# is soon full. One word alone is ranked by its own entries, without a look-up.
+MOST_READ: Final = 60_000
+MOST_RANKED: Final = 20_000
+MOST_LOOKED_UP: Final = 3_000
 
 Found = tuple[list[UUID], str | None]
 
@@ -31,11 +33,31 @@ async def find_leads(
     if not wanted:
         return [], None
     await tx.plan_for_values()
-    most = MOST_FILTERED if search_sql.narrowed(filters) else MOST_FOUND
-    rare = await search_sql.rare_terms(tx, tenant_id, wanted, most)
-    if sort is None and (_is_ranked(page) if cursor else rare):
-        return await _ranked(tx, tenant_id, page, wanted, rare)
-    return _ids(page, await search_sql.search(tx, tenant_id, page, filters, wanted, rare))
+    may_rank, goes_on = sort is None and (cursor is None or _is_ranked(page)), cursor is not None
+    sought = await search_sql.sought(tx, tenant_id, wanted, MOST_READ)
+    is_alone = len(wanted) == 1 and wanted[0].is_plain and not search_sql.narrowed(filters)
+    if may_rank and is_alone and (goes_on or sought[0].found <= MOST_RANKED):
+        return await _ranked(tx, tenant_id, page, wanted, None)
+    ids = await _candidates(tx, tenant_id, sought, all_of_them=may_rank and goes_on)
+    if may_rank and ids is not None:
+        return await _ranked(tx, tenant_id, page, wanted, ids)
+    return _ids(page, await search_sql.search(tx, tenant_id, page, filters, wanted, ids))
+
+
+async def _candidates(
+    tx: Tx, tenant_id: UUID, sought: Sequence[search_sql.Sought], *, all_of_them: bool
+) -> list[UUID] | None:
+    """Ids of the leads that have the rarest words of a search; None where they are too many to look each up.
+
+    `all_of_them`: for the next page of a ranked list, even if they have become many since.
+    """
+    read = [term for term in sought if term.found <= MOST_READ] or list(sought[:1] if all_of_them else ())
+    few = 4 * MOST_LOOKED_UP  # words; a lead has rarely more than four with one beginning
+    chosen = read[:2] if read and read[0].found > MOST_LOOKED_UP else read[:1]
+    if not chosen or (len(chosen) == 1 and chosen[0].found > few and not all_of_them):
+        return None
+    ids = await search_sql.candidates(tx, tenant_id, chosen, None if all_of_them else MOST_LOOKED_UP)
+    return ids if all_of_them or len(ids) <= MOST_LOOKED_UP else None
 
 
 def _ids(page: Page, rows: Records) -> Found:
@@ -48,9 +70,9 @@ def _is_ranked(page: Page) -> bool:
     return read_cursor(page.cursor, page.filters, 3)[0] == RANK
 
 
-async def _ranked(tx: Tx, tenant_id: UUID, page: Page, wanted: list[Term], rare: list[Term]) -> Found:
+async def _ranked(tx: Tx, tenant_id: UUID, page: Page, wanted: list[Term], ids: list[UUID] | None) -> Found:
     after = _read(page) if page.cursor else None
-    rows = await search_sql.search_ranked(tx, tenant_id, page.limit + 1, after, page.filters or {}, wanted, rare)
+    rows = await search_sql.search_ranked(tx, tenant_id, page.limit + 1, after, page.filters or {}, wanted, ids)
     shown = [row.id for row in rows[: page.limit]]
     if len(rows) <= page.limit:
         return shown, None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    CompoundSelect,
     FromClause,
-    Integer,
     Label,
     Select,
     Subquery,
@@ -20,7 +21,6 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
-    literal,
     or_,
     select,
     text,
@@ -35,6 +35,7 @@ from app.matching.search import STORED_LENGTH, Term
 from app.web.pages import Page
 
 EXACT, COMPANY, NAME, ADDRESS = range(4)  # ranks: the search is the address, or where its word was found
+MOST_TERMS, MOST_TEXTS = 4, 4  # that are counted of a search, and of one reading of a term
 LAST: Final = "\U0010ffff"  # sorts after every character
 
 COUNT: Final = text(
@@ -50,27 +51,59 @@ COUNT: Final = text(
 ).bindparams(bindparam("starts", type_=ARRAY(Text)), bindparam("tenant_id", type_=Uuid), bindparam("last", type_=Text))
 
 
-async def rare_terms(tx: Tx, tenant_id: UUID, wanted: Sequence[Term], most: int) -> list[Term]:
-    """The terms that at most `most` words of leads begin with, the rarest first.
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A term of a search: the beginnings of words that every lead with the term has one of, and how many words of
+    leads begin so."""
 
-    The four longest are counted: a longer one is rarely the more common one.
+    starts: tuple[str, ...]
+    found: int
+
+
+async def sought(tx: Tx, tenant_id: UUID, wanted: Sequence[Term], most: int) -> list[Sought]:
+    """The terms of a search, the rarest first; more than `most` words of a beginning are not counted.
+
+    The four longest are counted: a longer one is rarely the more common one. Of each reading the rarest text counts.
     """
-    longest = sorted(wanted, key=lambda term: -min(map(len, term.starts)))[:4]
-    starts = sorted({start[:STORED_LENGTH] for term in longest for start in term.starts})
-    values = {"tenant_id": tenant_id, "starts": starts, "last": LAST, "most": most + 1}
+    longest = sorted(wanted, key=lambda term: -max(len(text) for one in term.readings for text in one))[:MOST_TERMS]
+    texts = {text[:STORED_LENGTH] for term in longest for reading in term.readings for text in reading[:MOST_TEXTS]}
+    values = {"tenant_id": tenant_id, "starts": sorted(texts), "last": LAST, "most": most + 1}
     found = {row.start: row.found for row in await tx.execute(COUNT, values)}
-    counts = {term: sum(found[start[:STORED_LENGTH]] for start in term.starts) for term in longest}
-    return sorted((term for term in longest if counts[term] <= most), key=counts.__getitem__)
+    terms: list[Sought] = []
+    for term in longest:
+        readings = ([text[:STORED_LENGTH] for text in one[:MOST_TEXTS]] for one in term.readings)
+        starts = sorted({min(texts, key=found.__getitem__) for texts in readings})
+        terms.append(Sought(tuple(starts), sum(found[start] for start in starts)))
+    return sorted(terms, key=lambda term: term.found)
+
+
+async def candidates(tx: Tx, tenant_id: UUID, rare: Sequence[Sought], most: int | None) -> list[UUID]:
+    """Ids of the leads that have a word for each of these terms; more than `most` are not counted on.
+
+    The rarer ones are subqueries that PostgreSQL does not turn into joins (IS TRUE): a join would be planned by how
+    many words it thinks begin so, which it often takes for one. Each is read once, and looked up by its hash.
+    """
+    *others, common = rare
+    words = _words(tenant_id, common).subquery()
+    each = [words.c.lead_id.in_(_words(tenant_id, other)).is_(true()) for other in others]
+    found = select(words.c.lead_id.label("id")).where(*each).distinct()
+    return list((await tx.execute(found if most is None else found.limit(most + 1))).scalars())
+
+
+def _words(tenant_id: UUID, term: Sought) -> CompoundSelect[Any]:
+    word = lead_words.c.word
+    starts = (select(lead_words.c.lead_id).where(word >= start, word < start + LAST) for start in term.starts)
+    return union_all(*(rows.where(lead_words.c.tenant_id == tenant_id) for rows in starts))
 
 
 async def search(
-    tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any], wanted: Sequence[Term], rare: Sequence[Term]
+    tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any], wanted: Sequence[Term], ids: Sequence[UUID] | None
 ) -> Records:
-    """A page in the order of a column. Without rare terms the list is read in that order until the page is full."""
+    """A page in the order of a column, of these leads. Without them the list is read in that order until it is full."""
     rows = listed(tenant_id, filters).where(matches(wanted))
-    if not rare:
+    if ids is None:
         return (await tx.execute(page.statement(rows, leads))).all()
-    found = with_words(tenant_id, rare)
+    found = _given(ids)
     each = _each(rows, found)
     return (await tx.execute(page.statement(select(each).select_from(found.join(each, true())), each))).all()
 
@@ -82,13 +115,16 @@ async def search_ranked(
     after: tuple[int, UUID] | None,
     filters: Mapping[str, Any],
     wanted: Sequence[Term],
-    rare: Sequence[Term],
+    ids: Sequence[UUID] | None,
 ) -> Records:
-    """Ids and ranks, the best first, then the newest: the ids of leads are in the order in which they were created."""
-    found = with_words(tenant_id, rare or wanted[:1])
-    if len(wanted) == 1 and wanted[0].is_plain and not narrowed(filters):
-        rows: Select[Any] = select(found.c.id, found.c.rank)
+    """Ids and ranks, the best first, then the newest: the ids of leads are in the order in which they were created.
+
+    Without `ids`, the leads that have a word for the one term, which is plain, and with no other filter.
+    """
+    if ids is None:
+        rows: Select[Any] = _of_one_term(tenant_id, wanted[0])
     else:
+        found = _given(ids)
         each = _each(listed(tenant_id, filters).where(matches(wanted)).add_columns(rank_of(wanted)), found)
         rows = select(each.c.id, each.c.rank).select_from(found.join(each, true()))
     ranked = rows.subquery()
@@ -99,6 +135,19 @@ async def search_ranked(
     return (await tx.execute(page.order_by(ranked.c.rank, ranked.c.id.desc()).limit(limit))).all()
 
 
+def _of_one_term(tenant_id: UUID, term: Term) -> Select[Any]:
+    """Leads with a word for the term, and the best rank of such a word."""
+    word, (start,) = lead_words.c.word, term.readings[0]
+    exact = (lead_words.c.rank == ADDRESS) & word.contains("@") & (word == start)
+    best = func.min(case((exact, EXACT), else_=lead_words.c.rank)).label("rank")
+    rows = select(lead_words.c.lead_id.label("id"), best).group_by(lead_words.c.lead_id)
+    return rows.where(lead_words.c.tenant_id == tenant_id, word >= start, word < start + LAST)
+
+
+def _given(ids: Sequence[UUID]) -> Subquery:
+    return select(func.unnest(bindparam(None, list(ids), ARRAY(Uuid))).label("id")).subquery()
+
+
 def _each(rows: Select[Any], found: Subquery) -> FromClause:
     """Each lead that was found, if it is one of the rows. LIMIT makes the planner look each up by its id."""
     return rows.where(leads.c.id == found.c.id).correlate(found).limit(1).lateral()
@@ -107,30 +156,6 @@ def _each(rows: Select[Any], found: Subquery) -> FromClause:
 def narrowed(filters: Mapping[str, Any]) -> bool:
     """Whether a list has other filters than `q`."""
     return any(value for name, value in filters.items() if name != "q")
-
-
-def with_words(tenant_id: UUID, rare: Sequence[Term]) -> Subquery:
-    """Leads that have a word for each of these terms, and the rank of that of the first term.
-
-    The words are grouped by lead: a join of one term with another would be planned by how many words PostgreSQL thinks
-    begin so, which it often takes for one.
-    """
-    word, rank = lead_words.c.word, lead_words.c.rank
-    exact = (rank == ADDRESS) & word.contains("@") & word.in_(rare[0].starts)
-    ranked = case((exact, EXACT), else_=rank).label("rank")
-    entries = union_all(
-        *(
-            select(lead_words.c.lead_id, ranked, literal(1 << number, Integer).label("term")).where(
-                lead_words.c.tenant_id == tenant_id, word >= start, word < start + LAST
-            )
-            for number, term in enumerate(rare)
-            for start in (start[:STORED_LENGTH] for start in term.starts)
-        )
-    ).subquery()
-    best = func.min(case((entries.c.term == 1, entries.c.rank))).label("rank")
-    found = select(entries.c.lead_id.label("id"), best).group_by(entries.c.lead_id)
-    all_terms = func.bit_or(entries.c.term) == (1 << len(rare)) - 1
-    return (found.having(all_terms) if len(rare) > 1 else found).subquery()
 
 
 def matches(wanted: Sequence[Term]) -> ColumnElement[bool]:

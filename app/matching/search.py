@@ -21,11 +21,6 @@ class Term:
     readings: tuple[tuple[str, ...], ...]
 
     @property
-    def starts(self) -> list[str]:
-        """The longest text of each reading: a word of every lead that is found begins with one of them."""
-        return sorted({max(reading, key=len) for reading in self.readings})
-
-    @property
     def is_plain(self) -> bool:
         """Whether a word that begins with the term is all that is asked for."""
         return self.readings == ((self.readings[0][0],),) and len(self.readings[0][0]) <= STORED_LENGTH

@@ -15,7 +15,7 @@ from tests.plans import explained, outline, rows_read, statements_of
 
 LIMIT: Final = 10
 BIG, OTHER = 35_000, 20_000
-MOST_FOUND: Final = 1_000
+MOST_READ: Final = 2_000
 # Rows that a page of one lead reads beside its own: identities, journey, policy, user and so on.
 ROWS_OF_ONE: Final = 25
 SORTS: Final = ("", "created_at", "updated_at", "stage_entered_at")
@@ -153,8 +153,8 @@ async def faults_of(api: Api, tenant: Filled, path: str, params: dict[str, str],
 
 
 async def test_each_list_reads_about_what_it_returns(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.leads.find.MOST_FOUND", MOST_FOUND)
-    monkeypatch.setattr("app.leads.find.MOST_FILTERED", 200)
+    for name, most in {"MOST_READ": MOST_READ, "MOST_RANKED": 700, "MOST_LOOKED_UP": 100}.items():
+        monkeypatch.setattr(f"app.leads.find.{name}", most)
     made = await api.post("/v1/tenants", {"name": "Other"})
     other_id, other_key = ids.read("tenant", made["tenant"]["id"]), made["key"]["secret"]
     tenants = [
@@ -185,7 +185,7 @@ async def test_each_list_reads_about_what_it_returns(api: Api, monkeypatch: pyte
 def _most_of_search(search: str) -> int:
     """Each word is counted, found and looked up; where all are too common, each leaves one of so many leads."""
     words = search.split()
-    return 3 * MOST_FOUND * len(words) + (LIMIT + 1) * (BIG // MOST_FOUND) ** len(words)
+    return 3 * MOST_READ * len(words) + (LIMIT + 1) * (BIG // MOST_READ) ** len(words)
 
 
 def test_the_lists_that_the_document_publishes_are_read_here_with_each_filter(api: Api) -> None:

@@ -74,11 +74,12 @@ async def test_a_search_lists_the_address_then_companies_then_names_then_the_new
 
 @pytest.mark.parametrize("sort", [None, "created_at", "updated_at", "stage_entered_at"])
 @pytest.mark.parametrize("q", ["ann", "ann ne", "ann-marie"])
-@pytest.mark.parametrize("most", [0, 40_000])
+@pytest.mark.parametrize("most", [(0, 0, 0), (100, 0, 0), (100, 0, 2), (100, 0, 100), (100, 100, 100)])
 async def test_pages_list_each_match_once_whether_many_or_few_match(
-    api: Api, monkeypatch: pytest.MonkeyPatch, sort: str | None, q: str, most: int
+    api: Api, monkeypatch: pytest.MonkeyPatch, sort: str | None, q: str, most: tuple[int, int, int]
 ) -> None:
-    monkeypatch.setattr(find, "MOST_FOUND", most)
+    for name, number in zip(("MOST_READ", "MOST_RANKED", "MOST_LOOKED_UP"), most, strict=True):
+        monkeypatch.setattr(find, name, number)
     whole = set()
     for n, (first, company) in enumerate(product(("Ann", "Ann-Marie", "Bob"), ("Nexus", "Annex", "Other"))):
         lead = await api.lead(email=f"p{n}@c.example", first_name=first, company=company)
