@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from app.matching.text import as_text, fold, is_unresolved
+from app.matching.text import as_text, fold, is_unresolved, unescape
 from app.matching.words import phrases, words
 
 KNOWN_PURPOSES: Final = ("process", "email_marketing", "phone", "profiling", "partners")
@@ -14,20 +14,28 @@ _PURPOSE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{PURPOSE_LENGTH - 1}}}")
 ConsentState = Literal["given", "refused", "withdrawn", "unknown"]
 _YES: Final = frozenset(map(fold, words("yes")))
 _NO: Final = frozenset(map(fold, words("no")))
-_REFUSALS: Final = phrases("refusals", fold)
-_AGREEMENTS: Final = phrases("agreements", fold)
-_DOUBTS: Final = phrases("doubts", fold)
-_PROMOTION: Final = phrases("promotion", fold)
-_CONTACT: Final = phrases("contact", fold)
-_PROCESSING: Final = phrases("processing", fold)
-_OWN_MATTERS: Final = phrases("own_matters", fold)
-_AGREEING: Final = frozenset(map(fold, words("agreeing")))
+_REFUSALS: Final = phrases(fold, "refusals")
+_AGREEMENTS: Final = phrases(fold, "agreements")
+_DOUBTS: Final = phrases(fold, "doubts")
+_PROMOTION: Final = phrases(fold, "promotion")
+_BY_EMAIL: Final = phrases(fold, "by_email")
+_BY_PHONE: Final = phrases(fold, "by_phone")
+_INFORMING: Final = phrases(fold, "informing")
+_SHARING: Final = phrases(fold, "sharing")
+_PROCESSING: Final = phrases(fold, "processing")
+_BEFORE_NAMES: Final = frozenset(map(fold, words("before_names")))
+_KNOWN: Final = phrases(
+    fold,
+    *("agreements", "yes", "endings", "rights", "may", "agreeing"),
+    *("promotion", "by_email", "by_phone", "informing", "sharing"),
+)
 _REFUSAL_LABELS: Final = tuple(fold(start) + " " for start in words("refusal_labels"))
-_RIGHTS: Final = phrases("rights", fold)
-_MAY: Final = phrases("may", fold)
-_ENDINGS: Final = phrases("endings", fold)
+_RIGHTS: Final = phrases(fold, "rights")
+_MAY: Final = phrases(fold, "may")
+_ENDINGS: Final = phrases(fold, "endings")
 _CLAUSE: Final = re.compile(r"[.,;:!?\n()。、，]+")
 _QUESTION: Final = re.compile(r"[?？؟;]\s*$")
+_WORD: Final = re.compile(r"\w+")
 _EMPTY_BOX: Final = re.compile(r"\s*(?:[☐□▢]|\[\s*\]|\(\s*\))")
 _MAX_ANSWER: Final = 2_000
 _MAX_BOXES: Final = 100
@@ -57,12 +65,13 @@ def read_consent(answer: object, purpose: str) -> ConsentState:
         return next((state for state in ("refused", "given") if state in states), "unknown")
     if isinstance(answer, dict):
         return "unknown"
-    text = as_text(answer)[:_MAX_ANSWER]
+    text = unescape(as_text(answer)[:_MAX_ANSWER])
     folded = fold(text)
     if not folded or is_unresolved(text) or _EMPTY_BOX.match(text):
         return "unknown"
     if folded in _YES:
-        return "unknown" if text.rstrip().endswith(("?", "？", "؟")) else "given"
+        is_other = text.rstrip().endswith(("?", "？", "؟")) or (folded.isdigit() and folded != text)  # -1, (1)
+        return "unknown" if is_other else "given"
     if folded in _NO or _refuses(text):
         return "refused"
     return "given" if _agrees(text, folded, purpose) else "unknown"
@@ -90,20 +99,41 @@ def _agrees(text: str, folded: str, purpose: str) -> bool:
     if _QUESTION.search(text) or _DOUBTS.search(folded):
         return False
     starts = fold(_CLAUSE.split(text, maxsplit=1)[0])
-    agrees = starts in _YES or _AGREEMENTS.search(folded) is not None
-    return agrees and (_is_about(folded, purpose) or not _says_more(folded))
-
-
-def _is_about(sentence: str, purpose: str) -> bool:
-    """Whether a sentence of agreement speaks of what the purpose allows."""
-    if _PROMOTION.search(sentence) or (purpose == "process" and _PROCESSING.search(sentence)):
+    if starts not in _YES and _AGREEMENTS.search(folded) is None:
+        return False
+    if purpose == "process" and _PROCESSING.search(folded):
         return True
-    is_named = purpose.replace("_", " ") in sentence
-    return bool(is_named or _CONTACT.search(sentence)) and _OWN_MATTERS.search(sentence) is None
+    named = purpose.replace("_", " ")
+    rest = _KNOWN.sub(" ", folded.replace(named, " "))
+    if purpose not in ("email_marketing", "phone"):
+        rest = _PROCESSING.sub(" ", rest)
+    says_no_more = not set(rest.split()) - _names(text)
+    return says_no_more and (_is_for(folded, purpose) or named in folded or not _is_about_anything(folded))
 
 
-def _says_more(sentence: str) -> bool:
-    """Whether it says anything beside the agreement itself and that it can be withdrawn."""
-    for known in (_AGREEMENTS, _ENDINGS, _RIGHTS, _MAY):
-        sentence = known.sub(" ", sentence)
-    return any(word not in _AGREEING and word not in _YES for word in sentence.split())
+def _names(text: str) -> set[str]:
+    """The words that may be a company's name: those with a capital after a word such as `from`, folded."""
+    found: set[str] = set()
+    before = ""
+    for word in _WORD.findall("" if text.isupper() else text):
+        is_name = word[:1].isupper() and (fold(before) in _BEFORE_NAMES or fold(before) in found)
+        found |= {fold(word)} if is_name else set()
+        before = word
+    return found
+
+
+def _is_about_anything(sentence: str) -> bool:
+    return any(topic.search(sentence) for topic in (_PROMOTION, _BY_EMAIL, _BY_PHONE, _INFORMING, _SHARING))
+
+
+def _is_for(sentence: str, purpose: str) -> bool:
+    """Whether a sentence of agreement, all of whose words are known, speaks of what the purpose allows."""
+    email, phone = _BY_EMAIL.search(sentence), _BY_PHONE.search(sentence)
+    asks_for_messages = bool(_PROMOTION.search(sentence) or _INFORMING.search(sentence))
+    if purpose == "email_marketing":
+        return bool(email) or (asks_for_messages and not phone)
+    if purpose == "phone":
+        return bool(phone) or (asks_for_messages and not email)
+    if purpose == "process":
+        return bool(email or phone or asks_for_messages)
+    return _SHARING.search(sentence) is not None and purpose in ("partners", "profiling")

@@ -20,7 +20,7 @@ _LANGUAGES: Final = ("ro", "ru", "pl", "de")
 _TERRITORIES: Final = Path(__file__).with_name("territories.tsv")
 _PARTS: Final = re.compile(r"[()\[\]/,;|]| [-–—] ")
 _PLACE_WORDS: Final = place_words()
-_PROMPTS: Final = phrases("prompts", fold)
+_PROMPTS: Final = phrases(fold, "prompts")
 _LABELS: Final = frozenset(map(fold, words("country_labels")))
 
 

@@ -24,12 +24,13 @@ def words(name: str) -> frozenset[str]:
     return frozenset(entries(_TABLES["words"][name]))
 
 
-def phrases(name: str, fold: Callable[[str], str]) -> re.Pattern[str]:
-    """The list of this name as a pattern that finds its folded entries among words; * opens an end of an entry.
+def phrases(fold: Callable[[str], str], *names: str) -> re.Pattern[str]:
+    """The lists of these names as a pattern that finds their folded entries among words; * opens an end of an entry.
 
     An entry in a script that is written without blanks is found within words too.
     """
-    found = sorted({(fold(entry), entry.startswith("*"), entry.endswith("*")) for entry in words(name)}, reverse=True)
+    listed = frozenset[str]().union(*map(words, names))
+    found = sorted({(fold(entry), entry.startswith("*"), entry.endswith("*")) for entry in listed}, reverse=True)
     return re.compile("|".join(_phrase(*one) for one in found))
 
 
