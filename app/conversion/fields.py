@@ -11,6 +11,8 @@ from app.matching.company import company_domain
 from app.matching.country import country_code
 from app.matching.derive import is_derived, rederived
 from app.matching.email import read_email
+from app.matching.name_key import NameKey, compare
+from app.matching.name_key import name_key as name_key_of
 from app.matching.normalize import CANONICAL
 from app.matching.person_consents import Consents, replacing
 from app.pipeline.forms import DERIVED_COLUMNS, account_columns, contact_columns, name_key, with_derived
@@ -44,6 +46,7 @@ CONTACT_FIELDS: Final = {
         "website",
     )
 }
+NAMES: Final = frozenset({"first_name", "last_name", "full_name"})
 LONGEST_PHONE: Final = 255
 FIELDS: Final[dict[Target, dict[str, str]]] = {"account": ACCOUNT_FIELDS, "contact": CONTACT_FIELDS}
 
@@ -116,6 +119,8 @@ def fill(
     """
     columns: dict[str, Any] = {}
     outcomes: dict[str, Outcome] = {}
+    if existing is not None and target == "contact" and compare(_name_of(values), _name_of(existing)) == "other":
+        protected |= NAMES - overwrite - from_caller  # parts of two names make a person who does not exist
     for name, value in values.items():
         current = None if existing is None else existing.get(name)
         derived_only = name not in overwrite | from_caller and is_derived(values, name)
@@ -139,6 +144,10 @@ def fill(
     if shown in columns:
         columns[derived] = values.get(derived)
     return Filled(target, columns, outcomes, values, from_caller)
+
+
+def _name_of(values: Mapping[str, Any]) -> NameKey:
+    return name_key_of(*(values.get(name) for name in ("first_name", "last_name", "full_name")))
 
 
 def _derive_anew(

@@ -6,24 +6,38 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from app.matching.company import registrable_domain
 from app.matching.text import as_text, is_unresolved, storable, unescape, unescape_link
+from app.matching.words import words
 
 CLICK_IDS: Final = ("gclid", "gbraid", "wbraid", "fbclid", "msclkid", "li_fat_id", "ttclid")
 UTM: Final = {f"utm_{name}": name for name in ("source", "medium", "campaign", "term", "content")}
 HIDDEN_KEYS: Final = {**UTM, "utm_id": "campaign_id"} | {name: name for name in CLICK_IDS}
 MAX_VALUE: Final = 1_000
+_NOWHERE: Final = words("nowhere")
 # What names the form and the visitor, and not where somebody came from.
 NO_ORIGIN: Final = frozenset({"landing_page", "form_id", "visitor_id"})
 
 
 def attributed(*layers: Mapping[str, object]) -> dict[str, str]:
-    """The layers merged, the first value of each name wins; empty values and unresolved templates are left out."""
+    """The layers merged, the first value of each name wins.
+
+    Left out are empty values, unresolved templates, words for a visit from nowhere (`(direct)`, `about:blank`), and a
+    referrer that is a page of the form's own site.
+    """
     touch: dict[str, str] = {}
     for layer in layers:
         for name, value in layer.items():
-            if name not in touch and (text := attribution_value(value)):
+            if name not in touch and (text := attribution_value(value)) and not _is_nowhere(name, text):
                 touch[name] = text
+    site = registrable_domain(touch.get("landing_page", ""))
+    if site is not None and site == registrable_domain(touch.get("referrer", "")):
+        del touch["referrer"]
     return touch
+
+
+def _is_nowhere(name: str, text: str) -> bool:
+    return name in ("source", "medium", "referrer") and text.casefold().strip("()[] ") in _NOWHERE
 
 
 def attribution_value(value: object) -> str:

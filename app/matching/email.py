@@ -17,8 +17,10 @@ from app.matching.words import words
 
 MAX_EMAIL: Final = 254
 _MAX_TYPED: Final = 2_000
-# What separates the addresses of one cell. Blanks alone do not: a piece between blanks may be a part of an address.
-_SEPARATORS: Final = re.compile(r"[,;|、\n\r\t<>()\[\]]+|: ")
+# What separates the addresses of one cell. Blanks, tabs and line breaks alone do not: a piece between them may be a
+# part of an address.
+_SEPARATORS: Final = re.compile(r"[,;|、<>()\[\]]+|: ")
+_OTHER_BLANK: Final = re.compile(r"[^\S ]")  # which was never a plus
 _CONNECTING: Final = words("connecting") | frozenset("/&+-")
 _MAX_PLUSES: Final = 2  # that a form lost of one address; among more blanks are words
 _SENTENCE: Final = words("around_addresses")
@@ -62,7 +64,8 @@ def read_emails(typed: str, *, plus_is_blank: bool = False) -> tuple[Email, ...]
         may_be_plus = plus_is_blank and host[:1].strip() != ""
         local = f"{local if may_be_plus else local.rstrip()}@{host.lstrip()}"
     for piece in _SEPARATORS.split(local):
-        for email in _read_piece(piece.split(), plus_is_blank, is_first=not found):
+        was_plus = plus_is_blank and not _OTHER_BLANK.search(piece.strip())
+        for email in _read_piece(piece.split(), was_plus, is_first=not found):
             found.setdefault(email.key, email)
     return tuple(found.values())
 

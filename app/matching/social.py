@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from app.matching.no_identity import is_no_handle
@@ -24,6 +25,8 @@ _URL: Final = re.compile(
     r"^(?:https?://)?(?:[a-z0-9-]+\.)*?([a-z]+\.(?:com|me))(?:/([^?#]*))?(?:[?#].*)?$", re.IGNORECASE
 )
 _HANDLE: Final = re.compile(r"@?([\w.\-%]{2,100})")
+_WITHOUT_POINTS: Final = ("linkedin", "x", "telegram")
+_PUB_NUMBER: Final = re.compile(r"[0-9a-f]{1,3}")
 _COMPANY_PATHS: Final = frozenset({"company", "school", "showcase", "pages", "groups"})
 
 
@@ -48,6 +51,8 @@ def _read(typed: str, network: str | None) -> Handle | None:
     if url and (found := _HOSTS.get(url.group(1).lower())):
         return _of_path(found, [part for part in (url.group(2) or "").split("/") if part])
     bare = _HANDLE.fullmatch(text)
+    if bare and network in _WITHOUT_POINTS and "." in text:
+        return None  # the web address of something else
     return Handle(network, bare.group(1).lower()) if network and bare and "/" not in text else None
 
 
@@ -55,7 +60,10 @@ def _of_path(network: str, parts: list[str]) -> Handle | None:
     if network == "linkedin":
         if len(parts) < 2 or parts[0].lower() not in _COMPANY_PATHS | {"in", "pub"}:
             return None
-        return Handle(network, parts[1].lower(), parts[0].lower() not in _COMPANY_PATHS)
+        kind, name, *rest = (part.lower() for part in parts)
+        if kind == "pub":  # `/pub/ana-pop/1a/2/3`: the numbers tell people of one name apart
+            name = "/".join([name, *takewhile(_PUB_NUMBER.fullmatch, rest)])
+        return Handle(network, name, kind not in _COMPANY_PATHS)
     if not parts or not _HANDLE.fullmatch(parts[0]):
         return None
     if parts[0].lower() in _COMPANY_PATHS:

@@ -118,7 +118,7 @@ async def test_a_changed_address_decides_the_account_of_the_conversion(api: Api)
 async def test_a_conversion_fills_no_blank_with_what_another_value_gives(api: Api) -> None:
     ae = await api.user("ae")
     contact = await api.post("/v1/contacts", {"email": "ana@firm.pl", "first_name": "Ana", "job_title": "CEO"})
-    titled = {"job_title": "Director of Marketing", "first_name": "Maria", "last_name": "Pop"}
+    titled = {"job_title": "Director of Marketing", "first_name": "Ana", "last_name": "Pop"}
     lead = await sql_lead(api, ae, email="ana@firm.pl", company="Firm", **titled)
     made = (await convert(api, lead, ae)).json()["conversion"]
     after = await api.get(f"/v1/contacts/{contact['id']}")
@@ -127,6 +127,28 @@ async def test_a_conversion_fills_no_blank_with_what_another_value_gives(api: Ap
     assert (after["job_title"], after["role"], after["seniority"]) == ("CEO", None, "c_level")
     assert after["full_name"] == "Ana Pop"
     assert (outcomes["job_title"], outcomes["role"], outcomes["seniority"]) == ("kept_existing",) * 3
+
+
+@pytest.mark.parametrize(
+    ("contact", "lead", "name"),
+    [
+        ({"last_name": "Pop"}, {"full_name": "Ion Radu"}, (None, "Pop", None)),
+        ({"first_name": "Ana"}, {"first_name": "Maria", "last_name": "Pop"}, ("Ana", None, None)),
+        ({"last_name": "Pop"}, {"full_name": "Ana Pop"}, ("Ana", "Pop", "Ana Pop")),
+        ({"first_name": "Ana"}, {"first_name": "Ana", "last_name": "Pop"}, ("Ana", "Pop", "Ana Pop")),
+        ({}, {"full_name": "Ion Radu"}, ("Ion", "Radu", "Ion Radu")),
+    ],
+)
+async def test_parts_of_two_names_are_not_joined_to_a_third(
+    api: Api, contact: dict[str, str], lead: dict[str, str], name: tuple[str | None, ...]
+) -> None:
+    ae = await api.user("ae")
+    known = await api.post("/v1/contacts", {"email": "ana@firm.pl", **contact})
+    await convert(api, await sql_lead(api, ae, email="ana@firm.pl", company="Firm", **lead), ae)
+    after = await api.get(f"/v1/contacts/{known['id']}")
+    shown = tuple(after[part] for part in ("first_name", "last_name", "full_name"))
+    assert shown[:2] == name[:2]
+    assert name[2] is None or shown[2] == name[2]
 
 
 async def test_a_blank_title_is_filled_with_what_is_derived_from_it(api: Api) -> None:

@@ -119,3 +119,27 @@ def test_hidden_fields_and_pages_give_utm_values_and_click_ids() -> None:
 def test_the_first_hundred_boxes_of_a_question_are_read() -> None:
     assert read_consent([""] * 99 + ["yes"], "process") == "given"
     assert read_consent([""] * 100 + ["yes"], "process") == "unknown"
+
+
+@pytest.mark.parametrize(
+    "nowhere", ["direct", "(direct)", "about:blank", "-", "(none)", "[utm_source]", "(not set)", "Direct"]
+)
+@pytest.mark.parametrize("name", ["source", "medium", "referrer"])
+def test_a_visit_from_nowhere_has_no_origin(name: str, nowhere: str) -> None:
+    assert attributed({name: nowhere}, {name: "next.example"}) == {name: "next.example"}
+
+
+@pytest.mark.parametrize(
+    ("page", "referrer", "kept"),
+    [
+        ("https://www.acme.com/demo", "https://acme.com/", False),
+        ("http://shop.acme.co.uk/x", "https://www.acme.co.uk/contact", False),
+        ("https://acme.com/demo", "https://news.example/acme.com", True),
+        ("https://acme.github.io/", "https://other.github.io/", True),
+        ("https://acme.com/demo", "android-app://com.google", True),
+        ("", "https://acme.com/", True),
+    ],
+)
+def test_a_referrer_of_the_own_site_is_none(page: str, referrer: str, kept: bool) -> None:
+    found = attributed({"referrer": referrer}, from_page_url(page))
+    assert ("referrer" in found) == kept
