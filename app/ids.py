@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
-from uuid_utils import uuid7 as _uuid7
+from uuid_utils.compat import uuid7
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 # Two letters at a time, for speed: every event contains several ids.
@@ -41,7 +41,7 @@ PREFIXES: Final = {
 
 def new_id() -> UUID:
     """A UUIDv7: ids sort by creation time, to the millisecond."""
-    return UUID(int=_uuid7().int)
+    return uuid7()
 
 
 @lru_cache(maxsize=10_000)  # an id is shown several times: in each event of a change and in the answer

@@ -25,6 +25,7 @@ from app.policy.facts import Activity, Actor, Ask
 from app.web.fields import rfc3339
 
 CAPTURE = "capture"
+NAMES = ("first_name", "last_name", "full_name")
 MAX_CUSTOM = 1_000  # custom fields of a lead
 MAX_NAMES = 20  # other names kept of a lead
 FLAGGED = ("email_status", "email_domain", "free_mail", "role_mailbox")
@@ -121,7 +122,9 @@ def _add_identities(change: Change, identities: tuple[Identity, ...]) -> None:
 def _keep_other_name(change: Change, arrival: Arrival) -> None:
     """Keeps a name that contradicts the lead's. Under one address it may be that of another user of the mailbox."""
     lead, person = change.lead, arrival.person
-    known = name_key(*(lead.fields.get(name) for name in ("first_name", "last_name", "full_name")))
+    if lead.fields.keys().isdisjoint(NAMES):
+        return
+    known = name_key(*(lead.fields.get(name) for name in NAMES))
     name = person.full_name or " ".join(filter(None, (person.first_name, person.last_name)))
     if not name or arrival.reprocessed or compare(person.name_key, known) != "other":
         return

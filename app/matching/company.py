@@ -90,6 +90,7 @@ def organization_domain(addresses: Iterable[str | None]) -> str | None:
     return next((domain for domain in domains if domain and not is_of_many(domain)), None)
 
 
+@lru_cache(maxsize=4096)
 def is_of_many(domain: str) -> bool:
     """Whether the registrable domain has the pages or mailboxes of many people and companies, so that it names none."""
     is_listed = domain in _SHARED_HOSTS or is_free_mail(domain) or is_disposable(domain)

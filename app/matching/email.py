@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from email_validator import validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
 
 from app.matching.mailboxes import is_role_mailbox
 from app.matching.no_identity import is_placeholder_address
@@ -28,6 +28,8 @@ _TRAILING: Final = "\"'`.,;:!?"
 _LEADING: Final = "\"'`"
 # The common case, checked fast; anything else (other scripts, rare characters) is checked by the library.
 _DOT_ATOM: Final = re.compile(r"[A-Za-z0-9_+%&'-]+(?:\.[A-Za-z0-9_+%&'-]+)*")
+_PLAIN_DOMAIN: Final = re.compile(r"(?=.{1,251}\Z)(?:(?=[^.]{1,63}\.)[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,63}")
+_SPECIAL_USE: Final = tuple(f".{name}" for name in SPECIAL_USE_DOMAIN_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def _may_have_lost_pluses(parts: list[str]) -> bool:
     return len(before) <= _MAX_PLUSES and not is_name and _SENTENCE.isdisjoint(before)
 
 
+@lru_cache(maxsize=4096)
 def read_email(typed: str) -> Email | None:
     """One address, or None when it is not valid."""
     address = plain(typed).strip().lstrip(_LEADING).rstrip(_TRAILING)
@@ -108,7 +111,7 @@ def read_email(typed: str) -> Email | None:
     if not address or len(address) > MAX_EMAIL:
         return None
     local, _, host = address.rpartition("@")
-    domains = _domains(host)
+    domains = read_domain(host)
     if domains is None or len(local) > 64 or not (_DOT_ATOM.fullmatch(local) or _is_local(local)):
         return None
     local = unicodedata.normalize("NFC", local.lower())
@@ -118,8 +121,15 @@ def read_email(typed: str) -> Email | None:
 
 
 @lru_cache(maxsize=4096)
-def _domains(host: str) -> tuple[str, str] | None:
+def read_domain(host: str) -> tuple[str, str] | None:
     """The domain in ASCII and in its display form, or None when it is not valid."""
+    lowered = host.lower()
+    is_plain = _PLAIN_DOMAIN.fullmatch(lowered) and not f".{lowered}".endswith(_SPECIAL_USE)
+    return (lowered, lowered) if is_plain else read_domain_by_library(host)
+
+
+def read_domain_by_library(host: str) -> tuple[str, str] | None:
+    """The same for any domain, at ten times the cost."""
     try:
         valid = validate_email(f"x@{host}", check_deliverability=False)
     except ValueError:

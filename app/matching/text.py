@@ -43,6 +43,7 @@ _UNRESOLVED: Final = re.compile(
     r"|null|undefined|none|n/a|\[object object\]",
     re.IGNORECASE | re.DOTALL,
 )
+_UNRESOLVED_STARTS: Final = frozenset("{%$_([nNuU")
 _PLACEHOLDERS: Final = words("nothing")
 
 
@@ -134,7 +135,8 @@ def collapse_spaces(text: str) -> str:
 
 def is_unresolved(text: str) -> bool:
     """Whether the text is an unresolved template or a null: `{{lead.Id}}`, `{campaign}`, `(not set)`, `null`."""
-    return _UNRESOLVED.fullmatch(text.strip()) is not None
+    bare = text.strip()
+    return bare[:1] in _UNRESOLVED_STARTS and _UNRESOLVED.fullmatch(bare) is not None
 
 
 def is_template(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -12,6 +13,11 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 SNAKE_CASE = "write small letters, digits and _, a letter first"
 NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$"
 NAMESPACE_SENTENCE = "write a namespace of letters, digits and _ : . -, at most 64"
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Like:
     pattern: str
 
     def check(self, value: str) -> str:
-        if not re.fullmatch(self.pattern, value, re.ASCII):
+        if not _compiled(self.pattern).fullmatch(value):
             context = {"sentence": self.sentence, "example": self.example}
             raise PydanticCustomError("string_pattern_mismatch", "{sentence}, like {example}", context)
         return value

@@ -30,7 +30,7 @@ def parse_json(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise MalformedJson("The body is not UTF-8.") from None
     try:
-        value = json.loads(text, object_pairs_hook=_object, strict=False)
+        value = _DECODER.decode(text)
     except RecursionError:
         raise MalformedJson(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
     except ValueError as error:
@@ -45,6 +45,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise MalformedJson(f"The member {twice[:100]!a} occurs more than once in one object.")
     return members
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, strict=False)
 
 
 def _check(value: Any, path: str, depth: int) -> None:
