@@ -24,6 +24,7 @@ from app.database.sqlstate import sqlstate
 from app.database.storage import Storage
 
 T = TypeVar("T")
+FOR_VALUES: Final = {"plan_cache_mode": "force_custom_plan", "enable_seqscan": "on"}  # how a plan for values is made
 CONNECTION_LOST: Final = ("08", "57P")
 READ_ONLY: Final = "25006"
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -134,7 +135,7 @@ class Tx:
         """Plan later statements for their values, rare or common ones; until the connection goes back to the pool."""
         if not self.plans_for_values:
             self.plans_for_values = True
-            await self.command("SET plan_cache_mode = force_custom_plan")
+            await self.command("; ".join(f"SET {name} = {value}" for name, value in FOR_VALUES.items()))
 
     async def run(self, sql: str, call: Awaitable[T]) -> T:
         """Await a call of the driver; its errors become SQLAlchemy's. A lost connection invalidates the whole pool."""
@@ -203,7 +204,7 @@ class Database:
             resets = tx.plans_for_values and self.opening is None
             if resets and not tx.driver.is_closed() and not tx.driver.is_in_transaction():
                 with suppress(DBAPIError):
-                    await tx.command("RESET plan_cache_mode")
+                    await tx.command("; ".join(f"RESET {name}" for name in FOR_VALUES))
                     resets = False
             # The driver does not count a BEGIN that was cancelled before its answer; `maybe_in_transaction` does.
             unclean = tx.maybe_in_transaction or resets

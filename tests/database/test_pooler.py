@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from app.database.connection import SESSION
 from app.database.engine import SERVER_SETTINGS, make_engine
-from app.database.transaction import CommitOutcomeUnknown, Database
+from app.database.transaction import FOR_VALUES, CommitOutcomeUnknown, Database
 from app.events.wake import Wake
 from app.settings import Settings, SettingsError, load
 from tests.api import Api, running
@@ -124,7 +124,7 @@ async def test_every_transaction_has_the_settings_that_baton_relies_on_and_leave
         other = await asyncpg.connect(made.url.replace("+asyncpg", ""), statement_cache_size=0)
         left = {name: await other.fetchval(f"SHOW {name}") for name in ("bytea_output", "array_nulls", "jit")}
         await other.close()
-    expected = {**SESSION, **SERVER_SETTINGS, "plan_cache_mode": "force_custom_plan"}
+    expected = {**SESSION, **SERVER_SETTINGS, **FOR_VALUES}
     for found in shown:
         assert found.pop("transaction_isolation") == "read committed"
         for name in ("default_transaction_isolation", "default_transaction_deferrable"):  # BEGIN says it instead

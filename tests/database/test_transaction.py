@@ -12,7 +12,7 @@ from app.database.engine import make_engine
 from app.database.faults import run_with_retries
 from app.database.sqlstate import sqlstate
 from app.database.tables import sequencer
-from app.database.transaction import Database, Tx, is_connection_lost
+from app.database.transaction import FOR_VALUES, Database, Tx, is_connection_lost
 
 INSERT = text("INSERT INTO tried VALUES (:n)")
 COUNT = text("SELECT count(*) FROM tried")
@@ -200,9 +200,10 @@ async def test_planning_for_values_ends_with_the_connection(url: str, way: str, 
     with contextlib.suppress(LookupError):
         async with getattr(database, way)() as tx:
             await tx.plan_for_values()
-            assert await tx.driver.fetchval("SHOW plan_cache_mode") == "force_custom_plan"
+            assert {name: await tx.driver.fetchval(f"SHOW {name}") for name in FOR_VALUES} == FOR_VALUES
             if fails:
                 raise LookupError
     async with database.connect() as tx:
-        assert await tx.driver.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
+        shown = {name: await tx.driver.fetchval(f"SHOW {name}") for name in FOR_VALUES}
+        assert shown == {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
     await database.dispose()
