@@ -168,13 +168,10 @@ async def _delete_earlier_items(tx: Tx, tenant_id: UUID, rows: Sequence[Record])
     return found
 
 
-async def settle(
-    tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime, earlier: Sequence[Entry] = ()
-) -> list[Entry]:
+async def settle(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Entry]:
     """Stores the entries with new keys, captures their leads, and returns all; the others are duplicates.
 
     An entry whose key is taken gets another one where it is a revision or somebody else's, and is tried again.
-    `earlier`: what was settled before in this transaction.
     """
     waiting = await with_recent_keys(tx, tenant_id, entries)
     settled: list[Entry] = []
@@ -182,22 +179,33 @@ async def settle(
     while waiting:
         kept, taken = await _keep(tx, tenant_id, waiting, now)
         settled += kept
-        waiting, doubled = await with_own_keys(tx, tenant_id, taken, [*earlier, *settled])
+        waiting, doubled = await with_own_keys(tx, tenant_id, taken)
         duplicates += doubled
     return settled + duplicates
 
 
 async def _keep(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> tuple[list[Entry], list[Entry]]:
-    """Stores the entries with new keys and captures their leads; these, and the entries whose keys are taken."""
-    kept = await sql.keep_items(
-        tx, tenant_id, [{**entry.row(), "n": n, "mapped": entry.mapped()} for n, entry in enumerate(entries)]
-    )
+    """Stores the entries with new keys and captures their leads; these, and the entries whose keys are taken.
+
+    The values of an entry that arrives at a lead are stored with the lead, so that they are written once.
+    """
+    rows = [
+        {**entry.row(), "n": n, "mapped": None if _arrives(entry) else entry.mapped()}
+        for n, entry in enumerate(entries)
+    ]
+    kept = await sql.keep_items(tx, tenant_id, rows)
     fresh = [entry for entry in entries if entry.place in kept]
-    arriving = [entry for entry in fresh if entry.verdict != "quarantined" and entry.item.verdict in ARRIVING]
+    arriving = [entry for entry in fresh if _arrives(entry)]
     captured = await capture(tx, tenant_id, [entry.arrival() for entry in arriving], now) if arriving else []
-    by_place = {entry.place: found for entry, found in zip(arriving, captured, strict=True)}
+    arrived = [replace(entry, captured=found) for entry, found in zip(arriving, captured, strict=True)]
+    await sql.set_leads(tx, tenant_id, [{**entry.row(), "mapped": entry.mapped()} for entry in arrived])
+    by_place = {entry.place: entry for entry in arrived}
     taken = [entry for entry in entries if entry.place not in kept]
-    return [replace(entry, captured=by_place.get(entry.place)) for entry in fresh], taken
+    return [by_place.get(entry.place, entry) for entry in fresh], taken
+
+
+def _arrives(entry: Entry) -> bool:
+    return entry.verdict != "quarantined" and entry.item.verdict in ARRIVING
 
 
 async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Entry]:
@@ -206,11 +214,11 @@ async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: da
     for entry in entries:
         try:
             async with tx.savepoint():
-                settled += await settle(tx, tenant_id, [entry], now, settled)
+                settled += await settle(tx, tenant_id, [entry], now)
         except Exception as error:
             if not is_of_data(error):
                 raise
-            settled += await settle(tx, tenant_id, [replace(entry, failed=failure_reason(error))], now, settled)
+            settled += await settle(tx, tenant_id, [replace(entry, failed=failure_reason(error))], now)
     return settled
 
 
@@ -224,14 +232,12 @@ async def _finish(
 ) -> Verdicts:
     settled = [entry for entry in found if not entry.duplicate]
     duplicates = [entry for entry in found if entry.duplicate]
-    leads = {entry.key: entry.lead_id for entry in settled}
     quarantined = {entry.submission_id for entry in settled if entry.verdict == "quarantined"}
     await sql.finish(
         tx,
         tenant_id,
         now,
-        captured=[entry.row() for entry in settled if entry.captured],
-        duplicates=[{**entry.row(), "lead_id": leads.get(entry.key)} for entry in duplicates],
+        duplicates=[entry.row() for entry in duplicates],
         finished=[
             {
                 "id": row.id,

@@ -59,28 +59,23 @@ def _recent(entry: Entry, received: dict[Key, datetime]) -> Entry:
     return entry
 
 
-async def with_own_keys(
-    tx: Tx, tenant_id: UUID, entries: Sequence[Entry], settled: Sequence[Entry]
-) -> tuple[list[Entry], list[Entry]]:
-    """Divides entries whose keys are taken: those with another key to be tried, and duplicates.
-
-    `settled`: the entries of this transaction, of which the leads are not stored yet.
-    """
+async def with_own_keys(tx: Tx, tenant_id: UUID, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Divides entries whose keys are taken: those with another key to be tried, and duplicates."""
     held = await sql.held_items(tx, tenant_id, {entry.key for entry in entries})
-    leads = {entry.place: entry.lead_id for entry in settled}
-    found = [_compared(entry, held.get(entry.key), leads) for entry in entries]
+    found = [_compared(entry, held.get(entry.key)) for entry in entries]
     return [entry for entry in found if not entry.duplicate], [entry for entry in found if entry.duplicate]
 
 
-def _compared(entry: Entry, first: Record | None, leads: Mapping[tuple[UUID, int], UUID | None]) -> Entry:
+def _compared(entry: Entry, first: Record | None) -> Entry:
     """The entry as a duplicate of the first that has its key, as its revision, or as a submission of its own."""
-    if first is None or first.mapped is None or entry.item.verdict not in ARRIVING or _is_same_content(entry, first):
+    if first is None:
+        return entry  # what had its key was quarantined meanwhile, and has none: the entry is tried again with it
+    if first.mapped is None or entry.item.verdict not in ARRIVING or _is_same_content(entry, first):
         return replace(entry, duplicate=True)
-    lead_id = leads.get((first.submission_id, first.place)) or first.lead_id
     person = entry.item.person or Person()
-    if lead_id is not None and is_one_person(person, _person_of(first.mapped)):
+    if first.lead_id is not None and is_one_person(person, _person_of(first.mapped)):
         suffix = f"{KEY_SEPARATOR}revised-{entry.item.content_sha256[:32]}"
-        return replace(entry, key_suffix=suffix, revised_lead_id=lead_id)
+        return replace(entry, key_suffix=suffix, revised_lead_id=first.lead_id)
     if entry.key_suffix:
         return replace(entry, duplicate=True)
     return replace(entry, key_suffix=f"{KEY_SEPARATOR}reused-{_digest_of(person)}", reused=True)

@@ -46,21 +46,24 @@ HELD = text(
     """
 ).bindparams(bindparam("keys", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 
-# `doubled` takes the lead of the original item: from `lead_id` if that is in this batch, else from its stored row.
+SET_LEADS = text(
+    """
+    UPDATE submission_items i
+       SET lead_id = c.lead_id, verdict = c.verdict, reason = coalesce(c.reason, i.reason), mapped = c.mapped
+      FROM jsonb_to_recordset(:captured) AS c(
+           submission_id uuid, index integer, lead_id uuid, verdict text, reason text, mapped jsonb)
+     WHERE i.tenant_id = :tenant_id AND i.submission_id = c.submission_id AND i.index = c.index
+    """
+).bindparams(bindparam("captured", type_=JSONB))
+
+# A duplicate has the lead of the item that holds its key.
 FINISH = text(
     """
-    WITH captured AS (
-        UPDATE submission_items i
-           SET lead_id = c.lead_id, verdict = coalesce(c.verdict, i.verdict), reason = coalesce(c.reason, i.reason)
-          FROM jsonb_to_recordset(:captured) AS c(
-               submission_id uuid, index integer, lead_id uuid, verdict text, reason text)
-         WHERE i.tenant_id = :tenant_id AND i.submission_id = c.submission_id AND i.index = c.index
-    ), doubled AS (
+    WITH doubled AS (
         INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict, lead_id)
-        SELECT :tenant_id, d.submission_id, d.index, d.source_id, d.submission_key, 'duplicate',
-               coalesce(d.lead_id, f.lead_id)
+        SELECT :tenant_id, d.submission_id, d.index, d.source_id, d.submission_key, 'duplicate', f.lead_id
           FROM jsonb_to_recordset(:duplicates) AS d(
-               submission_id uuid, index integer, source_id uuid, submission_key text, lead_id uuid)
+               submission_id uuid, index integer, source_id uuid, submission_key text)
           LEFT JOIN submission_items f ON f.tenant_id = :tenant_id AND f.source_id = d.source_id
                AND f.submission_key = d.submission_key AND f.verdict NOT IN ('duplicate', 'quarantined')
     )
@@ -69,7 +72,7 @@ FINISH = text(
       FROM jsonb_to_recordset(:finished) AS d(id uuid, state text, body text)
      WHERE s.tenant_id = :tenant_id AND s.id = d.id
     """
-).bindparams(*(bindparam(name, type_=JSONB) for name in ("captured", "duplicates", "finished")))
+).bindparams(*(bindparam(name, type_=JSONB) for name in ("duplicates", "finished")))
 
 # The next try comes after 10 s, then after six times as long each time, an hour at most.
 COUNT_FAILED_TRY = text(
@@ -105,6 +108,12 @@ async def keep_items(tx: Tx, tenant_id: UUID, items: Sequence[Mapping[str, Any]]
     return {(row.submission_id, row.place) for row in rows}
 
 
+async def set_leads(tx: Tx, tenant_id: UUID, captured: Sequence[Mapping[str, Any]]) -> None:
+    """Completes kept items by what their capture found, and by their mapped values."""
+    if captured:
+        await tx.execute(SET_LEADS, {"tenant_id": tenant_id, "captured": captured})
+
+
 async def held_items(tx: Tx, tenant_id: UUID, keys: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], Record]:
     """The items that hold these keys, by source and key."""
     wanted = [{"source_id": source_id, "submission_key": key} for source_id, key in keys]
@@ -117,13 +126,11 @@ async def finish(
     tenant_id: UUID,
     now: datetime,
     *,
-    captured: Sequence[Mapping[str, Any]],
     duplicates: Sequence[Mapping[str, Any]],
     finished: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Links items to their leads, inserts duplicates with the original's lead, and sets the submissions' state."""
-    bound = {"captured": captured, "duplicates": duplicates, "finished": finished}
-    await tx.execute(FINISH, {"tenant_id": tenant_id, "now": now, **bound})
+    """Inserts duplicates with the original's lead, and sets the submissions' state."""
+    await tx.execute(FINISH, {"tenant_id": tenant_id, "now": now, "duplicates": duplicates, "finished": finished})
 
 
 async def drop_items(tx: Tx, tenant_id: UUID, submission_ids: Sequence[UUID]) -> Records:
