@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
+
+AS_TEXT: Final = (UUID, Decimal)  # the driver's own UUID type is a subclass
 
 
 def write_json(value: Any) -> bytes:
@@ -16,7 +18,7 @@ def write_json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, UUID | Decimal):  # the driver's own UUID type is a subclass
+    if isinstance(value, AS_TEXT):
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -124,8 +125,9 @@ async def _change(
     return Change(lead_of(row), active, pinned, now, actor, on_behalf_of, evaluate_at=row.evaluate_at)
 
 
-def lead_of(row: Record) -> Lead:
+def lead_of(record: Record) -> Lead:
     """The lead of one row of `load_leads`."""
+    row = SimpleNamespace(**record)  # whose attributes are read at a tenth of the cost of a record's
     return Lead(
         id=row.id,
         created_at=row.created_at,
@@ -162,25 +164,25 @@ def lead_of(row: Record) -> Lead:
     )
 
 
-def _identities(row: Record) -> list[Identity]:
-    own = [Identity(*each) for each in _rows(row.kinds, row.namespaces, row["values"], row.primaries)]
+def _identities(row: SimpleNamespace) -> list[Identity]:
+    own = [Identity(*each) for each in _rows(row.kinds, row.namespaces, row.values, row.primaries)]
     shared = _rows(row.shared_kinds, row.shared_values, row.shared_primaries)
     return own + [Identity(kind, "", value, primary, shared=True) for kind, value, primary in shared]
 
 
-def _activities(row: Record) -> list[Activity]:
+def _activities(row: SimpleNamespace) -> list[Activity]:
     return [
         Activity(*each) for each in _rows(row.activity_ids, row.types, row.activity_kinds, row.occurred, row.recorded)
     ]
 
 
-def _confirmations(row: Record) -> list[Confirmation]:
+def _confirmations(row: SimpleNamespace) -> list[Confirmation]:
     columns = (row.criteria, row.statuses, row.user_ids, row.roles, row.confirmed_at)
     rest = (row.bant_values, row.evidences, row.dues, row.amounts)
     return [Confirmation(*each) for each in _rows(*columns, *rest)]
 
 
-def _journey(row: Record) -> Journey | None:
+def _journey(row: SimpleNamespace) -> Journey | None:
     if row.journey_id is None:
         return None
     return Journey(
