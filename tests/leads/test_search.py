@@ -182,6 +182,26 @@ def test_postgresql_folds_as_the_rules_do(shared_dsn: str, values: list[str]) ->
         assert words.split() == fold(fold(value)).split(), value
 
 
+LINES = [
+    "",
+    " ",
+    "a",
+    " a b a",
+    "  a   b ",
+    " " + "x" * 150 + " " + "x" * 101,
+    " łódź ж",
+    " " + " ".join("abcdefghijklm"),
+]
+
+
+async def test_words_are_ranked_by_their_line_each_once_and_cut_to_what_an_index_holds(tx: Tx) -> None:
+    for lines in product(LINES, repeat=3):
+        found = await tx.execute(text("SELECT word, rank FROM ranked_words(:words)"), {"words": "\n".join(lines)})
+        words = [(word[:100], rank) for rank, line in enumerate(lines, 1) for word in line.split()]
+        assert sorted(tuple(row) for row in found) == sorted(set(words))
+    assert (await tx.execute(text("SELECT word, rank FROM ranked_words(NULL)"))).all() == []
+
+
 def test_a_search_is_folded_whatever_its_form() -> None:
     for form in ("NFC", "NFD", "NFKC"):
         assert terms(unicodedata.normalize(form, "ŁÓDŹ é@x.ro")) == terms("lodz e@x.ro")
