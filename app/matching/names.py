@@ -98,6 +98,8 @@ def _given(typed: str) -> str | None:
 
 def _without_quotes(name: str) -> str:
     """The name without quotes around the whole or without a counterpart; those around a part stay: `Mo "Bo" Lee`."""
+    if not any(mark in name for mark in _QUOTES):
+        return name
     name = _REPEATED_QUOTE.sub(r"\1", name)
     while (mark := name[:1]) in _QUOTES and (name.count(mark) % 2 or _QUOTED.fullmatch(name)):
         name = name[1:].strip()
