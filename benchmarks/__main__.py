@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks import database
 from benchmarks.bench import Bench, Peer
 from benchmarks.figures import Line
-from benchmarks.paths import accept, convert, create, deliver, lists, memory, move, overload, process
+from benchmarks.paths import accept, convert, create, deliver, lists, many, memory, move, overload, process
 from benchmarks.processes import Failed
 from benchmarks.table import show, show_profile
 
@@ -31,8 +31,9 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "memory": memory.measure,
     "overload": overload.measure,
     "lists": lists.measure,
+    "many": many.measure,
 }
-ONLY_WHERE_NAMED = {"lists"}  # it fills a database for some minutes
+ONLY_WHERE_NAMED = {"lists", "many"}  # one fills a database for some minutes, the other waits until lanes rest
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 

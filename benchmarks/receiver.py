@@ -1,6 +1,7 @@
 """`python -m benchmarks.receiver PORT`: answers every POST with 200 and records when each webhook-id arrived.
 
-GET /count returns the count and the times of the first and the last one; GET /times the time of each id.
+GET /count returns the count and the times of the first and the last one; GET /times the time of each id, the first
+where it came several times; GET /arrivals the time of each request.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ class Received:
         self.count = 0
         self.first = self.last = 0.0
         self.times: dict[str, float] = {}
+        self.arrivals: list[float] = []
 
     def note(self, head: bytes) -> None:
         self.last = time.time()
         self.first = self.first or self.last
         self.count += 1
+        self.arrivals.append(self.last)
         begin = head.lower().find(b"webhook-id:")
         if begin >= 0:
             name = head[begin + 11 : head.find(b"\r\n", begin)].strip().decode()
@@ -37,6 +40,8 @@ class Received:
         shown: object = {"count": self.count, "first": self.first, "last": self.last}
         if path == b"/times":
             shown = self.times
+        elif path == b"/arrivals":
+            shown = self.arrivals
         body = json.dumps(shown).encode()
         return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 

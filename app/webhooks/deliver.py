@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from typing import Final
 from uuid import UUID
 
@@ -19,7 +20,9 @@ from app.settings import Settings
 from app.webhooks import across
 from app.webhooks.egress import Egress
 from app.webhooks.serve_lane import LaneContext, LaneLost, ServedLane, Timing
+from app.webhooks.shared_log import SharedLog
 from app.webhooks.targets import targets_of
+from app.webhooks.write import Writer
 
 log = structlog.get_logger("baton.deliver")
 
@@ -36,6 +39,7 @@ class Dispatcher:
 
     def __init__(self, context: LaneContext) -> None:
         self.context, self.owner = context, new_id()
+        self.log, self.writer = SharedLog(context), Writer(context.engine, context.gate)
         self.lanes: dict[UUID, ServedLane] = {}
         self.without_keys: dict[UUID, float] = {}
         self._serving: set[asyncio.Task[None]] = set()
@@ -45,15 +49,26 @@ class Dispatcher:
         timing, asked_at = self.context.timing, time.monotonic()
         self.without_keys = {lane: until for lane, until in self.without_keys.items() if until > asked_at}
         excluded = [*self.lanes, *self.without_keys]
+        parked: dict[UUID, dict[UUID, int]] = defaultdict(dict)
+        settled: dict[UUID, set[int]] = defaultdict(set)
         async with self.context.gate, self.context.engine.begin() as tx:
             rows = await across.claim_lanes(tx, self.owner, excluded, timing.lease, timing.claim)
+            if rows:
+                claimed = [(row.tenant_id, row.subscription_id) for row in rows]
+                for lead in await across.parked(tx, claimed):
+                    parked[lead.subscription_id][lead.order_key] = lead.rows
+                for done in await across.settled_after(tx, claimed, [row.position for row in rows]):
+                    settled[done.subscription_id].add(done.position)
         for row in rows:
-            lane = ServedLane(self.context, row.tenant_id, row.subscription_id, row.position, row.fence)
+            lane = ServedLane(self.context, self.writer, row)
+            lane.open(parked[row.subscription_id], settled[row.subscription_id])
             lane.lease_end = asked_at + timing.lease
             self.lanes[row.subscription_id] = lane
             serving = asyncio.create_task(self._serve(lane))
             self._serving.add(serving)
             serving.add_done_callback(self._serving.discard)
+        if rows:
+            await self.read_log()
         return len(rows)
 
     async def renew(self) -> None:
@@ -72,9 +87,9 @@ class Dispatcher:
             else:
                 lane.mark_lost()
 
-    def check_log(self) -> None:
-        for lane in self.lanes.values():
-            lane.check_log()
+    async def read_log(self) -> None:
+        """Give every lane what is new in its log."""
+        await self.log.read(list(self.lanes.values()))
 
     async def stop(self) -> None:
         """Finish requests in flight, write their results and release every lane."""
@@ -136,7 +151,10 @@ async def dispatch_forever(
 async def _watch_log(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) -> None:
     while not stop.is_set():
         seen = wake.generation("log")
-        dispatcher.check_log()
+        try:
+            await dispatcher.read_log()
+        except DATABASE_ERRORS as fault:
+            log.warning("read_failed", error=type(fault).__name__)
         await wake.wait("log", seen, POLL_SECONDS)
 
 
@@ -146,8 +164,8 @@ async def _claim_lanes(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) 
         await within(CLAIM_DELAY_SECONDS, stop.wait())
         try:
             # Where nothing can be written down, each event would be sent again and again.
-            if not await dispatcher.context.engine.storage_full():
-                await dispatcher.claim()
+            if not await dispatcher.context.engine.storage_full() and await dispatcher.claim():
+                continue  # there may be more than are claimed at once
         except DATABASE_ERRORS as fault:
             log.warning("claim_failed", error=type(fault).__name__)
         await within(CLAIM_INTERVAL_SECONDS, stop.wait())

@@ -25,6 +25,8 @@ KEEPALIVE_SECONDS = 15.0
 MAX_NAME_CHECKS = 2
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_CACHED_TARGETS = 10_000
+# Connections to one host that are made at once: many servers queue a hundred, and drop more, for a second each time.
+MAX_CONNECTING = 64
 BODY_ERRORS = (aiohttp.ClientError, OSError, TimeoutError)
 FAULTS = (*BODY_ERRORS, HttpProcessingError, ValueError)
 
@@ -82,6 +84,7 @@ class Egress:
         self._connectors: dict[tuple[bool, bool], Connector] = {}
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect)
         self._target = functools.lru_cache(MAX_CACHED_TARGETS)(self._checked_target)
+        self._connecting = functools.lru_cache(MAX_CACHED_TARGETS)(lambda _: asyncio.Semaphore(MAX_CONNECTING))
         self._name_checks = 0
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, total: float | None = None) -> Outcome:
@@ -125,7 +128,8 @@ class Egress:
 
     async def _connect(self, target: _Target, fresh: bool) -> aiohttp.connector.Connection:
         try:
-            return await self._connector(target.allowed_only, fresh).connect(target.request, [], self._timeout)
+            async with self._connecting(target.request.url.host_port_subcomponent):
+                return await self._connector(target.allowed_only, fresh).connect(target.request, [], self._timeout)
         except TimeoutError as fault:
             raise aiohttp.ConnectionTimeoutError from fault
 

@@ -1,4 +1,4 @@
-"""Statements for one claimed lane: read the log and due retries, write attempts and retries."""
+"""Statements for one claimed lane: read the log and due retries, write retries."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, DateTime, Integer, Row, Text, Uuid, bindparam, text
+from sqlalchemy import Row, Text, Uuid, bindparam, text
 
 from app.database.transaction import Tx
 from app.events.sql import MEMBERS
-from app.webhooks.lane import AttemptRow, Changes, RetryRow
+from app.webhooks.across import BIGINTS, INTS, TEXTS, TIMES, UUIDS
+from app.webhooks.lane import Changes, RetryRow
 
 READ_ROWS: Final = 256
 DUE_ROWS: Final = 64
 VERSION: Final = """(SELECT version FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id)
            AS version"""
-UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
-    ARRAY(Uuid),
-    ARRAY(BigInteger),
-    ARRAY(Integer),
-    ARRAY(Text),
-    ARRAY(DateTime(timezone=True)),
-)
 
 # A row whose type matches no pattern is returned without its event: it only advances the position.
 READ = text(
@@ -53,51 +47,10 @@ NEXT_DUE = text(
     " AND state = 'retry' AND order_key <> ALL (:busy)"
 ).bindparams(bindparam("busy", type_=UUIDS))
 
-PARKED = text(
-    "SELECT order_key, count(*) AS rows FROM delivery_retries WHERE tenant_id = :tenant_id"
-    " AND subscription_id = :subscription_id AND state IN ('retry', 'held') GROUP BY order_key"
-)
-
-SETTLED_AFTER = text(
-    "SELECT position FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
-    " AND position > :position"
-    " UNION SELECT position FROM attempts WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
-    " AND position > :position AND code BETWEEN 200 AND 299"
-)
-
 RECEIVER = text(
     "SELECT url, types, filter, mode, include, headers, secrets, limits, state, state_reason, version,"
     " clock_timestamp() AS now"
     " FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id"
-)
-
-# No row back: another process claimed the lane, or it was deleted. The UPDATE locks the lane first, so that no claim
-# happens before the commit.
-ADVANCE = text(
-    """
-    WITH moved AS (
-        UPDATE lanes SET position = greatest(position, :new_position), due_at = coalesce(:due_at, due_at),
-                         lease_until = CASE WHEN :release THEN '-infinity' ELSE lease_until END
-         WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND lane_no = 0 AND fence = :fence
-        RETURNING tenant_id, subscription_id
-    ), recorded AS (
-        INSERT INTO attempts (tenant_id, subscription_id, position, n, at, event_id, lead_id, ms, code, error_kind,
-                              response_head, trigger)
-        SELECT m.tenant_id, m.subscription_id, a.position, a.n, a.at, a.event_id, a.lead_id, a.ms, a.code, a.error,
-               a.head, a.trigger
-          FROM moved m, unnest(:position, :n, :at, :event_id, :lead_id, :ms, :code, :error, :head, :trigger)
-               AS a(position, n, at, event_id, lead_id, ms, code, error, head, trigger)
-    )
-    SELECT s.version, clock_timestamp() AS now FROM moved m
-      JOIN subscriptions s ON s.tenant_id = m.tenant_id AND s.id = m.subscription_id
-    """
-).bindparams(
-    bindparam("due_at", type_=DateTime(timezone=True)),
-    bindparam("position", type_=BIGINTS),
-    bindparam("at", type_=TIMES),
-    *(bindparam(name, type_=UUIDS) for name in ("event_id", "lead_id")),
-    *(bindparam(name, type_=INTS) for name in ("n", "ms", "code")),
-    *(bindparam(name, type_=TEXTS) for name in ("error", "head", "trigger")),
 )
 
 UPSERT_RETRIES = text(
@@ -154,18 +107,6 @@ async def receiver(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] |
     return (await tx.execute(RECEIVER, values)).one_or_none()
 
 
-async def parked(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> dict[UUID, int]:
-    """The number of waiting deliveries of each parked lead, by order key."""
-    values = {"tenant_id": tenant_id, "subscription_id": subscription_id}
-    return {row.order_key: row.rows for row in await tx.execute(PARKED, values)}
-
-
-async def settled_after(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> set[int]:
-    """Positions after `position` that were delivered already or have a row."""
-    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "position": position}
-    return set((await tx.execute(SETTLED_AFTER, values)).scalars())
-
-
 async def read_log(
     tx: Tx, tenant_id: UUID, subscription_id: UUID, after: int, types: Sequence[str]
 ) -> Sequence[Row[Any]]:
@@ -185,24 +126,11 @@ async def read_due(
     return rows, later
 
 
-async def advance(tx: Tx, tenant_id: UUID, subscription_id: UUID, fence: int, changes: Changes) -> Row[Any] | None:
-    """Write the lane's position and attempts; (version, now), or None when the lane is no longer ours."""
-    values = {
-        "tenant_id": tenant_id,
-        "subscription_id": subscription_id,
-        "fence": fence,
-        "new_position": changes.position,
-        "due_at": changes.due_at,
-        "release": changes.release,
-    }
-    return (await tx.execute(ADVANCE, values | _columns(AttemptRow, changes.attempts))).one_or_none()
-
-
 async def write_retries(tx: Tx, tenant_id: UUID, subscription_id: UUID, changes: Changes) -> None:
     """Write the changed rows of delivery_retries: upsert, delete settled ones, promote each lead's next one."""
     lane = {"tenant_id": tenant_id, "subscription_id": subscription_id}
     if changes.retries:
-        await tx.execute(UPSERT_RETRIES, lane | _columns(RetryRow, changes.retries))
+        await tx.execute(UPSERT_RETRIES, lane | _columns(changes.retries))
     if changes.deleted:
         await tx.execute(DELETE_RETRIES, lane | {"positions": list(changes.deleted)})
     if changes.promoted:
@@ -221,6 +149,5 @@ async def set_reason(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str
     await tx.execute(SET_REASON, values)
 
 
-def _columns(kind: type[AttemptRow | RetryRow], rows: Sequence[AttemptRow | RetryRow]) -> dict[str, Sequence[Any]]:
-    columns = zip(*rows, strict=True) if rows else [()] * len(kind._fields)
-    return dict(zip(kind._fields, columns, strict=True))
+def _columns(rows: Sequence[RetryRow]) -> dict[str, Sequence[Any]]:
+    return dict(zip(RetryRow._fields, zip(*rows, strict=True), strict=True))

@@ -17,20 +17,21 @@ import structlog
 from sqlalchemy import Row
 
 from app import ids, metrics
-from app.database.transaction import Database, Tx
+from app.database.transaction import Database, Record, Tx
 from app.errors import SecretKeysMissing
 from app.events.catalogue import OPERATIONAL
 from app.events.envelope import Sequenced
 from app.events.record import NewEvent, record_events
 from app.events.sql import event_of
 from app.events.wake import Wake, within
-from app.keyring import KeyRing
+from app.keyring import CannotOpen, KeyRing
 from app.leads.included import include_leads
-from app.webhooks import lane_sql
+from app.webhooks import across, lane_sql
 from app.webhooks.egress import Egress
 from app.webhooks.lane import SKIPPED, Changes, Item, Lane
 from app.webhooks.receiver import Receiver
 from app.webhooks.retry import Outcome, next_attempt
+from app.webhooks.write import Writer
 
 log = structlog.get_logger("baton.deliver")
 
@@ -53,7 +54,7 @@ class Timing:
     lease: float = 30.0
     renew: float = 5.0
     idle: float = 30.0
-    claim: int = 50
+    claim: int = 500
 
 
 @dataclass(slots=True)
@@ -86,16 +87,16 @@ class LaneContext:
 class ServedLane:
     """One claimed lane. `run` ends when it is idle, paused, stopped or lost."""
 
-    def __init__(self, context: LaneContext, tenant_id: UUID, subscription_id: UUID, position: int, fence: int) -> None:
-        self.context, self.tenant_id, self.subscription_id, self.fence = context, tenant_id, subscription_id, fence
-        self.lane = Lane(position)
+    def __init__(self, context: LaneContext, writer: Writer, claimed: Record) -> None:
+        self.context, self.writer, self._claimed = context, writer, claimed
+        self.tenant_id, self.subscription_id, self.fence = claimed.tenant_id, claimed.subscription_id, claimed.fence
+        self.lane = Lane(claimed.position)
         self.wakeup = asyncio.Event()
         self.lease_end = 0.0
         self.stopping = self.lost = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
-        self._unread = True
-        self._opened = self._changed = False
+        self._unread = self._opened = self._changed = False
         self._retry_at: datetime | None = None
         self._fault: BaseException | None = None
         self._flushed_at = self._busy_at = time.monotonic()
@@ -103,7 +104,9 @@ class ServedLane:
     async def run(self) -> None:
         """Serve until idle or stopped. At LaneLost and database errors it ends at once and writes nothing more."""
         try:
-            await self._open()
+            if self._opened and self._claimed.state_reason is not None:
+                async with self._connection() as tx:
+                    await self._clear_reason(tx, self._claimed)
             while not (self.stopping and not self._tasks):
                 self.wakeup.clear()
                 await self._step()
@@ -139,10 +142,42 @@ class ServedLane:
         self.lost = True
         self.wakeup.set()
 
+    def open(self, parked: dict[UUID, int], settled: set[int]) -> None:
+        """Take over the state that the previous owner left; `run` raises if the secrets cannot be decrypted."""
+        try:
+            self._use(self._claimed)
+        except CannotOpen as error:
+            self._fault = error
+            return
+        self.lane.parked, self.lane.already_settled = parked, settled
+        self._retry_at = self.clock.now() if parked else None
+        self._opened = True
+
     def check_log(self) -> None:
-        """Called when the log may have new rows."""
+        """Read the log, which may have rows that no other lane of the tenant has read with this one."""
         self._unread = True
         self.wakeup.set()
+
+    def reload(self) -> None:
+        """Load the subscription again before anything else is read: it has changed."""
+        self._changed = True
+        self.check_log()
+
+    @property
+    def takes(self) -> bool:
+        """Whether events that were read for several lanes may be offered to this one now."""
+        busy = self._changed or self.stopping or self.lost or self._reader is not None
+        return self._opened and not busy and len(self.lane.unsettled) < READ_AHEAD
+
+    def offer(self, after: int, events: Sequence[Sequenced], read_to: int, more: bool) -> None:
+        """Take the events after `after` up to `read_to`; a lane that is elsewhere in the log reads for itself."""
+        if not self.takes or self.lane.read_to != after:
+            self.check_log()
+            return
+        self.lane.add([event for event in events if self.receiver.accepts(event)], read_to)
+        self._unread = more
+        if self.lane.ready or more:
+            self.wakeup.set()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Tx]:
@@ -151,25 +186,22 @@ class ServedLane:
 
     # --- main loop
 
-    async def _open(self) -> None:
-        async with self._connection() as tx:
-            await self._load(tx)
-            self.lane.parked = await lane_sql.parked(tx, self.tenant_id, self.subscription_id)
-            settled = await lane_sql.settled_after(tx, self.tenant_id, self.subscription_id, self.lane.position)
-            self.lane.already_settled = settled
-            self._retry_at = self.clock.now() if self.lane.parked else None
-            self._opened = True
-
     async def _load(self, tx: Tx) -> None:
         row = await lane_sql.receiver(tx, self.tenant_id, self.subscription_id)
         if row is None:
             raise LaneLost
+        self._use(row)
+        await self._clear_reason(tx, row)
+
+    def _use(self, row: Row[Any]) -> None:
         self.clock = DatabaseClock(row.now)
         self.receiver = Receiver.of(row, self.tenant_id, self.subscription_id, self.context.ring)
         self._changed, self._retry_at = False, self.clock.now()  # the change may have made retries due
+        self.stopping = self.stopping or self.receiver.state != "active"
+
+    async def _clear_reason(self, tx: Tx, row: Row[Any]) -> None:
         if row.state_reason == SecretKeysMissing.code:
             await lane_sql.set_reason(tx, self.tenant_id, self.subscription_id, None)
-        self.stopping = self.stopping or self.receiver.state != "active"
 
     async def _step(self) -> None:
         if self._fault is not None:
@@ -307,15 +339,13 @@ class ServedLane:
     async def _flush(self, release: bool = False) -> None:
         now = self.clock.now()
         changes = self.lane.collect(release)
-        async with self.context.gate:
-            if changes.attempts_only:
-                async with self.context.engine.connect() as tx:
-                    row = await self._advance(tx, changes)
-            else:
-                async with self.context.engine.begin() as tx:
-                    row = await self._advance(tx, changes)
-                    await lane_sql.write_retries(tx, self.tenant_id, self.subscription_id, changes)
-                    await self._record_events(tx, changes, now)
+        if changes.attempts_only:
+            row = self._ours(await self.writer.write(self._owned, changes))
+        else:
+            async with self.context.gate, self.context.engine.begin() as tx:
+                row = await self._advance(tx, changes)
+                await lane_sql.write_retries(tx, self.tenant_id, self.subscription_id, changes)
+                await self._record_events(tx, changes, now)
         self.lane.written(changes)
         self._flushed_at = time.monotonic()
         if changes.dead or changes.gone:
@@ -327,8 +357,15 @@ class ServedLane:
             async with self._connection() as tx:
                 await self._load(tx)
 
-    async def _advance(self, tx: Tx, changes: Changes) -> Row[tuple[int, datetime]]:
-        row = await lane_sql.advance(tx, self.tenant_id, self.subscription_id, self.fence, changes)
+    async def _advance(self, tx: Tx, changes: Changes) -> Record:
+        (row,) = await across.advance_lanes(tx, [self._owned], [changes])
+        return self._ours(row)
+
+    @property
+    def _owned(self) -> across.Owned:
+        return self.tenant_id, self.subscription_id, self.fence
+
+    def _ours(self, row: Record | None) -> Record:
         if row is None:
             raise LaneLost
         return row

@@ -37,7 +37,15 @@ ACROSS = {
         "tenant_by_id_or_name",
         "tenant_of_key",
     },
-    "webhooks": {"claim_lanes", "renew_lanes"},
+    "webhooks": {
+        "claim_lanes",
+        "parked",
+        "settled_after",
+        "renew_lanes",
+        "read_logs",
+        "changed",
+        "advance_lanes",
+    },
 }
 # Modules with SQL besides sql.py and across.py: authentication, idempotency, readiness, migrations, column defaults.
 WITH_SQL = {
