@@ -100,6 +100,7 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self.writer.close()
 
     async def _serve(self, lane: ServedLane) -> None:
         try:

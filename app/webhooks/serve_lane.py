@@ -24,7 +24,7 @@ from app.events.envelope import Sequenced
 from app.events.record import NewEvent, record_events
 from app.events.sql import event_of
 from app.events.wake import Wake, within
-from app.keyring import CannotOpen, KeyRing
+from app.keyring import KeyRing
 from app.leads.included import include_leads
 from app.webhooks import across, lane_sql
 from app.webhooks.egress import Egress
@@ -143,10 +143,10 @@ class ServedLane:
         self.wakeup.set()
 
     def open(self, parked: dict[UUID, int], settled: set[int]) -> None:
-        """Take over the state that the previous owner left; `run` raises if the secrets cannot be decrypted."""
+        """Take over the state that the previous owner left; `run` raises if the subscription cannot be read."""
         try:
             self._use(self._claimed)
-        except CannotOpen as error:
+        except Exception as error:  # CannotOpen or any other: it is this lane's alone
             self._fault = error
             return
         self.lane.parked, self.lane.already_settled = parked, settled
@@ -174,7 +174,13 @@ class ServedLane:
         if not self.takes or self.lane.read_to != after:
             self.check_log()
             return
-        self.lane.add([event for event in events if self.receiver.accepts(event)], read_to)
+        try:
+            accepted = [event for event in events if self.receiver.accepts(event)]
+        except Exception as error:  # it ends this lane, and not the reading for the others
+            self._fault = error
+            self.wakeup.set()
+            return
+        self.lane.add(accepted, read_to)
         self._unread = more
         if self.lane.ready or more:
             self.wakeup.set()

@@ -11,12 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+import structlog
+
+from app.database.faults import error_fields, is_away
 from app.database.transaction import Record, Tx
 from app.events.envelope import Sequenced
 from app.events.sql import event_of
 from app.leads.included import include_leads
 from app.webhooks import across
 from app.webhooks.serve_lane import LaneContext, ServedLane
+
+log = structlog.get_logger("baton.deliver")
 
 ROWS: Final = 256  # read at once, of all tenants together; at least some of each
 ROWS_OF_EACH: Final = 8
@@ -43,8 +48,16 @@ class SharedLog:
                     furthest[lane.tenant_id].append(lane)
                 else:
                     lane.check_log()
-            if furthest:
-                await self._read(after, furthest)
+            try:
+                if furthest:
+                    await self._read(after, furthest)
+            except Exception as error:
+                if is_away(error):
+                    raise
+                # An event or a subscription of one tenant is at fault: let it fail the lanes that it concerns.
+                log.error("shared_read_failed", **error_fields(error))
+                for lane in lanes:
+                    lane.check_log()
 
     async def _read(self, after: Mapping[UUID, int], furthest: Mapping[UUID, Sequence[ServedLane]]) -> None:
         most = max(ROWS_OF_EACH, ROWS // len(after))

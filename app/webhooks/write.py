@@ -6,9 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
-
-from app.database.transaction import Database, Record, is_connection_lost
+from app.database.faults import is_of_data
+from app.database.transaction import Database, Record
 from app.webhooks import across
 from app.webhooks.across import Owned
 from app.webhooks.lane import Changes
@@ -41,21 +40,23 @@ class Writer:
             self._writing = asyncio.create_task(self._write_all())
         return await waiting.row
 
+    async def close(self) -> None:
+        """End a statement that is under way; nobody waits for it any more."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+
     async def _write_all(self) -> None:
         while self._waiting:
             together, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
             try:
                 await self._write(together)
-            except DBAPIError as error:
-                if len(together) == 1 or is_connection_lost(error):
-                    _fail(together, error)
-                else:  # one of them may be to blame: the others are not refused with it
+            except Exception as error:
+                if is_of_data(error):  # of one of them: the others are not refused with it
                     for one in together:
                         await self._write_alone(one)
-            except BaseException as error:
-                _fail(together, error)
-                if not isinstance(error, Exception):
-                    raise
+                else:
+                    _fail(together, error)
 
     async def _write_alone(self, one: Waiting) -> None:
         try:
@@ -71,7 +72,7 @@ class Writer:
                 one.row.set_result(row)
 
 
-def _fail(together: list[Waiting], error: BaseException) -> None:
+def _fail(together: list[Waiting], error: Exception) -> None:
     for one in together:
         if not one.row.done():
             one.row.set_exception(error)

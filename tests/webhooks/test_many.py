@@ -218,6 +218,35 @@ async def test_lanes_at_different_places_of_the_log_each_get_what_they_accept_in
             last[got.lead] = got.version
 
 
+async def test_a_subscription_or_an_event_that_cannot_be_read_stops_only_the_lanes_that_it_concerns(
+    world: World,
+) -> None:
+    async with inbox() as box, world.dispatcher() as dispatcher:
+        good = await subscribe_many(world, box, 5)
+        broken, filtering = await subscribe_many(world, box, 2, filter={"kind": ["interest"]})
+        await world.rows(
+            "UPDATE subscriptions SET limits = jsonb_build_object('concurrency', 'many') WHERE id = :id RETURNING 1",
+            id=broken,
+        )
+        including = (await subscribe_many(world, box, 1))[0]
+        await world.rows(
+            "UPDATE subscriptions SET include = jsonb_build_array('lead') WHERE id = :id RETURNING 1", id=including
+        )
+        await world.record(LEADS[0])
+        await world.rows("UPDATE events SET data = '[]' RETURNING 1")  # a filter cannot read it
+        await sequence(world.engine)
+        await dispatcher.claim()
+        await until(lambda: len(box.ok) == len(good) + 1)
+        await world.record(LEADS[0])
+        await world.rows("ALTER TABLE lead_changes RENAME TO away")
+        await sequence(world.engine)
+        await dispatcher.read_log()
+        await until(lambda: len(box.ok) == 2 * len(good) + 1)
+        received = by_subscription(box)
+    assert {len(received[one]) for one in good} == {2}
+    assert (len(received[broken]), len(received[filtering]), len(received[including])) == (0, 0, 1)
+
+
 async def burst(world: World, chance: random.Random, count: int) -> None:
     for _ in range(count):
         await world.record(chance.choice(LEADS), type=chance.choice(("lead.updated", "lead.activity")))
