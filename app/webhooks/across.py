@@ -21,8 +21,9 @@ UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
 )
 RECEIVER: Final = "s.url, s.types, s.filter, s.mode, s.include, s.headers, s.secrets, s.limits, s.state, s.state_reason"
 
-# A lane has work when the log has rows after its position or a retry is due. A claim increments the fence, so later
-# writes of the previous owner match no row. A lane that this process owns but no longer serves is claimed at once.
+# A lane has work when the log has rows after its position, a retry is due, or its breaker is open or half open. A claim
+# increments the fence, so later writes of the previous owner match no row. A lane that this process owns but no longer
+# serves is claimed at once.
 # ORDER BY makes the planner use the index: EXISTS would scan the log, all of it where the lane has no work. NOT IN
 # hashes the served lanes: `<> ALL` would compare each lane with each of them.
 CLAIM = text(
@@ -39,9 +40,10 @@ CLAIM = text(
                       ORDER BY e.position LIMIT 1) IS NOT NULL
                     OR EXISTS (SELECT 1 FROM delivery_retries r
                                 WHERE r.tenant_id = l.tenant_id AND r.subscription_id = l.subscription_id
-                                  AND r.state = 'retry' AND r.next_at <= now()))
+                                  AND r.state = 'retry' AND r.next_at <= now())
+                    OR l.breaker ->> 'state' IS NOT NULL)
              ORDER BY l.due_at LIMIT :limit FOR UPDATE OF l SKIP LOCKED)
-        RETURNING tenant_id, subscription_id, position, fence
+        RETURNING tenant_id, subscription_id, position, fence, breaker
     )
     SELECT c.*, {RECEIVER}, s.version, clock_timestamp() AS now
       FROM claimed c JOIN subscriptions s ON s.tenant_id = c.tenant_id AND s.id = c.subscription_id
@@ -157,7 +159,7 @@ Owned = tuple[UUID, UUID, int]  # a lane: its tenant and subscription, and the f
 
 
 async def claim_lanes(tx: Tx, owner: UUID, served: Sequence[UUID], lease: float, limit: int) -> Records:
-    """Claim lanes that have work and no valid lease; each with its position, fence and the receiver's columns."""
+    """Claim lanes that have work and no valid lease; each with its position, fence, breaker and the receiver's columns."""
     values = {"owner": owner, "served": list(served), "lease": lease, "limit": limit}
     return (await tx.execute(CLAIM, values)).all()
 

@@ -8,19 +8,25 @@ lane's position is the last one up to which everything is settled or has a row; 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Final, Literal, NamedTuple, assert_never
 from uuid import UUID
 
 from app.events.envelope import Sequenced
-from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt
+from app.webhooks.breaker import Change
+from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt, pause_until
 
 # Delivered but not yet written: at most this many events are sent again after a crash, besides those in flight.
 MAX_UNRECORDED: Final = 64
 FLUSH_AT: Final = 32
 SKIPPED: Final = Outcome(None, "skipped")
+
+
+Trigger = Literal["live", "retry", "probe"]
+DisabledFor = Literal["gone", "failing"]
 
 
 class AttemptRow(NamedTuple):
@@ -33,7 +39,7 @@ class AttemptRow(NamedTuple):
     code: int | None
     error: str | None
     head: str | None
-    trigger: Literal["live", "retry"]
+    trigger: Trigger
 
 
 class RetryRow(NamedTuple):
@@ -59,7 +65,7 @@ class Item:
 
 @dataclass(slots=True)
 class Changes:
-    """What one flush writes; `delivered` counts the successful attempts."""
+    """What one flush writes; `delivered` counts the successful attempts, `breaker` is set when it changed."""
 
     position: int = 0
     delivered: int = 0
@@ -70,12 +76,15 @@ class Changes:
     deleted: set[int] = field(default_factory=set)
     promoted: set[UUID] = field(default_factory=set)
     dead: list[tuple[Item, Outcome]] = field(default_factory=list)
-    gone: bool = False
+    disabled: DisabledFor | None = None
+    breaker: Change | None = None
 
     @property
     def attempts_only(self) -> bool:
         """Only a position and attempts, which one statement writes."""
-        return not (self.retries or self.deleted or self.promoted or self.dead or self.gone)
+        return not (
+            self.retries or self.deleted or self.promoted or self.dead or self.disabled or self.breaker is not None
+        )
 
 
 @dataclass(slots=True)
@@ -94,7 +103,7 @@ class Lane:
     busy: dict[UUID, deque[Item]] = field(default_factory=dict)
     unsettled: dict[int, Item] = field(default_factory=dict)
     wait_until: datetime | None = None
-    gone: bool = False
+    disabled: DisabledFor | None = None
     in_flight: int = 0
     _retries: dict[int, RetryRow] = field(default_factory=dict)
     _buffer: Changes = field(default_factory=Changes)
@@ -146,6 +155,35 @@ class Lane:
         """Successful deliveries not yet written, which would be sent again after a crash."""
         return self._buffer.delivered + self._writing.delivered
 
+    def choose_probe(self, items: Sequence[Item], probes: int) -> Item | None:
+        """One of the waiting retries and the first event of another lead: another one for each failed probe."""
+        waiting = [item for item in items if item.stored]
+        fresh = (item for item in items if not item.stored and self._is_new(item.event))
+        candidates = [*waiting, *islice(fresh, 1)]
+        return candidates[probes % len(candidates)] if candidates else None
+
+    def _is_new(self, event: Sequenced) -> bool:
+        return event.order_key not in self.parked and event.position not in self.already_settled
+
+    def take_probe(self, item: Item) -> None:
+        """Send this delivery alone, before anything was read; an event of the log is not added when it is read."""
+        position = item.event.position
+        self.busy[item.event.order_key] = deque()
+        self.in_flight += 1
+        if not item.stored:
+            self.unsettled[position] = item
+            self.already_settled.add(position)
+
+    def fail_probe(self, item: Item, outcome: Outcome, now: datetime) -> None:
+        """Note a failed probe. The delivery is as it was: it has no row that it had not, and as many attempts left."""
+        self.in_flight -= 1
+        self._buffer.attempts.append(_attempt(Item(item.event, item.attempts + 1), outcome, now, "probe"))
+        self.pause(pause_until(outcome, now))
+        del self.busy[item.event.order_key]
+        if not item.stored:
+            del self.unsettled[item.event.position]
+            self.already_settled.discard(item.event.position)
+
     # --- outcomes
 
     def settle(self, item: Item, outcome: Outcome, decided: Next, now: datetime) -> None:
@@ -153,21 +191,28 @@ class Lane:
         self.in_flight -= 1
         item.attempts += 1
         self._buffer.attempts.append(_attempt(item, outcome, now))
+        self.pause(pause_until(outcome, now))
         match decided:
             case Done():
                 self._buffer.delivered += 1
                 self._finish(item)
-            case RetryAt(at, wait_until):
+            case RetryAt(at):
                 self._park(item, outcome, at)
-                self.wait_until = wait_until or self.wait_until
             case Disable():
                 self._park(item, outcome, now)
-                self.gone = self._buffer.gone = True
+                self.disable("gone")
             case GiveUp():
                 self._buffer.dead.append((item, outcome))
                 self._finish(item, dead=_retry_row(item, "dead", None, outcome))
             case unexpected:
                 assert_never(unexpected)
+
+    def pause(self, until: datetime | None) -> None:
+        """Send nothing until then; of several instants the last one counts."""
+        self.wait_until = max(filter(None, (until, self.wait_until)), default=None)
+
+    def disable(self, reason: DisabledFor) -> None:
+        self.disabled = self._buffer.disabled = reason
 
     def skip(self, item: Item, now: datetime) -> None:
         """Finish a delivery that the subscription no longer accepts, without sending it; an attempt row says so."""
@@ -238,11 +283,11 @@ class Lane:
         """The earliest `next_at` of the retries that are not yet written."""
         return min((row.next_at for row in self._retries.values() if row.next_at is not None), default=None)
 
-    def collect(self, release: bool = False) -> Changes:
+    def collect(self, release: bool = False, breaker: Change | None = None) -> Changes:
         """Everything to be written. Call `written` after the commit; if writing fails, discard the lane."""
         changes, self._buffer = self._buffer, Changes()
         changes.retries, self._retries = list(self._retries.values()), {}
-        changes.position, changes.release = self.settled_to, release
+        changes.position, changes.release, changes.breaker = self.settled_to, release, breaker
         changes.due_at = self.wait_until if release else None
         self._writing = changes
         return changes
@@ -252,9 +297,8 @@ class Lane:
         self.position, self._writing = changes.position, Changes()
 
 
-def _attempt(item: Item, outcome: Outcome, now: datetime) -> AttemptRow:
+def _attempt(item: Item, outcome: Outcome, now: datetime, trigger: Trigger | None = None) -> AttemptRow:
     event = item.event
-    trigger: Literal["live", "retry"] = "live" if item.attempts == 1 else "retry"
     return AttemptRow(
         event.position,
         item.attempts,
@@ -265,7 +309,7 @@ def _attempt(item: Item, outcome: Outcome, now: datetime) -> AttemptRow:
         outcome.code,
         outcome.error,
         outcome.head or None,
-        trigger,
+        trigger or ("live" if item.attempts == 1 else "retry"),
     )
 
 

@@ -8,14 +8,17 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Row, Text, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.transaction import Tx
 from app.events.sql import MEMBERS
 from app.webhooks.across import BIGINTS, INTS, TEXTS, TIMES, UUIDS
+from app.webhooks.breaker import Outage
 from app.webhooks.lane import Changes, RetryRow
 
 READ_ROWS: Final = 256
 DUE_ROWS: Final = 64
+WAITING_ROWS: Final = 16
 VERSION: Final = """(SELECT version FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id)
            AS version"""
 
@@ -41,6 +44,17 @@ DUE = text(
      ORDER BY r.next_at LIMIT {DUE_ROWS}
     """  # noqa: S608 - constants
 ).bindparams(bindparam("busy", type_=UUIDS))
+
+WAITING = text(
+    f"""
+    SELECT r.position, {MEMBERS}, r.attempts
+      FROM delivery_retries r
+      JOIN event_log l ON l.tenant_id = r.tenant_id AND l.position = r.position
+      JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
+     WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.state = 'retry'
+     ORDER BY r.position LIMIT {WAITING_ROWS}
+    """  # noqa: S608 - constants
+)
 
 NEXT_DUE = text(
     "SELECT min(next_at) FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
@@ -72,6 +86,10 @@ UPSERT_RETRIES = text(
     bindparam("next_at", type_=TIMES),
     *(bindparam(name, type_=TEXTS) for name in ("state", "last_error")),
 )
+
+STORE_BREAKER = text(
+    "UPDATE lanes SET breaker = :breaker WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+).bindparams(bindparam("breaker", type_=JSONB))
 
 DELETE_RETRIES = text(
     "DELETE FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
@@ -135,6 +153,17 @@ async def write_retries(tx: Tx, tenant_id: UUID, subscription_id: UUID, changes:
         await tx.execute(DELETE_RETRIES, lane | {"positions": list(changes.deleted)})
     if changes.promoted:
         await tx.execute(PROMOTE_HELD, lane | {"keys": list(changes.promoted)})
+
+
+async def read_waiting(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Sequence[Row[Any]]:
+    """The oldest retries, one of each lead, whether due or not: with one of them an open breaker may be probed."""
+    return (await tx.execute(WAITING, {"tenant_id": tenant_id, "subscription_id": subscription_id})).all()
+
+
+async def store_breaker(tx: Tx, tenant_id: UUID, subscription_id: UUID, outage: Outage | None) -> None:
+    """Store the breaker where the next owner of the lane finds it. The caller has locked the lane (`advance`)."""
+    stored = outage.model_dump(mode="json") if outage else {}  # {}: closed
+    await tx.execute(STORE_BREAKER, {"tenant_id": tenant_id, "subscription_id": subscription_id, "breaker": stored})
 
 
 async def disable(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str, now: datetime) -> bool:

@@ -67,8 +67,14 @@ def next_attempt(
     backoff = timedelta(seconds=scheduled / 2 + jitter * scheduled / 2)
     requested = requested_wait(outcome.retry_after, now)
     wait = min(max(backoff, requested), LONGEST_WAIT)
-    waits = requested > timedelta(0) and outcome.code in (TOO_MANY, UNAVAILABLE)
-    return RetryAt(now + wait, now + requested if waits else None)
+    return RetryAt(now + wait, pause_until(outcome, now))
+
+
+def pause_until(outcome: Outcome, now: datetime) -> datetime | None:
+    """Until when the receiver asks for no requests of this subscription: 429 or 503 with `Retry-After`."""
+    requested = requested_wait(outcome.retry_after, now)
+    asks = outcome.code in (TOO_MANY, UNAVAILABLE) and requested > timedelta(0)
+    return now + requested if asks else None
 
 
 def requested_wait(header: str | None, now: datetime) -> timedelta:

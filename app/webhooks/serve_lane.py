@@ -27,10 +27,11 @@ from app.events.wake import Wake, within
 from app.keyring import KeyRing
 from app.leads.included import include_leads
 from app.webhooks import across, lane_sql
+from app.webhooks.breaker import Breaker, Outage, Waits
 from app.webhooks.egress import Egress
 from app.webhooks.lane import SKIPPED, Changes, Item, Lane
 from app.webhooks.receiver import Receiver
-from app.webhooks.retry import Outcome, next_attempt
+from app.webhooks.retry import GONE, Outcome, next_attempt
 from app.webhooks.write import Writer
 
 log = structlog.get_logger("baton.deliver")
@@ -49,12 +50,16 @@ class LaneLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: length of a lease, between renewals, until an idle lane is released. `claim`: lanes per claim."""
+    """Seconds: length of a lease, between renewals, until an idle lane is released, and the waits of a breaker.
+
+    `claim`: lanes per claim.
+    """
 
     lease: float = 30.0
     renew: float = 5.0
     idle: float = 30.0
     claim: int = 500
+    breaker: Waits = field(default_factory=Waits)
 
 
 @dataclass(slots=True)
@@ -91,6 +96,7 @@ class ServedLane:
         self.context, self.writer, self._claimed = context, writer, claimed
         self.tenant_id, self.subscription_id, self.fence = claimed.tenant_id, claimed.subscription_id, claimed.fence
         self.lane = Lane(claimed.position)
+        self.breaker = Breaker(context.timing.breaker)
         self.wakeup = asyncio.Event()
         self.lease_end = 0.0
         self.stopping = self.lost = False
@@ -107,6 +113,8 @@ class ServedLane:
             if self._opened and self._claimed.state_reason is not None:
                 async with self._connection() as tx:
                     await self._clear_reason(tx, self._claimed)
+            if self._opened and self.breaker.state == "open" and self._may_send():
+                await self._probe()
             while not (self.stopping and not self._tasks):
                 self.wakeup.clear()
                 await self._step()
@@ -146,6 +154,8 @@ class ServedLane:
         """Take over the state that the previous owner left; `run` raises if the subscription cannot be read."""
         try:
             self._use(self._claimed)
+            if self._claimed.breaker:
+                self.breaker.outage = Outage.model_validate(self._claimed.breaker)
         except Exception as error:  # CannotOpen or any other: it is this lane's alone
             self._fault = error
             return
@@ -166,7 +176,7 @@ class ServedLane:
     @property
     def takes(self) -> bool:
         """Whether events that were read for several lanes may be offered to this one now."""
-        busy = self._changed or self.stopping or self.lost or self._reader is not None
+        busy = self._changed or self._halted or self.lost or self._reader is not None
         return self._opened and not busy and len(self.lane.unsettled) < READ_AHEAD
 
     def offer(self, after: int, events: Sequence[Sequenced], read_to: int, more: bool) -> None:
@@ -219,8 +229,8 @@ class ServedLane:
         if self._changed:
             async with self._connection() as tx:
                 await self._load(tx)
-        if self.lane.wait_until or self.lane.gone:
-            self.stopping = True
+        self.breaker.advance(self.receiver.limits.concurrency, self.clock.now())
+        self.stopping = self._halted
         if not self.stopping:
             await self._read_due()
             self._start_reading()
@@ -229,7 +239,7 @@ class ServedLane:
 
     def _flush_due(self) -> bool:
         waited = time.monotonic() - self._flushed_at >= FLUSH_SECONDS
-        return self.lane.urgent or (waited and self.lane.unwritten)
+        return self.lane.urgent or self.breaker.changed or (waited and self.lane.unwritten)
 
     async def _read_due(self) -> None:
         """Read due retries. Never at the same time as a flush, which may be settling one of them."""
@@ -252,7 +262,7 @@ class ServedLane:
 
     def _start_reading(self) -> None:
         """Start reading the log in a task, so that sending and writing continue meanwhile."""
-        starved = not self.lane.ready and self.lane.in_flight < self.receiver.limits.concurrency
+        starved = not self.lane.ready and self.lane.in_flight < self._concurrency
         room = len(self.lane.unsettled) < (READ_AHEAD_WHEN_STARVED if starved else READ_AHEAD)
         if self._unread and room and self._reader is None:
             self._reader = asyncio.create_task(self._read_log())
@@ -266,7 +276,7 @@ class ServedLane:
             current = await self._current(tx, rows)
             events = [event_of(row) for row in rows if row.id is not None] if current else []
             accepted = await self._include(tx, [event for event in events if self.receiver.accepts(event)])
-        if current:
+        if current and not self._halted:  # else the events of parked leads would get rows
             self.lane.add(accepted, rows[-1].position)
         self._unread = self._unread or len(rows) == lane_sql.READ_ROWS
 
@@ -282,7 +292,7 @@ class ServedLane:
         return bool(rows)
 
     def _start_senders(self) -> None:
-        while self.lane.ready and len(self._tasks) < self.receiver.limits.concurrency and self._may_send():
+        while self.lane.ready and len(self._tasks) < self._concurrency and self._may_send():
             if len(self._tasks) >= self.lane.in_flight + len(self.lane.ready):
                 break
             task = asyncio.create_task(self._send_while_ready())
@@ -296,7 +306,7 @@ class ServedLane:
         self.wakeup.set()
 
     def _stop_when_idle(self) -> None:
-        if self.lane.busy or self.lane.unwritten:
+        if self.lane.busy or self.lane.unwritten or self.breaker.state == "half_open":
             self._busy_at = time.monotonic()
         elif not (self._unread or self._reader) and time.monotonic() - self._busy_at > self.context.timing.idle:
             self.stopping = True  # reads that find nothing do not count as work
@@ -311,13 +321,18 @@ class ServedLane:
 
     # --- sending
 
+    @property
+    def _halted(self) -> bool:
+        """Nothing more may be sent or read: the lane is to be released."""
+        return bool(self.stopping or self.lane.wait_until or self.lane.disabled or self.breaker.state == "open")
+
     def _may_send(self) -> bool:
         # A request may take its whole timeout, and must end before the lease: then another process may claim the lane.
         ends = time.monotonic() + self.receiver.limits.timeout_seconds
-        return not (self.stopping or self.lost or self.lane.wait_until or self.lane.gone) and ends < self.lease_end
+        return not (self.stopping or self.lost or self.lane.wait_until or self.lane.disabled) and ends < self.lease_end
 
     async def _send_while_ready(self) -> None:
-        while self._may_send() and (item := self.lane.take()) is not None:
+        while self._may_send() and len(self._tasks) <= self._concurrency and (item := self.lane.take()) is not None:
             if self.receiver.accepts(item.event):
                 self._settle(item, await self._send(item))
             else:
@@ -330,8 +345,17 @@ class ServedLane:
         headers, body = self.receiver.request(item, self.clock.now())
         return await self.context.egress.post(self.receiver.url, headers, body, self.receiver.limits.timeout_seconds)
 
+    @property
+    def _concurrency(self) -> int:
+        return self.breaker.concurrency(self.receiver.limits.concurrency, self.clock.now())
+
     def _settle(self, item: Item, outcome: Outcome) -> None:
-        now = self.clock.now()
+        now, limit = self.clock.now(), self.receiver.limits.concurrency
+        self.breaker.note(outcome, item.event.order_key, limit, now, random.random())  # noqa: S311 - jitter
+        self.lane.pause(self.breaker.probe_at)
+        self._follow(item, outcome, now)
+
+    def _follow(self, item: Item, outcome: Outcome, now: datetime) -> None:
         custom = self.receiver.limits.retry_schedule
         schedule = tuple(custom) if custom is not None else self.context.schedule
         decided = next_attempt(outcome, item.attempts + 1, now, random.random(), schedule)  # noqa: S311 - jitter
@@ -340,21 +364,57 @@ class ServedLane:
         if (at := getattr(decided, "at", None)) is not None:
             self._retry_at = min(at, self._retry_at or at)
 
+    # --- probing
+
+    async def _probe(self) -> None:
+        """Send one waiting delivery. If its receiver is back the lane is served, slowly at first, else released."""
+        item, limits = await self._probe_item(), self.receiver.limits
+        if item is None:  # what waits is not accepted any more, or is behind a dead delivery
+            self.breaker.start(self.clock.now())
+            return
+        self.lane.take_probe(item)
+        outcome = await self._send(item)
+        now = self.clock.now()
+        back = self.breaker.note_probe(outcome, limits.concurrency, now, random.random())  # noqa: S311 - jitter
+        if back or outcome.code == GONE:
+            self._follow(item, outcome, now)
+            return
+        delivery_counter(outcome.error or "failed").inc()
+        self.lane.fail_probe(item, outcome, now)
+        self.lane.pause(self.breaker.probe_at)
+
+    async def _probe_item(self) -> Item | None:
+        """The oldest waiting delivery, and after each failed probe the next one: one event alone may be refused."""
+        assert self.breaker.outage is not None
+        async with self._connection() as tx:
+            waiting = await lane_sql.read_waiting(tx, self.tenant_id, self.subscription_id)
+            after, patterns = self.lane.position, self.receiver.patterns
+            rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, after, patterns)
+            items = [Item(event_of(row), row.attempts, stored=True) for row in waiting]
+            items += [Item(event_of(row)) for row in rows if row.id is not None]
+            accepted = [item for item in items if self.receiver.accepts(item.event)]
+            if (item := self.lane.choose_probe(accepted, self.breaker.outage.probes)) is not None:
+                [item.event] = await self._include(tx, [item.event])
+            return item
+
     # --- writing
 
     async def _flush(self, release: bool = False) -> None:
         now = self.clock.now()
-        changes = self.lane.collect(release)
+        changes = self.lane.collect(release, self.breaker.take_change(now))
         if changes.attempts_only:
             row = self._ours(await self.writer.write(self._owned, changes))
         else:
             async with self.context.gate, self.context.engine.begin() as tx:
                 row = await self._advance(tx, changes)
                 await lane_sql.write_retries(tx, self.tenant_id, self.subscription_id, changes)
+                if changes.breaker is not None:
+                    outage = changes.breaker.outage
+                    await lane_sql.store_breaker(tx, self.tenant_id, self.subscription_id, outage)
                 await self._record_events(tx, changes, now)
         self.lane.written(changes)
         self._flushed_at = time.monotonic()
-        if changes.dead or changes.gone:
+        if changes.dead or changes.disabled or changes.breaker is not None:
             self.context.wake.set("events")
         if changes.promoted:
             self._retry_at = now
@@ -377,14 +437,15 @@ class ServedLane:
         return row
 
     async def _record_events(self, tx: Tx, changes: Changes, now: datetime) -> None:
-        """Record operational events: dead deliveries, and the disabled subscription."""
+        """Record operational events: dead deliveries, and how the subscription is."""
         events = [
             NewEvent("delivery.dead", self._dead_data(item, outcome), now)
             for item, outcome in changes.dead
             if not item.event.type.startswith(OPERATIONAL)
         ]
-        if changes.gone and await lane_sql.disable(tx, self.tenant_id, self.subscription_id, "gone", now):
-            data = {"subscription_id": self.receiver.subscription, "reason": "gone"}
+        reason = changes.disabled
+        if reason and await lane_sql.disable(tx, self.tenant_id, self.subscription_id, reason, now):
+            data = {"subscription_id": self.receiver.subscription, "reason": reason}
             events.append(NewEvent("subscription.disabled", data, now))
         await record_events(tx, self.tenant_id, events, now)
 

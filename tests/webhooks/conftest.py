@@ -25,6 +25,7 @@ from app.events.wake import Wake
 from app.keyring import KeyRing
 from app.settings import Settings
 from app.webhooks import subscribe
+from app.webhooks.breaker import Waits
 from app.webhooks.deliver import Dispatcher, dispatch_forever
 from app.webhooks.egress import Egress
 from app.webhooks.schemas import Limits, SubscriptionCreate
@@ -36,7 +37,8 @@ from tests.webhooks.receivers import Connection, receiver
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 # Leases do not expire during a test, however slow the machine; a test that needs an expired lease sets lease_until.
-FAST = Timing(lease=600, renew=1, idle=5)
+# A breaker that opens is probed soon: tests of other things are not to wait half a minute.
+FAST = Timing(lease=600, renew=1, idle=5, breaker=Waits(first_probe=0.2, longest_probe=0.5, step=0.1))
 # The first retries come soon; a delivery is not given up within the first 20 seconds.
 RETRIES = [0.0] + [0.2] * 9 + [4.0] * 10
 Answer = Callable[["Got"], Awaitable[int | bytes] | int | bytes]

@@ -1,0 +1,184 @@
+"""Receivers that are down cost a probe now and then, and get everything, each lead in order, when they are back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from app import ids
+from app.webhooks.breaker import Waits
+from app.webhooks.schemas import Limits
+from tests.waiting import until
+from tests.webhooks.conftest import FAST, Got, World, inbox
+
+LEADS = [ids.new_id() for _ in range(20)]
+CONCURRENCY = 8
+LIMITS = Limits(timeout_seconds=20, retry_schedule=[0.0] * 20, concurrency=CONCURRENCY)
+PATIENT = replace(FAST, breaker=Waits(first_probe=3600, longest_probe=3600))  # no probe within the test
+OPEN = "SELECT * FROM lanes WHERE breaker ->> 'state' = 'open' AND lease_until < now()"
+PROBE_NOW = "UPDATE lanes SET due_at = now()"
+
+
+async def total(world: World, table: str) -> int:
+    return int((await world.rows(f"SELECT count(*) AS n FROM {table}"))[0].n)
+
+
+async def run(world: World, sql: str) -> None:
+    async with world.engine.begin() as tx:
+        await tx.execute(text(sql))
+    world.wake.set("log")
+
+
+async def test_a_receiver_that_is_down_adds_no_row_and_no_request_beyond_its_probes(world: World) -> None:
+    async with inbox(lambda _: 500) as box, inbox() as good, world.running(timing=PATIENT):
+        await world.subscribe(box.url, LIMITS)
+        await world.record_many(LEADS, 1)
+        lane = await world.until_row(OPEN)
+        await world.subscribe(good.url)
+        sent, rows = len(box.got), await total(world, "delivery_retries")
+        assert sent < 5 + CONCURRENCY
+        count = await world.record_many(LEADS, 150)
+        await good.until_received(count)
+        assert len(box.got) == sent
+        assert await total(world, "delivery_retries") == rows
+        for probe in range(1, 4):
+            await run(world, PROBE_NOW)
+            await world.until_row(f"{OPEN} AND (breaker ->> 'probes')::int = {probe} AND due_at > now()")
+            assert len(box.got) == sent + probe
+        assert await total(world, "delivery_retries") == rows
+        [now] = await world.rows(OPEN)
+    assert now.position == lane.position
+    assert await total(world, "attempts WHERE trigger = 'probe'") == 3
+
+
+@pytest.mark.parametrize("dispatchers", [1, 2])
+async def test_after_an_outage_everything_arrives_once_and_each_lead_in_order(world: World, dispatchers: int) -> None:
+    down = True
+    async with inbox(lambda _: 500 if down else 204) as box, world.running(dispatchers):
+        await world.subscribe(box.url, LIMITS)
+        count = await world.record_many(LEADS, 30)
+        await world.until_row("SELECT 1 FROM lanes WHERE (breaker ->> 'probes')::int > 2")
+        down = False
+        await box.until_received(count)
+        await world.until_row("SELECT 1 FROM lanes WHERE breaker = '{}'")
+    assert len(box.ok) == count
+    assert box.in_order()
+    assert box.one_body_for_each_id()
+    assert await world.states() == {}
+
+
+async def test_the_first_request_after_an_outage_is_alone(world: World) -> None:
+    down, running, most = True, 0, list[int]()
+
+    async def answer(_: Got) -> int:
+        nonlocal running
+        if down:
+            return 503
+        running += 1
+        most.append(running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return 204
+
+    timing = replace(FAST, breaker=Waits(first_probe=0.2, longest_probe=0.2, step=3600))
+    async with inbox(answer) as box, world.running(timing=timing):
+        await world.subscribe(box.url, LIMITS)
+        count = await world.record_many(LEADS, 3)
+        await world.until_row("SELECT 1 FROM lanes WHERE breaker <> '{}'")
+        down = False
+        await box.until_received(count)
+        await world.until_row("SELECT 1 FROM lanes WHERE breaker ->> 'state' = 'half_open'")
+    assert max(most) == 1
+    assert box.in_order()
+
+
+async def test_a_failed_probe_uses_up_no_attempt(world: World) -> None:
+    down = True
+    limits = LIMITS.model_copy(update={"retry_schedule": [0.0, 0.0, 0.0]})
+    async with inbox(lambda _: 500 if down else 204) as box, world.running():
+        await world.subscribe(box.url, limits)
+        count = await world.record_many(LEADS, 2)
+        await world.until_row("SELECT 1 FROM lanes WHERE (breaker ->> 'probes')::int > 8")
+        down = False
+        await box.until_received(count)
+    assert await world.states() == {}
+    assert box.in_order()
+
+
+async def test_one_event_that_is_always_refused_does_not_keep_the_others_from_being_sent(world: World) -> None:
+    poison = ids.show("lead", LEADS[0])
+    async with inbox(lambda got: 500 if got.lead == poison else 204) as box, world.running():
+        await world.subscribe(box.url, LIMITS)
+        await world.record(LEADS[0])
+        await world.until_row("SELECT 1 FROM lanes WHERE breaker ->> 'state' = 'open'")
+        await world.record(*LEADS[1:])
+        await box.until_received(len(LEADS) - 1)
+
+
+@pytest.mark.parametrize("state", ["open", "half_open"])
+async def test_the_next_owner_of_a_lane_finds_the_breaker_as_it_was(world: World, state: str) -> None:
+    down = True
+    async with inbox(lambda _: 500 if down else 204) as box, world.running(0), world.dispatcher() as first:
+        first.context = replace(first.context, timing=replace(PATIENT, breaker=Waits(step=3600)))
+        await world.subscribe(box.url, LIMITS)
+        await world.record_many(LEADS, 2)
+        await world.until_row("SELECT 1 FROM event_log HAVING count(*) = 40")
+        await first.claim()
+        await world.until_row(OPEN)
+        await until(lambda: not first.lanes, "the lane is released")
+        sent = len(box.got)
+        if state == "half_open":
+            down = False
+            await run(world, PROBE_NOW)
+            await first.claim()
+            await world.until_row("SELECT 1 FROM lanes WHERE breaker ->> 'state' = 'half_open'")
+            [lane] = first.lanes.values()
+            lane.mark_lost()
+            await until(lambda: not first.lanes, "the lane is lost")
+            await run(world, "UPDATE lanes SET lease_until = '-infinity'")
+        async with world.dispatcher() as second:
+            second.context = first.context
+            assert await second.claim() == (state == "half_open")
+            served = list(second.lanes.values())
+            await until(lambda: all(lane._opened for lane in served), "the lanes are open")
+            for lane in served:
+                assert lane.breaker.state == "half_open"
+                assert lane._concurrency == 1
+        assert (len(box.got) == sent) == (state == "open")
+
+
+async def test_a_receiver_that_answers_some_and_fails_some_is_served_as_before(world: World) -> None:
+    async with inbox(lambda got: 500 if got.attempt == 1 else 204) as box, world.running(timing=PATIENT):
+        await world.subscribe(box.url, LIMITS.model_copy(update={"concurrency": 1}))
+        count = await world.record_many(LEADS[:2], 20)
+        await box.until_received(count)
+    assert await total(world, "lanes WHERE breaker <> '{}'") == 0
+    assert box.in_order()
+
+
+async def test_slow_answers_reduce_the_requests_in_flight(world: World) -> None:
+    release = asyncio.Event()
+
+    async def answer(_: Got) -> int:
+        if len(box.got) <= 4:
+            return 504
+        await release.wait()
+        return 204
+
+    async with inbox(answer) as box, world.running(0), world.dispatcher() as dispatcher:
+        await world.subscribe(box.url, LIMITS)
+        count = await world.record_many(LEADS, 3)
+        await world.until_row(f"SELECT 1 FROM event_log HAVING count(*) = {count}")
+        await dispatcher.claim()
+        [lane] = dispatcher.lanes.values()
+        await until(lambda: lane.breaker.allowed == 1, "one request is allowed")
+        sent = len(box.got)
+        await asyncio.sleep(0.3)
+        assert len(box.got) == sent
+        release.set()
+        await box.until_received(count)
+        await until(lambda: lane.breaker.allowed == CONCURRENCY, "the limit is allowed again")
+    assert box.in_order()
