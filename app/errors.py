@@ -6,7 +6,7 @@ Problem
 + Forbidden 403: ScopeMissing, ActorUnknown, HumanRequired, RoleNotAllowed
 + NotFound 404: LeadNotFound, …; MethodNotAllowed 405
 + Conflict 409: TransitionNotAllowed, AlreadyInStage, BackwardMove, LeadAlreadyConverted, AmbiguousMatch, AlreadyExists,
-  IdentityTaken, IdempotencyInProgress, LeadMerged, InUse, LogDiverged
+  IdentityTaken, IdempotencyInProgress, LeadMerged, InUse, LogDiverged, PositionExpired
 + Gone 410: CursorExpired, Erased
 + VersionConflict 412 · BodyTooLarge 413 · UnsupportedMediaType 415
 + Invalid 422: RequestInvalid, CursorInvalid, IdempotencyKeyReused, CriteriaUnmet, ReasonRequired, …
@@ -115,6 +115,10 @@ class LogDiverged(Conflict):
 
 class StateConflict(Conflict):
     """The resource is in a state that does not allow this."""
+
+
+class PositionExpired(Conflict):
+    """The events at this position are kept no more; `first_position` is the first one that is."""
 
 
 class IdempotencyInProgress(Conflict):

@@ -212,6 +212,29 @@ class SubscriptionDisabled(ResponseBody):
     reason: str
 
 
+class SubscriptionFailing(ResponseBody):
+    """A receiver is down: told after 1, 24 and 72 `hours`. Only probes are sent. Not sent to that subscription."""
+
+    subscription_id: SubscriptionId
+    failing_since: Instant
+    hours: int
+
+
+class SubscriptionRecovered(ResponseBody):
+    """A receiver that `subscription.failing` told of is back. Not sent to that subscription."""
+
+    subscription_id: SubscriptionId
+    failing_since: Instant
+
+
+class SubscriptionGap(ResponseBody):
+    """A subscription was resumed later: the events of these positions were not sent. Not sent to that subscription."""
+
+    subscription_id: SubscriptionId
+    from_position: str
+    to_position: str
+
+
 class DeliveryDead(ResponseBody):
     """A delivery was given up after its last attempt; the feed has it at `position`. Not sent to that subscription."""
 
@@ -245,7 +268,10 @@ TYPES: Final[dict[str, type[ResponseBody]]] = {
     "opportunity.stage_changed": OpportunityStageChanged,
     "submission.quarantined": SubmissionQuarantined,
     "policy.activated": PolicyActivated,
+    "subscription.failing": SubscriptionFailing,
+    "subscription.recovered": SubscriptionRecovered,
     "subscription.disabled": SubscriptionDisabled,
+    "subscription.gap": SubscriptionGap,
     "delivery.dead": DeliveryDead,
     "subscription.ping": SubscriptionPing,
 }

@@ -69,7 +69,10 @@ SETTLED_AFTER = text(
         UNION
         SELECT a.position FROM attempts a
          WHERE a.tenant_id = mine.tenant_id AND a.subscription_id = mine.subscription_id AND a.position > mine.after
-           AND a.code BETWEEN 200 AND 299) done
+           AND a.code BETWEEN 200 AND 299
+           AND a.at > coalesce((SELECT l.moved_at FROM lanes l
+                                 WHERE l.tenant_id = mine.tenant_id AND l.subscription_id = mine.subscription_id
+                                   AND l.lane_no = 0), '-infinity')) done
     """
 ).bindparams(
     bindparam("tenant_id", type_=UUIDS), bindparam("subscription_id", type_=UUIDS), bindparam("after", type_=BIGINTS)

@@ -133,6 +133,10 @@ class Breaker:
         """When an open breaker lets the next probe out."""
         return self.outage.probe_at if self.outage and self.outage.state == "open" else None
 
+    def failed_for(self, now: datetime) -> timedelta:
+        """How long nothing was delivered; zero while closed."""
+        return now - self.outage.since if self.outage else timedelta(0)
+
     def concurrency(self, limit: int, now: datetime) -> int:
         """How many requests may be in flight: at least 1, or 0 while open."""
         if self.state == "open":

@@ -9,7 +9,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.errors import CursorInvalid, StateConflict, SubscriptionNotFound, TargetRefused, VersionConflict
+from app.errors import (
+    CursorInvalid,
+    PositionExpired,
+    StateConflict,
+    SubscriptionNotFound,
+    TargetRefused,
+    VersionConflict,
+)
 from app.events.cursors import CURSOR_PROBLEMS
 from app.events.waiting import AllowLongRequest, with_connection
 from app.keyring import CannotOpen
@@ -27,6 +34,7 @@ from app.webhooks.schemas import (
     DeliveryPage,
     DeliveryState,
     PingOut,
+    Resumption,
     Rotation,
     SubscriptionCreate,
     SubscriptionOut,
@@ -107,10 +115,16 @@ async def pause_subscription(subscription_id: SubscriptionId, context: InContext
     return await _shown(context, subscription_id)
 
 
-@api.post("/{subscription_id}/resume", response_model=SubscriptionOut, responses=ONE)
-async def resume_subscription(subscription_id: SubscriptionId, context: InContext, expected: Expected) -> Response:
-    """Continue a paused or disabled subscription from the position where it stopped."""
-    await subscribe.resume(context, subscription_id, expected)
+@api.post(
+    "/{subscription_id}/resume",
+    response_model=SubscriptionOut,
+    responses={**ONE, **declared(StateConflict, PositionExpired)},
+)
+async def resume_subscription(
+    subscription_id: SubscriptionId, context: InContext, expected: Expected, body: Resumption | None = None
+) -> Response:
+    """Continue a paused or disabled subscription where it stopped, or elsewhere: events left out are told in one."""
+    await subscribe.resume(context, subscription_id, expected, (body or Resumption()).resume)
     return await _shown(context, subscription_id)
 
 

@@ -19,6 +19,7 @@ State = Literal["active", "paused", "disabled"]
 DeliveryState = Literal["retry", "held", "dead"]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Start = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+ResumeAt = Annotated[str, Like("now", "write cursor, now or a position", r"^(cursor|now|[1-9]\d{0,17})$")]
 Scalar = str | int | bool | None
 
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -85,6 +86,9 @@ class Limits(RequestBody):
     retry_schedule: Annotated[list[Seconds], Field(min_length=1, max_length=20)] | None = Field(
         default=None, description="Seconds before the first, second … attempt; null means the service's default."
     )
+    disable_after_days: int = Field(
+        default=5, ge=1, le=30, description="Days without a success, while only probes are sent, until it is disabled."
+    )
 
 
 class SubscriptionCreate(RequestBody):
@@ -113,6 +117,16 @@ class Rotation(RequestBody):
     """How long the previous secret stays valid alongside the new one."""
 
     grace_seconds: int = Field(default=86_400, ge=0, le=7 * 86_400)
+
+
+class Resumption(RequestBody):
+    """Where to go on: where it stopped, with the next event, or with the event at a position."""
+
+    resume: ResumeAt = Field(
+        default="cursor",
+        description="`cursor`, `now` (what waits is not sent), or a position as in `meta.position`: what was delivered"
+        " from there on is sent again.",
+    )
 
 
 class SubscriptionOut(ResponseBody):

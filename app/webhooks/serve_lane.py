@@ -16,17 +16,16 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Row
 
-from app import ids, metrics
+from app import metrics
 from app.database.transaction import Database, Record, Tx
 from app.errors import SecretKeysMissing
-from app.events.catalogue import OPERATIONAL
 from app.events.envelope import Sequenced
-from app.events.record import NewEvent, record_events
+from app.events.record import record_events
 from app.events.sql import event_of
 from app.events.wake import Wake, within
 from app.keyring import KeyRing
 from app.leads.included import include_leads
-from app.webhooks import across, lane_sql
+from app.webhooks import across, lane_sql, notices
 from app.webhooks.breaker import Breaker, Outage, Waits
 from app.webhooks.egress import Egress
 from app.webhooks.lane import SKIPPED, Changes, Item, Lane
@@ -382,6 +381,8 @@ class ServedLane:
         delivery_counter(outcome.error or "failed").inc()
         self.lane.fail_probe(item, outcome, now)
         self.lane.pause(self.breaker.probe_at)
+        if self.breaker.failed_for(now) >= timedelta(days=limits.disable_after_days):
+            self.lane.disable("failing")
 
     async def _probe_item(self) -> Item | None:
         """The oldest waiting delivery, and after each failed probe the next one: one event alone may be refused."""
@@ -438,26 +439,8 @@ class ServedLane:
 
     async def _record_events(self, tx: Tx, changes: Changes, now: datetime) -> None:
         """Record operational events: dead deliveries, and how the subscription is."""
-        events = [
-            NewEvent("delivery.dead", self._dead_data(item, outcome), now)
-            for item, outcome in changes.dead
-            if not item.event.type.startswith(OPERATIONAL)
-        ]
+        events = notices.of_changes(self.receiver.subscription, changes, now)
         reason = changes.disabled
         if reason and await lane_sql.disable(tx, self.tenant_id, self.subscription_id, reason, now):
-            data = {"subscription_id": self.receiver.subscription, "reason": reason}
-            events.append(NewEvent("subscription.disabled", data, now))
+            events.append(notices.disabled(self.receiver.subscription, reason, now))
         await record_events(tx, self.tenant_id, events, now)
-
-    def _dead_data(self, item: Item, outcome: Outcome) -> dict[str, object]:
-        event = item.event
-        return {
-            "subscription_id": self.receiver.subscription,
-            "event_id": ids.show("event", event.id),
-            "event_type": event.type,
-            "position": str(event.position),
-            "lead_id": ids.shown("lead", event.lead_id),
-            "attempts": item.attempts,
-            "last_code": outcome.code,
-            "last_error": outcome.error,
-        }

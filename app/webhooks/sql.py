@@ -46,6 +46,21 @@ MAKE_DUE: Final = text(
 ).bindparams(bindparam("positions", type_=ARRAY(BigInteger)))
 
 
+MOVE_LANE: Final = text(
+    "UPDATE lanes SET position = :position, fence = fence + 1, lease_until = '-infinity', due_at = '-infinity',"
+    " breaker = '{}', moved_at = clock_timestamp()"
+    " WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+)
+DROP_WAITING: Final = text(
+    "DELETE FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+    " AND (state <> 'dead' OR position > :position)"
+)
+RESTART_LANE: Final = text(
+    "UPDATE lanes SET due_at = '-infinity', breaker = '{}'"
+    " WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+)
+
+
 def _with_lag() -> Select[Any]:
     """Select subscriptions with the number of events after their position, counted up to a limit."""
     behind = (
@@ -114,6 +129,27 @@ async def make_due(tx: Tx, tenant_id: UUID, subscription_id: UUID, positions: Se
     """Make these retries due at once, by the database's clock."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "positions": list(positions)}
     await tx.execute(MAKE_DUE, values)
+
+
+async def lock_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> int | None:
+    """Lock the lane, and return its position. Lane owners lock it before the subscription."""
+    statement = select(lanes.c.position).where(
+        lanes.c.tenant_id == tenant_id, lanes.c.subscription_id == subscription_id
+    )
+    position: int | None = (await tx.execute(statement.with_for_update())).scalar_one_or_none()
+    return position
+
+
+async def move_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> None:
+    """Go on after `position`, with whatever is there. The process that serves the lane loses it."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "position": position}
+    await tx.execute(MOVE_LANE, values)
+    await tx.execute(DROP_WAITING, values)
+
+
+async def restart_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
+    """Close the breaker, and wait for nothing."""
+    await tx.execute(RESTART_LANE, {"tenant_id": tenant_id, "subscription_id": subscription_id})
 
 
 async def delete_lanes(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:

@@ -11,13 +11,16 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Row
 
+from app import ids
 from app.database.transaction import Tx
-from app.errors import RequestInvalid, ScopeMissing, StateConflict, SubscriptionNotFound, TargetRefused
-from app.events import cursors
+from app.errors import PositionExpired, RequestInvalid, ScopeMissing, StateConflict, SubscriptionNotFound, TargetRefused
+from app.events import across, cursors
+from app.events import sql as events_sql
+from app.events.record import record_events
 from app.ids import new_id
 from app.keyring import CannotOpen, KeyRing
 from app.web.versions import check, moved
-from app.webhooks import egress, secrets, sql
+from app.webhooks import egress, notices, secrets, sql
 from app.webhooks.accepted import accepts
 from app.webhooks.egress import Egress
 from app.webhooks.schemas import SubscriptionCreate, SubscriptionPatch
@@ -137,11 +140,46 @@ async def pause(context: SubscriptionContext, subscription_id: UUID, expected: f
         await context.update(subscription_id, {"state": "paused", "state_reason": "requested"})
 
 
-async def resume(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:
-    """Continue from the kept position. Raises the problems of `locked`."""
+async def resume(
+    context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None, at: str = "cursor"
+) -> None:
+    """Continue where it stopped, now, or at a position.
+
+    Raises PositionExpired when the events there are gone, StateConflict for another position of an active
+    subscription, and the problems of `locked`.
+    """
+    stopped_at = await sql.lock_lane(context.tx, context.tenant_id, subscription_id)
     row = await context.locked(subscription_id, expected)
-    if row.state != "active":
-        await context.update(subscription_id, {"state": "active", "state_reason": None})
+    if row.state == "active" and at != "cursor":
+        raise StateConflict("Pause the subscription first: it is active, and has its position.", state=row.state)
+    if row.state == "active" or stopped_at is None:
+        return
+    position = await _resume_position(context, stopped_at, at)
+    if at != "cursor":
+        await sql.move_lane(context.tx, context.tenant_id, subscription_id, position)
+    elif row.state == "disabled":
+        await sql.restart_lane(context.tx, context.tenant_id, subscription_id)
+    await context.update(subscription_id, {"state": "active", "state_reason": None})
+    if position > stopped_at:
+        shown = ids.show("subscription", subscription_id)
+        gap = notices.gap(shown, stopped_at + 1, position, context.now)
+        await record_events(context.tx, context.tenant_id, [gap], context.now)
+
+
+async def _resume_position(context: SubscriptionContext, stopped_at: int, at: str) -> int:
+    """The position after which to go on."""
+    head, first = (
+        (await events_sql.head(context.tx, context.tenant_id)).position,
+        await across.first_position(context.tx),
+    )
+    position = {"cursor": stopped_at, "now": head}.get(at)
+    position = int(at) - 1 if position is None else position
+    if position > head:
+        raise RequestInvalid.of("resume", "position_unknown", f"the last event has the position {head}")
+    if position + 1 < first and at != "now":
+        detail = f"The events from {position + 1} on are kept no more. Resume at {first}, the first position, or now."
+        raise PositionExpired(detail, first_position=str(first))
+    return position
 
 
 async def delete(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:

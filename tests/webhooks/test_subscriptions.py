@@ -62,7 +62,12 @@ async def test_a_subscription_is_active_at_once_and_its_secret_is_shown_once(cli
     assert shown.json() == expected
     assert (made["state"], made["state_reason"], made["lag"], made["mode"]) == ("active", None, 0, "full")
     assert (made["types"], made["filter"]) == (["lead.*", "lead.converted"], {"to": ["mql"]})
-    assert made["limits"] == {"concurrency": 8, "timeout_seconds": 15, "retry_schedule": None}
+    assert made["limits"] == {
+        "concurrency": 8,
+        "timeout_seconds": 15,
+        "retry_schedule": None,
+        "disable_after_days": 5,
+    }
     assert shown.headers["etag"] == '"1"'
     assert (await client.get(PATH)).json()["data"] == [expected]
 
@@ -127,6 +132,34 @@ async def test_an_invalid_start_is_422(client: httpx.AsyncClient) -> None:
     answer = await client.post(PATH, json={"url": URL, "start": "nowhere"})
     assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
     assert [error["field"] for error in answer.json()["errors"]] == ["start"]
+
+
+@pytest.mark.parametrize("at", ["", "later", "0", "-1", "1.5", "01", "٣", "9" * 19, " now", 5, None])
+async def test_a_place_to_resume_at_that_is_none_is_refused_by_name(client: httpx.AsyncClient, at: Any) -> None:
+    path = f"{PATH}/{(await created(client))['id']}"
+    answer = await client.post(f"{path}/resume", json={"resume": at})
+    assert answer.status_code == 422
+    assert [each["field"] for each in answer.json()["errors"]] == ["resume"]
+
+
+async def test_an_active_subscription_is_not_moved_and_one_cannot_resume_after_the_last_event(
+    client: httpx.AsyncClient,
+) -> None:
+    path = f"{PATH}/{(await created(client))['id']}"
+    assert (await client.post(f"{path}/resume", json={"resume": "now"})).json()["code"] == "state_conflict"
+    assert (await client.post(f"{path}/resume", json={"resume": "cursor"})).status_code == 200
+    await client.post(f"{path}/pause")
+    answer = await client.post(f"{path}/resume", json={"resume": "9" * 18})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "position_unknown")
+    assert (await client.post(f"{path}/resume", json={"resume": "now"})).json()["state"] == "active"
+
+
+@pytest.mark.parametrize(("days", "status"), [(0, 422), (1, 201), (30, 201), (31, 422)])
+async def test_a_failing_subscription_is_disabled_after_1_to_30_days(
+    client: httpx.AsyncClient, days: int, status: int
+) -> None:
+    answer = await client.post(PATH, json={"url": URL, "limits": {"disable_after_days": days}})
+    assert answer.status_code == status
 
 
 async def test_pause_resume_and_delete(client: httpx.AsyncClient) -> None:

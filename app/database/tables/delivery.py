@@ -94,6 +94,7 @@ lanes = tenant_table(
     instant("lease_until", null=False, server_default="-infinity"),
     instant("due_at", null=False, server_default="-infinity"),
     jsonb("breaker"),
+    instant("moved_at"),  # attempts before it do not count: somebody set the position
     tenant_foreign_key("subscriptions", "subscription_id"),
     Index("lanes_due_at_idx", "due_at"),
     postgresql_with={"fillfactor": 50},

@@ -1,0 +1,50 @@
+"""The operational events of a subscription: how it is, and its dead deliveries. No I/O."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app import ids
+from app.events.catalogue import OPERATIONAL
+from app.events.record import NewEvent
+from app.webhooks.lane import Changes, DisabledFor, Item
+from app.webhooks.retry import Outcome
+
+
+def of_changes(subscription: str, changes: Changes, now: datetime) -> list[NewEvent]:
+    """The events of one flush, but for `disabled`. A dead operational event causes no further one."""
+    of_events = [each for each in changes.dead if not each[0].event.type.startswith(OPERATIONAL)]
+    news = [_dead(subscription, item, outcome, now) for item, outcome in of_events]
+    breaker = changes.breaker
+    if breaker is not None and breaker.recovered is not None:
+        data = {"subscription_id": subscription, "failing_since": breaker.recovered.since}
+        news.append(NewEvent("subscription.recovered", data, now))
+    if breaker is not None and breaker.outage is not None and breaker.warning is not None and not changes.disabled:
+        hours = round(breaker.warning.total_seconds() / 3600)
+        data = {"subscription_id": subscription, "failing_since": breaker.outage.since, "hours": hours}
+        news.append(NewEvent("subscription.failing", data, now))
+    return news
+
+
+def disabled(subscription: str, reason: DisabledFor, now: datetime) -> NewEvent:
+    return NewEvent("subscription.disabled", {"subscription_id": subscription, "reason": reason}, now)
+
+
+def gap(subscription: str, first: int, last: int, now: datetime) -> NewEvent:
+    data = {"subscription_id": subscription, "from_position": str(first), "to_position": str(last)}
+    return NewEvent("subscription.gap", data, now)
+
+
+def _dead(subscription: str, item: Item, outcome: Outcome, now: datetime) -> NewEvent:
+    event = item.event
+    data = {
+        "subscription_id": subscription,
+        "event_id": ids.show("event", event.id),
+        "event_type": event.type,
+        "position": str(event.position),
+        "lead_id": ids.shown("lead", event.lead_id),
+        "attempts": item.attempts,
+        "last_code": outcome.code,
+        "last_error": outcome.error,
+    }
+    return NewEvent("delivery.dead", data, now)
