@@ -65,6 +65,25 @@ PENDING = Gauge(  # every process counts the same rows
     "baton_events_pending", "Events that have no position yet.", multiprocess_mode="livemostrecent"
 )
 
+SUBSCRIPTIONS = Gauge(  # by the state of the breaker: closed, open or half_open
+    "baton_subscriptions", "Active subscriptions.", ["breaker"], multiprocess_mode="livemostrecent"
+)
+LAG = Gauge(
+    "baton_delivery_lag_seconds",
+    "Age of the oldest event after the position of an active subscription.",
+    ["breaker"],
+    multiprocess_mode="livemostrecent",
+)
+
+
+def show_lanes(rows: Iterable[Any]) -> None:
+    """Set the gauges of subscriptions; those of a state that none has are zero."""
+    row_of = {row.breaker: row for row in rows}
+    for state in ("closed", "half_open", "open"):
+        row = row_of.get(state)
+        SUBSCRIPTIONS.labels(state).set(row.lanes if row else 0)
+        LAG.labels(state).set(row.lag if row else 0)
+
 
 def observe(scope: Any, status: int, seconds: float) -> None:
     """Counts one request under its route's path template, so that ids never become labels."""

@@ -21,6 +21,7 @@ from app.journeys.refresh import refresh_due
 from app.settings import Role
 from app.submissions.process import process_forever
 from app.web import idempotency
+from app.webhooks.across import count_lanes
 from app.webhooks.deliver import dispatch_forever
 
 log = structlog.get_logger("baton.worker")
@@ -96,11 +97,12 @@ async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
 
 
 async def measure_forever(state: Any, stop: asyncio.Event) -> None:
-    """Keep the metric `baton_events_pending` up to date, also where `dispatch` does not run."""
+    """Keep the metrics of events that wait up to date, also where `dispatch` does not run."""
 
     async def batch() -> int:
         async with state.engine.connect() as tx:
             metrics.PENDING.set(await across.count_pending(tx))
+            metrics.show_lanes(await count_lanes(tx))
         return 0
 
     await _repeat(MEASURE_SECONDS, stop, batch)

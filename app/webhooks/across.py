@@ -158,11 +158,27 @@ ADVANCE = text(
     *(bindparam(name, type_=TEXTS) for name in ("error", "head", "trigger")),
 )
 
+COUNT_LANES = text(
+    """
+    SELECT coalesce(l.breaker ->> 'state', 'closed') AS breaker, count(*) AS lanes,
+           coalesce(max(extract(epoch FROM clock_timestamp() - e.recorded_at)), 0)::float AS lag
+      FROM lanes l JOIN subscriptions s ON s.tenant_id = l.tenant_id AND s.id = l.subscription_id
+      LEFT JOIN LATERAL (SELECT recorded_at FROM event_log WHERE tenant_id = l.tenant_id AND position > l.position
+                          ORDER BY position LIMIT 1) e ON true
+     WHERE s.state = 'active' GROUP BY 1
+    """
+)
+
 Owned = tuple[UUID, UUID, int]  # a lane: its tenant and subscription, and the fence by which this process owns it
 
 
+async def count_lanes(tx: Tx) -> Records:
+    """Active subscriptions by the state of their breaker: how many, and the age of the oldest event that waits."""
+    return (await tx.execute(COUNT_LANES)).all()
+
+
 async def claim_lanes(tx: Tx, owner: UUID, served: Sequence[UUID], lease: float, limit: int) -> Records:
-    """Claim lanes that have work and no valid lease; each with its position, fence, breaker and the receiver's columns."""
+    """Claim lanes that have work and no valid lease; each with position, fence, breaker and the receiver's columns."""
     values = {"owner": owner, "served": list(served), "lease": lease, "limit": limit}
     return (await tx.execute(CLAIM, values)).all()
 

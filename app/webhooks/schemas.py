@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -138,6 +139,10 @@ class SubscriptionOut(ResponseBody):
     include: list[Literal["lead"]]
     state: State
     state_reason: str | None
+    breaker: Literal["closed", "open", "half_open"] = Field(
+        description="`open`: the receiver is down and only probed; `half_open`: it gets few requests at first."
+    )
+    failing_since: str | None = Field(description="When the breaker opened; null while it is closed.")
     lag: int = Field(description="Events after the subscription's position in the log, counted up to 10,000.")
     limits: dict[str, Any]
     version: int
@@ -211,6 +216,8 @@ def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any
         "include": row.include,
         "state": row.state,
         "state_reason": row.state_reason,
+        "breaker": row.breaker.get("state", "closed"),
+        "failing_since": _shown_since(row.breaker),
         "lag": row.lag,
         "limits": row.limits,
         "version": row.version,
@@ -218,6 +225,10 @@ def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any
         "updated_at": rfc3339(row.updated_at),
     }
     return shown | {"secret": secret} if secret else shown
+
+
+def _shown_since(breaker: dict[str, Any]) -> str | None:
+    return rfc3339(datetime.fromisoformat(breaker["since"])) if breaker else None
 
 
 def show_delivery(row: Row[Any]) -> dict[str, Any]:

@@ -78,7 +78,13 @@ def _with_lag() -> Select[Any]:
         .correlate(subscriptions)
         .scalar_subquery()
     )
-    return select(subscriptions, lag.label("lag"))
+    breaker = (
+        select(lanes.c.breaker)
+        .where(lanes.c.tenant_id == subscriptions.c.tenant_id, lanes.c.subscription_id == subscriptions.c.id)
+        .correlate(subscriptions)
+        .scalar_subquery()
+    )
+    return select(subscriptions, lag.label("lag"), breaker.label("breaker"))
 
 
 async def insert_subscription(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], position: int) -> None:

@@ -91,6 +91,7 @@ async def patch(
     values = {name: value for name, value in body.model_dump(mode="json").items() if value is not None}
     if body.url is not None:
         values["url"] = await checked_url(context.egress, body.url)  # a DNS lookup, so before the lock
+        await sql.restart_lane(context.tx, context.tenant_id, subscription_id)  # another receiver, which may be well
     if body.types is not None or body.filter is not None:
         await _make_unaccepted_due(context, subscription_id, values)
     row = await context.locked(subscription_id, expected)

@@ -39,6 +39,7 @@ ACROSS = {
     },
     "webhooks": {
         "claim_lanes",
+        "count_lanes",
         "parked",
         "settled_after",
         "renew_lanes",

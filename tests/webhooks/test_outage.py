@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from app import ids
+from app.web.pages import Page
+from app.webhooks import across, sql, subscribe
 from app.webhooks.breaker import Waits
-from app.webhooks.schemas import Limits
+from app.webhooks.schemas import Limits, SubscriptionPatch, show_subscription
 from tests.waiting import until
 from tests.webhooks.conftest import FAST, Got, World, inbox
 
@@ -50,6 +52,14 @@ async def test_a_receiver_that_is_down_adds_no_row_and_no_request_beyond_its_pro
             assert len(box.got) == sent + probe
         assert await total(world, "delivery_retries") == rows
         [now] = await world.rows(OPEN)
+        async with world.engine.connect() as tx:
+            measured = {row.breaker: row for row in await across.count_lanes(tx)}
+            shown = await sql.list_subscriptions(tx, world.tenant_id, Page(50, None))
+    assert {state: row.lanes for state, row in measured.items()} == {"closed": 1, "open": 1}
+    assert measured["open"].lag > measured["closed"].lag
+    states = {show_subscription(row)["breaker"]: show_subscription(row)["failing_since"] for row in shown}
+    assert states["closed"] is None
+    assert states["open"] is not None
     assert now.position == lane.position
     assert await total(world, "attempts WHERE trigger = 'probe'") == 3
 
@@ -182,3 +192,14 @@ async def test_slow_answers_reduce_the_requests_in_flight(world: World) -> None:
         await box.until_received(count)
         await until(lambda: lane.breaker.allowed == CONCURRENCY, "the limit is allowed again")
     assert box.in_order()
+
+
+async def test_a_new_url_is_tried_at_once(world: World) -> None:
+    async with inbox(lambda _: 500) as box, inbox() as new, world.running(timing=PATIENT):
+        subscription_id, _ = await world.subscribe(box.url, LIMITS)
+        count = await world.record_many(LEADS, 2)
+        await world.until_row(OPEN)
+        async with world.context() as context:
+            await subscribe.patch(context, subscription_id, SubscriptionPatch(url=new.url), None)
+        await new.until_received(count)
+    assert new.in_order()
