@@ -26,6 +26,11 @@ class Outcome:
         """Only the status counts; an error in the response body does not."""
         return self.code is not None and 200 <= self.code < 300
 
+    @property
+    def label(self) -> str:
+        """For the metric: `delivered`, the error, or the class of the status (`4xx`)."""
+        return "delivered" if self.delivered else self.error or f"{(self.code or 0) // 100}xx"
+
 
 @dataclass(frozen=True, slots=True)
 class Done:

@@ -359,7 +359,7 @@ class ServedLane:
         schedule = tuple(custom) if custom is not None else self.context.schedule
         decided = next_attempt(outcome, item.attempts + 1, now, random.random(), schedule)  # noqa: S311 - jitter
         self.lane.settle(item, outcome, decided, now)
-        delivery_counter(outcome.error or "delivered").inc()
+        delivery_counter(outcome.label).inc()
         if (at := getattr(decided, "at", None)) is not None:
             self._retry_at = min(at, self._retry_at or at)
 
@@ -378,7 +378,7 @@ class ServedLane:
         if back or outcome.code == GONE:
             self._follow(item, outcome, now)
             return
-        delivery_counter(outcome.error or "failed").inc()
+        delivery_counter(outcome.label).inc()
         self.lane.fail_probe(item, outcome, now)
         self.lane.pause(self.breaker.probe_at)
         if self.breaker.failed_for(now) >= timedelta(days=limits.disable_after_days):

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.webhooks.retry import LONGEST_WAIT, SCHEDULE, Disable, Done, GiveUp, Outcome, RetryAt, next_attempt
+from app.webhooks.retry import (
+    LONGEST_WAIT,
+    SCHEDULE,
+    Disable,
+    Done,
+    GiveUp,
+    Outcome,
+    RetryAt,
+    next_attempt,
+    pause_until,
+)
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FAILED = Outcome(500)
@@ -22,6 +32,21 @@ def wait(outcome: Outcome, attempts: int = 1, jitter: float = 0.0, **more: tuple
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
 def test_any_2xx_is_done(code: int) -> None:
     assert next_attempt(Outcome(code, "body_error"), 1, NOON, 0.5) == Done()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "label"),
+    [
+        (Outcome(204), "delivered"),
+        (Outcome(200, "body_error"), "delivered"),
+        (Outcome(302, "redirect_refused"), "redirect_refused"),
+        (Outcome(404), "4xx"),
+        (Outcome(500), "5xx"),
+        (Outcome(None, "timeout"), "timeout"),
+    ],
+)
+def test_only_a_2xx_is_counted_as_delivered(outcome: Outcome, label: str) -> None:
+    assert outcome.label == label
 
 
 @pytest.mark.parametrize("code", [100, 199, 300, 304, 399])
@@ -107,6 +132,13 @@ def test_429_and_503_with_retry_after_pause_the_subscription_for_up_to_a_day(
 )
 def test_an_invalid_retry_after_is_ignored(header: str | None) -> None:
     assert next_attempt(Outcome(429, retry_after=header), 2, NOON, 0.0) == RetryAt(NOON + timedelta(seconds=150))
+
+
+@pytest.mark.parametrize(("code", "pauses"), [(429, True), (503, True), (500, False), (502, False), (404, False)])
+def test_a_pause_is_asked_for_whatever_follows_for_the_delivery(code: int, pauses: bool) -> None:
+    outcome = Outcome(code, retry_after="60")
+    assert pause_until(outcome, NOON) == (NOON + timedelta(minutes=1) if pauses else None)
+    assert pause_until(Outcome(code), NOON) is None
 
 
 def test_retry_after_never_shortens_the_schedule_and_with_other_codes_delays_only_this_delivery() -> None:
