@@ -266,6 +266,10 @@ class SubscriptionNotFound(NotFound):
     """There is no such subscription."""
 
 
+class DeliveryNotFound(NotFound):
+    """No delivery at this position waits or is dead."""
+
+
 class EventNotFound(NotFound):
     """There is no such event."""
 

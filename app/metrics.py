@@ -68,10 +68,16 @@ PENDING = Gauge(  # every process counts the same rows
 SUBSCRIPTIONS = Gauge(  # by the state of the breaker: closed, open or half_open
     "baton_subscriptions", "Active subscriptions.", ["breaker"], multiprocess_mode="livemostrecent"
 )
-LAG = Gauge(
+LAG_SECONDS = Gauge(  # of the worst subscription, and the sum over all
     "baton_delivery_lag_seconds",
     "Age of the oldest event after the position of an active subscription.",
-    ["breaker"],
+    ["breaker", "of"],
+    multiprocess_mode="livemostrecent",
+)
+LAG_POSITIONS = Gauge(
+    "baton_delivery_lag_positions",
+    "Positions of the log after that of an active subscription.",
+    ["breaker", "of"],
     multiprocess_mode="livemostrecent",
 )
 
@@ -82,7 +88,10 @@ def show_lanes(rows: Iterable[Any]) -> None:
     for state in ("closed", "half_open", "open"):
         row = row_of.get(state)
         SUBSCRIPTIONS.labels(state).set(row.lanes if row else 0)
-        LAG.labels(state).set(row.lag if row else 0)
+        LAG_SECONDS.labels(state, "worst").set(row.worst_seconds if row else 0)
+        LAG_SECONDS.labels(state, "sum").set(row.seconds if row else 0)
+        LAG_POSITIONS.labels(state, "worst").set(row.worst_positions if row else 0)
+        LAG_POSITIONS.labels(state, "sum").set(row.positions if row else 0)
 
 
 def observe(scope: Any, status: int, seconds: float) -> None:

@@ -57,6 +57,7 @@ MEMBERS: Final = {
     "transition_not_allowed": "`allowed_actions`: those of the stage, whoever asks; `use`: the endpoint for it",
     "already_in_stage": "`allowed_actions`",
     "backward_move": "`allowed_actions`",
+    "position_expired": "`first_position`: the first one of which the event is kept",
     "reason_required": "`reasons`: the codes to choose from",
     "unknown_reason": "`reasons`: the codes to choose from",
     "input_required": "`field`: the missing field",

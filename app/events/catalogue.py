@@ -246,6 +246,9 @@ class DeliveryDead(ResponseBody):
     attempts: int
     last_code: int | None
     last_error: str | None
+    blocks: bool = Field(
+        default=False, description="Later events of its lead wait until it is retried with success or discarded."
+    )
 
 
 class SubscriptionPing(ResponseBody):

@@ -29,6 +29,7 @@ NOT_FOUND: Final[dict[str, type[Problem]]] = {
     "policy_id": errors.PolicyNotFound,
     "subscription_id": errors.SubscriptionNotFound,
     "event_id": errors.EventNotFound,
+    "position": errors.DeliveryNotFound,
     "user_id": errors.UserNotFound,
     "key_id": errors.KeyNotFound,
     "tenant_id": errors.TenantNotFound,

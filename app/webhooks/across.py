@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from sqlalchemy import ARRAY, BigInteger, Boolean, DateTime, Integer, Text, Uuid, bindparam, text
 
 from app.database.transaction import Record, Records, Tx
@@ -19,11 +20,12 @@ UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
     ARRAY(Text),
     ARRAY(DateTime(timezone=True)),
 )
-RECEIVER: Final = "s.url, s.types, s.filter, s.mode, s.include, s.headers, s.secrets, s.limits, s.state, s.state_reason"
+RECEIVER: Final = """s.url, s.types, s.filter, s.mode, s.include, s.headers, s.secrets, s.limits, s.on_dead,
+           s.disable_after_days, s.state, s.state_reason, s.version"""
 
-# A lane has work when the log has rows after its position, a retry is due, or its breaker is open or half open. A claim
-# increments the fence, so later writes of the previous owner match no row. A lane that this process owns but no longer
-# serves is claimed at once.
+# A lane has work when the log has rows after its position, a retry is due, something is asked for a delivery, or its
+# breaker is open or half open. A claim increments the fence, so later writes of the previous owner match no row. A lane
+# that this process owns but no longer serves is claimed at once.
 # ORDER BY makes the planner use the index: EXISTS would scan the log, all of it where the lane has no work. NOT IN
 # hashes the served lanes: `<> ALL` would compare each lane with each of them.
 CLAIM = text(
@@ -41,11 +43,17 @@ CLAIM = text(
                     OR EXISTS (SELECT 1 FROM delivery_retries r
                                 WHERE r.tenant_id = l.tenant_id AND r.subscription_id = l.subscription_id
                                   AND r.state = 'retry' AND r.next_at <= now())
+                    OR EXISTS (SELECT 1 FROM delivery_retries r
+                                WHERE r.tenant_id = l.tenant_id AND r.subscription_id = l.subscription_id
+                                  AND r.request IS NOT NULL)
                     OR l.breaker ->> 'state' IS NOT NULL)
              ORDER BY l.due_at LIMIT :limit FOR UPDATE OF l SKIP LOCKED)
         RETURNING tenant_id, subscription_id, position, fence, breaker
     )
-    SELECT c.*, {RECEIVER}, s.version, clock_timestamp() AS now
+    SELECT c.*, {RECEIVER}, clock_timestamp() AS now,
+           EXISTS (SELECT 1 FROM delivery_retries r
+                    WHERE r.tenant_id = c.tenant_id AND r.subscription_id = c.subscription_id
+                      AND r.request IS NOT NULL) AS requested
       FROM claimed c JOIN subscriptions s ON s.tenant_id = c.tenant_id AND s.id = c.subscription_id
     """  # noqa: S608 - constants
 ).bindparams(bindparam("owner", type_=Uuid), bindparam("served", type_=UUIDS))
@@ -54,8 +62,13 @@ PARKED = text(
     """
     SELECT r.subscription_id, r.order_key, count(*) AS rows
       FROM unnest(:tenant_id, :subscription_id) AS mine(tenant_id, subscription_id)
-      JOIN delivery_retries r ON r.tenant_id = mine.tenant_id AND r.subscription_id = mine.subscription_id
-     WHERE r.state IN ('retry', 'held') GROUP BY r.subscription_id, r.order_key
+     CROSS JOIN LATERAL (
+        SELECT subscription_id, order_key FROM delivery_retries
+         WHERE tenant_id = mine.tenant_id AND subscription_id = mine.subscription_id AND state IN ('retry', 'held')
+        UNION ALL
+        SELECT subscription_id, order_key FROM delivery_retries
+         WHERE tenant_id = mine.tenant_id AND subscription_id = mine.subscription_id AND blocks) r
+     GROUP BY r.subscription_id, r.order_key
     """
 ).bindparams(bindparam("tenant_id", type_=UUIDS), bindparam("subscription_id", type_=UUIDS))
 
@@ -122,18 +135,28 @@ CHANGED = text(
     bindparam("tenant_id", type_=UUIDS), bindparam("subscription_id", type_=UUIDS), bindparam("version", type_=BIGINTS)
 )
 
+REQUESTED = text(
+    """
+    SELECT mine.subscription_id FROM unnest(:tenant_id, :subscription_id) AS mine(tenant_id, subscription_id)
+     WHERE EXISTS (SELECT 1 FROM delivery_retries r
+                    WHERE r.tenant_id = mine.tenant_id AND r.subscription_id = mine.subscription_id
+                      AND r.request IS NOT NULL)
+    """
+).bindparams(bindparam("tenant_id", type_=UUIDS), bindparam("subscription_id", type_=UUIDS))
+
 # A lane of which no row comes back was claimed by another process, or was deleted. Lanes are locked before anything is
 # written for them, so that no claim happens before the commit.
 ADVANCE = text(
     """
     WITH given AS (
-        SELECT * FROM unnest(:tenant_id, :subscription_id, :fence, :new_position, :due_at, :release) WITH ORDINALITY
-            AS given(tenant_id, subscription_id, fence, position, due_at, release, n)
+        SELECT * FROM unnest(:tenant_id, :subscription_id, :fence, :new_position, :due_at, :release, :breaker)
+             WITH ORDINALITY AS given(tenant_id, subscription_id, fence, position, due_at, release, breaker, n)
     ), locked AS MATERIALIZED (
         SELECT given.* FROM lanes l JOIN given USING (tenant_id, subscription_id, fence)
          WHERE l.lane_no = 0 ORDER BY l.tenant_id, l.subscription_id FOR UPDATE OF l
     ), moved AS (
         UPDATE lanes l SET position = greatest(l.position, k.position), due_at = coalesce(k.due_at, l.due_at),
+                           breaker = coalesce(k.breaker::jsonb, l.breaker),
                            lease_until = CASE WHEN k.release THEN '-infinity' ELSE l.lease_until END
           FROM locked k
          WHERE l.tenant_id = k.tenant_id AND l.subscription_id = k.subscription_id AND l.lane_no = 0
@@ -155,16 +178,22 @@ ADVANCE = text(
     bindparam("release", type_=ARRAY(Boolean)),
     *(bindparam(name, type_=TIMES) for name in ("due_at", "at")),
     *(bindparam(name, type_=INTS) for name in ("n", "ms", "code")),
-    *(bindparam(name, type_=TEXTS) for name in ("error", "head", "trigger")),
+    *(bindparam(name, type_=TEXTS) for name in ("error", "head", "trigger", "breaker")),
 )
 
+# Positions are those of the whole log, so the difference is exact where there is one tenant.
 COUNT_LANES = text(
     """
     SELECT coalesce(l.breaker ->> 'state', 'closed') AS breaker, count(*) AS lanes,
-           coalesce(max(extract(epoch FROM clock_timestamp() - e.recorded_at)), 0)::float AS lag
+           coalesce(max(waits.seconds), 0)::float AS worst_seconds, coalesce(sum(waits.seconds), 0)::float AS seconds,
+           coalesce(max(waits.positions), 0) AS worst_positions, coalesce(sum(waits.positions), 0) AS positions
       FROM lanes l JOIN subscriptions s ON s.tenant_id = l.tenant_id AND s.id = l.subscription_id
-      LEFT JOIN LATERAL (SELECT recorded_at FROM event_log WHERE tenant_id = l.tenant_id AND position > l.position
-                          ORDER BY position LIMIT 1) e ON true
+      LEFT JOIN LATERAL (
+        SELECT extract(epoch FROM clock_timestamp() - e.recorded_at) AS seconds,
+               (SELECT position FROM event_log WHERE tenant_id = l.tenant_id ORDER BY position DESC LIMIT 1)
+               - l.position AS positions
+          FROM event_log e WHERE e.tenant_id = l.tenant_id AND e.position > l.position ORDER BY e.position LIMIT 1
+      ) waits ON true
      WHERE s.state = 'active' GROUP BY 1
     """
 )
@@ -173,12 +202,12 @@ Owned = tuple[UUID, UUID, int]  # a lane: its tenant and subscription, and the f
 
 
 async def count_lanes(tx: Tx) -> Records:
-    """Active subscriptions by the state of their breaker: how many, and the age of the oldest event that waits."""
+    """Active subscriptions by the state of their breaker: how many, and how far behind, the worst and all together."""
     return (await tx.execute(COUNT_LANES)).all()
 
 
 async def claim_lanes(tx: Tx, owner: UUID, served: Sequence[UUID], lease: float, limit: int) -> Records:
-    """Claim lanes that have work and no valid lease; each with position, fence, breaker and the receiver's columns."""
+    """Claim lanes that have work and no valid lease; each with what serving it needs (see CLAIM)."""
     values = {"owner": owner, "served": list(served), "lease": lease, "limit": limit}
     return (await tx.execute(CLAIM, values)).all()
 
@@ -208,8 +237,13 @@ async def changed(tx: Tx, lanes: Sequence[tuple[UUID, UUID]], versions: Sequence
     return set((await tx.execute(CHANGED, {**_pairs(lanes), "version": list(versions)})).scalars())
 
 
+async def requested(tx: Tx, lanes: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
+    """Those of these subscriptions for deliveries of which something is asked."""
+    return set((await tx.execute(REQUESTED, _pairs(lanes))).scalars())
+
+
 async def advance_lanes(tx: Tx, lanes: Sequence[Owned], changes: Sequence[Changes]) -> list[Record | None]:
-    """Write the positions and attempts of many lanes; for each version and now, or None when it is no longer ours."""
+    """Write positions, breakers and attempts of many lanes; for each version and now, or None when it is not ours."""
     attempts = [(n, *row) for n, one in enumerate(changes, start=1) for row in one.attempts]
     names = ("lane", *AttemptRow._fields)
     columns = zip(*attempts, strict=True) if attempts else [()] * len(names)
@@ -218,6 +252,7 @@ async def advance_lanes(tx: Tx, lanes: Sequence[Owned], changes: Sequence[Change
         "new_position": [one.position for one in changes],
         "due_at": [one.due_at for one in changes],
         "release": [one.release for one in changes],
+        "breaker": [orjson.dumps(one.breaker.stored).decode() if one.breaker else None for one in changes],
         **dict(zip(names, columns, strict=True)),
     }
     rows = {row.n: row for row in await tx.execute(ADVANCE, values)}

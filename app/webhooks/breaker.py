@@ -13,9 +13,10 @@ event, unless every lead gets one. Time-outs, 502, 503 and 504 also halve the co
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -66,6 +67,16 @@ class Change:
     outage: Outage | None
     warning: timedelta | None = None
     recovered: Outage | None = None
+    in_a_row: int = 0
+
+    @property
+    def tells(self) -> bool:
+        return self.warning is not None or self.recovered is not None
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        outage = self.outage.model_dump(mode="json") if self.outage else {}
+        return outage | ({"in_a_row": self.in_a_row} if self.in_a_row else {})
 
 
 @dataclass(slots=True)
@@ -121,8 +132,16 @@ class Breaker:
     recovered: Outage | None = None
     allowed: int = MOST_REQUESTS
     in_a_row: int = 0
+    stored_in_a_row: int = 0
     window: Window = field(default_factory=Window)
     refused: set[UUID] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any], waits: Waits) -> Self:
+        """As the previous owner of the lane left it."""
+        outage = Outage.model_validate(stored) if "state" in stored else None
+        in_a_row = stored.get("in_a_row", 0)
+        return cls(waits, outage, in_a_row=in_a_row, stored_in_a_row=in_a_row)
 
     @property
     def state(self) -> Literal["closed", "open", "half_open"]:
@@ -182,13 +201,20 @@ class Breaker:
             self.recovered = self.outage if self.outage.warned else None
             self._set(None)
 
-    def take_change(self, now: datetime) -> Change | None:
-        """What changed since the last call."""
+    def hold_back(self, now: datetime, chance: float) -> None:
+        """Open, as after failures, because too many deliveries wait and none of them can be sent now."""
+        since = self.outage.since if self.outage else now
+        self._open(now, chance, refused=False)
+        assert self.outage is not None
+        self._set(self.outage.model_copy(update={"since": since}))
+
+    def take_change(self, now: datetime, release: bool = False) -> Change | None:
+        """What changed since the last call. Failures in a row are stored when the lane is released, not for each."""
         warning = self._warning(now)
-        if not self.changed:
+        if not self.changed and not (release and self.in_a_row != self.stored_in_a_row):
             return None
-        change = Change(self.outage, warning, self.recovered)
-        self.changed, self.recovered = False, None
+        change = Change(self.outage, warning, self.recovered, self.in_a_row)
+        self.changed, self.recovered, self.stored_in_a_row = False, None, self.in_a_row
         return change
 
     def _warning(self, now: datetime) -> timedelta | None:

@@ -19,7 +19,8 @@ from app.keyring import CannotOpen, KeyRing
 from app.settings import Settings
 from app.webhooks import across
 from app.webhooks.egress import Egress
-from app.webhooks.serve_lane import LaneContext, LaneLost, ServedLane, Timing
+from app.webhooks.lane_context import LaneContext, Timing
+from app.webhooks.serve_lane import LaneLost, ServedLane
 from app.webhooks.shared_log import SharedLog
 from app.webhooks.targets import targets_of
 from app.webhooks.write import Writer
@@ -91,6 +92,17 @@ class Dispatcher:
         """Give every lane what is new in its log."""
         await self.log.read(list(self.lanes.values()))
 
+    async def read_requests(self) -> None:
+        """Tell the lanes for deliveries of which a retry or something else is asked."""
+        lanes = [lane for lane in self.lanes.values() if not lane.lost]
+        if not lanes:
+            return
+        async with self.context.gate, self.context.engine.connect() as tx:
+            requested = await across.requested(tx, [(lane.tenant_id, lane.subscription_id) for lane in lanes])
+        for lane in lanes:
+            if lane.subscription_id in requested:
+                lane.request()
+
     async def stop(self) -> None:
         """Finish requests in flight, write their results and release every lane."""
         for lane in self.lanes.values():
@@ -144,6 +156,7 @@ async def dispatch_forever(
             tasks.create_task(_claim_lanes(dispatcher, wake, stop))
             tasks.create_task(_renew_leases(dispatcher, stop))
             tasks.create_task(_watch_log(dispatcher, wake, stop))
+            tasks.create_task(_watch_requests(dispatcher, stop))
     finally:
         await dispatcher.stop()
         await egress.close()
@@ -157,6 +170,14 @@ async def _watch_log(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) ->
         except DATABASE_ERRORS as fault:
             log.warning("read_failed", error=type(fault).__name__)
         await wake.wait("log", seen, POLL_SECONDS)
+
+
+async def _watch_requests(dispatcher: Dispatcher, stop: asyncio.Event) -> None:
+    while not await within(POLL_SECONDS, stop.wait()):
+        try:
+            await dispatcher.read_requests()
+        except DATABASE_ERRORS as fault:
+            log.warning("requests_not_read", error=type(fault).__name__)
 
 
 async def _claim_lanes(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.errors import (
     CursorInvalid,
+    DeliveryNotFound,
     PositionExpired,
     StateConflict,
     SubscriptionNotFound,
@@ -18,22 +20,28 @@ from app.errors import (
     VersionConflict,
 )
 from app.events.cursors import CURSOR_PROBLEMS
+from app.events.schemas import TypesParameter
 from app.events.waiting import AllowLongRequest, with_connection
 from app.keyring import CannotOpen
 from app.web.auth import Caller, allowed
-from app.web.fields import SubscriptionId, answer
+from app.web.fields import Instant, LeadId, SubscriptionId, answer
 from app.web.pages import Cursor, Limit, Page, malformed_cursor, read_cursor, write_cursor
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
 from app.web.versions import Expected
 from app.webhooks import lane_sql, sql, subscribe
 from app.webhooks import ping as pings
+from app.webhooks.by_hand import Asked, ask_dead, ask_one
 from app.webhooks.receiver import Receiver
 from app.webhooks.schemas import (
     AttemptPage,
+    DeadLetters,
+    DeadLettersAsked,
+    DeliveryOut,
     DeliveryPage,
     DeliveryState,
     PingOut,
+    Position,
     Resumption,
     Rotation,
     SubscriptionCreate,
@@ -41,10 +49,12 @@ from app.webhooks.schemas import (
     SubscriptionPage,
     SubscriptionPatch,
     SubscriptionWithSecret,
+    moving_members,
     show_attempt,
     show_delivery,
     show_subscription,
 )
+from app.webhooks.sql import Wanted
 from app.webhooks.subscribe import SubscriptionContext
 
 api = router("/v1/subscriptions", "subscriptions")
@@ -69,7 +79,7 @@ async def _shown(
         raise SubscriptionNotFound()
     shown = show_subscription(row, secret)
     location = f"/v1/subscriptions/{shown['id']}" if status == 201 else None
-    return answer(shown, status, version=row.version, moved=row.lag or None, location=location)
+    return answer(shown, status, version=row.version, moved=moving_members(shown), location=location)
 
 
 @api.post(
@@ -171,14 +181,61 @@ async def list_deliveries(
     limit: Limit = 50,
     cursor: Cursor = None,
     state: Annotated[DeliveryState | None, Query()] = None,
+    types: TypesParameter = None,
+    lead_id: Annotated[LeadId | None, Query()] = None,
+    from_: Annotated[Instant | None, Query(alias="from", description="The event was recorded then or later.")] = None,
+    to: Annotated[Instant | None, Query(description="The event was recorded before.")] = None,
 ) -> Response:
     """Deliveries to be retried (`retry`), waiting behind one (`held`) or given up (`dead`), in the order of the log."""
     await _require_subscription(context, subscription_id)
-    filters = {"deliveries": subscription_id, "state": state}
+    leads = (lead_id,) if lead_id else None
+    wanted = Wanted(state, tuple(types) if types else None, leads, from_, to)
+    filters = {"deliveries": subscription_id, **asdict(wanted)}
     [after] = read_cursor(cursor, filters, 1) if cursor else [0]
-    rows = await sql.list_deliveries(context.tx, context.tenant_id, subscription_id, state, _position(after), limit)
+    rows = await sql.list_deliveries(context.tx, context.tenant_id, subscription_id, wanted, _position(after), limit)
     last = write_cursor(filters, rows[limit - 1].position) if len(rows) > limit else None
     return answer({"data": [show_delivery(row) for row in rows[:limit]], "next": last})
+
+
+@api.post(
+    "/{subscription_id}/deliveries/retry", response_model=DeadLettersAsked, responses=declared(SubscriptionNotFound)
+)
+async def retry_dead(subscription_id: SubscriptionId, context: InContext, body: DeadLetters) -> Response:
+    """Send dead deliveries once more, those of a lead in order, between other events; one that fails is dead again."""
+    return await _ask_dead(context, subscription_id, body, "retry")
+
+
+@api.post(
+    "/{subscription_id}/deliveries/discard", response_model=DeadLettersAsked, responses=declared(SubscriptionNotFound)
+)
+async def discard_dead(subscription_id: SubscriptionId, context: InContext, body: DeadLetters) -> Response:
+    """Remove dead deliveries from the list; the leads that wait behind them go on. The feed keeps the events."""
+    return await _ask_dead(context, subscription_id, body, "discard")
+
+
+@api.post(
+    "/{subscription_id}/deliveries/{position}/retry",
+    response_model=DeliveryOut,
+    responses=declared(SubscriptionNotFound, DeliveryNotFound, StateConflict, PositionExpired),
+)
+async def retry_delivery(subscription_id: SubscriptionId, position: Position, context: InContext) -> Response:
+    """Send a delivery that is dead, or waits for its next attempt, now. One without attempts left gets one more."""
+    return answer(show_delivery(await ask_one(context.tx, context.tenant_id, subscription_id, position, "retry")))
+
+
+@api.post(
+    "/{subscription_id}/deliveries/{position}/discard",
+    response_model=DeliveryOut,
+    responses=declared(SubscriptionNotFound, DeliveryNotFound),
+)
+async def discard_delivery(subscription_id: SubscriptionId, position: Position, context: InContext) -> Response:
+    """Do not send this delivery, and let its lead go on. The feed keeps the event."""
+    return answer(show_delivery(await ask_one(context.tx, context.tenant_id, subscription_id, position, "discard")))
+
+
+async def _ask_dead(context: SubscriptionContext, subscription_id: UUID, body: DeadLetters, asked: Asked) -> Response:
+    count, more = await ask_dead(context.tx, context.tenant_id, subscription_id, body.wanted, asked)
+    return answer({"count": count, "more": more})
 
 
 @api.get(

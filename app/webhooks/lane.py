@@ -1,14 +1,16 @@
 """The state of one lane: deliveries to send, in flight and waiting, and what must be written to the database. No I/O.
 
 Events of one lead (one order key) are sent one at a time. When a delivery fails its lead is parked: the delivery
-becomes a `retry` row of delivery_retries, the lead's later events become `held` rows, and other leads continue. The
+becomes a `retry` row of delivery_retries, the lead's later events become `held` rows, and other leads continue. A
+delivery that is given up becomes a `dead` row; where that blocks, its lead stays parked until somebody asks for a retry
+or discards it. Of each parked lead the first row is the one to be sent, if it is not dead; the others are held. The
 lane's position is the last one up to which everything is settled or has a row; deliveries after it are in `attempts`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -22,6 +24,7 @@ from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt, pa
 # Delivered but not yet written: at most this many events are sent again after a crash, besides those in flight.
 MAX_UNRECORDED: Final = 64
 FLUSH_AT: Final = 32
+MOST_PARKED: Final = 10_000  # rows; a subscription with more is treated as if its receiver were down
 SKIPPED: Final = Outcome(None, "skipped")
 
 
@@ -52,6 +55,7 @@ class RetryRow(NamedTuple):
     state: Literal["retry", "held", "dead"]
     last_code: int | None = None
     last_error: str | None = None
+    blocks: bool = False
 
 
 @dataclass(slots=True)
@@ -81,18 +85,17 @@ class Changes:
 
     @property
     def attempts_only(self) -> bool:
-        """Only a position and attempts, which one statement writes."""
-        return not (
-            self.retries or self.deleted or self.promoted or self.dead or self.disabled or self.breaker is not None
-        )
+        """Only a position, attempts and the breaker, which one statement writes."""
+        tells = self.breaker is not None and self.breaker.tells
+        return not (self.retries or self.deleted or self.promoted or self.dead or self.disabled or tells)
 
 
 @dataclass(slots=True)
 class Lane:
     """See the module's docstring. `position` is the one in the database, `read_to` the last one read.
 
-    `parked` counts the rows of each parked lead; `already_settled` are positions after `position` that an earlier owner
-    of the lane delivered, or that have a row.
+    `parked` counts the rows of each parked lead, `rows` all of them. `already_settled` are positions after `position`
+    that an earlier owner of the lane delivered, or that have a row. `dead_blocks`: leads wait behind dead deliveries.
     """
 
     position: int
@@ -104,13 +107,21 @@ class Lane:
     unsettled: dict[int, Item] = field(default_factory=dict)
     wait_until: datetime | None = None
     disabled: DisabledFor | None = None
+    dead_blocks: bool = False
     in_flight: int = 0
+    rows: int = 0
     _retries: dict[int, RetryRow] = field(default_factory=dict)
     _buffer: Changes = field(default_factory=Changes)
     _writing: Changes = field(default_factory=Changes)
 
     def __post_init__(self) -> None:
         self.read_to = max(self.read_to, self.position)
+        self.rows = sum(self.parked.values())
+
+    @property
+    def full(self) -> bool:
+        """So many rows wait that no more may be added: nothing more is read from the log."""
+        return self.rows >= MOST_PARKED
 
     # --- input
 
@@ -197,15 +208,22 @@ class Lane:
                 self._buffer.delivered += 1
                 self._finish(item)
             case RetryAt(at):
-                self._park(item, outcome, at)
+                self._park(item, _retry_row(item, "retry", at, outcome))
             case Disable():
-                self._park(item, outcome, now)
+                self._park(item, _retry_row(item, "retry", now, outcome))
                 self.disable("gone")
             case GiveUp():
-                self._buffer.dead.append((item, outcome))
-                self._finish(item, dead=_retry_row(item, "dead", None, outcome))
+                self._give_up(item, outcome)
             case unexpected:
                 assert_never(unexpected)
+
+    def _give_up(self, item: Item, outcome: Outcome) -> None:
+        self._buffer.dead.append((item, outcome))
+        dead = _retry_row(item, "dead", None, outcome)._replace(blocks=self.dead_blocks)
+        if self.dead_blocks:
+            self._park(item, dead)
+        else:
+            self._finish(item, dead)
 
     def pause(self, until: datetime | None) -> None:
         """Send nothing until then; of several instants the last one counts."""
@@ -241,18 +259,20 @@ class Lane:
     def _advance_parked(self, key: UUID) -> None:
         """A row of a parked lead is settled: promote the lead's next row, or unpark the lead after the last one."""
         self.parked[key] -= 1
+        self.rows -= 1
         if self.parked[key]:
             self._buffer.promoted.add(key)
         else:
             del self.parked[key]
 
-    def _park(self, item: Item, outcome: Outcome, at: datetime) -> None:
+    def _park(self, item: Item, row: RetryRow) -> None:
         key = item.event.order_key
         waiting = self.busy.pop(key)
-        self._retries[item.event.position] = _retry_row(item, "retry", at, outcome)
+        self._retries[item.event.position] = row
         if item.stored:
             return
         self.parked[key] = 1
+        self.rows += 1
         del self.unsettled[item.event.position]
         for later in waiting:
             del self.unsettled[later.event.position]
@@ -260,7 +280,15 @@ class Lane:
 
     def _hold(self, item: Item) -> None:
         self.parked[item.event.order_key] += 1
+        self.rows += 1
         self._retries[item.event.position] = _retry_row(item, "held", None, None)
+
+    def recount(self, rows: Mapping[UUID, int]) -> None:
+        """Take over how many rows these leads have, after the database changed some that were asked for."""
+        for key, count in rows.items():
+            self.rows += count - self.parked.pop(key, 0)
+            if count:
+                self.parked[key] = count
 
     # --- writing
 

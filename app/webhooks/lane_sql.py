@@ -7,13 +7,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, Text, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ARRAY, Boolean, Row, Text, Uuid, bindparam, text
 
 from app.database.transaction import Tx
 from app.events.sql import MEMBERS
+from app.webhooks import across
 from app.webhooks.across import BIGINTS, INTS, TEXTS, TIMES, UUIDS
-from app.webhooks.breaker import Outage
 from app.webhooks.lane import Changes, RetryRow
 
 READ_ROWS: Final = 256
@@ -62,20 +61,22 @@ NEXT_DUE = text(
 ).bindparams(bindparam("busy", type_=UUIDS))
 
 RECEIVER = text(
-    "SELECT url, types, filter, mode, include, headers, secrets, limits, state, state_reason, version,"
-    " clock_timestamp() AS now"
-    " FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id"
+    f"""
+    SELECT {across.RECEIVER}, clock_timestamp() AS now
+      FROM subscriptions s WHERE s.tenant_id = :tenant_id AND s.id = :subscription_id
+    """  # noqa: S608 - constants
 )
 
 UPSERT_RETRIES = text(
     """
     INSERT INTO delivery_retries AS r (tenant_id, subscription_id, position, order_key, event_id, lead_id, attempts,
-                                       next_at, state, last_code, last_error)
+                                       next_at, state, last_code, last_error, blocks)
     SELECT :tenant_id, :subscription_id, k.* FROM unnest(:position, :order_key, :event_id, :lead_id, :attempts,
-                                                         :next_at, :state, :last_code, :last_error) k
+                                                         :next_at, :state, :last_code, :last_error,
+                                                         :blocks) k
     ON CONFLICT (tenant_id, subscription_id, position) DO UPDATE
        SET attempts = excluded.attempts, next_at = excluded.next_at, state = excluded.state,
-           last_code = excluded.last_code, last_error = excluded.last_error
+           last_code = excluded.last_code, last_error = excluded.last_error, blocks = excluded.blocks
     """
 ).bindparams(
     bindparam("tenant_id", type_=Uuid),
@@ -85,24 +86,64 @@ UPSERT_RETRIES = text(
     *(bindparam(name, type_=INTS) for name in ("attempts", "last_code")),
     bindparam("next_at", type_=TIMES),
     *(bindparam(name, type_=TEXTS) for name in ("state", "last_error")),
+    bindparam("blocks", type_=ARRAY(Boolean)),
 )
-
-STORE_BREAKER = text(
-    "UPDATE lanes SET breaker = :breaker WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
-).bindparams(bindparam("breaker", type_=JSONB))
 
 DELETE_RETRIES = text(
     "DELETE FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
     " AND position = ANY (:positions)"
 ).bindparams(bindparam("positions", type_=BIGINTS))
 
-PROMOTE_HELD = text(
+# Of each lead the first delivery that waits is a retry, due at once if it was held; the others are held. Behind a dead
+# one that blocks all are held.
+KEEP_ORDER = text(
     """
-    UPDATE delivery_retries SET state = 'retry', next_at = clock_timestamp()
-     WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND position IN (
-        SELECT DISTINCT ON (order_key) position FROM delivery_retries
+    WITH waiting AS (
+        SELECT position, state, blocks, row_number() OVER (PARTITION BY order_key ORDER BY position) = 1 AS first
+          FROM delivery_retries
          WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND order_key = ANY (:keys)
-           AND state = 'held' ORDER BY order_key, position)
+           AND (state IN ('retry', 'held') OR blocks)
+    )
+    UPDATE delivery_retries r SET state = CASE WHEN w.first THEN 'retry' ELSE 'held' END,
+                                  next_at = CASE WHEN w.first THEN clock_timestamp() END
+      FROM waiting w
+     WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.position = w.position
+       AND NOT w.blocks AND w.state <> CASE WHEN w.first THEN 'retry' ELSE 'held' END
+    """
+).bindparams(bindparam("keys", type_=UUIDS))
+
+# Nothing is done yet for a delivery that is being sent, nor for one after the lane's position: without its row the next
+# owner would send it.
+CARRY_OUT = text(
+    """
+    WITH asked AS MATERIALIZED (
+        SELECT position, order_key, request FROM delivery_retries
+         WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND request IS NOT NULL
+           AND position <= :position AND order_key <> ALL (:busy)
+         ORDER BY position LIMIT :limit FOR UPDATE
+    ), discarded AS (
+        DELETE FROM delivery_retries r USING asked a
+         WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.position = a.position
+           AND a.request = 'discard'
+    ), changed AS (
+        UPDATE delivery_retries r
+           SET request = NULL, blocks = false,
+               state = CASE WHEN a.request = 'retry' THEN 'retry' ELSE r.state END,
+               next_at = CASE WHEN a.request = 'retry' THEN clock_timestamp() ELSE r.next_at END
+          FROM asked a
+         WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.position = a.position
+           AND a.request <> 'discard'
+    )
+    SELECT order_key FROM asked
+    """
+).bindparams(bindparam("busy", type_=UUIDS))
+
+COUNT_ROWS = text(
+    """
+    SELECT lead.order_key, (SELECT count(*) FROM delivery_retries
+                             WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id
+                               AND order_key = lead.order_key AND (state IN ('retry', 'held') OR blocks)) AS rows
+      FROM unnest(:keys) AS lead(order_key)
     """
 ).bindparams(bindparam("keys", type_=UUIDS))
 
@@ -152,18 +193,29 @@ async def write_retries(tx: Tx, tenant_id: UUID, subscription_id: UUID, changes:
     if changes.deleted:
         await tx.execute(DELETE_RETRIES, lane | {"positions": list(changes.deleted)})
     if changes.promoted:
-        await tx.execute(PROMOTE_HELD, lane | {"keys": list(changes.promoted)})
+        await tx.execute(KEEP_ORDER, lane | {"keys": list(changes.promoted)})
+
+
+async def carry_out(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int, busy: Iterable[UUID], limit: int
+) -> tuple[int, dict[UUID, int]]:
+    """Do what is asked for deliveries up to `position`, except of leads in `busy`; the caller has locked the lane.
+
+    How many requests were carried out, and the number of rows of each lead that they concern.
+    """
+    lane = {"tenant_id": tenant_id, "subscription_id": subscription_id}
+    asked = {"position": position, "busy": list(busy), "limit": limit}
+    done = list((await tx.execute(CARRY_OUT, lane | asked)).scalars())
+    keys = {"keys": list(dict.fromkeys(done))}
+    if done:
+        await tx.execute(KEEP_ORDER, lane | keys)
+    counted = (await tx.execute(COUNT_ROWS, lane | keys)).all() if done else []
+    return len(done), {row.order_key: row.rows for row in counted}
 
 
 async def read_waiting(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Sequence[Row[Any]]:
     """The oldest retries, one of each lead, whether due or not: with one of them an open breaker may be probed."""
     return (await tx.execute(WAITING, {"tenant_id": tenant_id, "subscription_id": subscription_id})).all()
-
-
-async def store_breaker(tx: Tx, tenant_id: UUID, subscription_id: UUID, outage: Outage | None) -> None:
-    """Store the breaker where the next owner of the lane finds it. The caller has locked the lane (`advance`)."""
-    stored = outage.model_dump(mode="json") if outage else {}  # {}: closed
-    await tx.execute(STORE_BREAKER, {"tenant_id": tenant_id, "subscription_id": subscription_id, "breaker": stored})
 
 
 async def disable(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str, now: datetime) -> bool:

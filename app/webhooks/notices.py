@@ -14,7 +14,8 @@ from app.webhooks.retry import Outcome
 def of_changes(subscription: str, changes: Changes, now: datetime) -> list[NewEvent]:
     """The events of one flush, but for `disabled`. A dead operational event causes no further one."""
     of_events = [each for each in changes.dead if not each[0].event.type.startswith(OPERATIONAL)]
-    news = [_dead(subscription, item, outcome, now) for item, outcome in of_events]
+    blocking = {row.position for row in changes.retries if row.blocks}
+    news = [_dead(subscription, item, outcome, item.event.position in blocking, now) for item, outcome in of_events]
     breaker = changes.breaker
     if breaker is not None and breaker.recovered is not None:
         data = {"subscription_id": subscription, "failing_since": breaker.recovered.since}
@@ -35,7 +36,7 @@ def gap(subscription: str, first: int, last: int, now: datetime) -> NewEvent:
     return NewEvent("subscription.gap", data, now)
 
 
-def _dead(subscription: str, item: Item, outcome: Outcome, now: datetime) -> NewEvent:
+def _dead(subscription: str, item: Item, outcome: Outcome, blocks: bool, now: datetime) -> NewEvent:
     event = item.event
     data = {
         "subscription_id": subscription,
@@ -46,5 +47,6 @@ def _dead(subscription: str, item: Item, outcome: Outcome, now: datetime) -> New
         "attempts": item.attempts,
         "last_code": outcome.code,
         "last_error": outcome.error,
+        "blocks": blocks,
     }
     return NewEvent("delivery.dead", data, now)

@@ -39,6 +39,7 @@ class Receiver:
     headers: dict[str, str]
     keys: tuple[tuple[bytes, datetime | None], ...]
     limits: Limits
+    on_dead: str
     state: str
     version: int
 
@@ -57,7 +58,8 @@ class Receiver:
             include=tuple(row.include),
             headers=read_headers(ring, tenant_id, subscription_id, row.headers),
             keys=tuple((key[0], each.expires_at) for each, key in zip(stored, keys, strict=True) if key),
-            limits=Limits.model_validate(row.limits or {}),
+            limits=Limits.model_validate({**(row.limits or {}), "disable_after_days": row.disable_after_days}),
+            on_dead=row.on_dead,
             state=row.state,
             version=row.version,
         )

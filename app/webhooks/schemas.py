@@ -6,6 +6,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
+from fastapi import Path
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
@@ -13,14 +14,17 @@ from sqlalchemy import Row
 from app import ids
 from app.events.schemas import Types
 from app.policy.shape import Like
-from app.web.fields import RequestBody, ResponseBody, rfc3339
+from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, rfc3339
+from app.webhooks.sql import Wanted
 
 Mode = Literal["full", "thin"]
 State = Literal["active", "paused", "disabled"]
+OnDead = Literal["skip", "block"]
 DeliveryState = Literal["retry", "held", "dead"]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Start = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 ResumeAt = Annotated[str, Like("now", "write cursor, now or a position", r"^(cursor|now|[1-9]\d{0,17})$")]
+Position = Annotated[int, Path(ge=1, lt=2**63, description="As in `meta.position` of the event.")]
 Scalar = str | int | bool | None
 
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -101,6 +105,11 @@ class SubscriptionCreate(RequestBody):
     start: Start = Field(default="now", description="`now`, `earliest`, or a cursor of the feed.")
     headers: Headers = Field(default_factory=dict)
     limits: Limits = Limits()
+    on_dead: OnDead = Field(
+        default="skip",
+        description="After the last attempt of a delivery: `skip`, its lead goes on; `block`, later events of the lead"
+        " wait until it is retried with success or discarded.",
+    )
 
 
 class SubscriptionPatch(RequestBody):
@@ -112,6 +121,7 @@ class SubscriptionPatch(RequestBody):
     include: Include | None = None
     headers: Headers | None = None
     limits: Limits | None = None
+    on_dead: OnDead | None = Field(default=None, description="`skip` also lets the leads go on that wait.")
 
 
 class Rotation(RequestBody):
@@ -130,6 +140,20 @@ class Resumption(RequestBody):
     )
 
 
+class DeadLetters(RequestBody):
+    """Which dead deliveries; an absent member is any."""
+
+    types: Types | None = Field(default=None, examples=[["lead.*"]])
+    lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=100)] | None = None
+    from_: Instant | None = Field(default=None, alias="from", description="The event was recorded then or later.")
+    to: Instant | None = Field(default=None, description="The event was recorded before.")
+
+    @property
+    def wanted(self) -> Wanted:
+        types, leads = tuple(self.types) if self.types else None, tuple(self.lead_ids) if self.lead_ids else None
+        return Wanted("dead", types, leads, self.from_, self.to)
+
+
 class SubscriptionOut(ResponseBody):
     id: str
     url: str
@@ -144,7 +168,9 @@ class SubscriptionOut(ResponseBody):
     )
     failing_since: str | None = Field(description="When the breaker opened; null while it is closed.")
     lag: int = Field(description="Events after the subscription's position in the log, counted up to 10,000.")
+    lag_seconds: int = Field(description="Age of the first of them; 0 if there is none.")
     limits: dict[str, Any]
+    on_dead: OnDead
     version: int
 
 
@@ -169,6 +195,7 @@ class PingOut(ResponseBody):
 
 class DeliveryOut(ResponseBody):
     event_id: str
+    event_type: str | None = Field(description="Null where the log has the event no more.")
     lead_id: str | None
     position: str
     state: DeliveryState
@@ -176,6 +203,15 @@ class DeliveryOut(ResponseBody):
     next_at: str | None
     last_code: int | None
     last_error: str | None
+    blocks: bool = Field(description="It is dead, and later events of its lead wait.")
+    requested: Literal["retry", "discard", "skip"] | None = Field(
+        description="What was asked for it and is not done yet; `skip`: let its lead go on."
+    )
+
+
+class DeadLettersAsked(ResponseBody):
+    count: int = Field(description="Dead deliveries for which it is asked now: at most 10,000 by one request.")
+    more: bool = Field(description="Whether there are more: send the request again.")
 
 
 class DeliveryPage(ResponseBody):
@@ -219,7 +255,9 @@ def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any
         "breaker": row.breaker.get("state", "closed"),
         "failing_since": _shown_since(row.breaker),
         "lag": row.lag,
-        "limits": row.limits,
+        "lag_seconds": int(row.lag_seconds),
+        "limits": {**row.limits, "disable_after_days": row.disable_after_days},
+        "on_dead": row.on_dead,
         "version": row.version,
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
@@ -227,13 +265,21 @@ def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any
     return shown | {"secret": secret} if secret else shown
 
 
+def moving_members(shown: dict[str, Any]) -> dict[str, Any] | None:
+    """The members that change without a new version of the subscription, for its entity tag; None where none has."""
+    names = ("breaker", "failing_since", "lag", "lag_seconds")
+    at_rest = shown["breaker"] == "closed" and shown["lag"] == 0
+    return None if at_rest else {name: shown[name] for name in names}
+
+
 def _shown_since(breaker: dict[str, Any]) -> str | None:
-    return rfc3339(datetime.fromisoformat(breaker["since"])) if breaker else None
+    return rfc3339(datetime.fromisoformat(breaker["since"])) if "since" in breaker else None
 
 
 def show_delivery(row: Row[Any]) -> dict[str, Any]:
     return {
         "event_id": ids.show("event", row.event_id),
+        "event_type": row.event_type,
         "lead_id": ids.shown("lead", row.lead_id),
         "position": str(row.position),
         "state": row.state,
@@ -241,6 +287,8 @@ def show_delivery(row: Row[Any]) -> dict[str, Any]:
         "next_at": rfc3339(row.next_at),
         "last_code": row.last_code,
         "last_error": row.last_error,
+        "blocks": row.blocks,
+        "requested": row.request,
     }
 
 

@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -17,18 +16,17 @@ import structlog
 from sqlalchemy import Row
 
 from app import metrics
-from app.database.transaction import Database, Record, Tx
+from app.database.transaction import Record, Tx
 from app.errors import SecretKeysMissing
 from app.events.envelope import Sequenced
 from app.events.record import record_events
 from app.events.sql import event_of
-from app.events.wake import Wake, within
-from app.keyring import KeyRing
+from app.events.wake import within
 from app.leads.included import include_leads
 from app.webhooks import across, lane_sql, notices
-from app.webhooks.breaker import Breaker, Outage, Waits
-from app.webhooks.egress import Egress
+from app.webhooks.breaker import Breaker
 from app.webhooks.lane import SKIPPED, Changes, Item, Lane
+from app.webhooks.lane_context import DatabaseClock, LaneContext
 from app.webhooks.receiver import Receiver
 from app.webhooks.retry import GONE, Outcome, next_attempt
 from app.webhooks.write import Writer
@@ -39,53 +37,13 @@ FLUSH_SECONDS: Final = 0.25
 POLL_SECONDS: Final = 1.0
 # Unsettled events that are kept in memory; more while all of them wait for slow leads and nothing is ready to send.
 READ_AHEAD, READ_AHEAD_WHEN_STARVED = 128, 2048
+REQUESTS_AT_ONCE: Final = 256  # retries that are asked for follow each other in such numbers, between other events
 
 delivery_counter = functools.cache(metrics.DELIVERIES.labels)
 
 
 class LaneLost(Exception):
     """Another process claimed the lane, or it was deleted: nothing more may be sent or written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds: length of a lease, between renewals, until an idle lane is released, and the waits of a breaker.
-
-    `claim`: lanes per claim.
-    """
-
-    lease: float = 30.0
-    renew: float = 5.0
-    idle: float = 30.0
-    claim: int = 500
-    breaker: Waits = field(default_factory=Waits)
-
-
-@dataclass(slots=True)
-class DatabaseClock:
-    """The database's time plus our monotonic clock: for leases and signatures this host's clock may be wrong."""
-
-    at: datetime
-    since: float = field(default_factory=time.monotonic)
-
-    def now(self) -> datetime:
-        return self.at + timedelta(seconds=time.monotonic() - self.since)
-
-    def set(self, at: datetime) -> None:
-        self.at, self.since = at, time.monotonic()
-
-
-@dataclass(frozen=True, slots=True)
-class LaneContext:
-    """What the lanes of a process share. `gate` limits how many connections of the pool they use."""
-
-    engine: Database
-    egress: Egress
-    ring: KeyRing
-    wake: Wake
-    schedule: tuple[float, ...]
-    timing: Timing
-    gate: asyncio.Semaphore
 
 
 class ServedLane:
@@ -102,6 +60,7 @@ class ServedLane:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._unread = self._opened = self._changed = False
+        self._requested = self._carrying_out = False
         self._retry_at: datetime | None = None
         self._fault: BaseException | None = None
         self._flushed_at = self._busy_at = time.monotonic()
@@ -118,6 +77,8 @@ class ServedLane:
                 self.wakeup.clear()
                 await self._step()
                 await within(self._wait_seconds(), self.wakeup.wait())
+            if self._requested:
+                await self._carry_out()
             await self._flush(release=True)
         finally:
             self.lost = True
@@ -152,13 +113,13 @@ class ServedLane:
     def open(self, parked: dict[UUID, int], settled: set[int]) -> None:
         """Take over the state that the previous owner left; `run` raises if the subscription cannot be read."""
         try:
+            self.lane = Lane(self._claimed.position, parked, settled)
+            self.breaker = Breaker.of(self._claimed.breaker, self.context.timing.breaker)
             self._use(self._claimed)
-            if self._claimed.breaker:
-                self.breaker.outage = Outage.model_validate(self._claimed.breaker)
         except Exception as error:  # CannotOpen or any other: it is this lane's alone
             self._fault = error
             return
-        self.lane.parked, self.lane.already_settled = parked, settled
+        self._requested = self._claimed.requested
         self._retry_at = self.clock.now() if parked else None
         self._opened = True
 
@@ -172,11 +133,16 @@ class ServedLane:
         self._changed = True
         self.check_log()
 
+    def request(self) -> None:
+        """Something is asked for deliveries of this subscription: do it soon."""
+        self._requested = True
+        self.wakeup.set()
+
     @property
     def takes(self) -> bool:
         """Whether events that were read for several lanes may be offered to this one now."""
-        busy = self._changed or self._halted or self.lost or self._reader is not None
-        return self._opened and not busy and len(self.lane.unsettled) < READ_AHEAD
+        busy = self._changed or self._halted or self.lost or self._carrying_out or self._reader is not None
+        return self._opened and not busy and not self.lane.full and len(self.lane.unsettled) < READ_AHEAD
 
     def offer(self, after: int, events: Sequence[Sequenced], read_to: int, more: bool) -> None:
         """Take the events after `after` up to `read_to`; a lane that is elsewhere in the log reads for itself."""
@@ -211,6 +177,7 @@ class ServedLane:
     def _use(self, row: Row[Any]) -> None:
         self.clock = DatabaseClock(row.now)
         self.receiver = Receiver.of(row, self.tenant_id, self.subscription_id, self.context.ring)
+        self.lane.dead_blocks = self.receiver.on_dead == "block"
         self._changed, self._retry_at = False, self.clock.now()  # the change may have made retries due
         self.stopping = self.stopping or self.receiver.state != "active"
 
@@ -232,8 +199,11 @@ class ServedLane:
         self.stopping = self._halted
         if not self.stopping:
             await self._read_due()
+            if self._requested and self._reader is None and not self._retries_due:
+                await self._carry_out()
             self._start_reading()
             self._start_senders()
+            self._hold_back()
         self._stop_when_idle()
 
     def _flush_due(self) -> bool:
@@ -253,6 +223,30 @@ class ServedLane:
                 for event, row in zip(events, rows, strict=True):
                     self.lane.add_due(event, row.attempts)
 
+    @property
+    def _retries_due(self) -> bool:
+        return self._retry_at is not None and self._retry_at <= self.clock.now()
+
+    async def _carry_out(self) -> None:
+        """Retry or discard what is asked for. No event is added meanwhile, so that the counts of rows are right."""
+        self._requested, self._carrying_out = False, True
+        await self._flush()  # the rows that it concerns are as they are in memory
+        position, busy = self.lane.position, list(self.lane.busy)
+        async with self.context.gate, self.context.engine.begin() as tx:
+            await self._advance(tx, Changes(position=position))
+            done, rows = await lane_sql.carry_out(
+                tx, self.tenant_id, self.subscription_id, position, busy, REQUESTS_AT_ONCE
+            )
+        self.lane.recount(rows)
+        self._requested, self._carrying_out = self._requested or done == REQUESTS_AT_ONCE, False
+        self._retry_at = self.clock.now()
+
+    def _hold_back(self) -> None:
+        """Open the breaker of a lane that can neither send nor read: too many deliveries wait for their retries."""
+        if self.lane.full and not (self._halted or self.lane.busy or self._retries_due):
+            self.breaker.hold_back(self.clock.now(), random.random())  # noqa: S311 - jitter
+            self.lane.pause(self.breaker.probe_at)
+
     def _retry_wait(self) -> float | None:
         """Seconds until retries are to be read; None when there are none, or enough deliveries are ready to be sent."""
         if self._retry_at is None or self.stopping or len(self.lane.ready) >= READ_AHEAD:
@@ -263,7 +257,7 @@ class ServedLane:
         """Start reading the log in a task, so that sending and writing continue meanwhile."""
         starved = not self.lane.ready and self.lane.in_flight < self._concurrency
         room = len(self.lane.unsettled) < (READ_AHEAD_WHEN_STARVED if starved else READ_AHEAD)
-        if self._unread and room and self._reader is None:
+        if self._unread and room and not self.lane.full and self._reader is None:
             self._reader = asyncio.create_task(self._read_log())
             self._reader.add_done_callback(self._task_done)
 
@@ -402,16 +396,13 @@ class ServedLane:
 
     async def _flush(self, release: bool = False) -> None:
         now = self.clock.now()
-        changes = self.lane.collect(release, self.breaker.take_change(now))
+        changes = self.lane.collect(release, self.breaker.take_change(now, release))
         if changes.attempts_only:
             row = self._ours(await self.writer.write(self._owned, changes))
         else:
             async with self.context.gate, self.context.engine.begin() as tx:
                 row = await self._advance(tx, changes)
                 await lane_sql.write_retries(tx, self.tenant_id, self.subscription_id, changes)
-                if changes.breaker is not None:
-                    outage = changes.breaker.outage
-                    await lane_sql.store_breaker(tx, self.tenant_id, self.subscription_id, outage)
                 await self._record_events(tx, changes, now)
         self.lane.written(changes)
         self._flushed_at = time.monotonic()

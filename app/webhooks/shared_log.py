@@ -19,7 +19,8 @@ from app.events.envelope import Sequenced
 from app.events.sql import event_of
 from app.leads.included import include_leads
 from app.webhooks import across
-from app.webhooks.serve_lane import LaneContext, ServedLane
+from app.webhooks.lane_context import LaneContext
+from app.webhooks.serve_lane import ServedLane
 
 log = structlog.get_logger("baton.deliver")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -18,6 +19,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     text,
     tuple_,
@@ -26,9 +28,21 @@ from sqlalchemy import (
 
 from app.database.tables import attempts, delivery_retries, event_log, lanes, subscriptions
 from app.database.transaction import Tx
+from app.events.feed import like_patterns
 from app.web.pages import Page
 
 COUNTED_LAG: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries: of a state, of types and leads, of events recorded from `since` to before `until`; or any."""
+
+    state: str | None = None
+    types: tuple[str, ...] | None = None
+    lead_ids: tuple[UUID, ...] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 WAITING_EVENTS: Final = text(
@@ -55,9 +69,20 @@ DROP_WAITING: Final = text(
     "DELETE FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
     " AND (state <> 'dead' OR position > :position)"
 )
+TAKE_LANE: Final = text(
+    "UPDATE lanes SET fence = fence + 1 WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+)
 RESTART_LANE: Final = text(
     "UPDATE lanes SET due_at = '-infinity', breaker = '{}'"
     " WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+)
+ASK: Final = text(
+    "UPDATE delivery_retries SET request = :request WHERE tenant_id = :tenant_id"
+    " AND subscription_id = :subscription_id AND position = ANY (:positions)"
+).bindparams(bindparam("positions", type_=ARRAY(BigInteger)))
+ASK_TO_GO_ON: Final = text(
+    "UPDATE delivery_retries SET request = 'skip' WHERE tenant_id = :tenant_id"
+    " AND subscription_id = :subscription_id AND blocks AND request IS NULL"
 )
 
 
@@ -78,13 +103,20 @@ def _with_lag() -> Select[Any]:
         .correlate(subscriptions)
         .scalar_subquery()
     )
-    breaker = (
-        select(lanes.c.breaker)
-        .where(lanes.c.tenant_id == subscriptions.c.tenant_id, lanes.c.subscription_id == subscriptions.c.id)
+    own = lanes.c.tenant_id == subscriptions.c.tenant_id, lanes.c.subscription_id == subscriptions.c.id
+    breaker = select(lanes.c.breaker).where(*own).correlate(subscriptions).scalar_subquery()
+    waits = (
+        select(func.greatest(func.extract("epoch", func.clock_timestamp() - event_log.c.recorded_at), 0))
+        .select_from(lanes.join(event_log, event_log.c.tenant_id == lanes.c.tenant_id))
+        .where(*own, event_log.c.position > lanes.c.position)
+        .order_by(event_log.c.position)
+        .limit(1)
         .correlate(subscriptions)
         .scalar_subquery()
     )
-    return select(subscriptions, lag.label("lag"), breaker.label("breaker"))
+    return select(
+        subscriptions, lag.label("lag"), func.coalesce(waits, 0).label("lag_seconds"), breaker.label("breaker")
+    )
 
 
 async def insert_subscription(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], position: int) -> None:
@@ -137,13 +169,19 @@ async def make_due(tx: Tx, tenant_id: UUID, subscription_id: UUID, positions: Se
     await tx.execute(MAKE_DUE, values)
 
 
-async def lock_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> int | None:
-    """Lock the lane, and return its position. Lane owners lock it before the subscription."""
-    statement = select(lanes.c.position).where(
+async def lock_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] | None:
+    """Lock the lane: its `position`, and whether it may be `served`. Its owner locks it before the subscription."""
+    served = lanes.c.lease_until > func.clock_timestamp()
+    statement = select(lanes.c.position, served.label("served")).where(
         lanes.c.tenant_id == tenant_id, lanes.c.subscription_id == subscription_id
     )
-    position: int | None = (await tx.execute(statement.with_for_update())).scalar_one_or_none()
-    return position
+    row: Row[Any] | None = (await tx.execute(statement.with_for_update())).one_or_none()
+    return row
+
+
+async def take_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
+    """Change the fence of a lane that no process serves: one that did, and was suspended, writes nothing any more."""
+    await tx.execute(TAKE_LANE, {"tenant_id": tenant_id, "subscription_id": subscription_id})
 
 
 async def move_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> None:
@@ -176,17 +214,67 @@ async def delete_subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) ->
     )
 
 
-async def list_deliveries(
-    tx: Tx, tenant_id: UUID, subscription_id: UUID, state: str | None, after: int, limit: int
-) -> Sequence[Row[Any]]:
-    """Deliveries to be retried, held or dead, in the order of the log; one more than the limit."""
+def _deliveries(tenant_id: UUID, subscription_id: UUID, wanted: Wanted) -> Select[Any]:
+    """Select the wanted deliveries with the type of their event, null where the log has it no more; in its order."""
     table = delivery_retries
-    rows = select(table).where(
-        table.c.tenant_id == tenant_id, table.c.subscription_id == subscription_id, table.c.position > after
+    of_event = (event_log.c.tenant_id == table.c.tenant_id) & (event_log.c.position == table.c.position)
+    rows = (
+        select(table, event_log.c.type.label("event_type"))
+        .join(event_log, of_event, isouter=True)
+        .where(table.c.tenant_id == tenant_id, table.c.subscription_id == subscription_id)
+        .order_by(table.c.position)
     )
-    if state is not None:
-        rows = rows.where(table.c.state == state)
-    return (await tx.execute(rows.order_by(table.c.position).limit(limit + 1))).all()
+    if wanted.state is not None:
+        rows = rows.where(table.c.state == wanted.state)
+    if (patterns := like_patterns(wanted.types)) is not None:
+        rows = rows.where(or_(*(event_log.c.type.like(each) for each in patterns)))
+    if wanted.lead_ids is not None:
+        rows = rows.where(table.c.lead_id.in_(wanted.lead_ids))
+    if wanted.since is not None:
+        rows = rows.where(event_log.c.recorded_at >= wanted.since)
+    if wanted.until is not None:
+        rows = rows.where(event_log.c.recorded_at < wanted.until)
+    return rows
+
+
+async def list_deliveries(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, wanted: Wanted, after: int, limit: int
+) -> Sequence[Row[Any]]:
+    """The wanted deliveries that wait or are dead, in the order of the log; one more than the limit."""
+    rows = _deliveries(tenant_id, subscription_id, wanted).where(delivery_retries.c.position > after)
+    return (await tx.execute(rows.limit(limit + 1))).all()
+
+
+async def delivery(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> Row[Any] | None:
+    """The delivery at this position, if it waits or is dead."""
+    rows = _deliveries(tenant_id, subscription_id, Wanted()).where(delivery_retries.c.position == position)
+    found: Row[Any] | None = (await tx.execute(rows)).one_or_none()
+    return found
+
+
+async def ask(tx: Tx, tenant_id: UUID, subscription_id: UUID, positions: Sequence[int], request: str) -> None:
+    """Ask the owner of the lane to retry or discard these deliveries."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "request": request}
+    await tx.execute(ASK, values | {"positions": list(positions)})
+
+
+async def unasked(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, wanted: Wanted, request: str, limit: int
+) -> list[int]:
+    """Positions of the wanted deliveries for which this is not asked yet, one more than the limit.
+
+    What the log has no more cannot be sent again.
+    """
+    rows = _deliveries(tenant_id, subscription_id, wanted)
+    rows = rows.where(delivery_retries.c.request.is_distinct_from(request))
+    if request == "retry":
+        rows = rows.where(event_log.c.position.is_not(None))
+    return list((await tx.execute(rows.with_only_columns(delivery_retries.c.position).limit(limit + 1))).scalars())
+
+
+async def ask_to_go_on(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
+    """Ask the owner of the lane to let the leads go on that wait behind a dead delivery."""
+    await tx.execute(ASK_TO_GO_ON, {"tenant_id": tenant_id, "subscription_id": subscription_id})
 
 
 async def list_attempts(

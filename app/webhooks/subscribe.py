@@ -20,7 +20,7 @@ from app.events.record import record_events
 from app.ids import new_id
 from app.keyring import CannotOpen, KeyRing
 from app.web.versions import check, moved
-from app.webhooks import egress, notices, secrets, sql
+from app.webhooks import by_hand, egress, notices, secrets, sql
 from app.webhooks.accepted import accepts
 from app.webhooks.egress import Egress
 from app.webhooks.schemas import SubscriptionCreate, SubscriptionPatch
@@ -73,7 +73,8 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
         "filter": body.filter,
         "mode": body.mode,
         "include": body.include,
-        "limits": body.limits.model_dump(),
+        **_stored({"limits": body.limits.model_dump()}),
+        "on_dead": body.on_dead,
         "state": "active",
         "headers": _encrypted_headers(context, subscription_id, body.headers),
         "secrets": secrets_json(stored),
@@ -88,7 +89,9 @@ async def patch(
     context: SubscriptionContext, subscription_id: UUID, body: SubscriptionPatch, expected: frozenset[str] | None
 ) -> None:
     """Change the given members. Raises the problems of `locked`, `checked_url` and `_check_include`."""
-    values = {name: value for name, value in body.model_dump(mode="json").items() if value is not None}
+    values = _stored({name: value for name, value in body.model_dump(mode="json").items() if value is not None})
+    if body.on_dead == "skip":
+        await by_hand.let_go_on(context.tx, context.tenant_id, subscription_id)
     if body.url is not None:
         values["url"] = await checked_url(context.egress, body.url)  # a DNS lookup, so before the lock
         await sql.restart_lane(context.tx, context.tenant_id, subscription_id)  # another receiver, which may be well
@@ -103,6 +106,14 @@ async def patch(
         values["headers"] = _encrypted_headers(context, subscription_id, headers)
     if values:
         await context.update(subscription_id, values)
+
+
+def _stored(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as columns: code of the previous release refuses `limits` with a member that it does not know."""
+    if "limits" in values:
+        limits = dict(values["limits"])
+        return {**values, "disable_after_days": limits.pop("disable_after_days"), "limits": limits}
+    return values
 
 
 async def _make_unaccepted_due(context: SubscriptionContext, subscription_id: UUID, values: Mapping[str, Any]) -> None:
@@ -149,12 +160,13 @@ async def resume(
     Raises PositionExpired when the events there are gone, StateConflict for another position of an active
     subscription, and the problems of `locked`.
     """
-    stopped_at = await sql.lock_lane(context.tx, context.tenant_id, subscription_id)
+    lane = await sql.lock_lane(context.tx, context.tenant_id, subscription_id)
     row = await context.locked(subscription_id, expected)
     if row.state == "active" and at != "cursor":
         raise StateConflict("Pause the subscription first: it is active, and has its position.", state=row.state)
-    if row.state == "active" or stopped_at is None:
+    if row.state == "active" or lane is None:
         return
+    stopped_at = lane.position
     position = await _resume_position(context, stopped_at, at)
     if at != "cursor":
         await sql.move_lane(context.tx, context.tenant_id, subscription_id, position)

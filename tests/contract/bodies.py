@@ -86,7 +86,7 @@ DEFAULTS = {
     "thank_you_url": "https://acme.example/thanks",
     "allowed_origins": ["https://acme.example"],
 }
-LIMITS = {"concurrency": 2, "timeout_seconds": 5, "retry_schedule": [0, 1.5]}
+LIMITS = {"concurrency": 2, "timeout_seconds": 5, "retry_schedule": [0, 1.5], "disable_after_days": 3}
 USER = {
     "name": "Sofia",
     "email": "sofia~@acme.example",
@@ -128,6 +128,13 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "filter": {"to": ["mql"]},
         "headers": {"X-A": "b"},
         "limits": LIMITS,
+        "on_dead": "block",
+    }
+    dead = {
+        "types": ["lead.*"],
+        "lead_ids": [record_ids["lead_id"]],
+        "from": "2026-08-17T09:00:00Z",
+        "to": "2027-08-17T09:00:00Z",
     }
     lead = {
         "fields": FIELDS,
@@ -184,6 +191,9 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "POST /v1/subscriptions": {**hook, "mode": "full", "start": "earliest"},
         "PATCH /v1/subscriptions/{subscription_id}": hook,
         "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 60},
+        "POST /v1/subscriptions/{subscription_id}/resume": {"resume": "now"},
+        "POST /v1/subscriptions/{subscription_id}/deliveries/retry": dead,
+        "POST /v1/subscriptions/{subscription_id}/deliveries/discard": dead,
         "POST /v1/tenants": {"name": "other", "policy": "pipeline"},
         "PATCH /v1/tenants/{tenant_id}": {"name": "other"},
         "PUT /v1/tenants/{tenant_id}/limits": {

@@ -43,6 +43,7 @@ ACROSS = {
         "parked",
         "settled_after",
         "renew_lanes",
+        "requested",
         "read_logs",
         "changed",
         "advance_lanes",

@@ -72,11 +72,11 @@ async def make_history(api: Api) -> list[str]:
 
 
 async def answers(api: Api, paths: list[str], key: str) -> dict[str, Any]:
-    found = {}
+    found, of_now = {}, ("as_of", "lag_seconds")
     for path in paths:
         answer = await api.call("GET", path, key=key)
         assert answer.status_code == 200, (path, answer.text)
-        found[path] = {name: value for name, value in answer.json().items() if name != "as_of"}
+        found[path] = {name: value for name, value in answer.json().items() if name not in of_now}
     return found
 
 

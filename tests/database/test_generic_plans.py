@@ -28,6 +28,7 @@ BIG = 5_000
 # They read everything on purpose.
 WHOLE = {
     "app.policies.sql.SCHEDULE_EVALUATION": "a new policy evaluates each lead of the tenant",
+    "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",
 }
 FILL = (
     """INSERT INTO identities (tenant_id, kind, namespace, value, lead_id, added_at)

@@ -28,8 +28,8 @@ from app.webhooks import subscribe
 from app.webhooks.breaker import Waits
 from app.webhooks.deliver import Dispatcher, dispatch_forever
 from app.webhooks.egress import Egress
+from app.webhooks.lane_context import LaneContext, Timing
 from app.webhooks.schemas import Limits, SubscriptionCreate
-from app.webhooks.serve_lane import LaneContext, Timing
 from app.webhooks.subscribe import SubscriptionContext
 from app.webhooks.targets import targets_of
 from tests.waiting import TIMEOUT_SECONDS

@@ -11,7 +11,7 @@ from app.database.engine import make_engine
 from app.events.wake import Wake
 from app.settings import Settings
 from app.webhooks.deliver import dispatch_forever
-from app.webhooks.serve_lane import Timing
+from app.webhooks.lane_context import Timing
 
 
 async def main(url: str, lease: float) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from app import ids
 from app.webhooks import subscribe
+from app.webhooks.lane_context import Timing
 from app.webhooks.schemas import Limits, SubscriptionPatch
-from app.webhooks.serve_lane import Timing
 from tests.events.published import faults_of
 from tests.webhooks.conftest import RETRIES, Got, World, inbox, verifies
 
@@ -193,6 +193,7 @@ async def test_a_delivery_is_dead_after_its_schedule_and_its_lead_continues(worl
         "attempts": 3,
         "last_code": 422,
         "last_error": None,
+        "blocks": False,
     }
 
 

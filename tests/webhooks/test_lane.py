@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import pytest
@@ -39,15 +41,54 @@ class World:
     unwanted: set[int] = field(default_factory=set)
     skipped: set[int] = field(default_factory=set)
     sent_unwanted: int = 0
+    blocks: bool = False
+    asked: dict[int, str] = field(default_factory=dict)
+    asks: int = 0
+    discarded: set[int] = field(default_factory=set)
+    ever_dead: set[int] = field(default_factory=set)
 
     def open(self) -> Lane:
-        parked: dict[UUID, int] = {}
-        for row in self.rows.values():
-            if row.state != "dead":
-                parked[row.order_key] = parked.get(row.order_key, 0) + 1
-        return Lane(
-            self.position, parked, {position for position in {*self.rows, *self.delivered} if position > self.position}
-        )
+        settled = {position for position in {*self.rows, *self.delivered} if position > self.position}
+        lane = Lane(self.position, dict(Counter(row.order_key for row in self.waiting())), settled)
+        lane.dead_blocks = self.blocks
+        return lane
+
+    def waiting(self) -> list[RetryRow]:
+        """The rows of parked leads, in the order of the log."""
+        rows = sorted(self.rows.values(), key=lambda each: each.position)
+        return [row for row in rows if row.state != "dead" or row.blocks]
+
+    def ask(self) -> None:
+        """Somebody asks for a retry of a dead delivery, or discards one that is dead or waits."""
+        self.asks += 1
+        row = self.chance.choice([*self.rows.values()])
+        self.asked[row.position] = self.chance.choice(("retry", "discard")) if row.state == "dead" else "discard"
+
+    def carry_out(self, lane: Lane) -> None:
+        """As lane_sql.carry_out: nothing for leads that are busy, nor after the position."""
+        keys = set()
+        for position, asked in list(self.asked.items()):
+            row = self.rows.get(position)
+            if row is None:
+                del self.asked[position]
+            elif position <= self.position and row.order_key not in lane.busy:
+                del self.asked[position]
+                keys.add(row.order_key)
+                if asked == "discard":
+                    del self.rows[position]
+                    self.discarded.add(position)
+                elif row.state == "dead":
+                    self.rows[position] = row._replace(state="retry", next_at=self.now, blocks=False)
+        for key in keys:
+            self.keep_order(key)
+        lane.recount({key: sum(row.order_key == key for row in self.waiting()) for key in keys})
+
+    def keep_order(self, key: UUID) -> None:
+        """As lane_sql.KEEP_ORDER."""
+        for n, row in enumerate(row for row in self.waiting() if row.order_key == key):
+            state: Literal["retry", "held"] = "held" if n else "retry"
+            if not row.blocks and row.state != state:
+                self.rows[row.position] = row._replace(state=state, next_at=None if n else self.now)
 
     def read(self, lane: Lane) -> None:
         rows = [each for each in self.events if each.position > lane.read_to][: self.chance.choice((1, 5, 50))]
@@ -75,23 +116,19 @@ class World:
         for position in changes.deleted:
             self.rows.pop(position, None)
         for key in changes.promoted:
-            held = [row for row in self.rows.values() if row.order_key == key and row.state == "held"]
-            first = min(held, key=lambda each: each.position)
-            assert not any(r.state == "retry" and r.order_key == key for r in self.rows.values()), (
-                "one retry row per lead"
-            )
-            self.rows[first.position] = RetryRow(
-                first.position, key, first.event_id, first.lead_id, first.attempts, self.now, "retry"
-            )
+            self.keep_order(key)
+        retries = Counter(row.order_key for row in self.rows.values() if row.state == "retry")
+        assert max(retries.values(), default=0) <= 1, "one retry row per lead"
+        self.ever_dead |= self.dead()
 
     def dead(self) -> set[int]:
         return {row.position for row in self.rows.values() if row.state == "dead"}
 
 
-def simulate(seed: int, crash: float) -> World:
+def simulate(seed: int, crash: float, blocks: bool = False, by_hand: float = 0) -> World:
     chance = random.Random(seed)
     keys = [new_id() for _ in range(chance.choice((1, 3, 30)))]
-    world = World([event(n, chance.choice(keys)) for n in range(1, 400)], chance)
+    world = World([event(n, chance.choice(keys)) for n in range(1, 400)], chance, blocks=blocks)
     lane, in_flight = world.open(), list[Item]()
     writing: Changes | None = None
     idle = 0
@@ -102,6 +139,9 @@ def simulate(seed: int, crash: float) -> World:
             unsent = {*range(1, 400)} - set(world.received) - {item.event.position for item in in_flight}
             world.unwanted |= {position for position in unsent if chance.random() < 0.1}
         action = chance.random()
+        if world.rows and world.asks < 200 and chance.random() < by_hand:
+            world.ask()
+            idle = 0
         if action < 0.05:
             world.read(lane)
             if writing is None:
@@ -121,6 +161,15 @@ def simulate(seed: int, crash: float) -> World:
         elif action < 0.95:
             if writing is None:
                 writing = lane.collect()
+            elif world.asked:  # the events that arrive meanwhile are offered later, as in ServedLane
+                world.write(writing)
+                lane.written(writing)
+                writing = lane.collect()
+                world.write(writing)
+                lane.written(writing)
+                writing = None
+                world.carry_out(lane)
+                idle = 0
             else:
                 world.write(writing)
                 lane.written(writing)
@@ -153,6 +202,26 @@ def test_nothing_is_lost_each_lead_is_in_order_and_repeats_are_bounded(seed: int
         newest[key] = max(position, newest.get(key, 0))
     repeats = len(world.received) - len(first)
     assert repeats <= world.crashes * (MAX_UNRECORDED + CONCURRENCY)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("crash", [0, 0.01])
+@pytest.mark.parametrize("blocks", [False, True])
+def test_what_is_retried_and_discarded_by_hand_leaves_each_lead_in_order(seed: int, crash: float, blocks: bool) -> None:
+    world = simulate(seed, crash, blocks, by_hand=0.02)
+    first = list(dict.fromkeys(world.received))
+    held = {row.position for row in world.rows.values() if row.state == "held"}
+    settled = {*first, *world.dead(), *world.skipped, *world.discarded, *held}
+    assert settled == {each.position for each in world.events}
+    stopped = {row.order_key for row in world.rows.values() if row.blocks}
+    assert {world.rows[position].order_key for position in held} <= stopped, "only leads behind a dead delivery wait"
+    assert all(row.state in ("dead", "held") for row in world.rows.values())
+    newest: dict[UUID, int] = {}
+    for position in first:
+        key = world.events[position - 1].order_key
+        late = position < newest.get(key, 0)
+        assert not late or (not blocks and position in world.ever_dead), "only after it was dead and its lead went on"
+        newest[key] = max(position, newest.get(key, 0))
 
 
 def test_after_a_release_the_next_owner_sends_nothing_twice() -> None:

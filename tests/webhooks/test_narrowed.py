@@ -15,8 +15,8 @@ from app.events.feed import like_patterns
 from app.events.sequence import sequence
 from app.webhooks import subscribe
 from app.webhooks.accepted import accepts
+from app.webhooks.lane_context import Timing
 from app.webhooks.schemas import Limits, SubscriptionPatch
-from app.webhooks.serve_lane import Timing
 from tests.waiting import until
 from tests.webhooks.conftest import Got, World, inbox
 

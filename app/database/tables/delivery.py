@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, SmallInteger, Table
+from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, SmallInteger, Table, false
 
 from app.database.tables.columns import (
     id_column,
@@ -78,6 +78,8 @@ subscriptions = tenant_table(
     sealed("headers", "headers"),
     sealed("secrets", "secret", null=False),
     jsonb("limits"),
+    string("on_dead", null=False, server_default="skip"),
+    Column("disable_after_days", Integer, nullable=False, server_default="5"),
     string("state", null=False, server_default="active"),
     string("state_reason"),
     *timestamps(),
@@ -112,12 +114,22 @@ delivery_retries = tenant_table(
     string("state", null=False),
     Column("last_code", Integer),
     string("last_error"),
+    string("request"),  # retry, discard or skip: what the owner of the lane is asked to do with it
+    Column("blocks", Boolean, nullable=False, server_default=false()),  # dead, and its lead waits
     tenant_foreign_key("subscriptions", "subscription_id"),
     Index("delivery_retries_state_idx", "tenant_id", "subscription_id", "state", "position"),
     Index("delivery_retries_order_key_idx", "tenant_id", "subscription_id", "order_key", "position"),
     Index(
         "delivery_retries_next_at_idx", "tenant_id", "subscription_id", "next_at", postgresql_where="state = 'retry'"
     ),
+    Index(
+        "delivery_retries_request_idx",
+        "tenant_id",
+        "subscription_id",
+        "position",
+        postgresql_where="request IS NOT NULL",
+    ),
+    Index("delivery_retries_blocks_idx", "tenant_id", "subscription_id", "order_key", postgresql_where="blocks"),
 )
 
 attempts = tenant_table(

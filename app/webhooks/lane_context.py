@@ -1,0 +1,55 @@
+"""What the lanes of a process share: connections, HTTP client, keys, times; and the clock of the database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from app.database.transaction import Database
+from app.events.wake import Wake
+from app.keyring import KeyRing
+from app.webhooks.breaker import Waits
+from app.webhooks.egress import Egress
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds: length of a lease, between renewals, until an idle lane is released, and the waits of a breaker.
+
+    `claim`: lanes per claim.
+    """
+
+    lease: float = 30.0
+    renew: float = 5.0
+    idle: float = 30.0
+    claim: int = 500
+    breaker: Waits = field(default_factory=Waits)
+
+
+@dataclass(slots=True)
+class DatabaseClock:
+    """The database's time plus our monotonic clock: for leases and signatures this host's clock may be wrong."""
+
+    at: datetime
+    since: float = field(default_factory=time.monotonic)
+
+    def now(self) -> datetime:
+        return self.at + timedelta(seconds=time.monotonic() - self.since)
+
+    def set(self, at: datetime) -> None:
+        self.at, self.since = at, time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class LaneContext:
+    """What the lanes of a process share. `gate` limits how many connections of the pool they use."""
+
+    engine: Database
+    egress: Egress
+    ring: KeyRing
+    wake: Wake
+    schedule: tuple[float, ...]
+    timing: Timing
+    gate: asyncio.Semaphore
