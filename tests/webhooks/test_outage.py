@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
@@ -56,7 +57,7 @@ async def test_a_receiver_that_is_down_adds_no_row_and_no_request_beyond_its_pro
             measured = {row.breaker: row for row in await across.count_lanes(tx)}
             shown = await sql.list_subscriptions(tx, world.tenant_id, Page(50, None))
     assert {state: row.lanes for state, row in measured.items()} == {"closed": 1, "open": 1}
-    assert measured["open"].lag > measured["closed"].lag
+    assert measured["open"].worst_seconds > measured["closed"].worst_seconds
     states = {show_subscription(row)["breaker"]: show_subscription(row)["failing_since"] for row in shown}
     assert states["closed"] is None
     assert states["open"] is not None
@@ -203,3 +204,38 @@ async def test_a_new_url_is_tried_at_once(world: World) -> None:
             await subscribe.patch(context, subscription_id, SubscriptionPatch(url=new.url), None)
         await new.until_received(count)
     assert new.in_order()
+
+
+async def test_eight_receivers_get_everything_beside_one_that_is_down_and_one_that_never_answers(world: World) -> None:
+    """The two cost some rows and requests, however many events come, and get everything when they are back."""
+    down, stuck = True, asyncio.Event()
+
+    async def never(_: Got) -> int:
+        await stuck.wait()
+        return 204
+
+    async with AsyncExitStack() as boxes, world.running(timing=PATIENT):
+        well = [await boxes.enter_async_context(inbox()) for _ in range(8)]
+        sick = [await boxes.enter_async_context(inbox(answer)) for answer in (lambda _: 503 if down else 204, never)]
+        for box in (*well, *sick):
+            limits = LIMITS.model_copy(update={"timeout_seconds": 1}) if box is sick[1] else LIMITS
+            await world.subscribe(box.url, limits)
+        count = await world.record_many(LEADS, 5)
+        await world.until_row(f"SELECT 1 FROM ({OPEN}) l HAVING count(*) = 2")
+        rows, requests = await total(world, "delivery_retries"), [len(box.got) for box in sick]
+        assert all(sent < 5 + CONCURRENCY for sent in requests)
+        assert rows <= 2 * 5 * (5 + CONCURRENCY), "five events of each lead that had a request"
+        count += await world.record_many(LEADS, 95)
+        for box in well:
+            await box.until_received(count)
+        assert [len(box.got) for box in sick] == requests
+        assert await total(world, "delivery_retries") == rows
+        assert await total(world, "attempts WHERE code IS NULL OR code = 503") == sum(requests)
+        down = False
+        stuck.set()
+        await run(world, PROBE_NOW)
+        for box in sick:
+            await box.until_received(count)
+        await world.until_row("SELECT 1 FROM delivery_retries HAVING count(*) = 0")
+    assert all(box.in_order() for box in (*well, *sick))
+    assert all(len(box.ok) == count for box in well)
