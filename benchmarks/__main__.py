@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks import database
 from benchmarks.bench import Bench, Peer
 from benchmarks.figures import Line
-from benchmarks.paths import accept, convert, create, deliver, lists, many, memory, move, overload, process
+from benchmarks.paths import accept, convert, create, dead, deliver, lists, many, memory, move, overload, process
 from benchmarks.processes import Failed
 from benchmarks.table import show, show_profile
 
@@ -32,8 +32,10 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "overload": overload.measure,
     "lists": lists.measure,
     "many": many.measure,
+    "dead": dead.measure,
 }
-ONLY_WHERE_NAMED = {"lists", "many"}  # one fills a database for some minutes, the other waits until lanes rest
+# They take minutes: to fill a database, until lanes rest, to send a million events.
+ONLY_WHERE_NAMED = {"lists", "many", "dead"}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,10 @@ class Database:
         """Run one statement and return its rows."""
         return asyncio.run(_run(dsn, statement, values))
 
+    def paced(self, dsn: str, statement: str, rounds: Sequence[tuple[Any, ...]], seconds: float) -> None:
+        """Run a statement once for each of the values, so many seconds apart, and wake the sequencer each time."""
+        asyncio.run(_paced(dsn, statement, rounds, seconds))
+
     def value(self, dsn: str, query: str, *values: Any) -> Any:
         """The first value of the first row."""
         return self.run(dsn, query, *values)[0][0]
@@ -49,6 +54,17 @@ class Database:
 
     def log_size(self) -> int:
         return (self.server.data / "server.log").stat().st_size
+
+
+async def _paced(dsn: str, statement: str, rounds: Sequence[tuple[Any, ...]], seconds: float) -> None:
+    connection, began = await asyncpg.connect(dsn), time.monotonic()
+    try:
+        for n, values in enumerate(rounds):
+            await asyncio.sleep(began + n * seconds - time.monotonic())
+            await connection.execute(statement, *values)
+            await connection.execute("SELECT pg_notify('baton_events', '')")
+    finally:
+        await connection.close()
 
 
 async def _run(dsn: str, statement: str, values: tuple[Any, ...]) -> list[Any]:

@@ -1,7 +1,8 @@
 """`python -m benchmarks.receiver PORT`: answers every POST with 200 and records when each webhook-id arrived.
 
 GET /count returns the count and the times of the first and the last one; GET /times the time of each id, the first
-where it came several times; GET /arrivals the time of each request.
+where it came several times; GET /arrivals the time of each request. POST /down is answered 503 until GET /up; POST
+/slow is answered after 29 seconds. GET /paths has the number of ids that each path took, GET /times/PATH their times.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import asyncio
 import json
 import sys
 import time
+from collections import defaultdict
 from typing import cast
 
 import uvloop
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+DOWN = b"HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n"
+SLOW_SECONDS = 29
 
 
 class Received:
@@ -25,8 +29,10 @@ class Received:
         self.first = self.last = 0.0
         self.times: dict[str, float] = {}
         self.arrivals: list[float] = []
+        self.taken: dict[str, dict[str, float]] = defaultdict(dict)
+        self.is_down = True
 
-    def note(self, head: bytes) -> None:
+    def note(self, head: bytes, path: str) -> None:
         self.last = time.time()
         self.first = self.first or self.last
         self.count += 1
@@ -35,6 +41,7 @@ class Received:
         if begin >= 0:
             name = head[begin + 11 : head.find(b"\r\n", begin)].strip().decode()
             self.times.setdefault(name, self.last)
+            self.taken[path].setdefault(name, self.last)
 
     def answer(self, path: bytes) -> bytes:
         shown: object = {"count": self.count, "first": self.first, "last": self.last}
@@ -42,6 +49,12 @@ class Received:
             shown = self.times
         elif path == b"/arrivals":
             shown = self.arrivals
+        elif path == b"/paths":
+            shown = {name: len(times) for name, times in self.taken.items()}
+        elif path.startswith(b"/times/"):
+            shown = self.taken[path[7:].decode()]
+        elif path == b"/up":
+            self.is_down = False
         body = json.dumps(shown).encode()
         return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
@@ -66,10 +79,18 @@ class Connection(asyncio.Protocol):
             self.buffer = self.buffer[end + 4 + size :]
             method, path, _ = head.split(b" ", 2)
             if method == b"POST":
-                self.received.note(head)
-                self.transport.write(OK)
+                self.take(head, path)
             else:
                 self.transport.write(self.received.answer(path))
+
+    def take(self, head: bytes, path: bytes) -> None:
+        if path == b"/down" and self.received.is_down:
+            self.transport.write(DOWN)
+        elif path == b"/slow":
+            asyncio.get_running_loop().call_later(SLOW_SECONDS, self.transport.write, OK)
+        else:
+            self.received.note(head, path[1:].decode())
+            self.transport.write(OK)
 
 
 async def serve(port: int) -> None:
