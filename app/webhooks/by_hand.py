@@ -6,6 +6,7 @@ written into the row, and that process carries it out within a second; where non
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -56,10 +57,13 @@ async def ask_dead(tx: Tx, tenant_id: UUID, subscription_id: UUID, wanted: Wante
     return min(len(positions), MOST_ASKED), len(positions) > MOST_ASKED
 
 
-async def let_go_on(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
-    """Let the leads go on that wait behind a dead delivery, which stays dead. Raises SubscriptionNotFound."""
+async def let_go_on(tx: Tx, tenant_id: UUID, subscription_id: UUID, positions: Sequence[int] | None = None) -> None:
+    """Let the leads go on that wait behind these dead deliveries, by default behind any; they stay dead.
+
+    Raises SubscriptionNotFound.
+    """
     lane = await _locked(tx, tenant_id, subscription_id)
-    await sql.ask_to_go_on(tx, tenant_id, subscription_id)
+    await sql.ask_to_go_on(tx, tenant_id, subscription_id, positions)
     await _carry_out_unserved(tx, tenant_id, subscription_id, lane)
 
 

@@ -82,6 +82,7 @@ class Changes:
     dead: list[tuple[Item, Outcome]] = field(default_factory=list)
     disabled: DisabledFor | None = None
     breaker: Change | None = None
+    leads: set[UUID] = field(default_factory=set)  # whose rows are changed by it
 
     @property
     def attempts_only(self) -> bool:
@@ -242,6 +243,7 @@ class Lane:
     def _finish(self, item: Item, dead: RetryRow | None = None) -> None:
         key, position = item.event.order_key, item.event.position
         waiting = self.busy.pop(key)
+        self._buffer.leads.add(key)
         if dead is not None:
             self._retries[position] = dead
         elif item.stored:
@@ -268,6 +270,7 @@ class Lane:
     def _park(self, item: Item, row: RetryRow) -> None:
         key = item.event.order_key
         waiting = self.busy.pop(key)
+        self._buffer.leads.add(key)
         self._retries[item.event.position] = row
         if item.stored:
             return
@@ -280,8 +283,14 @@ class Lane:
 
     def _hold(self, item: Item) -> None:
         self.parked[item.event.order_key] += 1
+        self._buffer.leads.add(item.event.order_key)
         self.rows += 1
         self._retries[item.event.position] = _retry_row(item, "held", None, None)
+
+    @property
+    def changing(self) -> set[UUID]:
+        """The leads of which a delivery is in flight, or rows are changed and not yet written."""
+        return {*self.busy, *self._buffer.leads}
 
     def recount(self, rows: Mapping[UUID, int]) -> None:
         """Take over how many rows these leads have, after the database changed some that were asked for."""

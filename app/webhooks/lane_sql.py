@@ -112,14 +112,14 @@ KEEP_ORDER = text(
     """
 ).bindparams(bindparam("keys", type_=UUIDS))
 
-# Nothing is done yet for a delivery that is being sent, nor for one after the lane's position: without its row the next
-# owner would send it.
+# Nothing is done yet for a lead of which the owner's memory is ahead of the rows, nor for a delivery after the lane's
+# position: without its row the next owner would send it.
 CARRY_OUT = text(
     """
     WITH asked AS MATERIALIZED (
         SELECT position, order_key, request FROM delivery_retries
          WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND request IS NOT NULL
-           AND position <= :position AND order_key <> ALL (:busy)
+           AND position <= :position AND order_key <> ALL (:changing)
          ORDER BY position LIMIT :limit FOR UPDATE
     ), discarded AS (
         DELETE FROM delivery_retries r USING asked a
@@ -136,7 +136,7 @@ CARRY_OUT = text(
     )
     SELECT order_key FROM asked
     """
-).bindparams(bindparam("busy", type_=UUIDS))
+).bindparams(bindparam("changing", type_=UUIDS))
 
 COUNT_ROWS = text(
     """
@@ -197,14 +197,14 @@ async def write_retries(tx: Tx, tenant_id: UUID, subscription_id: UUID, changes:
 
 
 async def carry_out(
-    tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int, busy: Iterable[UUID], limit: int
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int, changing: Iterable[UUID], limit: int
 ) -> tuple[int, dict[UUID, int]]:
-    """Do what is asked for deliveries up to `position`, except of leads in `busy`; the caller has locked the lane.
+    """Do what is asked for deliveries up to `position`, except of leads in `changing`; the caller has locked the lane.
 
     How many requests were carried out, and the number of rows of each lead that they concern.
     """
     lane = {"tenant_id": tenant_id, "subscription_id": subscription_id}
-    asked = {"position": position, "busy": list(busy), "limit": limit}
+    asked = {"position": position, "changing": list(changing), "limit": limit}
     done = list((await tx.execute(CARRY_OUT, lane | asked)).scalars())
     keys = {"keys": list(dict.fromkeys(done))}
     if done:

@@ -230,13 +230,11 @@ class ServedLane:
     async def _carry_out(self) -> None:
         """Retry or discard what is asked for. No event is added meanwhile, so that the counts of rows are right."""
         self._requested, self._carrying_out = False, True
-        await self._flush()  # the rows that it concerns are as they are in memory
-        position, busy = self.lane.position, list(self.lane.busy)
+        await self._flush()
         async with self.context.gate, self.context.engine.begin() as tx:
-            await self._advance(tx, Changes(position=position))
-            done, rows = await lane_sql.carry_out(
-                tx, self.tenant_id, self.subscription_id, position, busy, REQUESTS_AT_ONCE
-            )
+            await self._advance(tx, Changes(position=self.lane.position))
+            lane, changing = (self.tenant_id, self.subscription_id, self.lane.position), self.lane.changing
+            done, rows = await lane_sql.carry_out(tx, *lane, changing, REQUESTS_AT_ONCE)
         self.lane.recount(rows)
         self._requested, self._carrying_out = self._requested or done == REQUESTS_AT_ONCE, False
         self._retry_at = self.clock.now()

@@ -47,11 +47,11 @@ class Wanted:
 
 WAITING_EVENTS: Final = text(
     """
-    SELECT r.position, e.type, e.data
+    SELECT r.position, r.blocks, e.type, e.data
       FROM delivery_retries r
       JOIN event_log l ON l.tenant_id = r.tenant_id AND l.position = r.position
       JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
-     WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.state = 'retry'
+     WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND (r.state = 'retry' OR r.blocks)
     """
 )
 MAKE_DUE: Final = text(
@@ -83,7 +83,8 @@ ASK: Final = text(
 ASK_TO_GO_ON: Final = text(
     "UPDATE delivery_retries SET request = 'skip' WHERE tenant_id = :tenant_id"
     " AND subscription_id = :subscription_id AND blocks AND request IS NULL"
-)
+    " AND (:positions IS NULL OR position = ANY (:positions))"
+).bindparams(bindparam("positions", type_=ARRAY(BigInteger)))
 
 
 def _with_lag() -> Select[Any]:
@@ -159,7 +160,7 @@ async def update_subscription(
 
 
 async def waiting_events(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Sequence[Row[Any]]:
-    """Position, type and data of the event of each retry that waits; the deliveries held behind it are not listed."""
+    """The first delivery of each lead that waits, a retry or a dead one that blocks: position, type and data."""
     return (await tx.execute(WAITING_EVENTS, {"tenant_id": tenant_id, "subscription_id": subscription_id})).all()
 
 
@@ -272,9 +273,10 @@ async def unasked(
     return list((await tx.execute(rows.with_only_columns(delivery_retries.c.position).limit(limit + 1))).scalars())
 
 
-async def ask_to_go_on(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
-    """Ask the owner of the lane to let the leads go on that wait behind a dead delivery."""
-    await tx.execute(ASK_TO_GO_ON, {"tenant_id": tenant_id, "subscription_id": subscription_id})
+async def ask_to_go_on(tx: Tx, tenant_id: UUID, subscription_id: UUID, positions: Sequence[int] | None) -> None:
+    """Ask the owner of the lane to let the leads go on that wait behind these dead deliveries, or behind any."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "positions": positions}
+    await tx.execute(ASK_TO_GO_ON, values)
 
 
 async def list_attempts(

@@ -96,7 +96,7 @@ async def patch(
         values["url"] = await checked_url(context.egress, body.url)  # a DNS lookup, so before the lock
         await sql.restart_lane(context.tx, context.tenant_id, subscription_id)  # another receiver, which may be well
     if body.types is not None or body.filter is not None:
-        await _make_unaccepted_due(context, subscription_id, values)
+        await _skip_unaccepted(context, subscription_id, values)
     row = await context.locked(subscription_id, expected)
     # Whatever is changed: a new URL alone would send the leads there.
     _check_include(context, row.include if body.include is None else body.include, row.mode)
@@ -116,8 +116,8 @@ def _stored(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-async def _make_unaccepted_due(context: SubscriptionContext, subscription_id: UUID, values: Mapping[str, Any]) -> None:
-    """Makes the retries due that the changed subscription does not accept: its lane skips them at once.
+async def _skip_unaccepted(context: SubscriptionContext, subscription_id: UUID, values: Mapping[str, Any]) -> None:
+    """Lets leads go on whose first delivery the changed subscription does not accept: the lane skips due retries.
 
     Before the subscription is locked, in the order in which its lane takes these locks.
     """
@@ -126,9 +126,11 @@ async def _make_unaccepted_due(context: SubscriptionContext, subscription_id: UU
         return
     types, wanted = values.get("types", row.types), values.get("filter", row.filter) or {}
     waiting = await sql.waiting_events(context.tx, context.tenant_id, subscription_id)
-    positions = [each.position for each in waiting if not accepts(types, wanted, each.type, each.data)]
-    if positions:
-        await sql.make_due(context.tx, context.tenant_id, subscription_id, positions)
+    unwanted = [each for each in waiting if not accepts(types, wanted, each.type, each.data)]
+    if blocking := [each.position for each in unwanted if each.blocks]:
+        await by_hand.let_go_on(context.tx, context.tenant_id, subscription_id, blocking)
+    if due := [each.position for each in unwanted if not each.blocks]:
+        await sql.make_due(context.tx, context.tenant_id, subscription_id, due)
 
 
 async def rotate(

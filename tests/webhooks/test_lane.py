@@ -65,13 +65,13 @@ class World:
         self.asked[row.position] = self.chance.choice(("retry", "discard")) if row.state == "dead" else "discard"
 
     def carry_out(self, lane: Lane) -> None:
-        """As lane_sql.carry_out: nothing for leads that are busy, nor after the position."""
+        """As lane_sql.carry_out: nothing for leads that are changing, nor after the position."""
         keys = set()
         for position, asked in list(self.asked.items()):
             row = self.rows.get(position)
             if row is None:
                 del self.asked[position]
-            elif position <= self.position and row.order_key not in lane.busy:
+            elif position <= self.position and row.order_key not in lane.changing:
                 del self.asked[position]
                 keys.add(row.order_key)
                 if asked == "discard":
@@ -162,9 +162,6 @@ def simulate(seed: int, crash: float, blocks: bool = False, by_hand: float = 0) 
             if writing is None:
                 writing = lane.collect()
             elif world.asked:  # the events that arrive meanwhile are offered later, as in ServedLane
-                world.write(writing)
-                lane.written(writing)
-                writing = lane.collect()
                 world.write(writing)
                 lane.written(writing)
                 writing = None
