@@ -191,7 +191,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "POST /v1/subscriptions": {**hook, "mode": "full", "start": "earliest"},
         "PATCH /v1/subscriptions/{subscription_id}": hook,
         "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 60},
-        "POST /v1/subscriptions/{subscription_id}/resume": {"resume": "now"},
+        "POST /v1/subscriptions/{subscription_id}/resume": {"resume": "cursor"},
         "POST /v1/subscriptions/{subscription_id}/deliveries/retry": dead,
         "POST /v1/subscriptions/{subscription_id}/deliveries/discard": dead,
         "POST /v1/tenants": {"name": "other", "policy": "pipeline"},

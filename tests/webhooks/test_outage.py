@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
-from app import ids
+from app import ids, metrics
 from app.web.pages import Page
 from app.webhooks import across, sql, subscribe
 from app.webhooks.breaker import Waits
@@ -58,9 +59,16 @@ async def test_a_receiver_that_is_down_adds_no_row_and_no_request_beyond_its_pro
             shown = await sql.list_subscriptions(tx, world.tenant_id, Page(50, None))
     assert {state: row.lanes for state, row in measured.items()} == {"closed": 1, "open": 1}
     assert measured["open"].worst_seconds > measured["closed"].worst_seconds
-    states = {show_subscription(row)["breaker"]: show_subscription(row)["failing_since"] for row in shown}
-    assert states["closed"] is None
-    assert states["open"] is not None
+    metrics.show_lanes(measured.values())
+    for of in ("worst", "sum"):
+        state = {"breaker": "open", "of": of}
+        assert REGISTRY.get_sample_value("baton_delivery_lag_positions", state) == measured["open"].worst_positions
+        assert REGISTRY.get_sample_value("baton_delivery_lag_seconds", state) == measured["open"].worst_seconds
+    state_of = {each["breaker"]: each for each in map(show_subscription, shown)}
+    assert state_of["closed"]["failing_since"] is None
+    assert state_of["open"]["failing_since"] is not None
+    assert state_of["open"]["lag"] >= count
+    assert state_of["open"]["lag_seconds"] > 0
     assert now.position == lane.position
     assert await total(world, "attempts WHERE trigger = 'probe'") == 3
 
