@@ -1,7 +1,7 @@
 """A lane whose position somebody set again sends what was delivered before.
 
 Revision ID: 0016_moved_lanes
-Revises: 0015_fair_among_tenants
+Revises: 0018_first_minutes
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0016_moved_lanes"
-down_revision = "0015_fair_among_tenants"
+down_revision = "0018_first_minutes"
 branch_labels = None
 depends_on = None
 
