@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from uuid import UUID
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.webhooks.breaker import MOST_REQUESTS, Breaker, Outage, is_slow, verdict
+from app.webhooks.breaker import MOST_REQUESTS, Breaker, Outage, Waits, is_slow, verdict
 from app.webhooks.retry import Outcome
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -217,3 +218,28 @@ def test_a_stored_outage_is_read_back_as_it_was() -> None:
     outage = half_open().outage
     assert outage is not None
     assert Outage.model_validate(outage.model_dump(mode="json")) == outage
+
+
+@pytest.mark.parametrize("failures", [0, 1, 4])
+def test_failures_in_a_row_are_stored_when_the_lane_is_released_and_go_on_counting(failures: int) -> None:
+    breaker = noted(*[FAILED] * failures)
+    assert breaker.take_change(NOON) is None
+    change = breaker.take_change(NOON, release=True)
+    assert (change is None) == (failures == 0)
+    stored = change.stored if change else {}
+    again = Breaker.of(stored, Waits())
+    assert (again.state, again.in_a_row) == ("closed", failures)
+    assert again.take_change(NOON, release=True) is None
+    assert noted(*[FAILED] * (5 - failures), breaker=again).state == "open"
+
+
+@pytest.mark.parametrize("before", [Breaker, opened, half_open])
+def test_a_breaker_that_opens_because_too_much_waits_keeps_since_when_nothing_went_well(
+    before: Callable[[], Breaker],
+) -> None:
+    breaker = before()
+    since = breaker.outage.since if breaker.outage else after(60)
+    breaker.hold_back(after(60), MIDDLE)
+    assert breaker.outage is not None
+    assert (breaker.state, breaker.outage.since) == ("open", since)
+    assert breaker.outage.probe_at > after(60)
