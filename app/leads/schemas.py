@@ -32,7 +32,7 @@ from app.web.fields import (
 from app.web.money import Money
 
 Text = Annotated[str, StringConstraints(max_length=1_000)]
-Namespace = Annotated[str, Like("salesforce:lead", NAMESPACE_SENTENCE, NAMESPACE)]
+Namespace = Annotated[str, Like("crm:lead", NAMESPACE_SENTENCE, NAMESPACE)]
 CustomValue = Any
 Custom = Annotated[dict[ShortText, CustomValue], Field(max_length=200)]
 

@@ -34,7 +34,7 @@ _DOCUMENTATION: Final = frozenset(entries(_TABLES["email"]["documentation"]))
 # Systems write small negative numbers, or nines behind a minus, for nothing and for a record that is not stored yet.
 _NEGATIVE: Final = re.compile(r"[-\u2010-\u2015\u2212]\s*0*(?:\d{1,3}|(\d)\1*)(?:[.,]0*)?")
 _ONE_DIGIT: Final = re.compile(r"(\d)\1{5,}")
-_ZEROS: Final = re.compile(r"(?:0x)?0+|0+aaa")  # the latter is the 18-character form of a Salesforce id of zeros
+_ZEROS: Final = re.compile(r"(?:0x)?0+|0+aaa")  # the latter is the 18-character form of a 15-character id of zeros
 _UUID_OF_F: Final = re.compile(r"f{32}")
 _TEMPLATE: Final = re.compile(r"\*\|.*\|\*|<[^<>]*>|[#$@%]\{.*\}|\[[^\[\]]*\]|%[^%]+%|:\w+|\$\w+", re.DOTALL)
 _SAME_CHARACTER: Final = re.compile(r"(.)\1*")

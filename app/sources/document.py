@@ -15,13 +15,14 @@ from app.policy.shape import NAMESPACE, NAMESPACE_SENTENCE, SNAKE_CASE, Like
 from app.sources.expressions import compiled
 
 Verdict = Literal["lead", "test", "spam", "ignore", "activity", "consent", "erase", "fetch"]
-Format = Literal["json", "form", "multipart", "auto"]
+Format = Literal["json", "form", "multipart", "csv", "auto"]
 _FIELDS: Final = frozenset(CANONICAL) | frozenset(EXTRA)
 EVERY_PURPOSE: Final = "*"
 MAX_DOCUMENT: Final = 64 * 1024  # characters of a source's overrides as JSON
 MAX_DIRECTIVES: Final = 10
 MAX_PATTERNS: Final = 5
 SNAKE: Final = r"^[a-z][a-z0-9_]{0,63}$"
+PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
 TOKENS: Final = re.compile(r"\{(body|body:ascii_json|method|url|url:unescaped|secret|t|header:[A-Za-z0-9-]+)\}")
 
 
@@ -90,11 +91,12 @@ FieldName = Annotated[str, AfterValidator(_field)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 SnakeCase = Annotated[str, Like("demo_request", f"{SNAKE_CASE}, at most 64", SNAKE)]
-Namespace = Annotated[str, Like("salesforce:lead", NAMESPACE_SENTENCE, NAMESPACE)]
+Namespace = Annotated[str, Like("crm:lead", NAMESPACE_SENTENCE, NAMESPACE)]
 Region = Annotated[str, Like("RO", "write the ISO 3166 code of a country in capitals", r"^[A-Z]{2}$")]
 Host = Annotated[
     str, Like("*.acme.example", "write a host, which may begin with *.", r"^(\*\.)?[A-Za-z0-9.-]+(:[0-9]+)?$")
 ]
+HeaderName = Annotated[str, Like("X-Api-Version", "write the name of a header", r"^[A-Za-z0-9-]{1,100}$")]
 Reply = Annotated[str, Field(max_length=1_000)]
 TimeFormat = Annotated[str, Field(max_length=100), AfterValidator(_format)]
 
@@ -262,10 +264,17 @@ class Defaults(Part):
 
 
 class Fetch(Part):
-    """Where to fetch a record of which the notification holds only the id."""
+    """Where to get the record of which a notification holds only the id, and the preset (`use`) that maps it.
+
+    `{…}` in the path and query of the URL is an expression. The secret `auth` is sent in `header`, after `prefix`.
+    Without `use` the record is mapped by this document.
+    """
 
     url: str
     auth: Name | None = None
+    header: HeaderName = "Authorization"
+    prefix: Annotated[str, Field(max_length=100)] = "Bearer "
+    headers: Annotated[dict[HeaderName, Reply], Field(max_length=20)] = {}
     use: Name | None = None
 
 
@@ -285,6 +294,8 @@ class Document(Part):
     title: str = ""
     schema_: Literal[1] = Field(1, alias="schema")
     verify: list[Rule] = Field([], max_length=10)
+    # While none of the secrets of `verify` is set, every request is accepted: the source's key authenticates it.
+    open_without_secrets: bool = False
     handshake: Handshake = Handshake()
     parse: Parse = Parse()
     items: Expression = "[@.body]"
@@ -316,9 +327,13 @@ def merge(preset: Any, overrides: Any) -> Any:
 
 
 def secrets_of(document: Document, known: Collection[str] = ()) -> frozenset[str]:
-    """The names of the secrets that the document's rules and handshake use, given the known ones."""
+    """The names of the secrets that the document's rules, handshake and fetch need, given the known ones."""
     names = {rule.secret for rule in document.verify}
+    if document.open_without_secrets:
+        names.intersection_update(known)
     handshake = document.handshake
+    if document.fetch and document.fetch.auth:
+        names.add(document.fetch.auth)
     if handshake.token_param:
         names.add(handshake.secret)
     if handshake.kind == "hmac_echo":

@@ -20,7 +20,7 @@ from app.sources.reading import ReadTracker
 MAX_EXPRESSION: Final = 4_000
 MAX_NODES: Final = 2_000
 MAX_NESTING: Final = 100
-ROOTS: Final = frozenset({"body", "headers", "query", "received_at", "item", "index"})
+ROOTS: Final = frozenset({"body", "headers", "query", "received_at", "sha256", "item", "index"})
 
 
 class ExpressionFailed(Exception):

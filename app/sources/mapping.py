@@ -16,7 +16,7 @@ from app.matching.attribution import HIDDEN_KEYS, attributed, from_hidden_fields
 from app.matching.consent import is_purpose, read_ticked
 from app.matching.no_identity import is_no_id
 from app.matching.normalize import normalize
-from app.matching.person import Person
+from app.matching.person import Identity, Person
 from app.matching.text import as_text, storable, storable_value
 from app.matching.times import read_instant, zone
 from app.sources.budget import QUICK_STEPS, Budget, TooCostly
@@ -70,6 +70,7 @@ def map_request(document: Document, request: RawRequest, source_id: UUID, budget
         "headers": {name: storable(value) for name, value in request.lower_headers.items()},
         "query": request.parameters,
         "received_at": request.received_at.isoformat(),
+        "sha256": request.sha256,
     }
     try:
         found = Context(root, budget=budget).evaluate(document.items, "/items")
@@ -123,11 +124,11 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
     document, received_at = shared.document, shared.request.received_at
     shared.budget.spend(STEPS_PER_ITEM)
     verdict, name = _route(document, context)
-    person = _person(shared, context)
+    person = _person(shared, context, verdict)
     occurred_at, unreadable = _occurred_at(document.occurred_at, context, received_at)
     looks_spam = is_spam(document.spam, context, person, received_at)
     attribution, consents = _attribution(document, context), _consents(document, context)
-    key, repeat_keys = _submission_key(shared, context)
+    key, repeat_keys = _submission_key(shared, context, verdict)
     entry = storable(as_text(context.value(document.entry, "/entry")))
     reason: Reason | None = "identity_required" if verdict in _NEEDS_PERSON and not person.identities else None
     if verdict == "lead" and looks_spam:
@@ -158,19 +159,30 @@ def _route(document: Document, context: Context) -> tuple[Verdict, str | None]:
     return (rule.do, rule.name) if rule else ("lead", None)
 
 
-def _person(shared: _Shared, context: Context) -> Person:
+def _person(shared: _Shared, context: Context, verdict: Verdict) -> Person:
     document, body = shared.document, shared.body
     fields = {name: context.value(expression, f"/fields/{name}") for name, expression in document.fields.items()}
+    external_ids = _external_ids(document, context)
+    person = normalize(fields, external_ids, document.defaults.region, plus_is_blank=body is not None and body.is_form)
+    if verdict == "test":
+        person = replace(person, identities=_with_ids_as_sent(person.identities, external_ids))
+    return replace(person, flags=(*person.flags, "text_guessed")) if body and body.is_text_guessed else person
+
+
+def _external_ids(document: Document, context: Context) -> dict[str, Any]:
     if isinstance(document.external_ids, str):
         found = context.value(document.external_ids, "/external_ids")
-        external_ids = {str(name): value for name, value in found.items()} if isinstance(found, dict) else {}
-    else:
-        external_ids = {
-            name: context.value(expression, f"/external_ids/{name}")
-            for name, expression in document.external_ids.items()
-        }
-    person = normalize(fields, external_ids, document.defaults.region, plus_is_blank=body is not None and body.is_form)
-    return replace(person, flags=(*person.flags, "text_guessed")) if body and body.is_text_guessed else person
+        return {str(name): value for name, value in found.items()} if isinstance(found, dict) else {}
+    return {
+        name: context.value(expression, f"/external_ids/{name}") for name, expression in document.external_ids.items()
+    }
+
+
+def _with_ids_as_sent(known: tuple[Identity, ...], external_ids: Mapping[str, Any]) -> tuple[Identity, ...]:
+    """The ids of a test are shown though they name nobody (`444444444444`): no person is made of a test."""
+    sent = ((name, storable(as_text(value))[:_MAX_KEY]) for name, value in external_ids.items())
+    others = [one for one in known if one.kind != "external"]
+    return (*(Identity("external", name, value) for name, value in sent if value), *others)
 
 
 def _occurred_at(moment: Moment | None, context: Context, received_at: datetime) -> tuple[datetime | None, str]:
@@ -221,11 +233,11 @@ def _activity_type(document: Document, context: Context) -> str:
     return named if re.fullmatch(SNAKE, named) else "form_fill"
 
 
-def _submission_key(shared: _Shared, context: Context) -> tuple[str, tuple[str, ...]]:
+def _submission_key(shared: _Shared, context: Context, verdict: Verdict) -> tuple[str, tuple[str, ...]]:
     """The sender's key; without one that of the content, and those of the same content a little earlier or later."""
     expression = shared.document.submission_key
     key = as_text(context.value(expression, "/submission_key")) if expression else ""
-    if is_no_id(key):
+    if not key or (is_no_id(key) and verdict != "test"):
         received_at = shared.request.received_at
         nearby = (received_at + shift for shift in (timedelta(), -REPEAT_WINDOW, REPEAT_WINDOW))
         own, *others = (content_key(shared.source_id, context.values["item"], when) for when in nearby)

@@ -16,11 +16,14 @@ from python_multipart.multipart import MultipartParser
 from app.matching.text import storable, storable_value
 from app.sources.charset import Decoder
 from app.sources.coding import ContentInvalid, ContentTooLarge
+from app.sources.csv_rows import csv_rows
 from app.sources.document import Format, Parse
 from app.sources.request import RawRequest
 from app.sources.structure import locate, nested, parse_json, parse_json_text, unflattened
 
 MAX_FIELDS: Final = 5_000
+CSV_TYPES: Final = ("text/csv", "application/csv", "application/vnd.ms-excel")
+_AUTO: Final[list[Format]] = ["json", "form", "multipart"]
 # An object or a list, or a JSON text that holds one.
 _JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]{0,64}\"?[{\[]")
 # The parser logs a warning for every unexpected byte, and the bytes are untrusted.
@@ -82,18 +85,20 @@ def _parsed(parse: Parse, request: RawRequest) -> Body:
 
 
 def _formats(declared: list[Format], content_type: str, body: bytes) -> list[Format]:
-    wanted: list[Format] = ["json", "form", "multipart"] if "auto" in declared else declared
+    wanted: list[Format] = _AUTO if "auto" in declared else declared
     kind = content_type.partition(";")[0].strip().lower()
     named: Format
     if kind.endswith(("/json", "+json")):
         named = "json"
     elif kind == "multipart/form-data":
         named = "multipart"
+    elif kind in CSV_TYPES:
+        named = "csv"
     elif kind == "application/x-www-form-urlencoded":
         # Some senders post JSON under curl's default type.
         named = "json" if _JSON_START.match(body) and "json" in wanted else "form"
     else:
-        named = "json" if _JSON_START.match(body) else "form"
+        named = "json" if _JSON_START.match(body) else "csv" if "csv" in wanted else "form"
     return sorted(wanted, key=lambda one: one != named)
 
 
@@ -106,6 +111,8 @@ def _read(formats: list[Format], content_type: str, body: bytes, unbracket: bool
                 value = _parse_json(decoder.text(body, first=json.detect_encoding(body)))
             elif wanted == "multipart":
                 value = nested(_multipart(body, content_type, decoder), unbracket=unbracket)
+            elif wanted == "csv":
+                value = csv_rows(decoder.text(body))
             else:
                 value = nested(_form(body, decoder), unbracket=unbracket)
             return Body(value, wanted == "form", decoder.is_guessed)

@@ -32,11 +32,15 @@ def preset_names() -> tuple[str, ...]:
 
 @cache
 def preset(name: str) -> Mapping[str, Any]:
-    """The document of a built-in preset. Raises KeyError for an unknown name."""
+    """The document of a built-in preset, merged into the preset that its `extends` names.
+
+    Raises KeyError for an unknown name.
+    """
     if name not in preset_names():
         raise KeyError(name)
-    loaded: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
-    return loaded
+    written: dict[str, Any] = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
+    extended = written.pop("extends", None)
+    return merge(preset(extended), written) if extended else written
 
 
 def make_document(name: str, overrides: Mapping[str, Any]) -> Document:

@@ -42,8 +42,8 @@ class RawRequest:
 
         Raises ContentInvalid when it is damaged, ContentTooLarge above the limit.
         """
-        is_multipart = self.header("content-type").startswith("multipart/")
-        return unpacked(self.body, self.header("content-encoding"), MAX_MULTIPART if is_multipart else MAX_BODY)
+        is_large = self.header("content-type").startswith(("multipart/", "text/csv"))
+        return unpacked(self.body, self.header("content-encoding"), MAX_MULTIPART if is_large else MAX_BODY)
 
     @property
     def parameters(self) -> dict[str, str]:

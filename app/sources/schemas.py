@@ -51,14 +51,14 @@ class SourceDefaults(Defaults):
 
 class SourceCreate(RequestBody):
     name: ShortText = Field(examples=["Demo form"])
-    preset: ShortText = Field(examples=["typeform"])
+    preset: ShortText = Field(examples=["html-form"])
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="Merged into the preset: objects deeply, other values and lists replaced."
     )
     secrets: dict[SecretName, Secret | Rotating] = Field(
         default_factory=dict,
         description="By the names in the document; a list of two while a secret is rotated.",
-        examples=[{"signing": "the secret that Typeform signs with"}],
+        examples=[{"signing": "the secret that the provider signs with"}],
     )
     defaults: SourceDefaults = SourceDefaults()
     enabled: bool = True

@@ -25,8 +25,11 @@ _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 def verify(document: Document, secrets: Secrets, request: RawRequest, now: datetime) -> bool:
     """Whether at least one rule of the document holds, or the document has no rules. Never raises.
 
-    A rule whose secret is not set never holds. Of a secret that is being rotated (a list of two) either value is valid.
+    A rule whose secret is not set never holds; with `open_without_secrets` every request holds while none is set. Of a
+    secret that is being rotated (a list of two) either value is valid.
     """
+    if document.open_without_secrets and not any(secret_values(secrets, rule.secret) for rule in document.verify):
+        return True
     return not document.verify or any(_holds(document, rule, secrets, request, now) for rule in document.verify)
 
 
@@ -36,9 +39,9 @@ def _holds(document: Document, rule: Rule, secrets: Secrets, request: RawRequest
         case SignatureRule():
             return any(_is_signed(rule, value, request, now) for value in values)
         case TokenRule():
-            return any(_same(_token(document, rule, request), value) for value in values)
+            return any(_same(read_token(document, rule, request), value) for value in values)
         case BasicRule():
-            return any(_same(_credentials(request), value) for value in values)
+            return any(_same(read_credentials(request), value) for value in values)
         case unexpected:
             assert_never(unexpected)
 
@@ -166,7 +169,8 @@ def _base64(text: str) -> bytes | None:
         return None
 
 
-def _token(document: Document, rule: TokenRule, request: RawRequest) -> str:
+def read_token(document: Document, rule: TokenRule, request: RawRequest) -> str:
+    """The token that a request carries where the rule says, "" when there is none."""
     match rule.place:
         case "header":
             given = request.header(rule.name)
@@ -186,7 +190,8 @@ def _body_member(document: Document, name: str, request: RawRequest) -> str:
     return as_text(place[0][place[1]]) if place else ""
 
 
-def _credentials(request: RawRequest) -> str:
+def read_credentials(request: RawRequest) -> str:
+    """The `user:password` of HTTP Basic that a request carries, "" when there is none."""
     scheme, _, value = request.header("authorization").partition(" ")
     decoded = _base64(value.strip()) if scheme.lower() == "basic" else None
     return decoded.decode("utf-8", "replace") if decoded else ""

@@ -27,8 +27,8 @@ ORDER: Final = {
 BODIES: Final[dict[str, Any]] = {
     "POST /v1/sources": {
         "name": "Demo form",
-        "preset": "typeform",
-        "secrets": {"signing": "the secret that Typeform signs with"},
+        "preset": "generic",
+        "secrets": {"signing": "the secret that the sender signs with"},
     },
     "PATCH /v1/sources/{source_id}": {"overrides": {"fields": {"company": "item.hidden.company"}}},
     "POST /v1/sources/{source_id}/dry-run": {

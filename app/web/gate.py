@@ -139,7 +139,7 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     headers = dict(scope["headers"])
     if b"content-length" not in headers and b"transfer-encoding" not in headers:
         return b""
-    limit = MAX_MULTIPART if headers.get(b"content-type", b"").startswith(b"multipart/") else MAX_BODY
+    limit = MAX_MULTIPART if headers.get(b"content-type", b"").startswith((b"multipart/", b"text/csv")) else MAX_BODY
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
         raise BodyTooLarge(f"The body is larger than {limit} bytes.")

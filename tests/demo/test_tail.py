@@ -1,13 +1,9 @@
 """`baton tail`: prints events in order and forwards them as signed webhooks."""
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-import uvicorn
 from aiohttp import web
 from standardwebhooks import Webhook
 
@@ -22,17 +18,7 @@ from app.events.sql import Place
 from app.settings import CannotStart
 from app.webhooks.signing import new_secret
 from tests.api import Api
-
-
-@asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    """Serve the application on a real socket; its URL."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    await task
+from tests.serving import served
 
 
 @asynccontextmanager

@@ -2,20 +2,19 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from app.sources.document import Document
-from app.sources.preset import make_document, preset_names
+from app.sources.document import BasicRule, Document, Rule, SignatureRule, TokenRule
+from app.sources.preset import make_document
 from app.sources.request import RawRequest
+from app.sources.verify import read_credentials, read_token
 
 FOLDER = Path(__file__).parent
 # The clock of the signed samples, ten seconds after the visitor of 52 opened the page.
 NOW = datetime.fromtimestamp(1_787_000_800, UTC)
-SIGNED_AT = {"01-hubspot-workflow-contact.json": datetime.fromtimestamp(1_787_000_000, UTC)}
-PRESET_OF = {"zapier": "generic"}
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,55 @@ class Sample:
 
     file: str
     entry: dict[str, Any]
+    folder: Path
 
     @property
     def preset(self) -> str:
         """The preset for its provider."""
         provider: str = self.entry["provider"]
-        return PRESET_OF.get(provider, provider)
+        return provider
 
     @property
     def expected(self) -> dict[str, Any]:
         """The values that its items must contain."""
-        loaded: dict[str, Any] = json.loads((FOLDER / self.entry["expected"]).read_text("utf-8"))
+        loaded: dict[str, Any] = json.loads((self.folder / self.entry["expected"]).read_text("utf-8"))
         return loaded
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The items that are expected; none of a handshake."""
+        items: list[dict[str, Any]] = self.expected.get("items", [])
+        return items
+
+    @property
+    def sent_at(self) -> datetime:
+        """The time of its signature; without one NOW, or a little after what it says of its own time."""
+        for rule in self.document().verify:
+            stamp = _stamp(rule, self.request_headers) if isinstance(rule, SignatureRule) else None
+            if stamp:
+                return stamp
+        said = [datetime.fromisoformat(item["occurred_at"]) for item in self.items if "occurred_at" in item]
+        return max([NOW, *(moment + timedelta(seconds=1) for moment in said)])
+
+    @property
+    def request_headers(self) -> dict[str, str]:
+        """Its headers by lower-case name."""
+        return {name.lower(): value for name, value in self.entry["headers"].items()}
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The secrets that make it valid: the one of the manifest, and the tokens that it carries itself."""
+        carried = ((rule.secret, self._carried(rule)) for rule in self.document().verify)
+        found = {name: value for name, value in carried if value}
+        return {**found, **({"signing": self.entry["secret"]} if self.entry["secret"] else {})}
+
+    def _carried(self, rule: Rule) -> str:
+        match rule:
+            case TokenRule():
+                return read_token(self.document(), rule, self.request())
+            case BasicRule():
+                return read_credentials(self.request())
+        return ""
 
     def document(self, **overrides: Any) -> Document:
         """Its preset with overrides."""
@@ -47,18 +83,44 @@ class Sample:
             "method": self.entry["method"],
             "headers": self.entry["headers"],
             "query": urlencode(self.entry["query"]),
-            "body": (FOLDER / self.file).read_bytes(),
-            "received_at": SIGNED_AT.get(self.file, NOW),
+            "body": (self.folder / self.file).read_bytes(),
+            "received_at": self.sent_at,
             "url": self.entry["url"],
         }
         return RawRequest(**(values | changes))
 
 
+def _stamp(rule: SignatureRule, headers: dict[str, str]) -> datetime | None:
+    origin = rule.timestamp.origin if rule.timestamp else ""
+    signature = headers.get(rule.header.lower(), "")
+    found = headers.get(origin[7:].lower()) if origin.startswith("header:") else _member(signature, origin)
+    if not found or rule.timestamp is None:
+        return None
+    return datetime.fromtimestamp(int(found) / (1_000 if rule.timestamp.unit == "ms" else 1), UTC)
+
+
+def _member(header: str, name: str) -> str | None:
+    """One member of a header such as `t=…,v1=…`."""
+    return dict(part.strip().partition("=")[::2] for part in header.split(",")).get(name)
+
+
+def manifest() -> list[Sample]:
+    """All samples: the recorded ones of this folder, and those of `written`, which follow a documentation."""
+    found = []
+    for folder in (FOLDER, FOLDER / "written"):
+        entries = json.loads((folder / "manifest.json").read_text("utf-8"))
+        found += [Sample(entry["file"], entry, folder) for entry in entries]
+    return found
+
+
 def samples() -> list[Sample]:
-    """The samples for which there is a preset."""
-    entries = json.loads((FOLDER / "manifest.json").read_text("utf-8"))
-    found = [Sample(entry["file"], entry) for entry in entries]
-    return [sample for sample in found if sample.preset in preset_names()]
+    """The samples that are submissions."""
+    return [sample for sample in manifest() if "items" in sample.expected]
+
+
+def handshakes() -> list[Sample]:
+    """The samples by which a provider checks the address."""
+    return [sample for sample in manifest() if "handshake" in sample.expected]
 
 
 def sample(start: str) -> Sample:

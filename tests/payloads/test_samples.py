@@ -45,6 +45,8 @@ def differences(item: dict[str, Any], name: str, expected: Any) -> list[str]:
         ]
     if part := PARTS.get(name):
         return [f"{part}.{k}: {item[part].get(k)!r}, not {v!r}" for k, v in expected.items() if item[part].get(k) != v]
+    if name == "disposition":
+        expected = {"quarantine": "quarantined"}.get(expected, expected)
     found = item
     for step in PLACES.get(name, ("fields", name)):
         found = found.get(step, {})

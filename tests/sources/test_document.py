@@ -1,9 +1,12 @@
 """A preset and overrides give a document, or faults with their places."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.sources import preset as preset_module
 from app.sources.document import Defaults, merge, secrets_of
 from app.sources.preset import DocumentFaulty, make_document, preset, preset_names
 
@@ -68,5 +71,41 @@ def test_a_document_names_the_secrets_it_needs() -> None:
     assert secrets_of(make_document("generic", {"handshake": echo})) == {"verify_token"}
 
 
+def test_an_open_document_needs_no_secret_but_those_it_was_given() -> None:
+    document = make_document("typeform", {"open_without_secrets": True})
+    assert secrets_of(document) == frozenset()
+    assert secrets_of(document, {"signing", "other"}) == {"signing"}
+    assert secrets_of(make_document("generic", {"fetch": {"url": "https://a.example/", "auth": "api"}})) == {"api"}
+
+
+def test_a_preset_may_extend_another() -> None:
+    base, extended = preset("html-form"), preset("webflow")
+    assert extended["fields"] == base["fields"]
+    assert extended["items"] != base["items"]
+    assert "extends" not in extended
+
+
 def test_a_sources_own_defaults_have_the_same_shape() -> None:
     assert Defaults.model_validate({"region": "RO", "activity_type": "demo_request"}).activity_type == "demo_request"
+
+
+# Words of names of presets that name no provider; `segment` is one, and a part of a file.
+PLAIN = frozenset(
+    re.findall(
+        r"\w+",
+        "generic html form csv badge scan webinar attendance contact fetched webhook webhooks workflow web to lead leads com"
+        " chat ads forms sync gen segment",
+    )
+)
+APP = Path(preset_module.__file__).parents[1]
+
+
+def test_no_provider_is_named_in_code() -> None:
+    words = {word for name in preset_names() for word in name.split("-")} - PLAIN - {"meta", "make", "qualified"}
+    words |= {name for name in preset_names() if "-" in name} - {"html-form"} | {"meta lead", "qualified.com"}
+    # A network of people's profiles, and a company that people work for.
+    allowed = {("social.py", "linkedin"), ("company.py", "google")}
+    code = {path: path.read_text("utf-8").lower() for path in APP.rglob("*.py") if "demo" not in path.parts}
+    found = {(path.name, word) for path, text in code.items() for word in words if re.search(rf"\b{word}\b", text)}
+    assert found <= allowed
+    assert len(preset_names()) >= 36

@@ -46,8 +46,8 @@ def test_a_changed_body_another_secret_and_no_secret_are_refused(one: Sample) ->
     now = request.received_at
     assert not verify(document, {"signing": one.entry["secret"]}, replace(request, body=request.body + b" "), now)
     assert not verify(document, {"signing": "another"}, request, now)
-    assert not verify(document, {}, request, now)
-    assert not verify(document, {"signing": ""}, request, now)
+    for unset in ({}, {"signing": ""}):  # a provider that signs only when asked to is taken unsigned then
+        assert verify(document, unset, request, now) is document.open_without_secrets
     assert not verify(document, {"signing": one.entry["secret"]}, replace(request, headers={}), now)
 
 
@@ -172,6 +172,19 @@ def test_one_valid_rule_is_enough_and_a_document_without_rules_accepts_every_req
     document = make_document({"kind": "basic"}, {"kind": "token", "in": "query", "name": "s"})
     assert verify(document, {"token": "t"}, make_request(query="s=t"), NOW)
     assert verify(make_document(), {}, make_request(), NOW)
+
+
+RULES = [{"kind": "hmac", "header": "S"}, {"kind": "token", "in": "query", "name": "s"}]
+
+
+@pytest.mark.parametrize("open_without_secrets", [True, False])
+@pytest.mark.parametrize("secrets", [{}, {"other": "x"}, {"signing": ""}, {"token": "t"}, {"signing": ["a", "b"]}])
+def test_only_an_open_document_takes_an_unsigned_request_and_only_while_no_secret_of_it_is_set(
+    secrets: dict[str, Any], open_without_secrets: bool
+) -> None:
+    document = make_document(*RULES, open_without_secrets=open_without_secrets)
+    is_set = any(secrets.get(name) for name in ("signing", "token"))
+    assert verify(document, secrets, make_request(), NOW) is (open_without_secrets and not is_set)
 
 
 @given(body=st.binary(max_size=200), header=st.text(max_size=80), query=st.text(max_size=40))

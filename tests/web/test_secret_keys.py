@@ -186,6 +186,9 @@ RULES: dict[str, dict[str, Any]] = {
 }
 
 
+TOKEN = {"kind": "token", "in": "header", "name": "X-T"}
+
+
 @pytest.mark.parametrize("keys", LOST.values(), ids=LOST)
 @pytest.mark.parametrize("rule", RULES)
 async def test_a_source_whose_secret_cannot_be_decrypted_answers_503_and_accepts_when_the_key_is_back(
@@ -216,6 +219,15 @@ async def test_a_handshake_that_needs_the_secret_is_503_too(api: Api, kind: str)
     with_keys(api, {"new": OTHER})
     answer = await api.client.get(sender.path, params=params)
     assert (answer.status_code, answer.json()["code"]) == (503, "secret_keys_missing")
+
+
+async def test_a_source_that_is_open_without_secrets_is_not_open_while_they_cannot_be_decrypted(api: Api) -> None:
+    sender = await make_sender(api, overrides={"verify": [TOKEN], "open_without_secrets": True}, secrets={"token": "s"})
+    with_keys(api, {"new": OTHER})
+    answer = await sender.post(person())
+    assert (answer.status_code, answer.json()["code"]) == (503, "secret_keys_missing")
+    with_keys(api, {"test": OLD})
+    assert [(await sender.post(person(), X_T=token)).status_code for token in ("", "s")] == [401, 202]
 
 
 async def test_what_needs_no_secret_goes_on_and_other_refusals_stay_as_they_are(api: Api) -> None:

@@ -18,8 +18,8 @@ from sqlalchemy import text
 
 from app.settings import Settings
 from tests.api import Api, running
-from tests.demo.test_tail import served
 from tests.ports import reserved_port
+from tests.serving import served
 from tests.waiting import until
 from tests.webhooks.conftest import RETRIES, Inbox, inbox
 
