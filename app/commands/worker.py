@@ -17,6 +17,7 @@ from app.errors import Problem
 from app.events import across
 from app.events.sequence import sequence_forever
 from app.events.wake import within
+from app.fetches.fetch import FetchContext, fetch_due
 from app.journeys.refresh import refresh_due
 from app.settings import Role
 from app.submissions.process import process_forever
@@ -42,7 +43,8 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
     if roles:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
-        jobs += [partial(work, state, stop) for work in (process_forever, refresh_forever, sweep_forever)]
+        works = (process_forever, fetch_forever, refresh_forever, sweep_forever)
+        jobs += [partial(work, state, stop) for work in works]
     if "dispatch" in roles:
         jobs += [
             partial(sequence_forever, state.engine, state.wake, stop),
@@ -82,6 +84,20 @@ async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
         if evaluated:
             state.wake.set("events")
         return evaluated
+
+    await _repeat(POLL_SECONDS, stop, batch)
+
+
+async def fetch_forever(state: Any, stop: asyncio.Event) -> None:
+    """Fetch the records that notifications name."""
+    turn = Turn()
+    context = FetchContext(state.engine, state.egress, state.keyring, state.settings.retry_schedule)
+
+    async def batch() -> int:
+        fetched = await fetch_due(context, turn, state.clock.now())
+        if fetched:
+            state.wake.set("events")
+        return fetched
 
     await _repeat(POLL_SECONDS, stop, batch)
 

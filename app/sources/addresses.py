@@ -5,15 +5,15 @@ Checked when a source is saved, not when its document is read: a document that w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from app.matching.host import host_of_url
-from app.sources.document import Document
-from app.sources.expressions import is_literal
+from app.sources.document import PLACEHOLDER, Document, Fetch
+from app.sources.expressions import compiled, is_literal
+from app.sources.preset import preset_names
 
-PLACEHOLDER: Final = re.compile(r"\{[^{}/]*\}")
+MAX_URL: Final = 2_000
 
 
 def address_faults(document: Document) -> Iterator[dict[str, str]]:
@@ -24,8 +24,24 @@ def address_faults(document: Document) -> Iterator[dict[str, str]]:
             yield _fault(f"respond.allow_hosts.{index}", "must be a host, such as www.acme.example or *.acme.example")
     if respond and respond.redirect and is_literal(respond.redirect) and host_of_url(respond.redirect) is None:
         yield _fault("respond.redirect", "must be an expression, or the http(s) URL of a page")
-    if document.fetch and host_of_url(_without_placeholders(document.fetch.url)) is None:
+    if document.fetch:
+        yield from _fetch_faults(document.fetch)
+
+
+def _fetch_faults(fetch: Fetch) -> Iterator[dict[str, str]]:
+    if len(fetch.url) > MAX_URL or host_of_url(_without_placeholders(fetch.url)) is None:
         yield _fault("fetch.url", "must be an http(s) URL; its host is written out, without a placeholder")
+    for expression in PLACEHOLDER.findall(fetch.url):
+        try:
+            compiled(expression)
+        except ValueError as error:
+            yield {"field": "fetch.url", "code": "value_error", "detail": f"{{{expression}}}: {error}"}
+    if fetch.use is not None and fetch.use not in preset_names():
+        yield {
+            "field": "fetch.use",
+            "code": "preset_unknown",
+            "detail": "must be the name of a preset: GET /v1/presets",
+        }
 
 
 def _fault(field: str, detail: str) -> dict[str, str]:

@@ -11,7 +11,9 @@ from app.matching.consent import ConsentState
 from app.matching.person import Person
 from app.sources.document import Verdict
 
-Reason = Literal["parse_failed", "mapping_failed", "mapping_too_costly", "identity_required", "too_many_items"]
+Reason = Literal[
+    "parse_failed", "mapping_failed", "mapping_too_costly", "identity_required", "too_many_items", "fetch_failed"
+]
 
 # Between the sender's key and what tells apart submissions to which the sender gave the same (submissions/repeats.py).
 KEY_SEPARATOR: Final = "\x1f"
@@ -30,6 +32,7 @@ class Consent:
 class Item:
     """One mapped item. A quarantined one has a `reason`, what was missing in `unmet`, and the values that were mapped.
     `entry` names the policy's entry for the lead (`suspect` for a purchased list), None: the default.
+    `fetch_url`: where the record of a notification is (verdict fetch).
     `repeat_keys`: of an item without a key of its sender, those of the same content ten minutes before and after."""
 
     index: int
@@ -47,6 +50,7 @@ class Item:
     unmet: tuple[Mapping[str, Any], ...] = ()
     content_sha256: str = ""
     repeat_keys: tuple[str, ...] = ()
+    fetch_url: str | None = None
 
 
 def item_to_json(item: Item) -> dict[str, Any]:
@@ -73,4 +77,5 @@ def item_to_json(item: Item) -> dict[str, Any]:
         "occurred_at": item.occurred_at.isoformat().replace("+00:00", "Z"),
         "custom": dict(item.custom),
         "unmet": [dict(one) for one in item.unmet],
+        **({"fetch_url": item.fetch_url} if item.fetch_url else {}),
     }

@@ -24,6 +24,7 @@ from app.sources.document import EVERY_PURPOSE, SNAKE, ConsentRule, Document, Mo
 from app.sources.expressions import Context, ExpressionFailed
 from app.sources.item import KEY_SEPARATOR, Consent, Item, Reason
 from app.sources.parse import Body, ParseFailed, read_body
+from app.sources.record_url import record_url
 from app.sources.request import RawRequest
 from app.sources.spam import is_spam
 
@@ -133,6 +134,10 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
     reason: Reason | None = "identity_required" if verdict in _NEEDS_PERSON and not person.identities else None
     if verdict == "lead" and looks_spam:
         verdict, reason = "spam", None
+    custom = _custom(document, context, person)
+    fetch_url = record_url(document, context) if verdict == "fetch" else None
+    if document.fetch and verdict == "fetch" and fetch_url is None:
+        reason = "mapping_failed"
     return Item(
         index=index,
         verdict="quarantined" if reason else verdict,
@@ -146,9 +151,10 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
         activity_type=name or _activity_type(document, context),
         activity_kind=document.activity.kind,
         entry=entry if re.fullmatch(SNAKE, entry) else document.defaults.entry,
-        custom=_custom(document, context, person),
+        custom=custom,
         reason=reason,
         unmet=_unmet(context, person, unreadable, reason),
+        fetch_url=fetch_url,
     )
 
 

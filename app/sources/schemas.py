@@ -132,6 +132,9 @@ class DryRunItem(ResponseBody):
     occurred_at: str
     custom: dict[str, Any]
     unmet: list[dict[str, Any]]
+    fetch_url: str | None = Field(
+        None, description="Of an item with verdict `fetch`: where its record would be fetched."
+    )
 
 
 class DryRunOut(ResponseBody):

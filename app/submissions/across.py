@@ -79,6 +79,37 @@ CLAIM_ONE = text(
     "SELECT * FROM submissions WHERE tenant_id = :tenant_id AND id = :id AND state = 'received' FOR UPDATE SKIP LOCKED"
 )
 
+# Records that are due, of each tenant in turn its four that wait longest. To claim one counts the attempt, and sets the
+# end of its lease as the time of the next.
+CLAIM_FETCHES = text(
+    """
+    WITH RECURSIVE waiting AS (
+        (SELECT i.tenant_id FROM submission_items i WHERE i.fetch_at <= :now ORDER BY i.tenant_id LIMIT 1)
+        UNION ALL
+        SELECT next.tenant_id FROM waiting w CROSS JOIN LATERAL (
+            SELECT i.tenant_id FROM submission_items i WHERE i.fetch_at <= :now AND i.tenant_id > w.tenant_id
+             ORDER BY i.tenant_id LIMIT 1) next
+    ), turns AS (
+        SELECT tenant_id, row_number() OVER (ORDER BY tenant_id <= :after, tenant_id) AS turn FROM waiting
+         ORDER BY turn LIMIT :most
+    ), due AS (
+        SELECT t.turn, own.* FROM turns t CROSS JOIN LATERAL (
+            SELECT i.tenant_id, i.submission_id, i.index FROM submission_items i
+             WHERE i.tenant_id = t.tenant_id AND i.fetch_at <= :now
+             ORDER BY i.fetch_at LIMIT :each FOR UPDATE SKIP LOCKED) own
+         ORDER BY t.turn LIMIT :most
+    )
+    UPDATE submission_items i SET fetch_at = :until, fetch_tries = i.fetch_tries + 1
+      FROM due d JOIN sources s ON s.tenant_id = d.tenant_id
+      JOIN submissions b ON b.tenant_id = d.tenant_id AND b.id = d.submission_id AND b.source_id = s.id
+     WHERE i.tenant_id = d.tenant_id AND i.submission_id = d.submission_id AND i.index = d.index
+    RETURNING d.turn AS served, i.tenant_id, i.submission_id, i.index AS place, i.submission_key, i.mapped,
+              i.fetch_tries, s.id, s.version, s.name, s.preset, s.overrides, s.defaults, s.enabled, s.secrets
+    """
+).bindparams(bindparam("after", type_=Uuid))
+FETCHES: Final = 20
+FETCHES_OF_TENANT: Final = 4
+
 
 async def insert_received(engine: Database, rows: Sequence[Received]) -> None:
     """Inserts submissions of any tenants; committed on return. DBAPIError, as SQLAlchemy raises it."""
@@ -100,3 +131,9 @@ async def claim(tx: Tx, turn: Turn | None = None, rested_at: datetime | None = N
 async def claim_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Records:
     """Claims one submission; no row when it is processed already or locked by another transaction."""
     return (await tx.execute(CLAIM_ONE, {"tenant_id": tenant_id, "id": submission_id})).all()
+
+
+async def claim_fetches(tx: Tx, turn: Turn, now: datetime, until: datetime) -> Records:
+    """The items whose records are due, with their sources; no other process gets them before `until`."""
+    values = {"now": now, "until": until, "after": turn.after, "most": FETCHES, "each": FETCHES_OF_TENANT}
+    return turn.took((await tx.execute(CLAIM_FETCHES, values)).all())

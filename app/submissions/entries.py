@@ -84,6 +84,7 @@ class Entry:
             "verdict": self.verdict,
             "reason": self.reason,
             "lead_id": self.lead_id,
+            "fetch_at": self.received_at if self.item.fetch_url and self.verdict == "fetch" else None,
         }
 
     def mapped(self) -> dict[str, Any] | None:

@@ -80,7 +80,7 @@ async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int
         return await _process(tx, claimed, now, settle)
 
     try:
-        _count(await _in_transaction(engine, process_batched), claimed, now)
+        _count(await in_transaction(engine, process_batched), claimed, now)
     except Exception as error:
         if not claimed or is_away(error):
             raise
@@ -105,22 +105,24 @@ async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID,
         return rows, await _quarantine(tx, rows, reason, now)
 
     try:
-        done, verdicts = await _in_transaction(engine, process_alone)
+        done, verdicts = await in_transaction(engine, process_alone)
     except Exception as error:
         if is_away(error):
             raise
         if not is_of_data(error):
-            tries = await _in_transaction(engine, lambda tx: sql.count_failed_try(tx, tenant_id, submission_id, now))
+            tries = await in_transaction(engine, lambda tx: sql.count_failed_try(tx, tenant_id, submission_id, now))
             if tries < MAX_TRIES or not is_contended(error):
                 return False
         reason = failure_reason(error)
         log.warning("submission_quarantined", submission_id=ids.show("submission", submission_id), reason=reason)
-        done, verdicts = await _in_transaction(engine, quarantine)
+        done, verdicts = await in_transaction(engine, quarantine)
     _count(verdicts, done, now)
     return bool(done)
 
 
-async def _in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) -> T:
+async def in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) -> T:
+    """The result of `work` in a transaction of its own, which is repeated when another one ended it."""
+
     async def once() -> T:
         async with engine.begin() as tx:
             return await work(tx)
@@ -137,7 +139,7 @@ async def _process(tx: Tx, rows: Records, now: datetime, settle_entries: Settle)
         earlier = await _delete_earlier_items(tx, tenant_id, submissions)
         entries = await entries_of(submissions, sources, earlier)
         settled = await settle_entries(tx, tenant_id, entries, now)
-        verdicts += await _finish(tx, tenant_id, submissions, sources, settled, now)
+        verdicts += await finish(tx, tenant_id, submissions, sources, settled, now)
     return verdicts
 
 
@@ -149,7 +151,7 @@ async def _quarantine(tx: Tx, rows: Records, reason: str, now: datetime) -> Verd
         await _delete_earlier_items(tx, row.tenant_id, [row])
         entry = quarantined_submission(row, sources[row.source_id], reason)
         settled = await settle(tx, row.tenant_id, [entry], now)
-        verdicts += await _finish(tx, row.tenant_id, [row], sources, settled, now)
+        verdicts += await finish(tx, row.tenant_id, [row], sources, settled, now)
     return verdicts
 
 
@@ -222,14 +224,20 @@ async def settle_each(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: da
     return settled
 
 
-async def _finish(
+async def finish(
     tx: Tx,
     tenant_id: UUID,
     rows: Sequence[Record],
     sources: Mapping[UUID, ReadySource],
     found: Sequence[Entry],
     now: datetime,
+    *,
+    held: bool = False,
 ) -> Verdicts:
+    """Writes the outcome of settled entries: their leads, the duplicates, the state of their submissions, the events.
+
+    `held`: the submissions have other items, and one of these is quarantined.
+    """
     settled = [entry for entry in found if not entry.duplicate]
     duplicates = [entry for entry in found if entry.duplicate]
     quarantined = {entry.submission_id for entry in settled if entry.verdict == "quarantined"}
@@ -241,7 +249,7 @@ async def _finish(
         finished=[
             {
                 "id": row.id,
-                "state": "quarantined" if row.id in quarantined else "processed",
+                "state": "quarantined" if held or row.id in quarantined else "processed",
                 "body": redacted_body(row, sources[row.source_id]),
             }
             for row in rows
@@ -264,9 +272,13 @@ def _quarantine_event(row: Record, settled: Sequence[Entry], now: datetime) -> N
     return NewEvent("submission.quarantined", data, now, order_key=row.id)
 
 
-def _count(verdicts: Verdicts, rows: Records, now: datetime) -> None:
+def count_verdicts(verdicts: Verdicts) -> None:
     for verdict, number in verdicts.items():
         metrics.SUBMISSIONS.labels(verdict).inc(number)
+
+
+def _count(verdicts: Verdicts, rows: Records, now: datetime) -> None:
+    count_verdicts(verdicts)
     for row in rows:
         if row.processed_at is None:  # not a replay, of which received_at may be long ago
             metrics.QUEUED.observe((now - row.received_at).total_seconds())

@@ -15,6 +15,7 @@ from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
 REPLAYED_AT_ONCE: Final = 10_000
+FETCH_FAILED: Final = "fetch_failed"
 WITHOUT_BODY: Final = [column for column in submissions.c if column.name != "body"]
 # A Record is a tuple, so `row.index` would be the tuple's method.
 ITEM: Final = (submission_items, submission_items.c.index.label("place"))
@@ -22,11 +23,12 @@ ITEM: Final = (submission_items, submission_items.c.index.label("place"))
 # Rows are inserted in key order, so that workers with the same keys do not deadlock. No row back: a duplicate key.
 KEEP_ITEMS = text(
     """
-    INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict, reason, mapped)
-    SELECT :tenant_id, submission_id, index, source_id, submission_key, verdict, reason, mapped
+    INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict, reason, mapped,
+                                  fetch_at)
+    SELECT :tenant_id, submission_id, index, source_id, submission_key, verdict, reason, mapped, fetch_at
       FROM jsonb_to_recordset(:items) AS r(
            n integer, submission_id uuid, index integer, source_id uuid, submission_key text, verdict text, reason text,
-           mapped jsonb)
+           mapped jsonb, fetch_at timestamptz)
      ORDER BY source_id, submission_key, n
     ON CONFLICT (tenant_id, source_id, submission_key) WHERE verdict NOT IN ('duplicate', 'quarantined') DO NOTHING
     RETURNING submission_id, index AS place
@@ -84,6 +86,25 @@ COUNT_FAILED_TRY = text(
     """
 )
 
+# Only the attempt that was counted last may write its outcome: an earlier one took longer than its lease.
+TAKE_FETCHED = text(
+    """
+    DELETE FROM submission_items
+     WHERE tenant_id = :tenant_id AND submission_id = :submission_id AND index = :index AND verdict = 'fetch'
+       AND fetch_tries = :tries
+    RETURNING submission_key
+    """
+)
+FETCH_LATER = text(
+    """
+    UPDATE submission_items
+       SET fetch_at = CAST(:at AS timestamptz), reason = :reason,
+           mapped = jsonb_set(mapped, '{unmet}', :unmet)
+     WHERE tenant_id = :tenant_id AND submission_id = :submission_id AND index = :index AND verdict = 'fetch'
+       AND fetch_tries = :tries
+    """
+).bindparams(bindparam("unmet", type_=JSONB))
+
 REPLAY_ONE = text(
     "UPDATE submissions SET state = 'received', tries = 0, retry_at = NULL"
     " WHERE tenant_id = :tenant_id AND id = :id RETURNING id"
@@ -138,6 +159,37 @@ async def drop_items(tx: Tx, tenant_id: UUID, submission_ids: Sequence[UUID]) ->
     items = submission_items
     statement = delete(items).where(items.c.tenant_id == tenant_id, items.c.submission_id.in_(submission_ids))
     return (await tx.execute(statement.returning(*ITEM))).all()
+
+
+async def lock_submission(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Record | None:
+    """A processed submission with its body, locked; None while it is processed, or waits to be."""
+    statement = select(submissions).where(
+        submissions.c.tenant_id == tenant_id, submissions.c.id == submission_id, submissions.c.state != "received"
+    )
+    return (await tx.execute(statement.with_for_update())).one_or_none()
+
+
+async def has_quarantined(tx: Tx, tenant_id: UUID, submission_id: UUID) -> bool:
+    """Whether an item of the submission is quarantined."""
+    items = submission_items.c
+    found = select(items.index).where(
+        items.tenant_id == tenant_id, items.submission_id == submission_id, items.verdict == "quarantined"
+    )
+    return (await tx.execute(found.limit(1))).one_or_none() is not None
+
+
+async def take_fetched(tx: Tx, tenant_id: UUID, submission_id: UUID, index: int, tries: int) -> bool:
+    """Deletes an item whose record was fetched, so that the record takes its place; False where it is another's."""
+    values = {"tenant_id": tenant_id, "submission_id": submission_id, "index": index, "tries": tries}
+    return (await tx.execute(TAKE_FETCHED, values)).one_or_none() is not None
+
+
+async def fetch_later(
+    tx: Tx, tenant_id: UUID, submission_id: UUID, index: int, tries: int, at: datetime, why: Mapping[str, Any]
+) -> None:
+    """Sets the time of the next attempt to fetch the record of an item, and why this one failed."""
+    values = {"tenant_id": tenant_id, "submission_id": submission_id, "index": index, "tries": tries, "at": at}
+    await tx.execute(FETCH_LATER, {**values, "reason": FETCH_FAILED, "unmet": [dict(why)]})
 
 
 async def count_failed_try(tx: Tx, tenant_id: UUID, submission_id: UUID, now: datetime) -> int:

@@ -68,9 +68,9 @@ class Connector(aiohttp.TCPConnector):
         self._factory = cast(Any, functools.partial(StatusKeeper, loop=self._loop))
 
 
-def request_start(url: URL) -> str:
-    """The request line and Host header of a POST to `url`."""
-    return f"POST {url.raw_path_qs} HTTP/1.1\r\nhost: {url.host_port_subcomponent}\r\n"
+def request_start(url: URL, method: str = "POST") -> str:
+    """The request line and Host header of a request to `url`."""
+    return f"{method} {url.raw_path_qs} HTTP/1.1\r\nhost: {url.host_port_subcomponent}\r\n"
 
 
 def request_bytes(start: str, headers: dict[str, str], body: bytes) -> bytes:

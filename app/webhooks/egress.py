@@ -1,11 +1,11 @@
-"""Outbound HTTP to receivers: one POST to a checked address under one total deadline."""
+"""Outbound HTTP to receivers and providers: one POST or GET to a checked address under one total deadline."""
 
 import asyncio
 import functools
 import re
 import ssl
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import aiohttp
@@ -60,11 +60,25 @@ class _Target:
 
 @dataclass(slots=True)
 class _Response:
+    """A response as it is read: `kept` bytes of its body at most."""
+
+    limits: Limits
+    kept: int = MAX_HEAD_BYTES
     code: int | None = None
     retry_after: str | None = None
     location: str | None = None
     error: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     head: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The result of a GET: its outcome, and when that is a success the response with its whole body."""
+
+    outcome: Outcome
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
 
 
 class Egress:
@@ -89,13 +103,41 @@ class Egress:
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, total: float | None = None) -> Outcome:
         """Send once, within `total` seconds. Network and receiver errors are returned as an Outcome, not raised."""
-        began, response, error = time.monotonic(), _Response(), None
+        response = _Response(self.limits)
+        return await self._attempt("POST", url, headers, body, response, total or self.limits.total)
+
+    async def get(self, url: str, headers: dict[str, str], max_bytes: int) -> Fetched:
+        """Get a response of at most `max_bytes`, from an address that webhooks may be sent to. Nothing is raised.
+
+        A response whose body is too large, or does not come whole, is an outcome without a code.
+        """
         try:
-            async with asyncio.timeout(total or self.limits.total):
-                await self._exchange(self._target(url), headers, body, response)
+            self._parsed(url)
+        except TargetRefused as refused:
+            return Fetched(Outcome(None, refused.code))
+        total = self.limits.total
+        response = _Response(replace(self.limits, body=total, body_bytes=max_bytes + 1), kept=max_bytes + 1)
+        outcome = await self._attempt("GET", url, headers, b"", response, total)
+        if not outcome.delivered:
+            return Fetched(outcome)
+        if len(response.head) > max_bytes:
+            response.error = "body_too_large"
+        if response.error:
+            return Fetched(replace(outcome, code=None, error=response.error))
+        return Fetched(outcome, response.headers, response.head)
+
+    async def _attempt(
+        self, method: str, url: str, headers: dict[str, str], body: bytes, response: _Response, total: float
+    ) -> Outcome:
+        began, error = time.monotonic(), None
+        try:
+            async with asyncio.timeout(total):
+                await self._exchange(self._target(url, method), headers, body, response)
         except FAULTS as fault:
             # Overwritten below if a response head arrived: after a 2xx the receiver has the event.
             error = error_kind(fault)
+            if method == "GET" and response.code is not None:
+                response.error = response.error or error
         if response.code is not None:
             error = "redirect_refused" if response.code in REDIRECTS else response.error
         shown = f"location: {response.location}"[:MAX_HEAD_BYTES] if response.location else _readable(response.head)
@@ -136,8 +178,9 @@ class Egress:
     async def _send(self, connection: aiohttp.connector.Connection, request: bytes, response: _Response) -> None:
         protocol = cast(StatusKeeper, connection.protocol)
         try:
-            reply, content = await protocol.send(request, self.limits.body_bytes)
+            reply, content = await protocol.send(request, response.limits.body_bytes)
             response.code, response.retry_after = reply.code, reply.headers.get("Retry-After")
+            response.headers = {name.lower(): value for name, value in reply.headers.items()}
             if reply.code in REDIRECTS:
                 response.location = reply.headers.get("Location", "")
             await self._read(content, response)
@@ -153,22 +196,27 @@ class Egress:
     async def _read(self, content: StreamReader, response: _Response) -> None:
         if content.at_eof():
             return
-        left = self.limits.body_bytes
+        left = response.limits.body_bytes
+        parts = [response.head]
         try:
-            async with asyncio.timeout(self.limits.body):
+            async with asyncio.timeout(response.limits.body):
                 while left > 0 and (chunk := await content.readany()):
-                    response.head = (response.head + chunk[:MAX_HEAD_BYTES])[:MAX_HEAD_BYTES]
+                    parts.append(chunk)
                     left -= len(chunk)
         except BODY_ERRORS as fault:
             response.error = body_error(fault)
+        finally:
+            response.head = b"".join(parts)[: response.kept]
 
-    def _checked_target(self, url: str) -> _Target:
+    def _checked_target(self, url: str, method: str = "POST") -> _Target:
         """Check IP literals here, since aiohttp does not pass them to the resolver; names are checked there."""
         target = URL(url)
         literal = address_of(target.host or "")
         if literal is not None and not may_connect(literal, self.targets, allowed_only=True):
             raise BlockedAddress("blocked")
-        return _Target(aiohttp.ClientRequest("POST", target), request_start(target), not self._is_public(target))
+        return _Target(
+            aiohttp.ClientRequest("POST", target), request_start(target, method), not self._is_public(target)
+        )
 
     def _parsed(self, url: str) -> tuple[URL, bool]:
         if len(url) > MAX_URL_LENGTH or not url.isprintable() or any(c in url for c in " \\"):

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from app.database import migrate
 from app.database.transaction import Database
 from tests.api import Api
+from tests.submissions.sender import make_sender, process
 
 
 async def tables(engine: Database) -> Counter[str]:
@@ -140,3 +141,23 @@ async def test_the_migration_of_limits_goes_on_where_it_was_interrupted_and_tena
     limits = await api.get(f"/v1/tenants/{tenant}/limits")
     assert (limits["submissions_per_minute"], limits["requests_per_minute"], limits["in_flight"]) == (None, None, None)
     assert (await api.reload(lead))["id"] == lead["id"]
+
+
+async def test_items_that_wait_for_a_record_stay_when_the_release_goes_back_and_forward(api: Api) -> None:
+    engine, url = api.app.state.engine, api.app.state.settings.database_url
+    route = [{"when": "item.id", "do": "fetch"}]
+    overrides = {"route": route, "fetch": {"url": "https://crm.example/{item.id}"}}
+    sender = await make_sender(api, overrides=overrides)
+    made = await sender.post_and_process({"id": "L-1"})
+    waiting = text("SELECT count(*) FROM submission_items WHERE fetch_at IS NOT NULL")
+    async with engine.engine.connect() as connection:
+        assert (await connection.execute(waiting)).scalar_one() == 1
+        await connection.run_sync(lambda one: command.downgrade(migrate.configuration(one), "0019_fetched_records-1"))
+    await migrate.upgrade(url)
+    async with engine.engine.connect() as connection:
+        assert (await connection.execute(waiting)).scalar_one() == 0
+    assert [item["verdict"] for item in (await sender.submission(made["id"]))["items"]] == ["fetch"]
+    await api.post(f"/v1/submissions/{made['id']}/replay", None, status=202)
+    await process(api)
+    async with engine.engine.connect() as connection:
+        assert (await connection.execute(waiting)).scalar_one() == 1

@@ -93,8 +93,8 @@ def test_a_sources_own_defaults_have_the_same_shape() -> None:
 PLAIN = frozenset(
     re.findall(
         r"\w+",
-        "generic html form csv badge scan webinar attendance contact fetched webhook webhooks workflow web to lead leads com"
-        " chat ads forms sync gen segment",
+        "generic html form csv badge scan webinar attendance contact fetched webhook webhooks workflow web to lead"
+        " leads com chat ads forms sync gen segment",
     )
 )
 APP = Path(preset_module.__file__).parents[1]

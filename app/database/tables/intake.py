@@ -69,6 +69,8 @@ submission_items = tenant_table(
     uuid("lead_id"),
     string("reason"),
     jsonb("mapped", null=True),
+    instant("fetch_at"),  # when the record that the item names is fetched next; null otherwise
+    Column("fetch_tries", Integer, nullable=False, server_default="0"),
     tenant_foreign_key("submissions", "submission_id"),
     Index(
         "submission_items_submission_key_key",
@@ -79,4 +81,5 @@ submission_items = tenant_table(
         postgresql_where="verdict NOT IN ('duplicate', 'quarantined')",
     ),
     Index("submission_items_lead_id_idx", "tenant_id", "lead_id"),
+    Index("submission_items_fetch_at_idx", "tenant_id", "fetch_at", postgresql_where="fetch_at IS NOT NULL"),
 )

@@ -1,0 +1,1 @@
+"""Fetches: the records that notifications name, got from their providers."""
