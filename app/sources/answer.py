@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from app.matching.host import host_of_url
 from app.matching.text import as_text
@@ -12,6 +14,9 @@ from app.sources.document import Document, Parse
 from app.sources.expressions import Context, is_literal
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
+
+FILLED: Final = ("submission_id", "verdict", "lead_id", "stage")
+_PLACE: Final = re.compile(r"\{(" + "|".join(FILLED) + r")\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,20 @@ def answer(document: Document, request: RawRequest) -> Answer | None:
         if location is not None:
             return Answer(respond.status if respond.status >= 300 else 303, location=location)
     return None if respond.body is None or respond.status >= 300 else Answer(respond.status, respond.body)
+
+
+def filled(body: Any, values: Mapping[str, str | None]) -> Any:
+    """A body with values in place of `{name}`: null for a text that is nothing else and has no value, else a text."""
+    match body:
+        case dict():
+            return {name: filled(member, values) for name, member in body.items()}
+        case list():
+            return [filled(member, values) for member in body]
+        case str() if body[:1] == "{" and body[1:-1] in FILLED and body[-1:] == "}":
+            return values.get(body[1:-1])
+        case str():
+            return _PLACE.sub(lambda found: values.get(found[1]) or "", body)
+    return body
 
 
 def _is_browser(request: RawRequest) -> bool:

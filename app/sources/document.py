@@ -279,10 +279,15 @@ class Fetch(Part):
 
 
 class Respond(Part):
-    """The response to the sender. A redirect URL taken from the request must have a host in `allow_hosts`."""
+    """The response to the sender. A redirect URL taken from the request must have a host in `allow_hosts`.
+
+    In the texts of `body`, {submission_id} is filled in, and {verdict}, {lead_id} and {stage} of the first item when it
+    is processed within `wait_s`.
+    """
 
     status: int = Field(200, ge=200, le=399)
     body: Any = None
+    wait_s: int = Field(0, ge=0, le=10)
     redirect: ExpressionOrLiteral | None = None
     allow_hosts: list[Host] = []
 

@@ -81,15 +81,22 @@ async def receive(source_key: str, request: Request) -> Response:
 
 
 class IngestFastPath:
-    """Middleware that calls the ingest endpoint directly: routing would take longer than the rest of the request."""
+    """Middleware that calls the ingest endpoint directly: routing would take longer than the rest of the request.
+
+    What follows the key in the path is ignored: SDKs append a path of their own (`/v1/batch`) to the address.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = scope["path"].removeprefix(INGEST_PATH) if scope["type"] == "http" and scope["method"] == "POST" else ""
-        if not key or "/" in key:
-            await self.app(scope, receive, send)
+        is_ingest = scope["type"] == "http" and scope["path"].startswith(INGEST_PATH)
+        key, appended, _ = scope["path"].removeprefix(INGEST_PATH).partition("/") if is_ingest else ("", "", "")
+        if not key or scope["method"] != "POST":
+            inner = {**scope, "path": INGEST_PATH + key} if key and appended else scope
+            await self.app(inner, receive, send)
+            if "route" in inner:
+                scope["route"] = inner["route"]  # for the metrics
             return
         scope["route"] = INGEST_ROUTE
         response = await ingest.receive(Request(scope, receive), key)

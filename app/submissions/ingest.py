@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.matching.host import same_origin
-from app.sources.answer import Answer, answer
+from app.sources.answer import Answer, answer, filled
 from app.sources.coding import ContentInvalid, ContentTooLarge, coding_of
 from app.sources.document import Document
 from app.sources.handshake import handshake_answer
@@ -37,7 +38,7 @@ from app.sources.known import CachedSource, source_by_key
 from app.sources.ready import ReadySource
 from app.sources.request import RawRequest
 from app.sources.verify import verify
-from app.submissions import show
+from app.submissions import show, sql
 from app.submissions.accept import Committer
 from app.submissions.process import process_one
 from app.submissions.received import Received, kept_headers, kept_query
@@ -112,7 +113,8 @@ async def _accept(state: Any, known: CachedSource, document: Document, raw: RawR
     seconds = preferred_wait(raw.headers.get("prefer", ""))
     if seconds:
         return await _wait_response(state, received, seconds, now, headers)
-    return _response(known.source, document, raw, received, headers)
+    values = await _response_values(state, document, received, now)
+    return _response(known.source, document, raw, values, headers)
 
 
 async def answer_get(request: Request, key: str) -> Response:
@@ -210,7 +212,11 @@ def _received(source: ReadySource, document: Document, raw: RawRequest, now: dat
 
 
 def _response(
-    source: ReadySource, document: Document, raw: RawRequest, received: Received, headers: Mapping[str, str]
+    source: ReadySource,
+    document: Document,
+    raw: RawRequest,
+    values: Mapping[str, str | None],
+    headers: Mapping[str, str],
 ) -> Response:
     """A redirect for a browser, the response that the document sets, or the plain 202."""
     own = answer(document, raw)
@@ -219,8 +225,8 @@ def _response(
     if source.thank_you_url is not None and prefers_html(raw.header("accept")):
         return _as_response(Answer(303, location=source.thank_you_url), headers)
     if own is not None:
-        return _as_response(own, headers)
-    body = b'{"submission":{"id":"%b","state":"received"}}' % ids.show("submission", received.id).encode()
+        return _as_response(replace(own, body=filled(own.body, values)), headers)
+    body = b'{"submission":{"id":"%b","state":"received"}}' % str(values["submission_id"]).encode()
     return Response(body, 202, headers, "application/json")
 
 
@@ -236,6 +242,35 @@ async def _wait_response(
     state: Any, received: Received, seconds: int, now: datetime, headers: Mapping[str, str]
 ) -> Response:
     """200 with the items when the submission is processed in time, else 202: it is stored in any case."""
+    shown = await _shown_in_time(state, received, seconds, now)
+    status = 202 if shown["state"] == "received" else 200
+    body = orjson.dumps({"submission": shown})
+    return Response(body, status, {**headers, "Preference-Applied": f"wait={seconds}"}, "application/json")
+
+
+async def _response_values(state: Any, document: Document, received: Received, now: datetime) -> dict[str, str | None]:
+    """What the texts of a document's response may name; of the lead only where the document waits for it."""
+    values: dict[str, str | None] = {"submission_id": ids.show("submission", received.id)}
+    if document.respond is None or not document.respond.wait_s:
+        return values
+    shown = await _shown_in_time(state, received, document.respond.wait_s, now)
+    for item in shown.get("items", [])[:1]:
+        values |= {"verdict": item["verdict"], "lead_id": item["lead_id"], "stage": await _stage(state, received, item)}
+    return values
+
+
+async def _stage(state: Any, received: Received, item: Mapping[str, Any]) -> str | None:
+    if item["lead_id"] is None:
+        return None
+    try:
+        async with state.engine.connect() as tx:
+            return await sql.stage_of(tx, received.tenant_id, ids.read("lead", item["lead_id"]))
+    except (SQLAlchemyError, OSError):  # the submission is stored, so the response is without it
+        return None
+
+
+async def _shown_in_time(state: Any, received: Received, seconds: int, now: datetime) -> dict[str, Any]:
+    """The submission as soon as it is processed, or as it was received when that takes longer."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     task = _ingest_state(state).start(received, now)
@@ -246,9 +281,7 @@ async def _wait_response(
         shown = await _shown_submission(state, received) or shown
         if shown["state"] == "received":
             await asyncio.sleep(POLL_SECONDS)
-    status = 202 if shown["state"] == "received" else 200
-    body = orjson.dumps({"submission": shown})
-    return Response(body, status, {**headers, "Preference-Applied": f"wait={seconds}"}, "application/json")
+    return shown
 
 
 async def _shown_submission(state: Any, received: Received) -> dict[str, Any] | None:

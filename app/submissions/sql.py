@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Uuid, bindparam, delete, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from app.database.tables import submission_items, submissions
+from app.database.tables import leads, submission_items, submissions
 from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
@@ -218,6 +218,12 @@ async def list_submissions(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping
         rows = rows.where(submissions.c.id.in_(of_lead))
     await tx.plan_for_values()
     return (await tx.execute(page.statement(rows, submissions))).all()
+
+
+async def stage_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> str | None:
+    """The stage of a lead."""
+    found = select(leads.c.stage).where(leads.c.tenant_id == tenant_id, leads.c.id == lead_id)
+    return (await tx.execute(found)).scalar_one_or_none()
 
 
 async def items_of(tx: Tx, tenant_id: UUID, submission_ids: Sequence[UUID]) -> Records:

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.sources.answer import Answer, answer
+from app.sources.answer import Answer, answer, filled
 from app.sources.preset import make_document
 from tests.payloads.samples import sample
 
@@ -66,3 +66,25 @@ def test_a_client_that_accepts_json_is_not_redirected() -> None:
 )
 def test_a_document_sets_the_response(respond: dict[str, Any], expected: Answer | None) -> None:
     assert answer(make_document("html-form", {"respond": respond}), sample("52").request()) == expected
+
+
+VALUES = {"submission_id": "sub_1", "lead_id": None, "stage": "mql"}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("{submission_id}", "sub_1"),
+        ("{lead_id}", None),
+        ("{verdict}", None),
+        ("lead {lead_id} is {stage}", "lead  is mql"),
+        ({"a": ["{stage}", 1, None, {"b": "{submission_id}!"}]}, {"a": ["mql", 1, None, {"b": "sub_1!"}]}),
+        ("{other} {{stage}} {", "{other} {mql} {"),
+        ("", ""),
+        ("{", "{"),
+        ("{}", "{}"),
+        (True, True),
+    ],
+)
+def test_a_body_is_filled_with_what_is_known(body: Any, expected: Any) -> None:
+    assert filled(body, VALUES) == expected

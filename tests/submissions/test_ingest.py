@@ -237,3 +237,39 @@ async def test_a_document_may_set_the_response(api: Api) -> None:
 async def test_a_body_over_the_limit_is_413(api: Api) -> None:
     sender = await make_sender(api)
     assert (await sender.post(b"x" * (1024 * 1024 + 1))).status_code == 413
+
+
+async def test_a_response_names_the_lead_and_its_stage_when_it_waits_for_them(api: Api) -> None:
+    body = {"id": "{lead_id}", "stage": "{stage}", "text": "{verdict} of {submission_id}"}
+    waiting = await make_sender(api, overrides={"respond": {"status": 200, "wait_s": 5, "body": body}})
+    answer = await waiting.post(person())
+    said = answer.json()
+    assert answer.status_code == 200
+    lead = await api.get(f"/v1/leads/{said['id']}")
+    assert said["stage"] == lead["stage"]
+    [item] = (await waiting.submission(said["text"].removeprefix("lead of ")))["items"]
+    assert item["lead_id"] == said["id"]
+    nobody = (await waiting.post({"budget": "10k"})).json()
+    assert (nobody["id"], nobody["stage"], nobody["text"][:11]) == (None, None, "quarantined")
+
+
+async def test_a_response_that_does_not_wait_names_the_submission_only(api: Api) -> None:
+    sender = await make_sender(api, overrides={"respond": {"body": {"s": "{submission_id}", "l": "{lead_id}"}}})
+    said = (await sender.post(person())).json()
+    assert said["s"].startswith("sub_")
+    assert said["l"] is None
+
+
+@pytest.mark.parametrize("appended", ["/v1/batch", "/", "/v1/identify", "/a/b/c"])
+async def test_what_follows_the_key_in_the_path_is_ignored(api: Api, appended: str) -> None:
+    sender = await make_sender(api, overrides={"handshake": {"kind": "ok"}})
+    path = sender.path + appended
+    assert (await api.client.post(path, json=person())).status_code == 202
+    assert [(await api.client.request(one, path)).status_code for one in ("GET", "HEAD", "OPTIONS")] == [200, 200, 204]
+    unknown = "/v1/ingest/" + "q" * 43 + appended
+    assert [(await api.client.request(one, unknown)).status_code for one in ("POST", "GET")] == [401, 401]
+
+
+@pytest.mark.parametrize("path", ["/v1/ingest/", "/v1/ingest//v1/batch", "/v1/ingest"])
+async def test_a_path_without_a_key_is_not_found(api: Api, path: str) -> None:
+    assert (await api.client.post(path, json=person())).status_code == 404
