@@ -20,6 +20,7 @@ from app.sources.addresses import address_faults
 from app.sources.document import MAX_DOCUMENT
 from app.sources.handshake import handshake_faults
 from app.sources.preset import DocumentFaulty, make_document, preset_names
+from app.sources.rule_faults import rule_faults
 from app.web import versions
 
 KEY_BYTES: Final = 32  # 43 characters: for a source without signature rules the key is the only authentication
@@ -107,7 +108,7 @@ def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
         raise MappingHasFaults(f"The mapping document is too large: {detail}.", errors=[fault])
     try:
         document = make_document(preset, overrides)
-        faults = [*address_faults(document), *handshake_faults(document)]
+        faults = [*address_faults(document), *handshake_faults(document), *rule_faults(document)]
     except KeyError:
         raise RequestInvalid.of(
             "preset", "preset_unknown", f"unknown preset; presets are {', '.join(preset_names())}"

@@ -12,7 +12,7 @@ from app.matching.consent import PURPOSE_LENGTH, ConsentState, is_purpose
 from app.matching.normalize import CANONICAL, EXTRA
 from app.matching.times import zone
 from app.policy.shape import NAMESPACE, NAMESPACE_SENTENCE, SNAKE_CASE, Like
-from app.sources.expressions import compiled
+from app.sources.expressions import compiled, meant
 
 Verdict = Literal["lead", "test", "spam", "ignore", "activity", "consent", "erase", "fetch"]
 Format = Literal["json", "form", "multipart", "csv", "auto"]
@@ -71,7 +71,7 @@ def _template(text: str) -> str:
 
 def _field(name: str) -> str:
     if name not in _FIELDS:
-        raise ValueError(f"unknown field; fields are {', '.join(sorted(_FIELDS))}")
+        raise ValueError(f"unknown field{meant(name, _FIELDS)}; fields are {', '.join(sorted(_FIELDS))}")
     return name
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, Final
 
@@ -70,11 +71,18 @@ def _check_call(node: Any) -> int:
     name, arguments = node["value"], node["children"]
     signature = MappingFunctions.FUNCTION_TABLE.get(name, {}).get("signature")
     if signature is None:
-        raise ValueError(f"not a JMESPath expression: unknown function {name}")
+        known = meant(name, MappingFunctions.FUNCTION_TABLE)
+        raise ValueError(f"not a JMESPath expression: unknown function {name}{known}")
     if len(signature) != len(arguments) and not any(argument.get("variadic") for argument in signature):
         raise ValueError(f"not a JMESPath expression: {name} takes {len(signature)} arguments")
     pairs = zip(arguments, signature, strict=False)
     return sum(argument["type"] == "expref" and "expref" in wanted["types"] for argument, wanted in pairs)
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """A hint at the known name that a misspelt one is like; "" when there is none."""
+    similar = get_close_matches(name, list(known), 1)
+    return f" (did you mean {similar[0]}?)" if similar else ""
 
 
 @lru_cache(maxsize=2048)

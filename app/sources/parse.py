@@ -22,7 +22,7 @@ from app.sources.request import RawRequest
 from app.sources.structure import locate, nested, parse_json, parse_json_text, unflattened
 
 MAX_FIELDS: Final = 5_000
-CSV_TYPES: Final = ("text/csv", "application/csv", "application/vnd.ms-excel")
+_OF_LISTS: Final[dict[str, list[Format]]] = {"text/csv": ["csv"], "application/csv": ["csv"]}
 _AUTO: Final[list[Format]] = ["json", "form", "multipart"]
 # An object or a list, or a JSON text that holds one.
 _JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]{0,64}\"?[{\[]")
@@ -85,14 +85,14 @@ def _parsed(parse: Parse, request: RawRequest) -> Body:
 
 
 def _formats(declared: list[Format], content_type: str, body: bytes) -> list[Format]:
-    wanted: list[Format] = _AUTO if "auto" in declared else declared
     kind = content_type.partition(";")[0].strip().lower()
+    wanted: list[Format] = [*_AUTO, *_OF_LISTS.get(kind, ())] if "auto" in declared else declared
     named: Format
     if kind.endswith(("/json", "+json")):
         named = "json"
     elif kind == "multipart/form-data":
         named = "multipart"
-    elif kind in CSV_TYPES:
+    elif kind in _OF_LISTS:
         named = "csv"
     elif kind == "application/x-www-form-urlencoded":
         # Some senders post JSON under curl's default type.

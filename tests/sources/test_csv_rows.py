@@ -78,3 +78,12 @@ def test_any_text_is_a_list_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert all(isinstance(row, dict) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [("text/csv", [{"a": "1", "b": "x=2"}]), ("application/csv; header=present", [{"a": "1", "b": "x=2"}]), ("", None)],
+)
+def test_auto_reads_a_list_where_the_content_type_says_so(kind: str, rows: object) -> None:
+    found = parsed(b"a,b\n1,x=2", kind, formats=["auto"])
+    assert found == (rows or {"a,b\n1,x": "2"})
