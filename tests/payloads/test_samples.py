@@ -7,8 +7,9 @@ import pytest
 
 from app.sources.item import item_to_json
 from app.sources.mapping import map_request
-from app.sources.preset import preset_names
-from tests.payloads.samples import Sample, samples
+from app.sources.preset import make_document, preset_names
+from app.sources.request import RawRequest
+from tests.payloads.samples import NOW, Sample, samples
 
 PLACES = {
     "disposition": ("verdict",),
@@ -55,6 +56,17 @@ def differences(item: dict[str, Any], name: str, expected: Any) -> list[str]:
 
 def test_every_preset_has_a_sample() -> None:
     assert {sample.preset for sample in samples()} == set(preset_names())
+
+
+@pytest.mark.parametrize("body", [b'{"unknown": {"shape": [1]}}', b"unknown=shape", b"a,b\r\n1,2", b"\xff\x00"])
+@pytest.mark.parametrize("name", preset_names())
+def test_a_body_of_another_shape_is_an_item_that_can_be_found_and_replayed(name: str, body: bytes) -> None:
+    for kind in ("application/json", "application/x-www-form-urlencoded", "text/csv", ""):
+        request = RawRequest("POST", {"content-type": kind}, "", body, NOW)
+        items = map_request(make_document(name, {}), request, UUID(int=1))
+        assert items
+        assert all(item.verdict in ("quarantined", "ignore") for item in items)
+        assert all(item.unmet for item in items if item.verdict == "quarantined")
 
 
 def test_differences_finds_wrong_values() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from jmespath.functions import Functions
 
-from app.sources.document import Document
+from app.sources.document import Document, secrets_of
 from app.sources.functions import MappingFunctions
+from app.sources.preset import make_document, preset_names
 from tests.api import Api
 from tests.submissions.sender import process
 
@@ -69,3 +70,12 @@ def test_the_page_names_the_functions_that_are_not_jmespaths(name: str) -> None:
 @pytest.mark.parametrize("name", sorted({field.alias or name for name, field in Document.model_fields.items()}))
 def test_the_page_names_each_member_of_the_document(name: str) -> None:
     assert name in {"preset", "title", "schema"} or re.search(rf"[`\"]{name}[`\"]", PAGE)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_the_page_names_each_preset_with_the_secrets_that_it_uses(name: str) -> None:
+    document = make_document(name, {})
+    (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{name}` | {document.title} |"))
+    secrets = secrets_of(document, {rule.secret for rule in document.verify})
+    assert set(re.findall(r"`(signing|token|basic|verify_token|access_token|api_token)`", row)) >= secrets
+    assert ("if you set one" in row) is (document.open_without_secrets and bool(document.verify))
