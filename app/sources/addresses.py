@@ -14,6 +14,9 @@ from app.sources.expressions import compiled, is_literal
 from app.sources.preset import preset_names
 
 MAX_URL: Final = 2_000
+OWN_HEADERS: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"}
+)
 
 
 def address_faults(document: Document) -> Iterator[dict[str, str]]:
@@ -36,6 +39,11 @@ def _fetch_faults(fetch: Fetch) -> Iterator[dict[str, str]]:
             compiled(expression)
         except ValueError as error:
             yield {"field": "fetch.url", "code": "value_error", "detail": f"{{{expression}}}: {error}"}
+    for name, value in [(fetch.header, fetch.prefix), *fetch.headers.items()]:
+        if name.lower() in OWN_HEADERS or not value.isprintable():
+            place = "header" if name == fetch.header else f"headers.{name}"
+            detail = "must be a header that does not frame the request, with a value of one line"
+            yield {"field": f"fetch.{place}", "code": "header_invalid", "detail": detail}
     if fetch.use is not None and fetch.use not in preset_names():
         yield {
             "field": "fetch.use",

@@ -5,6 +5,7 @@ import functools
 import re
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -68,7 +69,7 @@ class _Response:
     retry_after: str | None = None
     location: str | None = None
     error: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     head: bytes = field(default=b"", repr=False)
 
 
@@ -124,7 +125,7 @@ class Egress:
             response.error = "body_too_large"
         if response.error:
             return Fetched(replace(outcome, code=None, error=response.error))
-        return Fetched(outcome, response.headers, response.head)
+        return Fetched(outcome, {name.lower(): value for name, value in response.headers.items()}, response.head)
 
     async def _attempt(
         self, method: str, url: str, headers: dict[str, str], body: bytes, response: _Response, total: float
@@ -180,7 +181,7 @@ class Egress:
         try:
             reply, content = await protocol.send(request, response.limits.body_bytes)
             response.code, response.retry_after = reply.code, reply.headers.get("Retry-After")
-            response.headers = {name.lower(): value for name, value in reply.headers.items()}
+            response.headers = reply.headers
             if reply.code in REDIRECTS:
                 response.location = reply.headers.get("Location", "")
             await self._read(content, response)

@@ -194,6 +194,22 @@ async def test_an_answer_with_no_record_or_with_several_is_quarantined(api: Api,
         assert item["mapped"]["unmet"][0]["have"] == f"{len(found)} records"
 
 
+async def test_without_use_the_record_is_mapped_by_the_same_document(api: Api) -> None:
+    async with provider(record({**RECORD, "id": "L-1"}), record({"id": "L-1", "page": "p"})) as host:
+        sender = await source_of(api, host)
+        fetch_again = {**sender.source["overrides"]["fetch"], "use": None}
+        route = [{"when": "item.id && !(item.email)", "do": "fetch"}]
+        overrides = {**sender.source["overrides"], "fetch": fetch_again, "route": route}
+        await api.call("PATCH", f"/v1/sources/{sender.source['id']}", {"overrides": overrides})
+        first = await noticed(sender)
+        await fetch(api)
+        item = await item_of(sender, first)  # the record is again one that has to be fetched
+        assert (item["verdict"], item["reason"]) == ("quarantined", "fetch_failed")
+        second = await noticed(sender, id="L-2")
+        await fetch(api)
+        assert (await item_of(sender, second))["verdict"] == "lead"
+
+
 async def test_other_items_of_the_submission_stay_as_they_are(api: Api) -> None:
     async with provider(record(RECORD)) as host:
         sender = await source_of(api, host)
@@ -349,6 +365,10 @@ async def test_each_preset_that_notifies_gets_its_record_from_its_provider(api: 
         ({"url": "https://a.example/{nosuch(item)}", "use": "generic"}, "fetch.url"),
         ({"url": "https://a.example/{item.id}", "use": "nosuch"}, "fetch.use"),
         ({"url": "https://a.example/{item.id}", "header": "a b"}, "fetch.header"),
+        ({"url": "https://a.example/{item.id}", "header": "Content-Length"}, "fetch.header"),
+        ({"url": "https://a.example/{item.id}", "prefix": "a\r\nb"}, "fetch.header"),
+        ({"url": "https://a.example/{item.id}", "headers": {"host": "b"}}, "fetch.headers.host"),
+        ({"url": "https://a.example/{item.id}", "headers": {"X-A": "a\nb"}}, "fetch.headers.X-A"),
         ({"url": "https://a.example/{item.id}", "headers": {"a\nb": "x"}}, "fetch.headers"),
     ],
 )
