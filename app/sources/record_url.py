@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 from urllib.parse import quote
 
 from app.matching.text import as_text
 from app.sources.document import PLACEHOLDER, Document
 from app.sources.expressions import Context
 
-PLACE = "/fetch/url"
+PLACE: Final = "/fetch/url"
 
 
 def record_url(document: Document, context: Context) -> str | None:

@@ -94,14 +94,13 @@ CLAIM_FETCHES = text(
          ORDER BY turn LIMIT :most
     ), due AS (
         SELECT t.turn, own.* FROM turns t CROSS JOIN LATERAL (
-            SELECT i.tenant_id, i.submission_id, i.index FROM submission_items i
+            SELECT i.tenant_id, i.submission_id, i.index, i.source_id FROM submission_items i
              WHERE i.tenant_id = t.tenant_id AND i.fetch_at <= :now
              ORDER BY i.fetch_at LIMIT :each FOR UPDATE SKIP LOCKED) own
          ORDER BY t.turn LIMIT :most
     )
     UPDATE submission_items i SET fetch_at = :until, fetch_tries = i.fetch_tries + 1
-      FROM due d JOIN sources s ON s.tenant_id = d.tenant_id
-      JOIN submissions b ON b.tenant_id = d.tenant_id AND b.id = d.submission_id AND b.source_id = s.id
+      FROM due d JOIN sources s ON s.tenant_id = d.tenant_id AND s.id = d.source_id
      WHERE i.tenant_id = d.tenant_id AND i.submission_id = d.submission_id AND i.index = d.index
     RETURNING d.turn AS served, i.tenant_id, i.submission_id, i.index AS place, i.submission_key, i.mapped,
               i.fetch_tries, s.id, s.version, s.name, s.preset, s.overrides, s.defaults, s.enabled, s.secrets
