@@ -1,7 +1,7 @@
 """Items of submissions say when the record that they name is fetched.
 
 Revision ID: 0019_fetched_records
-Revises: 0015_fair_among_tenants
+Revises: 0018_first_minutes
 
 All steps can be repeated, since they commit as they go. Old code leaves the new columns alone: nothing is fetched.
 """
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0019_fetched_records"
-down_revision = "0015_fair_among_tenants"
+down_revision = "0018_first_minutes"
 branch_labels = None
 depends_on = None
 
