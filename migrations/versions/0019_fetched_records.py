@@ -1,7 +1,7 @@
 """Items of submissions say when the record that they name is fetched.
 
 Revision ID: 0019_fetched_records
-Revises: 0018_first_minutes
+Revises: 0017_dead_letters
 
 All steps can be repeated, since they commit as they go. Old code leaves the new columns alone: nothing is fetched.
 """
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0019_fetched_records"
-down_revision = "0018_first_minutes"
+down_revision = "0017_dead_letters"
 branch_labels = None
 depends_on = None
 
