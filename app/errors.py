@@ -6,7 +6,7 @@ Problem
 + Forbidden 403: ScopeMissing, ActorUnknown, HumanRequired, RoleNotAllowed
 + NotFound 404: LeadNotFound, …; MethodNotAllowed 405
 + Conflict 409: TransitionNotAllowed, AlreadyInStage, BackwardMove, LeadAlreadyConverted, AmbiguousMatch, AlreadyExists,
-  IdentityTaken, IdempotencyInProgress, LeadMerged, InUse, LogDiverged, PositionExpired
+  IdentityTaken, IdempotencyInProgress, LeadMerged, LeadNotMerged, InUse, LogDiverged, PositionExpired
 + Gone 410: CursorExpired, Erased
 + VersionConflict 412 · BodyTooLarge 413 · UnsupportedMediaType 415
 + Invalid 422: RequestInvalid, CursorInvalid, IdempotencyKeyReused, CriteriaUnmet, ReasonRequired, …
@@ -103,6 +103,10 @@ class IdentityTaken(Conflict):
 
 class LeadMerged(Conflict):
     """The lead was merged into another one; send the change to that lead."""
+
+
+class LeadNotMerged(Conflict):
+    """The lead was not merged into another one, so there is nothing to undo."""
 
 
 class InUse(Conflict):
@@ -248,6 +252,10 @@ class ConversionNotFound(NotFound):
 
 class AccountNotFound(NotFound):
     """There is no such account."""
+
+
+class DuplicateNotFound(NotFound):
+    """There is no such possible duplicate."""
 
 
 class ContactNotFound(NotFound):

@@ -36,6 +36,7 @@ PREFIXES: Final = {
     "tenant": "ten",
     "activity": "act",
     "transaction": "tx",
+    "duplicate": "dup",
 }
 
 

@@ -38,6 +38,7 @@ from app.errors import (
     VersionConflict,
 )
 from app.journeys.load import OfLead
+from app.journeys.sql import survivor_of
 from app.leads.schemas import ActivityPage, show_activity
 from app.pipeline.kinds import CONTACT, missing
 from app.pipeline.sql import record_of
@@ -142,7 +143,7 @@ async def post_batch(body: BatchOrder, caller: Converter, tx: InTx, now: Now) ->
 )
 async def get_conversion(lead_id: LeadId, caller: Reader, tx: InTx) -> Response:
     """The lead's latest conversion."""
-    row = await sql.latest_conversion(tx, caller.tenant_id, lead_id)
+    row = await sql.latest_conversion(tx, caller.tenant_id, await survivor_of(tx, caller.tenant_id, lead_id))
     if row is None:
         raise LeadNotFound()
     if row.erased_at is not None:

@@ -29,8 +29,8 @@ async def preview(
     Raises the problems of `begin_change`, and the …NotFound of a record that the request names and that does not exist.
     """
     change = await read_lead(tx, caller.tenant_id, lead_id, now)
-    if change.lead.merged_into is not None:
-        raise LeadMerged(merged_into=show("lead", change.lead.merged_into))
+    if change.lead.id != lead_id:
+        raise LeadMerged(merged_into=show("lead", change.lead.id))
     versions.check(expected, change.lead.version)
     decided = decide_conversion(change, order, caller.actor, now)
     consents = (await consents_to_carry(tx, caller.tenant_id, [change.lead]))[lead_id]

@@ -13,17 +13,20 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.database.sqlstate import AWAY, CONTENDED, OF_DATA, RETRIED, UNAVAILABLE, is_disk_full, sqlstate
-from app.database.transaction import CommitOutcomeUnknown, is_connection_lost
+from app.database.transaction import ChangedMeanwhile, CommitOutcomeUnknown, is_connection_lost
 from app.errors import DatabaseUnavailable, Problem
 
 T = TypeVar("T")
 TRIES: Final = 3
-DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout, OSError)  # raised when the database is slow, busy or unreachable
+# Raised when the database is slow, busy or unreachable, or other transactions were faster.
+DATABASE_ERRORS: Final = (DBAPIError, PoolTimeout, OSError, ChangedMeanwhile)
 
 
 def as_problem(error: BaseException) -> Problem | None:
     """The 503 problem for a database that is unreachable, busy, full or failing; None for any other error."""
-    if isinstance(error, PoolTimeout | TimeoutError | CommitOutcomeUnknown) or is_connection_lost(error):
+    if isinstance(error, PoolTimeout | TimeoutError | CommitOutcomeUnknown | ChangedMeanwhile) or is_connection_lost(
+        error
+    ):
         return DatabaseUnavailable()
     if isinstance(error, DBAPIError) and sqlstate(error).startswith(UNAVAILABLE):
         return DatabaseUnavailable()
@@ -32,7 +35,8 @@ def as_problem(error: BaseException) -> Problem | None:
 
 def is_contended(error: BaseException) -> bool:
     """Whether other transactions stood in the way, or it took too long."""
-    return sqlstate(_cause(error)) in CONTENDED
+    cause = _cause(error)
+    return isinstance(cause, ChangedMeanwhile) or sqlstate(cause) in CONTENDED
 
 
 def is_away(error: BaseException) -> bool:
@@ -56,12 +60,14 @@ def _cause(error: BaseException) -> BaseException:
 
 
 async def run_with_retries(work: Callable[[], Awaitable[T]]) -> T:
-    """Run a transaction, again after a deadlock (three runs at most) or a connection lost in the first; else 503."""
+    """Run a transaction, again after a deadlock or ChangedMeanwhile (three runs at most) or a connection lost in the
+    first; else 503."""
     for left in range(TRIES - 1, -1, -1):
         try:
             return await work()
         except DATABASE_ERRORS as error:
-            repeatable = sqlstate(error) in RETRIED or (is_connection_lost(error) and left == TRIES - 1)
+            repeatable = isinstance(error, ChangedMeanwhile) or sqlstate(error) in RETRIED
+            repeatable = repeatable or (is_connection_lost(error) and left == TRIES - 1)
             if left and repeatable:
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - jitter, not a secret
                 continue

@@ -84,6 +84,10 @@ class Result:
         return self.one()[0] if self._rows else None
 
 
+class ChangedMeanwhile(Exception):
+    """What was read before a lock is not so any more: the transaction has to be run again from its beginning."""
+
+
 class CommitOutcomeUnknown(ConnectionError):
     """The connection was lost during COMMIT: it may have happened, so the transaction must not be run again."""
 

@@ -159,6 +159,25 @@ class LeadDuplicateSuspected(LeadEventData):
     candidates: list[dict[str, Any]]
 
 
+class LeadMerged(LeadEventData):
+    """Two leads are one from now on; both leads get this event. `lead_id` is the one that the event is about.
+
+    `merged_id` cannot be changed any more, and reading it answers `survivor_id`, which has all that both had.
+    """
+
+    lead_id: LeadId
+    merged_id: LeadId
+    survivor_id: LeadId
+
+
+class LeadUnmerged(LeadEventData):
+    """A merge was undone: `merged_id` is a lead of its own again, with what it had. Both leads get this event."""
+
+    lead_id: LeadId
+    merged_id: LeadId
+    survivor_id: LeadId
+
+
 class LeadConverted(LeadEventData):
     """A journey was converted to account, contact and opportunity; `conversion` is that of the conversion endpoint."""
 
@@ -267,6 +286,8 @@ TYPES: Final[dict[str, type[ResponseBody]]] = {
     "lead.reinquired": LeadReinquired,
     "lead.reinquiry_blocked": LeadReinquiryBlocked,
     "lead.duplicate_suspected": LeadDuplicateSuspected,
+    "lead.merged": LeadMerged,
+    "lead.unmerged": LeadUnmerged,
     "lead.converted": LeadConverted,
     "opportunity.stage_changed": OpportunityStageChanged,
     "submission.quarantined": SubmissionQuarantined,

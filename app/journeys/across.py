@@ -67,7 +67,9 @@ async def postpone(tx: Tx, lead: Record, now: datetime, later: datetime) -> None
 NEXT_JOURNEYS = text(
     """
     SELECT j.tenant_id, j.id, j.lead_id, j.number, j.stage, j.seq, j.closed_at, l.stage AS lead_stage,
-           (SELECT max(n.number) FROM journeys n WHERE n.tenant_id = j.tenant_id AND n.lead_id = j.lead_id) AS newest,
+           l.merged_into,
+           (SELECT n.id FROM journeys n WHERE n.tenant_id = j.tenant_id AND n.lead_id = j.lead_id
+             ORDER BY n.closed_at DESC NULLS FIRST, n.number DESC LIMIT 1) AS present_id,
            (SELECT jsonb_object_agg(m.proof || ' ' || m.name, m.skipped) FROM milestones m
              WHERE m.tenant_id = j.tenant_id AND m.journey_id = j.id AND m.voided_at IS NULL) AS milestones
       FROM journeys j JOIN leads l ON l.tenant_id = j.tenant_id AND l.id = j.lead_id

@@ -46,7 +46,7 @@ def open_journey(change: Change, move: Move) -> Journey:
     before = change.lead.journey
     journey = Journey(
         id=ids.new_id(),
-        number=before.number + 1 if before else 1,
+        number=(before.last_number or before.number) + 1 if before else 1,
         opened_at=move.occurred_at,
         stage_entered_at=move.occurred_at,
         business="existing" if change.lead.opportunity_class == "won" else before.business if before else "new",

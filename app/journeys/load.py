@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from app.database.transaction import Record, Tx
+from app.database.transaction import ChangedMeanwhile, Record, Tx
 from app.errors import Erased, LeadMerged, LeadNotFound
 from app.ids import show
 from app.journeys import sql
@@ -20,6 +20,7 @@ from app.matching.person import Identity
 from app.policies.published import published_policy
 from app.policy.facts import POLICY, Activity, Actor, Confirmation
 from app.web import versions
+from app.web.auth import Caller
 from app.web.gather import Member
 
 B = TypeVar("B")
@@ -37,7 +38,18 @@ class OfLead(Generic[B]):
 
 
 async def read_lead(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
-    """Reads a lead with its policies, without a lock. Raises LeadNotFound, or Erased for a lead that was erased."""
+    """Reads a lead with its policies, without a lock; in place of a merged lead the one that it was merged into.
+
+    Raises LeadNotFound, or Erased for a lead that was erased.
+    """
+    change = await read_unmerged(tx, tenant_id, lead_id, now)
+    if change.lead.merged_into is None:
+        return change
+    return await read_unmerged(tx, tenant_id, await sql.survivor_of(tx, tenant_id, lead_id), now)
+
+
+async def read_unmerged(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
+    """Reads the lead with this id, also where it was merged into another. Problems as of `read_lead`."""
     rows = await sql.load_leads(tx, tenant_id, [lead_id])
     if not rows:
         raise LeadNotFound()
@@ -62,8 +74,47 @@ async def begin_change(
     another version than the expected one.
     """
     rows = await sql.lock_leads(tx, tenant_id, [lead_id])
-    row = _changeable(rows[0] if rows else None, expected)
+    row = await _changeable(tx, tenant_id, rows[0] if rows else None, expected)
     return await _locked(tx, tenant_id, row, now, actor, on_behalf_of)
+
+
+async def begin_two(
+    tx: Tx, tenant_id: UUID, lead_ids: tuple[UUID, UUID], now: datetime, caller: Caller
+) -> tuple[Change | None, Change | None]:
+    """Locks two leads in ascending id, merged and erased ones too, to merge or unmerge them; None for an unknown one.
+
+    What time alone has made due is left to the evaluation of the leads that result.
+    """
+    rows = {row.id: row for row in await sql.lock_leads(tx, tenant_id, lead_ids)}
+    changes: dict[UUID, Change] = {}
+    for lead_id, row in rows.items():
+        changes[lead_id] = await _change(tx, tenant_id, row, now, caller.actor, caller.on_behalf_of)
+        changes[lead_id].loaded = recorded_members(changes[lead_id].lead)
+    return changes.get(lead_ids[0]), changes.get(lead_ids[1])
+
+
+async def reload(tx: Tx, tenant_id: UUID, change: Change) -> None:
+    """Reads the lead of a locked change again, after statements that moved rows from or to it."""
+    (row,) = await sql.load_leads(tx, tenant_id, [change.lead.id])
+    again = await _change(tx, tenant_id, row, change.now, change.actor, change.on_behalf_of)
+    change.lead, change.pinned = again.lead, again.pinned
+
+
+async def begin_change_of_survivor(
+    tx: Tx,
+    tenant_id: UUID,
+    lead_id: UUID,
+    now: datetime,
+    *,
+    actor: Actor,
+    on_behalf_of: Mapping[str, Any] | None = None,
+) -> Change:
+    """Begins a change of the lead, or of the one that it was merged into. Raises Erased."""
+    survivor_id = await sql.survivor_of(tx, tenant_id, lead_id)
+    try:
+        return await begin_change(tx, tenant_id, survivor_id, now, actor=actor, on_behalf_of=on_behalf_of)
+    except LeadMerged:
+        raise ChangedMeanwhile("the lead was merged before it was locked") from None
 
 
 async def begin_each(
@@ -81,18 +132,18 @@ async def begin_each(
             one.later = True
             continue
         with one.attempt():
-            row = _changeable(rows.get(lead_id), one.wanted.expected)
+            row = await _changeable(tx, tenant_id, rows.get(lead_id), one.wanted.expected)
             begun[lead_id] = one, await _locked(tx, tenant_id, row, now, caller.actor, caller.on_behalf_of)
     return list(begun.values())
 
 
-def _changeable(row: Record | None, expected: frozenset[str] | None) -> Record:
+async def _changeable(tx: Tx, tenant_id: UUID, row: Record | None, expected: frozenset[str] | None) -> Record:
     if row is None:
         raise LeadNotFound()
     if row.erased_at is not None:
         raise Erased()
     if row.merged_into is not None:
-        raise LeadMerged(merged_into=show("lead", row.merged_into))
+        raise LeadMerged(merged_into=show("lead", await sql.survivor_of(tx, tenant_id, row.id)))
     versions.check(expected, row.version)
     return row
 
@@ -203,6 +254,7 @@ def _journey(row: SimpleNamespace) -> Journey | None:
         recycles=row.recycles,
         closed_at=row.closed_at,
         closing_reason=row.closing_reason,
+        last_number=row.last_number,
     )
 
 

@@ -13,6 +13,7 @@ from app.journeys import sql
 from app.journeys.shown import computed_members, recorded_members, replaced_members
 from app.journeys.state import Change, Journey, Step
 from app.lifecycle.answer import Move
+from app.matching.likeness import Subject
 from app.policy.facts import Actor, Entry
 from app.web.fields import rfc3339
 
@@ -134,11 +135,21 @@ def _collect(rows: Rows, change: Change) -> None:
         for journey_id, name, proof, at, skipped in change.milestones
     ]
     _collect_activities_and_identities(rows, change)
+    rows["match_keys"] += [{"key": key, "lead_id": lead.id} for key in _new_match_keys(change)]
     _collect_consents_touches_and_bant(rows, change)
     if before := _before(change):
         row = {"lead_id": lead.id, "recorded_at": change.now, "actor": actor_document(change.actor)}
         rows["before"].append({**row, "before": before})
     _collect_events(rows, change)
+
+
+def _new_match_keys(change: Change) -> list[str]:
+    """The keys of likeness that the lead has got; old ones stay, since what is found by them is compared again."""
+    if not (change.lead.new or change.new_identities or change.before.keys() & {"fields", "custom"}):
+        return []
+    lead = change.lead
+    emails = [one.value for one in lead.identities if one.kind == "email" and not one.shared]
+    return sorted(Subject.of(lead.fields, emails, lead.custom).keys)
 
 
 def _before(change: Change) -> dict[str, Any]:
@@ -249,6 +260,7 @@ def _lead_row(change: Change) -> dict[str, Any]:
         "account_id": lead.account_id,
         "contact_id": lead.contact_id,
         "opportunity_id": lead.opportunity_id,
+        "merged_into": lead.merged_into,
         "created_at": lead.created_at,
         "updated_at": change.now,
     }

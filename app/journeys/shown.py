@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from uuid import UUID
 
 from app import ids
 from app.database.plain_json import write_json
@@ -24,9 +25,12 @@ BY_NAME: Final = {"fields": CANONICAL, "raw": RAW}
 OF_EVENT: Final = frozenset({"version", "updated_at", "score", "below_threshold_since"})
 
 
-def show_lead(change: Change) -> Document:
-    """The lead as answers show it, after a read or a write."""
-    return {**recorded_members(change.lead), **computed_members(change)}
+def show_lead(change: Change, merged_from: UUID | None = None) -> Document:
+    """The lead as answers show it, after a read or a write. `merged_from`: the merged lead that was asked for."""
+    shown = {**recorded_members(change.lead), **computed_members(change)}
+    if merged_from in (None, change.lead.id):
+        return shown
+    return {**shown, "merged_from": ids.shown("lead", merged_from)}
 
 
 def computed_members(change: Change) -> Document:

@@ -14,7 +14,8 @@ from app.database.transaction import Records, Tx
 
 # The ids are one JSON parameter and each lead is an index look-up, so that one cached plan serves any number of leads.
 # Rules use a bounded history: the latest 500 activities and 200 confirmations of a lead. `stale`: the row was changed
-# while the statement waited for its lock.
+# while the statement waited for its lock. The journey is the open one, else the one that ended last: after a merge this
+# need not be the one with the highest number.
 LOAD_LEADS = """
     SELECT l.id, l.created_at, l.updated_at, l.version, l.kind, l.fields, l.raw, l.custom, l.flags, l.consents,
            l.first_touch, l.last_touch, l.source_id, l.team, l.below_threshold_since, l.threshold_met,
@@ -22,8 +23,8 @@ LOAD_LEADS = """
            l.stamp <> seen.stamp AS stale,
            u.id AS owner_id, u.role AS owner_role, u.team AS owner_team, u.active AS owner_active,
            f.role AS previous_role,
-           j.id AS journey_id, j.number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at, j.corrected_at,
-           j.assigned_at, j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at,
+           j.id AS journey_id, j.number, j.last_number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at,
+           j.corrected_at, j.assigned_at, j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at,
            j.closing_reason, j.stage_entered_at,
            t.from_stage AS held_stage, t.occurred_at AS last_occurred_at,
            o.class AS opportunity_class,
@@ -41,7 +42,9 @@ LOAD_LEADS = """
       JOIN LATERAL (SELECT p.id FROM policies p WHERE p.tenant_id = :tenant_id AND p.state = 'active' LIMIT 1) p ON true
       LEFT JOIN LATERAL (SELECT * FROM users u WHERE u.tenant_id = :tenant_id AND u.id = l.owner_id LIMIT 1) u ON true
       LEFT JOIN LATERAL (
-           SELECT * FROM journeys j WHERE j.tenant_id = :tenant_id AND j.lead_id = l.id ORDER BY j.number DESC LIMIT 1
+           SELECT *, max(j.number) OVER () AS last_number FROM journeys j
+            WHERE j.tenant_id = :tenant_id AND j.lead_id = l.id
+            ORDER BY j.closed_at DESC NULLS FIRST, j.number DESC LIMIT 1
       ) j ON true
       LEFT JOIN LATERAL (
            SELECT role FROM users f WHERE f.tenant_id = :tenant_id AND f.id = j.previous_owner_id AND f.active LIMIT 1
@@ -93,7 +96,7 @@ LEAD = """
     custom jsonb, flags jsonb, consents jsonb, first_touch jsonb, last_touch jsonb, source_id uuid, owner_id uuid,
     team text, fit integer, engagement integer, level integer, temperature text,
     below_threshold_since timestamptz, threshold_met boolean, evaluate_at timestamptz, account_id uuid, contact_id uuid,
-    opportunity_id uuid, created_at timestamptz, updated_at timestamptz
+    opportunity_id uuid, merged_into uuid, created_at timestamptz, updated_at timestamptz
 """
 JOURNEY = """
     id uuid, lead_id uuid, number integer, stage text, seq integer, expected_seq integer,
@@ -125,7 +128,7 @@ WRITES = {
                fit = c.fit, engagement = c.engagement, level = c.level, temperature = c.temperature,
                below_threshold_since = c.below_threshold_since, threshold_met = c.threshold_met,
                evaluate_at = c.evaluate_at, account_id = c.account_id, contact_id = c.contact_id,
-               opportunity_id = c.opportunity_id, updated_at = c.updated_at
+               opportunity_id = c.opportunity_id, merged_into = c.merged_into, updated_at = c.updated_at
           FROM (SELECT * FROM jsonb_to_recordset(:touched) AS r({LEAD}) {FEW}) c
          WHERE l.tenant_id = :tenant_id AND l.id = c.id
         RETURNING l.id, l.version
@@ -191,6 +194,11 @@ WRITES = {
           FROM jsonb_to_recordset(:shared) AS r(
                kind text, value text, lead_id uuid, "primary" boolean, added_at timestamptz)
         ON CONFLICT (tenant_id, kind, value, lead_id) DO UPDATE SET "primary" = EXCLUDED."primary"
+    )""",
+    "match_keys": """keyed AS (
+        INSERT INTO match_keys (tenant_id, key, lead_id)
+        SELECT :tenant_id, key, lead_id FROM jsonb_to_recordset(:match_keys) AS r(key text, lead_id uuid)
+        ON CONFLICT DO NOTHING
     )""",
     "consents": """consented AS (
         INSERT INTO consents (tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, bought,
@@ -277,6 +285,18 @@ REFRESH_SCORES = text(
      WHERE l.tenant_id = :tenant_id AND l.id = c.id
     """
 ).bindparams(bindparam("leads", type_=JSONB))
+SURVIVOR = text(
+    """
+    WITH RECURSIVE chain AS (
+        SELECT 1 AS place, CAST(:id AS uuid) AS id
+        UNION ALL
+        SELECT c.place + 1, l.merged_into FROM chain c CROSS JOIN LATERAL (
+            SELECT merged_into FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = c.id AND l.merged_into IS NOT NULL
+             LIMIT 1) l
+    )
+    SELECT id FROM chain ORDER BY place DESC LIMIT 1
+    """
+).bindparams(bindparam("id", type_=Uuid), bindparam("tenant_id", type_=Uuid))
 ACTIVE_USERS = text(
     "SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND active"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
@@ -292,6 +312,11 @@ async def lock_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Recor
     if any(row.stale for row in rows):
         return await load_leads(tx, tenant_id, lead_ids)
     return rows
+
+
+async def survivor_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> UUID:
+    """The lead that this one was merged into, at last; itself where it was not merged."""
+    return UUID(str((await tx.execute(SURVIVOR, {"tenant_id": tenant_id, "id": lead_id})).scalar_one()))
 
 
 async def load_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:

@@ -22,8 +22,9 @@ from app.scoring.score import Score
 
 @dataclass(slots=True)
 class Journey:
-    """The newest journey of a lead: one row of `journeys`.
+    """The present journey of a lead, the open one or the one that ended last: one row of `journeys`.
 
+    `last_number` is the highest number of the lead's journeys, None where it is this one's.
     `corrected_at` is that of the last correction, until an interest activity or a changed field is recorded.
     `previous_role` is the role of the previous owner; None if that user is inactive.
     """
@@ -45,6 +46,7 @@ class Journey:
     recycles: int = 0
     closed_at: datetime | None = None
     closing_reason: str | None = None
+    last_number: int | None = None
     new: bool = False
 
 

@@ -66,7 +66,9 @@ async def _check(tx: Tx, journey: Record, log: Sequence[Record], proofs: Abstrac
         faults.append(
             f"stored: {journey.stage} at seq {journey.seq}; by its transitions: {folded.stage} at seq {folded.seq}"
         )
-    if journey.number == journey.newest and journey.lead_stage != folded.stage:
+    if journey.merged_into is not None:
+        faults.append(f"its lead was merged into {ids.show('lead', journey.merged_into)}, which should have it")
+    if journey.id == journey.present_id and journey.lead_stage != folded.stage:
         faults.append(f"stored stage of the lead: {journey.lead_stage}; by its transitions: {folded.stage}")
     # Milestones that the opportunity reached later (won, lost) have one of its own transitions as proof.
     milestones = ((*proof.split(" ", 1), skipped) for proof, skipped in (journey.milestones or {}).items())

@@ -90,7 +90,8 @@ def apply_arrival(change: Change, arrival: Arrival, match: Match) -> None:
     when = min(arrival.occurred_at, change.now)
     _add_identities(change, match.new_identities)
     _keep_other_name(change, arrival)
-    _fill_empty_fields(change, arrival, match)
+    custom = {**arrival.person.custom, **arrival.custom}
+    fill_empty_fields(change, arrival.person, custom, match.shared)
     is_new = change.lead.journey is None
     if arrival.reprocessed and not is_new:
         add_updated_event(change)
@@ -144,8 +145,11 @@ def _keep_other_name(change: Change, arrival: Arrival) -> None:
         mark_changed(change, "shared_mailbox_suspected")
 
 
-def _fill_empty_fields(change: Change, arrival: Arrival, match: Match) -> None:
-    lead, person = change.lead, arrival.person
+def fill_empty_fields(
+    change: Change, person: Person, custom: Mapping[str, Any], shared: frozenset[tuple[str, str, str]] = frozenset()
+) -> None:
+    """Fills the empty fields and custom fields of the lead. `shared`: identities that other leads have too."""
+    lead = change.lead
     before = dict(lead.fields)
     given = [name for name in person.fields if not equals_derivation(person.fields, name)]
     filled = [name for name in given if before.get(name) is None]
@@ -158,7 +162,7 @@ def _fill_empty_fields(change: Change, arrival: Arrival, match: Match) -> None:
     for name, typed in person.raw.items():
         if name in taken or (name not in lead.raw and lead.fields.get(name) is None):
             set_raw(change, name, typed)
-    for name, answer in {**person.custom, **arrival.custom}.items():
+    for name, answer in custom.items():
         if len(lead.custom) >= MAX_CUSTOM and name not in lead.custom:
             continue  # bounds the size of a lead; the submission still has every answer
         if lead.custom.get(name) is None and answer is not None:
@@ -168,7 +172,7 @@ def _fill_empty_fields(change: Change, arrival: Arrival, match: Match) -> None:
     if "email" in filled or "email_status" not in lead.flags:
         flag_email(change, person)
     if "phone" in filled or lead.fields.get("phone") is None:
-        flag_phone(change, person, match)
+        flag_phone(change, person, shared)
 
 
 def flag_email(change: Change, person: Person) -> None:
@@ -177,10 +181,10 @@ def flag_email(change: Change, person: Person) -> None:
         change.lead.flags[name] = getattr(person, name)
 
 
-def flag_phone(change: Change, person: Person, match: Match) -> None:
+def flag_phone(change: Change, person: Person, shared: frozenset[tuple[str, str, str]]) -> None:
     """Sets the status of the lead's phone: that of the arrival, `shared` where another lead has the number."""
     status: PhoneStatus | None = person.phone_status
-    if ("phone", "", person.fields.get("phone")) in match.shared:
+    if ("phone", "", person.fields.get("phone")) in shared:
         status = "shared"
     if status is not None:
         set_flag(change, "phone_status", status)

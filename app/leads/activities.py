@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,8 +31,12 @@ API = "api"
 async def record_activities(
     tx: Tx, caller: Caller, wanted: Sequence[ActivityOfPerson], now: datetime
 ) -> list[dict[str, Any]]:
-    """Records all activities in one transaction; the answers are in the order of the request."""
+    """Records all activities in one transaction; the answers are in the order of the request.
+
+    The identities are locked first, so that no lead that they name is merged before it is locked.
+    """
     named = [identities_of(one) for one in wanted]
+    await sql.lock_identities(tx, caller.tenant_id, [identity.key for each in named for identity in each])
     found = await sql.candidates(tx, caller.tenant_id, [identity for each in named for identity in each])
     holders = {(one.kind, one.namespace, one.value): one.lead_id for one in found}
     lead_ids = [
@@ -41,10 +45,12 @@ async def record_activities(
     ]
     known = sorted({lead_id for lead_id in lead_ids if lead_id is not None})
     changes = await begin_changes(tx, caller.tenant_id, known, now, caller.actor)
+    gone = set(known) - changes.keys()
+    merged = await sql.merged_leads(tx, caller.tenant_id, gone) if gone else set()
     named_keys = zip(lead_ids, (one.activity_key for one in wanted), strict=True)
     await load_older_keys(tx, caller.tenant_id, changes, named_keys)
     answers = [
-        _record(changes, lead_id, one, index, caller, now)
+        _record(changes, lead_id, one, index, caller, now, merged)
         for index, (one, lead_id) in enumerate(zip(wanted, lead_ids, strict=True))
     ]
     acted = [change for change in changes.values() if change.new_activities]
@@ -103,13 +109,19 @@ def identities_of(one: ActivityOfPerson) -> tuple[Identity, ...]:
 
 
 def _record(
-    changes: dict[UUID, Change], lead_id: UUID | None, one: ActivityOfPerson, index: int, caller: Caller, now: datetime
+    changes: dict[UUID, Change],
+    lead_id: UUID | None,
+    one: ActivityOfPerson,
+    index: int,
+    caller: Caller,
+    now: datetime,
+    merged: Collection[UUID],
 ) -> dict[str, Any]:
     when = one.occurred_at or now
     change = changes.get(lead_id) if lead_id is not None else None
     answer = {"index": index, "lead_id": ids.shown("lead", change.lead.id if change else None)}
     if change is None:
-        return {**answer, "recorded": False, "reason": "person_unknown"}
+        return {**answer, "recorded": False, "reason": "lead_merged" if lead_id in merged else "person_unknown"}
     if when > now + MAX_AHEAD:
         return {**answer, "recorded": False, "reason": "out_of_order"}
     wanted = ArrivalActivity(one.activity_key or str(ids.new_id()), one.type, one.kind, one.properties)

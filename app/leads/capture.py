@@ -12,18 +12,19 @@ from datetime import datetime
 from uuid import UUID
 
 from app import ids
-from app.database.transaction import Tx
+from app.database.transaction import ChangedMeanwhile, Tx
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
 from app.journeys.record import record_or_refresh
 from app.journeys.state import Change, Lead
-from app.leads import sql
+from app.leads import duplicates_sql, sql
 from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival
 from app.leads.contact_consents import carry_to_contacts
-from app.leads.duplicates import flag_duplicates, mark_shared_phone
+from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of
 from app.leads.known_contact import link_known_contacts
 from app.leads.older import load_older_keys
 from app.matching.identity import Candidate, Match, keys, resolve
+from app.matching.likeness import Subject
 from app.matching.person import Identity
 from app.policies.published import Published, active_policy
 from app.policy.facts import POLICY
@@ -50,7 +51,8 @@ class Captured:
 class IdentityIndex:
     """Leads by identity: those found in the database, and those that this batch adds or learns more about."""
 
-    def __init__(self, candidates: Iterable[Candidate]) -> None:
+    def __init__(self, candidates: Iterable[Candidate], alike: Alike) -> None:
+        self.alike = alike
         self.by_key: dict[Key, list[UUID]] = {}
         self.leads: dict[UUID, Candidate] = {}
         self.new_lead_ids: set[UUID] = set()
@@ -59,6 +61,8 @@ class IdentityIndex:
         for candidate in candidates:
             self.by_key.setdefault((candidate.kind, candidate.namespace, candidate.value), []).append(candidate.lead_id)
             self.leads[candidate.lead_id] = candidate
+        for lead_id, suspected in alike.suspected.items():
+            self.leads.setdefault(lead_id, Candidate("", "", "", lead_id, suspected=suspected))
 
     def resolve(self, arrival: Arrival) -> Match:
         found = [
@@ -124,14 +128,20 @@ def _first_of_each(arrivals: Sequence[Arrival], candidates: Sequence[Candidate])
 async def _capture_all(
     tx: Tx, tenant_id: UUID, arrivals: Sequence[Arrival], candidates: Sequence[Candidate], now: datetime
 ) -> list[Captured]:
-    index = IdentityIndex(candidates)
+    subjects = [Subject.of_person(one.person, one.custom) for one in arrivals]
+    found = await duplicates_sql.alike(tx, tenant_id, {key for one in subjects for key in one.keys})
+    index = IdentityIndex(candidates, Alike(found))
     policy = await active_policy(tx, tenant_id)
-    matches = [_match(index, arrival) for arrival in arrivals]
+    matches = [_match(index, arrival, subject) for arrival, subject in zip(arrivals, subjects, strict=True)]
+    pairs, matches = await _sifted(tx, tenant_id, index, matches)
     known = {match.lead_id for match, new in matches if match.lead_id is not None and not new}
     conflicts = {conflict.lead_id for match, _ in matches for conflict in match.conflicts}
     unflagged = {lead_id for lead_id in conflicts if not index.leads[lead_id].suspected}
     others = (index.sharing.keys() | unflagged) - index.new_lead_ids
     changes = await begin_changes(tx, tenant_id, sorted(known | others), now, POLICY)
+    if (gone := known - changes.keys()) and await sql.merged_leads(tx, tenant_id, gone):
+        # Named by an earlier submission, whose identities are not among the locked ones.
+        raise ChangedMeanwhile("a lead was merged before it was locked")
     named = (
         (match.lead_id, one.activity.key) for (match, _), one in zip(matches, arrivals, strict=True) if one.activity
     )
@@ -145,6 +155,7 @@ async def _capture_all(
     for change in touched:
         evaluate(change)
     await record_or_refresh(tx, tenant_id, touched)
+    await duplicates_sql.keep_pairs(tx, tenant_id, pairs.rows(), now)
     await carry_to_contacts(tx, tenant_id, touched, now)
     return answers
 
@@ -161,18 +172,37 @@ def _set_actor(change: Change, arrival: Arrival) -> None:
     change.actor, change.on_behalf_of = arrival.actor, arrival.on_behalf_of
 
 
-def _match(index: IdentityIndex, arrival: Arrival) -> tuple[Match, bool]:
-    """Matches an arrival and adds its identities to the index. True if its lead is created in this batch."""
+def _match(index: IdentityIndex, arrival: Arrival, subject: Subject) -> tuple[Match, bool]:
+    """Matches an arrival and adds what it says to the index. True if its lead is created in this batch."""
     match = index.resolve(arrival)
-    if match.lead_id is not None:
-        index.add(match.new_identities, match.lead_id, arrival)
-        return match, match.lead_id in index.new_lead_ids
-    if not arrival.create or not arrival.person.identities:
+    if match.lead_id is None and (not arrival.create or not arrival.person.identities):
         return match, False
-    lead_id = ids.new_id()
-    index.new_lead_ids.add(lead_id)
+    lead_id = match.lead_id or ids.new_id()
+    if match.lead_id is None:
+        index.new_lead_ids.add(lead_id)
     index.add(match.new_identities, lead_id, arrival)
-    return replace(match, lead_id=lead_id), True
+    conflicts = match.conflicts
+    if match.new_identities or not arrival.reprocessed:
+        conflicts = (*conflicts, *index.alike.conflicts(subject, lead_id))
+    index.alike.add(subject, lead_id)
+    return replace(match, lead_id=lead_id, conflicts=conflicts), lead_id in index.new_lead_ids
+
+
+async def _sifted(
+    tx: Tx, tenant_id: UUID, index: IdentityIndex, matches: Sequence[tuple[Match, bool]]
+) -> tuple[Pairs, list[tuple[Match, bool]]]:
+    """The matches with the conflicts that are to be told of."""
+    wanted = {
+        pair_of(match.lead_id, conflict.lead_id)
+        for match, _ in matches
+        for conflict in match.conflicts
+        if match.lead_id is not None and not {match.lead_id, conflict.lead_id} & index.new_lead_ids
+    }
+    pairs = Pairs(await duplicates_sql.pairs(tx, tenant_id, wanted))
+    return pairs, [
+        (replace(match, conflicts=pairs.sift(match.lead_id, match.conflicts)) if match.lead_id else match, new)
+        for match, new in matches
+    ]
 
 
 def _capture_one(

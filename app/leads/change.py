@@ -13,11 +13,11 @@ from app.database.transaction import Record, Tx
 from app.errors import IdentityTaken, RequestInvalid
 from app.journeys.apply import reassign
 from app.journeys.evaluate import evaluate
-from app.journeys.load import begin_change, begin_changes
+from app.journeys.load import begin_change, begin_changes, read_unmerged
 from app.journeys.owner import named_owner
 from app.journeys.record import record_or_refresh
 from app.journeys.state import Change, Owner
-from app.leads import sql
+from app.leads import duplicates_sql, sql
 from app.leads.absorb import (
     FLAGGED,
     MAX_CUSTOM,
@@ -26,16 +26,18 @@ from app.leads.absorb import (
     set_flag,
     set_raw,
 )
-from app.leads.duplicates import flag_duplicates, mark_shared_phone
+from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of
 from app.leads.known_contact import link_known_contacts
 from app.matching.company import is_web_address, organization_domain
 from app.matching.derive import rederived
 from app.matching.identity import Candidate, Conflict, resolve
+from app.matching.likeness import Subject
 from app.matching.normalize import normalize
 from app.matching.person import Identity, Person
 from app.web.auth import Caller
 
 API = "api"
+COMPARED = {"email", "first_name", "last_name", "full_name", "company", "domain", "website"}
 
 
 async def patch_lead(
@@ -53,7 +55,8 @@ async def patch_lead(
     person = person if fields is given else _read(fields, known)
     await sql.lock_identities(tx, caller.tenant_id, [identity.key for identity in person.identities])
     holders = await _other_holders(tx, caller.tenant_id, lead_id, person)
-    change, others = await _begin(tx, caller, lead_id, holders, expected, now)
+    alike = await _alike(tx, caller.tenant_id, lead_id, body, person, now)
+    change, others = await _begin(tx, caller, lead_id, holders, alike, expected, now)
     if fields is not given and change.lead.fields.get("phone"):  # another request has set one since
         fields, person = given, _read(given, known)
     added = {one.key for one in person.identities} - {one.key for one in change.lead.identities}
@@ -66,8 +69,8 @@ async def patch_lead(
         named = replace(person, fields=change.lead.fields)
         await link_known_contacts(tx, caller.tenant_id, [(change, named)])
     conflicts = _conflicts(change, [one for one in holders if (one.kind, "", one.value) in added])
-    flag_duplicates(change, conflicts, others)
     _custom(change, body.get("custom") or {})
+    pairs = await _flag(tx, caller.tenant_id, change, [*conflicts, *alike], others)
     if "owner_id" in body:
         _owner(change, await named_owner(tx, caller.tenant_id, body["owner_id"]))
     add_updated_event(change)
@@ -78,7 +81,32 @@ async def patch_lead(
     for one in changes:
         evaluate(one)
     await record_or_refresh(tx, caller.tenant_id, changes)
+    await duplicates_sql.keep_pairs(tx, caller.tenant_id, pairs.rows(), now)
     return change
+
+
+async def _alike(
+    tx: Tx, tenant_id: UUID, lead_id: UUID, body: Mapping[str, Any], person: Person, now: datetime
+) -> list[Conflict]:
+    """The other leads that the lead will be like, if what is compared changes. Read before the lead is locked, since
+    the others are locked with it, in ascending id."""
+    if not (COMPARED & (body.get("fields") or {}).keys() or "city" in (body.get("custom") or {})):
+        return []
+    before = (await read_unmerged(tx, tenant_id, lead_id, now)).lead
+    emails = [one.value for one in (*before.identities, *person.identities) if one.kind == "email" and not one.shared]
+    custom = {**before.custom, **(body.get("custom") or {})}
+    subject = Subject.of({**before.fields, **person.fields}, dict.fromkeys(emails), custom)
+    return Alike(await duplicates_sql.alike(tx, tenant_id, subject.keys)).conflicts(subject, lead_id)
+
+
+async def _flag(
+    tx: Tx, tenant_id: UUID, change: Change, conflicts: Sequence[Conflict], others: Mapping[UUID, Change]
+) -> Pairs:
+    """Flags the lead as a possible duplicate where that is news, and the other leads; the pairs to store."""
+    wanted = {pair_of(change.lead.id, conflict.lead_id) for conflict in conflicts}
+    pairs = Pairs(await duplicates_sql.pairs(tx, tenant_id, wanted))
+    flag_duplicates(change, pairs.sift(change.lead.id, conflicts), others)
+    return pairs
 
 
 def _read(fields: Mapping[str, Any], known: Record | None) -> Person:
@@ -128,13 +156,15 @@ async def _begin(
     caller: Caller,
     lead_id: UUID,
     holders: Sequence[Candidate],
+    alike: Sequence[Conflict],
     expected: frozenset[str] | None,
     now: datetime,
 ) -> tuple[Change, dict[UUID, Change]]:
-    """Locks the lead, and those holders of its phones that may change with it, in ascending id: whoever had one alone,
-    or is not flagged as a possible duplicate."""
+    """Locks the lead, and those that may change with it, in ascending id: of the holders of its phones whoever had one
+    alone, or is not flagged as a possible duplicate, and the leads that it is like."""
     counts = Counter(one.value for one in holders)
-    named = sorted({one.lead_id for one in holders if counts[one.value] == 1 or not one.suspected})
+    changing = {one.lead_id for one in holders if counts[one.value] == 1 or not one.suspected}
+    named = sorted(changing | {one.lead_id for one in alike})
     before = [other_id for other_id in named if other_id < lead_id]
     others = await begin_changes(tx, caller.tenant_id, before, now, caller.actor)
     change = await begin_change(

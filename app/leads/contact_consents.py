@@ -29,12 +29,16 @@ async def consents_to_carry(tx: Tx, tenant_id: UUID, leads: Sequence[Lead]) -> M
     return found
 
 
-async def carry_to_contacts(tx: Tx, tenant_id: UUID, changes: Sequence[Change], now: datetime) -> None:
-    """Carries consents to linked contacts, where the change has new ones or has made the link.
+async def carry_to_contacts(
+    tx: Tx, tenant_id: UUID, changes: Sequence[Change], now: datetime, *, again: bool = False
+) -> None:
+    """Carries consents to linked contacts, where the change has new ones or has made the link, or `again`.
 
     Runs after the changes are recorded: what counts is read from the consent log.
     """
-    leads = [one.lead for one in changes if one.lead.contact_id and (one.new_consents or _is_newly_linked(one))]
+    leads = [
+        one.lead for one in changes if one.lead.contact_id and (again or one.new_consents or _is_newly_linked(one))
+    ]
     if not leads:
         return
     carried = await consents_to_carry(tx, tenant_id, leads)

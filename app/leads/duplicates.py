@@ -1,15 +1,102 @@
-"""Leads that may be one person are never merged: they are flagged, with an event; a phone of several is `shared`."""
+"""Leads that may be one person are not merged: they are flagged, with an event; a phone of several is `shared`.
+
+Each pair is stored with its reasons until somebody decides on it, and is not told of again unless there are new ones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from app import ids
+from app.database.transaction import Record
 from app.events.record import NewEvent
 from app.journeys.state import Change
 from app.leads.absorb import add_updated_event, mark_changed, set_flag
 from app.matching.identity import Conflict
+from app.matching.likeness import SCORES, Subject, is_news, reasons, total
+
+Pair = tuple[UUID, UUID]
+
+
+class Pairs:
+    """Pairs of leads that may be one person: those that are stored, and what this transaction has to add."""
+
+    def __init__(self, stored: Iterable[Record]) -> None:
+        self._stored = {(row.one_id, row.other_id): row for row in stored}
+        self._news: dict[Pair, dict[str, int]] = {}
+
+    def sift(self, lead_id: UUID, conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
+        """The conflicts of the lead to tell of. Of a pair that somebody decided on only those with new reasons, and of
+        one that is known already only those by an identity, which is told of each time."""
+        found: dict[Pair, list[Conflict]] = {}
+        for conflict in conflicts:
+            found.setdefault(pair_of(lead_id, conflict.lead_id), []).append(conflict)
+        return tuple(conflict for pair, each in found.items() for conflict in self._told(pair, each))
+
+    def _told(self, pair: Pair, conflicts: list[Conflict]) -> list[Conflict]:
+        scores = {one.reason: one.score or SCORES[one.reason] for one in conflicts}
+        row = self._stored.get(pair)
+        if row is None or is_news(scores, row.reasons):
+            known = {} if row is None else {one["reason"]: one["score"] for one in row.reasons}
+            added = self._news.setdefault(pair, known)
+            added |= {str(reason): max(score, added.get(reason, 0)) for reason, score in scores.items()}
+            return conflicts
+        if row.state == "not_duplicate":
+            return []
+        return [one for one in conflicts if not one.score]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The pairs to store."""
+        return [
+            {
+                "id": ids.new_id(),
+                "one_id": one_id,
+                "other_id": other_id,
+                "score": total(found),
+                "reasons": [
+                    {"reason": reason, "score": score} for reason, score in sorted(found.items(), key=_strongest_first)
+                ],
+            }
+            for (one_id, other_id), found in self._news.items()
+        ]
+
+
+def _strongest_first(one: tuple[str, int]) -> tuple[int, str]:
+    return -one[1], one[0]
+
+
+def pair_of(one: UUID, other: UUID) -> Pair:
+    """Both ids in the order in which a pair is stored."""
+    return (one, other) if one < other else (other, one)
+
+
+class Alike:
+    """Leads by the keys of likeness: those that are stored, and those of this batch."""
+
+    def __init__(self, rows: Iterable[Record] = ()) -> None:
+        self._by_key: dict[str, dict[UUID, Subject]] = {}
+        self.suspected: dict[UUID, bool] = {}
+        for row in rows:
+            subject = Subject.of(row.fields, row.emails, {"city": row.city})
+            self._by_key.setdefault(row.key, {})[row.lead_id] = subject
+            self.suspected[row.lead_id] = row.suspected
+
+    def conflicts(self, subject: Subject, lead_id: UUID) -> list[Conflict]:
+        """The other leads that the subject is like, with each reason."""
+        others = {known: theirs for key in subject.keys for known, theirs in self._by_key.get(key, {}).items()}
+        return [
+            Conflict(other, reason, score)
+            for other, theirs in others.items()
+            if other != lead_id
+            for reason, score in reasons(subject, theirs).items()
+        ]
+
+    def add(self, subject: Subject, lead_id: UUID) -> None:
+        """Adds a lead of this batch."""
+        for key in subject.keys:
+            self._by_key.setdefault(key, {}).setdefault(lead_id, subject)
 
 
 def flag_duplicates(change: Change, conflicts: Sequence[Conflict], locked: Mapping[UUID, Change]) -> list[Change]:
@@ -30,7 +117,9 @@ def flag_duplicates(change: Change, conflicts: Sequence[Conflict], locked: Mappi
 def _flag(change: Change, conflicts: Sequence[Conflict]) -> None:
     if not conflicts:
         return
-    others = [{"lead_id": ids.show("lead", conflict.lead_id), "reason": conflict.reason} for conflict in conflicts]
+    # Of each lead the first reason, which is that of an identity if there is one; the pair has all of them.
+    first = {conflict.lead_id: conflict.reason for conflict in reversed(conflicts)}
+    others = [{"lead_id": ids.show("lead", lead_id), "reason": reason} for lead_id, reason in reversed(first.items())]
     set_flag(change, "duplicate_suspected", True)
     data = {"lead_id": ids.show("lead", change.lead.id), "candidates": others}
     change.early_events.append(NewEvent("lead.duplicate_suspected", data, change.now))

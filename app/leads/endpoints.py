@@ -124,13 +124,16 @@ async def list_leads(
 
 @api.get("/{lead_id}", response_model=LeadOut, responses=declared(*READ_PROBLEMS))
 async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf = None) -> Response:
-    """One lead with its score of now; with `as_of`, the lead and score as recorded by that instant."""
+    """One lead with its score of now; with `as_of`, the lead and score as recorded by that instant.
+
+    Of a merged lead: the lead that it was merged into, and `merged_from`.
+    """
     if as_of is None or as_of >= now:
         change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
-        lead = show_lead(change)
+        lead = show_lead(change, merged_from=lead_id)
         moved = lead["score"] if history.score_moved(change) else None
         return answer(lead, version=change.lead.version, moved=moved)
-    return answer(show_lead(await read_as_of(tx, caller.tenant_id, lead_id, as_of)))
+    return answer(show_lead(await read_as_of(tx, caller.tenant_id, lead_id, as_of), merged_from=lead_id))
 
 
 @api.patch("/{lead_id}", response_model=LeadOut, responses=declared(*WRITE_PROBLEMS, IdentityTaken, OwnerInvalid))
@@ -161,10 +164,10 @@ async def post_activity(
 async def list_activities(
     lead_id: LeadId, caller: Reader, tx: InTx, now: Now, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    await read_lead(tx, caller.tenant_id, lead_id, now)
-    page = Page(limit, cursor, "recorded_at", {"lead_id": lead_id})
-    rows = await sql.list_activities(tx, caller.tenant_id, lead_id, page)
-    return answer(page.answer(rows, lambda row: show_activity(row, lead_id)))
+    lead = (await read_lead(tx, caller.tenant_id, lead_id, now)).lead
+    page = Page(limit, cursor, "recorded_at", {"lead_id": lead.id})
+    rows = await sql.list_activities(tx, caller.tenant_id, lead.id, page)
+    return answer(page.answer(rows, lambda row: show_activity(row, lead.id)))
 
 
 @api.put("/{lead_id}/bant", response_model=BantOut, responses=declared(*WRITE_PROBLEMS, HumanRequired))
@@ -190,7 +193,7 @@ async def put_lead_consents(
 async def get_consents(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
     """The consent state of each purpose, and the whole consent log, oldest first."""
     change = await read_lead(tx, caller.tenant_id, lead_id, now)
-    log = await sql.consents_of(tx, caller.tenant_id, lead_id)
+    log = await sql.consents_of(tx, caller.tenant_id, change.lead.id)
     return answer({"consents": change.lead.consents, "log": [show_consent(row) for row in log]})
 
 
@@ -216,7 +219,7 @@ async def list_events(
     limit: Limit = 50,
     include: Include = None,
 ) -> Response:
-    """The events of one lead, in the order of their positions."""
+    """The events of one lead, in the order of their positions; of a merged lead those that it had itself."""
     caller.require(frozenset({"events:read"}))
     await read_lead(tx, caller.tenant_id, lead_id, now)
     filters = Filters(None, lead_id)
@@ -228,8 +231,8 @@ async def list_events(
 @api.get("/{lead_id}/transitions", response_model=TransitionList, responses=declared(*READ_PROBLEMS))
 async def list_transitions(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
     """All transitions of the lead, oldest first, with actor, reason and evidence."""
-    await read_lead(tx, caller.tenant_id, lead_id, now)
-    rows = await sql.transitions_of(tx, caller.tenant_id, lead_id)
+    lead = (await read_lead(tx, caller.tenant_id, lead_id, now)).lead
+    rows = await sql.transitions_of(tx, caller.tenant_id, lead.id)
     return answer({"data": [show_transition(row) for row in rows], "next": None})
 
 
@@ -242,9 +245,9 @@ async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: 
 
 @api.get("/{lead_id}/journeys", response_model=JourneyList, responses=declared(*READ_PROBLEMS))
 async def list_journeys(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
-    await read_lead(tx, caller.tenant_id, lead_id, now)
-    reached = await sql.milestones_of(tx, caller.tenant_id, lead_id)
-    rows = await sql.journeys_of(tx, caller.tenant_id, lead_id)
+    lead = (await read_lead(tx, caller.tenant_id, lead_id, now)).lead
+    reached = await sql.milestones_of(tx, caller.tenant_id, lead.id)
+    rows = await sql.journeys_of(tx, caller.tenant_id, lead.id)
     shown = [show_journey(row, [one for one in reached if one.journey_id == row.id]) for row in rows]
     return answer({"data": shown, "next": None})
 
@@ -252,5 +255,5 @@ async def list_journeys(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> 
 @api.get("/{lead_id}/timeline", response_model=TimelineOut, responses=declared(*READ_PROBLEMS))
 async def get_timeline(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
     """Activities and transitions in one list, oldest first."""
-    await read_lead(tx, caller.tenant_id, lead_id, now)
-    return answer({"data": await history.timeline(tx, caller.tenant_id, lead_id), "next": None})
+    lead = (await read_lead(tx, caller.tenant_id, lead_id, now)).lead
+    return answer({"data": await history.timeline(tx, caller.tenant_id, lead.id), "next": None})

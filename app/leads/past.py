@@ -9,34 +9,44 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final
 from uuid import UUID
 
 from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import LeadNotFound
-from app.journeys.load import read_lead
+from app.journeys.load import read_unmerged
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.leads import sql
 from app.leads.absorb import FLAGGED
+from app.leads.held import Held, held_at, survivor_at
+from app.lifecycle.merging import MERGE
 from app.matching.normalize import normalize
+from app.matching.person import Identity
 from app.policies.published import published_policy
 from app.policy.document import Policy
-from app.policy.facts import Activity
+from app.policy.facts import Activity, Confirmation
 from app.scoring.score import score
 from app.web.fields import rfc3339
+
+WHOLE: Final = ("custom", "owner_id", "wake_at", "links", "identities")
 
 
 async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
     """The lead as of `at`, scored at `at` by the policy its journey followed then.
 
-    Raises LeadNotFound or Erased for a lead that cannot be shown.
+    While it was merged into another lead, that is the other one. Raises LeadNotFound or Erased for a lead that cannot
+    be shown.
     """
-    change = await read_lead(tx, tenant_id, lead_id, at)
+    change = await read_unmerged(tx, tenant_id, lead_id, at)
     lead = change.lead
+    merges = await sql.merges_of(tx, tenant_id, lead_id)
+    if (survivor_id := survivor_at(lead_id, merges, at)) is not None:
+        return await read_as_of(tx, tenant_id, survivor_id, at)
+    held = held_at(lead_id, merges, at)
     if at < lead.created_at:
         raise LeadNotFound(f"The lead did not exist before {rfc3339(lead.created_at)}.")
-    past = await sql.past(tx, tenant_id, lead_id, at)
+    past = await sql.past(tx, tenant_id, lead_id, at, held)
     before = _merged(past.undone or ())
     lead.fields, lead.raw, lead.flags = (
         _restored(values, before[name])
@@ -45,9 +55,17 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     lead.custom = before.get("custom", lead.custom)
     if "owner_id" in before:
         lead.owner = await _owner(tx, tenant_id, before["owner_id"])
+    if "identities" in before:
+        lead.identities = [Identity(**one) for one in before["identities"]]
     _identities(lead, {tuple(key) for key in past.later_identities or ()})
-    lead.activities = [Activity(*row) for row in await sql.activities_until(tx, tenant_id, lead_id, at)]
+    rows = await sql.activities_until(tx, tenant_id, lead_id, at, held)
+    # Several merged leads may have had one of a key.
+    lead.activities = list({(row.activity_key, row.source_id): Activity(*row[:5]) for row in rows}.values())
+    if held.differs:
+        rows = await sql.bant_of(tx, tenant_id, lead_id, held)
+        lead.confirmations = [Confirmation(**row._mapping) for row in rows]
     lead.confirmations = [one for one in lead.confirmations if one.recorded_at <= at]
+    lead.merged_into = None
     lead.consents = {name: "unknown" for name, state in lead.consents.items() if state == "unknown"} | (
         past.consents or {}
     )
@@ -58,7 +76,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
         change.active = await published_policy(tx, tenant_id, past.active_policy_id)
     if lead.below_threshold_since is not None and lead.below_threshold_since > at:
         lead.below_threshold_since = None
-    await _journey(tx, tenant_id, change, at)
+    await _journey(tx, tenant_id, change, at, held)
     if "wake_at" in before and lead.journey is not None:
         lead.journey.wake_at = before["wake_at"] and datetime.fromisoformat(before["wake_at"])
     change.score = score(change.published.policy, change.facts(), at)
@@ -81,7 +99,7 @@ def _merged(undone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Merges the old values of later changes, given latest first, so that the oldest value of each field wins."""
     before: dict[str, Any] = {"fields": {}, "raw": {}, "flags": {}}
     for one in undone:
-        replaced = {name: value for name, value in one.items() if name in ("custom", "owner_id", "wake_at", "links")}
+        replaced = {name: value for name, value in one.items() if name in WHOLE}
         before |= replaced | {name: before[name] | one.get(name, {}) for name in ("fields", "raw", "flags")}
     return before
 
@@ -108,41 +126,58 @@ def _identities(lead: Lead, later: AbstractSet[tuple[str, str, str]]) -> None:
         lead.flags |= {name: getattr(person, name) for name in FLAGGED}
 
 
-async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime) -> None:
-    """Restores the journey of the last transition recorded by `at`, and the policy it followed."""
-    whole = await sql.transitions_of(tx, tenant_id, change.lead.id)
+async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime, held: Held) -> None:
+    """Restores the journey that was the present one at `at`, and the policy it followed."""
+    whole = await sql.transitions_of(tx, tenant_id, change.lead.id, held)
     log = [row for row in whole if row.recorded_at <= at]
-    if not log or len(log) == len(whole):
+    if not log or (len(log) == len(whole) and not held.differs):
         change.lead.journey = change.lead.journey if log else None
         return
-    last = log[-1]
-    (row,) = [one for one in await sql.journeys_of(tx, tenant_id, change.lead.id) if one.number == last.number]
+    journeys = {row.id: row for row in await sql.journeys_of(tx, tenant_id, change.lead.id, held)}
+    order = {one.id: n for n, one in enumerate(sorted(journeys.values(), key=lambda one: (one.opened_at, one.id)), 1)}
+    last = await _last(tx, tenant_id, log)
+    row = journeys[last.journey_id]
+    log.sort(key=lambda one: (order[one.journey_id], one.seq))
     change.lead.journey = Journey(
         id=row.id,
-        number=row.number,
+        number=order[row.id],
         stage=last.to_stage,
         seq=last.seq,
         stage_entered_at=last.occurred_at,
         opened_at=row.opened_at,
         business=row.business,
-        baseline_at=await _baseline(tx, tenant_id, log),
+        baseline_at=await _baseline(tx, tenant_id, log, last),
     )
     followed = await published_policy(tx, tenant_id, last.policy_id)
     change.pinned = followed if _is_pinned_after(followed.policy, last) else None
 
 
+async def _last(tx: Tx, tenant_id: UUID, log: Sequence[Record]) -> Record:
+    """The last transition of the journey that the log leaves open, else of the one that it closed last."""
+    ends = {row.journey_id: row for row in log}.values()
+
+    async def closed_at(row: Record) -> tuple[bool, datetime, int]:
+        stage = (await published_policy(tx, tenant_id, row.policy_id)).policy.stage_of.get(row.to_stage)
+        return stage is not None and stage.kind in ("open", "parked"), row.occurred_at, row.number
+
+    return max([(await closed_at(row), row) for row in ends], key=lambda one: one[0])[1]
+
+
 def _is_pinned_after(policy: Policy, last: Record) -> bool:
     """Whether the journey was pinned to its policy after this transition. Closing does not pin or unpin."""
-    closed = policy.stage_of[last.to_stage].kind == "closed"
+    closed = last.to_stage not in policy.stage_of or policy.stage_of[last.to_stage].kind in ("closed", "merged")
     return policy.past_threshold(last.from_stage if closed else last.to_stage)
 
 
-async def _baseline(tx: Tx, tenant_id: UUID, log: Sequence[Record]) -> datetime | None:
-    """The baseline after these transitions: when the last journey last set it, else the end of the journey before."""
-    for row in reversed(log):
-        if row.number != log[-1].number:
-            return cast(datetime, row.occurred_at)
+async def _baseline(tx: Tx, tenant_id: UUID, log: Sequence[Record], last: Record) -> datetime | None:
+    """The baseline after these transitions: when a journey last set it, or when the last of the others ended.
+
+    A journey that merging closed did not end: another one goes on in its place.
+    """
+    ends = {row.journey_id: row for row in log if row.journey_id != last.journey_id}.values()
+    found = [row.occurred_at for row in ends if row.action != MERGE]
+    for row in log:
         action = (await published_policy(tx, tenant_id, row.policy_id)).policy.action_of.get(row.action)
         if action is not None and any(effect.set_baseline for effect in action.effects):
-            return cast(datetime, row.occurred_at)
-    return None
+            found.append(row.occurred_at)
+    return max(found, default=None)

@@ -113,7 +113,7 @@ class RecordedOut(ResponseBody):
     index: int
     lead_id: str | None
     recorded: bool
-    reason: str | None = Field(description="`person_unknown`, `out_of_order`, or null.")
+    reason: str | None = Field(description="`person_unknown`, `lead_merged`, `out_of_order`, or null.")
 
 
 class ActivitiesOut(ResponseBody):
@@ -213,6 +213,9 @@ class LeadOut(ResponseBody):
     consents: dict[str, str]
     links: dict[str, str | None]
     merged_into: str | None
+    merged_from: str | None = Field(
+        default=None, description="Only where a merged lead was asked for: its id. The rest is the lead that remained."
+    )
     created_at: str
     updated_at: str
 

@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, bindparam, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
 from app.database.tables import (
     activities,
+    bant,
     consents,
     identities,
     journeys,
@@ -21,10 +22,12 @@ from app.database.tables import (
     transitions,
 )
 from app.database.transaction import Record, Records, Tx
+from app.leads.held import PRESENT, Held
 from app.matching.identity import Candidate
 from app.matching.person import Identity
 from app.web.pages import Page
 
+HELD = (bindparam("lost", type_=ARRAY(Uuid)), bindparam("gained", type_=ARRAY(Uuid)))
 NAMES = bindparam("names", type_=ARRAY(TEXT))
 
 LOCK_IDENTITIES = text(
@@ -73,7 +76,8 @@ SOURCES = text(
     " UNION ALL SELECT id, name, defaults, builtin FROM sources WHERE tenant_id = :tenant_id AND builtin"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 
-# What differed at an instant. `undone` holds the old values of the later changes, the latest change first.
+# What differed at an instant. `undone` holds the old values of the later changes, the latest change first. Rows that a
+# merge has moved to or from the lead since are `gained` and `lost`.
 PAST = text(
     """
     SELECT (SELECT jsonb_agg(c.before ORDER BY c.version DESC) FROM lead_changes c
@@ -83,16 +87,19 @@ PAST = text(
                     SELECT kind, '', value, tenant_id, lead_id, added_at FROM shared_identities) i
              WHERE i.tenant_id = l.tenant_id AND i.lead_id = l.id AND i.added_at > :at) AS later_identities,
            (SELECT jsonb_object_agg(c.purpose, c.state ORDER BY c.occurred_at, c.recorded_at, c.id) FROM consents c
-             WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND c.recorded_at <= :at) AS consents,
+             WHERE c.tenant_id = l.tenant_id AND (c.lead_id = l.id AND c.id <> ALL(:lost) OR c.id = ANY(:gained))
+               AND c.recorded_at <= :at) AS consents,
            (SELECT a.policy_id FROM activations a WHERE a.tenant_id = l.tenant_id AND a.at <= :at
              ORDER BY a.at DESC LIMIT 1) AS active_policy_id,
            first.attribution AS first_touch, last.attribution AS last_touch, latest.lead_version AS version,
            latest.recorded_at AS updated_at, live.account_id, live.contact_id, live.opportunity_id
       FROM leads l
-      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
+      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id
+                            AND (t.lead_id = l.id AND t.id <> ALL(:lost) OR t.id = ANY(:gained))
                             AND t.recorded_at <= :at
                           ORDER BY t.attribution = '{}', t.recorded_at, t.id LIMIT 1) first ON true
-      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id AND t.lead_id = l.id
+      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id
+                            AND (t.lead_id = l.id AND t.id <> ALL(:lost) OR t.id = ANY(:gained))
                             AND t.recorded_at <= :at
                           ORDER BY t.attribution = '{}',
                                    t.attribution - '{landing_page,form_id,visitor_id}'::text[] = '{}',
@@ -100,17 +107,28 @@ PAST = text(
       LEFT JOIN LATERAL (SELECT e.lead_version, e.recorded_at FROM events e WHERE e.tenant_id = l.tenant_id
                             AND e.lead_id = l.id AND e.recorded_at <= :at ORDER BY e.seq DESC LIMIT 1) latest ON true
       LEFT JOIN LATERAL (SELECT c.account_id, c.contact_id, c.opportunity_id FROM conversions c
-                          WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND c.recorded_at <= :at
+                          WHERE c.tenant_id = l.tenant_id AND c.recorded_at <= :at
+                            AND c.lead_id = ANY(ARRAY(SELECT l.id UNION SELECT j.lead_id FROM journeys j
+                                 WHERE j.tenant_id = :tenant_id AND j.id = ANY(:gained)))
+                            AND (c.lead_id = l.id AND c.journey_id <> ALL(:lost) OR c.journey_id = ANY(:gained))
                             AND (c.reverted_at IS NULL OR c.reverted_at > :at)
                           ORDER BY c.recorded_at DESC, c.id DESC LIMIT 1) live ON true
      WHERE l.tenant_id = :tenant_id AND l.id = :lead_id
     """
-)
+).bindparams(*HELD)
 ACTIVITIES_UNTIL = text(
     """
-    SELECT id, type, kind, occurred_at, recorded_at FROM activities
-     WHERE tenant_id = :tenant_id AND lead_id = :lead_id AND recorded_at <= :at
+    SELECT id, type, kind, occurred_at, recorded_at, activity_key, source_id FROM activities
+     WHERE tenant_id = :tenant_id AND (lead_id = :lead_id AND id <> ALL(:lost) OR id = ANY(:gained))
+       AND recorded_at <= :at
      ORDER BY occurred_at DESC LIMIT 500
+    """
+).bindparams(*HELD)
+MERGES_OF = text(
+    """
+    SELECT * FROM lead_merges WHERE tenant_id = :tenant_id AND merged_id = :lead_id
+    UNION
+    SELECT * FROM lead_merges WHERE tenant_id = :tenant_id AND survivor_id = :lead_id
     """
 )
 CONTACTS_KNOWN_BY = text(
@@ -123,6 +141,9 @@ CONTACTS_KNOWN_BY = text(
                      WHERE tenant_id = :tenant_id AND archived_at IS NULL AND phone = p.phone LIMIT 50) c ON true
     """
 ).bindparams(bindparam("emails", type_=ARRAY(TEXT)), bindparam("phones", type_=ARRAY(TEXT)))
+ARE_MERGED = text(
+    "SELECT id FROM leads WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND merged_into IS NOT NULL"
+).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 KNOWN_ACTIVITIES = text(
     """
     SELECT a.* FROM jsonb_to_recordset(:wanted) AS w(lead_id uuid, key text)
@@ -266,9 +287,20 @@ async def activities_by_key(tx: Tx, tenant_id: UUID, wanted: Sequence[tuple[UUID
     return (await tx.execute(statement.where(activities.c.tenant_id == tenant_id, named.in_(wanted)))).all()
 
 
-async def past(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Record:
+async def past(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime, held: Held = PRESENT) -> Record:
     """What differed in an existing lead at an instant."""
-    return (await tx.execute(PAST, {"tenant_id": tenant_id, "lead_id": lead_id, "at": at})).one()
+    bound = {"tenant_id": tenant_id, "lead_id": lead_id, "at": at, "lost": held.lost, "gained": held.gained}
+    return (await tx.execute(PAST, bound)).one()
+
+
+async def merges_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
+    """All merges of the lead into another one and of others into it, those that were undone too."""
+    return (await tx.execute(MERGES_OF, {"tenant_id": tenant_id, "lead_id": lead_id})).all()
+
+
+async def merged_leads(tx: Tx, tenant_id: UUID, lead_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the leads that were merged into another one."""
+    return set((await tx.execute(ARE_MERGED, {"tenant_id": tenant_id, "ids": list(lead_ids)})).scalars())
 
 
 async def replaced_since(tx: Tx, tenant_id: UUID, oldest: Mapping[UUID, int]) -> Records:
@@ -277,9 +309,10 @@ async def replaced_since(tx: Tx, tenant_id: UUID, oldest: Mapping[UUID, int]) ->
     return (await tx.execute(REPLACED_SINCE, {"tenant_id": tenant_id, "wanted": named})).all()
 
 
-async def activities_until(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Records:
+async def activities_until(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime, held: Held = PRESENT) -> Records:
     """The latest 500 activities recorded by an instant, with the columns that rules use."""
-    return (await tx.execute(ACTIVITIES_UNTIL, {"tenant_id": tenant_id, "lead_id": lead_id, "at": at})).all()
+    bound = {"tenant_id": tenant_id, "lead_id": lead_id, "at": at, "lost": held.lost, "gained": held.gained}
+    return (await tx.execute(ACTIVITIES_UNTIL, bound)).all()
 
 
 async def user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
@@ -287,6 +320,10 @@ async def user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
     return (await tx.execute(USER, {"tenant_id": tenant_id, "id": user_id})).one_or_none()
 
 
+CONFIRMATION: Final = (
+    *("criterion", "status", "user_id", "role", "recorded_at"),
+    *("value", "evidence", "due_on", "amount"),
+)
 TOUCHES: Final = (leads.c.first_touch, leads.c.last_touch)
 CONDITIONS: Final[Mapping[str, Callable[[Any], ColumnElement[bool]]]] = {
     **{name: leads.c[name].__eq__ for name in ("stage", "owner_id", "temperature", "source_id", "account_id")},
@@ -340,20 +377,37 @@ async def latest_activities(tx: Tx, tenant_id: UUID, lead_id: UUID, limit: int) 
     return (await tx.execute(statement.order_by(activities.c.occurred_at.desc()).limit(limit))).all()
 
 
-async def transitions_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
+async def transitions_of(tx: Tx, tenant_id: UUID, lead_id: UUID, held: Held = PRESENT) -> Records:
     """All transitions of a lead, oldest first."""
     statement = (
         select(transitions, journeys.c.number)
         .join(journeys, (journeys.c.tenant_id == tenant_id) & (journeys.c.id == transitions.c.journey_id))
-        .where(transitions.c.tenant_id == tenant_id, transitions.c.lead_id == lead_id)
+        .where(
+            transitions.c.tenant_id == tenant_id, _held(transitions.c.lead_id, transitions.c.journey_id, lead_id, held)
+        )
         .order_by(journeys.c.number, transitions.c.seq)
     )
     return (await tx.execute(statement)).all()
 
 
-async def journeys_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
-    statement = select(journeys).where(journeys.c.tenant_id == tenant_id, journeys.c.lead_id == lead_id)
+async def journeys_of(tx: Tx, tenant_id: UUID, lead_id: UUID, held: Held = PRESENT) -> Records:
+    owned = _held(journeys.c.lead_id, journeys.c.id, lead_id, held)
+    statement = select(journeys).where(journeys.c.tenant_id == tenant_id, owned)
     return (await tx.execute(statement.order_by(journeys.c.number))).all()
+
+
+async def bant_of(tx: Tx, tenant_id: UUID, lead_id: UUID, held: Held) -> Records:
+    """The latest 200 confirmations of a lead, oldest first."""
+    columns = [bant.c[name] for name in CONFIRMATION]
+    rows = select(*columns).where(bant.c.tenant_id == tenant_id, _held(bant.c.lead_id, bant.c.id, lead_id, held))
+    return (await tx.execute(rows.order_by(bant.c.recorded_at.desc(), bant.c.id.desc()).limit(200))).all()[::-1]
+
+
+def _held(owner: ColumnElement[UUID], row: ColumnElement[UUID], lead_id: UUID, held: Held) -> ColumnElement[bool]:
+    """Rows that the lead has now, or had at another time."""
+    if not held.differs:
+        return owner == lead_id
+    return or_(and_(owner == lead_id, row.not_in(held.lost)), row.in_(held.gained))
 
 
 async def milestones_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:

@@ -24,6 +24,9 @@ Reason = Literal[
     "phone_other_email",
     "phone_shared",
     "organization",
+    "email_alike",
+    "name_company",
+    "name_city",
 ]
 _ORDER: Final = {"external": 0, "email": 1, "phone": 2, "social": 3, "domain": 4}
 _MIN_INSTANT: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -61,6 +64,7 @@ class Conflict:
 
     lead_id: UUID
     reason: Reason
+    score: int = 0  # of a likeness; that of an identity is the reason's
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from app.database.transaction import Record, Tx
 from app.errors import Erased
 from app.events.record import record_events
 from app.journeys.evaluate import evaluate
-from app.journeys.load import begin_change
+from app.journeys.load import begin_change_of_survivor
 from app.journeys.record import record
 from app.journeys.refusals import problem
 from app.journeys.state import Change
@@ -84,11 +84,12 @@ async def advance(
 
 
 async def _lock_origin_lead(tx: Tx, caller: Caller, lead_id: UUID | None, now: datetime) -> Change | None:
-    """The lead the opportunity came from, locked; None where there is none or it was erased."""
+    """The lead the opportunity came from, or that it was merged into, locked; None where there is none or it was
+    erased."""
     if lead_id is None:
         return None
     try:
-        return await begin_change(
+        return await begin_change_of_survivor(
             tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of
         )
     except Erased:

@@ -352,6 +352,11 @@ class Policy(Part):
         return next((action for action in self.actions if action.to == into and action.name in automatic), None)
 
     @cached_property
+    def merged_stage(self) -> str:
+        """The stage of a journey that was closed because its lead has another one that goes on."""
+        return next((stage.name for stage in self.stages if stage.kind == "merged"), "merged")
+
+    @cached_property
     def first_role(self) -> Role | None:
         """The role that the threshold action assigns leads to, and that gets a returned lead; None without a route."""
         effects = self.threshold_action.effects if self.threshold_action else ()

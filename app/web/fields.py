@@ -85,6 +85,7 @@ EventId = public_id("event")
 UserId = public_id("user")
 KeyId = public_id("key")
 TenantId = public_id("tenant")
+DuplicateId = public_id("duplicate")
 
 
 def _written_like(sentence: str) -> WrapValidator:

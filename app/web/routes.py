@@ -9,6 +9,8 @@ from app.events.endpoints import feed_api as feed
 from app.leads.endpoints import activities_api as activities
 from app.leads.endpoints import api as leads
 from app.leads.endpoints import gathered_api as gathered_leads
+from app.merging.endpoints import api as merging
+from app.merging.endpoints import duplicates_api as duplicates
 from app.pipeline.endpoints import api as pipeline
 from app.policies.endpoints import api as policies
 from app.sources.endpoints import api as sources
@@ -32,6 +34,8 @@ ROUTERS = (
     activities,
     transitions,
     conversion,
+    merging,
+    duplicates,
     pipeline,
     feed,
     events,

@@ -32,6 +32,13 @@ async def create_one_of_each(api: Api) -> RecordIds:
     subscription = await api.post("/v1/subscriptions", {"url": "http://127.0.0.1:9/hook"})
     key = await api.post("/v1/keys", {"name": "another", "scopes": [each for each in SCOPES if each != "platform"]})
     policy = await api.get("/v1/policies/active")
+    alike = [
+        {"email": f"ola.nowak@{host}", "full_name": "Ola Nowak", "company": "Wasko"}
+        for host in ("a.example", "b.example")
+    ]
+    for fields in alike:
+        await api.lead(**fields)
+    duplicate = (await api.get("/v1/duplicates"))["data"][0]
     await create_partitions(api.app.state.engine)
     await sequence(api.app.state.engine)
     events: list[dict[str, Any]] = (await api.get("/v1/events?limit=1"))["data"]
@@ -42,6 +49,7 @@ async def create_one_of_each(api: Api) -> RecordIds:
         "manager": manager,
         "key_id": key["id"],
         "lead_id": lead["id"],
+        "duplicate_id": duplicate["id"],
         "source_id": source["id"],
         "source_key": source["key"],
         "submission_id": ingested.json()["submission"]["id"],

@@ -12,6 +12,7 @@ from app.database.tables.delivery import (
     sequencer,
     subscriptions,
 )
+from app.database.tables.duplicates import duplicates, lead_merges, match_keys
 from app.database.tables.intake import sources, submission_items, submissions
 from app.database.tables.leads import (
     activities,
@@ -40,6 +41,7 @@ __all__ = [
     "contacts",
     "conversions",
     "delivery_retries",
+    "duplicates",
     "event_log",
     "events",
     "idempotency_keys",
@@ -48,8 +50,10 @@ __all__ = [
     "keys",
     "lanes",
     "lead_changes",
+    "lead_merges",
     "lead_words",
     "leads",
+    "match_keys",
     "metadata",
     "milestones",
     "opportunities",

@@ -1,0 +1,1 @@
+"""Merge leads of one person, undo it, and decide on possible duplicates."""

@@ -1,0 +1,111 @@
+"""Two locked leads that are merged or unmerged: what follows from the rows that each of them has now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from app import ids
+from app.database.transaction import ChangedMeanwhile, Tx
+from app.errors import Erased, LeadNotFound
+from app.events.record import NewEvent
+from app.journeys.load import begin_two
+from app.journeys.state import Change
+from app.leads import duplicates_sql
+from app.leads import sql as leads_sql
+from app.leads.absorb import mark_changed, set_flag
+from app.lifecycle.merging import Standing
+from app.merging import sql
+from app.web.auth import Caller
+
+EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+async def wait_for_turn(tx: Tx, caller: Caller) -> None:
+    """Lets the merges of a tenant go one after another: each moves the identities that the next has to lock."""
+    await leads_sql.lock_identities(tx, caller.tenant_id, [("merge", "", "")])
+
+
+async def lock_pair(tx: Tx, caller: Caller, lead_ids: tuple[UUID, UUID], now: datetime) -> tuple[Change, Change]:
+    """Locks the identities of both leads, then the leads (promises.md, section 2).
+
+    Raises LeadNotFound for an unknown lead and Erased if the first was erased; ChangedMeanwhile where a lead got an
+    identity before it was locked, which then has to be locked first.
+    """
+    keys = await sql.identity_keys(tx, caller.tenant_id, lead_ids)
+    await leads_sql.lock_identities(tx, caller.tenant_id, sorted(keys))
+    found: list[Change] = []
+    for change, lead_id in zip(await begin_two(tx, caller.tenant_id, lead_ids, now, caller), lead_ids, strict=True):
+        if change is None:
+            raise LeadNotFound(f"There is no lead {ids.show('lead', lead_id)}.")
+        found.append(change)
+    if found[0].lead.erased_at is not None:
+        raise Erased()
+    if any(identity.key not in keys for change in found for identity in change.lead.identities):
+        raise ChangedMeanwhile("a lead got another identity before it was locked")
+    return found[0], found[1]
+
+
+def standing(change: Change) -> Standing:
+    """How far the lead is, as the rules of merging see it."""
+    lead, journey = change.lead, change.lead.journey
+    stage, closed_at = (journey.stage, journey.closed_at) if journey else (None, None)
+    return Standing(change.published.policy, stage, lead.held_stage, closed_at, lead.created_at)
+
+
+def numbered(journeys: Sequence[Mapping[str, Any]], lead_id: UUID) -> list[dict[str, Any]]:
+    """The journeys as those of one lead, numbered by their start."""
+    in_order = sorted(journeys, key=lambda one: (one["opened_at"], one["id"]))
+    return [{"id": one["id"], "lead_id": lead_id, "number": n} for n, one in enumerate(in_order, 1)]
+
+
+async def refresh_consents(tx: Tx, tenant_id: UUID, change: Change) -> None:
+    """Sets the state of each purpose to what the consent log of the lead says now."""
+    lead = change.lead
+    rows = await leads_sql.latest_consents(tx, tenant_id, [lead.id])
+    states = {name: state for name, state in lead.consents.items() if state == "unknown"}
+    states |= {row.purpose: row.state for row in rows}
+    changed = {name: state for name, state in states.items() if lead.consents.get(name, "unknown") != state}
+    changed |= dict.fromkeys(lead.consents.keys() - states.keys(), "unknown")
+    lead.consents = states
+    set_flag(change, "consented_at", {row.purpose: row.occurred_at.isoformat() for row in rows} or None)
+    if changed:
+        data = {"lead_id": ids.show("lead", lead.id), "consents": changed}
+        change.early_events.append(NewEvent("lead.consent_changed", data, change.now))
+
+
+async def refresh_touches(tx: Tx, tenant_id: UUID, change: Change) -> None:
+    """Sets the first and the last touch to those of the touches that the lead has now."""
+    touched = await leads_sql.past(tx, tenant_id, change.lead.id, EVER)
+    if touched.first_touch is not None:
+        change.lead.first_touch, change.lead.last_touch = touched.first_touch, touched.last_touch
+
+
+async def refresh_shared_phone(
+    tx: Tx, tenant_id: UUID, change: Change, *, without: UUID | None = None, besides: UUID | None = None
+) -> None:
+    """Sets whether another lead has the phone of the lead as well: not `without`, but `besides`, although merged."""
+    phone = change.lead.fields.get("phone")
+    if phone is None or change.lead.flags.get("phone_status") not in ("valid", "shared"):
+        return
+    own = [change.lead.id, *([without] if without else [])]
+    status = "shared" if await sql.has_other_phone_holder(tx, tenant_id, phone, own, besides) else "valid"
+    if change.lead.flags.get("phone_status") != status:
+        set_flag(change, "phone_status", status)
+        mark_changed(change, "phone_status")
+
+
+async def refresh_suspected(tx: Tx, tenant_id: UUID, change: Change, without: UUID) -> None:
+    """Sets whether the lead may be the same person as another one than `without`."""
+    is_suspected = await duplicates_sql.is_suspected(tx, tenant_id, change.lead.id, [without])
+    if bool(change.lead.flags.get("duplicate_suspected")) != is_suspected:
+        set_flag(change, "duplicate_suspected", is_suspected)
+        mark_changed(change, "duplicate_suspected")
+
+
+def merge_event(type_: str, change: Change, merged_id: UUID, survivor_id: UUID) -> NewEvent:
+    """`lead.merged` or `lead.unmerged`, told of one of the two leads."""
+    named = {"lead_id": change.lead.id, "merged_id": merged_id, "survivor_id": survivor_id}
+    return NewEvent(type_, {name: ids.show("lead", one) for name, one in named.items()}, change.now)
