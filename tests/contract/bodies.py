@@ -168,6 +168,8 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
             "note": "later",
             "wake_at": "2027-08-17T09:00:00Z",
         },
+        "POST /v1/leads/{lead_id}/merge": {"into": record_ids["lead_id"]},
+        "POST /v1/duplicates/{duplicate_id}/verdict": {"verdict": "not_duplicate", "into": record_ids["lead_id"]},
         "POST /v1/activities": {"activities": [{**ACTIVITY, "lead_id": record_ids["lead_id"]}]},
         "POST /v1/leads/{lead_id}/conversion": ORDER,
         "POST /v1/leads/{lead_id}/conversion/preview": ORDER,
@@ -219,6 +221,8 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
         assert (await api.ask(lead, "accept", record_ids["user_id"])).status_code == 201
         assert (await api.ask(lead, "confirm", record_ids["actor"], bant=BANT)).status_code == 201
         return {**record_ids, "lead_id": lead["id"]}
+    if operation == "POST /v1/leads/{lead_id}/merge":
+        return {**record_ids, "lead_id": (await api.lead())["id"], "actor": record_ids["manager"]}
     if operation == "POST /v1/opportunities/{opportunity_id}/transitions":
         deal = await api.post("/v1/opportunities", {"name": "Another"})
         return {**record_ids, "opportunity_id": deal["id"]}
