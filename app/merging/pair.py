@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -20,6 +21,7 @@ from app.lifecycle.merging import Standing
 from app.merging import sql
 from app.web.auth import Caller
 
+TRIES: Final = 10
 EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -31,9 +33,17 @@ async def wait_for_turn(tx: Tx, caller: Caller) -> None:
 async def lock_pair(tx: Tx, caller: Caller, lead_ids: tuple[UUID, UUID], now: datetime) -> tuple[Change, Change]:
     """Locks the identities of both leads, then the leads (promises.md, section 2).
 
-    Raises LeadNotFound for an unknown lead and Erased if the first was erased; ChangedMeanwhile where a lead got an
-    identity before it was locked, which then has to be locked first.
+    Where a lead got an identity before it was locked, all are let go and locked again, with that one. Raises
+    LeadNotFound for an unknown lead, Erased if the first was erased, and ChangedMeanwhile after several tries.
     """
+    for _ in range(TRIES):
+        with suppress(ChangedMeanwhile):
+            async with tx.savepoint():
+                return await _lock_known(tx, caller, lead_ids, now)
+    raise ChangedMeanwhile("the leads got identities faster than these could be locked")
+
+
+async def _lock_known(tx: Tx, caller: Caller, lead_ids: tuple[UUID, UUID], now: datetime) -> tuple[Change, Change]:
     keys = await sql.identity_keys(tx, caller.tenant_id, lead_ids)
     await leads_sql.lock_identities(tx, caller.tenant_id, sorted(keys))
     found: list[Change] = []
