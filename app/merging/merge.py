@@ -71,8 +71,8 @@ async def merge(
 ) -> None:
     """Merges the lead into another one, which remains.
 
-    Raises LeadNotFound, Erased, LeadMerged, VersionConflict; HumanRequired or RoleNotAllowed for who may not; and
-    RequestInvalid or TargetUnavailable for an `into` that cannot take it.
+    Raises LeadNotFound, Erased, LeadMerged or VersionConflict, HumanRequired or RoleNotAllowed for who may not merge,
+    and RequestInvalid or TargetUnavailable for an `into` that cannot take the lead.
     """
     if into == lead_id:
         raise RequestInvalid.of("into", "same_lead", "a lead cannot be merged into itself")
