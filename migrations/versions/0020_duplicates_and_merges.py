@@ -1,7 +1,7 @@
 """Possible duplicates are stored with a verdict, and merges of leads with what they moved (docs/decisions/0041).
 
 Revision ID: 0020_duplicates_and_merges
-Revises: 0017_dead_letters
+Revises: 0019_fetched_records
 
 New tables only: old code does not read them. The steps can be repeated.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0020_duplicates_and_merges"
-down_revision = "0017_dead_letters"
+down_revision = "0019_fetched_records"
 branch_labels = None
 depends_on = None
 
