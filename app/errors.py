@@ -7,7 +7,7 @@ Problem
 + NotFound 404: LeadNotFound, …; MethodNotAllowed 405
 + Conflict 409: TransitionNotAllowed, AlreadyInStage, BackwardMove, LeadAlreadyConverted, AmbiguousMatch, AlreadyExists,
   IdentityTaken, IdempotencyInProgress, LeadMerged, LeadNotMerged, InUse, LogDiverged, PositionExpired
-+ Gone 410: CursorExpired, Erased
+ + Gone 410: CursorExpired, ConfirmationExpired, Erased
 + VersionConflict 412 · BodyTooLarge 413 · UnsupportedMediaType 415
 + Invalid 422: RequestInvalid, CursorInvalid, IdempotencyKeyReused, CriteriaUnmet, ReasonRequired, …
 + TooManyRequests, RateLimited 429 · HeadersTooLarge 431
@@ -250,6 +250,10 @@ class ConversionNotFound(NotFound):
     """The lead has no conversion."""
 
 
+class ConfirmationNotFound(NotFound):
+    """There is no such link; open it as it stands in the e-mail."""
+
+
 class AccountNotFound(NotFound):
     """There is no such account."""
 
@@ -302,6 +306,10 @@ class Gone(Problem):
 
 class CursorExpired(Gone):
     """The cursor points to events that are no longer retained."""
+
+
+class ConfirmationExpired(Gone):
+    """This link is too old, or what it confirms was withdrawn since; sign up again to get another one."""
 
 
 class Erased(Gone):

@@ -22,6 +22,7 @@ from app.matching.host import host_of_url
 from app.policy.sentences import sentence
 
 Network = IPv4Network | IPv6Network
+ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 Role = Literal["api", "work", "dispatch"]
 Origin = Literal["default", "environment", ".env", "flag"]
 PREFIX = "BATON_"
@@ -46,6 +47,10 @@ class SettingsError(CannotStart):
 def _split(value: object) -> object:
     """'a, b' becomes ['a', 'b']; anything that is not text is left as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _network(value: object) -> object:
@@ -159,6 +164,8 @@ class Settings(BaseSettings):
         *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)),
     )
     test_clock: Path | None = None
+    trusted_proxies: Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, CommaSeparated] = ()
+    forwarded_header: Annotated[ForwardedHeader, BeforeValidator(_lower)] = "x-forwarded-for"
     drain_seconds: float = Field(default=5.0, ge=0, le=300)
     metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None
     log_format: Literal["auto", "console", "json"] = "auto"

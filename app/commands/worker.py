@@ -20,6 +20,7 @@ from app.events.wake import within
 from app.fetches.fetch import FetchContext, fetch_due
 from app.journeys.refresh import refresh_due
 from app.settings import Role
+from app.submissions.check import check_forever
 from app.submissions.process import process_forever
 from app.web import idempotency
 from app.webhooks.across import count_lanes
@@ -43,7 +44,7 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
     if roles:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
-        works = (process_forever, fetch_forever, refresh_forever, sweep_forever)
+        works = (process_forever, check_forever, fetch_forever, refresh_forever, sweep_forever)
         jobs += [partial(work, state, stop) for work in works]
     if "dispatch" in roles:
         jobs += [

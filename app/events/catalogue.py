@@ -118,6 +118,19 @@ class LeadConsentChanged(LeadEventData):
     consents: dict[str, str]
 
 
+class LeadConsentRequested(LeadEventData):
+    """A form gave consents that the person has to confirm: mail them `confirm_url`, a link that is good for one time.
+
+    It begins with /v1: put the public address of Baton before it. Whoever opens it gives the consents.
+    """
+
+    lead_id: LeadId
+    purposes: list[str]
+    confirm_url: str
+    expires_at: Instant
+    source: SourceSummary
+
+
 class LeadBelowThreshold(LeadEventData):
     """The score fell below what made the lead an MQL. The stage is unchanged; sent once per fall below it."""
 
@@ -281,6 +294,7 @@ TYPES: Final[dict[str, type[ResponseBody]]] = {
     "lead.stage_changed": LeadStageChanged,
     "lead.assigned": LeadAssigned,
     "lead.consent_changed": LeadConsentChanged,
+    "lead.consent_requested": LeadConsentRequested,
     "lead.below_threshold": LeadBelowThreshold,
     "lead.recycle_due": LeadRecycleDue,
     "lead.reinquired": LeadReinquired,

@@ -129,6 +129,18 @@ class NewConsent:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentRequest:
+    """Consents that the person is asked to confirm: the text seen by purpose, and the hash of the link's secret."""
+
+    id: UUID
+    secret_sha256: str
+    texts: Mapping[str, str | None]
+    source_id: UUID | None
+    submission_id: UUID | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class NewTouch:
     """One marketing touch: the attribution of an arrival."""
 
@@ -173,6 +185,7 @@ class Change:
     new_identities: list[Identity] = field(default_factory=list)
     new_activities: list[NewActivity] = field(default_factory=list)
     new_consents: list[NewConsent] = field(default_factory=list)
+    new_requests: list[ConsentRequest] = field(default_factory=list)
     new_touches: list[NewTouch] = field(default_factory=list)
     new_bant: list[Confirmation] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)

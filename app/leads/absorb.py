@@ -13,6 +13,7 @@ from app.events.record import NewEvent
 from app.journeys.apply import apply_move
 from app.journeys.refusals import problem
 from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
+from app.leads.double_opt_in import PENDING, Asked, DoubleOptIn, request_consent
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
@@ -62,6 +63,7 @@ class Arrival:
     which a new journey starts (`suspect` for a bought list). `earlier_lead_id`: the lead that the item had when it was
     captured before; on an existing lead it then only fills empty fields and records no activity, touch or consent.
     `revised_lead_id`: the lead of the submission that the arrival revises; it is no further touch then.
+    `double_opt_in`: the rule of the source by which consents have to be confirmed.
     """
 
     person: Person
@@ -79,6 +81,7 @@ class Arrival:
     submission_id: UUID | None = None
     earlier_lead_id: UUID | None = None
     revised_lead_id: UUID | None = None
+    double_opt_in: DoubleOptIn | None = None
 
     @property
     def reprocessed(self) -> bool:
@@ -257,26 +260,46 @@ def _weight(touch: Mapping[str, Any]) -> tuple[bool, bool]:
 
 def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
     consents: list[NewConsent] = []
+    asked = _asked(change, arrival)
     for consent in arrival.consents:
         if consent.state == "unknown":
             change.lead.consents.setdefault(consent.purpose, "unknown")
             continue
-        refused = change.lead.consents.get(consent.purpose) in ("refused", "withdrawn")
-        if arrival.entry is not None and refused and consent.state == "given":
+        if _is_refused(change, arrival, consent.purpose) and consent.state == "given":
             continue  # a bought list overrides nobody's own refusal
-        new = NewConsent(
-            consent.purpose,
-            consent.state,
-            when,
-            consent.text,
-            arrival.source_name,
-            arrival.source_id,
-            arrival.submission_id,
-            bought=arrival.entry is not None,
-        )
-        consents.append(new)
+        if consent.purpose not in asked:
+            consents.append(_new_consent(arrival, consent.purpose, consent.state, consent.text, when))
     change.new_consents += consents
     apply_consents(change, consents)
+    if asked and arrival.double_opt_in is not None:
+        pending = [_new_consent(arrival, one.purpose, PENDING, one.text, when) for one in asked.values()]
+        source = {"id": ids.show("source", arrival.source_id), "name": arrival.source_name}
+        request_consent(change, arrival.double_opt_in, pending, source)
+
+
+def _asked(change: Change, arrival: Arrival) -> dict[str, Asked]:
+    """What has to be confirmed of the arrival, by purpose."""
+    rule = arrival.double_opt_in
+    if rule is None:
+        return {}
+    answers = {
+        one.purpose: Asked(one.purpose, one.text) if one.state == "given" else None
+        for one in arrival.consents
+        if one.state != "unknown"
+    }
+    asked = rule.asked(change.lead.consents, answers)
+    return {one.purpose: one for one in asked if not _is_refused(change, arrival, one.purpose)}
+
+
+def _is_refused(change: Change, arrival: Arrival, purpose: str) -> bool:
+    """Whether the arrival is of a bought list, and the person has refused."""
+    return arrival.entry is not None and change.lead.consents.get(purpose) in ("refused", "withdrawn")
+
+
+def _new_consent(arrival: Arrival, purpose: str, state: str, seen: str | None, when: datetime) -> NewConsent:
+    is_bought = arrival.entry is not None
+    channel, source_id = arrival.source_name, arrival.source_id
+    return NewConsent(purpose, state, when, seen, channel, source_id, arrival.submission_id, bought=is_bought)
 
 
 def apply_consents(change: Change, consents: Sequence[NewConsent]) -> None:

@@ -19,6 +19,7 @@ from app.journeys.record import record_or_refresh
 from app.journeys.state import Change, Lead
 from app.leads import duplicates_sql, sql
 from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival
+from app.leads.consent_sql import keep_requests
 from app.leads.contact_consents import carry_to_contacts
 from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of
 from app.leads.known_contact import link_known_contacts
@@ -156,6 +157,7 @@ async def _capture_all(
         evaluate(change)
     await record_or_refresh(tx, tenant_id, touched)
     await duplicates_sql.keep_pairs(tx, tenant_id, pairs.rows(), now)
+    await keep_requests(tx, tenant_id, touched, now)
     await carry_to_contacts(tx, tenant_id, touched, now)
     return answers
 

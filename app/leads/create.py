@@ -12,6 +12,7 @@ from app.database.transaction import Record, Tx
 from app.errors import IdentityRequired, SourceNotFound
 from app.leads import sql
 from app.leads.capture import Arrival, ArrivalActivity, Captured, capture
+from app.leads.double_opt_in import DoubleOptIn
 from app.leads.future import check_not_future
 from app.leads.schemas import ConsentIn, LeadCreate
 from app.matching.normalize import normalize
@@ -31,7 +32,7 @@ async def create_leads(tx: Tx, tenant_id: UUID, members: Sequence[Member[LeadCre
     arriving: list[tuple[Member[LeadCreate, Captured], Arrival]] = []
     for one in members:
         with one.attempt():
-            arriving.append((one, _arrival(one, sources.get(one.wanted.source_id), now)))
+            arriving.append((one, _arrival(one, tenant_id, sources.get(one.wanted.source_id), now)))
     captured = await capture(tx, tenant_id, [arrival for _, arrival in arriving], now, apart=True)
     for (one, _), found in zip(arriving, captured, strict=True):
         one.later, one.result = found.later, None if found.later else found
@@ -48,7 +49,7 @@ def names_of(body: LeadCreate) -> list[str]:
     return [*filter(None, typed), *(f"{namespace} {value}" for namespace, value in body.external_ids.items())]
 
 
-def _arrival(asked: Member[LeadCreate, Captured], source: Record | None, now: datetime) -> Arrival:
+def _arrival(asked: Member[LeadCreate, Captured], tenant_id: UUID, source: Record | None, now: datetime) -> Arrival:
     body, caller = asked.wanted, asked.caller
     if source is None:
         raise SourceNotFound()
@@ -73,6 +74,7 @@ def _arrival(asked: Member[LeadCreate, Captured], source: Record | None, now: da
         consents=tuple(_Consent(consent) for consent in body.consents),
         custom=body.custom,
         entry=source.defaults.get("entry"),
+        double_opt_in=DoubleOptIn.of(tenant_id, source.defaults),
     )
 
 

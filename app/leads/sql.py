@@ -86,7 +86,8 @@ PAST = text(
               FROM (SELECT kind, namespace, value, tenant_id, lead_id, added_at FROM identities UNION ALL
                     SELECT kind, '', value, tenant_id, lead_id, added_at FROM shared_identities) i
              WHERE i.tenant_id = l.tenant_id AND i.lead_id = l.id AND i.added_at > :at) AS later_identities,
-           (SELECT jsonb_object_agg(c.purpose, c.state ORDER BY c.occurred_at, c.recorded_at, c.id) FROM consents c
+           (SELECT jsonb_object_agg(c.purpose, c.state
+                                   ORDER BY c.state <> 'pending', c.occurred_at, c.recorded_at, c.id) FROM consents c
              WHERE c.tenant_id = l.tenant_id AND (c.lead_id = l.id AND c.id <> ALL(:lost) OR c.id = ANY(:gained))
                AND c.recorded_at <= :at) AS consents,
            (SELECT a.policy_id FROM activations a WHERE a.tenant_id = l.tenant_id AND a.at <= :at
@@ -169,8 +170,8 @@ LATEST_CONSENTS = text(
     SELECT DISTINCT ON (lead_id, purpose) lead_id, purpose, state, occurred_at, text, channel, source_id, bought
       FROM consents
      WHERE tenant_id = :tenant_id AND lead_id = ANY(:lead_ids)
-     ORDER BY lead_id, purpose, state = 'unknown', bought AND state = 'given', occurred_at DESC, state = 'given',
-           recorded_at DESC, id DESC
+     ORDER BY lead_id, purpose, state IN ('unknown', 'pending'), bought AND state = 'given', occurred_at DESC,
+           state = 'given', recorded_at DESC, id DESC
     """
 ).bindparams(bindparam("lead_ids", type_=ARRAY(Uuid)), bindparam("tenant_id", type_=Uuid))
 LOCK_CONTACTS = text(

@@ -12,6 +12,7 @@ KNOWN_PURPOSES: Final = ("process", "email_marketing", "phone", "profiling", "pa
 PURPOSE_LENGTH: Final = 60
 _PURPOSE: Final = re.compile(rf"[a-z][a-z0-9_]{{0,{PURPOSE_LENGTH - 1}}}")
 ConsentState = Literal["given", "refused", "withdrawn", "unknown"]
+StoredState = Literal[ConsentState, "pending"]  # pending: given by a form, and not yet confirmed by the person
 _YES: Final = frozenset(map(fold, words("yes")))
 _NO: Final = frozenset(map(fold, words("no")))
 _REFUSALS: Final = phrases(fold, "refusals")

@@ -1,6 +1,7 @@
 """Which consent a person is held to, of those that several leads of the person have given or refused.
 
-A consent is `{state, occurred_at, text, channel, source_id, bought}`, plain JSON; `unknown` is no decision. `bought`: a
+A consent is `{state, occurred_at, text, channel, source_id, bought}`, plain JSON; `unknown` and `pending` are no
+decisions. `bought`: a
 bought list claims that it was given, which the person did not say here.
 """
 
@@ -27,14 +28,14 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 def replacing(known: Consents, new: Consents) -> dict[str, Consent]:
     """The new consents, by purpose, that replace what is known: the first ones, and decisions that are later.
 
-    At the same instant a refusal or withdrawal counts before a consent. `unknown` replaces nothing, and what a bought
-    list claims replaces no decision of the person.
+    At the same instant a refusal or withdrawal counts before a consent. `unknown` and `pending` replace nothing, and
+    what a bought list claims replaces no decision of the person.
     """
     return {purpose: one for purpose, one in new.items() if purpose not in known or _rank(one) > _rank(known[purpose])}
 
 
 def _rank(consent: Consent) -> tuple[int, datetime, bool]:
-    if consent["state"] == "unknown":
+    if consent["state"] in ("unknown", "pending"):
         return 0, _NEVER, False
     is_claim = consent["bought"] and consent["state"] == "given"
     return 1 if is_claim else 2, datetime.fromisoformat(consent["occurred_at"]), consent["state"] != "given"

@@ -13,7 +13,7 @@ from app import ids
 from app.database.transaction import Record
 from app.leads.schemas import Bant, Custom
 from app.matching.company import is_of_many, is_web_address, registrable_domain
-from app.matching.consent import ConsentState
+from app.matching.consent import StoredState
 from app.matching.country import country_code
 from app.matching.email import read_email
 from app.matching.mailboxes import is_free_mail
@@ -229,7 +229,7 @@ class AccountOut(RecordOut):
 class ContactConsent(ResponseBody):
     """The decision that counts for a purpose, of those of the leads linked to the contact."""
 
-    state: ConsentState
+    state: StoredState
     occurred_at: str | None
     text: str | None = Field(description="The wording, as it was shown.")
     channel: str | None

@@ -27,6 +27,8 @@ def address_faults(document: Document) -> Iterator[dict[str, str]]:
             yield _fault(f"respond.allow_hosts.{index}", "must be a host, such as www.acme.example or *.acme.example")
     if respond and respond.redirect and is_literal(respond.redirect) and host_of_url(respond.redirect) is None:
         yield _fault("respond.redirect", "must be an expression, or the http(s) URL of a page")
+    if document.bot_check and host_of_url(document.bot_check.url) is None:
+        yield _fault("bot_check.url", "must be the http(s) URL at which the service checks a token")
     if document.fetch:
         yield from _fetch_faults(document.fetch)
 

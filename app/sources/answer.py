@@ -14,6 +14,7 @@ from app.sources.document import Document, Parse
 from app.sources.expressions import Context, is_literal
 from app.sources.parse import ParseFailed, parse_body
 from app.sources.request import RawRequest
+from app.web.accept import prefers
 
 FILLED: Final = ("submission_id", "verdict", "lead_id", "stage")
 _PLACE: Final = re.compile(r"\{(" + "|".join(FILLED) + r")\}")
@@ -61,7 +62,8 @@ def filled(body: Any, values: Mapping[str, str | None]) -> Any:
 def _is_browser(request: RawRequest) -> bool:
     content_type, accepted = request.header("content-type").lower(), request.header("accept").lower()
     is_form = content_type.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
-    return is_form and ("json" not in accepted or "text/html" in accepted)
+    prefers_json = prefers(accepted, "application/json", "text/html")
+    return is_form and ("json" not in accepted or ("text/html" in accepted and not prefers_json))
 
 
 def _location(redirect: str, allowed: list[str], parse: Parse, request: RawRequest) -> str | None:

@@ -21,6 +21,7 @@ EVERY_PURPOSE: Final = "*"
 MAX_DOCUMENT: Final = 64 * 1024  # characters of a source's overrides as JSON
 MAX_DIRECTIVES: Final = 10
 MAX_PATTERNS: Final = 5
+MAX_RATE: Final = 1_000_000
 SNAKE: Final = r"^[a-z][a-z0-9_]{0,63}$"
 PLACEHOLDER: Final = re.compile(r"\{([^{}]+)\}")
 TOKENS: Final = re.compile(r"\{(body|body:ascii_json|method|url|url:unescaped|secret|t|header:[A-Za-z0-9-]+)\}")
@@ -242,13 +243,31 @@ class ConsentRule(Part):
 
 
 class Spam(Part):
-    """Spam rules: filled honeypot field, form filled in too fast, too many links, disposable e-mail address."""
+    """Spam rules: filled honeypot field, form filled in too fast, too many links, disposable e-mail address, and more
+    than `max_per_client` submissions of one client address within ten minutes."""
 
     honeypot: list[Expression] = []
     rendered_at: Expression | None = None
     min_fill_seconds: float = Field(2, ge=0, le=3_600)
     max_links: int | None = Field(None, ge=0)
     disposable: bool = False
+    max_per_client: int | None = Field(None, ge=1, le=MAX_RATE)
+
+
+class BotCheck(Part):
+    """The service that says whether a person has sent a form: its address, the name of the secret that the service has
+    given, and the field of the form in which its script leaves the token."""
+
+    url: Annotated[str, Field(max_length=2_000)]
+    secret: Name = Field("bot_check")
+    field: Name
+
+
+class Limits(Part):
+    """How many submissions a minute are taken, of all clients and of one client address; the others get 429."""
+
+    per_minute: int | None = Field(None, ge=1, le=MAX_RATE)
+    per_client_per_minute: int | None = Field(None, ge=1, le=MAX_RATE)
 
 
 class Defaults(Part):
@@ -316,6 +335,8 @@ class Document(Part):
     custom_omit: list[Name] = Field([], max_length=200)
     entry: Expression | None = None
     spam: Spam = Spam()
+    bot_check: BotCheck | None = None
+    limits: Limits = Limits()
     defaults: Defaults = Defaults()
     fetch: Fetch | None = None
     respond: Respond | None = None
@@ -332,10 +353,12 @@ def merge(preset: Any, overrides: Any) -> Any:
 
 
 def secrets_of(document: Document, known: Collection[str] = ()) -> frozenset[str]:
-    """The names of the secrets that the document's rules, handshake and fetch need, given the known ones."""
+    """The names of the secrets that the document's rules, bot check, handshake and fetch need, given the known ones."""
     names = {rule.secret for rule in document.verify}
     if document.open_without_secrets:
         names.intersection_update(known)
+    if document.bot_check is not None:
+        names.add(document.bot_check.secret)
     handshake = document.handshake
     if document.fetch and document.fetch.auth:
         names.add(document.fetch.auth)

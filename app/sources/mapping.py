@@ -26,7 +26,7 @@ from app.sources.item import KEY_SEPARATOR, Consent, Item, Reason
 from app.sources.parse import Body, ParseFailed, read_body
 from app.sources.record_url import record_url
 from app.sources.request import RawRequest
-from app.sources.spam import is_spam
+from app.sources.spam import spam_reason
 
 REPEAT_WINDOW: Final = timedelta(minutes=10)  # in which the same content without a key is the same submission
 MAX_ITEMS: Final = 1_000
@@ -127,13 +127,15 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
     verdict, name = _route(document, context)
     person = _person(shared, context, verdict)
     occurred_at, unreadable = _occurred_at(document.occurred_at, context, received_at)
-    looks_spam = is_spam(document.spam, context, person, received_at)
+    spam = spam_reason(document.spam, context, person, shared.request)
+    if shared.request.cleared:
+        verdict, spam = "lead" if verdict == "spam" else verdict, None
     attribution, consents = _attribution(document, context), _consents(document, context)
     key, repeat_keys = _submission_key(shared, context, verdict)
     entry = storable(as_text(context.value(document.entry, "/entry")))
     reason: Reason | None = "identity_required" if verdict in _NEEDS_PERSON and not person.identities else None
-    if verdict == "lead" and looks_spam:
-        verdict, reason = "spam", None
+    if verdict == "lead" and spam:
+        verdict, reason, person = "spam", None, replace(person, flags=(*person.flags, spam))
     custom = _custom(document, context, person)
     fetch_url = record_url(document, context) if verdict == "fetch" else None
     if document.fetch and verdict == "fetch" and fetch_url is None:
@@ -172,7 +174,9 @@ def _person(shared: _Shared, context: Context, verdict: Verdict) -> Person:
     person = normalize(fields, external_ids, document.defaults.region, plus_is_blank=body is not None and body.is_form)
     if verdict == "test":
         person = replace(person, identities=_with_ids_as_sent(person.identities, external_ids))
-    return replace(person, flags=(*person.flags, "text_guessed")) if body and body.is_text_guessed else person
+    guessed = ("text_guessed",) if body and body.is_text_guessed else ()
+    unverified = ("unverified",) if shared.request.bot_check == "unverified" else ()
+    return replace(person, flags=(*person.flags, *guessed, *unverified)) if guessed or unverified else person
 
 
 def _external_ids(document: Document, context: Context) -> dict[str, Any]:

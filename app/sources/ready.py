@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from app.database.transaction import Record
+from app.leads.double_opt_in import DoubleOptIn
 from app.matching.host import same_origin
 from app.sources.document import Document, TokenRule, merge
 from app.sources.preset import DocumentFaulty, make_document
@@ -25,6 +26,7 @@ class ReadySource:
     document: Document | None
     thank_you_url: str | None
     allowed_origins: tuple[str, ...]
+    double_opt_in: DoubleOptIn | None
 
 
 _cache: dict[tuple[UUID, int], ReadySource] = {}
@@ -42,7 +44,9 @@ def ready_source(row: Record) -> ReadySource:
 
 def _load(row: Record) -> ReadySource:
     defaults = dict(row.defaults)
+    double_opt_in = DoubleOptIn.of(row.tenant_id, defaults)
     thank_you_url, origins = defaults.pop("thank_you_url", None), defaults.pop("allowed_origins", None)
+    defaults.pop("double_opt_in", None)
     try:
         document = with_body_tokens_dropped(make_document(row.preset, merge(row.overrides, {"defaults": defaults})))
     except (DocumentFaulty, KeyError):
@@ -55,11 +59,13 @@ def _load(row: Record) -> ReadySource:
         document=document,
         thank_you_url=thank_you_url,
         allowed_origins=tuple(map(same_origin, origins or ("*",))),
+        double_opt_in=double_opt_in,
     )
 
 
 def with_body_tokens_dropped(document: Document) -> Document:
-    """The document with the tokens that senders put into the body added to `parse.drop`."""
+    """The document with the tokens that senders and a bot check put into the body added to `parse.drop`."""
     tokens = [rule.name for rule in document.verify if isinstance(rule, TokenRule) and rule.place == "body"]
+    tokens += [document.bot_check.field] if document.bot_check else []
     drop = [*document.parse.drop, *(name for name in tokens if name not in document.parse.drop)]
     return document.model_copy(update={"parse": document.parse.model_copy(update={"drop": drop})})

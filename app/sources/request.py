@@ -7,17 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Literal
 
 from app.matching.text import storable
 from app.sources.charset import Decoder
 from app.sources.coding import unpacked
 from app.web.gate import MAX_BODY, MAX_MULTIPART
 
+Suspicion = Literal["origin_not_allowed", "too_many_of_client"]
+
 
 @dataclass(frozen=True)
 class RawRequest:
     """A request, verbatim. `query` is the raw query string; `url` the public URL that the sender called, which some
-    signatures cover (the caller builds it from the public address); `received_at` is aware and in UTC."""
+    signatures cover (the caller builds it from the public address); `received_at` is aware and in UTC.
+    `suspicion`: why it was taken for spam when it was received; `cleared`: somebody has said that it is none;
+    `bot_check`: the outcome of that check, where the source has one."""
 
     method: str
     headers: Mapping[str, str]
@@ -25,6 +30,9 @@ class RawRequest:
     body: bytes
     received_at: datetime
     url: str = ""
+    suspicion: Suspicion | None = None
+    cleared: bool = False
+    bot_check: str | None = None
 
     @cached_property
     def lower_headers(self) -> dict[str, str]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.transaction import Record
+from app.leads.schemas import Purpose
 from app.matching.host import host_of_url
 from app.policy.shape import Like
-from app.sources.document import Defaults
+from app.sources.document import Defaults, Part
 from app.web.fields import RequestBody, ResponseBody, ShortText, SourceId, rfc3339
 
 ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
@@ -42,11 +43,22 @@ Origin = Annotated[
 ]
 
 
+class DoubleOptInRule(Part):
+    """Consents of these purposes are pending until the person confirms them by a link. `ask` says which forms ask:
+    those that give the consent, or also those without an answer (a form that is only there to sign up)."""
+
+    purposes: list[Purpose] = Field(["email_marketing"], min_length=1, max_length=10)
+    ask: Literal["given", "always"] = "given"
+    valid_hours: int = Field(168, ge=1, le=8_760)
+    confirmed_url: PageAddress | None = None
+
+
 class SourceDefaults(Defaults):
-    """Values used where the request has none, and how browsers are answered."""
+    """Values used where the request has none, how browsers are answered, and which consents have to be confirmed."""
 
     thank_you_url: PageAddress | None = None
     allowed_origins: Annotated[list[Origin], Field(min_length=1, max_length=50)] | None = None
+    double_opt_in: DoubleOptInRule | None = None
 
 
 class SourceCreate(RequestBody):

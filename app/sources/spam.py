@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from app.matching.consent import is_unticked
 from app.matching.person import Person
@@ -12,20 +12,27 @@ from app.matching.text import as_text
 from app.matching.times import read_instant
 from app.sources.document import Spam
 from app.sources.expressions import Context
+from app.sources.request import RawRequest, Suspicion
+
+SpamReason = Literal[Suspicion, "bot_check_failed", "honeypot", "too_fast", "too_many_links", "disposable_address"]
 
 _LINK: Final = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
 
 
-def is_spam(spam: Spam, context: Context, person: Person, received_at: datetime) -> bool:
-    """Whether a honeypot field is filled, the form was filled in too fast, the message has too many links, or the
-    e-mail address is disposable."""
+def spam_reason(spam: Spam, context: Context, person: Person, request: RawRequest) -> SpamReason | None:
+    """Why an item is taken for spam: what was found when its request was received, a failed bot check, a honeypot field
+    that is filled, a form filled in too fast, a message with too many links, or a disposable e-mail address."""
+    if request.suspicion is not None:
+        return request.suspicion
+    if request.bot_check == "failed":
+        return "bot_check_failed"
     if any(_is_filled(context.value(trap, f"/spam/honeypot/{place}")) for place, trap in enumerate(spam.honeypot)):
-        return True
-    if spam.rendered_at and _is_too_fast(spam, context, received_at):
-        return True
+        return "honeypot"
+    if spam.rendered_at and _is_too_fast(spam, context, request.received_at):
+        return "too_fast"
     if spam.max_links is not None and len(_LINK.findall(str(person.fields.get("message", "")))) > spam.max_links:
-        return True
-    return spam.disposable and person.email_status == "disposable"
+        return "too_many_links"
+    return "disposable_address" if spam.disposable and person.email_status == "disposable" else None
 
 
 def _is_filled(answer: object) -> bool:

@@ -177,11 +177,12 @@ def read_token(document: Document, rule: TokenRule, request: RawRequest) -> str:
         case "query":
             given = request.parameters.get(rule.name, "")
         case "body":
-            given = _body_member(document, rule.name, request)
+            given = body_member(document, rule.name, request)
     return given[len(rule.prefix) :] if given.lower().startswith(rule.prefix.lower()) else ""
 
 
-def _body_member(document: Document, name: str, request: RawRequest) -> str:
+def body_member(document: Document, name: str, request: RawRequest) -> str:
+    """A member of the body as text, also one that `parse.drop` names; "" where there is none."""
     try:
         body = parse_body(document.parse.model_copy(update={"drop": []}), request)
     except ParseFailed:

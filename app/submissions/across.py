@@ -14,22 +14,27 @@ from app.database.turn import Turn
 from app.submissions.received import Received
 
 BATCH: Final = 100
+CHECKED_AT_ONCE: Final = 50
 BATCH_BYTES: Final = 2 * 1024 * 1024
 
 # An existing id was written by an earlier attempt of which the response was lost: the insert is retried then.
 INSERT_RECEIVED: Final = """
-    INSERT INTO submissions (tenant_id, id, source_id, method, query, headers, body, sha256, received_at)
-    SELECT tenant_id, id, source_id, method, query, headers::jsonb, body, sha256, received_at
+    INSERT INTO submissions (tenant_id, id, source_id, method, query, headers, body, sha256, received_at, suspicion,
+           bot_check)
+    SELECT tenant_id, id, source_id, method, query, headers::jsonb, body, sha256, received_at, suspicion, bot_check
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::text[],
-                  $9::timestamptz[])
-        AS r(tenant_id, id, source_id, method, query, headers, body, sha256, received_at)
+                  $9::timestamptz[], $10::text[], $11::text[])
+        AS r(tenant_id, id, source_id, method, query, headers, body, sha256, received_at, suspicion, bot_check)
     ON CONFLICT (tenant_id, id) DO NOTHING
 """
-COLUMNS: Final = ("tenant_id", "id", "source_id", "method", "query", "headers", "body", "sha256", "received_at")
+COLUMNS: Final = (
+    *("tenant_id", "id", "source_id", "method", "query", "headers", "body", "sha256", "received_at"),
+    *("suspicion", "bot_check"),
+)
 
-# `rested_at` leaves out submissions whose next try is later.
+# `rested_at` leaves out submissions whose next try is later. A bot check comes before processing.
 WAITS: Final = (
-    "s.state = 'received'"
+    "s.state = 'received' AND s.bot_check IS DISTINCT FROM 'waiting'"
     " AND (CAST(:rested_at AS timestamptz) IS NULL OR s.retry_at IS NULL OR s.retry_at <= :rested_at)"
 )
 # A range of the index by tenant and time. With `s.tenant_id = t.tenant_id` a generic plan may take the index by time,
@@ -76,7 +81,24 @@ CLAIM = text(
     """  # noqa: S608
 ).bindparams(bindparam("after", type_=Uuid))
 CLAIM_ONE = text(
-    "SELECT * FROM submissions WHERE tenant_id = :tenant_id AND id = :id AND state = 'received' FOR UPDATE SKIP LOCKED"
+    "SELECT * FROM submissions WHERE tenant_id = :tenant_id AND id = :id AND state = 'received'"
+    " AND bot_check IS DISTINCT FROM 'waiting' FOR UPDATE SKIP LOCKED"
+)
+# Those whose bot check waits, of each tenant the oldest first. Of two processes that choose the same row, the second
+# waits for the first, and then finds the row claimed until `retry_at`. `asked`: it was claimed before.
+CLAIM_UNCHECKED = text(
+    """
+    WITH chosen AS (
+        SELECT tenant_id, id, retry_at, row_number() OVER (PARTITION BY tenant_id ORDER BY received_at, id) AS place
+          FROM submissions WHERE bot_check = 'waiting' AND (retry_at IS NULL OR retry_at <= :now)
+         ORDER BY place, tenant_id LIMIT :most
+    )
+    UPDATE submissions s SET retry_at = :until
+      FROM chosen c
+     WHERE s.tenant_id = c.tenant_id AND s.id = c.id AND s.bot_check = 'waiting'
+       AND (s.retry_at IS NULL OR s.retry_at <= :now)
+    RETURNING s.*, c.retry_at IS NOT NULL AS asked
+    """
 )
 
 # Records that are due, of each tenant in turn its four that wait longest. To claim one counts the attempt, and sets the
@@ -136,3 +158,8 @@ async def claim_fetches(tx: Tx, turn: Turn, now: datetime, until: datetime) -> R
     """The items whose records are due, with their sources; no other process gets them before `until`."""
     values = {"now": now, "until": until, "after": turn.after, "most": FETCHES, "each": FETCHES_OF_TENANT}
     return turn.took((await tx.execute(CLAIM_FETCHES, values)).all())
+
+
+async def claim_unchecked(tx: Tx, now: datetime, until: datetime) -> Records:
+    """Claims up to fifty submissions whose bot check waits, until `until`; `asked` where that was done before."""
+    return (await tx.execute(CLAIM_UNCHECKED, {"now": now, "until": until, "most": CHECKED_AT_ONCE})).all()

@@ -19,26 +19,30 @@ from app.errors import (
     SignatureInvalid,
     SourceDisabled,
     SourceNotFound,
+    StateConflict,
     SubmissionNotFound,
     UnsupportedMediaType,
 )
 from app.sources import sql as sources_sql
 from app.submissions import ingest, show, sql
+from app.submissions.review import review
 from app.submissions.schemas import (
     Accepted,
     RawOut,
     Replay,
     Replayed,
+    ReviewIn,
     State,
     SubmissionOut,
     SubmissionPage,
+    Verdict,
     Waited,
 )
 from app.web.auth import Caller, allowed
 from app.web.fields import LeadId, SourceId, SubmissionId, answer
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
-from app.web.transacted import InTx
+from app.web.transacted import InTx, Now
 
 REFUSALS: Final = declared(
     SignatureInvalid,
@@ -126,11 +130,12 @@ async def list_submissions(
     source_id: Annotated[SourceId | None, Query()] = None,
     state: Annotated[State | None, Query()] = None,
     lead_id: Annotated[LeadId | None, Query()] = None,
+    verdict: Annotated[Verdict | None, Query()] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """List submissions, newest first; with `lead_id`, those with an item that created or matched that lead."""
-    filters: dict[str, Any] = {"source_id": source_id, "state": state, "lead_id": lead_id}
+    """List submissions, newest first; with `lead_id` or `verdict`, those with an item of that lead or verdict."""
+    filters: dict[str, Any] = {"source_id": source_id, "state": state, "lead_id": lead_id, "verdict": verdict}
     page = Page(limit, cursor, "received_at", filters)
     rows = await sql.list_submissions(tx, caller.tenant_id, page, filters)
     shown = await show.page_of(tx, caller.tenant_id, rows[:limit])
@@ -159,6 +164,20 @@ async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InT
     """Process a submission again, for example after a mapping fix. It creates no second lead and no second activity."""
     if not await sql.replay_one(tx, caller.tenant_id, submission_id):
         raise SubmissionNotFound()
+    return answer({"submission": await show.submission(tx, caller.tenant_id, submission_id)}, 202)
+
+
+@api.post(
+    "/submissions/{submission_id}/verdict",
+    status_code=202,
+    response_model=Accepted,
+    responses=declared(SubmissionNotFound, StateConflict),
+)
+async def review_submission(
+    submission_id: SubmissionId, body: ReviewIn, caller: Writer, tx: InTx, now: Now
+) -> Response:
+    """Say that a submission with the verdict `spam` is none: it is processed as the others are, once."""
+    await review(tx, caller, submission_id, now)
     return answer({"submission": await show.submission(tx, caller.tenant_id, submission_id)}, 202)
 
 

@@ -119,6 +119,7 @@ class Entry:
             submission_id=self.submission_id,
             earlier_lead_id=self.earlier_lead_id,
             revised_lead_id=self.revised_lead_id,
+            double_opt_in=self.source.double_opt_in,
         )
 
 
@@ -129,7 +130,17 @@ def failure_reason(error: Exception) -> str:
 
 def request_of(row: Record) -> RawRequest:
     """The request of a stored submission."""
-    return RawRequest(row.method, row.headers, row.query, bytes(row.body), row.received_at)
+    cleared = row.review is not None
+    return RawRequest(
+        row.method,
+        row.headers,
+        row.query,
+        bytes(row.body),
+        row.received_at,
+        suspicion=row.suspicion,
+        cleared=cleared,
+        bot_check=row.bot_check,
+    )
 
 
 def quarantined_submission(row: Record, source: ReadySource, reason: str) -> Entry:

@@ -24,6 +24,7 @@ from app.database.transaction import Database
 from app.errors import (
     BodyTooLarge,
     MethodNotAllowed,
+    RateLimited,
     SecretKeysMissing,
     SignatureInvalid,
     SourceDisabled,
@@ -36,13 +37,15 @@ from app.sources.document import Document
 from app.sources.handshake import handshake_answer
 from app.sources.known import CachedSource, source_by_key
 from app.sources.ready import ReadySource
-from app.sources.request import RawRequest
+from app.sources.request import RawRequest, Suspicion
 from app.sources.verify import verify
 from app.submissions import show, sql
 from app.submissions.accept import Committer
+from app.submissions.limits import SourceLimits
 from app.submissions.process import process_one
 from app.submissions.received import Received, kept_headers, kept_query
 from app.web.accept import prefers
+from app.web.client_address import client_address, client_key
 
 log = structlog.get_logger("baton.ingest")
 
@@ -57,9 +60,10 @@ MAX_PROCESSING: Final = 2  # connections of the pool that requests with `Prefer:
 class IngestState:
     """State that the ingest requests of one process share."""
 
-    def __init__(self, engine: Database) -> None:
+    def __init__(self, engine: Database, processes: int) -> None:
         self.engine = engine
         self.committer = Committer(engine)
+        self.limits = SourceLimits(processes)
         self.processing = asyncio.Semaphore(MAX_PROCESSING)
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -81,7 +85,7 @@ class IngestState:
 def _ingest_state(state: Any) -> IngestState:
     found: IngestState | None = getattr(state, "ingest", None)
     if found is None or found.engine is not state.engine:
-        found = state.ingest = IngestState(state.engine)
+        found = state.ingest = IngestState(state.engine, state.settings.workers)
     return found
 
 
@@ -100,8 +104,38 @@ async def receive(request: Request, key: str) -> Response:
     is_checkable = known.secrets_readable or not document.verify
     if not is_checkable or not verify(document, known.secrets, raw, now):
         raise _refusal(known, "signature")
+    suspicion = _take(request, known.source, document, raw, now)
     with quota.admitted(now):  # only now: what somebody else sends uses up no quota
-        return await _accept(state, known, document, raw, now)
+        return await _accept(state, known, document, replace(raw, suspicion=suspicion) if suspicion else raw, now)
+
+
+def _take(
+    request: Request, source: ReadySource, document: Document, raw: RawRequest, now: datetime
+) -> Suspicion | None:
+    """Counts a submission within the limits of its source; why it is taken for spam at once.
+
+    Raises RateLimited, with the headers by which a page of an allowed origin may read the answer.
+    """
+    origin = raw.headers.get("origin")
+    is_counted = document.limits.per_client_per_minute or document.spam.max_per_client
+    client = _client(request, raw) if is_counted else None
+    try:
+        too_many = _ingest_state(request.app.state).limits.take(source.id, document, client, now)
+    except RateLimited as problem:
+        problem.headers = {**(problem.headers or {}), **_cors(source, origin)}
+        raise
+    # Browsers send `null` for a page that hides where it is from. A signature says more than an origin.
+    if origin not in (None, "null") and not document.verify and not _allows(source, origin):
+        return "origin_not_allowed"
+    return "too_many_of_client" if too_many else None
+
+
+def _client(request: Request, raw: RawRequest) -> str | None:
+    settings = request.app.state.settings
+    entries = [raw.headers.get(settings.forwarded_header, "")]
+    peer = request.client.host if request.client else None
+    found = client_address(peer, entries, settings.trusted_proxies, settings.forwarded_header)
+    return client_key(found) if found else None
 
 
 async def _accept(state: Any, known: CachedSource, document: Document, raw: RawRequest, now: datetime) -> Response:
@@ -208,6 +242,8 @@ def _received(source: ReadySource, document: Document, raw: RawRequest, now: dat
         body=raw.body,
         sha256=hashlib.sha256(raw.body).hexdigest(),
         received_at=now,
+        suspicion=raw.suspicion,
+        bot_check="waiting" if document.bot_check else None,
     )
 
 
@@ -276,11 +312,13 @@ async def _shown_in_time(state: Any, received: Received, seconds: int, now: date
     task = _ingest_state(state).start(received, now)
     await asyncio.wait({task}, timeout=seconds)
     state.wake.set("events")
-    shown = {"id": ids.show("submission", received.id), "state": "received"}
-    while shown["state"] == "received" and task.done() and loop.time() < until:
-        shown = await _shown_submission(state, received) or shown
-        if shown["state"] == "received":
-            await asyncio.sleep(POLL_SECONDS)
+    shown: dict[str, Any] = {"id": ids.show("submission", received.id), "state": "received"}
+    while task.done() and loop.time() < until:
+        found = await _shown_submission(state, received)
+        if found is not None and found["state"] != "received":
+            is_spam = any(item["verdict"] == "spam" for item in found["items"])
+            return shown if is_spam else found  # a bot does not learn that it was found
+        await asyncio.sleep(POLL_SECONDS)
     return shown
 
 
@@ -295,7 +333,10 @@ async def _shown_submission(state: Any, received: Received) -> dict[str, Any] | 
 def _cors(source: ReadySource | None, origin: str | None) -> dict[str, str]:
     if origin is None:
         return {}
-    allowed = source.allowed_origins if source is not None else ("*",)
-    if "*" in allowed:
+    if source is None or "*" in source.allowed_origins:
         return {"Access-Control-Allow-Origin": "*"}
-    return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if same_origin(origin) in allowed else {})}
+    return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if _allows(source, origin) else {})}
+
+
+def _allows(source: ReadySource, origin: str) -> bool:
+    return "*" in source.allowed_origins or same_origin(origin) in source.allowed_origins

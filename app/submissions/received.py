@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import unquote_plus
 from uuid import UUID
 
 import orjson
 
 from app.sources.document import Document, TokenRule
+from app.sources.request import Suspicion
 
 SECRET_HEADER: Final = re.compile(r"authorization|cookie|token|secret|passw|api-?key")
 
@@ -31,6 +32,8 @@ class Received:
     body: bytes
     sha256: str
     received_at: datetime
+    suspicion: Suspicion | None = None
+    bot_check: Literal["waiting"] | None = None
 
 
 def kept_headers(document: Document, headers: Mapping[str, str]) -> str:

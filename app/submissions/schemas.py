@@ -29,6 +29,18 @@ class ItemOut(ResponseBody):
     reason: str | None
 
 
+class ReviewIn(RequestBody):
+    """What a person has found of a submission with the verdict `spam`."""
+
+    verdict: Literal["not_spam"]
+
+
+class Review(ResponseBody):
+    verdict: Literal["not_spam"]
+    actor: dict[str, Any]
+    at: Instant
+
+
 class SubmissionOut(ResponseBody):
     id: SubmissionId
     source_id: SourceId
@@ -36,6 +48,10 @@ class SubmissionOut(ResponseBody):
     received_at: str
     processed_at: str | None
     sha256: str = Field(description="SHA-256 of the body as received, in hex.")
+    bot_check: Literal["waiting", "passed", "failed", "unverified"] | None = Field(
+        description="Of a source with `bot_check`: whether the service says that a person has sent the form."
+    )
+    review: Review | None
     items: list[ItemOut]
 
 

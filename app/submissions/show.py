@@ -68,6 +68,8 @@ def _submission(row: Record, items: list[dict[str, Any]]) -> dict[str, Any]:
         "received_at": rfc3339(row.received_at),
         "processed_at": rfc3339(row.processed_at),
         "sha256": row.sha256,
+        "bot_check": row.bot_check,
+        "review": row.review,
         "items": items,
     }
 

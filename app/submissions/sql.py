@@ -105,10 +105,24 @@ FETCH_LATER = text(
     """
 ).bindparams(bindparam("unmet", type_=JSONB))
 
+SET_BOT_CHECK = text(
+    "UPDATE submissions SET bot_check = :outcome, retry_at = NULL"
+    " WHERE tenant_id = :tenant_id AND id = :id AND bot_check = 'waiting'"
+)
 REPLAY_ONE = text(
     "UPDATE submissions SET state = 'received', tries = 0, retry_at = NULL"
     " WHERE tenant_id = :tenant_id AND id = :id RETURNING id"
 )
+# Once: of two people at the same time, the second finds the review of the first.
+REVIEW = text(
+    """
+    UPDATE submissions s SET review = :review, state = 'received', tries = 0, retry_at = NULL
+     WHERE s.tenant_id = :tenant_id AND s.id = :id AND s.review IS NULL
+       AND EXISTS (SELECT 1 FROM submission_items i
+                    WHERE i.tenant_id = :tenant_id AND i.submission_id = s.id AND i.verdict = 'spam')
+    RETURNING s.id
+    """
+).bindparams(bindparam("review", type_=JSONB))
 REPLAY = text(
     """
     UPDATE submissions SET state = 'received', tries = 0, retry_at = NULL
@@ -206,16 +220,16 @@ async def submission(tx: Tx, tenant_id: UUID, submission_id: UUID, *, body: bool
 
 
 async def list_submissions(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
-    """Submissions without their bodies, newest first; filtered by source, state and lead of an item."""
+    """Submissions without their bodies, newest first; filtered by source, state, and verdict and lead of an item."""
     rows = select(*WITHOUT_BODY).where(submissions.c.tenant_id == tenant_id)
     for name in ("source_id", "state"):
         if filters.get(name) is not None:
             rows = rows.where(submissions.c[name] == filters[name])
-    if filters.get("lead_id") is not None:
-        of_lead = select(submission_items.c.submission_id).where(
-            submission_items.c.tenant_id == tenant_id, submission_items.c.lead_id == filters["lead_id"]
-        )
-        rows = rows.where(submissions.c.id.in_(of_lead))
+    of_item = {name: filters[name] for name in ("lead_id", "verdict") if filters.get(name) is not None}
+    if of_item:
+        having = (submission_items.c[name] == value for name, value in of_item.items())
+        found = select(submission_items.c.submission_id).where(submission_items.c.tenant_id == tenant_id, *having)
+        rows = rows.where(submissions.c.id.in_(found))
     await tx.plan_for_values()
     return (await tx.execute(page.statement(rows, submissions))).all()
 
@@ -233,9 +247,20 @@ async def items_of(tx: Tx, tenant_id: UUID, submission_ids: Sequence[UUID]) -> R
     return (await tx.execute(statement.order_by(items.c.submission_id, items.c.index))).all()
 
 
+async def set_bot_check(tx: Tx, tenant_id: UUID, submission_id: UUID, outcome: str) -> None:
+    """Stores the outcome of a bot check, so that the submission is processed."""
+    await tx.execute(SET_BOT_CHECK, {"tenant_id": tenant_id, "id": submission_id, "outcome": outcome})
+
+
 async def replay_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> bool:
     """Marks a submission to be processed again; False when there is none with this id."""
     return (await tx.execute(REPLAY_ONE, {"tenant_id": tenant_id, "id": submission_id})).one_or_none() is not None
+
+
+async def review(tx: Tx, tenant_id: UUID, submission_id: UUID, review: Mapping[str, Any]) -> bool:
+    """Marks a submission with spam as reviewed, to be processed again; False if it was before, or has no spam."""
+    bound = {"tenant_id": tenant_id, "id": submission_id, "review": review}
+    return (await tx.execute(REVIEW, bound)).one_or_none() is not None
 
 
 async def replay(

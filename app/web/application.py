@@ -16,6 +16,7 @@ from app.events.catalogue import webhooks
 from app.events.waiting import Waiters
 from app.events.wake import Wake
 from app.keyring import KeyRing
+from app.leads.double_opt_in import CONFIRM_PATH
 from app.leads.included import include_leads
 from app.settings import Settings
 from app.submissions.endpoints import IngestFastPath
@@ -94,6 +95,6 @@ def create_app(settings: Settings) -> FastAPI:
     documentation.serve(app)
     documentation.describe(app)
     app.add_middleware(IngestFastPath)
-    app.add_middleware(HeadAsGet, but=INGEST)
+    app.add_middleware(HeadAsGet, but=(INGEST, CONFIRM_PATH))
     app.add_middleware(Gate, capacity=app.state.capacity)
     return app

@@ -35,6 +35,7 @@ BODIES: Final[dict[str, Any]] = {
         "headers": {"content-type": "application/json"},
         "body": {"email": "anna@nordsoft.ro", "company": "Nordsoft"},
     },
+    "POST /v1/submissions/{submission_id}/verdict": {"verdict": "not_spam"},
     "POST /v1/sources/{source_id}/replay": {"received_after": "2026-08-17T00:00:00Z"},
     "POST /v1/leads": {
         "fields": {"email": "anna@nordsoft.ro", "full_name": "Anna Zvoristeanu", "company": "Nordsoft", **FIELDS},

@@ -8,10 +8,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class HeadAsGet:
     """ASGI middleware: a HEAD is served as a GET. The server below keeps the method HEAD, so it sends no body.
 
-    Ingest has its own HEAD, because a provider's handshake may depend on the method.
+    Paths that begin with one of `but` have their own HEAD: a provider's handshake may depend on the method, and a HEAD
+    confirms no consent.
     """
 
-    def __init__(self, app: ASGIApp, but: str) -> None:
+    def __init__(self, app: ASGIApp, but: tuple[str, ...]) -> None:
         self.app, self.but = app, but
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

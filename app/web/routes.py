@@ -2,6 +2,7 @@
 
 from fastapi.routing import APIRoute
 
+from app.confirmations.endpoints import api as confirmations
 from app.conversion.endpoints import api as conversion
 from app.conversion.endpoints import gathered_api as gathered_conversion
 from app.events.endpoints import api as events
@@ -30,6 +31,7 @@ ROUTERS = (
     ingest_api,
     sources,
     submissions,
+    confirmations,
     leads,
     activities,
     transitions,

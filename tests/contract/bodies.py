@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.api import Api
 from tests.contract.world import RecordIds
+from tests.submissions.sender import make_sender
 
 Path = tuple[str | int, ...]
 NUMBERS = itertools.count(1_000_000)
@@ -156,6 +157,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "POST /v1/sources": source,
         "PATCH /v1/sources/{source_id}": source,
         "POST /v1/sources/{source_id}/dry-run": raw,
+        "POST /v1/submissions/{submission_id}/verdict": {"verdict": "not_spam"},
         "POST /v1/sources/{source_id}/replay": {"all": False, "received_after": "2026-08-17T09:00:00Z"},
         "POST /v1/leads": lead,
         "PATCH /v1/leads/{lead_id}": {"fields": FIELDS, "custom": {"colour": "red"}, "owner_id": record_ids["actor"]},
@@ -223,6 +225,10 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
         return {**record_ids, "lead_id": lead["id"]}
     if operation == "POST /v1/leads/{lead_id}/merge":
         return {**record_ids, "lead_id": (await api.lead())["id"], "actor": record_ids["manager"]}
+    if operation == "POST /v1/submissions/{submission_id}/verdict":
+        sender = await make_sender(api, overrides={"spam": {"honeypot": ["item.trap"]}})
+        spam = await sender.post_and_process({"email": "a@b.example", "trap": "x"})
+        return {**record_ids, "submission_id": spam["id"]}
     if operation == "POST /v1/opportunities/{opportunity_id}/transitions":
         deal = await api.post("/v1/opportunities", {"name": "Another"})
         return {**record_ids, "opportunity_id": deal["id"]}

@@ -49,14 +49,14 @@ def test_every_route_is_in_the_document_and_nothing_else() -> None:
     assert undocumented == HIDDEN
 
 
-def test_only_head_and_options_of_the_ingest_address_are_not_in_the_document() -> None:
+def test_only_head_and_options_of_the_ingest_address_and_head_of_a_link_are_not_in_the_document() -> None:
     hidden = [
         route
         for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute) and not route.include_in_schema
     ]
-    assert {route.path for route in hidden} == {"/v1/ingest/{source_key}"}
+    assert {route.path for route in hidden} == {"/v1/ingest/{source_key}", "/v1/confirm/{token}"}
     assert {method for route in hidden for method in route.methods or ()} == {"HEAD", "OPTIONS"}
 
 
@@ -127,7 +127,7 @@ def test_the_document_names_its_server_and_licence() -> None:
 def test_every_operation_says_whether_it_needs_a_key() -> None:
     public = {str(operation) for operation in ALL if operation.members["security"] == []}
     ingest = {f"{method} /v1/ingest/{{source_key}}" for method in ("GET", "POST")}
-    assert public == {"GET /healthz", "GET /readyz", *ingest}
+    assert public == {"GET /healthz", "GET /readyz", "GET /v1/confirm/{token}", *ingest}
     assert all(hook["post"]["security"] == [] for hook in DOCUMENT["webhooks"].values())
 
 

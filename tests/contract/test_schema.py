@@ -28,7 +28,7 @@ ACROSS = {
     },
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone"},
     "sources": {"source_with_key"},
-    "submissions": {"claim", "claim_fetches", "claim_one", "insert_received"},
+    "submissions": {"claim", "claim_fetches", "claim_one", "claim_unchecked", "insert_received"},
     "tenants": {
         "oldest_tenant",
         "key_with_secret",

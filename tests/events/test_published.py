@@ -32,6 +32,8 @@ async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
         "/v1/leads", {"fields": {"email": "eva@two.example", "phone": "+40 21 555 0177", "full_name": "Eva Dinu"}}
     )
     assert (await (await make_sender(api)).post_and_process("{"))["state"] == "quarantined"
+    double_opt_in = await make_sender(api, defaults={"double_opt_in": {}})
+    await double_opt_in.post_and_process({"email": "news@acme.example", "newsletter": "yes"})
     for reason in ("no_budget", "spam"):  # closed, and closed for good
         lead = await api.mql(email=f"{reason}@acme.example")
         asked = await api.ask(lead, "disqualify", people["sdr"], reason_code=reason, note="because")

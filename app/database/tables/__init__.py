@@ -17,6 +17,7 @@ from app.database.tables.intake import sources, submission_items, submissions
 from app.database.tables.leads import (
     activities,
     bant,
+    consent_requests,
     consents,
     identities,
     journeys,
@@ -37,6 +38,7 @@ __all__ = [
     "attempts",
     "audit",
     "bant",
+    "consent_requests",
     "consents",
     "contacts",
     "conversions",

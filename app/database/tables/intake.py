@@ -51,11 +51,15 @@ submissions = tenant_table(
     instant("retry_at"),  # after a try that the database aborted; null otherwise
     instant("received_at", null=False),
     instant("processed_at"),
+    string("suspicion"),  # why it was taken for spam when it was received
+    string("bot_check"),  # waiting, then passed, failed or unverified; null where the source has none
+    jsonb("review", null=True),  # what a person has said of it: verdict, actor, at
     Index("submissions_waiting_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'received'"),
     # For the release before, which processes all tenants in one queue; to be dropped in the next.
     Index("submissions_received_idx", "received_at", "id", postgresql_where="state = 'received'"),
     Index("submissions_quarantined_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'quarantined'"),
     Index("submissions_received_at_idx", "tenant_id", "received_at", "id"),
+    Index("submissions_unchecked_idx", "tenant_id", "received_at", "id", postgresql_where="bot_check = 'waiting'"),
     Index("submissions_source_id_idx", "tenant_id", "source_id", "received_at", "id"),
 )
 
@@ -82,4 +86,7 @@ submission_items = tenant_table(
     ),
     Index("submission_items_lead_id_idx", "tenant_id", "lead_id"),
     Index("submission_items_fetch_at_idx", "tenant_id", "fetch_at", postgresql_where="fetch_at IS NOT NULL"),
+    Index(
+        "submission_items_verdict_idx", "tenant_id", "verdict", "submission_id", postgresql_where="verdict <> 'lead'"
+    ),
 )

@@ -120,6 +120,22 @@ consents = tenant_table(
     Index("consents_purpose_idx", "tenant_id", "purpose"),
 )
 
+# What a person is asked to confirm by a link (docs/decisions/0045).
+consent_requests = tenant_table(
+    "consent_requests",
+    id_column(),
+    uuid("lead_id", null=False),
+    string("secret_sha256", null=False),
+    jsonb("texts"),  # the text that the person saw, by purpose
+    uuid("source_id"),
+    uuid("submission_id"),
+    instant("requested_at", null=False),
+    instant("expires_at", null=False),
+    instant("confirmed_at"),
+    tenant_foreign_key("leads", "lead_id"),
+    Index("consent_requests_lead_id_idx", "tenant_id", "lead_id"),
+)
+
 touches = tenant_table(
     "touches",
     id_column(),

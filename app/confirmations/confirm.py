@@ -1,0 +1,72 @@
+"""Confirm the consents of a link: they are given from now on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hmac import compare_digest
+from typing import Final
+from uuid import UUID
+
+from app import ids
+from app.database.transaction import Record, Tx
+from app.errors import ConfirmationExpired, ConfirmationNotFound, LeadMerged
+from app.journeys.evaluate import evaluate
+from app.journeys.load import begin_change
+from app.journeys.record import record
+from app.journeys.state import Change, NewConsent
+from app.leads import consent_sql
+from app.leads.absorb import apply_consents
+from app.leads.contact_consents import carry_to_contacts
+from app.leads.double_opt_in import CHANNEL, Token
+from app.policy.facts import Actor
+
+VISITOR: Final = Actor(id=None, kind="service", role="service")
+REFUSED: Final = ("refused", "withdrawn")
+MAX_MERGES: Final = 20
+
+
+async def confirm(tx: Tx, text: str, now: datetime) -> Record:
+    """Gives the consents of a link once, and returns its request; a second time changes nothing.
+
+    Raises ConfirmationNotFound for a link that was never made, ConfirmationExpired for one that is too old or has
+    nothing to confirm any more, because the person has refused since, and Erased where the lead was erased.
+    """
+    token = Token.read(text)
+    request = await consent_sql.lock_request(tx, token.tenant_id, token.request_id) if token else None
+    if token is None or request is None or not compare_digest(token.sha256, request.secret_sha256):
+        raise ConfirmationNotFound()
+    if request.confirmed_at is not None:
+        return request
+    if now >= request.expires_at:
+        raise ConfirmationExpired()
+    change = await _begin(tx, token.tenant_id, request.lead_id, now)
+    consents = [
+        NewConsent(purpose, "given", now, seen, CHANNEL, request.source_id, request.submission_id)
+        for purpose, seen in request.texts.items()
+        if not _is_refused_since(change, purpose, request.requested_at)
+    ]
+    if not consents:
+        raise ConfirmationExpired()
+    change.new_consents += consents
+    apply_consents(change, consents)
+    evaluate(change)
+    await record(tx, token.tenant_id, [change])
+    await carry_to_contacts(tx, token.tenant_id, [change], now)
+    await consent_sql.set_confirmed(tx, token.tenant_id, token.request_id, now)
+    return request
+
+
+async def _begin(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
+    """Begins a change of the lead, or of the one that it was merged into."""
+    for _ in range(MAX_MERGES):
+        try:
+            return await begin_change(tx, tenant_id, lead_id, now, actor=VISITOR)
+        except LeadMerged as merged:
+            lead_id = ids.read("lead", merged.members["merged_into"])
+    raise ConfirmationNotFound()
+
+
+def _is_refused_since(change: Change, purpose: str, requested_at: datetime) -> bool:
+    decided_at = (change.lead.flags.get("consented_at") or {}).get(purpose)
+    is_refused = change.lead.consents.get(purpose) in REFUSED
+    return is_refused and decided_at is not None and datetime.fromisoformat(decided_at) > requested_at

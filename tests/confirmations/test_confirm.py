@@ -1,0 +1,317 @@
+"""Double opt-in: a consent of a form is pending until the person opens the link, and counts only then."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from app import ids
+from app.events.catalogue import LeadConsentRequested
+from app.events.sequence import sequence
+from app.leads.double_opt_in import Token
+from app.settings import Settings
+from tests.api import Api, running
+from tests.submissions.sender import Sender, count, make_sender, process
+from tests.webhooks.conftest import inbox
+
+BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
+ASKED = {"email": "ana@nordsoft.example", "name": "Ana Pop", "newsletter": "yes"}
+
+
+async def make_form(api: Api, **rule: Any) -> Sender:
+    return await make_sender(api, defaults={"double_opt_in": {"purposes": ["email_marketing"], **rule}})
+
+
+async def fill(sender: Sender, **values: Any) -> dict[str, Any]:
+    """The lead of a form that is sent and processed."""
+    made = await sender.post_and_process({**ASKED, **values})
+    return dict(await sender.api.get(f"/v1/leads/{made['items'][0]['lead_id']}"))
+
+
+async def events(api: Api, kind: str) -> list[dict[str, Any]]:
+    await sequence(api.app.state.engine)
+    return [one["data"] for one in (await api.get(f"/v1/events?types={kind}&limit=500"))["data"]]
+
+
+async def link(api: Api) -> str:
+    return str((await events(api, "lead.consent_requested"))[-1]["confirm_url"])
+
+
+async def state_of(api: Api, lead: dict[str, Any]) -> str | None:
+    found = (await api.reload(lead))["consents"].get("email_marketing")
+    return None if found is None else str(found)
+
+
+async def test_a_given_consent_is_pending_until_its_link_is_opened_and_given_from_then_on(api: Api) -> None:
+    lead = await fill(await make_form(api))
+    (asked,) = await events(api, "lead.consent_requested")
+    LeadConsentRequested.model_validate(asked)
+    assert lead["consents"]["email_marketing"] == "pending"
+    assert (asked["lead_id"], asked["purposes"]) == (lead["id"], ["email_marketing"])
+    assert await events(api, "lead.consent_changed") == []
+
+    before = api.now
+    api.clock.ahead += timedelta(hours=1)
+    opened = await api.client.get(asked["confirm_url"], headers={"Accept": BROWSER})
+    assert (opened.status_code, opened.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "<script" not in opened.text
+    assert await state_of(api, lead) == "given"
+    assert [one["consents"] for one in await events(api, "lead.consent_changed")] == [{"email_marketing": "given"}]
+    log = (await api.get(f"/v1/leads/{lead['id']}/consents"))["log"]
+    assert [
+        (one["state"], one["channel"] == "double_opt_in") for one in log if one["purpose"] == "email_marketing"
+    ] == [
+        ("pending", False),
+        ("given", True),
+    ]
+    as_of = before.isoformat().replace("+00:00", "Z")
+    past = await api.get(f"/v1/leads/{lead['id']}?as_of={as_of}")
+    assert past["consents"]["email_marketing"] == "pending"
+
+
+async def test_a_link_works_once_however_often_and_by_how_many_at_once_it_is_opened(api: Api) -> None:
+    lead = await fill(await make_form(api))
+    url = await link(api)
+    answers = await asyncio.gather(*(api.client.get(url) for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert await count(api, "SELECT count(*) FROM consents WHERE state = 'given'") == 1
+    version = (await api.reload(lead))["version"]
+
+    withdrawn = {"consents": [{"purpose": "email_marketing", "state": "withdrawn"}]}
+    await api.call("PUT", f"/v1/leads/{lead['id']}/consents", withdrawn)
+    assert (await api.client.get(url)).status_code == 200
+    assert await state_of(api, lead) == "withdrawn"
+    assert (await api.reload(lead))["version"] == version + 1
+
+
+@pytest.mark.parametrize("state", ["refused", "withdrawn"])
+async def test_who_has_refused_since_confirms_nothing_by_an_old_link(api: Api, state: str) -> None:
+    lead = await fill(await make_form(api))
+    url = await link(api)
+    api.clock.ahead += timedelta(minutes=1)
+    consents = {"consents": [{"purpose": "email_marketing", "state": state}]}
+    await api.call("PUT", f"/v1/leads/{lead['id']}/consents", consents)
+    assert (await api.client.get(url)).status_code == 410
+    assert await state_of(api, lead) == state
+
+
+async def test_a_link_expires(api: Api) -> None:
+    lead = await fill(await make_form(api, valid_hours=2))
+    url = await link(api)
+    api.clock.ahead += timedelta(hours=2)
+    page = await api.client.get(url, headers={"Accept": BROWSER})
+    refused = await api.client.get(url, headers={"Accept": "application/json"})
+    assert (page.status_code, refused.status_code, refused.json()["code"]) == (410, 410, "confirmation_expired")
+    assert page.headers["content-type"].startswith("text/html")
+    assert await state_of(api, lead) == "pending"
+
+
+def altered(token: str) -> list[str]:
+    raw = urlsafe_b64decode(token)
+    flipped = [
+        urlsafe_b64encode(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]).decode() for place in (0, 20, 40)
+    ]
+    return [*flipped, token[:-1], token + "A", token.lower(), token[:-4], "A" * len(token), "x", "%00", "é", "%20"]
+
+
+async def test_an_altered_link_is_404_and_confirms_nothing(api: Api) -> None:
+    lead = await fill(await make_form(api))
+    url = await link(api)
+    root, _, token = url.rpartition("/")
+    for wrong in altered(token):
+        refused = await api.client.get(f"{root}/{wrong}", headers={"Accept": "application/json"})
+        assert (refused.status_code, refused.json()["code"]) == (404, "confirmation_not_found"), wrong
+        assert (await api.client.get(f"{root}/{wrong}", headers={"Accept": BROWSER})).status_code == 404
+    assert await state_of(api, lead) == "pending"
+    assert (await api.client.get(url, headers={"Accept": "application/json"})).json() == {"state": "confirmed"}
+
+
+async def test_a_program_that_looks_at_links_with_head_or_options_confirms_nothing(api: Api) -> None:
+    lead = await fill(await make_form(api))
+    url = await link(api)
+    assert (await api.client.head(url)).status_code == 200
+    await api.client.options(url)
+    assert (await api.client.post(url)).status_code == 405
+    assert await state_of(api, lead) == "pending"
+
+
+@pytest.mark.parametrize(
+    ("ask", "newsletter", "state", "requests"),
+    [
+        ("given", "yes", "pending", 1),
+        ("given", "no", "refused", 0),
+        ("given", None, "unknown", 0),
+        ("given", "perhaps", "unknown", 0),
+        ("always", "yes", "pending", 1),
+        ("always", "no", "refused", 0),
+        ("always", None, "pending", 1),
+    ],
+)
+async def test_who_is_asked_depends_on_the_answer_and_the_rule(
+    api: Api, ask: str, newsletter: str | None, state: str, requests: int
+) -> None:
+    lead = await fill(await make_form(api, ask=ask), newsletter=newsletter)
+    assert lead["consents"].get("email_marketing") == state
+    assert len(await events(api, "lead.consent_requested")) == requests
+
+
+@pytest.mark.parametrize(
+    ("known", "state", "requests"),
+    [("given", "given", 0), ("refused", "refused", 1), ("withdrawn", "withdrawn", 1), ("unknown", "unknown", 1)],
+)
+async def test_pending_replaces_no_decision_of_a_known_person(api: Api, known: str, state: str, requests: int) -> None:
+    lead = await api.lead(email=ASKED["email"])
+    consents = {"consents": [{"purpose": "email_marketing", "state": known}]}
+    await api.call("PUT", f"/v1/leads/{lead['id']}/consents", consents)
+    api.clock.ahead += timedelta(minutes=1)
+    shown = await fill(await make_form(api))
+    assert shown["id"] == lead["id"]
+    assert shown["consents"]["email_marketing"] == state
+    assert len(await events(api, "lead.consent_requested")) == requests
+    now = api.now.isoformat().replace("+00:00", "Z")
+    api.clock.ahead += timedelta(minutes=1)
+    if requests:
+        assert (await api.client.get(await link(api))).status_code == 200
+    assert await state_of(api, lead) == "given"
+    past = await api.get(f"/v1/leads/{lead['id']}?as_of={now}")
+    assert past["consents"]["email_marketing"] == state
+
+
+async def test_the_same_person_is_asked_at_most_once_an_hour(api: Api) -> None:
+    sender = await make_form(api)
+    for n in range(3):
+        await fill(sender, message=f"again {n}")
+    assert len(await events(api, "lead.consent_requested")) == 1
+    api.clock.ahead += timedelta(hours=1)
+    lead = await fill(sender, message="an hour later")
+    first, second = [one["confirm_url"] for one in await events(api, "lead.consent_requested")]
+    assert first != second
+    assert (await api.client.get(first)).status_code == 200
+    assert (await api.client.get(second)).status_code == 200
+    assert await state_of(api, lead) == "given"
+
+
+async def test_other_purposes_and_other_sources_are_as_before(api: Api) -> None:
+    lead = await fill(await make_form(api), consents={"sms_marketing": True}, gdpr="yes")
+    other = await make_sender(api)
+    given = await fill(other, email="other@nordsoft.example")
+    assert lead["consents"] == {"email_marketing": "pending", "sms_marketing": "given", "process": "given"}
+    assert given["consents"]["email_marketing"] == "given"
+
+
+async def test_a_lead_that_the_api_creates_for_such_a_source_is_asked_too(api: Api) -> None:
+    sender = await make_form(api)
+    consents = [{"purpose": "email_marketing", "state": "given", "text": "Send me news"}]
+    body = {"fields": {"email": "a@nordsoft.example"}, "source_id": sender.source["id"], "consents": consents}
+    lead = await api.post("/v1/leads", body)
+    assert lead["consents"] == {"email_marketing": "pending"}
+    assert (await api.client.get(await link(api))).status_code == 200
+    log = (await api.get(f"/v1/leads/{lead['id']}/consents"))["log"]
+    assert [one["text"] for one in log] == ["Send me news", "Send me news"]
+
+
+async def test_a_contact_has_the_consent_once_it_is_confirmed(api: Api) -> None:
+    contact = await api.post("/v1/contacts", {"email": ASKED["email"]})
+    lead = await fill(await make_form(api))
+    assert lead["links"]["contact_id"] == contact["id"]
+    before = (await api.get(f"/v1/contacts/{contact['id']}"))["consents"]["email_marketing"]["state"]
+    await api.client.get(await link(api))
+    after = (await api.get(f"/v1/contacts/{contact['id']}"))["consents"]["email_marketing"]
+    assert (before, after["state"], after["channel"]) == ("pending", "given", "double_opt_in")
+
+
+async def test_a_contact_keeps_its_decision_while_another_is_pending(api: Api) -> None:
+    contact = await api.post("/v1/contacts", {"email": ASKED["email"]})
+    lead = await fill(await make_sender(api), newsletter="no")
+    api.clock.ahead += timedelta(minutes=1)
+    await fill(await make_form(api))
+    kept = (await api.get(f"/v1/contacts/{contact['id']}"))["consents"]["email_marketing"]
+    assert (kept["state"], await state_of(api, lead)) == ("refused", "refused")
+
+
+async def test_a_browser_is_led_to_the_page_of_the_source(api: Api) -> None:
+    await fill(await make_form(api, confirmed_url="https://www.acme.example/welcome"))
+    url = await link(api)
+    browser = await api.client.get(url, headers={"Accept": BROWSER})
+    assert (browser.status_code, browser.headers["location"]) == (303, "https://www.acme.example/welcome")
+    assert browser.headers["referrer-policy"] == "no-referrer"
+    assert (await api.client.get(url, headers={"Accept": "application/json"})).status_code == 200
+
+
+async def test_a_receiver_gets_the_link_and_only_a_hash_of_its_secret_is_kept_beside_the_event(
+    settings: Settings,
+) -> None:
+    async with inbox() as box, running(settings, roles=("work", "dispatch")) as api:
+        await api.post("/v1/subscriptions", {"url": box.url, "types": ["lead.consent_requested"]})
+        await (await make_form(api)).post(ASKED)
+        await box.until_received(1)
+        url = box.got[0].event["data"]["confirm_url"]
+        assert (await api.client.get(url)).status_code == 200
+        secret = Token.read(url.rpartition("/")[2])
+        assert secret is not None
+        stored = "SELECT count(*) FROM consent_requests r WHERE r::text LIKE :pattern"
+        assert await count(api, stored, pattern=f"%{secret.sha256}%") == 1
+        assert await count(api, stored, pattern=f"%{secret.secret.hex()}%") == 0
+        lead_id = box.got[0].event["data"]["lead_id"]
+        timeline = await api.call("GET", f"/v1/leads/{lead_id}/timeline")
+        assert "confirm" not in timeline.text
+
+
+async def test_a_processed_submission_that_is_replayed_asks_nobody_again(api: Api) -> None:
+    sender = await make_form(api)
+    made = await sender.post_and_process(ASKED)
+    api.clock.ahead += timedelta(days=1)
+    await api.call("POST", f"/v1/submissions/{made['id']}/replay")
+    await process(api)
+    assert len(await events(api, "lead.consent_requested")) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [
+        ({"purposes": []}, "defaults.double_opt_in.purposes"),
+        ({"purposes": ["E-Mail"]}, "defaults.double_opt_in.purposes.0"),
+        ({"valid_hours": 0}, "defaults.double_opt_in.valid_hours"),
+        ({"valid_hours": 10_000}, "defaults.double_opt_in.valid_hours"),
+        ({"ask": "never"}, "defaults.double_opt_in.ask"),
+        ({"confirmed_url": "/welcome"}, "defaults.double_opt_in.confirmed_url"),
+        ({"mail": True}, "defaults.double_opt_in.mail"),
+    ],
+)
+async def test_a_faulty_rule_is_refused_with_its_place(api: Api, rule: dict[str, Any], field: str) -> None:
+    body = {"name": "x", "preset": "generic", "defaults": {"double_opt_in": rule}}
+    refused = await api.call("POST", "/v1/sources", body)
+    assert (refused.status_code, [error["field"] for error in refused.json()["errors"]]) == (422, [field])
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_a_token_but_the_one_that_was_written(typed: str) -> None:
+    found = Token.read(typed)
+    assert found is None or str(found) == typed
+
+
+async def test_a_lead_that_was_merged_is_confirmed_on_the_one_it_was_merged_into(api: Api) -> None:
+    lead, other = await fill(await make_form(api)), await api.lead()
+    url = await link(api)
+    merge = text("UPDATE leads SET merged_into = :into WHERE id = :id")
+    async with api.app.state.engine.begin() as tx:
+        await tx.execute(merge, {"id": ids.read("lead", lead["id"]), "into": ids.read("lead", other["id"])})
+    assert (await api.client.get(url)).status_code == 200
+    assert await state_of(api, other) == "given"
+
+
+async def test_a_lead_that_was_erased_cannot_be_confirmed(api: Api) -> None:
+    await fill(await make_form(api))
+    url = await link(api)
+    async with api.app.state.engine.begin() as tx:
+        await tx.execute(text("UPDATE leads SET erased_at = now()"))
+    assert (await api.client.get(url, headers={"Accept": BROWSER})).status_code == 410
+    refused = await api.client.get(url, headers={"Accept": "application/json"})
+    assert (refused.status_code, refused.json()["code"]) == (410, "erased")
