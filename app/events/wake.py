@@ -17,8 +17,9 @@ from app.database.connection import Connector
 
 log = structlog.get_logger("baton.wake")
 
-# submissions: a submission was received; events: an event was recorded; log: an event got its position.
-Topic = Literal["submissions", "events", "log"]
+# submissions: a submission waits to be processed; checks: one waits for its bot check; events: an event was recorded;
+# log: an event got its position.
+Topic = Literal["submissions", "checks", "events", "log"]
 TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 WRITTEN: Final[tuple[Topic, ...]] = ("submissions", "events")
 NOTIFY_SECONDS: Final = 0.02

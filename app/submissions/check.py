@@ -50,7 +50,7 @@ class Egress(Protocol):
 async def check_forever(state: Any, stop: asyncio.Event) -> None:
     """Checks waiting submissions until `stop` is set: on every wake-up, and at least once a second."""
     while not stop.is_set():
-        seen = state.wake.generation("submissions")
+        seen = state.wake.generation("checks")
         try:
             checked = await check_batch(state.engine, state.keyring, state.egress, state.clock.now())
         except Exception as error:  # neither an unavailable database nor a bug may end the loop
@@ -60,7 +60,7 @@ async def check_forever(state: Any, stop: asyncio.Event) -> None:
         if checked:
             state.wake.set("submissions")
         else:
-            await first_of(state.wake.wait("submissions", seen, POLL_SECONDS), stop.wait())
+            await first_of(state.wake.wait("checks", seen, POLL_SECONDS), stop.wait())
 
 
 async def check_batch(

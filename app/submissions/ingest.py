@@ -142,7 +142,7 @@ async def _accept(state: Any, known: CachedSource, document: Document, raw: RawR
     _check_unpacked_size(raw)
     received = _received(known.source, document, raw, now)
     await _ingest_state(state).committer.accept(received)
-    state.wake.set("submissions")
+    state.wake.set("submissions" if received.bot_check is None else "checks")
     headers = _cors(known.source, raw.headers.get("origin"))
     seconds = preferred_wait(raw.headers.get("prefer", ""))
     if seconds:
