@@ -31,29 +31,42 @@ async def confirm(tx: Tx, text: str, now: datetime) -> Record:
     Raises ConfirmationNotFound for a link that was never made, ConfirmationExpired for one that is too old or has
     nothing to confirm any more, because the person has refused since, and Erased where the lead was erased.
     """
+    request, change = await _opened(tx, text, now)
+    if change is None:
+        return request
+    apply_consents(change, change.new_consents)
+    evaluate(change)
+    await record(tx, request.tenant_id, [change])
+    await carry_to_contacts(tx, request.tenant_id, [change], now)
+    await consent_sql.set_confirmed(tx, request.tenant_id, request.id, now)
+    return request
+
+
+async def look_at(tx: Tx, text: str, now: datetime) -> Record:
+    """What `confirm` would return or raise; writes nothing."""
+    request, _ = await _opened(tx, text, now)
+    return request
+
+
+async def _opened(tx: Tx, text: str, now: datetime) -> tuple[Record, Change | None]:
+    """The request of a link, and the consents that it gives as a change of the lead; None where it has given them."""
     token = Token.read(text)
     request = await consent_sql.lock_request(tx, token.tenant_id, token.request_id) if token else None
     if token is None or request is None or not compare_digest(token.sha256, request.secret_sha256):
         raise ConfirmationNotFound()
     if request.confirmed_at is not None:
-        return request
+        return request, None
     if now >= request.expires_at:
         raise ConfirmationExpired()
     change = await _begin(tx, token.tenant_id, request.lead_id, now)
-    consents = [
+    change.new_consents += [
         NewConsent(purpose, "given", now, seen, CHANNEL, request.source_id, request.submission_id)
         for purpose, seen in request.texts.items()
         if not _is_refused_since(change, purpose, request.requested_at)
     ]
-    if not consents:
+    if not change.new_consents:
         raise ConfirmationExpired()
-    change.new_consents += consents
-    apply_consents(change, consents)
-    evaluate(change)
-    await record(tx, token.tenant_id, [change])
-    await carry_to_contacts(tx, token.tenant_id, [change], now)
-    await consent_sql.set_confirmed(tx, token.tenant_id, token.request_id, now)
-    return request
+    return request, change
 
 
 async def _begin(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:

@@ -137,6 +137,7 @@ async def test_a_program_that_looks_at_links_with_head_or_options_confirms_nothi
     lead = await fill(await make_form(api))
     url = await link(api)
     assert (await api.client.head(url)).status_code == 200
+    assert (await api.client.head(url + "A")).status_code == 404
     await api.client.options(url)
     assert (await api.client.post(url)).status_code == 405
     assert await state_of(api, lead) == "pending"
