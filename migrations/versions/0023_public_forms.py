@@ -1,7 +1,7 @@
 """Spam of public forms can be reviewed, forms are checked for bots, and consents confirmed.
 
 Revision ID: 0023_public_forms
-Revises: 0017_dead_letters
+Revises: 0020_duplicates_and_merges
 
 All steps can be repeated, since they commit as they go.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0023_public_forms"
-down_revision = "0017_dead_letters"
+down_revision = "0020_duplicates_and_merges"
 branch_labels = None
 depends_on = None
 
