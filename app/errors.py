@@ -220,6 +220,16 @@ class MappingTooCostly(Invalid):
     """The source's mapping takes too many steps, or makes too large a value; `errors` names the expression."""
 
 
+class ListInvalid(Invalid):
+    """The list cannot be read; `errors` says where."""
+
+    @classmethod
+    def at(cls, row: int, code: str, detail: str) -> ListInvalid:
+        """The problem for a row, counted as a spreadsheet program counts: the row of names is usually row 1."""
+        place = f"row {row}"
+        return cls(f"{place}: {detail}", errors=[{"field": place, "code": code, "detail": detail}])
+
+
 class TargetRefused(Invalid):
     """The URL is not allowed: it must be https with a public host, unless the operator allows the target."""
 
@@ -244,6 +254,10 @@ class PresetNotFound(NotFound):
 
 class SubmissionNotFound(NotFound):
     """There is no such submission."""
+
+
+class ImportNotFound(NotFound):
+    """There is no such import."""
 
 
 class ConversionNotFound(NotFound):

@@ -23,6 +23,7 @@ PREFIXES: Final = {
     "journey": "jrn",
     "submission": "sub",
     "source": "src",
+    "import": "imp",
     "transition": "trn",
     "conversion": "cnv",
     "account": "acc",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -18,10 +19,11 @@ from app.events import across
 from app.events.sequence import sequence_forever
 from app.events.wake import within
 from app.fetches.fetch import FetchContext, fetch_due
+from app.imports.across import sweep_abandoned
 from app.journeys.refresh import refresh_due
 from app.settings import Role
 from app.submissions.check import check_forever
-from app.submissions.process import process_forever
+from app.submissions.process import process_forever, process_lists_forever
 from app.web import idempotency
 from app.webhooks.across import count_lanes
 from app.webhooks.deliver import dispatch_forever
@@ -30,6 +32,7 @@ log = structlog.get_logger("baton.worker")
 
 POLL_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 300.0
+ABANDONED: Final = timedelta(hours=1)
 MEASURE_SECONDS: Final = 5.0
 GRACE_SECONDS: Final = 25.0  # longer than deliver.STOP_SECONDS, so that deliveries can finish
 
@@ -44,8 +47,8 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
     if roles:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
-        works = (process_forever, check_forever, fetch_forever, refresh_forever, sweep_forever)
-        jobs += [partial(work, state, stop) for work in works]
+        waiting = (process_forever, process_lists_forever, check_forever, fetch_forever)
+        jobs += [partial(work, state, stop) for work in (*waiting, refresh_forever, sweep_forever)]
     if "dispatch" in roles:
         jobs += [
             partial(sequence_forever, state.engine, state.wake, stop),
@@ -104,11 +107,12 @@ async def fetch_forever(state: Any, stop: asyncio.Event) -> None:
 
 
 async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
-    """Delete stored idempotent responses older than seven days."""
+    """Delete stored idempotent responses older than seven days, and lists that have stopped arriving."""
 
     async def batch() -> int:
+        now = state.clock.now()
         async with state.engine.begin() as tx:
-            return await idempotency.sweep(tx, state.clock.now())
+            return await idempotency.sweep(tx, now) + await sweep_abandoned(tx, now - ABANDONED)
 
     await _repeat(SWEEP_SECONDS, stop, batch)
 

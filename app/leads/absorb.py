@@ -64,6 +64,7 @@ class Arrival:
     captured before; on an existing lead it then only fills empty fields and records no activity, touch or consent.
     `revised_lead_id`: the lead of the submission that the arrival revises; it is no further touch then.
     `double_opt_in`: the rule of the source by which consents have to be confirmed.
+    `stated_consents`: the purposes for which who imported a list says that all in it have consented.
     """
 
     person: Person
@@ -75,6 +76,7 @@ class Arrival:
     activity: ArrivalActivity | None = None
     attribution: Mapping[str, Any] = field(default_factory=dict)
     consents: tuple[Consent, ...] = ()
+    stated_consents: frozenset[str] = frozenset()
     custom: Mapping[str, Any] = field(default_factory=dict)
     entry: str | None = None
     create: bool = True
@@ -266,7 +268,7 @@ def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
             change.lead.consents.setdefault(consent.purpose, "unknown")
             continue
         if _is_refused(change, arrival, consent.purpose) and consent.state == "given":
-            continue  # a bought list overrides nobody's own refusal
+            continue  # neither a bought list nor a statement about a whole list overrides anybody's own refusal
         if consent.purpose not in asked:
             consents.append(_new_consent(arrival, consent.purpose, consent.state, consent.text, when))
     change.new_consents += consents
@@ -292,8 +294,9 @@ def _asked(change: Change, arrival: Arrival) -> dict[str, Asked]:
 
 
 def _is_refused(change: Change, arrival: Arrival, purpose: str) -> bool:
-    """Whether the arrival is of a bought list, and the person has refused."""
-    return arrival.entry is not None and change.lead.consents.get(purpose) in ("refused", "withdrawn")
+    """Whether the person has refused, and the arrival speaks for a whole list: a bought one, or one with a statement."""
+    of_list = arrival.entry is not None or purpose in arrival.stated_consents
+    return of_list and change.lead.consents.get(purpose) in ("refused", "withdrawn")
 
 
 def _new_consent(arrival: Arrival, purpose: str, state: str, seen: str | None, when: datetime) -> NewConsent:

@@ -12,7 +12,8 @@ from app.matching.person import Person
 from app.sources.document import Verdict
 
 Reason = Literal[
-    "parse_failed", "mapping_failed", "mapping_too_costly", "identity_required", "too_many_items", "fetch_failed"
+    "parse_failed", "mapping_failed", "mapping_too_costly", "identity_required", "too_many_items", "fetch_failed",
+    "row_malformed"
 ]
 
 # Between the sender's key and what tells apart submissions to which the sender gave the same (submissions/repeats.py).
@@ -21,11 +22,15 @@ KEY_SEPARATOR: Final = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """The answer to one consent question, with the text that the person saw."""
+    """The answer to one consent question, with the text that the person saw.
+
+    `of_list`: nobody's answer, but the statement of who imported a list, with its evidence.
+    """
 
     purpose: str
     state: ConsentState
     text: str | None = None
+    of_list: bool = False
 
 
 @dataclass(frozen=True, slots=True)

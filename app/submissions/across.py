@@ -1,4 +1,7 @@
-"""SQL across tenants: inserts received submissions, and claims those that wait for processing."""
+"""SQL across tenants: inserts received submissions, and claims those that wait for processing.
+
+Rows of imported lists wait in a queue of their own (state `listed`), so that a long list delays no form fill.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy import TextClause, Uuid, bindparam, text
 
 from app.database.transaction import Database, Records, Tx
 from app.database.turn import Turn
@@ -15,6 +18,7 @@ from app.submissions.received import Received
 
 BATCH: Final = 100
 CHECKED_AT_ONCE: Final = 50
+LISTED_BATCH: Final = 1  # a submission of a list holds many rows
 BATCH_BYTES: Final = 2 * 1024 * 1024
 
 # An existing id was written by an earlier attempt of which the response was lost: the insert is retried then.
@@ -34,7 +38,7 @@ COLUMNS: Final = (
 
 # `rested_at` leaves out submissions whose next try is later. A bot check comes before processing.
 WAITS: Final = (
-    "s.state = 'received' AND s.bot_check IS DISTINCT FROM 'waiting'"
+    "s.state = '{state}' AND s.bot_check IS DISTINCT FROM 'waiting'"
     " AND (CAST(:rested_at AS timestamptz) IS NULL OR s.retry_at IS NULL OR s.retry_at <= :rested_at)"
 )
 # A range of the index by tenant and time. With `s.tenant_id = t.tenant_id` a generic plan may take the index by time,
@@ -47,8 +51,7 @@ OF_TENANT: Final = (
 # tenant, then the second oldest of each, until a batch is full: how many these are is the share of the tenant. Only
 # then is anything locked. The batch ends, in that order, at a total size that fits into memory; its first submission
 # is claimed whatever its size. Rows that are locked but over that size are released with the transaction.
-CLAIM = text(
-    f"""
+CLAIM_OF: Final = f"""
     WITH RECURSIVE waiting AS (
         (SELECT s.tenant_id FROM submissions s WHERE {WAITS} ORDER BY s.tenant_id LIMIT 1)
         UNION ALL
@@ -78,10 +81,13 @@ CLAIM = text(
           FROM placed WINDOW in_turn AS (ORDER BY place, turn)
     )
     SELECT * FROM measured WHERE bytes_before < :bytes ORDER BY tenant_id, received_at, id
-    """  # noqa: S608
-).bindparams(bindparam("after", type_=Uuid))
+"""  # noqa: S608
+CLAIM, CLAIM_LISTED = (
+    text(CLAIM_OF.replace("{state}", state)).bindparams(bindparam("after", type_=Uuid))
+    for state in ("received", "listed")
+)
 CLAIM_ONE = text(
-    "SELECT * FROM submissions WHERE tenant_id = :tenant_id AND id = :id AND state = 'received'"
+    "SELECT * FROM submissions WHERE tenant_id = :tenant_id AND id = :id AND state IN ('received', 'listed')"
     " AND bot_check IS DISTINCT FROM 'waiting' FOR UPDATE SKIP LOCKED"
 )
 # Those whose bot check waits, of each tenant the oldest first. Of two processes that choose the same row, the second
@@ -144,9 +150,17 @@ async def claim(tx: Tx, turn: Turn | None = None, rested_at: datetime | None = N
 
     `turn` says with which tenant the batch begins. The rows are sorted by tenant.
     """
-    turn = turn or Turn()
-    values = {"after": turn.after, "most": BATCH, "bytes": BATCH_BYTES, "rested_at": rested_at}
-    return turn.took((await tx.execute(CLAIM, values)).all())
+    return await _claim(tx, CLAIM, BATCH, turn or Turn(), rested_at)
+
+
+async def claim_listed(tx: Tx, turn: Turn | None = None, rested_at: datetime | None = None) -> Records:
+    """Claims the oldest waiting rows of a list, of the tenant whose turn it is; locked as those of `claim`."""
+    return await _claim(tx, CLAIM_LISTED, LISTED_BATCH, turn or Turn(), rested_at)
+
+
+async def _claim(tx: Tx, statement: TextClause, most: int, turn: Turn, rested_at: datetime | None) -> Records:
+    values = {"after": turn.after, "most": most, "bytes": BATCH_BYTES, "rested_at": rested_at}
+    return turn.took((await tx.execute(statement, values)).all())
 
 
 async def claim_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> Records:

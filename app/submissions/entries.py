@@ -20,6 +20,7 @@ from app.sources.item import KEY_SEPARATOR, Item, item_to_json
 from app.sources.mapping import content_key, map_request_async
 from app.sources.ready import ReadySource
 from app.sources.request import RawRequest
+from app.submissions.listed import ListedRows, map_rows
 from app.submissions.redact import redacted
 
 ARRIVING: Final = frozenset({"lead", "activity", "consent"})
@@ -113,6 +114,7 @@ class Entry:
             activity=activity if acts else None,
             attribution=item.attribution,
             consents=item.consents,
+            stated_consents=frozenset(consent.purpose for consent in item.consents if consent.of_list),
             custom=item.custom,
             entry=item.entry,
             create=item.verdict == "lead",
@@ -160,7 +162,10 @@ async def entries_of(
         if source.document is None:
             entries.append(quarantined_submission(row, source, "mapping_failed"))
             continue
-        items = await map_request_async(source.document, request_of(row), source.id)
+        if row.listed is None:
+            items = await map_request_async(source.document, request_of(row), source.id)
+        else:
+            items = await map_rows(source.document, ListedRows.of(row), source.id)
         with_lead = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in (*ARRIVING, "revised")]
         entries += [Entry(row.id, source, item, row.received_at, _earlier_lead_id(item, with_lead)) for item in items]
     return entries
@@ -176,7 +181,7 @@ def _earlier_lead_id(item: Item, with_lead: Sequence[Record]) -> UUID | None:
 
 def redacted_body(row: Record, source: ReadySource) -> str | None:
     """The body without its secrets, in base64, to replace the stored one; None when nothing is to be replaced."""
-    if source.document is None or not source.document.parse.drop:
+    if source.document is None or not source.document.parse.drop or row.listed is not None:
         return None
     body = redacted(source.document.parse, request_of(row))
     return None if body is None or body == bytes(row.body) else base64.b64encode(body).decode()

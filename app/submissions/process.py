@@ -47,11 +47,20 @@ T = TypeVar("T")
 
 async def process_forever(state: Any, stop: asyncio.Event) -> None:
     """Processes waiting submissions until `stop` is set: on every wake-up, and at least once a second."""
+    await _process_forever(state, stop, across.claim)
+
+
+async def process_lists_forever(state: Any, stop: asyncio.Event) -> None:
+    """The same for rows of imported lists, beside it: neither queue waits for the other."""
+    await _process_forever(state, stop, across.claim_listed)
+
+
+async def _process_forever(state: Any, stop: asyncio.Event, claim: Callable[..., Awaitable[Records]]) -> None:
     turn = Turn()
     while not stop.is_set():
         seen, now = state.wake.generation("submissions"), state.clock.now()
         try:
-            processed = await process_batch(state.engine, now, partial(across.claim, turn=turn, rested_at=now))
+            processed = await process_batch(state.engine, now, partial(claim, turn=turn, rested_at=now))
         except Exception as error:  # neither an unavailable database nor a bug may end the loop
             log.warning("processing_failed", error=type(error).__name__, unavailable=as_problem(error) is not None)
             await within(POLL_SECONDS, stop.wait())
@@ -251,6 +260,7 @@ async def finish(
                 "id": row.id,
                 "state": "quarantined" if held or row.id in quarantined else "processed",
                 "body": redacted_body(row, sources[row.source_id]),
+                "verdicts": None if row.listed is None else _verdicts(found, row.id),
             }
             for row in rows
         ],
@@ -258,7 +268,16 @@ async def finish(
     await record_events(
         tx, tenant_id, [_quarantine_event(row, settled, now) for row in rows if row.id in quarantined], now
     )
-    return Counter(["duplicate"] * len(duplicates) + [entry.verdict for entry in settled])
+    return _verdicts(found)
+
+
+def _verdicts(entries: Sequence[Entry], submission_id: UUID | None = None) -> Verdicts:
+    """How many entries have each verdict, of all submissions or of one."""
+    return Counter(
+        "duplicate" if entry.duplicate else entry.verdict
+        for entry in entries
+        if submission_id in (None, entry.submission_id)
+    )
 
 
 def _quarantine_event(row: Record, settled: Sequence[Entry], now: datetime) -> NewEvent:
@@ -280,5 +299,5 @@ def count_verdicts(verdicts: Verdicts) -> None:
 def _count(verdicts: Verdicts, rows: Records, now: datetime) -> None:
     count_verdicts(verdicts)
     for row in rows:
-        if row.processed_at is None:  # not a replay, of which received_at may be long ago
+        if row.processed_at is None and row.listed is None:  # of a replay or a list received_at may be long ago
             metrics.QUEUED.observe((now - row.received_at).total_seconds())

@@ -9,7 +9,9 @@ from pydantic import Field
 from app.sources import document
 from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, SourceId, SubmissionId
 
-State = Literal["received", "processed", "quarantined"]
+# `listed`: rows of an imported list that wait for their turn; `arriving`: the same while the list is being received.
+State = Literal["received", "processed", "quarantined", "listed"]
+AnyState = Literal[State, "arriving"]
 Verdict = Literal[document.Verdict, "duplicate", "revised", "quarantined"]
 
 
@@ -44,10 +46,10 @@ class Review(ResponseBody):
 class SubmissionOut(ResponseBody):
     id: SubmissionId
     source_id: SourceId
-    state: State
+    state: AnyState
     received_at: str
     processed_at: str | None
-    sha256: str = Field(description="SHA-256 of the body as received, in hex.")
+    sha256: str = Field(description="SHA-256 of the body as received, in hex; for rows of a list, of the file.")
     bot_check: Literal["waiting", "passed", "failed", "unverified"] | None = Field(
         description="Of a source with `bot_check`: whether the service says that a person has sent the form."
     )
@@ -70,7 +72,7 @@ class RawOut(ResponseBody):
 
 class AcceptedSubmission(ResponseBody):
     id: SubmissionId
-    state: State
+    state: AnyState
 
 
 class Accepted(ResponseBody):

@@ -70,8 +70,9 @@ FINISH = text(
                AND f.submission_key = d.submission_key AND f.verdict NOT IN ('duplicate', 'quarantined')
     )
     UPDATE submissions s
-       SET state = d.state, processed_at = :now, body = coalesce(decode(d.body, 'base64'), s.body)
-      FROM jsonb_to_recordset(:finished) AS d(id uuid, state text, body text)
+       SET state = d.state, processed_at = :now, body = coalesce(decode(d.body, 'base64'), s.body),
+           verdicts = coalesce(d.verdicts, s.verdicts)
+      FROM jsonb_to_recordset(:finished) AS d(id uuid, state text, body text, verdicts jsonb)
      WHERE s.tenant_id = :tenant_id AND s.id = d.id
     """
 ).bindparams(*(bindparam(name, type_=JSONB) for name in ("duplicates", "finished")))
@@ -109,23 +110,25 @@ SET_BOT_CHECK = text(
     "UPDATE submissions SET bot_check = :outcome, retry_at = NULL"
     " WHERE tenant_id = :tenant_id AND id = :id AND bot_check = 'waiting'"
 )
+# Rows of a list wait for their turn again, but none of a list that has not arrived as a whole.
+WAITING: Final = "CASE WHEN import_id IS NULL THEN 'received' WHEN state = 'arriving' THEN state ELSE 'listed' END"
 REPLAY_ONE = text(
-    "UPDATE submissions SET state = 'received', tries = 0, retry_at = NULL"
+    f"UPDATE submissions SET state = {WAITING}, tries = 0, retry_at = NULL"  # noqa: S608
     " WHERE tenant_id = :tenant_id AND id = :id RETURNING id"
 )
 # Once: of two people at the same time, the second finds the review of the first.
 REVIEW = text(
-    """
-    UPDATE submissions s SET review = :review, state = 'received', tries = 0, retry_at = NULL
+    f"""
+    UPDATE submissions s SET review = :review, state = {WAITING}, tries = 0, retry_at = NULL
      WHERE s.tenant_id = :tenant_id AND s.id = :id AND s.review IS NULL
        AND EXISTS (SELECT 1 FROM submission_items i
                     WHERE i.tenant_id = :tenant_id AND i.submission_id = s.id AND i.verdict = 'spam')
     RETURNING s.id
-    """
+    """  # noqa: S608 - a constant
 ).bindparams(bindparam("review", type_=JSONB))
 REPLAY = text(
-    """
-    UPDATE submissions SET state = 'received', tries = 0, retry_at = NULL
+    f"""
+    UPDATE submissions SET state = {WAITING}, tries = 0, retry_at = NULL
      WHERE tenant_id = :tenant_id AND id IN (
            SELECT id FROM submissions
             WHERE tenant_id = :tenant_id AND source_id = :source_id AND state = ANY(:states)
@@ -133,7 +136,7 @@ REPLAY = text(
               AND (CAST(:before AS timestamptz) IS NULL OR received_at < :before)
             ORDER BY received_at, id LIMIT :most FOR UPDATE SKIP LOCKED)
     RETURNING id
-    """
+    """  # noqa: S608
 )
 
 

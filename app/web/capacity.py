@@ -13,16 +13,18 @@ import orjson
 
 from app.errors import Overloaded
 
-Kind = Literal["api", "read", "ingest", "feed", "ping"]
+Kind = Literal["api", "read", "ingest", "feed", "ping", "import"]
 
 INGEST: Final = "/v1/ingest/"
 UNLIMITED: Final = ("/healthz", "/readyz", "/metrics")
 FEED: Final = "/v1/events"
 PING: Final = "/ping"
+IMPORTS: Final = "/v1/imports"
 # Requests that wait long (for the next event, or for a receiver to answer a ping) have slots of their own, so that they
 # do not use up those of the other requests. So have reads: a flood of writes refuses none of them.
 MAX_FEED_READERS: Final = 600
 MAX_PINGS: Final = 16
+MAX_UPLOADS: Final = 8  # of lists, which are received and stored piece by piece
 READ: Final = ("GET", "HEAD")
 
 WATCH_SECONDS: Final = 0.02
@@ -52,6 +54,7 @@ class Capacity:
             "ingest": max_ingest_in_flight,
             "feed": MAX_FEED_READERS,
             "ping": MAX_PINGS,
+            "import": MAX_UPLOADS,
         }
         self.late = 0.0
 
@@ -87,4 +90,6 @@ def kind_of(method: str, path: str) -> Kind:
         return "feed"
     if path.endswith(PING):
         return "ping"
+    if path == IMPORTS and method not in READ:
+        return "import"
     return "read" if method in READ else "api"

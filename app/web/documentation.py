@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from app import errors
 from app.errors import Problem, catalogue
 from app.web.auth import Allow
+from app.web.capacity import IMPORTS
 from app.web.examples import BODIES
 from app.web.problems import ANY_REQUEST, IDEMPOTENT, MEDIA_TYPE, SCHEMA, WITH_BODY, ProblemShape, declared
 from app.web.routes import ROUTERS
@@ -108,7 +109,7 @@ def _complete_operation(operation: dict[str, Any], route: APIRoute, method: str)
         operation["security"] = [{"key": [scope for scope in scopes if scope]}]
         parameters = operation.setdefault("parameters", [])
         parameters.append(ACTOR)
-        idempotent = method == "POST" and isinstance(route, Transacted)
+        idempotent = method == "POST" and (isinstance(route, Transacted) or route.path == IMPORTS)
         parameters += [IDEMPOTENCY] * idempotent + [IF_MATCH] * (expected_version in dependencies)
         _add_problems(responses, ANY_REQUEST + WITH_BODY * ("requestBody" in operation) + IDEMPOTENT * idempotent)
     for status in [status for status, response in responses.items() if not response.get("content", True)]:

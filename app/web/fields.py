@@ -75,6 +75,7 @@ EXAMPLES: Final = {kind: ids.show(kind, UUID("019a8f2c-7b1e-7c3d-8e4f-5a6b7c8d9e
 LeadId = public_id("lead")
 SourceId = public_id("source")
 SubmissionId = public_id("submission")
+ImportId = public_id("import")
 TransitionId = public_id("transition")
 AccountId = public_id("account")
 ContactId = public_id("contact")

@@ -72,15 +72,17 @@ class Gate:
         if path in UNLIMITED:
             await self.app(scope, receive, sender.send)
             return
-        body = await read_body(scope, receive)
         kind = kind_of(scope["method"], path)
-        if body and kind != "ingest":
+        if kind != "import":  # a list is read by its route, piece by piece
+            body = await read_body(scope, receive)
+            receive = replay(body, receive)
+        if kind == "import" or (body and kind != "ingest"):
             refuse_coding(scope)
         if self.slots[kind] <= 0:
             raise Overloaded()
         self.slots[kind] -= 1
         try:
-            await self.app(scope, replay(body, receive), sender.send)
+            await self.app(scope, receive, sender.send)
         finally:
             self.slots[kind] += 1
 

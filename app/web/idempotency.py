@@ -127,10 +127,11 @@ async def _row(tenant_id: UUID, asked: Keyed, response: Response) -> Mapping[str
 
 
 async def fingerprint(request: Request) -> str:
-    """SHA-256 of method, path, query, Baton-Actor and the raw bytes of the body."""
+    """SHA-256 of method, path, query, Baton-Actor and the raw bytes of the body; of a streamed body, of its hash."""
     actor = request.headers.get("baton-actor", "").strip()
     head = f"{request.method} {request.url.path}?{request.url.query}\n{actor}\n".encode()
-    return hashlib.sha256(head + await request.body()).hexdigest()
+    streamed: bytes | None = getattr(request.state, "body_sha256", None)
+    return hashlib.sha256(head + (await request.body() if streamed is None else streamed)).hexdigest()
 
 
 async def sweep(tx: Tx, now: datetime) -> int:

@@ -23,6 +23,7 @@ NOT_FOUND: Final[dict[str, type[Problem]]] = {
     "lead_id": errors.LeadNotFound,
     "source_id": errors.SourceNotFound,
     "submission_id": errors.SubmissionNotFound,
+    "import_id": errors.ImportNotFound,
     "account_id": errors.AccountNotFound,
     "contact_id": errors.ContactNotFound,
     "opportunity_id": errors.OpportunityNotFound,

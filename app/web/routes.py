@@ -7,6 +7,8 @@ from app.conversion.endpoints import api as conversion
 from app.conversion.endpoints import gathered_api as gathered_conversion
 from app.events.endpoints import api as events
 from app.events.endpoints import feed_api as feed
+from app.imports.endpoints import api as imports
+from app.imports.endpoints import stream_api as import_streams
 from app.leads.endpoints import activities_api as activities
 from app.leads.endpoints import api as leads
 from app.leads.endpoints import gathered_api as gathered_leads
@@ -32,6 +34,8 @@ ROUTERS = (
     sources,
     submissions,
     confirmations,
+    import_streams,
+    imports,
     leads,
     activities,
     transitions,

@@ -26,9 +26,10 @@ ACROSS = {
         "lock_sequencer",
         "partitions",
     },
+    "imports": {"sweep_abandoned"},
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone"},
     "sources": {"source_with_key"},
-    "submissions": {"claim", "claim_fetches", "claim_one", "claim_unchecked", "insert_received"},
+    "submissions": {"claim", "claim_fetches", "claim_listed", "claim_one", "claim_unchecked", "insert_received"},
     "tenants": {
         "oldest_tenant",
         "key_with_secret",

@@ -13,7 +13,7 @@ from app.database.tables.delivery import (
     subscriptions,
 )
 from app.database.tables.duplicates import duplicates, lead_merges, match_keys
-from app.database.tables.intake import sources, submission_items, submissions
+from app.database.tables.intake import imports, sources, submission_items, submissions
 from app.database.tables.leads import (
     activities,
     bant,
@@ -48,6 +48,7 @@ __all__ = [
     "events",
     "idempotency_keys",
     "identities",
+    "imports",
     "journeys",
     "keys",
     "lanes",

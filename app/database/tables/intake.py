@@ -1,8 +1,8 @@
-"""Sources, submissions as received, and the outcome of each of their items."""
+"""Sources, imports of lists, submissions as received, and the outcome of each of their items."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary
 
 from app.database.tables.columns import (
     id_column,
@@ -37,6 +37,26 @@ sources = tenant_table(
     *list_indexes("sources", "created_at"),
 )
 
+imports = tenant_table(
+    "imports",
+    id_column(),
+    uuid("source_id", null=False),
+    string("name"),  # of the file
+    string("state", null=False, server_default="receiving"),  # receiving, stored, cancelled
+    string("sha256"),  # of the file, once all of it has arrived
+    Column("bytes", BigInteger, nullable=False, server_default="0"),
+    Column("rows", Integer, nullable=False, server_default="0"),
+    jsonb("columns", empty="[]"),
+    string("delimiter"),
+    Column("text_guessed", Boolean, nullable=False, server_default="false"),
+    jsonb("options"),
+    instant("cancelled_at"),
+    *timestamps(),
+    tenant_foreign_key("sources", "source_id"),
+    Index("imports_receiving_idx", "updated_at", postgresql_where="state = 'receiving'"),
+    *list_indexes("imports", "created_at"),
+)
+
 submissions = tenant_table(
     "submissions",
     id_column(),
@@ -54,12 +74,17 @@ submissions = tenant_table(
     string("suspicion"),  # why it was taken for spam when it was received
     string("bot_check"),  # waiting, then passed, failed or unverified; null where the source has none
     jsonb("review", null=True),  # what a person has said of it: verdict, actor, at
+    uuid("import_id"),  # of rows of a list; the state is `arriving` until the list is stored, then `listed`
+    jsonb("listed", null=True),  # the numbers of these rows, what is wrong with them, and what holds for the list
+    jsonb("verdicts", null=True),  # how many of these rows have each verdict
     Index("submissions_waiting_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'received'"),
     # For the release before, which processes all tenants in one queue; to be dropped in the next.
     Index("submissions_received_idx", "received_at", "id", postgresql_where="state = 'received'"),
     Index("submissions_quarantined_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'quarantined'"),
     Index("submissions_received_at_idx", "tenant_id", "received_at", "id"),
     Index("submissions_unchecked_idx", "tenant_id", "received_at", "id", postgresql_where="bot_check = 'waiting'"),
+    Index("submissions_listed_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'listed'"),
+    Index("submissions_import_idx", "tenant_id", "import_id", "id", postgresql_where="import_id IS NOT NULL"),
     Index("submissions_source_id_idx", "tenant_id", "source_id", "received_at", "id"),
 )
 

@@ -1,0 +1,65 @@
+"""Dry run of a list: maps all of its rows and writes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from app.imports.body import ListBody
+from app.imports.rows import Row
+from app.imports.store import ROWS_TOGETHER, listed
+from app.sources.item import Item, item_to_json
+from app.sources.ready import ReadySource
+from app.submissions.listed import ListedRows, map_rows
+
+SHOWN: Final = 20
+UNKNOWN: Final = "file"  # the hash in the keys of rows, until the file has arrived
+
+
+async def dry_run(source: ReadySource, body: ListBody, options: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Counts over all rows by verdict and reason, the first rows as mapped, and the first that would be refused."""
+    assert source.document is not None
+    counts, reasons = Counter[str](), Counter[str]()
+    first: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    guessed = False
+    async for found in body.rows():
+        rows = list(found)
+        guessed = guessed or any(row.guessed for row in rows)
+        for start in range(0, len(rows), ROWS_TOGETHER):
+            some = rows[start : start + ROWS_TOGETHER]
+            items = await map_rows(source.document, _together(some, options, now), source.id)
+            for row, item in zip(some, items, strict=True):
+                counts[item.verdict] += 1
+                if item.reason:
+                    reasons[item.reason] += 1
+                if len(first) < SHOWN:
+                    first.append(_shown(row, item))
+                if item.verdict == "quarantined" and len(refused) < SHOWN:
+                    refused.append(_shown(row, item))
+    for one in (*first, *refused):
+        one["submission_key"] = one["submission_key"].replace(f"{UNKNOWN}:", f"{body.sha256}:", 1)
+    return {
+        "dry_run": True,
+        "rows": counts.total(),
+        "bytes": body.size,
+        "sha256": body.sha256,
+        "columns": body.reader.names,
+        "text_guessed": guessed,
+        "counts": counts,
+        "reasons": reasons,
+        "first": first,
+        "refused": refused,
+    }
+
+
+def _together(rows: list[Row], options: Mapping[str, Any], now: datetime) -> ListedRows:
+    facts = listed(rows, options)
+    cells = [row.cells for row in rows]
+    return ListedRows(cells, facts["rows"], UNKNOWN, now, facts["faults"], facts["guessed"], options)
+
+
+def _shown(row: Row, item: Item) -> dict[str, Any]:
+    return {"row": row.number, **item_to_json(item)}
