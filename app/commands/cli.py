@@ -187,6 +187,37 @@ def tail(
     follow(FeedOptions(address, key, after, types, most), forward)
 
 
+@cli.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A CSV, XLSX, XLS or ODS file of people.")],
+    source: Annotated[str, typer.Option(help="Id of the source whose document maps the columns.")],
+    key: Annotated[str, typer.Option(envvar="KEY", help="An API key with leads:write and leads:read.")],
+    url: Annotated[
+        str | None, typer.Option(envvar="BATON", help="URL of the service; by default from the settings.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would come of it, and write nothing.")] = False,
+    errors: Annotated[Path | None, typer.Option(help="Where to save the refused rows, to correct them.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="A parameter of POST /v1/imports, such as entry=suspect; may be repeated.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Character set of a CSV, such as windows-1250.")] = None,
+) -> None:
+    """Import a list of people into a running service; status 1 if rows are refused."""
+    from app.commands.import_list import ListFile, import_list
+    from app.settings import load
+
+    parameters: dict[str, list[str] | str] = {"source_id": source, "dry_run": "true" if dry_run else "false"}
+    for one in option or ():
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{one}: write NAME=VALUE, such as entry=suspect", param_hint="--option")
+        parameters[name] = [*parameters.get(name, []), value]
+    if encoding is not None:
+        parameters["encoding"] = encoding
+    address = (url or load().address).rstrip("/")
+    raise typer.Exit(import_list(ListFile(file, address, key, parameters, errors)))
+
+
 @cli.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Print the environment, every setting with its origin, and problems with their remedies."""
