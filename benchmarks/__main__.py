@@ -17,7 +17,20 @@ from rich.console import Console
 from benchmarks import database
 from benchmarks.bench import Bench, Peer
 from benchmarks.figures import Line
-from benchmarks.paths import accept, convert, create, dead, deliver, lists, many, memory, move, overload, process
+from benchmarks.paths import (
+    accept,
+    convert,
+    create,
+    dead,
+    deliver,
+    imports,
+    lists,
+    many,
+    memory,
+    move,
+    overload,
+    process,
+)
 from benchmarks.processes import Failed
 from benchmarks.table import show, show_profile
 
@@ -30,6 +43,7 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "delivery": deliver.measure,
     "memory": memory.measure,
     "overload": overload.measure,
+    "import": imports.measure,
     "lists": lists.measure,
     "many": many.measure,
     "dead": dead.measure,

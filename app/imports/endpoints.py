@@ -24,7 +24,7 @@ from app.imports import show, sql
 from app.imports.errors_file import errors_file
 from app.imports.receive import receive
 from app.imports.results import page_of_rows
-from app.imports.schemas import DryRunOut, ImportOut, ImportPage, ImportProgress, ListOptions, RowPage
+from app.imports.schemas import ImportedRowPage, ImportOut, ImportPage, ImportProgress, ListDryRunOut, ListOptions
 from app.submissions.schemas import Verdict
 from app.web.auth import Caller, allowed
 from app.web.fields import ImportId, answer
@@ -59,7 +59,7 @@ REFUSALS: Final = declared(
     UnsupportedMediaType,
     *IDEMPOTENT,
 )
-DRY_RUN: Final = {"model": DryRunOut, "description": "With `dry_run`: what would come of the rows."}
+DRY_RUN: Final = {"model": ListDryRunOut, "description": "With `dry_run`: what would come of the rows."}
 # These two take long or answer much: they hold a connection for each statement only.
 stream_api = APIRouter(prefix="/v1/imports", tags=["imports"])
 api = router("/v1/imports", "imports")
@@ -110,7 +110,7 @@ async def get_import(import_id: ImportId, caller: Reader, tx: InTx) -> Response:
     return answer(show.import_with_progress(row, await sql.progress(tx, caller.tenant_id, import_id)))
 
 
-@api.get("/{import_id}/rows", response_model=RowPage, responses=declared(ImportNotFound, CursorInvalid))
+@api.get("/{import_id}/rows", response_model=ImportedRowPage, responses=declared(ImportNotFound, CursorInvalid))
 async def list_rows(
     import_id: ImportId,
     caller: Reader,

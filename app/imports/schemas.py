@@ -115,7 +115,7 @@ class ImportPage(ResponseBody):
     next: str | None
 
 
-class RowOut(ResponseBody):
+class ImportedRow(ResponseBody):
     row: int = Field(description="As a spreadsheet program counts; the names of the columns are usually row 1.")
     verdict: Verdict
     lead_id: LeadId | None
@@ -124,12 +124,12 @@ class RowOut(ResponseBody):
     submission_id: SubmissionId
 
 
-class RowPage(ResponseBody):
-    data: list[RowOut]
+class ImportedRowPage(ResponseBody):
+    data: list[ImportedRow]
     next: str | None
 
 
-class DryRunRow(ResponseBody):
+class ListDryRunRow(ResponseBody):
     row: int
     verdict: str
     submission_key: str
@@ -137,7 +137,7 @@ class DryRunRow(ResponseBody):
     unmet: list[dict[str, Any]]
 
 
-class DryRunOut(ResponseBody):
+class ListDryRunOut(ResponseBody):
     """What would come of a list: counts over all rows, the first rows, and the first that would be refused."""
 
     dry_run: bool
@@ -148,5 +148,5 @@ class DryRunOut(ResponseBody):
     text_guessed: bool
     counts: dict[str, int]
     reasons: dict[str, int]
-    first: list[DryRunRow]
-    refused: list[DryRunRow]
+    first: list[ListDryRunRow]
+    refused: list[ListDryRunRow]

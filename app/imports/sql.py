@@ -107,6 +107,10 @@ QUARANTINED = text(
 )
 
 
+# For statements that write every submission of a list at once.
+LONGER: Final = "SET LOCAL statement_timeout = '2min'"
+
+
 async def begin_import(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
     await tx.execute(insert(imports).values(tenant_id=tenant_id, **values))
 
@@ -118,16 +122,19 @@ async def add_rows(tx: Tx, tenant_id: UUID, import_id: UUID, values: Mapping[str
 
 async def publish(tx: Tx, tenant_id: UUID, import_id: UUID, values: Mapping[str, Any], now: datetime) -> Record | None:
     """Lets the rows of a list be processed, all of which are stored; None when it was cancelled meanwhile."""
+    await tx.command(LONGER)
     return (await tx.execute(PUBLISH, {"tenant_id": tenant_id, "id": import_id, "now": now, **values})).one_or_none()
 
 
 async def discard(tx: Tx, tenant_id: UUID, import_id: UUID) -> None:
     """Deletes an import whose list did not arrive as a whole."""
+    await tx.command(LONGER)
     await tx.execute(DISCARD, {"tenant_id": tenant_id, "id": import_id})
 
 
 async def cancel(tx: Tx, tenant_id: UUID, import_id: UUID, now: datetime) -> None:
     """Deletes the rows of a list that are not processed yet, unless it is cancelled already."""
+    await tx.command(LONGER)
     await tx.execute(CANCEL, {"tenant_id": tenant_id, "id": import_id, "now": now})
 
 

@@ -24,6 +24,9 @@ async def create_one_of_each(api: Api) -> RecordIds:
     source = await api.post("/v1/sources", {"name": "form", "preset": "generic"})
     ingested = await api.client.post(f"/v1/ingest/{source['key']}", json={"email": "in@form.example"})
     assert ingested.status_code == 202, ingested.text
+    path, csv = f"/v1/imports?source_id={source['id']}", {"Content-Type": "text/csv"}
+    imported = await api.call("POST", path, headers=csv, content=b"Email\nlisted@form.example\n")
+    assert imported.status_code == 202, imported.text
     lead = await api.mql(company="Nordsoft", full_name="Anna Zvoristeanu")
     assert (await api.ask(lead, "accept", sdr)).status_code == 201
     account = await api.post("/v1/accounts", {"name": "Nordsoft", "domain": "nordsoft.ro"})
@@ -53,6 +56,7 @@ async def create_one_of_each(api: Api) -> RecordIds:
         "source_id": source["id"],
         "source_key": source["key"],
         "submission_id": ingested.json()["submission"]["id"],
+        "import_id": imported.json()["id"],
         "account_id": account["id"],
         "contact_id": contact["id"],
         "opportunity_id": opportunity["id"],
