@@ -142,3 +142,16 @@ def _zipped(files: dict[str, str]) -> bytes:
         for name, text in files.items():
             archive.writestr(name, text)
     return made.getvalue()
+
+
+PEOPLE = table(
+    ("First name", "Last name", "E-mail", "Company"),
+    ("Ana", "Țepeș", "ana@nordsoft.example", "Nordsoft"),
+    ("Jan", "Łuk", "jan@acme.example", "Acme"),
+    ("Nobody", "", "", ""),
+)
+
+
+async def lead_of(api: Api, email: str) -> dict[str, Any]:
+    (found,) = (await api.get(f"/v1/leads?email={email}"))["data"]
+    return dict(found)

@@ -197,7 +197,8 @@ async def test_more_tenants_with_due_leads_than_a_batch_holds_are_served_one_aft
 SUBMISSIONS = """
     INSERT INTO submissions (tenant_id, id, source_id, method, query, headers, body, sha256, received_at, state)
     SELECT md5((n % 500 = 0)::text)::uuid, gen_random_uuid(), gen_random_uuid(), 'POST', '', '{}', 'x', '',
-           now() - make_interval(secs => n), CASE WHEN n > 3000 THEN 'processed' ELSE 'received' END
+           now() - make_interval(secs => n),
+           CASE WHEN n > 6000 THEN 'processed' WHEN n > 3000 THEN 'listed' ELSE 'received' END
       FROM generate_series(1, 40000) n
 """
 LEADS = """
@@ -216,8 +217,12 @@ async def fill(tx: Tx) -> None:
 
 @pytest.mark.parametrize(
     ("claim", "index"),
-    [(across.CLAIM, "submissions_waiting_idx"), (journeys_across.CLAIM_DUE, "leads_due_idx")],
-    ids=["submissions", "leads"],
+    [
+        (across.CLAIM, "submissions_waiting_idx"),
+        (across.CLAIM_LISTED, "submissions_listed_idx"),
+        (journeys_across.CLAIM_DUE, "leads_due_idx"),
+    ],
+    ids=["submissions", "rows of lists", "leads"],
 )
 async def test_the_generic_plan_of_a_claim_reads_the_index_by_tenant_alone(
     api: Api, claim: TextClause, index: str
