@@ -50,7 +50,9 @@ class ListBody:
     async def rows(self) -> AsyncIterator[Iterable[Row]]:
         """The rows, as they become complete. Raises the problems of a body that is no list, too large or too slow."""
         pieces = self._received()
-        first = await anext(pieces, b"")
+        first = b""
+        while len(first) < len(XLS) and (piece := await anext(pieces, b"")):
+            first += piece
         if first.startswith((XLSX_OR_ODS, XLS)):
             pieces = self._unpacked(first, pieces)
             first = b""

@@ -19,7 +19,7 @@ ADD_ROWS = text(
     """
     WITH noted AS (
         UPDATE imports SET rows = :rows, bytes = :bytes, updated_at = :now
-         WHERE tenant_id = :tenant_id AND id = :id RETURNING source_id, created_at
+         WHERE tenant_id = :tenant_id AND id = :id AND state = 'receiving' RETURNING source_id, created_at
     )
     INSERT INTO submissions (tenant_id, id, source_id, method, query, headers, body, sha256, state, received_at,
                              import_id, listed)
@@ -48,16 +48,14 @@ DISCARD = text(
      WHERE s.tenant_id = :tenant_id AND s.import_id = gone.id AND s.state = 'arriving'
     """
 )
-# Rows that are being processed are locked; they are done when this statement sees them, and stay.
+# The deletion is a statement of its own, so that it sees rows which arrived until the import was locked. Those that are
+# being processed are locked; they are done when it sees them, and stay.
 CANCEL = text(
-    """
-    WITH cancelled AS (
-        UPDATE imports SET state = 'cancelled', cancelled_at = :now, updated_at = :now
-         WHERE tenant_id = :tenant_id AND id = :id AND state IN ('receiving', 'stored') RETURNING id
-    )
-    DELETE FROM submissions s USING cancelled
-     WHERE s.tenant_id = :tenant_id AND s.import_id = cancelled.id AND s.state IN ('arriving', 'listed')
-    """
+    "UPDATE imports SET state = 'cancelled', cancelled_at = :now, updated_at = :now"
+    " WHERE tenant_id = :tenant_id AND id = :id AND state IN ('receiving', 'stored') RETURNING id"
+)
+DELETE_WAITING = text(
+    "DELETE FROM submissions WHERE tenant_id = :tenant_id AND import_id = :id AND state IN ('arriving', 'listed')"
 )
 # One entry of the index says whether rows of a list wait: all of them were received when it was created.
 IS_WAITING: Final = """EXISTS (SELECT FROM submissions w WHERE w.tenant_id = i.tenant_id AND w.import_id = i.id
@@ -135,7 +133,8 @@ async def discard(tx: Tx, tenant_id: UUID, import_id: UUID) -> None:
 async def cancel(tx: Tx, tenant_id: UUID, import_id: UUID, now: datetime) -> None:
     """Deletes the rows of a list that are not processed yet, unless it is cancelled already."""
     await tx.command(LONGER)
-    await tx.execute(CANCEL, {"tenant_id": tenant_id, "id": import_id, "now": now})
+    if (await tx.execute(CANCEL, {"tenant_id": tenant_id, "id": import_id, "now": now})).all():
+        await tx.execute(DELETE_WAITING, {"tenant_id": tenant_id, "id": import_id})
 
 
 async def find(tx: Tx, tenant_id: UUID, import_id: UUID) -> Record | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -68,6 +69,17 @@ async def test_a_workbook_is_read_with_its_numbers_and_merged_cells(api: Api) ->
     ana, jan = await lead_of(api, "ana@acme.example"), await lead_of(api, "jan@acme.example")
     assert ana["raw"]["phone"] == "40787546854"
     assert ana["fields"]["company"] == jan["fields"]["company"] == "Acme", "one cell over two rows"
+
+
+async def test_a_workbook_is_known_by_its_first_bytes_however_few_arrive_at_once(api: Api) -> None:
+    lists = await make_lists(api)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, 6, 3):
+            yield WORKBOOK[start : start + 3]
+        yield WORKBOOK[6:]
+
+    assert (await lists.import_list(pieces(), "application/octet-stream"))["counts"] == {"lead": 2}
 
 
 async def test_an_opendocument_spreadsheet_is_read(api: Api) -> None:

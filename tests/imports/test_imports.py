@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from app.commands.worker import ABANDONED
-from app.imports import store
+from app.imports import rows, store
 from app.imports.across import sweep_abandoned
 from app.imports.rows import ERROR_COLUMN
 from app.submissions import across
@@ -143,6 +144,26 @@ async def test_a_cancelled_import_leaves_its_leads_and_processes_no_further_row(
     again = await api.post(f"/v1/imports/{made['id']}/cancel", None, status=200)
     assert again["cancelled_at"] == cancelled["cancelled_at"]
     assert [one["state"] for one in (await api.get("/v1/imports"))["data"]] == ["cancelled"]
+
+
+async def test_an_import_can_be_cancelled_while_its_list_arrives(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "ROWS_TOGETHER", 2)
+    monkeypatch.setattr(store, "STORED_TOGETHER", 1)
+    monkeypatch.setattr(rows, "SAMPLE", 10)
+    lists = await make_lists(api)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield PEOPLE.encode()
+        yield PEOPLE.encode()
+        (arriving,) = (await api.get("/v1/imports"))["data"]
+        assert arriving["state"] == "receiving"
+        assert arriving["rows"] > 0
+        await api.post(f"/v1/imports/{arriving['id']}/cancel", None, status=200)
+        yield PEOPLE.encode()
+
+    answer = await lists.send(pieces())
+    assert (answer.status_code, answer.json()["code"]) == (409, "state_conflict")
+    assert await count(api, "SELECT count(*) FROM submissions") == 0
 
 
 async def test_a_completed_import_cannot_be_cancelled(api: Api) -> None:
