@@ -1,7 +1,7 @@
 """Imports of lists: their rows are submissions that wait in a queue of their own.
 
 Revision ID: 0021_imports
-Revises: 0018_first_minutes
+Revises: 0017_dead_letters
 
 All steps can be repeated, since they commit as they go. Code of the release before does not see the new states.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0021_imports"
-down_revision = "0018_first_minutes"
+down_revision = "0017_dead_letters"
 branch_labels = None
 depends_on = None
 
