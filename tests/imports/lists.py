@@ -4,6 +4,7 @@ import csv
 import io
 import zipfile
 from functools import partial
+from string import ascii_uppercase
 from typing import Any
 from urllib.parse import urlencode
 
@@ -114,7 +115,7 @@ def xlsx(cells: dict[str, str | float | bool], merged: tuple[str, ...] = ()) -> 
     """A workbook with these cells (`{"A1": "Email"}`) and merged ranges."""
     by_row: dict[int, list[str]] = {}
     for place, value in cells.items():
-        by_row.setdefault(int(place.lstrip("ABCDEFGH")), []).append(_cell(place, value))
+        by_row.setdefault(int(place.lstrip(ascii_uppercase)), []).append(_cell(place, value))
     rows = "".join(f'<row r="{n}">{"".join(found)}</row>' for n, found in sorted(by_row.items()))
     ranges = "".join(f'<mergeCell ref="{one}"/>' for one in merged)
     sheet = SHEET.format(rows=rows, merged=f"<mergeCells>{ranges}</mergeCells>" if merged else "")

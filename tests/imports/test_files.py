@@ -88,12 +88,14 @@ async def test_an_opendocument_spreadsheet_is_read(api: Api) -> None:
     assert [(row["row"], row["verdict"]) for row in await lists.rows(made)] == [(4, "lead")]
 
 
+HUGE = xlsx({"A1": "E-mail", "XFD1048576": "x"})
 REFUSED: dict[str, tuple[Any, str, dict[str, Any], int, str]] = {
     "empty": (b"", "text/csv", {}, 422, "list_invalid"),
     "no names": ("a@x.example,Ana\n", "text/csv", {}, 422, "list_invalid"),
     "JSON": (b"[]", "application/json", {}, 415, "unsupported_media_type"),
     "a form with a file": (b"--x", "multipart/form-data; boundary=x", {}, 415, "unsupported_media_type"),
     "a damaged workbook": (WORKBOOK[:700], XLSX_TYPE, {}, 422, "list_invalid"),
+    "a workbook that unpacks to 17 thousand million cells": (HUGE, XLSX_TYPE, {}, 422, "list_invalid"),
     "a sheet that is not there": (WORKBOOK, XLSX_TYPE, {"sheet": "Nobody"}, 422, "request_invalid"),
     "consent without evidence": (PEOPLE, "text/csv", {"consent": "email_marketing"}, 422, "request_invalid"),
     "a purpose that is none": (
