@@ -1,7 +1,7 @@
 """Imports of lists: their rows are submissions that wait in a queue of their own.
 
 Revision ID: 0021_imports
-Revises: 0017_dead_letters
+Revises: 0023_public_forms
 
 All steps can be repeated, since they commit as they go. Code of the release before does not see the new states.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0021_imports"
-down_revision = "0017_dead_letters"
+down_revision = "0023_public_forms"
 branch_labels = None
 depends_on = None
 
