@@ -30,7 +30,7 @@ FILL: Final = """
           FROM made
     ), inserted AS (
         INSERT INTO leads (tenant_id, id, stage, stage_entered_at, fields, source_id, owner_id, fit, engagement, level,
-                           temperature, first_touch, created_at, updated_at)
+                           temperature, first_touch, channel, created_at, updated_at)
         SELECT $1, id, stage, at, jsonb_build_object('email', lower(first || '.' || last) || n || '@' || host,
                    'first_name', first, 'last_name', last, 'full_name', first || ' ' || last, 'company', initcap(firm)
                    || ' GmbH', 'domain', host, 'country', 'DE', 'job_title', 'Director of sales'),
@@ -38,6 +38,7 @@ FILL: Final = """
                n % 80, n % 90, 1 + n % 4,
                CASE WHEN n % 1000 = 0 THEN 'hot' WHEN n % 20 = 1 THEN 'warm' ELSE 'cold' END,
                jsonb_build_object('source', 'ads', 'campaign', CASE WHEN n % 2000 = 0 THEN 'rare' ELSE 'spring' END),
+               CASE WHEN n % 2000 = 1 THEN 'partner' WHEN n % 20 = 1 THEN 'phone' ELSE 'web_form' END,
                at, at + random() * (now() - at)
           FROM placed
     )

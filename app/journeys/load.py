@@ -192,6 +192,7 @@ def lead_of(record: Record) -> Lead:
         consents=row.consents,
         first_touch=row.first_touch,
         last_touch=row.last_touch,
+        channel=row.channel,
         source_id=row.source_id,
         owner=None if row.owner_id is None else Owner(row.owner_id, row.owner_role, row.owner_team, row.owner_active),
         team=row.team,

@@ -137,9 +137,11 @@ def _collect(rows: Rows, change: Change) -> None:
     _collect_activities_and_identities(rows, change)
     rows["match_keys"] += [{"key": key, "lead_id": lead.id} for key in _new_match_keys(change)]
     _collect_consents_touches_and_bant(rows, change)
-    if before := _before(change):
+    before = _before(change)
+    # Of a lead that one arrival makes, its touch says where all fields came from.
+    if before or len(change.origins) > 1 or len(change.new_touches) > 1:
         row = {"lead_id": lead.id, "recorded_at": change.now, "actor": actor_document(change.actor)}
-        rows["before"].append({**row, "before": before})
+        rows["before"].append({**row, "before": before, "origins": _origins(change)})
     _collect_events(rows, change)
 
 
@@ -157,6 +159,12 @@ def _before(change: Change) -> dict[str, Any]:
     if change.loaded is None:
         return {}
     return {**replaced_members(change.loaded, recorded_members(change.lead)), **change.before}
+
+
+def _origins(change: Change) -> list[dict[str, Any]] | None:
+    return [
+        {"fields": one.fields, "source_id": one.source_id, "submission_id": one.submission_id} for one in change.origins
+    ] or None
 
 
 def _collect_activities_and_identities(rows: Rows, change: Change) -> None:
@@ -247,6 +255,7 @@ def _lead_row(change: Change) -> dict[str, Any]:
         "consents": lead.consents,
         "first_touch": lead.first_touch,
         "last_touch": lead.last_touch,
+        "channel": lead.channel,
         "source_id": lead.source_id,
         "owner_id": lead.owner.id if lead.owner else None,
         "team": lead.team,

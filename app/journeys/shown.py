@@ -83,6 +83,7 @@ def recorded_members(lead: Lead) -> Document:
         "blocked_reinquiry": bool(lead.flags.get("blocked_reinquiry")),
         "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}},
         "consents": dict(lead.consents),
+        "channel": lead.channel,
         "source_id": ids.shown("source", lead.source_id),
         "links": {
             "account_id": ids.shown("account", lead.account_id),

@@ -18,7 +18,7 @@ from app.database.transaction import Records, Tx
 # need not be the one with the highest number.
 LOAD_LEADS = """
     SELECT l.id, l.created_at, l.updated_at, l.version, l.kind, l.fields, l.raw, l.custom, l.flags, l.consents,
-           l.first_touch, l.last_touch, l.source_id, l.team, l.below_threshold_since, l.threshold_met,
+           l.first_touch, l.last_touch, l.channel, l.source_id, l.team, l.below_threshold_since, l.threshold_met,
            l.evaluate_at, l.account_id, l.contact_id, l.opportunity_id, l.merged_into, l.erased_at,
            l.stamp <> seen.stamp AS stale,
            u.id AS owner_id, u.role AS owner_role, u.team AS owner_team, u.active AS owner_active,
@@ -93,8 +93,8 @@ READ_WITHOUT_ACTIVITIES = text(LOAD_LEADS.format(lock="LIMIT 1", activities=0)).
 
 LEAD = """
     id uuid, kind text, stage text, stage_entered_at timestamptz, fields jsonb, raw jsonb,
-    custom jsonb, flags jsonb, consents jsonb, first_touch jsonb, last_touch jsonb, source_id uuid, owner_id uuid,
-    team text, fit integer, engagement integer, level integer, temperature text,
+    custom jsonb, flags jsonb, consents jsonb, first_touch jsonb, last_touch jsonb, channel text, source_id uuid,
+    owner_id uuid, team text, fit integer, engagement integer, level integer, temperature text,
     below_threshold_since timestamptz, threshold_met boolean, evaluate_at timestamptz, account_id uuid, contact_id uuid,
     opportunity_id uuid, merged_into uuid, created_at timestamptz, updated_at timestamptz
 """
@@ -112,10 +112,10 @@ FEW = "LIMIT (SELECT 1000000)"
 WRITES = {
     "created": """created AS (
         INSERT INTO leads (tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
-               first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
+               first_touch, last_touch, channel, source_id, owner_id, team, fit, engagement, level, temperature,
                below_threshold_since, threshold_met, evaluate_at, account_id, contact_id, created_at, updated_at)
         SELECT :tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
-               first_touch, last_touch, source_id, owner_id, team, fit, engagement, level, temperature,
+               first_touch, last_touch, channel, source_id, owner_id, team, fit, engagement, level, temperature,
                below_threshold_since, threshold_met, evaluate_at, account_id, contact_id, created_at, updated_at
           FROM jsonb_to_recordset(:created) AS r({LEAD})
         RETURNING id, version
@@ -225,9 +225,10 @@ WRITES = {
                user_id uuid, role text, recorded_at timestamptz)
     )""",
     "before": """remembered AS (
-        INSERT INTO lead_changes (tenant_id, lead_id, version, recorded_at, actor, before)
-        SELECT :tenant_id, c.lead_id, v.version, c.recorded_at, c.actor, c.before
-          FROM jsonb_to_recordset(:before) AS c(lead_id uuid, recorded_at timestamptz, actor jsonb, before jsonb)
+        INSERT INTO lead_changes (tenant_id, lead_id, version, recorded_at, actor, before, origins)
+        SELECT :tenant_id, c.lead_id, v.version, c.recorded_at, c.actor, c.before, c.origins
+          FROM jsonb_to_recordset(:before) AS c(
+               lead_id uuid, recorded_at timestamptz, actor jsonb, before jsonb, origins jsonb)
           JOIN versioned v ON v.id = c.lead_id
     )""",
     "events": """emitted AS (

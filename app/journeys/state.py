@@ -5,7 +5,7 @@ The lead's row is locked while its `Change` is built, so that every seq and even
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from uuid import UUID
 from app import ids
 from app.events.record import NewEvent
 from app.lifecycle.answer import Move
+from app.matching.channel import Channel
 from app.matching.person import Identity, LeadKind
 from app.policies.published import Published
 from app.policy.facts import OWNERS, POLICY, Activity, Actor, Confirmation, Facts
@@ -81,6 +82,7 @@ class Lead:
     consents: dict[str, str] = field(default_factory=dict)
     first_touch: dict[str, Any] | None = None
     last_touch: dict[str, Any] | None = None
+    channel: Channel | None = None
     source_id: UUID | None = None
     owner: Owner | None = None
     team: str | None = None
@@ -141,6 +143,15 @@ class ConsentRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Which fields an arrival set; custom fields as `custom.seats`. Without a submission it came by the API."""
+
+    fields: Sequence[str]
+    source_id: UUID
+    submission_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewTouch:
     """One marketing touch: the attribution of an arrival."""
 
@@ -167,8 +178,9 @@ class Change:
     """What one transaction changes in one lead; `record()` writes it as one version of the lead.
 
     `active` is the tenant's active policy, `pinned` the one its journey is pinned to. `loaded` is the lead as answers
-    showed it before the change, None for a new one. `before` holds the old values for `as_of`, `changed` the field
-    names of the next `lead.updated`. `early_events` are sent before those of the transitions, `late_events` after them.
+    showed it before the change, None for a new one. `before` holds the old values for `as_of`, `origins` which arrival
+    set which fields, `changed` the field names of the next `lead.updated`. `early_events` are sent before those of the
+    transitions, `late_events` after them.
     """
 
     lead: Lead
@@ -181,6 +193,7 @@ class Change:
     evaluate_at: datetime | None = None
     loaded: Mapping[str, Any] | None = None
     before: dict[str, Any] = field(default_factory=dict)
+    origins: list[Origin] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     new_identities: list[Identity] = field(default_factory=list)
     new_activities: list[NewActivity] = field(default_factory=list)

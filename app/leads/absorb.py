@@ -12,12 +12,12 @@ from app import ids
 from app.events.record import NewEvent
 from app.journeys.apply import apply_move
 from app.journeys.refusals import problem
-from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Step
+from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Origin, Step
 from app.leads.double_opt_in import PENDING, Asked, DoubleOptIn, request_consent
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
-from app.matching.attribution import NO_ORIGIN
+from app.matching.attribution import weight
 from app.matching.derive import equals_derivation, rederived
 from app.matching.identity import Match
 from app.matching.name_key import compare, name_key
@@ -96,7 +96,7 @@ def apply_arrival(change: Change, arrival: Arrival, match: Match) -> None:
     _add_identities(change, match.new_identities)
     _keep_other_name(change, arrival)
     custom = {**arrival.person.custom, **arrival.custom}
-    fill_empty_fields(change, arrival.person, custom, match.shared)
+    fill_empty_fields(change, arrival.person, custom, match.shared, arrival)
     is_new = change.lead.journey is None
     if arrival.reprocessed and not is_new:
         add_updated_event(change)
@@ -151,9 +151,14 @@ def _keep_other_name(change: Change, arrival: Arrival) -> None:
 
 
 def fill_empty_fields(
-    change: Change, person: Person, custom: Mapping[str, Any], shared: frozenset[tuple[str, str, str]] = frozenset()
+    change: Change,
+    person: Person,
+    custom: Mapping[str, Any],
+    shared: frozenset[tuple[str, str, str]] = frozenset(),
+    arrival: Arrival | None = None,
 ) -> None:
-    """Fills the empty fields and custom fields of the lead. `shared`: identities that other leads have too."""
+    """Fills the empty fields and custom fields of the lead. `shared`: identities that other leads have too. `arrival`:
+    what they come with, if they do not come from another lead."""
     lead = change.lead
     before = dict(lead.fields)
     given = [name for name in person.fields if not equals_derivation(person.fields, name)]
@@ -167,13 +172,17 @@ def fill_empty_fields(
     for name, typed in person.raw.items():
         if name in taken or (name not in lead.raw and lead.fields.get(name) is None):
             set_raw(change, name, typed)
+    kept: list[str] = []
     for name, answer in custom.items():
         if len(lead.custom) >= MAX_CUSTOM and name not in lead.custom:
             continue  # bounds the size of a lead; the submission still has every answer
         if lead.custom.get(name) is None and answer is not None:
             change.before.setdefault("custom", dict(lead.custom))
             lead.custom[name] = answer
-            mark_changed(change, f"custom.{name}")
+            kept.append(f"custom.{name}")
+            mark_changed(change, kept[-1])
+    if arrival is not None and (filled or derived or kept):
+        change.origins.append(Origin([*filled, *derived, *kept], arrival.source_id, arrival.submission_id))
     if "email" in filled or "email_status" not in lead.flags:
         flag_email(change, person)
     if "phone" in filled or lead.fields.get("phone") is None:
@@ -249,15 +258,12 @@ def _add_touch(change: Change, arrival: Arrival, when: datetime) -> None:
         return
     touch = dict(arrival.attribution)
     change.new_touches.append(NewTouch(touch, when, arrival.source_id, arrival.submission_id))
-    change.lead.first_touch = change.lead.first_touch or touch
-    if _weight(touch) >= _weight(change.lead.last_touch or {}):
+    first, last = change.lead.first_touch, change.lead.last_touch
+    # The first touch is the first that says more than the door through which it came.
+    if not first or (weight(touch)[0] and not weight(first)[0]):
+        change.lead.first_touch = touch
+    if weight(touch) >= weight(last or {}):
         change.lead.last_touch = touch
-
-
-def _weight(touch: Mapping[str, Any]) -> tuple[bool, bool]:
-    """A touch that says less of where somebody came from does not replace one that says more: nothing, only where the
-    form stands, an origin. `PAST` in sql.py has the same order."""
-    return bool(touch), bool(touch.keys() - NO_ORIGIN)
 
 
 def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
@@ -341,6 +347,13 @@ def add_activity(
     data = {"lead_id": ids.show("lead", change.lead.id), "activity": {**shown, "occurred_at": rfc3339(when)}}
     change.early_events.append(NewEvent("lead.activity", data, when))
     return True
+
+
+def remove_last_activity(change: Change) -> None:
+    """Undoes the last `add_activity`, of which nothing else has followed yet."""
+    change.lead.activities.pop()
+    change.lead.activity_keys.remove(change.new_activities.pop().key)
+    change.early_events.pop()
 
 
 def _capture(change: Change, arrival: Arrival, when: datetime) -> None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from app import ids
 from app.database.transaction import Tx
+from app.errors import Problem
 from app.journeys.evaluate import evaluate
 from app.journeys.load import OfLead, begin_changes, begin_each
 from app.journeys.record import actor_document, record
 from app.journeys.state import Change
 from app.leads import sql
-from app.leads.absorb import ArrivalActivity, add_activity, apply_reinquiry
+from app.leads.absorb import ArrivalActivity, add_activity, apply_reinquiry, remove_last_activity
 from app.leads.future import check_not_future
-from app.leads.older import load_older_keys
 from app.leads.schemas import ActivityIn, ActivityOfPerson, show_activity, show_new_activity
 from app.lifecycle.guard import MAX_AHEAD
 from app.matching.external_id import readings
@@ -28,30 +29,34 @@ from app.web.gather import Member
 API = "api"
 
 
+Key = tuple[str, str, str]
+Named = tuple[UUID, str]  # a lead and the key of an activity
+
+
 async def record_activities(
     tx: Tx, caller: Caller, wanted: Sequence[ActivityOfPerson], now: datetime
 ) -> list[dict[str, Any]]:
-    """Records all activities in one transaction; the answers are in the order of the request.
-
-    The identities are locked first, so that no lead that they name is merged before it is locked.
-    """
-    named = [identities_of(one) for one in wanted]
+    """Records all activities in one transaction; the answers are in the order of the request. One that is refused costs
+    only itself. The identities are locked first, so that no lead that they name is merged before it is locked."""
+    named = [_who(one) for one in wanted]
     await sql.lock_identities(tx, caller.tenant_id, [identity.key for each in named for identity in each])
     found = await sql.candidates(tx, caller.tenant_id, [identity for each in named for identity in each])
-    holders = {(one.kind, one.namespace, one.value): one.lead_id for one in found}
-    lead_ids = [
-        one.lead_id or next((holders[identity.key] for identity in each if identity.key in holders), None)
-        for one, each in zip(wanted, named, strict=True)
+    holders: dict[Key, set[UUID]] = {}
+    for row in found:
+        holders.setdefault((row.kind, row.namespace, row.value), set()).add(row.lead_id)
+    who = [_leads_of(one, each, holders) for one, each in zip(wanted, named, strict=True)]
+    known_leads = sorted({lead_id for leads in who if len(leads) == 1 for lead_id in leads})
+    changes = await begin_changes(tx, caller.tenant_id, known_leads, now, caller.actor)
+    keys = [
+        (lead_id, key) for one, leads in zip(wanted, who, strict=True) for lead_id in leads if (key := one.activity_key)
     ]
-    known = sorted({lead_id for lead_id in lead_ids if lead_id is not None})
-    changes = await begin_changes(tx, caller.tenant_id, known, now, caller.actor)
-    gone = set(known) - changes.keys()
+    gone = set(known_leads) - changes.keys()
     merged = await sql.merged_leads(tx, caller.tenant_id, gone) if gone else set()
-    named_keys = zip(lead_ids, (one.activity_key for one in wanted), strict=True)
-    await load_older_keys(tx, caller.tenant_id, changes, named_keys)
+    stored = await sql.known_activities(tx, caller.tenant_id, keys)
+    known: dict[Named, UUID] = {key: row.id for key, row in stored.items()}
     answers = [
-        _record(changes, lead_id, one, index, caller, now, merged)
-        for index, (one, lead_id) in enumerate(zip(wanted, lead_ids, strict=True))
+        {"index": index, **_record(changes, leads, one, known, caller, now, merged)}
+        for index, (one, leads) in enumerate(zip(wanted, who, strict=True))
     ]
     acted = [change for change in changes.values() if change.new_activities]
     for change in acted:
@@ -101,31 +106,63 @@ def _record_new(change: Change, body: ActivityIn, caller: Caller, now: datetime)
     return show_new_activity(change.new_activities[-1], change.lead.id)
 
 
-def identities_of(one: ActivityOfPerson) -> tuple[Identity, ...]:
-    """The identities that may name the person; none if the lead is given by id or the address is invalid."""
-    if one.email is not None:
-        return normalize({"email": one.email}, {}, None).identities[:1]
+def _who(one: ActivityOfPerson) -> tuple[Identity, ...]:
+    """The identities that may name the person; none if the lead is given by id, or what is given cannot be read."""
+    for kind in ("email", "phone"):
+        typed = getattr(one, kind)
+        if typed is not None:
+            found = normalize({kind: typed}, {}, None).identities
+            return tuple(identity for identity in found if identity.kind == kind)[:1]
     return readings(one.external_id) if one.external_id is not None else ()
 
 
+def _leads_of(
+    one: ActivityOfPerson, identities: Sequence[Identity], holders: Mapping[Key, set[UUID]]
+) -> AbstractSet[UUID]:
+    """The leads that an activity may be of: none, one, or several that share a number or mailbox."""
+    if one.lead_id is not None:
+        return {one.lead_id}
+    return next((holders[identity.key] for identity in identities if identity.key in holders), set())
+
+
 def _record(
-    changes: dict[UUID, Change],
-    lead_id: UUID | None,
+    changes: Mapping[UUID, Change],
+    leads: AbstractSet[UUID],
     one: ActivityOfPerson,
-    index: int,
+    known: dict[Named, UUID],
     caller: Caller,
     now: datetime,
     merged: Collection[UUID],
 ) -> dict[str, Any]:
-    when = one.occurred_at or now
-    change = changes.get(lead_id) if lead_id is not None else None
-    answer = {"index": index, "lead_id": ids.shown("lead", change.lead.id if change else None)}
+    """Adds one activity to the change of its lead, unless its key is known; the answer to it."""
+    if len(leads) > 1:
+        return _answer(None, reason="person_ambiguous")
+    change = next((changes[lead_id] for lead_id in leads if lead_id in changes), None)
     if change is None:
-        return {**answer, "recorded": False, "reason": "lead_merged" if lead_id in merged else "person_unknown"}
+        return _answer(None, reason="person_unknown" if leads.isdisjoint(merged) else "lead_merged")
+    when, key = one.occurred_at or now, (change.lead.id, one.activity_key or str(ids.new_id()))
     if when > now + MAX_AHEAD:
-        return {**answer, "recorded": False, "reason": "out_of_order"}
-    wanted = ArrivalActivity(one.activity_key or str(ids.new_id()), one.type, one.kind, one.properties)
-    new = add_activity(change, wanted, when, None, actor_document(caller.actor))
-    if new and one.kind == "interest":
-        apply_reinquiry(change, API, when, caller.actor)
-    return {**answer, "recorded": new, "reason": None}
+        return _answer(change, reason="out_of_order")
+    if key in known:
+        return _answer(change, known[key])
+    wanted = ArrivalActivity(key[1], one.type, one.kind, one.properties)
+    add_activity(change, wanted, when, None, actor_document(caller.actor))
+    try:
+        if one.kind == "interest":
+            apply_reinquiry(change, API, when, caller.actor)
+    except Problem as problem:  # the policy opens no journey for it
+        remove_last_activity(change)
+        return _answer(change, reason=problem.code)
+    known[key] = change.new_activities[-1].activity.id
+    return _answer(change, known[key], recorded=True)
+
+
+def _answer(
+    change: Change | None, activity_id: UUID | None = None, *, recorded: bool = False, reason: str | None = None
+) -> dict[str, Any]:
+    return {
+        "lead_id": ids.shown("lead", change.lead.id if change else None),
+        "activity_id": ids.shown("activity", activity_id),
+        "recorded": recorded,
+        "reason": reason,
+    }

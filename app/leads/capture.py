@@ -24,6 +24,7 @@ from app.leads.contact_consents import carry_to_contacts
 from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of
 from app.leads.known_contact import link_known_contacts
 from app.leads.older import load_older_keys
+from app.matching.channel import channel_of
 from app.matching.identity import Candidate, Match, keys, resolve
 from app.matching.likeness import Subject
 from app.matching.person import Identity
@@ -221,6 +222,7 @@ def _capture_one(
     if created:
         kind, source_id = arrival.person.kind, arrival.source_id
         lead = Lead(match.lead_id, created_at=now, updated_at=now, kind=kind, source_id=source_id, new=True)
+        lead.channel = channel_of(arrival.attribution, "api")
         changes[match.lead_id] = Change(lead, policy, None, now)
     change = changes.get(match.lead_id)
     if change is None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from app.database.plain_json import write_json
 from app.database.transaction import Record, Tx
 from app.errors import IdentityTaken, RequestInvalid
 from app.journeys.apply import reassign
@@ -241,7 +242,8 @@ def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
 
 def _custom(change: Change, custom: Mapping[str, Any]) -> None:
     known = change.lead.custom
-    changed = [name for name, value in custom.items() if known.get(name) != value]
+    # As JSON, since Python takes 1 and True for the same.
+    changed = [name for name, value in custom.items() if write_json(known.get(name)) != write_json(value)]
     if not changed:
         return
     change.before["custom"] = dict(known)

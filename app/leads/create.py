@@ -14,11 +14,16 @@ from app.leads import sql
 from app.leads.capture import Arrival, ArrivalActivity, Captured, capture
 from app.leads.double_opt_in import DoubleOptIn
 from app.leads.future import check_not_future
+from app.leads.references import check_attribution, unknown_references
 from app.leads.schemas import ConsentIn, LeadCreate
+from app.matching.channel import REFERENCES, Channel, channel_of
 from app.matching.normalize import normalize
 from app.web.gather import Member
 
 NEEDED = "an e-mail, phone, handle or external id is needed, or a company with its own website or domain"
+DEFAULTED = ("source", "medium", "campaign")
+FORM_FILL = "form_fill"
+ACTIVITY_OF: Mapping[Channel | None, str] = {"phone": "call", "chat": "chat"}
 NO_IDENTITY = [{"field": "fields", "code": "identity_required", "detail": NEEDED}]
 
 
@@ -26,12 +31,14 @@ async def create_leads(tx: Tx, tenant_id: UUID, members: Sequence[Member[LeadCre
     """Creates a lead for each request, or updates the one with the same identity.
 
     A request fails with IdentityRequired when it names nobody, SourceNotFound for an unknown source, OutOfOrder for a
-    time in the future.
+    time in the future; for its attribution the problems of `check_attribution`.
     """
     sources = await sql.sources(tx, tenant_id, {one.wanted.source_id for one in members})
+    unknown = await unknown_references(tx, tenant_id, [one.wanted.attribution for one in members])
     arriving: list[tuple[Member[LeadCreate, Captured], Arrival]] = []
     for one in members:
         with one.attempt():
+            check_attribution(one.wanted.attribution, unknown)
             arriving.append((one, _arrival(one, tenant_id, sources.get(one.wanted.source_id), now)))
     captured = await capture(tx, tenant_id, [arrival for _, arrival in arriving], now, apart=True)
     for (one, _), found in zip(arriving, captured, strict=True):
@@ -62,6 +69,8 @@ def _arrival(asked: Member[LeadCreate, Captured], tenant_id: UUID, source: Recor
     person = normalize(body.fields.model_dump(exclude_none=True), body.external_ids, region)
     if not person.identities:
         raise IdentityRequired(errors=NO_IDENTITY)
+    touch = attribution_of(body.attribution, source.defaults)
+    channel = channel_of(touch, source.defaults.get("channel"))
     return Arrival(
         person=person,
         occurred_at=when,
@@ -69,8 +78,8 @@ def _arrival(asked: Member[LeadCreate, Captured], tenant_id: UUID, source: Recor
         source_name=source.name,
         actor=caller.actor,
         on_behalf_of=caller.on_behalf_of,
-        activity=_activity(body, source.defaults.get("entry")),
-        attribution=attribution_of(body.attribution, source.defaults),
+        activity=_activity(body, source.defaults.get("entry"), channel),
+        attribution={**touch, "channel": channel} if channel else touch,
         consents=tuple(_Consent(consent) for consent in body.consents),
         custom=body.custom,
         entry=source.defaults.get("entry"),
@@ -87,10 +96,11 @@ class _Consent:
         self.text: str | None = consent.text
 
 
-def _activity(body: LeadCreate, entry: str | None) -> ArrivalActivity | None:
-    """The activity of the request. Default: a form fill, or none if the source is a bought list (it has an `entry`)."""
+def _activity(body: LeadCreate, entry: str | None, channel: Channel | None) -> ArrivalActivity | None:
+    """The activity of the request. Default: that of the channel, or none if the source is a bought list (it has an
+    `entry`)."""
     if body.activity is None:
-        return ArrivalActivity(str(ids.new_id())) if entry is None else None
+        return ArrivalActivity(str(ids.new_id()), ACTIVITY_OF.get(channel, FORM_FILL)) if entry is None else None
     key = body.activity.activity_key or str(ids.new_id())
     wanted = body.activity
     return ArrivalActivity(key, wanted.type, wanted.kind, wanted.properties, occurred_at=wanted.occurred_at)
@@ -98,5 +108,5 @@ def _activity(body: LeadCreate, entry: str | None) -> ArrivalActivity | None:
 
 def attribution_of(attribution: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The attribution of the request, over the defaults of the source."""
-    fallback = {name: defaults[name] for name in ("source", "medium", "campaign") if defaults.get(name)}
+    fallback = {name: defaults[name] for name in (*DEFAULTED, *REFERENCES) if defaults.get(name)}
     return {**fallback, **{name: value for name, value in attribution.items() if value}}

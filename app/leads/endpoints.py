@@ -7,6 +7,8 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 
 from app.errors import (
+    AccountNotFound,
+    ContactNotFound,
     Erased,
     HumanRequired,
     IdentityRequired,
@@ -34,6 +36,7 @@ from app.leads.filters import LeadFilters, Sort
 from app.leads.find import find_leads
 from app.leads.included import include_leads
 from app.leads.past import read_as_of
+from app.leads.provenance import field_origins
 from app.leads.schemas import (
     ActivitiesIn,
     ActivitiesOut,
@@ -45,6 +48,7 @@ from app.leads.schemas import (
     ConsentPurposes,
     ConsentsIn,
     ConsentsOut,
+    FieldList,
     JourneyList,
     LeadCreate,
     LeadOut,
@@ -96,7 +100,7 @@ RECORD = Verb("record_activity", record_one_each, lambda recorded: answer(record
     status_code=201,
     response_model=LeadOut,
     responses={
-        **declared(IdentityRequired, SourceNotFound, OutOfOrder),
+        **declared(IdentityRequired, SourceNotFound, ContactNotFound, AccountNotFound, OutOfOrder),
         200: {"model": LeadOut, "description": "A lead with the same identity existed."},
     },
 )
@@ -207,6 +211,12 @@ async def list_consent_purposes(caller: Reader, tx: InTx) -> Response:
 async def post_activities(body: ActivitiesIn, caller: Writer, tx: InTx, now: Now) -> Response:
     """Record up to 500 activities of existing leads. Each result has its lead, or why nothing was recorded."""
     return answer({"data": await record_activities(tx, caller, body.activities, now)}, 201)
+
+
+@api.get("/{lead_id}/fields", response_model=FieldList, responses=declared(*READ_PROBLEMS))
+async def list_fields(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """From where each field has its value, when, and what it replaced: the submission, or who changed it."""
+    return answer({"data": await field_origins(tx, caller.tenant_id, lead_id, now), "next": None})
 
 
 @api.get("/{lead_id}/events", response_model=EventPage, responses=declared(*READ_PROBLEMS, *CURSOR_PROBLEMS))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query
 
 from app.leads.history import wanted_identities
+from app.matching.channel import Channel
 from app.web.fields import AccountId, Instant, SourceId, UserId
 
 Sort = Annotated[
@@ -31,6 +32,7 @@ async def _lead_filters(
     campaign: Annotated[
         str | None, Query(min_length=1, max_length=1_000, description="Of the first or the last touch; case matters.")
     ] = None,
+    channel: Annotated[Channel | None, Query(description="By which the lead came first.")] = None,
     q: Annotated[
         str | None,
         Query(
@@ -51,6 +53,7 @@ async def _lead_filters(
         "temperature": temperature,
         "source_id": source,
         "campaign": campaign,
+        "channel": channel,
         "q": q,
         "created_after": created_after,
         "created_before": created_before,

@@ -12,6 +12,7 @@ from app.database.transaction import Record
 from app.journeys.record import entry_document
 from app.journeys.state import NewActivity
 from app.lifecycle.answer import Eligible
+from app.matching.channel import CHANNELS, Channel
 from app.matching.consent import PURPOSE_LENGTH, is_purpose
 from app.matching.person import EmailStatus, IdentityKind, LeadKind, PhoneStatus
 from app.policy.facts import Activity, Entry
@@ -93,6 +94,9 @@ class ActivityOfPerson(ActivityIn):
     """An activity of a known person, named by exactly one identity."""
 
     email: Annotated[str, StringConstraints(max_length=254)] | None = None
+    phone: Annotated[str, StringConstraints(max_length=64)] | None = Field(
+        default=None, description="With its country code; it has to be the number of one lead alone."
+    )
     external_id: Annotated[str, StringConstraints(max_length=320)] | None = Field(
         default=None, description="namespace:value"
     )
@@ -100,8 +104,8 @@ class ActivityOfPerson(ActivityIn):
 
     @model_validator(mode="after")
     def _one_person(self) -> Self:
-        if sum(name is not None for name in (self.email, self.external_id, self.lead_id)) != 1:
-            raise PydanticCustomError("one_identity", "give exactly one of email, external_id, lead_id")
+        if sum(name is not None for name in (self.email, self.phone, self.external_id, self.lead_id)) != 1:
+            raise PydanticCustomError("one_identity", "give exactly one of email, phone, external_id, lead_id")
         return self
 
 
@@ -112,8 +116,13 @@ class ActivitiesIn(RequestBody):
 class RecordedOut(ResponseBody):
     index: int
     lead_id: str | None
+    activity_id: str | None = Field(description="Of an activity whose key came before, that of the first.")
     recorded: bool
-    reason: str | None = Field(description="`person_unknown`, `lead_merged`, `out_of_order`, or null.")
+    reason: str | None = Field(
+        description="Why nothing was recorded: `person_unknown`; `lead_merged`; `person_ambiguous` (several leads share "
+        "the number or mailbox); `out_of_order` (in the future); or the code of the problem by which the policy refused. "
+        "Null for a key that came before."
+    )
 
 
 class ActivitiesOut(ResponseBody):
@@ -140,11 +149,24 @@ class ConsentPurposes(ResponseBody):
     next: None
 
 
+# The members with values of a fixed form are checked in create.py, which names them in its problem.
+Attribution = Annotated[
+    dict[Code, Text],
+    Field(
+        max_length=50,
+        description="Of this touch: source, medium, campaign, term, content, referrer, landing_page, click ids … "
+        "`channel` is one of a list of words; `referred_by_contact_id` names who referred, `partner_account_id` the "
+        "partner.",
+        json_schema_extra={"properties": {"channel": {"type": "string", "enum": list(CHANNELS)}}},
+    ),
+]
+
+
 class LeadCreate(RequestBody):
     fields: LeadFields
     external_ids: Annotated[dict[Namespace, ShortText], Field(max_length=20)] = Field(default_factory=dict)
     custom: Custom = Field(default_factory=dict)
-    attribution: Annotated[dict[Code, Text], Field(max_length=50)] = Field(default_factory=dict)
+    attribution: Attribution = Field(default_factory=dict)
     consents: Annotated[list[ConsentIn], Field(max_length=20)] = Field(default_factory=list)
     source_id: SourceId | None = None
     activity: ActivityIn | None = None
@@ -210,6 +232,7 @@ class LeadOut(ResponseBody):
     shared_mailbox_suspected: bool = Field(description="Forms under one address gave names that contradict each other.")
     known_contact: bool = Field(description="The person was a contact when a form came; `links` names the contact.")
     attribution: dict[str, Any]
+    channel: Channel | None = Field(description="By which the lead came first.")
     consents: dict[str, str]
     links: dict[str, str | None]
     merged_into: str | None
@@ -292,6 +315,30 @@ class TransitionOut(ResponseBody):
 
 class TransitionList(ResponseBody):
     data: list[TransitionOut]
+    next: None
+
+
+class FieldValue(ResponseBody):
+    """A value that a field has or had, and from where."""
+
+    value: Any = Field(description="Null where the field was emptied.")
+    replaced: Any = Field(description="The value before; null where there was none.")
+    set_at: str
+    version: int = Field(description="The version of the lead that has the value first.")
+    submission_id: str | None = Field(description="The submission that gave the value; null for a change by the API.")
+    source_id: str | None
+    actor: dict[str, Any] = Field(description="Who changed the lead; for a submission the service.")
+
+
+class FieldOut(FieldValue):
+    field: str = Field(description="A canonical field, or `custom.` and the name of a custom one.")
+    raw: str | None = Field(description="What was typed, where that differs from the value.")
+    derived_from: list[str] = Field(description="The fields from which the value follows; empty where it was given.")
+    history: list[FieldValue] = Field(description="The values before, the latest first.")
+
+
+class FieldList(ResponseBody):
+    data: list[FieldOut]
     next: None
 
 

@@ -76,6 +76,11 @@ SOURCES = text(
     " UNION ALL SELECT id, name, defaults, builtin FROM sources WHERE tenant_id = :tenant_id AND builtin"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)))
 
+# What a touch says beside the door through which it came; the order of touches is that of `attribution.weight`.
+SAID = """
+    SELECT CASE WHEN t.attribution ->> 'channel' IN ('web_form', 'import', 'api') THEN t.attribution - 'channel'
+                ELSE t.attribution END AS said
+"""
 # What differed at an instant. `undone` holds the old values of the later changes, the latest change first. Rows that a
 # merge has moved to or from the lead since are `gained` and `lost`.
 PAST = text(
@@ -95,16 +100,17 @@ PAST = text(
            first.attribution AS first_touch, last.attribution AS last_touch, latest.lead_version AS version,
            latest.recorded_at AS updated_at, live.account_id, live.contact_id, live.opportunity_id
       FROM leads l
-      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id
+      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t CROSS JOIN LATERAL ({SAID}) s
+                          WHERE t.tenant_id = l.tenant_id
                             AND (t.lead_id = l.id AND t.id <> ALL(:lost) OR t.id = ANY(:gained))
                             AND t.recorded_at <= :at
-                          ORDER BY t.attribution = '{}', t.recorded_at, t.id LIMIT 1) first ON true
-      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t WHERE t.tenant_id = l.tenant_id
+                          ORDER BY s.said = '{}', t.attribution = '{}', t.recorded_at, t.id LIMIT 1) first ON true
+      LEFT JOIN LATERAL (SELECT t.attribution FROM touches t CROSS JOIN LATERAL ({SAID}) s
+                          WHERE t.tenant_id = l.tenant_id
                             AND (t.lead_id = l.id AND t.id <> ALL(:lost) OR t.id = ANY(:gained))
                             AND t.recorded_at <= :at
-                          ORDER BY t.attribution = '{}',
-                                   t.attribution - '{landing_page,form_id,visitor_id}'::text[] = '{}',
-                                   t.recorded_at DESC, t.id DESC LIMIT 1) last ON true
+                          ORDER BY s.said = '{}', s.said - '{landing_page,form_id,visitor_id}'::text[] = '{}',
+                                   t.attribution = '{}', t.recorded_at DESC, t.id DESC LIMIT 1) last ON true
       LEFT JOIN LATERAL (SELECT e.lead_version, e.recorded_at FROM events e WHERE e.tenant_id = l.tenant_id
                             AND e.lead_id = l.id AND e.recorded_at <= :at ORDER BY e.seq DESC LIMIT 1) latest ON true
       LEFT JOIN LATERAL (SELECT c.account_id, c.contact_id, c.opportunity_id FROM conversions c
@@ -115,7 +121,7 @@ PAST = text(
                             AND (c.reverted_at IS NULL OR c.reverted_at > :at)
                           ORDER BY c.recorded_at DESC, c.id DESC LIMIT 1) live ON true
      WHERE l.tenant_id = :tenant_id AND l.id = :lead_id
-    """
+    """.replace("{SAID}", SAID)
 ).bindparams(*HELD)
 ACTIVITIES_UNTIL = text(
     """
@@ -192,6 +198,30 @@ REPLACED_SINCE = text(
                        AND c.version >= w.oldest) c ON true
     """
 ).bindparams(bindparam("wanted", type_=JSONB), bindparam("tenant_id", type_=Uuid))
+# The versions that changed fields, the latest first, with the first touch of that instant. The last row is the making
+# of the lead, whose actor is that of its first transition.
+FIELD_CHANGES = text(
+    """
+    SELECT c.version, c.recorded_at, c.actor, c.fields, c.custom, c.origins, t.source_id, t.submission_id
+      FROM (SELECT version, recorded_at, actor, before -> 'fields' AS fields, before -> 'custom' AS custom, origins
+              FROM lead_changes
+             WHERE tenant_id = :tenant_id AND lead_id = :lead_id AND version > 1
+               AND before ?| ARRAY['fields', 'custom']
+            UNION ALL
+            SELECT 1, l.created_at, (SELECT s.actor FROM transitions s WHERE s.tenant_id = :tenant_id
+                                        AND s.lead_id = :lead_id ORDER BY s.recorded_at, s.seq LIMIT 1), NULL, NULL,
+                   (SELECT c.origins FROM lead_changes c WHERE c.tenant_id = :tenant_id AND c.lead_id = :lead_id
+                       AND c.version = 1)
+              FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = :lead_id) c
+      LEFT JOIN LATERAL (SELECT t.source_id, t.submission_id FROM touches t WHERE t.tenant_id = :tenant_id
+                            AND t.lead_id = :lead_id AND t.recorded_at = c.recorded_at ORDER BY t.id LIMIT 1) t ON true
+     ORDER BY c.version DESC
+    """
+)
+KNOWN_RECORDS = text(
+    "SELECT id FROM contacts WHERE tenant_id = :tenant_id AND id = ANY(:contacts)"
+    " UNION ALL SELECT id FROM accounts WHERE tenant_id = :tenant_id AND id = ANY(:accounts)"
+).bindparams(bindparam("contacts", type_=ARRAY(Uuid)), bindparam("accounts", type_=ARRAY(Uuid)))
 USER = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND id = :id")
 
 
@@ -310,10 +340,21 @@ async def replaced_since(tx: Tx, tenant_id: UUID, oldest: Mapping[UUID, int]) ->
     return (await tx.execute(REPLACED_SINCE, {"tenant_id": tenant_id, "wanted": named})).all()
 
 
+async def field_changes(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
+    """The old values of each version that changed fields, and from where the new ones came; the latest first."""
+    return (await tx.execute(FIELD_CHANGES, {"tenant_id": tenant_id, "lead_id": lead_id})).all()
+
+
 async def activities_until(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime, held: Held = PRESENT) -> Records:
     """The latest 500 activities recorded by an instant, with the columns that rules use."""
     bound = {"tenant_id": tenant_id, "lead_id": lead_id, "at": at, "lost": held.lost, "gained": held.gained}
     return (await tx.execute(ACTIVITIES_UNTIL, bound)).all()
+
+
+async def known_records(tx: Tx, tenant_id: UUID, contacts: Collection[UUID], accounts: Collection[UUID]) -> set[UUID]:
+    """Those of these contacts and accounts that there are, archived ones too."""
+    wanted = {"contacts": list(contacts), "accounts": list(accounts)}
+    return set((await tx.execute(KNOWN_RECORDS, {"tenant_id": tenant_id, **wanted})).scalars())
 
 
 async def user(tx: Tx, tenant_id: UUID, user_id: UUID) -> Record | None:
@@ -327,7 +368,10 @@ CONFIRMATION: Final = (
 )
 TOUCHES: Final = (leads.c.first_touch, leads.c.last_touch)
 CONDITIONS: Final[Mapping[str, Callable[[Any], ColumnElement[bool]]]] = {
-    **{name: leads.c[name].__eq__ for name in ("stage", "owner_id", "temperature", "source_id", "account_id")},
+    **{
+        name: leads.c[name].__eq__
+        for name in ("stage", "owner_id", "temperature", "source_id", "channel", "account_id")
+    },
     "campaign": lambda name: or_(*(touch["campaign"].astext == name for touch in TOUCHES)),
     "created_after": leads.c.created_at.__gt__,
     "created_before": leads.c.created_at.__lt__,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from app.matching.channel import DOORS
 from app.matching.company import registrable_domain
 from app.matching.text import as_text, is_unresolved, storable, unescape, unescape_link
 from app.matching.words import words
@@ -17,6 +18,14 @@ MAX_VALUE: Final = 1_000
 _NOWHERE: Final = words("nowhere")
 # What names the form and the visitor, and not where somebody came from.
 NO_ORIGIN: Final = frozenset({"landing_page", "form_id", "visitor_id"})
+Weight = tuple[bool, bool, bool]
+
+
+def weight(touch: Mapping[str, Any]) -> Weight:
+    """How much a touch says of where somebody came from: an origin more than where the form stands, that more than the
+    door alone (`web_form`), that more than nothing. `PAST` in leads/sql.py has the same order."""
+    said = {name for name, value in touch.items() if name != "channel" or value not in DOORS}
+    return bool(said), bool(said - NO_ORIGIN), bool(touch)
 
 
 def attributed(*layers: Mapping[str, object]) -> dict[str, str]:

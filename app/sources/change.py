@@ -15,6 +15,7 @@ from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import InUse, MappingHasFaults, RequestInvalid, SourceNotFound, StateConflict
 from app.keyring import KeyRing
+from app.leads.references import check_attribution, unknown_references
 from app.sources import known, secrets, sql
 from app.sources.addresses import address_faults
 from app.sources.document import MAX_DOCUMENT
@@ -28,8 +29,9 @@ REQUIRED: Final = ("name", "preset", "overrides", "enabled", "defaults", "secret
 
 
 async def create_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], ring: KeyRing, now: datetime) -> Record:
-    """Creates a source with a random key. Raises the problems of `check_document`."""
+    """Creates a source with a random key. Raises the problems of `check_document` and of `check_attribution`."""
     check_document(values["preset"], values["overrides"])
+    await _check_defaults(tx, tenant_id, values["defaults"])
     source_id = ids.new_id()
     made = {
         **values,
@@ -53,8 +55,9 @@ async def change_source(
 ) -> Record:
     """Updates the members in `values`.
 
-    Raises SourceNotFound where there is none, VersionConflict for another version, StateConflict once it is archived,
-    and SecretKeysMissing when the secrets before cannot be decrypted, so that they cannot be merged with the new ones.
+    Raises the problems of `create_source`, SourceNotFound where there is none, VersionConflict for another version,
+    StateConflict once it is archived, and SecretKeysMissing when the secrets before cannot be decrypted, so that they
+    cannot be merged with the new ones.
     """
     row = await _locked(tx, tenant_id, source_id, expected)
     if row.archived_at is not None:
@@ -65,6 +68,7 @@ async def change_source(
     if row.builtin and ("name" in values or values.get("enabled") is False):
         raise InUse("The built-in source cannot be renamed or disabled.")
     check_document(values.get("preset", row.preset), values.get("overrides", row.overrides))
+    await _check_defaults(tx, tenant_id, values.get("defaults", {}))
     changed = versions.moved(row._mapping, {name: value for name, value in values.items() if name != "secrets"})
     if values.get("secrets"):
         before = secrets.open_secrets(ring, row)
@@ -90,6 +94,10 @@ async def archive_source(
     return await sql.update_source(
         tx, tenant_id, source_id, {"archived_at": now, "enabled": False, "secrets": None, "updated_at": now}
     )
+
+
+async def _check_defaults(tx: Tx, tenant_id: UUID, defaults: Mapping[str, Any]) -> None:
+    check_attribution(defaults, await unknown_references(tx, tenant_id, [defaults]), "defaults")
 
 
 async def _locked(tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[str] | None) -> Record:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.matching.channel import Channel
 from app.matching.consent import PURPOSE_LENGTH, ConsentState, is_purpose
 from app.matching.normalize import CANONICAL, EXTRA
 from app.matching.times import zone
@@ -98,6 +99,7 @@ Host = Annotated[
     str, Like("*.acme.example", "write a host, which may begin with *.", r"^(\*\.)?[A-Za-z0-9.-]+(:[0-9]+)?$")
 ]
 HeaderName = Annotated[str, Like("X-Api-Version", "write the name of a header", r"^[A-Za-z0-9-]{1,100}$")]
+RecordId = Annotated[str, Field(max_length=40)]  # checked when the source is saved
 Reply = Annotated[str, Field(max_length=1_000)]
 TimeFormat = Annotated[str, Field(max_length=100), AfterValidator(_format)]
 
@@ -214,10 +216,11 @@ class Route(Part):
 
 
 class ActivityRule(Part):
-    """Type and kind of the activity that an item makes."""
+    """Type and kind of the activity that an item makes, and its properties: an object."""
 
     type: ExpressionOrLiteral = "'form_fill'"
     kind: Literal["interest", "contact_attempt"] = "interest"
+    properties: Expression | None = None
 
 
 class Moment(Part):
@@ -280,6 +283,9 @@ class Defaults(Part):
     campaign: str | None = None
     entry: SnakeCase | None = None
     activity_type: SnakeCase | None = None
+    channel: Channel | None = None
+    referred_by_contact_id: RecordId | None = None
+    partner_account_id: RecordId | None = None
 
 
 class Fetch(Part):

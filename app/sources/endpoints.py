@@ -8,6 +8,8 @@ from fastapi import Request, Response
 
 from app.database.transaction import Record
 from app.errors import (
+    AccountNotFound,
+    ContactNotFound,
     InUse,
     MappingHasFaults,
     MappingTooCostly,
@@ -40,6 +42,7 @@ from app.web.versions import Expected
 api = router("/v1", "sources")
 Admin = Annotated[Caller, allowed("admin")]
 Reader = Annotated[Caller, allowed("leads:read")]
+REFERENCE_PROBLEMS = (ContactNotFound, AccountNotFound)  # of the defaults
 
 
 def _show(request: Request, row: Record) -> dict[str, object]:
@@ -47,7 +50,9 @@ def _show(request: Request, row: Record) -> dict[str, object]:
     return show_source(row, state.settings.address, secrets.summary(state.keyring, row))
 
 
-@api.post("/sources", status_code=201, response_model=SourceOut, responses=declared(MappingHasFaults))
+@api.post(
+    "/sources", status_code=201, response_model=SourceOut, responses=declared(MappingHasFaults, *REFERENCE_PROBLEMS)
+)
 async def create_source(body: SourceCreate, caller: Admin, tx: InTx, now: Now, request: Request) -> Response:
     """Create a source: a preset, overrides of it, and the secrets that verify its sender."""
     values = {**body.model_dump(exclude={"defaults"}), "defaults": body.defaults.model_dump(exclude_none=True)}
@@ -77,7 +82,15 @@ async def get_source(source_id: SourceId, caller: Reader, tx: InTx, request: Req
 @api.patch(
     "/sources/{source_id}",
     response_model=SourceOut,
-    responses=declared(SourceNotFound, VersionConflict, MappingHasFaults, StateConflict, InUse, SecretKeysMissing),
+    responses=declared(
+        SourceNotFound,
+        VersionConflict,
+        MappingHasFaults,
+        StateConflict,
+        InUse,
+        SecretKeysMissing,
+        *REFERENCE_PROBLEMS,
+    ),
 )
 async def patch_source(
     source_id: SourceId, body: SourcePatch, caller: Admin, tx: InTx, now: Now, expected: Expected, request: Request

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from app.matching.channel import Channel
 from app.matching.consent import ConsentState
 from app.matching.person import Person
 from app.sources.document import Verdict
@@ -36,6 +37,7 @@ class Consent:
 @dataclass(frozen=True, slots=True)
 class Item:
     """One mapped item. A quarantined one has a `reason`, what was missing in `unmet`, and the values that were mapped.
+    `attribution` is what the item says, `channel` that or the default of source and preset.
     `entry` names the policy's entry for the lead (`suspect` for a purchased list), None: the default.
     `fetch_url`: where the record of a notification is (verdict fetch).
     `repeat_keys`: of an item without a key of its sender, those of the same content ten minutes before and after."""
@@ -46,9 +48,11 @@ class Item:
     occurred_at: datetime
     person: Person | None = None
     attribution: Mapping[str, str] = field(default_factory=dict)
+    channel: Channel | None = None
     consents: tuple[Consent, ...] = ()
     activity_type: str = "form_fill"
     activity_kind: Literal["interest", "contact_attempt"] = "interest"
+    activity_properties: Mapping[str, Any] = field(default_factory=dict)
     entry: str | None = None
     custom: Mapping[str, Any] = field(default_factory=dict)
     reason: Reason | None = None
@@ -76,8 +80,13 @@ def item_to_json(item: Item) -> dict[str, Any]:
         "flags": list(person.flags),
         "external_ids": externals,
         "attribution": dict(item.attribution),
+        "channel": item.channel,
         "consent": [{"purpose": one.purpose, "state": one.state, "text": one.text} for one in item.consents],
-        "activity": {"type": item.activity_type, "kind": item.activity_kind},
+        "activity": {
+            "type": item.activity_type,
+            "kind": item.activity_kind,
+            "properties": dict(item.activity_properties),
+        },
         "entry": item.entry,
         "occurred_at": item.occurred_at.isoformat().replace("+00:00", "Z"),
         "custom": dict(item.custom),

@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.matching.attribution import HIDDEN_KEYS, attributed, from_hidden_fields, from_page_url
+from app.matching.channel import REFERENCES, Channel, channel_of, with_read_channel
 from app.matching.consent import is_purpose, read_ticked
 from app.matching.no_identity import is_no_id
 from app.matching.normalize import normalize
@@ -34,6 +35,7 @@ LARGE: Final = 64 * 1024  # bytes; mapping 1 MiB takes more than a second
 STEPS_PER_PATTERN: Final = 50
 STEPS_PER_ITEM: Final = 50  # normalising what an item's expressions gave
 _MAX_KEY: Final = 255
+FORM: Final[Channel] = "web_form"  # where neither source nor preset names another channel
 MAX_PURPOSES: Final = 20  # of an object of answers by purpose
 IDENTITIES: Final = ["email", "phone", "social", "external_ids", "company with website or domain"]
 _NEEDED: Final[Mapping[Reason, str]] = {"mapping_too_costly": "expressions that take fewer steps and make less"}
@@ -149,9 +151,11 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
         repeat_keys=repeat_keys,
         person=person,
         attribution=attribution,
+        channel=channel_of(attribution, document.defaults.channel or FORM),
         consents=consents,
         activity_type=name or _activity_type(document, context),
         activity_kind=document.activity.kind,
+        activity_properties=_object(context, document.activity.properties, "/activity/properties"),
         entry=entry if re.fullmatch(SNAKE, entry) else document.defaults.entry,
         custom=custom,
         reason=reason,
@@ -210,8 +214,8 @@ def _attribution(document: Document, context: Context) -> dict[str, str]:
     if isinstance(hidden, dict):
         for name in hidden.keys() & HIDDEN_KEYS.keys():
             context.reads.record(hidden, name)
-    defaults = document.defaults.model_dump(include={"source", "medium", "campaign"}, exclude_none=True)
-    return attributed(values, from_hidden_fields(hidden), from_page_url(page), defaults)
+    defaults = document.defaults.model_dump(include={"source", "medium", "campaign", *REFERENCES}, exclude_none=True)
+    return with_read_channel(attributed(values, from_hidden_fields(hidden), from_page_url(page), defaults))
 
 
 def _consents(document: Document, context: Context) -> tuple[Consent, ...]:
@@ -267,10 +271,13 @@ def _canonical(item: Any) -> bytes:
 
 
 def _custom(document: Document, context: Context, person: Person) -> dict[str, Any]:
-    kept = context.value(document.custom, "/custom")
-    answers = kept if isinstance(kept, dict) else {}
-    answers = {name: value for name, value in answers.items() if name not in document.custom_omit}
-    return {**person.custom, **{str(name): storable_value(value) for name, value in answers.items()}}
+    answers = _object(context, document.custom, "/custom")
+    return {**person.custom, **{name: value for name, value in answers.items() if name not in document.custom_omit}}
+
+
+def _object(context: Context, expression: str | None, place: str) -> dict[str, Any]:
+    found = context.value(expression, place)
+    return {str(name): storable_value(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
 def _unmet(context: Context, person: Person, unreadable: str, reason: Reason | None) -> tuple[Mapping[str, Any], ...]:

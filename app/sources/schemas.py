@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from app import ids
 from app.database.transaction import Record
 from app.leads.schemas import Purpose
+from app.matching.channel import Channel
 from app.matching.host import host_of_url
 from app.policy.shape import Like
 from app.sources.document import Defaults, Part
@@ -140,6 +141,7 @@ class DryRunItem(ResponseBody):
     fields: dict[str, Any]
     external_ids: dict[str, str]
     attribution: dict[str, str]
+    channel: Channel | None = Field(description="That of the attribution, else of the source's or preset's defaults.")
     consent: list[dict[str, Any]]
     occurred_at: str
     custom: dict[str, Any]

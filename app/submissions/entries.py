@@ -14,6 +14,7 @@ from app import ids
 from app.database.sqlstate import sqlstate
 from app.database.transaction import Record
 from app.leads.capture import Arrival, ArrivalActivity, Captured
+from app.leads.references import Unknown, with_unknown_apart
 from app.matching.person import Person
 from app.policy.facts import Actor
 from app.sources.item import KEY_SEPARATOR, Item, item_to_json
@@ -97,10 +98,13 @@ class Entry:
         identities = [[one.kind, one.namespace, one.value, one.shared] for one in person.identities]
         return {**mapped, "flags": flags, "identities": identities, "content_sha256": self.item.content_sha256}
 
-    def arrival(self) -> Arrival:
-        """The person and activity to capture; the activity's key is the submission key."""
+    def arrival(self, unknown: Unknown) -> Arrival:
+        """The person and activity to capture; the activity's key is the submission key.
+
+        `unknown`: what is given as an id in attributions and names no record.
+        """
         item = self.item
-        properties = {"submission_id": ids.show("submission", self.submission_id)}
+        properties = {**item.activity_properties, "submission_id": ids.show("submission", self.submission_id)}
         # With `entry` set (a purchased list) the person showed no interest: no activity, so that the lead stays there.
         acts = item.verdict in ACTING and item.entry is None and self.revised_lead_id is None
         key = item.submission_key + self.key_suffix.replace(KEY_SEPARATOR, "#")
@@ -112,7 +116,7 @@ class Entry:
             source_name=self.source.name,
             actor=PROCESSOR,
             activity=activity if acts else None,
-            attribution=item.attribution,
+            attribution={**with_unknown_apart(item.attribution, unknown), "channel": item.channel},
             consents=item.consents,
             stated_consents=frozenset(consent.purpose for consent in item.consents if consent.of_list),
             custom=item.custom,

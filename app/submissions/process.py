@@ -27,6 +27,7 @@ from app.database.turn import Turn
 from app.events.record import NewEvent, record_events
 from app.events.wake import first_of, within
 from app.leads.capture import capture
+from app.leads.references import unknown_references
 from app.sources import sql as sources_sql
 from app.sources.ready import ReadySource, ready_source
 from app.submissions import across, sql
@@ -207,7 +208,9 @@ async def _keep(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime
     kept = await sql.keep_items(tx, tenant_id, rows)
     fresh = [entry for entry in entries if entry.place in kept]
     arriving = [entry for entry in fresh if _arrives(entry)]
-    captured = await capture(tx, tenant_id, [entry.arrival() for entry in arriving], now) if arriving else []
+    unknown = await unknown_references(tx, tenant_id, [entry.item.attribution for entry in arriving])
+    arrivals = [entry.arrival(unknown) for entry in arriving]
+    captured = await capture(tx, tenant_id, arrivals, now) if arriving else []
     arrived = [replace(entry, captured=found) for entry, found in zip(arriving, captured, strict=True)]
     await sql.set_leads(tx, tenant_id, [{**entry.row(), "mapped": entry.mapped()} for entry in arrived])
     by_place = {entry.place: entry for entry in arrived}

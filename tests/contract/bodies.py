@@ -141,7 +141,12 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "fields": FIELDS,
         "external_ids": {"crm": "c-~"},
         "custom": {"colour": "red", "n": 5},
-        "attribution": {"source": "ads"},
+        "attribution": {
+            "source": "ads",
+            "channel": "referral",
+            "referred_by_contact_id": record_ids["contact_id"],
+            "partner_account_id": record_ids["account_id"],
+        },
         "consents": [CONSENT],
         "source_id": record_ids["source_id"],
         "activity": ACTIVITY,

@@ -80,6 +80,7 @@ class Filled:
                 "temperature": ["hot", "warm", "cold"],
                 "source": sources,
                 "campaign": ["spring", "rare", "none"],
+                "channel": ["web_form", "phone", "partner", "trade_show"],
                 "q": ["a", "anna", "müller", "anna müller", "nordsoft12", "gmail.com", "zzz", "anna zzz"],
                 **{
                     f"{member}_{side}": list(INSTANTS)

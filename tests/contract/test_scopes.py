@@ -33,6 +33,7 @@ TABLE = {
     "/v1/leads/{lead_id}/bant": {"PUT": WRITE},
     "/v1/leads/{lead_id}/consents": {"PUT": "privacy", "GET": READ},
     "/v1/leads/{lead_id}/events": {"GET": READ},
+    "/v1/leads/{lead_id}/fields": {"GET": READ},
     "/v1/leads/{lead_id}/transitions": {"POST": WRITE, "GET": READ},
     "/v1/leads/{lead_id}/score": {"GET": READ},
     "/v1/leads/{lead_id}/journeys": {"GET": READ},

@@ -33,6 +33,7 @@ leads = tenant_table(
     jsonb("consents"),  # the latest state of each purpose; the log is `consents`
     jsonb("first_touch", null=True),
     jsonb("last_touch", null=True),
+    string("channel"),  # by which the lead came first
     uuid("source_id"),
     uuid("owner_id"),
     string("team"),
@@ -55,7 +56,8 @@ leads = tenant_table(
     Index("leads_due_idx", "tenant_id", "evaluate_at", postgresql_where="evaluate_at IS NOT NULL"),
     *list_indexes("leads", "created_at", "updated_at", "stage_entered_at"),
     *filter_indexes("leads", stage="", owner_id="owner_id IS NOT NULL", account_id="account_id IS NOT NULL"),
-    *filter_indexes("leads", source_id="source_id IS NOT NULL", temperature="temperature <> 'cold'"),
+    *filter_indexes("leads", source_id="source_id IS NOT NULL", channel="channel IS NOT NULL"),
+    *filter_indexes("leads", temperature="temperature <> 'cold'"),
     *member_indexes("leads", "campaign", "first_touch", "last_touch"),
 )
 
@@ -99,6 +101,7 @@ lead_changes = tenant_table(
     instant("recorded_at", null=False),
     jsonb("actor"),
     jsonb("before"),
+    jsonb("origins", null=True),  # which arrival set which fields; null where none did, and before it was kept
     tenant_foreign_key("leads", "lead_id"),
 )
 
