@@ -7,6 +7,7 @@ but not into it. Any other function, also a future one, is charged for its argum
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, Final
@@ -29,6 +30,7 @@ _folded: Final = lru_cache(maxsize=8192)(fold)
 
 
 _MAX_LABELS: Final = 4_000
+_MAX_WORD: Final = 64
 _SHORT: Final = 32  # a text up to this length costs no more than the step that reads it
 MAX_NESTED: Final = 8  # objects in objects in which fields are looked for
 _PARTS_SIZE: Final = 3  # a text that is split grows at most by this factor
@@ -45,6 +47,7 @@ _CHARGE_THEMSELVES: Final = frozenset(
         "choices",
         "rest",
         "text",
+        "snake",
         "urlq",
         "lines",
         "split",
@@ -272,6 +275,12 @@ class MappingFunctions(Functions):
             return None
         self._budget.check(_PARTS_SIZE * len(text))
         return parse_json_text(text)
+
+    @signature(_ANY)
+    def _func_snake(self, value: Any) -> str:
+        """A text as one snake_case word, such as a type of activity: `Order Completed!` is `order_completed`; "" for a
+        text that has no letters before its digits."""
+        return "_".join(re.findall(r"[a-z0-9]+", fold(self._text(value))))[:_MAX_WORD].strip("_").lstrip("0123456789_")
 
     @signature(_ANY, _ANY)
     def _func_urlq(self, url: Any, name: Any) -> Any:
