@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, assert_never
 from uuid import UUID
 
@@ -29,6 +29,8 @@ CAPTURE = "capture"
 NAMES = ("first_name", "last_name", "full_name")
 MAX_CUSTOM = 1_000  # custom fields of a lead
 MAX_NAMES = 20  # other names kept of a lead
+REFUSALS = ("refused", "withdrawn")
+NEVER = datetime.min.replace(tzinfo=UTC)
 FLAGGED = ("email_status", "email_domain", "free_mail", "role_mailbox")
 
 
@@ -41,6 +43,8 @@ class Consent(Protocol):
     def state(self) -> str: ...
     @property
     def text(self) -> str | None: ...
+    @property
+    def occurred_at(self) -> datetime | None: ...  # None: that of the arrival
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +277,13 @@ def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
         if consent.state == "unknown":
             change.lead.consents.setdefault(consent.purpose, "unknown")
             continue
-        if _is_refused(change, arrival, consent.purpose) and consent.state == "given":
-            continue  # neither a bought list nor a statement about a whole list overrides anybody's own refusal
+        is_stated = consent.purpose in arrival.stated_consents and consent.state == "given"
+        if is_stated and _is_refused(change, arrival, consent.purpose):
+            continue  # a statement about a whole list overrides nobody's own refusal
         if consent.purpose not in asked:
-            consents.append(_new_consent(arrival, consent.purpose, consent.state, consent.text, when))
+            consents.append(
+                _new_consent(arrival, consent.purpose, consent.state, consent.text, consent.occurred_at or when)
+            )
     change.new_consents += consents
     apply_consents(change, consents)
     if asked and arrival.double_opt_in is not None:
@@ -312,21 +319,40 @@ def _new_consent(arrival: Arrival, purpose: str, state: str, seen: str | None, w
 
 
 def apply_consents(change: Change, consents: Sequence[NewConsent]) -> None:
-    """Applies each consent that is the latest of its purpose by `occurred_at`; a late form changes nothing."""
-    latest: dict[str, str] = dict(change.lead.flags.get("consented_at") or {})
+    """Applies each consent that counts for its purpose.
+
+    What the person said counts before what a bought list claims, then the latest by `occurred_at`, then a refusal.
+    `PAST` in sql.py has the same order; that for contacts is in matching/person_consents.py.
+    """
+    flags = change.lead.flags
+    latest: dict[str, str] = dict(flags.get("consented_at") or {})
+    claimed: set[str] = set(flags.get("consents_claimed") or ())
     changed: dict[str, str] = {}
     for consent in consents:
-        before = latest.get(consent.purpose)
-        if before is not None and datetime.fromisoformat(before) > consent.occurred_at:
+        purpose, is_claim = consent.purpose, consent.bought and consent.state == "given"
+        known = change.lead.consents.get(purpose)
+        if (not is_claim, consent.occurred_at, consent.state in REFUSALS) < _rank(
+            known, latest.get(purpose), purpose in claimed
+        ):
             continue
-        latest[consent.purpose] = consent.occurred_at.isoformat()
-        if change.lead.consents.get(consent.purpose) != consent.state:
-            change.lead.consents[consent.purpose] = changed[consent.purpose] = consent.state
+        claimed = claimed | {purpose} if is_claim else claimed - {purpose}
+        latest[purpose] = consent.occurred_at.isoformat()
+        if known != consent.state:
+            change.lead.consents[purpose] = changed[purpose] = consent.state
     if latest:
-        change.lead.flags["consented_at"] = latest
+        flags["consented_at"] = latest
+    if claimed or "consents_claimed" in flags:
+        flags["consents_claimed"] = sorted(claimed)
     if changed:
         data = {"lead_id": ids.show("lead", change.lead.id), "consents": changed}
         change.early_events.append(NewEvent("lead.consent_changed", data, change.now))
+
+
+def _rank(state: str | None, at: str | None, is_claim: bool) -> tuple[bool, datetime, bool]:
+    """The rank of a known consent; of one without a time only a refusal has one."""
+    if at is None:
+        return state in REFUSALS, NEVER, state in REFUSALS
+    return not is_claim, datetime.fromisoformat(at), state in REFUSALS
 
 
 def add_activity(

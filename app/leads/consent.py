@@ -15,6 +15,7 @@ from app.journeys.state import Change, NewConsent
 from app.leads import sql
 from app.leads.absorb import apply_consents
 from app.leads.contact_consents import carry_to_contacts
+from app.leads.future import check_not_future
 from app.leads.schemas import ConsentIn
 from app.matching.consent import KNOWN_PURPOSES
 from app.web.auth import Caller
@@ -29,14 +30,23 @@ async def purposes(tx: Tx, tenant_id: UUID) -> list[dict[str, Any]]:
     return [{"purpose": one, "known": one in KNOWN_PURPOSES, "used": one in used} for one in named]
 
 
+def consent_times(consents: Sequence[ConsentIn]) -> dict[str, datetime | None]:
+    """The times of consents by the names of their members in a request."""
+    return {f"consents.{n}.occurred_at": one.occurred_at for n, one in enumerate(consents)}
+
+
 async def put_consents(
     tx: Tx, caller: Caller, lead_id: UUID, consents: Sequence[ConsentIn], expected: frozenset[str] | None, now: datetime
 ) -> Change:
-    """Appends to the consent log; the latest entry of each purpose counts, also for the contact of the lead."""
+    """Appends to the consent log; the latest entry of each purpose counts, also for the contact of the lead.
+
+    Raises OutOfOrder for a time in the future.
+    """
+    check_not_future(consent_times(consents), now)
     change = await begin_change(
         tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
-    new = [NewConsent(one.purpose, one.state, now, one.text, CHANNEL) for one in consents]
+    new = [NewConsent(one.purpose, one.state, one.occurred_at or now, one.text, CHANNEL) for one in consents]
     change.new_consents += new
     apply_consents(change, new)
     evaluate(change)

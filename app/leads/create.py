@@ -12,6 +12,7 @@ from app.database.transaction import Record, Tx
 from app.errors import IdentityRequired, SourceNotFound
 from app.leads import sql
 from app.leads.capture import Arrival, ArrivalActivity, Captured, capture
+from app.leads.consent import consent_times
 from app.leads.double_opt_in import DoubleOptIn
 from app.leads.future import check_not_future
 from app.leads.references import check_attribution, unknown_references
@@ -61,7 +62,7 @@ def _arrival(asked: Member[LeadCreate, Captured], tenant_id: UUID, source: Recor
     if source is None:
         raise SourceNotFound()
     when = body.occurred_at or (body.activity.occurred_at if body.activity else None) or now
-    times = {"occurred_at": body.occurred_at}
+    times = {"occurred_at": body.occurred_at, **consent_times(body.consents)}
     if body.activity:
         times["activity.occurred_at"] = body.activity.occurred_at
     check_not_future(times, now)
@@ -94,6 +95,7 @@ class _Consent:
         self.purpose: str = consent.purpose
         self.state: str = consent.state
         self.text: str | None = consent.text
+        self.occurred_at: datetime | None = consent.occurred_at
 
 
 def _activity(body: LeadCreate, entry: str | None, channel: Channel | None) -> ArrivalActivity | None:

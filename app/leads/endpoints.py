@@ -182,7 +182,7 @@ async def put_bant(lead_id: LeadId, body: Bant, caller: Writer, tx: InTx, now: N
     return answer(show_bant(change.lead.confirmations), version=change.lead.version)
 
 
-@api.put("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*WRITE_PROBLEMS))
+@api.put("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*WRITE_PROBLEMS, OutOfOrder))
 async def put_lead_consents(
     lead_id: LeadId, body: ConsentsIn, caller: Privacy, tx: InTx, now: Now, expected: Expected
 ) -> Response:

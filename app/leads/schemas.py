@@ -78,6 +78,7 @@ class ConsentIn(RequestBody):
     purpose: Purpose
     state: Literal["given", "refused", "withdrawn", "unknown"]
     text: Note | None = None
+    occurred_at: Instant | None = Field(default=None, description="When the person said so; without it now.")
 
 
 class ActivityIn(RequestBody):
@@ -374,7 +375,9 @@ def _origin(one: NewActivity | Record) -> dict[str, Any]:
 
 def show_consent(row: Record) -> dict[str, Any]:
     plain = {name: getattr(row, name) for name in ("purpose", "state", "text", "channel")}
-    return {**plain, "occurred_at": rfc3339(row.occurred_at), "recorded_at": rfc3339(row.recorded_at)}
+    instants = {name: rfc3339(getattr(row, name)) for name in ("occurred_at", "recorded_at")}
+    origin = {name: ids.shown(name, getattr(row, f"{name}_id")) for name in ("source", "submission")}
+    return {**plain, **instants, **{f"{name}_id": shown for name, shown in origin.items()}, "bought": row.bought}
 
 
 def show_entry(entry: Entry, policy_version: int) -> dict[str, Any]:

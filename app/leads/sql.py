@@ -92,7 +92,8 @@ PAST = text(
                     SELECT kind, '', value, tenant_id, lead_id, added_at FROM shared_identities) i
              WHERE i.tenant_id = l.tenant_id AND i.lead_id = l.id AND i.added_at > :at) AS later_identities,
            (SELECT jsonb_object_agg(c.purpose, c.state
-                                   ORDER BY c.state <> 'pending', c.occurred_at, c.recorded_at, c.id) FROM consents c
+                                   ORDER BY c.state <> 'pending', NOT (c.bought AND c.state = 'given'), c.occurred_at,
+                                            c.state IN ('refused', 'withdrawn'), c.recorded_at, c.id) FROM consents c
              WHERE c.tenant_id = l.tenant_id AND (c.lead_id = l.id AND c.id <> ALL(:lost) OR c.id = ANY(:gained))
                AND c.recorded_at <= :at) AS consents,
            (SELECT a.policy_id FROM activations a WHERE a.tenant_id = l.tenant_id AND a.at <= :at

@@ -31,6 +31,7 @@ class Consent:
     purpose: str
     state: ConsentState
     text: str | None = None
+    occurred_at: datetime | None = None  # None: that of the item
     of_list: bool = False
 
 

@@ -99,7 +99,7 @@ USER = {
     "active": True,
     "external_id": "u-~",
 }
-CONSENT = {"purpose": "phone", "state": "given", "text": "yes, call me"}
+CONSENT = {"purpose": "phone", "state": "given", "text": "yes, call me", "occurred_at": "2026-08-17T09:00:00Z"}
 ACTIVITY = {
     "type": "webinar",
     "kind": "interest",
