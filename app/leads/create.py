@@ -71,7 +71,7 @@ def _arrival(asked: Member[LeadCreate, Captured], tenant_id: UUID, source: Recor
     if not person.identities:
         raise IdentityRequired(errors=NO_IDENTITY)
     touch = attribution_of(body.attribution, source.defaults)
-    channel = channel_of(touch, source.defaults.get("channel"))
+    channel = body.channel or channel_of(touch, source.defaults.get("channel"))
     return Arrival(
         person=person,
         occurred_at=when,

@@ -167,11 +167,18 @@ class LeadCreate(RequestBody):
     fields: LeadFields
     external_ids: Annotated[dict[Namespace, ShortText], Field(max_length=20)] = Field(default_factory=dict)
     custom: Custom = Field(default_factory=dict)
+    channel: Channel | None = Field(default=None, description="The same as `attribution.channel`.", examples=["phone"])
     attribution: Attribution = Field(default_factory=dict)
     consents: Annotated[list[ConsentIn], Field(max_length=20)] = Field(default_factory=list)
     source_id: SourceId | None = None
     activity: ActivityIn | None = None
     occurred_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _one_channel(self) -> Self:
+        if self.channel and self.attribution.get("channel", self.channel) != self.channel:
+            raise PydanticCustomError("one_channel", "give the channel once: in channel or in attribution.channel")
+        return self
 
 
 class LeadPatch(RequestBody):

@@ -141,6 +141,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "fields": FIELDS,
         "external_ids": {"crm": "c-~"},
         "custom": {"colour": "red", "n": 5},
+        "channel": "referral",
         "attribution": {
             "source": "ads",
             "channel": "referral",

@@ -38,6 +38,16 @@ async def test_a_lead_is_recorded_and_found_by_each_channel(api: Api) -> None:
         assert await found(api, channel) == {lead["id"]}
 
 
+async def test_a_channel_may_stand_beside_the_fields_or_in_the_attribution_but_not_be_two(api: Api) -> None:
+    body: dict[str, Any] = {"fields": {"email": "ana@nordsoft.example"}, "channel": "phone"}
+    for attribution, status in (({}, 201), ({"channel": "phone"}, 200), ({"channel": "chat"}, 422)):
+        answer = await api.call("POST", "/v1/leads", {**body, "attribution": attribution})
+        assert answer.status_code == status, answer.text
+    (lead,) = (await api.get("/v1/leads"))["data"]
+    assert lead["channel"] == lead["attribution"]["first"]["channel"] == "phone"
+    assert (await api.call("POST", "/v1/leads", {**body, "channel": "fax"})).status_code == 422
+
+
 async def test_a_lead_without_a_channel_came_by_the_api(api: Api) -> None:
     lead = await arrive(api, "ana@nordsoft.example")
     assert (lead["channel"], lead["attribution"]) == ("api", {"first": {}, "last": {}})
