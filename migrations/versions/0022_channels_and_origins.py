@@ -4,7 +4,7 @@ Of leads that exist the first touch tells the channel: that of a submission came
 arrival set which field is kept from now on.
 
 Revision ID: 0022_channels_and_origins
-Revises: 0015_fair_among_tenants
+Revises: 0018_first_minutes
 
 All steps can be repeated, since they commit as they go.
 """
@@ -16,7 +16,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0022_channels_and_origins"
-down_revision = "0015_fair_among_tenants"
+down_revision = "0018_first_minutes"
 branch_labels = None
 depends_on = None
 
