@@ -307,7 +307,7 @@ def _asked(change: Change, arrival: Arrival) -> dict[str, Asked]:
 
 
 def _is_refused(change: Change, arrival: Arrival, purpose: str) -> bool:
-    """Whether the person has refused, and the arrival speaks for a whole list: a bought one, or one with a statement."""
+    """Whether the person has refused, and the arrival speaks for a list: a bought one, or one with a statement."""
     of_list = arrival.entry is not None or purpose in arrival.stated_consents
     return of_list and change.lead.consents.get(purpose) in ("refused", "withdrawn")
 

@@ -120,9 +120,9 @@ class RecordedOut(ResponseBody):
     activity_id: str | None = Field(description="Of an activity whose key came before, that of the first.")
     recorded: bool
     reason: str | None = Field(
-        description="Why nothing was recorded: `person_unknown`; `lead_merged`; `person_ambiguous` (several leads share "
-        "the number or mailbox); `out_of_order` (in the future); or the code of the problem by which the policy refused. "
-        "Null for a key that came before."
+        description="Why nothing was recorded: `person_unknown`; `lead_merged`; `person_ambiguous` (several leads "
+        "share the number or mailbox); `out_of_order` (in the future); or the code of the problem by which the policy "
+        "refused. Null for a key that came before."
     )
 
 

@@ -13,8 +13,13 @@ from app.matching.person import Person
 from app.sources.document import Verdict
 
 Reason = Literal[
-    "parse_failed", "mapping_failed", "mapping_too_costly", "identity_required", "too_many_items", "fetch_failed",
-    "row_malformed"
+    "parse_failed",
+    "mapping_failed",
+    "mapping_too_costly",
+    "identity_required",
+    "too_many_items",
+    "fetch_failed",
+    "row_malformed",
 ]
 
 # Between the sender's key and what tells apart submissions to which the sender gave the same (submissions/repeats.py).

@@ -4,7 +4,7 @@ Of leads that exist the first touch tells the channel: that of a submission came
 arrival set which field is kept from now on.
 
 Revision ID: 0022_channels_and_origins
-Revises: 0017_dead_letters
+Revises: 0021_imports
 
 All steps can be repeated, since they commit as they go.
 """
@@ -16,7 +16,7 @@ from alembic import context, op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0022_channels_and_origins"
-down_revision = "0017_dead_letters"
+down_revision = "0021_imports"
 branch_labels = None
 depends_on = None
 

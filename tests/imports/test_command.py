@@ -15,8 +15,8 @@ from app.commands import import_list
 from app.commands.import_list import ListFile
 from app.settings import CannotStart, Settings
 from tests.api import Api, running
-from tests.demo.test_tail import served
 from tests.imports.lists import Lists, make_lists, table, xlsx
+from tests.serving import served
 from tests.submissions.sender import count
 
 PEOPLE = (
