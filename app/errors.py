@@ -1,18 +1,5 @@
 """Every problem the API returns, as one class tree (RFC 9457, api.md section 2). docs/errors.md is generated from it.
 
-Problem
-+ BadRequest 400: MalformedJson, MalformedHeader, IdempotencyKeyRequired
-+ Unauthorized 401: KeyUnknown, SignatureInvalid
-+ Forbidden 403: ScopeMissing, ActorUnknown, HumanRequired, RoleNotAllowed
-+ NotFound 404: LeadNotFound, …; MethodNotAllowed 405
-+ Conflict 409: TransitionNotAllowed, AlreadyInStage, BackwardMove, LeadAlreadyConverted, AmbiguousMatch, AlreadyExists,
-  IdentityTaken, IdempotencyInProgress, LeadMerged, LeadNotMerged, InUse, LogDiverged, PositionExpired
- + Gone 410: CursorExpired, ConfirmationExpired, Erased
-+ VersionConflict 412 · BodyTooLarge 413 · UnsupportedMediaType 415
-+ Invalid 422: RequestInvalid, CursorInvalid, IdempotencyKeyReused, CriteriaUnmet, ReasonRequired, …
-+ TooManyRequests, RateLimited 429 · HeadersTooLarge 431
-+ Unavailable 503: Overloaded, DatabaseUnavailable, SourceDisabled, SecretKeysMissing
-
 A class's docstring is the `title` of its problem. Rules return what is unmet, verbs raise problems, endpoints do
 neither. Another tenant's row is a 404.
 """

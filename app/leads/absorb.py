@@ -322,7 +322,7 @@ def apply_consents(change: Change, consents: Sequence[NewConsent]) -> None:
     """Applies each consent that counts for its purpose.
 
     What the person said counts before what a bought list claims, then the latest by `occurred_at`, then a refusal.
-    `PAST` in sql.py has the same order; that for contacts is in matching/person_consents.py.
+    `PAST` in past_sql.py has the same order; that for contacts is in matching/person_consents.py.
     """
     flags = change.lead.flags
     latest: dict[str, str] = dict(flags.get("consented_at") or {})

@@ -20,7 +20,7 @@ from app.events.envelope import Sequenced
 from app.journeys import sql as journeys
 from app.journeys.load import lead_of
 from app.journeys.shown import Document, recorded_members, restored_members, show_lead
-from app.leads import sql
+from app.leads import past_sql
 from app.leads.past import read_as_of
 from app.web.fields import rfc3339
 
@@ -39,7 +39,7 @@ async def include_leads(tx: Tx, tenant_id: UUID, events: Sequence[Sequenced]) ->
     rows = {row.id: row for row in await journeys.load_without_activities(tx, tenant_id, list(oldest))}
     # Read after the rows, so that no version up to that of a row is missing; later ones are not used.
     replaced: dict[UUID, dict[int, Document]] = defaultdict(dict)
-    for row in await sql.replaced_since(tx, tenant_id, oldest):
+    for row in await past_sql.replaced_since(tx, tenant_id, oldest):
         replaced[row.lead_id][row.version] = row.before
     versions = {
         lead_id: _versions(row, oldest[lead_id], replaced[lead_id])

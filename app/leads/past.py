@@ -17,7 +17,7 @@ from app.database.transaction import Record, Tx
 from app.errors import LeadNotFound
 from app.journeys.load import read_unmerged
 from app.journeys.state import Change, Journey, Lead, Owner
-from app.leads import sql
+from app.leads import past_sql, sql
 from app.leads.absorb import FLAGGED
 from app.leads.held import Held, held_at, survivor_at
 from app.lifecycle.merging import MERGE
@@ -40,13 +40,13 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     """
     change = await read_unmerged(tx, tenant_id, lead_id, at)
     lead = change.lead
-    merges = await sql.merges_of(tx, tenant_id, lead_id)
+    merges = await past_sql.merges_of(tx, tenant_id, lead_id)
     if (survivor_id := survivor_at(lead_id, merges, at)) is not None:
         return await read_as_of(tx, tenant_id, survivor_id, at)
     held = held_at(lead_id, merges, at)
     if at < lead.created_at:
         raise LeadNotFound(f"The lead did not exist before {rfc3339(lead.created_at)}.")
-    past = await sql.past(tx, tenant_id, lead_id, at, held)
+    past = await past_sql.past(tx, tenant_id, lead_id, at, held)
     before = _merged(past.undone or ())
     lead.fields, lead.raw, lead.flags = (
         _restored(values, before[name])
@@ -58,7 +58,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     if "identities" in before:
         lead.identities = [Identity(**one) for one in before["identities"]]
     _identities(lead, {tuple(key) for key in past.later_identities or ()})
-    rows = await sql.activities_until(tx, tenant_id, lead_id, at, held)
+    rows = await past_sql.activities_until(tx, tenant_id, lead_id, at, held)
     # Several merged leads may have had one of a key.
     lead.activities = list({(row.activity_key, row.source_id): Activity(*row[:5]) for row in rows}.values())
     if held.differs:

@@ -15,7 +15,7 @@ from app import ids
 from app.database.plain_json import write_json
 from app.database.transaction import Record, Tx
 from app.journeys.load import read_lead
-from app.leads import sql
+from app.leads import past_sql
 from app.matching.derive import SOURCES, is_derived
 from app.matching.normalize import CANONICAL
 from app.web.fields import rfc3339
@@ -27,7 +27,7 @@ Values = Mapping[str, Any]
 async def field_origins(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> list[dict[str, Any]]:
     """Each field that the lead has or had, with the origin of its value and of the values before."""
     lead = (await read_lead(tx, tenant_id, lead_id, now)).lead
-    history = histories(lead.fields, lead.custom, await sql.field_changes(tx, tenant_id, lead.id))
+    history = histories(lead.fields, lead.custom, await past_sql.field_changes(tx, tenant_id, lead.id))
     return [
         {
             "field": name,
@@ -45,7 +45,7 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def histories(fields: Values, custom: Values, changes: Sequence[Record]) -> dict[str, list[dict[str, Any]]]:
-    """The values of each field, the latest first; `changes` as `sql.field_changes` returns them."""
+    """The values of each field, the latest first; `changes` as `past_sql.field_changes` returns them."""
     current = {**fields, **{CUSTOM + name: value for name, value in custom.items()}}
     found: dict[str, list[dict[str, Any]]] = {}
     for row in changes:

@@ -23,7 +23,7 @@ Weight = tuple[bool, bool, bool]
 
 def weight(touch: Mapping[str, Any]) -> Weight:
     """How much a touch says of where somebody came from: an origin more than where the form stands, that more than the
-    door alone (`web_form`), that more than nothing. `PAST` in leads/sql.py has the same order."""
+    door alone (`web_form`), that more than nothing. `PAST` in leads/past_sql.py has the same order."""
     said = {name for name, value in touch.items() if name != "channel" or value not in DOORS}
     return bool(said), bool(said - NO_ORIGIN), bool(touch)
 

@@ -14,7 +14,7 @@ from app.errors import Erased, LeadNotFound
 from app.events.record import NewEvent
 from app.journeys.load import begin_two
 from app.journeys.state import Change
-from app.leads import duplicates_sql
+from app.leads import duplicates_sql, past_sql
 from app.leads import sql as leads_sql
 from app.leads.absorb import mark_changed, set_flag
 from app.lifecycle.merging import Standing
@@ -88,7 +88,7 @@ async def refresh_consents(tx: Tx, tenant_id: UUID, change: Change) -> None:
 
 async def refresh_touches(tx: Tx, tenant_id: UUID, change: Change) -> None:
     """Sets the first and the last touch to those of the touches that the lead has now."""
-    touched = await leads_sql.past(tx, tenant_id, change.lead.id, EVER)
+    touched = await past_sql.past(tx, tenant_id, change.lead.id, EVER)
     if touched.first_touch is not None:
         change.lead.first_touch, change.lead.last_touch = touched.first_touch, touched.last_touch
 
