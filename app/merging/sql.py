@@ -249,6 +249,7 @@ async def duplicate(tx: Tx, tenant_id: UUID, duplicate_id: UUID) -> Record | Non
 
 async def list_duplicates(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any]) -> Records:
     """Pairs in this state, of leads that are leads of their own unless the pair was merged."""
+    await tx.plan_for_values()
     rows = _pairs(tenant_id).where(duplicates.c.state == filters["state"])
     if filters["lead_id"] is not None:
         rows = rows.where(or_(*(duplicates.c[name] == filters["lead_id"] for name in ("one_id", "other_id"))))

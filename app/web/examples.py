@@ -47,6 +47,8 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/leads/{lead_id}/activities": ACTIVITY,
     "PUT /v1/leads/{lead_id}/bant": BANT,
     "PUT /v1/leads/{lead_id}/consents": {"consents": [{"purpose": "email_marketing", "state": "withdrawn"}]},
+    "POST /v1/leads/{lead_id}/merge": {"into": IDS["lead"]},
+    "POST /v1/duplicates/{duplicate_id}/verdict": {"verdict": "not_duplicate"},
     "POST /v1/leads/{lead_id}/transitions": {"action": "confirm", "bant": BANT},
     "POST /v1/activities": {"activities": [{**ACTIVITY, "email": "anna@nordsoft.ro"}]},
     "POST /v1/leads/{lead_id}/conversion": ORDER,

@@ -57,6 +57,7 @@ def upgrade() -> None:
     op.create_index(
         "duplicates_state_idx", "duplicates", ["tenant_id", "state", "created_at", "id"], if_not_exists=True
     )
+    op.create_index("duplicates_score_idx", "duplicates", ["tenant_id", "state", "score"], if_not_exists=True)
     op.create_index("duplicates_created_at_idx", "duplicates", ["tenant_id", "created_at", "id"], if_not_exists=True)
     op.create_table(
         "lead_merges",

@@ -58,6 +58,13 @@ RECORDS: Final = """
            CASE WHEN n % 700 = 0 THEN 'won' ELSE 'unqualified' END, at, id, id, owner, $4,
            CASE WHEN n % 600 = 0 THEN 'existing' ELSE 'new' END, 'x' || n, archived, at, at FROM made
 """
+PAIRS: Final = """
+    INSERT INTO duplicates (tenant_id, id, one_id, other_id, state, score, created_at, updated_at)
+    SELECT $1, gen_random_uuid(), one_id, other_id, CASE WHEN n % 500 = 0 THEN 'not_duplicate' ELSE 'open' END,
+           CASE WHEN n % 500 = 1 THEN 99 ELSE 90 END, now() - n * interval '1 minute', now()
+      FROM (SELECT row_number() OVER (ORDER BY id) AS n, id AS one_id, lead(id) OVER (ORDER BY id) AS other_id
+              FROM leads WHERE tenant_id = $1 ORDER BY id LIMIT 6000) pairs WHERE other_id IS NOT NULL
+"""
 
 
 class Filled:
@@ -92,6 +99,12 @@ class Filled:
                 "state": ["processed", "quarantined", "received"],
                 "source_id": sources,
                 "lead_id": [ids.show("lead", one) for one in self.made["lead"]],
+                "verdict": ["lead", "spam", "quarantined"],
+            },
+            "/v1/duplicates": {
+                "state": ["open", "not_duplicate", "merged"],
+                "lead_id": [ids.show("lead", one) for one in self.made["lead"]],
+                "min_score": ["1", "95", "99"],
             },
             "/v1/accounts": {**record, "domain": ["firm7.example", "none.example"]},
             "/v1/contacts": {
@@ -126,6 +139,7 @@ async def fill(api: Api, tenant_id: UUID, key: str, count: int, stages: tuple[st
         policy = await tx.driver.fetchval("SELECT id FROM policies WHERE tenant_id = $1", tenant_id)
         lead = await tx.driver.fetchval("SELECT id FROM leads WHERE tenant_id = $1 LIMIT 1", tenant_id)
         await tx.driver.execute(RECORDS, tenant_id, *owners[:2], policy, *sources[:2], lead, "qualified", "won")
+        await tx.driver.execute(PAIRS, tenant_id)
     return Filled(key, tenant_id, {"user": owners, "source": sources, "lead": [lead, ids.new_id()]})
 
 

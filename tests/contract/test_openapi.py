@@ -198,8 +198,10 @@ async def test_responses_match_their_declared_schemas(api: Api) -> None:
         )
         declared = operation.members["responses"].get(str(answer.status_code))
         assert declared is not None, (str(operation), answer.status_code, answer.text)
-        schema = referenced(declared)["content"][answer.headers["content-type"].partition(";")[0]]["schema"]
-        faults = [error.message for error in validator(schema).iter_errors(answer.json())]
+        kind = answer.headers["content-type"].partition(";")[0]
+        schema = referenced(declared)["content"][kind]["schema"]
+        shown = answer.json() if kind.endswith("json") else answer.text
+        faults = [error.message for error in validator(schema).iter_errors(shown)]
         assert faults == [], (str(operation), faults, answer.text)
 
 

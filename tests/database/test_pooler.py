@@ -164,7 +164,10 @@ async def _left(made: Pooler) -> dict[str, int]:
     """What is left on the server's connections when no transaction is open."""
     other = await asyncpg.connect(made.url.replace("+asyncpg", ""), statement_cache_size=0)
     named = "SELECT count(*) FROM pg_prepared_statements WHERE name <> ''"
-    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    locks = (
+        "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+        " WHERE l.locktype = 'advisory' AND d.datname = current_database()"
+    )
     found = {"statements": await other.fetchval(named), "locks": await other.fetchval(locks)}
     await other.close()
     return dict(found)

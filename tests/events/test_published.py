@@ -40,6 +40,10 @@ async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
         assert asked.status_code == 201, asked.text
         await pass_time(api, 200)
         await api.post("/v1/leads", {"fields": {"email": f"{reason}@acme.example"}}, status=200)
+    twins = [await api.lead(email=f"twin{n}@acme.example", full_name="Twin") for n in range(2)]
+    for verb, sent in (("merge", {"into": twins[1]["id"]}), ("unmerge", {})):
+        done = await api.call("POST", f"/v1/leads/{twins[0]['id']}/{verb}", sent, actor=people["manager"])
+        assert done.status_code == 200, done.text
     later = await api.mql(email="later@acme.example")
     await api.ask(later, "recycle", people["sdr"], reason_code="timing", wake_at=api.ago(days=-5))
     await pass_time(api, 6)

@@ -47,6 +47,7 @@ duplicates = tenant_table(
     Index("duplicates_pair_key", "tenant_id", "one_id", "other_id", unique=True),
     Index("duplicates_other_id_idx", "tenant_id", "other_id"),
     Index("duplicates_state_idx", "tenant_id", "state", "created_at", "id"),
+    Index("duplicates_score_idx", "tenant_id", "state", "score"),
     *list_indexes("duplicates", "created_at"),
 )
 
