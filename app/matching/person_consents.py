@@ -1,8 +1,7 @@
 """Which consent a person is held to, of those that several leads of the person have given or refused.
 
 A consent is `{state, occurred_at, text, channel, source_id, bought}`, plain JSON; `unknown` and `pending` are no
-decisions. `bought`: a
-bought list claims that it was given, which the person did not say here.
+decisions. `bought`: a bought list claims that it was given, which the person did not say here.
 """
 
 from __future__ import annotations

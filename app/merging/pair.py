@@ -81,6 +81,9 @@ async def refresh_consents(tx: Tx, tenant_id: UUID, change: Change) -> None:
     changed |= dict.fromkeys(lead.consents.keys() - states.keys(), "unknown")
     lead.consents = states
     set_flag(change, "consented_at", {row.purpose: row.occurred_at.isoformat() for row in rows} or None)
+    claimed = sorted(row.purpose for row in rows if row.bought and row.state == "given")
+    if claimed or "consents_claimed" in lead.flags:
+        set_flag(change, "consents_claimed", claimed)
     if changed:
         data = {"lead_id": ids.show("lead", lead.id), "consents": changed}
         change.early_events.append(NewEvent("lead.consent_changed", data, change.now))
