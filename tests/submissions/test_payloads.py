@@ -18,6 +18,7 @@ from tests.payloads.samples import Sample, handshakes, samples
 from tests.payloads.test_samples import differences
 from tests.serving import served
 from tests.submissions.sender import Sender, count, make_sender, process
+from tests.waiting import TIMEOUT_SECONDS
 
 SIGNED = [one for one in samples() if one.entry["secret"] and one.document().verify]
 BY_TOKEN = [one for one in samples() if one.secrets.keys() - {"signing"}]
@@ -27,9 +28,9 @@ BY_TOKEN = [one for one in samples() if one.secrets.keys() - {"signing"}]
 async def door(settings: Settings) -> AsyncIterator[Api]:
     """The application behind a public URL, on a real socket."""
     public = settings.model_copy(update={"public_url": "https://leads.example.net"})
-    async with running(public) as api, served(api.app) as url, httpx.AsyncClient(base_url=url) as client:
-        api.client = client
-        yield api
+    async with running(public) as api, served(api.app) as url:
+        async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS) as api.client:
+            yield api
 
 
 def signature_rules(sample: Sample) -> list[SignatureRule]:

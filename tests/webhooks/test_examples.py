@@ -20,7 +20,7 @@ from app.settings import Settings
 from tests.api import Api, running
 from tests.ports import reserved_port
 from tests.serving import served
-from tests.waiting import until
+from tests.waiting import TIMEOUT_SECONDS, until
 from tests.webhooks.conftest import RETRIES, Inbox, inbox
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -70,7 +70,7 @@ async def forged(port: int) -> list[int]:
         b"webhook-timestamp": str(int(time.time())).encode(),
         b"webhook-signature": "v1,AAAA v1,é".encode("latin-1"),
     }
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
         url = f"http://127.0.0.1:{port}/"
         return [(await client.post(url, content=body, headers=headers)).status_code for headers in (wrong, {})]
 
