@@ -28,9 +28,12 @@ BY_TOKEN = [one for one in samples() if one.secrets.keys() - {"signing"}]
 async def door(settings: Settings) -> AsyncIterator[Api]:
     """The application behind a public URL, on a real socket."""
     public = settings.model_copy(update={"public_url": "https://leads.example.net"})
-    async with running(public) as api, served(api.app) as url:
-        async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS) as api.client:
-            yield api
+    async with (
+        running(public) as api,
+        served(api.app) as url,
+        httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS) as api.client,
+    ):
+        yield api
 
 
 def signature_rules(sample: Sample) -> list[SignatureRule]:
