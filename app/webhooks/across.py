@@ -91,14 +91,16 @@ SETTLED_AFTER = text(
     bindparam("tenant_id", type_=UUIDS), bindparam("subscription_id", type_=UUIDS), bindparam("after", type_=BIGINTS)
 )
 
-# Rows are locked in one order, as in ADVANCE, which may run at the same time in the same process.
+# Rows are locked in one order, as in ADVANCE, which may run at the same time in the same process. A lane that was
+# released meanwhile stays released: any process may claim it.
 RENEW = text(
     """
     WITH mine AS MATERIALIZED (
         SELECT l.tenant_id, l.subscription_id
           FROM lanes l JOIN unnest(:tenant_id, :subscription_id, :fence) AS given(tenant_id, subscription_id, fence)
             ON l.tenant_id = given.tenant_id AND l.subscription_id = given.subscription_id AND l.fence = given.fence
-         WHERE l.lane_no = 0 AND l.owner = :owner ORDER BY l.tenant_id, l.subscription_id FOR UPDATE OF l
+         WHERE l.lane_no = 0 AND l.owner = :owner AND l.lease_until > '-infinity'
+         ORDER BY l.tenant_id, l.subscription_id FOR UPDATE OF l
     )
     UPDATE lanes l SET lease_until = clock_timestamp() + make_interval(secs => :lease)
       FROM mine JOIN subscriptions s ON s.tenant_id = mine.tenant_id AND s.id = mine.subscription_id

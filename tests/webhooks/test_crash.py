@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from app import ids
 from app.webhooks import across
+from app.webhooks.lane import Changes
 from app.webhooks.schemas import Limits
 from tests.waiting import TIMEOUT_SECONDS, until
 from tests.webhooks.conftest import RETRIES, Got, Inbox, World, inbox
@@ -176,6 +177,21 @@ async def test_a_lane_has_one_owner_and_a_renewal_requires_the_current_fence(wor
     async with world.engine.begin() as tx:
         [again] = await across.claim_lanes(tx, first, [], LONG, 10)
         assert again.fence == lane.fence + 1
+
+
+async def test_a_renewal_that_comes_after_the_release_does_not_take_the_lane_back(world: World) -> None:
+    first, second = ids.new_id(), ids.new_id()
+    async with inbox() as box, world.running(dispatchers=0):
+        subscription_id, _ = await world.subscribe(box.url)
+        await world.record(LEADS[0])
+        await world.until_row("SELECT 1 FROM event_log")
+    async with world.engine.begin() as tx:
+        [lane] = await across.claim_lanes(tx, first, [], LONG, 10)
+        lanes = [(world.tenant_id, subscription_id, lane.fence)]
+        assert await across.advance_lanes(tx, lanes, [Changes(release=True)]) != [None]
+    async with world.engine.begin() as tx:
+        assert await across.renew_lanes(tx, first, lanes, LONG) == []
+        assert len(await across.claim_lanes(tx, second, [], LONG, 10)) == 1
 
 
 async def test_a_lane_without_work_is_not_claimed(world: World) -> None:

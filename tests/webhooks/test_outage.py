@@ -49,12 +49,8 @@ async def test_a_receiver_that_is_down_adds_no_row_and_no_request_beyond_its_pro
         assert len(box.got) == sent
         assert await total(world, "delivery_retries") == rows
         for probe in range(1, 4):
-
-            async def probed(number: int = probe) -> bool:
-                await run(world, f"{PROBE_NOW} WHERE (breaker ->> 'probes')::int < {number}")
-                return bool(await world.rows(f"{OPEN} AND (breaker ->> 'probes')::int = {number} AND due_at > now()"))
-
-            await until(probed, "the probe is over")
+            await run(world, PROBE_NOW)
+            await world.until_row(f"{OPEN} AND (breaker ->> 'probes')::int = {probe} AND due_at > now()")
             assert len(box.got) == sent + probe
         assert await total(world, "delivery_retries") == rows
         await world.until_row("SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)")
