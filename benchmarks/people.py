@@ -1,15 +1,21 @@
-"""Invented people as requests, with sixteen fields each and a different company for each."""
+"""Invented people as requests, with sixteen fields each and a different company for each.
+
+No two of them are alike enough to be one person: each pair of those would be stored and told of.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
+import random
 import uuid
-from typing import Any
+from typing import Any, Final
 
+from app.commands.demo.people import FIRST, LAST, NAME_ENDS
 from benchmarks.processes import ADMIN_KEY
 
+SYLLABLES: Final = [f"{first}{vowel}" for first in "bdfgklmnprstvz" for vowel in "aeiou"]
 SIGNING = "benchmark-signing-secret"
 HEAD = "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n"
 
@@ -22,20 +28,22 @@ def request(path: str, body: bytes, **headers: str) -> bytes:
 
 def person(number: int, run: str, ready: bool = False) -> dict[str, Any]:
     """The fields of a form fill; `ready` makes it a demo request, which the policy qualifies as MQL at once."""
-    company = f"nordsoft{number:06d}{run}"
+    chance = random.Random(f"{run} {number}")
+    company = f"{''.join(chance.choices(SYLLABLES, k=4))} {chance.choice(NAME_ENDS)}"
+    domain = f"{company.replace(' ', '-')}-{run}{number}.com"
     return {
         "submission_id": f"{run}-{number}",
-        "email": f"lian.{number}@{company}.com",
+        "email": f"person.{number}@{domain}",
         "phone": f"+407{(int(run, 16) * 7919 + number) % 10**8:08d}",
-        "first_name": "Lian",
-        "last_name": f"Okafor{run}{number}",
+        "first_name": chance.choice(FIRST),
+        "last_name": chance.choice(LAST),
         "company": company.title(),
         "job_title": "Director of sales",
         "employees": 120,
         "industry": "software",
         "country": "Romania",
         "language": "ro",
-        "website": f"https://www.{company}.com/about",
+        "website": f"https://www.{domain}/about",
         "message": "We would like to see it.",
         "utm_source": "linkedin",
         "utm_campaign": "spring",
