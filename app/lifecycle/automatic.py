@@ -10,7 +10,8 @@ from app.lifecycle.answer import Emit, Move
 from app.lifecycle.decide import decide
 from app.lifecycle.effects import applicable_effects, facts_after
 from app.lifecycle.guard import MAX_AHEAD
-from app.policy.document import Action, Automatic, Policy
+from app.policy.actions import Action, Automatic
+from app.policy.document import Policy
 from app.policy.facts import POLICY, Ask, Facts
 from app.policy.policy_view import view_of
 from app.scoring.score import Score, rescored, score, scored, with_score

@@ -11,7 +11,8 @@ from app.lifecycle.answer import CriteriaUnmet, Decision, InputRequired, Refusal
 from app.lifecycle.edges import Edge, edge
 from app.lifecycle.effects import move
 from app.lifecycle.guard import effective_ask, refused_actor, refused_guard, refused_input
-from app.policy.document import Action, Policy
+from app.policy.actions import Action
+from app.policy.document import Policy
 from app.policy.facts import Ask, Facts
 from app.policy.policy_view import PolicyView, view_of
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.lifecycle.answer import AlreadyInStage, BackwardMove, Refusal, TransitionNotAllowed, UnknownAction
-from app.policy.document import ACTION_WORDS, Action, Policy
+from app.policy.actions import ACTION_WORDS, Action
+from app.policy.document import Policy
 from app.policy.facts import Ask, Endpoint, Facts
 from app.policy.policy_view import view_of
 

@@ -10,7 +10,8 @@ from uuid import UUID
 from app.lifecycle.answer import Emit, Move
 from app.lifecycle.guard import may_override
 from app.lifecycle.milestones import after_target, reached
-from app.policy.document import Action, Effect, Policy
+from app.policy.actions import Action, Effect
+from app.policy.document import Policy
 from app.policy.facts import Ask, Facts
 from app.policy.policy_view import PolicyView
 from app.routing.route import Assignment, OwnerChange, assign

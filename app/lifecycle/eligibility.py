@@ -8,7 +8,8 @@ from app.lifecycle.answer import CriteriaUnmet, Eligible
 from app.lifecycle.decide import refused_conditions
 from app.lifecycle.edges import Edge, edge, endpoint_of, target
 from app.lifecycle.guard import refused_actor
-from app.policy.document import Action, Policy
+from app.policy.actions import Action
+from app.policy.document import Policy
 from app.policy.facts import Actor, Ask, Facts
 from app.policy.policy_view import view_of
 from app.policy.view import Unmet

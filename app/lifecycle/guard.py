@@ -17,7 +17,7 @@ from app.lifecycle.answer import (
     RoleNotAllowed,
     UnknownReason,
 )
-from app.policy.document import Action, Reason
+from app.policy.actions import Action, Reason
 from app.policy.facts import Actor, Ask
 from app.policy.policy_view import PolicyView
 from app.policy.view import Unmet

@@ -16,8 +16,10 @@ from app.lifecycle.answer import (
 )
 from app.lifecycle.edges import Edge
 from app.lifecycle.guard import effective_ask, refused_actor, refused_guard, refused_input
-from app.policy.document import Action, Opportunity, Policy
+from app.policy.actions import Action
+from app.policy.document import Policy
 from app.policy.facts import Ask, Facts
+from app.policy.opportunity import Opportunity
 from app.policy.policy_view import view_of
 
 

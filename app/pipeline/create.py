@@ -20,7 +20,7 @@ from app.pipeline.forms import account_columns, contact_columns, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.pipeline.steps import OpportunityStep
 from app.policies.published import Published, active_policy
-from app.policy.document import OpportunityStage
+from app.policy.opportunity import OpportunityStage
 from app.web.auth import Caller
 
 TRIES: Final = 3

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from app.policy.actions import TARGETS, Action, Reason
 from app.policy.check_conditions import condition_faults
-from app.policy.document import TARGETS, Action, Policy, Reason
+from app.policy.document import Policy
 from app.policy.fault import Fault
 from app.policy.weak_rule import weak_rule
 from app.policy.words import WakeAt

@@ -1,0 +1,26 @@
+"""The clocks of a policy document: until when something has to be done (schema.md, section 1)."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from app.policy.actions import Identifier
+from app.policy.conditions import Condition
+from app.policy.view import Part
+from app.policy.words import Name
+
+
+class OnBreach(Part):
+    exactly_one: ClassVar[tuple[str, ...]] = ("emit", "do")
+    emit: Name | None = None
+    do: Identifier | None = None
+    reason_code: Identifier | None = None
+    condition: Condition | None = Field(default=None, alias="if")
+
+
+class Clock(Part):
+    minutes: Annotated[int, Field(ge=1, le=1_000_000)]
+    met_by: Name
+    on_breach: Annotated[tuple[OnBreach, ...], Field(max_length=10)] = ()
