@@ -29,6 +29,7 @@ READ: Final = ("GET", "HEAD")
 
 WATCH_SECONDS: Final = 0.02
 SMOOTHING: Final = 0.25
+LONGEST_SECONDS: Final = 0.5  # of one measurement: a single pause, as of the first requests after a start, is no overload
 # A loop may be late once without any load. So it also takes this many requests in progress, or open connections, until
 # requests are refused at their headers, or new connections closed.
 LATE_SECONDS, MANY_REQUESTS = 0.15, 16
@@ -78,8 +79,8 @@ class Capacity:
             self.measured(loop.time() - due)
 
     def measured(self, seconds: float) -> None:
-        """Counts one measurement in the moving average, in which a single pause is no overload."""
-        self.late += SMOOTHING * (seconds - self.late)
+        """Counts one measurement in the moving average, in which a single pause of any length is no overload."""
+        self.late += SMOOTHING * (min(seconds, LONGEST_SECONDS) - self.late)
 
 
 def kind_of(method: str, path: str) -> Kind:

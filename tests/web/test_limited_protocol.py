@@ -190,6 +190,15 @@ def test_a_single_pause_of_the_loop_is_no_overload_but_several_are() -> None:
     assert capacity.late < LATE_SECONDS
 
 
+@pytest.mark.parametrize("seconds", [0.6, 2, 60])
+def test_a_pause_counts_as_one_however_long_it_was(seconds: float) -> None:
+    capacity = Capacity()
+    capacity.measured(seconds)
+    assert 0 < capacity.late < LATE_SECONDS
+    capacity.measured(seconds)
+    assert capacity.late > LATE_SECONDS
+
+
 async def test_the_lateness_of_the_loop_is_measured() -> None:
     capacity = Capacity()
     watching = asyncio.create_task(capacity.watch())
