@@ -39,6 +39,9 @@ from app.web.application import create_app
 from app.web.limited_protocol import LimitedProtocol
 
 FINISH_SECONDS: Final = 20
+# Longer than clients keep an idle connection (httpx 5 s, aiohttp 15 s): where this end closes it first, just as the
+# client sends its next request, that request fails.
+KEEP_ALIVE_SECONDS: Final = 20
 OPEN_FILES: Final = 8192
 logger = structlog.get_logger("baton.serve")
 
@@ -108,6 +111,7 @@ def run(settings: Settings, listener: socket.socket | None) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=FINISH_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         limit_concurrency=_raise_file_limit() * 3 // 4,
     )
     service = Service(config, app)

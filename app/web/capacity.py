@@ -29,7 +29,7 @@ READ: Final = ("GET", "HEAD")
 
 WATCH_SECONDS: Final = 0.02
 SMOOTHING: Final = 0.25
-LONGEST_SECONDS: Final = 0.5  # of one measurement: a single pause, as of the first requests after a start, is no overload
+LONGEST_SECONDS: Final = 0.5  # of one measurement: a single pause, as at the first requests, is no overload
 # A loop may be late once without any load. So it also takes this many requests in progress, or open connections, until
 # requests are refused at their headers, or new connections closed.
 LATE_SECONDS, MANY_REQUESTS = 0.15, 16

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import asyncpg
@@ -118,6 +119,18 @@ def test_the_first_start_prints_a_key_and_working_requests_and_sigterm_drains(st
     assert service.end(signal.SIGINT) == 0
     assert processes_in(service.folder / ".baton" / "postgres") == []
     assert "Traceback" not in service.output
+
+
+def test_a_connection_outlives_the_pause_after_which_clients_close_theirs(start: Start) -> None:
+    service = start().ready()
+    connection = HTTPConnection(service.address.removeprefix("http://"), timeout=TIMEOUT_SECONDS)
+    for pause in (6, 0):
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.will_close) == (200, False)
+        time.sleep(pause)
+    connection.close()
 
 
 def test_a_key_survives_kill_9_of_all_processes_and_ctrl_c_does_not_drain(start: Start) -> None:
