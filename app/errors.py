@@ -64,6 +64,14 @@ class TransitionNotAllowed(Conflict):
     """The policy has no transition for this action from the lead's stage."""
 
 
+class ModelMissing(Conflict):
+    """No model is trained yet; `missing` says how many finished journeys of each kind it still needs."""
+
+
+class CasesMissing(Conflict):
+    """Too few journeys have ended to train a model; `missing` says how many of each kind it still needs."""
+
+
 class AlreadyInStage(Conflict):
     """The lead is already in that stage."""
 
@@ -269,6 +277,10 @@ class ContactNotFound(NotFound):
 
 class OpportunityNotFound(NotFound):
     """There is no such opportunity."""
+
+
+class ModelNotFound(NotFound):
+    """There is no model of this version."""
 
 
 class PolicyNotFound(NotFound):

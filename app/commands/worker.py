@@ -21,6 +21,7 @@ from app.events.wake import within
 from app.fetches.fetch import FetchContext, fetch_due
 from app.imports.across import sweep_abandoned
 from app.journeys.refresh import refresh_due
+from app.likelihood.train import queue_due, train_next
 from app.settings import Role
 from app.submissions.check import check_forever
 from app.submissions.process import process_forever, process_lists_forever
@@ -32,6 +33,8 @@ log = structlog.get_logger("baton.worker")
 
 POLL_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 300.0
+TRAIN_SECONDS: Final = 5.0
+LEARN_SECONDS: Final = 3600.0
 ABANDONED: Final = timedelta(hours=1)
 MEASURE_SECONDS: Final = 5.0
 GRACE_SECONDS: Final = 25.0  # longer than deliver.STOP_SECONDS, so that deliveries can finish
@@ -48,7 +51,10 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
         waiting = (process_forever, process_lists_forever, check_forever, fetch_forever)
-        jobs += [partial(work, state, stop) for work in (*waiting, refresh_forever, sweep_forever)]
+        jobs += [
+            partial(work, state, stop)
+            for work in (*waiting, refresh_forever, train_forever, learn_forever, sweep_forever)
+        ]
     if "dispatch" in roles:
         jobs += [
             partial(sequence_forever, state.engine, state.wake, stop),
@@ -104,6 +110,25 @@ async def fetch_forever(state: Any, stop: asyncio.Event) -> None:
         return fetched
 
     await _repeat(POLL_SECONDS, stop, batch)
+
+
+async def train_forever(state: Any, stop: asyncio.Event) -> None:
+    """Train models that are asked for."""
+
+    async def batch() -> int:
+        return await train_next(state.engine, state.clock.now())
+
+    await _repeat(TRAIN_SECONDS, stop, batch)
+
+
+async def learn_forever(state: Any, stop: asyncio.Event) -> None:
+    """Ask for a model where something new can be learned, of each tenant once a day."""
+
+    async def batch() -> int:
+        await queue_due(state.engine, state.clock.now())
+        return 0
+
+    await _repeat(LEARN_SECONDS, stop, batch)
 
 
 async def sweep_forever(state: Any, stop: asyncio.Event) -> None:

@@ -237,6 +237,9 @@ class Change:
         return Facts(
             fields={**lead.fields, **lead.flags, "kind": lead.kind},
             custom=lead.custom,
+            channel=lead.channel,
+            first_touch=lead.first_touch,
+            model=self.published.model,
             identities=len(lead.identities),
             contactable=bool(lead.fields.get("email") or lead.fields.get("phone")),
             activities=tuple(lead.activities),

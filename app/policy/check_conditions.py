@@ -9,6 +9,7 @@ from app.policy.document import Policy
 from app.policy.facts import CRITERIA
 from app.policy.fault import Fault
 from app.policy.field_word import SHIPPED_LISTS, FieldIs
+from app.policy.likelihood import Likelihood
 from app.policy.view import ConditionBase
 from app.policy.words import (
     ActorIs,
@@ -191,6 +192,8 @@ def _misplaced(place: str, node: ConditionBase, purpose: str, *, under_when: boo
         yield Fault(place, "not_here", f"scoring has no request, and `{node.keyword}` is about one")
     elif purpose == "guard" and needs_move and not under_when:
         yield Fault(place, "not_here", f"in a guard `{node.keyword}` is allowed only inside `when`")
+    elif purpose in ("scoring", "fit") and isinstance(node, Likelihood):
+        yield Fault(place, "not_here", "scoring cannot depend on the likelihood, which changes with each model")
     elif purpose in ("scoring", "fit") and isinstance(node, Level):
         yield Fault(place, "not_here", "scoring cannot depend on the level")
     elif purpose == "fit" and isinstance(node, Fit | Engagement):

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Discriminator, Field, Tag
 
 from app.policy.field_word import FieldIs
+from app.policy.likelihood import Likelihood
 from app.policy.view import ConditionBase, Part, Unmet, View, leaf
 from app.policy.words import (
     ActorIs,
@@ -141,6 +142,7 @@ Condition = Annotated[
     | Annotated[Fit, Tag("<fit>")]
     | Annotated[Engagement, Tag("<engagement>")]
     | Annotated[Level, Tag("<level>")]
+    | Annotated[Likelihood, Tag("<likelihood>")]
     | Annotated[HasActivity, Tag("<activity>")]
     | Annotated[HasSequence, Tag("<sequence>")]
     | Annotated[Bant, Tag("<bant>")]

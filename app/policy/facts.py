@@ -11,6 +11,8 @@ from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
+from app.policy.model import Model
+
 ActivityKind = Literal["interest", "contact_attempt"]
 Criterion = Literal["budget", "authority", "need", "timing"]
 Status = Literal["unknown", "confirmed", "denied"]
@@ -109,6 +111,7 @@ class Facts:
 
     `fields` holds the canonical lead fields, `email_domain`, `email_status`, `kind`, and the flag `free_mail` (True
     when the e-mail's domain is on the shipped list of free-mail domains).
+    `model`: the tenant's newest model, given where the policy has the word `likelihood`.
     `stage` is None when there is no journey yet; `held_stage` is the stage before the last close, read from the log.
     `activities` are all of the lead's, in any order. `milestones` are those reached and not voided.
     `corrected`: the journey was corrected, and neither an interest activity nor a changed field was recorded since.
@@ -119,6 +122,9 @@ class Facts:
 
     fields: Mapping[str, object] = field(default_factory=dict)
     custom: Mapping[str, object] = field(default_factory=dict)
+    channel: str | None = None
+    first_touch: Mapping[str, object] | None = None
+    model: Model | None = None
     identities: int = 0
     contactable: bool = False
     entry: str | None = None

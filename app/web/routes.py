@@ -12,6 +12,7 @@ from app.imports.endpoints import stream_api as import_streams
 from app.leads.endpoints import activities_api as activities
 from app.leads.endpoints import api as leads
 from app.leads.endpoints import gathered_api as gathered_leads
+from app.likelihood.endpoints import api as likelihood
 from app.merging.endpoints import api as merging
 from app.merging.endpoints import duplicates_api as duplicates
 from app.pipeline.endpoints import api as pipeline
@@ -48,6 +49,7 @@ ROUTERS = (
     subscriptions,
     pings,
     policies,
+    likelihood,
     tenants,
     users,
 )

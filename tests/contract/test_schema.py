@@ -27,6 +27,7 @@ ACROSS = {
         "partitions",
     },
     "imports": {"sweep_abandoned"},
+    "likelihood": {"claim_model", "untrained"},
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone"},
     "sources": {"source_with_key"},
     "submissions": {"claim", "claim_fetches", "claim_listed", "claim_one", "claim_unchecked", "insert_received"},

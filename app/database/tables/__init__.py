@@ -1,6 +1,15 @@
 """Table definitions: one module per aggregate, no methods, no relationships."""
 
-from app.database.tables.administration import activations, audit, idempotency_keys, keys, policies, tenants, users
+from app.database.tables.administration import (
+    activations,
+    audit,
+    idempotency_keys,
+    keys,
+    models,
+    policies,
+    tenants,
+    users,
+)
 from app.database.tables.columns import metadata
 from app.database.tables.delivery import (
     attempts,
@@ -59,6 +68,7 @@ __all__ = [
     "match_keys",
     "metadata",
     "milestones",
+    "models",
     "opportunities",
     "opportunity_transitions",
     "pending",

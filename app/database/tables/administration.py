@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, Table, Text
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database.tables.columns import (
@@ -89,6 +89,19 @@ activations = tenant_table(
     instant("at", null=False, primary_key=True),
     uuid("policy_id", null=False),
     tenant_foreign_key("policies", "policy_id"),
+)
+
+# How likely leads become customers, learned of the tenant's finished journeys (docs/likelihood.md).
+models = tenant_table(
+    "models",
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    string("state", null=False),  # queued, ready, failed
+    instant("requested_at", null=False),
+    instant("trained_at"),
+    jsonb("document", null=True),
+    string("sha256"),
+    CheckConstraint("state IN ('queued', 'ready', 'failed')", name="state"),
+    Index("models_queued_idx", "requested_at", postgresql_where="state = 'queued'"),
 )
 
 audit = tenant_table(
