@@ -64,10 +64,6 @@ class TransitionNotAllowed(Conflict):
     """The policy has no transition for this action from the lead's stage."""
 
 
-class ModelMissing(Conflict):
-    """No model is trained yet; `missing` says how many finished journeys of each kind it still needs."""
-
-
 class CasesMissing(Conflict):
     """Too few journeys have ended to train a model; `missing` says how many of each kind it still needs."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Path, Response
 
-from app.errors import CasesMissing, Erased, LeadNotFound, ModelMissing, ModelNotFound
+from app.errors import CasesMissing, Erased, LeadNotFound, ModelNotFound
 from app.likelihood import sql
 from app.likelihood.explain import likelihood
 from app.likelihood.schemas import LikelihoodOut, ModelOut, ModelPage, ModelSummary, show_model, show_summary
@@ -21,9 +21,7 @@ api = router("/v1", "likelihood")
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
-@api.get(
-    "/leads/{lead_id}/likelihood", response_model=LikelihoodOut, responses=declared(LeadNotFound, Erased, ModelMissing)
-)
+@api.get("/leads/{lead_id}/likelihood", response_model=LikelihoodOut, responses=declared(LeadNotFound, Erased))
 async def get_likelihood(
     lead_id: LeadId, caller: Annotated[Caller, allowed("leads:read")], tx: InTx, now: Now
 ) -> Response:

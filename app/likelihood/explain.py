@@ -7,7 +7,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.database.transaction import Tx
-from app.errors import ModelMissing
 from app.journeys.load import read_lead
 from app.likelihood import sql
 from app.likelihood.train import missing_cases, terms_of
@@ -15,15 +14,20 @@ from app.policies.published import newest_model
 from app.policy.likelihood import traits
 
 SHOWN: Final = 5
+NO_MODEL: Final[dict[str, Any]] = {
+    **dict.fromkeys(("probability", "base_rate", "lift", "model")),
+    "raises": [],
+    "lowers": [],
+}
 
 
 async def likelihood(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> dict[str, Any]:
-    """The lead's probability by the newest model. Raises ModelMissing, with the number of cases that are missing."""
+    """The lead's probability by the newest model; without one, how many cases are missing to train it."""
     change = await read_lead(tx, tenant_id, lead_id, now)
     model = await newest_model(tx, tenant_id)
     if model is None:
         counted = await sql.count_cases(tx, tenant_id, terms_of(change.active.policy, now))
-        raise ModelMissing(missing=missing_cases(counted))
+        return {**NO_MODEL, "missing": missing_cases(counted)}
     known = traits(change.facts(), now)
     parts = sorted(model.parts(known), key=lambda part: (part[2], part[0]))
     probability = model.probability(known)
@@ -34,6 +38,7 @@ async def likelihood(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> d
         "model": model.version,
         "raises": [_shown(part) for part in reversed(parts[-SHOWN:]) if part[2] > 0],
         "lowers": [_shown(part) for part in parts[:SHOWN] if part[2] < 0],
+        "missing": {},
     }
 
 

@@ -17,12 +17,15 @@ class TraitOut(ResponseBody):
 
 
 class LikelihoodOut(ResponseBody):
-    probability: float
-    base_rate: float = Field(description="The share of the tenant's finished journeys that ended well.")
-    lift: float = Field(description="`probability` divided by `base_rate`.")
-    model: int
+    probability: float | None = Field(description="Null while there is no model.")
+    base_rate: float | None = Field(description="The share of the tenant's finished journeys that ended well.")
+    lift: float | None = Field(description="`probability` divided by `base_rate`.")
+    model: int | None
     raises: list[TraitOut] = Field(description="The five traits that raise the probability most.")
     lowers: list[TraitOut] = Field(description="The five traits that lower it most.")
+    missing: dict[str, int] = Field(
+        description="How many good and bad journeys have to end before the first model can be trained."
+    )
 
 
 class ModelSummary(ResponseBody):

@@ -14,7 +14,7 @@ from app.database.transaction import Record, Records, Tx
 
 # Finished journeys of a tenant, but those of merged and erased leads. Good: the milestone `sql` or `won` stands. Bad,
 # where neither does: the opportunity is lost, the journey was closed without a conversion, or it has been parked since
-# `:parked_before`. The moment of decision is when the journey became an MQL, else when it ended; `known_at` is when that
+# `:parked_before`. The moment of decision is when the journey became an MQL, else when it ended; `known_at`: when that
 # was recorded.
 FINISHED = """
     SELECT j.id, j.lead_id, good.yes AS good,

@@ -23,7 +23,7 @@ INSTANTS: Final = ("2000-01-01T00:00:00Z", "2099-01-01T00:00:00Z")
 PAGES: Final = {"limit", "cursor", "sort"}
 # Lists of few rows, or of one lead, subscription, account or import; and the feed, which reads the log in order.
 SHORT: Final = {
-    *("/v1/sources", "/v1/policies", "/v1/tenants", "/v1/users", "/v1/keys", "/v1/subscriptions"),
+    *("/v1/sources", "/v1/policies", "/v1/models", "/v1/tenants", "/v1/users", "/v1/keys", "/v1/subscriptions"),
     *("/v1/leads/{lead_id}/activities", "/v1/leads/{lead_id}/events", "/v1/contacts/{contact_id}/activities"),
     *("/v1/subscriptions/{subscription_id}/deliveries", "/v1/subscriptions/{subscription_id}/attempts", "/v1/events"),
     *("/v1/imports", "/v1/imports/{import_id}/rows"),
