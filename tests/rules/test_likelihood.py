@@ -189,6 +189,10 @@ def test_the_condition_holds_from_its_probability_on(bias: float, *, holds: bool
     assert CONDITION.holds(view_of(WATERFALL, facts, NOON)) is holds
 
 
+def test_the_condition_is_one_that_time_may_change() -> None:
+    assert CONDITION.timed
+
+
 def test_what_is_missing_is_told_in_probabilities() -> None:
     facts = Facts(model=MODEL)
     assert CONDITION.unmet(view_of(WATERFALL, facts, NOON)) == [
