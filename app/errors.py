@@ -112,6 +112,18 @@ class StateConflict(Conflict):
     """The resource is in a state that does not allow this."""
 
 
+class ApprovalsMissing(Conflict):
+    """The policy lacks the approval of a side; `missing` names the sides."""
+
+
+class AlreadyApproved(Conflict):
+    """This side, or this person, has approved the policy already."""
+
+
+class MappingRequired(Conflict):
+    """Journeys stand in stages that the policy lacks: say in `mapping` to which of its stages they move."""
+
+
 class PositionExpired(Conflict):
     """The events at this position are kept no more; `first_position` is the first one that is."""
 
@@ -201,6 +213,10 @@ class OwnerInvalid(Invalid):
 
 class PolicyHasFaults(Invalid):
     """The policy document is invalid; `errors` lists what is wrong and where."""
+
+
+class UnknownTeam(Invalid):
+    """The policy names a team that no active user belongs to; `errors` says where."""
 
 
 class MappingHasFaults(Invalid):

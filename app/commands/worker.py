@@ -22,6 +22,8 @@ from app.fetches.fetch import FetchContext, fetch_due
 from app.imports.across import sweep_abandoned
 from app.journeys.refresh import refresh_due
 from app.likelihood.train import queue_due, train_next
+from app.policies.due import activate_due, announce_reviews
+from app.policies.schedule import schedule_leads
 from app.settings import Role
 from app.submissions.check import check_forever
 from app.submissions.process import process_forever, process_lists_forever
@@ -51,10 +53,8 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
         waiting = (process_forever, process_lists_forever, check_forever, fetch_forever)
-        jobs += [
-            partial(work, state, stop)
-            for work in (*waiting, refresh_forever, train_forever, learn_forever, sweep_forever)
-        ]
+        timed = (refresh_forever, policies_forever, train_forever, learn_forever, sweep_forever)
+        jobs += [partial(work, state, stop) for work in (*waiting, *timed)]
     if "dispatch" in roles:
         jobs += [
             partial(sequence_forever, state.engine, state.wake, stop),
@@ -94,6 +94,19 @@ async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
         if evaluated:
             state.wake.set("events")
         return evaluated
+
+    await _repeat(POLL_SECONDS, stop, batch)
+
+
+async def policies_forever(state: Any, stop: asyncio.Event) -> None:
+    """Activate policies that are planned, tell of reviews, and schedule leads for evaluation by a new policy."""
+
+    async def batch() -> int:
+        now = state.clock.now()
+        told = await activate_due(state.engine, now) + await announce_reviews(state.engine, now)
+        if told:
+            state.wake.set("events")
+        return told + await schedule_leads(state.engine, now)
 
     await _repeat(POLL_SECONDS, stop, batch)
 

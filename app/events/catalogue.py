@@ -232,9 +232,23 @@ class SubmissionQuarantined(ResponseBody):
 
 
 class PolicyActivated(ResponseBody):
-    """Both teams signed this policy; it is in force from now on."""
+    """Both teams signed this policy; it is in force from now on, instead of the previous one."""
 
     policy_id: PolicyId
+    policy_version: int
+    name: str
+    previous_policy_id: PolicyId
+    activated_at: Instant
+
+
+class PolicyReviewDue(ResponseBody):
+    """The active policy says `review: monthly` or `quarterly`, and this time has passed: do both teams still agree?"""
+
+    policy_id: PolicyId
+    policy_version: int
+    name: str
+    review: str
+    due_at: Instant
 
 
 class SubscriptionDisabled(ResponseBody):
@@ -306,6 +320,7 @@ TYPES: Final[dict[str, type[ResponseBody]]] = {
     "opportunity.stage_changed": OpportunityStageChanged,
     "submission.quarantined": SubmissionQuarantined,
     "policy.activated": PolicyActivated,
+    "policy.review_due": PolicyReviewDue,
     "subscription.failing": SubscriptionFailing,
     "subscription.recovered": SubscriptionRecovered,
     "subscription.disabled": SubscriptionDisabled,

@@ -8,6 +8,7 @@ from app import ids
 from app.events.record import NewEvent
 from app.journeys.state import Change, Journey, Owner, Step
 from app.lifecycle.answer import Emit, Move
+from app.policies.published import Published
 from app.web.fields import rfc3339
 
 
@@ -22,13 +23,13 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     published = change.active if move.opens else change.published
     journey.seq += 1
     change.lead.held_stage = journey.stage
-    change.lead.last_occurred_at = move.occurred_at
+    change.lead.last_occurred_at, change.lead.last_recorded_at = move.occurred_at, change.now
     journey.stage, journey.stage_entered_at = move.to_stage, move.occurred_at
     step = Step(ids.new_id(), journey.seq, journey, move, published, change.score)
     change.steps.append(step)
     change.touch(journey)
     _close_or_reopen(journey, move)
-    _pin(change, journey, move)
+    _pin(change, journey, move, published)
     _milestones(change, step)
     _assign(change, journey, move, owner)
     _add_events(change, journey, move)
@@ -65,10 +66,10 @@ def _close_or_reopen(journey: Journey, move: Move) -> None:
         journey.closed_at = journey.closing_reason = None
 
 
-def _pin(change: Change, journey: Journey, move: Move) -> None:
+def _pin(change: Change, journey: Journey, move: Move, published: Published) -> None:
     if move.pins and change.pinned is None:
-        change.pinned = change.active
-        journey.policy_id = change.active.id
+        change.pinned = published
+        journey.policy_id = published.id
     elif move.unpins:
         change.pinned = None
         journey.policy_id = None

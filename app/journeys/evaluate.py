@@ -6,6 +6,7 @@ from datetime import datetime
 
 from app import ids
 from app.events.record import NewEvent
+from app.journeys.adopt import adopt
 from app.journeys.apply import apply_emit, apply_move
 from app.journeys.state import Change
 from app.lifecycle.answer import Move
@@ -22,6 +23,7 @@ def catch_up(change: Change) -> None:
 
 def evaluate(change: Change) -> bool:
     """Scores the lead, applies every automatic step and sets `evaluate_at`. True if there is a transition or event."""
+    adopt(change)
     _end_correction(change)
     return _evaluate(change, change.now, by_time=False)
 

@@ -13,11 +13,12 @@ from app.database.transaction import ChangedMeanwhile, Record, Tx
 from app.errors import Erased, LeadMerged, LeadNotFound
 from app.ids import show
 from app.journeys import sql
+from app.journeys.adopt import adopt
 from app.journeys.evaluate import catch_up
 from app.journeys.shown import recorded_members
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.matching.person import Identity
-from app.policies.published import published_policy
+from app.policies.published import Published, published_policy
 from app.policy.facts import POLICY, Activity, Actor, Confirmation
 from app.web import versions
 from app.web.auth import Caller
@@ -97,7 +98,7 @@ async def reload(tx: Tx, tenant_id: UUID, change: Change) -> None:
     """Reads the lead of a locked change again, after statements that moved rows from or to it."""
     (row,) = await sql.load_leads(tx, tenant_id, [change.lead.id])
     again = await _change(tx, tenant_id, row, change.now, change.actor, change.on_behalf_of)
-    change.lead, change.pinned = again.lead, again.pinned
+    change.lead, change.pinned, change.former = again.lead, again.pinned, again.former
 
 
 async def begin_change_of_survivor(
@@ -164,6 +165,7 @@ async def _locked(
 ) -> Change:
     change = await _change(tx, tenant_id, row, now, actor, on_behalf_of)
     change.loaded = recorded_members(change.lead)
+    adopt(change)
     catch_up(change)
     return change
 
@@ -173,7 +175,15 @@ async def _change(
 ) -> Change:
     active = await published_policy(tx, tenant_id, row.active_policy_id)
     pinned = await published_policy(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
-    return Change(lead_of(row), active, pinned, now, actor, on_behalf_of, evaluate_at=row.evaluate_at)
+    former = await former_policy(tx, tenant_id, row)
+    return Change(lead_of(row), active, pinned, now, actor, on_behalf_of, evaluate_at=row.evaluate_at, former=former)
+
+
+async def former_policy(tx: Tx, tenant_id: UUID, row: Record) -> Published | None:
+    """The policy of the journey's last transition, for a journey that is not pinned; None if that is the active one."""
+    if row.policy_id is not None or row.last_policy_id in (None, row.active_policy_id):
+        return None
+    return await published_policy(tx, tenant_id, row.last_policy_id)
 
 
 def lead_of(record: Record) -> Lead:
@@ -211,6 +221,7 @@ def lead_of(record: Record) -> Lead:
         journey=_journey(row),
         held_stage=row.held_stage,
         last_occurred_at=row.last_occurred_at,
+        last_recorded_at=row.last_recorded_at,
         milestones=set(row.milestones or ()),
         opportunity_class=row.opportunity_class,
     )

@@ -100,6 +100,7 @@ class Lead:
     journey: Journey | None = None
     held_stage: str | None = None
     last_occurred_at: datetime | None = None
+    last_recorded_at: datetime | None = None
     milestones: set[str] = field(default_factory=set)
     opportunity_class: str | None = None
     new: bool = False
@@ -177,10 +178,10 @@ class Step:
 class Change:
     """What one transaction changes in one lead; `record()` writes it as one version of the lead.
 
-    `active` is the tenant's active policy, `pinned` the one its journey is pinned to. `loaded` is the lead as answers
-    showed it before the change, None for a new one. `before` holds the old values for `as_of`, `origins` which arrival
-    set which fields, `changed` the field names of the next `lead.updated`. `early_events` are sent before those of the
-    transitions, `late_events` after them.
+    `active` is the tenant's active policy, `pinned` the one its journey is pinned to, `former` another one, by which it
+    came to its stage. `loaded` is the lead as answers showed it before the change, None for a new one. `before`
+    holds the old values for `as_of`, `origins` which arrival set which fields, `changed` the field names of the next
+    `lead.updated`. `early_events` are sent before those of the transitions, `late_events` after them.
     """
 
     lead: Lead
@@ -191,6 +192,7 @@ class Change:
     on_behalf_of: Mapping[str, Any] | None = None
     score: Score | None = None
     evaluate_at: datetime | None = None
+    former: Published | None = None
     loaded: Mapping[str, Any] | None = None
     before: dict[str, Any] = field(default_factory=dict)
     origins: list[Origin] = field(default_factory=list)
@@ -210,8 +212,15 @@ class Change:
 
     @property
     def published(self) -> Published:
-        """The policy of the journey: pinned from its first milestone on, before that the active one."""
-        return self.pinned or self.active
+        """The policy of the journey: pinned from its first milestone on, before that the active one.
+
+        A journey that stands in a stage which the active policy lacks follows the one by which it came there.
+        """
+        if self.pinned is not None or self.former is None or self.lead.journey is None:
+            return self.pinned or self.active
+        stage = self.lead.journey.stage
+        strays = stage not in self.active.policy.stage_of and stage in self.former.policy.stage_of
+        return self.former if strays else self.active
 
     @property
     def has_effect(self) -> bool:

@@ -10,7 +10,7 @@ from uuid import UUID
 from app.database.transaction import Tx
 from app.errors import RequestInvalid
 from app.journeys import sql as journeys
-from app.journeys.load import lead_of, read_lead
+from app.journeys.load import former_policy, lead_of, read_lead
 from app.journeys.shown import show_lead
 from app.journeys.state import Change
 from app.leads import sql
@@ -39,7 +39,8 @@ async def leads_of(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datet
     for row in await journeys.load_leads(tx, tenant_id, lead_ids):
         active = await published_policy(tx, tenant_id, row.active_policy_id)
         pinned = await published_policy(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
-        change = Change(lead_of(row), active, pinned, now)
+        former = await former_policy(tx, tenant_id, row)
+        change = Change(lead_of(row), active, pinned, now, former=former)
         change.score = score(change.published.policy, change.facts(), now)
         shown[row.id] = show_lead(change)
     return [shown[lead_id] for lead_id in lead_ids if lead_id in shown]
@@ -51,7 +52,7 @@ def score_moved(change: Change) -> bool:
     assert now is not None
     before = score(change.published.policy, change.facts(), written)
     shown = [(one.fit, one.engagement, one.level, one.temperature) for one in (before, now)]
-    return shown[0] != shown[1] or change.published.effective_from > written
+    return shown[0] != shown[1] or change.published.activated_at > written
 
 
 def show_score(change: Change, at: datetime) -> dict[str, Any]:

@@ -148,7 +148,7 @@ async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime, held: 
         business=row.business,
         baseline_at=await _baseline(tx, tenant_id, log, last),
     )
-    followed = await published_policy(tx, tenant_id, last.policy_id)
+    followed = change.former = await published_policy(tx, tenant_id, last.policy_id)
     change.pinned = followed if _is_pinned_after(followed.policy, last) else None
 
 

@@ -25,12 +25,13 @@ from app.database.transaction import Record, Records, Tx
 from app.leads.held import PRESENT, Held
 from app.matching.identity import Candidate
 from app.matching.person import Identity
+from app.policies.sql import captures_lock
 from app.web.pages import Page
 
 NAMES = bindparam("names", type_=ARRAY(TEXT))
 
 LOCK_IDENTITIES = text(
-    "SELECT pg_advisory_xact_lock(k) FROM"
+    "SELECT pg_advisory_xact_lock_shared(hashtextextended(:captures, 0)), pg_advisory_xact_lock(k) FROM"
     " (SELECT DISTINCT hashtextextended(name, 0) AS k FROM unnest(:names) AS name ORDER BY 1) AS s"
 ).bindparams(NAMES)
 
@@ -135,9 +136,13 @@ USER = text("SELECT id, role, team FROM users WHERE tenant_id = :tenant_id AND i
 
 
 async def lock_identities(tx: Tx, tenant_id: UUID, keys: Sequence[tuple[str, str, str]]) -> None:
-    """Locks these identities until the transaction ends, always in the same order to avoid deadlocks."""
+    """Locks these identities until the transaction ends, always in the same order to avoid deadlocks.
+
+    No policy becomes active meanwhile, so that all leads that were made by the former one are found afterwards.
+    """
     if keys:
-        await tx.execute(LOCK_IDENTITIES, {"names": [f"{tenant_id}|{'|'.join(key)}" for key in keys]})
+        names = [f"{tenant_id}|{'|'.join(key)}" for key in keys]
+        await tx.execute(LOCK_IDENTITIES, {"names": names, "captures": captures_lock(tenant_id)})
 
 
 async def candidates(tx: Tx, tenant_id: UUID, wanted: Sequence[Identity]) -> list[Candidate]:

@@ -1,1 +1,1 @@
-"""The published policy versions of a tenant, and which of them is active."""
+"""The policy versions of a tenant: drafted, approved, activated one after another, and reviewed."""

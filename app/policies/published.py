@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -19,16 +20,21 @@ from app.policy.likelihood import Likelihood
 from app.policy.model import Model
 
 CACHE_SIZE: Final = 256
+PUBLISHED: Final = ("active", "retired")
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One version of a tenant's policy. `model`: the newest one, where a condition of the policy reads it."""
+    """One version of a tenant's policy. `mapping`: to which of its stages journeys move from those that it lacks.
+
+    `model`: the newest one, where a condition of the policy reads it.
+    """
 
     id: UUID
     number: int
-    effective_from: datetime
+    activated_at: datetime
     policy: Policy
+    mapping: Mapping[str, str] = field(default_factory=dict)
     reads_model: bool = False
     model: Model | None = None
 
@@ -37,18 +43,18 @@ _cache: dict[UUID, Published] = {}
 
 
 async def published_policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Published:
-    """The policy version with that id. Raises PolicyNotFound where there is none."""
+    """The policy with that id, which is or was active. Raises PolicyNotFound where there is none."""
     found = _cache.get(policy_id)
     if found is None:
         row = await sql.policy(tx, tenant_id, policy_id)
-        if row is None:
+        if row is None or row.state not in PUBLISHED:
             raise PolicyNotFound()
         if len(_cache) >= CACHE_SIZE:
             _cache.clear()
         policy = Policy.model_validate_json(orjson.dumps(row.document))
-        found = _cache[policy_id] = Published(
-            row.id, row.number, row.effective_from, policy, reads_model=_reads_model(policy)
-        )
+        since = row.activated_at or row.effective_from
+        found = Published(row.id, row.number, since, policy, row.mapping or {}, _reads_model(policy))
+        _cache[policy_id] = found
     return replace(found, model=await newest_model(tx, tenant_id)) if found.reads_model else found
 
 

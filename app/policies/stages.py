@@ -1,4 +1,4 @@
-"""The stages that lists can be filtered by: those of any version of the tenant's policies."""
+"""The stages that lists can be filtered by: those of the tenant's policies that are or were active."""
 
 from __future__ import annotations
 

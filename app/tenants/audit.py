@@ -18,5 +18,18 @@ async def record(
 ) -> None:
     """Writes an audit row, in the transaction of the action it describes."""
     actor = {"id": caller.actor.id, "kind": caller.actor.kind, "key": ids.show("key", caller.key_id)}
+    await record_by(tx, actor, tenant_id, act, subject, now, detail)
+
+
+async def record_by(
+    tx: Tx,
+    actor: Mapping[str, Any],
+    tenant_id: UUID,
+    act: str,
+    subject: str,
+    now: datetime,
+    detail: Mapping[str, Any] = {},
+) -> None:
+    """Writes an audit row of something that no request asked for at this moment."""
     values = {"id": ids.new_id(), "recorded_at": now, "actor": actor, "act": act, "subject": subject}
     await sql.insert_audit(tx, tenant_id, {**values, "detail": detail})

@@ -24,7 +24,77 @@ ORDER: Final = {
     },
     "verification": {"note": "called, confirmed"},
 }
+POLICY: Final[dict[str, Any]] = {
+    "schema": 1,
+    "name": "shop",
+    "title": "A shop: from inquiry to customer",
+    "review": "quarterly",
+    "approvals": ["marketing", "sales"],
+    "stages": [
+        {"name": "inquiry", "kind": "open", "order": 10},
+        {"name": "mql", "kind": "open", "order": 20},
+        {"name": "converted", "kind": "closed", "order": 60},
+        {"name": "disqualified", "kind": "closed"},
+    ],
+    "milestones": [{"name": "mql", "stage": "mql"}, {"name": "won", "class": "won"}],
+    "conditions": {},
+    "actions": [
+        {"name": "capture", "from": [None], "to": "inquiry", "by": {"machines": ["service", "policy", "import"]}},
+        {
+            "name": "qualify",
+            "from": ["inquiry"],
+            "to": "mql",
+            "by": {"people": ["marketing"], "machines": ["policy"]},
+            "guard": {"all": [{"fit": {"at_least": 20}}, {"engagement": {"at_least": 30}}]},
+            "effects": [{"assign": "sales"}],
+        },
+        {"name": "convert", "from": ["mql"], "to": "converted", "by": {"people": ["ae"]}, "needs": ["conversion"]},
+        {
+            "name": "disqualify",
+            "from": ["inquiry", "mql"],
+            "to": "disqualified",
+            "by": {"people": ["sdr", "ae"]},
+            "needs": ["reason_code"],
+            "reasons": "disqualify",
+        },
+    ],
+    "automation": [{"do": "qualify"}],
+    "reasons": {"disqualify": [{"code": "no_need"}, {"code": "spam", "permanent": True}]},
+    "scoring": {
+        "decay": [{"to_day": 30, "percent": 100}],
+        "fit": [{"id": "title", "points": 20, "if": {"field": "job_title", "present": True}}],
+        "engagement": [{"id": "demo", "points": 40, "type": "demo_request"}],
+        "caps": [],
+        "levels": [{"level": 1, "if": {"contactable": True}}, {"level": 2, "if": {"fit": {"at_least": 20}}}],
+        "temperature": {"hot": {"bant": {"min": 2}}, "warm": {"bant": {"min": 1}}},
+    },
+    "lists": {},
+    "routing": {"sales": {"role": "ae", "method": "pool"}},
+    "clocks": {},
+    "conversion": {"class": {"mql": "qualified"}, "fast_track": None, "revert_days": 14, "overwrite": []},
+    "opportunity": {
+        "stages": [
+            {"name": "deal", "class": "qualified", "probability": 50},
+            {"name": "won", "class": "won", "probability": 100},
+            {"name": "lost", "class": "lost", "probability": 0},
+        ],
+        "actions": [
+            {"name": "win", "from": ["deal"], "to": "won", "by": {"people": ["ae"]}},
+            {"name": "lose", "from": ["deal"], "to": "lost", "by": {"people": ["ae"]}},
+        ],
+        "reasons": {},
+    },
+    "reinquiry": {
+        "disqualified_permanent": "block",
+        "disqualified": "new_journey",
+        "converted_open": "activity",
+        "converted_closed_or_older_than_days": 90,
+    },
+}
 BODIES: Final[dict[str, Any]] = {
+    "POST /v1/policies": POLICY,
+    "PUT /v1/policies/{policy_id}": POLICY,
+    "POST /v1/policies/{policy_id}/activation": {"effective_from": "2027-01-01T00:00:00Z", "mapping": {"sal": "mql"}},
     "POST /v1/sources": {
         "name": "Demo form",
         "preset": "generic",

@@ -5,8 +5,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from app.web.examples import POLICY
 from tests.api import Api
 from tests.contract.world import RecordIds
+from tests.policies.steps import approved
 from tests.submissions.sender import make_sender
 
 Path = tuple[str | int, ...]
@@ -204,6 +206,12 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "POST /v1/subscriptions/{subscription_id}/resume": {"resume": "cursor"},
         "POST /v1/subscriptions/{subscription_id}/deliveries/retry": dead,
         "POST /v1/subscriptions/{subscription_id}/deliveries/discard": dead,
+        "POST /v1/policies": POLICY,
+        "PUT /v1/policies/{policy_id}": POLICY,
+        "POST /v1/policies/{policy_id}/activation": {
+            "effective_from": "2097-08-17T09:00:00Z",
+            "mapping": {"sal": "mql", "recycled": "inquiry"},
+        },
         "POST /v1/tenants": {"name": "other", "policy": "pipeline"},
         "PATCH /v1/tenants/{tenant_id}": {"name": "other"},
         "PUT /v1/tenants/{tenant_id}/limits": {
@@ -238,6 +246,10 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
     if operation == "POST /v1/opportunities/{opportunity_id}/transitions":
         deal = await api.post("/v1/opportunities", {"name": "Another"})
         return {**record_ids, "opportunity_id": deal["id"]}
+    if operation == "POST /v1/policies/{policy_id}/activation":
+        return {**record_ids, "actor": record_ids["manager"], "policy_id": (await approved(api, POLICY))["id"]}
+    if operation in ("POST /v1/policies", "PUT /v1/policies/{policy_id}"):
+        return {**record_ids, "actor": record_ids["manager"]}
     return record_ids
 
 

@@ -29,6 +29,7 @@ ACROSS = {
     "imports": {"sweep_abandoned"},
     "likelihood": {"claim_model", "untrained"},
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone"},
+    "policies": {"planned", "reviews_due", "unscheduled"},
     "sources": {"source_with_key"},
     "submissions": {"claim", "claim_fetches", "claim_listed", "claim_one", "claim_unchecked", "insert_received"},
     "tenants": {

@@ -5,6 +5,7 @@ from typing import Any
 from app.events.partitions import create_partitions
 from app.events.sequence import sequence
 from app.web.auth import SCOPES
+from app.web.examples import POLICY
 from tests.api import Api
 
 RecordIds = dict[str, str]
@@ -34,7 +35,7 @@ async def create_one_of_each(api: Api) -> RecordIds:
     opportunity = await api.post("/v1/opportunities", {"name": "Renewal", "account_id": account["id"]})
     subscription = await api.post("/v1/subscriptions", {"url": "http://127.0.0.1:9/hook"})
     key = await api.post("/v1/keys", {"name": "another", "scopes": [each for each in SCOPES if each != "platform"]})
-    policy = await api.get("/v1/policies/active")
+    policy = await api.post("/v1/policies", POLICY)
     alike = [
         {"email": f"ola.nowak@{host}", "full_name": "Ola Nowak", "company": "Wasko"}
         for host in ("a.example", "b.example")

@@ -27,7 +27,7 @@ MODULES = sorted(
 BIG = 5_000
 # They read everything on purpose.
 WHOLE = {
-    "app.policies.sql.SCHEDULE_EVALUATION": "a new policy evaluates each lead of the tenant",
+    "app.policies.sql.JOURNEYS_OUTSIDE": "an activation counts the open journeys in stages that the policy lacks",
     "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",
 }
 FILL = (

@@ -2,6 +2,7 @@
 
 from app.database.tables.administration import (
     activations,
+    approvals,
     audit,
     idempotency_keys,
     keys,
@@ -44,6 +45,7 @@ __all__ = [
     "accounts",
     "activations",
     "activities",
+    "approvals",
     "attempts",
     "audit",
     "bant",

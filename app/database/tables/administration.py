@@ -71,6 +71,7 @@ keys = tenant_table(
 policies = tenant_table(
     "policies",
     id_column(),
+    version(),
     Column("number", Integer, nullable=False),
     string("name", null=False),
     string("state", null=False),
@@ -78,17 +79,40 @@ policies = tenant_table(
     jsonb("document", empty=None),
     string("sha256", null=False),
     instant("effective_from"),
+    instant("activated_at"),
+    jsonb("mapping", null=True),  # as given at the activation: {stage that this version lacks: its stage instead}
+    jsonb("activation_refused", null=True),  # the problem because of which a planned activation did not happen
+    instant("review_due_at"),
     *timestamps(),
+    Index(
+        "policies_planned_idx", "effective_from", postgresql_where="state = 'proposed' AND effective_from IS NOT NULL"
+    ),
+    Index("policies_review_due_idx", "review_due_at", postgresql_where="review_due_at IS NOT NULL"),
     Index("policies_number_key", "tenant_id", "number", unique=True),
     Index("policies_active_key", "tenant_id", unique=True, postgresql_where="state = 'active'"),
     *list_indexes("policies", "created_at"),
+)
+
+approvals = tenant_table(
+    "approvals",
+    uuid("policy_id", null=False, primary_key=True),
+    string("side", null=False, primary_key=True),
+    uuid("user_id", null=False),
+    string("role", null=False),
+    string("sha256", null=False),
+    instant("approved_at", null=False),
+    tenant_foreign_key("policies", "policy_id"),
+    Index("approvals_user_id_key", "tenant_id", "policy_id", "user_id", unique=True),
 )
 
 activations = tenant_table(
     "activations",
     instant("at", null=False, primary_key=True),
     uuid("policy_id", null=False),
+    uuid("scheduled_to"),  # the last lead that is scheduled for evaluation by the new version
+    instant("scheduled_at"),  # when all were
     tenant_foreign_key("policies", "policy_id"),
+    Index("activations_unscheduled_idx", "tenant_id", "at", postgresql_where="scheduled_at IS NULL"),
 )
 
 # How likely leads become customers, learned of the tenant's finished journeys (docs/likelihood.md).
