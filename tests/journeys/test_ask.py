@@ -7,6 +7,7 @@ import asyncio
 from sqlalchemy import text
 
 from app.policies.publish import publish
+from app.policies.sql import schedule_batch
 from app.policy.shipped import shipped
 from tests.api import Api
 from tests.waiting import until
@@ -57,7 +58,9 @@ async def test_a_correction_must_name_a_transition_of_the_same_journey(api: Api)
 async def test_a_request_that_waits_for_a_policy_activation_uses_the_new_policy(api: Api) -> None:
     lead = await api.lead(job_title="Director", employees=120, industry="software")
     async with api.app.state.engine.begin() as tx:
-        await publish(tx, api.tenant_id, shipped("waterfall"), api.now)
+        now = api.now
+        await publish(tx, api.tenant_id, shipped("waterfall"), now)
+        assert await schedule_batch(tx, api.tenant_id, now, 500, now) == 1  # locks the lead
         waiting = asyncio.create_task(api.add_activity(lead, "demo_request"))
         await _wait_for_a_blocked_backend(api)
     await waiting
