@@ -12,7 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database import migrate
 from app.database.transaction import Database
+from app.policies.schedule import schedule_leads
+from app.web.examples import POLICY
 from tests.api import Api
+from tests.policies.steps import activated
 from tests.submissions.sender import make_sender, process
 
 
@@ -161,3 +164,21 @@ async def test_items_that_wait_for_a_record_stay_when_the_release_goes_back_and_
     await process(api)
     async with engine.engine.connect() as connection:
         assert (await connection.execute(waiting)).scalar_one() == 1
+
+
+async def test_policies_that_exist_are_reviewed_from_their_activation_and_their_leads_are_not_scheduled(
+    api: Api,
+) -> None:
+    engine, url = api.app.state.engine, api.app.state.settings.database_url
+    retired, active = await api.get("/v1/policies/active"), await activated(api, {**POLICY, "review": "monthly"})
+    await api.post("/v1/policies", POLICY)
+    async with engine.engine.connect() as connection:
+        await connection.run_sync(lambda one: command.downgrade(migrate.configuration(one), "0024_life_of_policies-1"))
+    await migrate.upgrade(url)
+    await migrate.differences(url)
+    after = await api.get("/v1/policies/active")
+    same = ("id", "sha256", "document", "effective_from", "activated_at", "review_due_at")
+    assert {name: after[name] for name in same} == {name: active[name] for name in same}
+    listed = {one["id"]: one["review_due_at"] for one in (await api.get("/v1/policies"))["data"]}
+    assert listed == {retired["id"]: None, active["id"]: active["review_due_at"]}, "code of then knows no drafts"
+    assert await schedule_leads(engine, api.now) == 0

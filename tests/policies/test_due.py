@@ -17,6 +17,7 @@ from app.policies.review import next_review
 from app.settings import Settings
 from app.web.examples import POLICY
 from tests.api import Api, running
+from tests.contract.world import second_tenant
 from tests.conversion.steps import srl_lead
 from tests.journeys.test_time import events_of_type
 from tests.policies.steps import activated, approved, ask_activation, settle
@@ -94,6 +95,22 @@ async def test_a_worker_that_is_killed_in_the_middle_leaves_the_activation_to_th
 
     await until(done, "the locks of the killed worker are released")
     assert len(await events_of_type(api, "policy.activated")) == 1
+
+
+async def test_a_policy_that_cannot_be_handled_does_not_stop_those_of_other_tenants(api: Api) -> None:
+    other = await second_tenant(api)
+    stuck, fine = await planned(api, POLICY), await planned(other, POLICY)
+    async with api.app.state.engine.begin() as tx:
+        refused = f"type <> 'policy.activated' OR tenant_id <> '{api.tenant_id}'"
+        await tx.execute(text(f"ALTER TABLE events ADD CONSTRAINT broken CHECK ({refused}) NOT VALID"))
+    api.clock.ahead += timedelta(hours=2)
+    assert await activate_due(api.app.state.engine, api.now) == 1
+    assert await active(other) == fine["id"]
+    assert (await api.get(f"/v1/policies/{stuck['id']}"))["state"] == "proposed"
+    async with api.app.state.engine.begin() as tx:
+        await tx.execute(text("ALTER TABLE events DROP CONSTRAINT broken"))
+    assert await activate_due(api.app.state.engine, api.now) == 1
+    assert await active(api) == stuck["id"]
 
 
 async def test_the_worker_activates_what_is_planned_and_evaluates_all_leads(settings: Settings) -> None:
