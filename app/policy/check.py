@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from app.policy.actions import TARGETS, Action, Reason
+from app.policy.activity_types import unknown_types
 from app.policy.check_conditions import condition_faults
 from app.policy.document import Policy
 from app.policy.fault import Fault
+from app.policy.never_true import never_true
+from app.policy.ways import ways
 from app.policy.weak_rule import weak_rule
 from app.policy.words import WakeAt
 
@@ -33,7 +36,7 @@ def faults(policy: Policy) -> list[Fault]:
     if found:
         # The remaining checks follow actions and named conditions, and would fail on unknown names.
         return found
-    return [*_automation(policy), *_unreachable(policy), *weak_rule(policy)]
+    return [*_automation(policy), *ways(policy), *never_true(policy), *unknown_types(policy), *weak_rule(policy)]
 
 
 def _duplicates(place: str, names: Iterable[object]) -> Iterator[Fault]:
@@ -283,18 +286,3 @@ def _done_by_policy(policy: Policy, place: str, name: str, reason_code: str | No
     elif reason_code is not None and (reason_code not in codes or codes[reason_code].note):
         detail = f"`{reason_code}` must be an active reason that requires no note"
         yield Fault(f"{place}/reason_code", "unknown_reason", detail)
-
-
-def _unreachable(policy: Policy) -> Iterator[Fault]:
-    """Stages that no chain of actions with fixed targets reaches; `held` and `any_open` do not count."""
-    reached: set[str | None] = {None}
-    waiting: list[str | None] = [None]
-    while waiting:
-        for action in policy.edges[waiting.pop()]:
-            for to in (action.to, *(branch.stage for branch in action.to_if)):
-                if to in policy.stage_of and to not in reached:
-                    reached.add(to)
-                    waiting.append(to)
-    for index, stage in enumerate(policy.stages):
-        if stage.name not in reached and stage.kind not in ("merged", "erased"):
-            yield Fault(f"/stages/{index}", "unreachable_stage", f"no action leads to `{stage.name}`")

@@ -85,15 +85,16 @@ class FieldIs(ConditionBase):
 
     def unmet(self, view: View) -> list[Unmet]:
         have = self.have(view)
-        return [] if self._holds(have, view) else leaf(f"field.{self.field}", as_json(have), self.need)
+        return [] if self.accepts(have, view) else leaf(f"field.{self.field}", as_json(have), self.need)
 
-    def _holds(self, have: object, view: View) -> bool:
+    def accepts(self, have: object, view: View) -> bool:
+        """Whether the condition holds for this value."""
         if self.present is not None:
             return (have not in (None, "", (), [])) is self.present
         if have is None:
             return False
         if isinstance(have, list | tuple):
-            return any(self._holds(one, view) for one in have if not isinstance(one, list | tuple))
+            return any(self.accepts(one, view) for one in have if not isinstance(one, list | tuple))
         if self.in_list is not None:
             flagged = self.in_list in SHIPPED_LISTS and view.facts.fields.get(self.in_list) is True
             return flagged or comparison_key(have) in view.policy.list_keys.get(self.in_list, frozenset())
@@ -107,11 +108,12 @@ class FieldIs(ConditionBase):
     def _in_range(self, have: object) -> bool:
         if isinstance(have, bool) or not isinstance(have, int | float | Decimal):
             return False
-        low, high = self._bounds
+        low, high = self.bounds
         return (low is None or have >= low) and (high is None or have <= high)
 
     @cached_property
-    def _bounds(self) -> tuple[int | None, int | None]:
+    def bounds(self) -> tuple[int | None, int | None]:
+        """The lowest and the highest number that it accepts."""
         return self.between if self.between is not None else (self.at_least, self.at_most)
 
     @property
@@ -122,7 +124,7 @@ class FieldIs(ConditionBase):
         due = _due_on(view, self._path[1]) if self.timed else None
         if due is None:
             return
-        low, high = self._bounds
+        low, high = self.bounds
         opens = [high, *(n for _, n in self._keys if isinstance(n, int))]
         ends = [low, *(n for _, n in self._keys if isinstance(n, int))]
         instants = [midnight(due, n) for n in opens if n is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from app.policy.conditions import AllOf, AnyOf, Condition, Named
+from app.policy.conditions import AllOf, AnyOf, AtLeast, Condition, Named
 from app.policy.document import Policy
 from app.policy.fault import Fault
 from app.policy.words import Fit, Level
@@ -28,13 +28,22 @@ def _implies(policy: Policy, rule: Condition, wanted: Condition) -> bool:
     match rule:
         case Named():
             return _implies(policy, policy.conditions[rule.condition], wanted)
+        case _ if isinstance(wanted, Named):
+            return _implies(policy, rule, policy.conditions[wanted.condition])
+        case _ if isinstance(wanted, AllOf):
+            return all(_implies(policy, rule, member) for member in wanted.of)
         case AllOf():
             return any(_implies(policy, member, wanted) for member in rule.of)
         case AnyOf():
             return all(_implies(policy, member, wanted) for member in rule.of)
+        case AtLeast():
+            failing = rule.at_least.count - 1  # so many members may hold without the wanted one
+            return sum(not _implies(policy, member, wanted) for member in rule.at_least.of) <= failing
         case Level():
             return rule.level.at_least >= REQUIRED_LEVEL
         case Fit() if isinstance(wanted, Fit):
             return rule.fit.at_least >= wanted.fit.at_least
         case _:
-            return rule == wanted
+            return rule == wanted or (
+                isinstance(wanted, AnyOf) and any(_implies(policy, rule, one) for one in wanted.of)
+            )
