@@ -41,8 +41,8 @@ def never_true(policy: Policy) -> Iterator[Fault]:
             if why is None or (purpose == "fit" and _empty_list(policy, node)):
                 continue  # a fit rule may wait for the names of its list, as the competitors of the shipped policies
             inner = where.removeprefix(place).split("/")
-            kind = "warning" if {"not", "when"} & set(inner) else "fault"
-            yield Fault(where, "never_true", f"this can never be true: {why}", kind)
+            harmless = not {"not", "when"}.isdisjoint(inner)
+            yield Fault(where, "never_true", f"this can never be true: {why}", "warning" if harmless else "fault")
 
 
 def impossible(policy: Policy, node: ConditionBase) -> str | None:
@@ -135,7 +135,7 @@ def _allowed(node: ConditionBase) -> set[object]:
         case OpportunityClass():
             wanted = node.opportunity_class
             among = CLASSES if wanted.among is None else wanted.among
-            return set(among) - set(wanted.not_in or ())
+            return {one for one in among if one not in (wanted.not_in or ())}
     return set()
 
 

@@ -92,7 +92,7 @@ def _not_json(data: object) -> Iterator[Fault]:
             if wrong := [name for name in node if not isinstance(name, str)]:
                 yield Fault(place, "invalid", f"the member name {ascii(wrong[0])[:60]} is not text")
                 return
-            waiting.extend((f"{place}/{_escaped(name)}", member, depth + 1) for name, member in node.items())
+            waiting.extend((f"{place}/{escaped(name)}", member, depth + 1) for name, member in node.items())
         elif isinstance(node, list | tuple):
             waiting.extend((f"{place}/{index}", member, depth + 1) for index, member in enumerate(node))
         elif node is not None and not isinstance(node, str | bool | int | float):
@@ -112,11 +112,11 @@ def _fault(loc: Sequence[int | str], kind: str, message: str, data: object) -> F
             node = node[step]
         else:
             continue  # the name of a union's type, or the marker of a dict's key: not in the document
-        place += f"/{_escaped(str(step))}"
+        place += f"/{escaped(str(step))}"
     return Fault(place, CODES.get(kind, "invalid"), message[:300])
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 

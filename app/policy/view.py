@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import ClassVar, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from app.policy.facts import Ask, Confirmation, Facts
 
@@ -23,6 +25,15 @@ class Part(BaseModel):
 
     # A document must give exactly one of these members.
     exactly_one: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        made = handler(schema)
+        if cls.exactly_one:
+            names = [cls.model_fields[name].alias or name for name in cls.exactly_one]
+            given = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
+            handler.resolve_ref_schema(made)["oneOf"] = given
+        return made
 
     @model_validator(mode="after")
     def _check_exactly_one(self) -> Self:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from app.policy.actions import Action
 from app.policy.document import Policy
 from app.policy.fault import Fault
 
+Step = tuple[str | None, str | None]
+
 
 def ways(policy: Policy) -> Iterator[Fault]:
     """Faults of stages without a way in or out. Only fixed targets count, not `held` and `any_open`."""
     steps = [(stage, to) for stage in policy.edges for action in policy.edges[stage] for to in _targets(policy, action)]
-    reached = _connected({None}, steps)
-    closing = _connected(
-        {stage.name for stage in policy.stages if stage.kind == "closed"}, [(to, at) for at, to in steps]
-    )
+    reached = _connected([None], steps)
+    closed = [stage.name for stage in policy.stages if stage.kind == "closed"]
+    closing = _connected(closed, [(to, stage) for stage, to in steps])
     for index, stage in enumerate(policy.stages):
         place, kind = f"/stages/{index}", stage.kind
         if stage.name not in reached and kind not in ("merged", "erased"):
@@ -31,13 +32,15 @@ def _targets(policy: Policy, action: Action) -> Iterator[str]:
     return (to for to in targets if to in policy.stage_of)
 
 
-def _connected(start: set[str | None] | set[str], steps: list[tuple[str | None, str | None]]) -> set[str | None]:
+def _connected(start: Iterable[str | None], steps: Iterable[Step]) -> set[str | None]:
     """What can be reached from the start, itself included."""
-    found: set[str | None] = set(start)
+    following: dict[str | None, set[str | None]] = {}
+    for here, to in steps:
+        following.setdefault(here, set()).add(to)
+    found = set(start)
     waiting = list(found)
     while waiting:
-        here = waiting.pop()
-        new = {to for at, to in steps if at == here} - found
+        new = following.get(waiting.pop(), set()) - found
         found |= new
         waiting.extend(new)
     return found
