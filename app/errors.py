@@ -413,6 +413,12 @@ class RequestTimeout(Problem):
     status = 408
 
 
+class NotAcceptable(Problem):
+    """The Accept header names no media type that this route answers with."""
+
+    status = 406
+
+
 class UnsupportedMediaType(Problem):
     """This route does not accept the body's Content-Type."""
 

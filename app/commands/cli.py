@@ -16,7 +16,7 @@ cli = typer.Typer(
 )
 tenants = typer.Typer(no_args_is_help=True, help="Create tenants.")
 keys = typer.Typer(no_args_is_help=True, help="Create and revoke API keys.")
-policy = typer.Typer(no_args_is_help=True, help="Check policy documents.")
+policy = typer.Typer(no_args_is_help=True, help="Check, compare and show policy documents.")
 secrets = typer.Typer(no_args_is_help=True, help="Change the keys that secrets are encrypted with.")
 for part, name in ((tenants, "tenants"), (keys, "keys"), (policy, "policy"), (secrets, "secrets")):
     cli.add_typer(part, name=name)
@@ -135,20 +135,30 @@ def restore(file: Path, data_dir: DataDir = None) -> None:
 
 @policy.command("check")
 def check_policy(file: Path) -> None:
-    """Print every fault and warning of a policy document with its JSON pointer; status 1 if there is a fault."""
-    from app.policy.check import faults
-    from app.policy.read import read
+    """Print every fault and warning of a policy document with its line and JSON pointer; status 1 for a fault."""
+    from app.commands.policy_files import check
 
-    try:
-        found = read(file.read_bytes())
-    except OSError as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
-    problems = found if isinstance(found, list) else faults(found)
-    for fault in problems:
-        print(f"{fault.kind} at {fault.place or '/'}: {fault.code}: {fault.detail}")
-    refused = any(fault.kind == "fault" for fault in problems)
-    print("The document has faults: correct them before it is published." if refused else "The document is sound.")
-    raise typer.Exit(1 if refused else 0)
+    raise typer.Exit(check(file))
+
+
+@policy.command("diff")
+def diff_policies(earlier: Path, later: Path) -> None:
+    """Print in words what the second policy document has other than the first; status 1 if one has faults."""
+    from app.commands.policy_files import diff
+
+    raise typer.Exit(diff(earlier, later))
+
+
+@policy.command("show")
+def show_policy(
+    file: Path,
+    diagram: Annotated[bool, typer.Option("--diagram", help="Its stages and actions, as text for Mermaid.")] = False,
+    svg: Annotated[bool, typer.Option("--svg", help="The same diagram as a picture.")] = False,
+) -> None:
+    """Print what a policy document says, in words or as a diagram; status 1 if it has faults."""
+    from app.commands.policy_files import show
+
+    raise typer.Exit(show(file, diagram=diagram, picture=svg))
 
 
 @cli.command()

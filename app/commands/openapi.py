@@ -1,4 +1,4 @@
-"""Generates the committed OpenAPI document and docs/errors.md; `check` compares them with the code."""
+"""Generates the committed OpenAPI document, the schema of policies and docs/errors.md; `check` compares them."""
 
 import json
 from itertools import groupby
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import TYPE_ROOT, BadRequest, NotFound, Problem, catalogue
+from app.policy.json_schema import json_schema
 from app.settings import Settings
 from app.web.application import create_app
 
@@ -80,7 +81,11 @@ MEMBERS: Final = {
 
 def generated() -> dict[Path, str]:
     """Each generated file with its text; local settings are ignored, so it is the same on every machine."""
-    return {ROOT / "openapi" / "openapi.json": document(), ROOT / "docs" / "errors.md": errors_page()}
+    return {
+        ROOT / "openapi" / "openapi.json": document(),
+        ROOT / "openapi" / "policy.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
+        ROOT / "docs" / "errors.md": errors_page(),
+    }
 
 
 def document() -> str:

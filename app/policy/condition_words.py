@@ -47,15 +47,17 @@ def shown(value: Any) -> str:
         case list() | tuple():
             return ", ".join(in_words(one) for one in value) or "none"
         case Mapping():
-            return ", ".join(f"{str(name).replace('_', ' ')} {in_words(one)}" for name, one in value.items()) or "none"
+            members = sorted(value.items(), key=lambda member: member[0] == "if")  # what it depends on comes last
+            return ", ".join(f"{str(name).replace('_', ' ')} {in_words(one)}" for name, one in members) or "none"
         case _:
             return str(value) or "empty"
 
 
 def _inner(condition: Any) -> str:
-    """The condition as part of a longer phrase: in brackets where it joins several."""
-    joins = isinstance(condition, Mapping) and any(len(condition.get(word, ())) > 1 for word in ("all", "any"))
-    return f"({in_words(condition)})" if joins else in_words(condition)
+    """The condition as part of a longer phrase: in brackets where it is of several parts."""
+    words = set(condition) if isinstance(condition, Mapping) else set()
+    several = "when" in words or any(len(condition[word]) > 1 for word in words & {"all", "any"})
+    return f"({in_words(condition)})" if several else in_words(condition)
 
 
 def _joined(word: str) -> Callable[[Sequence[Any]], str]:

@@ -80,9 +80,7 @@ def _arrow(policy: Policy, action: Action, automatic: set[str]) -> Arrow:
         targets = opened
     elif action.to == "same":
         targets = [name for name in sources if name is not None]
-    choice = MEANS.get(action.to) or (
-        "; ".join(_branch(branch.stage, branch.condition) for branch in action.to_if) or None
-    )
+    choice = MEANS.get(action.to) or _branches(action)
     return Arrow(action.name, _who(action, automatic), sources, tuple(dict.fromkeys(targets)), choice, _guard(action))
 
 
@@ -91,8 +89,10 @@ def leads_to(policy: Policy, stage: str, closed: str | None) -> bool:
     return any(action.to == closed for action in policy.edges[stage])
 
 
-def _branch(stage: str, condition: object) -> str:
-    return f"{stage} if {in_words(_plain(condition))}"
+def _branches(action: Action) -> str | None:
+    """Which of the targets of `to_if` and `to` a move takes; None without `to_if`."""
+    branches = [f"{branch.stage} if {in_words(_plain(branch.condition))}" for branch in action.to_if]
+    return f"{'; '.join(branches)}; else {action.to}" if branches else None
 
 
 def _guard(action: Action) -> str | None:

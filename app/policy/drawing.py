@@ -11,6 +11,7 @@ from app.policy.document import Policy
 
 MARGIN, ROW, HEAD, BOX = 24, 50, 88, 30
 MONO, SMALL = 7.9, 6.7  # at least the width of a letter in the two fonts, in pixels
+LONGEST = 80  # letters of the line that tells of several targets; the whole text is shown to who points at the row
 COLORS: Final = {
     "start": ("#ffffff", "#64748b"),
     "open": ("#dbeafe", "#1d4ed8"),
@@ -87,13 +88,15 @@ class _Drawing:
 
     def row(self, arrow: Arrow, y: float) -> Iterator[str]:
         """An action: its name and who may take it at the left, and its line at the height `y`."""
-        tip = f"<title>{escape(arrow.action)}: {escape(arrow.guard)}</title>" if arrow.guard else ""
-        yield f"<g>{tip}"
+        told = "; ".join(
+            filter(None, (arrow.choice and f"to {arrow.choice}", arrow.guard and f"requires {arrow.guard}"))
+        )
+        yield f"<g><title>{escape(arrow.action)}: {escape(told)}</title>" if told else "<g>"
         first = y - 7 if arrow.choice else y - 1
         yield f'<text class="name" x="{MARGIN}" y="{first:.0f}">{escape(arrow.action)}</text>'
         yield f'<text class="who" x="{MARGIN}" y="{first + 14:.0f}">{escape(arrow.who)}</text>'
         if arrow.choice:
-            yield f'<text class="who" x="{MARGIN}" y="{first + 27:.0f}">{escape(arrow.choice)}</text>'
+            yield f'<text class="who" x="{MARGIN}" y="{first + 27:.0f}">{escape(_short(arrow.choice))}</text>'
         sources, targets = [self.x[one] for one in arrow.sources], [self.x[one] for one in arrow.targets]
         ends = [*sources, *targets]
         dashed = " choice" if arrow.choice else ""
@@ -105,9 +108,13 @@ class _Drawing:
         yield "</g>"
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
 def _label_width(arrow: Arrow) -> float:
     """The width of what is written of an action: its name, who may take it, and what decides between its targets."""
-    return max(MONO * len(arrow.action), SMALL * len(arrow.who), SMALL * len(arrow.choice or ""))
+    return max(MONO * len(arrow.action), SMALL * len(arrow.who), SMALL * len(_short(arrow.choice or "")))
 
 
 def _circle(x: float, y: float, radius: float, fill: str) -> Iterator[str]:

@@ -24,7 +24,7 @@ CODES = {
 }
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """YAML without aliases, by which a small text could expand to a huge document, and without duplicate members.
 
     The pure-Python parser: the C parser recurses in C, and a deeply nested text would crash the process.
@@ -50,16 +50,24 @@ def read(text: str | bytes) -> Policy | list[Fault]:
         if len(decoded) > MAX_CHARACTERS:
             return [Fault("", "too_large", f"the document has more than {MAX_CHARACTERS} characters")]
         is_json = decoded.lstrip()[:1] == "{"
-        data = json.loads(decoded, object_pairs_hook=_members) if is_json else yaml.load(decoded, _Loader)  # noqa: S506
+        data = json.loads(decoded, object_pairs_hook=_members) if is_json else yaml.load(decoded, Loader)  # noqa: S506
     except Exception as error:
-        return [Fault("", "unreadable", _one_line(error))]
+        return [Fault("", "unreadable", _unreadable(error))]
     return read_document(data)
+
+
+def problems(found: Policy | list[Fault]) -> list[Fault]:
+    """Everything to tell of a document that was read: its faults, or the warnings of a valid one."""
+    return found if isinstance(found, list) else faults(found)
 
 
 def read_document(data: object) -> Policy | list[Fault]:
     """The policy of a document that is parsed already, or its faults."""
     if found := list(_not_json(data)):
         return found
+    if not isinstance(data, Mapping):
+        detail = f"a policy is an object with schema, name, stages and so on, and this {_what(data)}"
+        return [Fault("", "invalid", detail)]
     try:
         policy = Policy.model_validate_json(json.dumps(data))
     except ValidationError as error:
@@ -118,6 +126,26 @@ def _fault(loc: Sequence[int | str], kind: str, message: str, data: object) -> F
 
 def escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def _what(data: object) -> str:
+    if data is None:
+        return "is empty"
+    return "is a list" if isinstance(data, list | tuple) else "is a single value"
+
+
+def _unreadable(error: Exception) -> str:
+    """Why a text is no document, with the line where that is known."""
+    if isinstance(error, UnicodeDecodeError | yaml.reader.ReaderError):
+        return "this is no text in UTF-8: give a file of YAML or JSON"
+    if isinstance(error, RecursionError):
+        return "this is nested too deeply"
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"this is no YAML: line {mark.line + 1}, column {mark.column + 1}: {error.problem or error.context}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"this is no JSON: line {error.lineno}, column {error.colno}: {error.msg}"
+    return _one_line(error)
 
 
 def _one_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from app.likelihood.endpoints import api as likelihood
 from app.merging.endpoints import api as merging
 from app.merging.endpoints import duplicates_api as duplicates
 from app.pipeline.endpoints import api as pipeline
+from app.policies.described import api as described_policies
 from app.policies.endpoints import api as policies
 from app.sources.endpoints import api as sources
 from app.submissions.endpoints import api as submissions
@@ -48,6 +49,7 @@ ROUTERS = (
     events,
     subscriptions,
     pings,
+    described_policies,  # before the policies, whose ids would match `schema`
     policies,
     likelihood,
     tenants,
