@@ -10,10 +10,11 @@ from app.database.plain_json import write_json
 from app.database.transaction import Record, Tx
 from app.errors import NotAcceptable, PolicyHasFaults, PolicyNotFound
 from app.policies import sql
-from app.policies.schemas import PolicyDiff, show_diff
+from app.policies.compared import PolicyDiff, show_diff
 from app.policy.diagram import mermaid
 from app.policy.document import Policy
 from app.policy.drawing import svg
+from app.policy.fault import Fault
 from app.policy.json_schema import json_schema
 from app.policy.read import read_document
 from app.web.accept import best
@@ -79,5 +80,9 @@ def sound(document: dict[str, Any]) -> Policy:
     """The policy of a stored document. Raises PolicyHasFaults for one that the rules of today refuse."""
     policy = read_document(document)
     if isinstance(policy, list):
-        raise PolicyHasFaults(errors=[{"field": one.place, "code": one.code, "detail": one.detail} for one in policy])
+        raise PolicyHasFaults(errors=[_shown(fault) for fault in policy])
     return policy
+
+
+def _shown(fault: Fault) -> dict[str, str]:
+    return {"field": fault.place, "place": fault.place, "code": fault.code, "detail": fault.detail}

@@ -11,8 +11,7 @@ from pydantic import Field, StringConstraints
 from app import ids
 from app.database.transaction import Record
 from app.policies.approve import missing_sides
-from app.policy.differences import differences
-from app.policy.read import problems, read_document
+from app.policies.warned import PolicyWarning, show_warnings
 from app.web.fields import Instant, RequestBody, ResponseBody, rfc3339
 
 PolicyState = Literal["draft", "proposed", "active", "retired"]
@@ -51,14 +50,6 @@ class PolicyApproval(ResponseBody):
     approved_at: str
 
 
-class PolicyWarning(ResponseBody):
-    """What a policy may be wrong about without being invalid; `place` is a JSON pointer into the document."""
-
-    place: str
-    code: str
-    detail: str
-
-
 class PolicyOut(PolicySummary):
     approvals: list[PolicyApproval]
     approvals_missing: list[Literal["marketing", "sales"]]
@@ -95,31 +86,3 @@ def show_policy(row: Record, approvals: Sequence[Record]) -> dict[str, Any]:
     state = {"approvals": shown, "approvals_missing": missing_sides(row, approvals)}
     plain = {name: getattr(row, name) for name in ("mapping", "activation_refused", "document")}
     return {**show_summary(row), **state, **plain, "warnings": show_warnings(row.document)}
-
-
-def show_warnings(document: dict[str, Any]) -> list[dict[str, str]]:
-    """What is checked today may be more than when the version was published: faults of later rules are shown too."""
-    return [{"place": one.place, "code": one.code, "detail": one.detail} for one in problems(read_document(document))]
-
-
-class PolicyChange(ResponseBody):
-    """One difference: `place` is a JSON pointer into the policy asked for, or, of what is gone, into the other one."""
-
-    place: str
-    old: Any
-    new: Any
-    text: str
-
-
-class PolicyDiff(ResponseBody):
-    policy: PolicySummary
-    against: PolicySummary
-    changes: list[PolicyChange]
-
-
-def show_diff(row: Record, against: Record) -> dict[str, Any]:
-    changes = [
-        {"place": one.place, "old": one.old, "new": one.new, "text": one.text}
-        for one in differences(against.document, row.document)
-    ]
-    return {"policy": show_summary(row), "against": show_summary(against), "changes": changes}

@@ -81,7 +81,6 @@ TABLE = {
     "/v1/policies/{policy_id}/approvals": {"POST": "policy:write"},
     "/v1/policies/{policy_id}/activation": {"POST": "policy:write"},
     "/v1/policies/schema": {"GET": "policy:read"},
-    "/v1/policies/{policy_id}": {"GET": "policy:read"},
     "/v1/policies/{policy_id}/diff": {"GET": "policy:read"},
     "/v1/policies/{policy_id}/diagram": {"GET": "policy:read"},
     "/v1/me": {"GET": ""},
