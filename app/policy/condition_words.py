@@ -104,7 +104,7 @@ PHRASES: Final[Mapping[str, Callable[[Any], str]]] = {
     "condition": lambda name: f"the condition '{name}'",
     **{
         word: (lambda name: lambda wanted: f"{name} at least {wanted['at_least']}")(word)
-        for word in ("fit", "engagement", "level", "identities")
+        for word in ("fit", "engagement", "level", "likelihood", "identities")
     },
     "attempts": lambda wanted: f"at least {wanted['at_least']} contact attempts",
     "activity": _activity,

@@ -56,7 +56,7 @@ NOUNS: Final[Mapping[tuple[str, ...], str]] = {
 }
 WORDS: Final = {"from": "stages it leaves", "to": "target", "by": "who may", "if": "condition", "class": "class"}
 JOINING: Final = frozenset({"all", "any", "of"})
-SCORES: Final = frozenset({"fit", "engagement", "level"})
+SCORES: Final = frozenset({"fit", "engagement", "level", "likelihood"})
 
 
 def sentence(path: Path, old: Any, new: Any, later: Document) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -177,3 +178,20 @@ def test_any_value_can_be_put_into_words(value: Any) -> None:
     assert isinstance(in_words({"all": value}), str)
     assert isinstance(in_words({"when": value, "then": {"any": [value]}}), str)
     assert isinstance(in_words({"field": value, "between": value}), str)
+
+
+def members(node: Any) -> set[str]:
+    """The names of all members in a JSON Schema."""
+    if isinstance(node, list):
+        return set().union(*(members(one) for one in node))
+    if not isinstance(node, dict):
+        return set()
+    named = node.get("properties")
+    own = set(named) if isinstance(named, dict) else set()
+    return own.union(*(members(one) for one in node.values()))
+
+
+def test_every_member_and_every_word_of_a_policy_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text()
+    missing = {name for name in members(json_schema()) if not re.search(rf"\b{name}\b", page)}
+    assert missing == set()

@@ -1,4 +1,4 @@
-"""A policy that was written from docs/policies.md alone: an online shop, minutes from inquiry to converted, no SDR."""
+"""The example policy of an online shop: minutes from the inquiry to the conversion, and no SDR."""
 
 from __future__ import annotations
 
