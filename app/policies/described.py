@@ -46,11 +46,14 @@ async def get_policy_diff(
     policy_id: PolicyId,
     caller: Reader,
     tx: InTx,
-    against: Annotated[PolicyId, Query(description="The version that the policy is compared with.")],
+    against: Annotated[
+        PolicyId | None, Query(description="Compared with this version; left out: the active one.")
+    ] = None,
 ) -> Response:
     """What this version has that another one has not, in words: every difference, with its place and both values."""
     row = await find(tx, caller, policy_id)
-    return answer(show_diff(row, await find(tx, caller, against)))
+    other = await find(tx, caller, against) if against else await sql.active_policy(tx, caller.tenant_id)
+    return answer(show_diff(row, other))
 
 
 @api.get(

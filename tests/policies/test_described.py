@@ -48,6 +48,7 @@ async def test_a_policy_is_compared_with_another_version_in_words(api: Api) -> N
     assert (told["policy"]["id"], told["against"]["id"]) == (second, first)
     assert (await api.get(f"/v1/policies/{first}/diff?against={second}"))["changes"][0]["text"].endswith("50 → 40")
     assert (await api.get(f"/v1/policies/{first}/diff?against={first}"))["changes"] == []
+    assert await api.get(f"/v1/policies/{first}/diff") == await api.get(f"/v1/policies/{first}/diff?against={second}")
 
 
 async def test_the_differences_of_the_shipped_policies_are_those_of_their_documents(api: Api) -> None:
@@ -61,7 +62,7 @@ async def test_the_differences_of_the_shipped_policies_are_those_of_their_docume
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [
-        ("", 422, "request_invalid"),
+        ("?against=", 422, "request_invalid"),
         ("?against=nonsense", 422, "request_invalid"),
         (f"?against={ANY_ID}", 404, "policy_not_found"),
         (f"?against={ANY_ID}&agianst=1", 422, "request_invalid"),
