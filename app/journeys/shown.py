@@ -79,6 +79,7 @@ def recorded_members(lead: Lead) -> Document:
         "duplicate_suspected": bool(lead.flags.get("duplicate_suspected")),
         "shared_mailbox_suspected": bool(lead.flags.get("shared_mailbox_suspected")),
         "other_names": list(lead.flags.get("other_names") or ()),
+        "icp_exception": lead.flags.get("icp_exception"),
         "known_contact": bool(lead.flags.get("known_contact")),
         "blocked_reinquiry": bool(lead.flags.get("blocked_reinquiry")),
         "attribution": {"first": lead.first_touch or {}, "last": lead.last_touch or {}},
@@ -123,10 +124,11 @@ def restored_members(document: Document, before: Mapping[str, Any]) -> Document:
 def show_bant(confirmations: list[Confirmation]) -> dict[str, Any]:
     """The latest confirmation of each criterion, whoever gave it."""
     latest = {row.criterion: row for row in confirmations}
-    return {criterion: _show_confirmation(latest.get(criterion)) for criterion in CRITERIA}
+    return {criterion: show_confirmation(latest.get(criterion)) for criterion in CRITERIA}
 
 
-def _show_confirmation(row: Confirmation | None) -> dict[str, Any]:
+def show_confirmation(row: Confirmation | None) -> dict[str, Any]:
+    """One confirmation of one criterion; None is none."""
     if row is None:
         return {"status": "unknown", "value": None, "evidence": None}
     shown: dict[str, Any] = {

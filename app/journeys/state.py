@@ -16,8 +16,9 @@ from app.events.record import NewEvent
 from app.lifecycle.answer import Move
 from app.matching.channel import Channel
 from app.matching.person import Identity, LeadKind
+from app.matching.title import heads_department
 from app.policies.published import Published
-from app.policy.facts import OWNERS, POLICY, Activity, Actor, Confirmation, Facts
+from app.policy.facts import OWNERS, POLICY, Activity, Actor, Confirmation, Facts, IcpException
 from app.scoring.score import Score
 
 
@@ -244,11 +245,13 @@ class Change:
         lead, journey = self.lead, self.lead.journey
         of_journey = {} if journey is None else self._journey_facts(journey)
         return Facts(
-            fields={**lead.fields, **lead.flags, "kind": lead.kind},
+            fields=self._attributes(),
             custom=lead.custom,
             channel=lead.channel,
             first_touch=lead.first_touch,
             model=self.published.model,
+            consents=lead.consents,
+            exception=self._exception(),
             identities=len(lead.identities),
             contactable=bool(lead.fields.get("email") or lead.fields.get("phone")),
             activities=tuple(lead.activities),
@@ -262,6 +265,23 @@ class Change:
             threshold_met=lead.threshold_met,
             **of_journey,
         )
+
+    def _attributes(self) -> dict[str, Any]:
+        """The attributes of the catalogue (policy/attributes.py) that are single values of the lead."""
+        lead, title = self.lead, self.lead.fields.get("job_title")
+        return {
+            **lead.fields,
+            **lead.flags,
+            "kind": lead.kind,
+            "channel": lead.channel,
+            "requirements": lead.custom.get("requirements"),
+            "heads_department": heads_department(title) if title else None,
+            "business": lead.journey.business if lead.journey else None,
+        }
+
+    def _exception(self) -> IcpException | None:
+        flag = self.lead.flags.get("icp_exception")
+        return IcpException(flag["reason"], flag["persona"]) if flag else None
 
     def _journey_facts(self, journey: Journey) -> dict[str, Any]:
         lead = self.lead

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +12,11 @@ from app.errors import HumanRequired
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
 from app.journeys.record import record_or_refresh
+from app.journeys.shown import show_bant, show_confirmation
 from app.journeys.state import Change
 from app.leads.absorb import add_updated_event
 from app.policy.facts import CRITERIA, Actor, Confirmation
+from app.policy.words import latest
 from app.web.auth import Caller
 
 
@@ -37,6 +39,18 @@ def confirmations_of(bant: Mapping[str, Any], actor: Actor, now: datetime) -> tu
         for criterion in CRITERIA
         if bant.get(criterion) is not None
     )
+
+
+def show_confirmations(confirmations: Sequence[Confirmation], now: datetime) -> dict[str, Any]:
+    """By criterion the latest confirmation, and the latest one of each user with its age in whole days."""
+    rows = sorted(latest(tuple(confirmations)), key=lambda row: row.recorded_at, reverse=True)
+    each: dict[str, list[dict[str, Any]]] = {criterion: [] for criterion in CRITERIA}
+    for row in rows:
+        each[row.criterion].append({**show_confirmation(row), "age_days": (now - row.recorded_at) // timedelta(days=1)})
+    return {
+        criterion: {**shown, "confirmations": each[criterion]}
+        for criterion, shown in show_bant(list(confirmations)).items()
+    }
 
 
 async def confirm(

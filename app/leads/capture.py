@@ -223,6 +223,7 @@ def _capture_one(
         kind, source_id = arrival.person.kind, arrival.source_id
         lead = Lead(match.lead_id, created_at=now, updated_at=now, kind=kind, source_id=source_id, new=True)
         lead.channel = channel_of(arrival.attribution, "api")
+        lead.flags["source"] = arrival.source_name
         changes[match.lead_id] = Change(lead, policy, None, now)
     change = changes.get(match.lead_id)
     if change is None:

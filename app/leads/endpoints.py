@@ -17,6 +17,7 @@ from app.errors import (
     LeadNotFound,
     OutOfOrder,
     OwnerInvalid,
+    RoleNotAllowed,
     SourceNotFound,
     VersionConflict,
 )
@@ -24,19 +25,22 @@ from app.events import feed
 from app.events.cursors import CURSOR_PROBLEMS, Filters, position_of
 from app.events.schemas import EventPage, Include
 from app.journeys.load import OfLead, read_lead
-from app.journeys.shown import show_bant, show_lead
+from app.journeys.shown import show_lead
 from app.leads import history, sql
 from app.leads.activities import record_activities, record_one_each
-from app.leads.bant import confirm
+from app.leads.attributes import attributes
+from app.leads.bant import confirm, show_confirmations
 from app.leads.capture import Captured
 from app.leads.change import patch_lead
 from app.leads.consent import purposes, put_consents
 from app.leads.create import create_leads, names_of
+from app.leads.exception import set_exception, take_back_exception
 from app.leads.filters import LeadFilters, Sort
 from app.leads.find import find_leads
 from app.leads.included import include_leads
 from app.leads.past import read_as_of
 from app.leads.provenance import field_origins
+from app.leads.qualification_schemas import AttributeList, BantOut, ExceptionIn, ScoreOut
 from app.leads.schemas import (
     ActivitiesIn,
     ActivitiesOut,
@@ -44,7 +48,6 @@ from app.leads.schemas import (
     ActivityOut,
     ActivityPage,
     Bant,
-    BantOut,
     ConsentPurposes,
     ConsentsIn,
     ConsentsOut,
@@ -54,7 +57,6 @@ from app.leads.schemas import (
     LeadOut,
     LeadPage,
     LeadPatch,
-    ScoreOut,
     TimelineOut,
     TransitionList,
     show_activity,
@@ -82,6 +84,7 @@ AsOf = Annotated[
 Privacy = Annotated[Caller, allowed("privacy")]
 READ_PROBLEMS = (LeadNotFound, Erased)
 WRITE_PROBLEMS = (*READ_PROBLEMS, LeadMerged, VersionConflict)
+EXCEPTION_PROBLEMS = declared(*WRITE_PROBLEMS, HumanRequired, RoleNotAllowed)
 
 
 def _show_captured(captured: Captured) -> Response:
@@ -179,7 +182,30 @@ async def put_bant(lead_id: LeadId, body: Bant, caller: Writer, tx: InTx, now: N
     """Record what the acting person confirms of budget, authority, need and timing."""
     confirmed = body.model_dump(exclude_none=True, mode="python")
     change = await confirm(tx, caller, lead_id, confirmed, expected, now)
-    return answer(show_bant(change.lead.confirmations), version=change.lead.version)
+    return answer(show_confirmations(change.lead.confirmations, now), version=change.lead.version)
+
+
+@api.get("/{lead_id}/bant", response_model=BantOut, responses=declared(*READ_PROBLEMS))
+async def get_bant(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """What is confirmed, by whom and when: of each criterion the latest, and the latest of each user."""
+    change = await read_lead(tx, caller.tenant_id, lead_id, now)
+    return answer(show_confirmations(change.lead.confirmations, now), version=change.lead.version)
+
+
+@api.put("/{lead_id}/exception", response_model=LeadOut, responses=EXCEPTION_PROBLEMS)
+async def put_exception(
+    lead_id: LeadId, body: ExceptionIn, caller: Writer, tx: InTx, now: Now, expected: Expected
+) -> Response:
+    """Let a lead that does not fit count as in the ideal customer profile. For marketing, managers and admins."""
+    change = await set_exception(tx, caller, lead_id, body.reason, body.persona, expected, now)
+    return answer(show_lead(change), version=change.lead.version)
+
+
+@api.delete("/{lead_id}/exception", response_model=LeadOut, responses=EXCEPTION_PROBLEMS)
+async def delete_exception(lead_id: LeadId, caller: Writer, tx: InTx, now: Now, expected: Expected) -> Response:
+    """Take the exception back, if there is one. For marketing, managers and admins."""
+    change = await take_back_exception(tx, caller, lead_id, expected, now)
+    return answer(show_lead(change), version=change.lead.version)
 
 
 @api.put("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*WRITE_PROBLEMS, OutOfOrder))
@@ -205,6 +231,12 @@ async def get_consents(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> R
 async def list_consent_purposes(caller: Reader, tx: InTx) -> Response:
     """What consents of this tenant are for: the purposes that every tenant has, and those used besides."""
     return answer({"data": await purposes(tx, caller.tenant_id), "next": None})
+
+
+@activities_api.get("/attributes", response_model=AttributeList)
+async def list_attributes(caller: Reader, tx: InTx) -> Response:
+    """What conditions of a policy can name: fields, custom answers that leads have, consents, and condition words."""
+    return answer({"data": await attributes(tx, caller.tenant_id), "next": None})
 
 
 @activities_api.post("/activities", status_code=201, response_model=ActivitiesOut)
@@ -248,7 +280,10 @@ async def list_transitions(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) 
 
 @api.get("/{lead_id}/score", response_model=ScoreOut, responses=declared(*READ_PROBLEMS))
 async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf = None) -> Response:
-    """The score and its ledger: every entry, with its points before and after decay."""
+    """The score with every entry, its points before and after decay, and which personas the lead matches.
+
+    With `as_of`, what would have been answered at that instant.
+    """
     at, read = (now, history.read_scored) if as_of is None or as_of >= now else (as_of, read_as_of)
     return answer(history.show_score(await read(tx, caller.tenant_id, lead_id, at), at))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from app.leads.schemas import show_activity, show_entry, show_transition
 from app.matching.external_id import readings
 from app.matching.normalize import normalize
 from app.policies.published import published_policy
+from app.scoring.personas import persona_matches
 from app.scoring.score import score
 from app.web.fields import plus_hint, rfc3339
 
@@ -56,7 +58,7 @@ def score_moved(change: Change) -> bool:
 
 
 def show_score(change: Change, at: datetime) -> dict[str, Any]:
-    """The score and its ledger as answers show them."""
+    """The score, its ledger and the personas as answers show them."""
     known = change.score
     assert known is not None
     return {
@@ -66,6 +68,8 @@ def show_score(change: Change, at: datetime) -> dict[str, Any]:
         "level": known.level,
         "temperature": known.temperature,
         "entries": [show_entry(entry, change.published.number) for entry in known.entries],
+        "personas": [asdict(one) for one in persona_matches(change.published.policy, change.facts(), at)],
+        "exception": change.lead.flags.get("icp_exception"),
     }
 
 

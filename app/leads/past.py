@@ -61,10 +61,8 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     rows = await past_sql.activities_until(tx, tenant_id, lead_id, at, held)
     # Several merged leads may have had one of a key.
     lead.activities = list({(row.activity_key, row.source_id): Activity(*row[:5]) for row in rows}.values())
-    if held.differs:
-        rows = await sql.bant_of(tx, tenant_id, lead_id, held)
-        lead.confirmations = [Confirmation(**row._mapping) for row in rows]
-    lead.confirmations = [one for one in lead.confirmations if one.recorded_at <= at]
+    rows = await sql.bant_of(tx, tenant_id, lead_id, held, at)
+    lead.confirmations = [Confirmation(**row._mapping) for row in rows]
     lead.merged_into = None
     lead.consents = {name: "unknown" for name, state in lead.consents.items() if state == "unknown"} | (
         past.consents or {}

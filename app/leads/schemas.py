@@ -11,6 +11,7 @@ from app import ids
 from app.database.transaction import Record
 from app.journeys.record import entry_document
 from app.journeys.state import NewActivity
+from app.leads.qualification_schemas import ExceptionOut
 from app.lifecycle.answer import Eligible
 from app.matching.channel import CHANNELS, Channel
 from app.matching.consent import PURPOSE_LENGTH, is_purpose
@@ -239,6 +240,9 @@ class LeadOut(ResponseBody):
     other_names: list[str] = Field(description="Names of later forms that contradict the lead's.")
     shared_mailbox_suspected: bool = Field(description="Forms under one address gave names that contradict each other.")
     known_contact: bool = Field(description="The person was a contact when a form came; `links` names the contact.")
+    icp_exception: ExceptionOut | None = Field(
+        description="Why the lead counts as in the ideal customer profile although it does not fit."
+    )
     attribution: dict[str, Any]
     channel: Channel | None = Field(description="By which the lead came first.")
     consents: dict[str, str]
@@ -270,22 +274,6 @@ class ActivityOut(ResponseBody):
 class ActivityPage(ResponseBody):
     data: list[ActivityOut]
     next: str | None
-
-
-class BantOut(ResponseBody):
-    budget: dict[str, Any]
-    authority: dict[str, Any]
-    need: dict[str, Any]
-    timing: dict[str, Any]
-
-
-class ScoreOut(ResponseBody):
-    as_of: str
-    fit: int
-    engagement: int
-    level: int
-    temperature: Literal["hot", "warm", "cold"]
-    entries: list[dict[str, Any]]
 
 
 class JourneyOut(ResponseBody):

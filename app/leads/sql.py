@@ -70,6 +70,17 @@ CANDIDATES = text(
 ).bindparams(bindparam("own", type_=JSONB), bindparam("shared", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 
 
+CUSTOM_ANSWERS = text(
+    """
+    SELECT a.key AS name, array_agg(DISTINCT jsonb_typeof(a.value)) AS types,
+           (array_agg(DISTINCT a.value) FILTER (WHERE jsonb_typeof(a.value) IN ('string', 'number', 'boolean')
+                                                  AND length(a.value::text) <= 60))[1:3] AS examples
+      FROM (SELECT custom FROM leads WHERE tenant_id = :tenant_id AND merged_into IS NULL AND erased_at IS NULL
+             ORDER BY updated_at DESC, id DESC LIMIT 5000) l
+     CROSS JOIN LATERAL jsonb_each(l.custom) a
+     GROUP BY a.key ORDER BY a.key
+    """
+)
 SOURCES = text(
     "SELECT id, name, defaults, builtin FROM sources"
     " WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND archived_at IS NULL"
@@ -204,6 +215,11 @@ async def consent_purposes(tx: Tx, tenant_id: UUID) -> list[str]:
     return list((await tx.execute(CONSENT_PURPOSES, {"tenant_id": tenant_id})).scalars())
 
 
+async def custom_answers(tx: Tx, tenant_id: UUID) -> Records:
+    """The names of custom answers of the 5,000 leads that changed last, with the types of their values and examples."""
+    return (await tx.execute(CUSTOM_ANSWERS, {"tenant_id": tenant_id})).all()
+
+
 async def sources(tx: Tx, tenant_id: UUID, source_ids: Collection[UUID | None]) -> dict[UUID | None, Record]:
     """The sources with these ids; under None the built-in one of the API."""
     named = [source_id for source_id in source_ids if source_id is not None]
@@ -327,10 +343,14 @@ async def journeys_of(tx: Tx, tenant_id: UUID, lead_id: UUID, held: Held = PRESE
     return (await tx.execute(statement.order_by(journeys.c.number))).all()
 
 
-async def bant_of(tx: Tx, tenant_id: UUID, lead_id: UUID, held: Held) -> Records:
-    """The latest 200 confirmations of a lead, oldest first."""
+async def bant_of(tx: Tx, tenant_id: UUID, lead_id: UUID, held: Held, until: datetime) -> Records:
+    """The latest 200 confirmations of a lead that were recorded by an instant, oldest first."""
     columns = [bant.c[name] for name in CONFIRMATION]
-    rows = select(*columns).where(bant.c.tenant_id == tenant_id, _held(bant.c.lead_id, bant.c.id, lead_id, held))
+    rows = select(*columns).where(
+        bant.c.tenant_id == tenant_id,
+        _held(bant.c.lead_id, bant.c.id, lead_id, held),
+        bant.c.recorded_at <= until,
+    )
     return (await tx.execute(rows.order_by(bant.c.recorded_at.desc(), bant.c.id.desc()).limit(200))).all()[::-1]
 
 

@@ -43,7 +43,7 @@ from app.merging.pair import (
 from app.web import versions
 from app.web.auth import Caller
 
-MARKS: Final = ("known_contact", "blocked_reinquiry", "shared_mailbox_suspected")
+MARKS: Final = ("known_contact", "blocked_reinquiry", "shared_mailbox_suspected", "icp_exception")
 LINKS: Final = ("account_id", "contact_id", "opportunity_id")
 
 
@@ -182,7 +182,7 @@ def _fill(kept: Change, gone: Lead) -> dict[str, Any]:
         "marks": [name for name in MARKS if gone.flags.get(name) and not kept.lead.flags.get(name)],
     }
     for name in filled["marks"]:
-        set_flag(kept, name, True)
+        set_flag(kept, name, gone.flags[name])
         mark_changed(kept, name)
     if new := [name for name in names_of(gone, kept.lead) if name not in (kept.lead.flags.get("other_names") or ())]:
         set_flag(kept, "other_names", [*(kept.lead.flags.get("other_names") or ()), *new][:MAX_NAMES])

@@ -223,6 +223,7 @@ def _scoring(policy: Policy) -> Iterator[Fault]:
         yield Fault("/scoring/decay", "decay_order", "`percent` must not rise from step to step")
     fits, engagements = [rule.id for rule in scoring.fit], [rule.id for rule in scoring.engagement]
     yield from _duplicates("/scoring/fit", fits)
+    yield from _duplicates("/personas", (persona.name for persona in policy.personas))
     for index, name in enumerate(engagements):
         if name in fits or name in engagements[:index]:
             yield Fault(f"/scoring/engagement/{index}/id", "duplicate_name", f"`{name}` is used more than once")

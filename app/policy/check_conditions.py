@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
+from app.policy.check_fields import field_faults
 from app.policy.conditions import AtLeast, Named, walk
 from app.policy.document import Policy
-from app.policy.facts import CRITERIA
 from app.policy.fault import Fault
-from app.policy.field_word import SHIPPED_LISTS, FieldIs
+from app.policy.field_word import FieldIs
 from app.policy.likelihood import Likelihood
+from app.policy.person_words import PersonaIs
 from app.policy.view import ConditionBase
 from app.policy.words import (
     ActorIs,
@@ -29,11 +30,6 @@ from app.policy.words import (
 )
 
 MAX_DEPTH, MAX_NODES = 8, 200
-FIELDS = frozenset(
-    {"email", "phone", "first_name", "last_name", "full_name", "company", "domain", "job_title", "role", "seniority"}
-    | {"industry", "employees", "country", "language", "website", "message", "requirements"}
-    | {"email_domain", "email_status", "phone_status", "kind", "free_mail", "business"}
-)
 Root = tuple[str, ConditionBase, str]
 
 
@@ -80,6 +76,8 @@ def roots(policy: Policy) -> Iterator[Root]:
     """Every outermost condition of the document as (place, condition, purpose)."""
     for name, root in policy.conditions.items():
         yield f"/conditions/{name}", root, "named"
+    for index, persona in enumerate(policy.personas):
+        yield f"/personas/{index}/if", persona.condition, "fit"
     for part, actions in (("/actions", policy.actions), ("/opportunity/actions", policy.opportunity.actions)):
         for index, action in enumerate(actions):
             if action.guard is not None:
@@ -111,31 +109,46 @@ def _other_roots(policy: Policy) -> Iterator[Root]:
 
 
 def _cycles(policy: Policy) -> Iterator[Fault]:
+    named = {f"/conditions/{name}": (name, root) for name, root in policy.conditions.items()}
+    named |= {f"/personas/{index}": (one.name, one.condition) for index, one in enumerate(policy.personas)}
+    place_of = {id(root): place for place, (_, root) in named.items()}
     uses = {
-        name: [node.condition for _, node, _ in walk(root) if isinstance(node, Named)]
-        for name, root in policy.conditions.items()
+        place: [place_of[id(inner)] for _, node, _ in walk(root) for inner in _named_by(policy, node)]
+        for place, (_, root) in named.items()
     }
-    for name in uses:
+    for place, (name, _) in named.items():
         reached: set[str] = set()
-        waiting = [name]
+        waiting = [place]
         while waiting:
-            new = set(uses.get(waiting.pop(), ())) - reached
+            new = set(uses[waiting.pop()]) - reached
             reached |= new
             waiting.extend(new)
-        if name in reached:
-            yield Fault(f"/conditions/{name}", "condition_circle", f"`{name}` refers to itself, directly or indirectly")
+        if place in reached:
+            yield Fault(place, "condition_circle", f"`{name}` refers to itself, directly or indirectly")
 
 
-def _depth_and_count(policy: Policy, root: ConditionBase, known: dict[str, tuple[int, int]]) -> tuple[int, int]:
-    """Depth and number of conditions, those of the named conditions included."""
+def _named_by(policy: Policy, node: ConditionBase) -> list[ConditionBase]:
+    """The conditions that a condition refers to by name: a named one, or those of personas."""
+    known: Mapping[str, ConditionBase] = {}
+    names: tuple[str, ...] = ()
+    if isinstance(node, Named):
+        known, names = policy.conditions, (node.condition,)
+    elif isinstance(node, PersonaIs):
+        known, names = policy.persona_conditions, node.persona
+    return [known[name] for name in names if name in known]
+
+
+def _depth_and_count(policy: Policy, root: ConditionBase, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Depth and number of conditions, those that are referred to by name included."""
     deepest = nodes = 0
     for _, node, depth in walk(root):
-        inner = (0, 0)
-        if isinstance(node, Named) and node.condition in policy.conditions:
-            if node.condition not in known:
-                known[node.condition] = _depth_and_count(policy, policy.conditions[node.condition], known)
-            inner = known[node.condition]
-        deepest, nodes = max(deepest, depth + inner[0]), nodes + 1 + inner[1]
+        inner = [(0, 0)]
+        for named in _named_by(policy, node):
+            if id(named) not in known:
+                known[id(named)] = _depth_and_count(policy, named, known)
+            inner.append(known[id(named)])
+        deepest = max(deepest, depth + max(one[0] for one in inner))
+        nodes += 1 + sum(one[1] for one in inner)
     return deepest, nodes
 
 
@@ -143,6 +156,8 @@ def _names(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
     match node:
         case Named() if node.condition not in policy.conditions:
             yield Fault(place, "unknown_condition", f"there is no condition `{node.condition}`")
+        case PersonaIs():
+            yield from _unknown(f"{place}/persona", "persona", node.persona, policy.persona_conditions)
         case FromStage(stages=values) | IntoStage(stage=values):
             stages = {*policy.stage_of, *policy.opportunity.stage_of}
             yield from _unknown(f"{place}/{node.keyword}", "stage", values, stages)
@@ -156,31 +171,13 @@ def _names(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
         case HasActivity() if node.activity.types is None and node.activity.kind is None:
             yield Fault(f"{place}/activity", "empty_condition", "give `types`, `kind` or both")
         case FieldIs():
-            yield from _field(policy, place, node)
+            yield from field_faults(policy, place, node)
 
 
 def _unknown(place: str, what: str, values: Values, known: Collection[str | None]) -> Iterator[Fault]:
     for name in as_values(values):
         if name is not None and name not in known:
             yield Fault(place, f"unknown_{what}", f"there is no {what} `{name}`")
-
-
-def _field(policy: Policy, place: str, node: FieldIs) -> Iterator[Fault]:
-    match node.field.split("."):
-        case ["bant", criterion, "status" | "value" | "due_in_days"]:
-            known = criterion in CRITERIA
-        case ["custom", _, *_]:
-            known = True
-        case [name]:
-            known = name in FIELDS
-        case _:
-            known = False
-    if not known:
-        yield Fault(f"{place}/field", "unknown_field", f"there is no field `{node.field}`")
-    if node.in_list is not None and node.in_list not in policy.lists and node.in_list not in SHIPPED_LISTS:
-        yield Fault(f"{place}/in_list", "unknown_list", f"there is no list `{node.in_list}`")
-    if node.between is not None and node.between[0] > node.between[1]:
-        yield Fault(f"{place}/between", "empty_range", "the lower end is above the upper")
 
 
 def _misplaced(place: str, node: ConditionBase, purpose: str, *, under_when: bool) -> Iterator[Fault]:

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag
 
 from app.policy.field_word import FieldIs
 from app.policy.likelihood import Likelihood
+from app.policy.person_words import ConsentIs, HasException, PersonaIs
 from app.policy.view import ConditionBase, Part, Unmet, View, leaf
 from app.policy.words import (
     ActorIs,
@@ -160,7 +161,10 @@ Condition = Annotated[
     | Annotated[ClosingReason, Tag("<closing_reason>")]
     | Annotated[OpportunityClass, Tag("<opportunity_class>")]
     | Annotated[WakeAt, Tag("<wake_at>")]
-    | Annotated[Contactable, Tag("<contactable>")],
+    | Annotated[Contactable, Tag("<contactable>")]
+    | Annotated[ConsentIs, Tag("<consent>")]
+    | Annotated[PersonaIs, Tag("<persona>")]
+    | Annotated[HasException, Tag("<exception>")],
     Discriminator(_tag),
 ]
 

@@ -14,8 +14,9 @@ from app.policy.clocks import Clock
 from app.policy.conditions import Condition, Named, walk
 from app.policy.field_word import comparison_key
 from app.policy.opportunity import Benchmark, Conversion, FastTrack, Opportunity, Reinquiry
+from app.policy.person_words import PersonaIs
 from app.policy.routes import Route
-from app.policy.scoring import Cap, EngagementRule, FitRule, Scoring
+from app.policy.scoring import Cap, EngagementRule, FitRule, Persona, Scoring
 from app.policy.view import ConditionBase, Part
 from app.policy.words import Engagement, Fit, Level, Name, Role
 
@@ -31,6 +32,7 @@ class Policy(Part):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=32)]
     milestones: Annotated[tuple[Milestone, ...], Field(min_length=1, max_length=64)]
     conditions: dict[Identifier, Condition]
+    personas: Annotated[tuple[Persona, ...], Field(max_length=50)] = ()
     actions: Annotated[tuple[Action, ...], Field(min_length=1, max_length=64)]
     automation: Annotated[tuple[Automatic, ...], Field(max_length=64)]
     reasons: dict[Identifier, tuple[Reason, ...]]
@@ -93,6 +95,11 @@ class Policy(Part):
     def role_of_route(self) -> dict[str, Role]:
         """The role of each route."""
         return {name: route.role for name, route in self.routing.items()}
+
+    @cached_property
+    def persona_conditions(self) -> dict[str, ConditionBase]:
+        """The conditions of the personas by name."""
+        return {persona.name: persona.condition for persona in self.personas}
 
     @cached_property
     def list_keys(self) -> dict[str, frozenset[tuple[str, object]]]:
@@ -166,12 +173,14 @@ class Policy(Part):
         return here is not None and here.kind == "open" and (here.order or 0) >= (first.order or 0)
 
     def all_conditions(self, *roots: ConditionBase | None) -> Iterator[ConditionBase]:
-        """Every condition inside these, the named conditions they use included."""
+        """Every condition inside these, the named conditions and personas they use included."""
         waiting = [root for root in roots if root is not None]
         while waiting:
             for _, node, _ in walk(waiting.pop()):
                 if isinstance(node, Named):
                     waiting.append(self.conditions[node.condition])
+                elif isinstance(node, PersonaIs):
+                    waiting.extend(self.persona_conditions[name] for name in node.persona)
                 yield node
 
     def _timed(self, *roots: ConditionBase | None) -> tuple[ConditionBase, ...]:

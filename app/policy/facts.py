@@ -53,6 +53,18 @@ class Confirmation:
 
 
 @dataclass(frozen=True, slots=True)
+class IcpException:
+    """Why a lead counts as in the ideal customer profile although it does not fit: as one persona, or as every one."""
+
+    reason: str
+    persona: str | None = None
+
+    def covers(self, persona: str) -> bool:
+        """Whether the lead counts as this persona."""
+        return self.persona in (None, persona)
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """Who acts. `id` is the public id; `role` is a user's role, or `service`, `policy`, `import` for machines."""
 
@@ -109,9 +121,9 @@ class Entry:
 class Facts:
     """One lead with its current journey, as input of the rules.
 
-    `fields` holds the canonical lead fields, `email_domain`, `email_status`, `kind`, and the flag `free_mail` (True
-    when the e-mail's domain is on the shipped list of free-mail domains).
     `model`: the tenant's newest model, given where the policy has the word `likelihood`.
+    `fields` holds all attributes of the catalogue (attributes.py) that are single values of the lead, by name.
+    `consents`: the state of each purpose of which anything is known.
     `stage` is None when there is no journey yet; `held_stage` is the stage before the last close, read from the log.
     `activities` are all of the lead's, in any order. `milestones` are those reached and not voided.
     `corrected`: the journey was corrected, and neither an interest activity nor a changed field was recorded since.
@@ -125,6 +137,8 @@ class Facts:
     channel: str | None = None
     first_touch: Mapping[str, object] | None = None
     model: Model | None = None
+    consents: Mapping[str, str] = field(default_factory=dict)
+    exception: IcpException | None = None
     identities: int = 0
     contactable: bool = False
     entry: str | None = None

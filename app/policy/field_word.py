@@ -21,7 +21,7 @@ FieldPath = Annotated[
     Like(
         "job_title",
         "write the name of a field, or custom.NAME or bant.CRITERION.status",
-        r"^[a-z][A-Za-z0-9_.:-]{0,150}$",
+        r"^(?:custom\..{1,255}|[a-z][A-Za-z0-9_.:-]{0,150})$",
     ),
 ]
 Words = Annotated[tuple[Name, ...], Field(min_length=1, max_length=200)]
@@ -32,7 +32,7 @@ SHIPPED_LISTS = frozenset({"free_mail"})
 
 
 class FieldIs(ConditionBase):
-    """`custom.<name>` reads a custom answer, `bant.<criterion>.<status|value|due_in_days>` the latest confirmation."""
+    """Compares one attribute of the catalogue (attributes.py): a lead field, a custom answer, or what BANT says."""
 
     exactly_one: ClassVar[tuple[str, ...]] = (
         "among",
@@ -67,6 +67,12 @@ class FieldIs(ConditionBase):
     def _keys(self) -> frozenset[tuple[str, object]]:
         wanted = self.among if self.among is not None else (self.equals,)
         return frozenset(comparison_key(value) for value in wanted)
+
+    @cached_property
+    def comparison(self) -> str:
+        """The operator, as documents write it."""
+        name = next(name for name in self.exactly_one if getattr(self, name) is not None)
+        return type(self).model_fields[name].alias or name
 
     @cached_property
     def need(self) -> object:
@@ -138,7 +144,14 @@ def _bant(view: View, criterion: str, part: str) -> object:
         return (due - view.now.date()).days if due else None
     rows = [row for row in latest(view.confirmations) if row.criterion == criterion]
     last = max(rows, key=lambda row: row.recorded_at, default=None)
-    return None if last is None else last.status if part == "status" else last.value
+    if last is None or part in ("status", "value"):
+        return last and getattr(last, part)
+    amount = last.amount or {}
+    return amount.get("currency") if part == "currency" else _decimal(amount.get("value"))
+
+
+def _decimal(written: object) -> Decimal | None:
+    return None if written is None else Decimal(str(written))
 
 
 def _due_on(view: View, criterion: str) -> date | None:

@@ -13,6 +13,14 @@ from app.policy.view import Part
 from app.policy.words import Days, Name, Points
 
 
+class Persona(Part):
+    """A profile of an ideal customer. A lead may match several."""
+
+    name: Identifier
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    condition: Condition = Field(alias="if")
+
+
 class DecayStep(Part):
     to_day: Days
     percent: Annotated[int, Field(ge=0, le=100)]

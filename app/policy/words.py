@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -103,23 +105,38 @@ class SequenceArguments(Part):
 
 
 class HasSequence(ConditionBase):
+    """Different activities of these types, in this order, all inside one span. Those of one instant have any order."""
+
     sequence: SequenceArguments
 
     def unmet(self, view: View) -> list[Unmet]:
         types, span = self.sequence.types, timedelta(days=self.sequence.within_days)
         # For each prefix of `types`, the latest start of a match: a later start fits the span at least as well.
         starts: list[datetime | None] = [None] * len(types)
-        for one in sorted(view.facts.activities, key=lambda activity: activity.occurred_at):
-            for place in range(len(types) - 1, 0, -1):
-                start = starts[place - 1]
-                if one.type == types[place] and start is not None and one.occurred_at - start <= span:
-                    starts[place] = start
-            if one.type == types[0]:
-                starts[0] = one.occurred_at
+        seen = sorted((one for one in view.facts.activities if one.type in types), key=_occurred_at)
+        for at, at_once in groupby(seen, key=_occurred_at):
+            self._extend(starts, at, Counter(one.type for one in at_once), span)
         reached = sum(start is not None for start in starts)
         if reached == len(types):
             return []
         return leaf("sequence", types[reached - 1] if reached else None, types[reached])
+
+    def _extend(self, starts: list[datetime | None], at: datetime, at_once: Counter[str], span: timedelta) -> None:
+        """Extends the matches by the activities of one instant, each of which is used once."""
+        types, before = self.sequence.types, list(starts)
+        for place in range(len(types)):
+            used: Counter[str] = Counter()
+            for first in range(place, -1, -1):
+                used[types[first]] += 1
+                if used[types[first]] > at_once[types[first]]:
+                    break
+                start = before[first - 1] if first else at
+                if start is not None and at - start <= span:
+                    starts[place] = max(starts[place] or start, start)
+
+
+def _occurred_at(activity: Activity) -> datetime:
+    return activity.occurred_at
 
 
 class BantArguments(Part):

@@ -116,6 +116,7 @@ BODIES: Final[dict[str, Any]] = {
     "PATCH /v1/leads/{lead_id}": {"fields": FIELDS, "owner_id": IDS["user"]},
     "POST /v1/leads/{lead_id}/activities": ACTIVITY,
     "PUT /v1/leads/{lead_id}/bant": BANT,
+    "PUT /v1/leads/{lead_id}/exception": {"reason": "A subsidiary of our largest customer."},
     "PUT /v1/leads/{lead_id}/consents": {"consents": [{"purpose": "email_marketing", "state": "withdrawn"}]},
     "POST /v1/leads/{lead_id}/merge": {"into": IDS["lead"]},
     "POST /v1/duplicates/{duplicate_id}/verdict": {"verdict": "not_duplicate"},

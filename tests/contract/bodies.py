@@ -171,6 +171,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "PATCH /v1/leads/{lead_id}": {"fields": FIELDS, "custom": {"colour": "red"}, "owner_id": record_ids["actor"]},
         "POST /v1/leads/{lead_id}/activities": ACTIVITY,
         "PUT /v1/leads/{lead_id}/bant": BANT,
+        "PUT /v1/leads/{lead_id}/exception": {"reason": "A subsidiary of Nordsoft.", "persona": "decision_maker"},
         "PUT /v1/leads/{lead_id}/consents": {"consents": [CONSENT]},
         "POST /v1/leads/{lead_id}/transitions": {
             "action": "recycle",
@@ -239,6 +240,8 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
         return {**record_ids, "lead_id": lead["id"]}
     if operation == "POST /v1/leads/{lead_id}/merge":
         return {**record_ids, "lead_id": (await api.lead())["id"], "actor": record_ids["manager"]}
+    if operation == "PUT /v1/leads/{lead_id}/exception":
+        return {**record_ids, "actor": record_ids["manager"]}
     if operation == "POST /v1/submissions/{submission_id}/verdict":
         sender = await make_sender(api, overrides={"spam": {"honeypot": ["item.trap"]}})
         spam = await sender.post_and_process({"email": "a@b.example", "trap": "x"})

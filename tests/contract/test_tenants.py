@@ -17,6 +17,7 @@ def harmless(operation: Operation) -> Any:
     bodies = {
         "bant": {"need": {"status": "confirmed"}},
         "activities": {"type": "webinar"},
+        "exception": {"reason": "a partner"},
         "transitions": {"action": "accept"},
         "consents": {"consents": [{"purpose": "phone", "state": "given"}]},
         "verdict": {"verdict": "not_spam" if "submissions" in operation.path else "not_duplicate"},

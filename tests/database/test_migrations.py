@@ -182,3 +182,24 @@ async def test_policies_that_exist_are_reviewed_from_their_activation_and_their_
     listed = {one["id"]: one["review_due_at"] for one in (await api.get("/v1/policies"))["data"]}
     assert listed == {retired["id"]: None, active["id"]: active["review_due_at"]}, "code of then knows no drafts"
     assert await schedule_leads(engine, api.now) == 0
+
+
+async def test_leads_that_exist_get_the_name_of_their_source(api: Api) -> None:
+    engine, url = api.app.state.engine, api.app.state.settings.database_url
+    sender = await make_sender(api)
+    await sender.post_and_process({"email": "ana@nordsoft.example"})
+    await api.lead(email="b@b.example")
+
+    async def sources() -> dict[str, str | None]:
+        async with engine.engine.connect() as connection:
+            found = await connection.execute(text("SELECT fields ->> 'email', flags ->> 'source' FROM leads"))
+            return dict(found.all())
+
+    before = await sources()
+    assert set(before) == {"ana@nordsoft.example", "b@b.example"}
+    assert None not in before.values()
+    async with engine.engine.connect() as connection:
+        await connection.run_sync(lambda one: command.downgrade(migrate.configuration(one), "0025_sources_of_leads-1"))
+    assert set((await sources()).values()) == {None}
+    await migrate.upgrade(url)
+    assert await sources() == before

@@ -25,7 +25,12 @@ PIPELINE, WATERFALL = shipped("pipeline"), shipped("waterfall")
 POLICIES: dict[str, Policy] = {"pipeline": PIPELINE, "waterfall": WATERFALL}
 
 # Fields that score fit 50 under the shipped policies.
-PERSONA: dict[str, object] = {"job_title": "Director", "employees": 120, "industry": "software"}
+PERSONA: dict[str, object] = {
+    "job_title": "Director",
+    "seniority": "director",
+    "employees": 120,
+    "industry": "software",
+}
 
 
 def uuid(name: str) -> UUID:
