@@ -16,7 +16,7 @@ from app.events.record import NewEvent
 from app.lifecycle.answer import Move
 from app.matching.channel import Channel
 from app.matching.person import Identity, LeadKind
-from app.matching.title import heads_department
+from app.matching.title import rank_of
 from app.policies.published import Published
 from app.policy.facts import OWNERS, POLICY, Activity, Actor, Confirmation, Facts, IcpException
 from app.scoring.score import Score
@@ -268,14 +268,14 @@ class Change:
 
     def _attributes(self) -> dict[str, Any]:
         """The attributes of the catalogue (policy/attributes.py) that are single values of the lead."""
-        lead, title = self.lead, self.lead.fields.get("job_title")
+        lead = self.lead
         return {
             **lead.fields,
             **lead.flags,
             "kind": lead.kind,
             "channel": lead.channel,
             "requirements": lead.custom.get("requirements"),
-            "heads_department": heads_department(title) if title else None,
+            "rank": rank_of(lead.fields.get("job_title"), lead.fields.get("seniority")),
             "business": lead.journey.business if lead.journey else None,
         }
 

@@ -1,4 +1,4 @@
-"""What a job title says of a person: seniority, role, and whether they head a department."""
+"""What a job title says of a person: seniority, role and rank."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Final
 
 from app.matching.text import fold
 from app.matching.words import phrases, ranked, words
+
+RANKS: Final = ("c_level", "vp", "director", "head", "manager", "individual")
 
 
 def _pattern(listed: tuple[str, ...]) -> re.Pattern[str]:
@@ -22,6 +24,11 @@ def _word(word: str) -> str:
 
 _SENIORITY_PATTERNS: Final = tuple((value, _pattern(listed)) for value, listed in ranked("seniority"))
 _ROLE_PATTERNS: Final = tuple((value, _pattern(listed)) for value, listed in ranked("role"))
+_RANKS_OF_OTHERS: Final = "|".join(sorted(words("ranks_of_others")))
+_OF_OTHERS: Final = re.compile(
+    rf"\b(?:(?:to|for) (?:the |our )?|(?:of|at|under) (?:the|our) )(?:{_RANKS_OF_OTHERS})\b"
+    rf"|\b(?:{_RANKS_OF_OTHERS}) s \w"
+)
 _NO_TITLE: Final = phrases(fold, "no_title")
 _HEADS: Final = _pattern(tuple(words("heads")))
 _HEADS_LESS: Final = _pattern(tuple(words("heads_less")))
@@ -30,7 +37,8 @@ _HEADS_LESS: Final = _pattern(tuple(words("heads_less")))
 @lru_cache(maxsize=4096)
 def seniority_of(title: str) -> str | None:
     """c_level, vp, director, manager (heads too) or individual, of a title in EN, RO, PL, RU or DE."""
-    return _first(_SENIORITY_PATTERNS, _NO_TITLE.sub(" ", fold(title)))
+    folded = _NO_TITLE.sub(" ", fold(title))
+    return "individual" if _OF_OTHERS.search(folded) else _first(_SENIORITY_PATTERNS, folded)
 
 
 @lru_cache(maxsize=4096)
@@ -47,6 +55,17 @@ def heads_department(title: str) -> bool:
     """
     folded = _HEADS_LESS.sub(" ", _NO_TITLE.sub(" ", fold(title)))
     return seniority_of(title) == "manager" and _HEADS.search(folded) is not None
+
+
+def rank_of(title: str | None, seniority: str | None) -> str | None:
+    """One of RANKS: what somebody set as seniority, if it is one, else what the title says, with heads apart."""
+    of_title = None
+    if title:
+        of_title = "head" if heads_department(title) else seniority_of(title)
+    known = fold(seniority or "").replace(" ", "_")
+    if known not in RANKS or (known == "manager" and of_title == "head"):
+        return of_title
+    return known
 
 
 def _first(patterns: tuple[tuple[str, re.Pattern[str]], ...], folded: str) -> str | None:

@@ -57,6 +57,7 @@ CHANNELS: Final = (
     *("web_form", "phone", "chat", "social", "email", "referral", "purchased_list", "trade_show", "webinar", "event"),
     *("partner", "import", "api"),
 )
+RANKS: Final = ("c_level", "vp", "director", "head", "manager", "individual")
 CONSENT_STATES: Final = ("given", "pending", "refused", "withdrawn", "unknown")
 
 _FIELDS: Final = (
@@ -77,10 +78,10 @@ _FIELDS: Final = (
         *("c_level", "vp", "director", "manager", "individual"),
     ),
     of_field(
-        "heads_department",
-        "flag",
-        "Whether the job title is that of a manager who heads a department: Head of, Leiter, șef, начальник.",
-        True,
+        "rank",
+        "text",
+        "The seniority if it is one of these words, else what the job title says; heads of departments apart.",
+        values=RANKS,
     ),
     of_field(
         "role",

@@ -15,13 +15,14 @@ from app.policy.shape import Like
 from app.policy.view import ConditionBase, Unmet, View, leaf, midnight
 from app.policy.words import Name, Points, latest
 
-Scalar = Annotated[str, Field(max_length=200)] | int | bool
+# bool before int: a document is stored as Pydantic writes it, and as an int it writes true as 1.
+Scalar = Annotated[str, Field(max_length=200)] | bool | int
 FieldPath = Annotated[
     str,
     Like(
         "job_title",
         "write the name of a field, or custom.NAME or bant.CRITERION.status",
-        r"^(?:custom\..{1,255}|[a-z][A-Za-z0-9_.:-]{0,150})$",
+        r"^(?:custom\.[\s\S]{1,255}|[a-z][A-Za-z0-9_.:-]{0,150})$",
     ),
 ]
 Words = Annotated[tuple[Name, ...], Field(min_length=1, max_length=200)]

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from app.journeys.state import Change, Lead
 from app.matching.normalize import normalize
-from app.matching.title import heads_department, seniority_of
+from app.matching.title import RANKS, rank_of, seniority_of
 from app.policies.published import Published
+from app.policy.attributes import FIELDS
 from app.policy.document import Policy
 from app.scoring.score import score
 from tests.rules.make import NOON, POLICIES, uuid
@@ -44,6 +45,10 @@ def test_a_title_is_judged_by_its_rank_in_any_language(language: str, row: dict[
         assert title_points(policy, row["title"]) == (20 if row["counts"] else 0)
 
 
+def test_the_ranks_are_those_that_the_catalogue_of_conditions_lists() -> None:
+    assert FIELDS["rank"].values == RANKS
+
+
 @given(
     st.sampled_from(COUNTED),
     st.sampled_from(
@@ -72,8 +77,7 @@ def test_a_title_is_judged_by_its_rank_in_any_language(language: str, row: dict[
 )
 def test_who_works_for_somebody_who_decides_does_not_decide(title: str, frame: str, case: Any) -> None:
     whole = case(frame.format(title))
-    assert seniority_of(whole) == "individual"
-    assert not heads_department(whole)
+    assert seniority_of(whole) == rank_of(whole, None) == "individual"
 
 
 @given(
@@ -82,7 +86,7 @@ def test_who_works_for_somebody_who_decides_does_not_decide(title: str, frame: s
 def test_case_and_punctuation_around_a_title_change_nothing(named: tuple[str, dict[str, Any]], written: Any) -> None:
     title = named[1]["title"]
     assert seniority_of(written(title)) == seniority_of(title)
-    assert heads_department(written(title)) == heads_department(title)
+    assert rank_of(written(title), None) == rank_of(title, None)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,10 @@ def test_case_and_punctuation_around_a_title_change_nothing(named: tuple[str, di
         ({"job_title": "Wizard", "seniority": "Director"}, 20),
         ({"job_title": "Wizard", "seniority": "head"}, 20),
         ({"seniority": "manager"}, 0),
+        ({"seniority": "C-Level"}, 20),
+        ({"job_title": "Head of Sales", "seniority": "Manager"}, 20),
+        ({"job_title": "CFO", "seniority": "Leitungsebene"}, 20),
+        ({"job_title": "Clerk", "seniority": "Leitungsebene"}, 0),
     ],
 )
 def test_a_seniority_that_somebody_set_counts_before_the_title(fields: dict[str, str], points: int) -> None:

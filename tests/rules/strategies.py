@@ -59,7 +59,7 @@ fields = st.fixed_dictionaries(
         "job_title": st.one_of(st.sampled_from(["Director", "vp sales", "clerk", ""]), st.none(), st.integers()),
         "employees": st.one_of(st.integers(0, 1000), st.none(), st.text(max_size=3), st.booleans(), st.floats()),
         "seniority": st.sampled_from(["director", "manager", "Individual", None]),
-        "heads_department": st.one_of(st.none(), st.booleans()),
+        "rank": st.sampled_from(["head", "manager", None]),
         "industry": st.sampled_from(["software", "Software ", "mining", None]),
         "email_domain": st.sampled_from(["gmail.com", "nordsoft.ro", None]),
         "free_mail": st.booleans(),
