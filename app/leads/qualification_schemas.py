@@ -64,7 +64,10 @@ class AttributeOut(ResponseBody):
 
     name: str
     word: str = Field(description="The condition word that reads it: `field`, or a word of its own.")
-    type: AttributeType = Field(description="`any`: a custom answer whose values are of several types, or unknown.")
+    type: AttributeType = Field(
+        description="`any`: a custom answer whose values are of several types, or unknown; `condition`: a word whose "
+        "argument is as in `condition`."
+    )
     comparisons: list[str] = Field(description="What may stand beside the name in a condition.")
     values: list[str] = Field(description="All values that it can have; empty where these are not known.")
     examples: list[Any] = Field(description="Of a custom answer: values that leads have.")

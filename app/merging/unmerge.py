@@ -190,10 +190,10 @@ def _take_back_marks(kept: Change, gone: Lead, marks: list[str]) -> None:
             theirs = names_of(gone, kept.lead)
             left = [one for one in kept.lead.flags.get(name) or () if one not in theirs]
             set_flag(kept, name, left or None)
-        elif name != "icp_exception":
-            set_flag(kept, name, False)
-        elif kept.lead.flags.get(name) == gone.flags.get(name):  # else somebody has set another one since
-            set_flag(kept, name, None)
+        elif name == "icp_exception" and kept.lead.flags.get(name) != gone.flags.get(name):
+            continue  # somebody has set another one since, or taken it back
+        else:
+            set_flag(kept, name, None if name == "icp_exception" else False)
         mark_changed(kept, name)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.matching.channel import CHANNELS
+from app.matching.consent import ConsentState, StoredState
+from app.matching.person import EmailStatus, LeadKind, PhoneStatus
 from app.policy.attributes import ATTRIBUTES, COMPARISONS, FIELDS
 from app.policy.conditions import Condition
 from app.policy.document import Policy
@@ -60,6 +63,14 @@ def test_the_example_of_an_attribute_is_a_condition_without_faults(attribute: An
     assert attribute.condition is not None
     assert CONDITION.validate_python(attribute.condition, strict=False) is not None
     assert faults_of(dict(attribute.condition)) == []
+
+
+def test_the_values_in_the_catalogue_are_those_that_leads_have() -> None:
+    assert set(FIELDS["channel"].values) == set(CHANNELS)
+    assert set(FIELDS["email_status"].values) == set(get_args(EmailStatus))
+    assert set(FIELDS["phone_status"].values) == set(get_args(PhoneStatus))
+    assert set(FIELDS["kind"].values) == set(get_args(LeadKind))
+    assert set(ATTRIBUTES["consent"].values) == set(get_args(StoredState)) | set(get_args(ConsentState))
 
 
 @given(st.sampled_from([*FIELDS.values(), ATTRIBUTES["custom.NAME"]]), st.sampled_from(sorted(ARGUMENTS)))
