@@ -3,7 +3,7 @@
 It is a flag of the lead. Leads that exist get the present name of their source.
 
 Revision ID: 0025_sources_of_leads
-Revises: 0031_models
+Revises: 0024_life_of_policies
 
 All steps can be repeated, since they commit as they go.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0025_sources_of_leads"
-down_revision = "0031_models"
+down_revision = "0024_life_of_policies"
 branch_labels = None
 depends_on = None
 
