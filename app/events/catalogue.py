@@ -140,6 +140,32 @@ class LeadBelowThreshold(LeadEventData):
     since: Instant
 
 
+class LeadSlaBreached(LeadEventData):
+    """A clock of the policy was not met in time; once for each run of a clock, with the owner of that moment.
+
+    `clock` to `owner_id` are missing where an action of the policy emits the event.
+    """
+
+    lead_id: LeadId
+    journey_no: int
+    stage: str
+    occurred_at: Instant
+    clock: str | None = None
+    started_at: Instant | None = None
+    due_at: Instant | None = None
+    owner_id: str | None = None
+
+
+class LeadStalled(LeadEventData):
+    """A journey stands in its stage for longer than the policy allows; once for each stay in a stage."""
+
+    lead_id: LeadId
+    journey_no: int
+    stage: str
+    stage_entered_at: Instant
+    stalled_since: Instant
+
+
 class LeadRecycleDue(LeadEventData):
     """The day on which a recycled lead is due to be reviewed has come."""
 
@@ -310,6 +336,8 @@ TYPES: Final[dict[str, type[ResponseBody]]] = {
     "lead.consent_changed": LeadConsentChanged,
     "lead.consent_requested": LeadConsentRequested,
     "lead.below_threshold": LeadBelowThreshold,
+    "lead.sla_breached": LeadSlaBreached,
+    "lead.stalled": LeadStalled,
     "lead.recycle_due": LeadRecycleDue,
     "lead.reinquired": LeadReinquired,
     "lead.reinquiry_blocked": LeadReinquiryBlocked,

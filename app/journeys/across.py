@@ -68,6 +68,8 @@ NEXT_JOURNEYS = text(
     """
     SELECT j.tenant_id, j.id, j.lead_id, j.number, j.stage, j.seq, j.closed_at, l.stage AS lead_stage,
            l.merged_into,
+           EXISTS (SELECT 1 FROM clock_runs r WHERE r.tenant_id = j.tenant_id AND r.journey_id = j.id
+                      AND r.lead_id <> j.lead_id) AS has_lost_clocks,
            (SELECT n.id FROM journeys n WHERE n.tenant_id = j.tenant_id AND n.lead_id = j.lead_id
              ORDER BY n.closed_at DESC NULLS FIRST, n.number DESC LIMIT 1) AS present_id,
            (SELECT jsonb_object_agg(m.proof || ' ' || m.name, m.skipped) FROM milestones m

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from app import ids
 from app.events.record import NewEvent
+from app.journeys.clocks import end_clocks, move_clocks
 from app.journeys.state import Change, Journey, Owner, Step
 from app.lifecycle.answer import Emit, Move
 from app.policies.published import Published
@@ -21,10 +22,11 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     if move.opens or journey is None:
         journey = open_journey(change, move)
     published = change.active if move.opens else change.published
+    closed_at = journey.closed_at
     journey.seq += 1
     change.lead.held_stage = journey.stage
     change.lead.last_occurred_at, change.lead.last_recorded_at = move.occurred_at, change.now
-    journey.stage, journey.stage_entered_at = move.to_stage, move.occurred_at
+    journey.stage, journey.stage_entered_at, journey.stalled_at = move.to_stage, move.occurred_at, None
     step = Step(ids.new_id(), journey.seq, journey, move, published, change.score)
     change.steps.append(step)
     change.touch(journey)
@@ -32,6 +34,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     _pin(change, journey, move, published)
     _milestones(change, step)
     _assign(change, journey, move, owner)
+    move_clocks(change, journey, published.policy, move, closed_at)
     _add_events(change, journey, move)
     _set_wake_at(change, journey, move.wake_at)
     journey.recycles += move.count_recycle
@@ -44,6 +47,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
 
 def open_journey(change: Change, move: Move) -> Journey:
     """Starts the next journey. Its baseline is the end of the one before, so that old interest is not counted again."""
+    end_clocks(change, move.occurred_at)
     before = change.lead.journey
     journey = Journey(
         id=ids.new_id(),
@@ -55,7 +59,7 @@ def open_journey(change: Change, move: Move) -> Journey:
         new=True,
     )
     change.lead.journey, change.pinned = journey, None
-    change.lead.milestones = set()
+    change.lead.milestones, change.lead.clocks = set(), []
     return journey
 
 

@@ -8,9 +8,12 @@ from app import ids
 from app.events.record import NewEvent
 from app.journeys.adopt import adopt
 from app.journeys.apply import apply_emit, apply_move
-from app.journeys.state import Change
+from app.journeys.clocks import meet_by_attempts
+from app.journeys.overdue import breach, next_stall, stall
+from app.journeys.state import Change, earliest
 from app.lifecycle.answer import Move
 from app.lifecycle.automatic import evaluate as decide_steps
+from app.lifecycle.clocks import next_breach
 from app.scoring.score import score
 from app.web.fields import rfc3339
 
@@ -38,18 +41,21 @@ def _end_correction(change: Change) -> None:
 
 
 def _evaluate(change: Change, at: datetime, *, by_time: bool) -> bool:
-    facts = change.facts()
-    if facts.stage is None:
-        change.score, change.evaluate_at = score(change.published.policy, facts, at), None
+    if change.lead.journey is None:
+        change.score, change.evaluate_at = score(change.published.policy, change.facts(), at), None
         return False
-    evaluation = decide_steps(change.published.policy, facts, at, by_time=by_time)
-    change.score, change.evaluate_at = evaluation.score, evaluation.score.evaluate_at
+    meet_by_attempts(change)
+    breach(change, at)
+    evaluation = decide_steps(change.published.policy, change.facts(), at, by_time=by_time)
+    change.score = evaluation.score
     change.lead.threshold_met = evaluation.facts.threshold_met
     for step in evaluation.steps:
         if isinstance(step, Move):
             apply_move(change, step)
         else:
             apply_emit(change, step)
+    stall(change, at)
+    change.evaluate_at = earliest(change.score.evaluate_at, next_breach(change.lead.clocks), next_stall(change))
     return _update_below_threshold(change, evaluation.below_threshold) or bool(evaluation.steps)
 
 

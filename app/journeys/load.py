@@ -17,6 +17,7 @@ from app.journeys.adopt import adopt
 from app.journeys.evaluate import catch_up
 from app.journeys.shown import recorded_members
 from app.journeys.state import Change, Journey, Lead, Owner
+from app.lifecycle.clocks import Run
 from app.matching.person import Identity
 from app.policies.published import Published, published_policy
 from app.policy.facts import POLICY, Activity, Actor, Confirmation
@@ -224,6 +225,7 @@ def lead_of(record: Record) -> Lead:
         last_recorded_at=row.last_recorded_at,
         milestones=set(row.milestones or ()),
         opportunity_class=row.opportunity_class,
+        clocks=_clocks(row),
     )
 
 
@@ -267,7 +269,15 @@ def _journey(row: SimpleNamespace) -> Journey | None:
         closed_at=row.closed_at,
         closing_reason=row.closing_reason,
         last_number=row.last_number,
+        stalled_at=row.stalled_at,
     )
+
+
+def _clocks(row: SimpleNamespace) -> list[Run]:
+    of_run = (row.run_clocks, row.run_minutes, row.run_started, row.run_recorded, row.run_owners, row.run_due)
+    end = (row.run_met, row.run_met_recorded, row.run_stopped, row.run_stopped_recorded, row.run_breached)
+    rows = _rows(row.run_ids, *of_run, *end, row.run_business_minutes)
+    return [Run(run_id, row.journey_id, *rest) for run_id, *rest in rows]
 
 
 def _rows(*columns: list[Any] | None) -> list[tuple[Any, ...]]:

@@ -10,9 +10,11 @@ from app import ids
 from app.database.transaction import Tx
 from app.events.record import NewEvent, minified
 from app.journeys import sql
+from app.journeys.clocks import settle_clocks, write_clocks
 from app.journeys.shown import computed_members, recorded_members, replaced_members
 from app.journeys.state import Change, Journey, Step
 from app.lifecycle.answer import Move
+from app.lifecycle.clocks import shown
 from app.matching.likeness import Subject
 from app.policy.facts import Actor, Entry
 from app.web.fields import rfc3339
@@ -24,6 +26,7 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
     """Writes each change as a new version of its lead. The leads are locked or new, so a missing row is a bug."""
     if not changes:
         return
+    await settle_clocks(tx, tenant_id, changes)
     rows: Rows = {kind: [] for kind in sql.ROW_KINDS}
     for change in changes:
         _collect(rows, change)
@@ -39,12 +42,15 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
         raise RuntimeError("a locked lead or journey was not written")
     for change in changes:
         change.lead.version = written[change.lead.id].version
+    await write_clocks(tx, tenant_id, changes)
 
 
 async def record_or_refresh(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
-    """Records the changes that have an effect; of the others only the cached score, without a new version."""
+    """Records the changes that have an effect; of the others only what is cached, without a new version."""
     unchanged = [change for change in changes if not change.has_effect]
+    await settle_clocks(tx, tenant_id, unchanged)
     await sql.refresh_scores(tx, tenant_id, [_score_row(change) for change in unchanged])
+    await write_clocks(tx, tenant_id, unchanged)
     await record(tx, tenant_id, [change for change in changes if change.has_effect])
 
 
@@ -60,7 +66,13 @@ def _score_row(change: Change) -> dict[str, Any]:
         "below_threshold_since": change.lead.below_threshold_since,
         "threshold_met": change.lead.threshold_met,
         "evaluate_at": change.evaluate_at,
+        "sla_state": _sla_state(change),
     }
+
+
+def _sla_state(change: Change) -> str | None:
+    run = shown(change.lead.clocks)
+    return None if run is None else run.state(change.now)
 
 
 def actor_document(actor: Actor) -> dict[str, Any]:
@@ -266,6 +278,7 @@ def _lead_row(change: Change) -> dict[str, Any]:
         "below_threshold_since": lead.below_threshold_since,
         "threshold_met": lead.threshold_met,
         "evaluate_at": change.evaluate_at,
+        "sla_state": _sla_state(change),
         "account_id": lead.account_id,
         "contact_id": lead.contact_id,
         "opportunity_id": lead.opportunity_id,
@@ -296,6 +309,7 @@ def _journey_row(change: Change, journey: Journey) -> dict[str, Any]:
         "closed_at": journey.closed_at,
         "closing_reason": journey.closing_reason,
         "stage_entered_at": journey.stage_entered_at,
+        "stalled_at": journey.stalled_at,
     }
 
 

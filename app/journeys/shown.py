@@ -13,6 +13,7 @@ from uuid import UUID
 from app import ids
 from app.database.plain_json import write_json
 from app.journeys.state import Change, Lead
+from app.lifecycle.clocks import shown
 from app.matching.normalize import CANONICAL, RAW
 from app.policy.facts import CRITERIA, Confirmation
 from app.web.fields import rfc3339
@@ -22,7 +23,7 @@ Document = dict[str, Any]
 # Members whose old values are kept by name, None where there was none; and the names that are always there.
 BY_NAME: Final = {"fields": CANONICAL, "raw": RAW}
 # Members that are not kept: each event has their values of its time.
-OF_EVENT: Final = frozenset({"version", "updated_at", "score", "below_threshold_since"})
+OF_EVENT: Final = frozenset({"version", "updated_at", "score", "below_threshold_since", "sla", "stalled_since"})
 
 
 def show_lead(change: Change, merged_from: UUID | None = None) -> Document:
@@ -45,7 +46,26 @@ def computed_members(change: Change) -> Document:
             "temperature": score.temperature,
         },
         "below_threshold_since": rfc3339(change.lead.below_threshold_since),
+        "sla": _show_sla(change),
+        "stalled_since": _show_stalled_since(change),
     }
+
+
+def _show_sla(change: Change) -> Document | None:
+    """The clock that the lead shows, in its state of now."""
+    run = shown(change.lead.clocks)
+    if run is None:
+        return None
+    instants = {"started_at": rfc3339(run.started_at), "due_at": rfc3339(run.due_at)}
+    return {"clock": run.clock, **instants, "state": run.state(change.now)}
+
+
+def _show_stalled_since(change: Change) -> str | None:
+    """Since when the journey stands in its stage for longer than the policy allows; None if it does not."""
+    journey = change.lead.journey
+    stage = change.published.policy.stage_of.get(journey.stage) if journey else None
+    since = stage.stale_since(journey.stage_entered_at) if journey and stage else None
+    return rfc3339(since) if since is not None and since < change.now else None
 
 
 def recorded_members(lead: Lead) -> Document:
@@ -76,6 +96,7 @@ def recorded_members(lead: Lead) -> Document:
         "email_status": lead.flags.get("email_status"),
         "phone_status": lead.flags.get("phone_status"),
         "below_threshold_since": None,
+        "stalled_since": None,
         "duplicate_suspected": bool(lead.flags.get("duplicate_suspected")),
         "shared_mailbox_suspected": bool(lead.flags.get("shared_mailbox_suspected")),
         "other_names": list(lead.flags.get("other_names") or ()),

@@ -25,14 +25,15 @@ LOAD_LEADS = """
            f.role AS previous_role,
            j.id AS journey_id, j.number, j.last_number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at,
            j.corrected_at, j.assigned_at, j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at,
-           j.closing_reason, j.stage_entered_at,
+           j.closing_reason, j.stage_entered_at, j.stalled_at,
            t.from_stage AS held_stage, t.occurred_at AS last_occurred_at, t.recorded_at AS last_recorded_at,
            t.policy_id AS last_policy_id,
            o.class AS opportunity_class,
            p.id AS active_policy_id, i.kinds, i.namespaces, i."values", i.primaries, s.shared_kinds, s.shared_values,
            s.shared_primaries, m.names AS milestones,
            a.ids AS activity_ids, a.keys AS activity_keys, a.types, a.activity_kinds, a.occurred, a.recorded,
-           b.criteria, b.statuses, b.user_ids, b.roles, b.confirmed_at, b.bant_values, b.evidences, b.dues, b.amounts
+           b.criteria, b.statuses, b.user_ids, b.roles, b.confirmed_at, b.bant_values, b.evidences, b.dues, b.amounts,
+           r.*
       FROM (SELECT value::uuid AS id FROM jsonb_array_elements_text(:ids)) w
       JOIN LATERAL (
            SELECT *, xmin AS stamp FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = w.id {lock}
@@ -86,6 +87,16 @@ LOAD_LEADS = """
              FROM (SELECT * FROM (SELECT * FROM bant b WHERE b.tenant_id = :tenant_id AND b.lead_id = l.id
                     ORDER BY b.recorded_at DESC, b.id DESC LIMIT 200) b ORDER BY b.recorded_at, b.id) b
       ) b ON true
+      LEFT JOIN LATERAL (
+           SELECT array_agg(id) AS run_ids, array_agg(clock) AS run_clocks, array_agg(minutes) AS run_minutes,
+                  array_agg(started_at) AS run_started, array_agg(recorded_at) AS run_recorded,
+                  array_agg(owner_id) AS run_owners, array_agg(due_at) AS run_due, array_agg(met_at) AS run_met,
+                  array_agg(met_recorded_at) AS run_met_recorded, array_agg(stopped_at) AS run_stopped,
+                  array_agg(stopped_recorded_at) AS run_stopped_recorded, array_agg(breached_at) AS run_breached,
+                  array_agg(business_minutes) AS run_business_minutes
+             FROM (SELECT * FROM clock_runs r WHERE r.tenant_id = :tenant_id AND r.journey_id = j.id
+                    ORDER BY r.started_at DESC, r.id DESC LIMIT 100) r
+      ) r ON true
 """
 IDS = (bindparam("ids", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 READ_LEADS = text(LOAD_LEADS.format(lock="LIMIT 1", activities=500)).bindparams(*IDS)
@@ -97,13 +108,13 @@ LEAD = """
     custom jsonb, flags jsonb, consents jsonb, first_touch jsonb, last_touch jsonb, channel text, source_id uuid,
     owner_id uuid, team text, fit integer, engagement integer, level integer, temperature text,
     below_threshold_since timestamptz, threshold_met boolean, evaluate_at timestamptz, account_id uuid, contact_id uuid,
-    opportunity_id uuid, merged_into uuid, created_at timestamptz, updated_at timestamptz
+    opportunity_id uuid, merged_into uuid, created_at timestamptz, updated_at timestamptz, sla_state text
 """
 JOURNEY = """
     id uuid, lead_id uuid, number integer, stage text, seq integer, expected_seq integer,
     policy_id uuid, business text, baseline_at timestamptz, corrected_at timestamptz, assigned_at timestamptz,
     previous_owner_id uuid, wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz,
-    closing_reason text, stage_entered_at timestamptz
+    closing_reason text, stage_entered_at timestamptz, stalled_at timestamptz
 """
 
 # The CTE that writes each kind of row, in lock order. A statement contains only the kinds that its changes have: every
@@ -114,10 +125,12 @@ WRITES = {
     "created": """created AS (
         INSERT INTO leads (tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, channel, source_id, owner_id, team, fit, engagement, level, temperature,
-               below_threshold_since, threshold_met, evaluate_at, account_id, contact_id, created_at, updated_at)
+               below_threshold_since, threshold_met, evaluate_at, sla_state, account_id, contact_id, created_at,
+               updated_at)
         SELECT :tenant_id, id, kind, stage, stage_entered_at, fields, raw, custom, flags, consents,
                first_touch, last_touch, channel, source_id, owner_id, team, fit, engagement, level, temperature,
-               below_threshold_since, threshold_met, evaluate_at, account_id, contact_id, created_at, updated_at
+               below_threshold_since, threshold_met, evaluate_at, sla_state, account_id, contact_id, created_at,
+               updated_at
           FROM jsonb_to_recordset(:created) AS r({LEAD})
         RETURNING id, version
     )""",
@@ -128,7 +141,8 @@ WRITES = {
                first_touch = c.first_touch, last_touch = c.last_touch, owner_id = c.owner_id, team = c.team,
                fit = c.fit, engagement = c.engagement, level = c.level, temperature = c.temperature,
                below_threshold_since = c.below_threshold_since, threshold_met = c.threshold_met,
-               evaluate_at = c.evaluate_at, account_id = c.account_id, contact_id = c.contact_id,
+               evaluate_at = c.evaluate_at, sla_state = c.sla_state, account_id = c.account_id,
+               contact_id = c.contact_id,
                opportunity_id = c.opportunity_id, merged_into = c.merged_into, updated_at = c.updated_at
           FROM (SELECT * FROM jsonb_to_recordset(:touched) AS r({LEAD}) {FEW}) c
          WHERE l.tenant_id = :tenant_id AND l.id = c.id
@@ -137,10 +151,10 @@ WRITES = {
     "opened": """opened AS (
         INSERT INTO journeys (tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at,
                corrected_at, assigned_at, previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason,
-               stage_entered_at)
+               stage_entered_at, stalled_at)
         SELECT :tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at,
                corrected_at, assigned_at, previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason,
-               stage_entered_at
+               stage_entered_at, stalled_at
           FROM jsonb_to_recordset(:opened) AS r({JOURNEY})
         RETURNING id
     )""",
@@ -149,7 +163,7 @@ WRITES = {
            SET stage = c.stage, seq = c.seq, policy_id = c.policy_id, baseline_at = c.baseline_at,
                corrected_at = c.corrected_at, assigned_at = c.assigned_at, previous_owner_id = c.previous_owner_id,
                wake_at = c.wake_at, recycles = c.recycles, closed_at = c.closed_at,
-               closing_reason = c.closing_reason, stage_entered_at = c.stage_entered_at
+               closing_reason = c.closing_reason, stage_entered_at = c.stage_entered_at, stalled_at = c.stalled_at
           FROM (SELECT * FROM jsonb_to_recordset(:moved) AS r({JOURNEY}) {FEW}) c
          WHERE j.tenant_id = :tenant_id AND j.id = c.id AND j.seq = c.expected_seq
         RETURNING j.id
@@ -281,9 +295,10 @@ REFRESH_SCORES = text(
     """
     UPDATE leads l SET fit = c.fit, engagement = c.engagement, level = c.level, temperature = c.temperature,
            below_threshold_since = c.below_threshold_since, threshold_met = c.threshold_met,
-           evaluate_at = c.evaluate_at
+           evaluate_at = c.evaluate_at, sla_state = c.sla_state
       FROM jsonb_to_recordset(:leads) AS c(id uuid, fit integer, engagement integer, level integer, temperature text,
-           below_threshold_since timestamptz, threshold_met boolean, evaluate_at timestamptz)
+           below_threshold_since timestamptz, threshold_met boolean, evaluate_at timestamptz,
+           sla_state text)
      WHERE l.tenant_id = :tenant_id AND l.id = c.id
     """
 ).bindparams(bindparam("leads", type_=JSONB))

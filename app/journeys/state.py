@@ -14,12 +14,18 @@ from uuid import UUID
 from app import ids
 from app.events.record import NewEvent
 from app.lifecycle.answer import Move
+from app.lifecycle.clocks import Run
 from app.matching.channel import Channel
 from app.matching.person import Identity, LeadKind
 from app.matching.title import rank_of
 from app.policies.published import Published
 from app.policy.facts import OWNERS, POLICY, Activity, Actor, Confirmation, Facts, IcpException
 from app.scoring.score import Score
+
+
+def earliest(*instants: datetime | None) -> datetime | None:
+    """The first of the instants that there are."""
+    return min((at for at in instants if at is not None), default=None)
 
 
 @dataclass(slots=True)
@@ -29,6 +35,7 @@ class Journey:
     `last_number` is the highest number of the lead's journeys, None where it is this one's.
     `corrected_at` is that of the last correction, until an interest activity or a changed field is recorded.
     `previous_role` is the role of the previous owner; None if that user is inactive.
+    `stalled_at` is when it was told that the journey stands in its stage for too long.
     """
 
     id: UUID
@@ -49,6 +56,7 @@ class Journey:
     closed_at: datetime | None = None
     closing_reason: str | None = None
     last_number: int | None = None
+    stalled_at: datetime | None = None
     new: bool = False
 
 
@@ -69,7 +77,10 @@ class Owner:
 
 @dataclass(slots=True)
 class Lead:
-    """One row of `leads` with its related rows, as changed so far in this transaction."""
+    """One row of `leads` with its related rows, as changed so far in this transaction.
+
+    `clocks` are the runs of the present journey's clocks.
+    """
 
     id: UUID
     created_at: datetime
@@ -104,6 +115,7 @@ class Lead:
     last_recorded_at: datetime | None = None
     milestones: set[str] = field(default_factory=set)
     opportunity_class: str | None = None
+    clocks: list[Run] = field(default_factory=list)
     new: bool = False
 
 
@@ -182,7 +194,8 @@ class Change:
     `active` is the tenant's active policy, `pinned` the one its journey is pinned to, `former` another one, by which it
     came to its stage. `loaded` is the lead as answers showed it before the change, None for a new one. `before`
     holds the old values for `as_of`, `origins` which arrival set which fields, `changed` the field names of the next
-    `lead.updated`. `early_events` are sent before those of the transitions, `late_events` after them.
+    `lead.updated`. `early_events` are sent before those of the transitions, `late_events` after them. `clocks` are the
+    runs to write.
     """
 
     lead: Lead
@@ -208,6 +221,7 @@ class Change:
     milestones: list[tuple[UUID, str, str, datetime, bool]] = field(default_factory=list)
     voids: list[tuple[UUID, str]] = field(default_factory=list)
     journeys: list[Journey] = field(default_factory=list)
+    clocks: dict[UUID, Run] = field(default_factory=dict)
     early_events: list[NewEvent] = field(default_factory=list)
     late_events: list[NewEvent] = field(default_factory=list)
 
@@ -234,6 +248,12 @@ class Change:
         """Marks the journey as one to write."""
         if all(one is not journey for one in self.journeys):
             self.journeys.append(journey)
+
+    def put_clock(self, run: Run) -> None:
+        """Marks the run as one to write; in place of what was known of it, if it is of the present journey."""
+        self.clocks[run.id] = run
+        if self.lead.journey is not None and self.lead.journey.id == run.journey_id:
+            self.lead.clocks = [*(one for one in self.lead.clocks if one.id != run.id), run]
 
     def _previous_owner_id(self, journey: Journey) -> UUID | None:
         role = self.published.policy.first_role

@@ -68,6 +68,8 @@ async def _check(tx: Tx, journey: Record, log: Sequence[Record], proofs: Abstrac
         )
     if journey.merged_into is not None:
         faults.append(f"its lead was merged into {ids.show('lead', journey.merged_into)}, which should have it")
+    if journey.has_lost_clocks:
+        faults.append("a run of one of its clocks belongs to another lead")
     if journey.id == journey.present_id and journey.lead_stage != folded.stage:
         faults.append(f"stored stage of the lead: {journey.lead_stage}; by its transitions: {folded.stage}")
     # Milestones that the opportunity reached later (won, lost) have one of its own transitions as proof.

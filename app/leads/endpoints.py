@@ -32,6 +32,7 @@ from app.leads.attributes import attributes
 from app.leads.bant import confirm, show_confirmations
 from app.leads.capture import Captured
 from app.leads.change import patch_lead
+from app.leads.clocks import ClockRunList, clock_runs
 from app.leads.consent import purposes, put_consents
 from app.leads.create import create_leads, names_of
 from app.leads.exception import set_exception, take_back_exception
@@ -122,7 +123,7 @@ async def list_leads(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Leads, newest first, with their scores of now. The filter `temperature` uses the score of the last evaluation."""
+    """Leads, newest first, with their scores of now. The filters `temperature` and `sla` use the last evaluation."""
     await check_stage(tx, caller.tenant_id, "lead", filters["stage"])
     found, following = await find_leads(tx, caller.tenant_id, limit, cursor, sort, filters)
     leads = await history.leads_of(tx, caller.tenant_id, found, now)
@@ -138,8 +139,7 @@ async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: A
     if as_of is None or as_of >= now:
         change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
         lead = show_lead(change, merged_from=lead_id)
-        moved = lead["score"] if history.score_moved(change) else None
-        return answer(lead, version=change.lead.version, moved=moved)
+        return answer(lead, version=change.lead.version, moved=history.moved_members(change))
     return answer(show_lead(await read_as_of(tx, caller.tenant_id, lead_id, as_of), merged_from=lead_id))
 
 
@@ -295,6 +295,13 @@ async def list_journeys(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> 
     rows = await sql.journeys_of(tx, caller.tenant_id, lead.id)
     shown = [show_journey(row, [one for one in reached if one.journey_id == row.id]) for row in rows]
     return answer({"data": shown, "next": None})
+
+
+@api.get("/{lead_id}/clocks", response_model=ClockRunList, responses=declared(*READ_PROBLEMS))
+async def list_clocks(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """All runs of the lead's clocks, oldest first: until when something had to be done, and when it was."""
+    lead = (await read_lead(tx, caller.tenant_id, lead_id, now)).lead
+    return answer({"data": await clock_runs(tx, caller.tenant_id, lead.id, now), "next": None})
 
 
 @api.get("/{lead_id}/timeline", response_model=TimelineOut, responses=declared(*READ_PROBLEMS))

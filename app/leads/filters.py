@@ -28,6 +28,9 @@ async def _lead_filters(
     phone: Annotated[str | None, Query(max_length=64)] = None,
     external_id: Annotated[str | None, Query(max_length=320, description="namespace:value")] = None,
     temperature: Literal["hot", "warm", "cold"] | None = None,
+    sla: Annotated[
+        Literal["due", "breached"] | None, Query(description="State of the clock that the lead shows.")
+    ] = None,
     source: SourceId | None = None,
     campaign: Annotated[
         str | None, Query(min_length=1, max_length=1_000, description="Of the first or the last touch; case matters.")
@@ -51,6 +54,7 @@ async def _lead_filters(
         "owner_id": owner_id,
         "account_id": account_id,
         "temperature": temperature,
+        "sla_state": sla,
         "source_id": source,
         "campaign": campaign,
         "channel": channel,

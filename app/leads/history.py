@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from app.database.transaction import Tx
 from app.errors import RequestInvalid
 from app.journeys import sql as journeys
 from app.journeys.load import former_policy, lead_of, read_lead
-from app.journeys.shown import show_lead
+from app.journeys.shown import computed_members, show_lead
 from app.journeys.state import Change
 from app.leads import sql
 from app.leads.schemas import show_activity, show_entry, show_transition
@@ -48,13 +48,12 @@ async def leads_of(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datet
     return [shown[lead_id] for lead_id in lead_ids if lead_id in shown]
 
 
-def score_moved(change: Change) -> bool:
-    """Whether time or a new policy has changed the score of a lead since the lead's version was written."""
-    written, now = change.lead.updated_at, change.score
-    assert now is not None
-    before = score(change.published.policy, change.facts(), written)
-    shown = [(one.fit, one.engagement, one.level, one.temperature) for one in (before, now)]
-    return shown[0] != shown[1] or change.published.activated_at > written
+def moved_members(change: Change) -> dict[str, Any] | None:
+    """What time or a new policy has changed in the answer since the lead's version was written; None if nothing."""
+    written = change.lead.updated_at
+    before = replace(change, now=written, score=score(change.published.policy, change.facts(), written))
+    shown = computed_members(change)
+    return shown if shown != computed_members(before) or change.published.activated_at > written else None
 
 
 def show_score(change: Change, at: datetime) -> dict[str, Any]:

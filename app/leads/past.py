@@ -15,11 +15,13 @@ from uuid import UUID
 from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import LeadNotFound
+from app.journeys import clocks_sql
 from app.journeys.load import read_unmerged
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.leads import past_sql, sql
 from app.leads.absorb import FLAGGED
 from app.leads.held import Held, held_at, survivor_at
+from app.lifecycle.clocks import Run, as_of
 from app.lifecycle.merging import MERGE
 from app.matching.normalize import normalize
 from app.matching.person import Identity
@@ -77,6 +79,8 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     await _journey(tx, tenant_id, change, at, held)
     if "wake_at" in before and lead.journey is not None:
         lead.journey.wake_at = before["wake_at"] and datetime.fromisoformat(before["wake_at"])
+    if (journey := lead.journey) is not None:
+        lead.clocks = as_of([Run(*row) for row in await clocks_sql.runs_of_journey(tx, tenant_id, journey.id)], at)
     change.score = score(change.published.policy, change.facts(), at)
     return change
 

@@ -11,6 +11,7 @@ from app import ids
 from app.database.transaction import Record
 from app.journeys.record import entry_document
 from app.journeys.state import NewActivity
+from app.leads.clocks import Sla
 from app.leads.qualification_schemas import ExceptionOut
 from app.lifecycle.answer import Eligible
 from app.matching.channel import CHANNELS, Channel
@@ -232,7 +233,8 @@ class LeadOut(ResponseBody):
     identities: list[IdentityOut]
     score: dict[str, Any]
     owner_id: str | None
-    sla: dict[str, Any] | None
+    sla: Sla | None
+    stalled_since: str | None = Field(description="The lead stands in its stage for longer than its policy allows.")
     bant: dict[str, Any]
     raw: dict[str, str | None]
     email_status: EmailStatus | None

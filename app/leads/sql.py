@@ -272,7 +272,7 @@ TOUCHES: Final = (leads.c.first_touch, leads.c.last_touch)
 CONDITIONS: Final[Mapping[str, Callable[[Any], ColumnElement[bool]]]] = {
     **{
         name: leads.c[name].__eq__
-        for name in ("stage", "owner_id", "temperature", "source_id", "channel", "account_id")
+        for name in ("stage", "owner_id", "temperature", "sla_state", "source_id", "channel", "account_id")
     },
     "campaign": lambda name: or_(*(touch["campaign"].astext == name for touch in TOUCHES)),
     "created_after": leads.c.created_at.__gt__,

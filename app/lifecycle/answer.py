@@ -28,6 +28,7 @@ class Move:
     `pins` pins the journey to this policy unless it is pinned already, `unpins` lets it follow the active policy.
     `convert`: the move is a conversion, or one must follow in the same transaction.
     `emits` are the events named by its effects, in addition to those of every move.
+    `starts_clocks` and `stops_clocks` are names of clocks; `all` stops every clock.
     """
 
     from_stage: str | None
@@ -57,6 +58,8 @@ class Move:
     convert: bool = False
     bant: tuple[Confirmation, ...] = ()
     emits: tuple[str, ...] = ()
+    starts_clocks: tuple[str, ...] = ()
+    stops_clocks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

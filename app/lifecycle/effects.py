@@ -54,6 +54,8 @@ def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datet
         convert=action.converts or _converts(effects, ask),
         bant=ask.bant,
         emits=tuple(one.emit for one in effects if one.emit),
+        starts_clocks=tuple(one.start_clock for one in effects if one.start_clock),
+        stops_clocks=tuple(one.stop_clock for one in effects if one.stop_clock),
     )
 
 

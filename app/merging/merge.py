@@ -205,7 +205,7 @@ def _take_journey(kept: Change, before: Lead, gone: Change) -> None:
     """Makes the journey of the merged lead the present one."""
     lead = kept.lead
     lead.journey, lead.held_stage, lead.last_occurred_at = before.journey, before.held_stage, before.last_occurred_at
-    lead.milestones, lead.threshold_met = before.milestones, before.threshold_met
+    lead.milestones, lead.threshold_met, lead.clocks = before.milestones, before.threshold_met, before.clocks
     lead.below_threshold_since = before.below_threshold_since
     kept.pinned = gone.pinned
 
@@ -269,4 +269,4 @@ def _leave(gone: Change, into: UUID) -> None:
     """Leaves the merged lead without a journey."""
     lead = gone.lead
     lead.merged_into, lead.journey, lead.held_stage, lead.last_occurred_at = into, None, None, None
-    lead.milestones, gone.pinned = set(), None
+    lead.milestones, lead.clocks, gone.pinned = set(), [], None

@@ -134,6 +134,9 @@ FOLLOW_JOURNEYS = text(
     WITH moved AS (
         UPDATE transitions SET lead_id = :target
          WHERE tenant_id = :tenant_id AND lead_id = :source AND journey_id = ANY(:ids)
+    ), clocked AS (
+        UPDATE clock_runs SET lead_id = :target
+         WHERE tenant_id = :tenant_id AND lead_id = :source AND journey_id = ANY(:ids)
     ), reached AS (
         UPDATE milestones SET lead_id = :target
          WHERE tenant_id = :tenant_id AND lead_id = :source AND journey_id = ANY(:ids)

@@ -15,6 +15,7 @@ from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import Erased
 from app.events.record import record_events
+from app.journeys.clocks import opportunity_clocks
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change_of_survivor
 from app.journeys.record import record
@@ -169,4 +170,5 @@ def _update_lead(change: Change, row: Record, move: OpportunityMove, step: Oppor
     change.new_bant.extend(move.bant)
     if lead.opportunity_id == row.id:
         lead.opportunity_class = move.to_class
+    opportunity_clocks(change, row.journey_id, move)
     change.late_events.append(step.event())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
@@ -32,6 +33,11 @@ class Stage(Part):
     kind: StageKind
     order: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     skippable: bool = False
+    stale_after_days: Days | None = None
+
+    def stale_since(self, entered_at: datetime) -> datetime | None:
+        """From when on a journey that entered the stage then is stalled; None if it never is."""
+        return None if self.stale_after_days is None else entered_at + timedelta(days=self.stale_after_days)
 
     @property
     def of_conversion(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from app.policy.actions import TARGETS, Action, Reason
 from app.policy.activity_types import unknown_types
 from app.policy.check_conditions import condition_faults
+from app.policy.clocks import ATTEMPT
 from app.policy.document import Policy
 from app.policy.fault import Fault
 from app.policy.never_true import never_true
@@ -64,6 +65,9 @@ def _stages(policy: Policy) -> Iterator[Fault]:
             yield Fault(f"{place}/order", "order_not_allowed", f"a stage of kind {stage.kind} cannot have `order`")
         if stage.skippable and stage.kind != "open":
             yield Fault(f"{place}/skippable", "not_skippable", "only an open stage can be skippable")
+        if stage.stale_after_days is not None and stage.kind not in ("open", "parked"):
+            detail = "only an open or parked stage can have `stale_after_days`"
+            yield Fault(f"{place}/stale_after_days", "never_stale", detail)
     if sum(stage.of_conversion for stage in policy.stages) != 1:
         yield Fault("/stages", "conversion_stage", "exactly one closed stage, the conversion stage, must have `order`")
 
@@ -240,12 +244,14 @@ def _scoring(policy: Policy) -> Iterator[Fault]:
 
 def _clocks(policy: Policy) -> Iterator[Fault]:
     for name, clock in policy.clocks.items():
-        if clock.met_by != "contact_attempt" and clock.met_by not in policy.action_of:
+        if clock.met_by != ATTEMPT and clock.met_by not in policy.action_of:
             yield Fault(f"/clocks/{name}/met_by", "unknown_action", f"there is no action `{clock.met_by}`")
         for index, reaction in enumerate(clock.on_breach):
             place = f"/clocks/{name}/on_breach/{index}"
             if reaction.emit and reaction.emit not in EVENTS:
                 yield Fault(f"{place}/emit", "unknown_event", _not_emitted(reaction.emit))
+            if reaction.assign and reaction.assign not in policy.routing:
+                yield Fault(f"{place}/assign", "unknown_route", f"there is no route `{reaction.assign}`")
             if reaction.do:
                 yield from _done_by_policy(policy, place, reaction.do, reaction.reason_code)
 

@@ -8,8 +8,10 @@ from fastapi import Query, Response
 
 from app import ids
 from app.errors import AlreadyExists, KeyNotFound, ScopeMissing, TenantNotFound, UserNotFound, VersionConflict
-from app.tenants import across, audit, create, limits, sql, users
+from app.tenants import across, audit, calendar, create, limits, sql, users
 from app.tenants.schemas import (
+    CalendarOut,
+    CalendarPut,
     KeyCreate,
     KeyOut,
     KeyPage,
@@ -110,6 +112,20 @@ async def put_limits(
     """Set the limits of a tenant; they hold in every process within five seconds."""
     row = await limits.set_limits(tx, tenant_id, caller, body.model_dump(), expected, now)
     return answer(limits.show(row), version=row.version)
+
+
+@api.get("/calendar", response_model=CalendarOut, responses=declared(TenantNotFound))
+async def get_calendar(caller: Admin, tx: InTx) -> Response:
+    """The working hours, time zone and holidays of the tenant."""
+    row = await calendar.read_calendar(tx, caller.tenant_id)
+    return answer(calendar.show_calendar(row), version=row.version)
+
+
+@api.put("/calendar", response_model=CalendarOut, responses=declared(TenantNotFound, VersionConflict))
+async def put_calendar(body: CalendarPut, caller: Admin, tx: InTx, now: Now, expected: Expected) -> Response:
+    """Set the calendar by which clocks count that start from now on; those that run keep theirs."""
+    row = await calendar.set_calendar(tx, caller, body.document(), expected, now)
+    return answer(calendar.show_calendar(row), version=row.version)
 
 
 @api.post("/users", status_code=201, response_model=UserOut, responses=declared(AlreadyExists))

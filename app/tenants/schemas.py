@@ -13,7 +13,7 @@ from app import ids
 from app.database.transaction import Record
 from app.policy.shape import Like
 from app.web.auth import SCOPES
-from app.web.fields import Instant, RequestBody, ResponseBody, ShortText, rfc3339
+from app.web.fields import Day, Instant, RequestBody, ResponseBody, ShortText, rfc3339
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
 PolicyName = Literal["waterfall", "pipeline"]
@@ -70,6 +70,25 @@ class LimitsPut(RequestBody):
     in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = Field(default=None, examples=[16])
 
 
+class CalendarPut(RequestBody):
+    """By which clocks count that run for leads without an owner, or of owners without working hours."""
+
+    time_zone: TimeZone = Field(default="UTC", examples=["Europe/Bucharest"])
+    working_hours: WorkingHours = Field(
+        default_factory=dict,
+        description="Without any hours every hour counts.",
+        examples=[{"mon": [["09:00", "18:00"]], "tue": [["09:00", "13:00"], ["14:00", "18:00"]]}],
+    )
+    holidays: Annotated[list[Day], Field(max_length=1000)] = Field(
+        default_factory=list, description="Dates without working hours, for every user.", examples=[["2026-12-25"]]
+    )
+
+    def document(self) -> dict[str, Any]:
+        """The calendar as JSON, each holiday once and in order."""
+        days = [day.isoformat() for day in sorted(set(self.holidays))]
+        return {"time_zone": self.time_zone, "working_hours": self.working_hours, "holidays": days}
+
+
 class UserCreate(RequestBody):
     name: ShortText = Field(examples=["Sofia Dumitru"])
     email: Email = Field(examples=["sofia@acme.example"])
@@ -115,6 +134,12 @@ class LimitsOut(ResponseBody):
     effective: dict[str, int | None] = Field(
         description="The limits that hold: the default where none is set. For `in_flight` that is null: no own limit."
     )
+
+
+class CalendarOut(ResponseBody):
+    time_zone: str
+    working_hours: dict[str, Any]
+    holidays: list[str]
 
 
 class UserOut(ResponseBody):

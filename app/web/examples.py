@@ -149,6 +149,11 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/tenants": {"name": "acme", "policy": "pipeline"},
     "PATCH /v1/tenants/{tenant_id}": {"name": "Acme"},
     "PUT /v1/tenants/{tenant_id}/limits": {"submissions_per_minute": 6000, "in_flight": 16},
+    "PUT /v1/calendar": {
+        "time_zone": "Europe/Bucharest",
+        "working_hours": {day: [["09:00", "18:00"]] for day in ("mon", "tue", "wed", "thu", "fri")},
+        "holidays": ["2026-12-01", "2026-12-25"],
+    },
     "POST /v1/users": {
         "name": "Sofia Dumitru",
         "email": "sofia@acme.example",

@@ -220,6 +220,11 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
             "requests_per_minute": 100_000,
             "in_flight": 64,
         },
+        "PUT /v1/calendar": {
+            "time_zone": "America/New_York",
+            "working_hours": {"mon": [["09:00", "18:00"]]},
+            "holidays": ["2026-12-25"],
+        },
         "POST /v1/users": USER,
         "PATCH /v1/users/{user_id}": USER,
         "POST /v1/keys": {"name": "reader", "scopes": ["leads:read"], "expires_at": "2099-08-17T09:00:00Z"},

@@ -85,6 +85,7 @@ class Filled:
                 "phone": ["+40215550100"],
                 "external_id": ["crm:none"],
                 "temperature": ["hot", "warm", "cold"],
+                "sla": ["due", "breached"],
                 "source": sources,
                 "campaign": ["spring", "rare", "none"],
                 "channel": ["web_form", "phone", "partner", "trade_show"],

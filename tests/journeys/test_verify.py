@@ -45,6 +45,15 @@ async def test_every_kind_of_damage_is_found(api: Api, damage: str) -> None:
     assert checked.faults
 
 
+async def test_a_clock_of_a_journey_that_belongs_to_another_lead_is_found(api: Api) -> None:
+    await api.mql()
+    await api.lead()
+    assert {one.faults async for one in verify(api.app.state.engine)} == {()}
+    async with api.app.state.engine.begin() as tx:
+        await tx.execute(text("UPDATE clock_runs SET lead_id = (SELECT max(id::text)::uuid FROM leads)"))
+    assert sorted(bool(one.faults) for one in [one async for one in verify(api.app.state.engine)]) == [False, True]
+
+
 async def test_a_milestone_that_is_voided_and_reached_again_is_stored_twice(api: Api) -> None:
     manager, lead = await api.user("manager"), await api.mql()
     last = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"][-1]["id"]

@@ -239,6 +239,18 @@ FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
             "not_for_the_policy",
             "/clocks/response/on_breach/0/do",
         ),
+        (
+            put("/clocks/response/on_breach/0", {"assign": "nowhere"}),
+            "unknown_route",
+            "/clocks/response/on_breach/0/assign",
+        ),
+        (
+            put("/clocks/response/on_breach/0", {"assign": "sdr", "emit": "lead.sla_breached"}),
+            "invalid",
+            "/clocks/response/on_breach/0",
+        ),
+        (put("/stages/7/stale_after_days", 3), "never_stale", "/stages/7/stale_after_days"),
+        (put("/stages/2/stale_after_days", 0), "invalid", "/stages/2/stale_after_days"),
         (put("/conversion/class/mqx", "qualified"), "unknown_stage", "/conversion/class/mqx"),
         (put("/conversion/class/mql", "qualified"), "class_missing", f"/actions/{index_of('convert')}/from"),
         (

@@ -27,6 +27,7 @@ from app.database.tables.intake import imports, sources, submission_items, submi
 from app.database.tables.leads import (
     activities,
     bant,
+    clock_runs,
     consent_requests,
     consents,
     identities,
@@ -49,6 +50,7 @@ __all__ = [
     "attempts",
     "audit",
     "bant",
+    "clock_runs",
     "consent_requests",
     "consents",
     "contacts",

@@ -44,6 +44,7 @@ leads = tenant_table(
     instant("below_threshold_since"),
     Column("threshold_met", Boolean, nullable=False, server_default="true"),
     instant("evaluate_at"),
+    string("sla_state"),  # of the last evaluation
     uuid("account_id"),
     uuid("contact_id"),
     uuid("opportunity_id"),
@@ -57,7 +58,7 @@ leads = tenant_table(
     *list_indexes("leads", "created_at", "updated_at", "stage_entered_at"),
     *filter_indexes("leads", stage="", owner_id="owner_id IS NOT NULL", account_id="account_id IS NOT NULL"),
     *filter_indexes("leads", source_id="source_id IS NOT NULL", channel="channel IS NOT NULL"),
-    *filter_indexes("leads", temperature="temperature <> 'cold'"),
+    *filter_indexes("leads", temperature="temperature <> 'cold'", sla_state="sla_state <> 'met'"),
     *member_indexes("leads", "campaign", "first_touch", "last_touch"),
 )
 
@@ -208,10 +209,38 @@ journeys = tenant_table(
     instant("closed_at"),
     string("closing_reason"),
     instant("stage_entered_at", null=False),
+    instant("stalled_at"),
     tenant_foreign_key("leads", "lead_id"),
     Index("journeys_open_key", "tenant_id", "lead_id", unique=True, postgresql_where="closed_at IS NULL"),
     Index("journeys_number_key", "tenant_id", "lead_id", "number", unique=True),
     postgresql_with={"fillfactor": 80},  # room on the page for the moves of a journey, none of which writes an index
+)
+
+# One row for each run of a clock of the policy, kept for reports: from the start, in business time by `calendar`.
+clock_runs = tenant_table(
+    "clock_runs",
+    id_column(),
+    uuid("lead_id", null=False),
+    uuid("journey_id", null=False),
+    string("clock", null=False),
+    Column("minutes", Integer, nullable=False),
+    jsonb("calendar"),
+    uuid("owner_id"),
+    instant("started_at", null=False),
+    instant("due_at", null=False),
+    instant("recorded_at", null=False),
+    instant("met_at"),
+    instant("met_recorded_at"),
+    instant("stopped_at"),
+    instant("stopped_recorded_at"),
+    instant("breached_at"),
+    Column("business_minutes", Integer),
+    tenant_foreign_key("leads", "lead_id"),
+    tenant_foreign_key("journeys", "journey_id"),
+    tenant_foreign_key("users", "owner_id"),
+    Index("clock_runs_journey_id_idx", "tenant_id", "journey_id", "started_at"),
+    Index("clock_runs_lead_id_idx", "tenant_id", "lead_id"),
+    Index("clock_runs_started_at_idx", "tenant_id", "started_at"),
 )
 
 transitions = tenant_table(

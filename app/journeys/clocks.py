@@ -1,0 +1,108 @@
+"""What changes of a lead do to its clocks. When a run is due is computed as it is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from app import ids
+from app.database.transaction import Tx
+from app.journeys import clocks_sql
+from app.journeys.state import Change, Journey, earliest
+from app.lifecycle.answer import Move, OpportunityMove
+from app.lifecycle.business_time import DAY, MINUTE, Calendar, calendar_of
+from app.lifecycle.clocks import Run, after_attempts, after_move, after_opportunity, next_breach
+from app.policy.document import Policy
+
+
+def end_clocks(change: Change, at: datetime) -> None:
+    """Stops the clocks of the journey that another one follows."""
+    _advance(change, lambda run: run.stopped(at, change.now) if run.running else run)
+
+
+def move_clocks(change: Change, journey: Journey, policy: Policy, move: Move, closed_at: datetime | None) -> None:
+    """Meets, stops and starts clocks of the journey; `closed_at` is when it had been closed before the move."""
+    _advance(change, lambda run: after_move(policy, run, move, change.now, closed_at))
+    for name in dict.fromkeys(move.starts_clocks):
+        run = Run(ids.new_id(), journey.id, name, policy.clocks[name].minutes, move.occurred_at, change.now)
+        change.put_clock(replace(run, owner_id=_owner_id(change)))
+
+
+def opportunity_clocks(change: Change, journey_id: UUID, move: OpportunityMove) -> None:
+    """Meets and stops clocks of the journey that the opportunity came from, if it is the present one."""
+    journey = change.lead.journey
+    if journey is not None and journey.id == journey_id:
+        _advance(change, lambda run: after_opportunity(change.published.policy, run, move, change.now))
+
+
+def meet_by_attempts(change: Change) -> None:
+    """Meets the clocks that wait for a contact attempt, if there is one."""
+    policy, activities = change.published.policy, change.lead.activities
+    _advance(change, lambda run: after_attempts(policy, run, activities, change.now))
+
+
+def _advance(change: Change, after: Callable[[Run], Run]) -> None:
+    for run in list(change.lead.clocks):
+        if (changed := after(run)) != run:
+            change.put_clock(replace(changed, owner_id=_owner_id(change)))
+
+
+def _owner_id(change: Change) -> UUID | None:
+    return change.lead.owner.id if change.lead.owner else None
+
+
+async def settle_clocks(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
+    """Computes when started clocks are due, and how many business minutes it took to meet met ones.
+
+    The minutes count from the start, or from now if that is later: nobody could have kept to a clock that was not known
+    yet. The calendar is kept with the run, so that a later change of it does not move what was promised.
+    """
+    changed = [(change, run) for change in changes for run in change.clocks.values()]
+    started = [(change, run) for change, run in changed if run.due_at is None]
+    known = await _calendars(tx, tenant_id, [run for _, run in started])
+    for change, run in started:
+        document = _from(known[run.owner_id], run.started_at.date() - DAY)
+        due_at = Calendar.read(document).add(max(run.started_at, change.now), run.minutes)
+        change.put_clock(replace(run, due_at=due_at, calendar=document))
+        change.evaluate_at = earliest(change.evaluate_at, next_breach(change.lead.clocks))
+    await _measure(tx, tenant_id, changes)
+
+
+async def _calendars(tx: Tx, tenant_id: UUID, started: Sequence[Run]) -> dict[UUID | None, dict[str, Any]]:
+    """The calendar of each owner as a document, and under None that of the tenant."""
+    if not started:
+        return {}
+    owners = {run.owner_id for run in started if run.owner_id is not None}
+    rows = await clocks_sql.calendars(tx, tenant_id, owners)
+    own = {row.id: calendar_of(row.calendar, row.time_zone, row.working_hours) for row in rows}
+    return {None: dict(rows[0].calendar), **own}
+
+
+def _from(document: dict[str, Any], first: date) -> dict[str, Any]:
+    """The calendar without the holidays before this date."""
+    return {**document, "holidays": [day for day in document.get("holidays") or () if day >= first.isoformat()]}
+
+
+async def _measure(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
+    met = [(change, run) for change in changes for run in change.clocks.values() if run.met_at is not None]
+    stored = [run.id for _, run in met if run.calendar is None]
+    rows = await clocks_sql.calendars_of_runs(tx, tenant_id, stored) if stored else ()
+    calendars = {row.id: row.calendar for row in rows}
+    for change, run in met:
+        calendar = Calendar.read(run.calendar or calendars[run.id])
+        minutes = calendar.between(run.started_at, run.met_at or run.started_at) // MINUTE
+        change.put_clock(replace(run, business_minutes=minutes))
+
+
+async def write_clocks(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
+    """Writes the changed runs. Their journeys are written already."""
+    rows = [_row(run, change.lead.id) for change in changes for run in change.clocks.values()]
+    if rows:
+        await clocks_sql.write_runs(tx, tenant_id, rows)
+
+
+def _row(run: Run, lead_id: UUID) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in Run.__slots__} | {"lead_id": lead_id}
