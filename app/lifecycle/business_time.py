@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WHOLE_DAY: Final = (("00:00", "24:00"),)
 DAY, MINUTE, SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
-FARTHEST: Final = timedelta(days=3653)  # a calendar with hardly any hours must not be followed for ever
+FARTHEST: Final = timedelta(days=3653)  # of which the days are counted: hardly any hours, or an instant of long ago
 
 Hours = Mapping[str, Sequence[Sequence[str]]]
 
@@ -45,13 +45,14 @@ class Calendar:
         return start + FARTHEST
 
     def between(self, start: datetime, end: datetime) -> timedelta:
-        """How much business time lies between two instants; none if the second is not the later one."""
-        return sum((until - since for since, until in self._spans(start, end)), timedelta())
+        """How much business time lies between two instants, in the last ten years before the second one."""
+        spans = self._spans(max(start, end - FARTHEST), end)
+        return sum((until - since for since, until in spans), timedelta())
 
     def _spans(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
         """The working hours between two instants, in order."""
-        day = start.astimezone(self.zone).date() - DAY
-        while day <= end.astimezone(self.zone).date() + DAY:
+        day, last = (at.astimezone(self.zone).date() for at in (start - DAY, end + DAY))
+        while day <= last:
             for opens, closes in self._hours_of(day):
                 since, until = max(opens, start), min(closes, end)
                 if since < until:

@@ -49,10 +49,9 @@ class Run:
 
     def state(self, now: datetime) -> State:
         """Met in time, breached (also if it was met later), or due."""
-        end = self.met_at or now
-        if self.due_at is not None and end > self.due_at:
-            return "breached"
-        return "met" if self.met_at else "due"
+        if self.met_at is not None and (self.due_at is None or self.met_at <= self.due_at):
+            return "met"
+        return "breached" if self.due_at is not None and now > self.due_at else "due"
 
     def met(self, at: datetime, now: datetime) -> Run:
         """The run as met at `at`. One that was known to be met in time has been known since then."""

@@ -246,6 +246,7 @@ def _clocks(policy: Policy) -> Iterator[Fault]:
     for name, clock in policy.clocks.items():
         if clock.met_by != ATTEMPT and clock.met_by not in policy.action_of:
             yield Fault(f"/clocks/{name}/met_by", "unknown_action", f"there is no action `{clock.met_by}`")
+        yield from _duplicates(f"/clocks/{name}/on_breach", (reaction.emit for reaction in clock.on_breach))
         for index, reaction in enumerate(clock.on_breach):
             place = f"/clocks/{name}/on_breach/{index}"
             if reaction.emit and reaction.emit not in EVENTS:

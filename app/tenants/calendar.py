@@ -9,7 +9,6 @@ from uuid import UUID
 
 from app import ids
 from app.database.transaction import Record, Tx
-from app.errors import TenantNotFound
 from app.tenants import audit, sql
 from app.web import versions
 from app.web.auth import Caller
@@ -18,20 +17,16 @@ UNSET: Final[Mapping[str, Any]] = {"time_zone": "UTC", "working_hours": {}, "hol
 
 
 async def read_calendar(tx: Tx, tenant_id: UUID, *, lock: bool = False) -> Record:
-    """The tenant, whose column `calendar` has it. Raises TenantNotFound."""
+    """The tenant of a caller, whose column `calendar` has it."""
     row = await sql.tenant(tx, tenant_id, lock=lock)
-    if row is None:
-        raise TenantNotFound()
+    assert row is not None, "a tenant is never deleted"
     return row
 
 
 async def set_calendar(
     tx: Tx, caller: Caller, calendar: Mapping[str, Any], expected: frozenset[str] | None, now: datetime
 ) -> Record:
-    """The tenant with this calendar. Clocks that run keep the one by which they were started.
-
-    Raises TenantNotFound and VersionConflict.
-    """
+    """The tenant with this calendar; clocks that run keep theirs. Raises VersionConflict."""
     row = await read_calendar(tx, caller.tenant_id, lock=True)
     versions.check(expected, row.version)
     if not versions.moved({"calendar": show_calendar(row)}, {"calendar": calendar}):

@@ -114,14 +114,14 @@ async def put_limits(
     return answer(limits.show(row), version=row.version)
 
 
-@api.get("/calendar", response_model=CalendarOut, responses=declared(TenantNotFound))
+@api.get("/calendar", response_model=CalendarOut)
 async def get_calendar(caller: Admin, tx: InTx) -> Response:
     """The working hours, time zone and holidays of the tenant."""
     row = await calendar.read_calendar(tx, caller.tenant_id)
     return answer(calendar.show_calendar(row), version=row.version)
 
 
-@api.put("/calendar", response_model=CalendarOut, responses=declared(TenantNotFound, VersionConflict))
+@api.put("/calendar", response_model=CalendarOut, responses=declared(VersionConflict))
 async def put_calendar(body: CalendarPut, caller: Admin, tx: InTx, now: Now, expected: Expected) -> Response:
     """Set the calendar by which clocks count that start from now on; those that run keep theirs."""
     row = await calendar.set_calendar(tx, caller, body.document(), expected, now)

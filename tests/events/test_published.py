@@ -12,9 +12,11 @@ from tests.api import Api
 from tests.contract.world import create_one_of_each
 from tests.conversion.steps import BANT
 from tests.events.published import faults_of
+from tests.journeys.test_overdue import going_stale
 from tests.journeys.test_time import pass_time
 from tests.leads.test_included import WHOLE_LIFE, live, staff, stand_still
 from tests.pipeline.test_advance import step
+from tests.rules.make import WATERFALL, altered
 from tests.submissions.sender import make_sender
 
 # Those of deliveries are checked where one fails (tests/webhooks), and no door of this release activates a policy.
@@ -48,6 +50,9 @@ async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
     await api.ask(later, "recycle", people["sdr"], reason_code="timing", wake_at=api.ago(days=-5))
     await pass_time(api, 6)
     await live(api, people, WHOLE_LIFE)
+    await api.publish(altered(WATERFALL, going_stale(3, "inquiry")))
+    await api.lead(email="idle@acme.example")
+    await pass_time(api, 4)
     await sequence(api.app.state.engine)
     page = await api.get(
         "/v1/events", params={"after": "earliest", "limit": 1000, **({"include": include} if include else {})}

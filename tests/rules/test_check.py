@@ -249,6 +249,11 @@ FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
             "invalid",
             "/clocks/response/on_breach/0",
         ),
+        (
+            put("/clocks/response/on_breach", [{"emit": "lead.sla_breached"}] * 2),
+            "duplicate_name",
+            "/clocks/response/on_breach/1",
+        ),
         (put("/stages/7/stale_after_days", 3), "never_stale", "/stages/7/stale_after_days"),
         (put("/stages/2/stale_after_days", 0), "invalid", "/stages/2/stale_after_days"),
         (put("/conversion/class/mqx", "qualified"), "unknown_stage", "/conversion/class/mqx"),
