@@ -1,7 +1,7 @@
 """Clocks run in business time, each run in a row, and journeys that stand in a stage for too long are told of.
 
 Revision ID: 0026_clocks
-Revises: 0022_channels_and_origins
+Revises: 0025_sources_of_leads
 
 A new table, and columns that old code leaves empty. All steps can be repeated, since they commit as they go.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0026_clocks"
-down_revision = "0022_channels_and_origins"
+down_revision = "0025_sources_of_leads"
 branch_labels = None
 depends_on = None
 
