@@ -12,9 +12,10 @@ from app.journeys.clocks import meet_by_attempts
 from app.journeys.overdue import breach, next_stall, stall
 from app.journeys.state import Change, earliest
 from app.lifecycle.answer import Move
+from app.lifecycle.automatic import below_threshold
 from app.lifecycle.automatic import evaluate as decide_steps
 from app.lifecycle.clocks import next_breach
-from app.scoring.score import score
+from app.scoring.score import score, with_score
 from app.web.fields import rfc3339
 
 
@@ -29,6 +30,16 @@ def evaluate(change: Change) -> bool:
     adopt(change)
     _end_correction(change)
     return _evaluate(change, change.now, by_time=False)
+
+
+def score_at(change: Change, at: datetime) -> None:
+    """Scores the lead as it is at `at`, for an answer: time may have brought it above the threshold again."""
+    policy, facts = change.published.policy, change.facts()
+    change.score = score(policy, facts, at)
+    if change.lead.below_threshold_since is not None and not below_threshold(
+        policy, with_score(facts, change.score), at
+    ):
+        change.lead.below_threshold_since = None
 
 
 def _end_correction(change: Change) -> None:

@@ -15,7 +15,7 @@ from app.ids import show
 from app.journeys import sql
 from app.journeys.adopt import adopt
 from app.journeys.evaluate import catch_up
-from app.journeys.shown import recorded_members
+from app.journeys.shown import kept_members
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.lifecycle.clocks import Run
 from app.matching.person import Identity
@@ -91,7 +91,7 @@ async def begin_two(
     changes: dict[UUID, Change] = {}
     for lead_id, row in rows.items():
         changes[lead_id] = await _change(tx, tenant_id, row, now, caller.actor, caller.on_behalf_of)
-        changes[lead_id].loaded = recorded_members(changes[lead_id].lead)
+        changes[lead_id].loaded = kept_members(changes[lead_id].lead)
     return changes.get(lead_ids[0]), changes.get(lead_ids[1])
 
 
@@ -165,7 +165,7 @@ async def _locked(
     tx: Tx, tenant_id: UUID, row: Record, now: datetime, actor: Actor, on_behalf_of: Mapping[str, Any] | None
 ) -> Change:
     change = await _change(tx, tenant_id, row, now, actor, on_behalf_of)
-    change.loaded = recorded_members(change.lead)
+    change.loaded = kept_members(change.lead)
     adopt(change)
     catch_up(change)
     return change

@@ -11,7 +11,7 @@ from app.database.transaction import Tx
 from app.events.record import NewEvent, minified
 from app.journeys import sql
 from app.journeys.clocks import settle_clocks, write_clocks
-from app.journeys.shown import computed_members, recorded_members, replaced_members
+from app.journeys.shown import computed_members, kept_members, replaced_members
 from app.journeys.state import Change, Journey, Step
 from app.lifecycle.answer import Move
 from app.lifecycle.clocks import shown
@@ -150,10 +150,13 @@ def _collect(rows: Rows, change: Change) -> None:
     rows["match_keys"] += [{"key": key, "lead_id": lead.id} for key in _new_match_keys(change)]
     _collect_consents_touches_and_bant(rows, change)
     before = _before(change)
-    # Of a lead that one arrival makes, its touch says where all fields came from.
-    if before or len(change.origins) > 1 or len(change.new_touches) > 1:
+    is_told = bool(change.steps or change.early_events or change.late_events)
+    # Each version has an event or this row, which say when it was. Of a lead that one arrival makes, its touch says
+    # where all fields came from.
+    if before or not is_told or len(change.origins) > 1 or len(change.new_touches) > 1:
         row = {"lead_id": lead.id, "recorded_at": change.now, "actor": actor_document(change.actor)}
-        rows["before"].append({**row, "before": before, "origins": _origins(change)})
+        rules = {"rules": change.loaded["rules"]} if change.loaded else {}
+        rows["before"].append({**row, "before": {**rules, **before}, "origins": _origins(change)})
     _collect_events(rows, change)
 
 
@@ -170,7 +173,7 @@ def _before(change: Change) -> dict[str, Any]:
     """The old values of everything that the change replaces; a new lead has none."""
     if change.loaded is None:
         return {}
-    return {**replaced_members(change.loaded, recorded_members(change.lead)), **change.before}
+    return {**replaced_members(change.loaded, kept_members(change.lead)), **change.before}
 
 
 def _origins(change: Change) -> list[dict[str, Any]] | None:

@@ -118,6 +118,21 @@ def recorded_members(lead: Lead) -> Document:
     }
 
 
+def kept_members(lead: Lead) -> Document:
+    """What each version keeps of the one before: the shown members, and `rules`, by which a past score is computed."""
+    journey = lead.journey
+    rules = None if journey is None else (journey.baseline_at, journey.assigned_at, journey.policy_id)
+    baseline_at, assigned_at, policy_id = rules or (None, None, None)
+    return {
+        **recorded_members(lead),
+        "rules": {
+            "baseline_at": rfc3339(baseline_at),
+            "assigned_at": rfc3339(assigned_at),
+            "policy_id": ids.shown("policy", policy_id),
+        },
+    }
+
+
 def replaced_members(before: Mapping[str, Any], after: Mapping[str, Any]) -> Document:
     """The old values of the members that differ; of BY_NAME only the names that differ."""
     replaced: Document = {}

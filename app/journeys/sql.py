@@ -26,8 +26,9 @@ LOAD_LEADS = """
            j.id AS journey_id, j.number, j.last_number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at,
            j.corrected_at, j.assigned_at, j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at,
            j.closing_reason, j.stage_entered_at, j.stalled_at,
-           t.from_stage AS held_stage, t.occurred_at AS last_occurred_at, t.recorded_at AS last_recorded_at,
-           t.policy_id AS last_policy_id,
+           t.from_stage AS held_stage, t.recorded_at AS last_recorded_at, t.policy_id AS last_policy_id,
+           -- After the ends of the other journeys, so that the present one, if it ends, is the one that ended last.
+           GREATEST(t.occurred_at, j.others_closed_at + interval '1 microsecond') AS last_occurred_at,
            o.class AS opportunity_class,
            p.id AS active_policy_id, i.kinds, i.namespaces, i."values", i.primaries, s.shared_kinds, s.shared_values,
            s.shared_primaries, m.names AS milestones,
@@ -44,7 +45,10 @@ LOAD_LEADS = """
       JOIN LATERAL (SELECT p.id FROM policies p WHERE p.tenant_id = :tenant_id AND p.state = 'active' LIMIT 1) p ON true
       LEFT JOIN LATERAL (SELECT * FROM users u WHERE u.tenant_id = :tenant_id AND u.id = l.owner_id LIMIT 1) u ON true
       LEFT JOIN LATERAL (
-           SELECT *, max(j.number) OVER () AS last_number FROM journeys j
+           SELECT *, max(j.number) OVER () AS last_number,
+                  max(j.closed_at) OVER (ORDER BY j.closed_at DESC NULLS FIRST, j.number DESC
+                                          ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS others_closed_at
+             FROM journeys j
             WHERE j.tenant_id = :tenant_id AND j.lead_id = l.id
             ORDER BY j.closed_at DESC NULLS FIRST, j.number DESC LIMIT 1
       ) j ON true

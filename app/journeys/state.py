@@ -192,10 +192,10 @@ class Change:
     """What one transaction changes in one lead; `record()` writes it as one version of the lead.
 
     `active` is the tenant's active policy, `pinned` the one its journey is pinned to, `former` another one, by which it
-    came to its stage. `loaded` is the lead as answers showed it before the change, None for a new one. `before`
-    holds the old values for `as_of`, `origins` which arrival set which fields, `changed` the field names of the next
-    `lead.updated`. `early_events` are sent before those of the transitions, `late_events` after them. `clocks` are the
-    runs to write.
+    came to its stage. `loaded` is the lead as answers showed it before the change, None for a new one; of a past lead
+    as they showed it then, None if that was not kept. `before` holds the old values for `as_of`, `origins` which
+    arrival set which fields, `changed` the field names of the next `lead.updated`. `early_events` are sent before
+    those of the transitions, `late_events` after them. `clocks` are the runs to write.
     """
 
     lead: Lead

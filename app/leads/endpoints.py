@@ -39,7 +39,7 @@ from app.leads.exception import set_exception, take_back_exception
 from app.leads.filters import LeadFilters, Sort
 from app.leads.find import find_leads
 from app.leads.included import include_leads
-from app.leads.past import read_as_of
+from app.leads.past import read_as_of, show_as_of
 from app.leads.provenance import field_origins
 from app.leads.qualification_schemas import AttributeList, BantOut, ExceptionIn, ScoreOut
 from app.leads.schemas import (
@@ -140,7 +140,7 @@ async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: A
         change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
         lead = show_lead(change, merged_from=lead_id)
         return answer(lead, version=change.lead.version, moved=history.moved_members(change))
-    return answer(show_lead(await read_as_of(tx, caller.tenant_id, lead_id, as_of), merged_from=lead_id))
+    return answer(await show_as_of(tx, caller.tenant_id, lead_id, as_of))
 
 
 @api.patch("/{lead_id}", response_model=LeadOut, responses=declared(*WRITE_PROBLEMS, IdentityTaken, OwnerInvalid))

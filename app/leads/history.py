@@ -11,6 +11,7 @@ from uuid import UUID
 from app.database.transaction import Tx
 from app.errors import RequestInvalid
 from app.journeys import sql as journeys
+from app.journeys.evaluate import score_at
 from app.journeys.load import former_policy, lead_of, read_lead
 from app.journeys.shown import computed_members, show_lead
 from app.journeys.state import Change
@@ -29,7 +30,7 @@ TIMELINE = 1_000
 async def read_scored(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
     """The stored lead, with its score at `now`."""
     change = await read_lead(tx, tenant_id, lead_id, now)
-    change.score = score(change.published.policy, change.facts(), now)
+    score_at(change, now)
     return change
 
 
@@ -43,7 +44,7 @@ async def leads_of(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], now: datet
         pinned = await published_policy(tx, tenant_id, row.policy_id) if row.policy_id is not None else None
         former = await former_policy(tx, tenant_id, row)
         change = Change(lead_of(row), active, pinned, now, former=former)
-        change.score = score(change.published.policy, change.facts(), now)
+        score_at(change, now)
         shown[row.id] = show_lead(change)
     return [shown[lead_id] for lead_id in lead_ids if lead_id in shown]
 

@@ -1,5 +1,8 @@
 """A lead as of a past instant: the stored lead with every later change undone.
 
+What answers showed is put back as each later version kept it (`app.journeys.shown`); what rules decide on, which the
+score is computed from, is read from the logs of that time.
+
 `at` is compared with `recorded_at`, not with `occurred_at`: what had been recorded by then counts.
 """
 
@@ -9,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +20,9 @@ from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import LeadNotFound
 from app.journeys import clocks_sql
+from app.journeys.evaluate import score_at
 from app.journeys.load import read_unmerged
+from app.journeys.shown import OF_EVENT, Document, recorded_members, restored_members, show_lead
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.leads import past_sql, sql
 from app.leads.absorb import FLAGGED
@@ -28,7 +34,6 @@ from app.matching.person import Identity
 from app.policies.published import published_policy
 from app.policy.document import Policy
 from app.policy.facts import Activity, Confirmation
-from app.scoring.score import score
 from app.web.fields import rfc3339
 
 WHOLE: Final = ("custom", "owner_id", "wake_at", "links", "identities")
@@ -41,7 +46,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     be shown.
     """
     change = await read_unmerged(tx, tenant_id, lead_id, at)
-    lead = change.lead
+    lead, present = change.lead, recorded_members(change.lead)
     merges = await past_sql.merges_of(tx, tenant_id, lead_id)
     if (survivor_id := survivor_at(lead_id, merges, at)) is not None:
         return await read_as_of(tx, tenant_id, survivor_id, at)
@@ -49,6 +54,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     if at < lead.created_at:
         raise LeadNotFound(f"The lead did not exist before {rfc3339(lead.created_at)}.")
     past = await past_sql.past(tx, tenant_id, lead_id, at, held)
+    change.loaded = reduce(restored_members, past.undone or (), present) if past.all_kept else None
     before = _merged(past.undone or ())
     lead.fields, lead.raw, lead.flags = (
         _restored(values, before[name])
@@ -74,15 +80,34 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     lead.version, lead.updated_at = past.version or 1, past.updated_at or lead.created_at
     if past.active_policy_id is not None:
         change.active = await published_policy(tx, tenant_id, past.active_policy_id)
-    if lead.below_threshold_since is not None and lead.below_threshold_since > at:
-        lead.below_threshold_since = None
+    _below_threshold(lead, past.computed, at)
     await _journey(tx, tenant_id, change, at, held)
     if "wake_at" in before and lead.journey is not None:
-        lead.journey.wake_at = before["wake_at"] and datetime.fromisoformat(before["wake_at"])
+        lead.journey.wake_at = _read(before["wake_at"])
     if (journey := lead.journey) is not None:
         lead.clocks = as_of([Run(*row) for row in await clocks_sql.runs_of_journey(tx, tenant_id, journey.id)], at)
-    change.score = score(change.published.policy, change.facts(), at)
+    if past.undone and "rules" in past.undone[-1]:
+        await _rules(tx, tenant_id, change, past.undone[-1]["rules"])
+    score_at(change, at)
     return change
+
+
+async def show_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Document:
+    """The lead as answers showed it at `at`. Problems as of `read_as_of`."""
+    change = await read_as_of(tx, tenant_id, lead_id, at)
+    shown = show_lead(change, merged_from=lead_id)
+    if change.loaded is None:
+        return shown
+    return {**shown, **{name: old for name, old in change.loaded.items() if name not in OF_EVENT}}
+
+
+def _below_threshold(lead: Lead, computed: Mapping[str, Any] | None, at: datetime) -> None:
+    """Since when the lead was below the threshold at that time, as far as the last event until then says."""
+    since = computed["below_threshold_since"] if computed else rfc3339(lead.below_threshold_since)
+    lead.below_threshold_since = _read(since)
+    if lead.below_threshold_since is not None and lead.below_threshold_since > at:
+        lead.below_threshold_since = None
+    lead.threshold_met = lead.threshold_met or lead.below_threshold_since is not None
 
 
 def _links(lead: Lead, past: Record, replaced: Mapping[str, str | None] | None) -> None:
@@ -152,6 +177,18 @@ async def _journey(tx: Tx, tenant_id: UUID, change: Change, at: datetime, held: 
     )
     followed = change.former = await published_policy(tx, tenant_id, last.policy_id)
     change.pinned = followed if _is_pinned_after(followed.policy, last) else None
+
+
+async def _rules(tx: Tx, tenant_id: UUID, change: Change, kept: Mapping[str, str | None]) -> None:
+    """What the score depends on besides what was shown, as the next version kept it."""
+    if (journey := change.lead.journey) is not None:
+        journey.baseline_at, journey.assigned_at = _read(kept["baseline_at"]), _read(kept["assigned_at"])
+    policy_id = kept["policy_id"]
+    change.pinned = None if policy_id is None else await published_policy(tx, tenant_id, ids.read("policy", policy_id))
+
+
+def _read(shown: str | None) -> datetime | None:
+    return None if shown is None else datetime.fromisoformat(shown)
 
 
 async def _last(tx: Tx, tenant_id: UUID, log: Sequence[Record]) -> Record:

@@ -19,8 +19,9 @@ SAID = """
     SELECT CASE WHEN t.attribution ->> 'channel' IN ('web_form', 'import', 'api') THEN t.attribution - 'channel'
                 ELSE t.attribution END AS said
 """
-# What differed at an instant. `undone` holds the old values of the later changes, the latest change first. Rows that a
-# merge has moved to or from the lead since are `gained` and `lost`.
+# What differed at an instant. `undone` holds the old values of the later changes, the latest change first; `all_kept`
+# is false where the first release recorded one of them, which did not keep all of these. `computed` is what the last
+# event until then says of the score. Rows that a merge has moved to or from the lead since are `gained` and `lost`.
 PAST = text(
     """
     SELECT (SELECT jsonb_agg(c.before ORDER BY c.version DESC) FROM lead_changes c
@@ -36,8 +37,10 @@ PAST = text(
                AND c.recorded_at <= :at) AS consents,
            (SELECT a.policy_id FROM activations a WHERE a.tenant_id = l.tenant_id AND a.at <= :at
              ORDER BY a.at DESC LIMIT 1) AS active_policy_id,
-           first.attribution AS first_touch, last.attribution AS last_touch, latest.lead_version AS version,
-           latest.recorded_at AS updated_at, live.account_id, live.contact_id, live.opportunity_id
+           first.attribution AS first_touch, last.attribution AS last_touch, latest.version,
+           latest.recorded_at AS updated_at, told.computed, live.account_id, live.contact_id, live.opportunity_id,
+           NOT EXISTS (SELECT FROM events e WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id
+                          AND e.recorded_at > :at AND e.lead_computed IS NULL) AS all_kept
       FROM leads l
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t CROSS JOIN LATERAL ({SAID}) s
                           WHERE t.tenant_id = l.tenant_id
@@ -50,8 +53,13 @@ PAST = text(
                             AND t.recorded_at <= :at
                           ORDER BY s.said = '{}', s.said - '{landing_page,form_id,visitor_id}'::text[] = '{}',
                                    t.attribution = '{}', t.recorded_at DESC, t.id DESC LIMIT 1) last ON true
-      LEFT JOIN LATERAL (SELECT e.lead_version, e.recorded_at FROM events e WHERE e.tenant_id = l.tenant_id
-                            AND e.lead_id = l.id AND e.recorded_at <= :at ORDER BY e.seq DESC LIMIT 1) latest ON true
+      LEFT JOIN LATERAL (SELECT e.lead_version AS version, e.recorded_at, e.lead_computed AS computed FROM events e
+                          WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id AND e.recorded_at <= :at
+                          ORDER BY e.seq DESC LIMIT 1) told ON true
+      LEFT JOIN LATERAL (SELECT c.version, c.recorded_at FROM lead_changes c WHERE c.tenant_id = l.tenant_id
+                            AND c.lead_id = l.id AND c.recorded_at <= :at AND c.version > COALESCE(told.version, 0)
+                         UNION ALL SELECT told.version, told.recorded_at
+                          ORDER BY version DESC NULLS LAST LIMIT 1) latest ON true
       LEFT JOIN LATERAL (SELECT c.account_id, c.contact_id, c.opportunity_id FROM conversions c
                           WHERE c.tenant_id = l.tenant_id AND c.recorded_at <= :at
                             AND c.lead_id = ANY(ARRAY(SELECT l.id UNION SELECT j.lead_id FROM journeys j

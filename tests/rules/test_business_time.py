@@ -92,7 +92,8 @@ def test_a_user_has_the_own_hours_or_else_those_of_the_tenant_and_always_its_hol
     tenant = {"time_zone": BUCHAREST, "working_hours": NINE_TO_SIX, "holidays": ["2026-12-25"]}
     own = {"mon": [["08:00", "12:00"]]}
     assert calendar_of(tenant, NEW_YORK, own) == {**tenant, "time_zone": NEW_YORK, "working_hours": own}
-    for none in (None, {}, {"mon": []}, {"mon": [], "tue": []}):
+    without: list[dict[str, list[list[str]]] | None] = [None, {}, {"mon": []}, {"mon": [], "tue": []}]
+    for none in without:
         assert calendar_of(tenant, NEW_YORK, none) == tenant
     assert Calendar.read(calendar_of({}, None, None)) == calendar("UTC", {})
 
