@@ -1,4 +1,4 @@
-"""Conversion endpoints: convert, preview, read, and convert many."""
+"""Conversion endpoints: convert, preview, read, convert many; and what the leads of a contact or account did."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
-from app.conversion import sql
+from app.conversion import linked_sql, sql
 from app.conversion.batch import convert_batch
 from app.conversion.convert import convert
 from app.conversion.order import BatchOrder, ConversionOrder
 from app.conversion.preview import preview
-from app.conversion.schemas import BatchOut, ConversionOut, Preview
+from app.conversion.schemas import AccountCounts, BatchOut, ConversionOut, Preview
 from app.errors import (
     AccountNotFound,
     AlreadyExists,
@@ -40,10 +40,10 @@ from app.errors import (
 from app.journeys.load import OfLead
 from app.journeys.sql import survivor_of
 from app.leads.schemas import ActivityPage, show_activity
-from app.pipeline.kinds import CONTACT, missing
+from app.pipeline.kinds import ACCOUNT, CONTACT, missing
 from app.pipeline.sql import record_of
 from app.web.auth import Caller, allowed
-from app.web.fields import ContactId, LeadId, answer, rfc3339
+from app.web.fields import AccountId, ContactId, LeadId, answer, rfc3339
 from app.web.gather import Verb, gather
 from app.web.idempotency import key_of
 from app.web.pages import Cursor, Limit, Page
@@ -157,9 +157,32 @@ async def get_conversion(lead_id: LeadId, caller: Reader, tx: InTx) -> Response:
 async def list_contact_activities(
     contact_id: ContactId, caller: Reader, tx: InTx, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    """The activities of the leads converted to this contact, where the conversion has `carry_activities`."""
+    """The activities of the leads of this contact: those linked when a form came, and those converted to it.
+
+    Without those of a conversion with `carry_activities: false`.
+    """
     if await record_of(tx, caller.tenant_id, CONTACT, contact_id) is None:
         raise missing(CONTACT, contact_id)
     page = Page(limit, cursor, "recorded_at", {"contact_id": contact_id})
-    rows = await sql.carried_activities(tx, caller.tenant_id, contact_id, page)
+    rows = await linked_sql.activities_of_contact(tx, caller.tenant_id, contact_id, page)
     return answer(page.answer(rows, lambda row: show_activity(row, row.lead_id)))
+
+
+@api.get("/accounts/{account_id}/activities", response_model=ActivityPage, responses=declared(AccountNotFound))
+async def list_account_activities(
+    account_id: AccountId, caller: Reader, tx: InTx, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """The activities of the leads of this account and of its contacts, by the same rule as for a contact."""
+    if await record_of(tx, caller.tenant_id, ACCOUNT, account_id) is None:
+        raise missing(ACCOUNT, account_id)
+    page = Page(limit, cursor, "recorded_at", {"account_id": account_id})
+    rows = await linked_sql.activities_of_account(tx, caller.tenant_id, account_id, page)
+    return answer(page.answer(rows, lambda row: show_activity(row, row.lead_id)))
+
+
+@api.get("/accounts/{account_id}/counts", response_model=AccountCounts, responses=declared(AccountNotFound))
+async def get_account_counts(account_id: AccountId, caller: Reader, tx: InTx) -> Response:
+    """How many people this account has, and how many journeys, in all and by milestone."""
+    if await record_of(tx, caller.tenant_id, ACCOUNT, account_id) is None:
+        raise missing(ACCOUNT, account_id)
+    return answer(dict(await linked_sql.counts_of_account(tx, caller.tenant_id, account_id)))

@@ -87,3 +87,17 @@ class BatchResult(ResponseBody):
 
 class BatchOut(ResponseBody):
     results: list[BatchResult]
+
+
+class Reached(ResponseBody):
+    people: int
+    journeys: int
+
+
+class AccountCounts(ResponseBody):
+    people: int = Field(description="Contacts of the account, and people among its leads who are no contact yet.")
+    journeys: int = Field(description="Of these people: one who came twice has two.")
+    open_journeys: int
+    milestones: dict[str, Reached] = Field(
+        description="How many have reached each milestone, as people and as journeys."
+    )

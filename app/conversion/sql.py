@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import DateTime, Uuid, bindparam, select, text
+from sqlalchemy import DateTime, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from app.database.tables import activities, conversions
-from app.database.transaction import Record, Records, Tx
-from app.web.pages import Page
+from app.database.transaction import Record, Tx
 
 ROW_LOCK: Final = "FOR NO KEY UPDATE"
 ID_LIST_KEYS: Final = ("account_ids", "contact_ids", "opportunity_ids", "user_ids")
@@ -280,15 +278,3 @@ async def live_conversion(tx: Tx, tenant_id: UUID, journey_id: UUID) -> Record |
 async def latest_conversion(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record | None:
     """The lead's erased_at with its latest conversion (`answer` is None where there is none); None without a lead."""
     return (await tx.execute(LATEST_CONVERSION, {"tenant_id": tenant_id, "lead_id": lead_id})).one_or_none()
-
-
-async def carried_activities(tx: Tx, tenant_id: UUID, contact_id: UUID, page: Page) -> Records:
-    """The activities of the leads converted to this contact with `carry_activities`."""
-    carried = select(conversions.c.lead_id).where(
-        conversions.c.tenant_id == tenant_id,
-        conversions.c.contact_id == contact_id,
-        conversions.c.reverted_at.is_(None),
-        conversions.c.answer["carry_activities"].as_boolean(),
-    )
-    rows = select(activities).where(activities.c.tenant_id == tenant_id, activities.c.lead_id.in_(carried))
-    return (await tx.execute(page.statement(rows, activities))).all()

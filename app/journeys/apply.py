@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
+from typing import Any, Final
 
 from app import ids
 from app.events.record import NewEvent
 from app.journeys.clocks import end_clocks, move_clocks
-from app.journeys.state import Change, Journey, Owner, Step
+from app.journeys.state import Change, Journey, Lead, Owner, Step
 from app.lifecycle.answer import Emit, Move
 from app.policies.published import Published
+from app.policy.document import Policy
 from app.web.fields import rfc3339
+
+CAME_BY: Final = ("source", "medium", "campaign", "channel")
 
 
 def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
@@ -23,6 +29,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
         journey = open_journey(change, move)
     published = change.active if move.opens else change.published
     closed_at = journey.closed_at
+    move = with_attribution(published.policy, change.lead, move)
     journey.seq += 1
     change.lead.held_stage = journey.stage
     change.lead.last_occurred_at, change.lead.last_recorded_at = move.occurred_at, change.now
@@ -43,6 +50,19 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     change.lead.confirmations.extend(move.bant)
     change.new_bant.extend(move.bant)
     return step
+
+
+def with_attribution(policy: Policy, lead: Lead, move: Move) -> Move:
+    """The move; where it makes the lead an MQL, with the attribution of that moment in its evidence, for reports."""
+    action = policy.threshold_action
+    if action is None or move.action != action.name:
+        return move
+    attribution = {"first": _came_by(lead.first_touch or {}), "last": _came_by(lead.last_touch or {})}
+    return replace(move, evidence={**move.evidence, "attribution": attribution})
+
+
+def _came_by(touch: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: touch[name] for name in CAME_BY if touch.get(name) is not None}
 
 
 def open_journey(change: Change, move: Move) -> Journey:

@@ -33,7 +33,7 @@ def evaluate(change: Change) -> bool:
 
 
 def score_at(change: Change, at: datetime) -> None:
-    """Scores the lead as it is at `at`, for an answer: time may have brought it above the threshold again."""
+    """Scores the lead at `at` for an answer; time alone may also have brought it above the threshold again."""
     policy, facts = change.published.policy, change.facts()
     change.score = score(policy, facts, at)
     if change.lead.below_threshold_since is not None and not below_threshold(

@@ -157,6 +157,16 @@ def restored_members(document: Document, before: Mapping[str, Any]) -> Document:
     return {**document, **old} if old else document
 
 
+def in_order_of(pattern: Any, value: Any) -> Any:
+    """The same value with its members in the order of the pattern: JSONB does not keep the order of what it stores."""
+    if isinstance(value, dict) and isinstance(pattern, dict):
+        names = [*(name for name in pattern if name in value), *(name for name in value if name not in pattern)]
+        return {name: in_order_of(pattern.get(name), value[name]) for name in names}
+    if isinstance(value, list) and isinstance(pattern, list) and pattern:
+        return [in_order_of(pattern[0], one) for one in value]
+    return value
+
+
 def show_bant(confirmations: list[Confirmation]) -> dict[str, Any]:
     """The latest confirmation of each criterion, whoever gave it."""
     latest = {row.criterion: row for row in confirmations}

@@ -196,7 +196,7 @@ def fill_empty_fields(
 def flag_email(change: Change, person: Person) -> None:
     """Copies what normalising found about the primary e-mail address to the flags of the lead."""
     for name in FLAGGED:
-        change.lead.flags[name] = getattr(person, name)
+        set_flag(change, name, getattr(person, name))
 
 
 def flag_phone(change: Change, person: Person, shared: frozenset[tuple[str, str, str]]) -> None:

@@ -20,9 +20,9 @@ from app.journeys.record import record_or_refresh
 from app.journeys.state import Change, Owner
 from app.leads import duplicates_sql, sql
 from app.leads.absorb import (
-    FLAGGED,
     MAX_CUSTOM,
     add_updated_event,
+    flag_email,
     set_field,
     set_flag,
     set_raw,
@@ -236,8 +236,7 @@ def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
     for name, value in rederived(before, change.lead.fields, fields).items():
         set_field(change, name, value)
     if "email" in fields:
-        for flag in FLAGGED:
-            change.lead.flags[flag] = getattr(person, flag)
+        flag_email(change, person)
 
 
 def _custom(change: Change, custom: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ from app.events.cursors import CURSOR_PROBLEMS, Filters, position_of
 from app.events.schemas import EventPage, Include
 from app.journeys.load import OfLead, read_lead
 from app.journeys.shown import show_lead
-from app.leads import history, sql
+from app.leads import history, qualifications_sql, sql
 from app.leads.activities import record_activities, record_one_each
 from app.leads.attributes import attributes
 from app.leads.bant import confirm, show_confirmations
@@ -42,6 +42,7 @@ from app.leads.included import include_leads
 from app.leads.past import read_as_of, show_as_of
 from app.leads.provenance import field_origins
 from app.leads.qualification_schemas import AttributeList, BantOut, ExceptionIn, ScoreOut
+from app.leads.qualifications import QualificationList, show_qualification
 from app.leads.schemas import (
     ActivitiesIn,
     ActivitiesOut,
@@ -302,6 +303,14 @@ async def list_clocks(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Re
     """All runs of the lead's clocks, oldest first: until when something had to be done, and when it was."""
     lead = (await read_lead(tx, caller.tenant_id, lead_id, now)).lead
     return answer({"data": await clock_runs(tx, caller.tenant_id, lead.id, now), "next": None})
+
+
+@api.get("/{lead_id}/qualifications", response_model=QualificationList, responses=declared(*READ_PROBLEMS))
+async def list_qualifications(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """Each time the lead became an MQL, oldest first: why, by which campaign, and what people did with it."""
+    lead = (await read_lead(tx, caller.tenant_id, lead_id, now)).lead
+    rows = await qualifications_sql.qualifications_of(tx, caller.tenant_id, [lead.id])
+    return answer({"data": [show_qualification(row) for row in rows], "next": None})
 
 
 @api.get("/{lead_id}/timeline", response_model=TimelineOut, responses=declared(*READ_PROBLEMS))

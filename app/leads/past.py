@@ -22,7 +22,15 @@ from app.errors import LeadNotFound
 from app.journeys import clocks_sql
 from app.journeys.evaluate import score_at
 from app.journeys.load import read_unmerged
-from app.journeys.shown import OF_EVENT, Document, recorded_members, restored_members, show_lead
+from app.journeys.shown import (
+    OF_EVENT,
+    Document,
+    computed_members,
+    in_order_of,
+    recorded_members,
+    restored_members,
+    show_lead,
+)
 from app.journeys.state import Change, Journey, Lead, Owner
 from app.leads import past_sql, sql
 from app.leads.absorb import FLAGGED
@@ -36,6 +44,8 @@ from app.policy.document import Policy
 from app.policy.facts import Activity, Confirmation
 from app.web.fields import rfc3339
 
+# Members with free names, which answers have in the order in which JSONB stores them.
+FREE: Final = {"custom": None, "consents": None, "attribution": {"first": None, "last": None}}
 WHOLE: Final = ("custom", "owner_id", "wake_at", "links", "identities")
 
 
@@ -65,7 +75,8 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
         lead.owner = await _owner(tx, tenant_id, before["owner_id"])
     if "identities" in before:
         lead.identities = [Identity(**one) for one in before["identities"]]
-    _identities(lead, {tuple(key) for key in past.later_identities or ()})
+    kept = all("rules" in one for one in past.undone or ())
+    _identities(lead, {tuple(key) for key in past.later_identities or ()}, flags_kept=kept)
     rows = await past_sql.activities_until(tx, tenant_id, lead_id, at, held)
     # Several merged leads may have had one of a key.
     lead.activities = list({(row.activity_key, row.source_id): Activity(*row[:5]) for row in rows}.values())
@@ -86,7 +97,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
         lead.journey.wake_at = _read(before["wake_at"])
     if (journey := lead.journey) is not None:
         lead.clocks = as_of([Run(*row) for row in await clocks_sql.runs_of_journey(tx, tenant_id, journey.id)], at)
-    if past.undone and "rules" in past.undone[-1]:
+    if past.undone and kept:
         await _rules(tx, tenant_id, change, past.undone[-1]["rules"])
     score_at(change, at)
     return change
@@ -96,9 +107,8 @@ async def show_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Do
     """The lead as answers showed it at `at`. Problems as of `read_as_of`."""
     change = await read_as_of(tx, tenant_id, lead_id, at)
     shown = show_lead(change, merged_from=lead_id)
-    if change.loaded is None:
-        return shown
-    return {**shown, **{name: old for name, old in change.loaded.items() if name not in OF_EVENT}}
+    kept = {name: old for name, old in (change.loaded or {}).items() if name not in OF_EVENT}
+    return {**shown, **in_order_of({**shown, **FREE}, kept), **computed_members(change)}
 
 
 def _below_threshold(lead: Lead, computed: Mapping[str, Any] | None, at: datetime) -> None:
@@ -140,8 +150,9 @@ async def _owner(tx: Tx, tenant_id: UUID, owner: str | None) -> Owner | None:
     return None if row is None else Owner(row.id, row.role, row.team)
 
 
-def _identities(lead: Lead, later: AbstractSet[tuple[str, str, str]]) -> None:
-    """Keeps the identities known then. Which is primary, and the e-mail flags, follow from the fields at that time."""
+def _identities(lead: Lead, later: AbstractSet[tuple[str, str, str]], *, flags_kept: bool) -> None:
+    """Keeps the identities known then. Which is primary follows from the fields at that time, and so do the flags of
+    the e-mail address where they were not kept."""
     typed = {name: lead.fields.get(name) or lead.raw.get(name) for name in ("email", "phone")}
     person = normalize(typed, {}, lead.fields.get("country"))
     primary = {one.kind: one.key for one in person.identities if one.primary}
@@ -149,7 +160,7 @@ def _identities(lead: Lead, later: AbstractSet[tuple[str, str, str]]) -> None:
     lead.identities = [
         replace(one, primary=primary[one.kind] == one.key if one.kind in primary else one.primary) for one in known
     ]
-    if typed["email"]:
+    if typed["email"] and not flags_kept:
         lead.flags |= {name: getattr(person, name) for name in FLAGGED}
 
 

@@ -25,6 +25,7 @@ PAGES: Final = {"limit", "cursor", "sort"}
 SHORT: Final = {
     *("/v1/sources", "/v1/policies", "/v1/models", "/v1/tenants", "/v1/users", "/v1/keys", "/v1/subscriptions"),
     *("/v1/leads/{lead_id}/activities", "/v1/leads/{lead_id}/events", "/v1/contacts/{contact_id}/activities"),
+    "/v1/accounts/{account_id}/activities",
     *("/v1/subscriptions/{subscription_id}/deliveries", "/v1/subscriptions/{subscription_id}/attempts", "/v1/events"),
     *("/v1/imports", "/v1/imports/{import_id}/rows"),
 }

@@ -53,6 +53,7 @@ leads = tenant_table(
     string("words"),  # written by triggers, from which `lead_words` is made; null for merged and erased leads
     *timestamps(),
     tenant_foreign_key("users", "owner_id"),
+    Index("leads_contact_id_idx", "tenant_id", "contact_id", postgresql_where="contact_id IS NOT NULL"),
     Index("leads_evaluate_at_idx", "evaluate_at", postgresql_where="evaluate_at IS NOT NULL"),
     Index("leads_due_idx", "tenant_id", "evaluate_at", postgresql_where="evaluate_at IS NOT NULL"),
     *list_indexes("leads", "created_at", "updated_at", "stage_entered_at"),

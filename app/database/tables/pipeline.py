@@ -159,4 +159,5 @@ conversions = tenant_table(
     tenant_foreign_key("opportunities", "opportunity_id"),
     Index("conversions_journey_id_key", "tenant_id", "journey_id", unique=True, postgresql_where="reverted_at IS NULL"),
     Index("conversions_lead_id_idx", "tenant_id", "lead_id"),
+    Index("conversions_contact_id_idx", "tenant_id", "contact_id", postgresql_where="contact_id IS NOT NULL"),
 )
