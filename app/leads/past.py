@@ -99,6 +99,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
         lead.clocks = as_of([Run(*row) for row in await clocks_sql.runs_of_journey(tx, tenant_id, journey.id)], at)
     if past.undone and kept:
         await _rules(tx, tenant_id, change, past.undone[-1]["rules"])
+    _end_below(change, at)
     score_at(change, at)
     return change
 
@@ -118,6 +119,15 @@ def _below_threshold(lead: Lead, computed: Mapping[str, Any] | None, at: datetim
     if lead.below_threshold_since is not None and lead.below_threshold_since > at:
         lead.below_threshold_since = None
     lead.threshold_met = lead.threshold_met or lead.below_threshold_since is not None
+
+
+def _end_below(change: Change, at: datetime) -> None:
+    """Lets time alone bring the lead back above the threshold, at each instant from the version of that time until `at`
+    at which the worker evaluated it."""
+    instant: datetime | None = change.lead.updated_at
+    while change.lead.below_threshold_since is not None and instant is not None and instant < at:
+        score_at(change, instant)
+        instant = change.score.evaluate_at if change.score else None
 
 
 def _links(lead: Lead, past: Record, replaced: Mapping[str, str | None] | None) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
+from app.journeys.refresh import refresh_due
 from app.policies.published import active_policy
 from tests.api import Api
 
@@ -112,6 +115,50 @@ async def test_as_of_scores_a_journey_by_the_policy_it_was_pinned_to_then(api: A
     assert [snapshot["score"]["fit"] for _, snapshot in snapshots] == [50, 50, 3], (
         "a recycled journey follows the new policy"
     )
+    for at, snapshot in snapshots:
+        assert await lead_as_of(api, lead, at) == snapshot
+
+
+async def test_as_of_knows_when_a_lead_was_below_the_threshold_and_when_time_alone_brought_it_back(api: Api) -> None:
+    lead = await api.lead(job_title="Director", employees=120, industry="software")
+    for key in ("c1", "c2", "c3"):
+        await api.add_activity(lead, "case_study", activity_key=key)
+    await api.add_activity(lead, "unsubscribe", occurred_at=api.ago(days=20))
+    snapshots: list[tuple[datetime, dict[str, Any]]] = []
+    for days, refreshed in ((0, False), (10.1, False), (0.1, True), (20, False), (0.1, True), (1, False)):
+        api.clock.ahead += timedelta(days=days)
+        if refreshed:
+            await refresh_due(api.app.state.engine, api.now)
+        snapshots.append((api.now, await api.reload(lead)))
+    below = [snapshot["below_threshold_since"] is not None for _, snapshot in snapshots]
+    assert below == [True, False, False, False, True, True], "-25 points count half after ten days, 3 times 15 later"
+    for at, snapshot in snapshots:
+        assert await lead_as_of(api, lead, at) == snapshot
+
+
+@pytest.mark.parametrize("state", ["unknown", "withdrawn"])
+async def test_a_version_that_only_adds_a_consent_that_does_not_count_has_its_version_then(
+    api: Api, state: str
+) -> None:
+    body = {"fields": {"email": "anna@nordsoft.ro"}, "consents": [{"purpose": "email_marketing", "state": "given"}]}
+    lead = await api.post("/v1/leads", body)
+    old = {"purpose": "email_marketing", "state": state, "occurred_at": api.ago(days=9)}
+    api.clock.ahead += timedelta(hours=1)
+    assert (await api.call("PUT", f"/v1/leads/{lead['id']}/consents", {"consents": [old]})).status_code == 200
+    at, shown = api.now, await api.reload(lead)
+    api.clock.ahead += timedelta(hours=1)
+    await api.add_activity(lead, "webinar")
+    assert await lead_as_of(api, lead, at) == shown
+
+
+async def test_an_emptied_address_leaves_the_past_score_as_it_was(api: Api) -> None:
+    lead = await api.lead(email="ion@gmail.com", job_title="Director", employees=120, industry="software")
+    snapshots: list[tuple[datetime, dict[str, Any]]] = []
+    for email in (None, "ion@nordsoft.ro", "ion@gmail.com", None):
+        snapshots.append((api.now, await api.reload(lead)))
+        api.clock.ahead += timedelta(hours=1)
+        await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"email": email}})
+    assert [snapshot["score"]["fit"] for _, snapshot in snapshots] == [35, 50, 50, 35]
     for at, snapshot in snapshots:
         assert await lead_as_of(api, lead, at) == snapshot
 

@@ -79,15 +79,19 @@ class Life:
     snapshots: list[tuple[datetime, str, bytes]] = field(default_factory=list)
 
     async def step(self) -> None:
-        """One random request or pause, a look at every lead, and a second in which nothing happens."""
+        """One random request, after a random time, and a look at every lead and at the score of one."""
         name = self.random.choice(STEPS)
         await self.pass_time(self.random.uniform(1, 5_000))
         self.log.append(f"{len(self.log)} {name} at {self.api.now.isoformat()}")
         await getattr(self, name)()
         for lead_id in self.leads:
-            shown = await self.api.call("GET", f"/v1/leads/{lead_id}")
-            assert shown.status_code == 200, self.story()
-            self.snapshots.append((self.api.now, lead_id, shown.content))
+            await self.look(f"/v1/leads/{lead_id}")
+        await self.look(f"/v1/leads/{self.lead()}/score")
+
+    async def look(self, path: str) -> None:
+        shown = await self.api.call("GET", path)
+        assert shown.status_code == 200, self.story()
+        self.snapshots.append((self.api.now, path, shown.content))
 
     async def pass_time(self, seconds: float) -> None:
         self.api.clock.ahead += timedelta(seconds=seconds)

@@ -11,6 +11,7 @@ import pytest
 from app.policy.document import Policy
 from app.policy.shipped import shipped
 from tests.api import Api
+from tests.stories.test_reinquiry import told
 
 GOOD = {"job_title": "Director", "employees": 120, "industry": "software"}
 
@@ -54,12 +55,24 @@ async def test_2_negative_points_keep_a_lead_from_qualifying(api: Api) -> None:
     assert (await api.reload(rival))["stage"] == "inquiry"
 
 
+async def test_2_a_competitor_is_disqualified_by_a_policy_that_says_so(api: Api) -> None:
+    document = with_competitors("rival.com").model_dump(mode="json", by_alias=True, exclude_unset=True)
+    rule = {"do": "disqualify", "reason_code": "competitor", "if": {"field": "domain", "in_list": "competitors"}}
+    document["automation"].append(rule)
+    await api.publish(Policy.model_validate_json(orjson.dumps(document)))
+    rival = await api.lead(email="x@rival.com", **GOOD)
+    assert rival["stage"] == "disqualified"
+    assert (await api.get(f"/v1/leads/{rival['id']}/transitions"))["data"][-1]["reason_code"] == "competitor"
+    assert (await api.lead(email="anna@nordsoft.ro", **GOOD))["stage"] == "inquiry"
+
+
 async def test_5_an_sdr_accepts_recycles_or_disqualifies(api: Api) -> None:
     sdr = await api.user("sdr")
     one, two, three, four = [await api.mql() for _ in range(4)]
     assert (await api.ask(one, "accept", sdr)).json()["lead"]["stage"] == "sal"
-    recycled = (await api.ask(two, "recycle", sdr, reason_code="timing", wake_at=api.ago(days=-60))).json()["lead"]
-    assert (recycled["stage"], recycled["owner_id"]) == ("recycled", None)
+    wake_at = api.ago(days=-60)
+    recycled = (await api.ask(two, "recycle", sdr, reason_code="timing", wake_at=wake_at)).json()["lead"]
+    assert (recycled["stage"], recycled["owner_id"], recycled["wake_at"]) == ("recycled", None, wake_at)
     refused = await api.ask(three, "disqualify", sdr)
     assert (refused.status_code, refused.json()["code"]) == (422, "reason_required")
     gone = await api.ask(three, "disqualify", sdr, reason_code="competitor")
@@ -81,6 +94,18 @@ async def test_6_a_machine_cannot_accept(api: Api) -> None:
     assert (machine.status_code, machine.json()["code"]) == (403, "human_required")
     assert (asserted.status_code, asserted.json()["code"]) == (403, "scope_missing")
     assert (await api.reload(lead)) == lead
+    moves = [(event["from"], event["to"]) for event in await told(api, lead, "lead.stage_changed")]
+    assert moves == await api.steps(lead) == [(None, "inquiry"), ("inquiry", "mql")]
+
+
+async def test_6_a_key_that_may_assert_people_accepts_for_one_and_both_are_recorded(api: Api) -> None:
+    lead, sdr = await api.mql(), await api.user("sdr")
+    scopes = ["leads:read", "leads:write", "actors:assert"]
+    key = await api.post("/v1/keys", {"name": "CRM", "scopes": scopes})
+    path = f"/v1/leads/{lead['id']}/transitions"
+    done = (await api.post(path, {"action": "accept"}, key=key["secret"], actor=sdr))["transition"]
+    assert done["actor"] == {"id": sdr, "kind": "human", "role": "sdr"}
+    assert done["on_behalf_of"]["id"] == key["id"]
 
 
 async def test_15_only_a_correction_moves_a_lead_back(api: Api) -> None:
