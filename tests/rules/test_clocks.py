@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -54,7 +55,8 @@ def test_it_is_overdue_from_the_instant_that_the_timer_is_set_to() -> None:
     wakes = next_breach([known])
     assert wakes == DUE + AFTER
     assert (overdue([known], DUE), overdue([known], wakes)) == ([], [known])
-    for ended in ({"met_at": minute(1)}, {"stopped_at": minute(1)}, {"breached_at": DUE}):
+    ends: list[dict[str, Any]] = [{"met_at": minute(1)}, {"stopped_at": minute(1)}, {"breached_at": DUE}]
+    for ended in ends:
         assert next_breach([run(**ended)]) is None
         assert overdue([run(**ended)], minute(999)) == []
 
