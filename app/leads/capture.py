@@ -21,7 +21,7 @@ from app.leads import duplicates_sql, sql
 from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival
 from app.leads.consent_sql import keep_requests
 from app.leads.contact_consents import carry_to_contacts
-from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of
+from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of, strongest
 from app.leads.known_contact import link_known_contacts
 from app.leads.older import load_older_keys
 from app.matching.channel import channel_of
@@ -131,7 +131,7 @@ async def _capture_all(
     tx: Tx, tenant_id: UUID, arrivals: Sequence[Arrival], candidates: Sequence[Candidate], now: datetime
 ) -> list[Captured]:
     subjects = [Subject.of_person(one.person, one.custom) for one in arrivals]
-    found = await duplicates_sql.alike(tx, tenant_id, {key for one in subjects for key in one.keys})
+    found = await duplicates_sql.alike(tx, tenant_id, subjects)
     index = IdentityIndex(candidates, Alike(found))
     policy = await active_policy(tx, tenant_id)
     matches = [_match(index, arrival, subject) for arrival, subject in zip(arrivals, subjects, strict=True)]
@@ -186,7 +186,7 @@ def _match(index: IdentityIndex, arrival: Arrival, subject: Subject) -> tuple[Ma
     index.add(match.new_identities, lead_id, arrival)
     conflicts = match.conflicts
     if match.new_identities or not arrival.reprocessed:
-        conflicts = (*conflicts, *index.alike.conflicts(subject, lead_id))
+        conflicts = strongest((*conflicts, *index.alike.conflicts(subject, lead_id)))
     index.alike.add(subject, lead_id)
     return replace(match, lead_id=lead_id, conflicts=conflicts), lead_id in index.new_lead_ids
 

@@ -27,7 +27,7 @@ from app.leads.absorb import (
     set_flag,
     set_raw,
 )
-from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of
+from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of, strongest
 from app.leads.known_contact import link_known_contacts
 from app.matching.company import is_web_address, organization_domain
 from app.matching.derive import rederived
@@ -71,7 +71,7 @@ async def patch_lead(
         await link_known_contacts(tx, caller.tenant_id, [(change, named)])
     conflicts = _conflicts(change, [one for one in holders if (one.kind, "", one.value) in added])
     _custom(change, body.get("custom") or {})
-    pairs = await _flag(tx, caller.tenant_id, change, [*conflicts, *alike], others)
+    pairs = await _flag(tx, caller.tenant_id, change, strongest([*conflicts, *alike]), others)
     if "owner_id" in body:
         _owner(change, await named_owner(tx, caller.tenant_id, body["owner_id"]))
     add_updated_event(change)
@@ -88,16 +88,17 @@ async def patch_lead(
 
 async def _alike(
     tx: Tx, tenant_id: UUID, lead_id: UUID, body: Mapping[str, Any], person: Person, now: datetime
-) -> list[Conflict]:
+) -> tuple[Conflict, ...]:
     """The other leads that the lead will be like, if what is compared changes. Read before the lead is locked, since
     the others are locked with it, in ascending id."""
     if not (COMPARED & (body.get("fields") or {}).keys() or "city" in (body.get("custom") or {})):
-        return []
+        return ()
     before = (await read_unmerged(tx, tenant_id, lead_id, now)).lead
     emails = [one.value for one in (*before.identities, *person.identities) if one.kind == "email" and not one.shared]
     custom = {**before.custom, **(body.get("custom") or {})}
     subject = Subject.of({**before.fields, **person.fields}, dict.fromkeys(emails), custom)
-    return Alike(await duplicates_sql.alike(tx, tenant_id, subject.keys)).conflicts(subject, lead_id)
+    found = Alike(await duplicates_sql.alike(tx, tenant_id, [subject]))
+    return strongest(found.conflicts(subject, lead_id))
 
 
 async def _flag(

@@ -5,8 +5,10 @@ Each pair is stored with its reasons until somebody decides on it, and is not to
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from heapq import nlargest
+from typing import Any, Final
 from uuid import UUID
 
 from app import ids
@@ -15,8 +17,9 @@ from app.events.record import NewEvent
 from app.journeys.state import Change
 from app.leads.absorb import add_updated_event, mark_changed, set_flag
 from app.matching.identity import Conflict
-from app.matching.likeness import SCORES, Subject, is_news, reasons, total
+from app.matching.likeness import MOST_COMPARED, SCORES, Subject, is_news, reasons, total, with_similar_name
 
+MOST_TOLD: Final = 10  # pairs of one arrival
 Pair = tuple[UUID, UUID]
 
 
@@ -76,27 +79,57 @@ class Alike:
     """Leads by the keys of likeness: those that are stored, and those of this batch."""
 
     def __init__(self, rows: Iterable[Record] = ()) -> None:
-        self._by_key: dict[str, dict[UUID, Subject]] = {}
+        self._by_key: dict[str, list[UUID]] = {}  # the newest last
+        self._subjects: dict[UUID, Subject] = {}
         self.suspected: dict[UUID, bool] = {}
-        for row in rows:
-            subject = Subject.of(row.fields, row.emails, {"city": row.city})
-            self._by_key.setdefault(row.key, {})[row.lead_id] = subject
+        for row in sorted(rows, key=lambda row: row.lead_id):
+            subject = Subject.of(row, row.emails or (), {"city": row.city})
+            self._add(row.lead_id, subject, row.found_by)
             self.suspected[row.lead_id] = row.suspected
 
     def conflicts(self, subject: Subject, lead_id: UUID) -> list[Conflict]:
         """The other leads that the subject is like, with each reason."""
-        others = {known: theirs for key in subject.keys for known, theirs in self._by_key.get(key, {}).items()}
+        others = self._others(subject, lead_id)
+        exact = {other for key in subject.exact_keys for other in self._by_key.get(key, ())}
+        similar = {others[place] for place in with_similar_name(subject, [self._subjects[one] for one in others])}
         return [
             Conflict(other, reason, score)
-            for other, theirs in others.items()
-            if other != lead_id
-            for reason, score in reasons(subject, theirs).items()
+            for other in others
+            if other in exact or other in similar
+            for reason, score in reasons(subject, self._subjects[other]).items()
         ]
+
+    def _others(self, subject: Subject, lead_id: UUID) -> list[UUID]:
+        """At most 50 leads with a common key: first those with an exact one, then those with most, then the newest."""
+        common: Counter[UUID] = Counter()
+        for key in subject.keys:
+            weight = len(subject.keys) if key in subject.exact_keys else 1
+            common.update(dict.fromkeys(self._by_key.get(key, ())[-MOST_COMPARED:], weight))
+        common.pop(lead_id, None)
+        return nlargest(MOST_COMPARED, common, key=lambda other: (common[other], other))
 
     def add(self, subject: Subject, lead_id: UUID) -> None:
         """Adds a lead of this batch."""
-        for key in subject.keys:
-            self._by_key.setdefault(key, {}).setdefault(lead_id, subject)
+        if lead_id not in self._subjects:
+            self._add(lead_id, subject, subject.keys)
+
+    def _add(self, lead_id: UUID, subject: Subject, keys: Iterable[str]) -> None:
+        self._subjects[lead_id] = subject
+        for key in keys:
+            self._by_key.setdefault(key, []).append(lead_id)
+
+
+def strongest(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
+    """The conflicts with the ten leads that are likeliest to be one with it, so that where thousands are alike (one
+    switchboard, one name of many customers) each arrival adds a bounded number of pairs."""
+    found: dict[UUID, dict[str, int]] = {}
+    conflicts = tuple(conflicts)
+    for one in conflicts:
+        found.setdefault(one.lead_id, {})[one.reason] = one.score or SCORES[one.reason]
+    if len(found) <= MOST_TOLD:
+        return conflicts
+    kept = set(nlargest(MOST_TOLD, found, key=lambda lead_id: (total(found[lead_id]), lead_id)))
+    return tuple(one for one in conflicts if one.lead_id in kept)
 
 
 def flag_duplicates(change: Change, conflicts: Sequence[Conflict], locked: Mapping[UUID, Change]) -> list[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,21 +11,36 @@ from sqlalchemy import DateTime, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.database.transaction import Records, Tx
+from app.matching.likeness import Subject
 
-# At most 50 leads of each key, the newest.
+# Of each key the newest 50 leads, and of these for each subject 50 (MOST_COMPARED): first those with an exact key, then
+# those with most keys, then the newest. The addresses are read only of those that an exact key found, since of others
+# they are not compared.
 ALIKE = text(
     """
-    SELECT w.key, l.id AS lead_id, l.kind, l.fields, l.custom -> 'city' AS city,
-           coalesce(l.flags -> 'duplicate_suspected' = 'true', false) AS suspected,
-           ARRAY(SELECT e.value FROM identities e WHERE e.tenant_id = :tenant_id AND e.lead_id = l.id
-                    AND e.kind = 'email') AS emails
-      FROM (SELECT value AS key FROM jsonb_array_elements_text(:keys)) w
-      JOIN LATERAL (SELECT lead_id FROM match_keys k WHERE k.tenant_id = :tenant_id AND k.key = w.key
-                     ORDER BY k.lead_id DESC LIMIT 50) f ON true
-      JOIN LATERAL (SELECT * FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = f.lead_id LIMIT 1) l
-        ON l.merged_into IS NULL AND l.erased_at IS NULL
+    SELECT f.lead_id, f.found_by, l.first_name, l.last_name, l.full_name, l.company, l.domain, l.city, l.suspected,
+           CASE WHEN f.is_exact THEN ARRAY(
+               SELECT e.value FROM identities e
+                WHERE e.tenant_id = :tenant_id AND e.lead_id = f.lead_id AND e.kind = 'email') END AS emails
+      FROM (SELECT n.lead_id, array_agg(DISTINCT k.key) AS found_by, bool_or(n.is_exact) AS is_exact
+              FROM jsonb_array_elements(:subjects) s
+             CROSS JOIN LATERAL (
+                   SELECT m.lead_id, array_agg(w.key) AS found_by, bool_or(w.is_exact) AS is_exact
+                     FROM jsonb_to_recordset(s.value) AS w(key text, is_exact boolean)
+                     JOIN LATERAL (SELECT lead_id FROM match_keys k WHERE k.tenant_id = :tenant_id AND k.key = w.key
+                                    ORDER BY k.lead_id DESC LIMIT 50) m ON true
+                    GROUP BY m.lead_id
+                    ORDER BY bool_or(w.is_exact) DESC, count(*) DESC, m.lead_id DESC LIMIT 50) n
+             CROSS JOIN unnest(n.found_by) AS k(key)
+             GROUP BY n.lead_id) f
+      JOIN LATERAL (
+           SELECT fields ->> 'first_name' AS first_name, fields ->> 'last_name' AS last_name,
+                  fields ->> 'full_name' AS full_name, fields ->> 'company' AS company, fields ->> 'domain' AS domain,
+                  custom -> 'city' AS city, coalesce(flags -> 'duplicate_suspected' = 'true', false) AS suspected
+             FROM leads l WHERE l.tenant_id = :tenant_id AND l.id = f.lead_id AND l.merged_into IS NULL
+              AND l.erased_at IS NULL LIMIT 1) l ON true
     """
-).bindparams(bindparam("keys", type_=JSONB), bindparam("tenant_id", type_=Uuid))
+).bindparams(bindparam("subjects", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 PAIRS = text(
     """
     SELECT d.* FROM jsonb_to_recordset(:pairs) AS p(one_id uuid, other_id uuid)
@@ -61,11 +76,14 @@ SUSPECTED = text(
 ).bindparams(bindparam("without", type_=ARRAY(Uuid)))
 
 
-async def alike(tx: Tx, tenant_id: UUID, keys: Collection[str]) -> Records:
-    """The leads that have any of these keys, with what is compared of them."""
-    if not keys:
+async def alike(tx: Tx, tenant_id: UUID, subjects: Iterable[Subject]) -> Records:
+    """Leads that have a key of any of these subjects, at most 50 for each, with what is compared of them."""
+    wanted = [
+        [{"key": key, "is_exact": key in one.exact_keys} for key in sorted(one.keys)] for one in subjects if one.keys
+    ]
+    if not wanted:
         return []
-    return (await tx.execute(ALIKE, {"tenant_id": tenant_id, "keys": sorted(keys)})).all()
+    return (await tx.execute(ALIKE, {"tenant_id": tenant_id, "subjects": wanted})).all()
 
 
 async def pairs(tx: Tx, tenant_id: UUID, wanted: Collection[tuple[UUID, UUID]]) -> Records:

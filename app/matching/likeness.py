@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
 
 from app.matching.company import company_key, is_of_many
 from app.matching.identity import Reason
@@ -23,6 +23,8 @@ from app.matching.words import words
 NAME_RATIO: Final = 90
 COMPANY_RATIO: Final = 92
 LETTERS: Final = 3  # of a name and of a company, by which leads are looked up
+MOST_COMPARED: Final = 50  # leads, with each arrival
+EXACT: Final = ("e ", "n ")  # what keys begin with that make two leads alike by themselves
 _PLUS_TAGS: Final = words("plus_tags")
 _DOTLESS: Final = words("dotless")
 
@@ -47,6 +49,9 @@ SCORES: Final[Mapping[Reason, int]] = {
 }
 
 
+COMPARED: Final = ("first_name", "last_name", "full_name", "company", "domain")
+
+
 @dataclass(frozen=True)
 class Subject:
     """What is compared of a lead or an arrival."""
@@ -60,13 +65,9 @@ class Subject:
     @classmethod
     def of(cls, fields: Mapping[str, Any], emails: Iterable[str], custom: Mapping[str, Any]) -> Subject:
         """`emails`: the addresses as they are compared; the city is a custom field."""
-        domain, city = fields.get("domain"), custom.get("city")
-        return cls(
-            name_key(*(fields.get(name) for name in ("first_name", "last_name", "full_name"))),
-            company_key(fields["company"]) if fields.get("company") else "",
-            domain if domain and not is_of_many(domain) else None,
-            tuple(emails),
-            fold(city) if isinstance(city, str) else "",
+        city = custom.get("city")
+        return _subject(
+            *(fields.get(name) for name in COMPARED), city if isinstance(city, str) else None, tuple(emails)
         )
 
     @classmethod
@@ -80,15 +81,47 @@ class Subject:
         starts = {part[0][:LETTERS] for part in (self.name.first, self.name.last) if part}
         firms = [f"c {self.company[:LETTERS]}"] * bool(self.company) + [f"d {self.domain}"] * bool(self.domain)
         found = {f"{firm} {start}" for firm in firms for start in starts}
-        found |= {f"e {alike}" for email in self.emails if (alike := alike_address(email))}
+        found |= {f"e {mailbox}" for mailbox in self.mailboxes}
         if self.is_private and self.city and self.name.is_whole:
-            found.add(f"n {' '.join(self.name.words)} {self.city}")
+            found.add(f"n {self.whole_name} {self.city}")
         return frozenset(found)
 
-    @property
+    @cached_property
+    def exact_keys(self) -> frozenset[str]:
+        """The keys that it shares with those only who have its mailbox, or its name and city."""
+        return frozenset(key for key in self.keys if key.startswith(EXACT))
+
+    @cached_property
+    def whole_name(self) -> str:
+        return " ".join(self.name.words)
+
+    @cached_property
+    def mailboxes(self) -> frozenset[str]:
+        return frozenset(alike for email in self.emails if (alike := alike_address(email)))
+
+    @cached_property
     def is_private(self) -> bool:
         """Whether an address is of free mail."""
         return any(is_free_mail(email.rpartition("@")[2]) for email in self.emails)
+
+
+@lru_cache(maxsize=4096)
+def _subject(
+    first: str | None,
+    last: str | None,
+    full: str | None,
+    company: str | None,
+    domain: str | None,
+    city: str | None,
+    emails: tuple[str, ...],
+) -> Subject:
+    return Subject(
+        name_key(first, last, full),
+        company_key(company) if company else "",
+        domain if domain and not is_of_many(domain) else None,
+        emails,
+        fold(city) if city else "",
+    )
 
 
 def alike_address(email: str) -> str | None:
@@ -103,18 +136,28 @@ def alike_address(email: str) -> str | None:
 def reasons(mine: Subject, theirs: Subject) -> dict[Reason, int]:
     """Why the two may be one person, each with its score; empty if nothing says so."""
     found: dict[Reason, int] = {}
-    addresses = [{alike for email in one.emails if (alike := alike_address(email))} for one in (mine, theirs)]
-    if addresses[0] & addresses[1] and not set(mine.emails) & set(theirs.emails):
+    if mine.mailboxes & theirs.mailboxes and not set(mine.emails) & set(theirs.emails):
         found["email_alike"] = SCORES["email_alike"]
-    if not mine.name.words or not theirs.name.words:
+    if not mine.whole_name or not theirs.whole_name:
         return found
-    ratio = fuzz.token_sort_ratio(" ".join(mine.name.words), " ".join(theirs.name.words))
-    if ratio >= NAME_RATIO and _is_one_company(mine, theirs):
+    ratio = fuzz.ratio(mine.whole_name, theirs.whole_name, score_cutoff=NAME_RATIO)
+    if ratio and _is_one_company(mine, theirs):
         found["name_company"] = min(99, int(ratio))
     same_place = mine.is_private and theirs.is_private and bool(mine.city) and mine.city == theirs.city
-    if same_place and mine.name.is_whole and mine.name.words == theirs.name.words:
+    if same_place and mine.name.is_whole and theirs.name.is_whole and mine.whole_name == theirs.whole_name:
         found["name_city"] = SCORES["name_city"]
     return found
+
+
+def with_similar_name(mine: Subject, others: Sequence[Subject]) -> list[int]:
+    """The places of those whose names are similar enough for `name_company`."""
+    if not mine.whole_name:
+        return []
+    names = [one.whole_name for one in others]
+    return [
+        place
+        for _, _, place in process.extract_iter(mine.whole_name, names, scorer=fuzz.ratio, score_cutoff=NAME_RATIO)
+    ]
 
 
 def _is_one_company(mine: Subject, theirs: Subject) -> bool:
