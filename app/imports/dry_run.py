@@ -30,7 +30,7 @@ async def dry_run(source: ReadySource, body: ListBody, options: Mapping[str, Any
         guessed = guessed or any(row.guessed for row in rows)
         for start in range(0, len(rows), ROWS_TOGETHER):
             some = rows[start : start + ROWS_TOGETHER]
-            items = await map_rows(source.document, _together(some, options, now), source.id)
+            items = await map_rows(source, _together(some, options, now))
             for row, item in zip(some, items, strict=True):
                 counts[item.verdict] += 1
                 if item.reason:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from app.errors import RequestInvalid
+from app.matching.channel import Channel
 from app.matching.consent import is_purpose
 from app.sources.charset import charset
 from app.submissions.schemas import Verdict
@@ -44,6 +45,10 @@ class ListOptions:
     )
     medium: Annotated[ShortText | None, Query()] = None
     campaign: Annotated[ShortText | None, Query()] = None
+    channel: Annotated[
+        Channel | None,
+        Query(description="By which these people came; else the source's, `purchased_list` with `entry`, or `import`."),
+    ] = None
     entry: Annotated[
         Code | None, Query(description="The stage in which new leads start: `suspect` for a list that was bought.")
     ] = None
@@ -83,7 +88,7 @@ class ListOptions:
 
     def kept(self) -> dict[str, Any]:
         """What holds for all rows, as it is stored with them."""
-        names = ("source", "medium", "campaign", "entry", "activity_type", "consent", "consent_evidence")
+        names = ("source", "medium", "campaign", "channel", "entry", "activity_type", "consent", "consent_evidence")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.database.transaction import Record
 from app.leads.double_opt_in import DoubleOptIn
+from app.matching.channel import Channel
 from app.matching.host import same_origin
 from app.sources.document import Document, TokenRule, merge
 from app.sources.preset import DocumentFaulty, make_document
@@ -17,7 +18,10 @@ CACHE_SIZE: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ReadySource:
-    """One version of a source. `document` is None where the stored one is invalid in this release."""
+    """One version of a source. `document` is None where the stored one is invalid in this release.
+
+    `channel`: the one that the source itself sets, and not its preset.
+    """
 
     tenant_id: UUID
     id: UUID
@@ -27,6 +31,7 @@ class ReadySource:
     thank_you_url: str | None
     allowed_origins: tuple[str, ...]
     double_opt_in: DoubleOptIn | None
+    channel: Channel | None
 
 
 _cache: dict[tuple[UUID, int], ReadySource] = {}
@@ -47,8 +52,9 @@ def _load(row: Record) -> ReadySource:
     double_opt_in = DoubleOptIn.of(row.tenant_id, defaults)
     thank_you_url, origins = defaults.pop("thank_you_url", None), defaults.pop("allowed_origins", None)
     defaults.pop("double_opt_in", None)
+    overrides = merge(row.overrides, {"defaults": defaults})
     try:
-        document = with_body_tokens_dropped(make_document(row.preset, merge(row.overrides, {"defaults": defaults})))
+        document = with_body_tokens_dropped(make_document(row.preset, overrides))
     except (DocumentFaulty, KeyError):
         document = None
     return ReadySource(
@@ -60,6 +66,7 @@ def _load(row: Record) -> ReadySource:
         thank_you_url=thank_you_url,
         allowed_origins=tuple(map(same_origin, origins or ("*",))),
         double_opt_in=double_opt_in,
+        channel=overrides["defaults"].get("channel"),
     )
 
 

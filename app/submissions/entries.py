@@ -169,7 +169,7 @@ async def entries_of(
         if row.listed is None:
             items = await map_request_async(source.document, request_of(row), source.id)
         else:
-            items = await map_rows(source.document, ListedRows.of(row), source.id)
+            items = await map_rows(source, ListedRows.of(row))
         with_lead = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in (*ARRIVING, "revised")]
         entries += [Entry(row.id, source, item, row.received_at, _earlier_lead_id(item, with_lead)) for item in items]
     return entries

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
 
 from app.database.transaction import Record
+from app.matching.channel import DOORS, Channel, channel_of
 from app.sources.document import Document, Parse, Spam
 from app.sources.item import Consent, Item
 from app.sources.mapping import map_request_async
+from app.sources.ready import ReadySource
 from app.sources.request import RawRequest
 
 JSON = {"content-type": "application/json"}
@@ -60,20 +61,30 @@ class ListedRows:
         )
 
 
-async def map_rows(document: Document, listed: ListedRows, source_id: UUID) -> list[Item]:
-    """One item for each row, in order. Never raises."""
-    adapted = _for_rows(document, listed.options)
+async def map_rows(source: ReadySource, listed: ListedRows) -> list[Item]:
+    """One item for each row, in order. Never raises for any row."""
+    assert source.document is not None, "a list is taken only where its source has a document"
+    adapted = _for_rows(source.document, listed.options)
+    channel = listed.options.get("channel") or source.channel
+    if channel is None and adapted.defaults.channel not in DOORS:
+        channel = adapted.defaults.channel
     items = []
     for place, cells in enumerate(listed.rows):
         key = f"{listed.file_sha256}:{listed.numbers[place]}"
         fault = listed.faults.get(str(place))
         if fault is None:
             request = RowRequest("POST", JSON, "", orjson.dumps(cells), listed.received_at, list_key=key)
-            item = _only(await map_request_async(adapted, request, source_id), key, listed.received_at)
+            item = _only(await map_request_async(adapted, request, source.id), key, listed.received_at)
+            item = replace(item, channel=channel_of(item.attribution, channel or _by_entry(item)))
         else:
             item = _refused(key, listed.received_at, "row_malformed", fault, "a cell for each column")
         items.append(_of_row(item, place, key, listed))
     return items
+
+
+def _by_entry(item: Item) -> Channel:
+    """The channel of a row where nothing names another: a preset of forms says nothing of lists."""
+    return "import" if item.entry is None else "purchased_list"
 
 
 def _for_rows(document: Document, options: Mapping[str, Any]) -> Document:

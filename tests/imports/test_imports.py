@@ -248,6 +248,42 @@ async def test_the_people_of_a_bought_list_are_suspects_without_activity(api: Ap
     assert await count(api, "SELECT count(*) FROM activities") == 0
 
 
+@pytest.mark.parametrize(
+    ("preset", "of_source", "options", "row", "expected"),
+    [
+        ("html-form", {}, {}, "", "import"),
+        ("generic", {}, {}, "", "import"),
+        ("csv", {}, {}, "", "import"),
+        ("html-form", {}, {"entry": "suspect"}, "", "purchased_list"),
+        ("csv", {}, {"entry": "suspect"}, "", "purchased_list"),
+        ("html-form", {"entry": "suspect"}, {}, "", "purchased_list"),
+        ("html-form", {}, {"entry": "suspect"}, "Trade show", "trade_show"),
+        ("html-form", {}, {"channel": "event"}, "", "event"),
+        ("html-form", {}, {"channel": "event", "entry": "suspect"}, "", "event"),
+        ("html-form", {}, {"channel": "web_form"}, "", "web_form"),
+        ("html-form", {}, {"channel": "event"}, "webinar", "webinar"),
+        ("html-form", {"channel": "web_form"}, {}, "", "web_form"),
+        ("html-form", {"channel": "partner"}, {"entry": "suspect"}, "", "partner"),
+        ("html-form", {"channel": "partner"}, {"channel": "event"}, "", "event"),
+        ("html-form", {}, {}, "pigeon", "import"),
+        ("badge-scan", {}, {}, "", "trade_show"),
+        ("webinar-attendance", {}, {}, "", "webinar"),
+    ],
+)
+async def test_the_leads_of_a_list_have_its_channel(
+    api: Api, preset: str, of_source: dict[str, str], options: dict[str, str], row: str, expected: str
+) -> None:
+    lists = await make_lists(api, preset, defaults=of_source)
+    await lists.import_list(table(("email", "channel"), ("a@x.example", row)), **options)
+    lead = await lead_of(api, "a@x.example")
+    assert lead["channel"] == lead["attribution"]["first"]["channel"] == expected
+
+
+async def test_a_channel_of_a_list_that_is_none_is_refused(api: Api) -> None:
+    refused = await (await make_lists(api)).send(PEOPLE, channel="fax")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "channel")
+
+
 async def test_badge_scans_come_out_as_expected(api: Api) -> None:
     lists = await make_lists(api, "badge-scan", defaults={"region": "DE"})
     made = await lists.import_list((FOLDER / "55-badge-scan.csv").read_bytes())
