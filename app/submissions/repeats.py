@@ -70,6 +70,8 @@ def _compared(entry: Entry, first: Record | None) -> Entry:
     """The entry as a duplicate of the first that has its key, as its revision, or as a submission of its own."""
     if first is None:
         return entry  # what had its key was quarantined meanwhile, and has none: the entry is tried again with it
+    if first.verdict == "ignore" and entry.item.verdict in ARRIVING:
+        return replace(entry, key_suffix=f"{KEY_SEPARATOR}arrived")  # a notice of it came before, such as its beginning
     if first.mapped is None or entry.item.verdict not in ARRIVING or _is_same_content(entry, first):
         return replace(entry, duplicate=True)
     person = entry.item.person or Person()

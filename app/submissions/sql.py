@@ -38,7 +38,8 @@ KEEP_ITEMS = text(
 # The item that was processed under each key, with the time at which it came.
 HELD = text(
     """
-    SELECT i.source_id, i.submission_key, i.submission_id, i.index AS place, i.lead_id, i.mapped, s.received_at
+    SELECT i.source_id, i.submission_key, i.submission_id, i.index AS place, i.lead_id, i.verdict, i.mapped,
+           s.received_at
       FROM jsonb_to_recordset(:keys) AS w(source_id uuid, submission_key text)
       JOIN LATERAL (SELECT * FROM submission_items i
                      WHERE i.tenant_id = :tenant_id AND i.source_id = w.source_id

@@ -18,6 +18,7 @@ from app.matching.identity import is_one_person
 from app.matching.normalize import normalize
 from app.submissions import process
 from tests.api import Api
+from tests.payloads.samples import FOLDER
 from tests.submissions.sender import Sender, count, make_sender
 from tests.submissions.sender import process as process_all
 
@@ -212,3 +213,62 @@ async def test_the_same_content_without_a_key_is_the_same_again_for_ten_minutes(
         assert found == expected
     elif len(times) < 4:
         assert found.count("lead") == expected.count("lead")
+
+
+def typeform(token: str, *, partial: bool, email: str | None = "lian@example-bio.hu", phone: str | None = None) -> Any:
+    """A response of one form as its webhook sends it, partial or final."""
+    response = json.loads((FOLDER / "08-typeform.json").read_bytes())["form_response"]
+    given = {"email": email, "phone_number": phone}
+    answers = [one for one in response["answers"] if one["type"] not in given or given[one["type"]]]
+    for one in answers:
+        if one["type"] in given:
+            one[one["type"]] = given[one["type"]]
+    word = "form_response_partial" if partial else "form_response"
+    return {
+        "event_id": new_event(),
+        "event_type": word,
+        "form_response": {**response, "token": token, "answers": answers},
+    }
+
+
+def new_event() -> str:
+    return uuid4().hex
+
+
+async def test_a_partial_response_and_the_final_one_are_one_lead_with_one_activity(api: Api) -> None:
+    sender = await make_sender(api, "typeform", overrides={"verify": []})
+    first = await sender.post_and_process(typeform("t1", partial=True))
+    again = await sender.post_and_process(typeform("t1", partial=True))
+    final = await sender.post_and_process(typeform("t1", partial=False, phone="+36301234567"))
+    last = await sender.post_and_process(typeform("t1", partial=False, phone="+36301234567"))
+    items = [made["items"][0] for made in (first, again, final, last)]
+    assert [item["verdict"] for item in items] == ["lead", "duplicate", "revised", "duplicate"]
+    lead = await api.get(f"/v1/leads/{items[0]['lead_id']}")
+    assert {item["lead_id"] for item in items} == {lead["id"]}
+    assert lead["fields"]["phone"] == "+36301234567"
+    assert len((await api.get(f"/v1/leads/{lead['id']}/activities"))["data"]) == 1
+
+
+@pytest.mark.parametrize("answers", [{"email": "lian@example-bio.hu"}, {"phone": "+36301234567", "email": None}])
+async def test_a_partial_response_of_nobody_is_ignored_and_the_final_one_is_the_lead(api: Api, answers: Any) -> None:
+    sender = await make_sender(api, "typeform", overrides={"verify": []})
+    sent = [typeform("t2", partial=True, email=None), typeform("t2", partial=False, **answers)]
+    partial, final, again = [(await sender.post_and_process(one))["items"][0] for one in (*sent, sent[1])]
+    assert (partial["verdict"], partial["lead_id"]) == ("ignore", None)
+    assert (final["verdict"], final["reason"], final["submission_key"]) == ("lead", None, "t2")
+    assert (again["verdict"], again["lead_id"]) == ("duplicate", final["lead_id"])
+    assert final["lead_id"] is not None
+
+
+async def test_what_was_ignored_under_a_key_takes_no_lead_from_an_equal_item_that_arrives_later(api: Api) -> None:
+    """A sender of partial forms: both notices have the same answers, and differ in their envelope only."""
+    route = [{"when": "body.trigger == 'partial'", "do": "ignore"}]
+    overrides = {"items": "[body.answers]", "route": route, "submission_key": "body.id"}
+    sender = await make_sender(api, overrides=overrides)
+    answers = {"email": "ana@nordsoft.example"}
+    bodies = [{"id": "f1", "trigger": trigger, "answers": answers} for trigger in ("partial", "done", "done")]
+    bodies.append({"id": "f1", "trigger": "done", "answers": {**answers, "phone": "+40722000002"}})
+    items = [(await sender.post_and_process(body))["items"][0] for body in bodies]
+    assert [item["verdict"] for item in items] == ["ignore", "lead", "duplicate", "revised"]
+    assert len({item["lead_id"] for item in items[1:]}) == 1
+    assert [item["reason"] for item in items] == [None] * 4
