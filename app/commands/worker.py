@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from app import metrics
+from app.confirmations.across import sweep_requests
 from app.database.faults import error_fields, run_with_retries
 from app.database.turn import Turn
 from app.errors import Problem
@@ -38,6 +39,7 @@ SWEEP_SECONDS: Final = 300.0
 TRAIN_SECONDS: Final = 5.0
 LEARN_SECONDS: Final = 3600.0
 ABANDONED: Final = timedelta(hours=1)
+LINK_KNOWN: Final = timedelta(days=30)  # after it has expired, so that whoever opens it late is told so
 MEASURE_SECONDS: Final = 5.0
 GRACE_SECONDS: Final = 25.0  # longer than deliver.STOP_SECONDS, so that deliveries can finish
 
@@ -145,12 +147,14 @@ async def learn_forever(state: Any, stop: asyncio.Event) -> None:
 
 
 async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
-    """Delete stored idempotent responses older than seven days, and lists that have stopped arriving."""
+    """Delete stored idempotent responses older than seven days, lists that have stopped arriving, and requests to confirm
+    consents that nobody answered."""
 
     async def batch() -> int:
         now = state.clock.now()
         async with state.engine.begin() as tx:
-            return await idempotency.sweep(tx, now) + await sweep_abandoned(tx, now - ABANDONED)
+            responses, rows = await idempotency.sweep(tx, now), await sweep_abandoned(tx, now - ABANDONED)
+            return responses + rows + await sweep_requests(tx, now - LINK_KNOWN)
 
     await _repeat(SWEEP_SECONDS, stop, batch)
 

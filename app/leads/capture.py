@@ -19,11 +19,12 @@ from app.journeys.record import record_or_refresh
 from app.journeys.state import Change, Lead
 from app.leads import duplicates_sql, sql
 from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival
-from app.leads.consent_sql import keep_requests
+from app.leads.consent_sql import keep_requests, keep_withdrawals
 from app.leads.contact_consents import carry_to_contacts
 from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of, strongest
 from app.leads.known_contact import link_known_contacts
 from app.leads.older import load_older_keys
+from app.leads.withdrawals import Withdrawals, withdrawals_of
 from app.matching.channel import channel_of
 from app.matching.identity import Candidate, Match, keys, resolve
 from app.matching.likeness import Subject
@@ -148,7 +149,11 @@ async def _capture_all(
         (match.lead_id, one.activity.key) for (match, _), one in zip(matches, arrivals, strict=True) if one.activity
     )
     await load_older_keys(tx, tenant_id, changes, named)
-    answers = [_capture_one(changes, policy, one, arrival, now) for one, arrival in zip(matches, arrivals, strict=True)]
+    withdrawn = await withdrawals_of(tx, tenant_id, [new for match, _ in matches for new in match.new_identities])
+    answers = [
+        _capture_one(changes, policy, one, arrival, withdrawn, now)
+        for one, arrival in zip(matches, arrivals, strict=True)
+    ]
     arrived = zip(answers, arrivals, strict=True)
     await link_known_contacts(tx, tenant_id, [(one.change, arrival.person) for one, arrival in arrived if one.change])
     _mark_shared(changes, index.sharing)
@@ -159,6 +164,7 @@ async def _capture_all(
     await record_or_refresh(tx, tenant_id, touched)
     await duplicates_sql.keep_pairs(tx, tenant_id, pairs.rows(), now)
     await keep_requests(tx, tenant_id, touched, now)
+    await keep_withdrawals(tx, tenant_id, withdrawn.new_rows, now)
     await carry_to_contacts(tx, tenant_id, touched, now)
     return answers
 
@@ -213,10 +219,12 @@ def _capture_one(
     policy: Published,
     matched: tuple[Match, bool],
     arrival: Arrival,
+    withdrawn: Withdrawals,
     now: datetime,
 ) -> Captured:
     match, made = matched
     if match.lead_id is None:
+        withdrawn.add(arrival, now)
         return Captured(None, reason="person_unknown" if arrival.person.identities else "identity_required")
     created = made and match.lead_id not in changes
     if created:
@@ -229,6 +237,7 @@ def _capture_one(
     if change is None:
         return Captured(None, reason="lead_gone")
     _set_actor(change, arrival)
+    withdrawn.apply(change, match.new_identities)
     apply_arrival(change, arrival, match)
     if match.new_identities or not arrival.reprocessed:
         for other in flag_duplicates(change, match.conflicts, changes):

@@ -27,8 +27,10 @@ from app.leads.absorb import (
     set_flag,
     set_raw,
 )
+from app.leads.contact_consents import carry_to_contacts
 from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of, strongest
 from app.leads.known_contact import link_known_contacts
+from app.leads.withdrawals import withdrawals_of
 from app.matching.company import is_web_address, organization_domain
 from app.matching.derive import rederived
 from app.matching.identity import Candidate, Conflict, resolve
@@ -62,6 +64,8 @@ async def patch_lead(
         fields, person = given, _read(given, known)
     added = {one.key for one in person.identities} - {one.key for one in change.lead.identities}
     await _identities(tx, caller.tenant_id, change, person)
+    withdrawn = await withdrawals_of(tx, caller.tenant_id, change.new_identities)
+    withdrawn.apply(change, change.new_identities)
     _fields(change, fields, person)
     if "phone" in fields:
         is_shared = any(one.value == person.fields.get("phone") for one in holders)
@@ -83,6 +87,7 @@ async def patch_lead(
         evaluate(one)
     await record_or_refresh(tx, caller.tenant_id, changes)
     await duplicates_sql.keep_pairs(tx, caller.tenant_id, pairs.rows(), now)
+    await carry_to_contacts(tx, caller.tenant_id, [change], now)
     return change
 
 

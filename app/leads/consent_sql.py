@@ -1,16 +1,16 @@
-"""SQL of requests to confirm consents, within one tenant."""
+"""SQL of requests to confirm consents, and of withdrawals by people who are no leads, within one tenant."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from app.database.transaction import Record, Tx
+from app.database.transaction import Record, Records, Tx
 from app.journeys.state import Change
 
 KEEP_REQUESTS: Final = text(
@@ -31,6 +31,27 @@ LOCK_REQUEST: Final = text(
     """
 )
 SET_CONFIRMED: Final = text("UPDATE consent_requests SET confirmed_at = :now WHERE tenant_id = :tenant_id AND id = :id")
+# Of each address and purpose the latest.
+KEEP_WITHDRAWALS: Final = text(
+    """
+    INSERT INTO withdrawals (tenant_id, address_sha256, purpose, state, text, channel, source_id, submission_id,
+           occurred_at, recorded_at)
+    SELECT DISTINCT ON (address_sha256, purpose) :tenant_id, address_sha256, purpose, state, text, channel, source_id,
+           submission_id, occurred_at, :now
+      FROM jsonb_to_recordset(:withdrawals) AS w(
+           address_sha256 text, purpose text, state text, text text, channel text, source_id uuid, submission_id uuid,
+           occurred_at timestamptz)
+     ORDER BY address_sha256, purpose, occurred_at DESC
+    ON CONFLICT (tenant_id, address_sha256, purpose) DO UPDATE
+       SET state = EXCLUDED.state, text = EXCLUDED.text, channel = EXCLUDED.channel, source_id = EXCLUDED.source_id,
+           submission_id = EXCLUDED.submission_id, occurred_at = EXCLUDED.occurred_at,
+           recorded_at = EXCLUDED.recorded_at
+     WHERE EXCLUDED.occurred_at > withdrawals.occurred_at
+    """
+).bindparams(bindparam("withdrawals", type_=JSONB))
+WITHDRAWALS: Final = text(
+    "SELECT * FROM withdrawals WHERE tenant_id = :tenant_id AND address_sha256 = ANY(:addresses)"
+).bindparams(bindparam("addresses", type_=ARRAY(Text)))
 
 
 async def keep_requests(tx: Tx, tenant_id: UUID, changes: Sequence[Change], now: datetime) -> None:
@@ -59,3 +80,15 @@ async def lock_request(tx: Tx, tenant_id: UUID, request_id: UUID) -> Record | No
 
 async def set_confirmed(tx: Tx, tenant_id: UUID, request_id: UUID, now: datetime) -> None:
     await tx.execute(SET_CONFIRMED, {"tenant_id": tenant_id, "id": request_id, "now": now})
+
+
+async def withdrawals(tx: Tx, tenant_id: UUID, addresses: Collection[str]) -> Records:
+    """What was withdrawn by people with these addresses (hashes) who were no leads then."""
+    if not addresses:
+        return []
+    return (await tx.execute(WITHDRAWALS, {"tenant_id": tenant_id, "addresses": sorted(addresses)})).all()
+
+
+async def keep_withdrawals(tx: Tx, tenant_id: UUID, rows: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    if rows:
+        await tx.execute(KEEP_WITHDRAWALS, {"tenant_id": tenant_id, "withdrawals": list(rows), "now": now})

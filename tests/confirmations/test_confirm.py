@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from app import ids
+from app.commands.worker import LINK_KNOWN
+from app.confirmations import across
+from app.confirmations.across import sweep_requests
 from app.events.catalogue import LeadConsentRequested
 from app.events.sequence import sequence
 from app.leads.double_opt_in import Token
@@ -316,3 +319,39 @@ async def test_a_lead_that_was_erased_cannot_be_confirmed(api: Api) -> None:
     assert (await api.client.get(url, headers={"Accept": BROWSER})).status_code == 410
     refused = await api.client.get(url, headers={"Accept": "application/json"})
     assert (refused.status_code, refused.json()["code"]) == (410, "erased")
+
+
+async def test_requests_that_nobody_answered_are_deleted_a_month_after_they_expired(api: Api) -> None:
+    form = await make_form(api)
+    unanswered, confirmed = await fill(form), await fill(form, email="jan@nordsoft.example", name="Jan Lis")
+    links = [one["confirm_url"] for one in await events(api, "lead.consent_requested")]
+    assert (await api.client.get(links[1])).status_code == 200
+
+    async def swept() -> int:
+        async with api.app.state.engine.begin() as tx:
+            return await sweep_requests(tx, api.now - LINK_KNOWN)
+
+    assert await swept() == 0
+    api.clock.ahead += timedelta(days=29)
+    assert await swept() == 0
+    assert (await api.client.get(links[0])).status_code == 410
+    api.clock.ahead += timedelta(days=32)
+    assert await swept() == 1
+    assert await swept() == 0
+    assert [(await api.client.get(one)).status_code for one in links] == [404, 200]
+    assert [await state_of(api, lead) for lead in (unanswered, confirmed)] == ["pending", "given"]
+
+
+async def test_requests_that_nobody_answered_are_deleted_in_small_batches(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(across, "REQUESTS_AT_ONCE", 2)
+    form = await make_form(api)
+    for number in range(3):
+        await fill(form, email=f"p{number}@nordsoft.example", name=f"P {number}")
+    api.clock.ahead += timedelta(days=90)
+    deleted = []
+    for _ in range(3):
+        async with api.app.state.engine.begin() as tx:
+            deleted.append(await sweep_requests(tx, api.now))
+    assert deleted == [2, 1, 0]

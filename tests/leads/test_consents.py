@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.api import Api
-from tests.submissions.sender import Sender, count, make_sender
+from tests.imports.lists import lead_of, make_lists, table
+from tests.submissions.sender import Sender, count, make_sender, process
 
 MARKETING = "email_marketing"
 Entry = tuple[str, str, int]  # who said it, what, and how many days ago
@@ -112,3 +113,69 @@ async def test_a_withdrawal_beats_a_list_that_was_bought_before_or_after_it(api:
     assert (await api.reload(lead))["consents"] == {MARKETING: "withdrawn"}
     again = await api.post("/v1/leads", {**row, "occurred_at": api.ago(days=0.1)}, status=200)
     assert again["consents"] == {MARKETING: "withdrawn"}
+
+
+BOUGHT = {"defaults": {"entry": "suspect"}}
+LATER: dict[str, tuple[dict[str, Any], str]] = {
+    "a form that says nothing of consent": ({}, "withdrawn"),
+    "a form that gives it later": ({"email_marketing": "yes"}, "given"),
+    "a form that gave it before": ({"email_marketing": "yes", "days": 3}, "withdrawn"),
+    "a form that refuses it": ({"email_marketing": "no"}, "refused"),
+    "the address in other letters": ({"email": "Ana@NordSoft.Example"}, "withdrawn"),
+    "a bought list that claims it": ({"email_marketing": "yes", **BOUGHT}, "withdrawn"),
+    "another address": ({"email": "jan@nordsoft.example"}, "unknown"),
+}
+
+
+@pytest.mark.parametrize("kind", LATER)
+@pytest.mark.parametrize("together", [False, True])
+async def test_who_withdrew_before_being_a_lead_has_withdrawn_afterwards(api: Api, kind: str, together: bool) -> None:
+    values, expected = LATER[kind]
+    unsubscriber = await unsubscribing(api)
+    moment = {"occurred_at": {"expr": "item.at", "formats": ["iso"]}}
+    form = await make_sender(api, overrides=moment, defaults=values.get("defaults", {}))
+    unsubscribe = {"type": "unsubscribe", "email": "ana@nordsoft.example", "fired_at": api.ago(days=1)}
+    left = (await unsubscriber.post(unsubscribe)).json()["submission"]["id"]
+    if not together:
+        await process(api)
+    said = {name: value for name, value in values.items() if name in ("email", "email_marketing")}
+    fill = {"email": "ana@nordsoft.example", **said, "at": api.ago(days=values.get("days", 0.5))}
+    filled = (await form.post(fill)).json()["submission"]["id"]
+    await process(api)
+    assert (await api.get(f"/v1/submissions/{left}"))["items"][0]["lead_id"] is None
+    (item,) = (await api.get(f"/v1/submissions/{filled}"))["items"]
+    lead = await api.get(f"/v1/leads/{item['lead_id']}")
+    assert lead["consents"][MARKETING] == expected
+    log = (await api.get(f"/v1/leads/{lead['id']}/consents"))["log"]
+    if expected != "unknown":
+        assert (log[0]["state"], log[0]["submission_id"]) == ("withdrawn", left)
+
+
+async def test_a_list_whose_people_are_said_to_have_consented_gives_no_consent_that_was_withdrawn(api: Api) -> None:
+    sender = await unsubscribing(api)
+    await sender.post_and_process({"type": "unsubscribe", "email": "ana@nordsoft.example", "fired_at": api.ago(days=1)})
+    lists = await make_lists(api)
+    options = {"consent": MARKETING, "consent_evidence": "a talk at the fair"}
+    await lists.import_list(table(("email",), ("ana@nordsoft.example",), ("jan@nordsoft.example",)), **options)
+    states = [(await lead_of(api, f"{one}@nordsoft.example"))["consents"][MARKETING] for one in ("ana", "jan")]
+    assert states == ["withdrawn", "given"]
+
+
+async def test_an_address_that_a_lead_gets_by_a_change_brings_what_was_withdrawn_with_it(api: Api) -> None:
+    sender = await unsubscribing(api)
+    await sender.post_and_process({"type": "unsubscribe", "email": "ana@nordsoft.example", "fired_at": api.ago(days=1)})
+    lead = await api.lead(email="other@nordsoft.example")
+    changed = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"email": "ana@nordsoft.example"}})
+    assert changed.json()["consents"] == {MARKETING: "withdrawn"}
+
+
+async def test_of_several_withdrawals_of_somebody_unknown_the_latest_is_kept_and_without_the_address(api: Api) -> None:
+    sender = await unsubscribing(api)
+    for days in (2, 1, 3):
+        body = {"type": "unsubscribe", "email": "ana@nordsoft.example", "fired_at": api.ago(days=days)}
+        await sender.post_and_process(body)
+    assert await count(api, "SELECT count(*) FROM withdrawals") == 1
+    assert await count(api, "SELECT count(*) FROM withdrawals w WHERE w::text LIKE '%ana@%'") == 0
+    lead = await api.lead(email="ana@nordsoft.example")
+    (entry,) = (await api.get(f"/v1/leads/{lead['id']}/consents"))["log"]
+    assert entry["occurred_at"][:10] == api.ago(days=1)[:10]

@@ -39,6 +39,7 @@ from app.database.tables.leads import (
     shared_identities,
     touches,
     transitions,
+    withdrawals,
 )
 from app.database.tables.pipeline import accounts, contacts, conversions, opportunities, opportunity_transitions
 
@@ -87,4 +88,5 @@ __all__ = [
     "touches",
     "transitions",
     "users",
+    "withdrawals",
 ]

@@ -139,6 +139,21 @@ consent_requests = tenant_table(
     instant("confirmed_at"),
     tenant_foreign_key("leads", "lead_id"),
     Index("consent_requests_lead_id_idx", "tenant_id", "lead_id"),
+    Index("consent_requests_open_idx", "expires_at", postgresql_where="confirmed_at IS NULL"),
+)
+
+# Consents that people have withdrawn who were no leads then; of the address only a hash (docs/decisions/0053).
+withdrawals = tenant_table(
+    "withdrawals",
+    string("address_sha256", null=False, primary_key=True),
+    string("purpose", null=False, primary_key=True),
+    string("state", null=False),
+    string("text"),
+    string("channel"),
+    uuid("source_id"),
+    uuid("submission_id"),
+    instant("occurred_at", null=False),
+    instant("recorded_at", null=False),
 )
 
 touches = tenant_table(

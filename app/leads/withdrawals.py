@@ -1,0 +1,63 @@
+"""Withdrawals of people who are no leads: they make none, and count for the lead that has the address later."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.database.transaction import Record, Tx
+from app.journeys.state import Change, NewConsent
+from app.leads import consent_sql
+from app.leads.absorb import REFUSALS, Arrival, apply_consents
+from app.matching.person import Identity
+
+
+class Withdrawals:
+    """Withdrawals by the hash of an address: those that are stored, and those that this transaction adds."""
+
+    def __init__(self, stored: Iterable[Record]) -> None:
+        self._by_address: dict[str, list[NewConsent]] = {}
+        self.new_rows: list[dict[str, Any]] = []
+        for row in stored:
+            said = NewConsent(
+                row.purpose, row.state, row.occurred_at, row.text, row.channel, row.source_id, row.submission_id
+            )
+            self._by_address.setdefault(row.address_sha256, []).append(said)
+
+    def add(self, arrival: Arrival, now: datetime) -> None:
+        """Adds what somebody unknown refuses or withdraws. A consent that is given is not kept: it is nobody's."""
+        for consent in arrival.consents:
+            if consent.state not in REFUSALS:
+                continue
+            when = min(consent.occurred_at or arrival.occurred_at, now)
+            values = {
+                "purpose": consent.purpose,
+                "state": consent.state,
+                "occurred_at": when,
+                "text": consent.text,
+                "channel": arrival.source_name,
+                "source_id": arrival.source_id,
+                "submission_id": arrival.submission_id,
+            }
+            for address in _addresses(arrival.person.identities):
+                self._by_address.setdefault(address, []).append(NewConsent(**values))
+                self.new_rows.append({**values, "address_sha256": address})
+
+    def apply(self, change: Change, identities: Iterable[Identity]) -> None:
+        """Applies what was withdrawn with these addresses, which the lead gets now. A consent that the person gives
+        later counts before it (`apply_consents`)."""
+        found = [one for address in _addresses(identities) for one in self._by_address.get(address, ())]
+        change.new_consents += found
+        apply_consents(change, found)
+
+
+async def withdrawals_of(tx: Tx, tenant_id: UUID, identities: Iterable[Identity]) -> Withdrawals:
+    """What is stored of the addresses among these identities, which have to be locked."""
+    return Withdrawals(await consent_sql.withdrawals(tx, tenant_id, set(_addresses(identities))))
+
+
+def _addresses(identities: Iterable[Identity]) -> list[str]:
+    return [hashlib.sha256(one.value.encode()).hexdigest() for one in identities if one.kind == "email"]
