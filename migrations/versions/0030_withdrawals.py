@@ -1,7 +1,7 @@
 """Withdrawals of consent by people who are no leads yet are kept, and requests to confirm consents are swept.
 
 Revision ID: 0030_withdrawals
-Revises: 0031_models
+Revises: 0028_leads_of_contact
 
 All steps can be repeated, since they commit as they go.
 """
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0030_withdrawals"
-down_revision = "0031_models"
+down_revision = "0028_leads_of_contact"
 branch_labels = None
 depends_on = None
 
