@@ -1,7 +1,7 @@
 """Indexes for the leads of a contact, whose activities are listed.
 
 Revision ID: 0028_leads_of_contact
-Revises: 0031_models
+Revises: 0026_clocks
 
 All steps can be repeated, since they commit as they go.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0028_leads_of_contact"
-down_revision = "0031_models"
+down_revision = "0026_clocks"
 branch_labels = None
 depends_on = None
 
