@@ -11,7 +11,7 @@ from app.policy.read import escaped
 
 # The members by which the objects of a list are known, so that one that moves or is added is told by its name.
 NAMED_BY: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("stages", "milestones", "actions"), ("name",)),
+    **dict.fromkeys(("stages", "milestones", "actions", "personas"), ("name",)),
     **dict.fromkeys(("fit", "engagement"), ("id",)),
     "automation": ("do",),
     "levels": ("level",),
