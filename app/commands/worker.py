@@ -147,8 +147,7 @@ async def learn_forever(state: Any, stop: asyncio.Event) -> None:
 
 
 async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
-    """Delete stored idempotent responses older than seven days, lists that have stopped arriving, and requests to confirm
-    consents that nobody answered."""
+    """Delete old idempotent responses, lists that stopped arriving, and requests for consent that nobody answered."""
 
     async def batch() -> int:
         now = state.clock.now()

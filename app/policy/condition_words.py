@@ -122,8 +122,8 @@ PHRASES: Final[Mapping[str, Callable[[Any], str]]] = {
     "closing_reason": lambda _: "the closing reason is permanent",
     "opportunity_class": _classes,
     "wake_at": lambda _: "the wake-up date is reached",
+    "consent": lambda wanted: f"the consent for {wanted['purpose']} is {shown(wanted['state'])}",
     "contactable": lambda value: "contactable" if value else "not contactable",
-    "consent": lambda wanted: f"the consent for {wanted['purpose']} is {' or '.join(wanted['state'])}",
     "persona": lambda names: f"matches the persona {' or '.join(names)}",
     "exception": lambda value: "counts by an exception" if value else "has no exception",
 }

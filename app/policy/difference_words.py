@@ -42,6 +42,7 @@ NOUNS: Final[Mapping[tuple[str, ...], str]] = {
     ("automation",): "Automatic action {}",
     ("scoring", "fit"): "Fit rule {}",
     ("scoring", "engagement"): "Engagement rule {}",
+    ("scoring", "personas"): "Persona {}",
     ("scoring", "levels"): "Level {}",
     ("scoring", "decay"): "Decay up to day {}",
     ("scoring", "caps"): "Cap of {}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from app.policy.check_conditions import roots
@@ -32,12 +32,15 @@ from app.policy.words import (
 
 CLASSES: Collection[OpportunityStageClass | None] = (None, "unqualified", "qualified", "won", "lost")
 
+LEDGERS: tuple[Ledger, ...] = ("fit", "engagement")
+
 
 def never_true(policy: Policy) -> Iterator[Fault]:
     """Faults of conditions that cannot hold. Below `not` and in `when` that does no harm, and is only warned of."""
+    most = {ledger: most_points(policy, ledger) for ledger in LEDGERS}
     for place, root, purpose in roots(policy):
         for where, node, _ in walk(root, place):
-            why = impossible(policy, node)
+            why = impossible(policy, node, most)
             if why is None or (purpose == "fit" and _empty_list(policy, node)):
                 continue  # a fit rule may wait for the names of its list, as the competitors of the shipped policies
             inner = where.removeprefix(place).split("/")
@@ -45,13 +48,16 @@ def never_true(policy: Policy) -> Iterator[Fault]:
             yield Fault(where, "never_true", f"this can never be true: {why}", "warning" if harmless else "fault")
 
 
-def impossible(policy: Policy, node: ConditionBase) -> str | None:
-    """Why the condition cannot hold by itself, and what to do; None if it may. Those inside it are not asked."""
+def impossible(policy: Policy, node: ConditionBase, most: Mapping[Ledger, float]) -> str | None:
+    """Why the condition cannot hold by itself, and what to do; None if it may.
+
+    Conditions inside it are not asked. `most` has what each ledger can give.
+    """
     match node:
         case Fit():
-            return _beyond("fit", node.fit.at_least, most_points(policy, "fit"))
+            return _beyond("fit", node.fit.at_least, most["fit"])
         case Engagement():
-            return _beyond("engagement", node.engagement.at_least, most_points(policy, "engagement"))
+            return _beyond("engagement", node.engagement.at_least, most["engagement"])
         case Level() if node.level.at_least > len(policy.scoring.levels):
             return f"the highest level is {len(policy.scoring.levels)}: ask for less, or add levels"
         case ClosingReason() if not policy.permanent_reasons:
@@ -116,7 +122,7 @@ def _contradiction(policy: Policy, parts: Sequence[ConditionBase]) -> str | None
     fields = [one for one in parts if isinstance(one, FieldIs) and not _empty_list(policy, one)]
     for name in dict.fromkeys(one.field for one in fields):
         asked = [one for one in fields if one.field == name]
-        if len(asked) > 1 and not _together(policy, asked):
+        if len(asked) > 1 and not _together(policy, list(dict.fromkeys(asked))):
             return f"no value of `{name}` fits all that is asked of it: use `any`, or remove one of them"
     return None
 
@@ -148,9 +154,9 @@ def _together(policy: Policy, asked: Sequence[FieldIs]) -> bool:
     if asked[0].field.startswith("custom."):
         return True
     others = [one for one in asked if one.present is None]
-    values = next((found for one in others if (found := _values(policy, one)) is not None), None)
-    if values is not None:
-        return any(all(one.accepts(value, view) for one in asked) for value in values)
+    listed = [found for one in others if (found := _values(policy, one)) is not None]
+    if listed:
+        return any(all(one.accepts(value, view) for one in asked) for value in min(listed, key=len))
     return _ranges_meet(others)
 
 
@@ -164,8 +170,7 @@ def _values(policy: Policy, node: FieldIs) -> Sequence[object] | None:
 
 
 def _ranges_meet(asked: Sequence[FieldIs]) -> bool:
-    """Whether one number is in all ranges; text, as with a word or on a shipped list, is in none."""
-    bounds = [one.bounds for one in asked if one.bounds != (None, None)]
-    low = max((low for low, _ in bounds if low is not None), default=-math.inf)
-    high = min((high for _, high in bounds if high is not None), default=math.inf)
-    return low <= high and len(bounds) in (0, len(asked))
+    """Whether one number is in all ranges."""
+    low = max((one.bounds[0] for one in asked if one.bounds[0] is not None), default=-math.inf)
+    high = min((one.bounds[1] for one in asked if one.bounds[1] is not None), default=math.inf)
+    return low <= high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_below_not_and_in_when_it_is_only_a_warning(condition: dict[str, Any]) -
 @given(st.sampled_from([one for one, place in IMPOSSIBLE if not place]), facts_of())
 def test_what_is_called_impossible_holds_for_no_lead(condition: dict[str, Any], facts: Any) -> None:
     node = parse_condition(condition)
-    assert impossible(PIPELINE, node) is not None
+    assert impossible(PIPELINE, node, {"fit": 50, "engagement": math.inf}) is not None
     if "fit" not in condition and "level" not in condition:  # the random facts carry no score
         assert not node.holds(view_of(PIPELINE, facts, NOON))
 
