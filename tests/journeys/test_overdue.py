@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -190,9 +192,10 @@ async def test_workers_that_are_killed_tell_nothing_twice_and_leave_nothing_unto
         workers = await asyncio.gather(evaluator(api), evaluator(api))
         for worker in workers:
             assert worker.stdout is not None
-            assert await worker.stdout.readline() == b"evaluated\n"
-            worker.kill()
-            await worker.wait()
+            await worker.stdout.readline()  # it has evaluated leads, or the others have left it none
+            with suppress(ProcessLookupError):
+                worker.kill()
+            assert await worker.wait() in (0, -signal.SIGKILL)
     await refresh(api)
     told = [one["lead_id"] for one in await events_of_type(api, "lead.sla_breached")]
     assert sorted(told) == sorted(lead["id"] for lead in leads)
