@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -33,18 +34,11 @@ class Withdrawals:
             if consent.state not in REFUSALS:
                 continue
             when = min(consent.occurred_at or arrival.occurred_at, now)
-            values = {
-                "purpose": consent.purpose,
-                "state": consent.state,
-                "occurred_at": when,
-                "text": consent.text,
-                "channel": arrival.source_name,
-                "source_id": arrival.source_id,
-                "submission_id": arrival.submission_id,
-            }
+            source = (arrival.source_name, arrival.source_id, arrival.submission_id)
+            said = NewConsent(consent.purpose, consent.state, when, consent.text, *source)
             for address in _addresses(arrival.person.identities):
-                self._by_address.setdefault(address, []).append(NewConsent(**values))
-                self.new_rows.append({**values, "address_sha256": address})
+                self._by_address.setdefault(address, []).append(said)
+                self.new_rows.append({**asdict(said), "address_sha256": address})
 
     def apply(self, change: Change, identities: Iterable[Identity]) -> None:
         """Applies what was withdrawn with these addresses, which the lead gets now. A consent that the person gives
