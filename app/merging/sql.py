@@ -145,6 +145,13 @@ FOLLOW_JOURNEYS = text(
      WHERE tenant_id = :tenant_id AND lead_id = :source AND journey_id = ANY(:ids)
     """
 ).bindparams(*BOTH, IDS)
+CONVERTED_SINCE = text(
+    """
+    SELECT DISTINCT ON (lead_id) lead_id, account_id, contact_id, opportunity_id FROM conversions
+     WHERE tenant_id = :tenant_id AND lead_id = ANY(:lead_ids) AND recorded_at >= :since AND reverted_at IS NULL
+     ORDER BY lead_id, recorded_at DESC
+    """
+).bindparams(bindparam("lead_ids", type_=ARRAY(Uuid)), bindparam("since", type_=DateTime(timezone=True)))
 LIVE_MERGE = text(
     "SELECT * FROM lead_merges WHERE tenant_id = :tenant_id AND merged_id = :lead_id AND unmerged_at IS NULL"
 )
@@ -219,6 +226,12 @@ async def follow_journeys(tx: Tx, tenant_id: UUID, source: UUID, target: UUID, j
     if journeys:
         values = {"tenant_id": tenant_id, "source": source, "target": target, "ids": list(journeys)}
         await tx.execute(FOLLOW_JOURNEYS, values)
+
+
+async def converted_since(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], since: datetime) -> dict[UUID, Record]:
+    """The last conversion of each lead that was made since then, with what it links to."""
+    values = {"tenant_id": tenant_id, "lead_ids": list(lead_ids), "since": since}
+    return {row.lead_id: row for row in await tx.execute(CONVERTED_SINCE, values)}
 
 
 async def live_merge(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record | None:

@@ -147,7 +147,7 @@ async def _take_back(tx: Tx, tenant_id: UUID, kept: Change, gone: Lead, merge: R
         set_field(kept, name, value)
     _take_back_custom(kept, gone, filled["custom"])
     _take_back_marks(kept, gone, filled["marks"])
-    await _take_back_links(tx, tenant_id, kept, filled)
+    await _take_back_links(tx, tenant_id, kept, gone, merge)
     await refresh_consents(tx, tenant_id, kept)
     await refresh_touches(tx, tenant_id, kept)
 
@@ -197,14 +197,20 @@ def _take_back_marks(kept: Change, gone: Lead, marks: list[str]) -> None:
         mark_changed(kept, name)
 
 
-async def _take_back_links(tx: Tx, tenant_id: UUID, kept: Change, filled: dict[str, Any]) -> None:
-    lead = kept.lead
+async def _take_back_links(tx: Tx, tenant_id: UUID, kept: Change, gone: Lead, merge: Record) -> None:
+    lead, filled = kept.lead, merge.filled
     old, new = filled["owner_id"]
     if old != new and lead.owner is not None and str(lead.owner.id) == new:
         assign(kept, lead.journey, await active_owner(tx, tenant_id, UUID(old)) if old else None)
+    since = await sql.converted_since(tx, tenant_id, [lead.id, gone.id], merge.merged_at)
     for name in LINKS:
         old, new = filled[name]
-        if old != new and str(getattr(lead, name)) == new:
-            setattr(lead, name, UUID(old) if old else None)
+        # A journey that goes back takes the conversion with it that was made of it meanwhile.
+        theirs = getattr(since.get(gone.id), name, None)
+        if str(getattr(lead, name)) in {str(theirs), new} - {str(None), old}:
+            mine = getattr(since.get(lead.id), name, None)
+            setattr(lead, name, mine or (UUID(old) if old else None))
             if name == "opportunity_id":
                 lead.opportunity_class = None
+        if theirs is not None:
+            setattr(gone, name, theirs)
