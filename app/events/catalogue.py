@@ -103,12 +103,20 @@ class LeadStageChanged(LeadEventData):
 
 
 class LeadAssigned(LeadEventData):
-    """A lead was given to a user, or to the pool of a role."""
+    """A lead was given to a user, or to the pool of a role.
+
+    The members after `pool` are those of a choice by the rules of a route (docs/routing.md).
+    """
 
     lead_id: LeadId
     owner_id: str | None
     previous_owner_id: str | None
     pool: str | None
+    team: str | None = None
+    rule: str | None = None
+    reason: Literal["assigned", "pool", "nobody_available", "no_target_left"] | None = None
+    not_accepted_in_time: bool | None = None
+    accept_by: str | None = None
 
 
 class LeadConsentChanged(LeadEventData):

@@ -10,10 +10,11 @@ from typing import Any, Final
 from app import ids
 from app.events.record import NewEvent
 from app.journeys.clocks import end_clocks, move_clocks
-from app.journeys.state import Change, Journey, Lead, Owner, Step
+from app.journeys.state import Change, Journey, Lead, Owner, Routing, Step
 from app.lifecycle.answer import Emit, Move
 from app.policies.published import Published
 from app.policy.document import Policy
+from app.routing.choose import targets_after
 from app.web.fields import rfc3339
 
 CAME_BY: Final = ("source", "medium", "campaign", "channel")
@@ -40,6 +41,8 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     _close_or_reopen(journey, move)
     _pin(change, journey, move, published)
     _milestones(change, step)
+    if move.actor.kind == "human" or move.unpins or move.closes:
+        journey.offer = None  # a person has taken it up, or there is nothing to accept
     _assign(change, journey, move, owner)
     move_clocks(change, journey, published.policy, move, closed_at)
     _add_events(change, journey, move)
@@ -121,10 +124,16 @@ def _assign(change: Change, journey: Journey, move: Move, owner: Owner | None) -
     if move.owner == "keep" and move.pool is None:
         return
     assign(change, journey, change.lead.owner if move.owner == "keep" else owner, move.pool)
+    if move.route is not None:
+        change.routing = Routing(move.route, len(change.late_events) - 1)
 
 
 def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: str | None = None) -> None:
     """Assigns the lead to a user, or to the pool of a role (then it has no owner until a user accepts it)."""
+    change.routing = None
+    if journey is not None and journey.offer is not None:
+        journey.offer = None
+        change.touch(journey)
     previous, change.lead.owner = change.lead.owner, owner
     changed = (previous.id if previous else None) != (owner.id if owner else None)
     if changed:
@@ -149,6 +158,23 @@ def reassign(change: Change, owner: Owner | None, pool: str | None = None) -> No
         journey.assigned_at = change.now if owner or pool else journey.assigned_at
         change.touch(journey)
     assign(change, journey, owner, pool)
+
+
+def expire_offer(change: Change, at: datetime) -> None:
+    """Takes the lead from a partner who has not accepted it in time; the route chooses who gets it next.
+
+    Until then it is in the pool of the team that comes next, so that the partner cannot accept it any more.
+    """
+    journey = change.lead.journey
+    offer = journey.offer if journey else None
+    if offer is None or offer.accept_by > at:
+        return
+    reassign(change, None, offer.role)
+    route = change.published.policy.routing.get(offer.route)
+    left = targets_after(route, offer.rule, offer.target) if route else ()
+    change.lead.team = left[0].team if left else None
+    if route is not None:
+        change.routing = Routing(offer.route, len(change.late_events) - 1, offer)
 
 
 def _remember(change: Change, journey: Journey, previous: Owner) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from app import ids
 from app.events.record import NewEvent
 from app.journeys.adopt import adopt
-from app.journeys.apply import apply_emit, apply_move
+from app.journeys.apply import apply_emit, apply_move, expire_offer
 from app.journeys.clocks import meet_by_attempts
 from app.journeys.overdue import breach, next_stall, stall
 from app.journeys.state import Change, earliest
@@ -22,6 +22,7 @@ from app.web.fields import rfc3339
 def catch_up(change: Change) -> None:
     """Evaluates at each past instant at which time alone made a difference, before anything else changes the lead."""
     while change.evaluate_at is not None and change.evaluate_at <= change.now:
+        expire_offer(change, change.evaluate_at)
         _evaluate(change, change.evaluate_at, by_time=True)
 
 
@@ -67,7 +68,15 @@ def _evaluate(change: Change, at: datetime, *, by_time: bool) -> bool:
             apply_emit(change, step)
     stall(change, at)
     change.evaluate_at = earliest(change.score.evaluate_at, next_breach(change.lead.clocks), next_stall(change))
+    wake_for_offer(change)
     return _update_below_threshold(change, evaluation.below_threshold) or bool(evaluation.steps)
+
+
+def wake_for_offer(change: Change) -> None:
+    """The lead is due when its offer to a partner ends, if not earlier."""
+    journey = change.lead.journey
+    if journey is not None and journey.offer is not None:
+        change.evaluate_at = min(change.evaluate_at or journey.offer.accept_by, journey.offer.accept_by)
 
 
 def _update_below_threshold(change: Change, below: bool) -> bool:

@@ -16,7 +16,7 @@ from app.journeys import sql
 from app.journeys.adopt import adopt
 from app.journeys.evaluate import catch_up
 from app.journeys.shown import kept_members
-from app.journeys.state import Change, Journey, Lead, Owner
+from app.journeys.state import Change, Journey, Lead, Offer, Owner
 from app.lifecycle.clocks import Run
 from app.matching.person import Identity
 from app.policies.published import Published, published_policy
@@ -268,6 +268,7 @@ def _journey(row: SimpleNamespace) -> Journey | None:
         recycles=row.recycles,
         closed_at=row.closed_at,
         closing_reason=row.closing_reason,
+        offer=None if row.offer is None else _offer(row.offer),
         last_number=row.last_number,
         stalled_at=row.stalled_at,
     )
@@ -278,6 +279,10 @@ def _clocks(row: SimpleNamespace) -> list[Run]:
     end = (row.run_met, row.run_met_recorded, row.run_stopped, row.run_stopped_recorded, row.run_breached)
     rows = _rows(row.run_ids, *of_run, *end, row.run_business_minutes)
     return [Run(run_id, row.journey_id, *rest) for run_id, *rest in rows]
+
+
+def _offer(stored: Mapping[str, Any]) -> Offer:
+    return Offer(**{**stored, "accept_by": datetime.fromisoformat(stored["accept_by"])})
 
 
 def _rows(*columns: list[Any] | None) -> list[tuple[Any, ...]]:

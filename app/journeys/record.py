@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from app.database.transaction import Tx
 from app.events.record import NewEvent, minified
 from app.journeys import sql
 from app.journeys.clocks import settle_clocks, write_clocks
+from app.journeys.distribute import distribute, keep
 from app.journeys.shown import computed_members, kept_members, replaced_members
 from app.journeys.state import Change, Journey, Step
 from app.lifecycle.answer import Move
@@ -26,6 +28,7 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
     """Writes each change as a new version of its lead. The leads are locked or new, so a missing row is a bug."""
     if not changes:
         return
+    await distribute(tx, tenant_id, changes)
     await settle_clocks(tx, tenant_id, changes)
     rows: Rows = {kind: [] for kind in sql.ROW_KINDS}
     for change in changes:
@@ -40,6 +43,7 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
     journeys = next(iter(written.values())).journeys if written else 0
     if len(written) != len(changes) or journeys != len(rows["opened"]) + len(rows["moved"]):
         raise RuntimeError("a locked lead or journey was not written")
+    await keep(tx, tenant_id, changes)
     for change in changes:
         change.lead.version = written[change.lead.id].version
     await write_clocks(tx, tenant_id, changes)
@@ -311,6 +315,7 @@ def _journey_row(change: Change, journey: Journey) -> dict[str, Any]:
         "opened_at": journey.opened_at,
         "closed_at": journey.closed_at,
         "closing_reason": journey.closing_reason,
+        "offer": None if journey.offer is None else asdict(journey.offer),
         "stage_entered_at": journey.stage_entered_at,
         "stalled_at": journey.stalled_at,
     }

@@ -25,7 +25,7 @@ LOAD_LEADS = """
            f.role AS previous_role,
            j.id AS journey_id, j.number, j.last_number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at,
            j.corrected_at, j.assigned_at, j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at,
-           j.closing_reason, j.stage_entered_at, j.stalled_at,
+           j.closing_reason, j.stage_entered_at, j.stalled_at, j.offer,
            t.from_stage AS held_stage, t.recorded_at AS last_recorded_at, t.policy_id AS last_policy_id,
            -- After the ends of the other journeys, so that the present one, if it ends, is the one that ended last.
            GREATEST(t.occurred_at, j.others_closed_at + interval '1 microsecond') AS last_occurred_at,
@@ -118,7 +118,8 @@ JOURNEY = """
     id uuid, lead_id uuid, number integer, stage text, seq integer, expected_seq integer,
     policy_id uuid, business text, baseline_at timestamptz, corrected_at timestamptz, assigned_at timestamptz,
     previous_owner_id uuid, wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz,
-    closing_reason text, stage_entered_at timestamptz, stalled_at timestamptz
+    closing_reason text, stage_entered_at timestamptz, stalled_at timestamptz,
+    offer jsonb
 """
 
 # The CTE that writes each kind of row, in lock order. A statement contains only the kinds that its changes have: every
@@ -155,10 +156,10 @@ WRITES = {
     "opened": """opened AS (
         INSERT INTO journeys (tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at,
                corrected_at, assigned_at, previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason,
-               stage_entered_at, stalled_at)
+               stage_entered_at, stalled_at, offer)
         SELECT :tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at,
                corrected_at, assigned_at, previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason,
-               stage_entered_at, stalled_at
+               stage_entered_at, stalled_at, offer
           FROM jsonb_to_recordset(:opened) AS r({JOURNEY})
         RETURNING id
     )""",
@@ -167,7 +168,8 @@ WRITES = {
            SET stage = c.stage, seq = c.seq, policy_id = c.policy_id, baseline_at = c.baseline_at,
                corrected_at = c.corrected_at, assigned_at = c.assigned_at, previous_owner_id = c.previous_owner_id,
                wake_at = c.wake_at, recycles = c.recycles, closed_at = c.closed_at,
-               closing_reason = c.closing_reason, stage_entered_at = c.stage_entered_at, stalled_at = c.stalled_at
+               closing_reason = c.closing_reason, stage_entered_at = c.stage_entered_at, stalled_at = c.stalled_at,
+               offer = c.offer
           FROM (SELECT * FROM jsonb_to_recordset(:moved) AS r({JOURNEY}) {FEW}) c
          WHERE j.tenant_id = :tenant_id AND j.id = c.id AND j.seq = c.expected_seq
         RETURNING j.id

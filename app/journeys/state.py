@@ -20,12 +20,24 @@ from app.matching.person import Identity, LeadKind
 from app.matching.title import rank_of
 from app.policies.published import Published
 from app.policy.facts import OWNERS, POLICY, Activity, Actor, Confirmation, Facts, IcpException
+from app.routing.ring import Position
 from app.scoring.score import Score
 
 
 def earliest(*instants: datetime | None) -> datetime | None:
     """The first of the instants that there are."""
     return min((at for at in instants if at is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A lead that was routed to a partner, who has until `accept_by` to accept it: by which target of which rule."""
+
+    route: str
+    role: str
+    rule: str | None
+    target: int
+    accept_by: datetime
 
 
 @dataclass(slots=True)
@@ -55,6 +67,7 @@ class Journey:
     recycles: int = 0
     closed_at: datetime | None = None
     closing_reason: str | None = None
+    offer: Offer | None = None
     last_number: int | None = None
     stalled_at: datetime | None = None
     new: bool = False
@@ -188,6 +201,34 @@ class Step:
 
 
 @dataclass(slots=True)
+class Routing:
+    """A lead whose owner or team a route has still to choose (distribute.py).
+
+    `event`: the place of its `lead.assigned` among the late events; `expired`: the offer that was not accepted in time.
+    """
+
+    route: str
+    event: int
+    expired: Offer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A choice that a route made: one row of `assignments`.
+
+    `number`: its place among those of the transaction; `position`: in the ring `ring`, None outside rings.
+    """
+
+    id: UUID
+    number: int
+    journey_id: UUID
+    owner_id: UUID | None
+    ring: str | None
+    position: Position | None
+    document: Mapping[str, Any]
+
+
+@dataclass(slots=True)
 class Change:
     """What one transaction changes in one lead; `record()` writes it as one version of the lead.
 
@@ -222,6 +263,8 @@ class Change:
     voids: list[tuple[UUID, str]] = field(default_factory=list)
     journeys: list[Journey] = field(default_factory=list)
     clocks: dict[UUID, Run] = field(default_factory=dict)
+    routing: Routing | None = None
+    assignments: list[Assignment] = field(default_factory=list)
     early_events: list[NewEvent] = field(default_factory=list)
     late_events: list[NewEvent] = field(default_factory=list)
 
@@ -267,7 +310,6 @@ class Change:
         return Facts(
             fields=self._attributes(),
             custom=lead.custom,
-            channel=lead.channel,
             first_touch=lead.first_touch,
             model=self.published.model,
             consents=lead.consents,

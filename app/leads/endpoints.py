@@ -28,6 +28,7 @@ from app.journeys.load import OfLead, read_lead
 from app.journeys.shown import show_lead
 from app.leads import history, qualifications_sql, sql
 from app.leads.activities import record_activities, record_one_each
+from app.leads.assignment import read_assignment
 from app.leads.attributes import attributes
 from app.leads.bant import confirm, show_confirmations
 from app.leads.capture import Captured
@@ -49,6 +50,7 @@ from app.leads.schemas import (
     ActivityIn,
     ActivityOut,
     ActivityPage,
+    AssignmentOut,
     Bant,
     ConsentPurposes,
     ConsentsIn,
@@ -287,6 +289,12 @@ async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: 
     """
     at, read = (now, history.read_scored) if as_of is None or as_of >= now else (as_of, read_as_of)
     return answer(history.show_score(await read(tx, caller.tenant_id, lead_id, at), at))
+
+
+@api.get("/{lead_id}/assignment", response_model=AssignmentOut, responses=declared(*READ_PROBLEMS))
+async def get_assignment(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """Who has the lead, and why: which rule of the route decided, who was in the ring, and who was not available."""
+    return answer(await read_assignment(tx, caller.tenant_id, lead_id, now))
 
 
 @api.get("/{lead_id}/journeys", response_model=JourneyList, responses=declared(*READ_PROBLEMS))

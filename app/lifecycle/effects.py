@@ -39,6 +39,7 @@ def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datet
         entries=facts.entries if action.name in policy.score_guarded else None,
         owner=assignment.owner,
         pool=assignment.pool,
+        route=assignment.route,
         assigned=_assigned(facts, assigning, assignment),
         set_baseline=occurred_at if any(one.set_baseline for one in effects) else None,
         count_recycle=any(one.count == "recycles" for one in effects),

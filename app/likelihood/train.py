@@ -126,9 +126,8 @@ def _facts_then(row: Record) -> Facts:
         for one in row.activities or ()
     )
     return Facts(
-        fields={**_known(fields), **_known(flags), "kind": row.kind},
+        fields={**_known(fields), **_known(flags), "kind": row.kind, "channel": row.channel},
         custom=row.custom,
-        channel=row.channel,
         first_touch=row.first_touch,
         contactable=bool(fields.get("email") or fields.get("phone")),
         activities=activities,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from app.policy.actions import TARGETS, Action, Reason
 from app.policy.activity_types import unknown_types
 from app.policy.check_conditions import condition_faults
+from app.policy.check_routes import route_faults
 from app.policy.clocks import ATTEMPT
 from app.policy.document import Policy
 from app.policy.fault import Fault
@@ -32,12 +33,20 @@ def faults(policy: Policy) -> list[Fault]:
         *_reasons(policy),
         *_scoring(policy),
         *_clocks(policy),
+        *route_faults(policy),
         *_benchmarks(policy),
     ]
-    if found:
+    if any(one.kind == "fault" for one in found):
         # The remaining checks follow actions and named conditions, and would fail on unknown names.
         return found
-    return [*_automation(policy), *ways(policy), *never_true(policy), *unknown_types(policy), *weak_rule(policy)]
+    return [
+        *found,
+        *_automation(policy),
+        *ways(policy),
+        *never_true(policy),
+        *unknown_types(policy),
+        *weak_rule(policy),
+    ]
 
 
 def _duplicates(place: str, names: Iterable[object]) -> Iterator[Fault]:

@@ -104,6 +104,10 @@ def _other_roots(policy: Policy) -> Iterator[Root]:
         for index, reaction in enumerate(clock.on_breach):
             if reaction.condition is not None:
                 yield f"/clocks/{name}/on_breach/{index}/if", reaction.condition, "branch"
+    for name, route in policy.routing.items():
+        for index, routing in enumerate(route.rules):
+            if routing.condition is not None:
+                yield f"/routing/{name}/rules/{index}/if", routing.condition, "routing"
     if policy.conversion.fast_track is not None:
         yield "/conversion/fast_track/if", policy.conversion.fast_track.condition, "guard"
 
@@ -185,8 +189,9 @@ def _misplaced(place: str, node: ConditionBase, purpose: str, *, under_when: boo
         isinstance(node, Bant) and node.bant.by == "actor"
     )
     needs_move = isinstance(node, FromStage | IntoStage | ReasonIs | EntryIs)
-    if purpose in ("scoring", "fit") and (needs_ask or needs_move):
-        yield Fault(place, "not_here", f"scoring has no request, and `{node.keyword}` is about one")
+    if purpose in ("scoring", "fit", "routing") and (needs_ask or needs_move):
+        detail = f"{'routing' if purpose == 'routing' else 'scoring'} has no request, and `{node.keyword}` is about one"
+        yield Fault(place, "not_here", detail)
     elif purpose == "guard" and needs_move and not under_when:
         yield Fault(place, "not_here", f"in a guard `{node.keyword}` is allowed only inside `when`")
     elif purpose in ("scoring", "fit") and isinstance(node, Likelihood):

@@ -15,7 +15,7 @@ from app.policy.conditions import Condition, Named, walk
 from app.policy.field_word import comparison_key
 from app.policy.opportunity import Benchmark, Conversion, FastTrack, Opportunity, Reinquiry
 from app.policy.person_words import PersonaIs
-from app.policy.routes import Route
+from app.policy.routes import Route, Team
 from app.policy.scoring import Cap, EngagementRule, FitRule, Persona, Scoring
 from app.policy.view import ConditionBase, Part
 from app.policy.words import Engagement, Fit, Level, Name, Role
@@ -39,6 +39,7 @@ class Policy(Part):
     scoring: Scoring
     lists: dict[Identifier, Annotated[tuple[Name, ...], Field(max_length=10_000)]]
     routing: dict[Identifier, Route]
+    teams: Annotated[dict[Name, Team], Field(max_length=100)] = Field(default_factory=dict)
     clocks: dict[Identifier, Clock]
     conversion: Conversion
     opportunity: Opportunity
@@ -100,6 +101,11 @@ class Policy(Part):
     def persona_conditions(self) -> dict[str, ConditionBase]:
         """The conditions of the personas by name."""
         return {persona.name: persona.condition for persona in self.personas}
+
+    @cached_property
+    def partners(self) -> frozenset[str | None]:
+        """The names of the teams that are partners."""
+        return frozenset(name for name, team in self.teams.items() if team.kind == "partner")
 
     @cached_property
     def list_keys(self) -> dict[str, frozenset[tuple[str, object]]]:

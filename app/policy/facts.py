@@ -134,7 +134,6 @@ class Facts:
 
     fields: Mapping[str, object] = field(default_factory=dict)
     custom: Mapping[str, object] = field(default_factory=dict)
-    channel: str | None = None
     first_touch: Mapping[str, object] | None = None
     model: Model | None = None
     consents: Mapping[str, str] = field(default_factory=dict)

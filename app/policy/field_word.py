@@ -30,6 +30,8 @@ Words = Annotated[tuple[Name, ...], Field(min_length=1, max_length=200)]
 MAX_WORDS_TEXT = 10_000
 # Lists shipped with the service: a lead has a flag of the list's name; a policy's list of that name extends it.
 SHIPPED_LISTS = frozenset({"free_mail"})
+# Members of the first touch, which tells where the lead came from.
+OF_TOUCH = {"utm_source": "source", "utm_medium": "medium", "utm_campaign": "campaign"}
 
 
 class FieldIs(ConditionBase):
@@ -84,6 +86,8 @@ class FieldIs(ConditionBase):
     def have(self, view: View) -> object:
         """The field's value, None if there is none."""
         path = self._path
+        if path[0] in OF_TOUCH:
+            return (view.facts.first_touch or {}).get(OF_TOUCH[path[0]])
         if len(path) == 1:
             return view.facts.fields.get(path[0])
         if path[0] == "custom":

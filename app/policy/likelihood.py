@@ -26,7 +26,7 @@ def traits(facts: Facts, now: datetime) -> dict[str, str]:
     fields, touch = facts.fields, facts.first_touch or {}
     found = {name: _word(fields.get(name)) for name in NAMED}
     found |= {f"touch.{name}": _word(touch.get(name)) for name in ("source", "medium")}
-    found["channel"] = _word(facts.channel)
+    found["channel"] = _word(fields.get("channel"))
     found["company_size"] = _band(fields.get("employees"), EMPLOYEES, "1000+")
     found["email"] = NONE if not fields.get("email") else "free mail" if fields.get("free_mail") else "company"
     return found | _interest(interests(facts, now), now)

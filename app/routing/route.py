@@ -1,4 +1,4 @@
-"""Assignment of a lead. Both shipped policies route to pools: the lead has no owner until a user accepts it."""
+"""Assignment of a lead by an effect. Both shipped policies route to pools: no owner until a user accepts the lead."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ OwnerChange = Literal["keep", "nobody"] | UUID
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """`pool`: the role whose pool the lead is in, None outside pools."""
+    """`pool`: the role whose pool the lead is in, None outside pools.
+
+    `route`: the route whose rules take the lead out of the pool, if they give it to somebody (choose.py).
+    """
 
     owner: OwnerChange
     pool: str | None = None
+    route: str | None = None
 
 
 def assign(policy: Policy, to: str, facts: Facts, ask: Ask) -> Assignment:
@@ -39,4 +43,4 @@ def assign(policy: Policy, to: str, facts: Facts, ask: Ask) -> Assignment:
         return Assignment("keep")
     if returned and facts.previous_owner_id is not None:
         return Assignment(facts.previous_owner_id)
-    return Assignment("nobody", role)
+    return Assignment("nobody", role, None if returned or policy.routing[to].is_plain else to)

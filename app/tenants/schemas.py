@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, EmailStr, Field, StringConstraints
+from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from app import ids
@@ -49,6 +49,7 @@ Hour = Annotated[
 Span = Annotated[list[Hour], Field(min_length=2, max_length=2), AfterValidator(_span)]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WorkingHours = dict[Weekday, Annotated[list[Span], Field(max_length=8), AfterValidator(_day)]]
+Weight = Annotated[int, Field(ge=0, le=100)]
 Capacity = Annotated[int, Field(ge=0, le=100_000)]
 Rate = Annotated[int, Field(ge=1, le=100_000_000, examples=[6000])]
 
@@ -89,6 +90,26 @@ class CalendarPut(RequestBody):
         return {"time_zone": self.time_zone, "working_hours": self.working_hours, "holidays": days}
 
 
+class Absence(RequestBody):
+    """A time in which routes give the user no lead. Without `ends_at` it lasts until it is removed."""
+
+    starts_at: Instant
+    ends_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.ends_at is not None and self.ends_at <= self.starts_at:
+            raise PydanticCustomError("absence_order", "an absence must end after it begins")
+        return self
+
+    @model_serializer
+    def _as_stored(self) -> dict[str, str | None]:
+        return {"starts_at": rfc3339(self.starts_at), "ends_at": rfc3339(self.ends_at)}
+
+
+Absences = Annotated[list[Absence], Field(max_length=100)]
+
+
 class UserCreate(RequestBody):
     name: ShortText = Field(examples=["Sofia Dumitru"])
     email: Email = Field(examples=["sofia@acme.example"])
@@ -96,7 +117,11 @@ class UserCreate(RequestBody):
     team: ShortText | None = None
     time_zone: TimeZone = "UTC"
     working_hours: WorkingHours = Field(default_factory=dict, examples=[{"mon": [["09:00", "18:00"]]}])
-    capacity: Capacity | None = None
+    capacity: Capacity | None = Field(
+        default=None, description="Routes give no lead to a user who owns so many open ones; null: no limit."
+    )
+    weight: Weight = Field(default=1, description="How often the user comes in a turn of a round robin; 0: never.")
+    absences: Absences = Field(default_factory=list)
     active: bool = True
     external_id: ShortText | None = None
 
@@ -109,6 +134,8 @@ class UserPatch(RequestBody):
     time_zone: TimeZone | None = None
     working_hours: WorkingHours | None = None
     capacity: Capacity | None = None
+    weight: Weight | None = None
+    absences: Absences | None = None
     active: bool | None = None
     external_id: ShortText | None = None
 
@@ -151,6 +178,8 @@ class UserOut(ResponseBody):
     time_zone: str
     working_hours: dict[str, Any]
     capacity: int | None
+    weight: int
+    absences: list[dict[str, Any]]
     active: bool
     external_id: str | None
 

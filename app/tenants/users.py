@@ -15,7 +15,7 @@ from app.errors import AlreadyExists, RequestInvalid, UserNotFound
 from app.tenants import sql
 from app.web import auth, versions
 
-NOT_NULLABLE = ("name", "email", "role", "time_zone", "working_hours", "active")
+NOT_NULLABLE = ("name", "email", "role", "time_zone", "working_hours", "weight", "absences", "active")
 
 
 async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:

@@ -14,6 +14,7 @@ from app.conversion.order import ConversionOrder
 from app.database.transaction import Tx
 from app.errors import IdempotencyKeyRequired, Problem, RequestInvalid
 from app.journeys.apply import apply_move
+from app.journeys.distribute import distribute
 from app.journeys.evaluate import evaluate
 from app.journeys.load import OfLead, begin_each
 from app.journeys.owner import active_owner, active_owners, owner_invalid
@@ -73,6 +74,8 @@ async def ask_transitions(tx: Tx, tenant_id: UUID, members: Sequence[Asked], now
             if step.move.convert:
                 converting.append(_conversion_of(one, change))
             moved.append((one, change, step))
+    if converting:  # the owner of a lead becomes that of the opportunity
+        await distribute(tx, tenant_id, [change for _, change, _ in moved])
     await convert_changes(tx, tenant_id, converting, now)
     converted = {id(one.change): one for one in converting}
     for one, change, _ in moved:

@@ -37,6 +37,7 @@ TABLE = {
     "/v1/leads/{lead_id}/fields": {"GET": READ},
     "/v1/leads/{lead_id}/transitions": {"POST": WRITE, "GET": READ},
     "/v1/leads/{lead_id}/score": {"GET": READ},
+    "/v1/leads/{lead_id}/assignment": {"GET": READ},
     "/v1/leads/{lead_id}/journeys": {"GET": READ},
     "/v1/leads/{lead_id}/timeline": {"GET": READ},
     "/v1/leads/{lead_id}/clocks": {"GET": READ},

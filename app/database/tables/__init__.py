@@ -26,6 +26,7 @@ from app.database.tables.duplicates import duplicates, lead_merges, match_keys
 from app.database.tables.intake import imports, sources, submission_items, submissions
 from app.database.tables.leads import (
     activities,
+    assignments,
     bant,
     clock_runs,
     consent_requests,
@@ -36,6 +37,7 @@ from app.database.tables.leads import (
     lead_words,
     leads,
     milestones,
+    rings,
     shared_identities,
     touches,
     transitions,
@@ -48,6 +50,7 @@ __all__ = [
     "activations",
     "activities",
     "approvals",
+    "assignments",
     "attempts",
     "audit",
     "bant",
@@ -78,6 +81,7 @@ __all__ = [
     "opportunity_transitions",
     "pending",
     "policies",
+    "rings",
     "sequencer",
     "shared_identities",
     "sources",

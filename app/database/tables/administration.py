@@ -44,6 +44,8 @@ users = tenant_table(
     string("time_zone", null=False),
     jsonb("working_hours"),
     Column("capacity", Integer),
+    Column("weight", Integer, nullable=False, server_default="1"),  # turns in a round robin
+    jsonb("absences", empty="[]"),
     Column("active", Boolean, nullable=False, server_default="true"),
     string("external_id"),
     *timestamps(),

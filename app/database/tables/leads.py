@@ -226,6 +226,7 @@ journeys = tenant_table(
     string("closing_reason"),
     instant("stage_entered_at", null=False),
     instant("stalled_at"),
+    jsonb("offer", null=True),  # until when a partner has to accept the lead
     tenant_foreign_key("leads", "lead_id"),
     Index("journeys_open_key", "tenant_id", "lead_id", unique=True, postgresql_where="closed_at IS NULL"),
     Index("journeys_number_key", "tenant_id", "lead_id", "number", unique=True),
@@ -282,6 +283,25 @@ transitions = tenant_table(
     CheckConstraint("seq >= 1", name="seq"),
     Index("transitions_id_key", "tenant_id", "id", unique=True),
     Index("transitions_lead_id_idx", "tenant_id", "lead_id", "recorded_at"),
+)
+
+# Where each round robin stands: the position of the user who was chosen last (app/routing/ring.py).
+rings = tenant_table(
+    "rings",
+    Column("name", Text, primary_key=True),
+    Column("place", Integer),
+    uuid("user_id"),
+)
+
+# What routes chose, and why (docs/routing.md).
+assignments = tenant_table(
+    "assignments",
+    id_column(),
+    uuid("journey_id", null=False),
+    instant("recorded_at", null=False),
+    jsonb("document"),
+    tenant_foreign_key("journeys", "journey_id"),
+    Index("assignments_journey_id_idx", "tenant_id", "journey_id", "recorded_at"),
 )
 
 milestones = tenant_table(
