@@ -125,7 +125,16 @@ def _assign(change: Change, journey: Journey, move: Move, owner: Owner | None) -
         return
     assign(change, journey, change.lead.owner if move.owner == "keep" else owner, move.pool)
     if move.route is not None:
-        change.routing = Routing(move.route, len(change.late_events) - 1)
+        _take(change, move.route)
+
+
+def _take(change: Change, name: str) -> None:
+    """Lets the route choose who gets the lead from the pool, unless its pool is that of the whole role."""
+    published = change.published
+    if published.policy.routing[name].is_plain:
+        change.lead.team = None
+    else:
+        change.routing = Routing(name, published, len(change.late_events) - 1)
 
 
 def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: str | None = None) -> None:
@@ -134,6 +143,8 @@ def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: s
     if journey is not None and journey.offer is not None:
         journey.offer = None
         change.touch(journey)
+    if owner is not None and owner.team not in (None, change.lead.team):
+        change.lead.team = None  # from now on it is that of the owner
     previous, change.lead.owner = change.lead.owner, owner
     changed = (previous.id if previous else None) != (owner.id if owner else None)
     if changed:
@@ -174,7 +185,7 @@ def expire_offer(change: Change, at: datetime) -> None:
     left = targets_after(route, offer.rule, offer.target) if route else ()
     change.lead.team = left[0].team if left else None
     if route is not None:
-        change.routing = Routing(offer.route, len(change.late_events) - 1, offer)
+        change.routing = Routing(offer.route, change.published, len(change.late_events) - 1, offer)
 
 
 def _remember(change: Change, journey: Journey, previous: Owner) -> None:

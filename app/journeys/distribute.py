@@ -52,7 +52,7 @@ async def distribute(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None
     waiting = [(change, change.routing) for change in changes if change.routing is not None]
     if not waiting:
         return
-    routes = [_route(change, routing) for change, routing in waiting]
+    routes = [routing.published.policy.routing[routing.route] for _, routing in waiting]
     rings = {name for route in routes for name in rings_of(route)}
     locked = await routing_sql.lock_rings(tx, tenant_id, rings) if rings else []
     staffing = Staffing(
@@ -85,10 +85,6 @@ async def keep(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
     await routing_sql.keep_assignments(tx, tenant_id, rows, positions)
 
 
-def _route(change: Change, routing: Routing) -> Route:
-    return change.published.policy.routing[routing.route]
-
-
 async def _rosters(tx: Tx, tenant_id: UUID, roles: set[str], now: datetime) -> dict[str, list[Member]]:
     rosters: dict[str, list[Member]] = {role: [] for role in roles}
     for row in await routing_sql.roster(tx, tenant_id, roles):
@@ -116,7 +112,7 @@ def _domain(lead: Lead) -> str | None:
 
 
 def _choice(change: Change, routing: Routing, route: Route, staffing: Staffing) -> Choice:
-    policy, staff, expired = change.published.policy, staffing.of(route, change.lead), routing.expired
+    policy, staff, expired = routing.published.policy, staffing.of(route, change.lead), routing.expired
     if expired is not None:
         return choose_next(policy, route, expired.rule, expired.target, staff)
     facts = change.facts()
@@ -138,7 +134,7 @@ def _apply(change: Change, routing: Routing, route: Route, choice: Choice, staff
     change.routing = None
     wake_for_offer(change)
     expired = routing.expired is not None
-    document = assignment_document(change.published, routing.route, choice, now, accept_by, expired=expired)
+    document = assignment_document(routing.published, routing.route, choice, now, accept_by, expired=expired)
     event = change.late_events[routing.event]
     told = {name: document[name] for name in ("owner_id", "pool", "team", "rule", "reason", "not_accepted_in_time")}
     data = {**event.data, **told, "accept_by": rfc3339(accept_by)}

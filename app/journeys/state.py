@@ -204,10 +204,12 @@ class Step:
 class Routing:
     """A lead whose owner or team a route has still to choose (distribute.py).
 
-    `event`: the place of its `lead.assigned` among the late events; `expired`: the offer that was not accepted in time.
+    `published`: the policy that has the route; `event`: the place of its `lead.assigned` among the late events;
+    `expired`: the offer that was not accepted in time.
     """
 
     route: str
+    published: Published
     event: int
     expired: Offer | None = None
 

@@ -28,7 +28,7 @@ from app.journeys.load import OfLead, read_lead
 from app.journeys.shown import show_lead
 from app.leads import history, qualifications_sql, sql
 from app.leads.activities import record_activities, record_one_each
-from app.leads.assignment import read_assignment
+from app.leads.assignment import AssignmentOut, read_assignment
 from app.leads.attributes import attributes
 from app.leads.bant import confirm, show_confirmations
 from app.leads.capture import Captured
@@ -50,7 +50,6 @@ from app.leads.schemas import (
     ActivityIn,
     ActivityOut,
     ActivityPage,
-    AssignmentOut,
     Bant,
     ConsentPurposes,
     ConsentsIn,

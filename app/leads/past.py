@@ -46,7 +46,7 @@ from app.web.fields import rfc3339
 
 # Members with free names, which answers have in the order in which JSONB stores them.
 FREE: Final = {"custom": None, "consents": None, "attribution": {"first": None, "last": None}}
-WHOLE: Final = ("custom", "owner_id", "wake_at", "links", "identities")
+WHOLE: Final = ("custom", "owner_id", "team", "wake_at", "links", "identities")
 
 
 async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
@@ -73,6 +73,7 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
     lead.custom = before.get("custom", lead.custom)
     if "owner_id" in before:
         lead.owner = await _owner(tx, tenant_id, before["owner_id"])
+    lead.team = before.get("team", lead.team)
     if "identities" in before:
         lead.identities = [Identity(**one) for one in before["identities"]]
     kept = all("rules" in one for one in past.undone or ())

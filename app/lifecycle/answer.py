@@ -21,7 +21,7 @@ class Move:
 
     `evidence` is JSON; `entries` are those of the score, if the guard reads the score.
     `owner`: keep, nobody, or the id of the new owner; `pool`: the role whose pool the lead is assigned to.
-    `route`: the route whose rules choose who gets the lead from that pool; None: nobody.
+    `route`: the route by which it came into that pool, and whose rules choose who gets it.
     `set_baseline` is the new baseline, None keeps the old one. `wake_at` is stored as given, None included.
     `milestones` are (name, skipped) in funnel order; `voids` the names to void. `bant` are the rows to store.
     `assigned`: contact attempts count from `occurred_at` on; a claim from a pool does not restart the count.

@@ -16,7 +16,7 @@ OwnerChange = Literal["keep", "nobody"] | UUID
 class Assignment:
     """`pool`: the role whose pool the lead is in, None outside pools.
 
-    `route`: the route whose rules take the lead out of the pool, if they give it to somebody (choose.py).
+    `route`: the route by which the lead came into the pool; its rules may give it to somebody (choose.py).
     """
 
     owner: OwnerChange
@@ -43,4 +43,4 @@ def assign(policy: Policy, to: str, facts: Facts, ask: Ask) -> Assignment:
         return Assignment("keep")
     if returned and facts.previous_owner_id is not None:
         return Assignment(facts.previous_owner_id)
-    return Assignment("nobody", role, None if returned or policy.routing[to].is_plain else to)
+    return Assignment("nobody", role, None if returned else to)

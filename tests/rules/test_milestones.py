@@ -80,10 +80,15 @@ def test_a_reinquiry_depends_on_the_stage_and_how_the_journey_closed(facts: Fact
 @pytest.mark.parametrize(
     ("to", "facts", "ask", "expected"),
     [
-        ("sdr", Facts(), Ask("qualify", POLICY_ACTOR), Assignment("nobody", "sdr")),
-        ("sdr", Facts(owner_id=uuid("m"), owner_role="manager"), Ask("q", POLICY_ACTOR), Assignment("nobody", "sdr")),
+        ("sdr", Facts(), Ask("qualify", POLICY_ACTOR), Assignment("nobody", "sdr", "sdr")),
+        (
+            "sdr",
+            Facts(owner_id=uuid("m"), owner_role="manager"),
+            Ask("q", POLICY_ACTOR),
+            Assignment("nobody", "sdr", "sdr"),
+        ),
         ("sdr", Facts(owner_id=uuid("s"), owner_role="sdr"), Ask("q", POLICY_ACTOR), Assignment("keep")),
-        ("ae", Facts(owner_id=uuid("s"), owner_role="sdr"), Ask("h", SDR), Assignment("nobody", "ae")),
+        ("ae", Facts(owner_id=uuid("s"), owner_role="sdr"), Ask("h", SDR), Assignment("nobody", "ae", "ae")),
         ("ae", Facts(), Ask("h", SDR, owner_id=AE.user_id, owner_role="ae"), Assignment(uuid("ae1"))),
         ("actor", Facts(), Ask("accept", SDR), Assignment(uuid("sdr1"))),
         ("actor", Facts(), Ask("accept", POLICY_ACTOR), Assignment("keep")),
