@@ -1,7 +1,7 @@
 """Routes by rules and round robin: weights and absences of users, rings, what routes chose, and offers to partners.
 
 Revision ID: 0027_routing
-Revises: 0031_models
+Revises: 0030_withdrawals
 
 All steps can be repeated, since they commit as they go. Code of the release before does not see the new columns.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0027_routing"
-down_revision = "0031_models"
+down_revision = "0030_withdrawals"
 branch_labels = None
 depends_on = None
 
