@@ -111,4 +111,4 @@ def test_a_warning_hides_no_fault() -> None:
     document = routed_document({"rules": [TAKES_ALL, {"id": "late", "to": [RING]}]})
     document["stages"].append({"name": "limbo", "kind": "parked"})
     policy = Policy.model_validate_json(json.dumps(document))
-    assert [one.code for one in faults(policy)] == ["never_reached", "unreachable_stage"]
+    assert [one.code for one in faults(policy)] == ["never_reached", "unreachable_stage", "no_way_out"]
