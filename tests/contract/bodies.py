@@ -98,6 +98,8 @@ USER = {
     "time_zone": "Europe/Bucharest",
     "working_hours": {"mon": [["09:00", "18:00"]]},
     "capacity": 5,
+    "weight": 2,
+    "absences": [{"starts_at": "2026-08-03T00:00:00Z", "ends_at": "2026-08-24T00:00:00Z"}],
     "active": True,
     "external_id": "u-~",
 }

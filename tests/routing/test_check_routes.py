@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from app.policy.check import faults
 from app.policy.document import Policy
@@ -112,3 +114,13 @@ def test_a_warning_hides_no_fault() -> None:
     document["stages"].append({"name": "limbo", "kind": "parked"})
     policy = Policy.model_validate_json(json.dumps(document))
     assert [one.code for one in faults(policy)] == ["never_reached", "unreachable_stage", "no_way_out"]
+
+
+def test_the_example_of_the_documentation_has_no_fault() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "routing.md").read_text()
+    example = yaml.safe_load(page.split("```yaml\n")[1].split("```")[0])
+    document = routed_document(example["routing"]["sdr"], example["teams"])
+    document["lists"] |= example["lists"]
+    policy = read_document(document)
+    assert isinstance(policy, Policy), policy
+    assert faults(policy) == []

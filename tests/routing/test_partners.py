@@ -184,3 +184,29 @@ async def test_workers_at_the_same_time_hand_each_lead_on_once_and_fairly(
     assert len(await events_of_type(api, "lead.assigned")) == 24
     assert {(await api.reload(lead))["version"] for lead in leads} == {leads[0]["version"] + 1}
     assert await is_sound(api)
+
+
+async def test_of_two_merged_leads_only_the_journey_that_goes_on_is_handed_on(api: Api) -> None:
+    await api.user("sdr", team="alpine")
+    inside, manager = await api.user("sdr", team="inside"), await api.user("manager")
+    kept = await offered(api, [ALPINE, INSIDE])
+    gone = await api.mql(country="AT")
+    merged = await api.call("POST", f"/v1/leads/{gone['id']}/merge", {"into": kept["id"]}, actor=manager)
+    assert merged.status_code in (200, 201), merged.text
+    assert await pass_minutes(api, 61) == 1
+    assert (await api.reload(kept))["owner_id"] == inside
+    handed_on = [one for one in await events_of_type(api, "lead.assigned") if one["not_accepted_in_time"]]
+    assert [one["lead_id"] for one in handed_on] == [kept["id"]]
+    assert await is_sound(api)
+
+
+async def test_an_interest_in_the_meantime_does_not_lengthen_the_offer(api: Api) -> None:
+    await api.user("sdr", team="alpine")
+    inside = await api.user("sdr", team="inside")
+    lead = await offered(api, [ALPINE, INSIDE])
+    until = (await assignment(api, lead))["accept_by"]
+    await pass_minutes(api, 40)
+    await api.add_activity(lead, "webinar")
+    assert (await assignment(api, lead))["accept_by"] == until
+    assert await pass_minutes(api, 21) == 1
+    assert (await api.reload(lead))["owner_id"] == inside
