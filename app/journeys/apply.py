@@ -10,7 +10,7 @@ from typing import Any, Final
 from app import ids
 from app.events.record import NewEvent
 from app.journeys.clocks import end_clocks, move_clocks
-from app.journeys.state import Change, Journey, Lead, Owner, Routing, Step
+from app.journeys.state import Change, Journey, Lead, Offer, Owner, Routing, Step
 from app.lifecycle.answer import Emit, Move
 from app.policies.published import Published
 from app.policy.document import Policy
@@ -180,12 +180,22 @@ def expire_offer(change: Change, at: datetime) -> None:
     offer = journey.offer if journey else None
     if offer is None or offer.accept_by > at:
         return
-    reassign(change, None, offer.role)
     route = change.published.policy.routing.get(offer.route)
+    if route is None:
+        reassign(change, None, offer.role)
+    else:
+        reroute(change, offer.route, offer)
     left = targets_after(route, offer.rule, offer.target) if route else ()
     change.lead.team = left[0].team if left else None
-    if route is not None:
-        change.routing = Routing(offer.route, change.published, len(change.late_events) - 1, offer)
+
+
+def reroute(change: Change, name: str, expired: Offer | None = None) -> None:
+    """Takes the lead from an owner who has not done in time what was due; the route chooses somebody else."""
+    owner = change.lead.owner
+    reassign(change, None, change.published.policy.routing[name].role)
+    _take(change, name)
+    if change.routing is not None:
+        change.routing.expired, change.routing.without = expired, owner.id if owner else None
 
 
 def _remember(change: Change, journey: Journey, previous: Owner) -> None:

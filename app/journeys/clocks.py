@@ -50,6 +50,13 @@ def _advance(change: Change, after: Callable[[Run], Run]) -> None:
             change.put_clock(replace(changed, owner_id=_owner_id(change)))
 
 
+def own_clocks(change: Change) -> None:
+    """Clocks that the change starts run by the hours of the owner whom a route has chosen since."""
+    for run in list(change.clocks.values()):
+        if run.due_at is None:
+            change.put_clock(replace(run, owner_id=_owner_id(change)))
+
+
 def _owner_id(change: Change) -> UUID | None:
     return change.lead.owner.id if change.lead.owner else None
 

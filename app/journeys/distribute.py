@@ -15,6 +15,7 @@ from app import ids
 from app.database.transaction import Tx
 from app.journeys import routing_sql
 from app.journeys.absence import is_absent
+from app.journeys.clocks import own_clocks
 from app.journeys.evaluate import wake_for_offer
 from app.journeys.explain import assignment_document
 from app.journeys.state import Assignment, Change, Lead, Offer, Owner, Routing
@@ -35,8 +36,9 @@ class Staffing:
     positions: dict[str, Position]
     accounts: dict[UUID, Account]
 
-    def of(self, route: Route, lead: Lead) -> Staff:
-        return Staff(self.rosters[route.role], self.positions, self.accounts.get(lead.id))
+    def of(self, route: Route, lead: Lead, without: UUID | None) -> Staff:
+        roster = [replace(one, had_it=True) if one.user_id == without else one for one in self.rosters[route.role]]
+        return Staff(roster, self.positions, self.accounts.get(lead.id))
 
     def took(self, assignment: Assignment) -> None:
         if assignment.ring is not None and assignment.position is not None:
@@ -112,7 +114,7 @@ def _domain(lead: Lead) -> str | None:
 
 
 def _choice(change: Change, routing: Routing, route: Route, staffing: Staffing) -> Choice:
-    policy, staff, expired = routing.published.policy, staffing.of(route, change.lead), routing.expired
+    policy, staff, expired = routing.published.policy, staffing.of(route, change.lead, routing.without), routing.expired
     if expired is not None:
         return choose_next(policy, route, expired.rule, expired.target, staff)
     facts = change.facts()
@@ -131,6 +133,7 @@ def _apply(change: Change, routing: Routing, route: Route, choice: Choice, staff
     accept_by = now + timedelta(minutes=minutes) if minutes is not None else None
     journey.offer = Offer(routing.route, route.role, choice.rule, choice.target, accept_by) if accept_by else None
     change.touch(journey)
+    own_clocks(change)
     change.routing = None
     wake_for_offer(change)
     expired = routing.expired is not None

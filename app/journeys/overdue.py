@@ -8,7 +8,7 @@ from typing import assert_never
 
 from app import ids
 from app.events.record import NewEvent
-from app.journeys.apply import apply_move, reassign
+from app.journeys.apply import apply_move, reroute
 from app.journeys.state import Change
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.clocks import AFTER, Run, overdue
@@ -45,7 +45,7 @@ def _react(change: Change, run: Run, reaction: OnBreach, at: datetime) -> None:
     if reaction.emit is not None:
         change.late_events.append(_event(change, run, reaction.emit))
     elif reaction.assign is not None:
-        reassign(change, None, policy.routing[reaction.assign].role)
+        reroute(change, reaction.assign)
     else:
         match decide(policy, facts, ask, at):
             case Move() as move:

@@ -205,13 +205,14 @@ class Routing:
     """A lead whose owner or team a route has still to choose (distribute.py).
 
     `published`: the policy that has the route; `event`: the place of its `lead.assigned` among the late events;
-    `expired`: the offer that was not accepted in time.
+    `expired`: the offer that was not accepted in time; `without`: the user who has just lost the lead.
     """
 
     route: str
     published: Published
     event: int
     expired: Offer | None = None
+    without: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class RingMemberOut(ResponseBody):
     load: int = Field(description="The open leads that the user owned.")
     capacity: int | None
     absent: bool
-    unavailable: Literal["absent", "full", "no_weight"] | None
+    unavailable: Literal["had_it", "absent", "full", "no_weight"] | None
 
 
 class RingOut(ResponseBody):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from app.policy.document import Policy
@@ -14,9 +14,19 @@ from app.policy.view import Unmet
 from app.routing.ring import Member, Position, following
 
 Outcome = Literal[
-    "assigned", "pool", "nobody_available", "no_account", "no_owner", "other_role", "owner_absent", "owner_full"
+    "assigned",
+    "pool",
+    "nobody_available",
+    "no_account",
+    "no_owner",
+    "other_role",
+    "owner_absent",
+    "owner_full",
+    "owner_had_it",
 ]
 Reason = Literal["assigned", "pool", "nobody_available", "no_target_left"]
+
+OF_ACCOUNT: Final[Mapping[str, Outcome]] = {"had_it": "owner_had_it", "absent": "owner_absent", "full": "owner_full"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +176,7 @@ def _account_owner(staff: Staff) -> Outcome:
     owner = next((one for one in staff.roster if one.user_id == staff.account.owner_id), None)
     if owner is None:
         return "other_role"
-    return {"absent": "owner_absent", "full": "owner_full"}.get(owner.unavailable or "", "assigned")  # type: ignore[return-value]
+    return OF_ACCOUNT.get(owner.unavailable or "", "assigned")
 
 
 def _owner_of(tried: Tried) -> UUID | None:

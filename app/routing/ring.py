@@ -14,12 +14,16 @@ from typing import Final, Literal
 from uuid import UUID
 
 SCALE: Final = 1_000_000_000
-Why = Literal["absent", "full", "no_weight"]
+Why = Literal["had_it", "absent", "full", "no_weight"]
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An active user of a role. `load`: the open leads that the user owns, at most `capacity` (None: no limit)."""
+    """An active user of a role.
+
+    `load`: the open leads that the user owns, at most `capacity` (None: no limit). `had_it`: this very lead was taken
+    from the user, who had not done in time what was due.
+    """
 
     user_id: UUID
     team: str | None = None
@@ -27,10 +31,13 @@ class Member:
     capacity: int | None = None
     load: int = 0
     absent: bool = False
+    had_it: bool = False
 
     @property
     def unavailable(self) -> Why | None:
         """Why the user cannot be chosen now; None for a user who can."""
+        if self.had_it:
+            return "had_it"
         if self.absent:
             return "absent"
         if self.capacity is not None and self.load >= self.capacity:

@@ -89,6 +89,7 @@ ACCOUNT = Account(UUID(int=70), ANA.user_id)
         (ACCOUNT, [replace(ANA, absent=True), BEN], "owner_absent", None),
         (ACCOUNT, [replace(ANA, capacity=2, load=2), BEN], "owner_full", None),
         (ACCOUNT, [replace(ANA, weight=0), BEN], "assigned", ANA.user_id),
+        (ACCOUNT, [replace(ANA, had_it=True), BEN], "owner_had_it", None),
     ],
 )
 def test_the_owner_of_the_account_comes_first_if_able_to_take_a_lead(

@@ -62,17 +62,20 @@ def test_at_no_time_is_a_weight_off_by_more_than_one_place(given: list[int], pic
             capacity=st.one_of(st.none(), st.integers(0, 3)),
             load=st.integers(0, 4),
             absent=st.booleans(),
+            had_it=st.booleans(),
         ),
         max_size=8,
         unique_by=lambda one: one.user_id,
     ),
     st.one_of(st.none(), st.builds(Position, places, st.builds(UUID, int=st.integers(0, 99)))),
 )
-def test_nobody_absent_full_or_without_weight_is_ever_chosen(members: list[Member], last: Position | None) -> None:
+def test_nobody_absent_full_without_weight_or_who_had_the_lead_is_ever_chosen(
+    members: list[Member], last: Position | None
+) -> None:
     able = {
         one.user_id
         for one in members
-        if not one.absent and one.weight > 0 and (one.capacity is None or one.load < one.capacity)
+        if not one.absent and not one.had_it and one.weight > 0 and (one.capacity is None or one.load < one.capacity)
     }
     chosen = following(members, last)
     assert (chosen is None) == (not able)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from app.journeys.refresh import refresh_due
+from app.policy.clocks import Clock
+from app.policy.document import Policy
 from tests.api import Api
 from tests.conversion.steps import BANT
 from tests.journeys.test_time import events_of_type
@@ -286,3 +290,47 @@ async def test_a_route_to_the_pool_of_the_role_takes_a_lead_out_of_the_pool_of_a
     again = await api.reload(lead)
     assert (again["stage"], again["team"]) == ("mql", None)
     assert (await api.ask(lead, "accept", north)).status_code == 201
+
+
+def with_clock(minutes: int) -> Policy:
+    """A ring of SDRs whose leads go to the next one when nobody has been called in time."""
+    policy = routed(RING)
+    clock = {"minutes": minutes, "met_by": "contact_attempt", "on_breach": [{"assign": "sdr"}]}
+    response = Clock.model_validate_json(json.dumps(clock))
+    return policy.model_copy(update={"clocks": {**policy.clocks, "response": response}})
+
+
+async def pass_a_week(api: Api) -> None:
+    api.clock.ahead = timedelta(days=7)
+    while await refresh_due(api.app.state.engine, api.now):
+        pass
+
+
+async def test_a_lead_whose_clock_runs_out_goes_to_another_user_of_the_ring(api: Api) -> None:
+    await api.publish(with_clock(5))
+    ana, ben = await api.user("sdr"), await api.user("sdr")
+    leads = [await api.mql(), await api.mql()]
+    assert [lead["owner_id"] for lead in leads] == [ana, ben]
+    await pass_a_week(api)
+    assert [(await api.reload(lead))["owner_id"] for lead in leads] == [ben, ana]
+    told = await decision(api, leads[0])
+    assert [one["unavailable"] for one in told["targets"][0]["ring"]["members"]] == ["had_it", None]
+
+
+async def test_a_lead_does_not_come_back_to_the_only_user_who_let_it_lie(api: Api) -> None:
+    await api.publish(with_clock(5))
+    only = await api.user("sdr")
+    lead = await api.mql()
+    assert lead["owner_id"] == only
+    await pass_a_week(api)
+    told = await decision(api, lead)
+    assert ((await api.reload(lead))["owner_id"], told["reason"], told["pool"]) == (None, "nobody_available", "sdr")
+
+
+async def test_the_clock_of_a_lead_runs_by_the_hours_of_the_user_whom_the_ring_has_chosen(api: Api) -> None:
+    await api.publish(with_clock(60))
+    day = api.now + timedelta(days=3)
+    hours = {day.strftime("%a").lower(): [["09:00", "18:00"]]}
+    await api.user("sdr", working_hours=hours, time_zone="UTC")
+    lead = await api.mql()
+    assert lead["sla"]["due_at"].startswith(f"{day:%Y-%m-%d}T10:00:00")
