@@ -108,6 +108,10 @@ class LogDiverged(Conflict):
     """The event log was restored from a backup and continues differently from the one the cursor is of."""
 
 
+class BacktestLimitReached(Conflict):
+    """As many back-tests and shadow runs as are allowed at a time have not ended yet: wait for one, or cancel it."""
+
+
 class StateConflict(Conflict):
     """The resource is in a state that does not allow this."""
 
@@ -293,6 +297,10 @@ class OpportunityNotFound(NotFound):
 
 class ModelNotFound(NotFound):
     """There is no model of this version."""
+
+
+class BacktestNotFound(NotFound):
+    """No back-test or shadow run with this id."""
 
 
 class PolicyNotFound(NotFound):

@@ -30,6 +30,7 @@ PREFIXES: Final = {
     "contact": "con",
     "opportunity": "opp",
     "policy": "pol",
+    "backtest": "bkt",
     "subscription": "whs",
     "event": "evt",
     "user": "usr",

@@ -19,6 +19,7 @@ from benchmarks.bench import Bench, Peer
 from benchmarks.figures import Line
 from benchmarks.paths import (
     accept,
+    backtest,
     convert,
     create,
     dead,
@@ -47,9 +48,10 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "lists": lists.measure,
     "many": many.measure,
     "dead": dead.measure,
+    "backtest": backtest.measure,
 }
 # They take minutes: to fill a database, until lanes rest, to send a million events.
-ONLY_WHERE_NAMED = {"lists", "many", "dead"}
+ONLY_WHERE_NAMED = {"lists", "many", "dead", "backtest"}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 

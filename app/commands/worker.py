@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 
 from app import metrics
+from app.backtests.run import run_backtests
 from app.confirmations.across import sweep_requests
 from app.database.faults import error_fields, run_with_retries
 from app.database.turn import Turn
@@ -55,7 +56,7 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
         waiting = (process_forever, process_lists_forever, check_forever, fetch_forever)
-        timed = (refresh_forever, policies_forever, train_forever, learn_forever, sweep_forever)
+        timed = (refresh_forever, policies_forever, train_forever, learn_forever, backtest_forever, sweep_forever)
         jobs += [partial(work, state, stop) for work in (*waiting, *timed)]
     if "dispatch" in roles:
         jobs += [
@@ -144,6 +145,15 @@ async def learn_forever(state: Any, stop: asyncio.Event) -> None:
         return 0
 
     await _repeat(LEARN_SECONDS, stop, batch)
+
+
+async def backtest_forever(state: Any, stop: asyncio.Event) -> None:
+    """Run back-tests and shadow runs of policies."""
+
+    async def batch() -> int:
+        return await run_backtests(state.engine, state.clock.now())
+
+    await _repeat(POLL_SECONDS, stop, batch)
 
 
 async def sweep_forever(state: Any, stop: asyncio.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -158,7 +159,11 @@ async def begin_changes(
         return {}
     rows = await sql.lock_leads(tx, tenant_id, lead_ids)
     usable = [row for row in rows if row.merged_into is None and row.erased_at is None]
-    return {row.id: await _locked(tx, tenant_id, row, now, actor, None) for row in usable}
+    changes: dict[UUID, Change] = {}
+    for row in usable:
+        changes[row.id] = await _locked(tx, tenant_id, row, now, actor, None)
+        await asyncio.sleep(0)  # requests to the same process are answered between two evaluations
+    return changes
 
 
 async def _locked(

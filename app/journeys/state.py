@@ -29,6 +29,32 @@ def earliest(*instants: datetime | None) -> datetime | None:
     return min((at for at in instants if at is not None), default=None)
 
 
+def attributes(
+    fields: Mapping[str, Any],
+    flags: Mapping[str, Any],
+    custom: Mapping[str, Any],
+    kind: str,
+    channel: str | None,
+    business: str | None,
+) -> dict[str, Any]:
+    """The attributes of the catalogue (policy/attributes.py) that are single values of a lead."""
+    return {
+        **fields,
+        **flags,
+        "kind": kind,
+        "channel": channel,
+        "requirements": custom.get("requirements"),
+        "rank": rank_of(fields.get("job_title"), fields.get("seniority")),
+        "business": business,
+    }
+
+
+def exception_of(flags: Mapping[str, Any]) -> IcpException | None:
+    """Why the lead counts as in the ideal customer profile, if that was said."""
+    flag = flags.get("icp_exception")
+    return IcpException(flag["reason"], flag["persona"]) if flag else None
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A lead that was routed to a partner, who has until `accept_by` to accept it: by which target of which rule."""
@@ -311,12 +337,14 @@ class Change:
         lead, journey = self.lead, self.lead.journey
         of_journey = {} if journey is None else self._journey_facts(journey)
         return Facts(
-            fields=self._attributes(),
+            fields=attributes(
+                lead.fields, lead.flags, lead.custom, lead.kind, lead.channel, journey.business if journey else None
+            ),
             custom=lead.custom,
             first_touch=lead.first_touch,
             model=self.published.model,
             consents=lead.consents,
-            exception=self._exception(),
+            exception=exception_of(lead.flags),
             identities=len(lead.identities),
             contactable=bool(lead.fields.get("email") or lead.fields.get("phone")),
             activities=tuple(lead.activities),
@@ -330,23 +358,6 @@ class Change:
             threshold_met=lead.threshold_met,
             **of_journey,
         )
-
-    def _attributes(self) -> dict[str, Any]:
-        """The attributes of the catalogue (policy/attributes.py) that are single values of the lead."""
-        lead = self.lead
-        return {
-            **lead.fields,
-            **lead.flags,
-            "kind": lead.kind,
-            "channel": lead.channel,
-            "requirements": lead.custom.get("requirements"),
-            "rank": rank_of(lead.fields.get("job_title"), lead.fields.get("seniority")),
-            "business": lead.journey.business if lead.journey else None,
-        }
-
-    def _exception(self) -> IcpException | None:
-        flag = self.lead.flags.get("icp_exception")
-        return IcpException(flag["reason"], flag["persona"]) if flag else None
 
     def _journey_facts(self, journey: Journey) -> dict[str, Any]:
         lead = self.lead

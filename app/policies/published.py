@@ -53,12 +53,13 @@ async def published_policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Publishe
             _cache.clear()
         policy = Policy.model_validate_json(orjson.dumps(row.document))
         since = row.activated_at or row.effective_from
-        found = Published(row.id, row.number, since, policy, row.mapping or {}, _reads_model(policy))
+        found = Published(row.id, row.number, since, policy, row.mapping or {}, reads_model(policy))
         _cache[policy_id] = found
     return replace(found, model=await newest_model(tx, tenant_id)) if found.reads_model else found
 
 
-def _reads_model(policy: Policy) -> bool:
+def reads_model(policy: Policy) -> bool:
+    """Whether a condition of the policy reads the model."""
     return any(isinstance(node, Likelihood) for _, root, _ in roots(policy) for _, node, _ in walk(root))
 
 

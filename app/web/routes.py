@@ -2,6 +2,7 @@
 
 from fastapi.routing import APIRoute
 
+from app.backtests.endpoints import api as backtests
 from app.confirmations.endpoints import api as confirmations
 from app.conversion.endpoints import api as conversion
 from app.conversion.endpoints import gathered_api as gathered_conversion
@@ -51,6 +52,7 @@ ROUTERS = (
     pings,
     described_policies,  # before the policies, whose ids would match `schema`
     policies,
+    backtests,
     likelihood,
     tenants,
     users,

@@ -21,12 +21,22 @@ ROWS_OF_ONE: Final = 25
 SORTS: Final = ("", "created_at", "updated_at", "stage_entered_at")
 INSTANTS: Final = ("2000-01-01T00:00:00Z", "2099-01-01T00:00:00Z")
 PAGES: Final = {"limit", "cursor", "sort"}
-# Lists of few rows, or of one lead, subscription, account or import; and the feed, which reads the log in order.
+# Lists of few rows, or of one lead, subscription, account, import or back-test; and the feed, read in order.
 SHORT: Final = {
-    *("/v1/sources", "/v1/policies", "/v1/models", "/v1/tenants", "/v1/users", "/v1/keys", "/v1/subscriptions"),
+    *(
+        "/v1/sources",
+        "/v1/policies",
+        "/v1/models",
+        "/v1/backtests",
+        "/v1/tenants",
+        "/v1/users",
+        "/v1/keys",
+        "/v1/subscriptions",
+    ),
     *("/v1/leads/{lead_id}/activities", "/v1/leads/{lead_id}/events", "/v1/contacts/{contact_id}/activities"),
     "/v1/accounts/{account_id}/activities",
     *("/v1/subscriptions/{subscription_id}/deliveries", "/v1/subscriptions/{subscription_id}/attempts", "/v1/events"),
+    "/v1/backtests/{backtest_id}/journeys",
     *("/v1/imports", "/v1/imports/{import_id}/rows"),
 }
 RECORDS: Final = """

@@ -17,6 +17,7 @@ EXEMPT_INDEXES = {"keys_secret_sha256_key", "sources_key_key"}  # looked up befo
 ACROSS = {
     "confirmations": {"sweep_requests"},
     "database": {"sealed_page", "sealed_sample", "write_sealed"},
+    "backtests": {"claim", "with_work"},
     "events": {
         "attach",
         "count_pending",

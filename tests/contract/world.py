@@ -36,6 +36,7 @@ async def create_one_of_each(api: Api) -> RecordIds:
     subscription = await api.post("/v1/subscriptions", {"url": "http://127.0.0.1:9/hook"})
     key = await api.post("/v1/keys", {"name": "another", "scopes": [each for each in SCOPES if each != "platform"]})
     policy = await api.post("/v1/policies", POLICY)
+    backtest = await api.post(f"/v1/policies/{policy['id']}/backtests", {}, status=202)
     alike = [
         {"email": f"ola.nowak@{host}", "full_name": "Ola Nowak", "company": "Wasko"}
         for host in ("a.example", "b.example")
@@ -64,4 +65,5 @@ async def create_one_of_each(api: Api) -> RecordIds:
         "subscription_id": subscription["id"],
         "event_id": events[0]["id"],
         "policy_id": policy["id"],
+        "backtest_id": backtest["id"],
     }

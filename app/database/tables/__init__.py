@@ -11,6 +11,7 @@ from app.database.tables.administration import (
     tenants,
     users,
 )
+from app.database.tables.backtests import backtest_journeys, backtests
 from app.database.tables.columns import metadata
 from app.database.tables.delivery import (
     attempts,
@@ -53,6 +54,8 @@ __all__ = [
     "assignments",
     "attempts",
     "audit",
+    "backtest_journeys",
+    "backtests",
     "bant",
     "clock_runs",
     "consent_requests",
