@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from app import ids
 from app.backtests.run import run_backtests
 from app.events.partitions import create_partitions
 from app.events.sequence import sequence
-from app.policies import sql
 from app.policy.document import Policy
 from tests.api import Api
+from tests.rules.make import document
 
 
 async def draft(api: Api, policy: Policy) -> str:
-    """Stores a draft of this policy; its id."""
-    document = orjson.loads(policy.model_dump_json(by_alias=True, exclude_unset=True))
-    policy_id = ids.new_id()
-    values = {"id": policy_id, "name": policy.name, "state": "draft", "origin": "tenant", "document": document}
-    async with api.app.state.engine.begin() as tx:
-        instants = {"created_at": api.now, "updated_at": api.now}
-        await sql.insert_policy(tx, api.tenant_id, {**values, **instants, "sha256": ids.show("policy", policy_id)})
-    return ids.show("policy", policy_id)
+    """Creates a draft of this policy; its id."""
+    return str((await api.post("/v1/policies", document(policy)))["id"])
 
 
 async def run(api: Api) -> None:

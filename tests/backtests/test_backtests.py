@@ -20,11 +20,11 @@ from tests.api import Api
 from tests.api import running as application
 from tests.backtests.steps import backtest, draft, journeys, run
 from tests.contract.world import second_tenant
-from tests.rules.make import PERSONA, WATERFALL, altered
+from tests.rules.make import PERSONA, WATERFALL, altered, document
 from tests.waiting import until
 
-EASY = altered(WATERFALL, lambda document: document["conditions"].update(mql={"engagement": {"at_least": 10}}))
-STRICT = altered(WATERFALL, lambda document: document["conditions"].update(mql={"engagement": {"at_least": 60}}))
+EASY = altered(WATERFALL, lambda changed: changed["conditions"].update(mql={"engagement": {"at_least": 10}}))
+STRICT = altered(WATERFALL, lambda changed: changed["conditions"].update(mql={"engagement": {"at_least": 60}}))
 
 
 async def hours(api: Api, count: float) -> None:
@@ -274,12 +274,46 @@ async def test_an_edited_draft_does_not_change_a_backtest_that_was_asked_for(api
     await api.mql()
     easy = await draft(api, EASY)
     started = await api.post(f"/v1/policies/{easy}/backtests", {}, status=202)
-    async with api.app.state.engine.begin() as tx:
-        await tx.execute(
-            text("UPDATE policies SET document = jsonb_set(document, '{automation}', '[]') WHERE state = 'draft'")
-        )
+    changed = await api.call("PUT", f"/v1/policies/{easy}", document(STRICT))
+    assert changed.status_code == 200, changed.text
     await run(api)
-    assert (await api.get(f"/v1/backtests/{started['id']}"))["candidate"]["mql"] == 1
+    found = await api.get(f"/v1/backtests/{started['id']}")
+    assert (found["candidate"]["mql"], found["sha256"]) == (1, started["sha256"])
+    assert (await backtest(api, easy))["candidate"]["mql"] == 0
+
+
+async def test_a_draft_can_be_deleted_and_its_backtest_stays_readable(api: Api) -> None:
+    await api.mql()
+    easy = await draft(api, EASY)
+    found = await backtest(api, easy)
+    gone = await api.call("DELETE", f"/v1/policies/{easy}")
+    assert gone.status_code == 204, gone.text
+    assert await api.get(f"/v1/backtests/{found['id']}") == found
+
+
+async def test_a_consent_counts_from_when_it_was_recorded_until_it_was_withdrawn(api: Api) -> None:
+    consent = {"consent": {"purpose": "email_marketing", "state": ["given"]}}
+    asked = altered(
+        WATERFALL,
+        lambda changed: changed["conditions"].update(mql={"all": [{"engagement": {"at_least": 10}}, consent]}),
+    )
+    leads = [await api.lead() for _ in range(3)]
+
+    async def say(lead: dict[str, Any], state: str) -> str:
+        body = {"consents": [{"purpose": "email_marketing", "state": state}]}
+        assert (await api.call("PUT", f"/v1/leads/{lead['id']}/consents", body)).status_code == 200
+        return str((await api.reload(lead))["updated_at"])
+
+    await say(leads[0], "given")
+    await hours(api, 1)
+    await say(leads[0], "withdrawn")
+    for lead in leads:
+        await api.add_activity(lead, "webinar")
+    await hours(api, 1)
+    given_at = await say(leads[1], "given")
+    found = await backtest(api, await draft(api, asked))
+    (one,) = await journeys(api, found["id"], "candidate")
+    assert (one["lead_id"], one["candidate_known_at"]) == (leads[1]["id"], given_at)
 
 
 async def test_erased_leads_are_left_out_and_only_the_newest_results_are_kept(
@@ -322,7 +356,7 @@ async def test_a_shadow_run_keeps_when_the_candidate_would_have_made_a_lead_an_m
     await api.add_activity(waiting, "demo_request")
     slow = altered(
         WATERFALL,
-        lambda document: document["conditions"].update(
+        lambda changed: changed["conditions"].update(
             mql={
                 "all": [
                     {"engagement": {"at_least": 10}},
