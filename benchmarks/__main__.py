@@ -27,10 +27,12 @@ from benchmarks.paths import (
     imports,
     lists,
     many,
+    mapping,
     memory,
     move,
     overload,
     process,
+    senders,
 )
 from benchmarks.processes import Failed
 from benchmarks.table import show, show_profile
@@ -45,6 +47,8 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "memory": memory.measure,
     "overload": overload.measure,
     "import": imports.measure,
+    "senders": senders.measure,
+    "mapping": mapping.measure,
     "lists": lists.measure,
     "many": many.measure,
     "dead": dead.measure,
