@@ -79,44 +79,44 @@ class Alike:
     """Leads by the keys of likeness: those that are stored, and those of this batch."""
 
     def __init__(self, rows: Iterable[Record] = ()) -> None:
-        self._by_key: dict[str, list[UUID]] = {}  # the newest last
-        self._subjects: dict[UUID, Subject] = {}
+        self._by_key: dict[str, dict[UUID, Subject]] = {}  # of each key the newest last
         self.suspected: dict[UUID, bool] = {}
         for row in sorted(rows, key=lambda row: row.lead_id):
-            subject = Subject.of(row, row.emails or (), {"city": row.city})
-            self._add(row.lead_id, subject, row.found_by)
+            self._add(row.lead_id, Subject.of(row, row.emails or (), {"city": row.city}), row.found_by)
             self.suspected[row.lead_id] = row.suspected
 
     def conflicts(self, subject: Subject, lead_id: UUID) -> list[Conflict]:
         """The other leads that the subject is like, with each reason."""
         others = self._others(subject, lead_id)
         exact = {other for key in subject.exact_keys for other in self._by_key.get(key, ())}
-        similar = {others[place] for place in with_similar_name(subject, [self._subjects[one] for one in others])}
+        ids_of, subjects = list(others), list(others.values())
+        similar = {ids_of[place] for place in with_similar_name(subject, subjects)}
         return [
             Conflict(other, reason, score)
-            for other in others
+            for other, theirs in others.items()
             if other in exact or other in similar
-            for reason, score in reasons(subject, self._subjects[other]).items()
+            for reason, score in reasons(subject, theirs).items()
         ]
 
-    def _others(self, subject: Subject, lead_id: UUID) -> list[UUID]:
+    def _others(self, subject: Subject, lead_id: UUID) -> dict[UUID, Subject]:
         """At most 50 leads with a common key: first those with an exact one, then those with most, then the newest."""
         common: Counter[UUID] = Counter()
-        for key in subject.keys:
-            weight = len(subject.keys) if key in subject.exact_keys else 1
-            common.update(dict.fromkeys(self._by_key.get(key, ())[-MOST_COMPARED:], weight))
+        found: dict[UUID, Subject] = {}
+        for key in sorted(subject.keys, key=subject.exact_keys.__contains__):  # what an exact key found has addresses
+            holders = self._by_key.get(key, {})
+            newest = list(holders)[-MOST_COMPARED:]
+            common.update(dict.fromkeys(newest, len(subject.keys) if key in subject.exact_keys else 1))
+            found |= {other: holders[other] for other in newest}
         common.pop(lead_id, None)
-        return nlargest(MOST_COMPARED, common, key=lambda other: (common[other], other))
+        return {other: found[other] for other in nlargest(MOST_COMPARED, common, key=lambda one: (common[one], one))}
 
     def add(self, subject: Subject, lead_id: UUID) -> None:
-        """Adds a lead of this batch."""
-        if lead_id not in self._subjects:
-            self._add(lead_id, subject, subject.keys)
+        """Adds a lead of this batch, or what an arrival of the batch says of one."""
+        self._add(lead_id, subject, subject.keys)
 
     def _add(self, lead_id: UUID, subject: Subject, keys: Iterable[str]) -> None:
-        self._subjects[lead_id] = subject
         for key in keys:
-            self._by_key.setdefault(key, []).append(lead_id)
+            self._by_key.setdefault(key, {}).setdefault(lead_id, subject)
 
 
 def strongest(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:

@@ -77,3 +77,11 @@ def test_leads_with_an_exact_key_are_compared_before_newer_ones_of_the_same_comp
     for number in range(2 * MOST_COMPARED):
         alike.add(Subject.of({"domain": "nordsoft.ro", "first_name": f"Mar{number:03}"}, [], {}), ids.new_id())
     assert alike.conflicts(mine, ids.new_id()) == [Conflict(same_mailbox, "email_alike", 95)]
+
+
+def test_what_an_arrival_says_of_a_lead_is_compared_with_later_arrivals_of_its_batch() -> None:
+    alike, lead_id, other = Alike(), ids.new_id(), ids.new_id()
+    alike.add(Subject.of({"domain": "nordsoft.ro", **MARIA}, ["maria@nordsoft.ro"], {}), lead_id)
+    alike.add(Subject.of({"domain": "nordsoft.ro", **MARIA}, ["m.p@gmail.com"], {}), lead_id)
+    found = alike.conflicts(Subject.of({}, ["mp+x@gmail.com"], {}), other)
+    assert found == [Conflict(lead_id, "email_alike", 95)]
