@@ -6,52 +6,7 @@ neither. Another tenant's row is a 404.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import Any, ClassVar
-
-from starlette.exceptions import HTTPException
-
-TYPE_ROOT = "https://baton.dev/problems/"
-
-
-class Problem(HTTPException):
-    """An error response: `code` (from the class name) for programs, `detail` for people; more members by keyword."""
-
-    status: ClassVar[int] = 500
-    code: ClassVar[str]
-    retry_after: ClassVar[int | None] = None
-
-    def __init_subclass__(cls) -> None:
-        cls.code = re.sub(r"\B[A-Z]", r"_\g<0>", cls.__name__).lower()
-
-    def __init__(self, detail: str | None = None, **members: Any) -> None:
-        headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else None
-        super().__init__(self.status, detail or self.title(), headers)
-        self.members = members
-
-    @classmethod
-    def title(cls) -> str:
-        return cls.__doc__ or cls.code
-
-    def document(self) -> dict[str, Any]:
-        """The members of the problem+json body."""
-        return {
-            "type": TYPE_ROOT + self.code.replace("_", "-"),
-            "title": self.title(),
-            "status": self.status,
-            "detail": self.detail,
-            "code": self.code,
-            "errors": [],
-            **self.members,
-        }
-
-
-def catalogue(root: type[Problem] = Problem) -> Iterator[type[Problem]]:
-    """Every problem class below `root`, depth first."""
-    for child in root.__subclasses__():
-        yield child
-        yield from catalogue(child)
+from app.problem import Problem
 
 
 class Conflict(Problem):

@@ -5,8 +5,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from app.errors import TYPE_ROOT, BadRequest, NotFound, Problem, catalogue
+from app.errors import BadRequest, NotFound
 from app.policy.json_schema import json_schema
+from app.problem import TYPE_ROOT, Problem, catalogue
 from app.settings import Settings
 from app.web.application import create_app
 

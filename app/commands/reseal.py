@@ -10,8 +10,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from app.database.sealed import keys_in_use, reseal
 from app.database.server import run_on_database
 from app.database.transaction import Database
-from app.errors import Problem
 from app.keyring import KeyRing
+from app.problem import Problem
 from app.settings import CannotStart, load, with_secrets
 
 MAX_SHOWN = 100

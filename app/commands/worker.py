@@ -16,7 +16,6 @@ from app.backtests.run import run_backtests
 from app.confirmations.across import sweep_requests
 from app.database.faults import error_fields, run_with_retries
 from app.database.turn import Turn
-from app.errors import Problem
 from app.events import across
 from app.events.sequence import sequence_forever
 from app.events.wake import within
@@ -26,6 +25,7 @@ from app.journeys.refresh import refresh_due
 from app.likelihood.train import queue_due, train_next
 from app.policies.due import activate_due, announce_reviews
 from app.policies.schedule import schedule_leads
+from app.problem import Problem
 from app.settings import Role
 from app.submissions.check import check_forever
 from app.submissions.process import process_forever, process_lists_forever

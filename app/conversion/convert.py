@@ -21,7 +21,7 @@ from app.conversion.order import ConversionOrder
 from app.conversion.plan import NewIds, Plan, PlanInputs, make_plan, search_keys
 from app.conversion.sql import Found, SearchKeys
 from app.database.transaction import Tx
-from app.errors import DatabaseUnavailable, LeadAlreadyConverted, Problem
+from app.errors import DatabaseUnavailable, LeadAlreadyConverted
 from app.events.record import NewEvent
 from app.journeys.apply import apply_move
 from app.journeys.evaluate import evaluate
@@ -38,6 +38,7 @@ from app.matching.person_consents import Consents
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, missing
 from app.pipeline.steps import OpportunityStep
 from app.policy.facts import Actor, Ask
+from app.problem import Problem
 from app.scoring.score import score, with_score
 from app.web.gather import Member
 

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from app import ids
 from app.conversion.plan import OpportunityPart, Part, Plan, PlanInputs
-from app.errors import Problem
 from app.journeys.record import actor_document
 from app.journeys.state import Change, Step
 from app.pipeline.steps import OpportunityStep
 from app.policy.facts import Actor
+from app.problem import Problem
 from app.web.fields import rfc3339
 
 Rows = dict[str, list[dict[str, Any]]]

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
-from app.errors import AmbiguousMatch, Problem
+from app.errors import AmbiguousMatch
 from app.matching.mailboxes import is_role_mailbox
 from app.matching.name_key import name_key, same_name
 from app.matching.text import fold
 from app.pipeline.create import unavailable
 from app.pipeline.kinds import CONTACT, Kind, candidate, key_taken, shared_keys
+from app.problem import Problem
 
 Row = Mapping[str, Any]
 WeakKeys = Callable[[Row], list[str]]

@@ -25,7 +25,7 @@ from app.conversion.fields import (
 from app.conversion.match import Lookup, Resolved, resolve, weak_account_keys, weak_contact_keys
 from app.conversion.order import ConversionOrder
 from app.conversion.sql import Found, SearchKeys
-from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, Problem, RequestInvalid, TargetUnavailable
+from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, RequestInvalid, TargetUnavailable
 from app.journeys.owner import owner_invalid
 from app.journeys.state import Lead
 from app.matching.person_consents import Consents
@@ -34,6 +34,7 @@ from app.pipeline.forms import name_key
 from app.pipeline.kinds import ACCOUNT, CONTACT, KEY_NAMES, OPPORTUNITY
 from app.policy.document import Policy
 from app.policy.facts import OWNERS, Actor
+from app.problem import Problem
 
 # Why a new opportunity has its owner; `converted_by`: the lead's own owner cannot own it, so that of who converts.
 OwnerReason = Literal["requested", "lead_owner", "converted_by"]

@@ -14,7 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.database.sqlstate import AWAY, CONTENDED, OF_DATA, RETRIED, UNAVAILABLE, is_disk_full, sqlstate
 from app.database.transaction import ChangedMeanwhile, CommitOutcomeUnknown, is_connection_lost
-from app.errors import DatabaseUnavailable, Problem
+from app.errors import DatabaseUnavailable
+from app.problem import Problem
 
 T = TypeVar("T")
 TRIES: Final = 3

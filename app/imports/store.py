@@ -14,10 +14,11 @@ from fastapi import Request, Response
 from app import ids
 from app.database.faults import run_with_retries
 from app.database.transaction import Database, Tx
-from app.errors import MappingHasFaults, Problem, SourceDisabled, SourceNotFound, StateConflict
+from app.errors import MappingHasFaults, SourceDisabled, SourceNotFound, StateConflict
 from app.imports import show, sql
 from app.imports.body import ListBody
 from app.imports.rows import Row
+from app.problem import Problem
 from app.sources import sql as sources_sql
 from app.sources.ready import ReadySource, ready_source
 from app.web import idempotency

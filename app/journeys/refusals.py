@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from app import errors
-from app.errors import Problem
 from app.lifecycle.answer import (
     AlreadyInStage,
     BackwardMove,
@@ -19,6 +18,7 @@ from app.lifecycle.answer import (
     UnknownReason,
 )
 from app.policy.view import Unmet
+from app.problem import Problem
 from app.web.fields import rfc3339
 
 REFUSALS = (

@@ -10,7 +10,6 @@ from uuid import UUID
 
 from app import ids
 from app.database.transaction import Tx
-from app.errors import Problem
 from app.journeys.evaluate import evaluate
 from app.journeys.load import OfLead, begin_changes, begin_each
 from app.journeys.record import actor_document, record
@@ -23,6 +22,7 @@ from app.lifecycle.guard import MAX_AHEAD
 from app.matching.external_id import readings
 from app.matching.normalize import normalize
 from app.matching.person import Identity
+from app.problem import Problem
 from app.web.auth import Caller
 from app.web.gather import Member
 

@@ -11,12 +11,12 @@ import structlog
 from app import ids
 from app.database.faults import as_problem, error_fields
 from app.database.transaction import Database, Record, Records, Tx
-from app.errors import Problem
 from app.events.record import record_events
 from app.policies import across, sql
 from app.policies.activate import policy_event, ready, take_effect
 from app.policies.review import next_review
 from app.policy.facts import POLICY
+from app.problem import Problem
 from app.tenants import audit
 from app.web.fields import rfc3339
 

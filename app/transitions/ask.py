@@ -12,7 +12,7 @@ from app import ids
 from app.conversion.convert import Converting, convert_changes
 from app.conversion.order import ConversionOrder
 from app.database.transaction import Tx
-from app.errors import IdempotencyKeyRequired, Problem, RequestInvalid
+from app.errors import IdempotencyKeyRequired, RequestInvalid
 from app.journeys.apply import apply_move
 from app.journeys.distribute import distribute
 from app.journeys.evaluate import evaluate
@@ -25,6 +25,7 @@ from app.leads.bant import confirmations_of
 from app.lifecycle.answer import CriteriaUnmet, Move, Refusal, Refused, Stay
 from app.lifecycle.decide import decide
 from app.policy.facts import Actor, Ask
+from app.problem import Problem
 from app.scoring.score import score, with_score
 from app.transitions import sql
 from app.web.gather import Member

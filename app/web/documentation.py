@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from app import errors
-from app.errors import Problem, catalogue
+from app.problem import Problem, catalogue
 from app.web.auth import Allow
 from app.web.capacity import IMPORTS
 from app.web.examples import BODIES

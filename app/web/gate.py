@@ -23,10 +23,10 @@ from app.errors import (
     HeadersTooLarge,
     InternalError,
     Overloaded,
-    Problem,
     RequestTimeout,
     UnsupportedMediaType,
 )
+from app.problem import Problem
 from app.web.capacity import UNLIMITED, Capacity, kind_of
 
 log = structlog.get_logger("baton.http")

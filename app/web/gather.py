@@ -25,7 +25,8 @@ from fastapi import Request, Response
 from app import metrics
 from app.database.faults import is_away, run_with_retries
 from app.database.transaction import Tx
-from app.errors import DatabaseUnavailable, Problem
+from app.errors import DatabaseUnavailable
+from app.problem import Problem
 from app.web import idempotency
 from app.web.auth import Caller
 from app.web.transacted import connection

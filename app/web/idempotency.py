@@ -19,8 +19,9 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
 from app.database.transaction import Record, Tx
-from app.errors import IdempotencyInProgress, IdempotencyKeyReused, MalformedHeader, Problem, SecretKeysMissing
+from app.errors import IdempotencyInProgress, IdempotencyKeyReused, MalformedHeader, SecretKeysMissing
 from app.keyring import CannotOpen, KeyRing
+from app.problem import Problem
 
 log = structlog.get_logger("baton.idempotency")
 

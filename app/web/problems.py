@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from app import errors
-from app.errors import Problem
 from app.policy.sentences import sentence
+from app.problem import Problem
 from app.web.strict_json import printable
 from app.web.transacted import Transacted
 

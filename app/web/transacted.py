@@ -19,7 +19,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.database.engine import POOL_SECONDS
 from app.database.faults import run_with_retries
 from app.database.transaction import Database, Tx
-from app.errors import Problem, UnsupportedMediaType
+from app.errors import UnsupportedMediaType
+from app.problem import Problem
 from app.web import auth, idempotency
 from app.web.parameters import check_parameters
 from app.web.strict_json import check_text, parse_json

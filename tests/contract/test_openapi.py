@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 from jsonschema_rs import Draft202012Validator
 
 from app.commands import openapi
-from app.errors import catalogue
 from app.events.catalogue import TYPES
+from app.problem import catalogue
 from app.settings import Settings
 from app.web.application import create_app
 from app.web.problems import MEDIA_TYPE
