@@ -15,7 +15,8 @@ WITH_WORK = text(
     SELECT b.tenant_id, b.id FROM backtests b
      WHERE b.finished_at IS NULL
        AND (b.kind = 'backtest' OR b.last_lead_id IS DISTINCT FROM :all_seen
-            OR EXISTS (SELECT FROM event_log e WHERE e.tenant_id = b.tenant_id AND e.position > b.log_position)
+            OR (SELECT e.position FROM event_log e WHERE e.tenant_id = b.tenant_id AND e.position > b.log_position
+                 ORDER BY e.position LIMIT 1) IS NOT NULL
             OR EXISTS (SELECT FROM backtest_journeys j WHERE j.tenant_id = b.tenant_id AND j.backtest_id = b.id
                           AND j.due_at <= :now))
      ORDER BY b.tenant_id, b.id

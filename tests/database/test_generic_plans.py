@@ -27,6 +27,8 @@ MODULES = sorted(
 BIG = 5_000
 # They read everything on purpose.
 WHOLE = {
+    "app.likelihood.sql.COUNT_CASES": "the finished journeys are counted when a model is asked for or is missing",
+    "app.likelihood.across.UNTRAINED": "once an hour it is looked for what happened since the last model",
     "app.policies.sql.JOURNEYS_OUTSIDE": "an activation counts the open journeys in stages that the policy lacks",
     "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",
 }
