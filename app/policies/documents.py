@@ -11,7 +11,7 @@ import orjson
 
 from app.errors import PolicyHasFaults
 from app.policy.document import Policy
-from app.policy.fault import Fault
+from app.policy.fault import Fault, escaped
 from app.policy.read import read_document
 
 
@@ -52,13 +52,15 @@ def _shown(fault: Fault) -> dict[str, str]:
 
 
 def named_teams(node: object, place: str = "") -> Iterator[tuple[str, str]]:
-    """(place, team) of each `team` in this part of a document, and of each of its `teams`."""
+    """(place, team) of each `team` in this part of a document, of each of its `teams` and of each key of `weights`."""
     if isinstance(node, Mapping):
         for name, member in node.items():
             if name == "team" and isinstance(member, str):
                 yield f"{place}/{name}", member
             elif name == "teams" and isinstance(member, Sequence) and not isinstance(member, str):
                 yield from ((f"{place}/{name}/{n}", one) for n, one in enumerate(member) if isinstance(one, str))
+            elif name == "weights" and isinstance(member, Mapping):
+                yield from ((f"{place}/{name}/{escaped(team)}", team) for team in member)
             else:
                 yield from named_teams(member, f"{place}/{name}")
     elif isinstance(node, list):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from app.policy.document import Policy
 from app.policy.facts import OWNERS
-from app.policy.fault import Fault
+from app.policy.fault import Fault, escaped
 from app.policy.routes import Route, RoutingRule, Target
 
 
@@ -24,7 +24,7 @@ def route_faults(policy: Policy) -> Iterator[Fault]:
 
 def _teams(policy: Policy) -> Iterator[Fault]:
     for name, team in policy.teams.items():
-        place = f"/teams/{name}/accept_within_minutes"
+        place = f"/teams/{escaped(name)}/accept_within_minutes"
         if team.kind == "partner" and team.accept_within_minutes is None:
             yield Fault(place, "acceptance_missing", f"say within how many minutes the partner `{name}` has to accept")
         if team.kind == "internal" and team.accept_within_minutes is not None:
@@ -70,10 +70,10 @@ def _target(policy: Policy, place: str, target: Target) -> Iterator[Fault]:
         yield Fault(f"{place}/weights", "not_here", "`weights` are those of teams in a `round_robin` without a `team`")
     for name in target.weights:
         if policy.teams and name not in policy.teams:
-            yield Fault(f"{place}/weights/{name}", "unknown_team", f"there is no team `{name}` in `teams`")
+            yield Fault(f"{place}/weights/{escaped(name)}", "unknown_team", f"there is no team `{name}` in `teams`")
         elif name in policy.partners:
             detail = f"`{name}` is a partner: give it a target of its own, with `team`"
-            yield Fault(f"{place}/weights/{name}", "not_here", detail)
+            yield Fault(f"{place}/weights/{escaped(name)}", "not_here", detail)
     own = policy.teams.keys() - policy.partners
     if own and not any(target.weights.get(name, 1) for name in own):
         detail = "no team has a weight above 0: only users without a team get leads"

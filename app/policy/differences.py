@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.policy.difference_words import ABSENT, Document, Path, Step, sentence
-from app.policy.read import escaped
+from app.policy.fault import escaped
 
 # The members by which the objects of a list are known, so that one that moves or is added is told by its name.
 NAMED_BY: Final[Mapping[str, tuple[str, ...]]] = {

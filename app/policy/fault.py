@@ -14,3 +14,8 @@ class Fault:
     code: str
     detail: str
     kind: Literal["fault", "warning"] = "fault"
+
+
+def escaped(name: str) -> str:
+    """A free name as a step of a JSON pointer."""
+    return name.replace("~", "~0").replace("/", "~1")

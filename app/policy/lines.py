@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import yaml
 
-from app.policy.read import MAX_CHARACTERS, Loader, escaped
+from app.policy.fault import escaped
+from app.policy.read import MAX_CHARACTERS, Loader
 
 
 def line_of(place: str, lines: dict[str, int]) -> int | None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from app.policy.check import faults
 from app.policy.document import Policy
-from app.policy.fault import Fault
+from app.policy.fault import Fault, escaped
 from app.policy.sentences import sentence
 
 MAX_CHARACTERS = 256 * 1024
@@ -122,10 +122,6 @@ def _fault(loc: Sequence[int | str], kind: str, message: str, data: object) -> F
             continue  # the name of a union's type, or the marker of a dict's key: not in the document
         place += f"/{escaped(str(step))}"
     return Fault(place, CODES.get(kind, "invalid"), message[:300])
-
-
-def escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _what(data: object) -> str:

@@ -19,6 +19,7 @@ from tests.api import Api
 from tests.conversion.steps import BANT, GOOD, moved, srl_lead
 from tests.journeys.test_time import events_of_type
 from tests.policies.steps import activated, approved, ask_activation, settle
+from tests.routing.documents import routed_document
 from tests.rules.make import WATERFALL, altered, document
 from tests.waiting import until
 
@@ -285,3 +286,20 @@ async def test_a_team_that_nobody_belongs_to_is_refused_at_the_activation(api: A
     assert (await ask_activation(api, policy)).json()["code"] == "unknown_team"
     assert (await api.call("PATCH", f"/v1/users/{inactive}", {"active": True})).status_code == 200
     assert (await ask_activation(api, policy)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("route", "place"),
+    [
+        ({"rules": [{"id": "a", "to": [{"method": "pool", "team": "north"}]}]}, "rules/0/to/0/team"),
+        ({"method": "round_robin", "weights": {"north": 2}}, "weights/north"),
+        ({"method": "round_robin", "weights": {"north/east": 2}}, "weights/north~1east"),
+    ],
+)
+async def test_every_team_of_a_route_has_to_exist_at_the_activation(
+    api: Api, route: dict[str, Any], place: str
+) -> None:
+    policy = await approved(api, routed_document(route))
+    answer = await ask_activation(api, policy)
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown_team")
+    assert [one["place"] for one in answer.json()["errors"]] == [f"/routing/sdr/{place}"]
