@@ -48,6 +48,7 @@ NOUNS: Final[Mapping[tuple[str, ...], str]] = {
     ("scoring", "caps"): "Cap of {}",
     ("scoring", "temperature"): "Temperature {}",
     ("lists",): "List '{}'",
+    ("teams",): "Team {}",
     ("routing",): "Route {}",
     ("clocks",): "Clock {}",
     ("conversion", "class"): "Class of a conversion from {}",

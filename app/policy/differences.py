@@ -12,7 +12,7 @@ from app.policy.fault import escaped
 # The members by which the objects of a list are known, so that one that moves or is added is told by its name.
 NAMED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("stages", "milestones", "actions", "personas"), ("name",)),
-    **dict.fromkeys(("fit", "engagement"), ("id",)),
+    **dict.fromkeys(("fit", "engagement", "rules"), ("id",)),
     "automation": ("do",),
     "levels": ("level",),
     "decay": ("to_day",),
@@ -21,7 +21,7 @@ NAMED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "to_if": ("stage",),
 }
 # Members whose own members are names given in the document; all others are words of the schema.
-MAPS: Final = frozenset({"conditions", "reasons", "lists", "routing", "clocks", "class"})
+MAPS: Final = frozenset({"conditions", "reasons", "lists", "teams", "routing", "weights", "clocks", "class"})
 
 
 @dataclass(frozen=True, slots=True)
