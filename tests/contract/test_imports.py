@@ -9,7 +9,7 @@ from pathlib import Path
 import grimp
 
 APP = Path(__file__).parents[2] / "app"
-FOUNDATION = {"settings", "errors", "ids", "clock", "keyring", "log", "metrics"}
+FOUNDATION = {"problem", "settings", "errors", "ids", "clock", "keyring", "log", "metrics"}
 
 
 def test_the_root_of_app_has_only_the_foundation_modules_and_main() -> None:
