@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -52,7 +53,7 @@ def measure(bench: Bench) -> list[Line]:
         policies = ours.call("GET", "/v1/policies")["data"]
         draft = next(one["id"] for one in policies if one["state"] == "draft")
         lines = [_one_lead(), _backtest(bench, ours, draft, count), _shadow(bench, dsn, ours, draft)]
-        return [*lines, _evaluations(bench, dsn, ours, count)]
+        return [*lines, *_evaluations(bench, dsn, ours)]
 
 
 def _one_lead() -> Line:
@@ -110,27 +111,30 @@ def _shadow(bench: Bench, dsn: str, ours: Server, draft: str) -> Line:
     return Line("back-test", f"shadow run: {CHANGED:,} changed leads looked at by the worker", run)
 
 
-def _evaluations(bench: Bench, dsn: str, ours: Server, count: int) -> Line:
-    """All leads are due, as after an activation and by time; meanwhile form fills are accepted."""
-    ingest = new_source(ours)
-    rounds = bench.scale(500, 100)
-    bench.load(ours, form_fills(ingest, 50), 202, connections=1)
-    alone = bench.load(ours, form_fills(ingest, rounds), 202, connections=1, pause=0.02)
-    total = bench.database.value(dsn, "SELECT count(*) FROM leads WHERE stage IS NOT NULL")
-    bench.database.run(dsn, "UPDATE leads SET evaluate_at = now() WHERE stage IS NOT NULL")
-    meter, began, found = Meter(ours.pid, bench.database.pid), time.monotonic(), list[Run]()
-    fills = form_fills(ingest, rounds)
-    accepting = threading.Thread(
-        target=lambda: found.append(bench.load(ours, fills, 202, connections=1, pause=0.02)),
-    )
-    accepting.start()
-    _until(lambda: bench.database.value(dsn, EVALUATED) >= total)
-    run = meter.run(total, seconds=time.monotonic() - began)
-    accepting.join()
-    ratio = ratio_of(found[0].p99_ms or 0.0, alone.p99_ms or 0.0)
-    delays = f"p99 of accept {alone.p99_ms:.1f} → {found[0].p99_ms:.1f} ms"
-    what = f"{total:,} due leads evaluated: {run.rate:,.0f}/s; {delays}"
-    return Line("back-test", what, run, f"{ratio:.1f} × the p99 of accept", "≤ 2 ×", ratio <= 2)
+def _evaluations(bench: Bench, dsn: str, ours: Server) -> list[Line]:
+    """All leads are due at once, while form fills are accepted: by time, so that many move, and after an activation."""
+    ingest, rounds = new_source(ours), bench.scale(1_000, 200)
+    _accept(bench, ours, ingest, 50)
+    alone = _accept(bench, ours, ingest, rounds)
+    lines = []
+    for what in ("due by time, two thirds become MQLs", "again, as after an activation"):
+        total = bench.database.value(dsn, "SELECT count(*) FROM leads WHERE stage IS NOT NULL")
+        bench.database.run(dsn, "UPDATE leads SET evaluate_at = now() WHERE stage IS NOT NULL")
+        meter, began, accepted = Meter(ours.pid, bench.database.pid), time.monotonic(), list[Run]()
+        accepting = threading.Thread(target=lambda found=accepted: found.append(_accept(bench, ours, ingest, rounds)))
+        accepting.start()
+        _until(lambda total=total: bench.database.value(dsn, EVALUATED) >= total)
+        run = meter.run(total, seconds=time.monotonic() - began)
+        accepting.join()
+        ratio = ratio_of(accepted[0].p99_ms or 0.0, alone.p99_ms or 0.0)
+        run = replace(run, p50_ms=accepted[0].p50_ms, p99_ms=accepted[0].p99_ms)
+        told = f"{total:,} leads, {what} (latencies are those of accept)"
+        lines.append(Line("back-test", told, run, f"{ratio:.1f} × the p99 of accept alone", "≤ 2 ×", ratio <= 2))
+    return lines
+
+
+def _accept(bench: Bench, ours: Server, ingest: str, count: int) -> Run:
+    return bench.load(ours, form_fills(ingest, count), 202, connections=1, pause=0.01)
 
 
 def _until(is_so: Any) -> None:
