@@ -27,7 +27,7 @@ from app.lifecycle.replay import Outcome, Past, Replay
 from app.policies.published import reads_model
 from app.policy.document import Policy
 
-LEADS: Final = 250
+LEADS: Final = 100
 EVENTS: Final = 1_000
 ALL_SEEN: Final = UUID(int=2**128 - 1)
 UNDECIDED: Final = Outcome()

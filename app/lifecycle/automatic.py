@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -36,17 +36,9 @@ def evaluate(policy: Policy, facts: Facts, now: datetime, *, by_time: bool = Fal
     known = score(policy, facts, now)
     facts = with_score(facts, known)
     steps: list[Move | Emit] = []
-    entered, emitted = {facts.stage}, set[str]()
-    at = now if by_time else _newest_activity(facts, now)
-    while (step := _next(policy, facts, now, at, entered, emitted)) is not None:
+    for step, after in automatic_steps(policy, facts, now, by_time=by_time):
         steps.append(step)
-        facts = facts_after(facts, step)
-        if isinstance(step, Emit):
-            emitted.add(step.action)
-            continue
-        entered.add(step.to_stage)
-        if step.set_baseline is not None:
-            facts = scored(policy, facts, now)
+        facts = after
     if steps:
         known = rescored(policy, facts, known, now)
         facts = with_score(facts, known)
@@ -54,6 +46,23 @@ def evaluate(policy: Policy, facts: Facts, now: datetime, *, by_time: bool = Fal
     if not below and policy.past_threshold(facts.stage):
         facts = replace(facts, threshold_met=meets_threshold(policy, facts, now))
     return Evaluation(facts, known, tuple(steps), below)
+
+
+def automatic_steps(
+    policy: Policy, facts: Facts, now: datetime, *, by_time: bool = False
+) -> Iterator[tuple[Move | Emit, Facts]]:
+    """The automatic steps of scored facts, in order, each with the facts after it; what `evaluate` takes."""
+    entered, emitted = {facts.stage}, set[str]()
+    at = now if by_time else _newest_activity(facts, now)
+    while (step := _next(policy, facts, now, at, entered, emitted)) is not None:
+        facts = facts_after(facts, step)
+        if isinstance(step, Emit):
+            emitted.add(step.action)
+        else:
+            entered.add(step.to_stage)
+            if step.set_baseline is not None:
+                facts = scored(policy, facts, now)
+        yield step, facts
 
 
 def below_threshold(policy: Policy, facts: Facts, now: datetime) -> bool:

@@ -7,14 +7,14 @@ and reopening are repeated: under another policy they would have been shown anot
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from app.lifecycle.answer import Emit, Move
-from app.lifecycle.automatic import evaluate
+from app.lifecycle.answer import Move
+from app.lifecycle.automatic import automatic_steps
 from app.policy.conditions import AllOf, AnyOf, AtLeast, Named, Not, When
 from app.policy.document import Policy
 from app.policy.facts import POLICY, Activity, Ask, Confirmation, Facts, IcpException
@@ -25,6 +25,7 @@ from app.policy.policy_view import PolicyView
 from app.policy.view import ConditionBase
 from app.policy.words import Bant, Contactable, Engagement, HasActivity, Identities, Level
 from app.scoring.ledger import capped, engagement_entries, fit_entries, next_decay, total
+from app.scoring.score import scored
 
 MAX_ACTIVITIES: Final = 500  # the latest, as in every evaluation (app/journeys/sql.py)
 ANY_ENGAGEMENT: Final = 10**9
@@ -96,6 +97,7 @@ class Replay:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
+        self._first = policy.milestones[0].name
         fits = [rule.condition for rule in policy.scoring.fit]
         levels = [rule.condition for rule in policy.scoring.levels]
         self._fit_by_fields = all(map(_is_of_fields, policy.all_conditions(*fits)))
@@ -146,10 +148,10 @@ class Replay:
                 facts, fit = _facts_at(journey, past, state, at), fit if state is before else None
             fit = self._fit(facts, at) if fit is None or not self._fit_by_fields else fit
             if self._may_act(facts, fit, at):
-                found = evaluate(self.policy, facts, at, by_time=by_time)
-                facts, journey = found.facts, _of_journey(found.facts)
-                if (reached_at := self._reached(found.steps)) is not None:
-                    return Outcome(reached_at, at)
+                for step, after in automatic_steps(self.policy, scored(self.policy, facts, at), at, by_time=by_time):
+                    facts, journey = after, _of_journey(after)
+                    if isinstance(step, Move) and self._first in dict(step.milestones):
+                        return Outcome(step.occurred_at, at)
             due = self._next_change(facts, fit, at)
         return Outcome()
 
@@ -168,11 +170,6 @@ class Replay:
         """Where this policy opens journeys."""
         stages = self.policy.stage_of
         return next((one.to for one in self.policy.edges[None] if one.to in stages), self.policy.stages[0].name)
-
-    def _reached(self, steps: Iterable[Move | Emit]) -> datetime | None:
-        name = self.policy.milestones[0].name
-        moves = (step for step in steps if isinstance(step, Move))
-        return next((move.occurred_at for move in moves if name in dict(move.milestones)), None)
 
     def _fit(self, facts: Facts, at: datetime) -> int:
         bare = PolicyView(self.policy, facts, at, 0, 0, 0, facts.confirmations, None, facts.stage)
