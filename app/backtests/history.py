@@ -7,15 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from app.database.transaction import Record, Records
 from app.journeys.state import attributes, exception_of
+from app.lifecycle.merging import MERGE
 from app.lifecycle.replay import Known, Past
 from app.policy.facts import Activity, Confirmation
 from app.policy.model import Model
 
+T = TypeVar("T")
 NEW: Final = "new"  # business of a merged lead, of which no journey remains
 
 
@@ -61,6 +63,7 @@ def pasts_of(row: Record, around: Around) -> list[Past]:
     """The journeys of the lead, in the order of their numbers."""
     moves = _moves(row)
     merged = around.merged.get(row.id, {})
+    activities, confirmations, consents = _activities(row), _confirmations(row), _consents(row)
     pasts = list[Past]()
     baseline_at: datetime | None = None
     for key, _, business in sorted(row.journeys, key=lambda one: one[1]):
@@ -69,37 +72,46 @@ def pasts_of(row: Record, around: Around) -> list[Past]:
         if not log:
             continue
         states = states_of(row, business)
-        came = merged.get(journey_id)
+        if (came := merged.get(journey_id)) is not None:
+            states = came.states_of_journey(states)
+
+        def known_at(row_id: UUID, recorded_at: datetime, came: Merge | None = came) -> datetime:
+            """When a row was known of the journey: one that was the other lead's, since the merge."""
+            moved = merged.get(row_id)
+            return recorded_at if moved is came else max(recorded_at, *(one.at for one in (moved, came) if one))
+
         pasts.append(
             Past(
                 id=journey_id,
                 stage=log[0].stage,
                 opened_at=log[0].at,
                 open=_open(log, around.closed),
-                states=states if came is None else came.states_of_journey(states),
-                activities=_known(_activities(row), merged, came),
-                confirmations=tuple((one.recorded_at, one) for one in _confirmations(row)),
+                states=_with_consents(states, [(*said, known_at(*row)) for row, said in consents]),
+                activities=_in_order((known_at(one.id, one.recorded_at), one) for one in activities),
+                confirmations=_in_order((known_at(*row), one) for row, one in confirmations),
                 models=around.models,
                 baseline_at=baseline_at,
                 first_touch=row.first_touch,
             )
         )
-        baseline_at = log[-1].at if log[-1].stage in around.closed else baseline_at
+        if log[-1].stage in around.closed and log[-1].action != MERGE:  # merging does not end what goes on elsewhere
+            baseline_at = log[-1].at
     return pasts
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """One transition: into which stage, when, and when that was recorded."""
+    """One transition: into which stage, by which action, when, and when that was recorded."""
 
     stage: str
+    action: str
     at: datetime
     known_at: datetime
 
 
 def _moves(row: Record) -> dict[UUID, list[Moved]]:
     found: dict[UUID, list[Moved]] = defaultdict(list)
-    columns = (row.journey_ids, row.stages, row.moved_at, row.known_at)
+    columns = (row.journey_ids, row.stages, row.actions, row.moved_at, row.known_at)
     for journey_id, *moved in zip(*(column or () for column in columns), strict=True):
         found[journey_id].append(Moved(*moved))
     return found
@@ -131,14 +143,16 @@ def states_of(row: Record, business: str) -> tuple[Known, ...]:
         found.append(Known(at, seen, custom, exception=exception_of(flagged), identities=identities))
         fields, flags = fields | replaced.get("fields", {}), flags | replaced.get("flags", {})
         custom = replaced.get("custom", custom)
-    return _with_consents(tuple(reversed(found)), row)
+    return tuple(reversed(found))
 
 
-def _with_consents(states: tuple[Known, ...], row: Record) -> tuple[Known, ...]:
-    """These states with the consents known at each; one more where a consent was recorded between two of them."""
-    if row.purposes is None:
+def _with_consents(states: tuple[Known, ...], said: list[tuple[str, str, datetime]]) -> tuple[Known, ...]:
+    """These states with the consents known at each; one more where one was recorded between two of them.
+
+    `said`: purpose, state, and when that was known, so that the last one of a purpose holds.
+    """
+    if not said:
         return states
-    said = list(zip(row.purposes, row.consent_states, row.consented, strict=True))
     instants = sorted({one.since for one in states} | {at for *_, at in said if at > states[0].since})
     return tuple(
         replace(
@@ -155,19 +169,23 @@ def _activities(row: Record) -> list[Activity]:
     return [] if row.ids is None else [Activity(*one) for one in zip(*columns, strict=True)]
 
 
-def _confirmations(row: Record) -> list[Confirmation]:
+def _confirmations(row: Record) -> list[tuple[tuple[UUID, datetime], Confirmation]]:
+    """Each row of BANT with its id and when it was recorded."""
     columns = (row.criteria, row.statuses, row.user_ids, row.roles, row.confirmed)
     rest = (row["values"], row.evidences, row.dues, row.amounts)
-    return [] if row.criteria is None else [Confirmation(*one) for one in zip(*columns, *rest, strict=True)]
+    if row.criteria is None:
+        return []
+    found = [Confirmation(*one) for one in zip(*columns, *rest, strict=True)]
+    return [((row_id, one.recorded_at), one) for row_id, one in zip(row.bant_ids, found, strict=True)]
 
 
-def _known(
-    activities: Iterable[Activity], merged: Mapping[UUID, Merge], came: Merge | None
-) -> tuple[tuple[datetime, Activity], ...]:
-    """Each activity with when it was known of the journey: of the other of two merged leads, since the merge."""
-    found = [(_seen(one, merged.get(one.id), came), one) for one in activities]
-    return tuple(sorted(found, key=lambda known: known[0]))
+def _consents(row: Record) -> list[tuple[tuple[UUID, datetime], tuple[str, str]]]:
+    """(purpose, state) of each consent with its id and when it was recorded; the last one of a purpose holds."""
+    if row.purposes is None:
+        return []
+    columns = (row.consent_ids, row.consented, row.purposes, row.consent_states)
+    return [((row_id, at), (purpose, state)) for row_id, at, purpose, state in zip(*columns, strict=True)]
 
 
-def _seen(one: Activity, moved: Merge | None, came: Merge | None) -> datetime:
-    return one.recorded_at if moved is came else max(one.recorded_at, *(merge.at for merge in (moved, came) if merge))
+def _in_order(known: Iterable[tuple[datetime, T]]) -> tuple[tuple[datetime, T], ...]:
+    return tuple(sorted(known, key=lambda one: one[0]))

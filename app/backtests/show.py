@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -16,7 +16,7 @@ from app.database.transaction import Record, Tx
 from app.database.turn import FIRST
 from app.policy.document import Policy
 from app.web.fields import rfc3339
-from app.web.pages import read_cursor, write_cursor
+from app.web.pages import malformed_cursor, read_cursor, write_cursor
 
 FIRST_IDS: Final = 100  # of each list in the answer of a back-test; all of them are read page by page
 SIDES: Final = ("baseline", "candidate")
@@ -94,10 +94,18 @@ async def page_of_journeys(
 ) -> dict[str, Any]:
     """A page of one of the lists. Raises CursorInvalid for a cursor of another one."""
     filters = {"backtest": row.id, "list": listed}
-    after = UUID(read_cursor(cursor, filters, 1)[0]) if cursor else FIRST
+    after = _read(cursor, filters) if cursor else FIRST
     rows = await sql.journeys(tx, tenant_id, row.id, listed, row.from_at, after, limit + 1)
     following = write_cursor(filters, str(rows[limit - 1].journey_id)) if len(rows) > limit else None
     return {"data": _shown(rows[:limit]), "next": following}
+
+
+def _read(cursor: str, filters: Mapping[str, Any]) -> UUID:
+    (after,) = read_cursor(cursor, filters, 1)
+    try:
+        return UUID(after)
+    except (ValueError, TypeError, AttributeError):
+        raise malformed_cursor() from None
 
 
 def _shown(rows: Sequence[Record]) -> list[dict[str, Any]]:

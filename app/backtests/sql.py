@@ -116,7 +116,7 @@ MODELS = text(
 MERGES = text(
     f"""
     SELECT g.merged_at, g.survivor_id, g.moved, l.kind, l.fields, l.custom, l.flags, l.channel, l.created_at,
-           NULL AS added, NULL AS purposes,
+           NULL AS added,
            c.changed_at, c.replaced
       FROM lead_merges g
       JOIN leads l ON l.tenant_id = g.tenant_id AND l.id = g.merged_id
@@ -134,9 +134,10 @@ MERGES = text(
 # bounded, as in app/journeys/sql.py.
 HISTORY = f"""
     SELECT l.id, l.kind, l.fields, l.custom, l.flags, l.channel, l.first_touch, l.created_at, j.journeys,
-           t.journey_ids, t.stages, t.moved_at, t.known_at, m.milestones,
+           t.journey_ids, t.stages, t.actions, t.moved_at, t.known_at, m.milestones,
            a.ids, a.types, a.kinds, a.occurred, a.recorded, c.changed_at, c.replaced, i.added,
-           s.purposes, s.consent_states, s.consented,
+           s.consent_ids, s.purposes, s.consent_states, s.consented,
+           b.bant_ids,
            b.criteria, b.statuses, b.user_ids, b.roles, b.confirmed, b."values", b.evidences, b.dues, b.amounts
       FROM (SELECT * FROM leads l WHERE l.tenant_id = :tenant_id AND {{which}}) l
       LEFT JOIN LATERAL (
@@ -147,6 +148,7 @@ HISTORY = f"""
       ) j ON true
       LEFT JOIN LATERAL (
            SELECT array_agg(t.journey_id) AS journey_ids, array_agg(t.to_stage) AS stages,
+                  array_agg(t.action) AS actions,
                   array_agg(t.occurred_at) AS moved_at, array_agg(t.recorded_at) AS known_at
              FROM (SELECT * FROM transitions t WHERE t.tenant_id = :tenant_id AND t.lead_id = l.id
                     ORDER BY t.recorded_at, t.seq) t
@@ -177,7 +179,7 @@ HISTORY = f"""
             WHERE j.journeys IS NOT NULL
       ) i ON true
       LEFT JOIN LATERAL (
-           SELECT array_agg(purpose) AS purposes, array_agg(state) AS consent_states,
+           SELECT array_agg(id) AS consent_ids, array_agg(purpose) AS purposes, array_agg(state) AS consent_states,
                   array_agg(recorded_at) AS consented
              FROM (SELECT * FROM consents s WHERE s.tenant_id = :tenant_id AND s.lead_id = l.id
                     ORDER BY s.state <> 'pending', NOT (s.bought AND s.state = 'given'), s.occurred_at,
@@ -185,8 +187,9 @@ HISTORY = f"""
             WHERE j.journeys IS NOT NULL
       ) s ON true
       LEFT JOIN LATERAL (
-           SELECT array_agg(criterion) AS criteria, array_agg(status) AS statuses, array_agg(user_id) AS user_ids,
-                  array_agg(role) AS roles, array_agg(recorded_at) AS confirmed, array_agg(value) AS "values",
+           SELECT array_agg(id) AS bant_ids, array_agg(criterion) AS criteria, array_agg(status) AS statuses,
+                  array_agg(user_id) AS user_ids, array_agg(role) AS roles, array_agg(recorded_at) AS confirmed,
+                  array_agg(value) AS "values",
                   array_agg(evidence) AS evidences, array_agg(due_on) AS dues, array_agg(amount) AS amounts
              FROM (SELECT * FROM bant b WHERE b.tenant_id = :tenant_id AND b.lead_id = l.id
                     ORDER BY b.recorded_at, b.id LIMIT {MAX_KNOWN}) b

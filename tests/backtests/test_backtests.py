@@ -16,6 +16,7 @@ from app.backtests.run import run_backtests
 from app.commands import worker
 from app.journeys.refresh import refresh_due
 from app.settings import Settings
+from app.web.pages import write_cursor
 from tests.api import Api
 from tests.api import running as application
 from tests.backtests.steps import backtest, draft, journeys, run
@@ -78,6 +79,9 @@ async def test_a_second_journey_is_replayed_without_the_interest_of_the_first(ap
 async def test_what_came_by_a_merge_is_not_known_before_it(api: Api) -> None:
     clerk, director = await api.lead(job_title="clerk"), await api.lead(**PERSONA)
     await api.add_activity(clerk, "demo_request")
+    consents = {"consents": [{"purpose": "email_marketing", "state": "given"}]}
+    assert (await api.call("PUT", f"/v1/leads/{clerk['id']}/consents", consents)).status_code == 200
+    await api.add_activity(director, "webinar")
     await hours(api, 10)
     merged_at = api.now
     await api.post(
@@ -86,6 +90,12 @@ async def test_what_came_by_a_merge_is_not_known_before_it(api: Api) -> None:
     found = await backtest(api, (await api.get("/v1/policies/active"))["id"])
     (one,) = await journeys(api, found["id"], "candidate")
     assert one["lead_id"] == director["id"]
+    assert one["candidate_known_at"] >= merged_at.isoformat()
+    given = {"consent": {"purpose": "email_marketing", "state": ["given"]}}
+    asked = altered(
+        WATERFALL, lambda changed: changed["conditions"].update(mql={"all": [{"fit": {"at_least": 40}}, given]})
+    )
+    (one,) = await journeys(api, (await backtest(api, await draft(api, asked)))["id"], "candidate")
     assert one["candidate_known_at"] >= merged_at.isoformat()
 
 
@@ -260,7 +270,9 @@ async def test_lists_are_read_page_by_page_and_a_cursor_is_of_one_list(api: Api)
         cursor = f"&cursor={page['next']}"
     assert sorted(seen) == sorted(found["candidate"]["added"])
     assert len(set(seen)) == 5
-    for wrong in (f"?list=removed{cursor}", "?list=added&cursor=nonsense", "?list=everything"):
+    filters = {"backtest": ids.read("backtest", found["id"]), "list": "added"}
+    forged = [f"?list=added&cursor={write_cursor(filters, member)}" for member in ("x", 5, None, [1])]
+    for wrong in (*forged, f"?list=removed{cursor}", "?list=added&cursor=nonsense", "?list=everything"):
         assert (await api.call("GET", path + wrong)).status_code == 422, wrong
 
 
