@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from app.web.fields import Instant, RequestBody, ResponseBody
 
@@ -12,8 +12,6 @@ Listed = Literal["baseline", "candidate", "added", "removed", "baseline_missed_w
 
 
 class BacktestIn(RequestBody):
-    model_config = ConfigDict(validate_by_name=False)
-
     from_: Instant | None = Field(default=None, alias="from", description="180 days before `to` if it is left out.")
     to: Instant | None = Field(default=None, description="Now, if it is left out; never later.")
 

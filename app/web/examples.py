@@ -95,6 +95,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/policies": POLICY,
     "PUT /v1/policies/{policy_id}": POLICY,
     "POST /v1/policies/{policy_id}/activation": {"effective_from": "2027-01-01T00:00:00Z", "mapping": {"sal": "mql"}},
+    "POST /v1/policies/{policy_id}/backtests": {"from": "2026-01-01T00:00:00Z", "to": "2026-07-01T00:00:00Z"},
     "POST /v1/sources": {
         "name": "Demo form",
         "preset": "generic",

@@ -215,6 +215,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
             "effective_from": "2097-08-17T09:00:00Z",
             "mapping": {"sal": "mql", "recycled": "inquiry"},
         },
+        "POST /v1/policies/{policy_id}/backtests": {"from": "2024-01-01T00:00:00Z", "to": "2024-07-01T00:00:00Z"},
         "POST /v1/tenants": {"name": "other", "policy": "pipeline"},
         "PATCH /v1/tenants/{tenant_id}": {"name": "other"},
         "PUT /v1/tenants/{tenant_id}/limits": {
