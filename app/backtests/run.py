@@ -20,7 +20,7 @@ import structlog
 from app import ids
 from app.backtests import across, sql
 from app.backtests.history import Around, pasts_of
-from app.database.faults import as_problem, error_fields
+from app.database.faults import error_fields, is_away, is_contended
 from app.database.transaction import Database, Record, Records, Tx
 from app.database.turn import FIRST
 from app.lifecycle.replay import Outcome, Past, Replay
@@ -29,6 +29,7 @@ from app.policy.document import Policy
 
 LEADS: Final = 100
 EVENTS: Final = 1_000
+LONG: Final = 100  # activities of a lead that takes so long that requests are answered meanwhile
 ALL_SEEN: Final = UUID(int=2**128 - 1)
 UNDECIDED: Final = Outcome()
 
@@ -76,8 +77,11 @@ async def _run_one(engine: Database, job: Record, now: datetime) -> int:
             row = await across.claim(tx, job)
             return 0 if row is None else await _batch(tx, Job.of(row, now), now)
     except Exception as error:
-        if as_problem(error) is not None:
+        if is_away(error):
             raise
+        if is_contended(error):
+            log.warning("backtest_waits", backtest_id=ids.show("backtest", job.id), **error_fields(error))
+            return 0  # tried again with the next batch of the others
         log.error("backtest_failed", backtest_id=ids.show("backtest", job.id), **error_fields(error))
     async with engine.begin() as tx:
         await sql.finish(tx, job.tenant_id, job.id, "failed", now, fault="internal_error")
@@ -120,8 +124,11 @@ async def _store(tx: Tx, job: Job, rows: Records) -> None:
     if at_stake:
         around = await _around(tx, job, [row.id for row in at_stake])
         for row in at_stake:
-            kept += (found for past in pasts_of(row, around) if (found := _outcome(job, row, past)) is not None)
-            await asyncio.sleep(0)  # requests of the same process are answered between two leads
+            if len(row.ids or ()) > LONG:
+                kept += await asyncio.to_thread(_outcomes, job, row, around)
+            else:
+                kept += _outcomes(job, row, around)
+                await asyncio.sleep(0)  # requests of the same process are answered between two leads
     if kept or (job.is_shadow and rows):
         await sql.store(tx, tenant_id, job.row.id, [row.id for row in rows], kept)
 
@@ -132,6 +139,11 @@ async def _around(tx: Tx, job: Job, lead_ids: list[UUID]) -> Around:
     models = await sql.models(tx, tenant_id, job.until) if read else ()
     merges = await sql.merges(tx, tenant_id, lead_ids)
     return Around.of(await sql.closed_stages(tx, tenant_id), models, merges)
+
+
+def _outcomes(job: Job, row: Record, around: Around) -> list[Mapping[str, Any]]:
+    found = (_outcome(job, row, past) for past in pasts_of(row, around))
+    return [one for one in found if one is not None]
 
 
 def _outcome(job: Job, row: Record, past: Past) -> Mapping[str, Any] | None:

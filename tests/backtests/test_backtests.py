@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from app.backtests import run as running
 from app.backtests import sql
 from app.backtests.run import run_backtests
 from app.commands import worker
+from app.database.transaction import ChangedMeanwhile
 from app.journeys.refresh import refresh_due
 from app.settings import Settings
 from app.web.pages import write_cursor
@@ -161,10 +162,8 @@ async def test_without_a_body_the_last_180_days_are_replayed(api: Api) -> None:
     body = answer.json()
     assert answer.headers["Location"] == f"/v1/backtests/{body['id']}"
     assert (body["state"], body["progress"]) == ("queued", 0.0)
-    assert (body["to"], body["from"]) == (
-        body["created_at"],
-        (api.now - timedelta(days=180)).isoformat()[:19] + body["from"][19:],
-    )
+    began, ended = (datetime.fromisoformat(body[name]) for name in ("from", "to"))
+    assert (body["to"], ended - began) == (body["created_at"], timedelta(days=180))
     assert (await api.get("/v1/backtests"))["data"] == [body]
 
 
@@ -252,6 +251,35 @@ async def test_a_backtest_that_cannot_be_run_says_so_and_others_are_run(api: Api
     async with api.app.state.engine.begin() as tx:
         await tx.execute(text("UPDATE leads SET fields = '{}'"))
     assert (await backtest(api, active))["state"] == "done"
+
+
+async def test_a_batch_that_the_database_aborts_is_tried_again_and_does_not_hold_up_other_jobs(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.mql()
+    active = (await api.get("/v1/policies/active"))["id"]
+    jobs = [await api.post(f"/v1/policies/{active}/backtests", {}, status=202) for _ in range(2)]
+    save, aborted = sql.save_progress, ids.read("backtest", jobs[0]["id"])
+
+    async def save_but_one(tx: Any, tenant_id: Any, backtest_id: Any, *arguments: Any, **done: Any) -> None:
+        if backtest_id == aborted:
+            raise ChangedMeanwhile("as of a deadlock")
+        await save(tx, tenant_id, backtest_id, *arguments, **done)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sql, "save_progress", save_but_one)
+        await run_backtests(api.app.state.engine, api.now)
+    states = [(await api.get(f"/v1/backtests/{job['id']}"))["state"] for job in jobs]
+    assert states == ["queued", "done"]
+    await run(api)
+    assert (await api.get(f"/v1/backtests/{jobs[0]['id']}"))["candidate"]["mql"] == 1
+
+
+async def test_a_lead_with_many_activities_is_replayed_like_others(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "LONG", 0)
+    lead = await api.mql()
+    found = await backtest(api, (await api.get("/v1/policies/active"))["id"])
+    assert [one["lead_id"] for one in await journeys(api, found["id"], "candidate")] == [lead["id"]]
 
 
 async def test_lists_are_read_page_by_page_and_a_cursor_is_of_one_list(api: Api) -> None:
