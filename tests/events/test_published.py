@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from app.events.catalogue import TYPES
 from app.events.sequence import sequence
+from app.policies.due import announce_reviews
 from tests.api import Api
 from tests.contract.world import create_one_of_each
 from tests.conversion.steps import BANT
@@ -19,8 +21,8 @@ from tests.pipeline.test_advance import step
 from tests.rules.make import WATERFALL, altered
 from tests.submissions.sender import make_sender
 
-# Those of deliveries are checked where one fails (tests/webhooks), and no door of this release activates a policy.
-ELSEWHERE = {"policy.activated", "delivery.dead"} | {each for each in TYPES if each.startswith("subscription.")}
+# Those of deliveries are checked where one fails (tests/webhooks).
+ELSEWHERE = {"delivery.dead"} | {each for each in TYPES if each.startswith("subscription.")}
 
 
 async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
@@ -53,6 +55,7 @@ async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
     await api.publish(altered(WATERFALL, going_stale(3, "inquiry")))
     await api.lead(email="idle@acme.example")
     await pass_time(api, 4)
+    assert await announce_reviews(api.app.state.engine, api.now + timedelta(days=100)) == 1
     await sequence(api.app.state.engine)
     page = await api.get(
         "/v1/events", params={"after": "earliest", "limit": 1000, **({"include": include} if include else {})}
