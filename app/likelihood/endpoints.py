@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Path, Response
 
@@ -13,12 +13,13 @@ from app.likelihood.schemas import LikelihoodOut, ModelOut, ModelPage, ModelSumm
 from app.likelihood.train import ask_for_model
 from app.web.auth import Caller, allowed
 from app.web.fields import LeadId, answer
-from app.web.pages import Cursor, Limit, read_cursor, write_cursor
+from app.web.pages import Cursor, Limit, malformed_cursor, read_cursor, write_cursor
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
 
 api = router("/v1", "likelihood")
-Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
+MOST_VERSIONS: Final = 2**31 - 1
+Version = Annotated[int, Path(ge=1, le=MOST_VERSIONS)]
 
 
 @api.get("/leads/{lead_id}/likelihood", response_model=LikelihoodOut, responses=declared(LeadNotFound, Erased))
@@ -39,10 +40,19 @@ async def create_model(caller: Annotated[Caller, allowed("policy:write")], tx: I
 async def list_models(
     caller: Annotated[Caller, allowed("policy:read")], tx: InTx, limit: Limit = 50, cursor: Cursor = None
 ) -> Response:
-    (before,) = read_cursor(cursor, None, 1) if cursor else (2**31 - 1,)
-    rows = await sql.models(tx, caller.tenant_id, before, limit + 1)
+    rows = await sql.models(tx, caller.tenant_id, _before(cursor), limit + 1)
     following = write_cursor(None, rows[limit - 1].version) if len(rows) > limit else None
     return answer({"data": [show_summary(row) for row in rows[:limit]], "next": following})
+
+
+def _before(cursor: str | None) -> int:
+    """The version that the page before ended with."""
+    if cursor is None:
+        return MOST_VERSIONS
+    (version,) = read_cursor(cursor, None, 1)
+    if type(version) is not int or not 0 < version <= MOST_VERSIONS:
+        raise malformed_cursor()
+    return version
 
 
 @api.get("/models/{version}", response_model=ModelOut, responses=declared(ModelNotFound))

@@ -13,6 +13,7 @@ from app.likelihood.train import queue_due, read_cases, train_next
 from app.policy.document import Policy
 from app.policy.shipped import shipped
 from app.settings import Settings
+from app.web.pages import write_cursor
 from tests.api import Api, running
 
 NEEDED = 40
@@ -169,7 +170,7 @@ async def test_models_are_listed_newest_first_and_page_by_page(api: Api, sdr: st
     assert [one["version"] for one in page["data"]] == [2]
     rest = await api.get(f"/v1/models?limit=1&cursor={page['next']}")
     assert ([one["version"] for one in rest["data"]], rest["next"]) == ([1], None)
-    for cursor in ("x", "WzFd"):
+    for cursor in ("x", "WzFd", write_cursor(None, "one"), write_cursor(None, 2**40), write_cursor(None, True)):
         answer = await api.call("GET", f"/v1/models?cursor={cursor}")
         assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
 
