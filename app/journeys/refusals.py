@@ -99,4 +99,6 @@ def _use(use: str | None) -> str:
 
 
 def _describe(unmet: Unmet) -> str:
-    return f"{unmet['criterion']} (have {unmet.get('have')}, need {unmet.get('need')})"
+    missing = [one for one in unmet.get("missing") or () if isinstance(one, str)]  # type: ignore[attr-defined]
+    without = f", without {', '.join(missing)}" if missing else ""
+    return f"{unmet['criterion']} (have {unmet.get('have')}, need {unmet.get('need')}{without})"

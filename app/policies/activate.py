@@ -65,7 +65,7 @@ async def ready(tx: Tx, tenant_id: UUID, row: Record, mapping: Mapping[str, str]
         raise ApprovalsMissing(f"Not approved by: {', '.join(missing)}.{hint}", missing=missing)
     document = read_policy(row.document)
     await _check_teams(tx, tenant_id, document)
-    _check_mapping(document.policy, mapping)
+    _check_mapping(document.policy, mapping, await sql.stages(tx, tenant_id, ["stages"]) if mapping else set())
     await sql.lock_captures(tx, tenant_id)
     standing = await sql.journeys_outside(tx, tenant_id, [stage.name for stage in document.policy.stages])
     if left := {stage: count for stage, count in standing.items() if stage not in mapping}:
@@ -133,14 +133,17 @@ def _no_team(team: str) -> str:
     return f"no active user belongs to the team `{team}`"
 
 
-def _check_mapping(policy: Policy, mapping: Mapping[str, str]) -> None:
-    """A mapping leads from stages that the policy lacks to its open or parked ones: closing takes an action."""
+def _check_mapping(policy: Policy, mapping: Mapping[str, str], known: set[str]) -> None:
+    """A mapping leads from stages of other versions to the policy's open or parked ones: closing takes an action."""
     targets = [stage.name for stage in policy.stages if stage.kind in ("open", "parked")]
     for source, target in mapping.items():
         if source in policy.stage_of:
             raise RequestInvalid.of(
                 f"mapping.{source}", "stage_exists", "this policy has the stage, so journeys stay in it"
             )
+        if source not in known:
+            detail = f"no version of the policy has a stage `{source}`"
+            raise RequestInvalid.of(f"mapping.{source}", "stage_unknown", detail)
         if target not in targets:
             detail = f"`{target}` is no open or parked stage of this policy; those are {', '.join(targets)}"
             raise RequestInvalid.of(f"mapping.{source}", "stage_unknown", detail)
