@@ -39,8 +39,8 @@ PAST = text(
              ORDER BY a.at DESC LIMIT 1) AS active_policy_id,
            first.attribution AS first_touch, last.attribution AS last_touch, latest.version,
            latest.recorded_at AS updated_at, told.computed, live.account_id, live.contact_id, live.opportunity_id,
-           NOT EXISTS (SELECT FROM events e WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id
-                          AND e.recorded_at > :at AND e.lead_computed IS NULL) AS all_kept
+           (SELECT e.seq FROM events e WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id
+               AND e.recorded_at > :at AND e.lead_computed IS NULL ORDER BY e.seq DESC LIMIT 1) IS NULL AS all_kept
       FROM leads l
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t CROSS JOIN LATERAL ({SAID}) s
                           WHERE t.tenant_id = l.tenant_id

@@ -101,7 +101,7 @@ _FIELDS: Final = (
     of_field("kind", "text", "Whether the lead is a person or an organization.", values=("person", "organization")),
     of_field("channel", "text", "The channel by which the lead came first.", values=CHANNELS),
     of_field("source", "text", "The name that the source had when the lead came from it first.", "Website form"),
-    of_field("utm_source", "text", "The source of the first touch.", "linkedin"),
+    of_field("utm_source", "text", "The source of the first touch.", "newsletter"),
     of_field("utm_medium", "text", "The medium of the first touch.", "cpc"),
     of_field("utm_campaign", "text", "The campaign of the first touch.", "spring"),
     of_field("business", "text", "Whether the lead was a customer before.", values=("new", "existing")),

@@ -76,8 +76,15 @@ async def answers(api: Api, paths: list[str], key: str) -> dict[str, Any]:
     for path in paths:
         answer = await api.call("GET", path, key=key)
         assert answer.status_code == 200, (path, answer.text)
-        found[path] = {name: value for name, value in answer.json().items() if name not in of_now}
+        found[path] = without_clocks({name: value for name, value in answer.json().items() if name not in of_now})
     return found
+
+
+def without_clocks(value: Any) -> Any:
+    """The answer without `sla`: the first release started no clocks."""
+    if isinstance(value, dict):
+        return {name: without_clocks(member) for name, member in value.items() if name != "sla"}
+    return [without_clocks(one) for one in value] if isinstance(value, list) else value
 
 
 async def test_a_database_of_the_first_release_is_migrated_with_all_its_rows(api: Api, server: Databases) -> None:

@@ -30,7 +30,7 @@ def rules_for(conditions: dict[str, dict[str, Any]]) -> Any:
     return altered(
         shipped("waterfall"),
         lambda changed: changed["scoring"].update(
-            fit=[{"id": name, "points": 1, "if": condition} for name, condition in conditions.items()]
+            fit=[{"id": name, "points": 40, "if": condition} for name, condition in conditions.items()]
         ),
     )
 
