@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import Response
+from starlette.exceptions import HTTPException
 
 from app.database.transaction import Record, Tx
 from app.errors import (
@@ -68,6 +69,13 @@ async def create_policy(body: PolicyDocument, caller: Writer, tx: InTx, now: Now
 async def get_active_policy(caller: Reader, tx: InTx) -> Response:
     """The active policy: every journey follows it, unless pinned to an earlier version."""
     return await _answer(tx, await sql.active_policy(tx, caller.tenant_id))
+
+
+@api.api_route("/active", methods=["PUT", "DELETE"], include_in_schema=False)
+@api.api_route("/schema", methods=["PUT", "DELETE"], include_in_schema=False)
+async def refuse_change() -> Response:
+    """These paths are read only; `/{policy_id}`, which takes these methods, would match them."""
+    raise HTTPException(405)
 
 
 @api.get("/{policy_id}", response_model=PolicyOut, responses=declared(PolicyNotFound))

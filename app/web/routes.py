@@ -63,7 +63,7 @@ def methods_by_path() -> dict[str, str]:
     """The `Allow` header of each path: the methods of all its routes (Starlette names those of the first one only)."""
     found: dict[str, set[str]] = {}
     for route in (route for router in ROUTERS for route in router.routes):
-        if isinstance(route, APIRoute):
+        if isinstance(route, APIRoute) and route.include_in_schema:
             found.setdefault(route.path, set()).update(route.methods or ())
     return {path: ", ".join(sorted(methods | {"OPTIONS"} | _head_of(methods))) for path, methods in found.items()}
 

@@ -49,15 +49,20 @@ def test_every_route_is_in_the_document_and_nothing_else() -> None:
     assert undocumented == HIDDEN
 
 
-def test_only_head_and_options_of_the_ingest_address_and_head_of_a_link_are_not_in_the_document() -> None:
+def test_only_head_options_and_methods_that_are_refused_are_not_in_the_document() -> None:
     hidden = [
         route
         for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute) and not route.include_in_schema
     ]
-    assert {route.path for route in hidden} == {"/v1/ingest/{source_key}", "/v1/confirm/{token}"}
-    assert {method for route in hidden for method in route.methods or ()} == {"HEAD", "OPTIONS"}
+    assert {route.path for route in hidden} == {
+        "/v1/ingest/{source_key}",
+        "/v1/confirm/{token}",
+        "/v1/policies/active",
+        "/v1/policies/schema",
+    }
+    assert {method for route in hidden for method in route.methods or ()} == {"HEAD", "OPTIONS", "PUT", "DELETE"}
 
 
 def test_operations_have_unique_ids_and_summaries() -> None:
