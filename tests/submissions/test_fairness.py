@@ -15,7 +15,7 @@ from app import ids
 from app.database.transaction import Records, Tx
 from app.database.turn import Turn
 from app.journeys import across as journeys_across
-from app.journeys.refresh import refresh_due
+from app.journeys.refresh import BATCH, refresh_due
 from app.submissions import across
 from app.submissions.accept import Committer
 from app.submissions.process import process_batch
@@ -171,9 +171,10 @@ async def test_one_due_lead_is_in_the_next_batch_whatever_is_due_for_another_ten
     async with api.app.state.engine.begin() as tx:
         await tx.execute(text("UPDATE leads SET evaluate_at = CAST(:now AS timestamptz)"), {"now": api.now})
     turn = Turn()
-    assert await refresh_due(api.app.state.engine, api.now, turn) == 100
-    assert (await due(api, many.id), await due(api, one.id)) == (151, 0)
-    assert [await refresh_due(api.app.state.engine, api.now, turn) for _ in range(3)] == [100, 51, 0]
+    assert await refresh_due(api.app.state.engine, api.now, turn) == BATCH
+    assert (await due(api, many.id), await due(api, one.id)) == (251 - BATCH, 0)
+    batches = [await refresh_due(api.app.state.engine, api.now, turn) for _ in range(251 // BATCH + 1)]
+    assert (sum(batches), batches[-1]) == (251 - BATCH, 0)
 
 
 async def test_more_tenants_with_due_leads_than_a_batch_holds_are_served_one_after_another(api: Api) -> None:
