@@ -25,13 +25,14 @@ RECEIVER: Final = """s.url, s.types, s.filter, s.mode, s.include, s.headers, s.s
 
 # A lane has work when the log has rows after its position, a retry is due, something is asked for a delivery, or its
 # breaker is open or half open. A claim increments the fence, so later writes of the previous owner match no row. A lane
-# that this process owns but no longer serves is claimed at once.
+# that this process owns but no longer serves is claimed at once. A claimed lane is due since the claim, so ADVANCE can
+# tell one that was restarted (RESTART_LANE) while it was served.
 # ORDER BY makes the planner use the index: EXISTS would scan the log, all of it where the lane has no work. NOT IN
 # hashes the served lanes: `<> ALL` would compare each lane with each of them.
 CLAIM = text(
     f"""
     WITH claimed AS (
-        UPDATE lanes SET owner = :owner, fence = fence + 1,
+        UPDATE lanes SET owner = :owner, fence = fence + 1, due_at = now(),
                          lease_until = clock_timestamp() + make_interval(secs => :lease)
          WHERE (tenant_id, subscription_id, lane_no) IN (
             SELECT l.tenant_id, l.subscription_id, l.lane_no
@@ -147,7 +148,8 @@ REQUESTED = text(
 ).bindparams(bindparam("tenant_id", type_=UUIDS), bindparam("subscription_id", type_=UUIDS))
 
 # A lane of which no row comes back was claimed by another process, or was deleted. Lanes are locked before anything is
-# written for them, so that no claim happens before the commit.
+# written for them, so that no claim happens before the commit. A lane that was restarted since its claim waits for
+# nothing: what its owner learned concerns the receiver as it was.
 ADVANCE = text(
     """
     WITH given AS (
@@ -157,8 +159,11 @@ ADVANCE = text(
         SELECT given.* FROM lanes l JOIN given USING (tenant_id, subscription_id, fence)
          WHERE l.lane_no = 0 ORDER BY l.tenant_id, l.subscription_id FOR UPDATE OF l
     ), moved AS (
-        UPDATE lanes l SET position = greatest(l.position, k.position), due_at = coalesce(k.due_at, l.due_at),
-                           breaker = coalesce(k.breaker::jsonb, l.breaker),
+        UPDATE lanes l SET position = greatest(l.position, k.position),
+                           due_at = CASE WHEN l.due_at > '-infinity' AND k.due_at IS NOT NULL THEN k.due_at
+                                         ELSE l.due_at END,
+                           breaker = CASE WHEN l.due_at > '-infinity' AND k.breaker IS NOT NULL THEN k.breaker::jsonb
+                                          ELSE l.breaker END,
                            lease_until = CASE WHEN k.release THEN '-infinity' ELSE l.lease_until END
           FROM locked k
          WHERE l.tenant_id = k.tenant_id AND l.subscription_id = k.subscription_id AND l.lane_no = 0

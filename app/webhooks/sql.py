@@ -193,7 +193,7 @@ async def move_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: in
 
 
 async def restart_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
-    """Close the breaker, and wait for nothing."""
+    """Close the breaker, and wait for nothing, whatever the process that serves the lane now wants to wait for."""
     await tx.execute(RESTART_LANE, {"tenant_id": tenant_id, "subscription_id": subscription_id})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,13 @@ from app import ids
 from app.errors import PositionExpired
 from app.webhooks import subscribe
 from app.webhooks.breaker import Waits
+from app.webhooks.schemas import SubscriptionPatch
 from tests.waiting import until
-from tests.webhooks.conftest import FAST, World, inbox
+from tests.webhooks.conftest import FAST, Got, World, inbox
 from tests.webhooks.test_outage import LEADS, LIMITS, OPEN
 
 A, B = LEADS[:2]
+STATES = {"resumed": "disabled", "another URL": "active"}
 # Probes are far apart: the test lets each out.
 PATIENT = replace(FAST, breaker=Waits(first_probe=36_000, longest_probe=36_000, step=0.1))
 
@@ -82,6 +85,35 @@ async def test_a_probe_that_gets_410_disables(world: World) -> None:
         await probe_as_if_down_for(world, 0)
         row = await world.until_row("SELECT state_reason FROM subscriptions WHERE state = 'disabled'")
     assert row.state_reason == "gone"
+
+
+@pytest.mark.parametrize("restart", ["resumed", "another URL"])
+async def test_a_subscription_that_starts_again_does_not_wait_for_what_its_last_requests_brought(
+    world: World, restart: str
+) -> None:
+    held, answered = asyncio.Event(), asyncio.Event()
+
+    async def answer(got: Got) -> int | bytes:
+        if answered.is_set():
+            return 204
+        if got.lead == ids.show("lead", A):
+            await held.wait()
+            return b"HTTP/1.1 503 X\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"
+        return 410 if restart == "resumed" else 422
+
+    async with inbox(answer) as box, inbox() as another, world.running(timing=PATIENT):
+        subscription_id, _ = await world.subscribe(box.url, LIMITS)
+        await world.record(A, B)
+        await world.until_row("SELECT 1 FROM delivery_retries")
+        await world.until_row(f"SELECT 1 FROM subscriptions WHERE state = '{STATES[restart]}'")
+        async with world.context() as context:
+            if restart == "resumed":
+                await subscribe.resume(context, subscription_id, None)
+            else:
+                await subscribe.patch(context, subscription_id, SubscriptionPatch(url=another.url), None)
+        answered.set()
+        held.set()
+        await (box if restart == "resumed" else another).until_received(1)
 
 
 @pytest.mark.parametrize(
