@@ -27,10 +27,14 @@ DROP_TRIES = 12
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """The server of this run; `address` is the asyncpg DSN of its maintenance database."""
+    """The server of this run; `address` is the asyncpg DSN of its maintenance database.
+
+    strategy: how PostgreSQL copies the template. `file_copy` takes half as long as `wal_log` where fsync is off.
+    """
 
     address: str
     template: str
+    strategy: str = "wal_log"
 
     def dsn(self, name: str) -> str:
         """The asyncpg DSN of one database of the server."""
@@ -41,43 +45,44 @@ class Databases:
     async def clone(self, original: str | None = None) -> AsyncIterator[str]:
         """The DSN of a new database, which is dropped afterwards: migrated and empty, or a copy of an unused one."""
         name = f"{self.template}_{uuid4().hex[:12]}"
-        await self._run(f'CREATE DATABASE "{name}" TEMPLATE "{original or self.template}"')
-        try:
-            yield self.dsn(name)
-        finally:
-            await self._drop(name)
+        async with self._connection() as connection:
+            await connection.execute(
+                f'CREATE DATABASE "{name}" TEMPLATE "{original or self.template}" STRATEGY {self.strategy}'
+            )
+            try:
+                yield self.dsn(name)
+            finally:
+                await _drop(connection, name)
 
     async def make_template(self) -> None:
         """Create and migrate the template, unless another worker already did."""
-        if not await self._value("SELECT count(*) FROM pg_database WHERE datname = $1", self.template):
-            await self._run(f'CREATE DATABASE "{self.template}_new"')
-            await migrate.upgrade(as_url(self.dsn(f"{self.template}_new")))
-            await self._run(f'ALTER DATABASE "{self.template}_new" RENAME TO "{self.template}"')
+        async with self._connection() as connection:
+            if not await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", self.template):
+                await connection.execute(f'CREATE DATABASE "{self.template}_new"')
+                await migrate.upgrade(as_url(self.dsn(f"{self.template}_new")))
+                await connection.execute(f'ALTER DATABASE "{self.template}_new" RENAME TO "{self.template}"')
 
     async def drop_template(self) -> None:
-        await self._drop(self.template)
+        async with self._connection() as connection:
+            await _drop(connection, self.template)
 
-    async def _drop(self, name: str) -> None:
-        """Drop a database, with retries: PostgreSQL waits only five seconds for its sessions to end."""
-        statement = f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
-        for _ in range(DROP_TRIES):
-            with contextlib.suppress(asyncpg.ObjectInUseError):
-                return await self._run(statement)
-        return await self._run(statement)
-
-    async def _run(self, statement: str) -> None:
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
         connection = await asyncpg.connect(self.address)
         try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+async def _drop(connection: asyncpg.Connection, name: str) -> None:
+    """Drop a database, with retries: PostgreSQL waits only five seconds for its sessions to end."""
+    statement = f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
+    for _ in range(DROP_TRIES):
+        with contextlib.suppress(asyncpg.ObjectInUseError):
             await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    async def _value(self, query: str, *values: object) -> object:
-        connection = await asyncpg.connect(self.address)
-        try:
-            return await connection.fetchval(query, *values)
-        finally:
-            await connection.close()
+            return
+    await connection.execute(statement)
 
 
 def as_url(dsn: str) -> str:
@@ -121,7 +126,7 @@ def server_of_run() -> Iterator[Databases]:
         return
     bindir = Path(os.environ[BINDIR]) if os.environ[BINDIR] else None
     with embedded.start(folder, durable=False, bindir=bindir) as server:
-        yield Databases(server.dsn, _template_name(folder))
+        yield Databases(server.dsn, _template_name(folder), "file_copy")
 
 
 @contextlib.contextmanager

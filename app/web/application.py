@@ -88,9 +88,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.include_leads = include_leads
     app.state.methods = methods_by_path()
     problems.install(app)
-    app.include_router(operations.open_routes)
-    for router in ROUTERS:
-        app.include_router(router)
+    for router in (operations.open_routes, *ROUTERS):
+        # Not `include_router`, which makes each route anew for each application, at the first request that it looks at.
+        app.router.routes.extend(router.routes)
     home.serve(app)
     documentation.serve(app)
     documentation.describe(app)

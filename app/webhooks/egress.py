@@ -82,6 +82,12 @@ class Fetched:
     body: bytes = field(default=b"", repr=False)
 
 
+@functools.cache
+def system_trust() -> ssl.SSLContext:
+    """TLS that trusts the certificate authorities of this system, which take long to load."""
+    return ssl.create_default_context()
+
+
 class Egress:
     """The HTTP client shared by all deliveries of a process. Close it at the end."""
 
@@ -93,7 +99,7 @@ class Egress:
         lookup: Lookup | None = None,
     ) -> None:
         self.targets, self.limits = targets, limits or Limits()
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or system_trust()
         self._system = SystemLookup()
         self._lookup: Lookup = lookup or self._system
         self._connectors: dict[tuple[bool, bool], Connector] = {}
