@@ -88,11 +88,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.include_leads = include_leads
     app.state.methods = methods_by_path()
     problems.install(app)
-    for router in (operations.open_routes, *ROUTERS):
+    for router in (operations.open_routes, *ROUTERS, home.pages, documentation.pages):
         # Not `include_router`, which makes each route anew for each application, at the first request that it looks at.
         app.router.routes.extend(router.routes)
-    home.serve(app)
-    documentation.serve(app)
     documentation.describe(app)
     app.add_middleware(IngestFastPath)
     app.add_middleware(HeadAsGet, but=(INGEST, CONFIRM_PATH))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from fastapi import FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
@@ -61,6 +61,29 @@ IF_NONE_MATCH: Final = {
 }
 NOT_MODIFIED: Final = {"description": "If-None-Match has the current ETag."}
 EXAMPLE_ROOT: Final = "#/components/examples/"
+STATIC: Final = Path(str(files("fastapi_offline").joinpath("static")))
+
+pages = APIRouter()
+pages.mount("/docs/static", StaticFiles(directory=STATIC), name="docs")
+
+
+@pages.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> HTMLResponse:
+    prefix: str = request.app.state.settings.prefix
+    page = get_swagger_ui_html(
+        openapi_url=f"{prefix}/openapi.json",
+        title="Baton",
+        swagger_js_url=f"{prefix}/docs/static/swagger-ui-bundle.js",
+        swagger_css_url=f"{prefix}/docs/static/swagger-ui.css",
+        swagger_favicon_url=f"{prefix}/docs/static/favicon.png",
+    )
+    page.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return page
+
+
+@pages.get("/openapi.json", include_in_schema=False)
+async def openapi_document(request: Request) -> Response:
+    return Response(orjson.dumps(request.app.openapi()), media_type="application/json")
 
 
 def describe(app: FastAPI) -> None:
@@ -175,26 +198,3 @@ def _share_responses(paths: dict[str, Any]) -> dict[str, Any]:
                 shared[name] = shared.get(name, response)
                 operation["responses"][status] = {"$ref": f"#/components/responses/{name}"}
     return shared
-
-
-def serve(app: FastAPI) -> None:
-    """Adds /docs and /openapi.json, with scripts and styles served by this process."""
-    prefix: str = app.state.settings.prefix
-    static = Path(str(files("fastapi_offline").joinpath("static")))
-    app.mount("/docs/static", StaticFiles(directory=static), name="docs")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        page = get_swagger_ui_html(
-            openapi_url=f"{prefix}/openapi.json",
-            title="Baton",
-            swagger_js_url=f"{prefix}/docs/static/swagger-ui-bundle.js",
-            swagger_css_url=f"{prefix}/docs/static/swagger-ui.css",
-            swagger_favicon_url=f"{prefix}/docs/static/favicon.png",
-        )
-        page.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-        return page
-
-    @app.get("/openapi.json", include_in_schema=False)
-    async def openapi_document() -> Response:
-        return Response(orjson.dumps(app.openapi()), media_type="application/json")

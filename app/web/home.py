@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import Final
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import HTMLResponse
 
 from app.settings import Settings
@@ -46,20 +46,21 @@ curl -s -H "Authorization: Bearer $KEY" -H 'Content-Type: application/json' \\
 </html>
 """
 
+pages = APIRouter()
 
-def serve(app: FastAPI) -> None:
-    """Adds `/`: the page, or its links as JSON for a client that prefers JSON."""
-    settings: Settings = app.state.settings
+
+@pages.get("/", include_in_schema=False)
+async def home(request: Request) -> Response:
+    """The page, or its links as JSON for a client that prefers JSON."""
+    settings: Settings = request.app.state.settings
+    release: str = request.app.version
+    if prefers(request.headers.get("accept", ""), "application/json", "text/html"):
+        links = {name: settings.prefix + path for name, (path, _) in LINKS.items()}
+        response = answer({"name": "Baton", "version": release, "links": links})
+        response.headers["Vary"] = "Accept"
+        return response
     headers = {"Vary": "Accept", "Content-Security-Policy": CONTENT_SECURITY_POLICY}
-
-    @app.get("/", include_in_schema=False)
-    async def home(request: Request) -> Response:
-        if prefers(request.headers.get("accept", ""), "application/json", "text/html"):
-            links = {name: settings.prefix + path for name, (path, _) in LINKS.items()}
-            response = answer({"name": "Baton", "version": app.version, "links": links})
-            response.headers["Vary"] = "Accept"
-            return response
-        return HTMLResponse(page(settings, app.version), headers=headers)
+    return HTMLResponse(page(settings, release), headers=headers)
 
 
 def page(settings: Settings, release: str) -> str:
