@@ -84,5 +84,5 @@ async def test_after_a_lost_connection_it_reconnects_and_wakes_everyone_once(dsn
 
 
 async def test_within_returns_whether_the_work_finished() -> None:
-    assert await within(1, asyncio.sleep(0))
-    assert not await within(0.01, asyncio.sleep(5))
+    assert await within(TIMEOUT_SECONDS, asyncio.sleep(0))
+    assert not await within(0.01, asyncio.Event().wait())

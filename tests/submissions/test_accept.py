@@ -57,6 +57,10 @@ class Setup:
             await tx.execute(text("LOCK TABLE flushes IN SHARE MODE"))
             yield
 
+    async def until_in_flight(self, rows: int) -> None:
+        """Wait until the flushes that run have taken this many rows."""
+        await until(lambda: self.committer.rows_in_flight == rows)
+
     async def flushes(self) -> list[int]:
         """The sizes of the flushes so far; requires COUNT_FLUSHES."""
         async with self.engine.connect() as tx:
@@ -81,7 +85,7 @@ async def test_submissions_that_arrive_during_a_flush_share_the_next_one(setup: 
     setup.committer.flush_seconds = -1_000.0  # fast commits: one flush at a time
     async with setup.flushes_blocked():
         first = asyncio.create_task(setup.committer.accept(setup.row()))
-        await asyncio.sleep(0.01)
+        await setup.until_in_flight(1)
         others = asyncio.gather(*(setup.committer.accept(setup.row()) for _ in range(30)))
         await until(lambda: len(setup.committer.waiting) == 30)
     await asyncio.gather(first, others)
@@ -93,10 +97,11 @@ async def test_a_second_flush_runs_concurrently_when_commits_are_slow(setup: Set
     setup.committer.flush_seconds = SLOW_FLUSH_SECONDS * 100
     waiting = []
     async with setup.flushes_blocked():
-        for _ in range(10):
+        for n in range(10):
             waiting.append(asyncio.create_task(setup.committer.accept(setup.row())))
-            await asyncio.sleep(0.001)
-        assert (len(setup.committer.flushes), len(setup.committer.waiting)) == (2, 8)
+            await setup.until_in_flight(min(n + 1, 2))
+        await until(lambda: len(setup.committer.waiting) == 8)
+        assert len(setup.committer.flushes) == 2
     await asyncio.gather(*waiting)
     assert sorted(await setup.flushes()) == [1, 1, 8]
 
@@ -106,9 +111,9 @@ async def test_no_second_flush_runs_beside_a_large_one(setup: Setup) -> None:
     setup.committer.flush_seconds = SLOW_FLUSH_SECONDS * 100
     async with setup.flushes_blocked():
         first = asyncio.gather(*(setup.committer.accept(setup.row()) for _ in range(SMALL_FLUSH_ROWS)))
-        await asyncio.sleep(0.01)
+        await setup.until_in_flight(SMALL_FLUSH_ROWS)
         late = [asyncio.create_task(setup.committer.accept(setup.row())) for _ in range(3)]
-        await asyncio.sleep(0.01)
+        await until(lambda: len(setup.committer.waiting) == 3)
         assert len(setup.committer.flushes) == 1
     await asyncio.gather(first, *late)
     assert await setup.flushes() == [SMALL_FLUSH_ROWS, 3]
@@ -186,7 +191,7 @@ async def test_a_cancelled_flush_raises_database_unavailable_for_its_submissions
     await setup.run(COUNT_FLUSHES)
     async with setup.flushes_blocked():
         waiting = asyncio.create_task(setup.committer.accept(setup.row()))
-        await asyncio.sleep(0.005)
+        await setup.until_in_flight(1)
         for flush in setup.committer.flushes:
             flush.cancel()
         with pytest.raises(DatabaseUnavailable):

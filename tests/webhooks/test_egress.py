@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+from typing import Any
 
 import pytest
 
+from app.webhooks.egress import Egress
 from tests.ports import reserved_port
 from tests.waiting import TIMEOUT_SECONDS, until
 from tests.webhooks.receivers import (
@@ -135,11 +137,15 @@ async def test_a_reset_after_a_2xx_is_success_with_an_error_noted() -> None:
         await seen.wait()
         connection.reset()
 
-    async with receiver(behave) as server, egress() as client:
-        sending = asyncio.create_task(client.post(server.url, HEADERS, BODY))
-        await asyncio.sleep(0.05)
-        seen.set()
-        outcome = await sending
+    class Reading(Egress):
+        async def _read(self, *given: Any) -> None:
+            seen.set()
+            await super()._read(*given)
+
+    async with receiver(behave) as server:
+        client = Reading(LOOPBACK, LONG)
+        outcome = await client.post(server.url, HEADERS, BODY)
+        await client.close()
     assert outcome.delivered
     assert outcome.error == "reset_after_head"
 
