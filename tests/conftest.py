@@ -1,6 +1,7 @@
 """Fixtures for all tests: `tx` rolls back; `dsn`, `url` and `engine` use a database of the test's own."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator
 
 import hypothesis
@@ -19,6 +20,25 @@ LONG_TIMEOUT = "300s"  # longer than any statement or lock wait of a test, even 
 # --hypothesis-profile=search looks for new examples.
 hypothesis.settings.load_profile("ci")
 hypothesis.settings.register_profile("search", hypothesis.settings.get_profile("ci"), derandomize=False)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cases", type=int, default=0, help="of each test run at most so many cases, evenly spread")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if most := config.getoption("cases"):
+        kept = some_cases([item.nodeid for item in items], most)
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
+        items[:] = [item for item in items if item.nodeid in kept]
+
+
+def some_cases(names: list[str], most: int) -> set[str]:
+    """Each test, and of a test with more cases than `most` every second, third or so."""
+    tables: dict[str, list[str]] = {}
+    for name in names:
+        tables.setdefault(name.partition("[")[0], []).append(name)
+    return {case for cases in tables.values() for case in cases[:: math.ceil(len(cases) / most)]}
 
 
 def pytest_configure(config: pytest.Config) -> None:

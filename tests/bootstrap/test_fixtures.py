@@ -1,10 +1,12 @@
-"""The database fixtures that other tests use."""
+"""The database fixtures that other tests use, and the option `--cases`."""
 
 import asyncpg
+import pytest
 from sqlalchemy import text
 
 from app.database import migrate
 from app.database.transaction import Database, Tx
+from tests.conftest import some_cases
 
 
 async def test_a_fresh_database_is_migrated_and_empty(dsn: str) -> None:
@@ -34,3 +36,9 @@ async def test_the_tx_fixture_is_rolled_back(tx: Tx) -> None:
 
 async def test_the_tables_in_code_match_the_migrated_database(url: str) -> None:
     await migrate.differences(url)
+
+
+@pytest.mark.parametrize(("most", "kept"), [(1, "0"), (2, "03"), (3, "024"), (4, "024"), (5, "01234"), (9, "01234")])
+def test_every_test_is_run_and_of_its_cases_at_most_so_many(most: int, kept: str) -> None:
+    names = ["test_one", *(f"test_table[{n}]" for n in range(5)), "test_other"]
+    assert some_cases(names, most) == {"test_one", "test_other", *(f"test_table[{n}]" for n in kept)}
