@@ -1,8 +1,9 @@
 """Fixtures for all tests: `tx` rolls back; `dsn`, `url` and `engine` use a database of the test's own."""
 
 import asyncio
+import gc
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import hypothesis
 import pytest
@@ -24,6 +25,17 @@ hypothesis.settings.register_profile("search", hypothesis.settings.get_profile("
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", type=int, default=0, help="of each test run at most so many cases, evenly spread")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without looking for garbage, and leave out what is there now when looking for it: it stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -89,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.methods = methods_by_path()
     problems.install(app)
     for router in (operations.open_routes, *ROUTERS, home.pages, documentation.pages):
-        # Not `include_router`, which makes each route anew for each application, at the first request that it looks at.
+        # Not by `include_router`, which would build every route again for this application, during the first requests.
         app.router.routes.extend(router.routes)
     documentation.describe(app)
     app.add_middleware(IngestFastPath)
