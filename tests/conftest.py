@@ -84,12 +84,14 @@ def shared_dsn(server: Databases) -> Iterator[str]:
 @pytest.fixture
 def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Database time-outs that a busy machine does not reach; a test about one of them sets its own."""
+    from app.database import connection
     from app.database import engine as database
 
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         monkeypatch.setitem(database.SERVER_SETTINGS, name, LONG_TIMEOUT)
     monkeypatch.setattr(database, "TRANSACTION_TIMEOUT", LONG_TIMEOUT)
     monkeypatch.setattr(database, "POOL_SECONDS", 300)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 300)
 
 
 @pytest.fixture

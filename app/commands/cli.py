@@ -1,5 +1,6 @@
 """The command line. Each command imports what it needs when called, so that `--help` does not load the service."""
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,8 +37,10 @@ def serve(
     from app.settings import load
 
     settings = load(host=host, port=port, data_dir=data_dir, roles=roles, workers=workers)
+    gc.disable()  # while the modules of the service are loaded: they stay, and loading them takes a fifth less time
     from app.commands.serve import serve as run  # its metrics use the folder that `load` checks
 
+    gc.enable()
     run(settings)
 
 
