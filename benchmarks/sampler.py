@@ -31,8 +31,9 @@ def sampling(path: Path | None) -> Iterator[None]:
         counts.clear()
 
     def write(_: int, __: FrameType | None) -> None:
+        found = dict(counts)  # at once: the next sample interrupts what follows, and changes `counts`
         new = path.with_suffix(".new")
-        new.write_text(json.dumps([[list(stack), count] for stack, count in counts.items()]))
+        new.write_text(json.dumps([[list(stack), count] for stack, count in found.items()]))
         new.replace(path)
 
     signal.signal(signal.SIGPROF, sample)

@@ -22,6 +22,7 @@ from app.settings import Settings
 from app.submissions.endpoints import IngestFastPath
 from app.web import documentation, home, operations, problems
 from app.web.capacity import INGEST, Capacity
+from app.web.direct import Direct
 from app.web.gate import Gate
 from app.web.gather import Gatherer
 from app.web.head import HeadAsGet
@@ -92,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
         # Not by `include_router`, which would build every route again for this application, during the first requests.
         app.router.routes.extend(router.routes)
     documentation.describe(app)
+    app.add_middleware(Direct, routes=[route for router in ROUTERS for route in router.routes])
     app.add_middleware(IngestFastPath)
     app.add_middleware(HeadAsGet, but=(INGEST, CONFIRM_PATH))
     app.add_middleware(Gate, capacity=app.state.capacity)

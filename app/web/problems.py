@@ -70,8 +70,12 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """FastAPI's validation errors as fields and codes. The input is left out: JSON may not be able to represent it."""
     assert isinstance(error, RequestValidationError)
+    return invalid(error)
+
+
+def invalid(error: RequestValidationError) -> Response:
+    """FastAPI's validation errors as fields and codes. The input is left out: JSON may not be able to represent it."""
     for fault in error.errors():
         if fault["loc"][0] == "path":  # a malformed id gets the same 404 as an unknown one
             return _answer(NOT_FOUND.get(str(fault["loc"][-1]), errors.NotFound)())

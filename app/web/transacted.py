@@ -6,6 +6,7 @@ Routes declared on `problems.router(...)` have `Transacted` as their `route_clas
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -22,6 +23,7 @@ from app.database.transaction import Database, Tx
 from app.errors import UnsupportedMediaType
 from app.problem import Problem
 from app.web import auth, idempotency
+from app.web.arguments import reader_of
 from app.web.parameters import check_parameters
 from app.web.strict_json import check_text, parse_json
 from app.web.versions import unless_known
@@ -37,10 +39,12 @@ class StrictRequest(Request):
         if not body:
             return
         media = self.headers.get("content-type", "").split(";")[0].strip().lower()
-        if media != "application/json" and not media.endswith("+json"):
+        if media != "application/json" and not JSON_MEDIA.fullmatch(media):
             raise UnsupportedMediaType("Send application/json (with curl: -H 'Content-Type: application/json').")
 
 
+# The types that FastAPI reads as JSON.
+JSON_MEDIA: Final = re.compile(r"application/[^/]+\+json")
 Answering = Callable[[StrictRequest], Awaitable[Response]]
 
 
@@ -58,9 +62,10 @@ class Transacted(APIRoute):
             request = StrictRequest(plain.scope, plain.receive)
             request.state.now = request.app.state.clock.now()
             body = await request.body()
-            for name, value in request.query_params.multi_items():
-                check_text(name, "query")
-                check_text(value, name)
+            if request.scope["query_string"]:
+                for name, value in request.query_params.multi_items():
+                    check_text(name, "query")
+                    check_text(value, name)
             if takes_json:
                 request.refuse_other_media(body)
             caller = request.state.caller = await _caller(request)
@@ -98,10 +103,19 @@ class Transacted(APIRoute):
 
 
 class Gathered(Transacted):
-    """A route whose endpoint hands its request to the gatherer, which owns the transaction (gather.py)."""
+    """A route whose endpoint hands its request to the gatherer, which owns the transaction (gather.py).
+
+    It is called without FastAPI's handler, and by `direct.Direct` without its routing.
+    """
 
     def answering(self, handler: Callable[[Request], Awaitable[Response]]) -> Answering:
-        return handler
+        read, endpoint = reader_of(self), self.endpoint
+
+        async def answered(request: StrictRequest) -> Response:
+            response: Response = await endpoint(**await read(request))
+            return response
+
+        return answered
 
 
 async def _caller(request: StrictRequest) -> auth.Caller:

@@ -58,8 +58,10 @@ def _is_same(stored: Any, value: Any) -> bool:
 
 def unless_known(request: Request, response: Response) -> Response:
     """The response to a GET, or 304 without a body where If-None-Match has its entity tag (compared weakly)."""
+    if request.method != "GET" or response.status_code != 200:
+        return response
     tag, known = response.headers.get("etag"), request.headers.getlist("if-none-match")
-    if request.method != "GET" or response.status_code != 200 or tag is None or not known:
+    if tag is None or not known:
         return response
     tags = {part.strip().removeprefix("W/") for part in ",".join(known).split(",")}
     return Response(status_code=304, headers={"ETag": tag}) if tags & {tag, "*"} else response
