@@ -51,7 +51,7 @@ def new_id() -> UUID:
     return uuid7()
 
 
-@lru_cache(maxsize=10_000)  # an id is shown several times: in each event of a change and in the answer
+@lru_cache(maxsize=4096)  # an id is shown several times: in each event of a change and in the answer
 def show(kind: str, value: UUID) -> str:
     """The public form of an id: `show("lead", …)` → `lead_01h…`."""
     number = value.int

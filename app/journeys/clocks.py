@@ -105,11 +105,15 @@ async def _measure(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
 
 
 async def write_clocks(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
-    """Writes the changed runs. Their journeys are written already."""
-    rows = [_row(run, change.lead.id) for change in changes for run in change.clocks.values()]
+    """Writes the changed runs of changes that are not recorded otherwise. Their journeys are written already."""
+    rows = [row for change in changes for row in run_rows(change)]
     if rows:
         await clocks_sql.write_runs(tx, tenant_id, rows)
 
 
-def _row(run: Run, lead_id: UUID) -> dict[str, Any]:
-    return {name: getattr(run, name) for name in Run.__slots__} | {"lead_id": lead_id}
+def run_rows(change: Change) -> list[dict[str, Any]]:
+    """The rows of the changed runs."""
+    names = Run.__slots__
+    return [
+        {name: getattr(run, name) for name in names} | {"lead_id": change.lead.id} for run in change.clocks.values()
+    ]

@@ -21,8 +21,8 @@ CALENDARS = text(
 CALENDARS_OF_RUNS = text(
     "SELECT id, calendar FROM clock_runs WHERE tenant_id = :tenant_id AND id = ANY(:ids)"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("tenant_id", type_=Uuid))
-WRITE_RUNS = text(
-    """
+# Writes the rows of the parameter `runs`; `recording` (sql.py) has it as one of its parts.
+WRITE = """
     INSERT INTO clock_runs (tenant_id, id, lead_id, journey_id, clock, minutes, calendar, owner_id, started_at, due_at,
            recorded_at, met_at, met_recorded_at, stopped_at, stopped_recorded_at, breached_at, business_minutes)
     SELECT :tenant_id, id, lead_id, journey_id, clock, minutes, coalesce(calendar, '{}'), owner_id, started_at, due_at,
@@ -36,8 +36,8 @@ WRITE_RUNS = text(
        SET owner_id = EXCLUDED.owner_id, met_at = EXCLUDED.met_at, met_recorded_at = EXCLUDED.met_recorded_at,
            stopped_at = EXCLUDED.stopped_at, stopped_recorded_at = EXCLUDED.stopped_recorded_at,
            breached_at = EXCLUDED.breached_at, business_minutes = EXCLUDED.business_minutes
-    """
-).bindparams(bindparam("runs", type_=JSONB), bindparam("tenant_id", type_=Uuid))
+"""
+WRITE_RUNS = text(WRITE).bindparams(bindparam("runs", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 RUNS_OF_JOURNEY = text(
     """
     SELECT id, journey_id, clock, minutes, started_at, recorded_at, owner_id, due_at, met_at, met_recorded_at,

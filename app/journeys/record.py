@@ -12,7 +12,7 @@ from app import ids
 from app.database.transaction import Tx
 from app.events.record import NewEvent, minified
 from app.journeys import sql
-from app.journeys.clocks import settle_clocks, write_clocks
+from app.journeys.clocks import run_rows, settle_clocks, write_clocks
 from app.journeys.distribute import distribute, keep
 from app.journeys.shown import computed_members, kept_members, replaced_members
 from app.journeys.state import Change, Journey, Step
@@ -49,7 +49,6 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
     await keep(tx, tenant_id, changes)
     for change in changes:
         change.lead.version = written[change.lead.id].version
-    await write_clocks(tx, tenant_id, changes)
 
 
 async def record_or_refresh(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
@@ -154,6 +153,7 @@ def _collect(rows: Rows, change: Change) -> None:
         for journey_id, name, proof, at, skipped in change.milestones
     ]
     _collect_activities_and_identities(rows, change)
+    rows["runs"] += run_rows(change)
     rows["match_keys"] += [{"key": key, "lead_id": lead.id} for key in _new_match_keys(change)]
     _collect_consents_touches_and_bant(rows, change)
     before = _before(change)

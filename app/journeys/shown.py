@@ -138,8 +138,8 @@ def replaced_members(before: Mapping[str, Any], after: Mapping[str, Any]) -> Doc
     replaced: Document = {}
     for name in before.keys() - OF_EVENT:
         old, new = before[name], after[name]
-        # As JSON, since Python takes 1, 1.0 and True for the same.
-        if write_json(old) == write_json(new):
+        # As JSON, since Python takes 1, 1.0 and True for the same; most members are texts, of which this is not so.
+        if old is new or (type(old) is type(new) is str and old == new) or write_json(old) == write_json(new):
             continue
         if name in BY_NAME:
             old = {key: old.get(key) for key in {**old, **new} if write_json(old.get(key)) != write_json(new.get(key))}

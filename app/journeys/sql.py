@@ -11,6 +11,7 @@ from sqlalchemy import TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.database.transaction import Records, Tx
+from app.journeys import clocks_sql
 
 # The ids are one JSON parameter and each lead is an index look-up, so that one cached plan serves any number of leads.
 # Rules use a bounded history: the latest 500 activities and 200 confirmations of a lead. `stale`: the row was changed
@@ -245,6 +246,7 @@ WRITES = {
                id uuid, lead_id uuid, criterion text, status text, value text, evidence text, due_on date, amount jsonb,
                user_id uuid, role text, recorded_at timestamptz)
     )""",
+    "runs": f"clocked AS ({clocks_sql.WRITE})",
     "before": """remembered AS (
         INSERT INTO lead_changes (tenant_id, lead_id, version, recorded_at, actor, before, origins)
         SELECT :tenant_id, c.lead_id, v.version, c.recorded_at, c.actor, c.before, c.origins

@@ -43,7 +43,7 @@ def evaluate(policy: Policy, facts: Facts, now: datetime, *, by_time: bool = Fal
         known = rescored(policy, facts, known, now)
         facts = with_score(facts, known)
     below = below_threshold(policy, facts, now)
-    if not below and policy.past_threshold(facts.stage):
+    if not facts.threshold_met and policy.past_threshold(facts.stage):
         facts = replace(facts, threshold_met=meets_threshold(policy, facts, now))
     return Evaluation(facts, known, tuple(steps), below)
 

@@ -40,7 +40,7 @@ def is_individual(typed: str) -> bool:
     return fold(typed) in _NO_COMPANY
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def company_key(name: str) -> str:
     """The comparison key of a company's name, without legal forms: `Müller Bau GmbH & Co. KG` is `muller bau`."""
     words = fold(name).split()
@@ -49,7 +49,7 @@ def company_key(name: str) -> str:
     return " ".join(words)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def registrable_domain(address: str) -> str | None:
     """The registrable domain, in ASCII, of a host or URL; None for IP addresses and single labels.
 
@@ -90,7 +90,7 @@ def organization_domain(addresses: Iterable[str | None]) -> str | None:
     return next((domain for domain in domains if domain and not is_of_many(domain)), None)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def is_of_many(domain: str) -> bool:
     """Whether the registrable domain has the pages or mailboxes of many people and companies, so that it names none."""
     is_listed = domain in _SHARED_HOSTS or is_free_mail(domain) or is_disposable(domain)

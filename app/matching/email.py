@@ -102,7 +102,7 @@ def _may_have_lost_pluses(parts: list[str]) -> bool:
     return len(before) <= _MAX_PLUSES and not is_name and _SENTENCE.isdisjoint(before)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def read_email(typed: str) -> Email | None:
     """One address, or None when it is not valid."""
     address = plain(typed).strip().lstrip(_LEADING).rstrip(_TRAILING)
@@ -120,7 +120,7 @@ def read_email(typed: str) -> Email | None:
     return Email(f"{local}@{shown_domain}", key, ascii_domain) if len(key) <= MAX_EMAIL else None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def read_domain(host: str) -> tuple[str, str] | None:
     """The domain in ASCII and in its display form, or None when it is not valid."""
     lowered = host.lower()

@@ -17,7 +17,7 @@ _END: Final = re.compile(r"\.(?=(:\d*)?$)")
 _AMBIGUOUS: Final = frozenset('\\ "<>`')  # browsers and this parser may read a URL with these differently
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def host_name(typed: str) -> str | None:
     """The host name in lower-case ASCII; None for anything else, IP addresses in all their forms included.
 

@@ -105,7 +105,7 @@ class Subject:
         return any(is_free_mail(email.rpartition("@")[2]) for email in self.emails)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _subject(
     first: str | None,
     last: str | None,

@@ -38,7 +38,7 @@ class NameKey:
         return bool(self.first and self.last)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def name_key(first: str | None, last: str | None, full: str | None = None) -> NameKey:
     """The key of a name; parts that are missing are taken from the full name."""
     name = read_name(first or "", last or "", full or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from app.matching.text import collapse_spaces, is_placeholder, is_template
@@ -31,6 +32,7 @@ class Name:
     salutation: str | None = None
 
 
+@lru_cache(maxsize=512)
 def read_name(first: str, last: str, full: str) -> Name:
     """The name of a person from three answers. Given parts win; the full name fills in missing ones.
 

@@ -68,7 +68,7 @@ def is_no_handle(network: str, handle: str) -> bool:
     return len(folded) < 2 or bool(_SAME_CHARACTER.fullmatch(folded)) or is_no_id(name)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def is_placeholder_address(local: str, domain: str) -> bool:
     """Whether an address stands for none: `noemail@…`, `…@noemail.com`, or both of its parts do: `test@test.com`,
     `a@a.a`, also as one phrase: `not@available.com`.

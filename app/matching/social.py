@@ -41,7 +41,7 @@ class Handle:
 
 def read_handle(typed: str, network: str | None = None) -> Handle | None:
     """The profile of a URL, or of a bare handle when the network is known; None where it names nobody."""
-    found = _read(typed, network)
+    found = _read(typed, network) if typed else None
     return None if found is None or is_no_handle(found.network, found.handle) else found
 
 

@@ -95,8 +95,10 @@ class FieldIs(ConditionBase):
         return _bant(view, path[1], path[2])
 
     def unmet(self, view: View) -> list[Unmet]:
-        have = self.have(view)
-        return [] if self.accepts(have, view) else leaf(f"field.{self.field}", as_json(have), self.need)
+        return [] if self.holds(view) else leaf(f"field.{self.field}", as_json(self.have(view)), self.need)
+
+    def holds(self, view: View) -> bool:
+        return self.accepts(self.have(view), view)
 
     def accepts(self, have: object, view: View) -> bool:
         """Whether the condition holds for this value."""

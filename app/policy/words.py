@@ -35,21 +35,30 @@ class Fit(ConditionBase):
     fit: AtLeastPoints
 
     def unmet(self, view: View) -> list[Unmet]:
-        return at_least("fit", view.fit, self.fit.at_least)
+        return [] if self.holds(view) else leaf("fit", view.fit, self.fit.at_least)
+
+    def holds(self, view: View) -> bool:
+        return view.fit >= self.fit.at_least
 
 
 class Engagement(ConditionBase):
     engagement: AtLeastPoints
 
     def unmet(self, view: View) -> list[Unmet]:
-        return at_least("engagement", view.engagement, self.engagement.at_least)
+        return [] if self.holds(view) else leaf("engagement", view.engagement, self.engagement.at_least)
+
+    def holds(self, view: View) -> bool:
+        return view.engagement >= self.engagement.at_least
 
 
 class Level(ConditionBase):
     level: AtLeastPoints
 
     def unmet(self, view: View) -> list[Unmet]:
-        return at_least("level", view.level, self.level.at_least)
+        return [] if self.holds(view) else leaf("level", view.level, self.level.at_least)
+
+    def holds(self, view: View) -> bool:
+        return view.level >= self.level.at_least
 
 
 class ActivityArguments(Part):
@@ -79,11 +88,14 @@ class HasActivity(ConditionBase):
 
     def unmet(self, view: View) -> list[Unmet]:
         wanted = self.activity
-        have = len(self.matching(view))
-        if have >= wanted.min_count:
+        if self.holds(view):
             return []
+        have = len(self.matching(view))
         types = list(wanted.types) if wanted.types else None
         return leaf("activity", have, wanted.min_count, types=types, within_days=wanted.within_days)
+
+    def holds(self, view: View) -> bool:
+        return len(self.matching(view)) >= self.activity.min_count
 
     @property
     def timed(self) -> bool:
@@ -151,6 +163,8 @@ class Bant(ConditionBase):
 
     def confirmations(self, view: View) -> list[Confirmation]:
         """The rows that count: the latest of each user and criterion, from the users and days this condition names."""
+        if not view.confirmations:
+            return []
         rows = latest(view.confirmations)
         by = self.bant.by
         if by == "actor":

@@ -30,7 +30,7 @@ def score(policy: Policy, facts: Facts, now: datetime) -> Score:
     fits = capped(policy, "fit", fit_entries(policy, bare))
     engagements = capped(policy, "engagement", engagement_entries(policy, facts, now))
     fit, engagement = total(fits), total(engagements)
-    view = replace(bare, fit=fit, engagement=engagement)
+    view = PolicyView(policy, facts, now, fit, engagement, 0, facts.confirmations, None, facts.stage)
     entries = (*fits, *engagements)
     return Score(fit, engagement, _level(view), _temperature(view), entries, _next_change(view))
 

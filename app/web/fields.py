@@ -132,7 +132,7 @@ Code = Annotated[str, Like("demo_request", f"{SNAKE_CASE}, at most 64", r"^[a-z]
 Note = Annotated[str, StringConstraints(max_length=10_000)]
 
 
-@lru_cache(maxsize=10_000)  # the instant of a change is shown many times
+@lru_cache(maxsize=2048)  # the instant of a change is shown many times
 def rfc3339(value: datetime | None) -> str | None:
     """An instant as responses write it: RFC 3339 in UTC with Z, with microseconds only where they are not zero."""
     return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
