@@ -46,7 +46,8 @@ def meet_by_attempts(change: Change) -> None:
 
 def _advance(change: Change, after: Callable[[Run], Run]) -> None:
     for run in list(change.lead.clocks):
-        if (changed := after(run)) != run:
+        changed = after(run)
+        if changed is not run and changed != run:
             change.put_clock(replace(changed, owner_id=_owner_id(change)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from app import ids
@@ -23,6 +23,7 @@ from app.policy.facts import Actor, Entry
 from app.web.fields import rfc3339
 
 Rows = dict[str, list[dict[str, Any]]]
+TOGETHER: Final = 8  # leads whose rows are made at a time: in less than a millisecond
 
 
 async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
@@ -32,10 +33,10 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
     await distribute(tx, tenant_id, changes)
     await settle_clocks(tx, tenant_id, changes)
     rows: Rows = {kind: [] for kind in sql.ROW_KINDS}
-    for change in changes:
+    for number, change in enumerate(changes, 1):
         _collect(rows, change)
-        if len(changes) > 1:
-            await asyncio.sleep(0)  # requests to the same process are answered between two leads of a batch
+        if number % TOGETHER == 0:
+            await asyncio.sleep(0)  # requests to the same process are answered meanwhile
     voids = [
         {"journey_id": journey_id, "name": name, "voided_at": change.now}
         for change in changes

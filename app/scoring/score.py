@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from app.policy.document import Policy
@@ -14,14 +14,22 @@ from app.scoring.ledger import capped, engagement_entries, fit_entries, next_dec
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`evaluate_at`: when time alone may next change the score or the automatic actions; None if it never does."""
+    """`view`: what it is the score of."""
 
     fit: int
     engagement: int
     level: int
     temperature: Temperature
     entries: tuple[Entry, ...]
-    evaluate_at: datetime | None
+    view: PolicyView = field(compare=False, repr=False)
+
+    @property
+    def evaluate_at(self) -> datetime | None:
+        """When time alone may next change the score or the automatic actions; None if it never does.
+
+        It is computed here: of most scores only the points are used.
+        """
+        return min((at for at in _changes(self.view) if at > self.view.now), default=None)
 
 
 def score(policy: Policy, facts: Facts, now: datetime) -> Score:
@@ -32,7 +40,7 @@ def score(policy: Policy, facts: Facts, now: datetime) -> Score:
     fit, engagement = total(fits), total(engagements)
     view = PolicyView(policy, facts, now, fit, engagement, 0, facts.confirmations, None, facts.stage)
     entries = (*fits, *engagements)
-    return Score(fit, engagement, _level(view), _temperature(view), entries, _next_change(view))
+    return Score(fit, engagement, _level(view), _temperature(view), entries, view)
 
 
 def _level(view: PolicyView) -> int:
@@ -51,10 +59,10 @@ def _temperature(view: PolicyView) -> Temperature:
 
 
 def rescored(policy: Policy, facts: Facts, known: Score, now: datetime) -> Score:
-    """The score after a move. Only a new baseline changes the points; without one only `evaluate_at` is computed."""
+    """The score after a move. Only a new baseline changes the points."""
     if facts.baseline_at is not None:
         return score(policy, facts, now)
-    return replace(known, evaluate_at=_next_change(view_of(policy, facts, now)))
+    return replace(known, view=view_of(policy, facts, now))
 
 
 def scored(policy: Policy, facts: Facts, now: datetime) -> Facts:
@@ -65,10 +73,6 @@ def scored(policy: Policy, facts: Facts, now: datetime) -> Facts:
 def with_score(facts: Facts, known: Score) -> Facts:
     """The facts with a known score."""
     return replace(facts, fit=known.fit, engagement=known.engagement, level=known.level, entries=known.entries)
-
-
-def _next_change(view: PolicyView) -> datetime | None:
-    return min((at for at in _changes(view) if at > view.now), default=None)
 
 
 def _changes(view: PolicyView) -> Iterator[datetime]:
