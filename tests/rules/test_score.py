@@ -105,7 +105,7 @@ def test_the_score_is_the_exact_sum_of_its_counting_entries(facts: Facts) -> Non
 
 def comparable(known: Score) -> Score:
     """The score without `evaluate_at` and without entries that do not count, which may decay between evaluations."""
-    return replace(known, evaluate_at=None, entries=tuple(entry for entry in known.entries if entry.counts))
+    return replace(known, entries=tuple(entry for entry in known.entries if entry.counts))
 
 
 def settle(policy: Policy, facts: Facts) -> tuple[Facts, Score]:
