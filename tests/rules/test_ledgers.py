@@ -61,7 +61,8 @@ def fresh(policy: Policy) -> Policy:
 def test_the_entries_add_up_and_no_cap_is_exceeded(policy: Policy, facts: Facts) -> None:
     policy = fresh(policy)
     known = score(policy, facts, NOON)
-    assert known == score(policy, facts, NOON)
+    again = score(policy, facts, NOON)
+    assert (known, known.evaluate_at) == (again, again.evaluate_at)
     for ledger, shown in (("fit", known.fit), ("engagement", known.engagement)):
         counted = [one for one in known.entries if one.ledger == ledger and one.counts]
         assert sum(one.decayed_points for one in counted) == shown
