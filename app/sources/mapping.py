@@ -27,7 +27,7 @@ from app.sources.item import KEY_SEPARATOR, Consent, Item, Reason
 from app.sources.parse import Body, ParseFailed, read_body
 from app.sources.record_url import record_url
 from app.sources.request import RawRequest
-from app.sources.spam import spam_reason
+from app.sources.spam import content_of, spam_reason
 
 REPEAT_WINDOW: Final = timedelta(minutes=10)  # in which the same content without a key is the same submission
 MAX_ITEMS: Final = 1_000
@@ -133,7 +133,8 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
     if shared.request.cleared:
         verdict, spam = "lead" if verdict == "spam" else verdict, None
     attribution, consents = _attribution(document, context), _consents(document, context)
-    key, repeat_keys = _submission_key(shared, context, verdict)
+    content = content_of(document.spam, context)
+    key, repeat_keys = _submission_key(shared, context, verdict, content)
     entry = storable(as_text(context.value(document.entry, "/entry")))
     reason: Reason | None = "identity_required" if verdict in _NEEDS_PERSON and not person.identities else None
     if verdict == "lead" and spam:
@@ -147,7 +148,7 @@ def _map_item(shared: _Shared, context: Context, index: int) -> Item:
         verdict="quarantined" if reason else verdict,
         submission_key=key,
         occurred_at=occurred_at or received_at,
-        content_sha256=hashlib.sha256(_canonical(context.values["item"])).hexdigest(),
+        content_sha256=hashlib.sha256(_canonical(content)).hexdigest(),
         repeat_keys=repeat_keys,
         person=person,
         attribution=attribution,
@@ -247,14 +248,14 @@ def _activity_type(document: Document, context: Context) -> str:
     return named if re.fullmatch(SNAKE, named) else "form_fill"
 
 
-def _submission_key(shared: _Shared, context: Context, verdict: Verdict) -> tuple[str, tuple[str, ...]]:
+def _submission_key(shared: _Shared, context: Context, verdict: Verdict, content: Any) -> tuple[str, tuple[str, ...]]:
     """The sender's key; without one that of the content, and those of the same content a little earlier or later."""
     expression = shared.document.submission_key
     key = as_text(context.value(expression, "/submission_key")) if expression else ""
     if not key or (is_no_id(key) and verdict != "test"):
         received_at = shared.request.received_at
         nearby = (received_at + shift for shift in (timedelta(), -REPEAT_WINDOW, REPEAT_WINDOW))
-        own, *others = (content_key(shared.source_id, context.values["item"], when) for when in nearby)
+        own, *others = (content_key(shared.source_id, content, when) for when in nearby)
         return own, tuple(others)
     is_kept = len(key) <= _MAX_KEY and KEY_SEPARATOR not in key
     return key if is_kept else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest(), ()

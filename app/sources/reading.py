@@ -40,6 +40,18 @@ class ReadTracker:
                 kept[key] = unread
         return kept or None
 
+    def unread(self, value: Any) -> Any:
+        """The value without the members that were read, empty ones kept; of a member read in parts the unread parts."""
+        if isinstance(value, list):
+            return [self.unread(element) for element in value]
+        if not isinstance(value, dict):
+            return value
+        left = {key: member for key, member in value.items() if not self._has_read_whole(value, key)}
+        return {key: self.unread(member) for key, member in left.items()}
+
+    def _has_read_whole(self, container: dict[str, Any], key: str) -> bool:
+        return self.has_read(container, key) and id(container[key]) not in self._read
+
     def _rest_of_read(self, member: Any) -> Any:
         if isinstance(member, dict):
             return self.rest(member) if id(member) in self._read else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from app.matching.consent import is_unticked
 from app.matching.person import Person
@@ -33,6 +33,19 @@ def spam_reason(spam: Spam, context: Context, person: Person, request: RawReques
     if spam.max_links is not None and len(_LINK.findall(str(person.fields.get("message", "")))) > spam.max_links:
         return "too_many_links"
     return "disposable_address" if spam.disposable and person.email_status == "disposable" else None
+
+
+def content_of(spam: Spam, context: Context) -> Any:
+    """The item without what it has for protection only: empty traps, and the time at which the page was shown. They may
+    differ when one form is sent twice. Tokens are dropped when the body is parsed."""
+    own = Context(context.values, context.zone, context.budget)
+    for trap in (*_empty_traps(spam, context), spam.rendered_at):
+        own.value(trap)
+    return own.reads.unread(context.values["item"])
+
+
+def _empty_traps(spam: Spam, context: Context) -> list[str]:
+    return [trap for trap in spam.honeypot if not _is_filled(context.value(trap))]
 
 
 def _is_filled(answer: object) -> bool:

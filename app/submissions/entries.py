@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -26,6 +26,8 @@ from app.submissions.redact import redacted
 
 ARRIVING: Final = frozenset({"lead", "activity", "consent"})
 ACTING: Final = frozenset({"lead", "activity"})
+# What makes or touches a lead, or will when its record is fetched. Only that can be repeated.
+TAKING: Final = ARRIVING | {"fetch"}
 KEY_REUSED: Final = "key_reused"
 
 PROCESSOR: Final = Actor(id=None, kind="service", role="service")
@@ -58,6 +60,10 @@ class Entry:
     @property
     def key(self) -> tuple[UUID, str]:
         return self.source.id, self.item.submission_key + self.key_suffix
+
+    def apart(self) -> Entry:
+        """The entry under a key of its own, where it stands in the way of none."""
+        return replace(self, key_suffix=f"{KEY_SEPARATOR}{self.submission_id.hex}-{self.item.index}")
 
     @property
     def lead_id(self) -> UUID | None:

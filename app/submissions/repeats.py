@@ -7,7 +7,7 @@ from the person. So the unique index decides between repeats of these too (docs/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -15,14 +15,16 @@ from uuid import UUID
 
 from app.database.transaction import Record, Tx
 from app.leads import sql as leads_sql
+from app.leads.absorb import REFUSALS
 from app.matching.identity import is_one_person
 from app.matching.person import Identity, Person
 from app.sources.item import KEY_SEPARATOR, item_to_json
 from app.sources.mapping import REPEAT_WINDOW
 from app.submissions import sql
-from app.submissions.entries import ARRIVING, Entry
+from app.submissions.entries import ARRIVING, TAKING, Entry
 
 Key = tuple[UUID, str]
+UPDATING: Final = frozenset({"activity", "consent"})
 CONTENT: Final = ("fields", "raw", "secondary_emails", "external_ids", "attribution", "consent", "custom")
 
 
@@ -37,7 +39,7 @@ async def with_recent_keys(tx: Tx, tenant_id: UUID, entries: Sequence[Entry]) ->
     contents = {("content", str(entry.source.id), entry.item.content_sha256) for entry in unnamed}
     await leads_sql.lock_identities(tx, tenant_id, list(contents))
     held = await sql.held_items(tx, tenant_id, {key for entry in unnamed for key in _nearby_keys(entry)})
-    received = {key: row.received_at for key, row in held.items()}
+    received = {key: (row.received_at, _is_taken(row, "lead")) for key, row in held.items()}
     return [_recent(entry, received) if _is_unnamed(entry) else entry for entry in entries]
 
 
@@ -49,29 +51,72 @@ def _nearby_keys(entry: Entry) -> list[Key]:
     return [entry.key, *((entry.source.id, key) for key in entry.item.repeat_keys)]
 
 
-def _recent(entry: Entry, received: dict[Key, datetime]) -> Entry:
-    """The entry with the key of the first that has its content, if that is near enough; else its own key is that."""
+def _recent(entry: Entry, received: dict[Key, tuple[datetime, bool]]) -> Entry:
+    """The entry with the key of the first that has its content, if that is near enough; else its own key is that.
+
+    `received`: when the holder of each key came, and whether it was taken: what takes a lead repeats only such.
+    """
+    takes = entry.item.verdict in TAKING
     for key in _nearby_keys(entry):
-        first_at = received.get(key)
-        if first_at is not None and abs(entry.received_at - first_at) <= REPEAT_WINDOW:
+        first_at, is_taken = received.get(key, (None, False))
+        if first_at is not None and (is_taken or not takes) and abs(entry.received_at - first_at) <= REPEAT_WINDOW:
             return replace(entry, item=replace(entry.item, submission_key=key[1]))
-    received[entry.key] = entry.received_at
+    received[entry.key] = entry.received_at, takes
     return entry
 
 
 async def with_own_keys(tx: Tx, tenant_id: UUID, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """Divides entries whose keys are taken: those with another key to be tried, and duplicates."""
+    """Divides entries whose keys are taken: those with another key to be tried, and duplicates.
+
+    What holds a key and made nothing, such as spam, releases it for what makes something: that is tried again with it.
+    """
     held = await sql.held_items(tx, tenant_id, {entry.key for entry in entries})
-    found = [_compared(entry, held.get(entry.key)) for entry in entries]
+    known = await _known(tx, tenant_id, [entry for entry in entries if _is_of_unknown(held.get(entry.key), entry)])
+    idle: dict[Key, Record] = {}
+    found: list[Entry] = []
+    for entry in entries:
+        first = held.get(entry.key)
+        if first is not None and _leaves_key(first, entry, known):
+            idle[entry.key], first = first, None
+        found.append(_compared(entry, first))
+    await sql.release_keys(tx, tenant_id, idle.values(), KEY_SEPARATOR)
     return [entry for entry in found if not entry.duplicate], [entry for entry in found if entry.duplicate]
+
+
+def _is_taken(first: Record, verdict: str) -> bool:
+    """Whether a stored item made or touched a lead, or will; for all but a lead, also what somebody unknown refused."""
+    if first.lead_id is not None or first.verdict == "fetch" or first.mapped is None:
+        return True
+    refuses = first.verdict == "consent" and any(one["state"] in REFUSALS for one in first.mapped.get("consent", ()))
+    return refuses and verdict != "lead"
+
+
+def _leaves_key(first: Record, entry: Entry, known: Set[Key]) -> bool:
+    if entry.item.verdict not in TAKING or _is_taken(first, entry.item.verdict):
+        return False
+    return not _is_of_unknown(first, entry) or entry.key in known
+
+
+def _is_of_unknown(first: Record | None, entry: Entry) -> bool:
+    """Whether both are activities or consents, of which the first was of somebody unknown."""
+    return first is not None and first.lead_id is None and {first.verdict, entry.item.verdict} <= UPDATING
+
+
+async def _known(tx: Tx, tenant_id: UUID, entries: Sequence[Entry]) -> set[Key]:
+    """The keys of those entries whose person there may be by now."""
+    people = {entry.key: entry.item.person.identities for entry in entries if entry.item.person}
+    wanted = [one for identities in people.values() for one in identities]
+    found = await leads_sql.candidates(tx, tenant_id, wanted) if wanted else []
+    leads = {(one.kind, one.namespace, one.value) for one in found}
+    return {key for key, identities in people.items() if any(one.key in leads for one in identities)}
 
 
 def _compared(entry: Entry, first: Record | None) -> Entry:
     """The entry as a duplicate of the first that has its key, as its revision, or as a submission of its own."""
     if first is None:
         return entry  # what had its key was quarantined meanwhile, and has none: the entry is tried again with it
-    if first.verdict == "ignore" and entry.item.verdict in ARRIVING:
-        return replace(entry, key_suffix=f"{KEY_SEPARATOR}arrived")  # a notice of it came before, such as its beginning
+    if entry.item.verdict not in TAKING and first.received_at > entry.received_at:
+        return entry.apart()  # it is replayed, and what has its key came later
     if first.mapped is None or entry.item.verdict not in ARRIVING or _is_same_content(entry, first):
         return replace(entry, duplicate=True)
     person = entry.item.person or Person()

@@ -59,6 +59,20 @@ SET_LEADS = text(
     """
 ).bindparams(bindparam("captured", type_=JSONB))
 
+# Items that made nothing leave their keys to what comes now. Of two transactions the second finds them released.
+RELEASE_KEYS = text(
+    """
+    UPDATE submission_items i SET submission_key = i.submission_key || CAST(:separator AS text) || i.submission_id
+                                                   || '-' || i.index
+      FROM (SELECT i.submission_id, i.index, i.submission_key
+              FROM jsonb_to_recordset(:places) AS w(submission_id uuid, index integer, submission_key text)
+              JOIN submission_items i ON i.tenant_id = :tenant_id AND i.submission_id = w.submission_id
+                   AND i.index = w.index AND i.submission_key = w.submission_key
+             ORDER BY i.submission_key, i.submission_id, i.index FOR UPDATE OF i) held
+     WHERE i.tenant_id = :tenant_id AND i.submission_id = held.submission_id AND i.index = held.index
+    """
+).bindparams(bindparam("places", type_=JSONB), bindparam("tenant_id", type_=Uuid))
+
 # A duplicate has the lead of the item that holds its key.
 FINISH = text(
     """
@@ -158,6 +172,15 @@ async def held_items(tx: Tx, tenant_id: UUID, keys: Iterable[tuple[UUID, str]]) 
     wanted = [{"source_id": source_id, "submission_key": key} for source_id, key in keys]
     rows = await tx.execute(HELD, {"tenant_id": tenant_id, "keys": wanted}) if wanted else ()
     return {(row.source_id, row.submission_key): row for row in rows}
+
+
+async def release_keys(tx: Tx, tenant_id: UUID, held: Iterable[Record], separator: str) -> None:
+    """Gives these items keys of their own: what they have, the separator, and their place."""
+    places = [
+        {"submission_id": one.submission_id, "index": one.place, "submission_key": one.submission_key} for one in held
+    ]
+    if places:
+        await tx.execute(RELEASE_KEYS, {"tenant_id": tenant_id, "places": places, "separator": separator})
 
 
 async def finish(
