@@ -18,6 +18,7 @@ from app.leads import consent_sql
 from app.leads.absorb import apply_consents
 from app.leads.contact_consents import carry_to_contacts
 from app.leads.double_opt_in import CHANNEL, Token
+from app.leads.merged import Came, keep_apart
 from app.policy.facts import Actor
 
 VISITOR: Final = Actor(id=None, kind="service", role="service")
@@ -37,6 +38,9 @@ async def confirm(tx: Tx, text: str, now: datetime) -> Record:
     apply_consents(change, change.new_consents)
     evaluate(change)
     await record(tx, request.tenant_id, [change])
+    given = tuple(one.id for one in change.new_consents)
+    came = [Came(change.lead.id, rows=given, confirms=request)] if change.lead.has_merged else []
+    await keep_apart(tx, request.tenant_id, came)
     await carry_to_contacts(tx, request.tenant_id, [change], now)
     await consent_sql.set_confirmed(tx, request.tenant_id, request.id, now)
     return request

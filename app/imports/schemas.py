@@ -124,7 +124,10 @@ class ImportedRow(ResponseBody):
     row: int = Field(description="As a spreadsheet program counts; the names of the columns are usually row 1.")
     verdict: Verdict
     lead_id: LeadId | None
-    reason: str | None
+    reason: str | None = Field(
+        description="Why the row is quarantined; of a lead `consent_withdrawn`: the row or the list claims a consent "
+        "that the person has refused or withdrawn, which does not count."
+    )
     unmet: list[dict[str, Any]]
     submission_id: SubmissionId
 

@@ -220,6 +220,7 @@ def lead_of(record: Record) -> Lead:
         opportunity_id=row.opportunity_id,
         merged_into=row.merged_into,
         erased_at=row.erased_at,
+        has_merged=row.has_merged,
         identities=_identities(row),
         activities=_activities(row),
         activity_keys=set(row.activity_keys or ()),

@@ -219,7 +219,7 @@ def _collect_consents_touches_and_bant(rows: Rows, change: Change) -> None:
     lead_id, now = change.lead.id, change.now
     rows["consents"] += [
         {
-            "id": ids.new_id(),
+            "id": new.id,
             "lead_id": lead_id,
             "purpose": new.purpose,
             "state": new.state,
@@ -235,7 +235,7 @@ def _collect_consents_touches_and_bant(rows: Rows, change: Change) -> None:
     ]
     rows["touches"] += [
         {
-            "id": ids.new_id(),
+            "id": new.id,
             "lead_id": lead_id,
             "source_id": new.source_id,
             "submission_id": new.submission_id,

@@ -21,6 +21,8 @@ LOAD_LEADS = """
     SELECT l.id, l.created_at, l.updated_at, l.version, l.kind, l.fields, l.raw, l.custom, l.flags, l.consents,
            l.first_touch, l.last_touch, l.channel, l.source_id, l.team, l.below_threshold_since, l.threshold_met,
            l.evaluate_at, l.account_id, l.contact_id, l.opportunity_id, l.merged_into, l.erased_at,
+           EXISTS (SELECT FROM lead_merges m WHERE m.tenant_id = :tenant_id AND m.survivor_id = l.id
+                                               AND m.unmerged_at IS NULL) AS has_merged,
            l.stamp <> seen.stamp AS stale,
            u.id AS owner_id, u.role AS owner_role, u.team AS owner_team, u.active AS owner_active,
            f.role AS previous_role,

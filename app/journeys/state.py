@@ -144,6 +144,7 @@ class Lead:
     opportunity_id: UUID | None = None
     merged_into: UUID | None = None
     erased_at: datetime | None = None
+    has_merged: bool = False  # other leads were merged into it
     identities: list[Identity] = field(default_factory=list)
     activities: list[Activity] = field(default_factory=list)
     activity_keys: set[str] = field(default_factory=set)
@@ -171,7 +172,7 @@ class NewActivity:
 
 @dataclass(frozen=True, slots=True)
 class NewConsent:
-    """One entry of the consent log; `bought`: from a bought list."""
+    """One entry of the consent log; `bought`: from a list, bought or not."""
 
     purpose: str
     state: str
@@ -181,6 +182,7 @@ class NewConsent:
     source_id: UUID | None = None
     submission_id: UUID | None = None
     bought: bool = False
+    id: UUID = field(default_factory=ids.new_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,7 @@ class NewTouch:
     occurred_at: datetime
     source_id: UUID | None = None
     submission_id: UUID | None = None
+    id: UUID = field(default_factory=ids.new_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ NAMES = ("first_name", "last_name", "full_name")
 MAX_CUSTOM = 1_000  # custom fields of a lead
 MAX_NAMES = 20  # other names kept of a lead
 REFUSALS = ("refused", "withdrawn")
+LISTS = ("import", "purchased_list")  # channels of lists: who made the list says it, and not the person
 NEVER = datetime.min.replace(tzinfo=UTC)
 FLAGGED = ("email_status", "email_domain", "free_mail", "role_mailbox")
 
@@ -66,9 +67,10 @@ class Arrival:
     `create` is False for an item that may only update an existing lead (consent, activity). `entry` is the stage in
     which a new journey starts (`suspect` for a bought list). `earlier_lead_id`: the lead that the item had when it was
     captured before; on an existing lead it then only fills empty fields and records no activity, touch or consent.
-    `revised_lead_id`: the lead of the submission that the arrival revises; it is no further touch then.
+    `revised_lead_id`: the lead of the submission that the arrival revises, `revises` that submission; it is no further
+    touch then. `item_index`: the place of the item in its submission.
     `double_opt_in`: the rule of the source by which consents have to be confirmed.
-    `stated_consents`: the purposes for which who imported a list says that all in it have consented.
+    `of_list`: a row of an imported list.
     """
 
     person: Person
@@ -80,14 +82,21 @@ class Arrival:
     activity: ArrivalActivity | None = None
     attribution: Mapping[str, Any] = field(default_factory=dict)
     consents: tuple[Consent, ...] = ()
-    stated_consents: frozenset[str] = frozenset()
+    of_list: bool = False
     custom: Mapping[str, Any] = field(default_factory=dict)
     entry: str | None = None
     create: bool = True
     submission_id: UUID | None = None
     earlier_lead_id: UUID | None = None
     revised_lead_id: UUID | None = None
+    revises: UUID | None = None
+    item_index: int | None = None
     double_opt_in: DoubleOptIn | None = None
+
+    @property
+    def claims(self) -> bool:
+        """Whether it says of the person what they have not said here: lists do, bought or not."""
+        return self.of_list or self.entry is not None or self.attribution.get("channel") in LISTS
 
     @property
     def reprocessed(self) -> bool:
@@ -277,9 +286,6 @@ def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
         if consent.state == "unknown":
             change.lead.consents.setdefault(consent.purpose, "unknown")
             continue
-        is_stated = consent.purpose in arrival.stated_consents and consent.state == "given"
-        if is_stated and _is_refused(change, arrival, consent.purpose):
-            continue  # a statement about a whole list overrides nobody's own refusal
         if consent.purpose not in asked:
             consents.append(
                 _new_consent(arrival, consent.purpose, consent.state, consent.text, consent.occurred_at or when)
@@ -290,6 +296,11 @@ def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
         pending = [_new_consent(arrival, one.purpose, PENDING, one.text, when) for one in asked.values()]
         source = {"id": ids.show("source", arrival.source_id), "name": arrival.source_name}
         request_consent(change, arrival.double_opt_in, pending, source)
+
+
+def claims_refused(change: Change, arrival: Arrival) -> bool:
+    """Whether a list claims a consent that the person has refused or withdrawn: it is logged, and does not count."""
+    return any(one.state == "given" and _is_refused(change, arrival, one.purpose) for one in arrival.consents)
 
 
 def _asked(change: Change, arrival: Arrival) -> dict[str, Asked]:
@@ -307,21 +318,19 @@ def _asked(change: Change, arrival: Arrival) -> dict[str, Asked]:
 
 
 def _is_refused(change: Change, arrival: Arrival, purpose: str) -> bool:
-    """Whether the person has refused, and the arrival speaks for a list: a bought one, or one with a statement."""
-    of_list = arrival.entry is not None or purpose in arrival.stated_consents
-    return of_list and change.lead.consents.get(purpose) in ("refused", "withdrawn")
+    """Whether the person has refused, and a list claims the consent."""
+    return arrival.claims and change.lead.consents.get(purpose) in REFUSALS
 
 
 def _new_consent(arrival: Arrival, purpose: str, state: str, seen: str | None, when: datetime) -> NewConsent:
-    is_bought = arrival.entry is not None
     channel, source_id = arrival.source_name, arrival.source_id
-    return NewConsent(purpose, state, when, seen, channel, source_id, arrival.submission_id, bought=is_bought)
+    return NewConsent(purpose, state, when, seen, channel, source_id, arrival.submission_id, bought=arrival.claims)
 
 
 def apply_consents(change: Change, consents: Sequence[NewConsent]) -> None:
     """Applies each consent that counts for its purpose.
 
-    What the person said counts before what a bought list claims, then the latest by `occurred_at`, then a refusal.
+    What the person said counts before what a list claims, then the latest by `occurred_at`, then a refusal.
     `PAST` in past_sql.py has the same order; that for contacts is in matching/person_consents.py.
     """
     flags = change.lead.flags

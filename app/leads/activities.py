@@ -17,6 +17,7 @@ from app.journeys.state import Change
 from app.leads import sql
 from app.leads.absorb import ArrivalActivity, add_activity, apply_reinquiry, remove_last_activity
 from app.leads.future import check_not_future
+from app.leads.merged import Before, Came, keep_apart
 from app.leads.schemas import ActivityIn, ActivityOfPerson, show_activity, show_new_activity
 from app.lifecycle.guard import MAX_AHEAD
 from app.matching.external_id import readings
@@ -54,15 +55,19 @@ async def record_activities(
     merged = await sql.merged_leads(tx, caller.tenant_id, gone) if gone else set()
     stored = await sql.known_activities(tx, caller.tenant_id, keys)
     known: dict[Named, UUID] = {key: row.id for key, row in stored.items()}
-    answers = [
-        {"index": index, **_record(changes, leads, one, known, caller, now, merged)}
-        for index, (one, leads) in enumerate(zip(wanted, who, strict=True))
-    ]
+    answers: list[dict[str, Any]] = []
+    came: list[Came] = []
+    for index, (one, identities, leads) in enumerate(zip(wanted, named, who, strict=True)):
+        change = next((changes[lead_id] for lead_id in leads if lead_id in changes and len(leads) == 1), None)
+        before = Before(change, identities) if change and identities else None
+        answers.append({"index": index, **_record(changes, leads, one, known, caller, now, merged)})
+        came += before.came() if before else ()
     acted = [change for change in changes.values() if change.new_activities]
     for change in acted:
         change.on_behalf_of = caller.on_behalf_of
         evaluate(change)
     await record(tx, caller.tenant_id, acted)
+    await keep_apart(tx, caller.tenant_id, came)
     return answers
 
 

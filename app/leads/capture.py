@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from app import ids
@@ -18,11 +19,12 @@ from app.journeys.load import begin_changes
 from app.journeys.record import record_or_refresh
 from app.journeys.state import Change, Lead
 from app.leads import duplicates_sql, sql
-from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival
+from app.leads.absorb import Arrival, ArrivalActivity, apply_arrival, claims_refused
 from app.leads.consent_sql import keep_requests, keep_withdrawals
 from app.leads.contact_consents import carry_to_contacts
 from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of, strongest
 from app.leads.known_contact import link_known_contacts
+from app.leads.merged import Before, Came, keep_apart
 from app.leads.older import load_older_keys
 from app.leads.withdrawals import Withdrawals, withdrawals_of
 from app.matching.channel import channel_of
@@ -35,12 +37,15 @@ from app.policy.facts import POLICY
 __all__ = ["Arrival", "ArrivalActivity", "Captured", "capture"]
 
 Key = tuple[str, str, str]
+CONSENT_WITHDRAWN: Final = "consent_withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
     """The result of one arrival: its lead, or why there is none (identity_required, person_unknown, lead_gone).
 
+    With a lead the reason says what of the arrival does not count: `consent_withdrawn`, a consent that a list claims.
+    `came`: what the arrival added to a lead into which others were merged.
     `later`: nothing was done, because an earlier arrival of the batch may be of the same person.
     """
 
@@ -49,6 +54,7 @@ class Captured:
     reason: str | None = None
     change: Change | None = None
     later: bool = False
+    came: Sequence[Came] = ()
 
 
 class IdentityIndex:
@@ -165,6 +171,7 @@ async def _capture_all(
     await duplicates_sql.keep_pairs(tx, tenant_id, pairs.rows(), now)
     await keep_requests(tx, tenant_id, touched, now)
     await keep_withdrawals(tx, tenant_id, withdrawn.new_rows, now)
+    await keep_apart(tx, tenant_id, [one for found in answers for one in found.came])
     await carry_to_contacts(tx, tenant_id, touched, now)
     return answers
 
@@ -237,9 +244,12 @@ def _capture_one(
     if change is None:
         return Captured(None, reason="lead_gone")
     _set_actor(change, arrival)
+    before = Before(change, keys(arrival.person))
     withdrawn.apply(change, match.new_identities)
     apply_arrival(change, arrival, match)
     if match.new_identities or not arrival.reprocessed:
         for other in flag_duplicates(change, match.conflicts, changes):
             _set_actor(other, arrival)
-    return Captured(match.lead_id, created, change=change)
+    reason = CONSENT_WITHDRAWN if claims_refused(change, arrival) else None
+    came = before.came(arrival)
+    return Captured(match.lead_id, created, reason, change, came=came)

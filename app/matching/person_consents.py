@@ -1,7 +1,7 @@
 """Which consent a person is held to, of those that several leads of the person have given or refused.
 
 A consent is `{state, occurred_at, text, channel, source_id, bought}`, plain JSON; `unknown` and `pending` are no
-decisions. `bought`: a bought list claims that it was given, which the person did not say here.
+decisions. `bought`: a list claims that it was given, which the person did not say here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def replacing(known: Consents, new: Consents) -> dict[str, Consent]:
     """The new consents, by purpose, that replace what is known: the first ones, and decisions that are later.
 
     At the same instant a refusal or withdrawal counts before a consent. `unknown` and `pending` replace nothing, and
-    what a bought list claims replaces no decision of the person.
+    what a list claims replaces no decision of the person.
     """
     return {purpose: one for purpose, one in new.items() if purpose not in known or _rank(one) > _rank(known[purpose])}
 

@@ -70,6 +70,7 @@ MOVE = text(
               FROM submitted) AS submission_items
     """
 ).bindparams(*BOTH, bindparam("kinds", type_=ARRAY(Text)))
+# With an item go its duplicates.
 MOVE_BACK = text(
     """
     WITH acted AS (
@@ -81,11 +82,18 @@ MOVE_BACK = text(
         UPDATE consents SET lead_id = :target WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND lead_id = :source
     ), confirmed AS (
         UPDATE bant SET lead_id = :target WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND lead_id = :source
+    ), asked AS (
+        UPDATE consent_requests SET lead_id = :target
+         WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND lead_id = :source
     ), submitted AS (
         UPDATE submission_items i SET lead_id = :target
-          FROM jsonb_to_recordset(:submission_items) AS m(submission_id uuid, index integer)
-         WHERE i.tenant_id = :tenant_id AND i.submission_id = m.submission_id AND i.index = m.index
-           AND i.lead_id = :source
+          FROM (SELECT m.*, i.source_id, i.submission_key
+                  FROM jsonb_to_recordset(:submission_items) AS m(submission_id uuid, index integer)
+                  JOIN submission_items i ON i.tenant_id = :tenant_id AND i.submission_id = m.submission_id
+                       AND i.index = m.index) m
+         WHERE i.tenant_id = :tenant_id AND i.lead_id = :source
+           AND (i.submission_id = m.submission_id AND i.index = m.index
+                OR i.source_id = m.source_id AND i.submission_key = m.submission_key)
     ), named AS (
         UPDATE identities i SET lead_id = :target, "primary" = m."primary"
           FROM jsonb_to_recordset(:identities) AS m(kind text, namespace text, value text, "primary" boolean)
@@ -152,6 +160,14 @@ CONVERTED_SINCE = text(
      ORDER BY lead_id, recorded_at DESC
     """
 ).bindparams(bindparam("lead_ids", type_=ARRAY(Uuid)), bindparam("since", type_=DateTime(timezone=True)))
+# Refusals that somebody recorded of the lead itself: of which of the two people cannot be told.
+REFUSED_SINCE = text(
+    """
+    SELECT id FROM consents
+     WHERE tenant_id = :tenant_id AND lead_id = :lead_id AND recorded_at > :since
+       AND state IN ('refused', 'withdrawn') AND source_id IS NULL AND submission_id IS NULL
+    """
+).bindparams(bindparam("lead_id", type_=Uuid), bindparam("since", type_=DateTime(timezone=True)))
 LIVE_MERGE = text(
     "SELECT * FROM lead_merges WHERE tenant_id = :tenant_id AND merged_id = :lead_id AND unmerged_at IS NULL"
 )
@@ -232,6 +248,12 @@ async def converted_since(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID], sin
     """The last conversion of each lead that was made since then, with what it links to."""
     values = {"tenant_id": tenant_id, "lead_ids": list(lead_ids), "since": since}
     return {row.lead_id: row for row in await tx.execute(CONVERTED_SINCE, values)}
+
+
+async def refused_since(tx: Tx, tenant_id: UUID, lead_id: UUID, since: datetime) -> list[UUID]:
+    """The entries of the consent log of a lead since then that refuse, and came neither by a form nor by a source."""
+    rows = await tx.execute(REFUSED_SINCE, {"tenant_id": tenant_id, "lead_id": lead_id, "since": since})
+    return [row.id for row in rows]
 
 
 async def live_merge(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record | None:

@@ -1,4 +1,4 @@
-"""Undo a merge: each lead has again what it had, as the journal says; what came since stays with the lead that got it.
+"""Undo a merge: each lead has again what it had, and what came since through its own identities, as the journal says.
 
 What the lead that remained took over is taken back where it is unchanged (docs/decisions/0041).
 """
@@ -22,8 +22,18 @@ from app.journeys.refusals import problem
 from app.journeys.state import Change, Lead
 from app.leads import duplicates_sql
 from app.leads import sql as leads_sql
-from app.leads.absorb import add_updated_event, flag_email, mark_changed, set_field, set_flag, set_raw
+from app.leads.absorb import (
+    add_updated_event,
+    fill_empty_fields,
+    flag_email,
+    mark_changed,
+    set_field,
+    set_flag,
+    set_raw,
+)
+from app.leads.contact_consents import carry_to_contacts
 from app.leads.duplicates import pair_of
+from app.leads.merged_sql import copy_consents
 from app.lifecycle.merging import UNMERGE, refused_merger, reopening
 from app.matching.derive import rederived
 from app.matching.normalize import normalize
@@ -65,13 +75,20 @@ async def unmerge(tx: Tx, caller: Caller, lead_id: UUID, expected: frozenset[str
     if (refused := refused_merger(caller.actor, UNMERGE)) is not None:
         raise problem(refused.why)
     await sql.move_back(tx, tenant_id, merge)
+    refusals = await sql.refused_since(tx, tenant_id, kept.lead.id, merge.merged_at)
+    await copy_consents(tx, tenant_id, refusals, gone.lead.id)
     await _part_journeys(tx, tenant_id, gone, kept, merge)
     for change in (gone, kept):
         await reload(tx, tenant_id, change)
         _reopen(change, merge)
         _restore_baseline(change, *merge.filled["baseline_at"])
     gone.lead.merged_into = None
+    _fill_again(gone, merge, merged=True)
     await _take_back(tx, tenant_id, kept, gone.lead, merge)
+    _fill_again(kept, merge, merged=False)
+    for change in (kept, gone):
+        await refresh_consents(tx, tenant_id, change)
+        await refresh_touches(tx, tenant_id, change)
     pair = pair_of(lead_id, merge.survivor_id)
     is_pair = bool(await duplicates_sql.pairs(tx, tenant_id, [pair]))
     for change in (kept, gone):
@@ -86,6 +103,7 @@ async def unmerge(tx: Tx, caller: Caller, lead_id: UUID, expected: frozenset[str
     await record(tx, tenant_id, [gone, kept])
     await sql.end_merge(tx, tenant_id, merge.id, now)
     await sql.decide_pair(tx, tenant_id, pair, "open", None, now)
+    await carry_to_contacts(tx, tenant_id, [gone, kept], now, again=True)
 
 
 def _check_survivor(kept: Change) -> None:
@@ -148,8 +166,14 @@ async def _take_back(tx: Tx, tenant_id: UUID, kept: Change, gone: Lead, merge: R
     _take_back_custom(kept, gone, filled["custom"])
     _take_back_marks(kept, gone, filled["marks"])
     await _take_back_links(tx, tenant_id, kept, gone, merge)
-    await refresh_consents(tx, tenant_id, kept)
-    await refresh_touches(tx, tenant_id, kept)
+
+
+def _fill_again(change: Change, merge: Record, *, merged: bool) -> None:
+    """Fills empty fields with what has arrived since the merge through the identities of this lead, in that order."""
+    for since in merge.filled.get("since", ()):
+        if since["merged"] == merged:
+            person = Person(since["fields"], since["raw"], kind=change.lead.kind, **since["flags"])
+            fill_empty_fields(change, person, since["custom"])
 
 
 def _restore_address(kept: Change, kind: str) -> bool:

@@ -234,7 +234,7 @@ class ContactConsent(ResponseBody):
     text: str | None = Field(description="The wording, as it was shown.")
     channel: str | None
     source_id: str | None
-    bought: bool = Field(description="Whether a bought list claims it, which the person has not said here.")
+    bought: bool = Field(description="Whether a list claims it, which the person has not said here.")
 
 
 class ContactOut(RecordOut):

@@ -28,16 +28,12 @@ KEY_SEPARATOR: Final = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """The answer to one consent question, with the text that the person saw.
-
-    `of_list`: nobody's answer, but the statement of who imported a list, with its evidence.
-    """
+    """The answer to one consent question, with the text that the person saw."""
 
     purpose: str
     state: ConsentState
     text: str | None = None
     occurred_at: datetime | None = None  # None: that of the item
-    of_list: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ Place = tuple[UUID, int]
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One item in processing. `earlier_lead_id`: the lead it had before; `failed`: why it is quarantined without its
-    content; `captured`: the result of its capture. `key_suffix`, `revised_lead_id`, `reused`, `duplicate`: what was
-    found where another item has its key (repeats.py)."""
+    content; `captured`: the result of its capture. `key_suffix`, `revised_lead_id`, `revises`, `reused`,
+    `duplicate`: what was found where another item has its key (repeats.py). `listed`: a row of an imported list."""
 
     submission_id: UUID
     source: ReadySource
@@ -50,8 +50,10 @@ class Entry:
     captured: Captured | None = None
     key_suffix: str = ""
     revised_lead_id: UUID | None = None
+    revises: UUID | None = None
     reused: bool = False
     duplicate: bool = False
+    listed: bool = False
 
     @property
     def place(self) -> Place:
@@ -124,13 +126,15 @@ class Entry:
             activity=activity if acts else None,
             attribution={**with_unknown_apart(item.attribution, unknown), "channel": item.channel},
             consents=item.consents,
-            stated_consents=frozenset(consent.purpose for consent in item.consents if consent.of_list),
+            of_list=self.listed,
             custom=item.custom,
             entry=item.entry,
             create=item.verdict == "lead",
             submission_id=self.submission_id,
             earlier_lead_id=self.earlier_lead_id,
             revised_lead_id=self.revised_lead_id,
+            revises=self.revises,
+            item_index=item.index,
             double_opt_in=self.source.double_opt_in,
         )
 
@@ -177,7 +181,11 @@ async def entries_of(
         else:
             items = await map_rows(source, ListedRows.of(row))
         with_lead = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in (*ARRIVING, "revised")]
-        entries += [Entry(row.id, source, item, row.received_at, _earlier_lead_id(item, with_lead)) for item in items]
+        is_listed = row.listed is not None
+        entries += [
+            Entry(row.id, source, item, row.received_at, _earlier_lead_id(item, with_lead), listed=is_listed)
+            for item in items
+        ]
     return entries
 
 

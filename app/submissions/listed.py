@@ -128,4 +128,4 @@ def _consents(own: Sequence[Consent], options: Mapping[str, Any]) -> tuple[Conse
     answered = {consent.purpose for consent in own if consent.state != "unknown"}
     given = [purpose for purpose in options.get("consent", ()) if purpose not in answered]
     kept = [consent for consent in own if consent.purpose not in given]
-    return (*kept, *(Consent(purpose, "given", options.get("consent_evidence"), of_list=True) for purpose in given))
+    return (*kept, *(Consent(purpose, "given", options.get("consent_evidence")) for purpose in given))

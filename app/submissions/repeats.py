@@ -122,7 +122,7 @@ def _compared(entry: Entry, first: Record | None) -> Entry:
     person = entry.item.person or Person()
     if first.lead_id is not None and is_one_person(person, _person_of(first.mapped)):
         suffix = f"{KEY_SEPARATOR}revised-{entry.item.content_sha256[:32]}"
-        return replace(entry, key_suffix=suffix, revised_lead_id=first.lead_id)
+        return replace(entry, key_suffix=suffix, revised_lead_id=first.lead_id, revises=first.submission_id)
     if entry.key_suffix:
         return replace(entry, duplicate=True)
     return replace(entry, key_suffix=f"{KEY_SEPARATOR}reused-{_digest_of(person)}", reused=True)

@@ -117,7 +117,7 @@ consents = tenant_table(
     string("channel"),
     uuid("source_id"),
     uuid("submission_id"),
-    Column("bought", Boolean, nullable=False, server_default="false"),  # from a bought list
+    Column("bought", Boolean, nullable=False, server_default="false"),  # from a list, bought or not
     instant("occurred_at", null=False),
     instant("recorded_at", null=False),
     tenant_foreign_key("leads", "lead_id"),
