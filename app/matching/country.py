@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
+import phonenumbers
 import pycountry
 
 from app.matching.no_identity import is_no_id
@@ -37,6 +38,11 @@ def country_code(typed: str) -> str | None:
         return whole
     codes = {_table().get(_key(part)) for part in _PARTS.split(typed) if fold(part)}
     return codes.pop() if len(codes) == 1 else None
+
+
+def is_region(code: str) -> bool:
+    """Whether two capital letters are the code of a country, or of a region that has telephone numbers of its own."""
+    return pycountry.countries.get(alpha_2=code) is not None or code in phonenumbers.SUPPORTED_REGIONS
 
 
 def names_no_country(typed: str) -> bool:

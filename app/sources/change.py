@@ -16,10 +16,13 @@ from app.database.transaction import Record, Tx
 from app.errors import InUse, MappingHasFaults, RequestInvalid, SourceNotFound, StateConflict
 from app.keyring import KeyRing
 from app.leads.references import check_attribution, unknown_references
+from app.matching.country import is_region
+from app.policies.entries import check_entry
 from app.sources import known, secrets, sql
-from app.sources.addresses import address_faults
+from app.sources.addresses import Egress, address_faults, target_faults
 from app.sources.document import MAX_DOCUMENT
 from app.sources.handshake import handshake_faults
+from app.sources.member_faults import NO_REGION, member_faults
 from app.sources.preset import DocumentFaulty, make_document, preset_names
 from app.sources.rule_faults import rule_faults
 from app.web import versions
@@ -28,10 +31,17 @@ KEY_BYTES: Final = 32  # 43 characters: for a source without signature rules the
 REQUIRED: Final = ("name", "preset", "overrides", "enabled", "defaults", "secrets")
 
 
-async def create_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], ring: KeyRing, now: datetime) -> Record:
-    """Creates a source with a random key. Raises the problems of `check_document` and of `check_attribution`."""
-    check_document(values["preset"], values["overrides"])
-    await _check_defaults(tx, tenant_id, values["defaults"])
+async def create_source(
+    tx: Tx, tenant_id: UUID, values: Mapping[str, Any], ring: KeyRing, now: datetime, egress: Egress | None = None
+) -> Record:
+    """Creates a source with a random key. `egress`: which addresses may be called.
+
+    Raises MappingHasFaults, RequestInvalid for an unknown preset or a faulty default, ContactNotFound or
+    AccountNotFound for a default that names none.
+    """
+    await _check_document(values["preset"], values["overrides"], egress, is_new=True)
+    await _check_defaults(tx, tenant_id, values["defaults"], "defaults")
+    await _check_defaults(tx, tenant_id, values["overrides"].get("defaults", {}), "overrides.defaults")
     source_id = ids.new_id()
     made = {
         **values,
@@ -52,6 +62,7 @@ async def change_source(
     expected: frozenset[str] | None,
     ring: KeyRing,
     now: datetime,
+    egress: Egress | None = None,
 ) -> Record:
     """Updates the members in `values`.
 
@@ -67,8 +78,12 @@ async def change_source(
             raise RequestInvalid.of(name, "required", "must not be null")
     if row.builtin and ("name" in values or values.get("enabled") is False):
         raise InUse("The built-in source cannot be renamed or disabled.")
-    check_document(values.get("preset", row.preset), values.get("overrides", row.overrides))
-    await _check_defaults(tx, tenant_id, values.get("defaults", {}))
+    preset, overrides = values.get("preset", row.preset), values.get("overrides", row.overrides)
+    # A document that stays as it was stored by an earlier release goes on working, and is not judged anew.
+    is_new = preset != row.preset or overrides != row.overrides
+    await _check_document(preset, overrides, egress, is_new=is_new)
+    await _check_defaults(tx, tenant_id, values.get("defaults", {}), "defaults")
+    await _check_defaults(tx, tenant_id, overrides.get("defaults", {}) if is_new else {}, "overrides.defaults")
     changed = versions.moved(row._mapping, {name: value for name, value in values.items() if name != "secrets"})
     if values.get("secrets"):
         before = secrets.open_secrets(ring, row)
@@ -96,8 +111,12 @@ async def archive_source(
     )
 
 
-async def _check_defaults(tx: Tx, tenant_id: UUID, defaults: Mapping[str, Any]) -> None:
-    check_attribution(defaults, await unknown_references(tx, tenant_id, [defaults]), "defaults")
+async def _check_defaults(tx: Tx, tenant_id: UUID, defaults: Mapping[str, Any], place: str) -> None:
+    region = defaults.get("region")
+    if region is not None and not is_region(region):
+        raise RequestInvalid.of(f"{place}.region", "region_unknown", NO_REGION)
+    await check_entry(tx, tenant_id, defaults.get("entry"), f"{place}.entry")
+    check_attribution(defaults, await unknown_references(tx, tenant_id, [defaults]), place)
 
 
 async def _locked(tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[str] | None) -> Record:
@@ -108,7 +127,7 @@ async def _locked(tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[
     return row
 
 
-def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
+async def _check_document(preset: str, overrides: Mapping[str, Any], egress: Egress | None, *, is_new: bool) -> None:
     """Raises RequestInvalid for an unknown preset, MappingHasFaults with the path of every fault."""
     if len(orjson.dumps(overrides)) > MAX_DOCUMENT:
         detail = f"a source's overrides have at most {MAX_DOCUMENT} bytes as JSON"
@@ -116,13 +135,21 @@ def check_document(preset: str, overrides: Mapping[str, Any]) -> None:
         raise MappingHasFaults(f"The mapping document is too large: {detail}.", errors=[fault])
     try:
         document = make_document(preset, overrides)
-        faults = [*address_faults(document), *handshake_faults(document), *rule_faults(document)]
     except KeyError:
         raise RequestInvalid.of(
             "preset", "preset_unknown", f"unknown preset; presets are {', '.join(preset_names())}"
         ) from None
     except DocumentFaulty as faulty:
-        faults = faulty.faults
+        raise _faulty(faulty.faults) from None
+    faults = [*address_faults(document), *handshake_faults(document), *rule_faults(document)]
+    if is_new:
+        faults += member_faults(document)
+    if is_new and egress is not None and not faults:
+        faults += await target_faults(document, egress)
     if faults:
-        errors = [{**fault, "field": f"overrides.{fault['field']}".rstrip(".")} for fault in faults]
-        raise MappingHasFaults(f"The mapping document has {len(errors)} faults; `errors` lists them.", errors=errors)
+        raise _faulty(faults)
+
+
+def _faulty(faults: list[dict[str, str]]) -> MappingHasFaults:
+    errors = [{**fault, "field": f"overrides.{fault['field']}".rstrip(".")} for fault in faults]
+    return MappingHasFaults(f"The mapping document has {len(errors)} faults; `errors` lists them.", errors=errors)

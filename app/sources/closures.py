@@ -31,7 +31,7 @@ def nodes(node: Any) -> Iterator[tuple[Any, int]]:
     while waiting:
         found, depth = waiting.pop()
         yield found, depth
-        for child in _children(found):
+        for child in children(found):
             is_chained = _CHAINED.get(child["type"]) == _CHAINED.get(found["type"], "")
             waiting.append((child, depth if is_chained else depth + 1))
 
@@ -41,22 +41,23 @@ def cost(node: Any) -> int:
     return sum(1 for _ in nodes(node))
 
 
-def _children(node: Any) -> list[Any]:
+def children(node: Any) -> list[Any]:
+    """The parts of a node that are nodes."""
     return [child for child in node["children"] if isinstance(child, dict)]
 
 
-def _members(node: Any) -> list[Any]:
+def members(node: Any) -> list[Any]:
     """The members of a chain in order, for example those of `a | b | c`."""
     kind = _CHAINED[node["type"]]
-    members: list[Any] = []
+    in_order: list[Any] = []
     waiting = [node]
     while waiting:
         found = waiting.pop()
         if _CHAINED.get(found["type"]) == kind:
             waiting.extend(reversed(found["children"]))
         else:
-            members.append(found)
-    return members
+            in_order.append(found)
+    return in_order
 
 
 def _is_false(value: Any) -> bool:
@@ -91,7 +92,7 @@ def _slice(node: Any) -> Step:
 
 
 def _chain(node: Any) -> Step:
-    steps = [build(member) for member in _members(node)]
+    steps = [build(member) for member in members(node)]
 
     def chain(value: Any, context: Any) -> Any:
         for step in steps:
@@ -102,7 +103,7 @@ def _chain(node: Any) -> Step:
 
 
 def _or(node: Any) -> Step:
-    *steps, last = [build(member) for member in _members(node)]
+    *steps, last = [build(member) for member in members(node)]
 
     def or_else(value: Any, context: Any) -> Any:
         for step in steps:
@@ -114,7 +115,7 @@ def _or(node: Any) -> Step:
 
 
 def _and(node: Any) -> Step:
-    *steps, last = [build(member) for member in _members(node)]
+    *steps, last = [build(member) for member in members(node)]
 
     def and_then(value: Any, context: Any) -> Any:
         for step in steps:

@@ -181,8 +181,12 @@ class Handshake(Part):
     @property
     def proves(self) -> bool:
         """Whether the answer holds the HMAC of the challenge."""
+        return self.holds("{hmac}")
+
+    def holds(self, token: str) -> bool:
+        """Whether the answer holds this token."""
         texts = self.template.values() if isinstance(self.template, dict) else [self.template]
-        return any("{hmac}" in text for text in texts)
+        return any(token in text for text in texts)
 
     @property
     def keys(self) -> tuple[str, ...]:

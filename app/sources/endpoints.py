@@ -56,7 +56,8 @@ def _show(request: Request, row: Record) -> dict[str, object]:
 async def create_source(body: SourceCreate, caller: Admin, tx: InTx, now: Now, request: Request) -> Response:
     """Create a source: a preset, overrides of it, and the secrets that verify its sender."""
     values = {**body.model_dump(exclude={"defaults"}), "defaults": body.defaults.model_dump(exclude_none=True)}
-    row = await change.create_source(tx, caller.tenant_id, values, request.app.state.keyring, now)
+    state = request.app.state
+    row = await change.create_source(tx, caller.tenant_id, values, state.keyring, now, state.egress)
     shown = _show(request, row)
     await audit.record(tx, caller, caller.tenant_id, "source.created", str(shown["id"]), now)
     return answer(shown, 201, version=row.version, location=f"/v1/sources/{shown['id']}")
@@ -99,8 +100,8 @@ async def patch_source(
     values = body.model_dump(exclude_unset=True)
     if body.defaults is not None:
         values["defaults"] = body.defaults.model_dump(exclude_none=True)
-    ring = request.app.state.keyring
-    row = await change.change_source(tx, caller.tenant_id, source_id, values, expected, ring, now)
+    ring, egress = request.app.state.keyring, request.app.state.egress
+    row = await change.change_source(tx, caller.tenant_id, source_id, values, expected, ring, now, egress)
     shown = _show(request, row)
     if row.updated_at == now:  # else the same values were sent again
         members = {"members": sorted(values)}

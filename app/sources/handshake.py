@@ -52,6 +52,9 @@ def handshake_faults(document: Document) -> Iterator[dict[str, str]]:
     if rule.kind == "echo" and rule.proves:
         detail = "{hmac} stands in answers of hmac_echo only"
         yield {"field": "handshake.answer", "code": "hmac_not_made", "detail": detail}
+    elif rule.kind == "echo" and not rule.holds("{challenge}"):
+        detail = "an answer of echo holds {challenge}, which the provider compares with what it sent"
+        yield {"field": "handshake.answer", "code": "challenge_missing", "detail": detail}
 
 
 def _filled(template: str, challenge: str, digest: str) -> str:

@@ -163,6 +163,19 @@ class Egress:
             await self._check_name(target.host or "", allowed_only)
         return str(target)
 
+    async def refusal(self, url: str) -> str | None:
+        """Why nothing may be sent to this URL by its scheme and port; None where something may.
+
+        The name is looked up only where the operator's allowed networks decide.
+        """
+        try:
+            target, allowed_only = self._parsed(url)
+            if allowed_only:
+                await self._check_name(target.host or "", allowed_only)
+        except TargetRefused as refused:
+            return refused.detail
+        return None
+
     async def _exchange(self, target: _Target, headers: dict[str, str], body: bytes, response: _Response) -> None:
         request = request_bytes(target.start, headers, body)
         connection = await self._connect(target, fresh=False)
