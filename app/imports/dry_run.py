@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.imports.body import ListBody
+from app.imports.foreseen import UNKNOWN, Foreseen
 from app.imports.rows import Row
 from app.imports.store import ROWS_TOGETHER, listed
 from app.sources.item import Item, item_to_json
@@ -15,32 +16,34 @@ from app.sources.ready import ReadySource
 from app.submissions.listed import ListedRows, map_rows
 
 SHOWN: Final = 20
-UNKNOWN: Final = "file"  # the hash in the keys of rows, until the file has arrived
 
 
-async def dry_run(source: ReadySource, body: ListBody, options: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+async def dry_run(
+    state: Any, source: ReadySource, body: ListBody, options: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
     """Counts over all rows by verdict and reason, the first rows as mapped, and the first that would be refused."""
-    assert source.document is not None
     counts, reasons = Counter[str](), Counter[str]()
     first: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     guessed = False
+    foreseen = Foreseen(state, source, now)
     async for found in body.rows():
         rows = list(found)
         guessed = guessed or any(row.guessed for row in rows)
         for start in range(0, len(rows), ROWS_TOGETHER):
             some = rows[start : start + ROWS_TOGETHER]
             items = await map_rows(source, _together(some, options, now))
-            for row, item in zip(some, items, strict=True):
-                counts[item.verdict] += 1
-                if item.reason:
-                    reasons[item.reason] += 1
-                if len(first) < SHOWN:
-                    first.append(_shown(row, item))
-                if item.verdict == "quarantined" and len(refused) < SHOWN:
-                    refused.append(_shown(row, item))
+            verdicts = await foreseen.verdicts(some, items)
+            counts.update(verdicts)
+            reasons.update(item.reason for item in items if item.reason)
+            shown = [_shown(*one) for one in zip(some, items, verdicts, strict=True)]
+            first += shown[: SHOWN - len(first)]
+            refused += [one for one in shown if one["verdict"] == "quarantined"][: SHOWN - len(refused)]
+    repeated, numbers = await foreseen.repeated(body.sha256)
+    counts = counts - repeated + Counter(duplicate=repeated.total())
     for one in (*first, *refused):
         one["submission_key"] = one["submission_key"].replace(f"{UNKNOWN}:", f"{body.sha256}:", 1)
+        one["verdict"] = "duplicate" if one["row"] in numbers else one["verdict"]
     return {
         "dry_run": True,
         "rows": counts.total(),
@@ -50,6 +53,7 @@ async def dry_run(source: ReadySource, body: ListBody, options: Mapping[str, Any
         "text_guessed": guessed,
         "counts": counts,
         "reasons": reasons,
+        "equal_rows": foreseen.equal,
         "first": first,
         "refused": refused,
     }
@@ -61,5 +65,5 @@ def _together(rows: list[Row], options: Mapping[str, Any], now: datetime) -> Lis
     return ListedRows(cells, facts["rows"], UNKNOWN, now, facts["faults"], facts["guessed"], options)
 
 
-def _shown(row: Row, item: Item) -> dict[str, Any]:
-    return {"row": row.number, **item_to_json(item)}
+def _shown(row: Row, item: Item, verdict: str) -> dict[str, Any]:
+    return {"row": row.number, **item_to_json(item), "verdict": verdict}

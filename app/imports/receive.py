@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from fastapi import Request, Response
 
+from app.database.transaction import Tx
 from app.events.waiting import with_connection
 from app.imports.body import ListBody, declared_charset, refuse_other_media
 from app.imports.dry_run import dry_run
 from app.imports.rows import RowReader
 from app.imports.schemas import DELIMITERS, ListOptions
 from app.imports.store import source_of, store_list
+from app.policies.entries import check_entry
+from app.sources.ready import ReadySource
 from app.web import idempotency
 from app.web.auth import Caller
 from app.web.fields import answer
@@ -20,11 +25,17 @@ async def receive(request: Request, caller: Caller, options: ListOptions) -> Res
     kept = options.checked().kept()
     refuse_other_media(request)
     idempotency.key_of(request)  # a malformed key is refused before the body is read
-    source = await with_connection(request.app.state, lambda tx: source_of(tx, caller.tenant_id, options.source_id))
+    state = request.app.state
+    source = await with_connection(state, lambda tx: _begin(tx, caller.tenant_id, options))
     reader = RowReader(
         options.encoding or declared_charset(request), DELIMITERS.get(options.delimiter or ""), options.header_row
     )
     body = ListBody(request, reader, options.sheet)
     if options.dry_run:
-        return answer(await dry_run(source, body, kept, request.app.state.clock.now()))
+        return answer(await dry_run(state, source, body, kept, state.clock.now()))
     return await store_list(request, caller, body, {"source_id": source.id, "name": options.name, "options": kept})
+
+
+async def _begin(tx: Tx, tenant_id: UUID, options: ListOptions) -> ReadySource:
+    await check_entry(tx, tenant_id, options.entry, "entry")
+    return await source_of(tx, tenant_id, options.source_id)

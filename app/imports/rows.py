@@ -48,6 +48,8 @@ class RowReader:
 
     def __init__(self, declared: str = "", delimiter: str | None = None, header_row: int | None = None) -> None:
         self.names: list[str] = []
+        self._unnamed: list[str] = []  # names given to the last columns, which have none, until a row uses them
+        self._width = 0
         self.delimiter = delimiter
         self._declared, self._header_row = declared, header_row
         self._start: bytes | None = b""  # what has arrived until there is enough to tell character set and delimiter
@@ -100,7 +102,14 @@ class RowReader:
             if self.names:
                 yield self._row(decoded, guessed)
             elif self._header_row is None or self._number >= self._header_row:
+                self._width = len(decoded)
                 self.names = _names(decoded, self._number)
+                self._set_unnamed_apart(decoded)
+
+    def _set_unnamed_apart(self, cells: list[str]) -> None:
+        """Leaves out the last columns without a name: most are but a delimiter at the end of each row."""
+        while len(self.names) > 1 and not cells[len(self.names) - 1].strip():
+            self._unnamed.append(self.names.pop())
 
     def _find_delimiter(self) -> None:
         lines = list(io.StringIO(self._rest[:SAMPLE], newline=""))
@@ -150,8 +159,13 @@ class RowReader:
     def _row(self, cells: list[str], guessed: bool) -> Row:
         if self._number > MAX_ROWS:
             raise BodyTooLarge(f"The list has more than {MAX_ROWS} rows: divide it.")
+        width = len(cells)
         while cells and not cells[-1].strip():
             cells.pop()
+        # A row that is longer than that of the names, empty cells included, is shifted: its last cell belongs to no
+        # column without a name.
+        while len(cells) > len(self.names) and self._unnamed and width <= self._width:
+            self.names.append(self._unnamed.pop())
         fault = None
         if len(cells) > len(self.names):
             fault = f"the row has {len(cells)} cells, the list {len(self.names)} columns: put a cell in quotation marks"
@@ -192,8 +206,6 @@ def _names(cells: list[str], number: int) -> list[str]:
             unique = f"{name} ({times})"
         known.add(unique)
         names.append(unique)
-    while len(names) > 1 and not cells[len(names) - 1].strip():
-        names.pop()
     return names
 
 

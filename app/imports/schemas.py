@@ -156,5 +156,8 @@ class ListDryRunOut(ResponseBody):
     text_guessed: bool
     counts: dict[str, int]
     reasons: dict[str, int]
+    equal_rows: int = Field(
+        description="Rows with the cells of one of the first 100,000 before them: each counts, and all are one lead."
+    )
     first: list[ListDryRunRow]
     refused: list[ListDryRunRow]

@@ -107,6 +107,15 @@ QUARANTINED = text(
 
 # For statements that write every submission of a list at once.
 LONGER: Final = "SET LOCAL statement_timeout = '2min'"
+IS_IMPORTED = text(
+    "SELECT EXISTS (SELECT FROM imports WHERE tenant_id = :tenant_id AND source_id = :source_id AND sha256 = :sha256)"
+)
+
+
+async def is_imported(tx: Tx, tenant_id: UUID, source_id: UUID, sha256: str) -> bool:
+    """Whether a file with this hash was imported by this source, whatever became of it."""
+    values = {"tenant_id": tenant_id, "source_id": source_id, "sha256": sha256}
+    return bool((await tx.execute(IS_IMPORTED, values)).scalar_one())
 
 
 async def begin_import(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:

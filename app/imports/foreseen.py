@@ -1,0 +1,106 @@
+"""Which rows of a list would be repeats, of one another or of what was imported before: for a dry run."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from app.events.waiting import with_connection
+from app.imports import sql
+from app.imports.rows import Row
+from app.sources.item import Item
+from app.sources.ready import ReadySource
+from app.submissions import sql as submissions_sql
+from app.submissions.entries import ARRIVING, Entry
+from app.submissions.repeats import Held, compared
+
+UNKNOWN: Final = "file"  # the hash in the keys of rows, until the file has arrived
+MAX_KEYS: Final = 20_000  # rows with a key of their own that are kept to compare later ones with
+MAX_EQUAL: Final = 100_000  # rows that are kept to find equal ones
+ROWS_TOGETHER: Final = 1_000  # of which it is asked at once whether they were imported
+NOWHERE: Final = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """A row of this list as it would be stored, to be compared with later ones that have its key."""
+
+    verdict: str
+    mapped: Mapping[str, Any] | None
+    lead_id: UUID
+
+
+class Foreseen:
+    """The verdicts that the rows of one list would have. `equal`: how many have the cells of an earlier one."""
+
+    def __init__(self, state: Any, source: ReadySource, now: datetime) -> None:
+        self._state, self._source, self._now = state, source, now
+        self._firsts: dict[str, _First] = {}
+        self._numbers: dict[str, array[int]] = {}  # rows whose key is their place in the file, by verdict
+        self._known: set[int] = set()
+        self.equal = 0
+
+    async def verdicts(self, rows: Sequence[Row], items: Sequence[Item]) -> list[str]:
+        """The verdict of each row. That the same file was imported before is known only at its end."""
+        keyed = [item for item in items if self._has_own_key(item)]
+        held = await self._held([item.submission_key for item in keyed])
+        found = []
+        for row, item in zip(rows, items, strict=True):
+            self._count_equal(row)
+            if self._has_own_key(item):
+                found.append(await self._of_key(item, held))
+                continue
+            if item.verdict != "quarantined":
+                self._numbers.setdefault(item.verdict, array("I")).append(row.number)
+            found.append(item.verdict)
+        return found
+
+    async def repeated(self, sha256: str) -> tuple[Counter[str], set[int]]:
+        """How many rows of each verdict would be duplicates, because this file was imported; and which, by number."""
+        counts, repeats = Counter[str](), set[int]()
+        tenant_id, source_id = self._source.tenant_id, self._source.id
+        if not await with_connection(self._state, lambda tx: sql.is_imported(tx, tenant_id, source_id, sha256)):
+            return counts, repeats
+        for verdict, numbers in self._numbers.items():
+            for start in range(0, len(numbers), ROWS_TOGETHER):
+                keys = {f"{sha256}:{number}": number for number in numbers[start : start + ROWS_TOGETHER]}
+                held = await self._held(list(keys))
+                taken = [key for key, first in held.items() if not (first.verdict == "ignore" and verdict in ARRIVING)]
+                counts[verdict] += len(taken)
+                repeats.update(keys[key] for key in taken)
+        return counts, repeats
+
+    def _has_own_key(self, item: Item) -> bool:
+        return item.verdict != "quarantined" and not item.submission_key.startswith(f"{UNKNOWN}:")
+
+    def _count_equal(self, row: Row) -> None:
+        cells = hash(tuple(row.cells.items()))
+        self.equal += cells in self._known
+        if len(self._known) < MAX_EQUAL:
+            self._known.add(cells)
+
+    async def _held(self, keys: Sequence[str]) -> dict[str, Held]:
+        """What was stored under these keys of the source."""
+        wanted = {(self._source.id, key) for key in keys}
+        if not wanted:
+            return {}
+        tenant_id = self._source.tenant_id
+        found = await with_connection(self._state, lambda tx: submissions_sql.held_items(tx, tenant_id, wanted))
+        return {key: row for (_, key), row in found.items()}
+
+    async def _of_key(self, item: Item, held: Mapping[str, Held]) -> str:
+        """The verdict of a row whose key its document gives, as processing would find it (submissions/repeats.py)."""
+        entry = Entry(NOWHERE, self._source, item, self._now)
+        while (first := held.get(entry.key[1]) or self._firsts.get(entry.key[1])) is not None:
+            entry = compared(entry, first)
+            if entry.duplicate:
+                return "duplicate"
+            held = await self._held([entry.key[1]])
+        if len(self._firsts) < MAX_KEYS:
+            self._firsts[entry.key[1]] = _First(entry.verdict, entry.mapped(), entry.revised_lead_id or NOWHERE)
+        return entry.verdict
