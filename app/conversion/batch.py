@@ -12,22 +12,39 @@ from app.database.transaction import Tx
 from app.journeys.load import OfLead
 from app.web.auth import Caller
 from app.web.gather import Member
+from app.web.items import Malformed, well_formed
 
 
 async def convert_batch(tx: Tx, caller: Caller, order: BatchOrder, now: datetime) -> list[dict[str, Any]]:
     """One result per item, in the order of the items: `{index, lead_id, status, conversion | problem}`.
 
     Items about the same company or person are converted one after the other. With `atomic` the first refusal is raised,
-    with the `index` and `lead_id` of its item, and nothing is converted.
+    with the `index` and `lead_id` of its item, and nothing is converted. RequestInvalid is raised where no item has the
+    right form.
     """
-    members: list[Asked] = [Member(caller, OfLead(item.lead_id, item)) for item in order.items]
-    going = members
+    results = {
+        index: _malformed(index, item, atomic=order.atomic)
+        for index, item in enumerate(order.items)
+        if isinstance(item, Malformed)
+    }
+    members: dict[int, Asked] = {
+        index: Member(caller, OfLead(item.lead_id, item)) for index, item in well_formed(order.items, "items").items()
+    }
+    going = list(members.values())
     while going:
         await convert(tx, caller.tenant_id, going, now)
         going = [one for one in going if one.later]
         for one in going:
             one.later = False
-    return [_result(index, one, atomic=order.atomic) for index, one in enumerate(members)]
+    results |= {index: _result(index, one, atomic=order.atomic) for index, one in members.items()}
+    return [results[index] for index in range(len(order.items))]
+
+
+def _malformed(index: int, item: Malformed, *, atomic: bool) -> dict[str, Any]:
+    problem = item.problem(f"items.{index}")
+    if atomic:
+        raise problem
+    return {"index": index, "lead_id": None, "status": problem.status, "problem": problem.document()}
 
 
 def _result(index: int, one: Asked, *, atomic: bool) -> dict[str, Any]:

@@ -132,7 +132,8 @@ async def post_preview(
     dependencies=[Depends(key_required)],
 )
 async def post_batch(body: BatchOrder, caller: Converter, tx: InTx, now: Now) -> Response:
-    """Convert up to 100 leads. Results are in the order of the items, each with the status of a single conversion."""
+    """Convert up to 100 leads. Results are in the order of the items, each with the status of a single conversion; an
+    item of a wrong form has 422, unless all have or the batch is atomic: then the request has."""
     return answer({"results": await convert_batch(tx, caller, body, now)})
 
 

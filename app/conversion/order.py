@@ -20,6 +20,7 @@ from app.web.fields import (
     ShortText,
     UserId,
 )
+from app.web.items import Malformed, one_by_one
 
 AccountField = Literal[
     "company", "name", "domain", "website", "phone", "industry", "employees", "country", "language", "external_id"
@@ -116,5 +117,7 @@ class BatchItem(ConversionOrder):
 
 
 class BatchOrder(RequestBody):
-    items: Annotated[list[BatchItem], Field(min_length=1, max_length=100)]
-    atomic: bool = Field(default=False, description="True: if one item is refused, none is converted.")
+    items: Annotated[list[Annotated[BatchItem | Malformed, one_by_one(BatchItem)]], Field(min_length=1, max_length=100)]
+    atomic: bool = Field(
+        default=False, description="True: if one item is refused or has a wrong form, none is converted."
+    )

@@ -79,7 +79,7 @@ class Preview(ResponseBody):
 
 class BatchResult(ResponseBody):
     index: int
-    lead_id: str
+    lead_id: str | None = Field(description="Null for an item of a wrong form.")
     status: int
     conversion: Conversion | None = None
     problem: dict[str, Any] | None = None

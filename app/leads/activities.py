@@ -26,6 +26,7 @@ from app.matching.person import Identity
 from app.problem import Problem
 from app.web.auth import Caller
 from app.web.gather import Member
+from app.web.items import Malformed, well_formed
 
 API = "api"
 
@@ -35,10 +36,23 @@ Named = tuple[UUID, str]  # a lead and the key of an activity
 
 
 async def record_activities(
+    tx: Tx, caller: Caller, items: Sequence[ActivityOfPerson | Malformed], now: datetime
+) -> list[dict[str, Any]]:
+    """Records all activities in one transaction; the answers are in the order of the request. One that is refused, or
+    has a wrong form, costs only itself. Raises RequestInvalid where none has the right form."""
+    wanted = well_formed(items, "activities")
+    answers = dict(zip(wanted, await _record_all(tx, caller, list(wanted.values()), now), strict=True))
+    for index, item in enumerate(items):
+        if isinstance(item, Malformed):
+            problem = item.problem(f"activities.{index}")
+            answers[index] = {**_answer(None, reason=problem.code), "errors": problem.members["errors"]}
+    return [{"index": index, **answers[index]} for index in range(len(items))]
+
+
+async def _record_all(
     tx: Tx, caller: Caller, wanted: Sequence[ActivityOfPerson], now: datetime
 ) -> list[dict[str, Any]]:
-    """Records all activities in one transaction; the answers are in the order of the request. One that is refused costs
-    only itself. The identities are locked first, so that no lead that they name is merged before it is locked."""
+    """The identities are locked first, so that no lead that they name is merged before it is locked."""
     named = [_who(one) for one in wanted]
     await sql.lock_identities(tx, caller.tenant_id, [identity.key for each in named for identity in each])
     found = await sql.candidates(tx, caller.tenant_id, [identity for each in named for identity in each])
@@ -57,10 +71,10 @@ async def record_activities(
     known: dict[Named, UUID] = {key: row.id for key, row in stored.items()}
     answers: list[dict[str, Any]] = []
     came: list[Came] = []
-    for index, (one, identities, leads) in enumerate(zip(wanted, named, who, strict=True)):
+    for one, identities, leads in zip(wanted, named, who, strict=True):
         change = next((changes[lead_id] for lead_id in leads if lead_id in changes and len(leads) == 1), None)
         before = Before(change, identities) if change and identities else None
-        answers.append({"index": index, **_record(changes, leads, one, known, caller, now, merged)})
+        answers.append(_record(changes, leads, one, known, caller, now, merged))
         came += before.came() if before else ()
     acted = [change for change in changes.values() if change.new_activities]
     for change in acted:
@@ -170,4 +184,5 @@ def _answer(
         "activity_id": ids.shown("activity", activity_id),
         "recorded": recorded,
         "reason": reason,
+        "errors": [],
     }

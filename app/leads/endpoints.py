@@ -243,7 +243,8 @@ async def list_attributes(caller: Reader, tx: InTx) -> Response:
 
 @activities_api.post("/activities", status_code=201, response_model=ActivitiesOut)
 async def post_activities(body: ActivitiesIn, caller: Writer, tx: InTx, now: Now) -> Response:
-    """Record up to 500 activities of existing leads. Each result has its lead, or why nothing was recorded."""
+    """Record up to 500 activities of existing leads. Each result has its lead, or why nothing was recorded, also where
+    the activity has a wrong form; 422 only if all have."""
     return answer({"data": await record_activities(tx, caller, body.activities, now)}, 201)
 
 

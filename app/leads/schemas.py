@@ -32,7 +32,9 @@ from app.web.fields import (
     UserId,
     rfc3339,
 )
+from app.web.items import Malformed, one_by_one
 from app.web.money import Money
+from app.web.problems import FieldFault
 
 Text = Annotated[str, StringConstraints(max_length=1_000)]
 Namespace = Annotated[str, Like("crm:lead", NAMESPACE_SENTENCE, NAMESPACE)]
@@ -113,7 +115,9 @@ class ActivityOfPerson(ActivityIn):
 
 
 class ActivitiesIn(RequestBody):
-    activities: Annotated[list[ActivityOfPerson], Field(min_length=1, max_length=500)]
+    activities: Annotated[
+        list[Annotated[ActivityOfPerson | Malformed, one_by_one(ActivityOfPerson)]], Field(min_length=1, max_length=500)
+    ]
 
 
 class RecordedOut(ResponseBody):
@@ -124,8 +128,9 @@ class RecordedOut(ResponseBody):
     reason: str | None = Field(
         description="Why nothing was recorded: `person_unknown`; `lead_merged`; `person_ambiguous` (several leads "
         "share the number or mailbox); `out_of_order` (in the future); or the code of the problem by which the policy "
-        "refused. Null for a key that came before."
+        "refused; `request_invalid` for one of a wrong form. Null for a key that came before."
     )
+    errors: list[FieldFault] = Field(description="Of an activity of a wrong form, what is wrong in which field.")
 
 
 class ActivitiesOut(ResponseBody):

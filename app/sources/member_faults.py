@@ -58,7 +58,7 @@ def member_faults(document: Document) -> Iterator[Fault]:
 
 def _expressions(document: Document) -> Iterator[tuple[str, str | None, Wanted]]:
     """Every expression of a document with its place; a literal only where its words are of a closed list."""
-    yield "items", document.items, Wanted(varies=True, names=OF_REQUEST)
+    yield "items", document.items, Wanted(names=OF_REQUEST)
     yield "submission_key", document.submission_key, VARYING
     yield "custom", document.custom, OBJECT
     yield "entry", document.entry, TEXT

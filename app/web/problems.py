@@ -79,12 +79,13 @@ def invalid(error: RequestValidationError) -> Response:
     for fault in error.errors():
         if fault["loc"][0] == "path":  # a malformed id gets the same 404 as an unknown one
             return _answer(NOT_FOUND.get(str(fault["loc"][-1]), errors.NotFound)())
-    faults = list(_faults(error.errors()))
+    faults = list(faults_of(error.errors()))
     named = ", ".join(dict.fromkeys(fault["field"] for fault in faults))
     return _answer(errors.RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults))
 
 
-def _faults(found: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
+def faults_of(found: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
+    """The errors of a ValidationError as the members of `errors`."""
     for fault in found:
         path = [str(part) for part in fault["loc"] if part not in ("body", "query", "path", "header")]
         yield {

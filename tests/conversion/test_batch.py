@@ -62,3 +62,30 @@ async def test_a_batch_has_at_most_100_items_and_needs_an_idempotency_key(api: A
         assert (await batch(api, None, items)).status_code == 422
     unknown = await batch(api, None, [item])
     assert unknown.json()["results"][0]["problem"]["code"] == "lead_not_found"
+
+
+WRONG = [
+    ({}, "lead_id"),
+    ({"lead_id": "nobody"}, "lead_id"),
+    ({"lead_id": "lead_01k00000000000000000000000", "unknown": 1}, "unknown"),
+    ({"lead_id": "lead_01k00000000000000000000000", "account": []}, "account"),
+    (5, ""),
+]
+
+
+async def test_an_item_of_a_wrong_form_has_its_own_result_unless_the_batch_is_atomic(api: Api) -> None:
+    ae = await api.user("ae")
+    lead = await sql_lead(api, ae, email="ana@firm.ro", company="Firm")
+    wrong = [item for item, _ in WRONG]
+    places = [f"items.{n}.{field}".rstrip(".") for n, (_, field) in enumerate(WRONG)]
+    answer = await batch(api, ae, [*wrong, {"lead_id": lead["id"]}], atomic=True)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, places[0])
+    assert await count(api, "conversions") == 0
+    answer = await batch(api, ae, wrong)
+    assert (answer.status_code, [fault["field"] for fault in answer.json()["errors"]]) == (422, places)
+    *refused, made = (await batch(api, ae, [*wrong, {"lead_id": lead["id"]}])).json()["results"]
+    assert (made["index"], made["status"], made["lead_id"]) == (len(wrong), 201, lead["id"])
+    for number, one in enumerate(refused):
+        assert (one["index"], one["status"], one["lead_id"]) == (number, 422, None)
+        assert one["problem"]["code"] == "request_invalid"
+        assert [fault["field"] for fault in one["problem"]["errors"]] == [places[number]]

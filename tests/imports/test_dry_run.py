@@ -10,7 +10,7 @@ from app.imports.rows import RowReader
 from tests.api import Api
 from tests.imports.lists import lead_of, make_lists, table, xlsx
 
-KEYED = {"overrides": {"submission_key": "item.Number"}}
+KEYED: dict[str, Any] = {"overrides": {"submission_key": "item.Number"}}
 HEAD = ("Number", "Name", "E-mail", "City")
 ANA, ANA_MOVED = ("1", "Ana Pop", "ana@x.example", "Iași"), ("1", "Ana Pop", "ana@x.example", "Cluj")
 JAN, OTHER = ("2", "Jan Łuk", "jan@x.example", ""), ("1", "Eva Nowak", "eva@x.example", "")

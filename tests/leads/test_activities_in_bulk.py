@@ -120,3 +120,45 @@ async def test_a_key_that_comes_twice_in_a_batch_is_recorded_once_for_each_lead(
 async def test_an_activity_of_nobody_or_of_two_is_no_activity(api: Api, names: dict[str, str]) -> None:
     answer = await api.call("POST", "/v1/activities", {"activities": [{"type": "webinar", **names}]})
     assert answer.status_code == 422
+
+
+WRONG: list[tuple[Any, str]] = [
+    ({"email": "ana@nordsoft.example"}, "type"),
+    ({"email": "ana@nordsoft.example", "type": "Bad Type"}, "type"),
+    ({"email": "ana@nordsoft.example", "type": None}, "type"),
+    ({"email": "ana@nordsoft.example", "type": "webinar", "kind": "dance"}, "kind"),
+    ({"email": "ana@nordsoft.example", "type": "webinar", "occurred_at": "yesterday"}, "occurred_at"),
+    ({"email": "ana@nordsoft.example", "type": "webinar", "properties": []}, "properties"),
+    ({"email": "ana@nordsoft.example", "type": "webinar", "unknown": 1}, "unknown"),
+    ({"email": 5, "type": "webinar"}, "email"),
+    ({"email": "a" * 255, "type": "webinar"}, "email"),
+    ({"lead_id": "lead_none", "type": "webinar"}, "lead_id"),
+    ({"type": "webinar"}, ""),
+    ({"email": "ana@nordsoft.example", "phone": "+40215550100", "type": "webinar"}, ""),
+    ("webinar", ""),
+    (None, ""),
+    ([], ""),
+]
+
+
+async def test_an_activity_of_a_wrong_form_has_its_own_result_and_costs_no_other(api: Api) -> None:
+    lead = await api.lead(email="ana@nordsoft.example")
+    good = {"email": "ana@nordsoft.example", "type": "webinar"}
+    made = await record(api, *(item for wrong, _ in WRONG for item in (wrong, good)))
+    for number, (_, field) in enumerate(WRONG):
+        refused, kept = made[2 * number], made[2 * number + 1]
+        place = f"activities.{2 * number}.{field}".rstrip(".")
+        assert (refused["recorded"], refused["reason"], refused["lead_id"]) == (False, "request_invalid", None)
+        assert [fault["field"] for fault in refused["errors"]] == [place]
+        assert all(fault["code"] and fault["detail"] for fault in refused["errors"])
+        assert (kept["recorded"], kept["lead_id"], kept["errors"]) == (True, lead["id"], [])
+    assert len(await recorded(api, lead)) == len(WRONG)
+
+
+async def test_a_request_of_wrong_activities_only_is_refused_with_all_their_fields(api: Api) -> None:
+    answer = await api.call("POST", "/v1/activities", {"activities": [wrong for wrong, _ in WRONG]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
+    places = [f"activities.{n}.{field}".rstrip(".") for n, (_, field) in enumerate(WRONG)]
+    assert [fault["field"] for fault in answer.json()["errors"]] == places
+    for body in ({"activities": []}, {"activities": {}}, {}):
+        assert (await api.call("POST", "/v1/activities", body)).status_code == 422

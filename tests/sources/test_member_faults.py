@@ -131,7 +131,6 @@ def test_expressions_that_may_work_are_saved() -> None:
     [
         ({"items": "item"}, "items", "name_unknown"),
         ({"items": "[index]"}, "items", "name_unknown"),
-        ({"items": "`[]`"}, "items", "value_fixed"),
         ({"respond": {"redirect": "item.url"}}, "respond.redirect", "name_unknown"),
         ({"respond": {"redirect": "query"}}, "respond.redirect", "no_text"),
         ({"fetch": {"url": "https://a.example/{id}"}}, "fetch.url", "name_unknown"),

@@ -1,0 +1,54 @@
+"""Items of a batch that are read one by one: one of a wrong form gets a result of its own and costs no other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, PlainValidator, ValidationError
+
+from app.errors import RequestInvalid
+from app.web.problems import faults_of
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """An item of a wrong form, with what is wrong in which of its fields."""
+
+    faults: tuple[dict[str, str], ...]
+
+    def problem(self, place: str) -> RequestInvalid:
+        """The problem of the item, whose fields are named with its place in the request."""
+        return _invalid(self._placed(place))
+
+    def _placed(self, place: str) -> list[dict[str, str]]:
+        return [{**fault, "field": f"{place}.{fault['field']}".removesuffix(".body")} for fault in self.faults]
+
+
+def one_by_one(model: type[BaseModel]) -> PlainValidator:
+    """Reads an item as the model, or as Malformed: `Annotated[Item | Malformed, one_by_one(Item)]`."""
+
+    def read(value: Any) -> Any:
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            return Malformed(tuple(faults_of(error.errors(include_url=False))))
+
+    return PlainValidator(read, json_schema_input_type=model)
+
+
+def well_formed(items: Sequence[T | Malformed], place: str) -> dict[int, T]:
+    """The items of the right form by their index. Raises RequestInvalid, with the faults of all, if there is none."""
+    found = {index: item for index, item in enumerate(items) if not isinstance(item, Malformed)}
+    if not found:
+        wrong = [item for item in items if isinstance(item, Malformed)]
+        raise _invalid([fault for index, item in enumerate(wrong) for fault in item._placed(f"{place}.{index}")])
+    return found
+
+
+def _invalid(faults: list[dict[str, str]]) -> RequestInvalid:
+    named = ", ".join(dict.fromkeys(fault["field"] for fault in faults[:20]))
+    return RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults)
