@@ -396,7 +396,7 @@ class TooManyRequests(Problem):
 
 
 class RateLimited(Problem):
-    """The tenant has reached one of its limits; `Retry-After` says when to send the request again."""
+    """A limit of the tenant, or of the source, is reached; `Retry-After` says when to send the request again."""
 
     status = 429
 

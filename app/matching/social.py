@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from app.matching.no_identity import is_no_handle
 from app.matching.text import plain
+from app.matching.words import entries
 
-NETWORKS: Final = ("linkedin", "x", "facebook", "telegram", "instagram")
-_HOSTS: Final = {
-    "linkedin.com": "linkedin",
-    "twitter.com": "x",
-    "x.com": "x",
-    "facebook.com": "facebook",
-    "fb.com": "facebook",
-    "t.me": "telegram",
-    "telegram.me": "telegram",
-    "instagram.com": "instagram",
-}
+_TABLES: Final[dict[str, dict[str, Any]]] = tomllib.loads(Path(__file__).with_name("networks.toml").read_text("utf-8"))
+NETWORKS: Final = tuple(_TABLES)
+_HOSTS: Final = {host: network for network, table in _TABLES.items() for host in entries(table["hosts"])}
+_PROFILES: Final = {network: frozenset(entries(table.get("profiles", ""))) for network, table in _TABLES.items()}
+_NUMBERED: Final = {network: frozenset(entries(table.get("numbered", ""))) for network, table in _TABLES.items()}
+_WITHOUT_POINTS: Final = frozenset(name for name, table in _TABLES.items() if not table.get("has_points"))
 _URL: Final = re.compile(
     r"^(?:https?://)?(?:[a-z0-9-]+\.)*?([a-z]+\.(?:com|me))(?:/([^?#]*))?(?:[?#].*)?$", re.IGNORECASE
 )
 _HANDLE: Final = re.compile(r"@?([\w.\-%]{2,100})")
-_WITHOUT_POINTS: Final = ("linkedin", "x", "telegram")
-_PUB_NUMBER: Final = re.compile(r"[0-9a-f]{1,3}")
+_NUMBER: Final = re.compile(r"[0-9a-f]{1,3}")
 _COMPANY_PATHS: Final = frozenset({"company", "school", "showcase", "pages", "groups"})
 
 
@@ -57,12 +54,12 @@ def _read(typed: str, network: str | None) -> Handle | None:
 
 
 def _of_path(network: str, parts: list[str]) -> Handle | None:
-    if network == "linkedin":
-        if len(parts) < 2 or parts[0].lower() not in _COMPANY_PATHS | {"in", "pub"}:
+    if profiles := _PROFILES[network]:
+        if len(parts) < 2 or parts[0].lower() not in _COMPANY_PATHS | profiles:
             return None
         kind, name, *rest = (part.lower() for part in parts)
-        if kind == "pub":  # `/pub/ana-pop/1a/2/3`: the numbers tell people of one name apart
-            name = "/".join([name, *takewhile(_PUB_NUMBER.fullmatch, rest)])
+        if kind in _NUMBERED[network]:
+            name = "/".join([name, *takewhile(_NUMBER.fullmatch, rest)])
         return Handle(network, name, kind not in _COMPANY_PATHS)
     if not parts or not _HANDLE.fullmatch(parts[0]):
         return None

@@ -17,6 +17,14 @@ from app.web.gate import MAX_BODY, MAX_MULTIPART
 Suspicion = Literal["origin_not_allowed", "too_many_of_client"]
 
 
+def header_text(sent: bytes) -> str:
+    """The bytes of a header as text: UTF-8, which senders write in spite of HTTP, else latin-1."""
+    try:
+        return sent.decode()
+    except UnicodeDecodeError:
+        return sent.decode("latin-1")
+
+
 @dataclass(frozen=True)
 class RawRequest:
     """A request, verbatim. `query` is the raw query string; `url` the public URL that the sender called, which some

@@ -17,7 +17,7 @@ from app.policy.shape import Like
 from app.sources.document import Defaults, Part
 from app.web.fields import RequestBody, ResponseBody, ShortText, SourceId, rfc3339
 
-ORIGIN: Final = r"^(\*|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
+ORIGIN: Final = r"^(\*|null|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
 
 
 def _page_address(value: str) -> str:
@@ -29,8 +29,10 @@ def _page_address(value: str) -> str:
 
 
 def _origin(value: str) -> str:
-    if value != "*" and host_of_url(value) is None:
-        raise PydanticCustomError("origin_invalid", "must be `*` or an origin, such as https://www.acme.example")
+    if value not in ("*", "null") and host_of_url(value) is None:
+        raise PydanticCustomError(
+            "origin_invalid", "must be `*`, `null` or an origin, such as https://www.acme.example"
+        )
     return value
 
 

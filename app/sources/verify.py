@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from app.matching.text import as_text
 from app.sources.document import TOKENS, BasicRule, Document, Rule, SignatureRule, Timestamp, TokenRule
 from app.sources.parse import ParseFailed, parse_body
-from app.sources.request import RawRequest
+from app.sources.request import RawRequest, header_text
 from app.sources.structure import locate
 
 Secrets = Mapping[str, str | Sequence[str]]
@@ -195,4 +195,4 @@ def read_credentials(request: RawRequest) -> str:
     """The `user:password` of HTTP Basic that a request carries, "" when there is none."""
     scheme, _, value = request.header("authorization").partition(" ")
     decoded = _base64(value.strip()) if scheme.lower() == "basic" else None
-    return decoded.decode("utf-8", "replace") if decoded else ""
+    return header_text(decoded) if decoded else ""

@@ -37,7 +37,7 @@ from app.sources.document import Document
 from app.sources.handshake import handshake_answer
 from app.sources.known import CachedSource, source_by_key
 from app.sources.ready import ReadySource
-from app.sources.request import RawRequest, Suspicion
+from app.sources.request import RawRequest, Suspicion, header_text
 from app.sources.verify import verify
 from app.submissions import show, sql
 from app.submissions.accept import Committer
@@ -124,8 +124,9 @@ def _take(
     except RateLimited as problem:
         problem.headers = {**(problem.headers or {}), **_cors(source, origin)}
         raise
-    # Browsers send `null` for a page that hides where it is from. A signature says more than an origin.
-    if origin not in (None, "null") and not document.verify and not _allows(source, origin):
+    # A page that hides where it is from, such as a sandboxed frame of any site, has the origin `null`: a source that
+    # names its origins takes it only if it names `null` too. A signature says more than an origin.
+    if origin is not None and not document.verify and not _allows(source, origin):
         return "origin_not_allowed"
     return "too_many_of_client" if too_many else None
 
@@ -211,7 +212,7 @@ async def _read_request(request: Request, key: str, now: datetime) -> tuple[Cach
     url = state.settings.address + request.scope["path"] + (f"?{query}" if query else "")
     headers: dict[str, str] = {}
     for raw_name, raw_value in request.scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        name, value = raw_name.decode("latin-1"), header_text(raw_value)
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return known, RawRequest(request.method, headers, query, await request.body(), now, url)
 

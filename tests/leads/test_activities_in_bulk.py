@@ -160,5 +160,6 @@ async def test_a_request_of_wrong_activities_only_is_refused_with_all_their_fiel
     assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
     places = [f"activities.{n}.{field}".rstrip(".") for n, (_, field) in enumerate(WRONG)]
     assert [fault["field"] for fault in answer.json()["errors"]] == places
-    for body in ({"activities": []}, {"activities": {}}, {}):
+    bodies: list[dict[str, Any]] = [{"activities": []}, {"activities": {}}, {}]
+    for body in bodies:
         assert (await api.call("POST", "/v1/activities", body)).status_code == 422

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.matching.social import NETWORKS
 from app.sources import preset as preset_module
 from app.sources.document import Defaults, merge, secrets_of
 from app.sources.preset import DocumentFaulty, make_document, preset, preset_names
@@ -103,8 +104,8 @@ APP = Path(preset_module.__file__).parents[1]
 def test_no_provider_is_named_in_code() -> None:
     words = {word for name in preset_names() for word in name.split("-")} - PLAIN - {"meta", "make", "qualified"}
     words |= {name for name in preset_names() if "-" in name} - {"html-form"} | {"meta lead", "qualified.com"}
-    # A network of people's profiles, and a company that people work for.
-    allowed = {("social.py", "linkedin"), ("company.py", "google")}
+    words |= {*NETWORKS, "twitter", "youtube", "whatsapp", "xing"} - {"x"}
+    allowed = {("company.py", "google")}  # a company that people work for
     code = {path: path.read_text("utf-8").lower() for path in APP.rglob("*.py") if "demo" not in path.parts}
     found = {(path.name, word) for path, text in code.items() for word in words if re.search(rf"\b{word}\b", text)}
     assert found <= allowed

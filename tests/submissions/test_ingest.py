@@ -1,7 +1,9 @@
 """Ingest: verification, responses, and commit before the response."""
 
+import base64
 import hmac
 import json
+from typing import Any
 
 import asyncpg
 import pytest
@@ -273,3 +275,30 @@ async def test_what_follows_the_key_in_the_path_is_ignored(api: Api, appended: s
 @pytest.mark.parametrize("path", ["/v1/ingest/", "/v1/ingest//v1/batch", "/v1/ingest"])
 async def test_a_path_without_a_key_is_not_found(api: Api, path: str) -> None:
     assert (await api.client.post(path, json=person())).status_code == 404
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize(
+    ("rule", "secrets", "headers"),
+    [
+        ({"kind": "token", "name": "X-Api-Key"}, {"token": "tök-é"}, {"X-Api-Key": "tök-é"}),
+        (
+            {"kind": "token", "name": "Authorization", "prefix": "Bearer "},
+            {"token": "ключ"},
+            {"Authorization": "Bearer ключ"},
+        ),
+        ({"kind": "basic"}, {"basic": "usér:wörd"}, {"Authorization": "usér:wörd"}),
+    ],
+)
+async def test_a_secret_in_a_header_may_have_letters_beyond_ascii(
+    api: Api, encoding: str, rule: dict[str, Any], secrets: dict[str, str], headers: dict[str, str]
+) -> None:
+    sender = await make_sender(api, overrides={"verify": [rule]}, secrets=secrets)
+    ((name, value),) = headers.items()
+    sent = value.encode(encoding if "ключ" not in value else "utf-8")
+    for written, status in ((sent, 202), (sent[:-1], 401), (b"another", 401)):
+        shown = b"Basic " + base64.b64encode(written) if rule["kind"] == "basic" else written
+        answer = await api.client.post(
+            sender.path, content=b"{}", headers=[(name.encode(), shown), (b"content-type", b"application/json")]
+        )
+        assert answer.status_code == status, (written, answer.text)

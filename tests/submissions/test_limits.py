@@ -76,6 +76,7 @@ async def test_beyond_a_limit_the_answer_is_429_with_the_time_to_wait_and_nothin
     refused = answers[2]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert (refused.json()["code"], refused.json()["limit"]) == ("rate_limited", "source_per_minute")
+    assert "source" in refused.json()["title"]
     assert refused.headers["retry-after"] == "30"
     assert refused.headers["access-control-allow-origin"] == "https://www.acme.example"
     assert len((await api.get("/v1/submissions"))["data"]) == 2

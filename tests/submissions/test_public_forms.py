@@ -139,12 +139,26 @@ async def test_a_bot_that_waits_for_the_items_does_not_learn_that_it_was_found(a
     assert len(await of_verdict(api, "spam")) == 1
 
 
-@pytest.mark.parametrize("origin", [SITE, SITE + ".", "null", None])
+@pytest.mark.parametrize("origin", [SITE, SITE + ".", None])
 async def test_an_allowed_origin_or_none_is_no_spam(api: Api, origin: str | None) -> None:
     sender = await make_sender(api, "html-form", defaults={"allowed_origins": [SITE]})
     await submit(sender, {"email": "a@nordsoft.example"}, **({"Origin": origin} if origin else {}))
     await process(api)
     assert await of_verdict(api, "spam") == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "verdict", "header"),
+    [([SITE], "spam", None), ([SITE, "null"], "lead", "null"), (["null"], "lead", "null"), (["*"], "lead", "*")],
+)
+async def test_a_page_that_hides_its_origin_is_allowed_by_the_name_null_only(
+    api: Api, allowed: list[str], verdict: str, header: str | None
+) -> None:
+    sender = await make_sender(api, "html-form", defaults={"allowed_origins": allowed})
+    answer = await submit(sender, {"email": "a@nordsoft.example"}, Origin="null")
+    assert (answer.status_code, answer.headers.get("access-control-allow-origin")) == (202, header)
+    await process(api)
+    assert len(await of_verdict(api, verdict)) == 1
 
 
 async def test_a_person_says_that_spam_is_none_and_it_becomes_a_lead_once(api: Api) -> None:
