@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from app.events.waiting import with_connection
 from app.imports import sql
@@ -17,7 +17,7 @@ from app.sources.item import Item
 from app.sources.ready import ReadySource
 from app.submissions import sql as submissions_sql
 from app.submissions.entries import ARRIVING, Entry
-from app.submissions.repeats import Held, compared
+from app.submissions.repeats import Held, compared, takers
 
 UNKNOWN: Final = "file"  # the hash in the keys of rows, until the file has arrived
 MAX_KEYS: Final = 20_000  # rows with a key of their own that are kept to compare later ones with
@@ -30,9 +30,11 @@ NOWHERE: Final = UUID(int=0)
 class _First:
     """A row of this list as it would be stored, to be compared with later ones that have its key."""
 
+    submission_key: str
     verdict: str
     mapped: Mapping[str, Any] | None
     lead_id: UUID
+    received_at: datetime
 
 
 class Foreseen:
@@ -41,19 +43,20 @@ class Foreseen:
     def __init__(self, state: Any, source: ReadySource, now: datetime) -> None:
         self._state, self._source, self._now = state, source, now
         self._firsts: dict[str, _First] = {}
+        self._histories: dict[tuple[str, UUID | None], list[Held]] = {}
         self._numbers: dict[str, array[int]] = {}  # rows whose key is their place in the file, by verdict
         self._known: set[int] = set()
         self.equal = 0
 
     async def verdicts(self, rows: Sequence[Row], items: Sequence[Item]) -> list[str]:
         """The verdict of each row. That the same file was imported before is known only at its end."""
-        keyed = [item for item in items if self._has_own_key(item)]
-        held = await self._held([item.submission_key for item in keyed])
+        entries = [Entry(NOWHERE, self._source, item, self._now) for item in items if self._has_own_key(item)]
+        taken = iter(await self._takers(entries))
         found = []
         for row, item in zip(rows, items, strict=True):
             self._count_equal(row)
             if self._has_own_key(item):
-                found.append(await self._of_key(item, held))
+                found.append(await self._of_key(Entry(NOWHERE, self._source, item, self._now), *next(taken)))
                 continue
             if item.verdict != "quarantined":
                 self._numbers.setdefault(item.verdict, array("I")).append(row.number)
@@ -93,14 +96,24 @@ class Foreseen:
         found = await with_connection(self._state, lambda tx: submissions_sql.held_items(tx, tenant_id, wanted))
         return {key: row for (_, key), row in found.items()}
 
-    async def _of_key(self, item: Item, held: Mapping[str, Held]) -> str:
+    async def _takers(self, entries: Sequence[Entry]) -> list[tuple[Held | None, list[Held]]]:
+        """What is stored under the keys of the entries."""
+        if not entries:
+            return []
+        return await with_connection(self._state, lambda tx: takers(tx, self._source.tenant_id, entries))
+
+    async def _of_key(self, entry: Entry, first: Held | None, history: Sequence[Held]) -> str:
         """The verdict of a row whose key its document gives, as processing would find it (submissions/repeats.py)."""
-        entry = Entry(NOWHERE, self._source, item, self._now)
-        while (first := held.get(entry.key[1]) or self._firsts.get(entry.key[1])) is not None:
-            entry = compared(entry, first)
+        key = entry.item.submission_key
+        while (first := first or self._firsts.get(entry.key[1])) is not None:
+            of_lead = self._histories.get((key, first.lead_id), [])
+            entry = compared(entry, first, [*history, *of_lead])
             if entry.duplicate:
                 return "duplicate"
-            held = await self._held([entry.key[1]])
+            ((first, history),) = await self._takers([entry])
         if len(self._firsts) < MAX_KEYS:
-            self._firsts[entry.key[1]] = _First(entry.verdict, entry.mapped(), entry.revised_lead_id or NOWHERE)
+            lead_id = entry.revised_lead_id or uuid5(NOWHERE, entry.key[1])
+            stored = _First(entry.key[1], entry.verdict, entry.mapped(), lead_id, self._now)
+            self._firsts[entry.key[1]] = stored
+            self._histories.setdefault((key, lead_id), []).append(stored)
         return entry.verdict

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.tables import leads, submission_items, submissions
 from app.database.transaction import Record, Records, Tx
+from app.sources.item import KEY_SEPARATOR
 from app.web.pages import Page
 
 REPLAYED_AT_ONCE: Final = 10_000
@@ -167,6 +168,27 @@ async def set_leads(tx: Tx, tenant_id: UUID, captured: Sequence[Mapping[str, Any
         await tx.execute(SET_LEADS, {"tenant_id": tenant_id, "captured": captured})
 
 
+# What came under a key and went to the lead of its first item, in the order in which it came. A key is followed by what
+# tells its items apart (repeats.py).
+HISTORY = text(
+    """
+    SELECT i.source_id, w.key, i.submission_id, i.index AS place, i.submission_key, i.lead_id, i.verdict, i.mapped,
+           s.received_at
+      FROM jsonb_to_recordset(:keys) AS w(source_id uuid, key text, lead_id uuid)
+      JOIN submission_items i ON i.tenant_id = :tenant_id AND i.lead_id = w.lead_id AND i.source_id = w.source_id
+       AND split_part(i.submission_key, :separator, 1) = w.key AND i.verdict NOT IN ('duplicate', 'quarantined')
+      JOIN submissions s ON s.tenant_id = :tenant_id AND s.id = i.submission_id
+     ORDER BY s.received_at, i.submission_id, i.index
+    """
+).bindparams(bindparam("keys", type_=JSONB), bindparam("tenant_id", type_=Uuid))
+
+
+async def histories(tx: Tx, tenant_id: UUID, keys: Sequence[Mapping[str, Any]]) -> Records:
+    """The items of these senders' keys at these leads, earliest first."""
+    wanted = {"tenant_id": tenant_id, "keys": keys, "separator": KEY_SEPARATOR}
+    return (await tx.execute(HISTORY, wanted)).all() if keys else []
+
+
 async def held_items(tx: Tx, tenant_id: UUID, keys: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], Record]:
     """The items that hold these keys, by source and key."""
     wanted = [{"source_id": source_id, "submission_key": key} for source_id, key in keys]
@@ -174,13 +196,12 @@ async def held_items(tx: Tx, tenant_id: UUID, keys: Iterable[tuple[UUID, str]]) 
     return {(row.source_id, row.submission_key): row for row in rows}
 
 
-async def release_keys(tx: Tx, tenant_id: UUID, held: Iterable[Record], separator: str) -> None:
-    """Gives these items keys of their own: what they have, the separator, and their place."""
-    places = [
-        {"submission_id": one.submission_id, "index": one.place, "submission_key": one.submission_key} for one in held
-    ]
+async def release_keys(tx: Tx, tenant_id: UUID, held: Sequence[tuple[UUID, int, str]]) -> None:
+    """Gives items, by submission, place and key, keys of their own: what they have, the separator, and their place."""
+    names = ("submission_id", "index", "submission_key")
+    places = [dict(zip(names, one, strict=True)) for one in held]
     if places:
-        await tx.execute(RELEASE_KEYS, {"tenant_id": tenant_id, "places": places, "separator": separator})
+        await tx.execute(RELEASE_KEYS, {"tenant_id": tenant_id, "places": places, "separator": KEY_SEPARATOR})
 
 
 async def finish(

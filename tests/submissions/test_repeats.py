@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -272,3 +272,50 @@ async def test_what_was_ignored_under_a_key_takes_no_lead_from_an_equal_item_tha
     assert [item["verdict"] for item in items] == ["ignore", "lead", "duplicate", "revised"]
     assert len({item["lead_id"] for item in items[1:]}) == 1
     assert [item["reason"] for item in items] == [None] * 4
+
+
+A = {"id": 7, "email": "ana@a.example", "name": "Ana Pop", "company": "A", "newsletter": "yes"}
+B = {**A, "company": "B", "newsletter": "no"}
+# Minutes after the first, content, its own time (minutes), and what becomes of it.
+GOING_BACK: dict[str, list[tuple[int, dict[str, Any], int | None, str]]] = {
+    "back to what was first": [(0, A, None, "lead"), (20, B, None, "revised"), (40, A, None, "revised")],
+    "back and forth": [
+        (0, A, None, "lead"),
+        (20, B, None, "revised"),
+        (40, A, None, "revised"),
+        (60, B, None, "revised"),
+        (80, A, None, "revised"),
+        (81, A, None, "duplicate"),
+        (120, A, None, "duplicate"),
+    ],
+    "the delivery of the first again": [(0, A, None, "lead"), (1, B, None, "revised"), (9, A, None, "duplicate")],
+    "the delivery of a revision again": [
+        (0, A, None, "lead"),
+        (20, B, None, "revised"),
+        (22, A, None, "revised"),
+        (24, B, None, "duplicate"),
+    ],
+    "its own time is later": [(0, A, 0, "lead"), (1, B, 1, "revised"), (2, A, 2, "revised")],
+    "its own time is that of the first": [(0, A, 0, "lead"), (30, B, 29, "revised"), (60, A, 0, "duplicate")],
+    "its own time is the same for all": [(0, A, 0, "lead"), (30, B, 0, "revised"), (60, A, 0, "revised")],
+}
+
+
+@pytest.mark.parametrize("steps", GOING_BACK.values(), ids=GOING_BACK.keys())
+async def test_what_goes_back_to_an_earlier_content_is_a_revision_unless_a_delivery_is_repeated(
+    api: Api, steps: list[tuple[int, dict[str, Any], int | None, str]]
+) -> None:
+    sender, start, before = await make_sender(api), api.now, 0
+    found = []
+    for minutes, content, own, _ in steps:
+        api.clock.ahead += timedelta(minutes=minutes - before)
+        before = minutes
+        said = {} if own is None else {"occurred_at": (start + timedelta(minutes=own)).isoformat()}
+        (item,) = await send(api, sender, [{**content, **said}])
+        found.append(item["verdict"])
+        lead = await api.get(f"/v1/leads/{item['lead_id']}")
+    assert found == [verdict for *_, verdict in steps]
+    last = [content for _, content, _, verdict in steps if verdict != "duplicate"][-1]
+    if [own for _, _, own, _ in steps] != [0, 0, 0]:  # of answers of one instant a refusal counts
+        assert lead["consents"]["email_marketing"] == ("given" if last is A else "refused")
+    assert await count(api, "SELECT count(*) FROM leads") == await count(api, "SELECT count(*) FROM activities") == 1
