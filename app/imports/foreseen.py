@@ -16,8 +16,8 @@ from app.imports.rows import Row
 from app.sources.item import Item
 from app.sources.ready import ReadySource
 from app.submissions import sql as submissions_sql
-from app.submissions.entries import ARRIVING, Entry
-from app.submissions.repeats import Held, compared, takers
+from app.submissions.entries import TAKING, Entry
+from app.submissions.repeats import Held, compared, is_taken, leaves_key, takers
 
 UNKNOWN: Final = "file"  # the hash in the keys of rows, until the file has arrived
 MAX_KEYS: Final = 20_000  # rows with a key of their own that are kept to compare later ones with
@@ -33,8 +33,10 @@ class _First:
     submission_key: str
     verdict: str
     mapped: Mapping[str, Any] | None
-    lead_id: UUID
+    lead_id: UUID | None
     received_at: datetime
+    submission_id: UUID = NOWHERE
+    place: int = 0
 
 
 class Foreseen:
@@ -73,7 +75,7 @@ class Foreseen:
             for start in range(0, len(numbers), ROWS_TOGETHER):
                 keys = {f"{sha256}:{number}": number for number in numbers[start : start + ROWS_TOGETHER]}
                 held = await self._held(list(keys))
-                taken = [key for key, first in held.items() if not (first.verdict == "ignore" and verdict in ARRIVING)]
+                taken = [key for key, first in held.items() if verdict not in TAKING or is_taken(first, verdict)]
                 counts[verdict] += len(taken)
                 repeats.update(keys[key] for key in taken)
         return counts, repeats
@@ -105,14 +107,15 @@ class Foreseen:
     async def _of_key(self, entry: Entry, first: Held | None, history: Sequence[Held]) -> str:
         """The verdict of a row whose key its document gives, as processing would find it (submissions/repeats.py)."""
         key = entry.item.submission_key
-        while (first := first or self._firsts.get(entry.key[1])) is not None:
+        while (first := first or self._firsts.get(entry.key[1])) is not None and not leaves_key(first, entry):
             of_lead = self._histories.get((key, first.lead_id), [])
             entry = compared(entry, first, [*history, *of_lead])
             if entry.duplicate:
                 return "duplicate"
             ((first, history),) = await self._takers([entry])
         if len(self._firsts) < MAX_KEYS:
-            lead_id = entry.revised_lead_id or uuid5(NOWHERE, entry.key[1])
+            makes = entry.verdict in TAKING
+            lead_id = entry.revised_lead_id or (uuid5(NOWHERE, entry.key[1]) if makes else None)
             stored = _First(entry.key[1], entry.verdict, entry.mapped(), lead_id, self._now)
             self._firsts[entry.key[1]] = stored
             self._histories.setdefault((key, lead_id), []).append(stored)

@@ -15,6 +15,7 @@ ConsentState = Literal["given", "refused", "withdrawn", "unknown"]
 StoredState = Literal[ConsentState, "pending"]  # pending: given by a form, and not yet confirmed by the person
 _YES: Final = frozenset(map(fold, words("yes")))
 _NO: Final = frozenset(map(fold, words("no")))
+_UNTICKED_BY_FORMS: Final = frozenset({"0", "false", "off"})
 _REFUSALS: Final = phrases(fold, "refusals")
 _AGREEMENTS: Final = phrases(fold, "agreements")
 _DOUBTS: Final = phrases(fold, "doubts")
@@ -52,16 +53,24 @@ def is_unticked(answer: object) -> bool:
     return fold(as_text(answer)[:_MAX_ANSWER]) in _NO
 
 
+def _is_said_no(answer: object) -> bool:
+    return is_unticked(answer) and fold(as_text(answer)) not in _UNTICKED_BY_FORMS
+
+
 def read_consent(answer: object, purpose: str) -> ConsentState:
     """given, refused or unknown, from a boolean, a word, or a sentence.
 
     A word or sentence that refuses anywhere refuses. Only a word for yes or a sentence of agreement gives consent, and
     no sentence that agrees to another matter than the purpose: to the terms of service, to a call about an order. A
-    list is that of the ticked boxes: refused when a sentence among them refuses, else given when any of them does.
+    list is that of the ticked boxes: refused when a sentence among them refuses, else given when any of them does. What
+    a form sends for a box that is not ticked (`0`, `false`, `off`) says nothing beside the value of the box, before it
+    or after it, by the kind of form; a word that a person reads (`no`) beside a yes contradicts it: unknown.
     """
     if isinstance(answer, list | tuple):
         boxes = answer[:_MAX_BOXES]
         states = [read_consent(box, purpose) for box in boxes if not is_unticked(box)]
+        if "given" in states and "refused" not in states and any(map(_is_said_no, boxes)):
+            return "unknown"
         states += ["refused"] if not states and boxes else []
         return next((state for state in ("refused", "given") if state in states), "unknown")
     if isinstance(answer, dict):

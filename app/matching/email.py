@@ -25,6 +25,7 @@ _CONNECTING: Final = words("connecting") | frozenset("/&+-")
 _MAX_PLUSES: Final = 2  # that a form lost of one address; among more blanks are words
 _SENTENCE: Final = words("around_addresses")
 _TRAILING: Final = "\"'`.,;:!?"
+_LINK: Final = "mailto:"
 _LEADING: Final = "\"'`"
 # The common case, checked fast; anything else (other scripts, rare characters) is checked by the library.
 _DOT_ATOM: Final = re.compile(r"[A-Za-z0-9_+%&'-]+(?:\.[A-Za-z0-9_+%&'-]+)*")
@@ -96,7 +97,10 @@ def _read_piece(parts: list[str], plus_is_blank: bool, *, is_first: bool) -> lis
 
 def _may_have_lost_pluses(parts: list[str]) -> bool:
     """Whether blanks may have been pluses: few, and not between words or a name and an address, `Ana Pop pop@…`."""
-    *before, last = (part.strip(_LEADING + _TRAILING).casefold() for part in parts)
+    typed = [part.strip(_LEADING + _TRAILING) for part in parts]
+    if len(typed) > 2 and all(len(part) > 1 and part.istitle() for part in typed[:-1]):
+        return False
+    *before, last = map(str.casefold, typed)
     local = last.partition("@")[0]
     is_name = any(len(part) > 1 and (part in local or (len(local) > 1 and local in part)) for part in before)
     return len(before) <= _MAX_PLUSES and not is_name and _SENTENCE.isdisjoint(before)
@@ -105,9 +109,9 @@ def _may_have_lost_pluses(parts: list[str]) -> bool:
 @lru_cache(maxsize=512)
 def read_email(typed: str) -> Email | None:
     """One address, or None when it is not valid."""
-    address = plain(typed).strip().lstrip(_LEADING).rstrip(_TRAILING)
-    if address.lower().startswith("mailto:"):
-        address = address[7:].partition("?")[0]
+    address = _bare(plain(typed))
+    while address.lower().startswith(_LINK):
+        address = _bare(address[len(_LINK) :].partition("?")[0])
     if not address or len(address) > MAX_EMAIL:
         return None
     local, _, host = address.rpartition("@")
@@ -118,6 +122,11 @@ def read_email(typed: str) -> Email | None:
     ascii_domain, shown_domain = domains
     key = f"{local}@{ascii_domain}"
     return Email(f"{local}@{shown_domain}", key, ascii_domain) if len(key) <= MAX_EMAIL else None
+
+
+def _bare(text: str) -> str:
+    """The text without blanks, quotation marks and the marks at the end of a sentence around it."""
+    return text.strip().lstrip(_LEADING).rstrip(_TRAILING).strip()
 
 
 @lru_cache(maxsize=1024)

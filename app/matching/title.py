@@ -30,15 +30,20 @@ _OF_OTHERS: Final = re.compile(
     rf"|\b(?:{_RANKS_OF_OTHERS}) s \w"
 )
 _NO_TITLE: Final = phrases(fold, "no_title")
+_DEPUTIES: Final = _pattern(tuple(words("deputies")))
 _HEADS: Final = _pattern(tuple(words("heads")))
 _HEADS_LESS: Final = _pattern(tuple(words("heads_less")))
 
 
 @lru_cache(maxsize=4096)
 def seniority_of(title: str) -> str | None:
-    """c_level, vp, director, manager (heads too) or individual, of a title in EN, RO, PL, RU or DE."""
+    """c_level, vp, director, manager (heads too) or individual, of a title in EN, RO, PL, RU, DE, FR or ES.
+
+    The deputy of somebody at the top is a vp, as a vice president is.
+    """
     folded = _NO_TITLE.sub(" ", fold(title))
-    return "individual" if _OF_OTHERS.search(folded) else _first(_SENIORITY_PATTERNS, folded)
+    found = "individual" if _OF_OTHERS.search(folded) else _first(_SENIORITY_PATTERNS, folded)
+    return "vp" if found == "c_level" and _DEPUTIES.search(folded) else found
 
 
 @lru_cache(maxsize=4096)
