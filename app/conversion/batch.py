@@ -19,7 +19,7 @@ async def convert_batch(tx: Tx, caller: Caller, order: BatchOrder, now: datetime
     """One result per item, in the order of the items: `{index, lead_id, status, conversion | problem}`.
 
     Items about the same company or person are converted one after the other. With `atomic` the first refusal is raised,
-    with the `index` and `lead_id` of its item, and nothing is converted. RequestInvalid is raised where no item has the
+    with the `index` and `lead_id` of its item, and nothing is converted. Raises RequestInvalid where no item has the
     right form.
     """
     results = {

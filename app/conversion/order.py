@@ -20,7 +20,7 @@ from app.web.fields import (
     ShortText,
     UserId,
 )
-from app.web.items import Malformed, one_by_one
+from app.web.items import one_by_one
 
 AccountField = Literal[
     "company", "name", "domain", "website", "phone", "industry", "employees", "country", "language", "external_id"
@@ -117,7 +117,7 @@ class BatchItem(ConversionOrder):
 
 
 class BatchOrder(RequestBody):
-    items: Annotated[list[Annotated[BatchItem | Malformed, one_by_one(BatchItem)]], Field(min_length=1, max_length=100)]
+    items: Annotated[list[Annotated[Any, one_by_one(BatchItem)]], Field(min_length=1, max_length=100)]
     atomic: bool = Field(
         default=False, description="True: if one item is refused or has a wrong form, none is converted."
     )

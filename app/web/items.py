@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, PlainValidator, ValidationError
 
@@ -14,22 +13,21 @@ from app.web.problems import faults_of
 T = TypeVar("T", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformed(NamedTuple):
     """An item of a wrong form, with what is wrong in which of its fields."""
 
     faults: tuple[dict[str, str], ...]
 
     def problem(self, place: str) -> RequestInvalid:
         """The problem of the item, whose fields are named with its place in the request."""
-        return _invalid(self._placed(place))
+        return _invalid(self.placed(place))
 
-    def _placed(self, place: str) -> list[dict[str, str]]:
+    def placed(self, place: str) -> list[dict[str, str]]:
         return [{**fault, "field": f"{place}.{fault['field']}".removesuffix(".body")} for fault in self.faults]
 
 
 def one_by_one(model: type[BaseModel]) -> PlainValidator:
-    """Reads an item as the model, or as Malformed: `Annotated[Item | Malformed, one_by_one(Item)]`."""
+    """Reads an item as the model, or as Malformed: `Annotated[Any, one_by_one(Item)]`. OpenAPI shows the model."""
 
     def read(value: Any) -> Any:
         try:
@@ -45,7 +43,7 @@ def well_formed(items: Sequence[T | Malformed], place: str) -> dict[int, T]:
     found = {index: item for index, item in enumerate(items) if not isinstance(item, Malformed)}
     if not found:
         wrong = [item for item in items if isinstance(item, Malformed)]
-        raise _invalid([fault for index, item in enumerate(wrong) for fault in item._placed(f"{place}.{index}")])
+        raise _invalid([fault for index, item in enumerate(wrong) for fault in item.placed(f"{place}.{index}")])
     return found
 
 
