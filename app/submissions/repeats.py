@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
-from app.database.transaction import Record, Tx
+from app.database.transaction import Tx
 from app.leads import sql as leads_sql
 from app.leads.absorb import REFUSALS
 from app.matching.identity import is_one_person
@@ -96,8 +96,10 @@ async def with_own_keys(tx: Tx, tenant_id: UUID, entries: Sequence[Entry]) -> tu
     found: list[Entry] = []
     for entry, (first, history) in zip(entries, taken, strict=True):
         if first is not None and leaves_key(first, entry, known):
-            idle[entry.key], first = first, None
-        found.append(compared(entry, first, history))
+            idle[entry.key] = first
+            found.append(entry)
+        else:
+            found.append(compared(entry, first, history))
     await sql.release_keys(tx, tenant_id, [(one.submission_id, one.place, one.submission_key) for one in idle.values()])
     return [entry for entry in found if not entry.duplicate], [entry for entry in found if entry.duplicate]
 
