@@ -6,14 +6,15 @@ and reopening are repeated: under another policy they would have been shown anot
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from app.lifecycle.answer import Move
+from app.lifecycle.answer import Emit, Move
 from app.lifecycle.automatic import automatic_steps
 from app.policy.conditions import AllOf, AnyOf, AtLeast, Named, Not, When
 from app.policy.document import Policy
@@ -23,12 +24,11 @@ from app.policy.model import Model
 from app.policy.person_words import ConsentIs, HasException, PersonaIs
 from app.policy.policy_view import PolicyView
 from app.policy.view import ConditionBase
-from app.policy.words import Bant, Contactable, Engagement, HasActivity, Identities, Level
+from app.policy.words import Bant, Contactable, Engagement, Fit, HasActivity, Identities, Level
 from app.scoring.ledger import capped, engagement_entries, fit_entries, next_decay, total
 from app.scoring.score import scored
 
 MAX_ACTIVITIES: Final = 500  # the latest, as in every evaluation (app/journeys/sql.py)
-ANY_ENGAGEMENT: Final = 10**9
 KNOWN: Final = ("fields", "custom", "consents", "exception", "identities")
 OF_LEAD: Final = (*KNOWN, "contactable", "activities", "confirmations", "model")
 OF_PERSON: Final = (ConsentIs, Contactable, HasException, Identities, PersonaIs)
@@ -71,8 +71,13 @@ class Past:
 
     def moments(self) -> list[datetime]:
         """When something became known while the journey was open, and when it opened or was reopened."""
-        known = {one.since for one in self.states} | {at for at, _ in (*self.activities, *self.confirmations)}
-        return sorted({at for at in known if self.is_open(at)} | {start for start, _ in self.open})
+        recorded = {*map(_since, self.activities), *map(_since, self.confirmations)}
+        known = sorted(recorded.union(one.since for one in self.states))
+        found: list[datetime] = []
+        for start, end in self.open:
+            before = len(known) if end is None else bisect_left(known, end)
+            found += [start, *known[bisect_right(known, start) : before]]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +95,10 @@ class Outcome:
 class Replay:
     """Replays journeys under one policy.
 
-    A complete evaluation at every instant would cost ten times as much. So the conditions of automatic steps are looked
-    at first; points are added up only where the conditions hold with any number of them (`_rises`: more points never
-    make one false); and of the instants at which time changes something only those that can make a condition true.
+    A complete evaluation at every instant would cost twenty times as much. So what the conditions of automatic steps
+    need of the fields is looked at first, once for all instants with the same fields; of the instants at which time
+    changes something only those are looked at that can make a condition true (`_rises`: more points never make one
+    false); and no step is tried before its conditions hold.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -109,7 +115,7 @@ class Replay:
             for stage, steps in policy.automation_at.items()
         }
         roots = [root for steps in self._steps.values() for _, conditions in steps for root in conditions]
-        self._reads_level = any(isinstance(one, Level) for one in policy.all_conditions(*roots))
+        self._reads_level = any(isinstance(one, Level) for one in policy.all_conditions(*_of_actions(policy)))
         scoring = [*fits, *levels] if self._reads_level else fits
         negated = list(policy.all_conditions(*_negated(policy, *scoring, *roots)))
         self._rises = not self._reads_level and not any(isinstance(one, Engagement) for one in negated)
@@ -122,6 +128,10 @@ class Replay:
             ]
             for stage, steps in self._steps.items()
         }
+        self._needed = {
+            stage: [_present(*map(self._needed_of, conditions)) for _, conditions in steps]
+            for stage, steps in self._steps.items()
+        }
         self._decaying = {
             name: points
             for name, rules in policy.rules_for.items()
@@ -131,13 +141,13 @@ class Replay:
     def of(self, past: Past, until: datetime) -> Outcome:
         """Whether and when the journey reaches the first milestone, by what was recorded up to `until`."""
         journey = self._opening(past)
-        fit: int | None = None
+        fit, possible = 0, False
         state: Known | None = None
         due: datetime | None = None
-        moments = [at for at in past.moments() if at <= until]
+        moments = deque(at for at in past.moments() if at <= until)
         while moments or due is not None:
             by_time = due is not None and (not moments or due < moments[0])
-            at = due if due is not None and by_time else moments.pop(0)
+            at = due if due is not None and by_time else moments.popleft()
             if not past.is_open(at):
                 due = None
                 continue
@@ -145,13 +155,17 @@ class Replay:
                 return Outcome(due_at=at)
             if not by_time:
                 before, state = state, _latest(past.states, at)
-                facts, fit = _facts_at(journey, past, state, at), fit if state is before else None
-            fit = self._fit(facts, at) if fit is None or not self._fit_by_fields else fit
-            if self._may_act(facts, fit, at):
-                for step, after in automatic_steps(self.policy, scored(self.policy, facts, at), at, by_time=by_time):
-                    facts, journey = after, _of_journey(after)
-                    if isinstance(step, Move) and self._first in dict(step.milestones):
-                        return Outcome(step.occurred_at, at)
+                if state is not before:
+                    fit, possible = self._by_fields(journey, state, at)
+                if not possible:
+                    due = None
+                    continue
+                facts = _facts_at(journey, past, state, at)
+            fit = fit if self._fit_by_fields else self._fit(facts, at)
+            for step, after in self._acts(facts, fit, at, by_time=by_time):
+                facts, journey, state = after, _of_journey(after), None
+                if isinstance(step, Move) and self._first in dict(step.milestones):
+                    return Outcome(step.occurred_at, at)
             due = self._next_change(facts, fit, at)
         return Outcome()
 
@@ -175,14 +189,22 @@ class Replay:
         bare = PolicyView(self.policy, facts, at, 0, 0, 0, facts.confirmations, None, facts.stage)
         return total(capped(self.policy, "fit", fit_entries(self.policy, bare)))
 
-    def _may_act(self, facts: Facts, fit: int, at: datetime) -> bool:
-        """Whether the conditions of any automatic step hold; where a level decides, which costs more, always."""
-        if self._reads_level:
-            return True
-        if self._rises and not self._any_holds(facts, fit, ANY_ENGAGEMENT, at):
-            return False
+    def _by_fields(self, journey: Mapping[str, Any], state: Known, at: datetime) -> tuple[int, bool]:
+        """The fit as far as the fields give it, and whether an automatic step is possible while they are the same."""
+        facts = _facts_of(journey, state)
+        fit = self._fit(facts, at) if self._fit_by_fields else 0
+        view = PolicyView(self.policy, facts, at, fit, 0, 0, (), None, facts.stage)
+        return fit, any(all(one.holds(view) for one in needed) for needed in self._needed.get(facts.stage, ()))
+
+    def _acts(self, facts: Facts, fit: int, at: datetime, *, by_time: bool) -> Iterable[tuple[Move | Emit, Facts]]:
+        """The automatic steps, each with the facts after it; looked for only where the conditions of one hold."""
+        if self._reads_level:  # which costs more than to look for steps
+            return automatic_steps(self.policy, scored(self.policy, facts, at), at, by_time=by_time)
         engagement = total(capped(self.policy, "engagement", engagement_entries(self.policy, facts, at)))
-        return self._any_holds(facts, fit, engagement, at)
+        if not self._any_holds(facts, fit, engagement, at):
+            return ()
+        facts = replace(facts, fit=fit, engagement=engagement)
+        return automatic_steps(self.policy, facts, at, by_time=by_time)
 
     def _any_holds(self, facts: Facts, fit: int, engagement: int, at: datetime) -> bool:
         for ask, conditions in self._steps.get(facts.stage, ()):
@@ -190,6 +212,20 @@ class Replay:
             if all(one.holds(view) for one in conditions):
                 return True
         return False
+
+    def _needed_of(self, condition: ConditionBase) -> ConditionBase | None:
+        """The part of a condition that fields alone decide, and without which it does not hold; None if there is none."""
+        if isinstance(condition, Named):
+            return self._needed_of(self.policy.conditions[condition.condition])
+        if isinstance(condition, AllOf | AnyOf):
+            parts = [self._needed_of(one) for one in condition.of]
+            needed = tuple(_present(*parts))
+            if isinstance(condition, AllOf):
+                return AllOf.model_validate({"all": needed}) if needed else None
+            return AnyOf.model_validate({"any": needed}) if len(needed) == len(parts) else None
+        inside = self.policy.all_conditions(condition)
+        of_fields = all(_is_of_fields(one) or (self._fit_by_fields and isinstance(one, Fit)) for one in inside)
+        return condition if of_fields else None
 
     def _next_change(self, facts: Facts, fit: int, at: datetime) -> datetime | None:
         if not self._timed.get(facts.stage) and all(one.type not in self._decaying for one in facts.activities):
@@ -217,6 +253,17 @@ def _facts_at(journey: Mapping[str, Any], past: Past, state: Known, at: datetime
     if len(activities) > MAX_ACTIVITIES:
         activities = sorted(activities, key=lambda one: one.occurred_at)[-MAX_ACTIVITIES:]
     models = past.models[: bisect_right(past.models, at, key=_since)]
+    return _facts_of(
+        journey,
+        state,
+        activities=tuple(activities),
+        confirmations=tuple(one for known_at, one in past.confirmations if known_at <= at),
+        model=models[-1][1] if models else None,
+    )
+
+
+def _facts_of(journey: Mapping[str, Any], state: Known, **recorded: Any) -> Facts:
+    """The facts of the replayed journey with these fields, and what else had been recorded."""
     return Facts(  # not `replace`, which takes three times as long
         **journey,
         fields=state.fields,
@@ -225,9 +272,7 @@ def _facts_at(journey: Mapping[str, Any], past: Past, state: Known, at: datetime
         exception=state.exception,
         identities=state.identities,
         contactable=bool(state.fields.get("email") or state.fields.get("phone")),
-        activities=tuple(activities),
-        confirmations=tuple(one for known_at, one in past.confirmations if known_at <= at),
-        model=models[-1][1] if models else None,
+        **recorded,
     )
 
 
@@ -237,6 +282,17 @@ def _since(known: tuple[datetime, object]) -> datetime:
 
 def _latest(states: Sequence[Known], at: datetime) -> Known:
     return states[max(bisect_right(states, at, key=lambda one: one.since) - 1, 0)]
+
+
+def _of_actions(policy: Policy) -> Iterator[ConditionBase | None]:
+    """All conditions that decide on automatic actions and what they do."""
+    fast = policy.conversion.fast_track
+    yield fast.condition if fast else None
+    for item in policy.automation:
+        action = policy.action_of[item.do]
+        yield from (item.condition, action.guard)
+        yield from (one.condition for one in action.to_if)
+        yield from (one.condition for one in action.effects)
 
 
 def _present(*conditions: ConditionBase | None) -> list[ConditionBase]:

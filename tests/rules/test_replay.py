@@ -54,6 +54,19 @@ POLICIES = {
             conditions={**document["conditions"], "mql": {"all": [{"persona": ["heads"]}, FEW]}},
         ),
     ),
+    "not a clerk": mql_when({"all": [{"not": {"field": "job_title", "is": "clerk"}}, FEW]}),
+    "a field or interest": mql_when({"any": [{"field": "job_title", "present": True}, FEW]}),
+    "fit or not": mql_when({"any": [{"all": [{"fit": {"at_least": 40}}, FEW]}, {"not": {"fit": {"at_least": 1}}}]}),
+    "fit by activities": altered(
+        mql_when({"fit": {"at_least": 20}}),
+        lambda document: document["scoring"]["fit"][0].update({"if": {"activity": {"types": ["webinar"]}}}),
+    ),
+    "an effect by level": altered(
+        WATERFALL,
+        lambda document: next(one for one in document["actions"] if one["name"] == "qualify")["effects"].append(
+            {"set_baseline": "now", "if": {"level": {"at_least": 2}}}
+        ),
+    ),
     "level": mql_when({"level": {"at_least": 3}}),
     "a sequence": mql_when({"sequence": {"types": ["webinar", "price_list"], "within_days": 10}}),
     "bant": mql_when({"all": [FEW, {"bant": {"min": 1, "within_days": 5}}]}),
