@@ -55,7 +55,7 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "backtest": backtest.measure,
 }
 # They take minutes: to fill a database, until lanes rest, to send a million events.
-ONLY_WHERE_NAMED = {"lists", "many", "dead", "backtest"}
+ONLY_WHERE_NAMED = {"lists", "many", "dead"}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 
@@ -63,6 +63,8 @@ def main(
     quick: Annotated[bool, typer.Option(help="Shorter runs: under two minutes.")] = False,
     only: Named = None,
     profile: Annotated[str | None, typer.Option(help="Measure this path and print its CPU time by layer.")] = None,
+    leads: Annotated[int, typer.Option(help="Leads of the path backtest; full size: 100000.")] = 0,
+    activities: Annotated[int, typer.Option(min=1, max=1000, help="Activities of each of these leads.")] = 10,
     peer: Annotated[
         str | None, typer.Option(help="Another system: the URL, on a local port, that creates a person.")
     ] = None,
@@ -77,7 +79,7 @@ def main(
     lines: list[Line] = []
     failed = False
     with tempfile.TemporaryDirectory() as folder, database.started() as running:
-        bench = Bench(running, quick, Path(folder) if profile else None, _peer(peer, peer_token))
+        bench = Bench(running, quick, Path(folder) if profile else None, _peer(peer, peer_token), leads, activities)
         for name in names:
             began = time.monotonic()
             try:

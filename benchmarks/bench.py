@@ -39,12 +39,17 @@ class Peer:
 
 @dataclass(slots=True)
 class Bench:
-    """One run of the command. `folder` holds the samples of a profiled path; None means no profiling."""
+    """One run of the command. `folder` holds the samples of a profiled path; None means no profiling.
+
+    `leads` and `activities` of each are the size of the path `backtest`; 0 leads: as many as that path takes by itself.
+    """
 
     database: Database
     quick: bool
     folder: Path | None = None
     peer: Peer | None = None
+    leads: int = 0
+    activities: int = 10
     profiles: list[Profile] = field(default_factory=list)
 
     def scale(self, full: int, quick: int) -> int:

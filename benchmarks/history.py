@@ -1,4 +1,4 @@
-"""Fills a database with half a year of history by SQL: leads with one journey, ten activities and a changed field."""
+"""Fills a database with half a year of history by SQL: leads with one journey, activities and a changed field."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from uuid import UUID
 
 import asyncpg
 
-ACTIVITIES: Final = 10
 AT_ONCE: Final = 20_000
 
 # Every third lead fits from the beginning, every third one since its title was filled in; one in fifty is won.
@@ -47,12 +46,12 @@ LEADS: Final = """
 """
 
 
-async def fill_history(dsn: str, tenant_id: UUID, policy_id: UUID, count: int) -> None:
-    """Insert `count` leads of a tenant with their history."""
+async def fill_history(dsn: str, tenant_id: UUID, policy_id: UUID, count: int, activities: int) -> None:
+    """Insert `count` leads of a tenant, each with so many activities."""
     connection = await asyncpg.connect(dsn)
     await connection.execute("SELECT setseed(0.5)")
     for start in range(0, count, AT_ONCE):
         end = min(start + AT_ONCE, count)
-        await connection.execute(LEADS, tenant_id, policy_id, start, end, ACTIVITIES, timeout=600)
+        await connection.execute(LEADS, tenant_id, policy_id, start, end, activities, timeout=600)
     await connection.execute("VACUUM (ANALYZE) leads, lead_changes, journeys, transitions, activities", timeout=600)
     await connection.close()

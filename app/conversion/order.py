@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.pipeline.schemas import AccountValues, Amount, Business, ContactValues, OpenClass
+from app.pipeline.schemas import AccountValues, Business, ContactValues, OpenClass
 from app.web.fields import (
     AccountId,
     ContactId,
@@ -21,6 +21,7 @@ from app.web.fields import (
     UserId,
 )
 from app.web.items import one_by_one
+from app.web.money import Amount
 
 AccountField = Literal[
     "company", "name", "domain", "website", "phone", "industry", "employees", "country", "language", "external_id"

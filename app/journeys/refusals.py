@@ -72,11 +72,12 @@ def _about_input(why: ReasonRequired | InputRequired | UnknownReason | OutOfOrde
         case UnknownReason(code, reasons):
             detail = f"reason_code {code!r} is not one of: {', '.join(reasons)}."
             return errors.UnknownReason(detail, errors=_field("reason_code", "unknown", detail), reasons=reasons)
-        case OutOfOrder(earliest, latest):
-            detail = f"occurred_at must be between {rfc3339(earliest)} and {rfc3339(latest)}."
-            if earliest is None:
-                detail = f"occurred_at must not be later than {rfc3339(latest)}."
-            found = _field("occurred_at", "out_of_order", detail)
+        case OutOfOrder(earliest, latest, field):
+            detail = f"{field} must be between {rfc3339(earliest)} and {rfc3339(latest)}."
+            if earliest is None or latest is None:
+                limit = f"later than {rfc3339(latest)}" if earliest is None else f"earlier than {rfc3339(earliest)}"
+                detail = f"{field} must not be {limit}."
+            found = _field(field, "out_of_order", detail)
             return errors.OutOfOrder(detail, errors=found, earliest=rfc3339(earliest), latest=rfc3339(latest))
         case CriteriaUnmet(unmet):
             listed = "; ".join(_describe(one) for one in unmet)
@@ -101,4 +102,15 @@ def _use(use: str | None) -> str:
 def _describe(unmet: Unmet) -> str:
     missing = [one for one in unmet.get("missing") or () if isinstance(one, str)]  # type: ignore[attr-defined]
     without = f", without {', '.join(missing)}" if missing else ""
-    return f"{unmet['criterion']} (have {unmet.get('have')}, need {unmet.get('need')}{without})"
+    return f"{unmet['criterion']} (have {unmet.get('have')}, need {unmet.get('need')}{without}){_late(unmet)}"
+
+
+def _late(unmet: Unmet) -> str:
+    """Why the lead was taken from who asks (app/transitions/late.py)."""
+    match unmet.get("reason"):
+        case "not_accepted_in_time":
+            return f", because the lead was not accepted by {unmet['accept_by']}"
+        case "clock_breached":
+            return f", because the clock {unmet['clock']} ran out at {unmet['due_at']}"
+        case _:
+            return ""

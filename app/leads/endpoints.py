@@ -39,6 +39,7 @@ from app.leads.create import create_leads, names_of
 from app.leads.exception import set_exception, take_back_exception
 from app.leads.filters import LeadFilters, Sort
 from app.leads.find import find_leads
+from app.leads.future import AsOf
 from app.leads.included import include_leads
 from app.leads.past import read_as_of, show_as_of
 from app.leads.provenance import field_origins
@@ -69,7 +70,7 @@ from app.leads.schemas import (
 )
 from app.policies.stages import check_stage
 from app.web.auth import Caller, allowed
-from app.web.fields import Instant, LeadId, answer
+from app.web.fields import LeadId, answer
 from app.web.gather import Verb, gather
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
@@ -81,9 +82,6 @@ gathered_api = router("/v1/leads", "leads", Gathered)
 activities_api = router("/v1", "leads")
 Reader = Annotated[Caller, allowed("leads:read")]
 Writer = Annotated[Caller, allowed("leads:write")]
-AsOf = Annotated[
-    Instant | None, Query(description="Answer as of this past instant, from what had been recorded by then.")
-]
 Privacy = Annotated[Caller, allowed("privacy")]
 READ_PROBLEMS = (LeadNotFound, Erased)
 WRITE_PROBLEMS = (*READ_PROBLEMS, LeadMerged, VersionConflict)
@@ -133,12 +131,12 @@ async def list_leads(
 
 
 @api.get("/{lead_id}", response_model=LeadOut, responses=declared(*READ_PROBLEMS))
-async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf = None) -> Response:
+async def get_lead(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf) -> Response:
     """One lead with its score of now; with `as_of`, the lead and score as recorded by that instant.
 
     Of a merged lead: the lead that it was merged into, and `merged_from`.
     """
-    if as_of is None or as_of >= now:
+    if as_of is None:
         change = await history.read_scored(tx, caller.tenant_id, lead_id, now)
         lead = show_lead(change, merged_from=lead_id)
         return answer(lead, version=change.lead.version, moved=history.moved_members(change))
@@ -282,12 +280,12 @@ async def list_transitions(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) 
 
 
 @api.get("/{lead_id}/score", response_model=ScoreOut, responses=declared(*READ_PROBLEMS))
-async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf = None) -> Response:
+async def get_score(lead_id: LeadId, caller: Reader, tx: InTx, now: Now, as_of: AsOf) -> Response:
     """The score with every entry, its points before and after decay, and which personas the lead matches.
 
     With `as_of`, what would have been answered at that instant.
     """
-    at, read = (now, history.read_scored) if as_of is None or as_of >= now else (as_of, read_as_of)
+    at, read = (now, history.read_scored) if as_of is None else (as_of, read_as_of)
     return answer(history.show_score(await read(tx, caller.tenant_id, lead_id, at), at))
 
 

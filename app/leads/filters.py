@@ -29,7 +29,7 @@ async def _lead_filters(
     external_id: Annotated[str | None, Query(max_length=320, description="namespace:value")] = None,
     temperature: Literal["hot", "warm", "cold"] | None = None,
     sla: Annotated[
-        Literal["due", "breached"] | None, Query(description="State of the clock that the lead shows.")
+        Literal["due", "met", "breached"] | None, Query(description="State of the clock that the lead shows.")
     ] = None,
     source: SourceId | None = None,
     campaign: Annotated[

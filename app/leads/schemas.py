@@ -33,7 +33,7 @@ from app.web.fields import (
     rfc3339,
 )
 from app.web.items import one_by_one
-from app.web.money import Money
+from app.web.money import Amount
 from app.web.problems import FieldFault
 
 Text = Annotated[str, StringConstraints(max_length=1_000)]
@@ -199,7 +199,7 @@ class BantValue(RequestBody):
 
 
 class BantBudget(BantValue):
-    amount: Money | None = None
+    amount: Amount | None = None
 
 
 class BantTiming(BantValue):

@@ -179,11 +179,15 @@ class UnknownReason:
 
 @dataclass(frozen=True, slots=True)
 class OutOfOrder:
-    """422: `occurred_at` lies before the previous transition (`earliest`) or in the future (`latest`)."""
+    """422: the time that `field` gives is before `earliest` or after `latest`, where these are not None.
+
+    `occurred_at` is neither before the previous transition nor in the future, `wake_at` not in the past.
+    """
 
     code: ClassVar[str] = "out_of_order"
     earliest: datetime | None
-    latest: datetime
+    latest: datetime | None
+    field: str = "occurred_at"
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ def refused_input(action: Action, ask: Ask, reasons: Reasons, last: datetime | N
             return UnknownReason(str(ask.reason_code), codes)
         if reason.note == "required" and not given("note", ask):
             return InputRequired("note")
+    if ask.wake_at is not None and ask.wake_at < now:
+        return OutOfOrder(now, None, "wake_at")
     return out_of_order(ask.occurred_at, last, now)
 
 

@@ -31,7 +31,7 @@ from app.web.fields import (
     UserId,
     rfc3339,
 )
-from app.web.money import Money, money
+from app.web.money import Amount, money
 
 NOT_A_DOMAIN: Final = "this is not a domain name that can be registered, such as example.com"
 NOT_AN_EMAIL: Final = "this is not an e-mail address, such as anna@example.com"
@@ -75,18 +75,11 @@ def _country(value: str) -> str:
     return code
 
 
-def _not_negative(value: Money) -> Money:
-    if value.amount < 0:
-        raise PydanticCustomError("amount_negative", "an amount must not be negative")
-    return value
-
-
 Domain = Annotated[str, StringConstraints(max_length=255), AfterValidator(_domain)]
 Website = Annotated[ShortText, AfterValidator(_website)]
 Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(_email)]
 Country = Annotated[str, StringConstraints(max_length=100), AfterValidator(_country)]
 Employees = Annotated[int, Field(ge=0, le=10_000_000)]
-Amount = Annotated[Money, AfterValidator(_not_negative)]
 
 
 class AccountValues(RequestBody):

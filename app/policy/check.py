@@ -19,6 +19,8 @@ from app.policy.words import WakeAt
 # The only events a policy may name in `emit`; all others are emitted by the code.
 EVENTS = frozenset({"lead.recycle_due", "lead.sla_breached"})
 MAX_REASONS = 500
+TOO_LARGE = {"too_many_nodes", "too_deep"}  # for checks that take quadratic time
+WITHOUT_WAYS = {"unknown_stage", "no_entry"}  # by which stages would seem unreachable that are not
 
 
 def faults(policy: Policy) -> list[Fault]:
@@ -35,18 +37,16 @@ def faults(policy: Policy) -> list[Fault]:
         *_clocks(policy),
         *route_faults(policy),
         *_benchmarks(policy),
-    ]
-    if any(one.kind == "fault" for one in found):
-        # The remaining checks follow actions and named conditions, and would fail on unknown names.
-        return found
-    return [
-        *found,
         *_automation(policy),
-        *ways(policy),
-        *never_true(policy),
-        *unknown_types(policy),
-        *weak_rule(policy),
     ]
+    codes = {one.code for one in found if one.kind == "fault"}
+    if codes.isdisjoint(WITHOUT_WAYS):
+        found += ways(policy)
+    if codes.isdisjoint(TOO_LARGE):
+        found += never_true(policy)
+    if any(one.kind == "fault" for one in found):
+        return found  # the remaining checks only warn
+    return [*found, *unknown_types(policy), *weak_rule(policy)]
 
 
 def _duplicates(place: str, names: Iterable[object]) -> Iterator[Fault]:

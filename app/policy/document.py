@@ -179,15 +179,20 @@ class Policy(Part):
         return here is not None and here.kind == "open" and (here.order or 0) >= (first.order or 0)
 
     def all_conditions(self, *roots: ConditionBase | None) -> Iterator[ConditionBase]:
-        """Every condition inside these, the named conditions and personas they use included."""
+        """Every condition inside these, the known ones that they use by name included: named conditions and personas."""
         waiting = [root for root in roots if root is not None]
+        named: set[int] = set()  # each is followed once, also where they refer to each other in a circle
         while waiting:
             for _, node, _ in walk(waiting.pop()):
-                if isinstance(node, Named):
-                    waiting.append(self.conditions[node.condition])
-                elif isinstance(node, PersonaIs):
-                    waiting.extend(self.persona_conditions[name] for name in node.persona)
+                inner = [one for one in self._named_by(node) if id(one) not in named]
+                named.update(map(id, inner))
+                waiting.extend(inner)
                 yield node
+
+    def _named_by(self, node: ConditionBase) -> list[ConditionBase]:
+        known = self.conditions if isinstance(node, Named) else self.persona_conditions
+        names = (node.condition,) if isinstance(node, Named) else node.persona if isinstance(node, PersonaIs) else ()
+        return [known[name] for name in names if name in known]
 
     def _timed(self, *roots: ConditionBase | None) -> tuple[ConditionBase, ...]:
         found = {one.model_dump_json(by_alias=True): one for one in self.all_conditions(*roots) if one.timed}

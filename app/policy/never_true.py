@@ -74,10 +74,13 @@ def most_points(policy: Policy, ledger: Ledger) -> float:
     """The most that the rules and caps of a ledger allow; math.inf where activities may add up without an end."""
     scoring = policy.scoring
     percent = scoring.decay[0].percent
+    most: dict[str, float] = {}
     if ledger == "fit":
-        most = {rule.id: float(max(rule.points, 0)) for rule in scoring.fit}
+        for rule in scoring.fit:
+            most[rule.id] = most.get(rule.id, 0.0) + max(rule.points, 0)
     else:
-        most = {rule.id: math.inf if rule.points * percent >= 100 else 0.0 for rule in scoring.engagement}
+        for counted in scoring.engagement:
+            most[counted.id] = max(most.get(counted.id, 0.0), math.inf if counted.points * percent >= 100 else 0.0)
     for cap, rules in policy.capped_rules:
         covered = (rules if cap.ledger is None else frozenset(most)) & most.keys()
         if cap.ledger in (None, ledger) and covered and sum(most[rule] for rule in covered) > cap.points:
@@ -95,17 +98,20 @@ def _beyond(ledger: str, wanted: int, most: float) -> str | None:
 def _empty_list(policy: Policy, node: ConditionBase) -> bool:
     if not isinstance(node, FieldIs) or node.in_list is None or node.in_list in SHIPPED_LISTS:
         return False
-    return not policy.lists.get(node.in_list)
+    return policy.lists.get(node.in_list) == ()
 
 
-def _parts(policy: Policy, node: ConditionBase) -> Iterator[ConditionBase]:
-    """The conditions that have to hold together, those of nested `all` and of named conditions included."""
+def _parts(policy: Policy, node: ConditionBase, inside: frozenset[str] = frozenset()) -> Iterator[ConditionBase]:
+    """The conditions that have to hold together, those of nested `all` and of named conditions included.
+
+    A name that is not known, or that leads in a circle, stands for itself: that is a fault of its own.
+    """
     match node:
         case AllOf():
             for member in node.of:
-                yield from _parts(policy, member)
-        case Named():
-            yield from _parts(policy, policy.conditions[node.condition])
+                yield from _parts(policy, member, inside)
+        case Named(condition=name) if name in policy.conditions and name not in inside:
+            yield from _parts(policy, policy.conditions[name], inside | {name})
         case _:
             yield node
 
@@ -165,7 +171,7 @@ def _values(policy: Policy, node: FieldIs) -> Sequence[object] | None:
     if node.among is not None:
         return node.among
     if node.in_list is not None:
-        return None if node.in_list in SHIPPED_LISTS else policy.lists[node.in_list]
+        return None if node.in_list in SHIPPED_LISTS else policy.lists.get(node.in_list)
     return None if node.equals is None else (node.equals,)
 
 

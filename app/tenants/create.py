@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app import ids
 from app.database.transaction import Record, Tx
+from app.errors import RequestInvalid
 from app.policies.publish import publish
 from app.policy.shipped import Shipped, shipped
 from app.tenants import across, sql
@@ -48,7 +49,12 @@ async def create_key(
     secret: str | None = None,
     expires_at: datetime | None = None,
 ) -> NewKey:
-    """A new API key. The secret is returned here only; the database has its SHA-256."""
+    """A new API key. The secret is returned here only; the database has its SHA-256.
+
+    Raises RequestInvalid for a key that would have expired already.
+    """
+    if expires_at is not None and expires_at <= now:
+        raise RequestInvalid.of("expires_at", "in_the_past", "must not be in the past; leave it out for no end")
     secret = secret or new_secret()
     values = {
         "id": ids.new_id(),

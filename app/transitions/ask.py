@@ -22,12 +22,13 @@ from app.journeys.record import record, transition_document
 from app.journeys.refusals import problem
 from app.journeys.state import Change, Owner, Step
 from app.leads.bant import confirmations_of
-from app.lifecycle.answer import CriteriaUnmet, Move, Refusal, Refused, Stay
+from app.lifecycle.answer import CriteriaUnmet, Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.policy.facts import Actor, Ask
 from app.problem import Problem
 from app.scoring.score import score, with_score
 from app.transitions import sql
+from app.transitions.late import with_reason
 from app.web.gather import Member
 
 
@@ -99,8 +100,10 @@ async def _move(tx: Tx, tenant_id: UUID, asked: Asked, change: Change, owner: Ow
     change.score = score(policy, facts, now)
     facts = with_score(facts, change.score)
     match decide(policy, facts, _ask(actor, request, owner, now), now):
+        case Refused(CriteriaUnmet(unmet)):
+            raise _refusal(CriteriaUnmet(await with_reason(tx, tenant_id, change, actor, unmet)), owner)
         case Refused(why):
-            raise _refusal(why, owner)
+            raise problem(why)
         case Stay():
             raise RequestInvalid.of(
                 "action", "machine_only", "this action makes no transition; the policy runs it automatically"
@@ -112,9 +115,9 @@ async def _move(tx: Tx, tenant_id: UUID, asked: Asked, change: Change, owner: Ow
             assert_never(unexpected)
 
 
-def _refusal(why: Refusal, named: Owner | None) -> Problem:
+def _refusal(why: CriteriaUnmet, named: Owner | None) -> Problem:
     """The problem: OwnerInvalid where the lead is not assigned because the named user can own none."""
-    by_owner = isinstance(why, CriteriaUnmet) and any(one["criterion"] == "assignable" for one in why.unmet)
+    by_owner = any(one["criterion"] == "assignable" for one in why.unmet)
     return owner_invalid("owner_id") if by_owner and named is not None and not named.may_own else problem(why)
 
 

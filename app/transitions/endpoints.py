@@ -18,11 +18,8 @@ from app.errors import (
 from app.journeys.load import OfLead
 from app.journeys.refusals import REFUSALS
 from app.journeys.shown import show_lead
-from app.leads.history import read_scored
-from app.leads.schemas import show_eligible
-from app.lifecycle.eligibility import eligibility
-from app.scoring.score import with_score
 from app.transitions.ask import Moved, ask_transitions
+from app.transitions.eligible import eligible_actions
 from app.transitions.schemas import EligibilityOut, TransitionAnswer, TransitionCreate
 from app.web.auth import Caller, allowed
 from app.web.fields import LeadId, answer
@@ -74,8 +71,4 @@ async def create_transition(
 @api.get("/{lead_id}/eligibility", response_model=EligibilityOut, responses=declared(LeadNotFound, Erased))
 async def get_eligibility(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
     """Every action of the policy: allowed for this lead and actor, or why not, with `have` and `need`."""
-    change = await read_scored(tx, caller.tenant_id, lead_id, now)
-    assert change.score is not None
-    facts = with_score(change.facts(), change.score)
-    actions = eligibility(change.published.policy, facts, caller.actor, now)
-    return answer({"stage": facts.stage, "actions": [show_eligible(one) for one in actions]})
+    return answer(await eligible_actions(tx, caller, lead_id, now))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Final
+from typing import Annotated, Final
 
 import pycountry
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from app.web.fields import RequestBody
@@ -67,6 +67,15 @@ class Money(RequestBody):
     @property
     def amount(self) -> Decimal:
         return Decimal(self.value)
+
+
+def _not_negative(value: Money) -> Money:
+    if value.amount < 0:
+        raise PydanticCustomError("amount_negative", "an amount must not be negative")
+    return value
+
+
+Amount = Annotated[Money, AfterValidator(_not_negative)]
 
 
 def money(amount: Decimal | None, currency: str | None) -> dict[str, str] | None:
