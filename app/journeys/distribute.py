@@ -1,7 +1,7 @@
 """Give leads that a route has taken to the users or pools that its rules choose; a batch of leads at once.
 
 Rings are locked after all leads of the transaction, in the order of their names, so that assignments at the same time
-follow each other in one turn. What was chosen is written with the change (`keep`), so a refused request moves no ring.
+follow each other in one turn; before them the users, who are not changed until the choice is committed. What was chosen is written with the change (`keep`), so a refused request moves no ring.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ async def distribute(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None
         return
     routes = [routing.published.policy.routing[routing.route] for _, routing in waiting]
     rings = {name for route in routes for name in rings_of(route)}
+    await routing_sql.lock_staff(tx, tenant_id)
     locked = await routing_sql.lock_rings(tx, tenant_id, rings) if rings else []
     staffing = Staffing(
         await _rosters(tx, tenant_id, {route.role for route in routes}, waiting[0][0].now),

@@ -12,6 +12,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from app.database.transaction import Records, Tx
 
 TENANT = bindparam("tenant_id", type_=Uuid)
+# Choices share the lock; a change of users excludes them, so that none is made from what users were before it.
+LOCK_STAFF = {
+    to_change: text(f"SELECT pg_advisory_xact_lock{suffix}(hashtextextended(:name, 0))")  # noqa: S608 - constants
+    for to_change, suffix in ((False, "_shared"), (True, ""))
+}
 ADD_RINGS = text(
     "INSERT INTO rings (tenant_id, name) SELECT :tenant_id, name FROM unnest(:names) name ORDER BY name"
     " ON CONFLICT DO NOTHING"
@@ -63,6 +68,14 @@ OF_JOURNEY = text(
      ORDER BY recorded_at DESC, id DESC LIMIT :limit
     """
 ).bindparams(TENANT, bindparam("journey_id", type_=Uuid))
+
+
+async def lock_staff(tx: Tx, tenant_id: UUID, *, to_change: bool = False) -> None:
+    """Waits for changes of the tenant's users, or `to_change` them for the choices of routes, until these are committed.
+
+    Taken after all leads of the transaction, and before its rings.
+    """
+    await tx.execute(LOCK_STAFF[to_change], {"name": f"{tenant_id}:staff"})
 
 
 async def lock_rings(tx: Tx, tenant_id: UUID, names: Collection[str]) -> Records:

@@ -214,7 +214,7 @@ class Replay:
         return False
 
     def _needed_of(self, condition: ConditionBase) -> ConditionBase | None:
-        """The part of a condition that fields alone decide, and that has to hold for it to hold; None if there is none."""
+        """The part of a condition that fields alone decide and without which it is false; None if there is none."""
         if isinstance(condition, Named):
             return self._needed_of(self.policy.conditions[condition.condition])
         if isinstance(condition, AllOf | AnyOf):

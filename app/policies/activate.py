@@ -18,6 +18,7 @@ from app.policies.documents import Document, named_teams, read_policy
 from app.policies.draft import audited, locked
 from app.policies.review import next_review
 from app.policy.document import Policy
+from app.policy.fault import Fault
 from app.web.auth import Caller
 from app.web.fields import rfc3339
 
@@ -113,16 +114,7 @@ def policy_event(type_: str, row: Record, data: Mapping[str, Any], now: datetime
 async def _check_teams(tx: Tx, tenant_id: UUID, document: Document) -> None:
     named = list(named_teams(document.stored["routing"], "/routing"))
     known = await sql.teams(tx, tenant_id) if named else set()
-    wrong = [
-        {
-            "field": place.strip("/").replace("/", "."),
-            "place": place,
-            "code": UnknownTeam.code,
-            "detail": _no_team(team),
-        }
-        for place, team in named
-        if team not in known
-    ]
+    wrong = [Fault(place, UnknownTeam.code, _no_team(team)).entry for place, team in named if team not in known]
     if wrong:
         listed = ", ".join(f"`{team}`" for _, team in named if team not in known)
         teams = ", ".join(sorted(known)) or "none"

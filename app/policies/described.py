@@ -14,7 +14,6 @@ from app.policies.compared import PolicyDiff, show_diff
 from app.policy.diagram import mermaid
 from app.policy.document import Policy
 from app.policy.drawing import svg
-from app.policy.fault import Fault
 from app.policy.json_schema import json_schema
 from app.policy.read import read_document
 from app.web.accept import best
@@ -83,9 +82,5 @@ def sound(document: dict[str, Any]) -> Policy:
     """The policy of a stored document. Raises PolicyHasFaults for one that the rules of today refuse."""
     policy = read_document(document)
     if isinstance(policy, list):
-        raise PolicyHasFaults(errors=[_shown(fault) for fault in policy])
+        raise PolicyHasFaults(errors=[fault.entry for fault in policy])
     return policy
-
-
-def _shown(fault: Fault) -> dict[str, str]:
-    return {"field": fault.place, "place": fault.place, "code": fault.code, "detail": fault.detail}

@@ -11,7 +11,7 @@ import orjson
 
 from app.errors import PolicyHasFaults
 from app.policy.document import Policy
-from app.policy.fault import Fault, escaped
+from app.policy.fault import escaped
 from app.policy.read import read_document
 
 
@@ -42,13 +42,7 @@ def read_policy(data: Mapping[str, Any]) -> Document:
     detail = (
         f"The policy document has {len(found)} fault{'s' * (len(found) > 1)}; `errors` lists what is wrong and where."
     )
-    raise PolicyHasFaults(detail, errors=[_shown(fault) for fault in found])
-
-
-def _shown(fault: Fault) -> dict[str, str]:
-    """`field` names the member as in other problems, `place` is the JSON pointer."""
-    field = fault.place.strip("/").replace("/", ".").replace("~1", "/").replace("~0", "~")
-    return {"field": field or "document", "place": fault.place, "code": fault.code, "detail": fault.detail}
+    raise PolicyHasFaults(detail, errors=[fault.entry for fault in found])
 
 
 def named_teams(node: object, place: str = "") -> Iterator[tuple[str, str]]:

@@ -179,7 +179,7 @@ class Policy(Part):
         return here is not None and here.kind == "open" and (here.order or 0) >= (first.order or 0)
 
     def all_conditions(self, *roots: ConditionBase | None) -> Iterator[ConditionBase]:
-        """Every condition inside these, the known ones that they use by name included: named conditions and personas."""
+        """Every condition inside these, and inside the named conditions and personas that they use."""
         waiting = [root for root in roots if root is not None]
         named: set[int] = set()  # each is followed once, also where they refer to each other in a circle
         while waiting:

@@ -1,7 +1,7 @@
 """Why somebody who acts too late does not have the lead any more.
 
-The condition `owner` of such an action says only that somebody else has it, or nobody. Here `reason` is added to what is
-unmet: a partner did not accept the lead in time, or a clock ran out that takes it from its owner.
+The condition `owner` of such an action says only that somebody else has it, or nobody. Here `reason` is added to what
+is unmet: a partner did not accept the lead in time, or a clock ran out that takes it from its owner.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from app.database.transaction import Record, Tx
+from app.database.transaction import ChangedMeanwhile, Record, Tx
 from app.errors import RequestInvalid
+from app.journeys import routing_sql
 from app.journeys.apply import reassign
 from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_changes
@@ -49,19 +50,26 @@ async def deactivate(
     expected: frozenset[str] | None,
     now: datetime,
 ) -> tuple[Record, Work]:
-    """Returns the changed user and what the user owned. Raises OwnerInvalid for `hand_to`, and as `change_user`."""
+    """Returns the changed user and what the user owned. Raises OwnerInvalid for `hand_to`, and as `change_user`.
+
+    All leads are locked first, then the users, then rings where a lead has to be routed: the order of every transaction.
+    """
     tenant_id = caller.tenant_id
     row = await change_user(tx, tenant_id, user_id, values, expected, now)
     if hand_to == user_id:
         raise owner_invalid("hand_to")
     named = hand_to if isinstance(hand_to, UUID) else None
     owner = await named_owner(tx, tenant_id, named, "hand_to")
-    leads = await sql.count_open_leads(tx, tenant_id, user_id)
-    if hand_to is None:
-        return row, Work(leads, await sql.count_open_opportunities(tx, tenant_id, user_id), None)
-    if leads > MOST_LEADS:
+    if hand_to is not None and (leads := await sql.count_open_leads(tx, tenant_id, user_id)) > MOST_LEADS:
         detail = f"the user owns {leads} open leads; one request hands over at most {MOST_LEADS}"
         raise RequestInvalid.of("hand_to", "too_many_leads", detail)
+    locked = await sql.lock_open_leads(tx, tenant_id, user_id) if hand_to else ()
+    await routing_sql.lock_staff(tx, tenant_id, to_change=True)
+    if hand_to is None:
+        leads = await sql.count_open_leads(tx, tenant_id, user_id)
+        return row, Work(leads, await sql.count_open_opportunities(tx, tenant_id, user_id), None)
+    if await sql.count_open_leads(tx, tenant_id, user_id, but=locked):
+        raise ChangedMeanwhile("a route gave the user a lead before the users were locked")
     handed = await _hand_leads(tx, caller, user_id, row.role, owner, now)
     return row, Work(handed, await sql.move_opportunities(tx, tenant_id, user_id, named, now), hand_to)
 

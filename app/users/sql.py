@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import DateTime, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database.transaction import Tx
 
@@ -23,7 +24,10 @@ OPEN_OPPORTUNITIES = (
     "tenant_id = :tenant_id AND owner_id = :user_id AND archived_at IS NULL AND class NOT IN ('won', 'lost')"
 )
 
-COUNT_LEADS = text(f"SELECT count(*) {OPEN_LEADS}")
+COUNT_LEADS = text(f"SELECT count(*) {OPEN_LEADS} AND l.id <> ALL(:but)").bindparams(
+    bindparam("but", type_=ARRAY(Uuid))
+)
+LOCK_LEADS = text(f"SELECT l.id {OPEN_LEADS} ORDER BY l.id FOR NO KEY UPDATE OF l")
 COUNT_OPPORTUNITIES = text(f"SELECT count(*) FROM opportunities WHERE {OPEN_OPPORTUNITIES}")  # noqa: S608
 NEXT_LEADS = text(f"SELECT l.id {OPEN_LEADS} AND l.id > :after ORDER BY l.id LIMIT :limit").bindparams(
     bindparam("after", type_=Uuid)
@@ -34,8 +38,15 @@ MOVE_OPPORTUNITIES = text(
 ).bindparams(bindparam("owner_id", type_=Uuid), bindparam("now", type_=DateTime(timezone=True)))
 
 
-async def count_open_leads(tx: Tx, tenant_id: UUID, user_id: UUID) -> int:
-    return int((await tx.execute(COUNT_LEADS, {"tenant_id": tenant_id, "user_id": user_id})).scalar_one())
+async def count_open_leads(tx: Tx, tenant_id: UUID, user_id: UUID, but: Sequence[UUID] = ()) -> int:
+    """How many open leads the user owns, apart from these."""
+    values = {"tenant_id": tenant_id, "user_id": user_id, "but": but}
+    return int((await tx.execute(COUNT_LEADS, values)).scalar_one())
+
+
+async def lock_open_leads(tx: Tx, tenant_id: UUID, user_id: UUID) -> Sequence[UUID]:
+    """Locks all open leads of the user in the order of their ids until the transaction ends; their ids."""
+    return (await tx.execute(LOCK_LEADS, {"tenant_id": tenant_id, "user_id": user_id})).scalars()
 
 
 async def count_open_opportunities(tx: Tx, tenant_id: UUID, user_id: UUID) -> int:

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import Any, Final
 
 from app.errors import MalformedJson, RequestInvalid
+from app.policy.fault import escaped
 
 MAX_DEPTH: Final = 32
 MAX_MEMBERS: Final = 500
@@ -35,7 +36,7 @@ def parse_json(body: bytes) -> Any:
         raise MalformedJson(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
     except ValueError as error:
         raise MalformedJson(f"The body is not JSON: {error}.") from None
-    _check(value, "", 1)
+    _check(value, (), 1)
     return value
 
 
@@ -50,30 +51,31 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, strict=False)
 
 
-def _check(value: Any, path: str, depth: int) -> None:
+def _check(value: Any, steps: tuple[str, ...], depth: int) -> None:
+    """Raises the problem of the first value that cannot be stored; `steps` lead to it from the outermost."""
     if isinstance(value, str):
-        check_text(value, path or "body")
+        _check_text(value, steps)
     elif isinstance(value, bool) or value is None:
         return
     elif isinstance(value, int):
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            raise RequestInvalid.of(path or "body", "number_invalid", "the integer is outside the 64-bit range")
+            raise _invalid(steps, "number_invalid", "the integer is outside the 64-bit range")
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise RequestInvalid.of(path or "body", "number_invalid", "the number is NaN, infinite or too large")
+            raise _invalid(steps, "number_invalid", "the number is NaN, infinite or too large")
     elif isinstance(value, dict):
         _check_depth(depth)
         if len(value) > MAX_MEMBERS:
-            raise RequestInvalid.of(path or "body", "too_many_members", f"more than {MAX_MEMBERS} members")
+            raise _invalid(steps, "too_many_members", f"more than {MAX_MEMBERS} members")
         for name, member in value.items():
-            check_text(name, path or "body")
-            _check(member, f"{path}.{name}" if path else name, depth + 1)
+            _check_text(name, steps)
+            _check(member, (*steps, name), depth + 1)
     elif isinstance(value, list):
         _check_depth(depth)
         if len(value) > MAX_ITEMS:
-            raise RequestInvalid.of(path or "body", "too_many_items", f"more than {MAX_ITEMS} items")
+            raise _invalid(steps, "too_many_items", f"more than {MAX_ITEMS} items")
         for index, item in enumerate(value):
-            _check(item, f"{path}.{index}" if path else str(index), depth + 1)
+            _check(item, (*steps, str(index)), depth + 1)
 
 
 def _check_depth(depth: int) -> None:
@@ -81,15 +83,34 @@ def _check_depth(depth: int) -> None:
         raise MalformedJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
 
 
+def _check_text(text: str, steps: tuple[str, ...]) -> None:
+    if (wrong := _wrong_with(text)) is not None:
+        raise _invalid(steps, *wrong)
+
+
+def _invalid(steps: tuple[str, ...], code: str, detail: str) -> RequestInvalid:
+    """The problem of one value, whose place is also given as a JSON pointer: a name may have dots."""
+    field, place = ".".join(steps) or "body", "".join(f"/{escaped(step)}" for step in steps)
+    entry = {"field": printable(field), "place": printable(place), "code": code, "detail": detail}
+    return RequestInvalid(f"{entry['field']}: {detail}", errors=[entry])
+
+
 def check_text(text: str, path: str) -> None:
     """Raises RequestInvalid, naming the field, for text that PostgreSQL or UTF-8 cannot represent."""
+    if (wrong := _wrong_with(text)) is not None:
+        raise RequestInvalid.of(printable(path), *wrong)
+
+
+def _wrong_with(text: str) -> tuple[str, str] | None:
+    """Code and sentence for text that PostgreSQL or UTF-8 cannot represent."""
     if "\x00" in text:
-        raise RequestInvalid.of(printable(path), "nul_character", "text must not contain a NUL character")
+        return "nul_character", "text must not contain a NUL character"
     if not text.isascii():
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise RequestInvalid.of(printable(path), "lone_surrogate", "text contains a lone surrogate") from None
+            return "lone_surrogate", "text contains a lone surrogate"
+    return None
 
 
 def printable(path: str) -> str:

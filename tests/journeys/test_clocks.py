@@ -255,7 +255,7 @@ async def test_history_that_is_recorded_late_starts_a_clock_that_can_be_kept(api
     assert await events_of_type(api, "lead.sla_breached") == []
 
 
-async def test_a_list_has_the_leads_whose_clock_is_due_or_breached(api: Api) -> None:
+async def test_a_list_has_the_leads_whose_clock_is_due_met_or_breached(api: Api) -> None:
     breached = await api.mql()
     met, met_late = await api.mql(), await api.mql()
     await api.add_activity(met, "call", kind="contact_attempt")
@@ -264,7 +264,7 @@ async def test_a_list_has_the_leads_whose_clock_is_due_or_breached(api: Api) -> 
     await api.add_activity(met_late, "call", kind="contact_attempt")
     due = await api.mql()
     await api.lead()
-    for state, wanted in (("due", [due]), ("breached", [met_late, breached])):
+    for state, wanted in (("due", [due]), ("met", [met]), ("breached", [met_late, breached])):
         listed = (await api.get(f"/v1/leads?sla={state}"))["data"]
         assert [(one["id"], one["sla"]["state"]) for one in listed] == [(one["id"], state) for one in wanted]
     assert (await api.call("GET", "/v1/leads?sla=nonsense")).status_code == 422

@@ -279,6 +279,42 @@ def test_a_fault_has_its_code_and_place(change: Callable[[Document], None], code
 
 
 @pytest.mark.parametrize(
+    ("one", "code"),
+    [
+        (put("/conditions/odd", {"field": "job_tilte", "present": True}), "unknown_field"),
+        (put("/conditions/odd", {"field": "country", "in_list": "nowhere"}), "unknown_list"),
+        (put("/conditions/odd", {"all": [{"condition": "nobody_knows"}, {"persona": ["nobody"]}]}), "unknown_condition"),
+        (put("/conditions/odd", {"all": [{"condition": "odd"}]}), "condition_circle"),
+        (put("/scoring/fit/0/id", "webinar"), "duplicate_name"),
+        (put("/clocks/response/met_by", "luck"), "unknown_action"),
+        (put("/automation/0/do", "luck"), "unknown_action"),
+        (put("/benchmarks/0/green", [40, 20]), "empty_range"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("other", "place"),
+    [
+        (put("/conditions/mql", {"fit": {"at_least": 1_000}}), "/conditions/mql"),
+        (put("/conditions/never", {"all": [{"from": ["mql"]}, {"from": ["sal"]}]}), "/conditions/never"),
+        (put(f"/actions/{index_of('wake')}/guard", {"fit": {"at_least": 1}}), "/automation/2/do"),
+        (put("/stages/-", {"name": "limbo", "kind": "parked"}), "/stages/11"),
+    ],
+)
+def test_all_faults_are_told_at_once_and_none_twice(
+    one: Callable[[Document], None], code: str, other: Callable[[Document], None], place: str
+) -> None:
+    def both(changed: Document) -> None:
+        one(changed)
+        other(changed)
+
+    told = found(both)
+    assert {*found(one), *found(other)} == set(told)
+    assert code in [found_code for found_code, _ in told]
+    assert place in [where for _, where in told]
+    assert len(told) == len(set(told))
+
+
+@pytest.mark.parametrize(
     ("rule", "weak"),
     [
         ({"engagement": {"at_least": 30}}, True),

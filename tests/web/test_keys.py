@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -102,9 +102,16 @@ async def test_a_look_up_that_began_before_a_revocation_is_not_remembered_after_
 
 
 async def test_an_expired_key_is_refused(api: Api) -> None:
-    body = {"name": "CRM", "scopes": ["leads:read"], "expires_at": api.ago(seconds=1)}
+    body = {"name": "CRM", "scopes": ["leads:read"], "expires_at": api.ago(hours=-1)}
     made = await api.post("/v1/keys", body)
+    api.clock.ahead += timedelta(hours=1)
     assert (await api.call("GET", "/v1/leads", key=made["secret"])).status_code == 401
+
+
+async def test_a_key_that_would_have_expired_already_is_not_made(api: Api) -> None:
+    body = {"name": "CRM", "scopes": ["leads:read"], "expires_at": api.ago(seconds=1)}
+    refused = await api.call("POST", "/v1/keys", body)
+    assert (refused.status_code, [one["field"] for one in refused.json()["errors"]]) == (422, ["expires_at"])
 
 
 @pytest.mark.parametrize("header", ["", "Basic abc", "Bearer", "Bearer btn_wrong", "Bearer \udcff"])

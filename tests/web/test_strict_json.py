@@ -27,6 +27,23 @@ def test_a_number_that_cannot_be_stored_is_refused_with_its_path(number: str) ->
     ]
 
 
+@pytest.mark.parametrize(
+    ("body", "field", "place"),
+    [
+        ('{"a":[1,{"b":"\\u0000"}]}', "a.1.b", "/a/1/b"),
+        ('{"a.b":{"c/d":{"e~f":99999999999999999999}}}', "a.b.c/d.e~f", "/a.b/c~1d/e~0f"),
+        ('{"a":{"\\ud800":1}}', "a", "/a"),
+        ('["\\u0000"]', "0", "/0"),
+        ('"\\u0000"', "body", ""),
+        ('{"a":{"b":[' + "1," * 1000 + "1]}}", "a.b", "/a/b"),
+    ],
+)
+def test_what_is_refused_has_its_place_as_a_json_pointer(body: str, field: str, place: str) -> None:
+    with pytest.raises(RequestInvalid) as refused:
+        parse_json(body.encode())
+    assert [(error["field"], error["place"]) for error in refused.value.members["errors"]] == [(field, place)]
+
+
 @pytest.mark.parametrize("sign", ["\n", "\r\n", "\t", "\x0b", "\x1f"])
 def test_a_text_may_hold_a_raw_line_break_or_tab(sign: str) -> None:
     assert parse_json(f'{{"message":"one{sign}two"}}'.encode()) == {"message": f"one{sign}two"}
