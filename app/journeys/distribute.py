@@ -1,7 +1,8 @@
 """Give leads that a route has taken to the users or pools that its rules choose; a batch of leads at once.
 
 Rings are locked after all leads of the transaction, in the order of their names, so that assignments at the same time
-follow each other in one turn; before them the users, who are not changed until the choice is committed. What was chosen is written with the change (`keep`), so a refused request moves no ring.
+follow each other in one turn; before them the users, who are not changed until the choice is committed. What was chosen
+is written with the change (`keep`), so a refused request moves no ring.
 """
 
 from __future__ import annotations

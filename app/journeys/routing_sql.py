@@ -14,7 +14,7 @@ from app.database.transaction import Records, Tx
 TENANT = bindparam("tenant_id", type_=Uuid)
 # Choices share the lock; a change of users excludes them, so that none is made from what users were before it.
 LOCK_STAFF = {
-    to_change: text(f"SELECT pg_advisory_xact_lock{suffix}(hashtextextended(:name, 0))")  # noqa: S608 - constants
+    to_change: text(f"SELECT pg_advisory_xact_lock{suffix}(hashtextextended(:name, 0))")
     for to_change, suffix in ((False, "_shared"), (True, ""))
 }
 ADD_RINGS = text(
@@ -71,7 +71,7 @@ OF_JOURNEY = text(
 
 
 async def lock_staff(tx: Tx, tenant_id: UUID, *, to_change: bool = False) -> None:
-    """Waits for changes of the tenant's users, or `to_change` them for the choices of routes, until these are committed.
+    """Waits until changes of the tenant's users are committed; `to_change` users, until choices of routes are.
 
     Taken after all leads of the transaction, and before its rings.
     """

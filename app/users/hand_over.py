@@ -52,7 +52,7 @@ async def deactivate(
 ) -> tuple[Record, Work]:
     """Returns the changed user and what the user owned. Raises OwnerInvalid for `hand_to`, and as `change_user`.
 
-    All leads are locked first, then the users, then rings where a lead has to be routed: the order of every transaction.
+    All leads are locked first, then the users, then rings where a lead has to be routed, as in every transaction.
     """
     tenant_id = caller.tenant_id
     row = await change_user(tx, tenant_id, user_id, values, expected, now)

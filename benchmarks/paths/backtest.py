@@ -22,7 +22,7 @@ from benchmarks.history import fill_history
 from benchmarks.people import form_fills
 from benchmarks.processes import Failed, Server
 
-LEADS, QUICK_LEADS = 10_000, 5_000
+LEADS, QUICK_LEADS = 5_000, 2_000
 TARGET_PER_S: Final = 100_000 / 120  # leads: two minutes at full size
 GROWTH: Final = 1.10  # memory counts as flat up to this
 LOOK_SECONDS, SETTLE_SECONDS = 0.5, 900.0

@@ -283,7 +283,7 @@ def test_a_fault_has_its_code_and_place(change: Callable[[Document], None], code
     [
         (put("/conditions/odd", {"field": "job_tilte", "present": True}), "unknown_field"),
         (put("/conditions/odd", {"field": "country", "in_list": "nowhere"}), "unknown_list"),
-        (put("/conditions/odd", {"all": [{"condition": "nobody_knows"}, {"persona": ["nobody"]}]}), "unknown_condition"),
+        (put("/conditions/odd", {"all": [{"condition": "unheard"}, {"persona": ["nobody"]}]}), "unknown_condition"),
         (put("/conditions/odd", {"all": [{"condition": "odd"}]}), "condition_circle"),
         (put("/scoring/fit/0/id", "webinar"), "duplicate_name"),
         (put("/clocks/response/met_by", "luck"), "unknown_action"),

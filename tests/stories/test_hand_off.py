@@ -185,16 +185,25 @@ async def test_an_ae_confirms_by_criteria_that_are_at_most_thirty_days_old(
     assert (await api.ask(lead, "confirm", await api.user("sdr"), bant=BANT)).status_code in (403, 409)
 
 
-async def test_15_a_correction_takes_an_sql_out_of_the_rate_from_srl(pipeline_api: Api) -> None:
+@pytest.mark.parametrize(
+    ("to", "left"),
+    [
+        ("srl", ("mql", "sal", "srl")),  # SRL to SQL is 0/1
+        ("sal", ("mql", "sal")),  # 0/0: the hand-over is said to be wrong too, docs/decisions/0058
+    ],
+)
+async def test_15_a_correction_takes_an_sql_out_of_the_rate_from_srl(
+    pipeline_api: Api, to: str, left: tuple[str, ...]
+) -> None:
     api = pipeline_api
     lead, ae = await srl_lead(api, await api.user("sdr")), await api.user("ae")
     await moved(api, lead, "confirm", ae, bant=BANT)
     assert await milestones(api, lead["id"]) == dict.fromkeys(("mql", "sal", "srl", "sql"), False)
     last = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"][-1]["id"]
     members = {"reason_code": "mistake", "note": "another company", "correction_of": last}
-    await moved(api, lead, "correct", await api.user("manager"), to="srl", **members)
-    assert await milestones(api, lead["id"]) == dict.fromkeys(("mql", "sal", "srl"), False), "SRL to SQL is 0/1"
-    assert (await api.steps(lead))[-2:] == [("srl", "sql"), ("sql", "srl")]
+    await moved(api, lead, "correct", await api.user("manager"), to=to, **members)
+    assert await milestones(api, lead["id"]) == dict.fromkeys(left, False)
+    assert (await api.steps(lead))[-2:] == [("srl", "sql"), ("sql", to)]
     refused = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"stage": "mql"})
     assert refused.status_code == 422
 
