@@ -138,7 +138,8 @@ async def test_a_policy_of_an_earlier_release_shows_what_is_checked_since(api: A
     shown = await api.get(f"/v1/policies/{made}")
     assert [one["code"] for one in shown["warnings"]] == ["never_true"]
     refused = await api.call("GET", f"/v1/policies/{made}/diagram")
-    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "/conditions/odd")
+    (fault,) = refused.json()["errors"]
+    assert (refused.status_code, fault["field"], fault["place"]) == (422, "conditions.odd", "/conditions/odd")
 
 
 async def test_commands_check_compare_and_show_policies(api: Api, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy import text
 from app.journeys import routing_sql
 from app.users import sql
 from tests.api import Api
-from tests.routing.test_routes import RING, routed
+from tests.routing.documents import routed
+from tests.routing.test_routes import RING
 
 
 def paused(
