@@ -36,8 +36,10 @@ from app.submissions.schemas import (
     SubmissionOut,
     SubmissionPage,
     Verdict,
+    VolumeOut,
     Waited,
 )
+from app.submissions.volume import volume
 from app.web.auth import Caller, allowed
 from app.web.fields import LeadId, SourceId, SubmissionId, answer
 from app.web.pages import Cursor, Limit, Page
@@ -191,3 +193,15 @@ async def replay_source(source_id: SourceId, caller: Writer, tx: InTx, body: Rep
     between = wanted.received_after, wanted.received_before
     replayed = await sql.replay(tx, caller.tenant_id, source_id, states, *between)
     return answer({"replayed": replayed, "more": replayed == sql.REPLAYED_AT_ONCE}, 202)
+
+
+@api.get("/sources/{source_id}/volume", response_model=VolumeOut, responses=declared(SourceNotFound))
+async def get_volume(
+    source_id: SourceId,
+    caller: Reader,
+    tx: InTx,
+    now: Now,
+    days: Annotated[int, Query(ge=1, le=92, description="How many days, today included.")] = 14,
+) -> Response:
+    """How many items of each verdict a source sent each day."""
+    return answer(await volume(tx, caller.tenant_id, source_id, days, now))

@@ -86,5 +86,19 @@ class Replayed(ResponseBody):
     more: bool
 
 
+class DayOfVolume(ResponseBody):
+    on: str
+    verdicts: dict[str, int] = Field(
+        description="How many items have each verdict; a submission without items counts by its state: `received`, "
+        "`listed`, `quarantined`, or `processed` where there was nothing in it."
+    )
+
+
+class VolumeOut(ResponseBody):
+    time_zone: str = Field(description="That of the tenant, by whose days is counted.")
+    complete: bool = Field(description="False where only the newest 50,000 submissions were counted.")
+    days: list[DayOfVolume]
+
+
 class Waited(ResponseBody):
     submission: dict[str, Any]

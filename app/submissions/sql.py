@@ -154,6 +154,20 @@ REPLAY = text(
     RETURNING id
     """  # noqa: S608
 )
+# A submission without items counts by its state: it waits, or there was nothing in it.
+VOLUME = text(
+    """
+    WITH newest AS (
+        SELECT id, state, received_at FROM submissions
+         WHERE tenant_id = :tenant_id AND source_id = :source_id AND received_at >= :since
+         ORDER BY received_at DESC, id DESC LIMIT :most)
+    SELECT CAST(n.received_at AT TIME ZONE :zone AS date) AS received_on, coalesce(i.verdict, n.state) AS verdict,
+           count(*) AS count, (SELECT count(*) FROM newest) AS submissions
+      FROM newest n
+      LEFT JOIN submission_items i ON i.tenant_id = :tenant_id AND i.submission_id = n.id
+     GROUP BY 1, 2 ORDER BY 1, 2
+    """
+)
 
 
 async def keep_items(tx: Tx, tenant_id: UUID, items: Sequence[Mapping[str, Any]]) -> set[tuple[UUID, int]]:
@@ -280,6 +294,12 @@ async def list_submissions(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping
         rows = rows.where(submissions.c.id.in_(found))
     await tx.plan_for_values()
     return (await tx.execute(page.statement(rows, submissions))).all()
+
+
+async def volume(tx: Tx, tenant_id: UUID, source_id: UUID, since: datetime, zone: str, most: int) -> Records:
+    """How many items of each verdict came each day, among the newest `most` submissions of a source."""
+    values = {"tenant_id": tenant_id, "source_id": source_id, "since": since, "zone": zone, "most": most}
+    return (await tx.execute(VOLUME, values)).all()
 
 
 async def stage_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> str | None:

@@ -14,6 +14,7 @@ TABLE = {
     "/v1/sources/{source_id}": {"GET": READ, "PATCH": "admin", "DELETE": "admin"},
     "/v1/sources/{source_id}/dry-run": {"POST": READ},
     "/v1/sources/{source_id}/replay": {"POST": WRITE},
+    "/v1/sources/{source_id}/volume": {"GET": READ},
     "/v1/presets": {"GET": READ},
     "/v1/presets/{name}": {"GET": READ},
     "/v1/confirm/{token}": {"GET": None},
