@@ -7,13 +7,13 @@ from typing import Any
 
 import typer
 
-from app.policy.condition_words import in_words
-from app.policy.diagram import charts, mermaid
+from app.policy.diagram import mermaid
 from app.policy.differences import differences
 from app.policy.document import Policy
 from app.policy.drawing import svg
 from app.policy.lines import line_of, lines_of
 from app.policy.read import problems, read
+from app.policy.summary import summary
 
 
 def check(file: Path) -> int:
@@ -46,32 +46,18 @@ def show(file: Path, *, diagram: bool, picture: bool) -> int:
     policy = _sound(file)
     if policy is None:
         return 1
-    print(svg(policy) if picture else mermaid(policy) if diagram else summary(policy), end="")
+    print(svg(policy) if picture else mermaid(policy) if diagram else in_text(policy), end="")
     return 0
 
 
-def summary(policy: Policy) -> str:
-    """The policy in words: actions with who may take them and what they ask for, scores, clocks and routes."""
+def in_text(policy: Policy) -> str:
+    """The policy in words: actions with who may take them and what they ask for, scores and clocks."""
     lines = [policy.title, f"Signed by: {', '.join(policy.approvals) or 'nobody'}. Review: {policy.review}."]
-    for chart in charts(policy):
-        lines += ["", f"{chart.title}: {', '.join(place.name for place in chart.places if place.name)}"]
-        for arrow in chart.arrows:
-            sources = ", ".join(source or "the beginning" for source in arrow.sources)
-            lines.append(f"  {arrow.action}: {sources} → {arrow.choice or ', '.join(arrow.targets)}. By {arrow.who}.")
-            lines += [f"    requires: {arrow.guard}"] if arrow.guard else []
-    document = _document(policy)
-    lines += ["", "Conditions"]
-    lines += [f"  {name}: {in_words(condition)}" for name, condition in document["conditions"].items()]
-    for ledger in ("fit", "engagement"):
-        lines += ["", f"Points for {ledger}"]
-        lines += [f"  {rule['points']:+d} {rule['id']}: {_counted(rule)}" for rule in document["scoring"][ledger]]
-    lines += ["", "Clocks"]
-    lines += [f"  {name}: {clock.minutes} minutes, met by {clock.met_by}" for name, clock in policy.clocks.items()]
+    for section in summary(policy):
+        lines += ["", section.title]
+        for line in section.lines:
+            lines += [f"  {line.name}: {line.text}"] + [f"    requires: {line.requires}"] * bool(line.requires)
     return "\n".join([*lines, ""])
-
-
-def _counted(rule: dict[str, Any]) -> str:
-    return in_words(rule["if"]) if "if" in rule else f"each activity {rule['type']}"
 
 
 def _sound(file: Path) -> Policy | None:
