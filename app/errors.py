@@ -332,6 +332,14 @@ class KeyUnknown(Unauthorized):
     """The API key is missing, unknown, expired or revoked."""
 
 
+class LoginLinkInvalid(Unauthorized):
+    """The login link was used before, has expired, or is incomplete."""
+
+
+class SessionEnded(Unauthorized):
+    """Nobody is logged in to the console here: the session has ended, or its key is revoked."""
+
+
 class SignatureInvalid(Unauthorized):
     """The source is unknown or the signature is wrong."""
 
@@ -340,6 +348,10 @@ class Forbidden(Problem):
     """The caller may not do this."""
 
     status = 403
+
+
+class FormTokenInvalid(Forbidden):
+    """The form is not of this session: open the page again, then send the form."""
 
 
 class ScopeMissing(Forbidden):
@@ -393,6 +405,13 @@ class TooManyRequests(Problem):
 
     status = 429
     retry_after = 1
+
+
+class TooManyLogins(Problem):
+    """Too many attempts to log in to the console from this address: wait a minute."""
+
+    status = 429
+    retry_after = 60
 
 
 class RateLimited(Problem):

@@ -167,6 +167,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, CommaSeparated] = ()
     forwarded_header: Annotated[ForwardedHeader, BeforeValidator(_lower)] = "x-forwarded-for"
     drain_seconds: float = Field(default=5.0, ge=0, le=300)
+    console: bool = True
     metrics_listen: Annotated[str, AfterValidator(_host_and_port)] | None = None
     log_format: Literal["auto", "console", "json"] = "auto"
     _flags: frozenset[str] = PrivateAttr(default=frozenset())

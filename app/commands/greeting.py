@@ -3,8 +3,11 @@
 from app.settings import PROGRAM, Settings
 
 
-def greeting(settings: Settings, secret: str | None) -> str:
-    """The text for the terminal; `secret` is a newly created admin key, which is shown only here."""
+def greeting(settings: Settings, secret: str | None, login: str | None = None) -> str:
+    """The text for the terminal; `secret` is a newly created admin key, `login` the token of a link to the console.
+
+    Both are shown only here.
+    """
     if secret is not None:
         key = f"Admin key (shown only once): {secret}"
     elif settings.admin_key is not None:
@@ -17,7 +20,7 @@ def greeting(settings: Settings, secret: str | None) -> str:
 Baton is at {settings.address} (documentation: {settings.address}/docs)
 
 {key}
-
+{_console(settings, login)}
 Next, in another terminal:
   export BATON={settings.address} KEY={secret or "your-admin-key"}
   # 1. Show the tenant and scopes of the key
@@ -28,3 +31,12 @@ Next, in another terminal:
   {post} '{{"fields":{{"email":"ada@example.com","company":"Example"}}}}' $BATON/v1/leads
 
 Stop with Ctrl-C. To diagnose problems: {PROGRAM} doctor"""
+
+
+def _console(settings: Settings, login: str | None) -> str:
+    if not settings.console:
+        return ""
+    page = f"{settings.address}/console"
+    if login is None:
+        return f"Console, with pages to look at: {page}\n"
+    return f"Console, with pages to look at (this link logs in once, within an hour):\n{page}/session?link={login}\n"

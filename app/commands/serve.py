@@ -35,6 +35,7 @@ from app.database.server import open_database, running_database
 from app.keyring import KeyRing
 from app.settings import PROGRAM, CannotStart, Settings, unknown, with_secrets
 from app.tenants.create import first_run
+from app.tenants.sessions import make_link_token
 from app.web.application import create_app
 from app.web.limited_protocol import LimitedProtocol
 
@@ -83,7 +84,7 @@ def serve(settings: Settings) -> None:
         ready = opened.model_copy(update={"secret_keys": with_secrets(settings).secret_keys})
         for name in unknown():
             print(f"{name} is not a setting of Baton: {PROGRAM} doctor lists all settings", file=sys.stderr)
-        print(greeting(ready, secret), flush=True)
+        print(greeting(ready, secret, asyncio.run(login_token(ready))), flush=True)
         if ready.workers == 1:
             _publish_metrics(ready)
             run(ready, listener)
@@ -161,6 +162,14 @@ async def prepare(settings: Settings, *, owned: bool) -> str | None:
         async with engine.begin() as tx:
             made = await first_run(tx, given, Clock(settings.test_clock).now())
     return made.secret if made is not None and given is None else None
+
+
+async def login_token(settings: Settings) -> str | None:
+    """The token of a link that logs in to the console once; None where this process serves none."""
+    if not settings.console or "api" not in settings.roles:
+        return None
+    async with open_database(settings.url) as engine, engine.begin() as tx:
+        return await make_link_token(tx, Clock(settings.test_clock).now())
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -43,3 +44,11 @@ async def tenant_of_key(tx: Tx, key_id: UUID) -> UUID | None:
 async def lock_first_run(tx: Tx) -> None:
     """Takes the lock under which one of several starting processes creates the first tenant."""
     await tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('baton:first-run', 0))"))
+
+
+async def oldest_admin_key(tx: Tx, now: datetime) -> Record | None:
+    """The oldest key of the oldest tenant that is valid and has the scope admin."""
+    valid = keys.c.revoked_at.is_(None) & (keys.c.expires_at.is_(None) | (keys.c.expires_at > now))
+    oldest = select(tenants.c.id).order_by(tenants.c.id).limit(1).scalar_subquery()
+    found = select(keys).where(keys.c.tenant_id == oldest, valid, keys.c.scopes.contains(["admin"]))
+    return (await tx.execute(found.order_by(keys.c.id).limit(1))).one_or_none()

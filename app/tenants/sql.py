@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from app.database.tables import audit, keys, sources, tenants, users
+from app.database.tables import audit, console_sessions, keys, sources, tenants, users
 from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
@@ -84,3 +84,24 @@ async def revoke_key(tx: Tx, tenant_id: UUID, key_id: UUID, now: datetime) -> Re
 
 async def insert_audit(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
     await tx.execute(insert(audit).values(tenant_id=tenant_id, **values))
+
+
+async def insert_session(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
+    """Keeps a session or login link, and removes those of the tenant that have expired."""
+    sessions = console_sessions
+    expired = (sessions.c.tenant_id == tenant_id) & (sessions.c.expires_at <= values["created_at"])
+    await tx.execute(delete(sessions).where(expired))
+    await tx.execute(insert(sessions).values(tenant_id=tenant_id, **values))
+
+
+async def session(tx: Tx, tenant_id: UUID, token_sha256: str) -> Record | None:
+    sessions = console_sessions
+    found = select(sessions).where(sessions.c.tenant_id == tenant_id, sessions.c.token_sha256 == token_sha256)
+    return (await tx.execute(found.where(sessions.c.kind == "session"))).one_or_none()
+
+
+async def take_session(tx: Tx, tenant_id: UUID, token_sha256: str, kind: str) -> Record | None:
+    """Removes a session or login link; of several requests at the same time, one gets it."""
+    sessions = console_sessions
+    taken = delete(sessions).where(sessions.c.tenant_id == tenant_id, sessions.c.token_sha256 == token_sha256)
+    return (await tx.execute(taken.where(sessions.c.kind == kind).returning(sessions))).one_or_none()

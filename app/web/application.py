@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from app.clock import Clock
 from app.commands import worker
+from app.console import endpoints as console
 from app.database.engine import make_engine
 from app.events.catalogue import webhooks
 from app.events.waiting import Waiters
@@ -92,9 +93,11 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (operations.open_routes, *ROUTERS, home.pages, documentation.pages):
         # Not by `include_router`, which would build every route again for this application, during the first requests.
         app.router.routes.extend(router.routes)
+    if settings.console:
+        console.serve(app)
     documentation.describe(app)
     app.add_middleware(Direct, routes=[route for router in ROUTERS for route in router.routes])
     app.add_middleware(IngestFastPath)
-    app.add_middleware(HeadAsGet, but=(INGEST, CONFIRM_PATH))
+    app.add_middleware(HeadAsGet, but=(INGEST, CONFIRM_PATH, console.LOGIN))
     app.add_middleware(Gate, capacity=app.state.capacity)
     return app

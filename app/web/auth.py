@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -18,7 +18,7 @@ from fastapi import Depends, Request
 from sqlalchemy import text
 
 from app import ids
-from app.database.transaction import Tx
+from app.database.transaction import Record, Tx
 from app.errors import ActorUnknown, KeyUnknown, ScopeMissing
 from app.policy.facts import Actor
 from app.web import quotas
@@ -38,15 +38,18 @@ SCOPES: Final = (
     "platform",
 )
 NOT_IN_ADMIN: Final = {"platform"}
+LOGGED_IN: Final = "baton.caller"  # of an ASGI scope: the caller, where a page of the console makes the request
 CACHE_SECONDS: Final = 5.0
 CACHE_SIZE: Final = 10_000
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-FIND_KEY = text(
+KEY: Final = (
     "SELECT k.tenant_id, k.id, k.name, k.scopes, k.expires_at,"
     " t.submissions_per_minute, t.requests_per_minute, t.in_flight"
-    " FROM keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.secret_sha256 = :sha256 AND k.revoked_at IS NULL"
+    " FROM keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.revoked_at IS NULL AND "
 )
+FIND_KEY = text(KEY + "k.secret_sha256 = :sha256")
+FIND_KEY_BY_ID = text(KEY + "k.tenant_id = :tenant_id AND k.id = :id")
 # SKIP LOCKED: a request does not wait for another one that updates the same key and has not committed yet.
 RECORD_USE = text(
     "UPDATE keys SET last_used_at = :now WHERE tenant_id = :tenant_id AND id IN ("
@@ -133,18 +136,24 @@ def clear_cache() -> None:
 
 async def authenticate(tx: Tx, request: Request) -> Caller:
     """The caller of a request; raises KeyUnknown (401), ScopeMissing or ActorUnknown (403)."""
+    if (known := cached(request)) is not None:
+        return known
     presented, cache = _presented(request), _cache.callers
-    caller = _still_valid(cache.get(presented))
-    if caller is None:
-        caller = await _look_up(tx, *presented, now=request.app.state.clock.now())
-        if len(cache) >= CACHE_SIZE:
-            cache.clear()
-        cache[presented] = (time.monotonic() + CACHE_SECONDS, caller)
+    caller = await _look_up(tx, *presented, now=request.app.state.clock.now())
+    if len(cache) >= CACHE_SIZE:
+        cache.clear()
+    cache[presented] = (time.monotonic() + CACHE_SECONDS, caller)
     return caller
 
 
 def cached(request: Request) -> Caller | None:
-    """The caller of a request if it was looked up lately. Raises KeyUnknown (401) if the request has no key."""
+    """The caller of a request if it was looked up lately. Raises KeyUnknown (401) if the request has no key.
+
+    A request of a page of the console has its caller with it (app/console/api.py); none that came over HTTP has.
+    """
+    logged_in: Caller | None = request.scope.get(LOGGED_IN)
+    if logged_in is not None:
+        return logged_in
     return _still_valid(_cache.callers.get(_presented(request)))
 
 
@@ -161,19 +170,32 @@ def _still_valid(found: tuple[float, Caller] | None) -> Caller | None:
     return found[1] if found is not None and found[0] > time.monotonic() else None
 
 
+async def caller_with_secret(tx: Tx, secret: str, now: datetime) -> Caller:
+    """The caller that has this API key. Raises KeyUnknown."""
+    return await _caller(tx, (await tx.execute(FIND_KEY, {"sha256": fingerprint(secret)})).one_or_none(), now)
+
+
+async def caller_of_key(tx: Tx, tenant_id: UUID, key_id: UUID, now: datetime) -> Caller:
+    """The caller that the key with this id is, as long as it is valid. Raises KeyUnknown."""
+    row = (await tx.execute(FIND_KEY_BY_ID, {"tenant_id": tenant_id, "id": key_id})).one_or_none()
+    return await _caller(tx, row, now)
+
+
 async def _look_up(tx: Tx, sha256: str, asserted: str, now: datetime) -> Caller:
-    row = (await tx.execute(FIND_KEY, {"sha256": sha256})).one_or_none()
+    caller = await _caller(tx, (await tx.execute(FIND_KEY, {"sha256": sha256})).one_or_none(), now)
+    if not asserted:
+        return caller
+    caller.require(frozenset({"actors:assert"}))
+    return replace(caller, actor=await _user(tx, caller.tenant_id, asserted))
+
+
+async def _caller(tx: Tx, row: Record | None, now: datetime) -> Caller:
     if row is None or (row.expires_at is not None and row.expires_at <= now):
         raise KeyUnknown()
     quotas.learn(row.tenant_id, row)
     await tx.execute(RECORD_USE, {"tenant_id": row.tenant_id, "id": row.id, "now": now})
     service = Actor(id=ids.show("key", row.id), kind="service", role="service")
-    caller = Caller(row.tenant_id, row.id, row.name, frozenset(row.scopes), service)
-    if not asserted:
-        return caller
-    caller.require(frozenset({"actors:assert"}))
-    user = await _user(tx, row.tenant_id, asserted)
-    return Caller(row.tenant_id, row.id, row.name, caller.scopes, user)
+    return Caller(row.tenant_id, row.id, row.name, frozenset(row.scopes), service)
 
 
 async def _user(tx: Tx, tenant_id: UUID, asserted: str) -> Actor:

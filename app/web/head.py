@@ -9,7 +9,7 @@ class HeadAsGet:
     """ASGI middleware: a HEAD is served as a GET. The server below keeps the method HEAD, so it sends no body.
 
     Paths that begin with one of `but` have their own HEAD: a provider's handshake may depend on the method, and a HEAD
-    confirms no consent.
+    confirms no consent and uses up no login link.
     """
 
     def __init__(self, app: ASGIApp, but: tuple[str, ...]) -> None:

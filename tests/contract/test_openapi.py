@@ -22,7 +22,7 @@ from tests.contract.bodies import body, ids_for_request
 from tests.contract.contract import ALL, AUTHENTICATED, DOCUMENT, PROBLEM, WITH_BODY, Operation
 from tests.contract.world import create_one_of_each
 
-HIDDEN = {"/", "/docs", "/openapi.json", "/docs/static", "/metrics"}
+HIDDEN = {"/", "/docs", "/openapi.json", "/docs/static", "/metrics", "/console/static"}
 
 
 def test_the_committed_files_are_up_to_date() -> None:

@@ -39,6 +39,7 @@ ACROSS = {
         "key_with_secret",
         "list_tenants",
         "lock_first_run",
+        "oldest_admin_key",
         "tenant_by_id_or_name",
         "tenant_of_key",
     },

@@ -151,6 +151,7 @@ def _show(address: str, key: str, counts: dict[str, int], newest: dict[str, str]
     lead = newest.get("converted") or next(iter(newest.values()))
     waiting = newest.get("inquiry", lead)
     curl = 'curl -s -H "Authorization: Bearer $KEY"'
+    console.print(f"\nTo look at it, log in with this key at {address}/console", markup=False)
     console.print(f"\nExample requests:\n  export BATON={address} KEY={key}", markup=False)
     for what, path in (
         ("The timeline of a lead from form fill to opportunity", f"/v1/leads/{lead}/timeline"),

@@ -70,6 +70,18 @@ keys = tenant_table(
     *list_indexes("keys", "created_at"),
 )
 
+# Links that log in to the console, and sessions of it. A token is given once; its SHA-256 is stored.
+console_sessions = tenant_table(
+    "console_sessions",
+    string("token_sha256", null=False, primary_key=True),
+    string("kind", null=False),
+    uuid("key_id", null=False),
+    instant("created_at", null=False),
+    instant("expires_at", null=False),
+    CheckConstraint("kind IN ('link', 'session')", name="kind"),
+    tenant_foreign_key("keys", "key_id"),
+)
+
 policies = tenant_table(
     "policies",
     id_column(),

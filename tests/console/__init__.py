@@ -1,0 +1,1 @@
+"""The console, by HTTP without JavaScript."""
