@@ -6,6 +6,7 @@ So a page has the scopes, limits, checks and transactions of the API, and no SQL
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.web.auth import LOGGED_IN, Caller
 
+AT_ONCE: Final = 4  # requests of one page, so that it takes few of the slots and connections of its process
 JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -55,8 +57,11 @@ class Api:
     """A client of the API that is logged in as `caller`."""
 
     def __init__(self, app: FastAPI, caller: Caller) -> None:
+        slots = asyncio.Semaphore(AT_ONCE)
+
         async def logged_in(scope: Scope, receive: Receive, send: Send) -> None:
-            await app({**scope, LOGGED_IN: caller}, receive, send)
+            async with slots:
+                await app({**scope, LOGGED_IN: caller}, receive, send)
 
         transport = httpx.ASGITransport(logged_in)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://baton", trust_env=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from app.console.api import Answer, Api
+from app.console.api import Api
 from app.console.people import names_of_users
 
 TEMPERATURES: Final = ("hot", "warm", "cold")
@@ -19,8 +19,11 @@ ATTEMPTS: Final = 200
 
 async def leads(api: Api, filters: Mapping[str, str | None], cursor: str | None) -> dict[str, Any]:
     """A page of leads, and what the form offers: stages and users, as far as the key may read them."""
-    found = await api.get("/v1/leads", limit=50, cursor=cursor, **filters)
-    policy = await api.get("/v1/policies/active")
+    found, policy, users = await asyncio.gather(
+        api.get("/v1/leads", limit=50, cursor=cursor, **filters),
+        api.get("/v1/policies/active"),
+        names_of_users(api),
+    )
     following = found.document["next"] if found.ok else None
     chosen = {name: value for name, value in filters.items() if value}
     return {
@@ -31,7 +34,7 @@ async def leads(api: Api, filters: Mapping[str, str | None], cursor: str | None)
         "first": urlencode(chosen),
         "stages": [stage["name"] for stage in policy.document["document"]["stages"]] if policy.ok else [],
         "temperatures": TEMPERATURES,
-        "users": await names_of_users(api),
+        "users": users,
     }
 
 
@@ -39,13 +42,14 @@ async def lead(api: Api, lead_id: str) -> dict[str, Any]:
     """All about one lead. Raises ApiProblem where there is none."""
     path = f"/v1/leads/{lead_id}"
     found = (await api.get(path)).needed()
-    score, timeline, eligibility, events = await asyncio.gather(
+    score, timeline, eligibility, events, subscriptions, users = await asyncio.gather(
         api.get(f"{path}/score"),
         api.get(f"{path}/timeline"),
         api.get(f"{path}/eligibility"),
         api.get(f"{path}/events", limit=EVENTS),
+        api.get("/v1/subscriptions", limit=SUBSCRIPTIONS),
+        names_of_users(api),
     )
-    subscriptions = await api.get("/v1/subscriptions", limit=SUBSCRIPTIONS)
     entries = score.document["entries"] if score.ok else []
     lines = timeline.rows
     return {
@@ -58,15 +62,17 @@ async def lead(api: Api, lead_id: str) -> dict[str, Any]:
         "eligibility": eligibility,
         "events": events,
         "subscriptions": subscriptions,
-        "deliveries": [await _deliveries(api, one, lead_id) for one in subscriptions.rows],
-        "users": await names_of_users(api),
+        "deliveries": await asyncio.gather(*(_deliveries(api, one, lead_id) for one in subscriptions.rows)),
+        "users": users,
     }
 
 
 async def _deliveries(api: Api, subscription: Mapping[str, Any], lead_id: str) -> dict[str, Any]:
     """What a subscription still owes of this lead, and its latest attempts that are about it."""
     path = f"/v1/subscriptions/{subscription['id']}"
-    owed: Answer = await api.get(f"{path}/deliveries", lead_id=lead_id, limit=EVENTS)
-    attempts = await api.get(f"{path}/attempts", limit=ATTEMPTS)
+    owed, attempts = await asyncio.gather(
+        api.get(f"{path}/deliveries", lead_id=lead_id, limit=EVENTS),
+        api.get(f"{path}/attempts", limit=ATTEMPTS),
+    )
     made = [one for one in attempts.rows if one["lead_id"] == lead_id]
     return {"subscription": subscription, "owed": owed.rows, "attempts": made[:EVENTS]}

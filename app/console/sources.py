@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
@@ -27,10 +28,12 @@ async def sources(api: Api) -> dict[str, Any]:
 async def source(api: Api, source_id: str, submission_id: str | None = None) -> dict[str, Any]:
     """One source; the dry run is filled in with a submission where one is named. Raises ApiProblem."""
     found = (await api.get(f"/v1/sources/{source_id}")).needed()
-    quarantine = await api.get("/v1/submissions", source_id=source_id, state="quarantined", limit=QUARANTINED)
-    volume = await api.get(f"/v1/sources/{source_id}/volume", days=DAYS)
+    quarantine, volume = await asyncio.gather(
+        api.get("/v1/submissions", source_id=source_id, state="quarantined", limit=QUARANTINED),
+        api.get(f"/v1/sources/{source_id}/volume", days=DAYS),
+    )
     days = volume.document["days"] if volume.ok else []
-    totals = Counter({name: 0 for day in days for name in day["verdicts"]})
+    totals: Counter[str] = Counter()
     for day in days:
         totals.update(day["verdicts"])
     return {

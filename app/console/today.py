@@ -19,12 +19,15 @@ RECYCLED_WITHIN: Final = timedelta(days=30)
 
 async def today(api: Api, now: datetime) -> dict[str, Any]:
     """The leads whose clocks run, recycled leads that are due, the quarantine, and the subscriptions in trouble."""
-    clocks = [await api.get("/v1/leads", sla=state, limit=MOST) for state in ("breached", "due")]
+    clocks = await asyncio.gather(*(api.get("/v1/leads", sla=state, limit=MOST) for state in ("breached", "due")))
     waiting = sorted((lead for answer in clocks for lead in answer.rows), key=lambda lead: lead["sla"]["due_at"])
-    quarantine = await api.get("/v1/submissions", state="quarantined", limit=MOST)
-    sources = await api.get("/v1/sources", limit=MOST)
-    subscriptions = await api.get("/v1/subscriptions", limit=MOST)
-    due, recycled = await _recycled(api, now)
+    quarantine, sources, subscriptions, (due, recycled), users = await asyncio.gather(
+        api.get("/v1/submissions", state="quarantined", limit=MOST),
+        api.get("/v1/sources", limit=MOST),
+        api.get("/v1/subscriptions", limit=MOST),
+        _recycled(api, now),
+        names_of_users(api),
+    )
     return {
         "clocks": clocks[0],
         "waiting": waiting[:SHOWN],
@@ -38,7 +41,7 @@ async def today(api: Api, now: datetime) -> dict[str, Any]:
         "names_of_sources": {one["id"]: one["name"] for one in sources.rows},
         "subscriptions": subscriptions,
         "failing": [one for one in subscriptions.rows if one["state"] != "active" or one["breaker"] != "closed"],
-        "users": await names_of_users(api),
+        "users": users,
     }
 
 

@@ -27,6 +27,7 @@ from app.web.transacted import connection
 
 T = TypeVar("T")
 COOKIE: Final = "baton_console"
+GUEST: Final = "guest."
 FORM: Final = "application/x-www-form-urlencoded"
 MOST_FIELDS: Final = 50
 
@@ -114,7 +115,9 @@ class Shown(APIRoute):
             try:
                 return await handler(request)
             except SessionEnded as problem:
-                return _guest(request).page("login.html", problem.status, problem=problem.document())
+                guest = _guest(request)
+                told = None if guest.token.startswith(GUEST) else problem.document()  # not to who was never logged in
+                return guest.page("login.html", problem.status, problem=told)
             except Problem as problem:
                 return await _refused(request, problem.status, problem.document(), problem.headers)
             except ApiProblem as problem:
@@ -141,7 +144,7 @@ async def _refused(request: Request, status: int, problem: dict[str, Any], heade
 
 def _guest(request: Request) -> Guest:
     token = request.cookies.get(COOKIE, "")
-    return Guest(request, token or f"guest.{secrets.token_urlsafe(32)}", is_new=not token)
+    return Guest(request, token or GUEST + secrets.token_urlsafe(32), is_new=not token)
 
 
 async def _visit(request: Request) -> Visit:

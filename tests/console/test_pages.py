@@ -9,7 +9,9 @@ from itertools import pairwise
 
 import pytest
 
+from app.console.api import AT_ONCE
 from app.console.navigation import NAVIGATION
+from app.errors import Overloaded
 from app.events.partitions import create_partitions
 from app.events.sequence import sequence
 from app.journeys.refresh import refresh_due
@@ -238,6 +240,16 @@ async def test_a_recycled_lead_that_is_due_is_shown_until_it_is_taken_up(api: Ap
     assert taken.status_code == 201, taken.text
     section = (await browser.get("/console")).html.partition('id="recycled"')[2].partition("</section>")[0]
     assert "Comes Back" not in section
+
+
+async def test_a_page_takes_at_most_five_slots_of_its_process(settings: Settings) -> None:
+    async with running(settings.model_copy(update={"max_in_flight": 1 + AT_ONCE})) as api:
+        made = await fill(api)
+        browser = await logged_in(api)
+        for path in pages(made):
+            page = await browser.get(path)
+            check_page(page)
+            assert Overloaded.title() not in page.text, path
 
 
 async def test_the_stylesheet_and_the_script_come_from_this_process(api: Api) -> None:
