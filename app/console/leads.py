@@ -11,7 +11,7 @@ from app.console.api import Api
 from app.console.people import names_of_users
 
 TEMPERATURES: Final = ("hot", "warm", "cold")
-LINES: Final = 100  # of the timeline
+LINES: Final = 80  # of the timeline
 EVENTS: Final = 50
 SUBSCRIPTIONS: Final = 10  # whose deliveries are looked for
 ATTEMPTS: Final = 200

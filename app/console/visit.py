@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from app.console import render
 from app.console.api import Api, ApiProblem
-from app.database.faults import as_problem, run_with_retries
+from app.database.faults import run_with_retries
 from app.database.transaction import Tx
 from app.errors import BadRequest, FormTokenInvalid, NotFound, SessionEnded, UnsupportedMediaType
 from app.problem import Problem
@@ -124,10 +124,6 @@ class Shown(APIRoute):
                 return await _refused(request, problem.answer.status, problem.answer.document)
             except (RequestValidationError, HTTPException):
                 return await _refused(request, 404, NotFound().document())
-            except Exception as error:
-                if (trouble := as_problem(error)) is None:
-                    raise
-                return _guest(request).page("problem.html", trouble.status, problem=trouble.document())
 
         return shown
 
@@ -135,7 +131,7 @@ class Shown(APIRoute):
 async def _refused(request: Request, status: int, problem: dict[str, Any], headers: Any = None) -> Response:
     try:
         visitor: Guest = await _visit(request)
-    except SessionEnded:
+    except Problem:  # nobody is logged in, or it cannot be found out now
         visitor = _guest(request)
     response = visitor.page("problem.html", status, problem=problem)
     response.headers.update(headers or {})

@@ -11,16 +11,19 @@ import pytest
 
 from app.console.api import AT_ONCE
 from app.console.navigation import NAVIGATION
-from app.errors import Overloaded
+from app.database.engine import make_engine
+from app.errors import DatabaseUnavailable, Overloaded
 from app.events.partitions import create_partitions
 from app.events.sequence import sequence
 from app.journeys.refresh import refresh_due
 from app.settings import Settings
+from app.web.examples import POLICY
 from tests.api import Api, running
 from tests.console.browser import Browser, Page, logged_in
 from tests.console.world import LISTS, fill, pages
 from tests.contract.contract import unknown
 from tests.contract.world import second_tenant
+from tests.ports import reserved_port
 
 LARGEST = 150_000
 LONG = "Maximiliane" * 80
@@ -194,6 +197,19 @@ async def test_what_does_not_exist_or_is_of_another_tenant_is_a_page_that_says_s
     assert (await rival.get(f"/console/policies/{made['policy_id']}/diagram")).status == 404
 
 
+async def test_while_the_database_is_away_a_page_says_so(api: Api) -> None:
+    browser, engine = await logged_in(api), api.app.state.engine
+    with reserved_port() as port:
+        api.app.state.engine = away = make_engine(f"postgresql+asyncpg://nobody@127.0.0.1:{port}/nothing", 1)
+        for path in ("/console", "/console/leads", "/console/sources/nothing"):
+            page = await browser.get(path)
+            check_page(page, 503)
+            assert DatabaseUnavailable.title() in page.text
+    api.app.state.engine = engine
+    await away.dispose()
+    check_page(await browser.get("/console"))
+
+
 async def test_a_long_list_of_leads_is_read_page_by_page(api: Api) -> None:
     for number in range(60):
         await api.lead(full_name=f"Lead {number:02}")
@@ -221,6 +237,34 @@ async def test_two_versions_of_a_policy_stand_side_by_side_and_each_is_drawn(api
     differences = (await api.get(f"/v1/policies/{made['policy_id']}/diff?against={active}"))["changes"]
     assert len(differences) > 5
     assert all(one["text"][:190] in beside.text for one in differences[:50])
+
+
+async def test_pages_of_a_large_policy_and_of_a_lead_with_a_long_life_are_cut_and_say_so(api: Api) -> None:
+    made = await fill(api)
+    rules = [{"id": f"page_{number}", "type": f"visited_{number}", "points": 1} for number in range(100)]
+    conditions = {
+        f"wanted_{number}": {"field": "company", "in": ['"' * 60 + str(word) for word in range(20)]}
+        for number in range(150)
+    }
+    document = {
+        **POLICY,
+        "name": "large",
+        "conditions": conditions,
+        "scoring": {**POLICY["scoring"], "engagement": rules},
+    }
+    policy = await api.post("/v1/policies", document)
+    acted = [{"lead_id": made["lead_id"], "type": f"visited_{number}"} for number in range(100)]
+    await api.post("/v1/activities", {"activities": acted})
+    custom = {f"note {number}": '"<>&' * 200 for number in range(150)}
+    answer = await api.call("PATCH", f"/v1/leads/{made['lead_id']}", {"custom": custom})
+    assert answer.status_code == 200, answer.text
+    browser = await logged_in(api)
+    shown = await browser.get(f"/console/policies/{policy['id']}")
+    check_page(shown)
+    assert "150 in all; the first 50 are shown." in shown.text
+    lead = await browser.get(f"/console/leads/{made['lead_id']}")
+    check_page(lead)
+    assert "earlier lines are left out" in lead.text
 
 
 async def test_a_recycled_lead_that_is_due_is_shown_until_it_is_taken_up(api: Api) -> None:
