@@ -19,6 +19,7 @@ from app.merging.endpoints import duplicates_api as duplicates
 from app.pipeline.endpoints import api as pipeline
 from app.policies.described import api as described_policies
 from app.policies.endpoints import api as policies
+from app.reports.endpoints import api as reports
 from app.sources.endpoints import api as sources
 from app.submissions.endpoints import api as submissions
 from app.submissions.endpoints import ingest_api
@@ -54,6 +55,7 @@ ROUTERS = (
     policies,
     backtests,
     likelihood,
+    reports,
     tenants,
     users,
 )

@@ -42,6 +42,11 @@ class Operation:
         return [each["name"] for each in self.members.get("parameters", ()) if each["in"] == "query"]
 
     @property
+    def required(self) -> list[str]:
+        """The names of the query parameters that it cannot do without."""
+        return [one["name"] for one in self.members.get("parameters", ()) if one["in"] == "query" and one["required"]]
+
+    @property
     def headers(self) -> list[str]:
         """The names of its header parameters."""
         return [each["name"] for each in self.members.get("parameters", ()) if each["in"] == "header"]

@@ -1,10 +1,11 @@
 """Every route declares the scope it needs, and a key without that scope is refused."""
 
+from app.reports.table import REPORTS as ROWS
 from app.web.auth import SCOPES
 from tests.api import Api
 from tests.contract.contract import ALL, AUTHENTICATED
 
-READ, WRITE = "leads:read", "leads:write"
+READ, WRITE, REPORTS = "leads:read", "leads:write", "reports:read"
 # The scopes of api.md, section 2. Add every new route here.
 TABLE = {
     "/healthz": {"GET": None},
@@ -102,6 +103,10 @@ TABLE = {
     "/v1/tenants/{tenant_id}": {"GET": "platform", "PATCH": "platform"},
     "/v1/tenants/{tenant_id}/limits": {"GET": "platform", "PUT": "platform"},
     "/v1/calendar": {"GET": "admin", "PUT": "admin"},
+    "/v1/reports/bands": {"GET": REPORTS, "PUT": "admin"},
+    "/v1/campaigns/{name}/cost": {"PUT": "admin"},
+    **{f"/v1/reports/{one.name}": {"GET": REPORTS} for one in ROWS},
+    **{f"/v1/reports/{one.name}/evidence": {"GET": REPORTS} for one in ROWS},
     "/v1/users": {"POST": "admin", "GET": "admin"},
     "/v1/users/{user_id}": {"GET": "admin", "PATCH": "admin"},
     "/v1/keys": {"POST": "admin", "GET": "admin"},

@@ -9,6 +9,7 @@ from app.database.tables.administration import (
     keys,
     models,
     policies,
+    report_settings,
     tenants,
     users,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "opportunity_transitions",
     "pending",
     "policies",
+    "report_settings",
     "rings",
     "sequencer",
     "shared_identities",

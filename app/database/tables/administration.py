@@ -152,6 +152,18 @@ audit = tenant_table(
     jsonb("detail"),
 )
 
+# What tenants set for reports, with its history, so that a report of the past has what held then: the latest row of a
+# name until the instant counts.
+report_settings = tenant_table(
+    "report_settings",
+    id_column(),
+    string("name", null=False),
+    instant("recorded_at", null=False),
+    jsonb("actor"),
+    jsonb("document"),
+    Index("report_settings_recorded_at_idx", "tenant_id", "recorded_at", "id"),
+)
+
 idempotency_keys = tenant_table(
     "idempotency_keys",
     string("key", null=False, primary_key=True),

@@ -318,4 +318,5 @@ milestones = tenant_table(
     tenant_foreign_key("journeys", "journey_id"),
     Index("milestones_name_key", "tenant_id", "journey_id", "name", unique=True, postgresql_where="voided_at IS NULL"),
     Index("milestones_lead_id_idx", "tenant_id", "lead_id"),
+    Index("milestones_reached_at_idx", "tenant_id", "name", "reached_at"),
 )

@@ -1,0 +1,25 @@
+"""The cases of each report: one row for everything in a denominator, and whether it is in the numerator too.
+
+Columns: metric, id (unique in a metric), journey_id, lead_id (of now), opportunity_id, business, at, counted. `sql.py`
+adds the group and what merges have changed since, and counts these rows or pages through them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.reports.sql import recorded
+
+# Journeys that reached the first milestone in the window, and whether they reached the second within the horizon.
+# Without a second one (the volume) they count at once.
+FUNNEL: Final = f"""
+    SELECT x.name AS metric, a.journey_id AS id, a.journey_id, j.lead_id, NULL::uuid AS opportunity_id, j.business,
+           a.reached_at AS at, b.id IS NOT NULL AS counted
+      FROM {{METRICS}}
+      JOIN milestones a ON {recorded("a")} AND a.name = x.start AND a.reached_at >= :start AND a.reached_at < :end
+      JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = a.journey_id
+           AND (x.business IS NULL OR j.business = x.business)
+      LEFT JOIN milestones b ON {recorded("b")} AND b.journey_id = a.journey_id AND b.name = x."to"
+           AND b.reached_at >= a.reached_at
+           AND (x.hours IS NULL OR b.reached_at <= a.reached_at + make_interval(hours => x.hours))
+"""  # noqa: S608 - interpolates only conditions that are written here

@@ -1,0 +1,64 @@
+"""A report as JSON, CSV or SVG, as the Accept header asks. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from app.database.plain_json import write_json
+from app.errors import NotAcceptable
+from app.reports.chart import svg
+from app.web.accept import best
+
+HARMFUL: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet program takes for the beginning of a formula
+Document = Mapping[str, Any]
+
+
+def written(document: Document, accept: str) -> tuple[bytes, str]:
+    """The report and its media type. Raises NotAcceptable where the header takes none of them."""
+    kind = best(accept, tuple(FORMATS))
+    if kind is None:
+        raise NotAcceptable(f"Send Accept: {' or '.join(FORMATS)}.")
+    return FORMATS[kind](document), kind
+
+
+def as_csv(document: Document) -> bytes:
+    """One line for each metric of each group, below the names of the columns."""
+    rows = [
+        {"report": document["report"], "key": group["key"], **dict(_flat(metric))}
+        for group in document["groups"]
+        for metric in group["metrics"]
+    ]
+    names = list(dict.fromkeys(name for row in rows for name in row)) or ["report", "key"]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(names)
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    return text.getvalue().encode()
+
+
+def _flat(metric: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The members of a metric; those of an object as `band_low`, and of a list as JSON."""
+    for name, value in metric.items():
+        if name == "band" and value is None:
+            yield from (("band_low", None), ("band_high", None))
+        elif isinstance(value, dict):
+            yield from ((f"{name}_{key}", inner) for key, inner in value.items())
+        else:
+            yield name, write_json(value).decode() if isinstance(value, list) else value
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell. Text that would be a formula begins with an apostrophe; numbers and amounts stay."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}" if isinstance(value, str) and value.startswith(HARMFUL) else value
+
+
+FORMATS: Final[Mapping[str, Callable[[Document], bytes]]] = {
+    "application/json": write_json,
+    "text/csv": as_csv,
+    "image/svg+xml": lambda document: svg(document).encode(),
+}

@@ -1,0 +1,159 @@
+"""Reads a report, or a page of its evidence: checks what was asked for, and runs its statement as of the instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from app import ids
+from app.database.transaction import Record, Tx
+from app.errors import RequestInvalid
+from app.policies.published import published_policy
+from app.reports import sql
+from app.reports.metric import bands_of, show_metric
+from app.reports.parameters import LONGEST_DAYS, MOST_GROUPS, Parameters
+from app.reports.report import Metric, Report, Settings
+from app.reports.settings import costs_in, own_bands_in
+from app.web.fields import rfc3339
+from app.web.pages import malformed_cursor, read_cursor, write_cursor
+
+
+async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, now: datetime) -> dict[str, Any]:
+    """The report as its answer shows it. Raises RequestInvalid for a window, an instant or a group that is none."""
+    settings = await settings_of(tx, tenant_id, asked, now)
+    metrics = report.metrics(settings.policy, asked)
+    most = len(metrics) * MOST_GROUPS
+    bound = {**await _bound(tx, tenant_id, asked, settings, metrics), "limit": most + 1}
+    rows = await sql.numbers(tx, tenant_id, report, asked.by, bound)
+    if len({row.key for row in rows}) > MOST_GROUPS or len(rows) > most:
+        detail = f"there are more than {MOST_GROUPS} groups, which is the limit: ask for a shorter window, or by less"
+        raise RequestInvalid.of("by", "too_many_groups", detail)
+    at = {**asked.shown(), "as_of": rfc3339(settings.as_of) or ""}
+    return {
+        "report": report.name,
+        "from": asked.from_.isoformat(),
+        "to": asked.to.isoformat(),
+        "horizon_days": asked.horizon_days,
+        "as_of": rfc3339(settings.as_of),
+        "policy_versions": list(settings.versions),
+        "groups": _groups(report, asked, settings, metrics, rows),
+        "evidence_url": f"/v1/reports/{report.name}/evidence?{urlencode(at)}",
+    }
+
+
+async def read_evidence(
+    tx: Tx,
+    tenant_id: UUID,
+    report: Report,
+    asked: Parameters,
+    now: datetime,
+    metric: str,
+    key: str | None,
+    limit: int,
+    cursor: str | None,
+) -> dict[str, Any]:
+    """A page of the rows of one metric and group. Raises RequestInvalid also for a metric that the report has not."""
+    settings = await settings_of(tx, tenant_id, asked, now)
+    metrics = report.metrics(settings.policy, asked)
+    wanted = [one for one in metrics if one.name == metric]
+    if not wanted:
+        known = ", ".join(one.name for one in metrics)
+        raise RequestInvalid.of(
+            "metric", "metric_unknown", f"the report {report.name} has no such metric; it has {known}"
+        )
+    filters = {**asked.shown(), "report": report.name, "metric": metric, "key": key}
+    after = _after(cursor, filters)
+    bound = {**await _bound(tx, tenant_id, asked, settings, wanted), **after, "key": key, "limit": limit + 1}
+    rows = await sql.evidence(tx, tenant_id, report, asked.by, bound)
+    page, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
+    following = None if last is None else write_cursor(filters, last.at.isoformat(), str(last.id))
+    return {"data": [show_case(row) for row in page], "next": following}
+
+
+def show_case(row: Record) -> dict[str, Any]:
+    """A row of the evidence."""
+    return {
+        "journey_no": row.journey_no,
+        "lead_id": ids.shown("lead", row.lead_id),
+        "opportunity_id": ids.shown("opportunity", row.opportunity_id),
+        "counted": row.counted,
+        "at": rfc3339(row.at),
+    }
+
+
+async def settings_of(tx: Tx, tenant_id: UUID, asked: Parameters, now: datetime) -> Settings:
+    """What held as of the instant of a report. Raises RequestInvalid for a window or an instant that is none."""
+    as_of = asked.as_of or now
+    if as_of > now:
+        raise RequestInvalid.of("as_of", "in_the_future", "this instant is in the future: leave it out for now")
+    if asked.from_ >= asked.to:
+        raise RequestInvalid.of(
+            "from", "window_empty", "`from` must be before `to`, which is the day after the last one"
+        )
+    if (asked.to - asked.from_).days > LONGEST_DAYS:
+        detail = f"the window has {(asked.to - asked.from_).days} days; at most {LONGEST_DAYS} can be asked for at once"
+        raise RequestInvalid.of("to", "window_too_long", detail)
+    row = await sql.settings(tx, tenant_id, as_of)
+    start, end = (_midnight(day, ZoneInfo(row.time_zone)) for day in (asked.from_, asked.to))
+    if start > as_of:
+        raise RequestInvalid.of(
+            "from", "in_the_future", f"the window begins after {rfc3339(as_of)}, so nothing is known"
+        )
+    published = await published_policy(tx, tenant_id, row.policy_id)
+    versions = await sql.versions(tx, tenant_id, as_of, start, min(end, as_of + timedelta(microseconds=1)))
+    documents: Mapping[str, Any] = row.documents or {}
+    bands = bands_of(published.policy, own_bands_in(documents))
+    return Settings(published.policy, versions, start, end, as_of, bands, costs_in(documents))
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(), zone)
+
+
+async def _bound(
+    tx: Tx, tenant_id: UUID, asked: Parameters, settings: Settings, metrics: Sequence[Metric]
+) -> dict[str, Any]:
+    bound = {"start": settings.start, "end": settings.end, "as_of": settings.as_of, **asked.bound()}
+    if asked.by == "owner":
+        bound["users"] = {str(one): ids.show("user", one) for one in await sql.users(tx, tenant_id)}
+    return {**bound, "metrics": [one.bound() for one in metrics]}
+
+
+def _groups(
+    report: Report, asked: Parameters, settings: Settings, metrics: Sequence[Metric], rows: Sequence[Record]
+) -> list[dict[str, Any]]:
+    """The groups by key, with every metric of the report; without `by` one group, also where it has no cases."""
+    found = {key: {row.metric: row for row in of_key} for key, of_key in groupby(rows, lambda row: row.key)}
+    if asked.by is None and not found:
+        found = {None: {}}
+    return [
+        {
+            "key": key,
+            "metrics": [
+                {
+                    **show_metric(one, by_name.get(one.name), settings),
+                    **report.show(one, by_name.get(one.name), settings),
+                }
+                for one in metrics
+            ],
+        }
+        for key, by_name in found.items()
+    ]
+
+
+def _after(cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:
+    if cursor is None:
+        return {"is_first": True, "after_at": None, "after_id": None}
+    at, row_id = read_cursor(cursor, filters, 2)
+    try:
+        after_at, after_id = datetime.fromisoformat(at), UUID(row_id)
+    except (ValueError, TypeError, AttributeError):
+        raise malformed_cursor() from None
+    if after_at.tzinfo is None:
+        raise malformed_cursor()
+    return {"is_first": False, "after_at": after_at, "after_id": after_id}

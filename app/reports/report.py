@@ -1,0 +1,71 @@
+"""What a report is: one statement, the metrics that it answers, and how one metric is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from app.database.transaction import Record
+from app.policy.document import Policy
+from app.reports.parameters import Parameters
+
+Business = Literal["new", "existing"]
+BUSINESSES: Final[tuple[Business | None, ...]] = (None, "new", "existing")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number of a report: of what begins at `start` (a milestone, a stage), how much came to `to`.
+
+    `hours`: the time it had for that; None for no limit. `value`: what else its statement needs to know.
+    """
+
+    name: str
+    start: str | None = None
+    to: str | None = None
+    business: Business | None = None
+    hours: int | None = None
+    value: str | None = None
+
+    def bound(self) -> dict[str, Any]:
+        """As the statement reads it (`METRICS` in sql.py)."""
+        names = ("name", "start", "to", "business", "hours", "value")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What held as of the instant of a report: the policy and its versions in the window, and the tenant's bands.
+
+    `start` and `end` are the first instant of the window and the first one after it.
+    """
+
+    policy: Policy
+    versions: Sequence[int]
+    start: datetime
+    end: datetime
+    as_of: datetime
+    bands: Mapping[tuple[str, str, str | None], tuple[float, float]]
+    costs: Mapping[str, Mapping[str, str]]
+
+
+def nothing_more(metric: Metric, row: Record | None, settings: Settings) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report. `cases` is the SQL of the rows that it counts, which its evidence pages through (docs/reports.md).
+
+    `measures`: further aggregates of these rows by name, as SQL. `show`: the members of a metric that are made of them.
+    """
+
+    name: str
+    about: str
+    cases: str
+    metrics: Callable[[Policy, Parameters], Sequence[Metric]]
+    parameters: type[Parameters] = Parameters
+    measures: Mapping[str, str] = field(default_factory=dict)
+    show: Callable[[Metric, Record | None, Settings], Mapping[str, Any]] = nothing_more

@@ -1,0 +1,103 @@
+"""Request and response models of reports, and of what tenants set for them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.web.fields import Code, RequestBody, ResponseBody
+from app.web.money import Money
+
+Share = Annotated[float, Field(ge=0, le=1, strict=False)]
+
+
+class BandShape(ResponseBody):
+    low: float
+    high: float
+
+
+class MetricOut(ResponseBody):
+    """A number, and how it came about. Further members: docs/reports.md."""
+
+    name: str
+    from_milestone: str | None = Field(alias="from")
+    to: str | None
+    business: Literal["new", "existing"] | None = Field(description="Null counts both.")
+    numerator: int
+    denominator: int
+    value: float | None = Field(description="To four places, half to even; null where the denominator is 0.")
+    horizon_days: int | None
+    mature: bool = Field(description="False while a row of the denominator is younger than the horizon.")
+    band: BandShape | None
+    in_band: bool | None
+
+
+class GroupOut(ResponseBody):
+    key: str | None
+    metrics: list[MetricOut]
+
+
+class ReportOut(ResponseBody):
+    report: str
+    from_day: str = Field(alias="from")
+    to: str
+    horizon_days: int | None = Field(description="As asked for; each metric says its own.")
+    as_of: str
+    policy_versions: list[int] = Field(description="The versions that were active in the window.")
+    groups: list[GroupOut]
+    evidence_url: str
+
+
+class CaseOut(ResponseBody):
+    """A row of the denominator."""
+
+    journey_no: int | None
+    lead_id: str | None
+    opportunity_id: str | None
+    counted: bool = Field(description="Whether it is in the numerator.")
+    at: str
+
+
+class EvidencePage(ResponseBody):
+    data: list[CaseOut]
+    next: str | None
+
+
+class BandIn(RequestBody):
+    """The range in which a rate is as it should be."""
+
+    from_: Code = Field(alias="from", examples=["mql"])
+    to: Code = Field(examples=["srl"])
+    business: Literal["new", "existing"] | None = None
+    low: Share = Field(examples=[0.2])
+    high: Share = Field(examples=[0.4])
+
+
+class BandsPut(RequestBody):
+    """The tenant's own bands; those that it does not list are as the policy says."""
+
+    bands: Annotated[list[BandIn], Field(max_length=200)]
+
+
+class BandOut(ResponseBody):
+    from_milestone: str = Field(alias="from")
+    to: str
+    business: str | None
+    low: float
+    high: float
+
+
+class BandsOut(ResponseBody):
+    bands: list[BandOut]
+
+
+class CostPut(RequestBody):
+    """What a campaign has cost until now."""
+
+    cost: Money | None = Field(description="Null takes it back.")
+
+
+class CostOut(ResponseBody):
+    name: str
+    cost: Money | None

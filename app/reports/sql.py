@@ -1,0 +1,214 @@
+"""The statements around the cases of every report: its settings, its numbers and its evidence, as of an instant.
+
+A row counts as of an instant if it was recorded until then and not voided until then. Rows that a merge has moved
+since belong to the lead that they were of (docs/decisions/0041); a journey that a merge had closed by then is the one
+that goes on, so it does not count twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Boolean, DateTime, Integer, Text, TextClause, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.database.transaction import Record, Records, Tx
+from app.reports.report import Report
+
+# The settings of tenants are kept with their history: those of the calendar in the audit log.
+SETTINGS = text(
+    """
+    SELECT coalesce((SELECT CASE WHEN a.recorded_at <= :as_of THEN a.detail ->> 'time_zone' END FROM audit a
+                      WHERE a.tenant_id = t.id AND a.act = 'tenant.calendar_set'
+                      ORDER BY a.recorded_at <= :as_of DESC,
+                               CASE WHEN a.recorded_at <= :as_of THEN a.recorded_at END DESC NULLS LAST, a.id DESC
+                      LIMIT 1),
+                    CASE WHEN NOT EXISTS (SELECT FROM audit a WHERE a.tenant_id = t.id
+                                             AND a.act = 'tenant.calendar_set') THEN t.calendar ->> 'time_zone' END,
+                    'UTC') AS time_zone,
+           (SELECT a.policy_id FROM activations a WHERE a.tenant_id = t.id
+             ORDER BY a.at <= :as_of DESC, CASE WHEN a.at <= :as_of THEN a.at END DESC NULLS LAST, a.at LIMIT 1)
+           AS policy_id,
+           (SELECT jsonb_object_agg(s.name, s.document ORDER BY s.recorded_at, s.id) FROM report_settings s
+             WHERE s.tenant_id = t.id AND s.recorded_at <= :as_of) AS documents
+      FROM tenants t WHERE t.id = :tenant_id
+    """
+)
+# Which versions were active in a window, as far as they were activated by then.
+VERSIONS = text(
+    """
+    SELECT DISTINCT p.number
+      FROM (SELECT a.policy_id, a.at, lead(a.at) OVER (ORDER BY a.at) AS until FROM activations a
+             WHERE a.tenant_id = :tenant_id AND a.at <= :as_of) a
+      JOIN policies p ON p.tenant_id = :tenant_id AND p.id = a.policy_id
+     WHERE a.at < :until AND (a.until IS NULL OR a.until > :start)
+     ORDER BY p.number
+    """
+)
+USERS = text("SELECT id FROM users WHERE tenant_id = :tenant_id")
+KEEP_SETTING = text(
+    "INSERT INTO report_settings (tenant_id, id, name, recorded_at, actor, document)"
+    " VALUES (:tenant_id, :id, :name, :recorded_at, :actor, :document)"
+).bindparams(*(bindparam(name, type_=JSONB) for name in ("actor", "document")))
+
+# The lead that a moved row was of at the instant, and the journeys that merges had closed by then.
+PAST: Final = """
+    moved AS MATERIALIZED (
+        SELECT DISTINCT ON (row_id) row_id, lead_id
+          FROM (SELECT unnest(m.moved) AS row_id, m.merged_id AS lead_id, m.merged_at AS at FROM lead_merges m
+                 WHERE m.tenant_id = :tenant_id AND m.merged_at > :as_of
+                UNION ALL
+                SELECT unnest(m.moved), m.survivor_id, m.unmerged_at FROM lead_merges m
+                 WHERE m.tenant_id = :tenant_id AND m.merged_at <= :as_of AND m.unmerged_at > :as_of) m
+         ORDER BY row_id, at
+    ), gone AS MATERIALIZED (
+        SELECT m.closed_journey_id AS id FROM lead_merges m
+         WHERE m.tenant_id = :tenant_id AND m.closed_journey_id IS NOT NULL AND m.merged_at <= :as_of
+           AND (m.unmerged_at IS NULL OR m.unmerged_at > :as_of)
+    )
+"""
+# The metrics that are asked for, as rows that `cases` joins.
+METRICS: Final = (
+    'jsonb_to_recordset(:metrics) AS x(name text, start text, "to" text, business text, hours integer, value text)'
+)
+
+
+def recorded(alias: str) -> str:
+    """The condition that a row of milestones counts as of the instant."""
+    return (
+        f"{alias}.tenant_id = :tenant_id AND {alias}.recorded_at <= :as_of"
+        f" AND ({alias}.voided_at IS NULL OR {alias}.voided_at > :as_of) AND (:with_skipped OR NOT {alias}.skipped)"
+    )
+
+
+def _of_lead(present: str, kept: str, value: str) -> tuple[str, str]:
+    """A value of the lead as of the instant: as the first later change kept it, else the present one."""
+    join = f"""
+        LEFT JOIN moved m ON m.row_id = f.journey_id
+        LEFT JOIN leads l ON l.tenant_id = :tenant_id AND l.id = coalesce(m.lead_id, f.lead_id)
+        LEFT JOIN LATERAL (
+             SELECT true AS found, c.before #>> '{value}' AS value FROM lead_changes c
+              WHERE c.tenant_id = :tenant_id AND c.lead_id = l.id AND c.recorded_at > :as_of
+                AND c.before #> '{kept}' IS NOT NULL ORDER BY c.version LIMIT 1
+        ) past ON true
+    """  # noqa: S608 - the arguments are the constants below
+    return f"CASE WHEN past.found THEN past.value ELSE {present} END", join
+
+
+# By each group: the SQL of its key for a case `f`, and the joins that this needs.
+GROUPS: Final[Mapping[str | None, tuple[str, str]]] = {
+    None: ("NULL::text", ""),
+    "source": _of_lead("l.first_touch ->> 'source'", "{attribution}", "{attribution,first,source}"),
+    "medium": _of_lead("l.first_touch ->> 'medium'", "{attribution}", "{attribution,first,medium}"),
+    "campaign": _of_lead("l.first_touch ->> 'campaign'", "{attribution}", "{attribution,first,campaign}"),
+    "owner": _of_lead(":users ->> l.owner_id::text", "{owner_id}", "{owner_id}"),  # kept as ids are shown
+    "team": _of_lead("l.team", "{team}", "{team}"),
+    "country": _of_lead("l.fields ->> 'country'", "{fields,country}", "{fields,country}"),
+    "industry": _of_lead("l.fields ->> 'industry'", "{fields,industry}", "{fields,industry}"),
+    "business": ("f.business", ""),
+    "temperature": (
+        "told.temperature",
+        """
+        LEFT JOIN moved m ON m.row_id = f.journey_id
+        LEFT JOIN LATERAL (
+             SELECT e.lead_computed #>> '{score,temperature}' AS temperature FROM events e
+              WHERE e.tenant_id = :tenant_id AND e.lead_id = coalesce(m.lead_id, f.lead_id)
+                AND e.recorded_at <= :as_of AND e.lead_computed IS NOT NULL ORDER BY e.seq DESC LIMIT 1
+        ) told ON true
+        """,
+    ),
+    "first_stage": (
+        "opened.to_stage",
+        "LEFT JOIN transitions opened ON opened.tenant_id = :tenant_id AND opened.journey_id = f.journey_id"
+        " AND opened.seq = 1",
+    ),
+}
+BINDS: Final = (
+    bindparam("tenant_id", type_=Uuid),
+    *(bindparam(name, type_=DateTime(timezone=True)) for name in ("as_of", "start", "end", "after_at")),
+    *(bindparam(name, type_=JSONB) for name in ("metrics", "users")),
+    *(bindparam(name, type_=Text) for name in ("key", "touch")),
+    bindparam("after_id", type_=Uuid),
+    *(bindparam(name, type_=Boolean) for name in ("with_skipped", "is_first")),
+    *(bindparam(name, type_=Integer) for name in ("limit", "days")),
+)
+# A page of the rows of one metric and group, each with the lead and the number that its journey had at the instant.
+PAGE: Final = """
+    SELECT p.*, j.number AS journey_no
+      FROM (SELECT c.id, c.journey_id, c.opportunity_id, c.at, c.counted, coalesce(m.lead_id, c.lead_id) AS lead_id
+              FROM cases c LEFT JOIN moved m ON m.row_id = c.journey_id
+             WHERE c.key IS NOT DISTINCT FROM :key AND (:is_first OR (c.at, c.id) > (:after_at, :after_id))
+             ORDER BY c.at, c.id LIMIT :limit) p
+      LEFT JOIN journeys i ON i.tenant_id = :tenant_id AND i.id = p.journey_id
+      LEFT JOIN LATERAL (
+           SELECT count(*) AS number FROM (
+                  SELECT k.id, k.opened_at FROM journeys k WHERE k.tenant_id = :tenant_id AND k.lead_id = p.lead_id
+                     AND NOT EXISTS (SELECT FROM moved o WHERE o.row_id = k.id AND o.lead_id <> p.lead_id)
+                  UNION
+                  SELECT k.id, k.opened_at FROM moved o
+                    JOIN journeys k ON k.tenant_id = :tenant_id AND k.id = o.row_id WHERE o.lead_id = p.lead_id) k
+            WHERE (k.opened_at, k.id) <= (i.opened_at, i.id)
+      ) j ON i.id IS NOT NULL
+     ORDER BY p.at, p.id
+"""
+
+COUNTED: Final = """
+    SELECT metric, key, count(*) AS denominator, count(*) FILTER (WHERE counted) AS numerator, max(at) AS latest_at
+           {MEASURES}
+      FROM cases GROUP BY metric, key ORDER BY key NULLS FIRST, metric LIMIT :limit
+"""
+FRAME: Final = f"""
+    WITH {PAST}, found AS ({{CASES}}), cases AS (
+        SELECT f.*, {{KEY}} AS key FROM found f {{JOINS}}
+         WHERE NOT EXISTS (SELECT FROM gone g WHERE g.id = f.journey_id)
+    )
+    {{END}}
+"""  # noqa: S608 - interpolates what is written here
+
+
+@cache
+def _statement(report: str, cases: str, measures: tuple[tuple[str, str], ...], by: str | None, end: str) -> TextClause:
+    key, joins = GROUPS[by]
+    measured = COUNTED.replace("{MEASURES}", "".join(f", {sql} AS {name}" for name, sql in measures))
+    sql = FRAME.replace("{KEY}", key).replace("{JOINS}", joins).replace("{END}", PAGE if end == "page" else measured)
+    sql = sql.replace("{CASES}", cases).replace("{METRICS}", METRICS)
+    return text(sql).bindparams(*(one for one in BINDS if f":{one.key}" in sql))
+
+
+async def numbers(tx: Tx, tenant_id: UUID, report: Report, by: str | None, bound: Mapping[str, Any]) -> Records:
+    """Of each metric and group how many rows there are and how many count, by the key of the group."""
+    statement = _statement(report.name, report.cases, tuple(report.measures.items()), by, "counted")
+    await tx.plan_for_values()
+    return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
+
+
+async def evidence(tx: Tx, tenant_id: UUID, report: Report, by: str | None, bound: Mapping[str, Any]) -> Records:
+    """The rows of one metric and group, in the order of time."""
+    statement = _statement(report.name, report.cases, (), by, "page")
+    await tx.plan_for_values()
+    return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
+
+
+async def settings(tx: Tx, tenant_id: UUID, as_of: datetime) -> Record:
+    """The tenant's time zone, the id of its active policy and its settings of reports, as of an instant."""
+    return (await tx.execute(SETTINGS, {"tenant_id": tenant_id, "as_of": as_of})).one()
+
+
+async def versions(tx: Tx, tenant_id: UUID, as_of: datetime, start: datetime, until: datetime) -> list[int]:
+    """The numbers of the policies that were active in a window."""
+    bound = {"tenant_id": tenant_id, "as_of": as_of, "start": start, "until": until}
+    return (await tx.execute(VERSIONS, bound)).scalars()
+
+
+async def users(tx: Tx, tenant_id: UUID) -> list[UUID]:
+    """The ids of all users."""
+    return (await tx.execute(USERS, {"tenant_id": tenant_id})).scalars()
+
+
+async def keep_setting(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
+    """Keeps a setting; the one that it replaces stays, for reports as of an earlier instant."""
+    await tx.execute(KEEP_SETTING, {"tenant_id": tenant_id, **values})

@@ -1,0 +1,10 @@
+"""All reports. A report is a row here; its routes, formats and evidence follow from it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.reports import funnel
+from app.reports.report import Report
+
+REPORTS: Final[tuple[Report, ...]] = (funnel.REPORT,)
