@@ -23,3 +23,30 @@ FUNNEL: Final = f"""
            AND b.reached_at >= a.reached_at
            AND (x.hours IS NULL OR b.reached_at <= a.reached_at + make_interval(hours => x.hours))
 """  # noqa: S608 - interpolates only conditions that are written here
+
+# The same cohorts with the time until the second milestone. Whatever has not reached it is seen until the journey ended
+# without it (the deal was lost, or the journey entered a closed stage other than that of conversion), else until now.
+VELOCITY: Final = f"""
+    SELECT x.name AS metric, a.journey_id AS id, a.journey_id, j.lead_id, NULL::uuid AS opportunity_id, j.business,
+           a.reached_at AS at, b.id IS NOT NULL AS counted, b.id IS NULL AND ended.at IS NULL AS is_open,
+           GREATEST(extract(epoch FROM coalesce(b.reached_at, ended.at, :as_of) - a.reached_at), 0) AS seconds
+      FROM {{METRICS}}
+      JOIN milestones a ON {recorded("a")} AND a.name = x.start AND a.reached_at >= :start AND a.reached_at < :end
+      JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = a.journey_id
+           AND (x.business IS NULL OR j.business = x.business)
+      LEFT JOIN milestones b ON {recorded("b")} AND b.journey_id = a.journey_id AND b.name = x."to"
+           AND b.reached_at >= a.reached_at
+      LEFT JOIN LATERAL (
+           SELECT min(e.at) AS at FROM (
+                  SELECT c.reached_at AS at FROM milestones c
+                   WHERE {recorded("c")} AND c.journey_id = a.journey_id AND c.name = 'lost'
+                  UNION ALL
+                  SELECT t.occurred_at
+                    FROM (SELECT * FROM transitions t WHERE t.tenant_id = :tenant_id AND t.journey_id = a.journey_id
+                             AND t.recorded_at <= :as_of ORDER BY t.seq DESC LIMIT 1) t
+                    JOIN policies p ON p.tenant_id = :tenant_id AND p.id = t.policy_id
+                   WHERE EXISTS (SELECT FROM jsonb_array_elements(p.document -> 'stages') s
+                                  WHERE s ->> 'name' = t.to_stage AND s ->> 'kind' NOT IN ('open', 'parked')
+                                    AND s ->> 'order' IS NULL)) e
+      ) ended ON b.id IS NULL
+"""  # noqa: S608 - interpolates only conditions that are written here

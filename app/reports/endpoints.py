@@ -5,14 +5,14 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Query, Response
 
 from app.errors import CursorInvalid, NotAcceptable
-from app.reports import bands, costs
+from app.reports import bands
 from app.reports.formats import FORMATS, written
 from app.reports.read import read_evidence, read_report
 from app.reports.report import Report
-from app.reports.schemas import BandsOut, BandsPut, CostOut, CostPut, EvidencePage, ReportOut
+from app.reports.schemas import BandsOut, BandsPut, EvidencePage, ReportOut
 from app.reports.table import REPORTS
 from app.web.auth import Caller, allowed
-from app.web.fields import ShortText, answer
+from app.web.fields import answer
 from app.web.pages import Cursor, Limit
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -39,12 +39,6 @@ async def get_bands(caller: Reader, tx: InTx, now: Now) -> Response:
 async def put_bands(body: BandsPut, caller: Admin, tx: InTx, now: Now) -> Response:
     """Set the tenant's own bands, all of them. Reports as of an earlier instant keep those of then."""
     return answer(await bands.set_bands(tx, caller, body, now))
-
-
-@api.put("/campaigns/{name}/cost", response_model=CostOut)
-async def put_campaign_cost(name: ShortText, body: CostPut, caller: Admin, tx: InTx, now: Now) -> Response:
-    """Say what a campaign has cost until now. Reports as of an earlier instant keep the cost of then."""
-    return answer(await costs.set_cost(tx, caller, name, body.cost, now))
 
 
 def _add(report: Report) -> None:

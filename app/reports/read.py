@@ -18,7 +18,7 @@ from app.reports import sql
 from app.reports.metric import bands_of, show_metric
 from app.reports.parameters import LONGEST_DAYS, MOST_GROUPS, Parameters
 from app.reports.report import Metric, Report, Settings
-from app.reports.settings import costs_in, own_bands_in
+from app.reports.settings import own_bands_in
 from app.web.fields import rfc3339
 from app.web.pages import malformed_cursor, read_cursor, write_cursor
 
@@ -108,7 +108,7 @@ async def settings_of(tx: Tx, tenant_id: UUID, asked: Parameters, now: datetime)
     versions = await sql.versions(tx, tenant_id, as_of, start, min(end, as_of + timedelta(microseconds=1)))
     documents: Mapping[str, Any] = row.documents or {}
     bands = bands_of(published.policy, own_bands_in(documents))
-    return Settings(published.policy, versions, start, end, as_of, bands, costs_in(documents))
+    return Settings(published.policy, versions, start, end, as_of, bands)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

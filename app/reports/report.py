@@ -48,7 +48,6 @@ class Settings:
     end: datetime
     as_of: datetime
     bands: Mapping[tuple[str, str, str | None], tuple[float, float]]
-    costs: Mapping[str, Mapping[str, str]]
 
 
 def nothing_more(metric: Metric, row: Record | None, settings: Settings) -> dict[str, Any]:

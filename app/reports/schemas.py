@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.web.fields import Code, RequestBody, ResponseBody
-from app.web.money import Money
 
 Share = Annotated[float, Field(ge=0, le=1, strict=False)]
 
@@ -90,14 +89,3 @@ class BandOut(ResponseBody):
 
 class BandsOut(ResponseBody):
     bands: list[BandOut]
-
-
-class CostPut(RequestBody):
-    """What a campaign has cost until now."""
-
-    cost: Money | None = Field(description="Null takes it back.")
-
-
-class CostOut(ResponseBody):
-    name: str
-    cost: Money | None

@@ -1,4 +1,4 @@
-"""The settings of reports: the tenant's bands, and what campaigns cost. Each is kept with its history."""
+"""The settings of reports: the tenant's bands, kept with their history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from app.reports import sql
 from app.web.auth import Caller
 
 BANDS: Final = "bands"
-COST: Final = "cost:"
 
 
 async def keep_setting(tx: Tx, caller: Caller, name: str, document: Any, now: datetime) -> None:
@@ -27,11 +26,6 @@ def own_bands_in(documents: Mapping[str, Any]) -> dict[tuple[str, str, str | Non
     """The tenant's own bands by (from, to, business)."""
     listed: Sequence[Mapping[str, Any]] = documents.get(BANDS) or ()
     return {(one["from"], one["to"], one["business"]): (one["low"], one["high"]) for one in listed}
-
-
-def costs_in(documents: Mapping[str, Any]) -> dict[str, Mapping[str, str]]:
-    """The cost of each campaign by its name; without those whose cost was taken back."""
-    return {name.removeprefix(COST): cost for name, cost in documents.items() if name.startswith(COST) and cost}
 
 
 def show_bands(bands: Mapping[tuple[str, str, str | None], tuple[float, float]]) -> dict[str, Any]:

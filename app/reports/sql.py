@@ -131,10 +131,10 @@ BINDS: Final = (
     bindparam("tenant_id", type_=Uuid),
     *(bindparam(name, type_=DateTime(timezone=True)) for name in ("as_of", "start", "end", "after_at")),
     *(bindparam(name, type_=JSONB) for name in ("metrics", "users")),
-    *(bindparam(name, type_=Text) for name in ("key", "touch")),
+    bindparam("key", type_=Text),
     bindparam("after_id", type_=Uuid),
     *(bindparam(name, type_=Boolean) for name in ("with_skipped", "is_first")),
-    *(bindparam(name, type_=Integer) for name in ("limit", "days")),
+    bindparam("limit", type_=Integer),
 )
 # A page of the rows of one metric and group, each with the lead and the number that its journey had at the instant.
 PAGE: Final = """

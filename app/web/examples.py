@@ -165,6 +165,5 @@ BODIES: Final[dict[str, Any]] = {
     },
     "PATCH /v1/users/{user_id}": {"active": False},
     "PUT /v1/reports/bands": {"bands": [{"from": "mql", "to": "srl", "business": None, "low": 0.2, "high": 0.4}]},
-    "PUT /v1/campaigns/{name}/cost": {"cost": {"value": "12000.00", "currency": "EUR"}},
     "POST /v1/keys": {"name": "CRM", "scopes": ["leads:read", "leads:write", "actors:assert"]},
 }

@@ -224,7 +224,6 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
             "in_flight": 64,
         },
         "PUT /v1/reports/bands": {"bands": [{"from": "mql", "to": "srl", "business": "new", "low": 0.2, "high": 0.4}]},
-        "PUT /v1/campaigns/{name}/cost": {"cost": {"value": "12000.00", "currency": "EUR"}},
         "PUT /v1/calendar": {
             "time_zone": "America/New_York",
             "working_hours": {"mon": [["09:00", "18:00"]]},

@@ -1,0 +1,78 @@
+"""How long journeys take from one milestone to the next, with those that are still on the way (Kaplan–Meier)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, localcontext
+from typing import Any, Final
+
+from app.database.transaction import Record
+from app.policy.document import Policy
+from app.reports.cases_sql import VELOCITY
+from app.reports.funnel import named, pairs_of
+from app.reports.metric import rounded
+from app.reports.parameters import Parameters, SkippedParameters
+from app.reports.report import BUSINESSES, Metric, Report, Settings
+
+SECONDS_OF_DAY: Final = 86_400
+HALF, TENTH = Decimal("0.5"), Decimal("0.1")
+TOLERANCE: Final = Decimal("1e-40")  # far above what rounding adds up to, far below any difference of two shares
+
+
+def quantiles(reached: Sequence[Decimal], censored: Sequence[Decimal]) -> tuple[Decimal | None, Decimal | None]:
+    """The times after which half, and a tenth, had not reached the milestone; None where that was never so.
+
+    At a time that has both, those that reached it come first: who was lost sight of then had still not reached it.
+    """
+    ends = sorted([(at, 0) for at in reached] + [(at, 1) for at in censored])
+    median: Decimal | None = None
+    with localcontext(prec=60):
+        share, waiting = Decimal(1), len(ends)
+        for at, is_censored in ends:
+            if not is_censored:
+                share = share * (waiting - 1) / waiting
+            waiting -= 1
+            if median is None and share <= HALF + TOLERANCE:
+                median = at
+            if share <= TENTH + TOLERANCE:
+                return median, at
+    return median, None
+
+
+def metrics(policy: Policy, asked: Parameters) -> Sequence[Metric]:
+    return [
+        Metric(named(f"{start}_to_{to}", business), start, to, business)
+        for start, to in pairs_of(policy)
+        for business in BUSINESSES
+    ]
+
+
+def show(metric: Metric, row: Record | None, settings: Settings) -> Mapping[str, Any]:
+    """Median and p90 in days. The value is the median, so that it has no band, which is one of a share."""
+    median, p90 = quantiles(row.reached or (), row.censored or ()) if row else (None, None)
+    median_days, p90_days = (None if one is None else rounded(one / SECONDS_OF_DAY) for one in (median, p90))
+    return {
+        "value": median_days,
+        "band": None,
+        "in_band": None,
+        "mature": row is None or row.n_open == 0,
+        "median_days": median_days,
+        "p90_days": p90_days,
+        "n": row.denominator if row else 0,
+        "n_open": row.n_open if row else 0,
+    }
+
+
+REPORT: Final = Report(
+    "velocity",
+    "How many days journeys take from one milestone to the next: median and p90, those still on the way included.",
+    VELOCITY,
+    metrics,
+    SkippedParameters,
+    {
+        "reached": "array_agg(seconds) FILTER (WHERE counted)",
+        "censored": "array_agg(seconds) FILTER (WHERE NOT counted)",
+        "n_open": "count(*) FILTER (WHERE is_open)",
+    },
+    show,
+)
