@@ -33,6 +33,7 @@ from app.policy.facts import OWNERS, Ask, Facts
 from app.scoring.score import scored
 from app.web import versions
 from app.web.auth import Caller
+from app.web.money import money
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ def _step(
     evidence: dict[str, Any] = {}
     if change is None and move.bant:  # with a lead, BANT is stored on the lead
         evidence["bant"] = {one.criterion: {"status": one.status, "value": one.value} for one in move.bant}
+    if move.closes:  # reports count the deal as it was closed, whatever is edited later
+        evidence |= {"business": row.business, "amount": money(row.amount, row.currency)}
     return OpportunityStep(
         ids.new_id(),
         row.id,

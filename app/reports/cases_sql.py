@@ -50,3 +50,28 @@ VELOCITY: Final = f"""
                                     AND s ->> 'order' IS NULL)) e
       ) ended ON b.id IS NULL
 """  # noqa: S608 - interpolates only conditions that are written here
+
+# Deals that were closed in the window and are closed still, of those that ever were qualified. Business and amount are
+# those at the closing, which its row keeps; of deals that were closed before it kept them, those of now.
+WINS: Final = """
+    SELECT x.name AS metric, o.id, o.journey_id, coalesce(j.lead_id, o.origin_lead_id) AS lead_id,
+           o.id AS opportunity_id, closing.business, t.occurred_at AS at, t.class = 'won' AS counted,
+           closing.amount, closing.currency
+      FROM {METRICS}
+      JOIN opportunity_transitions t ON t.tenant_id = :tenant_id AND t.class IN ('won', 'lost')
+           AND t.occurred_at >= :start AND t.occurred_at < :end AND t.recorded_at <= :as_of
+      JOIN opportunities o ON o.tenant_id = :tenant_id AND o.id = t.opportunity_id
+      CROSS JOIN LATERAL (
+           SELECT coalesce(t.evidence ->> 'business', o.business) AS business,
+                  CASE WHEN t.evidence ? 'business' THEN (t.evidence #>> '{amount,value}')::numeric
+                       ELSE o.amount END AS amount,
+                  CASE WHEN t.evidence ? 'business' THEN t.evidence #>> '{amount,currency}'
+                       ELSE o.currency END AS currency
+      ) closing
+      LEFT JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = o.journey_id
+     WHERE (x.business IS NULL OR x.business = closing.business)
+       AND EXISTS (SELECT FROM opportunity_transitions q WHERE q.tenant_id = :tenant_id
+                      AND q.opportunity_id = t.opportunity_id AND q.seq < t.seq AND q.class = 'qualified')
+       AND NOT EXISTS (SELECT FROM opportunity_transitions n WHERE n.tenant_id = :tenant_id
+                          AND n.opportunity_id = t.opportunity_id AND n.seq > t.seq AND n.recorded_at <= :as_of)
+"""

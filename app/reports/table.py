@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.reports import funnel, velocity
+from app.reports import funnel, velocity, wins
 from app.reports.report import Report
 
-REPORTS: Final[tuple[Report, ...]] = (funnel.REPORT, velocity.REPORT)
+REPORTS: Final[tuple[Report, ...]] = (funnel.REPORT, velocity.REPORT, wins.REPORT)

@@ -19,6 +19,8 @@ depends_on = None
 
 INDEXES = {
     "milestones_reached_at_idx": "milestones (tenant_id, name, reached_at)",
+    "opportunity_transitions_closed_idx": "opportunity_transitions (tenant_id, occurred_at)"
+    " WHERE class IN ('won', 'lost')",
 }
 
 

@@ -136,6 +136,12 @@ opportunity_transitions = tenant_table(
     jsonb("evidence"),
     tenant_foreign_key("opportunities", "opportunity_id"),
     Index("opportunity_transitions_id_key", "tenant_id", "id", unique=True),
+    Index(
+        "opportunity_transitions_closed_idx",
+        "tenant_id",
+        "occurred_at",
+        postgresql_where="class IN ('won', 'lost')",
+    ),
 )
 
 conversions = tenant_table(
