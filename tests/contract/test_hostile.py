@@ -184,7 +184,7 @@ async def test_no_query_parameter_causes_a_500(api: Api, record_ids: RecordIds) 
     for operation in [each for each in AUTHENTICATED if each.queries]:
         for name in operation.queries:
             for value in [*unusual, *cursors()]:
-                needed = {one: REQUIRED[one] for one in operation.required}
+                needed = {one: REQUIRED[one] for one in operation.required if one in REQUIRED}
                 parameters = {**needed, name: value}
                 answer = await api.call(operation.method, operation.at(**record_ids), params=parameters)
                 assert answer.status_code < 500, (str(operation), name, value, answer.text)
