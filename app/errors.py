@@ -166,6 +166,10 @@ class TargetUnavailable(Invalid):
     """The record named by the request is archived or erased."""
 
 
+class ManagerCycle(Invalid):
+    """Nobody can be the manager of somebody to whom they report; `managers` is the way up from the manager named."""
+
+
 class OwnerInvalid(Invalid):
     """The owner must be an active sdr, ae or manager."""
 

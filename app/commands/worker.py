@@ -20,6 +20,7 @@ from app.events import across
 from app.events.sequence import sequence_forever
 from app.events.wake import within
 from app.fetches.fetch import FetchContext, fetch_due
+from app.forecast.snapshot import take_snapshots
 from app.imports.across import sweep_abandoned
 from app.journeys.refresh import refresh_due
 from app.likelihood.train import queue_due, train_next
@@ -37,6 +38,7 @@ log = structlog.get_logger("baton.worker")
 
 POLL_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 300.0
+SNAPSHOT_SECONDS: Final = 30.0
 TRAIN_SECONDS: Final = 5.0
 LEARN_SECONDS: Final = 3600.0
 ABANDONED: Final = timedelta(hours=1)
@@ -56,8 +58,9 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
         waiting = (process_forever, process_lists_forever, check_forever, fetch_forever)
-        timed = (refresh_forever, policies_forever, train_forever, learn_forever, backtest_forever, sweep_forever)
-        jobs += [partial(work, state, stop) for work in (*waiting, *timed)]
+        timed = (refresh_forever, policies_forever, backtest_forever, snapshots_forever)
+        seldom = (train_forever, learn_forever, sweep_forever)
+        jobs += [partial(work, state, stop) for work in (*waiting, *timed, *seldom)]
     if "dispatch" in roles:
         jobs += [
             partial(sequence_forever, state.engine, state.wake, stop),
@@ -154,6 +157,15 @@ async def backtest_forever(state: Any, stop: asyncio.Event) -> None:
         return await run_backtests(state.engine, state.clock.now())
 
     await _repeat(POLL_SECONDS, stop, batch)
+
+
+async def snapshots_forever(state: Any, stop: asyncio.Event) -> None:
+    """Keep the open opportunities of each tenant as its week begins."""
+
+    async def batch() -> int:
+        return await take_snapshots(state.engine, state.clock.now())
+
+    await _repeat(SNAPSHOT_SECONDS, stop, batch)
 
 
 async def sweep_forever(state: Any, stop: asyncio.Event) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import ids
 from app.conversion import sql
-from app.conversion.document import Rows, conversion_document, rows_of
+from app.conversion.document import Rows, conversion_document, opportunity_row, rows_of
 from app.conversion.order import ConversionOrder
 from app.conversion.plan import NewIds, Plan, PlanInputs, make_plan, search_keys
 from app.conversion.sql import Found, SearchKeys
@@ -288,5 +288,6 @@ def _set_links_and_events(made: Made) -> None:
     data = {"lead_id": ids.show("lead", lead.id), "journey_no": step.journey.number, "conversion": made.document}
     change.late_events.append(NewEvent("lead.converted", data, at))
     if made.first_step is not None:
-        change.late_events.append(made.first_step.event())
+        row = opportunity_row(change, made.allowed.inputs, plan, step)
+        change.late_events.append(made.first_step.event(row))
     converting.document = made.document

@@ -10,7 +10,7 @@ from app import ids
 from app.conversion.plan import OpportunityPart, Part, Plan, PlanInputs
 from app.journeys.record import actor_document
 from app.journeys.state import Change, Step
-from app.pipeline.steps import OpportunityStep
+from app.pipeline.steps import OpportunityStep, stage_columns
 from app.policy.facts import Actor
 from app.problem import Problem
 from app.web.fields import rfc3339
@@ -90,7 +90,7 @@ def rows_of(
         "changed_accounts": _updated(plan.account),
         "new_contacts": _inserted(plan.contact, plan, lead.id),
         "changed_contacts": _updated(plan.contact),
-        "opportunities": [_opportunity(change, inputs, plan, step)] if opportunity_step else [],
+        "opportunities": [opportunity_row(change, inputs, plan, step)] if opportunity_step else [],
         "steps": [opportunity_step.row()] if opportunity_step else [],
         "conversions": [conversion],
     }
@@ -108,14 +108,14 @@ def _updated(part: Part) -> list[dict[str, Any]]:
     return [] if record is None or not part.columns else [{**record, **part.columns}]
 
 
-def _opportunity(change: Change, inputs: PlanInputs, plan: Plan, step: Step) -> dict[str, Any]:
+def opportunity_row(change: Change, inputs: PlanInputs, plan: Plan, step: Step) -> dict[str, Any]:
+    """The row of the opportunity that a plan creates."""
     order, opportunity, journey = inputs.order.opportunity, plan.opportunity, step.journey
+    stage = step.published.policy.opportunity.stage_of[str(opportunity.stage)]
     return {
         "id": opportunity.id,
         "name": opportunity.name,
-        "stage": opportunity.stage,
-        "class": opportunity.of_class,
-        "stage_entered_at": step.move.occurred_at,
+        **stage_columns(stage, step.move.occurred_at),
         "account_id": plan.account.id,
         "contact_id": plan.contact.id,
         "owner_id": opportunity.owner_id,

@@ -116,13 +116,14 @@ WRITE = text(
           FROM ready, jsonb_to_recordset(:changed_contacts) AS c({CONTACT_COLUMNS})
          WHERE o.tenant_id = :tenant_id AND o.id = c.id
     ), opened AS (
-        INSERT INTO opportunities (tenant_id, id, name, stage, class, stage_entered_at, account_id, contact_id,
-               owner_id, origin_lead_id, journey_id, policy_id, amount, currency, close_date, business, created_at,
-               updated_at)
+        INSERT INTO opportunities (tenant_id, id, name, stage, class, stage_entered_at, forecast_category, probability,
+               account_id, contact_id, owner_id, origin_lead_id, journey_id, policy_id, amount, currency, close_date,
+               business, created_at, updated_at)
         SELECT :tenant_id, r.*, :now, :now
           FROM ready, jsonb_to_recordset(:opportunities) AS r(id uuid, name text, stage text, class text,
-               stage_entered_at timestamptz, account_id uuid, contact_id uuid, owner_id uuid, origin_lead_id uuid,
-               journey_id uuid, policy_id uuid, amount numeric, currency text, close_date date, business text)
+               stage_entered_at timestamptz, forecast_category text, probability integer, account_id uuid,
+               contact_id uuid, owner_id uuid, origin_lead_id uuid, journey_id uuid, policy_id uuid, amount numeric,
+               currency text, close_date date, business text)
     ), logged AS (
         INSERT INTO opportunity_transitions (tenant_id, opportunity_id, seq, id, from_stage, to_stage, class, action,
                reason_code, note, actor, on_behalf_of, occurred_at, recorded_at, policy_id, policy_version, evidence)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, StringConstraints, WithJsonSchema, create_model
 
+from app.policy.opportunity import ForecastCategory
 from app.policy.words import OpportunityStageClass
 from app.web.fields import (
     EventId,
@@ -250,6 +251,39 @@ class OpportunityStageChanged(LeadEventData):
     recorded_at: Instant
     policy_version: int
     evidence: dict[str, Any]
+    version: int | None = Field(default=None, description="Of the opportunity after the step.")
+    amount: dict[str, str] | None = None
+    close_date: str | None = None
+    owner_id: str | None = None
+    forecast_category: ForecastCategory | None = None
+    probability: int | None = None
+    business: Literal["new", "existing"] | None = None
+    archived_at: Instant | None = None
+
+
+class OpportunityUpdated(ResponseBody):
+    """What forecasts count of an opportunity has changed, the stage aside; `changed` names it, `before` has old values.
+
+    The events of an opportunity are in the order of `version`. The lead has not changed: `meta` has no version of it.
+    """
+
+    opportunity_id: OpportunityId
+    lead_id: LeadId | None
+    changed: list[str]
+    before: dict[str, Any]
+    stage: str
+    class_: OpportunityStageClass = Field(alias="class")
+    version: int
+    amount: dict[str, str] | None
+    close_date: str | None
+    owner_id: str | None
+    forecast_category: ForecastCategory
+    probability: int | None
+    business: Literal["new", "existing"]
+    archived_at: Instant | None
+    actor: dict[str, Any]
+    occurred_at: Instant
+    recorded_at: Instant
 
 
 class QuarantinedItem(ResponseBody):
@@ -354,6 +388,7 @@ TYPES: Final[dict[str, type[ResponseBody]]] = {
     "lead.unmerged": LeadUnmerged,
     "lead.converted": LeadConverted,
     "opportunity.stage_changed": OpportunityStageChanged,
+    "opportunity.updated": OpportunityUpdated,
     "submission.quarantined": SubmissionQuarantined,
     "policy.activated": PolicyActivated,
     "policy.review_due": PolicyReviewDue,

@@ -76,7 +76,7 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class OpportunityMove:
-    """An opportunity enters `to_stage`. `milestones` are reached by the journey it came from."""
+    """An opportunity enters `to_stage`. The journey it came from reaches `milestones`, and did not reach `voids`."""
 
     from_stage: str
     to_stage: str
@@ -87,6 +87,7 @@ class OpportunityMove:
     reason_code: str | None = None
     note: str | None = None
     milestones: tuple[str, ...] = ()
+    voids: tuple[str, ...] = ()
     closes: bool = False
     bant: tuple[Confirmation, ...] = ()
 

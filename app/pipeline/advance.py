@@ -27,7 +27,7 @@ from app.lifecycle.opportunity import decide_opportunity
 from app.pipeline import sql
 from app.pipeline.create import unavailable
 from app.pipeline.kinds import OPPORTUNITY, missing
-from app.pipeline.steps import OpportunityStep
+from app.pipeline.steps import OpportunityStep, stage_columns
 from app.policies.published import Published, published_policy
 from app.policy.facts import OWNERS, Ask, Facts
 from app.scoring.score import scored
@@ -72,14 +72,17 @@ async def advance(
     if row.archived_at is not None:
         raise unavailable(OPPORTUNITY, opportunity_id)
     policy = await published_policy(tx, tenant_id, row.policy_id)
-    move = _decide(policy, row, change, caller, request, now)
+    is_closed = row._mapping["class"] in ("won", "lost")
+    held = await sql.held_stage(tx, tenant_id, opportunity_id) if is_closed else None
+    move = _decide(policy, row, change, caller, request, held, now)
     step = _step(policy, row, change, caller, move, now)
-    after = await sql.update_record(tx, tenant_id, OPPORTUNITY, opportunity_id, _columns(row, move, step, caller, now))
+    columns = _columns(policy, row, move, step, caller, now)
+    after = await sql.update_record(tx, tenant_id, OPPORTUNITY, opportunity_id, columns)
     await sql.insert_step(tx, tenant_id, step.row())
     if change is None:
-        await record_events(tx, tenant_id, [step.event()], now)
+        await record_events(tx, tenant_id, [step.event(after._mapping)], now)
     else:
-        _update_lead(change, row, move, step)
+        _update_lead(change, after, move, step)
         evaluate(change)
         await record(tx, tenant_id, [change])
     return step, after
@@ -99,7 +102,13 @@ async def _lock_origin_lead(tx: Tx, caller: Caller, lead_id: UUID | None, now: d
 
 
 def _decide(
-    policy: Published, row: Record, change: Change | None, caller: Caller, request: TransitionRequest, now: datetime
+    policy: Published,
+    row: Record,
+    change: Change | None,
+    caller: Caller,
+    request: TransitionRequest,
+    held: str | None,
+    now: datetime,
 ) -> OpportunityMove:
     facts = Facts()
     if change is not None:
@@ -115,7 +124,7 @@ def _decide(
         note=request.note,
         bant=confirmations_of(request.bant or {}, caller.actor, now),
     )
-    decided = decide_opportunity(policy.policy, facts, row.stage, ask, now, row.stage_entered_at)
+    decided = decide_opportunity(policy.policy, facts, row.stage, ask, now, row.stage_entered_at, held)
     if isinstance(decided, Refused):
         raise problem(decided.why)
     return decided
@@ -150,13 +159,11 @@ def _step(
 
 
 def _columns(
-    row: Record, move: OpportunityMove, step: OpportunityStep, caller: Caller, now: datetime
+    policy: Published, row: Record, move: OpportunityMove, step: OpportunityStep, caller: Caller, now: datetime
 ) -> dict[str, Any]:
     columns = {
-        "stage": move.to_stage,
-        "class": move.to_class,
+        **stage_columns(policy.policy.opportunity.stage_of[move.to_stage], move.occurred_at),
         "seq": step.seq,
-        "stage_entered_at": move.occurred_at,
         "closing_reason": move.reason_code if move.closes else None,
         "updated_at": now,
     }
@@ -166,7 +173,9 @@ def _columns(
 
 
 def _update_lead(change: Change, row: Record, move: OpportunityMove, step: OpportunityStep) -> None:
+    """Records on the lead what the step means for it; `row` is the opportunity after the step."""
     lead = change.lead
+    change.voids.extend((row.journey_id, name) for name in move.voids)
     for name in move.milestones:
         change.milestones.append((row.journey_id, name, ids.show("transition", step.id), move.occurred_at, False))
     lead.confirmations.extend(move.bant)
@@ -174,4 +183,4 @@ def _update_lead(change: Change, row: Record, move: OpportunityMove, step: Oppor
     if lead.opportunity_id == row.id:
         lead.opportunity_class = move.to_class
     opportunity_clocks(change, row.journey_id, move)
-    change.late_events.append(step.event())
+    change.late_events.append(step.event(row._mapping))

@@ -11,12 +11,19 @@ from sqlalchemy.exc import IntegrityError
 
 from app.database.transaction import Record, Tx
 from app.errors import RequestInvalid
+from app.events.record import record_events
+from app.journeys.refusals import problem
+from app.lifecycle.answer import HumanRequired, RoleNotAllowed
 from app.pipeline import sql
 from app.pipeline.create import amount_columns, check_links, check_phone
 from app.pipeline.forms import account_columns, contact_columns, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
+from app.pipeline.steps import updated_event
+from app.policies.published import published_policy
 from app.web import versions
+from app.web.auth import Caller
 
+JUDGES: Final = ("manager", "admin")  # beside the owner
 NOT_NULLABLE: Final = {OPPORTUNITY.name: ("name", "business")}
 
 
@@ -53,6 +60,46 @@ async def change_record(
     except IntegrityError:
         holders = await sql.holders(tx, tenant_id, kind, merged, but=record_id)
         raise key_taken(kind, [dict(one._mapping) for one in holders], merged) from None
+
+
+async def change_opportunity(
+    tx: Tx,
+    caller: Caller,
+    opportunity_id: UUID,
+    changes: Mapping[str, Any],
+    expected: frozenset[str] | None,
+    now: datetime,
+) -> Record:
+    """The opportunity after the changes; an event tells those that forecasts count.
+
+    Raises as `change_record`, and HumanRequired, RoleNotAllowed or RequestInvalid for the forecast category.
+    """
+    tenant_id = caller.tenant_id
+    before = await sql.record_of(tx, tenant_id, OPPORTUNITY, opportunity_id, lock=True)
+    if before is None:
+        raise missing(OPPORTUNITY, opportunity_id)
+    if "forecast_category" in changes:
+        changes = {**changes, "forecast_category": await _category(tx, caller, before, changes["forecast_category"])}
+    after = await change_record(tx, tenant_id, OPPORTUNITY, opportunity_id, changes, expected, now)
+    event = updated_event(before._mapping, after._mapping, caller, now)
+    await record_events(tx, tenant_id, [event] if event else [], now)
+    return after
+
+
+async def _category(tx: Tx, caller: Caller, row: Record, asked: str | None) -> str:
+    """The category that is asked for, or that of the stage for null; only the owner and managers choose it."""
+    actor = caller.actor
+    if actor.kind != "human":
+        raise problem(HumanRequired("set the forecast category"))
+    if actor.user_id != row.owner_id and actor.role not in JUDGES:
+        raise problem(RoleNotAllowed("set the forecast category", actor.role, ("owner", *JUDGES)))
+    if row._mapping["class"] in ("won", "lost"):
+        detail = "the opportunity is closed, so that its category is that of its stage: reopen it first"
+        raise RequestInvalid.of("forecast_category", "opportunity_closed", detail)
+    if asked is not None:
+        return asked
+    policy = await published_policy(tx, caller.tenant_id, row.policy_id)
+    return policy.policy.opportunity.stage_of[row.stage].category
 
 
 def _columns(kind: Kind, row: Record, changes: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -18,9 +18,8 @@ from app.matching.phone import read_phones
 from app.pipeline import sql
 from app.pipeline.forms import account_columns, contact_columns, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
-from app.pipeline.steps import OpportunityStep
-from app.policies.published import Published, active_policy
-from app.policy.opportunity import OpportunityStage
+from app.pipeline.steps import OpportunityStep, stage_columns
+from app.policies.published import active_policy
 from app.web.auth import Caller
 
 TRIES: Final = 3
@@ -67,13 +66,13 @@ async def create_opportunity(tx: Tx, caller: Caller, values: Mapping[str, Any], 
         raise problem(early)
     await check_links(tx, tenant_id, values)
     published = await active_policy(tx, tenant_id)
-    stage = first_stage(published)
+    stage = published.policy.opportunity.stages[0]
     columns = {name: value for name, value in values.items() if name not in ("amount", "occurred_at")}
     row = await _insert(
         tx,
         tenant_id,
         OPPORTUNITY,
-        {**columns, **amount_columns(values), **stage_columns(stage, published, at)},
+        {**columns, **amount_columns(values), **stage_columns(stage, at), "policy_id": published.id},
         now,
     )
     step = OpportunityStep(
@@ -92,19 +91,8 @@ async def create_opportunity(tx: Tx, caller: Caller, values: Mapping[str, Any], 
         caller.on_behalf_of,
     )
     await sql.insert_step(tx, tenant_id, step.row())
-    await record_events(tx, tenant_id, [step.event()], now)
+    await record_events(tx, tenant_id, [step.event(row._mapping)], now)
     return row
-
-
-def first_stage(published: Published, of_class: str | None = None) -> OpportunityStage:
-    """The stage of a new opportunity: the first of the policy, or the first of a class."""
-    stages = published.policy.opportunity.stages
-    return next(stage for stage in stages if of_class in (None, stage.of_class))
-
-
-def stage_columns(stage: OpportunityStage, published: Published, at: datetime) -> dict[str, Any]:
-    """The columns of an opportunity's stage."""
-    return {"stage": stage.name, "class": stage.of_class, "stage_entered_at": at, "policy_id": published.id}
 
 
 def amount_columns(values: Mapping[str, Any]) -> dict[str, Any]:

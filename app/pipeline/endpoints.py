@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Response
 
+from app import ids
 from app.database.transaction import Record, Tx
 from app.errors import (
     AccountNotFound,
@@ -33,7 +36,7 @@ from app.matching.company import registrable_domain
 from app.matching.email import read_email
 from app.pipeline import sql
 from app.pipeline.advance import TransitionRequest, advance
-from app.pipeline.change import change_record
+from app.pipeline.change import change_opportunity, change_record
 from app.pipeline.create import create_account, create_contact, create_opportunity
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing
 from app.pipeline.schemas import (
@@ -51,6 +54,7 @@ from app.pipeline.schemas import (
     ContactPatch,
     OpportunityAsk,
     OpportunityCreate,
+    OpportunityHistory,
     OpportunityMoved,
     OpportunityOut,
     OpportunityPage,
@@ -58,10 +62,13 @@ from app.pipeline.schemas import (
     OpportunityTransitionList,
     show_account,
     show_contact,
+    show_history,
     show_opportunity,
 )
 from app.pipeline.steps import show_step
 from app.policies.stages import check_stage
+from app.policy.opportunity import ForecastCategory
+from app.tenants.calendar import today
 from app.web.auth import Caller, allowed
 from app.web.fields import AccountId, ContactId, OpportunityId, ShortText, UserId, answer, plus_hint
 from app.web.pages import Cursor, Limit, Page
@@ -102,6 +109,12 @@ async def _existing(tx: Tx, caller: Caller, kind: Kind, record_id: UUID) -> Reco
 async def _list(tx: Tx, caller: Caller, kind: Kind, page: Page, show: Any) -> Response:
     rows = await sql.list_records(tx, caller.tenant_id, kind, page, page.filters or {})
     return answer(page.answer(rows, show))
+
+
+async def _answer(tx: Tx, caller: Caller, row: Record, now: datetime, status: int = 200, **headers: str) -> Response:
+    """An opportunity. That it has slipped shows with time, without a new version."""
+    shown = show_opportunity(row, await today(tx, caller.tenant_id, now))
+    return answer(shown, status, version=row.version, moved=shown["slipped"] or None, **headers)
 
 
 @api.post("/accounts", status_code=201, response_model=AccountOut, responses=declared(AlreadyExists, OwnerInvalid))
@@ -214,14 +227,14 @@ async def post_opportunity(body: OpportunityCreate, caller: Writer, tx: InTx, no
     """Create an opportunity without a lead, at the first stage of the active policy."""
     values = {name: getattr(body, name) for name in type(body).model_fields}
     row = await create_opportunity(tx, caller, values, now)
-    shown = show_opportunity(row)
-    return answer(shown, 201, version=row.version, location=f"/v1/opportunities/{shown['id']}")
+    return await _answer(tx, caller, row, now, 201, location=f"/v1/opportunities/{ids.show('opportunity', row.id)}")
 
 
 @api.get("/opportunities", response_model=OpportunityPage)
 async def list_opportunities(
     caller: Reader,
     tx: InTx,
+    now: Now,
     account_id: AccountId | None = None,
     contact_id: ContactId | None = None,
     owner_id: UserId | None = None,
@@ -229,6 +242,8 @@ async def list_opportunities(
     of_class: Annotated[Class | None, Query(alias="class")] = None,
     business: Business | None = None,
     external_id: QueryWord = None,
+    forecast_category: ForecastCategory | None = None,
+    slipped: Annotated[bool | None, Query(description="Whether the close date is past and it is open.")] = None,
     archived: bool = False,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -242,29 +257,46 @@ async def list_opportunities(
         "class": of_class,
         "business": business,
         "external_id": external_id,
+        "forecast_category": forecast_category,
+        "slipped": slipped,
         "archived": archived,
     }
-    return await _list(tx, caller, OPPORTUNITY, Page(limit, cursor, filters=filters), show_opportunity)
+    page, day = Page(limit, cursor, filters=filters), await today(tx, caller.tenant_id, now)
+    rows = await sql.list_opportunities(tx, caller.tenant_id, page, filters, day)
+    return answer(page.answer(rows, partial(show_opportunity, today=day)))
 
 
 @api.get("/opportunities/{opportunity_id}", response_model=OpportunityOut, responses=declared(OpportunityNotFound))
-async def get_opportunity(opportunity_id: OpportunityId, caller: Reader, tx: InTx) -> Response:
-    row = await _existing(tx, caller, OPPORTUNITY, opportunity_id)
-    return answer(show_opportunity(row), version=row.version)
+async def get_opportunity(opportunity_id: OpportunityId, caller: Reader, tx: InTx, now: Now) -> Response:
+    return await _answer(tx, caller, await _existing(tx, caller, OPPORTUNITY, opportunity_id), now)
+
+
+@api.get(
+    "/opportunities/{opportunity_id}/history",
+    response_model=OpportunityHistory,
+    responses=declared(OpportunityNotFound),
+)
+async def get_opportunity_history(opportunity_id: OpportunityId, caller: Reader, tx: InTx) -> Response:
+    """What forecasts count of an opportunity after each change of it, oldest first."""
+    await _existing(tx, caller, OPPORTUNITY, opportunity_id)
+    rows = await sql.states_of(tx, caller.tenant_id, opportunity_id)
+    return answer({"data": show_history(rows), "next": None})
 
 
 @api.patch(
     "/opportunities/{opportunity_id}",
     response_model=OpportunityOut,
-    responses=declared(OpportunityNotFound, AccountNotFound, ContactNotFound, *CHANGE_PROBLEMS),
+    responses=declared(
+        OpportunityNotFound, AccountNotFound, ContactNotFound, HumanRequired, RoleNotAllowed, *CHANGE_PROBLEMS
+    ),
 )
 async def patch_opportunity(
     opportunity_id: OpportunityId, body: OpportunityPatch, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
     """Members merge, null clears; the stage is changed by a transition only."""
     values = {name: getattr(body, name) for name in body.model_fields_set}
-    row = await change_record(tx, caller.tenant_id, OPPORTUNITY, opportunity_id, values, expected, now)
-    return answer(show_opportunity(row), version=row.version)
+    row = await change_opportunity(tx, caller, opportunity_id, values, expected, now)
+    return await _answer(tx, caller, row, now)
 
 
 @api.post(
@@ -276,11 +308,12 @@ async def patch_opportunity(
 async def post_opportunity_transition(
     opportunity_id: OpportunityId, body: OpportunityAsk, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
-    """Take an action on an opportunity (qualify, advance, win, lose), under the guards of its policy."""
+    """Take an action on an opportunity (qualify, advance, win, lose, reopen), under the guards of its policy."""
     bant = body.bant.model_dump(exclude_none=True) if body.bant else None
     request = TransitionRequest(body.action, body.to, body.reason_code, body.note, bant, body.occurred_at)
     step, row = await advance(tx, caller, opportunity_id, request, expected, now)
-    return answer({"transition": step.document(), "opportunity": show_opportunity(row)}, 201, version=row.version)
+    shown = show_opportunity(row, await today(tx, caller.tenant_id, now))
+    return answer({"transition": step.document(), "opportunity": shown}, 201, version=row.version)
 
 
 @api.get(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from app import ids
-from app.database.transaction import Record
+from app.database.transaction import Record, Records
 from app.leads.schemas import Bant, Custom
 from app.matching.company import is_of_many, is_web_address, registrable_domain
 from app.matching.consent import StoredState
@@ -18,6 +18,8 @@ from app.matching.country import country_code
 from app.matching.email import read_email
 from app.matching.mailboxes import is_free_mail
 from app.matching.person_consents import Consent
+from app.pipeline.steps import category_of, state_of
+from app.policy.opportunity import ForecastCategory
 from app.web.fields import (
     AccountId,
     Code,
@@ -38,6 +40,7 @@ NOT_AN_EMAIL: Final = "this is not an e-mail address, such as anna@example.com"
 Business = Literal["new", "existing"]
 OpenClass = Literal["unqualified", "qualified"]
 Class = Literal["unqualified", "qualified", "won", "lost"]
+OpenCategory = Literal["omitted", "pipeline", "upside", "commit"]
 
 
 def _domain(value: str) -> str:
@@ -177,6 +180,9 @@ class OpportunityPatch(RequestBody):
     custom: Custom | None = None
     external_id: ShortText | None = None
     archived: bool | None = Field(default=None, description="True archives the opportunity, false restores it.")
+    forecast_category: OpenCategory | None = Field(
+        default=None, description="Set by the owner or a manager; null: that of the stage. It ends with the stage."
+    )
 
 
 class OpportunityAsk(RequestBody):
@@ -257,7 +263,33 @@ class OpportunityOut(RecordOut):
     amount: dict[str, str] | None
     close_date: str | None
     business: Business
+    forecast_category: ForecastCategory
+    probability: int | None
+    slipped: bool = Field(description="Open, and its close date is past in the time zone of the tenant.")
     closing_reason: str | None
+
+
+class OpportunityState(ResponseBody):
+    """What forecasts count of an opportunity, from `recorded_at` on. `changed` names what the change was."""
+
+    version: int
+    changed: list[str]
+    stage: str
+    class_: Class = Field(alias="class")
+    amount: dict[str, str] | None
+    close_date: str | None
+    owner_id: str | None
+    forecast_category: ForecastCategory
+    probability: int | None
+    business: Business
+    archived_at: str | None
+    occurred_at: str
+    recorded_at: str
+
+
+class OpportunityHistory(ResponseBody):
+    data: list[OpportunityState]
+    next: None
 
 
 class OpportunityTransitionOut(ResponseBody):
@@ -326,7 +358,8 @@ def _show_consent(consent: Consent) -> dict[str, Any]:
     }
 
 
-def show_opportunity(row: Record) -> dict[str, Any]:
+def show_opportunity(row: Record, today: date) -> dict[str, Any]:
+    """`today` is the date in the time zone of the tenant."""
     plain = ("name", "stage", "class", "seq", "business", "closing_reason")
     return {
         **_shown("opportunity", row),
@@ -336,8 +369,28 @@ def show_opportunity(row: Record) -> dict[str, Any]:
         "contact_id": ids.shown("contact", row.contact_id),
         "amount": money(row.amount, row.currency),
         "close_date": row.close_date.isoformat() if row.close_date else None,
+        "forecast_category": category_of(row._mapping),
+        "probability": row.probability,
+        "slipped": has_slipped(row, today),
         "policy_id": ids.show("policy", row.policy_id),
     }
+
+
+def has_slipped(row: Record, today: date) -> bool:
+    """Whether the opportunity should have been closed before today, and is not."""
+    is_open = row._mapping["class"] not in ("won", "lost")
+    return is_open and row.close_date is not None and row.close_date < today
+
+
+def show_history(rows: Records) -> list[dict[str, Any]]:
+    """The states of an opportunity, oldest first; the first one changes all that has a value."""
+    states = [{"stage": row.stage, "class": row._mapping["class"], **state_of(row._mapping)} for row in rows]
+    shown = []
+    for row, before, state in zip(rows, [dict[str, Any](), *states], states, strict=False):
+        changed = [name for name, value in state.items() if name != "version" and value != before.get(name)]
+        at = {"occurred_at": rfc3339(row.occurred_at), "recorded_at": rfc3339(row.recorded_at)}
+        shown.append({**state, "changed": sorted(changed), **at})
+    return shown
 
 
 def _shown(kind: str, row: Record) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Select, and_, func, not_, or_, select, update
 from sqlalchemy import insert as plain_insert
-from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from app.database.tables import opportunity_transitions
+from app.database.tables import opportunity_states, opportunity_transitions
 from app.database.transaction import Record, Records, Tx
 from app.pipeline.kinds import OPPORTUNITY, Kind
 from app.web.pages import Page
@@ -53,6 +54,22 @@ async def holders(tx: Tx, tenant_id: UUID, kind: Kind, values: Mapping[str, Any]
 
 async def list_records(tx: Tx, tenant_id: UUID, kind: Kind, page: Page, filters: Mapping[str, Any]) -> Records:
     """`filters`: columns that must equal a value, and `archived`: list archived records (true) or live ones (false)."""
+    await tx.plan_for_values()
+    return (await tx.execute(page.statement(_filtered(tenant_id, kind, filters), kind.table))).all()
+
+
+async def list_opportunities(tx: Tx, tenant_id: UUID, page: Page, filters: Mapping[str, Any], today: date) -> Records:
+    """As `list_records`; `slipped` filters by whether an open one should have been closed before today."""
+    table, slipped = OPPORTUNITY.table, filters["slipped"]
+    rows = _filtered(tenant_id, OPPORTUNITY, {name: value for name, value in filters.items() if name != "slipped"})
+    if slipped is not None:
+        late = and_(table.c["class"].not_in(("won", "lost")), func.coalesce(table.c.close_date < today, False))
+        rows = rows.where(late if slipped else not_(late))
+    await tx.plan_for_values()
+    return (await tx.execute(page.statement(rows, table))).all()
+
+
+def _filtered(tenant_id: UUID, kind: Kind, filters: Mapping[str, Any]) -> Select[*tuple[Any, ...]]:
     table = kind.table
     rows = select(table).where(table.c.tenant_id == tenant_id)
     for name, value in filters.items():
@@ -60,8 +77,7 @@ async def list_records(tx: Tx, tenant_id: UUID, kind: Kind, page: Page, filters:
             rows = rows.where(table.c.archived_at.is_not(None) if value else table.c.archived_at.is_(None))
         elif value is not None:
             rows = rows.where(table.c[name] == value)
-    await tx.plan_for_values()
-    return (await tx.execute(page.statement(rows, table))).all()
+    return rows
 
 
 async def insert_step(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
@@ -79,3 +95,23 @@ async def steps_of(tx: Tx, tenant_id: UUID, opportunity_id: UUID) -> Records:
         .order_by(log.c.seq)
     )
     return (await tx.execute(statement)).all()
+
+
+async def held_stage(tx: Tx, tenant_id: UUID, opportunity_id: UUID) -> str | None:
+    """The last stage of an opportunity that was not a closed one."""
+    log = opportunity_transitions
+    statement = (
+        select(log.c.to_stage)
+        .where(log.c.tenant_id == tenant_id, log.c.opportunity_id == opportunity_id)
+        .where(log.c["class"].not_in(("won", "lost")))
+        .order_by(log.c.seq.desc())
+        .limit(1)
+    )
+    return (await tx.execute(statement)).scalar_one_or_none()
+
+
+async def states_of(tx: Tx, tenant_id: UUID, opportunity_id: UUID) -> Records:
+    """What an opportunity was after each change, oldest first."""
+    table = opportunity_states
+    owned = table.c.tenant_id == tenant_id, table.c.opportunity_id == opportunity_id
+    return (await tx.execute(select(table).where(*owned).order_by(table.c.version))).all()

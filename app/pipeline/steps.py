@@ -1,11 +1,12 @@
-"""A step of an opportunity as a row of its log, as an event, and as a response shows it."""
+"""What happens to an opportunity, as a row of its log, as an event, and as a response shows it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 from uuid import UUID
 
 from app import ids
@@ -14,9 +15,70 @@ from app.events.record import NewEvent
 from app.journeys.record import actor_document
 from app.policies.published import Published
 from app.policy.facts import Actor
+from app.policy.opportunity import CATEGORY_OF_CLASS, OpportunityStage
+from app.web.auth import Caller
 from app.web.fields import rfc3339
+from app.web.money import money
 
-EVENT = "opportunity.stage_changed"
+STAGE_CHANGED: Final = "opportunity.stage_changed"
+UPDATED: Final = "opportunity.updated"
+
+
+def stage_columns(stage: OpportunityStage, at: datetime) -> dict[str, Any]:
+    """The columns of an opportunity that enters the stage; a category that somebody chose ends with the stage."""
+    return {
+        "stage": stage.name,
+        "class": stage.of_class,
+        "stage_entered_at": at,
+        "forecast_category": stage.category,
+        "probability": stage.probability,
+    }
+
+
+def category_of(row: Mapping[str, Any]) -> str:
+    """The forecast category; by the class where a process of an older release wrote the row."""
+    return str(row["forecast_category"] or CATEGORY_OF_CLASS[row["class"]])
+
+
+def state_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What forecasts count of an opportunity, as events show it; `row` is its row, or the columns of a new one."""
+    amount = None if row["amount"] is None else Decimal(row["amount"])
+    return {
+        "version": row.get("version", 1),
+        "amount": money(amount, row["currency"]),
+        "close_date": row["close_date"].isoformat() if row["close_date"] else None,
+        "owner_id": ids.shown("user", row["owner_id"]),
+        "forecast_category": category_of(row),
+        "probability": row["probability"],
+        "business": row["business"],
+        "archived_at": rfc3339(row.get("archived_at")),
+    }
+
+
+def updated_event(
+    before: Mapping[str, Any], after: Mapping[str, Any], caller: Caller, now: datetime
+) -> NewEvent | None:
+    """The event of a change of what forecasts count, the stage aside; None where nothing of it has changed.
+
+    Such a change is none of the lead, so the event is ordered by the opportunity and has no version of the lead.
+    """
+    old, new = state_of(before), state_of(after)
+    changed = sorted(name for name in new if name != "version" and old[name] != new[name])
+    if not changed:
+        return None
+    data = {
+        "opportunity_id": ids.show("opportunity", after["id"]),
+        "lead_id": ids.shown("lead", after["origin_lead_id"]),
+        "changed": changed,
+        "before": {name: old[name] for name in changed},
+        "stage": after["stage"],
+        "class": after["class"],
+        **new,
+        "actor": actor_document(caller.actor),
+        "occurred_at": rfc3339(now),
+        "recorded_at": rfc3339(now),
+    }
+    return NewEvent(UPDATED, data, now, order_key=after["id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +128,15 @@ class OpportunityStep:
         by = {"policy_version": self.published.number, "actor": actor_document(self.actor)}
         return {**_ids(self), **_details(self), **by}
 
-    def event(self) -> NewEvent:
-        """The event of the step, ordered with the events of the lead, or of the opportunity where there is no lead."""
+    def event(self, row: Mapping[str, Any]) -> NewEvent:
+        """The event of the step, ordered with the events of the lead, or of the opportunity where there is no lead.
+
+        `row` is the opportunity after the step.
+        """
         data = {name: value for name, value in self.document().items() if name not in ("note", "id", "on_behalf_of")}
         return NewEvent(
-            EVENT,
-            {"transition_id": ids.show("transition", self.id), **data},
+            STAGE_CHANGED,
+            {"transition_id": ids.show("transition", self.id), **data, **state_of(row)},
             self.occurred_at,
             lead_id=self.lead_id,
             order_key=self.lead_id or self.opportunity_id,

@@ -12,6 +12,7 @@ from app.policy.clocks import ATTEMPT
 from app.policy.document import Policy
 from app.policy.fault import Fault
 from app.policy.never_true import never_true
+from app.policy.opportunity import CATEGORY_OF_CLASS
 from app.policy.ways import ways
 from app.policy.weak_rule import weak_rule
 from app.policy.words import WakeAt
@@ -197,17 +198,23 @@ def _opportunity(policy: Policy) -> Iterator[Fault]:
     for index, stage in enumerate(pipeline.stages):
         if stage.name in TARGETS:
             yield Fault(f"/opportunity/stages/{index}/name", "reserved_name", f"`{stage.name}` is a reserved word")
+        only = CATEGORY_OF_CLASS[stage.of_class] if stage.is_closed else None
+        if only not in (None, stage.category) or (only is None and stage.category == "closed"):
+            detail = f"an opportunity of class {stage.of_class} cannot be in the category `{stage.category}`"
+            yield Fault(f"/opportunity/stages/{index}/forecast_category", "category_of_class", detail)
     made = set(policy.conversion.classes.values())
     for wanted in sorted(made - {stage.of_class for stage in pipeline.stages}):
         yield Fault("/opportunity/stages", "class_missing", f"`conversion.class` uses `{wanted}`, but no stage has it")
     for index, action in enumerate(pipeline.actions):
         place = f"/opportunity/actions/{index}"
         yield from _action(policy, action, place, pipeline.reasons)
-        if action.to != "later" and action.to not in pipeline.stage_of:
+        if action.to not in ("later", "held") and action.to not in pipeline.stage_of:
             yield Fault(f"{place}/to", "unknown_stage", f"there is no stage `{action.to}`")
         for number, source in enumerate(action.sources if action.sources != "open" else ("open",)):
             if action.sources == "open" or source not in pipeline.stage_of:
                 yield Fault(f"{place}/from/{number}", "unknown_stage", f"there is no stage `{source}`")
+            elif action.to == "held" and not pipeline.stage_of[str(source)].is_closed:
+                yield Fault(f"{place}/from/{number}", "nothing_held", f"`{source}` is not closed: it has no held stage")
         for name in ("to_if", "effects"):
             if getattr(action, name):
                 yield Fault(f"{place}/{name}", "not_here", f"an action of an opportunity cannot have `{name}`")

@@ -110,7 +110,7 @@ def _who(action: Action, automatic: set[str]) -> str:
 
 def _opportunity(policy: Policy) -> Chart:
     stages = policy.opportunity.stages
-    places = tuple(Place(one.name, "closed" if one.of_class in ("won", "lost") else "open") for one in stages)
+    places = tuple(Place(one.name, "closed" if one.is_closed else "open") for one in stages)
     place_of = policy.opportunity.place_of
     arrows = []
     for action in policy.opportunity.actions:
@@ -118,7 +118,10 @@ def _opportunity(policy: Policy) -> Chart:
         targets: Sequence[str] = (action.to,)
         if action.to == "later":
             first = min((place_of[one] for one in sources if one is not None), default=0)
-            targets = [one.name for one in stages[first + 1 :] if one.of_class not in ("won", "lost")]
+            targets = [one.name for one in stages[first + 1 :] if not one.is_closed]
+        elif action.to == "held":
+            closing = [one for one in policy.opportunity.actions if one.to in sources]
+            targets = [one.name for one in stages if any(one.name in way.sources for way in closing)]
         arrows.append(
             Arrow(action.name, _who(action, set()), sources, tuple(targets), MEANS.get(action.to), _guard(action))
         )

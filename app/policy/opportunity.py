@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,14 @@ from app.policy.actions import Action, Identifier, Reason
 from app.policy.conditions import Condition
 from app.policy.view import Part
 from app.policy.words import Days, Name, OpportunityStageClass
+
+ForecastCategory = Literal["omitted", "pipeline", "upside", "commit", "closed"]
+CATEGORY_OF_CLASS: Final[dict[OpportunityStageClass, ForecastCategory]] = {
+    "unqualified": "omitted",
+    "qualified": "pipeline",
+    "won": "closed",
+    "lost": "omitted",
+}
 
 
 class FastTrack(Part):
@@ -30,6 +38,16 @@ class OpportunityStage(Part):
     name: Identifier
     of_class: OpportunityStageClass = Field(alias="class")
     probability: Annotated[int, Field(ge=0, le=100)]
+    forecast_category: ForecastCategory | None = None
+
+    @property
+    def category(self) -> ForecastCategory:
+        """The forecast category of an opportunity that enters the stage; by its class where the stage names none."""
+        return self.forecast_category or CATEGORY_OF_CLASS[self.of_class]
+
+    @property
+    def is_closed(self) -> bool:
+        return self.of_class in ("won", "lost")
 
 
 class Opportunity(Part):

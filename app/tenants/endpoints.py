@@ -143,10 +143,11 @@ async def list_users(
     tx: InTx,
     role: Annotated[Role | None, Query()] = None,
     active: bool | None = None,
+    manager_id: UserId | None = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    filters: dict[str, Any] = {"role": role, "active": active}
+    filters: dict[str, Any] = {"role": role, "active": active, "manager_id": manager_id}
     page = Page(limit, cursor, filters=filters)
     return answer(page.answer(await sql.list_users(tx, caller.tenant_id, page, filters), show_user))
 

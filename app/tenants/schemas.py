@@ -13,7 +13,7 @@ from app import ids
 from app.database.transaction import Record
 from app.policy.shape import Like
 from app.web.auth import SCOPES
-from app.web.fields import Day, Instant, RequestBody, ResponseBody, ShortText, rfc3339
+from app.web.fields import Day, Instant, RequestBody, ResponseBody, ShortText, UserId, rfc3339
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
 PolicyName = Literal["waterfall", "pipeline"]
@@ -71,6 +71,14 @@ class LimitsPut(RequestBody):
     in_flight: Annotated[int, Field(ge=1, le=10_000)] | None = Field(default=None, examples=[16])
 
 
+class Fiscal(RequestBody):
+    """How the years of the forecast are divided (docs/forecast.md)."""
+
+    first_month: Annotated[int, Field(ge=1, le=12)] = 1
+    layout: Literal["months", "4-4-5"] = "months"
+    first_weekday: Weekday = "mon"
+
+
 class CalendarPut(RequestBody):
     """By which clocks count that run for leads without an owner, or of owners without working hours."""
 
@@ -84,10 +92,13 @@ class CalendarPut(RequestBody):
         default_factory=list, description="Dates without working hours, for every user.", examples=[["2026-12-25"]]
     )
 
+    fiscal: Fiscal | None = Field(default=None, description="Left out, the fiscal calendar stays as it is.")
+
     def document(self) -> dict[str, Any]:
         """The calendar as JSON, each holiday once and in order."""
         days = [day.isoformat() for day in sorted(set(self.holidays))]
-        return {"time_zone": self.time_zone, "working_hours": self.working_hours, "holidays": days}
+        fiscal = {"fiscal": self.fiscal.model_dump()} if self.fiscal else {}
+        return {"time_zone": self.time_zone, "working_hours": self.working_hours, "holidays": days, **fiscal}
 
 
 class Absence(RequestBody):
@@ -124,6 +135,7 @@ class UserCreate(RequestBody):
     absences: Absences = Field(default_factory=list)
     active: bool = True
     external_id: ShortText | None = None
+    manager_id: UserId | None = Field(default=None, description="To whom the user reports, for the forecast.")
 
 
 class UserPatch(RequestBody):
@@ -138,6 +150,7 @@ class UserPatch(RequestBody):
     absences: Absences | None = None
     active: bool | None = None
     external_id: ShortText | None = None
+    manager_id: UserId | None = None
 
 
 class KeyCreate(RequestBody):
@@ -167,6 +180,7 @@ class CalendarOut(ResponseBody):
     time_zone: str
     working_hours: dict[str, Any]
     holidays: list[str]
+    fiscal: dict[str, Any]
 
 
 class UserOut(ResponseBody):
@@ -182,6 +196,7 @@ class UserOut(ResponseBody):
     absences: list[dict[str, Any]]
     active: bool
     external_id: str | None
+    manager_id: str | None
 
 
 class KeyOut(ResponseBody):
@@ -239,6 +254,7 @@ def show_tenant(row: Record) -> dict[str, Any]:
 def show_user(row: Record) -> dict[str, Any]:
     written = {name: getattr(row, name) for name in UserCreate.model_fields}
     stamps = {"created_at": rfc3339(row.created_at), "updated_at": rfc3339(row.updated_at)}
+    written["manager_id"] = ids.shown("user", row.manager_id)
     return {"id": ids.show("user", row.id), "version": row.version, **written, **stamps}
 
 

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 
-from app.database.tables import audit, console_sessions, keys, sources, tenants, users
+from app.database.tables import audit, calendars, console_sessions, keys, reporting_lines, sources, tenants, users
 from app.database.transaction import Record, Records, Tx
+from app.ids import new_id
 from app.web.pages import Page
 
 
@@ -26,6 +27,11 @@ async def tenant(tx: Tx, tenant_id: UUID, *, lock: bool = False) -> Record | Non
 async def update_tenant(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record:
     changed = update(tenants).where(tenants.c.id == tenant_id).values(version=tenants.c.version + 1, **values)
     return (await tx.execute(changed.returning(tenants))).one()
+
+
+async def update_snapshot_due(tx: Tx, tenant_id: UUID, due_at: datetime) -> None:
+    """Sets when the snapshot of a tenant is due next; that is no new version of the tenant."""
+    await tx.execute(update(tenants).where(tenants.c.id == tenant_id).values(snapshot_due_at=due_at))
 
 
 async def insert_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
@@ -57,6 +63,45 @@ async def update_user(tx: Tx, tenant_id: UUID, user_id: UUID, values: Mapping[st
         .returning(users)
     )
     return (await tx.execute(statement)).one()
+
+
+MANAGERS_FROM = text(
+    """
+    WITH RECURSIVE above AS (
+        SELECT id, manager_id, 1 AS level FROM users WHERE tenant_id = :tenant_id AND id = :user_id
+        UNION ALL
+        SELECT u.id, u.manager_id, a.level + 1
+          FROM above a JOIN users u ON u.tenant_id = :tenant_id AND u.id = a.manager_id
+    )
+    SELECT id FROM above ORDER BY level
+    """
+)
+
+
+async def managers_from(tx: Tx, tenant_id: UUID, user_id: UUID) -> list[UUID]:
+    """The user, his manager, and so on to the top; empty where there is no such user."""
+    return (await tx.execute(MANAGERS_FROM, {"tenant_id": tenant_id, "user_id": user_id})).scalars()
+
+
+async def insert_reporting_line(tx: Tx, tenant_id: UUID, user_id: UUID, manager_id: UUID | None, now: datetime) -> None:
+    """Keeps that the user reports to the manager from now on."""
+    values = {"id": new_id(), "user_id": user_id, "manager_id": manager_id, "recorded_at": now}
+    await tx.execute(insert(reporting_lines).values(tenant_id=tenant_id, **values))
+
+
+async def insert_calendar(tx: Tx, tenant_id: UUID, calendar: Mapping[str, Any], now: datetime) -> None:
+    """Keeps that the calendar is this one from now on."""
+    values = {"id": new_id(), "calendar": calendar, "recorded_at": now}
+    await tx.execute(insert(calendars).values(tenant_id=tenant_id, **values))
+
+
+async def calendar_at(tx: Tx, tenant_id: UUID, at: datetime) -> Mapping[str, Any]:
+    """The calendar as it was set at that instant; empty where none was."""
+    known = calendars.c.tenant_id == tenant_id, calendars.c.recorded_at <= at
+    latest = calendars.c.recorded_at.desc(), calendars.c.id.desc()
+    return (
+        await tx.execute(select(calendars.c.calendar).where(*known).order_by(*latest).limit(1))
+    ).scalar_one_or_none() or {}
 
 
 async def insert_key(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import ids
 from app.database.transaction import Record, Tx
-from app.errors import AlreadyExists, RequestInvalid, UserNotFound
+from app.errors import AlreadyExists, ManagerCycle, RequestInvalid, UserNotFound
 from app.tenants import sql
 from app.web import auth, versions
 
@@ -19,13 +19,20 @@ NOT_NULLABLE = ("name", "email", "role", "time_zone", "working_hours", "weight",
 
 
 async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
-    """A new user. Raises AlreadyExists where another user has the e-mail or the external id."""
+    """A new user.
+
+    Raises AlreadyExists where another user has the e-mail or the external id, RequestInvalid for an unknown manager.
+    """
     stamped = {**values, "id": ids.new_id(), "created_at": now, "updated_at": now}
+    await _check_manager(tx, tenant_id, None, values.get("manager_id"))
     try:
         async with tx.savepoint():
-            return await sql.insert_user(tx, tenant_id, stamped)
+            row = await sql.insert_user(tx, tenant_id, stamped)
     except IntegrityError as error:
         raise _taken(error) from None
+    if row.manager_id is not None:
+        await sql.insert_reporting_line(tx, tenant_id, row.id, row.manager_id, now)
+    return row
 
 
 async def change_user(
@@ -34,8 +41,9 @@ async def change_user(
     """The changed user.
 
     Raises UserNotFound where there is none, VersionConflict for another version, AlreadyExists where another user has a
-    key.
+    key, ManagerCycle for a manager who reports to the user, RequestInvalid for an unknown manager.
     """
+    await _check_manager(tx, tenant_id, user_id, values.get("manager_id"))
     row = await sql.user(tx, tenant_id, user_id, lock=True)
     if row is None:
         raise UserNotFound()
@@ -51,8 +59,28 @@ async def change_user(
             changed = await sql.update_user(tx, tenant_id, user_id, {**values, "updated_at": now})
     except IntegrityError as error:
         raise _taken(error) from None
+    if "manager_id" in values:
+        await sql.insert_reporting_line(tx, tenant_id, user_id, values["manager_id"], now)
     tx.after_commit.append(auth.clear_cache)
     return changed
+
+
+async def _check_manager(tx: Tx, tenant_id: UUID, user_id: UUID | None, manager_id: UUID | None) -> None:
+    """Checks that the manager exists, and does not report to the user, directly or over others.
+
+    The lock of the tenant lets one change of managers happen at a time: two at once could make a cycle together.
+    """
+    if manager_id is None:
+        return
+    await sql.tenant(tx, tenant_id, lock=True)
+    above = await sql.managers_from(tx, tenant_id, manager_id)
+    if not above:
+        raise RequestInvalid.of("manager_id", "manager_unknown", "no user of this tenant has this id")
+    if user_id in above:
+        detail = "the manager is the user, or reports to the user, directly or over others"
+        fault = {"field": "manager_id", "code": ManagerCycle.code, "detail": detail}
+        chain = [ids.show("user", one) for one in above[: above.index(user_id) + 1]]
+        raise ManagerCycle(f"manager_id: {detail}.", errors=[fault], managers=chain)
 
 
 def _taken(error: IntegrityError) -> AlreadyExists:

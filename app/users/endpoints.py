@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Response
 
 from app import ids
-from app.errors import AlreadyExists, OwnerInvalid, UserNotFound, VersionConflict
+from app.errors import AlreadyExists, ManagerCycle, OwnerInvalid, UserNotFound, VersionConflict
 from app.tenants import audit
 from app.tenants.users import change_user
 from app.users.hand_over import deactivate
@@ -24,7 +24,7 @@ api = router("/v1/users", "administration")
 @api.patch(
     "/{user_id}",
     response_model=UserChanged,
-    responses=declared(UserNotFound, AlreadyExists, VersionConflict, OwnerInvalid),
+    responses=declared(UserNotFound, AlreadyExists, VersionConflict, OwnerInvalid, ManagerCycle),
 )
 async def patch_user(
     user_id: UserId,
@@ -34,7 +34,7 @@ async def patch_user(
     now: Now,
     expected: Expected,
 ) -> Response:
-    """Members merge; null clears team, capacity and external_id. An inactive user cannot be an actor or owner.
+    """Members merge; null clears team, capacity, external_id, manager_id. An inactive user cannot be an actor or owner.
 
     `active` false answers how many open leads and opportunities the user owns; with `hand_to` they are moved at once.
     """

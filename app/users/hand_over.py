@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app.database.transaction import ChangedMeanwhile, Record, Tx
 from app.errors import RequestInvalid
+from app.events.record import record_events
 from app.journeys import routing_sql
 from app.journeys.apply import reassign
 from app.journeys.evaluate import evaluate
@@ -17,6 +18,7 @@ from app.journeys.load import begin_changes
 from app.journeys.owner import named_owner, owner_invalid
 from app.journeys.record import record
 from app.journeys.state import Change, Owner
+from app.pipeline.steps import updated_event
 from app.tenants.users import change_user
 from app.users import sql
 from app.web.auth import Caller
@@ -71,7 +73,11 @@ async def deactivate(
     if await sql.count_open_leads(tx, tenant_id, user_id, but=locked):
         raise ChangedMeanwhile("a route gave the user a lead before the users were locked")
     handed = await _hand_leads(tx, caller, user_id, row.role, owner, now)
-    return row, Work(handed, await sql.move_opportunities(tx, tenant_id, user_id, named, now), hand_to)
+    opportunities = await sql.move_opportunities(tx, tenant_id, user_id, named, now)
+    before = [{**one._mapping, "owner_id": user_id} for one in opportunities]
+    told = [updated_event(*pair, caller, now) for pair in zip(before, opportunities, strict=True)]
+    await record_events(tx, tenant_id, [event for event in told if event is not None], now)
+    return row, Work(handed, len(opportunities), hand_to)
 
 
 async def _hand_leads(tx: Tx, caller: Caller, user_id: UUID, role: str, owner: Owner | None, now: datetime) -> int:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.database.transaction import Tx
+from app.database.transaction import Records, Tx
 
 # LATERAL ... LIMIT makes the planner look up the journey of each lead by its index.
 OPEN_LEADS = """
@@ -34,7 +34,7 @@ NEXT_LEADS = text(f"SELECT l.id {OPEN_LEADS} AND l.id > :after ORDER BY l.id LIM
 )
 MOVE_OPPORTUNITIES = text(
     f"UPDATE opportunities SET owner_id = :owner_id, version = version + 1, updated_at = :now"  # noqa: S608
-    f" WHERE {OPEN_OPPORTUNITIES} RETURNING id"
+    f" WHERE {OPEN_OPPORTUNITIES} RETURNING *"
 ).bindparams(bindparam("owner_id", type_=Uuid), bindparam("now", type_=DateTime(timezone=True)))
 
 
@@ -59,7 +59,7 @@ async def open_leads(tx: Tx, tenant_id: UUID, user_id: UUID, after: UUID, limit:
     return (await tx.execute(NEXT_LEADS, values)).scalars()
 
 
-async def move_opportunities(tx: Tx, tenant_id: UUID, user_id: UUID, owner_id: UUID | None, now: datetime) -> int:
-    """Gives the user's open opportunities to another user, or to nobody; how many."""
+async def move_opportunities(tx: Tx, tenant_id: UUID, user_id: UUID, owner_id: UUID | None, now: datetime) -> Records:
+    """Gives the user's open opportunities to another user, or to nobody; the opportunities after it."""
     values = {"tenant_id": tenant_id, "user_id": user_id, "owner_id": owner_id, "now": now}
-    return len((await tx.execute(MOVE_OPPORTUNITIES, values)).all())
+    return (await tx.execute(MOVE_OPPORTUNITIES, values)).all()

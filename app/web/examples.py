@@ -13,6 +13,7 @@ BANT: Final = {
 }
 FIELDS: Final = {"job_title": "Director", "employees": 120, "industry": "software"}
 ACTIVITY: Final = {"type": "demo_request", "activity_key": "demo-2026-08-17", "occurred_at": "2026-08-17T09:00:00Z"}
+QUOTA: Final = {"value": "250000.00", "currency": "EUR"}
 ORDER: Final = {
     "account": {"mode": "match_or_create"},
     "contact": {"mode": "match_or_create"},
@@ -141,6 +142,9 @@ BODIES: Final[dict[str, Any]] = {
     },
     "PATCH /v1/opportunities/{opportunity_id}": {"amount": {"value": "15000.00", "currency": "EUR"}},
     "POST /v1/opportunities/{opportunity_id}/transitions": {"action": "advance", "to": "proposal"},
+    "PUT /v1/quotas": {"quotas": [{"period": "2026-Q4", "user_id": IDS["user"], "amount": QUOTA}]},
+    "PUT /v1/rates": {"currency": "EUR", "rates": {"USD": "0.9213"}},
+    "PUT /v1/forecasts/{period}/{user_id}": {"commit": QUOTA, "note": "Nordsoft signs on Friday."},
     "POST /v1/subscriptions": {"url": "https://hooks.acme.example/baton", "types": ["lead.*"], "start": "now"},
     "PATCH /v1/subscriptions/{subscription_id}": {"types": ["lead.converted"]},
     "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 86400},

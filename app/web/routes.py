@@ -8,6 +8,7 @@ from app.conversion.endpoints import api as conversion
 from app.conversion.endpoints import gathered_api as gathered_conversion
 from app.events.endpoints import api as events
 from app.events.endpoints import feed_api as feed
+from app.forecast.endpoints import api as forecast
 from app.imports.endpoints import api as imports
 from app.imports.endpoints import stream_api as import_streams
 from app.leads.endpoints import activities_api as activities
@@ -47,6 +48,7 @@ ROUTERS = (
     merging,
     duplicates,
     pipeline,
+    forecast,
     feed,
     events,
     subscriptions,

@@ -102,6 +102,7 @@ USER = {
     "absences": [{"starts_at": "2026-08-03T00:00:00Z", "ends_at": "2026-08-24T00:00:00Z"}],
     "active": True,
     "external_id": "u-~",
+    "manager_id": None,
 }
 CONSENT = {"purpose": "phone", "state": "given", "text": "yes, call me", "occurred_at": "2026-08-17T09:00:00Z"}
 ACTIVITY = {
@@ -197,11 +198,20 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
             "archived": False,
         },
         "POST /v1/opportunities": deal,
-        "PATCH /v1/opportunities/{opportunity_id}": {**deal, "archived": False},
+        "PATCH /v1/opportunities/{opportunity_id}": {**deal, "archived": False, "forecast_category": "commit"},
         "POST /v1/opportunities/{opportunity_id}/transitions": {
             "action": "qualify",
             "note": "met",
             "bant": BANT,
+        },
+        "PUT /v1/quotas": {
+            "quotas": [{"period": "2026-Q4", "user_id": record_ids["user_id"], "amount": deal["amount"]}]
+        },
+        "PUT /v1/rates": {"currency": "EUR", "rates": {"USD": "0.9213"}},
+        "PUT /v1/forecasts/{period}/{user_id}": {
+            "commit": deal["amount"],
+            "upside": deal["amount"],
+            "note": "They sign on Friday.",
         },
         "POST /v1/subscriptions": {**hook, "mode": "full", "start": "earliest"},
         "PATCH /v1/subscriptions/{subscription_id}": hook,
@@ -228,6 +238,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
             "time_zone": "America/New_York",
             "working_hours": {"mon": [["09:00", "18:00"]]},
             "holidays": ["2026-12-25"],
+            "fiscal": {"first_month": 4, "layout": "4-4-5", "first_weekday": "sun"},
         },
         "POST /v1/users": USER,
         "PATCH /v1/users/{user_id}": USER,
@@ -251,6 +262,8 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
         return {**record_ids, "lead_id": (await api.lead())["id"], "actor": record_ids["manager"]}
     if operation == "PUT /v1/leads/{lead_id}/exception":
         return {**record_ids, "actor": record_ids["manager"]}
+    if operation == "PUT /v1/forecasts/{period}/{user_id}":
+        return {**record_ids, "actor": record_ids["user_id"]}
     if operation == "POST /v1/submissions/{submission_id}/verdict":
         sender = await make_sender(api, overrides={"spam": {"honeypot": ["item.trap"]}})
         spam = await sender.post_and_process({"email": "a@b.example", "trap": "x"})

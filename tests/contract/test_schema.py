@@ -28,6 +28,7 @@ ACROSS = {
         "lock_sequencer",
         "partitions",
     },
+    "forecast": {"snapshots_due"},
     "imports": {"sweep_abandoned"},
     "likelihood": {"claim_model", "untrained"},
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone"},

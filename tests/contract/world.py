@@ -66,4 +66,5 @@ async def create_one_of_each(api: Api) -> RecordIds:
         "event_id": events[0]["id"],
         "policy_id": policy["id"],
         "backtest_id": backtest["id"],
+        "period": "2026-Q4",
     }

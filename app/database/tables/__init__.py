@@ -26,6 +26,16 @@ from app.database.tables.delivery import (
     subscriptions,
 )
 from app.database.tables.duplicates import duplicates, lead_merges, match_keys
+from app.database.tables.forecast import (
+    calendars,
+    judgements,
+    opportunity_states,
+    quotas,
+    rates,
+    reporting_lines,
+    snapshot_rows,
+    snapshots,
+)
 from app.database.tables.intake import imports, sources, submission_items, submissions
 from app.database.tables.leads import (
     activities,
@@ -59,6 +69,7 @@ __all__ = [
     "backtest_journeys",
     "backtests",
     "bant",
+    "calendars",
     "clock_runs",
     "consent_requests",
     "consents",
@@ -73,6 +84,7 @@ __all__ = [
     "identities",
     "imports",
     "journeys",
+    "judgements",
     "keys",
     "lanes",
     "lead_changes",
@@ -84,13 +96,19 @@ __all__ = [
     "milestones",
     "models",
     "opportunities",
+    "opportunity_states",
     "opportunity_transitions",
     "pending",
     "policies",
+    "quotas",
+    "rates",
     "report_settings",
+    "reporting_lines",
     "rings",
     "sequencer",
     "shared_identities",
+    "snapshot_rows",
+    "snapshots",
     "sources",
     "submission_items",
     "submissions",

@@ -29,6 +29,7 @@ tenants = Table(
     string("name", null=False),
     string("secret_salt", null=False),
     jsonb("calendar"),
+    instant("snapshot_due_at"),  # when the open opportunities are kept next; null: at once
     *(Column(name, Integer) for name in ("submissions_per_minute", "requests_per_minute", "in_flight")),
     instant("created_at", null=False),
 )
@@ -48,7 +49,9 @@ users = tenant_table(
     jsonb("absences", empty="[]"),
     Column("active", Boolean, nullable=False, server_default="true"),
     string("external_id"),
+    uuid("manager_id"),
     *timestamps(),
+    tenant_foreign_key("users", "manager_id"),
     Index("users_email_key", "tenant_id", "email", unique=True),
     Index("users_external_id_key", "tenant_id", "external_id", unique=True),
     *list_indexes("users", "created_at"),

@@ -97,6 +97,8 @@ opportunities = tenant_table(
     string("currency"),
     Column("close_date", Date),
     string("business", null=False, server_default="new"),
+    string("forecast_category"),
+    Column("probability", Integer),
     string("closing_reason"),
     jsonb("custom"),
     string("external_id"),
