@@ -36,8 +36,9 @@ def stage_columns(stage: OpportunityStage, at: datetime) -> dict[str, Any]:
 
 
 def category_of(row: Mapping[str, Any]) -> str:
-    """The forecast category; by the class where a process of an older release wrote the row."""
-    return str(row["forecast_category"] or CATEGORY_OF_CLASS[row["class"]])
+    """The forecast category; by the class where it is closed, or where a process of an older release wrote the row."""
+    chosen = None if row["class"] in ("won", "lost") else row["forecast_category"]
+    return str(chosen or CATEGORY_OF_CLASS[row["class"]])
 
 
 def state_of(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -260,7 +260,7 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
         return {**record_ids, "lead_id": lead["id"]}
     if operation == "POST /v1/leads/{lead_id}/merge":
         return {**record_ids, "lead_id": (await api.lead())["id"], "actor": record_ids["manager"]}
-    if operation == "PUT /v1/leads/{lead_id}/exception":
+    if operation in ("PUT /v1/leads/{lead_id}/exception", "PATCH /v1/opportunities/{opportunity_id}"):
         return {**record_ids, "actor": record_ids["manager"]}
     if operation == "PUT /v1/forecasts/{period}/{user_id}":
         return {**record_ids, "actor": record_ids["user_id"]}

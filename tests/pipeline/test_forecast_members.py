@@ -266,3 +266,4 @@ async def test_what_a_process_of_the_release_before_writes_is_kept(api: Api) -> 
         )
     one = (await api.get(f"/v1/opportunities/{opportunity}/history"))["data"][-1]
     assert (one["class"], one["forecast_category"], one["probability"]) == ("won", "closed", 100)
+    assert (await shown(api, opportunity))["forecast_category"] == "closed"
