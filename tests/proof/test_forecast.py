@@ -52,7 +52,7 @@ async def live(api: Api, random: Random, actions: int) -> list[datetime]:
         action = random.choice(["qualify", "qualify", "advance", "win", "lose", "reopen", None, None])
         if action is not None:
             reason = {"lose": "price", "reopen": "mistake"}.get(action)
-            more = {"qualify": {"bant": BANT}, "advance": {"to": "negotiation"}}.get(action, {})
+            more: dict[str, Any] = {"qualify": {"bant": BANT}, "advance": {"to": "negotiation"}}.get(action, {})
             await step(api, one, users[0], action=action, reason_code=reason, **more)
         api.clock.ahead += timedelta(hours=random.randint(1, 40))
         instants.append(api.now)
