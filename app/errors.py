@@ -6,13 +6,7 @@ neither. Another tenant's row is a 404.
 
 from __future__ import annotations
 
-from app.problem import Problem
-
-
-class Conflict(Problem):
-    """The request conflicts with the present state."""
-
-    status = 409
+from app.problem import Conflict, Forbidden, Gone, Invalid, Problem, Unauthorized, Unavailable
 
 
 class TransitionNotAllowed(Conflict):
@@ -97,12 +91,6 @@ class VersionConflict(Problem):
     """If-Match names a version that is not the current one."""
 
     status = 412
-
-
-class Invalid(Problem):
-    """The content cannot be accepted as it is."""
-
-    status = 422
 
 
 class RequestInvalid(Invalid):
@@ -290,12 +278,6 @@ class TenantNotFound(NotFound):
     """There is no such tenant."""
 
 
-class Gone(Problem):
-    """The resource existed and has been removed."""
-
-    status = 410
-
-
 class CursorExpired(Gone):
     """The cursor points to events that are no longer retained."""
 
@@ -326,12 +308,6 @@ class IdempotencyKeyRequired(BadRequest):
     """A request that converts a lead needs an Idempotency-Key, so that it can be retried safely."""
 
 
-class Unauthorized(Problem):
-    """The caller is not authenticated."""
-
-    status = 401
-
-
 class KeyUnknown(Unauthorized):
     """The API key is missing, unknown, expired or revoked."""
 
@@ -346,12 +322,6 @@ class SessionEnded(Unauthorized):
 
 class SignatureInvalid(Unauthorized):
     """The source is unknown or the signature is wrong."""
-
-
-class Forbidden(Problem):
-    """The caller may not do this."""
-
-    status = 403
 
 
 class FormTokenInvalid(Forbidden):
@@ -428,13 +398,6 @@ class HeadersTooLarge(Problem):
     """The request's headers are too large."""
 
     status = 431
-
-
-class Unavailable(Problem):
-    """The service is temporarily unavailable; send the request again."""
-
-    status = 503
-    retry_after = 1
 
 
 class Overloaded(Unavailable):

@@ -1,4 +1,4 @@
-"""The base of every problem that the API returns (RFC 9457). The problems themselves are in app/errors.py."""
+"""The base of every problem that the API returns (RFC 9457), and of those of one status. The rest: app/errors.py."""
 
 from __future__ import annotations
 
@@ -41,6 +41,43 @@ class Problem(HTTPException):
             "errors": [],
             **self.members,
         }
+
+
+class Conflict(Problem):
+    """The request conflicts with the present state."""
+
+    status = 409
+
+
+class Invalid(Problem):
+    """The content cannot be accepted as it is."""
+
+    status = 422
+
+
+class Gone(Problem):
+    """The resource existed and has been removed."""
+
+    status = 410
+
+
+class Unauthorized(Problem):
+    """The caller is not authenticated."""
+
+    status = 401
+
+
+class Forbidden(Problem):
+    """The caller may not do this."""
+
+    status = 403
+
+
+class Unavailable(Problem):
+    """The service is temporarily unavailable; send the request again."""
+
+    status = 503
+    retry_after = 1
 
 
 def catalogue(root: type[Problem] = Problem) -> Iterator[type[Problem]]:

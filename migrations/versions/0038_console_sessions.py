@@ -1,7 +1,7 @@
 """Links that log in to the console, and sessions of it.
 
 Revision ID: 0038_console_sessions
-Revises: 0029_backtests
+Revises: 0037_forecast
 
 All steps can be repeated, since they commit as they go.
 """
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0038_console_sessions"
-down_revision = "0029_backtests"
+down_revision = "0037_forecast"
 branch_labels = None
 depends_on = None
 

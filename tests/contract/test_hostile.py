@@ -162,8 +162,13 @@ def cursors() -> Iterator[str]:
 
 # Values of parameters that must be given, by the name, or by the path and the name.
 REQUIRED = {
-    **{"from": "2026-01-01", "to": "2026-02-01", "metric": "mql_to_sal"},
-    **{"period": "2026-Q4", "since": "2026-W47", "part": "won", "/v1/reports/forecast/evidence metric": "commit"},
+    "from": "2026-01-01",
+    "to": "2026-02-01",
+    "metric": "mql_to_sal",
+    "period": "2026-Q4",
+    "since": "2026-W47",
+    "part": "won",
+    "/v1/reports/forecast/evidence metric": "commit",
 }
 
 
@@ -188,9 +193,7 @@ async def test_no_query_parameter_causes_a_500(api: Api, record_ids: RecordIds) 
     for operation in [each for each in AUTHENTICATED if each.queries]:
         for name in operation.queries:
             for value in [*unusual, *cursors()]:
-                needed = {
-                    one: REQUIRED.get(f"{operation.path} {one}", REQUIRED.get(one)) for one in operation.required
-                }
+                needed = {one: REQUIRED.get(f"{operation.path} {one}", REQUIRED.get(one)) for one in operation.required}
                 needed = {one: given for one, given in needed.items() if given is not None}
                 parameters = {**needed, name: value}
                 answer = await api.call(operation.method, operation.at(**record_ids), params=parameters)

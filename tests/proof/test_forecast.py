@@ -39,20 +39,19 @@ async def live(api: Api, random: Random, actions: int) -> list[datetime]:
                 close_date = f"2031-0{random.randint(3, 8)}-01"
                 deals.append(await deal(api, random.choice([*users, None]), value, currency, close_date=close_date))
         one = random.choice(deals)
-        change: dict[str, Any] = random.choice(
-            [
-                {"amount": eur(f"{random.randint(1, 999)}.25", random.choice(["EUR", "USD"]))},
-                {"close_date": f"2031-0{random.randint(3, 8)}-20"},
-                {"forecast_category": random.choice(CATEGORIES)},
-                {"owner_id": random.choice([*users, None])},
-                {"archived": random.random() < 0.1},
-            ]
-        )
-        await patch(api, one, boss, **change)
+        changes: list[dict[str, Any]] = [
+            {"amount": eur(f"{random.randint(1, 999)}.25", random.choice(["EUR", "USD"]))},
+            {"close_date": f"2031-0{random.randint(3, 8)}-20"},
+            {"forecast_category": random.choice(CATEGORIES)},
+            {"owner_id": random.choice([*users, None])},
+            {"archived": random.random() < 0.1},
+        ]
+        await patch(api, one, boss, **random.choice(changes))
         action = random.choice(["qualify", "qualify", "advance", "win", "lose", "reopen", None, None])
         if action is not None:
             reason = {"lose": "price", "reopen": "mistake"}.get(action)
-            more: dict[str, Any] = {"qualify": {"bant": BANT}, "advance": {"to": "negotiation"}}.get(action, {})
+            members: dict[str, dict[str, Any]] = {"qualify": {"bant": BANT}, "advance": {"to": "negotiation"}}
+            more = members.get(action, {})
             await step(api, one, users[0], action=action, reason_code=reason, **more)
         api.clock.ahead += timedelta(hours=random.randint(1, 40))
         instants.append(api.now)
