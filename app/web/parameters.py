@@ -10,15 +10,19 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 
 from app.errors import RequestInvalid
-from app.web.strict_json import printable
+from app.web.strict_json import check_text, printable
 
 MOST_NAMED: Final = 20
 
 
 def check_parameters(request: Request) -> None:
-    """Raises RequestInvalid, naming each query parameter that the route lacks, or that takes one value and has two."""
+    """Raises RequestInvalid, naming each query parameter that the route lacks, or that takes one value and has two,
+    or the first with text that cannot be stored."""
     if not request.scope["query_string"]:
         return
+    for name, value in request.query_params.multi_items():
+        check_text(name, "query")
+        check_text(value, name)
     taken = dict(_taken_by(request.scope["route"].dependant))
     given = Counter(name for name, _ in request.query_params.multi_items())
     faults = [fault for name, times in given.items() if (fault := _fault(name, times, taken)) is not None]

@@ -67,6 +67,8 @@ async def test_a_dry_run_of_a_file_that_was_imported_shows_its_rows_as_duplicate
         ({"header_row": "two"}, "header_row"),
         ({"dry_run": "maybe"}, "dry_run"),
         ({"unknown": "x"}, "unknown"),
+        ({"name": "a\x00.csv"}, "name"),
+        ({"campaign": "a\x00b"}, "campaign"),
     ],
 )
 async def test_what_is_said_of_a_list_is_checked_with_its_field(api: Api, option: dict[str, Any], field: str) -> None:
