@@ -9,8 +9,8 @@ from sqlalchemy import text
 from app.database.transaction import Records, Tx
 
 DUE = text(
-    "SELECT id AS tenant_id FROM tenants WHERE snapshot_due_at IS NULL OR snapshot_due_at <= :now"
-    " ORDER BY snapshot_due_at NULLS FIRST, id LIMIT 100"
+    "SELECT id AS tenant_id FROM tenants WHERE coalesce(snapshot_due_at, '-infinity') <= :now"
+    " ORDER BY coalesce(snapshot_due_at, '-infinity'), id LIMIT 100"
 )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, not_, or_, select, update
+from sqlalchemy import Boolean, Select, and_, literal_column, not_, or_, select, update
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects.postgresql import insert
 
@@ -15,6 +15,9 @@ from app.database.tables import opportunity_states, opportunity_transitions
 from app.database.transaction import Record, Records, Tx
 from app.pipeline.kinds import OPPORTUNITY, Kind
 from app.web.pages import Page
+
+# As the index of open opportunities has it.
+OPEN: Final = literal_column("opportunities.class NOT IN ('won', 'lost')", Boolean)
 
 
 async def insert_record(tx: Tx, tenant_id: UUID, kind: Kind, values: Mapping[str, Any]) -> Record | None:
@@ -63,8 +66,8 @@ async def list_opportunities(tx: Tx, tenant_id: UUID, page: Page, filters: Mappi
     table, slipped = OPPORTUNITY.table, filters["slipped"]
     rows = _filtered(tenant_id, OPPORTUNITY, {name: value for name, value in filters.items() if name != "slipped"})
     if slipped is not None:
-        late = and_(table.c["class"].not_in(("won", "lost")), func.coalesce(table.c.close_date < today, False))
-        rows = rows.where(late if slipped else not_(late))
+        in_time = or_(not_(OPEN), table.c.close_date.is_(None), table.c.close_date >= today)
+        rows = rows.where(and_(OPEN, table.c.close_date < today) if slipped else in_time)
     await tx.plan_for_values()
     return (await tx.execute(page.statement(rows, table))).all()
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from app.web.fields import Code, RequestBody, ResponseBody
 
-Share = Annotated[float, Field(ge=0, le=1, strict=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class BandShape(ResponseBody):

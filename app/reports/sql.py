@@ -22,14 +22,9 @@ from app.reports.report import Report
 # The settings of tenants are kept with their history: those of the calendar in the audit log.
 SETTINGS = text(
     """
-    SELECT coalesce((SELECT CASE WHEN a.recorded_at <= :as_of THEN a.detail ->> 'time_zone' END FROM audit a
-                      WHERE a.tenant_id = t.id AND a.act = 'tenant.calendar_set'
-                      ORDER BY a.recorded_at <= :as_of DESC,
-                               CASE WHEN a.recorded_at <= :as_of THEN a.recorded_at END DESC NULLS LAST, a.id DESC
-                      LIMIT 1),
-                    CASE WHEN NOT EXISTS (SELECT FROM audit a WHERE a.tenant_id = t.id
-                                             AND a.act = 'tenant.calendar_set') THEN t.calendar ->> 'time_zone' END,
-                    'UTC') AS time_zone,
+    SELECT coalesce((SELECT c.calendar ->> 'time_zone' FROM calendars c
+                      WHERE c.tenant_id = t.id AND c.recorded_at <= :as_of
+                      ORDER BY c.recorded_at DESC, c.id DESC LIMIT 1), 'UTC') AS time_zone,
            (SELECT a.policy_id FROM activations a WHERE a.tenant_id = t.id
              ORDER BY a.at <= :as_of DESC, CASE WHEN a.at <= :as_of THEN a.at END DESC NULLS LAST, a.at LIMIT 1)
            AS policy_id,

@@ -18,7 +18,7 @@ NAME: Final = re.compile(rb'\bname="?([^";\r\n]*)"?', re.IGNORECASE)
 
 
 def redacted(parse: Parse, request: RawRequest) -> bytes | None:
-    """The body without its secrets; None when it cannot be parsed, so that the secrets in it cannot be found.
+    """The body without its secrets; None when it cannot be parsed and may hold secrets, which cannot be found then.
 
     A form keeps every other byte; any other body is replaced by its parsed value as JSON. A packed body stays packed.
     """
@@ -29,7 +29,7 @@ def redacted(parse: Parse, request: RawRequest) -> bytes | None:
             return request.body
         read = parse_body(parse, request)
     except ParseFailed:
-        return None
+        return None if _may_hold_secret(parse, request) else request.body
     coding = request.header("content-encoding")
     for redact in (_redact_multipart, _redact_form):
         body = packed(redact(parse, request.content), coding)
@@ -41,6 +41,16 @@ def redacted(parse: Parse, request: RawRequest) -> bytes | None:
 def _holds_secret(parse: Parse, request: RawRequest) -> bool:
     body = parse_body(parse.model_copy(update={"drop": []}), request)
     return any(locate(body, path) for path in parse.drop)
+
+
+def _may_hold_secret(parse: Parse, request: RawRequest) -> bool:
+    """Whether a body that cannot be parsed may have one of the names: as it is, or written in another way."""
+    try:
+        text = unquote_plus(request.content.decode())
+    except ValueError:
+        return True
+    hidden = "\\u" in text or "\x00" in text or "base64" in text.lower()
+    return hidden or any(path.rpartition(".")[2] in text for path in parse.drop)
 
 
 def _is_clean(parse: Parse, request: RawRequest) -> bool:

@@ -39,7 +39,7 @@ async def page_of(tx: Tx, tenant_id: UUID, rows: Sequence[Record]) -> dict[UUID,
 async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
     """The raw request in the form that a dry run takes, without the secrets in the document's `parse.drop`.
 
-    `body` is null where the document names secrets and the body cannot be parsed, so that they cannot be removed.
+    `body` is null where the body cannot be parsed and may hold a secret of the document, which cannot be removed.
     Raises SubmissionNotFound where there is none.
     """
     row = await sql.submission(tx, tenant_id, submission_id, body=True)

@@ -42,6 +42,11 @@ KEEP_STATE = f"""
         RETURN NULL;
     END $$
 """  # noqa: S608 - made of the constants above
+INDEXES = {
+    "opportunities_open_idx": "opportunities (tenant_id, close_date) WHERE class NOT IN ('won', 'lost')",
+    "opportunities_live_forecast_category_idx": "opportunities (tenant_id, forecast_category, created_at, id)"
+    " WHERE archived_at IS NULL",
+}
 TRIGGERS = (
     "CREATE OR REPLACE TRIGGER keep_first_state AFTER INSERT ON opportunities"
     " FOR EACH ROW EXECUTE FUNCTION keep_opportunity_state()",
@@ -151,6 +156,9 @@ def _keep_states() -> None:
     with op.get_context().autocommit_block():
         op.execute("SET statement_timeout = 0")
         op.execute(FILL)
+        for name, definition in INDEXES.items():
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # an interrupted build leaves one that is not valid
+            op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {definition}")
         op.execute("SET statement_timeout = '5min'")
 
 
@@ -201,6 +209,8 @@ def _keep_people_and_calendars() -> None:
 
 def _keep_snapshots() -> None:
     op.add_column("tenants", instant("snapshot_due_at"), if_not_exists=True)
+    due = [sa.text("coalesce(snapshot_due_at, '-infinity')"), "id"]
+    op.create_index("tenants_snapshot_due_at_idx", "tenants", due, if_not_exists=True)
     op.create_table(
         "snapshots",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -258,8 +268,12 @@ def _keep_what_people_set() -> None:
 
 
 def downgrade() -> None:
+    with op.get_context().autocommit_block():
+        for name in INDEXES:
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
     for table in ("rates", "judgements", "quotas", "snapshot_rows", "snapshots", "calendars", "reporting_lines"):
         op.drop_table(table, if_exists=True)
+    op.drop_index("tenants_snapshot_due_at_idx", "tenants", if_exists=True)
     op.drop_column("tenants", "snapshot_due_at", if_exists=True)
     op.drop_column("users", "manager_id", if_exists=True)
     for trigger in ("keep_first_state", "keep_state"):

@@ -38,6 +38,8 @@ SHORT: Final = {
     *("/v1/subscriptions/{subscription_id}/deliveries", "/v1/subscriptions/{subscription_id}/attempts", "/v1/events"),
     "/v1/backtests/{backtest_id}/journeys",
     *("/v1/imports", "/v1/imports/{import_id}/rows"),
+    # The rows behind one number of a report, as many as the number says.
+    *(f"/v1/reports/{name}/evidence" for name in ("funnel", "velocity", "wins", "forecast", "forecast/changes")),
 }
 RECORDS: Final = """
     WITH made AS (
@@ -131,6 +133,8 @@ class Filled:
                 "stage": ["qualified", "won", "proposal"],
                 "class": ["unqualified", "won", "lost"],
                 "business": ["new", "existing"],
+                "forecast_category": ["commit", "omitted", "closed"],
+                "slipped": ["true", "false"],
             },
         }
 

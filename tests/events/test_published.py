@@ -52,6 +52,9 @@ async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
     await api.ask(later, "recycle", people["sdr"], reason_code="timing", wake_at=api.ago(days=-5))
     await pass_time(api, 6)
     await live(api, people, WHOLE_LIFE)
+    deal = (await api.post("/v1/opportunities", {"name": "Licences", "close_date": "2026-12-01"}))["id"]
+    changed = await api.call("PATCH", f"/v1/opportunities/{deal}", {"close_date": "2026-12-15"})
+    assert changed.status_code == 200, changed.text
     await api.publish(altered(WATERFALL, going_stale(3, "inquiry")))
     await api.lead(email="idle@acme.example")
     await pass_time(api, 4)

@@ -31,7 +31,7 @@ KEYS: list[dict[str, str]] = [{}, {"_submission_id": "s-1"}]
 async def form(api: Api) -> Sender:
     """A form of which a header says what becomes of it, so that equal contents have any verdict."""
     route = [{"when": f"headers.\"x-kind\" == '{verdict}'", "do": verdict} for verdict in VERDICTS]
-    overrides = {"route": route, "items": "not_null(headers.\"x-kind\", 'none') != 'broken' && body || null"}
+    overrides = {"route": route, "items": "not_null(headers.\"x-kind\", 'none') != 'broken' && body || `null`"}
     return await make_sender(api, "html-form", overrides=overrides, defaults={"allowed_origins": [SITE]})
 
 

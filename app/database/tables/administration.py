@@ -6,6 +6,7 @@ from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Table, 
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database.tables.columns import (
+    due_index,
     id_column,
     instant,
     jsonb,
@@ -32,6 +33,7 @@ tenants = Table(
     instant("snapshot_due_at"),  # when the open opportunities are kept next; null: at once
     *(Column(name, Integer) for name in ("submissions_per_minute", "requests_per_minute", "in_flight")),
     instant("created_at", null=False),
+    due_index("tenants", "snapshot_due_at"),
 )
 
 users = tenant_table(

@@ -105,6 +105,11 @@ def member_indexes(table: str, member: str, *columns: str) -> list[Index]:
     ]
 
 
+def due_index(table: str, column: str) -> Index:
+    """For rows that are due at an instant; null: at once."""
+    return Index(f"{table}_{column}_idx", text(f"coalesce({column}, '-infinity')"), "id")
+
+
 def record_indexes(table: str, *columns: str) -> list[Index]:
     """For lists of live records, newest first, of all and by each of the columns; and for the list of archived ones."""
     live, archived = "archived_at IS NULL", "archived_at IS NOT NULL"

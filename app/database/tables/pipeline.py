@@ -115,7 +115,8 @@ opportunities = tenant_table(
     Index(
         "opportunities_external_id_key", "tenant_id", "external_id", unique=True, postgresql_where="archived_at IS NULL"
     ),
-    *record_indexes("opportunities", "owner_id", "stage", "class", "business"),
+    Index("opportunities_open_idx", "tenant_id", "close_date", postgresql_where="class NOT IN ('won', 'lost')"),
+    *record_indexes("opportunities", "owner_id", "stage", "class", "business", "forecast_category"),
 )
 
 opportunity_transitions = tenant_table(
