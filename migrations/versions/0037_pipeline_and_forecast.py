@@ -43,6 +43,7 @@ KEEP_STATE = f"""
     END $$
 """  # noqa: S608 - made of the constants above
 INDEXES = {
+    "tenants_snapshot_due_at_idx": "tenants (coalesce(snapshot_due_at, '-infinity'), id)",
     "opportunities_open_idx": "opportunities (tenant_id, close_date) WHERE class NOT IN ('won', 'lost')",
     "opportunities_live_forecast_category_idx": "opportunities (tenant_id, forecast_category, created_at, id)"
     " WHERE archived_at IS NULL",
@@ -120,6 +121,13 @@ def upgrade() -> None:
     _keep_people_and_calendars()
     _keep_snapshots()
     _keep_what_people_set()
+    with op.get_context().autocommit_block():
+        op.execute("SET statement_timeout = 0")
+        op.execute(FILL)
+        for name, definition in INDEXES.items():
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # an interrupted build leaves one that is not valid
+            op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {definition}")
+        op.execute("SET statement_timeout = '5min'")
 
 
 def _keep_states() -> None:
@@ -153,13 +161,6 @@ def _keep_states() -> None:
     )
     for statement in (KEEP_STATE, *TRIGGERS):
         op.execute(statement)
-    with op.get_context().autocommit_block():
-        op.execute("SET statement_timeout = 0")
-        op.execute(FILL)
-        for name, definition in INDEXES.items():
-            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # an interrupted build leaves one that is not valid
-            op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {definition}")
-        op.execute("SET statement_timeout = '5min'")
 
 
 def foreign_key(table: str, column: str, referred: str) -> sa.ForeignKeyConstraint:
@@ -209,8 +210,6 @@ def _keep_people_and_calendars() -> None:
 
 def _keep_snapshots() -> None:
     op.add_column("tenants", instant("snapshot_due_at"), if_not_exists=True)
-    due = [sa.text("coalesce(snapshot_due_at, '-infinity')"), "id"]
-    op.create_index("tenants_snapshot_due_at_idx", "tenants", due, if_not_exists=True)
     op.create_table(
         "snapshots",
         sa.Column("tenant_id", sa.Uuid(), nullable=False),
@@ -273,7 +272,6 @@ def downgrade() -> None:
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
     for table in ("rates", "judgements", "quotas", "snapshot_rows", "snapshots", "calendars", "reporting_lines"):
         op.drop_table(table, if_exists=True)
-    op.drop_index("tenants_snapshot_due_at_idx", "tenants", if_exists=True)
     op.drop_column("tenants", "snapshot_due_at", if_exists=True)
     op.drop_column("users", "manager_id", if_exists=True)
     for trigger in ("keep_first_state", "keep_state"):
