@@ -287,9 +287,8 @@ def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
             change.lead.consents.setdefault(consent.purpose, "unknown")
             continue
         if consent.purpose not in asked:
-            consents.append(
-                _new_consent(arrival, consent.purpose, consent.state, consent.text, consent.occurred_at or when)
-            )
+            at = min(consent.occurred_at or when, change.now)
+            consents.append(_new_consent(arrival, consent.purpose, consent.state, consent.text, at))
     change.new_consents += consents
     apply_consents(change, consents)
     if asked and arrival.double_opt_in is not None:

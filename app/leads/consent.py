@@ -40,13 +40,14 @@ async def put_consents(
 ) -> Change:
     """Appends to the consent log; the latest entry of each purpose counts, also for the contact of the lead.
 
+    A time a little ahead, of a fast clock, is taken as now: else it would win over what the person says next.
     Raises OutOfOrder for a time in the future.
     """
     check_not_future(consent_times(consents), now)
     change = await begin_change(
         tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
-    new = [NewConsent(one.purpose, one.state, one.occurred_at or now, one.text, CHANNEL) for one in consents]
+    new = [NewConsent(one.purpose, one.state, min(one.occurred_at or now, now), one.text, CHANNEL) for one in consents]
     change.new_consents += new
     apply_consents(change, new)
     evaluate(change)

@@ -42,6 +42,22 @@ async def test_the_order_in_which_consents_are_recorded_does_not_count(api: Api,
             assert past["consents"] == lead["consents"], entries
 
 
+@pytest.mark.parametrize("door", ["PUT", "POST"])
+async def test_a_consent_of_a_clock_that_is_fast_does_not_win_over_what_the_person_says_next(
+    api: Api, door: str
+) -> None:
+    ahead = {"purpose": MARKETING, "state": "given", "occurred_at": api.ago(minutes=-4)}
+    lead = await api.lead(email="ana@nordsoft.example")
+    path = f"/v1/leads/{lead['id']}/consents"
+    if door == "PUT":
+        first = await api.call("PUT", path, {"consents": [ahead]})
+    else:
+        first = await api.call("POST", "/v1/leads", {"fields": {"email": "ana@nordsoft.example"}, "consents": [ahead]})
+    assert first.status_code == 200, first.text
+    withdrawn = await api.call("PUT", path, {"consents": [{"purpose": MARKETING, "state": "withdrawn"}]})
+    assert withdrawn.json()["consents"] == {MARKETING: "withdrawn"}
+
+
 async def test_a_consent_has_its_own_time_and_none_in_the_future(api: Api) -> None:
     lead = await api.lead()
     path = f"/v1/leads/{lead['id']}/consents"

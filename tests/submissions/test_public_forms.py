@@ -136,7 +136,22 @@ async def test_a_bot_that_waits_for_the_items_does_not_learn_that_it_was_found(a
     answer = await submit(sender, {"email": "a@nordsoft.example", "_gotcha": "x"}, "application/json", Prefer="wait=5")
     assert answer.status_code == 202
     assert answer.json()["submission"].keys() == {"id", "state"}
+    await process(api)
     assert len(await of_verdict(api, "spam")) == 1
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+@pytest.mark.parametrize("extra", [{}, {"_gotcha": "x"}], ids=["genuine", "spam"])
+async def test_who_sends_a_public_form_and_waits_learns_nothing_of_what_became_of_it(
+    api: Api, extra: dict[str, str], accept: str
+) -> None:
+    sender = await make_sender(api, "html-form")
+    answers = [
+        await submit(sender, {"email": "a@nordsoft.example", **extra}, accept, **more)
+        for more in ({}, {"Prefer": "wait=5"})
+    ]
+    assert len({(one.status_code, one.headers.get("preference-applied")) for one in answers}) == 1
+    assert "lead_id" not in answers[1].text
 
 
 @pytest.mark.parametrize("origin", [SITE, SITE + ".", None])
