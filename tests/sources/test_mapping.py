@@ -460,3 +460,22 @@ def test_a_damaged_real_request_gives_valid_items(shape: Any, cut: int, junk: by
 def test_mapping_is_deterministic() -> None:
     request = sample("47").request()
     assert map_request(GENERIC, request, SOURCE) == map_request(GENERIC, request, SOURCE)
+
+
+GOOD = {
+    "segment": {"type": "identify", "messageId": "m1", "userId": "u1", "traits": {"email": "ana@nordsoft.example"}},
+    "tiktok-lead-gen": {"id": "9", "changes": [{"field": "email", "value": "ana@nordsoft.example"}]},
+}
+GOOD["rudderstack"] = GOOD["segment"]
+
+
+@pytest.mark.parametrize("bad", [None, 5, "x", [], {}, True, {"traits": "s", "type": "identify"}, {"changes": "s"}])
+@pytest.mark.parametrize(
+    ("name", "place"), [("segment", "batch"), ("rudderstack", "batch"), ("tiktok-lead-gen", "entry")]
+)
+def test_an_element_of_a_batch_that_is_none_costs_no_other(name: str, place: str, bad: Any) -> None:
+    good = GOOD[name]
+    items = mapped({place: [good, bad, {**good, "messageId": "m2", "id": "10"}]}, DOCUMENTS[name])
+    leads = [item for item in items if item.verdict == "lead"]
+    assert [item.person.fields["email"] for item in leads if item.person] == ["ana@nordsoft.example"] * 2
+    assert {item.verdict for item in items} <= {"lead", "ignore", "quarantined"}
