@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from app.lifecycle.adopt import CHANGE_POLICY
 from app.lifecycle.answer import Move, OpportunityMove
 from app.lifecycle.merging import UNMERGE
 from app.policy.clocks import ATTEMPT, Clock
@@ -110,8 +111,8 @@ def after_attempts(policy: Policy, run: Run, activities: Iterable[Activity], now
 def after_move(policy: Policy, run: Run, move: Move, now: datetime, closed_at: datetime | None) -> Run:
     """The run after a move of its journey, which had been closed at `closed_at`.
 
-    The end of a journey stops its clocks; after a conversion those go on that the opportunity can meet. What a merge
-    has stopped goes on when it is undone.
+    The end of a journey stops its clocks; after a conversion those go on that the opportunity can meet. A move to a
+    version of the policy that lacks the clock stops it. What a merge has stopped goes on when it is undone.
     """
     if move.action == UNMERGE and run.stopped_at is not None and run.stopped_at == closed_at:
         return replace(run, stopped_at=None, stopped_recorded_at=None)
@@ -121,7 +122,9 @@ def after_move(policy: Policy, run: Run, move: Move, now: datetime, closed_at: d
         return run.met(move.occurred_at, now)
     into = policy.stage_of.get(move.to_stage)
     goes_on = into is not None and into.of_conversion and _milestones_of_class(policy, run)
-    if {"all", run.clock} & {*move.stops_clocks} or run.clock in move.starts_clocks or (move.closes and not goes_on):
+    gone = move.action == CHANGE_POLICY and run.clock not in policy.clocks
+    ends = gone or run.clock in move.starts_clocks or (move.closes and not goes_on)
+    if ends or {"all", run.clock} & {*move.stops_clocks}:
         return run.stopped(move.occurred_at, now)
     return run
 

@@ -184,8 +184,15 @@ async def test_a_version_without_a_stage_in_which_journeys_stand_needs_a_mapping
     assert (told["from"], told["to"], told["seq"]) == ("srl", "sal", move["seq"])
     past = await api.get(f"/v1/leads/{stands['id']}", params={"as_of": before.isoformat()})
     assert past["stage"] == "srl"
+    assert (await api.reload(stands))["sla"]["clock"] == "response", "the new version has no clock of ae_acceptance"
     confirmed = await moved(api, stands, "confirm", await api.user("ae"), bant=BANT)
     assert confirmed["transition"]["policy_version"] == 2, "it follows the new version from then on"
+    api.clock.ahead += timedelta(days=30)
+    await settle(api)
+    breached = [
+        one["clock"] for one in await events_of_type(api, "lead.sla_breached") if one["lead_id"] == stands["id"]
+    ]
+    assert "ae_acceptance" not in breached
     assert await faults(api) == []
 
 

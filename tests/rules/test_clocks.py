@@ -87,6 +87,8 @@ def test_a_lead_shows_the_latest_clock_that_runs_else_the_latest_of_all_unless_t
         ("response", "hand_over", "srl", {"starts_clocks": ("ae_acceptance",)}, "running"),
         ("response", "qualify", "mql", {"starts_clocks": ("response",)}, "stopped"),
         ("gone", "accept", "sal", {}, "running"),  # the policy of today has no such clock
+        ("gone", "change_policy", "sal", {}, "stopped"),  # the journey follows the policy of today from here on
+        ("response", "change_policy", "sal", {}, "running"),
     ],
 )
 def test_a_move_meets_or_stops_a_clock_or_lets_it_run(

@@ -462,7 +462,7 @@ def test_mapping_is_deterministic() -> None:
     assert map_request(GENERIC, request, SOURCE) == map_request(GENERIC, request, SOURCE)
 
 
-GOOD = {
+GOOD: dict[str, dict[str, Any]] = {
     "segment": {"type": "identify", "messageId": "m1", "userId": "u1", "traits": {"email": "ana@nordsoft.example"}},
     "tiktok-lead-gen": {"id": "9", "changes": [{"field": "email", "value": "ana@nordsoft.example"}]},
 }
