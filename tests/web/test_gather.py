@@ -165,14 +165,15 @@ async def test_what_is_in_flight_is_done_although_its_caller_gives_up(api: Api, 
 async def test_the_flight_of_one_tenant_does_not_hold_the_requests_of_another(api: Api, commits: Commits) -> None:
     lead = await api.lead()
     made = await api.post("/v1/tenants", {"name": "other", "policy": "waterfall"})
+    begun = commits.begun
     commits.open.clear()
     flying = [asyncio.ensure_future(act(api, lead, f"k{n}")) for n in range(5)]
+    await until(lambda: commits.begun == begun + 1, "the first request is at its commit")
     await until(lambda: waiting_requests(api, "record_activity") == 4)
-    begun = commits.begun
     other = asyncio.ensure_future(
         api.call("POST", "/v1/leads", {"fields": {"email": "b@b.example"}}, key=made["key"]["secret"])
     )
-    await until(lambda: commits.begun == begun + 1, "the request of the other tenant is at its commit")
+    await until(lambda: commits.begun == begun + 2, "the request of the other tenant is at its commit")
     commits.open.set()
     assert (await other).status_code == 201
     assert {(await one).status_code for one in flying} == {201}
