@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from typing import Any, Final
 
 from app.web.money import DECIMALS, money
 
 Amounts = Mapping[str, Decimal]
+EXACT: Final = Context(prec=100)  # an amount times a rate, both as long as they may be, needs 36 digits
 
 
 def added(parts: Iterable[Amounts]) -> dict[str, Decimal]:
@@ -40,9 +41,10 @@ class Rates:
     def converted(self, amounts: Amounts) -> dict[str, str]:
         """The sum in `currency`, half to even; amounts without a rate are left out (`without_rate`)."""
         known = {self.currency: Decimal(1), **self.per_unit}
-        total = sum((amount * known[code] for code, amount in amounts.items() if code in known), Decimal())
         smallest = Decimal(1).scaleb(-DECIMALS[self.currency])
-        return {"value": f"{total.quantize(smallest, ROUND_HALF_EVEN):f}", "currency": self.currency}
+        with localcontext(EXACT):
+            total = sum((amount * known[code] for code, amount in amounts.items() if code in known), Decimal())
+            return {"value": f"{total.quantize(smallest, ROUND_HALF_EVEN):f}", "currency": self.currency}
 
     def without_rate(self, amounts: Amounts) -> list[str]:
         return sorted(set(amounts) - set(self.per_unit) - {self.currency})

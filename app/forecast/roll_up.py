@@ -90,20 +90,18 @@ def people(
             step = manager_of.get(step)
     reports = _reports({user_id: manager_of.get(user_id) for user_id in shown})
     tops = [root] if root is not None else sorted(one for one in shown if manager_of.get(one) is None)
-    return list(_descend(tops, reports, manager_of, 0, deepest))
+    return list(_descend(tops, reports, manager_of, deepest))
 
 
 def _descend(
-    users: Sequence[UUID],
-    reports: Mapping[UUID, Sequence[UUID]],
-    manager_of: ManagerOf,
-    level: int,
-    deepest: int | None,
+    tops: Sequence[UUID], reports: Mapping[UUID, Sequence[UUID]], manager_of: ManagerOf, deepest: int | None
 ) -> Iterator[Person]:
-    for user_id in users:
+    waiting = [(user_id, 0) for user_id in reversed(tops)]  # not by recursion: a hierarchy may have any depth
+    while waiting:
+        user_id, level = waiting.pop()
         yield Person(user_id, manager_of.get(user_id), level, below(user_id, manager_of))
         if deepest is None or level < deepest:
-            yield from _descend(reports.get(user_id, ()), reports, manager_of, level + 1, deepest)
+            waiting += [(one, level + 1) for one in reversed(reports.get(user_id, ()))]
 
 
 def _reports(manager_of: ManagerOf) -> dict[UUID, list[UUID]]:
@@ -117,10 +115,11 @@ def _reports(manager_of: ManagerOf) -> dict[UUID, list[UUID]]:
 
 def quota_of(person: UUID, quotas: Mapping[UUID, Amounts], manager_of: ManagerOf) -> dict[str, Decimal]:
     """The quota set for a person; where none is set, the sum of those of the people directly below."""
-    return _quota(person, quotas, _reports(manager_of))
-
-
-def _quota(person: UUID, quotas: Mapping[UUID, Amounts], reports: Mapping[UUID, Sequence[UUID]]) -> dict[str, Decimal]:
-    if person in quotas:
-        return dict(quotas[person])
-    return added(_quota(one, quotas, reports) for one in reports.get(person, ()))
+    reports, found, waiting = _reports(manager_of), list[Amounts](), [person]
+    while waiting:
+        one = waiting.pop()
+        if one in quotas:
+            found.append(quotas[one])
+        else:
+            waiting += reports.get(one, ())
+    return added(found)
