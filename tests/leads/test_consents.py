@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from itertools import combinations, permutations
 from typing import Any
 
@@ -77,6 +78,28 @@ async def test_a_consent_has_its_own_time_and_none_in_the_future(api: Api) -> No
         assert (refused.status_code, refused.json()["code"]) == (422, "out_of_order"), refused.text
         assert refused.json()["errors"][0]["field"] == "consents.1.occurred_at"
     assert (await api.get(path))["log"] == shown["log"]
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 280, 290])
+@pytest.mark.parametrize("door", ["consents", "leads"])
+@pytest.mark.parametrize(("first", "then"), [("given", "withdrawn"), ("given", "refused"), ("withdrawn", "given")])
+async def test_a_consent_dated_ahead_of_the_clock_counts_from_its_receipt_and_not_longer_than_the_next(
+    api: Api, seconds: int, door: str, first: str, then: str
+) -> None:
+    lead = await api.lead(email="ana@nordsoft.example")
+    path = f"/v1/leads/{lead['id']}/consents"
+    ahead = (api.now + timedelta(seconds=seconds)).isoformat()
+    said = [{"purpose": MARKETING, "state": first, "occurred_at": ahead}]
+    if door == "consents":
+        assert (await api.call("PUT", path, {"consents": said})).status_code == 200
+    else:
+        await api.call("POST", "/v1/leads", {"fields": {"email": "ana@nordsoft.example"}, "consents": said})
+    shown = await api.get(path)
+    assert shown["consents"] == {MARKETING: first}
+    assert datetime.fromisoformat(shown["log"][0]["occurred_at"]) <= api.now
+    later = await api.call("PUT", path, {"consents": [{"purpose": MARKETING, "state": then}]})
+    assert later.status_code == 200
+    assert (await api.get(path))["consents"] == {MARKETING: then}
 
 
 async def unsubscribing(api: Api) -> Sender:
