@@ -17,12 +17,11 @@ from app.journeys.state import Change, NewConsent
 from app.leads import consent_sql
 from app.leads.absorb import apply_consents
 from app.leads.contact_consents import carry_to_contacts
-from app.leads.double_opt_in import CHANNEL, Token
+from app.leads.double_opt_in import CHANNEL, Token, is_refused_since
 from app.leads.merged import Came, keep_apart
 from app.policy.facts import Actor
 
 VISITOR: Final = Actor(id=None, kind="service", role="service")
-REFUSED: Final = ("refused", "withdrawn")
 MAX_MERGES: Final = 20
 
 
@@ -58,18 +57,22 @@ async def _opened(tx: Tx, text: str, now: datetime) -> tuple[Record, Change | No
     request = await consent_sql.lock_request(tx, token.tenant_id, token.request_id) if token else None
     if token is None or request is None or not compare_digest(token.sha256, request.secret_sha256):
         raise ConfirmationNotFound()
-    if request.confirmed_at is not None:
-        return request, None
-    if now >= request.expires_at:
+    if request.confirmed_at is None and now >= request.expires_at:
         raise ConfirmationExpired()
     change = await _begin(tx, token.tenant_id, request.lead_id, now)
+    texts = {
+        purpose: seen
+        for purpose, seen in request.texts.items()
+        if not is_refused_since(change.lead, purpose, request.requested_at)
+    }
+    if not texts:
+        raise ConfirmationExpired()
+    if request.confirmed_at is not None:
+        return request, None
     change.new_consents += [
         NewConsent(purpose, "given", now, seen, CHANNEL, request.source_id, request.submission_id)
-        for purpose, seen in request.texts.items()
-        if not _is_refused_since(change, purpose, request.requested_at)
+        for purpose, seen in texts.items()
     ]
-    if not change.new_consents:
-        raise ConfirmationExpired()
     return request, change
 
 
@@ -81,9 +84,3 @@ async def _begin(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Chang
         except LeadMerged as merged:
             lead_id = ids.read("lead", merged.members["merged_into"])
     raise ConfirmationNotFound()
-
-
-def _is_refused_since(change: Change, purpose: str, requested_at: datetime) -> bool:
-    decided_at = (change.lead.flags.get("consented_at") or {}).get(purpose)
-    is_refused = change.lead.consents.get(purpose) in REFUSED
-    return is_refused and decided_at is not None and datetime.fromisoformat(decided_at) > requested_at

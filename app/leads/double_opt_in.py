@@ -16,12 +16,13 @@ from uuid import UUID
 
 from app import ids
 from app.events.record import NewEvent
-from app.journeys.state import Change, ConsentRequest, NewConsent
+from app.journeys.state import Change, ConsentRequest, Lead, NewConsent
 from app.web.fields import rfc3339
 
 CONFIRM_PATH: Final = "/v1/confirm/"
 CHANNEL: Final = "double_opt_in"  # of consents that were confirmed
 PENDING: Final = "pending"
+REFUSED: Final = ("refused", "withdrawn")
 REPEAT: Final = timedelta(hours=1)  # a form that is sent again within it causes no second e-mail
 SECRET_BYTES: Final = 32
 _ID_BYTES: Final = 16
@@ -122,6 +123,13 @@ def request_consent(
         "source": dict(source),
     }
     change.early_events.append(NewEvent("lead.consent_requested", data, now))
+
+
+def is_refused_since(lead: Lead, purpose: str, requested_at: datetime) -> bool:
+    """Whether the person has refused or withdrawn the consent after a request to confirm it, which is void then."""
+    decided_at = (lead.flags.get("consented_at") or {}).get(purpose)
+    is_refused = lead.consents.get(purpose) in REFUSED
+    return is_refused and decided_at is not None and datetime.fromisoformat(decided_at) > requested_at
 
 
 def _is_recent(asked_at: str | None, now: datetime) -> bool:

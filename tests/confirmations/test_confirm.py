@@ -89,9 +89,35 @@ async def test_a_link_works_once_however_often_and_by_how_many_at_once_it_is_ope
 
     withdrawn = {"consents": [{"purpose": "email_marketing", "state": "withdrawn"}]}
     await api.call("PUT", f"/v1/leads/{lead['id']}/consents", withdrawn)
-    assert (await api.client.get(url)).status_code == 200
+    assert (await api.client.get(url)).status_code == 410
     assert await state_of(api, lead) == "withdrawn"
     assert (await api.reload(lead))["version"] == version + 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("days", [0, 30])
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        ({}, 200),
+        ({"email_marketing": "withdrawn"}, 200),
+        ({"email_marketing": "withdrawn", "sms_marketing": "refused"}, 410),
+        ({"email_marketing": "refused", "sms_marketing": "refused"}, 410),
+    ],
+)
+async def test_a_confirmed_link_is_good_as_long_as_a_consent_that_it_gave_is_not_taken_back(
+    api: Api, refused: dict[str, str], status: int, days: int, method: str
+) -> None:
+    lead = await fill(await make_form(api, purposes=["email_marketing", "sms_marketing"], ask="always"))
+    url = await link(api)
+    assert (await api.client.get(url)).status_code == 200
+    api.clock.ahead += timedelta(days=days, minutes=1)
+    if refused:
+        said = [{"purpose": purpose, "state": state} for purpose, state in refused.items()]
+        await api.call("PUT", f"/v1/leads/{lead['id']}/consents", {"consents": said})
+    before = await api.reload(lead)
+    assert (await api.client.request(method, url)).status_code == status
+    assert await api.reload(lead) == before
 
 
 @pytest.mark.parametrize("state", ["refused", "withdrawn"])
