@@ -98,7 +98,8 @@ def request_consent(
     """Records that these consents are pending, and asks the person to confirm them.
 
     `pending` is no decision: it replaces none. Nobody is asked twice within an hour, so that a stranger who sends a
-    form with somebody's address again and again fills no mailbox.
+    form with somebody's address again and again fills no mailbox; a request that is void, because the person has
+    refused since, does not count. Nobody is asked who has no address to mail the link to.
     """
     lead, now = change.lead, change.now
     decided = lead.flags.get("consented_at") or {}
@@ -107,8 +108,8 @@ def request_consent(
             lead.consents[one.purpose] = PENDING
     change.new_consents += entries
     asked_at: dict[str, str] = dict(lead.flags.get("consent_asked_at") or {})
-    new = [one for one in entries if not _is_recent(asked_at.get(one.purpose), now)]
-    if not new:
+    new = [one for one in entries if not _is_asked(lead, one.purpose, asked_at.get(one.purpose), now)]
+    if not new or lead.fields.get("email") is None:
         return
     lead.flags["consent_asked_at"] = asked_at | {one.purpose: now.isoformat() for one in new}
     token, expires_at = Token(rule.tenant_id, ids.new_id(), token_bytes(SECRET_BYTES)), now + rule.valid
@@ -132,5 +133,9 @@ def is_refused_since(lead: Lead, purpose: str, requested_at: datetime) -> bool:
     return is_refused and decided_at is not None and datetime.fromisoformat(decided_at) > requested_at
 
 
-def _is_recent(asked_at: str | None, now: datetime) -> bool:
-    return asked_at is not None and now - datetime.fromisoformat(asked_at) < REPEAT
+def _is_asked(lead: Lead, purpose: str, asked_at: str | None, now: datetime) -> bool:
+    """Whether the person has a recent request, whose link they can still open."""
+    if asked_at is None:
+        return False
+    at = datetime.fromisoformat(asked_at)
+    return now - at < REPEAT and not is_refused_since(lead, purpose, at)

@@ -228,6 +228,56 @@ async def test_the_same_person_is_asked_at_most_once_an_hour(api: Api) -> None:
     assert await state_of(api, lead) == "given"
 
 
+@pytest.mark.parametrize("state", ["withdrawn", "refused"])
+@pytest.mark.parametrize("confirms", [False, True])
+async def test_who_signs_up_again_within_the_hour_of_a_refusal_gets_another_link(
+    api: Api, state: str, confirms: bool
+) -> None:
+    form = await make_form(api)
+    lead = await fill(form)
+    first = await link(api)
+    if confirms:
+        assert (await api.client.get(first)).status_code == 200
+    api.clock.ahead += timedelta(minutes=1)
+    said = {"consents": [{"purpose": "email_marketing", "state": state}]}
+    await api.call("PUT", f"/v1/leads/{lead['id']}/consents", said)
+    api.clock.ahead += timedelta(minutes=1)
+    for n in range(3):
+        await fill(form, message=f"again {n}")
+    assert len(await events(api, "lead.consent_requested")) == 2
+    assert await state_of(api, lead) == state
+    assert (await api.client.get(first)).status_code == 410
+    assert (await api.client.get(await link(api))).status_code == 200
+    assert await state_of(api, lead) == "given"
+
+
+async def test_a_refusal_of_one_purpose_asks_again_only_for_that_one(api: Api) -> None:
+    form = await make_form(api, purposes=["email_marketing", "sms_marketing"], ask="always")
+    lead = await fill(form)
+    api.clock.ahead += timedelta(minutes=1)
+    said = {"consents": [{"purpose": "sms_marketing", "state": "withdrawn"}]}
+    await api.call("PUT", f"/v1/leads/{lead['id']}/consents", said)
+    api.clock.ahead += timedelta(minutes=1)
+    await fill(form, message="again")
+    asked = [one["purposes"] for one in await events(api, "lead.consent_requested")]
+    assert [sorted(purposes) for purposes in asked] == [["email_marketing", "sms_marketing"], ["sms_marketing"]]
+
+
+@pytest.mark.parametrize("ask", ["given", "always"])
+async def test_who_has_no_address_is_pending_and_asked_once_there_is_one(api: Api, ask: str) -> None:
+    form = await make_form(api, ask=ask)
+    phone = {"email": None, "phone": "+40 721 234 567"}
+    lead = await fill(form, **phone)
+    assert lead["consents"]["email_marketing"] == "pending"
+    await fill(form, message="again", **phone)
+    assert await events(api, "lead.consent_requested") == []
+    shown = await fill(form, phone=phone["phone"])
+    assert (shown["id"], shown["consents"]["email_marketing"]) == (lead["id"], "pending")
+    assert [one["lead_id"] for one in await events(api, "lead.consent_requested")] == [lead["id"]]
+    assert (await api.client.get(await link(api))).status_code == 200
+    assert await state_of(api, lead) == "given"
+
+
 async def test_other_purposes_and_other_sources_are_as_before(api: Api) -> None:
     lead = await fill(await make_form(api), consents={"sms_marketing": True}, gdpr="yes")
     other = await make_sender(api)
