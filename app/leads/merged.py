@@ -77,7 +77,8 @@ def _added(change: Change) -> list[int]:
 def _said(arrival: Arrival) -> dict[str, Any]:
     person, custom = arrival.person, {**arrival.person.custom, **arrival.custom}
     flags = {name: getattr(person, name) for name in (*FLAGGED, "phone_status")}
-    return {"fields": dict(person.fields), "raw": dict(person.raw), "flags": flags, "custom": custom}
+    said = {"fields": dict(person.fields), "raw": dict(person.raw), "flags": flags, "custom": custom}
+    return said | {"purposes": [] if arrival.reprocessed else [one.purpose for one in arrival.consents]}
 
 
 async def keep_apart(tx: Tx, tenant_id: UUID, came: Sequence[Came]) -> None:

@@ -38,6 +38,7 @@ from app.merging.pair import (
     refresh_suspected,
     refresh_touches,
     standing,
+    undecided,
     wait_for_turn,
 )
 from app.web import versions
@@ -114,8 +115,8 @@ async def merge_locked(tx: Tx, caller: Caller, gone: Change, kept: Change, now: 
         _take_journey(kept, before[0], gone)
     filled |= {"wake_at": written(left_at), "baseline_at": _place(kept, moving)}
     filled |= _take_links(kept, before[0], ahead is gone)
-    kept.lead.consents |= dict.fromkeys(before[0].consents.keys() - kept.lead.consents.keys(), "unknown")
-    await refresh_consents(tx, tenant_id, kept)
+    filled["purposes"] = sorted(kept.lead.consents)
+    await refresh_consents(tx, tenant_id, kept, undecided(kept) | before[0].consents.keys())
     await refresh_touches(tx, tenant_id, kept)
     await refresh_shared_phone(tx, tenant_id, kept, without=gone.lead.id)
     await refresh_suspected(tx, tenant_id, kept, gone.lead.id)

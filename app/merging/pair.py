@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -71,14 +71,19 @@ def numbered(journeys: Sequence[Mapping[str, Any]], lead_id: UUID) -> list[dict[
     return [{"id": one["id"], "lead_id": lead_id, "number": n} for n, one in enumerate(in_order, 1)]
 
 
-async def refresh_consents(tx: Tx, tenant_id: UUID, change: Change) -> None:
-    """Sets the state of each purpose to what the consent log of the lead says now."""
+def undecided(change: Change) -> set[str]:
+    """The purposes of which the person was asked and has not decided."""
+    return {name for name, state in change.lead.consents.items() if state == "unknown"}
+
+
+async def refresh_consents(tx: Tx, tenant_id: UUID, change: Change, asked: Collection[str]) -> None:
+    """Sets the state of each purpose to what the consent log of the lead says now; that of those `asked` is unknown
+    where it says nothing."""
     lead = change.lead
     rows = await leads_sql.latest_consents(tx, tenant_id, [lead.id])
-    states = {name: state for name, state in lead.consents.items() if state == "unknown"}
-    states |= {row.purpose: row.state for row in rows}
-    changed = {name: state for name, state in states.items() if lead.consents.get(name, "unknown") != state}
-    changed |= dict.fromkeys(lead.consents.keys() - states.keys(), "unknown")
+    states = dict.fromkeys(sorted(asked), "unknown") | {row.purpose: row.state for row in rows}
+    after = {name: states.get(name, "unknown") for name in sorted(lead.consents.keys() | states.keys())}
+    changed = {name: state for name, state in after.items() if lead.consents.get(name, "unknown") != state}
     lead.consents = states
     set_flag(change, "consented_at", {row.purpose: row.occurred_at.isoformat() for row in rows} or None)
     claimed = sorted(row.purpose for row in rows if row.bought and row.state == "given")

@@ -48,6 +48,7 @@ from app.merging.pair import (
     refresh_shared_phone,
     refresh_touches,
     standing,
+    undecided,
     wait_for_turn,
 )
 from app.web import versions
@@ -86,8 +87,8 @@ async def unmerge(tx: Tx, caller: Caller, lead_id: UUID, expected: frozenset[str
     _fill_again(gone, merge, merged=True)
     await _take_back(tx, tenant_id, kept, gone.lead, merge)
     _fill_again(kept, merge, merged=False)
-    for change in (kept, gone):
-        await refresh_consents(tx, tenant_id, change)
+    for change, asked in zip((kept, gone), _asked(kept, gone, merge), strict=True):
+        await refresh_consents(tx, tenant_id, change, asked)
         await refresh_touches(tx, tenant_id, change)
     pair = pair_of(lead_id, merge.survivor_id)
     is_pair = bool(await duplicates_sql.pairs(tx, tenant_id, [pair]))
@@ -174,6 +175,17 @@ def _fill_again(change: Change, merge: Record, *, merged: bool) -> None:
         if since["merged"] == merged:
             person = Person(since["fields"], since["raw"], kind=change.lead.kind, **since["flags"])
             fill_empty_fields(change, person, since["custom"])
+
+
+def _asked(kept: Change, gone: Change, merge: Record) -> tuple[set[str], set[str]]:
+    """The purposes of which each person was asked: before the merge, or since then through their own identities."""
+    since: dict[bool, set[str]] = {True: set(), False: set()}
+    for one in merge.filled.get("since", ()):
+        since[one["merged"]].update(one.get("purposes", ()))
+    of_gone = undecided(gone) | since[True]
+    mine = since[False].union(merge.filled.get("purposes", undecided(kept)))  # older journals have no `purposes`
+    theirs = of_gone | gone.lead.consents.keys()
+    return kept.lead.consents.keys() & mine | undecided(kept) - theirs, of_gone
 
 
 def _restore_address(kept: Change, kind: str) -> bool:

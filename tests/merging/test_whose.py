@@ -79,7 +79,7 @@ class Pair:
         found = {
             "fields": fields,
             "custom": lead["custom"],
-            "consents": {name: state for name, state in lead["consents"].items() if state != "unknown"},
+            "consents": lead["consents"],
             "log": sorted((one["purpose"], one["state"]) for one in log),
             "attribution": lead["attribution"],
             "identities": sorted((one["kind"], one["value"]) for one in lead["identities"]),
@@ -195,3 +195,45 @@ async def test_a_link_that_was_mailed_before_the_merge_confirms_for_the_one_whom
         "unknown",
         "given",
     ]
+
+
+ANSWERS = {"yes": "given", "no": "refused", "perhaps": "unknown"}
+
+
+async def answer(sender: Sender, n: int, said: str) -> None:
+    """Sends a form of the person with an answer; the form asks for another purpose too."""
+    await sender.post_and_process({"email": f"p{n}@nordsoft.example", MARKETING: said})
+
+
+@pytest.mark.parametrize("late", ["yes", "no", "perhaps"])
+@pytest.mark.parametrize("early", [None, "yes", "no", "perhaps"])
+@pytest.mark.parametrize("of_merged", [True, False], ids=["of the merged", "of the other"])
+async def test_a_purpose_is_after_an_unmerge_known_only_of_those_who_were_asked(
+    api: Api, early: str | None, late: str, of_merged: bool
+) -> None:
+    """`early`: what the other person than the one who answers late had answered before the merge."""
+    manager, sender = await api.user("manager"), await make_sender(api)
+    kept, gone = [await api.lead(email=f"p{n}@nordsoft.example") for n in range(2)]
+    who, other = (gone, kept) if of_merged else (kept, gone)
+    if early is not None:
+        await answer(sender, int(not of_merged), early)
+    await merged(api, gone, kept, manager)
+    await answer(sender, int(of_merged), late)
+    await unmerged(api, gone, manager)
+    expected = [{} if said is None else {MARKETING: ANSWERS[said], "process": "unknown"} for said in (late, early)]
+    assert [(await api.reload(lead))["consents"] for lead in (who, other)] == expected
+    assert await faults(api) == []
+
+
+async def test_an_unmerge_takes_back_the_open_questions_that_the_merge_had_brought(api: Api) -> None:
+    manager, leads = await api.user("manager"), []
+    for n, purposes in enumerate(([MARKETING], ["sms_marketing"], [])):
+        consents = [{"purpose": purpose, "state": "unknown"} for purpose in purposes]
+        leads.append(await api.post("/v1/leads", {"fields": {"email": f"p{n}@nordsoft.example"}, "consents": consents}))
+    await merged(api, leads[0], leads[2], manager)
+    await merged(api, leads[1], leads[2], manager)
+    assert (await api.reload(leads[2]))["consents"] == {MARKETING: "unknown", "sms_marketing": "unknown"}
+    for lead in leads[:2]:
+        await unmerged(api, lead, manager)
+    shown = [(await api.reload(lead))["consents"] for lead in leads]
+    assert shown == [{MARKETING: "unknown"}, {"sms_marketing": "unknown"}, {}]

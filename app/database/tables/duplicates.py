@@ -53,7 +53,8 @@ duplicates = tenant_table(
 
 # What each merge moved from one lead to the other, so that it can be undone and history can tell both apart.
 # `moved`: ids of activities, consents, touches, requests, BANT rows and journeys, also of what came since for the lead
-# that was merged. `filled`: names of what the other took over, and in `since` what arrivals at both have said since.
+# that was merged. `filled`: names of what the other took over, in `purposes` those of consents that it had itself,
+# and in `since` what arrivals at both have said since.
 lead_merges = tenant_table(
     "lead_merges",
     id_column(),
