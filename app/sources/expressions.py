@@ -29,13 +29,31 @@ class ExpressionFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Unmapped:
+    """An element of a list of which an expression made no item, and why."""
+
+    element: Any
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """The elements, and what is made of one and at what cost."""
+
+    elements: Step
+    each: Step
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A compiled expression; `steps` is the cost of one evaluation without the repetitions of its loops. `is_word`:
-    the expression is a bare word."""
+    the expression is a bare word. `loop`: the parts of an expression that is made for each element of a list."""
 
     step: Step
     steps: int
     is_word: bool
+    loop: Loop | None
 
 
 @lru_cache(maxsize=2048)
@@ -48,7 +66,25 @@ def compiled(expression: str) -> Program:
     except (JMESPathError, ValueError, RecursionError) as error:
         raise ValueError(f"not a JMESPath expression: {str(error).splitlines()[0][:200]}") from None
     _check(root)
-    return Program(build(root), cost(root), root["type"] == "field" and root["value"] not in ROOTS)
+    is_word = root["type"] == "field" and root["value"] not in ROOTS
+    return Program(build(root), cost(root), is_word, _loop(root))
+
+
+def _loop(root: Any) -> Loop | None:
+    parts = _loop_parts(root)
+    return Loop(build(parts[0]), build(parts[1]), cost(parts[1])) if parts else None
+
+
+def _loop_parts(node: Any) -> tuple[Any, Any] | None:
+    """The expression of the elements, and that of what is made of each."""
+    match node["type"], node["children"]:
+        case "projection", [elements, each]:
+            return elements, each
+        case "filter_projection", [elements, each, test]:
+            return {**node, "children": [elements, {"type": "identity", "children": []}, test]}, each
+        case "subexpression" | "pipe", [*first, last] if parts := _loop_parts(last):
+            return {**node, "children": [*first, parts[0]]}, parts[1]
+    return None
 
 
 def _check(root: Any) -> None:
@@ -121,18 +157,45 @@ class Context:
         Raises TooCostly when the budget is spent, ExpressionFailed when a function gets an argument of a wrong type.
         """
         program = compiled(expression)
+        return self._run(program.step, program.steps, self.values, place or expression[:100])
+
+    def items(self, expression: str, place: str) -> Any:
+        """The value of an expression. Where it is made for each element of a list, one of which nothing can be made,
+        and one that is null, is Unmapped and costs no other.
+
+        Raises the exceptions of `evaluate`.
+        """
+        program = compiled(expression)
+        if program.loop is None:
+            return self.evaluate(expression, place)
+        elements = self._run(program.loop.elements, program.steps, self.values, place)
+        if not isinstance(elements, list):
+            return None
+        made = [self._item(program.loop, element, place) for element in elements]
+        return self.budget.made([item for item in made if item is not None])
+
+    def _item(self, loop: Loop, element: Any, place: str) -> Any:
+        if element is None:
+            return Unmapped(None, "this item is null")
         try:
-            self.budget.spend(program.steps)
-            return program.step(self.values, self)
+            return self._run(loop.each, loop.steps, element, place)
+        except ExpressionFailed as error:
+            return Unmapped(element, str(error))
+
+    def _run(self, step: Step, steps: int, value: Any, place: str) -> Any:
+        try:
+            self.budget.spend(steps)
+            return step(value, self)
         except TooCostly as error:
-            error.place = place or expression[:100]
+            error.place = place
             raise
         except JMESPathTypeError as error:  # its own message holds the whole value
             wanted = " or ".join(error.expected_types)
-            raise ExpressionFailed(f"{error.function_name}() takes {wanted}, not {error.actual_type}") from None
+            why = f"the function {error.function_name}() takes {wanted}, not {error.actual_type}"
+            raise ExpressionFailed(why) from None
         # The functions run on untrusted input and may raise anything.
         except Exception as error:
-            raise ExpressionFailed(f"{type(error).__name__}: {str(error)[:200]}") from error
+            raise ExpressionFailed("the expression cannot be evaluated on this value") from error
 
     def value(self, expression: str | None, place: str = "") -> Any:
         """The value of an expression; None, with the reason in `failed`, when it cannot be evaluated.

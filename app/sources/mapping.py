@@ -22,7 +22,7 @@ from app.matching.text import as_text, storable, storable_value
 from app.matching.times import read_instant, zone
 from app.sources.budget import QUICK_STEPS, Budget, TooCostly
 from app.sources.document import EVERY_PURPOSE, SNAKE, ConsentRule, Document, Moment, Verdict, is_pattern
-from app.sources.expressions import Context, ExpressionFailed
+from app.sources.expressions import Context, ExpressionFailed, Unmapped
 from app.sources.item import KEY_SEPARATOR, Consent, Item, Reason
 from app.sources.parse import Body, ParseFailed, read_body
 from app.sources.record_url import record_url
@@ -76,7 +76,7 @@ def map_request(document: Document, request: RawRequest, source_id: UUID, budget
         "sha256": request.sha256,
     }
     try:
-        found = Context(root, budget=budget).evaluate(document.items, "/items")
+        found = Context(root, budget=budget).items(document.items, "/items")
     except ExpressionFailed as error:
         return [_quarantined(shared, 0, body, "mapping_failed", f"/items: {error}")]
     except TooCostly as error:
@@ -112,15 +112,16 @@ def _size(request: RawRequest) -> int:
 
 def _map_or_quarantine(shared: _Shared, root: Mapping[str, Any], index: int, item: Any) -> Item:
     try:
-        if item is None:
-            return _quarantined(shared, index, None, "mapping_failed", "/items: this item is null")
+        if item is None or isinstance(item, Unmapped):
+            failed = item or Unmapped(None, "this item is null")
+            return _quarantined(shared, index, failed.element, "mapping_failed", f"/items: {failed.why}")
         context = Context({**root, "item": item, "index": index}, shared.zone, shared.budget)
         return _map_item(shared, context, index)
     except TooCostly as error:
         return _quarantined(shared, index, item, "mapping_too_costly", f"{error.place or '/items'}: {error.reason}")
     # One failing item must not lose the others: it is quarantined and can be replayed.
-    except Exception as error:
-        return _quarantined(shared, index, item, "mapping_failed", f"{type(error).__name__}: {str(error)[:200]}")
+    except Exception:
+        return _quarantined(shared, index, item, "mapping_failed", "the document cannot map this item")
 
 
 def _map_item(shared: _Shared, context: Context, index: int) -> Item:
