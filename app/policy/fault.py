@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,17 @@ def field_of(place: str) -> str:
 def escaped(name: str) -> str:
     """A free name as a step of a JSON pointer."""
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def place_in(written: Any, fault: Mapping[str, Any], location: Sequence[int | str]) -> str:
+    """The dotted place of an error of Pydantic in what was written, without the tags that Pydantic adds for the types
+    of a union and for the name of a member."""
+    parts = []
+    for part in location:
+        is_member = isinstance(written, Mapping) and part in written
+        if is_member or (isinstance(written, list) and isinstance(part, int) and part < len(written)):
+            written = written[part]
+        elif fault["type"] != "missing" or part != location[-1]:
+            continue
+        parts.append(str(part))
+    return ".".join(parts)

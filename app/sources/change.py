@@ -143,11 +143,19 @@ async def _check_document(preset: str, overrides: Mapping[str, Any], egress: Egr
         raise _faulty(faulty.faults) from None
     faults = [*address_faults(document), *handshake_faults(document), *rule_faults(document)]
     if is_new:
-        faults += member_faults(document)
+        faults += [*member_faults(document), *_preset_faults(preset, overrides)]
     if is_new and egress is not None and not faults:
         faults += await target_faults(document, egress)
     if faults:
         raise _faulty(faults)
+
+
+def _preset_faults(preset: str, overrides: Mapping[str, Any]) -> list[dict[str, str]]:
+    named = overrides.get("preset", preset)
+    if named == preset or named not in preset_names():  # an unknown one is a fault of the document
+        return []
+    detail = f"the source has the preset `{preset}`, which stays: name another in the source's own `preset`"
+    return [{"field": "preset", "code": "preset_unused", "detail": detail}]
 
 
 def _faulty(faults: list[dict[str, str]]) -> MappingHasFaults:

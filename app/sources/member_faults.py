@@ -6,15 +6,19 @@ A document that was stored before goes on working, so nothing of this is checked
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any, Final
 
+from app.matching.attribution import CLICK_IDS, HIDDEN_KEYS
+from app.matching.channel import REFERENCES
 from app.matching.country import is_region
 from app.sources.answer import FILLED
+from app.sources.budget import TooCostly
 from app.sources.document import EVERY_PURPOSE, PLACEHOLDER, SNAKE, Document, SignatureRule, TokenRule, is_pattern
-from app.sources.expressions import ROOTS, compiled, is_literal, meant
+from app.sources.expressions import ROOTS, Context, ExpressionFailed, compiled, is_literal, meant
 from app.sources.outline import Shape, outline
 from app.sources.preset import preset_names
 
@@ -27,6 +31,12 @@ FAULTS: Final = {
 }
 _TOKEN: Final = re.compile(r"\{([A-Za-z_]+)\}")
 _CHALLENGE: Final = ("challenge", "hmac")
+# Names of attribution; others are kept too, but a name that is nearly one of these is a slip of the pen.
+ATTRIBUTION: Final = (
+    *("source", "medium", "campaign", "term", "content", "channel", "referrer", "landing_page", "page", "utm"),
+    *("campaign_id", "ad_id", "adset_id", "form_id", "list_id", "visitor_id", *CLICK_IDS, *REFERENCES),
+)
+SIMILAR: Final = 0.85  # `chanel` and `channel`, but not `ad_group_id` and `adset_id`
 _NOON: Final = datetime(2026, 11, 28, 12, 34, 56, tzinfo=UTC)
 
 Fault = dict[str, str]
@@ -53,7 +63,34 @@ def member_faults(document: Document) -> Iterator[Fault]:
     for place, expression, wanted in _expressions(document):
         if expression is not None:
             yield from _expression_faults(place, expression, wanted)
+    yield from _items_faults(document.items)
+    yield from _attribution_faults(document.attribution)
     yield from _value_faults(document)
+
+
+def _items_faults(expression: str) -> Iterator[Fault]:
+    if not outline(expression).reads_nothing:
+        return
+    try:
+        is_whole = isinstance(Context({}).evaluate(expression), list | dict)
+    except (ExpressionFailed, TooCostly):
+        is_whole = False
+    if not is_whole:
+        detail = "the value is the same for every request, and neither an object nor a list: write body or body.leads"
+        yield _fault("items", "value_fixed", detail)
+
+
+def _attribution_faults(names: Iterable[str]) -> Iterator[Fault]:
+    for name in names:
+        if name not in ATTRIBUTION and (known := HIDDEN_KEYS.get(name) or _nearly(name)):
+            detail = f"unknown name (did you mean {known}?): a name of your own has to differ more from those known"
+            yield _fault(f"attribution.{name}", "name_unknown", detail)
+
+
+def _nearly(name: str) -> str | None:
+    """The known name of attribution of which this one is a misspelling: its letters in another order, or nearly it."""
+    swapped = [known for known in ATTRIBUTION if sorted(known) == sorted(name)]
+    return next(iter(swapped or get_close_matches(name, ATTRIBUTION, 1, SIMILAR)), None)
 
 
 def _expressions(document: Document) -> Iterator[tuple[str, str | None, Wanted]]:
@@ -105,7 +142,7 @@ def _expression_faults(place: str, expression: str, wanted: Wanted) -> Iterator[
     if unknown := sorted(found.names - wanted.names):
         detail = f"`{unknown[0]}` names nothing{meant(unknown[0], wanted.names)}: write {_example(unknown[0], wanted)}"
         yield _fault(place, "name_unknown", f"{detail}; names are {', '.join(sorted(wanted.names))}")
-    elif wanted.varies and found.reads_nothing:
+    elif wanted.varies and found.names <= {"index"} and not found.reads_all:  # the numbers begin anew in each request
         detail = f"the value is the same for every request: write {_example('id', wanted)} or another member"
         yield _fault(place, "value_fixed", detail)
     elif wanted.shape and wanted.shape not in found.shapes and not (wanted.shape == "text" and "list" in found.shapes):

@@ -10,6 +10,7 @@ from typing import Any, Final
 import yaml
 from pydantic import ValidationError
 
+from app.policy.fault import place_in
 from app.policy.sentences import sentence
 from app.sources.document import Document, merge
 
@@ -55,22 +56,7 @@ def read_document(written: Mapping[str, Any]) -> Document:
     except ValidationError as error:
         raise DocumentFaulty(
             [
-                {"field": _place(written, fault["loc"]), "code": fault["type"], "detail": sentence(fault)}
+                {"field": place_in(written, fault, fault["loc"]), "code": fault["type"], "detail": sentence(fault)}
                 for fault in error.errors(include_url=False)
             ]
         ) from None
-
-
-def _place(written: Any, location: tuple[int | str, ...]) -> str:
-    """The dotted path in the document as written, without the tags that Pydantic adds for union members."""
-    parts = []
-    for position, part in enumerate(location):
-        known = (isinstance(written, Mapping) and part in written) or (
-            isinstance(written, list) and isinstance(part, int) and part < len(written)
-        )
-        if known:
-            written = written[part]
-        elif not (position == len(location) - 1 and isinstance(written, Mapping) and part != "[key]"):
-            continue
-        parts.append(str(part))
-    return ".".join(parts)

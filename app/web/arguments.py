@@ -44,7 +44,7 @@ def reader_of(route: APIRoute) -> Reader:
             values |= read_body
             faults += wrong
         if faults:
-            raise RequestValidationError(faults)
+            raise RequestValidationError(faults, body=body)
         if dependant.request_param_name:
             values[dependant.request_param_name] = request
         return values

@@ -33,7 +33,7 @@ def one_by_one(model: type[BaseModel]) -> PlainValidator:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            return Malformed(tuple(faults_of(error.errors(include_url=False))))
+            return Malformed(tuple(faults_of(error.errors(include_url=False), value)))
 
     return PlainValidator(read, json_schema_input_type=model)
 

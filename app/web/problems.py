@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from app import errors
+from app.policy.fault import place_in
 from app.policy.sentences import sentence
 from app.problem import Problem
 from app.web.strict_json import printable
@@ -79,20 +80,24 @@ def invalid(error: RequestValidationError) -> Response:
     for fault in error.errors():
         if fault["loc"][0] == "path":  # a malformed id gets the same 404 as an unknown one
             return _answer(NOT_FOUND.get(str(fault["loc"][-1]), errors.NotFound)())
-    faults = list(faults_of(error.errors()))
+    faults = [_fault(one, _place(one["loc"], one, error.body)) for one in error.errors()]
     named = ", ".join(dict.fromkeys(fault["field"] for fault in faults))
     return _answer(errors.RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults))
 
 
-def faults_of(found: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, str]]:
-    """The errors of a ValidationError as the members of `errors`."""
-    for fault in found:
-        path = [str(part) for part in fault["loc"] if part not in ("body", "query", "path", "header")]
-        yield {
-            "field": printable(".".join(path)) or "body",
-            "code": str(fault["type"]),
-            "detail": printable(sentence(fault)),
-        }
+def faults_of(found: Iterable[Mapping[str, Any]], written: Any) -> Iterable[dict[str, str]]:
+    """The errors of a ValidationError of this value as the members of `errors`."""
+    return (_fault(fault, place_in(written, fault, fault["loc"])) for fault in found)
+
+
+def _place(location: tuple[int | str, ...], fault: Mapping[str, Any], body: Any) -> str:
+    """The place in a request: the name of a parameter, or that of a member of the body."""
+    inside = location[1:]
+    return place_in(body, fault, inside) if location[0] == "body" else ".".join(map(str, inside))
+
+
+def _fault(fault: Mapping[str, Any], place: str) -> dict[str, str]:
+    return {"field": printable(place) or "body", "code": str(fault["type"]), "detail": printable(sentence(fault))}
 
 
 class FieldFault(BaseModel):

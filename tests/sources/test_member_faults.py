@@ -12,7 +12,7 @@ from sqlalchemy import text
 from app import ids
 from app.sources import document
 from app.sources.expressions import ROOTS, compiled
-from app.sources.member_faults import member_faults
+from app.sources.member_faults import ATTRIBUTION, member_faults
 from app.sources.outline import outline
 from app.sources.preset import make_document, preset_names
 from tests.api import Api
@@ -297,3 +297,79 @@ async def test_a_document_that_was_stored_before_goes_on_working(api: Api) -> No
     assert shown.status_code == 200, shown.text
     made = await sender.post_and_process({"email": "jane@acme.example", "first_name": "Jane"})
     assert made["items"][0]["verdict"] == "lead"
+
+
+@pytest.mark.parametrize(
+    "name", ["chanel", "sorce", "soruce", "mediums", "campain", "utm_source", "utm_id", "form_ids"]
+)
+def test_a_name_of_attribution_that_is_nearly_a_known_one_is_refused(name: str) -> None:
+    assert faults({"attribution": {name: "item.c"}}) == {f"attribution.{name}": "name_unknown"}
+
+
+@pytest.mark.parametrize("name", [*ATTRIBUTION, "ad_group_id", "keyword", "network", "dclid", "form_name", "creative"])
+def test_a_known_name_of_attribution_and_one_of_your_own_are_taken(name: str) -> None:
+    assert faults({"attribution": {name: "item.c"}}) == {}
+
+
+@pytest.mark.parametrize(
+    "items", ["`1`", "'x'", "`null`", "`true`", "join('', ['a', 'b'])", "to_string(`1`)", "sum('x')"]
+)
+def test_items_that_are_one_constant_value_are_refused(items: str) -> None:
+    assert faults({"items": items}) == {"items": "value_fixed"}
+
+
+@pytest.mark.parametrize("value", ["index", "to_string(index)", "join('-', ['a', to_string(index)])", "index || 'a'"])
+@pytest.mark.parametrize("place", VARYING)
+def test_a_value_of_the_number_of_the_item_alone_is_refused(place: str, value: str) -> None:
+    assert faults(filled(TEXTS[place], value)) == {place: "value_fixed"}
+    assert faults(filled(TEXTS[place], f"join('-', [sha256, to_string({value})])")) == {}
+
+
+async def test_a_preset_inside_the_overrides_is_refused_unless_it_is_that_of_the_source(api: Api) -> None:
+    for named, codes in (("generic", None), ("calendly", ["preset_unused"]), ("zzz", ["preset_unknown"])):
+        body = {"name": "x", "preset": "generic", "overrides": {"preset": named}}
+        answer = await api.call("POST", "/v1/sources", body)
+        assert answer.status_code == (422 if codes else 201), answer.text
+        if codes:
+            errors = answer.json()["errors"]
+            assert [error["code"] for error in errors] == codes
+            assert errors[0]["field"] == "overrides.preset"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "place"),
+    [
+        ({"external_ids": {"crm:x": "(("}}, "external_ids.crm:x"),
+        ({"external_ids": {"crm:x": 5}}, "external_ids.crm:x"),
+        ({"external_ids": 5}, "external_ids"),
+        ({"external_ids": ["item.a"]}, "external_ids"),
+        ({"handshake": {"answer": {"a": 5}}}, "handshake.answer.a"),
+        ({"handshake": {"answer": 5}}, "handshake.answer"),
+        ({"verify": [{"kind": "hmac"}]}, "verify.0.header"),
+        ({"verify": [{"kind": "zzz"}]}, "verify.0"),
+        ({"nope": 1}, "nope"),
+    ],
+)
+async def test_a_fault_is_named_by_its_place_in_what_was_written(
+    api: Api, overrides: dict[str, Any], place: str
+) -> None:
+    answer = await api.call("POST", "/v1/sources", {"name": "x", "preset": "generic", "overrides": overrides})
+    places = {error["field"] for error in answer.json()["errors"]}
+    assert f"overrides.{place}" in places
+    assert all(f"overrides.{place}.".startswith(f"{named}.") for named in places)
+
+
+@pytest.mark.parametrize(
+    ("body", "places"),
+    [
+        ({"query": {"a": 5}}, {"query", "query.a"}),
+        ({"query": 5}, {"query"}),
+        ({"headers": {"body": 5}}, {"headers.body"}),
+        ({"zzz": 5}, {"zzz"}),
+    ],
+)
+async def test_a_member_of_a_dry_run_is_named_as_it_was_written(api: Api, body: Any, places: set[str]) -> None:
+    made = await api.post("/v1/sources", {"name": "x", "preset": "generic"})
+    answer = await api.call("POST", f"/v1/sources/{made['id']}/dry-run", body)
+    assert answer.status_code == 422
+    assert {error["field"] for error in answer.json()["errors"]} == places
