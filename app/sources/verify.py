@@ -28,9 +28,14 @@ def verify(document: Document, secrets: Secrets, request: RawRequest, now: datet
     A rule whose secret is not set never holds; with `open_without_secrets` every request holds while none is set. Of a
     secret that is being rotated (a list of two) either value is valid.
     """
-    if document.open_without_secrets and not any(secret_values(secrets, rule.secret) for rule in document.verify):
+    if document.open_without_secrets and not proves_sender(document, secrets):
         return True
     return not document.verify or any(_holds(document, rule, secrets, request, now) for rule in document.verify)
+
+
+def proves_sender(document: Document, secrets: Secrets) -> bool:
+    """Whether who sends has to know a secret. If not, the sender may be anybody who sees a page with the form."""
+    return any(secret_values(secrets, rule.secret) for rule in document.verify)
 
 
 def _holds(document: Document, rule: Rule, secrets: Secrets, request: RawRequest, now: datetime) -> bool:

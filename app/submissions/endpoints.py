@@ -65,7 +65,10 @@ ANY_BODY: Final[dict[str, Any]] = {
         }
     }
 }
-WAITED: Final = {"model": Waited, "description": "Processed within the time of `Prefer: wait=n`."}
+WAITED: Final = {
+    "model": Waited,
+    "description": "Processed within the time of `Prefer: wait=n`, of a source that verifies its sender.",
+}
 PAGE: Final = {"description": "Redirects a browser to the page that the source sets."}
 
 ingest_api = APIRouter(prefix="/v1/ingest", tags=["ingest"], responses=REFUSALS)

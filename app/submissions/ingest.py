@@ -38,7 +38,7 @@ from app.sources.handshake import handshake_answer
 from app.sources.known import CachedSource, source_by_key
 from app.sources.ready import ReadySource
 from app.sources.request import RawRequest, Suspicion, header_text
-from app.sources.verify import verify
+from app.sources.verify import proves_sender, verify
 from app.submissions import show, sql
 from app.submissions.accept import Committer
 from app.submissions.limits import SourceLimits
@@ -146,7 +146,7 @@ async def _accept(state: Any, known: CachedSource, document: Document, raw: RawR
     state.wake.set("submissions" if received.bot_check is None else "checks")
     headers = _cors(known.source, raw.headers.get("origin"))
     seconds = preferred_wait(raw.headers.get("prefer", ""))
-    if seconds and not _is_public_form(known.source, document):
+    if seconds and proves_sender(document, known.secrets):  # a stranger learns neither a verdict nor who is known
         return await _wait_response(state, received, seconds, now, headers)
     values = await _response_values(state, document, received, now)
     return _response(known.source, document, raw, values, headers)
@@ -273,12 +273,6 @@ def _as_response(reply: Answer, headers: Mapping[str, str]) -> Response:
     if isinstance(reply.body, str) or reply.body is None:
         return Response(reply.body, reply.status, headers, "text/plain")
     return Response(orjson.dumps(reply.body), reply.status, headers, "application/json")
-
-
-def _is_public_form(source: ReadySource, document: Document) -> bool:
-    """Whether anybody may send it: who fills it in does not learn what became of it, nor who is known already."""
-    spam, for_some = document.spam, source.allowed_origins != ("*",)
-    return not document.verify and bool(spam.honeypot or spam.rendered_at or document.bot_check or for_some)
 
 
 async def _wait_response(

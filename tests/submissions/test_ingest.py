@@ -116,19 +116,25 @@ async def test_headers_and_queries_are_stored_without_their_secrets(api: Api) ->
     assert await count(api, "SELECT count(*) FROM submissions WHERE headers::text || query LIKE '%s3cret%'") == 0
 
 
+VERIFIED: dict[str, Any] = {
+    "overrides": {"verify": [{"kind": "token", "in": "header", "name": "X-Api-Key"}]},
+    "secrets": {"token": "t-1"},
+}
+
+
 async def test_prefer_wait_returns_the_items(api: Api) -> None:
-    sender = await make_sender(api)
-    answer = await sender.post(person(), Prefer="respond-async, wait=10")
+    sender = await make_sender(api, **VERIFIED)
+    answer = await sender.post(person(), X_Api_Key="t-1", Prefer="respond-async, wait=10")
     assert answer.status_code == 200
     assert answer.headers["preference-applied"] == "wait=10"
     assert answer.json()["submission"]["items"][0]["verdict"] == "lead"
 
 
 async def test_prefer_wait_is_202_when_processing_does_not_end_in_time(api: Api) -> None:
-    sender = await make_sender(api)
+    sender = await make_sender(api, **VERIFIED)
     async with api.app.state.engine.begin() as tx:
         await tx.command("LOCK TABLE submission_items IN SHARE MODE")
-        answer = await sender.post(person(), Prefer="wait=1")
+        answer = await sender.post(person(), X_Api_Key="t-1", Prefer="wait=1")
     assert answer.status_code == 202
     assert answer.json()["submission"]["state"] == "received"
 

@@ -36,9 +36,11 @@ async def test_thirty_parallel_posts_of_one_new_person_make_one_lead(api: Api) -
 
 
 async def test_thirty_parallel_posts_with_prefer_wait_make_one_lead(api: Api) -> None:
-    sender = await make_sender(api)
+    rule = {"kind": "token", "in": "header", "name": "X-Api-Key"}
+    sender = await make_sender(api, overrides={"verify": [rule]}, secrets={"token": "t-1"})
     posts = [
-        sender.post(person(email="ana@nordsoft.example", submission_key=f"k{n}"), Prefer="wait=9") for n in range(30)
+        sender.post(person(email="ana@nordsoft.example", submission_key=f"k{n}"), X_Api_Key="t-1", Prefer="wait=9")
+        for n in range(30)
     ]
     answers = await asyncio.gather(*posts)
     assert {answer.status_code for answer in answers} <= {200, 202}

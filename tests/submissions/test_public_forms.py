@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -131,12 +132,63 @@ async def test_spam_is_kept_with_its_reason_makes_no_lead_and_is_answered_like_t
     assert [lead["fields"]["email"] for lead in (await api.get("/v1/leads"))["data"]] == ["good@nordsoft.example"]
 
 
-async def test_a_bot_that_waits_for_the_items_does_not_learn_that_it_was_found(api: Api) -> None:
-    sender = await make_sender(api, "html-form")
-    answer = await submit(sender, {"email": "a@nordsoft.example", "_gotcha": "x"}, "application/json", Prefer="wait=5")
-    assert answer.status_code == 202
-    assert answer.json()["submission"].keys() == {"id", "state"}
+def plain(answer: Any) -> tuple[Any, ...]:
+    """What an answer tells, without the ids that each has of its own."""
+    headers = {name: value for name, value in answer.headers.items() if name not in ("x-request-id", "date")}
+    body = answer.json() if answer.content else {"submission": {}}
+    return answer.status_code, headers, {**body["submission"], "id": None}, body.keys()
+
+
+@pytest.mark.parametrize("accept", ["application/json", BROWSER])
+@pytest.mark.parametrize(
+    ("preset", "secrets"),
+    [("html-form", {}), ("html-form", {"signing": "s"}), ("generic", {}), ("elementor", {}), ("webflow", {})],
+)
+async def test_who_proves_no_secret_learns_nothing_by_waiting_for_the_items(
+    api: Api, preset: str, secrets: dict[str, str], accept: str
+) -> None:
+    sender = await make_sender(api, preset, secrets=secrets, defaults={"thank_you_url": SITE})
+    known = {"email": "known@nordsoft.example", "name": "Ana Pop"}
+    await submit(sender, known, accept)
     await process(api)
+    forms = [
+        known,
+        {**known, "message": "again"},
+        {"email": "new@nordsoft.example"},
+        {"email": "bot@nordsoft.example", "_gotcha": "x"},
+        {"email": "a@mailinator.com", "message": "https://a.example https://b.example"},
+        {"message": "nobody"},
+        {},
+    ]
+    expected = plain(await submit(sender, {"email": "first@nordsoft.example"}, accept))
+    answers = [await submit(sender, form, accept, Prefer="wait=5") for form in forms]
+    assert [plain(answer) for answer in answers] == [expected] * len(forms)
+    assert await count(api, "SELECT count(*) FROM submissions WHERE state = 'received'") == len(forms) + 1, (
+        "nothing is processed before the answer, whose time would tell the verdict"
+    )
+
+
+VERIFIED: dict[str, tuple[dict[str, Any], str, dict[str, str]]] = {
+    "token": ({"kind": "token", "in": "header", "name": "X-Api-Key"}, "t-1", {"X-Api-Key": "t-1"}),
+    "basic": ({"kind": "basic"}, "me:pass", {"Authorization": "Basic bWU6cGFzcw=="}),
+    "signing": ({"kind": "hmac", "header": "X-Signature", "signed": "fixed"}, "s-1", {"X-Signature": "HMAC"}),
+}
+
+
+@pytest.mark.parametrize("secret", VERIFIED)
+@pytest.mark.parametrize("open_without", [True, False])
+async def test_who_proves_a_secret_may_wait_for_the_items(api: Api, secret: str, open_without: bool) -> None:
+    rule, value, headers = VERIFIED[secret]
+    signature = hmac.digest(b"s-1", b"fixed", "sha256").hex()
+    sent = {name: signature if text == "HMAC" else text for name, text in headers.items()}
+    overrides = {"verify": [rule], "open_without_secrets": open_without}
+    sender = await make_sender(api, "html-form", overrides=overrides, secrets={secret: value})
+    answer = await submit(sender, {"email": "a@nordsoft.example"}, "application/json", Prefer="wait=5", **sent)
+    assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait=5")
+    assert answer.json()["submission"]["items"][0]["verdict"] == "lead"
+    spam = {"email": "b@nordsoft.example", "_gotcha": "x"}
+    answer = await submit(sender, spam, "application/json", Prefer="wait=5", **sent)
+    assert (answer.status_code, answer.json()["submission"].keys()) == (202, {"id", "state"})
     assert len(await of_verdict(api, "spam")) == 1
 
 
