@@ -6,6 +6,8 @@ neither. Another tenant's row is a 404.
 
 from __future__ import annotations
 
+from typing import Self
+
 from app.problem import Conflict, Forbidden, Gone, Invalid, Problem, Unauthorized, Unavailable
 
 
@@ -196,6 +198,11 @@ class NotFound(Problem):
     """There is no such resource."""
 
     status = 404
+
+    @classmethod
+    def of(cls, field: str, detail: str) -> Self:
+        """The problem for an id that was sent in this field."""
+        return cls(f"{field}: {detail}.", errors=[{"field": field, "code": cls.code, "detail": detail}])
 
 
 class LeadNotFound(NotFound):

@@ -9,6 +9,7 @@ from app import ids
 from app.conversion.convert import Asked, convert
 from app.conversion.order import BatchOrder
 from app.database.transaction import Tx
+from app.errors import LeadNotFound
 from app.journeys.load import OfLead
 from app.web.auth import Caller
 from app.web.gather import Member
@@ -51,6 +52,8 @@ def _result(index: int, one: Asked, *, atomic: bool) -> dict[str, Any]:
     item_ref = {"index": index, "lead_id": ids.show("lead", one.wanted.lead_id)}
     if one.problem is None:
         return {**item_ref, "status": 201, "conversion": one.result}
+    if isinstance(one.problem, LeadNotFound):
+        one.problem = LeadNotFound.of(f"items.{index}.lead_id", f"there is no lead {item_ref['lead_id']}")
     if atomic:
         one.problem.members.update(item_ref)
         raise one.problem

@@ -216,7 +216,7 @@ def named_records(inputs: PlanInputs, found: Found) -> Found:
         (OPPORTUNITY, order.opportunity.id, found.opportunities),
     ):
         if record_id is not None and all(row["id"] != record_id for row in rows):
-            raise missing(kind, record_id)
+            raise missing(kind, record_id, f"{kind.name}.id")
     return found
 
 

@@ -14,7 +14,6 @@ from app.errors import (
     ListInvalid,
     MappingHasFaults,
     RequestTimeout,
-    SourceDisabled,
     SourceNotFound,
     StateConflict,
     UnsupportedMediaType,
@@ -51,7 +50,6 @@ CSV: Final[dict[int | str, dict[str, Any]]] = {
 REFUSALS: Final = declared(
     SourceNotFound,
     MappingHasFaults,
-    SourceDisabled,
     StateConflict,
     ListInvalid,
     BodyTooLarge,

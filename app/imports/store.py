@@ -14,7 +14,7 @@ from fastapi import Request, Response
 from app import ids
 from app.database.faults import run_with_retries
 from app.database.transaction import Database, Tx
-from app.errors import MappingHasFaults, SourceDisabled, SourceNotFound, StateConflict
+from app.errors import MappingHasFaults, SourceNotFound, StateConflict
 from app.imports import show, sql
 from app.imports.body import ListBody
 from app.imports.rows import Row
@@ -69,13 +69,13 @@ def listed(rows: Sequence[Row], options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def source_of(tx: Tx, tenant_id: UUID, source_id: UUID) -> ReadySource:
-    """The source of a list. Raises SourceNotFound, SourceDisabled, MappingHasFaults."""
+    """The source of a list. Raises SourceNotFound, StateConflict for a disabled one, MappingHasFaults."""
     row = await sources_sql.source(tx, tenant_id, source_id)
     if row is None or row.archived_at is not None:
-        raise SourceNotFound()
+        raise SourceNotFound.of("source_id", f"there is no source {ids.show('source', source_id)} that is not archived")
     source = ready_source(row)
     if not source.enabled:
-        raise SourceDisabled()
+        raise StateConflict("The source is disabled: enable it with PATCH /v1/sources/{source_id}, then send the list.")
     if source.document is None:
         raise MappingHasFaults("The stored document is invalid in this release: correct the source's overrides.")
     return source

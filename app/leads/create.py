@@ -60,7 +60,7 @@ def names_of(body: LeadCreate) -> list[str]:
 def _arrival(asked: Member[LeadCreate, Captured], tenant_id: UUID, source: Record | None, now: datetime) -> Arrival:
     body, caller = asked.wanted, asked.caller
     if source is None:
-        raise SourceNotFound()
+        raise SourceNotFound.of("source_id", f"there is no source {ids.shown('source', body.source_id)}")
     when = body.occurred_at or (body.activity.occurred_at if body.activity else None) or now
     times = {"occurred_at": body.occurred_at, **consent_times(body.consents)}
     if body.activity:

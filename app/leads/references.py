@@ -45,7 +45,7 @@ def check_attribution(touch: Mapping[str, str], unknown: Unknown, place: str = "
         except ValueError:
             detail = f"the id of a {kind} looks like {EXAMPLES[kind]}"
             raise RequestInvalid.of(f"{place}.{name}", "id_malformed", detail) from None
-        raise NOT_FOUND[kind](f"{place}.{name}: there is no {kind} {touch[name]}.")
+        raise NOT_FOUND[kind].of(f"{place}.{name}", f"there is no {kind} {touch[name]}")
 
 
 def with_unknown_apart(touch: Mapping[str, str], unknown: Unknown) -> dict[str, str]:

@@ -78,7 +78,7 @@ async def merge(
     if into == lead_id:
         raise RequestInvalid.of("into", "same_lead", "a lead cannot be merged into itself")
     await wait_for_turn(tx, caller)
-    gone, kept = await lock_pair(tx, caller, (lead_id, into), now)
+    gone, kept = await lock_pair(tx, caller, (lead_id, into), now, "into")
     await check_unmerged(tx, caller.tenant_id, gone)
     versions.check(expected, gone.lead.version)
     if (refused := refused_merger(caller.actor)) is not None:

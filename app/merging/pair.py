@@ -30,24 +30,31 @@ async def wait_for_turn(tx: Tx, caller: Caller) -> None:
     await leads_sql.lock_identities(tx, caller.tenant_id, [("merge", "", "")])
 
 
-async def lock_pair(tx: Tx, caller: Caller, lead_ids: tuple[UUID, UUID], now: datetime) -> tuple[Change, Change]:
+async def lock_pair(
+    tx: Tx, caller: Caller, lead_ids: tuple[UUID, UUID], now: datetime, field: str | None = None
+) -> tuple[Change, Change]:
     """Locks the identities of both leads, then the leads (promises.md, section 2).
 
-    Where a lead got an identity before it was locked, all are let go and locked again, with that one. Raises
-    LeadNotFound for an unknown lead, Erased if the first was erased, and ChangedMeanwhile after several tries.
+    Where a lead got an identity before it was locked, all are let go and locked again, with that one. `field`: the
+    member of the body that names the second lead. Raises LeadNotFound for an unknown lead, Erased if the first was
+    erased, and ChangedMeanwhile after several tries.
     """
     for _ in range(TRIES):
         with suppress(ChangedMeanwhile):
             async with tx.savepoint():
-                return await _lock_known(tx, caller, lead_ids, now)
+                return await _lock_known(tx, caller, lead_ids, now, field)
     raise ChangedMeanwhile("the leads got identities faster than these could be locked")
 
 
-async def _lock_known(tx: Tx, caller: Caller, lead_ids: tuple[UUID, UUID], now: datetime) -> tuple[Change, Change]:
+async def _lock_known(
+    tx: Tx, caller: Caller, lead_ids: tuple[UUID, UUID], now: datetime, field: str | None
+) -> tuple[Change, Change]:
     keys = await sql.identity_keys(tx, caller.tenant_id, lead_ids)
     await leads_sql.lock_identities(tx, caller.tenant_id, sorted(keys))
     found: list[Change] = []
     for change, lead_id in zip(await begin_two(tx, caller.tenant_id, lead_ids, now, caller), lead_ids, strict=True):
+        if change is None and field is not None and lead_id == lead_ids[1]:
+            raise LeadNotFound.of(field, f"there is no lead {ids.show('lead', lead_id)}")
         if change is None:
             raise LeadNotFound(f"There is no lead {ids.show('lead', lead_id)}.")
         found.append(change)

@@ -115,7 +115,7 @@ async def check_links(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Non
             continue
         row = await sql.record_of(tx, tenant_id, kind, record_id)
         if row is None:
-            raise missing(kind, record_id)
+            raise missing(kind, record_id, f"{kind.name}_id")
         if row.archived_at is not None:
             raise unavailable(kind, record_id)
 

@@ -69,6 +69,8 @@ def key_taken(kind: Kind, rows: Iterable[Mapping[str, Any]], wanted: Mapping[str
     )
 
 
-def missing(kind: Kind, record_id: UUID) -> NotFound:
-    """The 404 for a record of this kind, whether it is unknown or another tenant's."""
+def missing(kind: Kind, record_id: UUID, field: str | None = None) -> NotFound:
+    """The 404 for a record of this kind, whether it is unknown or another tenant's. `field` of the body names it."""
+    if field is not None:
+        return kind.not_found.of(field, f"there is no {kind.name} {ids.show(kind.name, record_id)}")
     return kind.not_found(f"There is no {kind.name} {ids.show(kind.name, record_id)}.")

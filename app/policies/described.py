@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Header, Query, Response
 
+from app import ids
 from app.database.plain_json import write_json
 from app.database.transaction import Record, Tx
 from app.errors import NotAcceptable, PolicyHasFaults, PolicyNotFound
@@ -51,7 +52,7 @@ async def get_policy_diff(
 ) -> Response:
     """What this version has that another one has not, in words: every difference, with its place and both values."""
     row = await find(tx, caller, policy_id)
-    other = await find(tx, caller, against) if against else await sql.active_policy(tx, caller.tenant_id)
+    other = await find(tx, caller, against, "against") if against else await sql.active_policy(tx, caller.tenant_id)
     return answer(show_diff(row, other))
 
 
@@ -71,8 +72,11 @@ async def get_policy_diagram(
     return Response(text, media_type=kind, headers={"Vary": "Accept"})
 
 
-async def find(tx: Tx, caller: Caller, policy_id: PolicyId) -> Record:
+async def find(tx: Tx, caller: Caller, policy_id: PolicyId, field: str | None = None) -> Record:
+    """The policy. Raises PolicyNotFound, with the parameter that names it if it is not the path that does."""
     row = await sql.policy(tx, caller.tenant_id, policy_id)
+    if row is None and field is not None:
+        raise PolicyNotFound.of(field, f"there is no policy {ids.show('policy', policy_id)}")
     if row is None:
         raise PolicyNotFound()
     return row

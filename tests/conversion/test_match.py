@@ -130,6 +130,7 @@ async def test_a_record_of_another_tenant_is_not_found(api: Api, ae: str) -> Non
     lead = await sql_lead(api, ae, **ANNA)
     problem = await refused(api, lead, ae, {"account": {"mode": "use", "id": theirs["id"]}})
     assert (problem["status"], problem["code"]) == (404, "account_not_found")
+    assert [one["field"] for one in problem["errors"]] == ["account.id"]
     assert (await converted(api, lead, ae))["account"]["outcome"] == "created"
     assert await count(api, "accounts") == 2
 
@@ -155,6 +156,8 @@ async def test_a_refused_conversion_writes_nothing(api: Api, ae: str) -> None:
     for order, status, code in REFUSED:
         problem = await refused(api, lead, ae, order)
         assert (problem["status"], problem["code"]) == (status, code), order
+        if status == 404:
+            assert [one["field"] for one in problem["errors"]] == [f"{next(iter(order))}.id"]
     assert (await api.reload(lead))["stage"] == "sql"
 
 

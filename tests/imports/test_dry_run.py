@@ -129,3 +129,17 @@ async def test_a_remark_beside_the_columns_of_a_spreadsheet_is_kept_with_the_lea
     assert b"column 3" in (errors := await lists.errors(made))
     assert b"call back" in errors
     assert (await lists.import_list(errors.replace(b"Jan \xc5\x81uk,", b"Jan,jan@x.example")))["counts"] == {"lead": 1}
+
+
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+async def test_a_list_for_a_disabled_source_is_a_conflict_that_no_repeat_resolves(api: Api, dry_run: str) -> None:
+    lists = await make_lists(api)
+    path = f"/v1/sources/{lists.source['id']}"
+    assert (await api.call("PATCH", path, {"enabled": False})).status_code == 200
+    answer = await lists.send(table(HEAD, ANA), dry_run=dry_run)
+    assert (answer.status_code, answer.json()["code"]) == (409, "state_conflict")
+    assert "Retry-After" not in answer.headers
+    assert "enable" in answer.json()["detail"]
+    assert (await api.client.post(f"/v1/ingest/{lists.source['key']}", json={})).status_code == 503
+    assert (await api.call("PATCH", path, {"enabled": True})).status_code == 200
+    assert (await lists.send(table(HEAD, ANA), dry_run=dry_run)).status_code == (200 if dry_run == "true" else 202)
