@@ -11,7 +11,7 @@ from app.imports.body import ListBody
 from app.imports.foreseen import UNKNOWN, Foreseen
 from app.imports.rows import Row
 from app.imports.store import ROWS_TOGETHER, listed
-from app.sources.item import Item, item_to_json
+from app.sources.item import Item, dry_run_to_json
 from app.sources.ready import ReadySource
 from app.submissions.listed import ListedRows, map_rows
 
@@ -43,7 +43,7 @@ async def dry_run(
     counts = counts - repeated + Counter(duplicate=repeated.total())
     for one in (*first, *refused):
         one["submission_key"] = one["submission_key"].replace(f"{UNKNOWN}:", f"{body.sha256}:", 1)
-        one["verdict"] = "duplicate" if one["row"] in numbers else one["verdict"]
+        one.update(_of_verdict(one, "duplicate" if one["row"] in numbers else one["verdict"]))
     return {
         "dry_run": True,
         "rows": counts.total(),
@@ -66,4 +66,10 @@ def _together(rows: list[Row], options: Mapping[str, Any], now: datetime) -> Lis
 
 
 def _shown(row: Row, item: Item, verdict: str) -> dict[str, Any]:
-    return {"row": row.number, **item_to_json(item), "verdict": verdict}
+    return _of_verdict({"row": row.number, **dry_run_to_json(item)}, verdict)
+
+
+def _of_verdict(shown: dict[str, Any], verdict: str) -> dict[str, Any]:
+    """The row with the verdict that it would have: a repeat records no activity."""
+    activity = None if verdict in ("duplicate", "revised") else shown["activity"]
+    return {**shown, "verdict": verdict, "activity": activity}

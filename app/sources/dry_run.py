@@ -14,7 +14,7 @@ import orjson
 from app.database.transaction import Tx
 from app.errors import MappingHasFaults, MappingTooCostly, RequestInvalid, SourceNotFound
 from app.sources import sql
-from app.sources.item import Item, item_to_json
+from app.sources.item import Item, dry_run_to_json
 from app.sources.mapping import map_request_async
 from app.sources.ready import ready_source
 from app.sources.request import RawRequest
@@ -36,7 +36,7 @@ async def dry_run(tx: Tx, tenant_id: UUID, source_id: UUID, values: Mapping[str,
     costly = next((item for item in items if item.reason == "mapping_too_costly"), None)
     if costly is not None:
         raise _too_costly(costly)
-    return [item_to_json(item) for item in items]
+    return [dry_run_to_json(item) for item in items]
 
 
 def _too_costly(item: Item) -> MappingTooCostly:

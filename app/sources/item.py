@@ -63,9 +63,21 @@ class Item:
     repeat_keys: tuple[str, ...] = ()
     fetch_url: str | None = None
 
+    @property
+    def acts(self) -> bool:
+        """Whether an activity is recorded. With `entry` (a purchased list) the person showed no interest, and the lead
+        stays in that stage."""
+        return self.verdict in ("lead", "activity") and self.entry is None
+
+
+def dry_run_to_json(item: Item) -> dict[str, Any]:
+    """An item as a dry run returns it: `activity` is null where none would be recorded."""
+    shown = item_to_json(item)
+    return shown if item.acts else {**shown, "activity": None}
+
 
 def item_to_json(item: Item) -> dict[str, Any]:
-    """An item as a dry run returns it and `submission_items.mapped` stores it: JSON values only."""
+    """An item as `submission_items.mapped` stores it: JSON values only."""
     person = item.person or Person()
     externals = {one.namespace: one.value for one in person.identities if one.kind == "external"}
     return {

@@ -25,7 +25,6 @@ from app.submissions.listed import ListedRows, map_rows
 from app.submissions.redact import redacted
 
 ARRIVING: Final = frozenset({"lead", "activity", "consent"})
-ACTING: Final = frozenset({"lead", "activity"})
 # What makes or touches a lead, or will when its record is fetched. Only that can be repeated.
 TAKING: Final = ARRIVING | {"fetch"}
 KEY_REUSED: Final = "key_reused"
@@ -113,8 +112,7 @@ class Entry:
         """
         item = self.item
         properties = {**item.activity_properties, "submission_id": ids.show("submission", self.submission_id)}
-        # With `entry` set (a purchased list) the person showed no interest: no activity, so that the lead stays there.
-        acts = item.verdict in ACTING and item.entry is None and self.revised_lead_id is None
+        acts = item.acts and self.revised_lead_id is None
         key = item.submission_key + self.key_suffix.replace(KEY_SEPARATOR, "#")
         activity = ArrivalActivity(key, item.activity_type, item.activity_kind, properties)
         return Arrival(

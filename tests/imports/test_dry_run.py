@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
+from sqlalchemy import text as sql_text
 
 from app.imports.rows import RowReader
 from tests.api import Api
 from tests.imports.lists import lead_of, make_lists, table, xlsx
+from tests.submissions.sender import make_sender, person
 
 KEYED: dict[str, Any] = {"overrides": {"submission_key": "item.Number"}}
 HEAD = ("Number", "Name", "E-mail", "City")
@@ -143,3 +146,46 @@ async def test_a_list_for_a_disabled_source_is_a_conflict_that_no_repeat_resolve
     assert (await api.client.post(f"/v1/ingest/{lists.source['key']}", json={})).status_code == 503
     assert (await api.call("PATCH", path, {"enabled": True})).status_code == 200
     assert (await lists.send(table(HEAD, ANA), dry_run=dry_run)).status_code == (200 if dry_run == "true" else 202)
+
+
+@pytest.mark.parametrize("options", [{}, {"entry": "suspect"}, {"activity_type": "event_attended"}])
+@pytest.mark.parametrize("defaults", [{}, {"entry": "suspect"}])
+async def test_a_dry_run_shows_the_activities_that_the_import_records(
+    api: Api, options: dict[str, str], defaults: dict[str, str]
+) -> None:
+    lists = await make_lists(api, defaults=defaults, **KEYED)
+    text = table(HEAD, ANA, JAN, NOBODY, JAN, ANA_MOVED)
+    for _ in range(2):
+        before = await activities(api)
+        shown = (await lists.post(text, dry_run="true", status=200, **options))["first"]
+        await lists.import_list(text, **options)
+        recorded = (await activities(api)) - before
+        assert Counter(row["activity"]["type"] for row in shown if row["activity"]) == recorded
+
+
+async def activities(api: Api) -> Counter[str]:
+    """How many activities of each type are recorded."""
+    async with api.app.state.engine.connect() as tx:
+        return Counter((await tx.execute(sql_text("SELECT type FROM activities"))).scalars())
+
+
+@pytest.mark.parametrize(
+    ("item", "defaults", "type"),
+    [
+        ({}, {}, "form_fill"),
+        ({}, {"entry": "suspect"}, None),
+        ({"email": None}, {}, None),
+        ({"test": True}, {}, None),
+        ({"activity_type": "chat"}, {}, "chat"),
+    ],
+)
+async def test_a_dry_run_of_a_source_shows_an_activity_only_where_one_is_recorded(
+    api: Api, item: dict[str, Any], defaults: dict[str, str], type: str | None
+) -> None:
+    sender = await make_sender(api, defaults=defaults)
+    body = person(**item) | {"name": None}
+    path = f"/v1/sources/{sender.source['id']}/dry-run"
+    ((shown,),) = (await api.post(path, {"body": body}, status=200)).values()
+    await sender.post_and_process(body)
+    assert (shown["activity"] or {}).get("type") == type
+    assert await activities(api) == Counter([type] if type else [])
