@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from app.imports.body import ListBody
 from app.imports.foreseen import UNKNOWN, Foreseen
+from app.imports.foreseen_consents import ForeseenConsents
 from app.imports.rows import Row
 from app.imports.store import ROWS_TOGETHER, listed
+from app.leads.capture import CONSENT_WITHDRAWN
 from app.sources.item import Item, dry_run_to_json
 from app.sources.ready import ReadySource
 from app.submissions.listed import ListedRows, map_rows
@@ -26,7 +28,7 @@ async def dry_run(
     first: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     guessed = False
-    foreseen = Foreseen(state, source, now)
+    foreseen, consents = Foreseen(state, source, now), ForeseenConsents(state, source, now)
     async for found in body.rows():
         rows = list(found)
         guessed = guessed or any(row.guessed for row in rows)
@@ -34,6 +36,7 @@ async def dry_run(
             some = rows[start : start + ROWS_TOGETHER]
             items = await map_rows(source, _together(some, options, now))
             verdicts = await foreseen.verdicts(some, items)
+            await consents.add(some, items, verdicts)
             counts.update(verdicts)
             reasons.update(item.reason for item in items if item.reason)
             shown = [_shown(*one) for one in zip(some, items, verdicts, strict=True)]
@@ -41,9 +44,12 @@ async def dry_run(
             refused += [one for one in shown if one["verdict"] == "quarantined"][: SHOWN - len(refused)]
     repeated, numbers = await foreseen.repeated(body.sha256)
     counts = counts - repeated + Counter(duplicate=repeated.total())
+    withdrawn = consents.numbers(numbers)
+    reasons += Counter({CONSENT_WITHDRAWN: len(withdrawn)})
     for one in (*first, *refused):
         one["submission_key"] = one["submission_key"].replace(f"{UNKNOWN}:", f"{body.sha256}:", 1)
         one.update(_of_verdict(one, "duplicate" if one["row"] in numbers else one["verdict"]))
+        one["reason"] = CONSENT_WITHDRAWN if one["row"] in withdrawn else one["reason"]
     return {
         "dry_run": True,
         "rows": counts.total(),

@@ -185,6 +185,15 @@ async def contacts_known_by(tx: Tx, tenant_id: UUID, emails: Collection[str], ph
     return (await tx.execute(CONTACTS_KNOWN_BY, wanted)).all()
 
 
+async def consent_states(tx: Tx, tenant_id: UUID, lead_ids: Collection[UUID | None]) -> Records:
+    """The consents of these leads, and the flags that say since when and by whom."""
+    known = [lead_id for lead_id in lead_ids if lead_id is not None]
+    if not known:
+        return []
+    statement = select(leads.c.id, leads.c.consents, leads.c.flags)
+    return (await tx.execute(statement.where(leads.c.tenant_id == tenant_id, leads.c.id.in_(known)))).all()
+
+
 async def latest_consents(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
     """The entry of each lead's consent log that counts for its contact, for each purpose."""
     if not lead_ids:
