@@ -228,7 +228,8 @@ class Lane:
 
     def pause(self, until: datetime | None) -> None:
         """Send nothing until then; of several instants the last one counts."""
-        self.wait_until = max(filter(None, (until, self.wait_until)), default=None)
+        if until is not None:
+            self.wait_until = max(until, self.wait_until or until)
 
     def disable(self, reason: DisabledFor) -> None:
         self.disabled = self._buffer.disabled = reason

@@ -74,7 +74,9 @@ class Receiver:
 
     def request(self, item: Item, now: datetime) -> tuple[dict[str, str], bytes]:
         """The headers and body of one attempt, signed with every key valid at `now`."""
-        event = item.event if self.include else item.event._replace(included="")
+        event = item.event
+        if event.included and not self.include:
+            event = event._replace(included="")
         message_id = ids.show("event", event.id)
         body = envelope(event, 0 if self.thin else MAX_BODY_BYTES, message_id)
         keys = [key for key, expires_at in self.keys if expires_at is None or expires_at > now]

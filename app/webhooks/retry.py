@@ -77,9 +77,10 @@ def next_attempt(
 
 def pause_until(outcome: Outcome, now: datetime) -> datetime | None:
     """Until when the receiver asks for no requests of this subscription: 429 or 503 with `Retry-After`."""
+    if outcome.code not in (TOO_MANY, UNAVAILABLE):
+        return None
     requested = requested_wait(outcome.retry_after, now)
-    asks = outcome.code in (TOO_MANY, UNAVAILABLE) and requested > timedelta(0)
-    return now + requested if asks else None
+    return now + requested if requested > timedelta(0) else None
 
 
 def requested_wait(header: str | None, now: datetime) -> timedelta:
