@@ -12,6 +12,7 @@ from app.events.record import NewEvent
 from app.journeys.clocks import end_clocks, move_clocks
 from app.journeys.state import Change, Journey, Lead, Offer, Owner, Routing, Step
 from app.lifecycle.answer import Emit, Move
+from app.lifecycle.profile import profile
 from app.policies.published import Published
 from app.policy.document import Policy
 from app.routing.choose import targets_after
@@ -30,7 +31,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
         journey = open_journey(change, move)
     published = change.active if move.opens else change.published
     closed_at = journey.closed_at
-    move = with_attribution(published.policy, change.lead, move)
+    move = _with_profile(published.policy, change, with_attribution(published.policy, change.lead, move))
     journey.seq += 1
     change.lead.held_stage = journey.stage
     change.lead.last_occurred_at, change.lead.last_recorded_at = move.occurred_at, change.now
@@ -62,6 +63,15 @@ def with_attribution(policy: Policy, lead: Lead, move: Move) -> Move:
         return move
     attribution = {"first": _came_by(lead.first_touch or {}), "last": _came_by(lead.last_touch or {})}
     return replace(move, evidence={**move.evidence, "attribution": attribution})
+
+
+def _with_profile(policy: Policy, change: Change, move: Move) -> Move:
+    """The move; where it reaches the first milestone, with what the lead looked like in its evidence, for reports."""
+    if policy.milestones[0].name not in (name for name, _ in move.milestones):
+        return move
+    entries = move.entries or (change.score.entries if change.score else ())
+    seen = profile(policy, change.facts(), entries, move.occurred_at)
+    return replace(move, evidence={**move.evidence, "profile": seen})
 
 
 def _came_by(touch: Mapping[str, Any]) -> dict[str, Any]:

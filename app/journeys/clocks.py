@@ -114,7 +114,7 @@ async def write_clocks(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> No
 
 def run_rows(change: Change) -> list[dict[str, Any]]:
     """The rows of the changed runs."""
-    names = Run.__slots__
-    return [
-        {name: getattr(run, name) for name in names} | {"lead_id": change.lead.id} for run in change.clocks.values()
-    ]
+    owner = change.lead.owner
+    team = owner.team if owner is not None and owner.team is not None else change.lead.team
+    more = {"lead_id": change.lead.id, "team": team, "changed_at": change.now}
+    return [{name: getattr(run, name) for name in Run.__slots__} | more for run in change.clocks.values()]

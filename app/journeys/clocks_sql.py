@@ -21,21 +21,29 @@ CALENDARS = text(
 CALENDARS_OF_RUNS = text(
     "SELECT id, calendar FROM clock_runs WHERE tenant_id = :tenant_id AND id = ANY(:ids)"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("tenant_id", type_=Uuid))
-# Writes the rows of the parameter `runs`; `recording` (sql.py) has it as one of its parts.
+# Writes the rows of the parameter `runs`; `recording` (sql.py) has it as one of its parts. What a run was before stays
+# in `past`, under the names of the columns, for reports as of an earlier instant.
 WRITE = """
     INSERT INTO clock_runs (tenant_id, id, lead_id, journey_id, clock, minutes, calendar, owner_id, started_at, due_at,
-           recorded_at, met_at, met_recorded_at, stopped_at, stopped_recorded_at, breached_at, business_minutes)
+           recorded_at, met_at, met_recorded_at, stopped_at, stopped_recorded_at, breached_at, business_minutes, team,
+           changed_at)
     SELECT :tenant_id, id, lead_id, journey_id, clock, minutes, coalesce(calendar, '{}'), owner_id, started_at, due_at,
-           recorded_at, met_at, met_recorded_at, stopped_at, stopped_recorded_at, breached_at, business_minutes
+           recorded_at, met_at, met_recorded_at, stopped_at, stopped_recorded_at, breached_at, business_minutes, team,
+           changed_at
       FROM jsonb_to_recordset(:runs) AS r(
            id uuid, lead_id uuid, journey_id uuid, clock text, minutes integer, calendar jsonb, owner_id uuid,
            started_at timestamptz, due_at timestamptz, recorded_at timestamptz, met_at timestamptz,
            met_recorded_at timestamptz, stopped_at timestamptz, stopped_recorded_at timestamptz,
-           breached_at timestamptz, business_minutes integer)
+           breached_at timestamptz, business_minutes integer, team text, changed_at timestamptz)
     ON CONFLICT (tenant_id, id) DO UPDATE
        SET owner_id = EXCLUDED.owner_id, met_at = EXCLUDED.met_at, met_recorded_at = EXCLUDED.met_recorded_at,
            stopped_at = EXCLUDED.stopped_at, stopped_recorded_at = EXCLUDED.stopped_recorded_at,
-           breached_at = EXCLUDED.breached_at, business_minutes = EXCLUDED.business_minutes
+           breached_at = EXCLUDED.breached_at, business_minutes = EXCLUDED.business_minutes, team = EXCLUDED.team,
+           changed_at = EXCLUDED.changed_at,
+           past = clock_runs.past || jsonb_build_object(
+               'until', EXCLUDED.changed_at, 'owner_id', clock_runs.owner_id, 'team', clock_runs.team,
+               'met_at', clock_runs.met_at, 'stopped_at', clock_runs.stopped_at,
+               'business_minutes', clock_runs.business_minutes)
 """
 WRITE_RUNS = text(WRITE).bindparams(bindparam("runs", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 RUNS_OF_JOURNEY = text(

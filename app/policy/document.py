@@ -142,6 +142,11 @@ class Policy(Part):
         return tuple((timedelta(days=step.to_day), step.percent) for step in self.scoring.decay)
 
     @cached_property
+    def rule_ids(self) -> tuple[str, ...]:
+        """The ids of all rules of the score, in the order of the document."""
+        return (*(rule.id for rule in self.scoring.fit), *(rule.id for rule in self.scoring.engagement))
+
+    @cached_property
     def capped_rules(self) -> tuple[tuple[Cap, frozenset[str]], ...]:
         """The caps in the order rule, group, ledger, each with the ids of the rules it covers (none for a ledger)."""
         rules: list[FitRule | EngagementRule] = [*self.scoring.fit, *self.scoring.engagement]

@@ -27,9 +27,14 @@ def traits(facts: Facts, now: datetime) -> dict[str, str]:
     found = {name: _word(fields.get(name)) for name in NAMED}
     found |= {f"touch.{name}": _word(touch.get(name)) for name in ("source", "medium")}
     found["channel"] = _word(fields.get("channel"))
-    found["company_size"] = _band(fields.get("employees"), EMPLOYEES, "1000+")
+    found["company_size"] = company_size(fields.get("employees")) or NONE
     found["email"] = NONE if not fields.get("email") else "free mail" if fields.get("free_mail") else "company"
     return found | _interest(interests(facts, now), now)
+
+
+def company_size(employees: object) -> str | None:
+    """The size of a company as one of few bands; None where it is not known."""
+    return _band(employees, EMPLOYEES, "1000+") if isinstance(employees, int) else None
 
 
 def interests(facts: Facts, now: datetime) -> list[Activity]:

@@ -252,6 +252,9 @@ clock_runs = tenant_table(
     instant("stopped_recorded_at"),
     instant("breached_at"),
     Column("business_minutes", Integer),
+    string("team"),  # of the owner, else that of the lead, as `owner_id`
+    instant("changed_at"),  # when this state of the run was recorded
+    jsonb("past", empty="[]"),  # the states before, each with `until`; what old code changed is not in it
     tenant_foreign_key("leads", "lead_id"),
     tenant_foreign_key("journeys", "journey_id"),
     tenant_foreign_key("users", "owner_id"),
@@ -283,6 +286,7 @@ transitions = tenant_table(
     CheckConstraint("seq >= 1", name="seq"),
     Index("transitions_id_key", "tenant_id", "id", unique=True),
     Index("transitions_lead_id_idx", "tenant_id", "lead_id", "recorded_at"),
+    Index("transitions_occurred_at_idx", "tenant_id", "occurred_at"),
 )
 
 # Where each round robin stands: the position of the user who was chosen last (app/routing/ring.py).
@@ -317,6 +321,7 @@ milestones = tenant_table(
     instant("voided_at"),
     tenant_foreign_key("journeys", "journey_id"),
     Index("milestones_name_key", "tenant_id", "journey_id", "name", unique=True, postgresql_where="voided_at IS NULL"),
+    Index("milestones_voided_idx", "tenant_id", "journey_id", postgresql_where="voided_at IS NOT NULL"),
     Index("milestones_lead_id_idx", "tenant_id", "lead_id"),
     Index("milestones_reached_at_idx", "tenant_id", "name", "reached_at"),
 )

@@ -168,5 +168,6 @@ conversions = tenant_table(
     tenant_foreign_key("opportunities", "opportunity_id"),
     Index("conversions_journey_id_key", "tenant_id", "journey_id", unique=True, postgresql_where="reverted_at IS NULL"),
     Index("conversions_lead_id_idx", "tenant_id", "lead_id"),
+    Index("conversions_account_id_idx", "tenant_id", "account_id", postgresql_where="account_id IS NOT NULL"),
     Index("conversions_contact_id_idx", "tenant_id", "contact_id", postgresql_where="contact_id IS NOT NULL"),
 )
