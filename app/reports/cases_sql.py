@@ -10,6 +10,16 @@ from typing import Final
 
 from app.reports.sql import recorded
 
+
+def next_milestone() -> str:
+    """SQL of the milestone x."to" that the journey of `a` reached after `a`; LIMIT keeps it a look-up by journey."""
+    return f"""
+           SELECT b.id, b.reached_at FROM milestones b
+            WHERE {recorded("b")} AND b.journey_id = a.journey_id AND b.name = x."to"
+              AND b.reached_at >= a.reached_at LIMIT 1
+    """  # noqa: S608 - interpolates a condition that is written here
+
+
 # Journeys that reached the first milestone in the window, and whether they reached the second within the horizon.
 # Without a second one (the volume) they count at once.
 FUNNEL: Final = f"""
@@ -19,9 +29,8 @@ FUNNEL: Final = f"""
       JOIN milestones a ON {recorded("a")} AND a.name = x.start AND a.reached_at >= :start AND a.reached_at < :end
       JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = a.journey_id
            AND (x.business IS NULL OR j.business = x.business)
-      LEFT JOIN milestones b ON {recorded("b")} AND b.journey_id = a.journey_id AND b.name = x."to"
-           AND b.reached_at >= a.reached_at
-           AND (x.hours IS NULL OR b.reached_at <= a.reached_at + make_interval(hours => x.hours))
+      LEFT JOIN LATERAL ({next_milestone()}) b
+           ON x.hours IS NULL OR b.reached_at <= a.reached_at + make_interval(hours => x.hours)
 """  # noqa: S608 - interpolates only conditions that are written here
 
 # The same cohorts with the time until the second milestone. Whatever has not reached it is seen until the journey ended
@@ -34,8 +43,7 @@ VELOCITY: Final = f"""
       JOIN milestones a ON {recorded("a")} AND a.name = x.start AND a.reached_at >= :start AND a.reached_at < :end
       JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = a.journey_id
            AND (x.business IS NULL OR j.business = x.business)
-      LEFT JOIN milestones b ON {recorded("b")} AND b.journey_id = a.journey_id AND b.name = x."to"
-           AND b.reached_at >= a.reached_at
+      LEFT JOIN LATERAL ({next_milestone()}) b ON true
       LEFT JOIN LATERAL (
            SELECT min(e.at) AS at FROM (
                   SELECT c.reached_at AS at FROM milestones c

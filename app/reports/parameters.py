@@ -29,6 +29,7 @@ AS_OF: Final = "What had been recorded by this instant counts, and nothing that 
 BY: Final = "One group for each value of this."
 HORIZON: Final = "Days that a journey has to get from the first milestone to the second; left out: as the policy says."
 SKIPPED: Final = "Whether milestones count that a journey passed over."
+IDLE_DAYS: Final = "Accounts and contacts are idle if nothing happened with them for so many days."
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,10 @@ class SkippedParameters(Parameters):
 
     def bound(self) -> dict[str, object]:
         return {"with_skipped": self.skipped == "include"}
+
+
+@dataclass(frozen=True)
+class AgeingParameters(Parameters):
+    """Also for how long nothing happened with what is idle."""
+
+    idle_days: Annotated[int, Query(ge=1, le=3650, description=IDLE_DAYS)] = 90

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any
@@ -30,6 +30,9 @@ async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters
     most = len(metrics) * MOST_GROUPS
     bound = {**await _bound(tx, tenant_id, asked, settings, metrics), "limit": most + 1}
     rows = await sql.numbers(tx, tenant_id, report, asked.by, bound)
+    if asked.by is None and len(rows) > most:
+        detail = f"there are more than {most} values, which is the limit: ask for a shorter window"
+        raise RequestInvalid.of("to", "too_many_values", detail)
     if len({row.key for row in rows}) > MOST_GROUPS or len(rows) > most:
         detail = f"there are more than {MOST_GROUPS} groups, which is the limit: ask for a shorter window, or by less"
         raise RequestInvalid.of("by", "too_many_groups", detail)
@@ -60,7 +63,7 @@ async def read_evidence(
     """A page of the rows of one metric and group. Raises RequestInvalid also for a metric that the report has not."""
     settings = await settings_of(tx, tenant_id, asked, now)
     metrics = report.metrics(settings.policy, asked)
-    wanted = [one for one in metrics if one.name == metric]
+    wanted = [found for one in metrics if (found := one.named(metric))]
     if not wanted:
         known = ", ".join(one.name for one in metrics)
         raise RequestInvalid.of(
@@ -72,12 +75,14 @@ async def read_evidence(
     rows = await sql.evidence(tx, tenant_id, report, asked.by, bound)
     page, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
     following = None if last is None else write_cursor(filters, last.at.isoformat(), str(last.id))
-    return {"data": [show_case(row) for row in page], "next": following}
+    return {"data": [show_case(row, wanted[0]) for row in page], "next": following}
 
 
-def show_case(row: Record) -> dict[str, Any]:
+def show_case(row: Record, metric: Metric) -> dict[str, Any]:
     """A row of the evidence."""
+    record = {} if metric.row_is is None else {f"{metric.row_is}_id": ids.show(metric.row_is, row.id)}
     return {
+        **record,
         "journey_no": row.journey_no,
         "lead_id": ids.shown("lead", row.lead_id),
         "opportunity_id": ids.shown("opportunity", row.opportunity_id),
@@ -132,18 +137,20 @@ def _groups(
     if asked.by is None and not found:
         found = {None: {}}
     return [
-        {
-            "key": key,
-            "metrics": [
-                {
-                    **show_metric(one, by_name.get(one.name), settings),
-                    **report.show(one, by_name.get(one.name), settings),
-                }
-                for one in metrics
-            ],
-        }
+        {"key": key, "metrics": report.arrange(list(_shown(report, settings, metrics, by_name)))}
         for key, by_name in found.items()
     ]
+
+
+def _shown(
+    report: Report, settings: Settings, metrics: Sequence[Metric], by_name: Mapping[str, Record]
+) -> Iterator[dict[str, Any]]:
+    """Every metric of the report, and of those that stand for values each that was found."""
+    for one in metrics:
+        names = by_name if one.is_open else (one.name,)
+        for metric in filter(None, map(one.named, names)):
+            row = by_name.get(metric.name)
+            yield {**show_metric(metric, row, settings), **report.show(metric, row, settings)}
 
 
 def _after(cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:

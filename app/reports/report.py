@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -20,6 +20,8 @@ class Metric:
     """One number of a report: of what begins at `start` (a milestone, a stage), how much came to `to`.
 
     `hours`: the time it had for that; None for no limit. `value`: what else its statement needs to know.
+    `is_open`: it stands for one metric of each value that its cases have, named `NAME:VALUE`. `row_is`: the kind of
+    record that its rows are, where they are neither journeys nor opportunities.
     """
 
     name: str
@@ -28,6 +30,17 @@ class Metric:
     business: Business | None = None
     hours: int | None = None
     value: str | None = None
+    is_open: bool = False
+    row_is: Literal["account", "contact"] | None = None
+
+    def named(self, name: str) -> Metric | None:
+        """The metric of that name: this one, or the one of a value that it stands for; None if it is neither."""
+        if not self.is_open:
+            return self if name == self.name else None
+        start, of_value = f"{self.name}:", name.removeprefix(f"{self.name}:")
+        if not name.startswith(start) or not of_value:
+            return None
+        return replace(self, name=name, value=f"{self.value}:{of_value}", is_open=False)
 
     def bound(self) -> dict[str, Any]:
         """As the statement reads it (`METRICS` in sql.py)."""
@@ -50,6 +63,13 @@ class Settings:
     bands: Mapping[tuple[str, str, str | None], tuple[float, float]]
 
 
+Shown = dict[str, Any]
+
+
+def as_they_are(metrics: list[Shown]) -> list[Shown]:
+    return metrics
+
+
 def nothing_more(metric: Metric, row: Record | None, settings: Settings) -> dict[str, Any]:
     return {}
 
@@ -59,6 +79,8 @@ class Report:
     """A report. `cases` is the SQL of the rows that it counts, which its evidence pages through (docs/reports.md).
 
     `measures`: further aggregates of these rows by name, as SQL. `show`: the members of a metric that are made of them.
+    `arrange`: compares the shown metrics of a group with each other, and puts them in order. `groups`: the keys of
+    groups that are not those of every report (`GROUPS` in sql.py).
     """
 
     name: str
@@ -68,3 +90,5 @@ class Report:
     parameters: type[Parameters] = Parameters
     measures: Mapping[str, str] = field(default_factory=dict)
     show: Callable[[Metric, Record | None, Settings], Mapping[str, Any]] = nothing_more
+    arrange: Callable[[list[Shown]], list[Shown]] = as_they_are
+    groups: Mapping[str, str] = field(default_factory=dict)

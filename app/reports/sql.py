@@ -166,8 +166,10 @@ FRAME: Final = f"""
 
 
 @cache
-def _statement(report: str, cases: str, measures: tuple[tuple[str, str], ...], by: str | None, end: str) -> TextClause:
-    key, joins = GROUPS[by]
+def _statement(
+    cases: str, measures: tuple[tuple[str, str], ...], by: str | None, own_key: str | None, end: str
+) -> TextClause:
+    key, joins = GROUPS[by] if own_key is None else (own_key, "")
     measured = COUNTED.replace("{MEASURES}", "".join(f", {sql} AS {name}" for name, sql in measures))
     sql = FRAME.replace("{KEY}", key).replace("{JOINS}", joins).replace("{END}", PAGE if end == "page" else measured)
     sql = sql.replace("{CASES}", cases).replace("{METRICS}", METRICS)
@@ -176,14 +178,15 @@ def _statement(report: str, cases: str, measures: tuple[tuple[str, str], ...], b
 
 async def numbers(tx: Tx, tenant_id: UUID, report: Report, by: str | None, bound: Mapping[str, Any]) -> Records:
     """Of each metric and group how many rows there are and how many count, by the key of the group."""
-    statement = _statement(report.name, report.cases, tuple(report.measures.items()), by, "counted")
+    own_key = report.groups.get(by) if by else None
+    statement = _statement(report.cases, tuple(report.measures.items()), by, own_key, "counted")
     await tx.plan_for_values()
     return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
 
 
 async def evidence(tx: Tx, tenant_id: UUID, report: Report, by: str | None, bound: Mapping[str, Any]) -> Records:
     """The rows of one metric and group, in the order of time."""
-    statement = _statement(report.name, report.cases, (), by, "page")
+    statement = _statement(report.cases, (), by, report.groups.get(by) if by else None, "page")
     await tx.plan_for_values()
     return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
 

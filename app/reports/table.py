@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.reports import funnel, velocity, wins
+from app.reports import ageing, funnel, ideal, response, rules, velocity, wins
 from app.reports.report import Report
 
-REPORTS: Final[tuple[Report, ...]] = (funnel.REPORT, velocity.REPORT, wins.REPORT)
+REPORTS: Final[tuple[Report, ...]] = (
+    funnel.REPORT,
+    velocity.REPORT,
+    wins.REPORT,
+    response.REPORT,
+    ageing.REPORT,
+    rules.REPORT,
+    ideal.REPORT,
+)

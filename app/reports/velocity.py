@@ -1,4 +1,4 @@
-"""How long journeys take from one milestone to the next, with those that are still on the way (Kaplan–Meier)."""
+"""How long journeys take from one milestone to the next, and stay in a stage, the open ones included (Kaplan–Meier)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from app.reports.funnel import named, pairs_of
 from app.reports.metric import rounded
 from app.reports.parameters import Parameters, SkippedParameters
 from app.reports.report import BUSINESSES, Metric, Report, Settings
+from app.reports.stages_sql import STAGE_TIMES
 
 SECONDS_OF_DAY: Final = 86_400
 HALF, TENTH = Decimal("0.5"), Decimal("0.1")
@@ -40,11 +41,13 @@ def quantiles(reached: Sequence[Decimal], censored: Sequence[Decimal]) -> tuple[
 
 
 def metrics(policy: Policy, asked: Parameters) -> Sequence[Metric]:
-    return [
+    pairs = [
         Metric(named(f"{start}_to_{to}", business), start, to, business)
         for start, to in pairs_of(policy)
         for business in BUSINESSES
     ]
+    stages = [one.name for one in policy.stages if one.kind in ("open", "parked")]
+    return [*pairs, *(Metric(f"in_{stage}", value=stage) for stage in stages)]
 
 
 def show(metric: Metric, row: Record | None, settings: Settings) -> Mapping[str, Any]:
@@ -65,8 +68,9 @@ def show(metric: Metric, row: Record | None, settings: Settings) -> Mapping[str,
 
 REPORT: Final = Report(
     "velocity",
-    "How many days journeys take from one milestone to the next: median and p90, those still on the way included.",
-    VELOCITY,
+    "How many days journeys take from one milestone to the next, and are in each stage: median and p90, those still on"
+    " the way included.",
+    f"{VELOCITY} UNION ALL {STAGE_TIMES}",
     metrics,
     SkippedParameters,
     {

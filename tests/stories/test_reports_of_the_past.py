@@ -18,6 +18,14 @@ from tests.stories.life import Life, begin
 
 INSTANTS, STEPS_BETWEEN = 10, 5
 GROUPS: tuple[str, ...] = get_args(Group)
+# One metric of each report that has no `mql_to_sal`.
+METRICS = {
+    "wins": "win_rate",
+    "response": "attempted_response",
+    "ageing": "mql:0-7",
+    "rules": "rule:title",
+    "ideal": "won:persona:decision_maker",
+}
 
 
 def addresses(life: Life) -> Iterator[str]:
@@ -27,7 +35,7 @@ def addresses(life: Life) -> Iterator[str]:
     window += f"&as_of={now.isoformat().replace('+00:00', 'Z')}"
     for one in REPORTS:
         path = f"/v1/reports/{one.name}"
-        metric = "win_rate" if one.name == "wins" else "mql_to_sal"
+        metric = METRICS.get(one.name, "mql_to_sal")
         yield f"{path}?{window}"
         yield f"{path}?{window}&by={life.random.choice(GROUPS)}"
         yield f"{path}/evidence?{window}&metric={metric}&limit=200"
