@@ -169,6 +169,10 @@ REQUIRED = {
     "since": "2026-W47",
     "part": "won",
     "/v1/reports/forecast/evidence metric": "commit",
+    "/v1/reports/response/evidence metric": "met_response",
+    "/v1/reports/ageing/evidence metric": "mql:0-7",
+    "/v1/reports/rules/evidence metric": "rule:title",
+    "/v1/reports/ideal/evidence metric": "won:country:RO",
 }
 
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import Any, Final
 
 from app.database.transaction import Database
-from app.reports.table import REPORTS
 from benchmarks.many_leads import fill_leads
 from tests.api import Api
 from tests.plans import explained, nodes, outline, rows_read, statements_of
 
 LEADS, DAYS = 20_000, 10
+FILLED: Final = ("funnel", "velocity", "response", "ageing", "rules", "ideal")
 BIG: Final = {"milestones", "transitions", "activities", "clock_runs", "accounts", "contacts", "conversions"}
 # Every journey became an MQL an hour after it began, and every fourth one an SQL, of which half were won.
 FILL: Final = """
@@ -59,7 +59,7 @@ FILL: Final = """
 """
 
 
-async def test_no_report_reads_the_whole_of_a_table(api: Api) -> None:
+async def test_no_report_of_leads_reads_the_whole_of_a_table(api: Api) -> None:
     database: Database = api.app.state.engine
     url = api.app.state.settings.database_url.replace("+asyncpg", "")
     await fill_leads(url, api.tenant_id, LEADS, sources=[None], owners=[None])
@@ -72,14 +72,13 @@ async def test_no_report_reads_the_whole_of_a_table(api: Api) -> None:
     end = api.now - timedelta(days=100)
     window = {"from": str((end - timedelta(days=DAYS)).date()), "to": str(end.date())}
     faults: list[str] = []
-    for one in REPORTS:
-        path = f"/v1/reports/{one.name}"
+    for name in FILLED:
+        path = f"/v1/reports/{name}"
         with statements_of(database) as ran:
             answer = await api.call("GET", path, params=window)
         assert answer.status_code == 200, answer.text
         metrics: list[dict[str, Any]] = answer.json()["groups"][0]["metrics"]
-        largest = max((metric["denominator"] for metric in metrics), default=0)
-        assert largest or one.name == "wins", one.name
+        assert max(metric["denominator"] for metric in metrics) > 0, name
         async with database.begin() as tx:
             await tx.plan_for_values()
             plans = [await explained(tx, statement) for statement in ran]
@@ -91,5 +90,5 @@ async def test_no_report_reads_the_whole_of_a_table(api: Api) -> None:
         }
         costly = max(plans, key=rows_read)
         if whole or rows_read(costly) > 3 * LEADS:
-            faults.append(f"{one.name}: all of {whole}, {rows_read(costly):.0f} rows: {outline(costly)}")
+            faults.append(f"{name}: all of {whole}, {rows_read(costly):.0f} rows: {outline(costly)}")
     assert not faults, "\n".join(faults)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api import Api
-from tests.reports.steps import THREE, advance, day, evidence, fraction, go_to, hand_over, metric, report
+from tests.reports.steps import JANUARY, THREE, advance, day, evidence, fraction, go_to, hand_over, metric, report
 
 
 async def mql(api: Api, number: int, *activities: str, **fields: Any) -> dict[str, Any]:
@@ -147,6 +147,14 @@ async def test_a_window_without_data_answers_null_with_denominators_of_zero(api:
     assert bool(metrics) == (name != "ideal")
     for one in metrics[:3]:
         assert await evidence(api, name, one["name"], **EMPTY) == []
+
+
+async def test_a_value_that_nobody_has_has_no_rows(api: Api) -> None:
+    go_to(api, day(40))
+    for value in ("country:XX", "persona:nobody", "source:" + "x" * 150, "industry:a:b", "country:'; --", "size:%"):
+        assert await evidence(api, "ideal", f"won:{value}") == []
+    answer = await api.call("GET", "/v1/reports/ideal/evidence", params={**JANUARY, "metric": "won:country:\x00"})
+    assert answer.status_code == 422, answer.text
 
 
 @pytest.mark.parametrize("metric_", ["won", "won:", "won:colour:red", "lost:country", "rule:nothing", "won:country:"])
