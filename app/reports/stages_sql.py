@@ -22,10 +22,9 @@ STAGE_TIMES: Final = """
       ) gone_on ON true
 """
 
-# Journeys that entered their stage of the instant in the window; and accounts and contacts of the window, counted where
-# nothing happened with them for as many hours: they were not made, no activity of a lead that was converted to them was
-# dated in that time, and no deal of such a conversion moved. A band of age is `DAYS-DAYS`, above the first and at most
-# the second number.
+# Accounts or contacts that were made in the window, counted where nothing happened with them for as many hours: they
+# are as old, no activity of a lead that was converted to them is dated in that time, and no deal of such a conversion
+# moved. They are read in two parts, since live and archived ones have an index each.
 _IDLE: Final = """
     SELECT x.name AS metric, r.id, NULL::uuid AS journey_id, NULL::uuid AS lead_id, NULL::uuid AS opportunity_id,
            NULL::text AS business, r.created_at AS at,
@@ -45,6 +44,8 @@ _IDLE: Final = """
             SELECT id, created_at FROM {record}s WHERE tenant_id = :tenant_id AND archived_at IS NOT NULL
                AND created_at >= :start AND created_at < :end AND created_at <= :as_of) r ON x.name = 'idle_{record}s'
 """
+# Journeys that entered, in the window, the stage in which they stand, counted where they do so for as many days: more
+# than the number before the hyphen, at most the one after it.
 _STANDING: Final = """
     SELECT x.name AS metric, s.id, s.journey_id, s.lead_id, NULL::uuid AS opportunity_id, s.business, s.at,
            coalesce(s.days > NULLIF(split_part(x.value, '-', 1), '')::integer, true)
