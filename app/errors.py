@@ -12,7 +12,7 @@ from app.problem import Conflict, Forbidden, Gone, Invalid, Problem, Unauthorize
 
 
 class TransitionNotAllowed(Conflict):
-    """The policy has no transition for this action from the lead's stage."""
+    """The policy has no transition for this action from the present stage."""
 
 
 class CasesMissing(Conflict):
@@ -20,11 +20,11 @@ class CasesMissing(Conflict):
 
 
 class AlreadyInStage(Conflict):
-    """The lead is already in that stage."""
+    """The lead or opportunity is already in that stage."""
 
 
 class BackwardMove(Conflict):
-    """The target stage comes before the lead's stage; only a correction may move a lead back."""
+    """The target stage comes before the present one."""
 
 
 class LeadAlreadyConverted(Conflict):

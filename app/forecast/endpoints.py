@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Header, Query, Response
 
-from app.errors import CursorInvalid, HumanRequired, RoleNotAllowed, UserNotFound
-from app.forecast import explain, judge, quotas, rates, report, sql
+from app.errors import CursorInvalid, HumanRequired, NotAcceptable, RoleNotAllowed, UserNotFound
+from app.forecast import explain, formats, judge, quotas, rates, report, sql
 from app.forecast.schemas import (
     ChangeEvidencePage,
     ChangesOut,
@@ -26,6 +26,7 @@ from app.forecast.schemas import (
     RatesPut,
     SnapshotList,
 )
+from app.reports.formats import SHOWN, Document, Formats, written
 from app.web.auth import Caller, allowed
 from app.web.fields import Instant, UserId, answer, rfc3339
 from app.web.pages import Cursor, Limit, read_cursor, write_cursor
@@ -38,6 +39,9 @@ Writer = Annotated[Caller, allowed("leads:write")]
 Admin = Annotated[Caller, allowed("admin")]
 QueryName = Annotated[PeriodName, Query()]
 Owner = Annotated[UserId | None, Query(description="This person and all below; left out: everybody.")]
+Accept = Annotated[str, Header(include_in_schema=False)]
+ORIGIN: Final = "Only opportunities that came from a lead (hunters), or from none (farmers); left out: both."
+REPORT: Final[dict[int | str, dict[str, Any]]] = {**SHOWN, **declared(NotAcceptable)}
 AsOf = Annotated[Instant | None, Query(description="What was recorded until then counts; left out: now.")]
 
 
@@ -48,10 +52,11 @@ class ForecastParameters:
     period: Annotated[PeriodName | None, Query(description="Left out: the present quarter.")] = None
     owner: Owner = None
     level: Annotated[int | None, Query(ge=0, le=100, description="Levels below; left out: all.")] = None
+    origin: Annotated[report.Origin | None, Query(description=ORIGIN)] = None
     as_of: AsOf = None
 
     def asked(self) -> report.Asked:
-        return report.Asked(self.period, self.owner, self.level, self.as_of)
+        return report.Asked(self.period, self.owner, self.level, self.origin, self.as_of)
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,17 @@ def _page(rows: Sequence[Mapping[str, Any]], limit: int, cursor: str | None, fil
     return answer({"data": following[:limit], "next": next_cursor})
 
 
-@api.get("/reports/forecast", response_model=ForecastOut)
-async def get_forecast(caller: Reader, tx: InTx, now: Now, asked: Annotated[ForecastParameters, Depends()]) -> Response:
+def _report(document: Document, accept: str, known: Formats) -> Response:
+    content, kind = written(document, accept, known)
+    return Response(content, media_type=kind, headers={"Vary": "Accept"})
+
+
+@api.get("/reports/forecast", response_model=ForecastOut, responses=REPORT)
+async def get_forecast(
+    caller: Reader, tx: InTx, now: Now, asked: Annotated[ForecastParameters, Depends()], accept: Accept = "*/*"
+) -> Response:
     """What each person will close in a period, and all who report to him, beside quota and judgement."""
-    return answer(await report.read_forecast(tx, caller.tenant_id, asked.asked(), now))
+    return _report(await report.read_forecast(tx, caller.tenant_id, asked.asked(), now), accept, formats.FORECAST)
 
 
 @api.get("/reports/forecast/evidence", response_model=ForecastEvidencePage, responses=declared(CursorInvalid))
@@ -97,17 +109,18 @@ async def list_forecast_evidence(
     cursor: Cursor = None,
 ) -> Response:
     """The opportunities of a group in the period, `counted` those that the metric counts."""
-    rows = await report.read_evidence(tx, caller.tenant_id, asked.asked(), metric, key, now)
-    return _page(rows, limit, cursor, {**vars(asked), "metric": metric, "key": key})
+    wanted = asked.asked()
+    return answer(await report.read_evidence(tx, caller.tenant_id, wanted, metric, key, now, limit, cursor))
 
 
-@api.get("/reports/forecast/changes", response_model=ChangesOut)
+@api.get("/reports/forecast/changes", response_model=ChangesOut, responses=REPORT)
 async def get_forecast_changes(
-    caller: Reader, tx: InTx, now: Now, asked: Annotated[ChangesParameters, Depends()]
+    caller: Reader, tx: InTx, now: Now, asked: Annotated[ChangesParameters, Depends()], accept: Accept = "*/*"
 ) -> Response:
     """How the open opportunities of a period have changed since a weekly snapshot; the parts add up exactly."""
     wanted = asked.asked()
-    return answer(explain.show_changes(wanted, await explain.explain(tx, caller.tenant_id, wanted, now)))
+    found = await explain.explain(tx, caller.tenant_id, wanted, now)
+    return _report(explain.show_changes(wanted, found), accept, formats.CHANGES)
 
 
 @api.get("/reports/forecast/changes/evidence", response_model=ChangeEvidencePage, responses=declared(CursorInvalid))

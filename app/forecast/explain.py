@@ -40,11 +40,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """The steps of all opportunities, and what was open at both ends."""
+    """The steps of all opportunities, and what was open at both ends. `asked_at` is the instant of the report."""
 
     period: Period
     since_at: datetime
     as_of: datetime
+    asked_at: datetime
     before: Sums
     after: Sums
     steps: Sequence[Step]
@@ -52,12 +53,12 @@ class Explained:
 
 async def explain(tx: Tx, tenant_id: UUID, asked: Asked, now: datetime) -> Explained:
     """Raises RequestInvalid for an unknown period, week or owner, a week without a snapshot, or a future instant."""
-    as_of = instant_of(asked.as_of, now)
+    asked_at = as_of = instant_of(asked.as_of, now)
     calendar = await calendar_of(tx, tenant_id, as_of)
     period = named_period(calendar, asked.period)
-    since_at = await _snapshot_at(tx, tenant_id, calendar, asked.since, "since")
+    since_at = await _snapshot_at(tx, tenant_id, calendar, asked.since, "since", asked_at)
     if asked.until is not None:
-        as_of = await _snapshot_at(tx, tenant_id, calendar, asked.until, "until")
+        as_of = await _snapshot_at(tx, tenant_id, calendar, asked.until, "until", asked_at)
     if since_at > as_of:
         raise RequestInvalid.of("since", "out_of_order", "the week must not begin after the end of what is explained")
     await check_user(tx, tenant_id, asked.owner, "owner")
@@ -71,20 +72,26 @@ async def explain(tx: Tx, tenant_id: UUID, asked: Asked, now: datetime) -> Expla
     ]
     before = _total(scopes[0].sums(then) for _, then, _ in pairs)
     after = _total(scopes[1].sums(now_) for _, _, now_ in pairs)
-    return Explained(period, since_at, as_of, before, after, found)
+    return Explained(period, since_at, as_of, asked_at, before, after, found)
 
 
-async def _snapshot_at(tx: Tx, tenant_id: UUID, calendar: FiscalCalendar, week: str, field: str) -> datetime:
-    """The instant of the snapshot of a week."""
+async def _snapshot_at(
+    tx: Tx, tenant_id: UUID, calendar: FiscalCalendar, week: str, field: str, as_of: datetime
+) -> datetime:
+    """The instant of the snapshot of a week. Raises RequestInvalid where there was none by `as_of`."""
     named = named_period(calendar, week, field)
     if named.kind != "week":
         raise RequestInvalid.of(field, "week_unknown", "write a week like 2026-W48")
-    known = await sql.snapshots_of(tx, tenant_id, MOST_SNAPSHOTS)
-    if named.starts_at not in {row.at for row in known}:
-        there_are = ", ".join(row.week for row in known[:MOST_NAMED]) or "none yet"
+    at = await sql.snapshot_of(tx, tenant_id, named, as_of)
+    if at is None:
+        known = await sql.snapshots_of(tx, tenant_id, MOST_NAMED)
+        there_are = ", ".join(row.week for row in known) or "none yet"
         detail = f"there is no snapshot of the beginning of {week}; the newest are: {there_are}"
         raise RequestInvalid.of(field, "snapshot_unknown", detail)
-    return named.starts_at
+    if at > as_of:
+        detail = f"{week} begins at {rfc3339(at)}, which is after `as_of`: name an earlier week, or a later instant"
+        raise RequestInvalid.of(field, "out_of_order", detail)
+    return at
 
 
 async def _scope(tx: Tx, tenant_id: UUID, period: Period, owner: UUID | None, at: datetime) -> Scope:
@@ -115,15 +122,15 @@ def _total(parts: Iterable[Sums]) -> dict[str, dict[str, Decimal]]:
 def show_changes(asked: Asked, found: Explained) -> dict[str, Any]:
     owner = {"owner": ids.show("user", asked.owner)} if asked.owner else {}
     until = {"until": asked.until} if asked.until else {}
-    as_of = rfc3339(found.as_of)
-    named = {"period": found.period.name, "since": asked.since, **until, **owner, "as_of": str(as_of)}
+    at = str(rfc3339(found.asked_at))
+    named = {"period": found.period.name, "since": asked.since, **until, **owner, "as_of": at}
     changed = {name: difference(found.before[name], found.after[name]) for name in OPEN_CATEGORIES}
     return {
         "report": "forecast_changes",
         "period": show_period(found.period),
         "since": asked.since,
         "since_at": rfc3339(found.since_at),
-        "as_of": as_of,
+        "as_of": rfc3339(found.as_of),
         "before": _by_category(found.before),
         "after": _by_category(found.after),
         "difference": _by_category(changed),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -19,12 +19,29 @@ from app.forecast.judge import show_judgement
 from app.forecast.money import Amounts, Rates, added, show_amounts, show_sums
 from app.forecast.periods import Period
 from app.forecast.rates import rates_of, show_rates
-from app.forecast.roll_up import Deal, ManagerOf, Person, Sum, below, counted, people, quota_of, summed
+from app.forecast.roll_up import (
+    METRICS,
+    NOTHING,
+    ManagerOf,
+    Part,
+    Person,
+    Sum,
+    Sums,
+    below,
+    counts,
+    own_sums,
+    people,
+    quotas_of,
+    rolled_up,
+)
+from app.reports.parameters import MOST_GROUPS
 from app.web.fields import rfc3339
 from app.web.money import money
+from app.web.pages import malformed_cursor, read_cursor, write_cursor
 
-METRICS: Final = ("closed", "commit", "upside", "pipeline", "weighted", "omitted")
 NOBODY: Final = "nobody"
+WITHOUT_EVIDENCE: Final = ("quota", "gap")
+Origin = Literal["lead", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,51 +51,43 @@ class Asked:
     period: str | None
     owner: UUID | None
     level: int | None
+    origin: Origin | None
     as_of: datetime | None
 
     def shown(self, period: Period, as_of: datetime) -> dict[str, str]:
         """As the address of the evidence has them."""
         owner = {"owner": ids.show("user", self.owner)} if self.owner else {}
-        return {"period": period.name, **owner, "as_of": str(rfc3339(as_of))}
+        origin = {"origin": self.origin} if self.origin else {}
+        return {"period": period.name, **owner, **origin, "as_of": str(rfc3339(as_of))}
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was recorded for a period until an instant."""
+    """Of when a report is, and who reported to whom then."""
 
     period: Period
     as_of: datetime
-    deals: Sequence[Deal]
-    versions: Sequence[int]
     manager_of: ManagerOf
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums and quotas of each person, alone and with all below."""
+
+    own: Mapping[UUID | None, Sums]
+    all: Mapping[UUID | None, Sums]
+    own_quotas: Mapping[UUID, Amounts]
+    quotas: Mapping[UUID, Amounts]
 
 
 async def read_facts(tx: Tx, tenant_id: UUID, asked: Asked, now: datetime) -> Facts:
     """Raises RequestInvalid for an unknown period or owner, or an instant in the future."""
     as_of = instant_of(asked.as_of, now)
     calendar = await calendar_of(tx, tenant_id, as_of)
-    named = asked.period or calendar.period_at("quarter", as_of).name
+    named = calendar.period_at("quarter", as_of).name if asked.period is None else asked.period
     period = named_period(calendar, named)
     await check_user(tx, tenant_id, asked.owner, "owner")
-    rows = await sql.deals_of(tx, tenant_id, period, as_of)
-    versions = sorted({row.policy_version for row in rows})
-    return Facts(period, as_of, [deal_of(row) for row in rows], versions, await sql.managers_at(tx, tenant_id, as_of))
-
-
-def deal_of(row: Record) -> Deal:
-    return Deal(
-        row.opportunity_id,
-        row.owner_id,
-        row.forecast_category,
-        row.probability,
-        amounts_of(row.amount, row.currency),
-        row.stage,
-        row.business,
-        row.close_date,
-        row.stage_entered_at,
-        row.origin_lead_id,
-        row.journey_no,
-    )
+    return Facts(period, as_of, await sql.managers_at(tx, tenant_id, as_of))
 
 
 def amounts_of(amount: Decimal | None, currency: str | None) -> dict[str, Decimal]:
@@ -86,29 +95,44 @@ def amounts_of(amount: Decimal | None, currency: str | None) -> dict[str, Decima
 
 
 async def read_forecast(tx: Tx, tenant_id: UUID, asked: Asked, now: datetime) -> dict[str, Any]:
-    """The report. Raises as `read_facts`."""
+    """The report. Raises as `read_facts`, and for more people than an answer has."""
     facts = await read_facts(tx, tenant_id, asked, now)
     period, as_of, manager_of = facts.period, facts.as_of, facts.manager_of
+    rows = await sql.sums_of(tx, tenant_id, period, as_of, asked.origin)
     quota_rows = await sql.quotas_at(tx, tenant_id, period.name, as_of)
     quotas = {row.user_id: amounts_of(row.amount, row.currency) for row in quota_rows if row.amount is not None}
     judged = {row.user_id: show_judgement(row) for row in await sql.judgements_at(tx, tenant_id, period.name, as_of)}
     rates = await sql.rates_at(tx, tenant_id, as_of)
-    concerned = {*quotas, *judged, *(deal.owner_id for deal in facts.deals if deal.owner_id is not None)}
-    groups = [
-        _group(facts, person, quota_of(person.user_id, quotas, manager_of), rates_of(rates), judged.get(person.user_id))
-        for person in people(concerned, manager_of, asked.owner, asked.level)
-    ]
-    if asked.owner is None and any(deal.owner_id is None for deal in facts.deals):
-        groups.append(_group(facts, None, {}, rates_of(rates), None))
+    own = own_sums(_part(row) for row in rows)
+    totals = Totals(own, rolled_up(own, manager_of), quotas, quotas_of(quotas, manager_of))
+    concerned = {*quotas, *judged, *(owner_id for owner_id in own if owner_id is not None)}
+    shown: list[Person | None] = [*people(concerned, manager_of, asked.owner, asked.level)]
+    if asked.owner is None and None in own:
+        shown.append(None)
+    _check_size(len(shown))
     return {
         "report": "forecast",
         "period": show_period(period),
         "as_of": rfc3339(as_of),
-        "policy_versions": list(facts.versions),
+        "policy_versions": sorted({version for row in rows for version in row.policy_versions}),
         "rates": show_rates(rates),
-        "groups": groups,
+        "groups": [_group(asked, person, totals, rates_of(rates), judged) for person in shown],
         "evidence_url": f"/v1/reports/forecast/evidence?{urlencode(asked.shown(period, as_of))}",
     }
+
+
+def _part(row: Record) -> Part:
+    amounts = amounts_of(row.amount, row.currency)
+    return Part(row.owner_id, row.forecast_category, row.probability, row.count, amounts)
+
+
+def _check_size(size: int) -> None:
+    if size > MOST_GROUPS:
+        detail = (
+            f"the forecast has {size} people, and {MOST_GROUPS} is the limit: ask for fewer levels by `level`,"
+            " or for one person and all below by `owner`"
+        )
+        raise RequestInvalid.of("level", "too_many_groups", detail)
 
 
 def show_period(period: Period) -> dict[str, str]:
@@ -116,81 +140,122 @@ def show_period(period: Period) -> dict[str, str]:
 
 
 def _group(
-    facts: Facts, person: Person | None, quota: Amounts, rates: Rates | None, judgement: Mapping[str, Any] | None
+    asked: Asked, person: Person | None, totals: Totals, rates: Rates | None, judged: Mapping[UUID, Any]
 ) -> dict[str, Any]:
     """The line of a person, or that of opportunities without an owner."""
     user_id = person.user_id if person else None
-    owners: Iterable[UUID | None] = person.below if person else (None,)
-    all_deals = [deal for deal in facts.deals if deal.owner_id in owners]
-    own = [deal for deal in facts.deals if deal.owner_id == user_id]
-    sums = {name: (summed(all_deals, name), summed(own, name)) for name in METRICS}
-    gap = added([quota, {code: -amount for code, amount in sums["closed"][0].amounts.items()}]) if quota else {}
+    own, together = totals.own.get(user_id, {}), totals.all.get(user_id, {})
+    metrics = [_metric(name, together.get(name, NOTHING), own.get(name, NOTHING), rates) for name in METRICS]
+    if asked.origin is None:  # quotas are set for both origins together
+        quota, own_quota = (of.get(user_id, {}) if user_id else {} for of in (totals.quotas, totals.own_quotas))
+        gap, own_gap = _gap(quota, together), _gap(own_quota, own)
+        metrics = [
+            _set_metric("quota", quota, own_quota, rates),
+            *metrics,
+            _set_metric("gap", gap, own_gap, rates),
+        ]
     return {
         "key": ids.shown("user", user_id),
         "manager_id": ids.shown("user", person.manager_id) if person else None,
         "level": person.level if person else 0,
-        "metrics": [
-            _metric("quota", Sum(amounts=quota), None, rates),
-            *(_metric(name, total, alone, rates) for name, (total, alone) in sums.items()),
-            _metric("gap", Sum(amounts=gap), None, rates),
-        ],
-        "judgement": judgement,
+        "metrics": metrics,
+        "judgement": judged.get(user_id) if user_id else None,
     }
 
 
-def _metric(name: str, total: Sum, own: Sum | None, rates: Rates | None) -> dict[str, Any]:
-    """A sum; quotas and gaps count no opportunities, and belong to the person alone."""
-    alone = own or Sum(amounts=total.amounts)
+def _gap(quota: Amounts, sums: Sums) -> Amounts:
+    closed = sums.get("closed", NOTHING).amounts
+    return added([quota, {code: -amount for code, amount in closed.items()}]) if quota else {}
+
+
+def _metric(name: str, total: Sum, own: Sum, rates: Rates | None) -> dict[str, Any]:
     return {
         "name": name,
-        "opportunities": total.count if own else None,
+        "opportunities": total.count,
         **show_sums(total.amounts, rates),
-        "own": {"opportunities": own.count if own else None, "amounts": show_amounts(alone.amounts)},
+        "own": {"opportunities": own.count, "amounts": show_amounts(own.amounts)},
     }
+
+
+def _set_metric(name: str, total: Amounts, own: Amounts, rates: Rates | None) -> dict[str, Any]:
+    """A metric that counts no opportunities."""
+    alone = {"opportunities": None, "amounts": show_amounts(own)}
+    return {"name": name, "opportunities": None, **show_sums(total, rates), "own": alone}
 
 
 async def read_evidence(
-    tx: Tx, tenant_id: UUID, asked: Asked, metric: str, key: str | None, now: datetime
-) -> list[dict[str, Any]]:
-    """The opportunities of a group, `counted` those of the metric. Raises as `read_facts`, and for another metric."""
+    tx: Tx,
+    tenant_id: UUID,
+    asked: Asked,
+    metric: str,
+    key: str | None,
+    now: datetime,
+    limit: int,
+    cursor: str | None,
+) -> dict[str, Any]:
+    """A page of the opportunities of a group, `counted` those of the metric.
+
+    Raises as `read_facts`, and RequestInvalid for a metric or a key that the report does not have.
+    """
+    if metric in WITHOUT_EVIDENCE:
+        detail = f"`{metric}` is no sum of opportunities, so it has no evidence; write one of: {', '.join(METRICS)}"
+        raise RequestInvalid.of("metric", "no_evidence", detail)
     if metric not in METRICS:
         raise RequestInvalid.of("metric", "metric_unknown", f"write one of: {', '.join(METRICS)}")
     facts = await read_facts(tx, tenant_id, asked, now)
     owners = await _owners(tx, tenant_id, key, asked, facts.manager_of)
-    deals = [deal for deal in facts.deals if owners is None or deal.owner_id in owners]
-    counting = {deal.id for deal in counted(deals, metric)}
-    return [_evidence(deal, deal.id in counting) for deal in deals]
+    filters = {**asdict(asked), "metric": metric, "key": key}
+    after = _after(cursor, filters)
+    found = await sql.evidence_of(tx, tenant_id, facts.period, facts.as_of, asked.origin, owners, after, limit + 1)
+    page = found[:limit]
+    more = len(found) > limit
+    following = write_cursor(filters, ids.show("opportunity", page[-1].opportunity_id)) if more else None
+    return {"data": [_evidence(row, counts(row.forecast_category, metric)) for row in page], "next": following}
+
+
+def _after(cursor: str | None, filters: Mapping[str, Any]) -> UUID | None:
+    if cursor is None:
+        return None
+    (after,) = read_cursor(cursor, filters, 1)
+    try:
+        return ids.read("opportunity", after if isinstance(after, str) else "")
+    except ValueError:
+        raise malformed_cursor() from None
 
 
 async def _owners(
     tx: Tx, tenant_id: UUID, key: str | None, asked: Asked, manager_of: ManagerOf
-) -> frozenset[UUID | None] | None:
-    """Whose opportunities a group has; None for all of them."""
+) -> Collection[UUID | None] | None:
+    """Whose opportunities a group has; None for all of them. Raises RequestInvalid for a key that is of no group."""
+    known = None if asked.owner is None else below(asked.owner, manager_of)
     if key is None:
-        return None if asked.owner is None else below(asked.owner, manager_of)
-    if key == NOBODY:
-        return frozenset([None])
+        return known
+    if key == NOBODY and known is None:
+        return (None,)
+    detail = f"write the key of a group, which is the id of a user, or `{NOBODY}`"
+    if known is not None:
+        detail = "the groups are those of `owner` and all below: write the id of one of these users"
     try:
         user_id = ids.read("user", key)
     except ValueError:
-        detail = f"write the key of a group, which is the id of a user, or `{NOBODY}`"
         raise RequestInvalid.of("key", "key_unknown", detail) from None
     await check_user(tx, tenant_id, user_id, "key")
+    if known is not None and user_id not in known:
+        raise RequestInvalid.of("key", "key_unknown", detail)
     return below(user_id, manager_of)
 
 
-def _evidence(deal: Deal, counts: bool) -> dict[str, Any]:
-    amount = next((money(amount, code) for code, amount in deal.amounts.items()), None)
+def _evidence(row: Record, counted: bool) -> dict[str, Any]:
     return {
-        "opportunity_id": ids.show("opportunity", deal.id),
-        "lead_id": ids.shown("lead", deal.lead_id),
-        "journey_no": deal.journey_no,
-        "owner_id": ids.shown("user", deal.owner_id),
-        "stage": deal.stage,
-        "forecast_category": deal.category,
-        "probability": deal.probability,
-        "amount": amount,
-        "close_date": deal.close_date.isoformat() if deal.close_date else None,
-        "counted": counts,
-        "at": rfc3339(deal.at),
+        "opportunity_id": ids.show("opportunity", row.opportunity_id),
+        "lead_id": ids.shown("lead", row.origin_lead_id),
+        "journey_no": row.journey_no,
+        "owner_id": ids.shown("user", row.owner_id),
+        "stage": row.stage,
+        "forecast_category": row.forecast_category,
+        "probability": row.probability,
+        "amount": money(row.amount, row.currency),
+        "close_date": row.close_date.isoformat() if row.close_date else None,
+        "counted": counted,
+        "at": rfc3339(row.stage_entered_at),
     }

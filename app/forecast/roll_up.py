@@ -1,36 +1,32 @@
-"""Adds up opportunities over people: what each one has, and what all who report to them have. Pure."""
+"""Adds up opportunities over people: what each one has, and what all who report to them have. Pure.
+
+Sums go from the bottom up, each once to that of the manager, so that the work grows with the number of people.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
 from app.forecast.money import Amounts, added, times
 
-CATEGORIES: Final = ("closed", "commit", "upside", "pipeline", "omitted")
 WEIGHTED: Final = ("closed", "commit", "upside", "pipeline")
+METRICS: Final = ("closed", "commit", "upside", "pipeline", "weighted", "omitted")
 ManagerOf = Mapping[UUID, UUID | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Deal:
-    """An opportunity that counts in a period. `at` is when it entered its stage."""
+class Part:
+    """The opportunities of one owner that have category, probability and currency in common."""
 
-    id: UUID
     owner_id: UUID | None
     category: str
     probability: int
+    count: int
     amounts: Amounts
-    stage: str
-    business: str
-    close_date: date | None
-    at: datetime
-    lead_id: UUID | None = None
-    journey_no: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +36,72 @@ class Sum:
     count: int = 0
     amounts: Amounts = field(default_factory=dict)
 
-
-def counted(deals: Iterable[Deal], metric: str) -> Iterator[Deal]:
-    """The opportunities that a metric counts: those of a category, or for `weighted` all that are not omitted."""
-    wanted = WEIGHTED if metric == "weighted" else (metric,)
-    return (deal for deal in deals if deal.category in wanted)
+    def plus(self, other: Sum) -> Sum:
+        return Sum(self.count + other.count, added((self.amounts, other.amounts)))
 
 
-def summed(deals: Iterable[Deal], metric: str) -> Sum:
-    """The sum of a metric. `weighted` takes each amount times its probability, exactly."""
-    found = list(counted(deals, metric))
-    weights = (Decimal(deal.probability) / 100 if metric == "weighted" else Decimal(1) for deal in found)
-    return Sum(len(found), added(times(deal.amounts, weight) for deal, weight in zip(found, weights, strict=True)))
+Sums = Mapping[str, Sum]  # by metric
+NOTHING: Final = Sum()
+
+
+def counts(category: str, metric: str) -> bool:
+    """Whether a metric counts the opportunities of a category; `weighted` counts all that are not omitted."""
+    return category in WEIGHTED if metric == "weighted" else category == metric
+
+
+def own_sums(parts: Iterable[Part]) -> dict[UUID | None, Sums]:
+    """What each owner has alone. `weighted` takes each amount times its probability, exactly."""
+    found: dict[UUID | None, Sums] = {}
+    for part in parts:
+        sums = {part.category: Sum(part.count, part.amounts)}
+        if counts(part.category, "weighted"):
+            sums["weighted"] = Sum(part.count, times(part.amounts, Decimal(part.probability) / 100))
+        found[part.owner_id] = _plus(found.get(part.owner_id, {}), sums)
+    return found
+
+
+def rolled_up(own: Mapping[UUID | None, Sums], manager_of: ManagerOf) -> dict[UUID | None, Sums]:
+    """What each person has together with all below."""
+    total = dict(own)
+    for user_id in _upwards(manager_of):
+        manager_id = manager_of[user_id]
+        if manager_id is not None and user_id in total:
+            total[manager_id] = _plus(total.get(manager_id, {}), total[user_id])
+    return total
+
+
+def quotas_of(quotas: Mapping[UUID, Amounts], manager_of: ManagerOf) -> dict[UUID, Amounts]:
+    """The quota set for each person; where none is set, the sum of those of the people directly below."""
+    found = dict(quotas)
+    for user_id in _upwards(manager_of):
+        manager_id = manager_of[user_id]
+        if manager_id is not None and manager_id not in quotas and user_id in found:
+            found[manager_id] = added((found.get(manager_id, {}), found[user_id]))
+    return found
+
+
+def _plus(one: Sums, other: Sums) -> Sums:
+    return {name: one.get(name, NOTHING).plus(other.get(name, NOTHING)) for name in {**one, **other}}
+
+
+def _upwards(manager_of: ManagerOf) -> Iterable[UUID]:
+    """All who have ever been told to report to somebody or nobody, each before the manager."""
+    tops = sorted(one for one, manager_id in manager_of.items() if manager_id is None or manager_id not in manager_of)
+    return (person.user_id for person in reversed(list(_descend(tops, _reports(manager_of), manager_of, None))))
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One line of the forecast: a person at a level below those asked for, with all who report to them."""
+    """One line of the forecast: a person at a level below those asked for."""
 
     user_id: UUID
     manager_id: UUID | None
     level: int
-    below: frozenset[UUID]
 
 
 def below(user_id: UUID, manager_of: ManagerOf) -> frozenset[UUID]:
     """The person, and all who report to them, directly or over others."""
-    reports = _reports(manager_of)
-    found, waiting = {user_id}, [user_id]
-    while waiting:
-        new = [one for one in reports.get(waiting.pop(), ()) if one not in found]
-        found.update(new)
-        waiting += new
-    return frozenset(found)
+    return frozenset(one.user_id for one in _descend([user_id], _reports(manager_of), manager_of, None))
 
 
 def people(
@@ -99,7 +128,7 @@ def _descend(
     waiting = [(user_id, 0) for user_id in reversed(tops)]  # not by recursion: a hierarchy may have any depth
     while waiting:
         user_id, level = waiting.pop()
-        yield Person(user_id, manager_of.get(user_id), level, below(user_id, manager_of))
+        yield Person(user_id, manager_of.get(user_id), level)
         if deepest is None or level < deepest:
             waiting += [(one, level + 1) for one in reversed(reports.get(user_id, ()))]
 
@@ -111,15 +140,3 @@ def _reports(manager_of: ManagerOf) -> dict[UUID, list[UUID]]:
         if manager_id is not None:
             found.setdefault(manager_id, []).append(user_id)
     return found
-
-
-def quota_of(person: UUID, quotas: Mapping[UUID, Amounts], manager_of: ManagerOf) -> dict[str, Decimal]:
-    """The quota set for a person; where none is set, the sum of those of the people directly below."""
-    reports, found, waiting = _reports(manager_of), list[Amounts](), [person]
-    while waiting:
-        one = waiting.pop()
-        if one in quotas:
-            found.append(quotas[one])
-        else:
-            waiting += reports.get(one, ())
-    return added(found)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Date, DateTime, Table, bindparam, insert, select, text
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import BindParameter, Date, DateTime, Integer, Table, Text, Uuid, bindparam, insert, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from app.database.tables import judgements, quotas, rates
 from app.database.transaction import Record, Records, Tx
@@ -29,27 +29,54 @@ LATEST: Final = """
     ) s
 """
 
-DEALS = text(
-    f"""
+# What counts in a period: open ones by their close date, won ones by when they were won, archived since or not.
+DEALS: Final = f"""
     WITH candidates AS (
         {CANDIDATES}
         UNION
         SELECT opportunity_id FROM opportunity_states
          WHERE tenant_id = :tenant_id AND class = 'won'
            AND stage_entered_at >= :starts_at AND stage_entered_at < :ends_at
+    ), deals AS (
+        SELECT s.*, o.origin_lead_id, o.journey_id, o.policy_id
+          FROM candidates c {LATEST}
+          JOIN opportunities o ON o.tenant_id = s.tenant_id AND o.id = s.opportunity_id
+         WHERE (:origin IS NULL OR (:origin = 'lead') = (o.origin_lead_id IS NOT NULL)) AND CASE s.class
+               WHEN 'won' THEN s.stage_entered_at >= :starts_at AND s.stage_entered_at < :ends_at
+               WHEN 'lost' THEN false
+               ELSE s.archived_at IS NULL AND s.close_date >= :first_on AND s.close_date < :end_on END
     )
-    SELECT s.*, o.origin_lead_id, j.number AS journey_no, p.number AS policy_version
-      FROM candidates c {LATEST}
-      JOIN opportunities o ON o.tenant_id = s.tenant_id AND o.id = s.opportunity_id
-      JOIN policies p ON p.tenant_id = o.tenant_id AND p.id = o.policy_id
-      LEFT JOIN journeys j ON j.tenant_id = o.tenant_id AND j.id = o.journey_id
-     WHERE s.archived_at IS NULL AND CASE s.class
-           WHEN 'won' THEN s.stage_entered_at >= :starts_at AND s.stage_entered_at < :ends_at
-           WHEN 'lost' THEN false
-           ELSE s.close_date >= :first_on AND s.close_date < :end_on END
-     ORDER BY s.opportunity_id
+"""  # noqa: S608 - made of the constants above
+OF_DEALS: Final[list[BindParameter[Any]]] = [*INSTANTS, *DAYS, bindparam("origin", type_=Text)]
+
+SUMMED = text(
+    f"""
+    {DEALS}
+    SELECT d.owner_id, d.forecast_category, d.probability, d.currency, count(*) AS count, sum(d.amount) AS amount,
+           array_agg(DISTINCT p.number) AS policy_versions
+      FROM deals d JOIN policies p ON p.tenant_id = :tenant_id AND p.id = d.policy_id
+     GROUP BY d.owner_id, d.forecast_category, d.probability, d.currency
     """  # noqa: S608 - made of the constants above
-).bindparams(*INSTANTS, *DAYS)
+).bindparams(*OF_DEALS)
+
+NOBODY: Final = UUID(int=0)  # stands for no owner
+EVIDENCE = text(
+    f"""
+    {DEALS}
+    SELECT d.*, j.number AS journey_no
+      FROM (SELECT * FROM deals
+             WHERE (:owners IS NULL OR coalesce(owner_id, :nobody) = ANY(:owners)) AND opportunity_id > :after
+             ORDER BY opportunity_id LIMIT :limit) d
+      LEFT JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = d.journey_id
+     ORDER BY d.opportunity_id
+    """  # noqa: S608 - made of the constants above
+).bindparams(
+    *OF_DEALS,
+    bindparam("owners", type_=ARRAY(Uuid)),
+    bindparam("nobody", type_=Uuid),
+    bindparam("after", type_=Uuid),
+    bindparam("limit", type_=Integer),
+)
 
 THEN_AND_NOW = text(
     f"""
@@ -89,12 +116,38 @@ KEEP_SNAPSHOT_ROWS = text(
     """
 ).bindparams(bindparam("at", type_=DateTime(timezone=True)))
 SNAPSHOTS = text("SELECT at, week FROM snapshots WHERE tenant_id = :tenant_id ORDER BY at DESC LIMIT :limit")
+# A calendar that was changed begins the week at another instant than the one at which it was kept.
+SNAPSHOT_OF = text(
+    """
+    SELECT at FROM snapshots WHERE tenant_id = :tenant_id AND (at = :at OR week = :week AND at <= :as_of)
+     ORDER BY at = :at DESC, at DESC LIMIT 1
+    """
+).bindparams(*(bindparam(name, type_=DateTime(timezone=True)) for name in ("at", "as_of")))
 
 
-async def deals_of(tx: Tx, tenant_id: UUID, period: Period, as_of: datetime) -> Records:
-    """The opportunities that count in the period: open ones by their close date, won ones by when they were won."""
+async def sums_of(tx: Tx, tenant_id: UUID, period: Period, as_of: datetime, origin: str | None) -> Records:
+    """The opportunities that count in the period, counted and added up for each owner; `origin` lead or none."""
     await tx.plan_for_values()
-    return (await tx.execute(DEALS, {"tenant_id": tenant_id, "as_of": as_of, **_bounds(period)})).all()
+    bound = {"tenant_id": tenant_id, "as_of": as_of, "origin": origin, **_bounds(period)}
+    return (await tx.execute(SUMMED, bound)).all()
+
+
+async def evidence_of(
+    tx: Tx,
+    tenant_id: UUID,
+    period: Period,
+    as_of: datetime,
+    origin: str | None,
+    owners: Collection[UUID | None] | None,
+    after: UUID | None,
+    limit: int,
+) -> Records:
+    """A page of the opportunities that count in the period, by id; of these owners (None: of nobody), or of all."""
+    listed = None if owners is None else [one or NOBODY for one in owners]
+    bound = {"tenant_id": tenant_id, "as_of": as_of, "origin": origin, **_bounds(period)}
+    page = {"owners": listed, "nobody": NOBODY, "after": after or NOBODY, "limit": limit}
+    await tx.plan_for_values()
+    return (await tx.execute(EVIDENCE, {**bound, **page})).all()
 
 
 async def then_and_now(tx: Tx, tenant_id: UUID, period: Period, since: datetime, as_of: datetime) -> Records:
@@ -172,3 +225,9 @@ async def keep_snapshot(tx: Tx, tenant_id: UUID, at: datetime, week: str, now: d
 async def snapshots_of(tx: Tx, tenant_id: UUID, limit: int) -> Records:
     """The snapshots of a tenant, newest first."""
     return (await tx.execute(SNAPSHOTS, {"tenant_id": tenant_id, "limit": limit})).all()
+
+
+async def snapshot_of(tx: Tx, tenant_id: UUID, week: Period, as_of: datetime) -> datetime | None:
+    """The instant of the snapshot of a week: as it begins by the calendar, else the last one of its name."""
+    values = {"tenant_id": tenant_id, "at": week.starts_at, "week": week.name, "as_of": as_of}
+    return (await tx.execute(SNAPSHOT_OF, values)).scalar_one_or_none()

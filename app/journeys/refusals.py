@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from app import errors
 from app.lifecycle.answer import (
     AlreadyInStage,
@@ -34,21 +36,26 @@ REFUSALS = (
     errors.OutOfOrder,
     errors.CriteriaUnmet,
 )
+# What may move each of them back.
+BACK: Final = {
+    "lead": "only a correction may move a lead back",
+    "opportunity": "an opportunity only moves forward; a closed one is reopened",
+}
 
 
-def problem(why: Refusal) -> Problem:
-    """The problem for a refusal, with the members that its code defines (api.md, section 3)."""
+def problem(why: Refusal, of: Literal["lead", "opportunity"] = "lead") -> Problem:
+    """The problem for a refusal to move a lead, or `of` what else, with the members of its code (api.md, section 3)."""
     match why:
         case UnknownAction(action):
             nothing = "Give `action`, or the target stage in `to`."
             return errors.UnknownAction(f"The policy has no action {action!r}." if action else nothing, action=action)
         case AlreadyInStage(stage, allowed):
-            return errors.AlreadyInStage(f"The lead is already in stage {stage}.", stage=stage, allowed_actions=allowed)
+            return errors.AlreadyInStage(f"The {of} is already in stage {stage}.", stage=stage, allowed_actions=allowed)
         case BackwardMove(stage, to, allowed):
-            detail = f"{to} comes before {stage}; only a correction may move a lead back."
+            detail = f"{to} comes before {stage}; {BACK[of]}."
             return errors.BackwardMove(detail, stage=stage, to=to, allowed_actions=allowed)
         case TransitionNotAllowed(stage, action, allowed, use):
-            detail = _no_transition(stage, action) + _use(use)
+            detail = _no_transition(of, stage, action) + _use(use)
             return errors.TransitionNotAllowed(detail, stage=stage, action=action, allowed_actions=allowed, use=use)
         case HumanRequired(action):
             return errors.HumanRequired(
@@ -88,11 +95,11 @@ def _field(field: str, code: str, detail: str) -> list[dict[str, str]]:
     return [{"field": field, "code": code, "detail": detail}]
 
 
-def _no_transition(stage: str | None, action: str | None) -> str:
+def _no_transition(of: str, stage: str | None, action: str | None) -> str:
     named = f"transition {action}" if action else "such transition"
-    return (
-        f"The policy has no {named} from stage {stage}." if stage else f"The lead has no stage, so no {named} is open."
-    )
+    if stage is None:
+        return f"The {of} has no stage, so no {named} is open."
+    return f"The policy has no {named} {'' if of == 'lead' else f'of an {of} '}from stage {stage}."
 
 
 def _use(use: str | None) -> str:

@@ -126,7 +126,7 @@ def _decide(
     )
     decided = decide_opportunity(policy.policy, facts, row.stage, ask, now, row.stage_entered_at, held)
     if isinstance(decided, Refused):
-        raise problem(decided.why)
+        raise problem(decided.why, "opportunity")
     return decided
 
 

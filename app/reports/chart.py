@@ -57,6 +57,9 @@ def _label(key: str | None, metric: Mapping[str, Any]) -> str:
 
 
 def _value(metric: Mapping[str, Any]) -> str:
+    """What stands beside the bar: `shown` of a metric that has it, such as an amount, else the value."""
+    if "shown" in metric:
+        return str(metric["shown"])
     if metric["value"] is None:
         return "no data"
     shown = f"{metric['value']:g}" if "median_days" in metric else f"{metric['value']:.1%}"

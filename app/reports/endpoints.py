@@ -6,7 +6,7 @@ from fastapi import Depends, Header, Query, Response
 
 from app.errors import CursorInvalid, NotAcceptable
 from app.reports import bands
-from app.reports.formats import FORMATS, written
+from app.reports.formats import SHOWN, written
 from app.reports.read import read_evidence, read_report
 from app.reports.report import Report
 from app.reports.schemas import BandsOut, BandsPut, EvidencePage, ReportOut
@@ -23,10 +23,6 @@ Admin = Annotated[Caller, allowed("admin")]
 Accept = Annotated[str, Header(include_in_schema=False)]
 METRIC: Final = "The name of the metric."
 KEY: Final = "The key of the group; left out: the group without one."
-TEXT: Final = {"schema": {"type": "string"}}
-SHOWN: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The report.", "content": {kind: TEXT for kind in FORMATS if kind != "application/json"}}
-}
 
 
 @api.get("/reports/bands", response_model=BandsOut)

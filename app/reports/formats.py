@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from app.database.plain_json import write_json
@@ -14,14 +14,16 @@ from app.web.accept import best
 
 HARMFUL: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet program takes for the beginning of a formula
 Document = Mapping[str, Any]
+Formats = Mapping[str, Callable[[Document], bytes]]
 
 
-def written(document: Document, accept: str) -> tuple[bytes, str]:
+def written(document: Document, accept: str, formats: Formats | None = None) -> tuple[bytes, str]:
     """The report and its media type. Raises NotAcceptable where the header takes none of them."""
-    kind = best(accept, tuple(FORMATS))
+    formats = formats or FORMATS
+    kind = best(accept, tuple(formats))
     if kind is None:
-        raise NotAcceptable(f"Send Accept: {' or '.join(FORMATS)}.")
-    return FORMATS[kind](document), kind
+        raise NotAcceptable(f"Send Accept: {' or '.join(formats)}.")
+    return formats[kind](document), kind
 
 
 def as_csv(document: Document) -> bytes:
@@ -31,7 +33,12 @@ def as_csv(document: Document) -> bytes:
         for group in document["groups"]
         for metric in group["metrics"]
     ]
-    names = list(dict.fromkeys(name for row in rows for name in row)) or ["report", "key"]
+    return csv_of(rows, ["report", "key"])
+
+
+def csv_of(rows: Sequence[Document], names: Sequence[str]) -> bytes:
+    """Rows below the names of their columns; `names` are those where there are no rows."""
+    names = list(dict.fromkeys(name for row in rows for name in row)) or names
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(names)
@@ -57,8 +64,15 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(HARMFUL) else value
 
 
-FORMATS: Final[Mapping[str, Callable[[Document], bytes]]] = {
+FORMATS: Final[Formats] = {
     "application/json": write_json,
     "text/csv": as_csv,
     "image/svg+xml": lambda document: svg(document).encode(),
+}
+# As routes declare what they answer besides JSON.
+SHOWN: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The report.",
+        "content": {kind: {"schema": {"type": "string"}} for kind in FORMATS if kind != "application/json"},
+    }
 }

@@ -59,7 +59,7 @@ def _volumes(policy: Policy) -> Iterator[Metric]:
     first, *_ = known = milestones_of(policy)
     for name in known:
         for business in BUSINESSES:
-            yield Metric(named(f"volume_{name}", business), first, name, business)
+            yield Metric(named(f"volume_{name}", business), first, name, business, is_rate=False)
 
 
 REPORT: Final = Report(

@@ -43,7 +43,7 @@ def show_metric(metric: Metric, row: Record | None, settings: Settings) -> dict[
     """The metric of one group; `row` is None where it has no cases."""
     numerator, denominator = (row.numerator, row.denominator) if row else (0, 0)
     value = Fraction(numerator, denominator) if denominator else None
-    band = settings.bands.get((metric.start or "", metric.to or "", metric.business))
+    band = settings.bands.get((metric.start or "", metric.to or "", metric.business)) if metric.is_rate else None
     return {
         "name": metric.name,
         "from": metric.start,

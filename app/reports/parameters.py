@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from fastapi import Query
 
@@ -45,13 +46,22 @@ class Parameters:
     def horizon_days(self) -> int | None:
         return None
 
+    @classmethod
+    def groups(cls) -> Sequence[str]:
+        """What `by` can be."""
+        return get_args(Group)
+
     def bound(self) -> dict[str, object]:
         """What its statement is given besides the window."""
         return {}
 
     def shown(self) -> dict[str, str]:
-        """The parameters as the address of the evidence has them."""
-        given = {"from" if name == "from_" else name: value for name, value in vars(self).items() if value is not None}
+        """The parameters as the address of the evidence has them, without the instant, which stands at its end."""
+        given = {
+            "from" if name == "from_" else name: value
+            for name, value in vars(self).items()
+            if value is not None and name != "as_of"
+        }
         return {
             name: value.isoformat() if isinstance(value, date | datetime) else str(value)
             for name, value in given.items()

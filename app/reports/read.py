@@ -69,7 +69,10 @@ async def read_evidence(
         raise RequestInvalid.of(
             "metric", "metric_unknown", f"the report {report.name} has no such metric; it has {known}"
         )
-    filters = {**asked.shown(), "report": report.name, "metric": metric, "key": key}
+    if key is not None and asked.by is None:
+        detail = f"`key` names a group: leave it out, or ask for groups by one of {', '.join(asked.groups())}"
+        raise RequestInvalid.of("key", "key_without_group", detail)
+    filters = {**asked.shown(), "as_of": asked.as_of, "report": report.name, "metric": metric, "key": key}
     after = _after(cursor, filters)
     bound = {**await _bound(tx, tenant_id, asked, settings, wanted), **after, "key": key, "limit": limit + 1}
     rows = await sql.evidence(tx, tenant_id, report, asked.by, bound)

@@ -19,7 +19,8 @@ BUSINESSES: Final[tuple[Business | None, ...]] = (None, "new", "existing")
 class Metric:
     """One number of a report: of what begins at `start` (a milestone, a stage), how much came to `to`.
 
-    `hours`: the time it had for that; None for no limit. `value`: what else its statement needs to know.
+    `hours`: the time it had for that; None for no limit. `value`: what else its statement needs to know. `is_rate`: it
+    is the rate from one to the other, which the bands of tenants are about.
     `is_open`: it stands for one metric of each value that its cases have, named `NAME:VALUE`. `row_is`: the kind of
     record that its rows are, where they are neither journeys nor opportunities.
     """
@@ -30,6 +31,7 @@ class Metric:
     business: Business | None = None
     hours: int | None = None
     value: str | None = None
+    is_rate: bool = True
     is_open: bool = False
     row_is: Literal["account", "contact"] | None = None
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from app.forecast.money import Rates
-from app.forecast.roll_up import ManagerOf, people, quota_of
+from app.forecast.roll_up import ManagerOf, people, quotas_of
 
 CHAIN = [UUID(int=number) for number in range(1, 3_001)]
 MANAGER_OF: ManagerOf = {one: CHAIN[place - 1] if place else None for place, one in enumerate(CHAIN)}
@@ -22,4 +22,4 @@ def test_a_hierarchy_of_any_depth_is_added_up() -> None:
     shown = people([CHAIN[-1]], MANAGER_OF, root=CHAIN[-1])
     assert [one.user_id for one in shown] == [CHAIN[-1]]
     assert [one.level for one in people([CHAIN[1_499]], dict(list(MANAGER_OF.items())[:1_500]))] == list(range(1_500))
-    assert quota_of(CHAIN[0], {CHAIN[-1]: {"EUR": Decimal(7)}}, MANAGER_OF) == {"EUR": Decimal(7)}
+    assert quotas_of({CHAIN[-1]: {"EUR": Decimal(7)}}, MANAGER_OF)[CHAIN[0]] == {"EUR": Decimal(7)}

@@ -50,7 +50,8 @@ def forecast(events: Iterable[Mapping[str, Any]], first: date, end: date, as_of:
         is_won = state["class"] == "won"
         day = instant(state["entered_at"]).date() if is_won else state["close_date"]
         day = date.fromisoformat(day) if isinstance(day, str) else day
-        if state["archived_at"] or state["class"] == "lost" or day is None or not first <= day < end:
+        is_out = state["class"] == "lost" or (state["archived_at"] and not is_won)  # what was won stays won
+        if is_out or day is None or not first <= day < end:
             continue
         category = "closed" if is_won else state["forecast_category"]
         sums = found.setdefault(state["owner_id"], Sums())

@@ -1,0 +1,118 @@
+"""The forecast, and what has changed in it, as JSON, CSV or SVG. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from app.database.plain_json import write_json
+from app.reports.chart import svg
+from app.reports.formats import Document, Formats, csv_of
+
+Amount = Mapping[str, str]
+Row = dict[str, Any]
+
+
+def _forecast_csv(document: Document) -> bytes:
+    return csv_of(list(_forecast_rows(document)), ["report", "period", "key", "metric"])
+
+
+def _forecast_rows(document: Document) -> Iterator[Row]:
+    """A row for each metric and currency of each group; `converted` stands in the first one of a metric."""
+    for group in document["groups"]:
+        place = {
+            "report": document["report"],
+            "period": document["period"]["name"],
+            "key": group["key"] or "nobody",
+            "manager_id": group["manager_id"],
+            "level": group["level"],
+        }
+        for metric in group["metrics"]:
+            alone = {one["currency"]: one["value"] for one in metric["own"]["amounts"]}
+            converted = metric["converted"] or {}
+            for amount in _or_nothing(metric["amounts"]):
+                yield {
+                    **place,
+                    "metric": metric["name"],
+                    "opportunities": metric["opportunities"],
+                    "currency": amount.get("currency"),
+                    "amount": _number(amount.get("value")),
+                    "own_opportunities": metric["own"]["opportunities"],
+                    "own_amount": _number(alone.get(amount.get("currency", ""))),
+                    "converted": _number(converted.get("value")),
+                    "converted_currency": converted.get("currency"),
+                }
+                converted = {}
+        for name in ("commit", "upside"):
+            judged = (group["judgement"] or {}).get(name)
+            if judged:
+                amounts = {"currency": judged["currency"], "amount": _number(judged["value"])}
+                yield {**place, "metric": f"judged_{name}", **amounts}
+
+
+def _changes_csv(document: Document) -> bytes:
+    return csv_of(list(_changes_rows(document)), ["report", "period", "part"])
+
+
+def _changes_rows(document: Document) -> Iterator[Row]:
+    """A row for each category and currency: of what was open before, of each part, and of what is open after."""
+    place = {"report": document["report"], "period": document["period"]["name"], "since": document["since"]}
+    parts = [(one["name"], one["opportunities"], one["by_category"]) for one in document["parts"]]
+    ends = {name: (name, None, document[name]) for name in ("before", "difference", "after")}
+    for name, opportunities, by_category in (ends["before"], *parts, ends["difference"], ends["after"]):
+        for category, amounts in by_category.items():
+            for amount in amounts:
+                counted = {"part": name, "opportunities": opportunities, "category": category}
+                yield {**place, **counted, "currency": amount["currency"], "amount": _number(amount["value"])}
+
+
+def _forecast_svg(document: Document) -> bytes:
+    bars = (
+        (f"{metric['name']}, {group['key'] or 'nobody'}", metric["amounts"], metric["opportunities"])
+        for group in document["groups"]
+        for metric in group["metrics"]
+    )
+    return _picture(document, bars)
+
+
+def _changes_svg(document: Document) -> bytes:
+    return _picture(document, ((one["name"], one["amounts"], one["opportunities"]) for one in document["parts"]))
+
+
+def _picture(document: Document, bars: Iterable[tuple[str, Sequence[Amount], int | None]]) -> bytes:
+    """A bar for each amount, as long as its share of the largest one in its currency; of another colour below zero."""
+    amounts = [(name, count, one) for name, listed, count in bars for one in listed]
+    largest: dict[str, Decimal] = {}
+    for _, _, one in amounts:
+        largest[one["currency"]] = max(largest.get(one["currency"], Decimal()), abs(Decimal(one["value"])))
+    metrics = [
+        {
+            "name": name,
+            "value": float(abs(Decimal(one["value"])) / (largest[one["currency"]] or 1)),
+            "shown": f"{one['value']} {one['currency']}{'' if count is None else f' ({count})'}",
+            "band": None,
+            "in_band": not one["value"].startswith("-"),
+        }
+        for name, count, one in amounts
+    ]
+    window = {"from": document["period"]["from"], "to": document["period"]["to"], "as_of": document["as_of"]}
+    title = f"{document['report'].replace('_', ' ')} {document['period']['name']}"
+    return svg({"report": title, **window, "groups": [{"key": None, "metrics": metrics}]}).encode()
+
+
+def _number(value: str | None) -> Decimal | None:
+    """An amount as a number: as a text that begins with a minus it would be taken for a formula."""
+    return None if value is None else Decimal(value)
+
+
+def _or_nothing(amounts: Sequence[Amount]) -> Sequence[Amount]:
+    return amounts or [{}]
+
+
+FORECAST: Final[Formats] = {
+    "application/json": write_json,
+    "text/csv": _forecast_csv,
+    "image/svg+xml": _forecast_svg,
+}
+CHANGES: Final[Formats] = {"application/json": write_json, "text/csv": _changes_csv, "image/svg+xml": _changes_svg}

@@ -1,0 +1,96 @@
+"""What can be asked of reports: bands of rates that there are, groups by name, and addresses that stay the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.policy.shipped import shipped
+from app.reports.funnel import milestones_of, pairs_of
+from app.reports.table import REPORTS
+from tests.api import Api
+from tests.reports.steps import day, go_to, report
+
+POLICIES = ("waterfall", "pipeline")
+NAMES = ["suspect", "mql", "sal", "srl", "sql", "won", "lost", "closed"]
+
+
+async def put_band(api: Api, start: str, to: str, **members: Any) -> Any:
+    band = {"from": start, "to": to, "low": 0.1, "high": 0.2, **members}
+    return await api.call("PUT", "/v1/reports/bands", {"bands": [band]})
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_a_band_is_one_of_a_rate_that_a_report_has_and_others_are_refused_with_those_that_there_are(
+    api: Api, pipeline_api: Api, policy: str
+) -> None:
+    of_policy, known = {"waterfall": api, "pipeline": pipeline_api}[policy], shipped(policy)
+    for start in NAMES:
+        for to in NAMES:
+            answer = await put_band(of_policy, start, to)
+            if (start, to) in pairs_of(known):
+                assert answer.status_code == 200, answer.text
+                continue
+            assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
+            [fault] = answer.json()["errors"]
+            unknown = [name for name in (start, to) if name not in milestones_of(known)]
+            if unknown:
+                place = "from" if start == unknown[0] else "to"
+                assert (fault["field"], fault["code"]) == (f"bands.0.{place}", "milestone_unknown")
+                assert ", ".join(milestones_of(known)) in fault["detail"]
+            else:
+                assert (fault["field"], fault["code"]) == ("bands.0", "rate_unknown")
+                assert all(f"{one} to {other}" in fault["detail"] for one, other in pairs_of(known))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_the_bands_that_are_shown_meet_a_number_and_can_be_set_again(
+    api: Api, pipeline_api: Api, policy: str
+) -> None:
+    of_policy = {"waterfall": api, "pipeline": pipeline_api}[policy]
+    go_to(of_policy, day(20))
+    shown = await of_policy.get("/v1/reports/bands")
+    again = await of_policy.call("PUT", "/v1/reports/bands", shown)
+    assert (again.status_code, again.json()) == (200, shown)
+    metrics = (await report(of_policy, "funnel"))["groups"][0]["metrics"]
+    for band in shown["bands"]:
+        members = ("from", "to", "business")
+        found = [one for one in metrics if all(one[name] == band[name] for name in members)]
+        assert {"low": band["low"], "high": band["high"]} in [one["band"] for one in found], band
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+async def test_no_number_but_a_rate_has_a_band(api: Api, pipeline_api: Api, policy: str) -> None:
+    of_policy = {"waterfall": api, "pipeline": pipeline_api}[policy]
+    go_to(of_policy, day(20))
+    for one in REPORTS:
+        for metric in (await report(of_policy, one.name))["groups"][0]["metrics"]:
+            is_rate = one.name in ("funnel", "wins") and not metric["name"].startswith("volume_")
+            assert is_rate or metric["band"] is metric["in_band"] is None, metric["name"]
+
+
+@pytest.mark.parametrize("name", [one.name for one in REPORTS])
+async def test_a_report_asked_for_now_and_as_of_now_is_the_same_to_the_last_byte(api: Api, name: str) -> None:
+    go_to(api, day(20))
+    await api.mql()
+    for more in ("", "&by=business"):
+        first = await api.call("GET", f"/v1/reports/{name}?from=2026-01-01&to=2026-02-01{more}")
+        as_of = first.json()["as_of"].replace(":", "%3A")
+        for query in (f"as_of={as_of}&from=2026-01-01&to=2026-02-01", f"from=2026-01-01&to=2026-02-01&as_of={as_of}"):
+            again = await api.call("GET", f"/v1/reports/{name}?{query}{more}")
+            assert again.content == first.content
+        assert first.json()["evidence_url"].endswith(f"as_of={as_of}")
+    metric = (await report(api, name))["groups"][0]["metrics"][0]["name"]
+    assert (await api.call("GET", f"{first.json()['evidence_url']}&metric={metric}")).status_code == 200
+
+
+@pytest.mark.parametrize("name", [one.name for one in REPORTS])
+@pytest.mark.parametrize("key", ["", "RO", "new"])
+async def test_a_key_without_groups_is_refused_with_the_groups_that_there_are(api: Api, name: str, key: str) -> None:
+    go_to(api, day(20))
+    metric = (await report(api, name))["groups"][0]["metrics"][0]["name"]
+    refused = await report(api, f"{name}/evidence", expect=422, metric=metric, key=key)
+    [fault] = refused["errors"]
+    assert (fault["field"], fault["code"]) == ("key", "key_without_group")
+    assert "business" in fault["detail"]
