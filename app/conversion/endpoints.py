@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 
-from app.conversion import linked_sql, sql
+from app.conversion import account, linked_sql, sql
 from app.conversion.batch import convert_batch
 from app.conversion.convert import convert
 from app.conversion.order import BatchOrder, ConversionOrder
 from app.conversion.preview import preview
-from app.conversion.schemas import AccountCounts, BatchOut, ConversionOut, Preview
+from app.conversion.schemas import AccountCounts, AccountPeople, AccountTimeline, BatchOut, ConversionOut, Preview
 from app.errors import (
     AccountNotFound,
     AlreadyExists,
@@ -23,6 +23,7 @@ from app.errors import (
     ContactNotInAccount,
     ConversionNotFound,
     CriteriaUnmet,
+    CursorInvalid,
     Erased,
     HumanRequired,
     IdempotencyKeyRequired,
@@ -187,3 +188,27 @@ async def get_account_counts(account_id: AccountId, caller: Reader, tx: InTx) ->
     if await record_of(tx, caller.tenant_id, ACCOUNT, account_id) is None:
         raise missing(ACCOUNT, account_id)
     return answer(dict(await linked_sql.counts_of_account(tx, caller.tenant_id, account_id)))
+
+
+@api.get(
+    "/accounts/{account_id}/people",
+    response_model=AccountPeople,
+    responses=declared(AccountNotFound, CursorInvalid),
+)
+async def list_account_people(
+    account_id: AccountId, caller: Reader, tx: InTx, now: Now, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """The contacts and leads of this account, by link or because they share its domain; newest first."""
+    return answer(await account.people_of(tx, caller.tenant_id, account_id, limit, cursor, now))
+
+
+@api.get(
+    "/accounts/{account_id}/timeline",
+    response_model=AccountTimeline,
+    responses=declared(AccountNotFound, CursorInvalid),
+)
+async def list_account_timeline(
+    account_id: AccountId, caller: Reader, tx: InTx, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """What the people linked to this account did, their transitions, and those of its opportunities; newest first."""
+    return answer(await account.timeline_of(tx, caller.tenant_id, account_id, limit, cursor))

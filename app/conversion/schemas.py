@@ -101,3 +101,35 @@ class AccountCounts(ResponseBody):
     milestones: dict[str, Reached] = Field(
         description="How many have reached each milestone, as people and as journeys."
     )
+
+
+class AccountPerson(ResponseBody):
+    """A contact with all leads that are linked to it, or a lead without a contact."""
+
+    contact_id: str | None
+    lead_id: str | None = Field(description="Of several leads the one with an open journey, else the last.")
+    by: Literal["link", "domain"] = Field(description="Linked to the account, or in none and of its domain.")
+    full_name: str | None
+    email: str | None
+    job_title: str | None
+    stage: str | None
+    score: dict[str, Any] | None
+    owner_id: str | None
+    last_activity_at: str | None
+
+
+class AccountPeople(ResponseBody):
+    data: list[AccountPerson]
+    next: str | None
+
+
+class AccountLine(ResponseBody):
+    """`kind` names the member that tells what happened."""
+
+    at: str
+    kind: Literal["activity", "transition", "opportunity"]
+
+
+class AccountTimeline(ResponseBody):
+    data: list[AccountLine]
+    next: str | None

@@ -27,6 +27,7 @@ from app.forecast.schemas import (
     SnapshotList,
 )
 from app.reports.formats import SHOWN, Document, Formats, written
+from app.reports.report import Origin
 from app.web.auth import Caller, allowed
 from app.web.fields import Instant, UserId, answer, rfc3339
 from app.web.pages import Cursor, Limit, read_cursor, write_cursor
@@ -52,7 +53,7 @@ class ForecastParameters:
     period: Annotated[PeriodName | None, Query(description="Left out: the present quarter.")] = None
     owner: Owner = None
     level: Annotated[int | None, Query(ge=0, le=100, description="Levels below; left out: all.")] = None
-    origin: Annotated[report.Origin | None, Query(description=ORIGIN)] = None
+    origin: Annotated[Origin | None, Query(description=ORIGIN)] = None
     as_of: AsOf = None
 
     def asked(self) -> report.Asked:

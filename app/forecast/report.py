@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -35,13 +35,13 @@ from app.forecast.roll_up import (
     rolled_up,
 )
 from app.reports.parameters import MOST_GROUPS
+from app.reports.report import Origin
 from app.web.fields import rfc3339
 from app.web.money import money
 from app.web.pages import malformed_cursor, read_cursor, write_cursor
 
 NOBODY: Final = "nobody"
 WITHOUT_EVIDENCE: Final = ("quota", "gap")
-Origin = Literal["lead", "none"]
 
 
 @dataclass(frozen=True, slots=True)

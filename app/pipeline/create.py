@@ -20,6 +20,7 @@ from app.pipeline.forms import account_columns, contact_columns, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.pipeline.steps import OpportunityStep, stage_columns
 from app.policies.published import active_policy
+from app.tenants.sql import user
 from app.web.auth import Caller
 
 TRIES: Final = 3
@@ -36,14 +37,19 @@ async def create_account(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now
     return await _insert(tx, tenant_id, ACCOUNT, with_derived(ACCOUNT.name, {}, account_columns(_present(values))), now)
 
 
-async def create_contact(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
-    """A new contact.
+async def create_contact(tx: Tx, caller: Caller, values: Mapping[str, Any], now: datetime) -> Record:
+    """A new contact, found by the user who makes it unless `sourced_by` names another.
 
-    Raises AlreadyExists with the contact that has one of its keys, and the problems of `check_links`.
+    Raises AlreadyExists with the contact that has one of its keys, RequestInvalid for an unknown user, and the problems
+    of `check_links`.
     """
     check_phone(values)
-    await check_links(tx, tenant_id, values)
-    return await _insert(tx, tenant_id, CONTACT, with_derived(CONTACT.name, {}, contact_columns(_present(values))), now)
+    await check_links(tx, caller.tenant_id, values)
+    sourced_by = values.get("sourced_by")
+    if sourced_by is not None and await user(tx, caller.tenant_id, sourced_by) is None:
+        raise RequestInvalid.of("sourced_by", "user_unknown", "no user of this tenant has this id")
+    given = contact_columns(_present({**values, "sourced_by": sourced_by or caller.actor.user_id}))
+    return await _insert(tx, caller.tenant_id, CONTACT, with_derived(CONTACT.name, {}, given), now)
 
 
 def check_phone(values: Mapping[str, Any], country: str | None = None, field: str = "phone") -> None:

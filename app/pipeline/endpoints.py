@@ -167,7 +167,7 @@ async def patch_account(
 )
 async def post_contact(body: ContactCreate, caller: Writer, tx: InTx, now: Now) -> Response:
     """Create a contact (a qualified person). 409 with the live contact that has the same e-mail or external id."""
-    row = await create_contact(tx, caller.tenant_id, body.model_dump(), now)
+    row = await create_contact(tx, caller, body.model_dump(), now)
     shown = show_contact(row)
     return answer(shown, 201, version=row.version, location=f"/v1/contacts/{shown['id']}")
 

@@ -137,6 +137,7 @@ class ContactCreate(ContactValues):
     account_id: AccountId | None = None
     custom: Custom = Field(default_factory=dict)
     owner_id: UserId | None = None
+    sourced_by: UserId | None = Field(default=None, description="Who found the contact; left out: who makes it.")
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -238,6 +239,7 @@ class ContactConsent(ResponseBody):
 
 class ContactOut(RecordOut):
     account_id: str | None
+    sourced_by: str | None = Field(description="The user who found the contact; null for one that a lead became.")
     email: str | None
     phone: str | None
     first_name: str | None
@@ -342,8 +344,8 @@ def show_account(row: Record) -> dict[str, Any]:
 def show_contact(row: Record) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in ContactValues.model_fields}
     consents = {purpose: _show_consent(one) for purpose, one in row.consents.items()}
-    account_id = ids.shown("account", row.account_id)
-    return {**_shown("contact", row), "account_id": account_id, **values, "consents": consents}
+    links = {"account_id": ids.shown("account", row.account_id), "sourced_by": ids.shown("user", row.sourced_by)}
+    return {**_shown("contact", row), **links, **values, "consents": consents}
 
 
 def _show_consent(consent: Consent) -> dict[str, Any]:

@@ -20,8 +20,9 @@ def svg(document: Mapping[str, Any]) -> str:
     """The picture, with a title and a description that say the same in words."""
     rows = [(group["key"], metric) for group in document["groups"] for metric in group["metrics"]]
     shown = rows[:MOST_ROWS]
-    longest = max((metric["value"] or 0 for _, metric in shown), default=0)
-    scale = BAR / max(longest, 1)
+    longest: dict[str, float] = {}
+    for _, metric in shown:
+        longest[_unit(metric)] = max(longest.get(_unit(metric), 1), metric["value"] or 0)
     height = TOP + ROW * len(shown) + (ROW if len(rows) > len(shown) else 8)
     title = f"{document['report']}, {document['from']} to {document['to']}"
     told = "; ".join(f"{_label(key, metric)}: {_value(metric)}" for key, metric in shown) or "no data"
@@ -33,7 +34,7 @@ def svg(document: Mapping[str, Any]) -> str:
         f'<text x="16" y="48">as of {_text(document["as_of"])}</text>',
     ]
     for index, (key, metric) in enumerate(shown):
-        parts += _row(key, metric, TOP + ROW * index, scale)
+        parts += _row(key, metric, TOP + ROW * index, BAR / longest[_unit(metric)])
     if len(rows) > len(shown):
         parts.append(f'<text x="16" y="{height - 8}">{len(rows) - len(shown)} more: ask for JSON or CSV</text>')
     return "".join([*parts, "</svg>\n"])
@@ -56,13 +57,22 @@ def _label(key: str | None, metric: Mapping[str, Any]) -> str:
     return str(metric["name"]) if key is None else f"{key}: {metric['name']}"
 
 
+def _unit(metric: Mapping[str, Any]) -> str:
+    """Bars are as long as their share of the longest one of their unit."""
+    if "median_days" in metric:
+        return "days"
+    return "count" if isinstance(metric["value"], int) else "share"
+
+
 def _value(metric: Mapping[str, Any]) -> str:
     """What stands beside the bar: `shown` of a metric that has it, such as an amount, else the value."""
     if "shown" in metric:
         return str(metric["shown"])
+    if metric.get("amounts"):
+        return ", ".join(f"{one['value']} {one['currency']}" for one in metric["amounts"])
     if metric["value"] is None:
         return "no data"
-    shown = f"{metric['value']:g}" if "median_days" in metric else f"{metric['value']:.1%}"
+    shown = f"{metric['value']:.1%}" if _unit(metric) == "share" else f"{metric['value']:g}"
     return f"{shown} ({metric['numerator']} of {metric['denominator']}{'' if metric['mature'] else ', not mature'})"
 
 

@@ -23,6 +23,7 @@ Group = Literal[
     "temperature",
     "first_stage",
 ]
+PipelineGroup = Literal[Group, "origin"]
 LONGEST_DAYS: Final = 1_100
 MOST_GROUPS: Final = 500
 FIRST, TO = "The first day, in the tenant's time zone.", "The day after the last one."
@@ -98,3 +99,14 @@ class AgeingParameters(Parameters):
     """Also for how long nothing happened with what is idle."""
 
     idle_days: Annotated[int, Query(ge=1, le=3650, description=IDLE_DAYS)] = 90
+
+
+@dataclass(frozen=True)
+class PipelineParameters(Parameters):
+    """Also groups by whether opportunities came from a lead."""
+
+    by: Annotated[PipelineGroup | None, Query(description=BY)] = None  # type: ignore[assignment]
+
+    @classmethod
+    def groups(cls) -> Sequence[str]:
+        return get_args(PipelineGroup)

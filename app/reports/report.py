@@ -12,6 +12,7 @@ from app.policy.document import Policy
 from app.reports.parameters import Parameters
 
 Business = Literal["new", "existing"]
+Origin = Literal["lead", "none"]
 BUSINESSES: Final[tuple[Business | None, ...]] = (None, "new", "existing")
 
 
@@ -20,9 +21,9 @@ class Metric:
     """One number of a report: of what begins at `start` (a milestone, a stage), how much came to `to`.
 
     `hours`: the time it had for that; None for no limit. `value`: what else its statement needs to know. `is_rate`: it
-    is the rate from one to the other, which the bands of tenants are about.
-    `is_open`: it stands for one metric of each value that its cases have, named `NAME:VALUE`. `row_is`: the kind of
-    record that its rows are, where they are neither journeys nor opportunities.
+    is the rate from one to the other, which the bands of tenants are about. `origin`: of opportunities that came from a
+    lead, or from none. `is_open`: it stands for one metric of each value that its cases have, named `NAME:VALUE`.
+    `row_is`: the kind of record that its rows are, where they are neither journeys nor opportunities.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Metric:
     hours: int | None = None
     value: str | None = None
     is_rate: bool = True
+    origin: Origin | None = None
     is_open: bool = False
     row_is: Literal["account", "contact"] | None = None
 
@@ -46,7 +48,7 @@ class Metric:
 
     def bound(self) -> dict[str, Any]:
         """As the statement reads it (`METRICS` in sql.py)."""
-        names = ("name", "start", "to", "business", "hours", "value")
+        names = ("name", "start", "to", "business", "hours", "value", "origin")
         return {name: getattr(self, name) for name in names}
 
 
@@ -81,8 +83,8 @@ class Report:
     """A report. `cases` is the SQL of the rows that it counts, which its evidence pages through (docs/reports.md).
 
     `measures`: further aggregates of these rows by name, as SQL. `show`: the members of a metric that are made of them.
-    `arrange`: compares the shown metrics of a group with each other, and puts them in order. `groups`: the keys of
-    groups that are not those of every report (`GROUPS` in sql.py).
+    `arrange`: compares the shown metrics of a group with each other, and puts them in order. `groups`: as `GROUPS` in
+    sql.py, of groups that are not those of the lead.
     """
 
     name: str
@@ -93,4 +95,4 @@ class Report:
     measures: Mapping[str, str] = field(default_factory=dict)
     show: Callable[[Metric, Record | None, Settings], Mapping[str, Any]] = nothing_more
     arrange: Callable[[list[Shown]], list[Shown]] = as_they_are
-    groups: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str | None, tuple[str, str]] = field(default_factory=dict)

@@ -68,7 +68,8 @@ PAST: Final = """
 """
 # The metrics that are asked for, as rows that `cases` joins.
 METRICS: Final = (
-    'jsonb_to_recordset(:metrics) AS x(name text, start text, "to" text, business text, hours integer, value text)'
+    "jsonb_to_recordset(:metrics)"
+    ' AS x(name text, start text, "to" text, business text, hours integer, value text, origin text)'
 )
 
 
@@ -167,26 +168,29 @@ FRAME: Final = f"""
 
 @cache
 def _statement(
-    cases: str, measures: tuple[tuple[str, str], ...], by: str | None, own_key: str | None, end: str
+    report: str, cases: str, measures: tuple[tuple[str, str], ...], group: tuple[str, str], end: str
 ) -> TextClause:
-    key, joins = GROUPS[by] if own_key is None else (own_key, "")
+    key, joins = group
     measured = COUNTED.replace("{MEASURES}", "".join(f", {sql} AS {name}" for name, sql in measures))
     sql = FRAME.replace("{KEY}", key).replace("{JOINS}", joins).replace("{END}", PAGE if end == "page" else measured)
     sql = sql.replace("{CASES}", cases).replace("{METRICS}", METRICS)
     return text(sql).bindparams(*(one for one in BINDS if f":{one.key}" in sql))
 
 
+def _group(report: Report, by: str | None) -> tuple[str, str]:
+    return report.groups.get(by) or GROUPS[by]
+
+
 async def numbers(tx: Tx, tenant_id: UUID, report: Report, by: str | None, bound: Mapping[str, Any]) -> Records:
     """Of each metric and group how many rows there are and how many count, by the key of the group."""
-    own_key = report.groups.get(by) if by else None
-    statement = _statement(report.cases, tuple(report.measures.items()), by, own_key, "counted")
+    statement = _statement(report.name, report.cases, tuple(report.measures.items()), _group(report, by), "counted")
     await tx.plan_for_values()
     return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
 
 
 async def evidence(tx: Tx, tenant_id: UUID, report: Report, by: str | None, bound: Mapping[str, Any]) -> Records:
     """The rows of one metric and group, in the order of time."""
-    statement = _statement(report.cases, (), by, report.groups.get(by) if by else None, "page")
+    statement = _statement(report.name, report.cases, (), _group(report, by), "page")
     await tx.plan_for_values()
     return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.reports import ageing, funnel, ideal, response, rules, velocity, wins
+from app.reports import ageing, funnel, ideal, pipeline, response, rules, velocity, wins
 from app.reports.report import Report
 
 REPORTS: Final[tuple[Report, ...]] = (
     funnel.REPORT,
     velocity.REPORT,
     wins.REPORT,
+    pipeline.REPORT,
     response.REPORT,
     ageing.REPORT,
     rules.REPORT,

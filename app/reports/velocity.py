@@ -51,7 +51,11 @@ def metrics(policy: Policy, asked: Parameters) -> Sequence[Metric]:
 
 
 def show(metric: Metric, row: Record | None, settings: Settings) -> Mapping[str, Any]:
-    """Median and p90 in days. The value is the median, so that it has no band, which is one of a share."""
+    return show_times(row)
+
+
+def show_times(row: Record | None) -> Mapping[str, Any]:
+    """Median and p90 in days, of the measures below. The value is the median: no share, so without a band."""
     median, p90 = quantiles(row.reached or (), row.censored or ()) if row else (None, None)
     median_days, p90_days = (None if one is None else rounded(one / SECONDS_OF_DAY) for one in (median, p90))
     return {
@@ -66,6 +70,11 @@ def show(metric: Metric, row: Record | None, settings: Settings) -> Mapping[str,
     }
 
 
+MEASURES: Final[Mapping[str, str]] = {
+    "reached": "array_agg(seconds) FILTER (WHERE counted AND seconds IS NOT NULL)",
+    "censored": "array_agg(seconds) FILTER (WHERE NOT counted AND seconds IS NOT NULL)",
+    "n_open": "count(*) FILTER (WHERE is_open)",
+}
 REPORT: Final = Report(
     "velocity",
     "How many days journeys take from one milestone to the next, and are in each stage: median and p90, those still on"
@@ -73,10 +82,6 @@ REPORT: Final = Report(
     f"{VELOCITY} UNION ALL {STAGE_TIMES}",
     metrics,
     SkippedParameters,
-    {
-        "reached": "array_agg(seconds) FILTER (WHERE counted)",
-        "censored": "array_agg(seconds) FILTER (WHERE NOT counted)",
-        "n_open": "count(*) FILTER (WHERE is_open)",
-    },
+    MEASURES,
     show,
 )

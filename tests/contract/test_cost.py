@@ -35,7 +35,7 @@ SHORT: Final = {
         "/v1/subscriptions",
     ),
     *("/v1/leads/{lead_id}/activities", "/v1/leads/{lead_id}/events", "/v1/contacts/{contact_id}/activities"),
-    "/v1/accounts/{account_id}/activities",
+    *(f"/v1/accounts/{{account_id}}/{name}" for name in ("activities", "people", "timeline")),
     *("/v1/subscriptions/{subscription_id}/deliveries", "/v1/subscriptions/{subscription_id}/attempts", "/v1/events"),
     "/v1/backtests/{backtest_id}/journeys",
     *("/v1/imports", "/v1/imports/{import_id}/rows"),

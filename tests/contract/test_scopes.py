@@ -64,6 +64,8 @@ TABLE = {
     "/v1/contacts/{contact_id}/activities": {"GET": READ},
     "/v1/accounts/{account_id}/activities": {"GET": READ},
     "/v1/accounts/{account_id}/counts": {"GET": READ},
+    "/v1/accounts/{account_id}/people": {"GET": READ},
+    "/v1/accounts/{account_id}/timeline": {"GET": READ},
     "/v1/reports/forecast": {"GET": "reports:read"},
     "/v1/reports/forecast/evidence": {"GET": "reports:read"},
     "/v1/reports/forecast/changes": {"GET": "reports:read"},

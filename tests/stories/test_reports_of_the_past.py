@@ -17,6 +17,7 @@ from tests.api import running
 from tests.stories.life import Life, begin
 
 INSTANTS, STEPS_BETWEEN = 10, 5
+METRICS = {"wins": "win_rate", "pipeline": "volume_qualified"}
 GROUPS: tuple[str, ...] = get_args(Group)
 # One metric of each report that has no `mql_to_sal`.
 METRICS = {

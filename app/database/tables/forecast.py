@@ -34,6 +34,7 @@ opportunity_states = tenant_table(
         "opportunity_id",
         postgresql_where="class = 'won'",
     ),
+    Index("opportunity_states_recorded_at_idx", "tenant_id", "recorded_at", "opportunity_id"),
 )
 
 snapshots = tenant_table(

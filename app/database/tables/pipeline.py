@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Date, Index, Integer, Numeric
+from sqlalchemy import Column, Date, Index, Integer, Numeric, text
 
 from app.database.tables.columns import (
     id_column,
@@ -64,17 +64,25 @@ contacts = tenant_table(
     jsonb("custom"),
     jsonb("consents"),  # of each purpose the decision that counts, of the leads linked to the contact
     uuid("owner_id"),
+    uuid("sourced_by"),
     uuid("origin_lead_id"),
     string("external_id"),
     instant("archived_at"),
     *timestamps(),
     tenant_foreign_key("accounts", "account_id"),
     tenant_foreign_key("users", "owner_id"),
+    tenant_foreign_key("users", "sourced_by"),
     tenant_foreign_key("leads", "origin_lead_id"),
     Index("contacts_email_key_key", "tenant_id", "email_key", unique=True, postgresql_where="archived_at IS NULL"),
     Index("contacts_external_id_key", "tenant_id", "external_id", unique=True, postgresql_where="archived_at IS NULL"),
     Index("contacts_phone_idx", "tenant_id", "phone"),
     Index("contacts_account_id_idx", "tenant_id", "account_id"),
+    Index(
+        "contacts_email_domain_idx",
+        "tenant_id",
+        text("split_part(email_key, '@', 2)"),
+        postgresql_where="account_id IS NULL AND archived_at IS NULL",
+    ),
     *record_indexes("contacts", "owner_id"),
 )
 
@@ -139,6 +147,7 @@ opportunity_transitions = tenant_table(
     jsonb("evidence"),
     tenant_foreign_key("opportunities", "opportunity_id"),
     Index("opportunity_transitions_id_key", "tenant_id", "id", unique=True),
+    Index("opportunity_transitions_entered_idx", "tenant_id", "to_stage", "occurred_at"),
     Index(
         "opportunity_transitions_closed_idx",
         "tenant_id",
