@@ -46,7 +46,7 @@ from app.web.fields import rfc3339
 
 # Members with free names, which answers have in the order in which JSONB stores them.
 FREE: Final = {"custom": None, "consents": None, "attribution": {"first": None, "last": None}}
-WHOLE: Final = ("custom", "owner_id", "team", "wake_at", "links", "identities")
+WHOLE: Final = ("custom", "owner_id", "team", "wake_at", "links", "identities", "channel", "attribution", "consents")
 
 
 async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Change:
@@ -65,9 +65,9 @@ async def read_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Ch
         raise LeadNotFound(f"The lead did not exist before {rfc3339(lead.created_at)}.")
     past = await past_sql.past(tx, tenant_id, lead_id, at, held)
     change.loaded = reduce(restored_members, past.undone or (), present) if past.all_kept else None
-    before = _merged(past.undone or ())
+    before = merged_before(past.undone or ())
     lead.fields, lead.raw, lead.flags = (
-        _restored(values, before[name])
+        restored(values, before[name])
         for values, name in ((lead.fields, "fields"), (lead.raw, "raw"), (lead.flags, "flags"))
     )
     lead.custom = before.get("custom", lead.custom)
@@ -143,7 +143,7 @@ def _links(lead: Lead, past: Record, replaced: Mapping[str, str | None] | None) 
     lead.opportunity_id = past.opportunity_id
 
 
-def _merged(undone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def merged_before(undone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Merges the old values of later changes, given latest first, so that the oldest value of each field wins."""
     before: dict[str, Any] = {"fields": {}, "raw": {}, "flags": {}}
     for one in undone:
@@ -152,7 +152,8 @@ def _merged(undone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return before
 
 
-def _restored(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+def restored(values: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """The present values, with those that later changes replaced put back."""
     return {name: value for name, value in {**values, **before}.items() if value is not None}
 
 

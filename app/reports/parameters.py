@@ -24,6 +24,7 @@ Group = Literal[
     "first_stage",
 ]
 PipelineGroup = Literal[Group, "origin"]
+AccountsGroup = Literal["account"]
 LONGEST_DAYS: Final = 1_100
 MOST_GROUPS: Final = 500
 FIRST, TO = "The first day, in the tenant's time zone.", "The day after the last one."
@@ -110,3 +111,14 @@ class PipelineParameters(Parameters):
     @classmethod
     def groups(cls) -> Sequence[str]:
         return get_args(PipelineGroup)
+
+
+@dataclass(frozen=True)
+class AccountsParameters(Parameters):
+    """Groups by account only: what else is known of an account is not kept as of the past."""
+
+    by: Annotated[AccountsGroup | None, Query(description=BY)] = None  # type: ignore[assignment]
+
+    @classmethod
+    def groups(cls) -> Sequence[str]:
+        return get_args(AccountsGroup)

@@ -23,12 +23,14 @@ from app.web.fields import rfc3339
 from app.web.pages import malformed_cursor, read_cursor, write_cursor
 
 
+GROUPS_OF_RECORDS: Final = ("account",)  # whose keys are ids of such records
+
 async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, now: datetime) -> dict[str, Any]:
     """The report as its answer shows it. Raises RequestInvalid for a window, an instant or a group that is none."""
     settings = await settings_of(tx, tenant_id, asked, now)
     metrics = report.metrics(settings.policy, asked)
     most = len(metrics) * MOST_GROUPS
-    bound = {**await _bound(tx, tenant_id, asked, settings, metrics), "limit": most + 1}
+    bound = {**await _bound(tx, tenant_id, report, asked, settings, metrics), "limit": most + 1}
     rows = await sql.numbers(tx, tenant_id, report, asked.by, bound)
     if asked.by is None and len(rows) > most:
         detail = f"there are more than {most} values, which is the limit: ask for a shorter window"
@@ -74,7 +76,8 @@ async def read_evidence(
         raise RequestInvalid.of("key", "key_without_group", detail)
     filters = {**asked.shown(), "as_of": asked.as_of, "report": report.name, "metric": metric, "key": key}
     after = _after(cursor, filters)
-    bound = {**await _bound(tx, tenant_id, asked, settings, wanted), **after, "key": key, "limit": limit + 1}
+    bound = {**await _bound(tx, tenant_id, report, asked, settings, wanted), **after, "limit": limit + 1}
+    bound["key"] = _stored_key(asked, key)
     rows = await sql.evidence(tx, tenant_id, report, asked.by, bound)
     page, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
     following = None if last is None else write_cursor(filters, last.at.isoformat(), str(last.id))
@@ -124,9 +127,10 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 async def _bound(
-    tx: Tx, tenant_id: UUID, asked: Parameters, settings: Settings, metrics: Sequence[Metric]
+    tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, settings: Settings, metrics: Sequence[Metric]
 ) -> dict[str, Any]:
-    bound = {"start": settings.start, "end": settings.end, "as_of": settings.as_of, **asked.bound()}
+    prepared = await report.prepare(tx, tenant_id, settings)
+    bound = {"start": settings.start, "end": settings.end, "as_of": settings.as_of, **asked.bound(), **prepared}
     if asked.by == "owner":
         bound["users"] = {str(one): ids.show("user", one) for one in await sql.users(tx, tenant_id)}
     return {**bound, "metrics": [one.bound() for one in metrics]}
@@ -140,7 +144,10 @@ def _groups(
     if asked.by is None and not found:
         found = {None: {}}
     return [
-        {"key": key, "metrics": report.arrange(list(_shown(report, settings, metrics, by_name)))}
+        {
+            "key": _shown_key(asked, key),
+            "metrics": report.arrange(list(_shown(report, settings, metrics, by_name))),
+        }
         for key, by_name in found.items()
     ]
 
@@ -154,6 +161,22 @@ def _shown(
         for metric in filter(None, map(one.named, names)):
             row = by_name.get(metric.name)
             yield {**show_metric(metric, row, settings), **report.show(metric, row, settings)}
+
+
+def _shown_key(asked: Parameters, key: str | None) -> str | None:
+    """The key of a group as answers show it: the public id, where it is that of a record."""
+    return ids.show(asked.by, UUID(key)) if key is not None and asked.by in GROUPS_OF_RECORDS else key
+
+
+def _stored_key(asked: Parameters, key: str | None) -> str | None:
+    if key is None or asked.by not in GROUPS_OF_RECORDS:
+        return key
+    try:
+        return str(ids.read(asked.by, key))
+    except ValueError:
+        raise RequestInvalid.of(
+            "key", "key_unknown", f"write the key of a group, which is the id of an {asked.by}"
+        ) from None
 
 
 def _after(cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Literal
+from uuid import UUID
 
-from app.database.transaction import Record
+from app.database.transaction import Record, Tx
 from app.policy.document import Policy
 from app.reports.parameters import Parameters
 
@@ -78,13 +79,17 @@ def nothing_more(metric: Metric, row: Record | None, settings: Settings) -> dict
     return {}
 
 
+async def nothing_prepared(tx: Tx, tenant_id: UUID, settings: Settings) -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """A report. `cases` is the SQL of the rows that it counts, which its evidence pages through (docs/reports.md).
 
     `measures`: further aggregates of these rows by name, as SQL. `show`: the members of a metric that are made of them.
     `arrange`: compares the shown metrics of a group with each other, and puts them in order. `groups`: as `GROUPS` in
-    sql.py, of groups that are not those of the lead.
+    sql.py, of groups that are not those of the lead. `prepare` reads what else the statement needs.
     """
 
     name: str
@@ -96,3 +101,4 @@ class Report:
     show: Callable[[Metric, Record | None, Settings], Mapping[str, Any]] = nothing_more
     arrange: Callable[[list[Shown]], list[Shown]] = as_they_are
     groups: Mapping[str | None, tuple[str, str]] = field(default_factory=dict)
+    prepare: Callable[[Tx, UUID, Settings], Awaitable[Mapping[str, Any]]] = nothing_prepared

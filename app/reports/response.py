@@ -62,5 +62,5 @@ REPORT: Final = Report(
         "n_open": "count(*) FILTER (WHERE is_open)",
     },
     show=show,
-    groups={"owner": ":users ->> f.owner_id::text", "team": "f.team"},
+    groups={"owner": (":users ->> f.owner_id::text", ""), "team": ("f.team", "")},
 )

@@ -49,7 +49,7 @@ class ReportOut(ResponseBody):
 
 
 class CaseOut(ResponseBody):
-    """A row of the denominator."""
+    """A row of the denominator; in the report of accounts also its `account_id`."""
 
     journey_no: int | None
     lead_id: str | None

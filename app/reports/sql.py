@@ -126,7 +126,7 @@ GROUPS: Final[Mapping[str | None, tuple[str, str]]] = {
 BINDS: Final = (
     bindparam("tenant_id", type_=Uuid),
     *(bindparam(name, type_=DateTime(timezone=True)) for name in ("as_of", "start", "end", "after_at")),
-    *(bindparam(name, type_=JSONB) for name in ("metrics", "users")),
+    *(bindparam(name, type_=JSONB) for name in ("metrics", "users", "personas")),
     bindparam("key", type_=Text),
     bindparam("after_id", type_=Uuid),
     *(bindparam(name, type_=Boolean) for name in ("with_skipped", "is_first")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.reports import ageing, funnel, ideal, pipeline, response, rules, velocity, wins
+from app.reports import accounts, ageing, funnel, ideal, pipeline, response, rules, velocity, wins
 from app.reports.report import Report
 
 REPORTS: Final[tuple[Report, ...]] = (
@@ -16,4 +16,5 @@ REPORTS: Final[tuple[Report, ...]] = (
     ageing.REPORT,
     rules.REPORT,
     ideal.REPORT,
+    accounts.REPORT,
 )

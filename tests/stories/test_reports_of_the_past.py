@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from random import Random
-from typing import get_args
 
 import hypothesis
 import pytest
 
-from app.reports.parameters import Group
 from app.reports.table import REPORTS
 from app.settings import Settings
 from tests.api import running
 from tests.stories.life import Life, begin
 
 INSTANTS, STEPS_BETWEEN = 10, 5
-METRICS = {"wins": "win_rate", "pipeline": "volume_qualified"}
 GROUPS: tuple[str, ...] = get_args(Group)
 # One metric of each report that has no `mql_to_sal`.
 METRICS = {
     "wins": "win_rate",
+    "pipeline": "volume_qualified",
+    "accounts": "several_people",
     "response": "attempted_response",
     "ageing": "mql:0-7",
     "rules": "rule:title",
@@ -38,7 +37,7 @@ def addresses(life: Life) -> Iterator[str]:
         path = f"/v1/reports/{one.name}"
         metric = METRICS.get(one.name, "mql_to_sal")
         yield f"{path}?{window}"
-        yield f"{path}?{window}&by={life.random.choice(GROUPS)}"
+        yield f"{path}?{window}&by={life.random.choice(one.parameters.groups())}"
         yield f"{path}/evidence?{window}&metric={metric}&limit=200"
 
 

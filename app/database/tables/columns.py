@@ -105,6 +105,12 @@ def member_indexes(table: str, member: str, *columns: str) -> list[Index]:
     ]
 
 
+def email_domain_index(table: str, column: str, where: str) -> Index:
+    """For rows with an e-mail address of a domain."""
+    domain = text(f"split_part({column}, '@', 2)")
+    return Index(f"{table}_email_domain_idx", "tenant_id", domain, postgresql_where=where)
+
+
 def due_index(table: str, column: str) -> Index:
     """For rows that are due at an instant; null: at once."""
     return Index(f"{table}_{column}_idx", text(f"coalesce({column}, '-infinity')"), "id")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Date, Index, Integer, Numeric, text
+from sqlalchemy import Column, Date, Index, Integer, Numeric
 
 from app.database.tables.columns import (
+    email_domain_index,
     id_column,
     instant,
     jsonb,
@@ -77,12 +78,7 @@ contacts = tenant_table(
     Index("contacts_external_id_key", "tenant_id", "external_id", unique=True, postgresql_where="archived_at IS NULL"),
     Index("contacts_phone_idx", "tenant_id", "phone"),
     Index("contacts_account_id_idx", "tenant_id", "account_id"),
-    Index(
-        "contacts_email_domain_idx",
-        "tenant_id",
-        text("split_part(email_key, '@', 2)"),
-        postgresql_where="account_id IS NULL AND archived_at IS NULL",
-    ),
+    email_domain_index("contacts", "email_key", where="account_id IS NULL AND archived_at IS NULL"),
     *record_indexes("contacts", "owner_id"),
 )
 
