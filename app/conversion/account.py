@@ -16,7 +16,7 @@ from app.pipeline.kinds import ACCOUNT, missing
 from app.pipeline.sql import record_of
 from app.pipeline.steps import show_step
 from app.web.fields import rfc3339
-from app.web.pages import malformed_cursor, read_cursor, write_cursor
+from app.web.pages import read_cursor, read_id, read_place, write_cursor
 
 
 async def people_of(
@@ -27,10 +27,8 @@ async def people_of(
     if account is None:
         raise missing(ACCOUNT, account_id)
     filters = {"people_of": account_id}
-    after = _read(cursor, filters, 1)
-    rows = await account_sql.people_of(
-        tx, tenant_id, account_id, account.domain, after[-1] if after else None, limit + 1
-    )
+    after = None if cursor is None else read_id(*read_cursor(cursor, filters, 1))
+    rows = await account_sql.people_of(tx, tenant_id, account_id, account.domain, after, limit + 1)
     page, following = rows[:limit], None
     if len(rows) > limit:
         following = write_cursor(filters, str(page[-1].person))
@@ -60,8 +58,8 @@ async def timeline_of(tx: Tx, tenant_id: UUID, account_id: UUID, limit: int, cur
     if await record_of(tx, tenant_id, ACCOUNT, account_id) is None:
         raise missing(ACCOUNT, account_id)
     filters = {"timeline_of": account_id}
-    after = _read(cursor, filters, 2)
-    rows = await account_sql.lines_of(tx, tenant_id, account_id, (after[0], after[1]) if after else None, limit + 1)
+    after = None if cursor is None else read_place(*read_cursor(cursor, filters, 2))
+    rows = await account_sql.lines_of(tx, tenant_id, account_id, after, limit + 1)
     page = rows[:limit]
     more = len(rows) > limit
     following = write_cursor(filters, page[-1].occurred_at.isoformat(), str(page[-1].id)) if more else None
@@ -81,17 +79,3 @@ async def _shown(tx: Tx, tenant_id: UUID, page: Sequence[Record]) -> dict[UUID, 
         **{row.id: show_transition(row) for row in moved},
         **{row.id: show_step(row) for row in steps},
     }
-
-
-def _read(cursor: str | None, filters: Mapping[str, Any], size: int) -> tuple[Any, ...]:
-    """The id after which a page begins, with its instant before it where `size` is 2; nothing for the first page."""
-    if cursor is None:
-        return ()
-    *instants, last = read_cursor(cursor, filters, size)
-    try:
-        read = [datetime.fromisoformat(one) for one in instants]
-        if any(one.tzinfo is None for one in read):
-            raise malformed_cursor()
-        return (*read, UUID(last))
-    except (ValueError, TypeError, AttributeError):
-        raise malformed_cursor() from None

@@ -20,7 +20,7 @@ from app.reports.parameters import LONGEST_DAYS, MOST_GROUPS, Parameters
 from app.reports.report import Metric, Report, Settings
 from app.reports.settings import own_bands_in
 from app.web.fields import rfc3339
-from app.web.pages import malformed_cursor, read_cursor, write_cursor
+from app.web.pages import read_cursor, read_place, write_cursor
 
 
 GROUPS_OF_RECORDS: Final = ("account",)  # whose keys are ids of such records
@@ -182,11 +182,5 @@ def _stored_key(asked: Parameters, key: str | None) -> str | None:
 def _after(cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:
     if cursor is None:
         return {"is_first": True, "after_at": None, "after_id": None}
-    at, row_id = read_cursor(cursor, filters, 2)
-    try:
-        after_at, after_id = datetime.fromisoformat(at), UUID(row_id)
-    except (ValueError, TypeError, AttributeError):
-        raise malformed_cursor() from None
-    if after_at.tzinfo is None:
-        raise malformed_cursor()
+    after_at, after_id = read_place(*read_cursor(cursor, filters, 2))
     return {"is_first": False, "after_at": after_at, "after_id": after_id}

@@ -46,14 +46,10 @@ class Page:
 
     def _read(self, cursor: str) -> tuple[datetime, UUID]:
         sort, last, last_id = read_cursor(cursor, self.filters, 3)
-        try:
-            at, row_id = datetime.fromisoformat(last), UUID(last_id)
-            at = at.astimezone(UTC) if at.tzinfo else at
-        except (ValueError, TypeError, OverflowError, AttributeError):
-            raise malformed_cursor() from None
-        if sort != self.sort or at.tzinfo is None:
+        place = read_place(last, last_id)
+        if sort != self.sort:
             raise CursorInvalid.of("cursor", OTHER_LIST)
-        return at, row_id
+        return place
 
     def next_cursor(self, rows: Sequence[Any]) -> str | None:
         """The cursor of the page after this one; None on the last page."""
@@ -84,6 +80,25 @@ def read_cursor(cursor: str, filters: Mapping[str, Any] | None, size: int) -> li
     if hashed != _hash(filters):
         raise CursorInvalid.of("cursor", OTHER_LIST)
     return members
+
+
+def read_place(last: Any, last_id: Any) -> tuple[datetime, UUID]:
+    """The instant and the id of the last row of a page, of a cursor's members. Raises CursorInvalid for others."""
+    try:
+        at = datetime.fromisoformat(last)
+        if at.tzinfo is None:
+            raise malformed_cursor()
+        return at.astimezone(UTC), read_id(last_id)
+    except (ValueError, TypeError, OverflowError, AttributeError):
+        raise malformed_cursor() from None
+
+
+def read_id(last_id: Any) -> UUID:
+    """The id of the last row of a page, of a cursor's member. Raises CursorInvalid for another."""
+    try:
+        return UUID(last_id)
+    except (ValueError, TypeError, AttributeError):
+        raise malformed_cursor() from None
 
 
 def malformed_cursor() -> CursorInvalid:

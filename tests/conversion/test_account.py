@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from app import ids
+from app.web.pages import write_cursor
 from tests.api import Api
 from tests.contract.world import second_tenant
 from tests.conversion.steps import converted, rows, sql_lead
@@ -144,6 +146,25 @@ async def test_an_account_of_nobody_or_of_another_tenant_and_another_cursor_are_
             assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
     rival_account = await made(rival, "accounts", name="Nordsoft", domain=DOMAIN)
     assert (await rival.get(f"/v1/accounts/{rival_account}/{name}"))["data"] == []
+
+
+FORGED: list[tuple[Any, ...]] = [
+    *((at, "0" * 32) for at in ("9999-12-31T23:59:59-23:00", "2026-01-01T00:00:00", "soon", 5, None, [])),
+    *(("2026-01-01T00:00:00Z", last) for last in ("x", 5, None, {}, "0" * 33)),
+]
+
+
+@pytest.mark.parametrize("members", FORGED)
+@pytest.mark.parametrize("name", ["people", "timeline"])
+async def test_a_forged_cursor_is_refused(api: Api, name: str, members: tuple[Any, ...]) -> None:
+    account = await made(api, "accounts", name="Nordsoft")
+    given = members if name == "timeline" else members[1:]
+    cursor = write_cursor({f"{name}_of": ids.read("account", account)}, *given)
+    answer = await api.call("GET", f"/v1/accounts/{account}/{name}?cursor={cursor}")
+    if name == "people" and given == ("0" * 32,):
+        assert answer.status_code == 200, "an id like any other"
+    else:
+        assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid")
 
 
 async def test_a_contact_is_sourced_by_who_makes_it_or_by_whom_the_body_names(api: Api) -> None:
