@@ -88,5 +88,5 @@ REPORT: Final = Report(
         "currencies": "array_agg(currency) FILTER (WHERE amount IS NOT NULL)",
     },
     show,
-    {"owner": (":users ->> f.owner_id::text", ""), "origin": ("f.origin", "")},
+    groups={"owner": (":users ->> f.owner_id::text", ""), "origin": ("f.origin", "")},
 )

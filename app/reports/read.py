@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -22,8 +22,8 @@ from app.reports.settings import own_bands_in
 from app.web.fields import rfc3339
 from app.web.pages import read_cursor, read_place, write_cursor
 
+GROUPS_OF_RECORDS: Final[Sequence[str]] = ("account",)  # whose keys are ids of such records
 
-GROUPS_OF_RECORDS: Final = ("account",)  # whose keys are ids of such records
 
 async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, now: datetime) -> dict[str, Any]:
     """The report as its answer shows it. Raises RequestInvalid for a window, an instant or a group that is none."""
@@ -165,18 +165,17 @@ def _shown(
 
 def _shown_key(asked: Parameters, key: str | None) -> str | None:
     """The key of a group as answers show it: the public id, where it is that of a record."""
-    return ids.show(asked.by, UUID(key)) if key is not None and asked.by in GROUPS_OF_RECORDS else key
+    return ids.show(str(asked.by), UUID(key)) if key is not None and asked.by in GROUPS_OF_RECORDS else key
 
 
 def _stored_key(asked: Parameters, key: str | None) -> str | None:
     if key is None or asked.by not in GROUPS_OF_RECORDS:
         return key
     try:
-        return str(ids.read(asked.by, key))
+        return str(ids.read(str(asked.by), key))
     except ValueError:
-        raise RequestInvalid.of(
-            "key", "key_unknown", f"write the key of a group, which is the id of an {asked.by}"
-        ) from None
+        detail = f"write the key of a group, which is the id of an {asked.by}"
+        raise RequestInvalid.of("key", "key_unknown", detail) from None
 
 
 def _after(cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from tests.api import running
 from tests.stories.life import Life, begin
 
 INSTANTS, STEPS_BETWEEN = 10, 5
-GROUPS: tuple[str, ...] = get_args(Group)
 # One metric of each report that has no `mql_to_sal`.
 METRICS = {
     "wins": "win_rate",
