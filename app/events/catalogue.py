@@ -67,6 +67,29 @@ class Score(ResponseBody):
     engagement: int
 
 
+class MilestoneReached(ResponseBody):
+    """A milestone that the journey has not reached before, or that was voided since. `skipped`: it was passed over."""
+
+    name: str
+    reached_at: Instant
+    skipped: bool
+
+
+# Of a journey, for reports of one's own (docs/reports.md). Events of earlier releases do not have these members.
+JourneyId = Annotated[str, StringConstraints(pattern="^jrn_")]
+OfJourney = Annotated[JourneyId | None, Field(default=None, description="The journey that reached the milestones.")]
+Reached = Annotated[list[MilestoneReached] | None, Field(default=None, description="The milestones of this step.")]
+Voided = Annotated[
+    list[str] | None, Field(default=None, description="Milestones that no longer count, from `recorded_at` on.")
+]
+ClosedJourney = Annotated[
+    JourneyId | None,
+    Field(
+        default=None, description="The journey that the merge closed, since the other one went on: it does not count."
+    ),
+]
+
+
 class LeadCaptured(LeadEventData):
     """A lead was captured, or captured again, and a journey was opened for it."""
 
@@ -108,6 +131,11 @@ class LeadStageChanged(LeadEventData):
     policy_version: int
     evidence: dict[str, Any]
     score: Score
+    journey_id: OfJourney
+    business: Literal["new", "existing"] | None = None
+    ends: bool | None = Field(default=None, description="Whether the journey is over, and was not converted.")
+    reached: Reached
+    voided: Voided
 
 
 class LeadAssigned(LeadEventData):
@@ -223,6 +251,7 @@ class LeadMerged(LeadEventData):
     lead_id: LeadId
     merged_id: LeadId
     survivor_id: LeadId
+    closed_journey_id: ClosedJourney
 
 
 class LeadUnmerged(LeadEventData):
@@ -231,6 +260,7 @@ class LeadUnmerged(LeadEventData):
     lead_id: LeadId
     merged_id: LeadId
     survivor_id: LeadId
+    closed_journey_id: ClosedJourney
 
 
 class LeadConverted(LeadEventData):
@@ -266,6 +296,9 @@ class OpportunityStageChanged(LeadEventData):
     probability: int | None = None
     business: Literal["new", "existing"] | None = None
     archived_at: Instant | None = None
+    journey_id: OfJourney
+    reached: Reached
+    voided: Voided
 
 
 class OpportunityUpdated(ResponseBody):

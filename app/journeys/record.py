@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -85,6 +86,14 @@ def _sla_state(change: Change) -> str | None:
 def actor_document(actor: Actor) -> dict[str, Any]:
     """The actor as JSON in transitions and events."""
     return {"id": actor.id, "kind": actor.kind, "role": actor.role}
+
+
+def milestones_document(
+    reached: Iterable[tuple[str, bool]], voided: Iterable[str], at: datetime
+) -> dict[str, list[Any]]:
+    """What a step means for the milestones of a journey, as events tell it; `reached`: names, each with `skipped`."""
+    told = [{"name": name, "reached_at": rfc3339(at), "skipped": skipped} for name, skipped in reached]
+    return {"reached": told, "voided": list(voided)}
 
 
 def transition_document(change: Change, step: Step) -> dict[str, Any]:
@@ -389,4 +398,11 @@ def _stage_changed(change: Change, step: Step) -> NewEvent:
     data = {"transition_id": shown["id"], **{name: shown[name] for name in names}}
     used = step.score or change.score
     score = {"fit": used.fit, "engagement": used.engagement} if used else {}
-    return NewEvent("lead.stage_changed", {**data, "score": score}, step.move.occurred_at)
+    move, entered = step.move, step.published.policy.stage_of.get(step.move.to_stage)
+    counted = {
+        "journey_id": ids.show("journey", step.journey.id),
+        "business": step.journey.business,
+        "ends": entered is not None and entered.ends,
+        **milestones_document(move.milestones, move.voids, move.occurred_at),
+    }
+    return NewEvent("lead.stage_changed", {**data, "score": score, **counted}, move.occurred_at)

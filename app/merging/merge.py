@@ -122,8 +122,8 @@ async def merge_locked(tx: Tx, caller: Caller, gone: Change, kept: Change, now: 
     await refresh_suspected(tx, tenant_id, kept, gone.lead.id)
     add_updated_event(kept)
     _leave(gone, kept.lead.id)
-    kept.early_events.insert(0, merge_event("lead.merged", kept, gone.lead.id, kept.lead.id))
-    gone.late_events.append(merge_event("lead.merged", gone, gone.lead.id, kept.lead.id))
+    kept.early_events.insert(0, merge_event("lead.merged", kept, gone.lead.id, kept.lead.id, closed))
+    gone.late_events.append(merge_event("lead.merged", gone, gone.lead.id, kept.lead.id, closed))
     for change in (gone, kept):
         evaluate(change)
     await record(tx, tenant_id, [gone, kept])

@@ -130,7 +130,10 @@ async def refresh_suspected(tx: Tx, tenant_id: UUID, change: Change, without: UU
         mark_changed(change, "duplicate_suspected")
 
 
-def merge_event(type_: str, change: Change, merged_id: UUID, survivor_id: UUID) -> NewEvent:
+def merge_event(
+    type_: str, change: Change, merged_id: UUID, survivor_id: UUID, closed_journey_id: UUID | None
+) -> NewEvent:
     """`lead.merged` or `lead.unmerged`, told of one of the two leads."""
     named = {"lead_id": change.lead.id, "merged_id": merged_id, "survivor_id": survivor_id}
-    return NewEvent(type_, {name: ids.show("lead", one) for name, one in named.items()}, change.now)
+    data = {name: ids.show("lead", one) for name, one in named.items()}
+    return NewEvent(type_, {**data, "closed_journey_id": ids.shown("journey", closed_journey_id)}, change.now)

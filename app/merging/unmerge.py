@@ -98,7 +98,8 @@ async def unmerge(tx: Tx, caller: Caller, lead_id: UUID, expected: frozenset[str
             mark_changed(change, "duplicate_suspected")
         await refresh_shared_phone(tx, tenant_id, change, besides=lead_id)
         add_updated_event(change)
-        change.early_events.insert(0, merge_event("lead.unmerged", change, lead_id, merge.survivor_id))
+        told = merge_event("lead.unmerged", change, lead_id, merge.survivor_id, merge.closed_journey_id)
+        change.early_events.insert(0, told)
     for change in (gone, kept):
         evaluate(change)
     await record(tx, tenant_id, [gone, kept])

@@ -5,7 +5,7 @@ The lead is locked before the opportunity, as everywhere, so that two requests d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -74,7 +74,8 @@ async def advance(
     policy = await published_policy(tx, tenant_id, row.policy_id)
     is_closed = row._mapping["class"] in ("won", "lost")
     held = await sql.held_stage(tx, tenant_id, opportunity_id) if is_closed else None
-    move = _decide(policy, row, change, caller, request, held, now)
+    known = await _milestones(tx, tenant_id, row, change)
+    move = _decide(policy, row, change, known, caller, request, held, now)
     step = _step(policy, row, change, caller, move, now)
     columns = _columns(policy, row, move, step, caller, now)
     after = await sql.update_record(tx, tenant_id, OPPORTUNITY, opportunity_id, columns)
@@ -101,10 +102,18 @@ async def _lock_origin_lead(tx: Tx, caller: Caller, lead_id: UUID | None, now: d
         return None
 
 
+async def _milestones(tx: Tx, tenant_id: UUID, row: Record, change: Change | None) -> Collection[str]:
+    """The milestones of the journey that the opportunity came from, which need not be the present one of the lead."""
+    if change is not None and change.lead.journey is not None and change.lead.journey.id == row.journey_id:
+        return change.lead.milestones
+    return await sql.milestones_of(tx, tenant_id, row.journey_id)
+
+
 def _decide(
     policy: Published,
     row: Record,
     change: Change | None,
+    known: Collection[str],
     caller: Caller,
     request: TransitionRequest,
     held: str | None,
@@ -113,8 +122,7 @@ def _decide(
     facts = Facts()
     if change is not None:
         facts = scored(policy.policy, change.facts(), now)
-    if change is None or change.lead.journey is None or change.lead.journey.id != row.journey_id:
-        facts = replace(facts, milestones=frozenset())  # milestones of another journey do not count
+    facts = replace(facts, milestones=frozenset(known))
     ask = Ask(
         request.action,
         caller.actor,
@@ -155,6 +163,8 @@ def _step(
         move.reason_code,
         move.note,
         evidence,
+        move.milestones if change else (),
+        move.voids if change else (),
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Boolean, Select, and_, literal_column, not_, or_, select,
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects.postgresql import insert
 
-from app.database.tables import opportunity_states, opportunity_transitions
+from app.database.tables import milestones, opportunity_states, opportunity_transitions
 from app.database.transaction import Record, Records, Tx
 from app.pipeline.kinds import OPPORTUNITY, Kind
 from app.web.pages import Page
@@ -98,6 +98,14 @@ async def steps_of(tx: Tx, tenant_id: UUID, opportunity_id: UUID) -> Records:
         .order_by(log.c.seq)
     )
     return (await tx.execute(statement)).all()
+
+
+async def milestones_of(tx: Tx, tenant_id: UUID, journey_id: UUID | None) -> list[str]:
+    """The milestones of a journey that are not voided; none without a journey."""
+    if journey_id is None:
+        return []
+    owned = milestones.c.tenant_id == tenant_id, milestones.c.journey_id == journey_id
+    return (await tx.execute(select(milestones.c.name).where(*owned, milestones.c.voided_at.is_(None)))).scalars()
 
 
 async def held_stage(tx: Tx, tenant_id: UUID, opportunity_id: UUID) -> str | None:

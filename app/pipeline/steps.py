@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from uuid import UUID
 from app import ids
 from app.database.transaction import Record
 from app.events.record import NewEvent
-from app.journeys.record import actor_document
+from app.journeys.record import actor_document, milestones_document
 from app.policies.published import Published
 from app.policy.facts import Actor
 from app.policy.opportunity import CATEGORY_OF_CLASS, OpportunityStage
@@ -84,7 +84,11 @@ def updated_event(
 
 @dataclass(frozen=True, slots=True)
 class OpportunityStep:
-    """An opportunity enters `to_stage` of class `of_class`; seq 1 with `from_stage` None is its creation."""
+    """An opportunity enters `to_stage` of class `of_class`; seq 1 with `from_stage` None is its creation.
+
+    The journey that it came from reaches `milestones`, and did not reach `voids`. What a conversion reaches is told by
+    the step of the journey.
+    """
 
     id: UUID
     opportunity_id: UUID
@@ -102,6 +106,8 @@ class OpportunityStep:
     reason_code: str | None = None
     note: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    milestones: Sequence[str] = ()
+    voids: Sequence[str] = ()
 
     def row(self) -> dict[str, Any]:
         """The row of `opportunity_transitions`, without its tenant."""
@@ -135,9 +141,11 @@ class OpportunityStep:
         `row` is the opportunity after the step.
         """
         data = {name: value for name, value in self.document().items() if name not in ("note", "id", "on_behalf_of")}
+        reached = milestones_document([(name, False) for name in self.milestones], self.voids, self.occurred_at)
+        journey = {"journey_id": ids.shown("journey", row.get("journey_id")), **reached}
         return NewEvent(
             STAGE_CHANGED,
-            {"transition_id": ids.show("transition", self.id), **data, **state_of(row)},
+            {"transition_id": ids.show("transition", self.id), **data, **state_of(row), **journey},
             self.occurred_at,
             lead_id=self.lead_id,
             order_key=self.lead_id or self.opportunity_id,

@@ -44,6 +44,11 @@ class Stage(Part):
         """Whether it is the stage that conversion enters: the one closed stage with an order."""
         return self.kind == "closed" and self.order is not None
 
+    @property
+    def ends(self) -> bool:
+        """Whether a journey that enters it is over without a conversion."""
+        return self.kind not in ("open", "parked") and self.order is None
+
 
 class Milestone(Part):
     name: Identifier

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 WEIGHTED = ("closed", "commit", "upside", "pipeline")
+METRICS = (*WEIGHTED, "omitted", "weighted")
 
 
 def instant(text: str) -> datetime:
@@ -58,4 +59,19 @@ def forecast(events: Iterable[Mapping[str, Any]], first: date, end: date, as_of:
         sums.add(category, state["amount"])
         if category in WEIGHTED:
             sums.add("weighted", state["amount"], Fraction(state["probability"], 100))
+    return found
+
+
+def told(report: dict[str, Any]) -> dict[str | None, Sums]:
+    """What the API says that each one owns."""
+    found = {}
+    for group in report["groups"]:
+        sums = Sums()
+        for metric in group["metrics"]:
+            if metric["name"] in METRICS and metric["own"]["opportunities"]:
+                sums.counts[metric["name"]] = metric["own"]["opportunities"]
+                for amount in metric["own"]["amounts"]:
+                    sums.amounts[metric["name"], amount["currency"]] = Fraction(amount["value"])
+        if sums.counts:
+            found[group["key"]] = sums
     return found

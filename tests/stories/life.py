@@ -275,11 +275,11 @@ def with_points(name: str, points: int) -> Policy:
     return policy.model_copy(update={"scoring": scoring})
 
 
-async def begin(api: Api, seed: int) -> Life:
+async def begin(api: Api, seed: int, kind: type[Life] = Life) -> Life:
     """Three leads, and the users who work with them."""
     api.app.state.clock = api.clock = SteppedClock(api.now)  # type: ignore[assignment]
     users = {role: await api.user(role) for role in ("sdr", "ae", "manager", "marketing")}
-    life = Life(api, Random(seed), users, await make_sender(api))
+    life = kind(api, Random(seed), users, await make_sender(api))
     for email in EMAILS[:3]:
         body = {"fields": {"email": email, "job_title": "Director", "employees": 120, "industry": "software"}}
         life.keep(await life.send("POST", "/v1/leads", body))

@@ -1,0 +1,237 @@
+"""Funnel, velocity and wins, recomputed from the event feed alone, in plain Python that imports nothing of app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.proof.forecast import instant
+
+DAY = 86_400
+
+
+@dataclass
+class Journey:
+    """A journey: when it reached which milestone, and since when it is over without a conversion."""
+
+    business: str | None = None
+    seq: int = 0
+    reached: dict[str, datetime] = field(default_factory=dict)
+    skipped: set[str] = field(default_factory=set)
+    ended_at: datetime | None = None
+
+    def apply(self, data: Mapping[str, Any]) -> None:
+        """The milestones of a step, of the journey or of its opportunity."""
+        for name in data["voided"]:
+            self.reached.pop(name, None)
+            self.skipped.discard(name)
+        for one in data["reached"]:
+            if one["name"] not in self.reached:
+                self.reached[one["name"]] = instant(one["reached_at"])
+                self.skipped |= {one["name"]} if one["skipped"] else set()
+
+    def at(self, name: str, with_skipped: bool) -> datetime | None:
+        return self.reached.get(name) if with_skipped or name not in self.skipped else None
+
+
+@dataclass
+class Deal:
+    """The steps of an opportunity, and the journey that it came from."""
+
+    journey_id: str | None = None
+    steps: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Known:
+    """What the events until an instant tell. `closed`: journeys that a merge closed, since another one went on."""
+
+    as_of: datetime
+    journeys: dict[str, Journey] = field(default_factory=dict)
+    deals: dict[str, Deal] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+
+    def counted(self) -> Iterator[Journey]:
+        return (journey for key, journey in self.journeys.items() if key not in self.closed)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The days of a report in the time zone of the tenant, as instants."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any], zone: str) -> Window:
+        days = (date.fromisoformat(report[name]) for name in ("from", "to"))
+        return cls(*(datetime.combine(day, time(), ZoneInfo(zone)) for day in days))
+
+    def holds(self, at: datetime) -> bool:
+        return self.start <= at < self.end
+
+
+def known(events: Iterable[Mapping[str, Any]], as_of: datetime) -> Known:
+    """Folds the events in the order of the feed."""
+    found = Known(as_of)
+    for event in events:
+        data = event["data"]
+        if instant(event["timestamp"]) > as_of:
+            continue
+        if event["type"] == "lead.stage_changed":
+            journey = found.journeys.setdefault(data["journey_id"], Journey())
+            assert data["seq"] == journey.seq + 1, "the steps of a journey are told in order, without gaps"
+            journey.seq, journey.business = data["seq"], data["business"]
+            journey.ended_at = instant(data["occurred_at"]) if data["ends"] else None
+            journey.apply(data)
+        elif event["type"] == "opportunity.stage_changed":
+            deal = found.deals.setdefault(data["opportunity_id"], Deal(data["journey_id"]))
+            deal.steps.append(data)
+            if deal.journey_id is not None:
+                found.journeys[deal.journey_id].apply(data)
+        elif event["type"] == "lead.merged":
+            found.closed |= {data["closed_journey_id"]} - {None}
+        elif event["type"] == "lead.unmerged":
+            found.closed.discard(data["closed_journey_id"])
+    return found
+
+
+def rounded(value: Fraction | None) -> float | None:
+    """To four places, half to even."""
+    return None if value is None else float(round(value, 4))
+
+
+def share(numerator: Fraction | int, denominator: Fraction | int) -> float | None:
+    return rounded(Fraction(numerator) / Fraction(denominator)) if denominator else None
+
+
+def pairs(
+    found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool
+) -> Iterator[tuple[Journey, datetime, datetime | None]]:
+    """The journeys that reached the first milestone in the window: when, and when they reached the second one after."""
+    for journey in found.counted():
+        began = journey.at(metric["from"], with_skipped)
+        if began is None or not window.holds(began) or metric["business"] not in (None, journey.business):
+            continue
+        reached = journey.at(metric["to"], with_skipped)
+        yield journey, began, reached if reached is not None and reached >= began else None
+
+
+def funnel(found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool) -> dict[str, Any]:
+    days = metric["horizon_days"]
+    horizon = timedelta(days=days) if days is not None else timedelta.max
+    cases = [(began, reached) for _, began, reached in pairs(found, metric, window, with_skipped)]
+    counted = [one for one in cases if one[1] is not None and one[1] - one[0] <= horizon]
+    return {
+        "numerator": len(counted),
+        "denominator": len(cases),
+        "value": share(len(counted), len(cases)),
+        "mature": days is None or all(began + horizon <= found.as_of for began, _ in cases),
+    }
+
+
+def velocity(found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool) -> dict[str, Any]:
+    """By Kaplan and Meier: who has not reached the milestone is seen until its journey ended, or until now."""
+    times: list[tuple[Fraction, bool]] = []
+    n_open = 0
+    for journey, began, reached in pairs(found, metric, window, with_skipped):
+        ends = [at for at in (journey.at("lost", with_skipped), journey.ended_at) if at is not None]
+        n_open += reached is None and not ends
+        until = reached or min(ends, default=found.as_of)
+        microseconds = max(until - began, timedelta()) // timedelta(microseconds=1)
+        times.append((Fraction(microseconds, 1_000_000), reached is not None))
+    median, p90 = (rounded(quantile(times, share)) for share in (Fraction(1, 2), Fraction(1, 10)))
+    return {
+        "numerator": sum(is_reached for _, is_reached in times),
+        "denominator": len(times),
+        "value": median,
+        "median_days": median,
+        "p90_days": p90,
+        "n": len(times),
+        "n_open": n_open,
+        "mature": n_open == 0,
+    }
+
+
+def quantile(times: Iterable[tuple[Fraction, bool]], wanted: Fraction) -> Fraction | None:
+    """The days after which at most the share `wanted` had not reached it; those that end at one time reach it first."""
+    waiting, left = Fraction(1), sorted(times, key=lambda one: (one[0], not one[1]))
+    for index, (seconds, is_reached) in enumerate(left):
+        if is_reached:
+            waiting *= Fraction(len(left) - index - 1, len(left) - index)
+            if waiting <= wanted:
+                return seconds / DAY
+    return None
+
+
+def wins(found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool) -> dict[str, Any]:
+    """Of the deals that were qualified and that are closed since the window, how many are won, with their amounts."""
+    closed = [
+        deal.steps[-1]
+        for deal in found.deals.values()
+        if deal.journey_id not in found.closed
+        and deal.steps[-1]["class"] in ("won", "lost")
+        and window.holds(instant(deal.steps[-1]["occurred_at"]))
+        and any(step["class"] == "qualified" for step in deal.steps[:-1])
+    ]
+    closed = [step for step in closed if metric["business"] in (None, step["evidence"]["business"])]
+    won = [step for step in closed if step["class"] == "won"]
+    sums = {
+        currency: (of_currency(won, currency), of_currency(closed, currency))
+        for currency in sorted(
+            {step["evidence"]["amount"]["currency"] for step in closed if step["evidence"]["amount"] is not None}
+        )
+    }
+    return {
+        "numerator": len(won),
+        "denominator": len(closed),
+        "value": share(len(won), len(closed)),
+        "by_value": [
+            {"currency": currency, "won": of_won, "closed": of_closed, "value": share(of_won, of_closed)}
+            for currency, (of_won, of_closed) in sums.items()
+        ],
+    }
+
+
+def of_currency(steps: Iterable[Mapping[str, Any]], currency: str) -> Fraction:
+    amounts = (step["evidence"]["amount"] for step in steps)
+    return sum((Fraction(one["value"]) for one in amounts if one and one["currency"] == currency), Fraction())
+
+
+def told(metric: Mapping[str, Any]) -> dict[str, Any]:
+    """What the API says of a metric, with amounts as numbers."""
+    shown = dict(metric)
+    if "by_value" in metric:
+        shown["by_value"] = [
+            {
+                "currency": one["closed"]["currency"],
+                **{name: Fraction(one[name]["value"]) for name in ("won", "closed")},
+                "value": one["value"],
+            }
+            for one in metric["by_value"]
+        ]
+    return shown
+
+
+COMPUTED = {"funnel": funnel, "velocity": velocity, "wins": wins}
+
+
+def differences(
+    report: Mapping[str, Any], events: Iterable[Mapping[str, Any]], zone: str = "UTC", with_skipped: bool = True
+) -> list[str]:
+    """Where a report without groups is other than what follows from the events, in words; an empty list if nowhere."""
+    found, window = known(events, instant(report["as_of"])), Window.of(report, zone)
+    [group] = report["groups"]
+    wrong = []
+    for metric in group["metrics"]:
+        expected, shown = COMPUTED[report["report"]](found, metric, window, with_skipped), told(metric)
+        wrong += [
+            f"{report['report']}, {metric['name']}, {name}: the API says {shown[name]}, by the events it is {value}"
+            for name, value in expected.items()
+            if shown[name] != value
+        ]
+    return wrong

@@ -1,0 +1,73 @@
+"""Funnel, velocity and wins are what follows from the events that the API told, to the last digit, at any instant."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+import hypothesis
+import pytest
+
+from app.settings import Settings
+from tests.api import Api, running
+from tests.proof.feed import all_events
+from tests.proof.reports import COMPUTED, differences
+from tests.proof.sales import SalesLife
+from tests.stories.life import begin
+
+STEPS, INSTANTS = 60, 4
+ZONE = "Pacific/Auckland"
+
+
+async def reports(life: SalesLife, instants: list[datetime]) -> list[tuple[dict[str, Any], bool]]:
+    """Each report as of these instants, in windows of any length; whether skipped milestones count."""
+    found = []
+    for at in instants:
+        first, last = at.date() - timedelta(days=life.random.choice((30, 100, 900))), life.random.choice((-3, 2))
+        window = f"from={first}&to={at.date() + timedelta(days=last)}&as_of={at.isoformat().replace('+00:00', 'Z')}"
+        for name in COMPUTED:
+            skipped = life.random.choice(("include", "exclude"))
+            more = "" if name == "wins" else f"&skipped={skipped}"
+            found.append((await life.api.get(f"/v1/reports/{name}?{window}{more}"), skipped == "include"))
+    return found
+
+
+@pytest.mark.parametrize("policy", ["waterfall", "pipeline"])
+@pytest.mark.parametrize("round_", range(10))
+async def test_the_reports_of_a_random_life_are_those_of_its_events(
+    settings: Settings, round_: int, policy: str
+) -> None:
+    """Twenty lives; others under `--hypothesis-profile=search`."""
+    seed = 100 + round_ if hypothesis.settings().derandomize else Random().randrange(10**9)
+    async with running(settings, policy) as api:
+        life = await begin(api, seed, SalesLife)
+        zone = await api.call("PUT", "/v1/calendar", {"time_zone": ZONE})
+        assert zone.status_code == 200, zone.text
+        assert isinstance(life, SalesLife)
+        for _ in range(STEPS):
+            await life.step()
+        compared = await reports(life, [*life.random.sample(life.instants, INSTANTS), api.now])
+        events = await all_events(api)
+        for report, with_skipped in compared:
+            wrong = differences(report, events, ZONE, with_skipped)
+            assert wrong == [], f"seed {seed}\n{life.story()}"
+        if hypothesis.settings().derandomize:
+            assert max(one["denominator"] for one in metrics(compared)) > 2, "this life has nothing to report"
+
+
+def metrics(reports: list[tuple[dict[str, Any], bool]]) -> list[dict[str, Any]]:
+    return [metric for report, _ in reports for group in report["groups"] for metric in group["metrics"]]
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+async def test_a_number_that_does_not_follow_from_the_events_is_named(pipeline_api: Api, name: str) -> None:
+    today = pipeline_api.now.date()
+    report = await pipeline_api.get(f"/v1/reports/{name}?from={today}&to={today + timedelta(days=1)}")
+    assert differences(report, []) == []
+    report["groups"][0]["metrics"][0]["numerator"] += 1
+    [wrong] = differences(report, [])
+    assert (
+        wrong
+        == f"{name}, {report['groups'][0]['metrics'][0]['name']}, numerator: the API says 1, by the events it is 0"
+    )
