@@ -159,10 +159,11 @@ async def _new_owner(tx: Tx, tenant_id: UUID, actor: Actor, move: Move, named: O
 
 
 def _conversion_of(asked: Asked, change: Change) -> Converting:
-    """The conversion that the move requires: a second transition in the same database transaction."""
+    """The conversion that the move requires: a second transition in the same database transaction, at the same time."""
     caller, request = asked.caller, asked.wanted.body
     caller.require(frozenset({"leads:convert"}))
     if not asked.wanted.has_key:
         raise IdempotencyKeyRequired()
     order = request.conversion if isinstance(request.conversion, ConversionOrder) else ConversionOrder()
+    order = order.model_copy(update={"occurred_at": order.occurred_at or request.occurred_at})
     return Converting(change, order, caller.actor, may_read=caller.may("leads:read"))

@@ -51,6 +51,23 @@ async def test_7_bant_twice(pipeline_api: Api) -> None:
     assert (emitted[0].data["lead_id"], emitted[0].data["class"]) == (lead["id"], "qualified")
 
 
+async def test_a_hand_over_that_is_recorded_late_converts_when_it_happened(pipeline_api: Api) -> None:
+    api = pipeline_api
+    sdr, ae = await api.user("sdr"), await api.user("ae")
+    lead = await mql(api, **ANNA)
+    api.clock.ahead += timedelta(days=3)
+    at, headers = api.ago(days=2), {"Idempotency-Key": "late"}
+    answer = await moved(api, lead, "hand_over", sdr, bant=BANT, occurred_at=at, headers=headers)
+    assert [one["occurred_at"] for one in (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"]][-2:] == [
+        at,
+        at,
+    ]
+    path = f"/v1/opportunities/{answer['conversion']['opportunity']['id']}"
+    assert (await api.get(f"{path}/history"))["data"][0]["occurred_at"] == at
+    confirmed = await step(api, path.rpartition("/")[2], ae, action="qualify", bant=BANT, occurred_at=api.ago(days=1))
+    assert confirmed.status_code == 201, confirmed.text
+
+
 async def test_an_opportunity_is_advanced_and_won(api: Api) -> None:
     ae = await api.user("ae")
     lead = await sql_lead(api, ae, **ANNA)

@@ -33,10 +33,22 @@ class Client:
         self, path: str, body: Any, *, actor: str = "", idempotency_key: str = "", allowed_error: str = ""
     ) -> Any:
         """The JSON response to a POST; raises CannotStart on a problem whose code is not `allowed_error`."""
-        headers = {"Content-Type": "application/json"}
-        headers |= {"Baton-Actor": actor} if actor else {}
-        headers |= {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return await self.send("POST", path, orjson.dumps(body, option=orjson.OPT_UTC_Z), headers, allowed_error)
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return await self.write("POST", path, body, actor=actor, headers=headers, allowed_error=allowed_error)
+
+    async def write(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        actor: str = "",
+        headers: Mapping[str, str] | None = None,
+        allowed_error: str = "",
+    ) -> Any:
+        """The JSON response to a request with a JSON body, as `post`."""
+        sent = {"Content-Type": "application/json", **({"Baton-Actor": actor} if actor else {}), **(headers or {})}
+        return await self.send(method, path, orjson.dumps(body, option=orjson.OPT_UTC_Z), sent, allowed_error)
 
     async def send(
         self,

@@ -1,15 +1,17 @@
 """Generates the leads of half a year: form fills, activities, and the steps that users take. No I/O.
 
-The steps of a lead are allowed by the shipped policy `waterfall` and in chronological order. A lead ends with its last
-step before the end of the half year, so recent leads are in early stages.
+The steps of a lead are allowed by the shipped policy, `pipeline` or `waterfall`, and in chronological order. A lead
+ends with its last step before the end of the half year, so recent leads are in early stages.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, Final, Literal
 
 from app.commands.demo.people import Invented, companies, person
@@ -29,9 +31,18 @@ CLOSED_FOR: Final = ("bad_fit", "no_budget", "no_need", "no_authority", "student
 LOST_FOR: Final = ("price", "competitor", "no_decision", "timing")
 # The policy qualifies a lead automatically if its demo request is recent; an older one is qualified by marketing.
 AUTOMATIC_WITHIN: Final = timedelta(days=25)
+# Shares of those that get so far, so that the rates are in the bands of the policy: MQL→SRL 20 to 40 %, SRL→SQL 80 to
+# 90 %, and of closed deals at least 30 % of new business and 75 % of existing are won.
+HANDED_OVER: Final = 0.45
+CONFIRMED: Final = 0.88
+EXISTING: Final = 0.3
+WON: Final = {"new": 0.33, "existing": 0.77}
+LEFT_OPEN: Final = 0.12  # deals that nobody closes: their close date passes, unless it is moved
+MOVED: Final = 0.5
 
 ActivityKind = Literal["interest", "contact_attempt"]
-StepKind = Literal["transition", "conversion", "opportunity"]
+StepKind = Literal["transition", "conversion", "opportunity", "edit"]
+PolicyName = Literal["pipeline", "waterfall"]
 Role = Literal["marketing", "sdr", "ae", "manager"]
 
 
@@ -69,12 +80,28 @@ class PlannedLead:
     steps: list[Step] = field(default_factory=list)
 
 
-def plan_leads(seed: int, count: int, end: datetime) -> list[PlannedLead]:
+class _Shares:
+    """Draws of which a share succeeds, and not only on average: a small demo has the rates of a large one."""
+
+    def __init__(self) -> None:
+        self.drawn: Counter[str] = Counter()
+
+    def draw(self, name: str, share: float) -> bool:
+        n = self.drawn[name]
+        self.drawn[name] += 1
+        return ceil((n + 1) * share) > ceil(n * share)
+
+
+def plan_leads(seed: int, count: int, end: datetime, policy: PolicyName = "pipeline") -> list[PlannedLead]:
     """`count` leads of the half year before `end`, ordered by form fill. The same seed gives the same leads."""
     rng = random.Random(seed)  # noqa: S311 - reproducible data, nothing secret
-    employers = companies(rng, max(1, count // 3))
+    employers, shares = companies(rng, max(1, count // 3)), _Shares()
     instants = sorted(end - timedelta(days=DAYS * _age(rng)) for _ in range(count))
-    return [_plan_lead(rng, person(rng, rng.choice(employers), n), n, at, end) for n, at in enumerate(instants)]
+    people = [person(rng, rng.choice(employers), n) for n in range(count)]
+    return [
+        _plan_lead(_Life(rng, shares, at.replace(microsecond=0), end, policy), who, n)
+        for n, (who, at) in enumerate(zip(people, instants, strict=True))
+    ]
 
 
 def _age(rng: random.Random) -> float:
@@ -82,31 +109,11 @@ def _age(rng: random.Random) -> float:
     return 1 - rng.random() ** 0.8
 
 
-def _plan_lead(rng: random.Random, who: Invented, number: int, at: datetime, end: datetime) -> PlannedLead:
-    source, medium = rng.choice(CHANNELS)
-    utm = {"utm_source": source, "utm_medium": medium, "utm_campaign": rng.choice(CAMPAIGNS)}
-    seconds = at.replace(microsecond=0)
-    form_source = rng.choices(SOURCES, (5, 3, 4))[0]
-    newsletter, twice = rng.random() < 0.4, rng.random() < 0.06
-    lead = PlannedLead(f"demo-{number}", form_source, seconds, who, utm, newsletter, twice)
-    clock = _Clock(rng, seconds, end)
-    interested = who.fits and rng.random() < 0.85
-    for name in rng.choices(("webinar", "case_study", "price_list"), (5, 4, 2), k=rng.choice((0, 1, 1, 2))):
-        if clock.advance(hours=2, days=9):
-            lead.activities.append(Activity(name, clock.now))
-    if interested and clock.advance(hours=1, days=6):
-        lead.activities.append(Activity("demo_request", clock.now))
-        lead.steps.extend(_journey(rng, lead, clock))
-    elif rng.random() < 0.18 and clock.advance(days=8):
-        lead.steps.append(_close(rng, clock, "marketing"))
-    return lead
+class _Life:
+    """The time of one lead, which never passes the end of the half year, and what it draws from."""
 
-
-class _Clock:
-    """The current time of one lead; it never passes the end of the half year."""
-
-    def __init__(self, rng: random.Random, now: datetime, end: datetime) -> None:
-        self.rng, self.now, self.end = rng, now, end
+    def __init__(self, rng: random.Random, shares: _Shares, now: datetime, end: datetime, policy: PolicyName) -> None:
+        self.rng, self.shares, self.now, self.end, self.policy = rng, shares, now, end, policy
 
     def advance(self, **at_most: float) -> bool:
         """Advance by a random time of at most the given span; False, and unchanged, if that is past the end."""
@@ -118,32 +125,69 @@ class _Clock:
         return True
 
 
-def _journey(rng: random.Random, lead: PlannedLead, clock: _Clock) -> Iterator[Step]:
+def _plan_lead(life: _Life, who: Invented, number: int) -> PlannedLead:
+    rng = life.rng
+    source, medium = rng.choice(CHANNELS)
+    utm = {"utm_source": source, "utm_medium": medium, "utm_campaign": rng.choice(CAMPAIGNS)}
+    form_source = rng.choices(SOURCES, (5, 3, 4))[0]
+    newsletter, twice = rng.random() < 0.4, rng.random() < 0.06
+    lead = PlannedLead(f"demo-{number}", form_source, life.now, who, utm, newsletter, twice)
+    interested = who.fits and rng.random() < 0.85
+    for name in rng.choices(("webinar", "case_study", "price_list"), (5, 4, 2), k=rng.choice((0, 1, 1, 2))):
+        if life.advance(hours=2, days=9):
+            lead.activities.append(Activity(name, life.now))
+    if interested and life.advance(hours=1, days=6):
+        lead.activities.append(Activity("demo_request", life.now))
+        lead.steps.extend(_journey(life, lead))
+    elif rng.random() < 0.18 and life.advance(days=8):
+        lead.steps.append(_close(life, "marketing"))
+    return lead
+
+
+def _journey(life: _Life, lead: PlannedLead) -> Iterator[Step]:
     """The steps from MQL on, until the half year ends."""
-    if clock.end - clock.now > AUTOMATIC_WITHIN:
-        yield Step("transition", "marketing", clock.now, {"action": "qualify", "override_reason": "asked for a demo"})
-    if rng.random() < 0.08 or not clock.advance(days=5):
+    rng = life.rng
+    if life.end - life.now > AUTOMATIC_WITHIN:
+        yield Step("transition", "marketing", life.now, {"action": "qualify", "override_reason": "asked for a demo"})
+    if rng.random() < 0.06 or not life.advance(days=5):
         return  # not accepted yet
     if rng.random() < 0.22:
-        yield _close(rng, clock, "sdr") if rng.random() < 0.5 else _recycle(rng, clock, "sdr")
+        yield _close(life, "sdr") if rng.random() < 0.5 else _recycle(life, "sdr")
         return
-    yield Step("transition", "sdr", clock.now, {"action": "accept"})
+    yield Step("transition", "sdr", life.now, {"action": "accept"})
     for _ in range(rng.choice((1, 1, 2, 3))):
-        if clock.advance(days=3):
-            lead.activities.append(Activity("call", clock.now, "contact_attempt"))
-    if rng.random() < 0.06 or not clock.advance(days=24):
+        if life.advance(days=3):
+            lead.activities.append(Activity("call", life.now, "contact_attempt"))
+    if not life.advance(days=12):
         return
-    if rng.random() < 0.38:
-        yield _close(rng, clock, "sdr") if rng.random() < 0.3 else _recycle(rng, clock, "sdr")
+    if not life.shares.draw("handed over", HANDED_OVER):
+        yield _close(life, "sdr") if rng.random() < 0.3 else _recycle(life, "sdr")
         return
-    yield Step("transition", "ae", clock.now, {"action": "confirm", "bant": _bant(rng)})
-    if not clock.advance(days=30):
-        return
-    if rng.random() < 0.2:
-        yield _recycle(rng, clock, "ae")
-        return
-    yield _conversion(rng, lead, clock)
-    yield from _deal(rng, clock)
+    yield from _hand_over(life, lead)
+
+
+def _hand_over(life: _Life, lead: PlannedLead) -> Iterator[Step]:
+    """The lead goes to an AE: `pipeline` opens the opportunity at once, `waterfall` once the AE has confirmed."""
+    rng, opportunity = life.rng, _opportunity(life, lead)
+    confirms = life.shares.draw("confirmed", CONFIRMED)
+    if life.policy == "pipeline":
+        handed_over = {"action": "hand_over", "bant": _bant(rng), "conversion": {"opportunity": opportunity}}
+        yield Step("transition", "sdr", life.now, handed_over)
+        if not life.advance(days=8):
+            return
+        if not confirms:
+            yield _lost(life)
+            return
+        yield Step("opportunity", "ae", life.now, {"action": "qualify", "bant": _bant(rng)})
+    else:
+        yield Step("transition", "ae", life.now, {"action": "confirm", "bant": _bant(rng)})
+        if not life.advance(days=8):
+            return
+        if not confirms:
+            yield _recycle(life, "ae")
+            return
+        yield Step("conversion", "ae", life.now, {"opportunity": opportunity})
+    yield from _deal(life, opportunity)
 
 
 def _bant(rng: random.Random) -> dict[str, Any]:
@@ -151,32 +195,66 @@ def _bant(rng: random.Random) -> dict[str, Any]:
     return answers | ({"authority": {"status": "confirmed"}} if rng.random() < 0.5 else {})
 
 
-def _conversion(rng: random.Random, lead: PlannedLead, clock: _Clock) -> Step:
-    amount = {"value": f"{rng.randrange(30, 600) * 100}.00", "currency": "EUR"}
-    close = (clock.now + timedelta(days=rng.randrange(30, 120))).date().isoformat()
-    name = f"{lead.person.company.name} {clock.now.year}"
-    deal = {"mode": "create", "name": name, "amount": amount, "close_date": close}
-    return Step("conversion", "ae", clock.now, {"opportunity": deal})
+def _opportunity(life: _Life, lead: PlannedLead) -> dict[str, Any]:
+    business = "existing" if life.shares.draw("existing", EXISTING) else "new"
+    return {
+        "mode": "create",
+        "name": f"{lead.person.company.name} {life.now.year}",
+        "amount": _amount(life.rng),
+        "close_date": _day(life, 30, 110),
+        "business": business,
+    }
 
 
-def _deal(rng: random.Random, clock: _Clock) -> Iterator[Step]:
-    """The steps of the opportunity."""
-    for stage in ("proposal", "negotiation"):
-        if not clock.advance(days=18):
-            return
-        if rng.random() < 0.25:
-            yield Step("opportunity", "ae", clock.now, {"action": "lose", "reason_code": rng.choice(LOST_FOR)})
-            return
-        yield Step("opportunity", "ae", clock.now, {"action": "advance", "to": stage})
-    if clock.advance(days=20):
-        won = rng.random() < 0.6
-        end = {"action": "win"} if won else {"action": "lose", "reason_code": rng.choice(LOST_FOR)}
-        yield Step("opportunity", "ae", clock.now, end)
+def _amount(rng: random.Random) -> dict[str, str]:
+    return {"value": f"{rng.randrange(30, 600) * 100}.00", "currency": "EUR"}
 
 
-def _close(rng: random.Random, clock: _Clock, who: Role) -> Step:
-    return Step("transition", who, clock.now, {"action": "disqualify", "reason_code": rng.choice(CLOSED_FOR)})
+def _day(life: _Life, first: int, last: int) -> str:
+    return (life.now + timedelta(days=life.rng.randrange(first, last))).date().isoformat()
 
 
-def _recycle(rng: random.Random, clock: _Clock, who: Role) -> Step:
-    return Step("transition", who, clock.now, {"action": "recycle", "reason_code": rng.choice(RECYCLED_FOR)})
+def _deal(life: _Life, opportunity: dict[str, Any]) -> Iterator[Step]:
+    """The steps of the opportunity: it goes on, is changed on the way, and is won, lost or left open."""
+    if not life.advance(days=18):
+        return
+    yield Step("opportunity", "ae", life.now, {"action": "advance", "to": "proposal"})
+    if life.shares.draw("left open", LEFT_OPEN):
+        return
+    if life.shares.draw("moved", MOVED) and life.advance(days=10):
+        yield _edit(life)
+    if not life.advance(days=18):
+        return
+    yield Step("opportunity", "ae", life.now, {"action": "advance", "to": "negotiation"})
+    if not life.advance(days=20):
+        return
+    business = opportunity["business"]
+    if life.shares.draw(f"won, {business}", WON[business]):
+        yield Step("opportunity", "ae", life.now, {"action": "win"})
+    else:
+        yield _lost(life)
+
+
+def _edit(life: _Life) -> Step:
+    """The close date is moved, the amount agreed anew, or the manager judges the deal otherwise."""
+    change: dict[str, Any] = life.rng.choice(
+        (
+            {"close_date": _day(life, 20, 100)},
+            {"amount": _amount(life.rng)},
+            {"forecast_category": "commit"},
+            {"forecast_category": "pipeline", "close_date": _day(life, 60, 130)},
+        )
+    )
+    return Step("edit", "manager", life.now, change)
+
+
+def _lost(life: _Life) -> Step:
+    return Step("opportunity", "ae", life.now, {"action": "lose", "reason_code": life.rng.choice(LOST_FOR)})
+
+
+def _close(life: _Life, who: Role) -> Step:
+    return Step("transition", who, life.now, {"action": "disqualify", "reason_code": life.rng.choice(CLOSED_FOR)})
+
+
+def _recycle(life: _Life, who: Role) -> Step:
+    return Step("transition", who, life.now, {"action": "recycle", "reason_code": life.rng.choice(RECYCLED_FOR)})
