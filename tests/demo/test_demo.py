@@ -1,16 +1,26 @@
 """`baton demo` as a command."""
 
+import asyncio
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from app.commands.demo import run
+from app.commands.demo.client import Client
+from app.commands.demo.plan import DAYS
+from app.database.transaction import Database
+from app.events.across import count_pending
 from app.settings import CannotStart, load
+from tests.proof.__main__ import main as compare
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,4 +63,62 @@ def test_the_demo_starts_a_service_sends_it_all_leads_and_verify_finds_no_differ
     assert counts["inquiry"] > counts["disqualified"] > 0
     assert re.search(r"export BATON=http://\S+ KEY=btn_\w{43}$", output, re.MULTILINE)
     assert "Admin key of the service (shown only once): btn_" in output
+    assert re.search(r"log in with this key at http://\S+/console$", output, re.MULTILINE)
     assert "0 differ from their log" in baton(folder, "verify")
+
+
+BANDS = {
+    "mql_to_srl": (0.2, 0.4),
+    "srl_to_sql": (0.8, 0.9),
+    "win_rate:new": (0.3, 0.5),
+    "win_rate:existing": (0.75, 1.0),
+}
+
+
+async def test_each_report_of_a_fresh_demo_has_numbers_of_the_agreed_shape_which_follow_from_its_events(
+    engine: Database, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    environment = {"DATABASE_URL": url, "DATA_DIR": str(tmp_path), "PORT": "1", "SECRET_KEYS": f"a:{'A' * 43}="}
+    for name, value in environment.items():
+        monkeypatch.setenv(f"BATON_{name}", value)
+    await asyncio.to_thread(run.demo, None, None, 600, 2, None)
+    [key] = re.findall(r"KEY=(btn_\w{43})$", capsys.readouterr().out, re.MULTILINE)
+    today = datetime.now(UTC).date()
+    window = f"from={today - timedelta(days=DAYS)}&to={today + timedelta(days=1)}"
+    async with run._temporary_service(load(), key) as address, aiohttp.ClientSession() as session:
+        client = Client(session, address, key)
+        reports = [await client.get(f"/v1/reports/{name}?{window}") for name in ("funnel", "wins")]
+        values = {one["name"]: one["value"] for report in reports for one in report["groups"][0]["metrics"]}
+        outside = {name: values[name] for name, (low, high) in BANDS.items() if not low <= values[name] <= high}
+        assert outside == {}
+        assert (await client.get("/v1/opportunities?slipped=true"))["data"]
+        await check_forecast(client)
+        await until(partial(are_in_order, engine), "all events are in order")
+        assert await asyncio.to_thread(compare, address, key) == 0, capsys.readouterr().out
+
+
+async def are_in_order(engine: Database) -> bool:
+    async with engine.connect() as tx:
+        return await count_pending(tx) == 0
+
+
+async def check_forecast(client: Client) -> None:
+    """People on two levels below the head, a gap to the quota, and deals that have changed in the last weeks."""
+    forecast = await client.get("/v1/reports/forecast")
+    head, *others = forecast["groups"]
+    assert [head["level"], sorted({one["level"] for one in others})] == [0, [1, 2]]
+    gaps = [one for one in head["metrics"] if one["name"] == "gap"]
+    assert float(gaps[0]["amounts"][0]["value"]) > 0
+    assert head["judgement"]["commit"] is not None
+    weeks: list[str] = []
+
+    async def are_kept() -> bool:
+        weeks[:] = [one["week"] for one in (await client.get("/v1/snapshots"))["data"]]
+        return len(weeks) >= run.WEEKS
+
+    await until(are_kept, "weeks that were not kept meanwhile are made up for once a service starts")
+    parts = set()
+    for week in weeks:
+        path = f"/v1/reports/forecast/changes?period={forecast['period']['name']}&since={week}"
+        parts |= {one["name"] for one in (await client.get(path))["parts"] if one["opportunities"]}
+    assert len(parts) > 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.commands.demo import play
 from app.commands.demo.forms import SOURCES, form_fill, signed
-from app.commands.demo.plan import DAYS, PlannedLead, plan_leads
+from app.commands.demo.plan import DAYS, PlannedLead, PolicyName, Step, plan_leads
 from app.ids import new_id
 from app.policy.document import Policy
 from app.policy.shipped import shipped
@@ -61,21 +61,52 @@ def test_what_happens_to_a_lead_is_in_chronological_order_and_ends_before_now(le
     assert not steps or not interest or max(interest) <= steps[0]
 
 
-def test_every_step_is_an_action_of_the_policy() -> None:
-    policy: Policy = shipped("waterfall")
-    names = {action.name for action in policy.actions} | {action.name for action in policy.opportunity.actions}
-    taken = Counter(step.body.get("action", "convert") for lead in PLAN for step in lead.steps)
-    assert set(taken) <= names
-    assert min(taken[name] for name in ("qualify", "accept", "confirm", "convert", "recycle", "disqualify", "win")) > 0
+POLICIES: dict[PolicyName, tuple[str, ...]] = {
+    "pipeline": ("qualify", "accept", "hand_over", "advance", "recycle", "disqualify", "win", "lose"),
+    "waterfall": ("qualify", "accept", "confirm", "convert", "recycle", "disqualify", "win", "lose"),
+}
+
+
+def action_of(step: Step) -> str:
+    return str(step.body.get("action", "convert" if step.kind == "conversion" else step.kind))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_step_is_an_action_of_the_policy(name: PolicyName) -> None:
+    policy: Policy = shipped(name)
+    plan = plan_leads(1, 1500, END, name)
+    known = {action.name for action in policy.actions} | {action.name for action in policy.opportunity.actions}
+    taken = Counter(action_of(step) for lead in plan for step in lead.steps)
+    assert set(taken) <= known | {"edit"}
+    assert min(taken[action] for action in (*POLICIES[name], "edit")) > 0
     reasons = {reason.code for reasons in policy.reasons.values() for reason in reasons}
     reasons |= {reason.code for reasons in policy.opportunity.reasons.values() for reason in reasons}
-    assert {step.body["reason_code"] for lead in PLAN for step in lead.steps if "reason_code" in step.body} <= reasons
+    assert {step.body["reason_code"] for lead in plan for step in lead.steps if "reason_code" in step.body} <= reasons
 
 
 def test_each_stage_is_reached_by_fewer_leads_than_the_one_before() -> None:
-    counts = Counter(step.body.get("action", "convert") for lead in PLAN for step in lead.steps)
-    assert len(PLAN) > counts["accept"] > counts["confirm"] > counts["convert"] > counts["win"] > 0
+    counts = Counter(action_of(step) for lead in PLAN for step in lead.steps)
+    assert len(PLAN) > counts["accept"] > counts["hand_over"] > counts["win"] > 0
     assert 0.03 < counts["accept"] / len(PLAN) < 0.2
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_the_rates_of_the_plan_are_those_that_the_teams_agreed_on(seed: int) -> None:
+    reached, closed = Counter[str](), Counter[str]()
+    for lead in plan_leads(seed, 5_000, END):
+        actions = [action_of(step) for step in lead.steps if step.kind != "edit"]
+        reached["mql"] += any(one.type == "demo_request" for one in lead.activities)
+        reached["srl"] += "hand_over" in actions
+        reached["sql"] += "hand_over" in actions and "qualify" in actions[actions.index("hand_over") :]
+        if "advance" in actions:
+            [deal] = [step.body["conversion"]["opportunity"] for step in lead.steps if "conversion" in step.body]
+            closed[f"{deal['business']} {actions[-1]}"] += 1
+    assert 0.2 < reached["srl"] / reached["mql"] < 0.4
+    assert 0.8 < reached["sql"] / reached["srl"] < 0.9
+    for business, least in (("new", 0.3), ("existing", 0.75)):
+        won, lost = closed[f"{business} win"], closed[f"{business} lose"]
+        assert least <= won / (won + lost) < least + 0.1
+        assert closed[f"{business} advance"] > 0, "some deals are open"
 
 
 @pytest.mark.parametrize("lead", PLAN[::150], ids=lambda lead: f"{lead.key} {lead.source}")
