@@ -220,15 +220,38 @@ def import_file(
     from app.settings import load
 
     parameters: dict[str, list[str] | str] = {"source_id": source, "dry_run": "true" if dry_run else "false"}
-    for one in option or ():
-        name, equals, value = one.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{one}: write NAME=VALUE, such as entry=suspect", param_hint="--option")
+    for name, value in _named(option, "entry=suspect"):
         parameters[name] = [*parameters.get(name, []), value]
     if encoding is not None:
         parameters["encoding"] = encoding
     address = (url or load().address).rstrip("/")
     raise typer.Exit(import_list(ListFile(file, address, key, parameters, errors)))
+
+
+@cli.command()
+def report(
+    name: Annotated[str, typer.Argument(help="Such as funnel, velocity or wins.")],
+    key: Annotated[str, typer.Option(envvar="KEY", help="An API key with reports:read.")],
+    first: Annotated[str | None, typer.Option("--from", help="The first day, such as 2026-01-01.")] = None,
+    to: Annotated[str | None, typer.Option(help="The day after the last one.")] = None,
+    by: Annotated[str | None, typer.Option(help="A group for each value of this, such as source or owner.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="An instant: what had been recorded by then counts.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Another parameter of the report, such as horizon=60; may be repeated.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    url: Annotated[
+        str | None, typer.Option(envvar="BATON", help="URL of the service; by default from the settings.")
+    ] = None,
+) -> None:
+    """Print a report of a running service."""
+    from app.commands.report import AskedReport
+    from app.commands.report import report as print_report
+    from app.settings import load
+
+    given = {"from": first, "to": to, "by": by, "as_of": as_of, **dict(_named(option, "horizon=60"))}
+    parameters = {name: value for name, value in given.items() if value is not None}
+    print_report(AskedReport(name, (url or load().address).rstrip("/"), key, parameters), as_csv=csv)
 
 
 @cli.command()
@@ -267,6 +290,14 @@ def openapi() -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         print(f"wrote {path}")
+
+
+def _named(options: list[str] | None, example: str) -> list[tuple[str, str]]:
+    """The names and values of `--option NAME=VALUE`."""
+    for one in options or ():
+        if "=" not in one:
+            raise typer.BadParameter(f"{one}: write NAME=VALUE, such as {example}", param_hint="--option")
+    return [(one.partition("=")[0], one.partition("=")[2]) for one in options or ()]
 
 
 def _require_checkout(command: str) -> None:

@@ -1,0 +1,73 @@
+"""`baton report`: asks a running service for a report, and prints it as a table or as CSV."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from app.reports.table import REPORTS
+from app.settings import CannotStart
+
+TIMEOUT: Final = aiohttp.ClientTimeout(total=120)
+NAMES: Final = tuple(one.name for one in REPORTS)
+KNOWN: Final = ("report", "from", "to", "business")  # a metric's name has them too
+
+
+@dataclass(frozen=True, slots=True)
+class AskedReport:
+    """Which report, where the service is, with which key, and the parameters of the request."""
+
+    name: str
+    url: str
+    key: str
+    parameters: Mapping[str, str]
+
+
+def report(asked: AskedReport, *, as_csv: bool) -> None:
+    """Print the report. Raises CannotStart for one that there is not, and with the reason where it is refused."""
+    if asked.name not in NAMES:
+        raise CannotStart(f"there is no report {asked.name}; there are {', '.join(NAMES)}")
+    text = asyncio.run(_read(asked))
+    print(text if as_csv else _table(text), end="" if as_csv else "\n")
+
+
+async def _read(asked: AskedReport) -> str:
+    headers = {"Authorization": f"Bearer {asked.key}", "Accept": "text/csv"}
+    url = f"{asked.url}/v1/reports/{quote(asked.name)}"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session,
+            session.get(url, params=asked.parameters) as answer,
+        ):
+            text = await answer.text()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise CannotStart(f"{asked.url} does not answer ({type(error).__name__}): is it running?") from None
+    if not answer.ok:
+        raise CannotStart(_refusal(answer.status, text))
+    return text
+
+
+def _refusal(status: int, text: str) -> str:
+    try:
+        found: dict[str, Any] = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return f"the service answers {status}, and not as Baton does: is the address right?"
+    faults = [f"{fault['field']}: {fault['detail']}" for fault in found.get("errors", ())]
+    return f"{status} {found.get('code')}: {'; '.join(faults) or found.get('detail')}"
+
+
+def _table(text: str) -> str:
+    """The lines of the CSV below each other, without columns that are empty or that the names of the metrics say."""
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    names = [name for name in (rows[0] if rows else ()) if name not in KNOWN and any(row[name] for row in rows)]
+    lines = [[name.replace("_", " ") for name in names], *([row[name] for name in names] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
