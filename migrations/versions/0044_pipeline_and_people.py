@@ -12,7 +12,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0044_pipeline_and_people"
-down_revision = "0038_console_sessions"
+down_revision = "0043_reports_of_clocks"
 branch_labels = None
 depends_on = None
 
