@@ -1,7 +1,7 @@
 """Who sourced a contact, and the indexes that the pipeline report and the people of an account need.
 
 Revision ID: 0044_pipeline_and_people
-Revises: 0038_console_sessions
+Revises: 0043_reports_of_clocks
 
 A new column that may be null, and indexes, which old code does not know. All steps can be repeated, since they commit
 as they go.
