@@ -11,7 +11,7 @@ from app.errors import RequestInvalid
 from app.policies.published import active_policy
 from app.policy.document import Policy
 from app.reports import sql
-from app.reports.funnel import milestones_of, pairs_of
+from app.reports.funnel import ALWAYS, pairs_of
 from app.reports.metric import bands_of
 from app.reports.schemas import BandIn, BandsPut
 from app.reports.settings import BANDS, keep_setting, own_bands_in, show_bands
@@ -45,12 +45,13 @@ async def set_bands(tx: Tx, caller: Caller, body: BandsPut, now: datetime) -> di
 
 
 def _check_pair(policy: Policy, place: str, band: BandIn) -> None:
-    known = milestones_of(policy)
+    """A band may be set ahead of a policy that has the rates which teams agree on (`ALWAYS`)."""
+    pairs = list(dict.fromkeys([*pairs_of(policy), *ALWAYS]))
+    known = list(dict.fromkeys(name for pair in pairs for name in pair))
     for member, name in (("from", band.from_), ("to", band.to)):
         if name not in known:
-            detail = f"the policy has no milestone `{name}` on the way to a won deal; there are {', '.join(known)}"
+            detail = f"no rate is from or to a milestone `{name}`; there are {', '.join(known)}"
             raise RequestInvalid.of(f"{place}.{member}", "milestone_unknown", detail)
-    pairs = pairs_of(policy)
     if (band.from_, band.to) not in pairs:
         there = ", ".join(f"{start} to {to}" for start, to in pairs)
         detail = f"no report has a rate from `{band.from_}` to `{band.to}`; there are those from {there}"

@@ -150,7 +150,7 @@ async def test_an_account_of_nobody_or_of_another_tenant_and_another_cursor_are_
 
 INSTANTS: tuple[Any, ...] = ("9999-12-31T23:59:59-23:00", "2026-01-01T00:00:00", "soon", 5, None, [])
 IDS: tuple[Any, ...] = ("x", 5, None, {}, "0" * 33)
-FORGED: list[tuple[Any, Any]] = [(at, "0" * 32) for at in INSTANTS] + [("2026-01-01T00:00:00Z", last) for last in IDS]
+FORGED = [*((at, "0" * 32) for at in INSTANTS), *(("2026-01-01T00:00:00Z", last) for last in IDS)]
 
 
 @pytest.mark.parametrize("members", FORGED)
