@@ -23,6 +23,7 @@ class Journey:
     reached: dict[str, datetime] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     ended_at: datetime | None = None
+    steps: list[Mapping[str, Any]] = field(default_factory=list)
 
     def apply(self, data: Mapping[str, Any]) -> None:
         """The milestones of a step, of the journey or of its opportunity."""
@@ -87,6 +88,7 @@ def known(events: Iterable[Mapping[str, Any]], as_of: datetime) -> Known:
             assert data["seq"] == journey.seq + 1, "the steps of a journey are told in order, without gaps"
             journey.seq, journey.business = data["seq"], data["business"]
             journey.ended_at = instant(data["occurred_at"]) if data["ends"] else None
+            journey.steps.append(data)
             journey.apply(data)
         elif event["type"] == "opportunity.stage_changed":
             deal = found.deals.setdefault(data["opportunity_id"], Deal(data["journey_id"]))
@@ -134,17 +136,37 @@ def funnel(found: Known, metric: Mapping[str, Any], window: Window, with_skipped
     }
 
 
-def velocity(found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool) -> dict[str, Any]:
-    """By Kaplan and Meier: who has not reached the milestone is seen until its journey ended, or until now."""
-    times: list[tuple[Fraction, bool]] = []
-    n_open = 0
+def until_reached(
+    found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool
+) -> Iterator[tuple[datetime, datetime | None, datetime | None]]:
+    """When journeys reached the first milestone, the second one, and the end without it."""
     for journey, began, reached in pairs(found, metric, window, with_skipped):
         ends = [at for at in (journey.at("lost", with_skipped), journey.ended_at) if at is not None]
-        n_open += reached is None and not ends
-        until = reached or min(ends, default=found.as_of)
-        microseconds = max(until - began, timedelta()) // timedelta(microseconds=1)
-        times.append((Fraction(microseconds, 1_000_000), reached is not None))
-    median, p90 = (rounded(quantile(times, share)) for share in (Fraction(1, 2), Fraction(1, 10)))
+        yield began, reached, min(ends, default=None)
+
+
+def until_left(found: Known, stage: str, window: Window) -> Iterator[tuple[datetime, datetime | None, None]]:
+    """When journeys entered the stage, and when they left it for another one."""
+    for journey in found.counted():
+        for number, step in enumerate(journey.steps):
+            began = instant(step["occurred_at"])
+            if step["to"] == stage != step["from"] and window.holds(began):
+                left = (instant(one["occurred_at"]) for one in journey.steps[number:] if one["to"] != stage)
+                yield began, next(left, None), None
+
+
+def velocity(found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool) -> dict[str, Any]:
+    """By Kaplan and Meier: who has not reached the milestone is seen until its journey ended, or until now."""
+    of_stage = metric["name"].startswith("in_")
+    stage = metric["name"].removeprefix("in_")
+    cases = list(until_left(found, stage, window) if of_stage else until_reached(found, metric, window, with_skipped))
+    times = [
+        (max((reached or ended or found.as_of) - began, timedelta()) // timedelta(microseconds=1), reached is not None)
+        for began, reached, ended in cases
+    ]
+    n_open = sum(reached is None and ended is None for _, reached, ended in cases)
+    seconds = [(Fraction(time, 1_000_000), is_reached) for time, is_reached in times]
+    median, p90 = (rounded(quantile(seconds, share)) for share in (Fraction(1, 2), Fraction(1, 10)))
     return {
         "numerator": sum(is_reached for _, is_reached in times),
         "denominator": len(times),
