@@ -30,7 +30,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     if move.opens or journey is None:
         journey = open_journey(change, move)
     published = change.active if move.opens else change.published
-    closed_at = journey.closed_at
+    closed_at, before = journey.closed_at, change.lead.owner
     move = _with_profile(published.policy, change, with_attribution(published.policy, change.lead, move))
     journey.seq += 1
     change.lead.held_stage = journey.stage
@@ -45,7 +45,7 @@ def apply_move(change: Change, move: Move, owner: Owner | None = None) -> Step:
     if move.actor.kind == "human" or move.unpins or move.closes:
         journey.offer = None  # a person has taken it up, or there is nothing to accept
     _assign(change, journey, move, owner)
-    move_clocks(change, journey, published.policy, move, closed_at)
+    move_clocks(change, journey, published.policy, move, closed_at, before)
     _add_events(change, journey, move)
     _set_wake_at(change, journey, move.wake_at)
     journey.recycles += move.count_recycle
@@ -187,25 +187,35 @@ def expire_offer(change: Change, at: datetime) -> None:
     Until then it is in the pool of the team that comes next, so that the partner cannot accept it any more.
     """
     journey = change.lead.journey
-    offer = journey.offer if journey else None
-    if offer is None or offer.accept_by > at:
+    if journey is None or (offer := journey.offer) is None or offer.accept_by > at:
         return
     route = change.published.policy.routing.get(offer.route)
     if route is None:
+        _let_lie(change, expired=True)
         reassign(change, None, offer.role)
     else:
         reroute(change, offer.route, offer)
     left = targets_after(route, offer.rule, offer.target) if route else ()
-    change.lead.team = left[0].team if left else None
+    change.lead.team = next((one.team for one in left if one.team not in journey.lapsed.teams), None)
 
 
 def reroute(change: Change, name: str, expired: Offer | None = None) -> None:
     """Takes the lead from an owner who has not done in time what was due; the route chooses somebody else."""
     owner = change.lead.owner
+    _let_lie(change, expired=expired is not None)
     reassign(change, None, change.published.policy.routing[name].role)
     _take(change, name)
     if change.routing is not None:
         change.routing.expired, change.routing.without = expired, owner.id if owner else None
+
+
+def _let_lie(change: Change, *, expired: bool) -> None:
+    """Remembers who had the lead: its owner; the partner where it was not accepted, or waited in the partner's pool."""
+    lead, journey = change.lead, change.lead.journey
+    if journey is not None:
+        of_partner = lead.team in change.published.policy.partners and (expired or lead.owner is None)
+        journey.lapsed = journey.lapsed.with_(lead.owner.id if lead.owner else None, lead.team if of_partner else None)
+        change.touch(journey)
 
 
 def _remember(change: Change, journey: Journey, previous: Owner) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from app import ids
 from app.database.transaction import Tx
 from app.journeys import clocks_sql
-from app.journeys.state import Change, Journey, earliest
+from app.journeys.state import Change, Journey, Owner, earliest
 from app.lifecycle.answer import Move, OpportunityMove
 from app.lifecycle.business_time import DAY, MINUTE, Calendar, calendar_of
 from app.lifecycle.clocks import Run, after_attempts, after_move, after_opportunity, next_breach
@@ -23,12 +23,20 @@ def end_clocks(change: Change, at: datetime) -> None:
     _advance(change, lambda run: run.stopped(at, change.now) if run.running else run)
 
 
-def move_clocks(change: Change, journey: Journey, policy: Policy, move: Move, closed_at: datetime | None) -> None:
-    """Meets, stops and starts clocks of the journey; `closed_at` is when it had been closed before the move."""
-    _advance(change, lambda run: after_move(policy, run, move, change.now, closed_at))
-    for name in dict.fromkeys(move.starts_clocks):
+def move_clocks(
+    change: Change, journey: Journey, policy: Policy, move: Move, closed_at: datetime | None, before: Owner | None
+) -> None:
+    """Meets, stops and starts clocks of the journey.
+
+    Before the move it had been closed at `closed_at`, and the lead had the owner `before`, who answers for what ends;
+    where there was none, whoever has taken the lead by the move does.
+    """
+    _advance(change, lambda run: after_move(policy, run, move, change.now, closed_at), before)
+    running = {run.clock for run in change.lead.clocks if run.running}
+    resumed = [name for name in move.resumes_clocks if name not in running]
+    for name in dict.fromkeys((*move.starts_clocks, *resumed)):
         run = Run(ids.new_id(), journey.id, name, policy.clocks[name].minutes, move.occurred_at, change.now)
-        change.put_clock(replace(run, owner_id=_owner_id(change)))
+        change.put_clock(_started_with(change, run))
 
 
 def opportunity_clocks(change: Change, journey_id: UUID, move: OpportunityMove) -> None:
@@ -44,18 +52,25 @@ def meet_by_attempts(change: Change) -> None:
     _advance(change, lambda run: after_attempts(policy, run, activities, change.now))
 
 
-def _advance(change: Change, after: Callable[[Run], Run]) -> None:
+def _advance(change: Change, after: Callable[[Run], Run], owner: Owner | None = None) -> None:
     for run in list(change.lead.clocks):
         changed = after(run)
+        if changed.running != run.running:
+            changed = replace(changed, owner_id=owner.id if owner else _owner_id(change))
         if changed is not run and changed != run:
-            change.put_clock(replace(changed, owner_id=_owner_id(change)))
+            change.put_clock(changed)
 
 
 def own_clocks(change: Change) -> None:
     """Clocks that the change starts run by the hours of the owner whom a route has chosen since."""
     for run in list(change.clocks.values()):
         if run.due_at is None:
-            change.put_clock(replace(run, owner_id=_owner_id(change)))
+            change.put_clock(_started_with(change, run))
+
+
+def _started_with(change: Change, run: Run) -> Run:
+    owner_id = _owner_id(change)
+    return replace(run, started_owner_id=owner_id, owner_id=owner_id)
 
 
 def _owner_id(change: Change) -> UUID | None:
@@ -72,7 +87,7 @@ async def settle_clocks(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> N
     started = [(change, run) for change, run in changed if run.due_at is None]
     known = await _calendars(tx, tenant_id, [run for _, run in started])
     for change, run in started:
-        document = _from(known[run.owner_id], run.started_at.date() - DAY)
+        document = _from(known[run.started_owner_id], run.started_at.date() - DAY)
         due_at = Calendar.read(document).add(max(run.started_at, change.now), run.minutes)
         change.put_clock(replace(run, due_at=due_at, calendar=document))
         change.evaluate_at = earliest(change.evaluate_at, next_breach(change.lead.clocks))
@@ -83,7 +98,7 @@ async def _calendars(tx: Tx, tenant_id: UUID, started: Sequence[Run]) -> dict[UU
     """The calendar of each owner as a document, and under None that of the tenant."""
     if not started:
         return {}
-    owners = {run.owner_id for run in started if run.owner_id is not None}
+    owners = {run.started_owner_id for run in started if run.started_owner_id is not None}
     rows = await clocks_sql.calendars(tx, tenant_id, owners)
     own = {row.id: calendar_of(row.calendar, row.time_zone, row.working_hours) for row in rows}
     return {None: dict(rows[0].calendar), **own}

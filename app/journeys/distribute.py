@@ -19,7 +19,7 @@ from app.journeys.absence import is_absent
 from app.journeys.clocks import own_clocks
 from app.journeys.evaluate import wake_for_offer
 from app.journeys.explain import assignment_document
-from app.journeys.state import Assignment, Change, Lead, Offer, Owner, Routing
+from app.journeys.state import Assignment, Change, Lapsed, Lead, Offer, Owner, Routing
 from app.matching.company import company_domain
 from app.policy.policy_view import view_of
 from app.policy.routes import Route
@@ -37,9 +37,13 @@ class Staffing:
     positions: dict[str, Position]
     accounts: dict[UUID, Account]
 
-    def of(self, route: Route, lead: Lead, without: UUID | None) -> Staff:
-        roster = [replace(one, had_it=True) if one.user_id == without else one for one in self.rosters[route.role]]
-        return Staff(roster, self.positions, self.accounts.get(lead.id))
+    def of(self, route: Route, lead: Lead, lapsed: Lapsed) -> Staff:
+        """Those of the route's role; who let the lead lie counts as not available."""
+        roster = [
+            replace(one, had_it=True) if one.user_id in lapsed.users or one.team in lapsed.teams else one
+            for one in self.rosters[route.role]
+        ]
+        return Staff(roster, self.positions, self.accounts.get(lead.id), lapsed.teams)
 
     def took(self, assignment: Assignment) -> None:
         if assignment.ring is not None and assignment.position is not None:
@@ -116,7 +120,21 @@ def _domain(lead: Lead) -> str | None:
 
 
 def _choice(change: Change, routing: Routing, route: Route, staffing: Staffing) -> Choice:
-    policy, staff, expired = routing.published.policy, staffing.of(route, change.lead, routing.without), routing.expired
+    """Somebody who has not let the lead lie in this journey; where no such user is available, one who has, but for the
+    last one. A partner gets it again only where everybody of the role belongs to such partners."""
+    journey, without = change.lead.journey, routing.without
+    lapsed = journey.lapsed if journey else Lapsed()
+    choice = _choice_of(change, routing, route, staffing.of(route, change.lead, lapsed))
+    if choice.reason != "nobody_available":
+        return choice
+    others = any(one.team not in lapsed.teams for one in staffing.rosters[route.role])
+    last = Lapsed(frozenset() if without is None else frozenset([without]), lapsed.teams if others else frozenset())
+    again = _choice_of(change, routing, route, staffing.of(route, change.lead, last))
+    return again if again.reason == "assigned" else choice
+
+
+def _choice_of(change: Change, routing: Routing, route: Route, staff: Staff) -> Choice:
+    policy, expired = routing.published.policy, routing.expired
     if expired is not None:
         return choose_next(policy, route, expired.rule, expired.target, staff)
     facts = change.facts()

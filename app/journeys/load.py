@@ -17,7 +17,7 @@ from app.journeys import sql
 from app.journeys.adopt import adopt
 from app.journeys.evaluate import catch_up
 from app.journeys.shown import kept_members
-from app.journeys.state import Change, Journey, Lead, Offer, Owner
+from app.journeys.state import Change, Journey, Lapsed, Lead, Offer, Owner
 from app.lifecycle.clocks import Run
 from app.matching.person import Identity
 from app.policies.published import Published, published_policy
@@ -277,13 +277,15 @@ def _journey(row: SimpleNamespace) -> Journey | None:
         offer=None if row.offer is None else _offer(row.offer),
         last_number=row.last_number,
         stalled_at=row.stalled_at,
+        lapsed=Lapsed.of(row.lapsed),
     )
 
 
 def _clocks(row: SimpleNamespace) -> list[Run]:
     of_run = (row.run_clocks, row.run_minutes, row.run_started, row.run_recorded, row.run_owners, row.run_due)
     end = (row.run_met, row.run_met_recorded, row.run_stopped, row.run_stopped_recorded, row.run_breached)
-    rows = _rows(row.run_ids, *of_run, *end, row.run_business_minutes)
+    owners = (row.run_started_owners, row.run_breached_owners)
+    rows = _rows(row.run_ids, *of_run, *end, row.run_business_minutes, *owners)
     return [Run(run_id, row.journey_id, *rest) for run_id, *rest in rows]
 
 

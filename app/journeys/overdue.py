@@ -27,7 +27,7 @@ def breach(change: Change, at: datetime) -> None:
     for late in overdue(change.lead.clocks, at):
         owner = change.lead.owner
         known = {one.id: one for one in change.lead.clocks}  # what one breach does may have stopped the next clock
-        run = replace(known.get(late.id, late), breached_at=at, owner_id=owner.id if owner else None)
+        run = replace(known.get(late.id, late), breached_at=at, breached_owner_id=owner.id if owner else None)
         change.put_clock(run)
         clock = change.published.policy.clocks.get(run.clock)
         for reaction in clock.on_breach if clock else ():
@@ -68,7 +68,7 @@ def _event(change: Change, run: Run, name: str) -> NewEvent:
     }
     if name == BREACHED:
         data |= {"clock": run.clock, "started_at": rfc3339(run.started_at), "due_at": rfc3339(run.due_at)}
-        data |= {"owner_id": ids.shown("user", run.owner_id)}
+        data |= {"owner_id": ids.shown("user", run.breached_owner_id)}
     return NewEvent(name, data, occurred_at)
 
 

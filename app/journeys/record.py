@@ -331,6 +331,7 @@ def _journey_row(change: Change, journey: Journey) -> dict[str, Any]:
         "offer": None if journey.offer is None else asdict(journey.offer),
         "stage_entered_at": journey.stage_entered_at,
         "stalled_at": journey.stalled_at,
+        "lapsed": journey.lapsed.document,
     }
 
 

@@ -55,7 +55,7 @@ def problem(why: Refusal, of: Literal["lead", "opportunity"] = "lead") -> Proble
             detail = f"{to} comes before {stage}; {BACK[of]}."
             return errors.BackwardMove(detail, stage=stage, to=to, allowed_actions=allowed)
         case TransitionNotAllowed(stage, action, allowed, use):
-            detail = _no_transition(of, stage, action) + _use(use)
+            detail = _elsewhere(why) if why.leads_to else _no_transition(of, stage, action) + _use(use)
             return errors.TransitionNotAllowed(detail, stage=stage, action=action, allowed_actions=allowed, use=use)
         case HumanRequired(action):
             return errors.HumanRequired(
@@ -100,6 +100,10 @@ def _no_transition(of: str, stage: str | None, action: str | None) -> str:
     if stage is None:
         return f"The {of} has no stage, so no {named} is open."
     return f"The policy has no {named} {'' if of == 'lead' else f'of an {of} '}from stage {stage}."
+
+
+def _elsewhere(why: TransitionNotAllowed) -> str:
+    return f"{why.action} leads from stage {why.stage} to {' or '.join(why.leads_to)}, not to {why.to}."
 
 
 def _use(use: str | None) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.database.transaction import Records, Tx
 from app.journeys import clocks_sql
+from app.policy.facts import MOST_ACTIVITIES
 
 # The ids are one JSON parameter and each lead is an index look-up, so that one cached plan serves any number of leads.
 # Rules use a bounded history: the latest 500 activities and 200 confirmations of a lead. `stale`: the row was changed
@@ -28,7 +29,7 @@ LOAD_LEADS = """
            f.role AS previous_role,
            j.id AS journey_id, j.number, j.last_number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at,
            j.corrected_at, j.assigned_at, j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at,
-           j.closing_reason, j.stage_entered_at, j.stalled_at, j.offer,
+           j.closing_reason, j.stage_entered_at, j.stalled_at, j.offer, j.lapsed,
            t.from_stage AS held_stage, t.recorded_at AS last_recorded_at, t.policy_id AS last_policy_id,
            -- After the ends of the other journeys, so that the present one, if it ends, is the one that ended last.
            GREATEST(t.occurred_at, j.others_closed_at + interval '1 microsecond') AS last_occurred_at,
@@ -100,14 +101,15 @@ LOAD_LEADS = """
                   array_agg(owner_id) AS run_owners, array_agg(due_at) AS run_due, array_agg(met_at) AS run_met,
                   array_agg(met_recorded_at) AS run_met_recorded, array_agg(stopped_at) AS run_stopped,
                   array_agg(stopped_recorded_at) AS run_stopped_recorded, array_agg(breached_at) AS run_breached,
-                  array_agg(business_minutes) AS run_business_minutes
+                  array_agg(business_minutes) AS run_business_minutes,
+                  array_agg(started_owner_id) AS run_started_owners, array_agg(breached_owner_id) AS run_breached_owners
              FROM (SELECT * FROM clock_runs r WHERE r.tenant_id = :tenant_id AND r.journey_id = j.id
                     ORDER BY r.started_at DESC, r.id DESC LIMIT 100) r
       ) r ON true
 """
 IDS = (bindparam("ids", type_=JSONB), bindparam("tenant_id", type_=Uuid))
-READ_LEADS = text(LOAD_LEADS.format(lock="LIMIT 1", activities=500)).bindparams(*IDS)
-LOCK_LEADS = text(LOAD_LEADS.format(lock="FOR NO KEY UPDATE", activities=500)).bindparams(*IDS)
+READ_LEADS = text(LOAD_LEADS.format(lock="LIMIT 1", activities=MOST_ACTIVITIES)).bindparams(*IDS)
+LOCK_LEADS = text(LOAD_LEADS.format(lock="FOR NO KEY UPDATE", activities=MOST_ACTIVITIES)).bindparams(*IDS)
 READ_WITHOUT_ACTIVITIES = text(LOAD_LEADS.format(lock="LIMIT 1", activities=0)).bindparams(*IDS)
 
 LEAD = """
@@ -122,7 +124,7 @@ JOURNEY = """
     policy_id uuid, business text, baseline_at timestamptz, corrected_at timestamptz, assigned_at timestamptz,
     previous_owner_id uuid, wake_at timestamptz, recycles integer, opened_at timestamptz, closed_at timestamptz,
     closing_reason text, stage_entered_at timestamptz, stalled_at timestamptz,
-    offer jsonb
+    offer jsonb, lapsed jsonb
 """
 
 # The CTE that writes each kind of row, in lock order. A statement contains only the kinds that its changes have: every
@@ -159,10 +161,10 @@ WRITES = {
     "opened": """opened AS (
         INSERT INTO journeys (tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at,
                corrected_at, assigned_at, previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason,
-               stage_entered_at, stalled_at, offer)
+               stage_entered_at, stalled_at, offer, lapsed)
         SELECT :tenant_id, id, lead_id, number, stage, seq, policy_id, business, baseline_at,
                corrected_at, assigned_at, previous_owner_id, wake_at, recycles, opened_at, closed_at, closing_reason,
-               stage_entered_at, stalled_at, offer
+               stage_entered_at, stalled_at, offer, lapsed
           FROM jsonb_to_recordset(:opened) AS r({JOURNEY})
         RETURNING id
     )""",
@@ -172,7 +174,7 @@ WRITES = {
                corrected_at = c.corrected_at, assigned_at = c.assigned_at, previous_owner_id = c.previous_owner_id,
                wake_at = c.wake_at, recycles = c.recycles, closed_at = c.closed_at,
                closing_reason = c.closing_reason, stage_entered_at = c.stage_entered_at, stalled_at = c.stalled_at,
-               offer = c.offer
+               offer = c.offer, lapsed = c.lapsed
           FROM (SELECT * FROM jsonb_to_recordset(:moved) AS r({JOURNEY}) {FEW}) c
          WHERE j.tenant_id = :tenant_id AND j.id = c.id AND j.seq = c.expected_seq
         RETURNING j.id

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from app import ids
@@ -66,6 +66,32 @@ class Offer:
     accept_by: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """Whose lead it was in this journey and is no more, since they let it lie: users, and partners by their team."""
+
+    users: frozenset[UUID] = frozenset()
+    teams: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any] | None) -> Self:
+        """As it is stored; None where nobody did."""
+        return cls(frozenset(map(UUID, stored["users"])), frozenset(stored["teams"])) if stored else cls()
+
+    @property
+    def document(self) -> dict[str, list[str]] | None:
+        """As it is stored."""
+        empty = not (self.users or self.teams)
+        return None if empty else {"users": sorted(map(str, self.users)), "teams": sorted(self.teams)}
+
+    def with_(self, user_id: UUID | None, team: str | None) -> Lapsed:
+        """With this user and this team added, where there is one."""
+        return Lapsed(
+            self.users if user_id is None else self.users | {user_id},
+            self.teams if team is None else self.teams | {team},
+        )
+
+
 @dataclass(slots=True)
 class Journey:
     """The present journey of a lead, the open one or the one that ended last: one row of `journeys`.
@@ -96,6 +122,7 @@ class Journey:
     offer: Offer | None = None
     last_number: int | None = None
     stalled_at: datetime | None = None
+    lapsed: Lapsed = field(default_factory=Lapsed)
     new: bool = False
 
 

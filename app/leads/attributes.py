@@ -34,7 +34,8 @@ async def attributes(tx: Tx, tenant_id: UUID) -> list[dict[str, Any]]:
 
 
 def _shown(attribute: Attribute) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(attribute).items()}
+    members = asdict(attribute).items()
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in members if name != "least"}
 
 
 def _custom(row: Record) -> Attribute:

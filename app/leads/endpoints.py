@@ -308,7 +308,7 @@ async def list_journeys(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> 
 async def list_clocks(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
     """All runs of the lead's clocks, oldest first: until when something had to be done, and when it was."""
     lead = (await read_lead(tx, caller.tenant_id, lead_id, now)).lead
-    return answer({"data": await clock_runs(tx, caller.tenant_id, lead.id, now), "next": None})
+    return answer({"data": await clock_runs(tx, caller.tenant_id, lead, now), "next": None})
 
 
 @api.get("/{lead_id}/qualifications", response_model=QualificationList, responses=declared(*READ_PROBLEMS))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 from uuid import UUID
 
 from app.database.transaction import Tx
 from app.journeys.state import Change
 from app.leads import sql
-
-LOADED: Final = 500  # the limit of activities in `LOAD_LEADS`
+from app.policy.facts import MOST_ACTIVITIES
 
 
 async def load_older_keys(
@@ -27,4 +25,4 @@ async def load_older_keys(
 
 
 def _is_truncated(change: Change | None) -> bool:
-    return change is not None and len(change.lead.activities) >= LOADED
+    return change is not None and len(change.lead.activities) >= MOST_ACTIVITIES

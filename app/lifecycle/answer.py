@@ -29,7 +29,8 @@ class Move:
     `pins` pins the journey to this policy unless it is pinned already, `unpins` lets it follow the active policy.
     `convert`: the move is a conversion, or one must follow in the same transaction.
     `emits` are the events named by its effects, in addition to those of every move.
-    `starts_clocks` and `stops_clocks` are names of clocks; `all` stops every clock.
+    `starts_clocks` and `stops_clocks` are names of clocks; `all` stops every clock. `resumes_clocks` are started where
+    they do not run.
     """
 
     from_stage: str | None
@@ -62,6 +63,7 @@ class Move:
     emits: tuple[str, ...] = ()
     starts_clocks: tuple[str, ...] = ()
     stops_clocks: tuple[str, ...] = ()
+    resumes_clocks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +128,18 @@ class BackwardMove:
 
 @dataclass(frozen=True, slots=True)
 class TransitionNotAllowed:
-    """409: no edge from this stage. `use`: the endpoint to call, `conversion` or `conversion/revert`, if any."""
+    """409: no edge from this stage. `use`: the endpoint to call, `conversion` or `conversion/revert`, if any.
+
+    `to`: the stage that was asked for, where the action has an edge from here, which leads to `leads_to`.
+    """
 
     code: ClassVar[str] = "transition_not_allowed"
     stage: str | None
     action: str | None
     allowed_actions: tuple[str, ...]
     use: str | None = None
+    to: str | None = None
+    leads_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ class Run:
     """One run of a clock of the policy, in one journey.
 
     `due_at` and `calendar` are None in a run that is not recorded yet; `calendar` is not loaded with a stored one.
-    `breached_at`: when what `on_breach` says was done. `owner_id`: the owner of the lead at the run's last change.
+    `breached_at`: when what `on_breach` says was done. `owner_id`: the owner of the lead when the run ended, and while
+    it runs the one of its start; `started_owner_id` and `breached_owner_id`: the one at the start, and at the breach.
     `business_minutes`: from the start until it was met. The instants `…recorded_at` say since when something is known.
     """
 
@@ -42,6 +43,8 @@ class Run:
     stopped_recorded_at: datetime | None = None
     breached_at: datetime | None = None
     business_minutes: int | None = None
+    started_owner_id: UUID | None = None
+    breached_owner_id: UUID | None = None
     calendar: Mapping[str, Any] | None = None
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.lifecycle.answer import AlreadyInStage, BackwardMove, Refusal, TransitionNotAllowed, UnknownAction
@@ -44,7 +44,10 @@ def edge(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Edge | Refusa
     if not policy.leaves(action, facts.stage):
         return _no_edge(policy, facts.stage, action.name, None if action.to == "same" else to)
     if not _possible(policy, action, facts, ask, to):
-        return _no_edge(policy, facts.stage, action.name, ask.to or to)
+        refused = _no_edge(policy, facts.stage, action.name, ask.to or to)
+        if not isinstance(refused, TransitionNotAllowed) or ask.to is None:
+            return refused
+        return replace(refused, to=ask.to, leads_to=_targets(policy, action, facts.stage, to))
     return _if_endpoint_takes(policy, facts, Edge(action, to), ask)
 
 
@@ -79,6 +82,13 @@ def _possible(policy: Policy, action: Action, facts: Facts, ask: Ask, to: str | 
     if action.to == "any_open":
         return to is None or (to != facts.stage and to in policy.stage_of and policy.stage_of[to].kind == "open")
     return to in policy.stage_of and ask.to in (None, to)
+
+
+def _targets(policy: Policy, action: Action, stage: str | None, to: str | None) -> tuple[str, ...]:
+    """The stages that the action leads to from this one."""
+    if action.to == "any_open":
+        return tuple(one.name for one in policy.stages if one.kind == "open" and one.name != stage)
+    return (to,) if to in policy.stage_of and to is not None else ()
 
 
 def endpoint_of(policy: Policy, action: Action) -> Endpoint:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from app.lifecycle import correction
 from app.lifecycle.answer import Emit, Move
 from app.lifecycle.guard import may_override
 from app.lifecycle.milestones import after_target, reached
@@ -22,8 +23,11 @@ def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datet
     policy, facts = view.policy, view.facts
     effects = applicable_effects(action.effects, view)
     here, there = policy.stage_of.get(facts.stage), policy.stage_of[to]
-    voids = after_target(policy, to, facts.milestones) if any(one.void_milestones for one in effects) else ()
+    takes_back = any(one.void_milestones for one in effects)
+    voids = after_target(policy, to, facts.milestones) if takes_back else ()
     assigning = next((one.assign for one in reversed(effects) if one.assign), None)
+    if takes_back and assigning is None:
+        assigning = correction.assigning(policy, facts, to)
     assignment = assign(policy, assigning, facts, ask) if assigning else Assignment("keep")
     entered = conversion_class(policy, facts.stage) if action.converts else None
     return Move(
@@ -56,8 +60,18 @@ def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datet
         bant=ask.bant,
         emits=tuple(one.emit for one in effects if one.emit),
         starts_clocks=tuple(one.start_clock for one in effects if one.start_clock),
-        stops_clocks=tuple(one.stop_clock for one in effects if one.stop_clock),
+        stops_clocks=(
+            *(one.stop_clock for one in effects if one.stop_clock),
+            *(correction.ended_clocks(policy, to) if takes_back else ()),
+        ),
+        resumes_clocks=tuple(_started(view, to)) if takes_back else (),
     )
+
+
+def _started(view: PolicyView, to: str) -> Iterator[str]:
+    """The clocks that the actions leading into the stage would start now."""
+    for action in correction.actions_into(view.policy, to):
+        yield from (one.start_clock for one in applicable_effects(action.effects, view) if one.start_clock)
 
 
 def applicable_effects(effects: Iterable[Effect], view: PolicyView) -> list[Effect]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from app.policies.approve import missing_sides
 from app.policies.documents import Document, named_teams, read_policy
 from app.policies.draft import audited, locked
 from app.policies.review import next_review
+from app.policy.actions import Stage
 from app.policy.document import Policy
 from app.policy.fault import Fault
 from app.web.auth import Caller
@@ -71,12 +73,22 @@ async def ready(tx: Tx, tenant_id: UUID, row: Record, mapping: Mapping[str, str]
     standing = await sql.journeys_outside(tx, tenant_id, [stage.name for stage in document.policy.stages])
     if left := {stage: count for stage, count in standing.items() if stage not in mapping}:
         listed = ", ".join(f"{stage} ({count})" for stage, count in left.items())
+        known = {stage["name"]: stage for stage in (await sql.active_policy(tx, tenant_id)).document["stages"]}
+        proposed = {stage: _nearest(document.policy, known.get(stage, {})) for stage in left}
         raise MappingRequired(
             f"Journeys stand in stages that this policy lacks: {listed}. Give `mapping`, such as"
-            f' {{"{next(iter(left))}": "{document.policy.stages[0].name}"}}.',
+            f" {json.dumps(proposed)}.",
             stages=[{"stage": stage, "journeys": count} for stage, count in left.items()],
         )
     return document.policy
+
+
+def _nearest(policy: Policy, stage: Mapping[str, Any]) -> str:
+    """The stage to propose for journeys in a stage of the version before: of its kind, and not further than it was."""
+    possible = _targets(policy)
+    alike = [one for one in possible if one.kind == stage.get("kind")] or possible
+    behind = [one for one in alike if one.order is not None and one.order <= (stage.get("order") or 0)]
+    return max(behind, key=lambda one: one.order or 0, default=alike[0]).name
 
 
 async def take_effect(
@@ -125,9 +137,15 @@ def _no_team(team: str) -> str:
     return f"no active user belongs to the team `{team}`"
 
 
+def _targets(policy: Policy) -> list[Stage]:
+    """The stages that a mapping can lead to, the open ones first and in their order."""
+    found = [stage for stage in policy.stages if stage.kind in ("open", "parked")]
+    return sorted(found, key=lambda stage: (stage.kind != "open", stage.order or 0))
+
+
 def _check_mapping(policy: Policy, mapping: Mapping[str, str], known: set[str]) -> None:
     """A mapping leads from stages of other versions to the policy's open or parked ones: closing takes an action."""
-    targets = [stage.name for stage in policy.stages if stage.kind in ("open", "parked")]
+    targets = [stage.name for stage in _targets(policy)]
     for source, target in mapping.items():
         if source in policy.stage_of:
             raise RequestInvalid.of(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from app.policy.facts import CRITERIA
+from app.policy.vocabularies import COUNTRIES, CURRENCIES
 
 AttributeType = Literal["text", "number", "flag", "any", "condition"]
 COMPARISONS: Final[Mapping[AttributeType, tuple[str, ...]]] = {
@@ -23,7 +24,10 @@ COMPARISONS: Final[Mapping[AttributeType, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """`values`: all that it can be, if these are known. `condition`: an example, as it stands in a policy."""
+    """`values`: all that it can be, if these are known; `least`: of a number, the smallest.
+
+    `condition`: an example, as it stands in a policy.
+    """
 
     name: str
     type: AttributeType
@@ -33,14 +37,23 @@ class Attribute:
     word: str = "field"
     comparisons: tuple[str, ...] = ()
     condition: Mapping[str, object] | None = None
+    least: int | None = None
 
 
-def of_field(name: str, type: AttributeType, about: str, *examples: object, values: tuple[str, ...] = ()) -> Attribute:
+def of_field(
+    name: str,
+    type: AttributeType,
+    about: str,
+    *examples: object,
+    values: tuple[str, ...] = (),
+    least: int | None = None,
+) -> Attribute:
     """An attribute that the word `field` reads."""
     first = examples[0] if examples else values[0]
     compared: Mapping[str, object] = {"at_least": first} if type == "number" else {"is": first}
     examples = examples or values[:3]
-    return Attribute(name, type, about, examples, values, "field", COMPARISONS[type], {"field": name, **compared})
+    condition = {"field": name, **compared}
+    return Attribute(name, type, about, examples, values, "field", COMPARISONS[type], condition, least)
 
 
 def of_word(
@@ -57,6 +70,7 @@ CHANNELS: Final = (
     *("web_form", "phone", "chat", "social", "email", "referral", "purchased_list", "trade_show", "webinar", "event"),
     *("partner", "import", "api"),
 )
+ROLES: Final = ("it", "finance", "procurement", "marketing", "sales", "operations", "production", "hr", "legal")
 RANKS: Final = ("c_level", "vp", "director", "head", "manager", "individual")
 CONSENT_STATES: Final = ("given", "pending", "refused", "withdrawn", "unknown")
 
@@ -75,7 +89,7 @@ _FIELDS: Final = (
         "seniority",
         "text",
         "The rank that the job title gives in EN, DE, RO, PL or RU, or that somebody set.",
-        *("c_level", "vp", "director", "manager", "individual"),
+        values=tuple(rank for rank in RANKS if rank != "head"),
     ),
     of_field(
         "rank",
@@ -87,14 +101,14 @@ _FIELDS: Final = (
         "role",
         "text",
         "The field of work that the job title gives, or that somebody set.",
-        *("it", "finance", "procurement", "marketing", "sales", "operations", "production", "hr", "legal"),
+        values=ROLES,
     ),
     of_field("company", "text", "The name of the company.", "Nordsoft"),
     of_field("domain", "text", "The company's domain, from website or e-mail; none for free mail.", "nordsoft.ro"),
     of_field("website", "text", "The website.", "https://www.nordsoft.ro"),
     of_field("industry", "text", "The industry as it was given.", "software"),
-    of_field("employees", "number", "The number of employees.", 120),
-    of_field("country", "text", "The country as two letters (ISO 3166).", "RO"),
+    of_field("employees", "number", "The number of employees.", 120, least=0),
+    of_field("country", "text", "The country as two letters (ISO 3166).", "RO", values=COUNTRIES),
     of_field("language", "text", "The language of the person.", "ro"),
     of_field("message", "text", "What the person wrote.", "Please call me."),
     of_field("requirements", "text", "The custom answer `requirements`.", "An offer for 20 seats"),
@@ -119,7 +133,7 @@ _FIELDS: Final = (
         for criterion in CRITERIA
     ),
     of_field("bant.budget.amount", "number", "The amount of the latest confirmation about the budget.", 12000),
-    of_field("bant.budget.currency", "text", "The currency of that amount (ISO 4217).", "EUR"),
+    of_field("bant.budget.currency", "text", "The currency of that amount (ISO 4217).", "EUR", values=CURRENCIES),
     of_field("bant.timing.due_in_days", "number", "Days until the date that the latest confirmation names.", 90),
 )
 CUSTOM: Final = of_field("custom.NAME", "any", "The custom answer NAME, whether or not a lead has it.", "yes")

@@ -8,6 +8,7 @@ from app.policy.actions import TARGETS, Action, Reason
 from app.policy.activity_types import unknown_types
 from app.policy.check_conditions import condition_faults
 from app.policy.check_routes import route_faults
+from app.policy.circles import circles
 from app.policy.clocks import ATTEMPT
 from app.policy.document import Policy
 from app.policy.fault import Fault
@@ -44,7 +45,8 @@ def faults(policy: Policy) -> list[Fault]:
     if codes.isdisjoint(WITHOUT_WAYS):
         found += ways(policy)
     if codes.isdisjoint(TOO_LARGE):
-        found += never_true(policy)
+        found += never_true(policy, {one.place for one in found if one.kind == "fault"})
+    found += circles(policy)
     if any(one.kind == "fault" for one in found):
         return found  # the remaining checks only warn
     return [*found, *unknown_types(policy), *weak_rule(policy)]
@@ -120,6 +122,8 @@ def _action(policy: Policy, action: Action, place: str, reasons: Mapping[str, tu
         yield Fault(f"{place}/reasons", "reasons_missing", "`reason_code` is an input, so `reasons` must name a list")
     if action.override is not None and action.guard is None:
         yield Fault(f"{place}/override", "nothing_to_override", "there is no guard to override: remove `override`")
+    for name in ("needs", "accepts"):
+        yield from _duplicates(f"{place}/{name}", getattr(action, name))
     if both := set(action.needs) & set(action.accepts):
         yield Fault(f"{place}/accepts", "input_twice", f"`{sorted(both)[0]}` is in `needs` already")
     if action.to in ("any_open", "later") and "to" not in action.needs:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from app.policy.check_fields import field_faults
 from app.policy.conditions import AtLeast, Named, walk
 from app.policy.document import Policy
-from app.policy.fault import Fault
+from app.policy.fault import Fault, did_you_mean
 from app.policy.field_word import FieldIs
 from app.policy.likelihood import Likelihood
 from app.policy.person_words import PersonaIs
@@ -159,7 +159,8 @@ def _depth_and_count(policy: Policy, root: ConditionBase, known: dict[int, tuple
 def _names(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
     match node:
         case Named() if node.condition not in policy.conditions:
-            yield Fault(place, "unknown_condition", f"there is no condition `{node.condition}`")
+            detail = f"there is no condition `{node.condition}`{did_you_mean(node.condition, policy.conditions)}"
+            yield Fault(place, "unknown_condition", detail)
         case PersonaIs():
             yield from _unknown(f"{place}/persona", "persona", node.persona, policy.persona_conditions)
         case FromStage(stages=values) | IntoStage(stage=values):
@@ -169,7 +170,8 @@ def _names(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
             lists = (*policy.reasons.values(), *policy.opportunity.reasons.values())
             yield from _unknown(f"{place}/reason", "reason", values, {one.code for listed in lists for one in listed})
         case Assignable() if node.assignable not in policy.routing:
-            yield Fault(f"{place}/assignable", "unknown_route", f"there is no route `{node.assignable}`")
+            hint = did_you_mean(node.assignable, policy.routing)
+            yield Fault(f"{place}/assignable", "unknown_route", f"there is no route `{node.assignable}`{hint}")
         case AtLeast() if node.at_least.count > len(node.at_least.of):
             yield Fault(f"{place}/at_least/count", "never_true", "`count` is more than `of` has conditions")
         case HasActivity() if node.activity.types is None and node.activity.kind is None:
@@ -181,7 +183,7 @@ def _names(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
 def _unknown(place: str, what: str, values: Values, known: Collection[str | None]) -> Iterator[Fault]:
     for name in as_values(values):
         if name is not None and name not in known:
-            yield Fault(place, f"unknown_{what}", f"there is no {what} `{name}`")
+            yield Fault(place, f"unknown_{what}", f"there is no {what} `{name}`{did_you_mean(name, known)}")
 
 
 def _misplaced(place: str, node: ConditionBase, purpose: str, *, under_when: bool) -> Iterator[Fault]:

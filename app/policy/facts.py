@@ -23,6 +23,7 @@ Ledger = Literal["fit", "engagement"]
 
 CRITERIA: tuple[Criterion, ...] = ("budget", "authority", "need", "timing")
 PEOPLE = ("marketing", "sdr", "ae", "manager", "admin")
+MOST_ACTIVITIES = 500  # the latest of a lead, by which rules decide
 OWNERS = ("sdr", "ae", "manager")  # the roles of people who can own a lead or an opportunity
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 
@@ -25,6 +26,13 @@ class Fault:
             "code": self.code,
             "detail": self.detail,
         }
+
+
+def did_you_mean(written: object, known: Iterable[str | None]) -> str:
+    """The end of a message about a name that is not known: the nearest one that is, if any is near."""
+    names = {name.casefold(): name for name in known if name is not None}
+    alike = get_close_matches(str(written).strip().casefold(), names, 1)
+    return f"; did you mean `{names[alike[0]]}`?" if alike else ""
 
 
 def field_of(place: str) -> str:

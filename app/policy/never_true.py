@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from app.policy.check_conditions import roots
-from app.policy.conditions import AllOf, Named, Not, walk
+from app.policy.conditions import Named, walk
 from app.policy.document import Policy
-from app.policy.facts import Facts, Ledger
+from app.policy.facts import MOST_ACTIVITIES, Ledger
 from app.policy.fault import Fault
-from app.policy.field_word import SHIPPED_LISTS, FieldIs
-from app.policy.policy_view import view_of
+from app.policy.field_word import SHIPPED_LISTS, FieldIs, words_of
+from app.policy.holding import TooMany, Way, ways_to_hold
+from app.policy.together import clash
 from app.policy.view import ConditionBase
-from app.policy.words import (
-    ClosingReason,
-    Contactable,
-    Engagement,
-    EntryIs,
-    Fit,
-    FromStage,
-    IntoStage,
-    Level,
-    NewestJourney,
-    OpportunityClass,
-    OpportunityStageClass,
-    ReasonIs,
-    as_values,
-)
-
-CLASSES: Collection[OpportunityStageClass | None] = (None, "unqualified", "qualified", "won", "lost")
+from app.policy.words import Attempts, ClosingReason, Engagement, Fit, HasActivity, Level
 
 LEDGERS: tuple[Ledger, ...] = ("fit", "engagement")
 
 
-def never_true(policy: Policy) -> Iterator[Fault]:
-    """Faults of conditions that cannot hold. Below `not` and in `when` that does no harm, and is only warned of."""
-    most = {ledger: most_points(policy, ledger) for ledger in LEDGERS}
+def never_true(policy: Policy, told: Collection[str]) -> Iterator[Fault]:
+    """Faults of conditions that cannot hold. Below `not` and in `when` that does no harm, and is only warned of.
+
+    `told`: the places of faults that are known already; of what is around them nothing more is said.
+    """
+    judge = Judge(policy, {ledger: most_points(policy, ledger) for ledger in LEDGERS})
+    around = {place[:end] for place in told for end in range(len(place) + 1) if place[end : end + 1] in ("/", "")}
     for place, root, purpose in roots(policy):
         for where, node, _ in walk(root, place):
-            why = impossible(policy, node, most)
+            why = None if where in around else judge.told_here(node)
             if why is None or (purpose == "fit" and _empty_list(policy, node)):
                 continue  # a fit rule may wait for the names of its list, as the competitors of the shipped policies
             inner = where.removeprefix(place).split("/")
@@ -48,11 +37,46 @@ def never_true(policy: Policy) -> Iterator[Fault]:
             yield Fault(where, "never_true", f"this can never be true: {why}", "warning" if harmless else "fault")
 
 
-def impossible(policy: Policy, node: ConditionBase, most: Mapping[Ledger, float]) -> str | None:
-    """Why the condition cannot hold by itself, and what to do; None if it may.
+@dataclass
+class Judge:
+    """Says of conditions why they cannot hold. `most`: what each ledger can give. Answers are kept by condition."""
 
-    Conditions inside it are not asked. `most` has what each ledger can give.
-    """
+    policy: Policy
+    most: Mapping[Ledger, float]
+    _known: dict[int, str | None] = field(default_factory=dict)
+
+    def told_here(self, node: ConditionBase) -> str | None:
+        """Why the condition cannot hold, unless one inside it cannot by itself; then that is where it is told."""
+        why = self.why(node)
+        inside = [member for _, member in node.members()]
+        if isinstance(node, Named) and node.condition in self.policy.conditions:
+            inside.append(self.policy.conditions[node.condition])
+        return None if why is None or any(self.why(one) is not None for one in inside) else why
+
+    def why(self, node: ConditionBase) -> str | None:
+        """Why the condition cannot hold, and what to do; None if it may, or if it is too large to say."""
+        if id(node) not in self._known:
+            self._known[id(node)] = None  # while it is judged: one that refers to itself is a fault of its own
+            self._known[id(node)] = self._why(node)
+        return self._known[id(node)]
+
+    def _why(self, node: ConditionBase) -> str | None:
+        try:
+            clashes = [self._clash(way) for way in ways_to_hold(self.policy, [node])]
+        except TooMany:
+            return None
+        return None if None in clashes else next(iter(clashes), "too few conditions are listed")
+
+    def _clash(self, way: Way) -> str | None:
+        for one in way:
+            if one.true and (why := impossible(self.policy, one.word, self.most)) is not None:
+                return why
+        subject = clash(self.policy, way)
+        return subject and f"nothing fits all that is asked of `{subject}`: use `any`, or remove a part of it"
+
+
+def impossible(policy: Policy, node: ConditionBase, most: Mapping[Ledger, float]) -> str | None:
+    """Why a condition of one word cannot hold, and what to do; None if it may. `most`: what each ledger can give."""
     match node:
         case Fit():
             return _beyond("fit", node.fit.at_least, most["fit"])
@@ -60,14 +84,22 @@ def impossible(policy: Policy, node: ConditionBase, most: Mapping[Ledger, float]
             return _beyond("engagement", node.engagement.at_least, most["engagement"])
         case Level() if node.level.at_least > len(policy.scoring.levels):
             return f"the highest level is {len(policy.scoring.levels)}: ask for less, or add levels"
+        case HasActivity() if node.activity.min_count > MOST_ACTIVITIES:
+            return _too_many(node.activity.min_count)
+        case Attempts() if node.attempts.at_least > MOST_ACTIVITIES:
+            return _too_many(node.attempts.at_least)
         case ClosingReason() if not policy.permanent_reasons:
             return "no reason is marked `permanent: true`"
         case FieldIs() if _empty_list(policy, node):
             return f"the list `{node.in_list}` is empty: write its values under `lists`"
-        case AllOf():
-            return _contradiction(policy, list(_parts(policy, node)))
+        case FieldIs() if node.has_word is not None and not any(map(words_of, node.has_word)):
+            return "`has_word` has no letters or digits: write whole words"
         case _:
             return None
+
+
+def _too_many(wanted: int) -> str:
+    return f"rules see the latest {MOST_ACTIVITIES} activities of a lead, and it asks for {wanted}: ask for less"
 
 
 def most_points(policy: Policy, ledger: Ledger) -> float:
@@ -99,84 +131,3 @@ def _empty_list(policy: Policy, node: ConditionBase) -> bool:
     if not isinstance(node, FieldIs) or node.in_list is None or node.in_list in SHIPPED_LISTS:
         return False
     return policy.lists.get(node.in_list) == ()
-
-
-def _parts(policy: Policy, node: ConditionBase, inside: frozenset[str] = frozenset()) -> Iterator[ConditionBase]:
-    """The conditions that have to hold together, those of nested `all` and of named conditions included.
-
-    A name that is not known, or that leads in a circle, stands for itself: that is a fault of its own.
-    """
-    match node:
-        case AllOf():
-            for member in node.of:
-                yield from _parts(policy, member, inside)
-        case Named(condition=name) if name in policy.conditions and name not in inside:
-            yield from _parts(policy, policy.conditions[name], inside | {name})
-        case _:
-            yield node
-
-
-def _contradiction(policy: Policy, parts: Sequence[ConditionBase]) -> str | None:
-    """What of these cannot hold together."""
-    for one in parts:
-        if isinstance(one, Not) and all(member in parts for member in _parts(policy, one.negated)):
-            return f"it asks for `{one.negated.keyword}` and for its opposite: remove one of the two"
-    for word in (FromStage, IntoStage, ReasonIs, EntryIs, Contactable, NewestJourney, OpportunityClass):
-        allowed = [_allowed(one) for one in parts if isinstance(one, word)]
-        if len(allowed) > 1 and not set.intersection(*allowed):
-            return f"no value fits all that is asked of `{_keyword(parts, word)}`: use `any`, or remove one of them"
-    fields = [one for one in parts if isinstance(one, FieldIs) and not _empty_list(policy, one)]
-    for name in dict.fromkeys(one.field for one in fields):
-        asked = [one for one in fields if one.field == name]
-        if len(asked) > 1 and not _together(policy, list(dict.fromkeys(asked))):
-            return f"no value of `{name}` fits all that is asked of it: use `any`, or remove one of them"
-    return None
-
-
-def _keyword(parts: Sequence[ConditionBase], word: type[ConditionBase]) -> str:
-    return next(one.keyword for one in parts if isinstance(one, word))
-
-
-def _allowed(node: ConditionBase) -> set[object]:
-    """The values for which one of the words about a single value holds."""
-    match node:
-        case FromStage(stages=values) | IntoStage(stage=values) | ReasonIs(reason=values) | EntryIs(entry=values):
-            return set(as_values(values))
-        case Contactable(contactable=value) | NewestJourney(newest_journey=value):
-            return {value}
-        case OpportunityClass():
-            wanted = node.opportunity_class
-            among = CLASSES if wanted.among is None else wanted.among
-            return {one for one in among if one not in (wanted.not_in or ())}
-    return set()
-
-
-def _together(policy: Policy, asked: Sequence[FieldIs]) -> bool:
-    """Whether one value of the field may meet all of these; a custom field may hold several values, and meet each."""
-    view = view_of(policy, Facts(fields=dict.fromkeys(SHIPPED_LISTS, True)), datetime.min.replace(tzinfo=UTC))
-    wants_none = [one for one in asked if one.present is False]
-    if wants_none:
-        return all(one.accepts("", view) for one in asked)
-    if asked[0].field.startswith("custom."):
-        return True
-    others = [one for one in asked if one.present is None]
-    listed = [found for one in others if (found := _values(policy, one)) is not None]
-    if listed:
-        return any(all(one.accepts(value, view) for one in asked) for value in min(listed, key=len))
-    return _ranges_meet(others)
-
-
-def _values(policy: Policy, node: FieldIs) -> Sequence[object] | None:
-    """The only values for which it holds; None where they are not a list."""
-    if node.among is not None:
-        return node.among
-    if node.in_list is not None:
-        return None if node.in_list in SHIPPED_LISTS else policy.lists.get(node.in_list)
-    return None if node.equals is None else (node.equals,)
-
-
-def _ranges_meet(asked: Sequence[FieldIs]) -> bool:
-    """Whether one number is in all ranges."""
-    low = max((one.bounds[0] for one in asked if one.bounds[0] is not None), default=-math.inf)
-    high = min((one.bounds[1] for one in asked if one.bounds[1] is not None), default=math.inf)
-    return low <= high

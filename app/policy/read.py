@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.policy.check import faults
 from app.policy.document import Policy
 from app.policy.fault import Fault, escaped
-from app.policy.sentences import sentence
+from app.policy.sentences import essential, sentence
 
 MAX_CHARACTERS = 256 * 1024
 MAX_DEPTH = 48
@@ -71,7 +71,9 @@ def read_document(data: object) -> Policy | list[Fault]:
     try:
         policy = Policy.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        return [_fault(one["loc"], one["type"], sentence(one), data) for one in error.errors(include_url=False)[:200]]
+        wrong = error.errors(include_url=False)[:200]
+        told = essential(((_place(one["loc"], one["type"], data), one["type"], sentence(one)) for one in wrong), "/")
+        return [Fault(place, CODES.get(kind, "invalid"), detail[:300]) for place, kind, detail in told]
     except (ValueError, RecursionError) as error:
         return [Fault("", "unreadable", _one_line(error))]
     found = [fault for fault in faults(policy) if fault.kind == "fault"]
@@ -104,24 +106,25 @@ def _not_json(data: object) -> Iterator[Fault]:
         elif isinstance(node, list | tuple):
             waiting.extend((f"{place}/{index}", member, depth + 1) for index, member in enumerate(node))
         elif node is not None and not isinstance(node, str | bool | int | float):
-            yield Fault(place, "invalid", f"JSON has no type for a value of type {type(node).__name__}")
+            yield Fault(place, "invalid", "this is no value of JSON: write it in quotation marks")
             return
 
 
-def _fault(loc: Sequence[int | str], kind: str, message: str, data: object) -> Fault:
-    """A validation error as a fault with a JSON pointer, without the tags of unions that Pydantic puts into `loc`."""
+def _place(loc: Sequence[int | str], kind: str, data: object) -> str:
+    """The JSON pointer of a validation error, without the tags of unions that Pydantic puts into `loc`."""
     place, node = "", data
-    for step in loc:
+    for number, step in enumerate(loc, 1):
+        missing = kind == "missing" and number == len(loc)
         if isinstance(step, str) and step.startswith("<") and step.endswith(">"):
             continue
-        if isinstance(node, Mapping) and isinstance(step, str) and (step in node or kind == "missing"):
+        if isinstance(node, Mapping) and isinstance(step, str) and (step in node or missing):
             node = node.get(step)
         elif isinstance(node, list) and isinstance(step, int) and step < len(node):
             node = node[step]
         else:
             continue  # the name of a union's type, or the marker of a dict's key: not in the document
         place += f"/{escaped(str(step))}"
-    return Fault(place, CODES.get(kind, "invalid"), message[:300])
+    return place
 
 
 def _what(data: object) -> str:
@@ -145,4 +148,4 @@ def _unreadable(error: Exception) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return " ".join(str(error).split())[:300] or "this cannot be read"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 _OBJECT: Final = "write an object: names with values, in braces"
@@ -79,3 +79,23 @@ def sentence(fault: Mapping[str, Any]) -> str:
     if kind not in SENTENCES or message[:1].islower():
         return message
     return SENTENCES[kind].format_map(fault.get("ctx") or {})
+
+
+def essential(found: Iterable[tuple[str, str, str]], separator: str) -> list[tuple[str, str, str]]:
+    """Of errors as (place, type, sentence), those to tell: one for each place.
+
+    Where a value may be of several kinds, Pydantic has errors for each of them, also for those that are not meant: if
+    something inside is wrong, that is what is told. A list whose items are wrong is not too short.
+    """
+    told: dict[str, tuple[str, list[str]]] = {}
+    for place, kind, detail in found:
+        told.setdefault(place, (kind, []))[1].append(detail)
+    return [
+        (place, kind, ", or ".join(dict.fromkeys(details)))
+        for place, (kind, details) in told.items()
+        if kind == "too_long" or not any(_is_inside(other, place, separator) for other in told)
+    ]
+
+
+def _is_inside(place: str, outer: str, separator: str) -> bool:
+    return place != outer and place.startswith(outer + separator if outer else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 from uuid import UUID
@@ -23,6 +23,7 @@ Outcome = Literal[
     "owner_absent",
     "owner_full",
     "owner_had_it",
+    "had_it",
 ]
 Reason = Literal["assigned", "pool", "nobody_available", "no_target_left"]
 
@@ -39,11 +40,15 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """The active users of the role, the last position of each ring by its name, and the account of the lead."""
+    """The active users of the role, the last position of each ring by its name, and the account of the lead.
+
+    `lapsed_teams`: the partners that let this lead lie, which do not get it from here.
+    """
 
     roster: Sequence[Member]
     positions: Mapping[str, Position]
     account: Account | None = None
+    lapsed_teams: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ def _first_taking(policy: Policy, route: Route, targets: Sequence[Target], staff
             team = target.team or _partner_of(policy, staff, owner_id)
             reason: Reason = "assigned" if outcome == "assigned" else "pool"
             return _choice(policy, reason, owner_id, team, place, tried)
-    rings = [place for place, target in enumerate(targets) if target.method == "round_robin"]
+    rings = [place for place, one in enumerate(tried) if one.outcome == "nobody_available"]
     if rings:
         return _choice(policy, "nobody_available", None, targets[rings[-1]].team, rings[-1], tried)
     return Choice("no_target_left", tried=tuple(tried))
@@ -156,6 +161,8 @@ def _choice(
 
 
 def _try(policy: Policy, route: Route, target: Target, staff: Staff) -> Tried:
+    if target.team in staff.lapsed_teams:
+        return Tried(target, "had_it")
     if target.method == "pool":
         return Tried(target, "pool")
     if target.method == "account_owner":

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from app.policy.fault import place_in
-from app.policy.sentences import sentence
+from app.policy.sentences import essential, sentence
 from app.sources.document import Document, merge
 
 _FOLDER: Final = Path(__file__).with_name("presets")
@@ -56,7 +56,13 @@ def read_document(written: Mapping[str, Any]) -> Document:
     except ValidationError as error:
         raise DocumentFaulty(
             [
-                {"field": place_in(written, fault, fault["loc"]), "code": fault["type"], "detail": sentence(fault)}
-                for fault in error.errors(include_url=False)
+                {"field": place, "code": code, "detail": detail}
+                for place, code, detail in essential(
+                    (
+                        (place_in(written, fault, fault["loc"]), fault["type"], sentence(fault))
+                        for fault in error.errors(include_url=False)
+                    ),
+                    ".",
+                )
             ]
         ) from None

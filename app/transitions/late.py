@@ -52,7 +52,7 @@ def _is_for(choice: Mapping[str, Any], actor: Actor) -> bool:
 def _breached(change: Change, actor: Actor) -> dict[str, Any] | None:
     """That a clock ran out while the actor had the lead, by which it goes to somebody else."""
     clocks = change.published.policy.clocks
-    late = [one for one in change.lead.clocks if one.breached_at is not None and one.owner_id == actor.user_id]
+    late = [one for one in change.lead.clocks if one.breached_at is not None and one.breached_owner_id == actor.user_id]
     taking = [one for one in late if one.clock in clocks and any(do.assign for do in clocks[one.clock].on_breach)]
     run = max(taking, key=lambda one: one.started_at, default=None)
     if run is None:

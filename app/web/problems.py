@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from app import errors
 from app.policy.fault import place_in
-from app.policy.sentences import sentence
+from app.policy.sentences import essential, sentence
 from app.problem import Problem
 from app.web.strict_json import printable
 from app.web.transacted import Transacted
@@ -80,14 +80,14 @@ def invalid(error: RequestValidationError) -> Response:
     for fault in error.errors():
         if fault["loc"][0] == "path":  # a malformed id gets the same 404 as an unknown one
             return _answer(NOT_FOUND.get(str(fault["loc"][-1]), errors.NotFound)())
-    faults = [_fault(one, _place(one["loc"], one, error.body)) for one in error.errors()]
+    faults = _faults((_place(one["loc"], one, error.body), one) for one in error.errors())
     named = ", ".join(dict.fromkeys(fault["field"] for fault in faults))
     return _answer(errors.RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults))
 
 
 def faults_of(found: Iterable[Mapping[str, Any]], written: Any) -> Iterable[dict[str, str]]:
     """The errors of a ValidationError of this value as the members of `errors`."""
-    return (_fault(fault, place_in(written, fault, fault["loc"])) for fault in found)
+    return _faults((place_in(written, fault, fault["loc"]), fault) for fault in found)
 
 
 def _place(location: tuple[int | str, ...], fault: Mapping[str, Any], body: Any) -> str:
@@ -96,8 +96,11 @@ def _place(location: tuple[int | str, ...], fault: Mapping[str, Any], body: Any)
     return place_in(body, fault, inside) if location[0] == "body" else ".".join(map(str, inside))
 
 
-def _fault(fault: Mapping[str, Any], place: str) -> dict[str, str]:
-    return {"field": printable(place) or "body", "code": str(fault["type"]), "detail": printable(sentence(fault))}
+def _faults(found: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, str]]:
+    told = essential(((place, str(fault["type"]), sentence(fault)) for place, fault in found), ".")
+    return [
+        {"field": printable(place) or "body", "code": code, "detail": printable(detail)} for place, code, detail in told
+    ]
 
 
 class FieldFault(BaseModel):

@@ -337,3 +337,46 @@ async def test_the_clock_of_a_journey_that_a_merge_closed_runs_on_when_it_is_und
 def test_both_shipped_policies_start_the_response_clock_at_the_assignment(policy: Any) -> None:
     started = [effect.start_clock for effect in policy.action_of["qualify"].effects if effect.start_clock]
     assert started == ["response"]
+
+
+def owners(run: dict[str, Any]) -> list[str | None]:
+    return [run["started_owner_id"], run["breached_owner_id"], run["owner_id"]]
+
+
+async def test_the_owner_at_the_start_at_the_breach_and_now_are_told_apart(api: Api) -> None:
+    people = [await api.user("sdr") for _ in range(4)]
+    lead = await api.lead(job_title="Director", employees=120, industry="software")
+    await api.call("PATCH", f"/v1/leads/{lead['id']}", {"owner_id": people[0]})
+    await api.add_activity(lead, "demo_request")
+
+    async def told() -> list[str | None]:
+        (run,) = (await api.get(f"/v1/leads/{lead['id']}/clocks"))["data"]
+        return owners(run)
+
+    async def give_to(owner: str | None) -> None:
+        assert (await api.call("PATCH", f"/v1/leads/{lead['id']}", {"owner_id": owner})).status_code == 200
+
+    assert await told() == [people[0], None, people[0]]
+    await give_to(people[1])
+    assert await told() == [people[0], None, people[1]]
+    api.clock.ahead += timedelta(minutes=241)
+    assert await told() == [people[0], people[1], people[1]], "also before the worker has told the breach"
+    await refresh(api)
+    await give_to(people[2])
+    assert await told() == [people[0], people[1], people[2]]
+    await api.add_activity(lead, "call", kind="contact_attempt")
+    await give_to(people[3])
+    assert await told() == [people[0], people[1], people[2]], "what has ended does not change"
+    early = (api.now - timedelta(minutes=1)).isoformat()
+    await api.add_activity(lead, "call", kind="contact_attempt", occurred_at=early)
+    assert await told() == [people[0], people[1], people[2]]
+    (event,) = await events_of_type(api, "lead.sla_breached")
+    assert event["owner_id"] == people[1]
+
+
+async def test_who_recycles_a_lead_answers_for_the_clock_that_it_stops(api: Api) -> None:
+    sdr, lead = await api.user("sdr"), await api.mql()
+    await api.call("PATCH", f"/v1/leads/{lead['id']}", {"owner_id": sdr})
+    assert (await api.ask(lead, "recycle", sdr, reason_code="timing")).status_code == 201
+    (run,) = (await api.get(f"/v1/leads/{lead['id']}/clocks"))["data"]
+    assert (run["state"], owners(run)) == ("stopped", [None, None, sdr])

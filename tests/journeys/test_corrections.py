@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from app.journeys.verify import verify
 from tests.api import Api
+from tests.conversion.steps import srl_lead
 from tests.journeys.test_time import GOOD, events_of_type, pass_time
 
 TICK = timedelta(microseconds=1)
@@ -212,3 +213,69 @@ async def test_a_score_as_of_before_the_lead_was_known_is_not_found(api: Api) ->
         assert (answer.status_code, answer.json()["code"]) == (404, "lead_not_found"), path
         known = await api.call("GET", f"/v1/leads/{lead['id']}{path}", params={"as_of": lead["created_at"]})
         assert known.status_code == 200
+
+
+async def correct(api: Api, lead: dict[str, Any], to: str) -> dict[str, Any]:
+    last = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"][-1]["id"]
+    body = {"to": to, "reason_code": "mistake", "note": "not ours", "correction_of": last}
+    answer = await api.ask(lead, "correct", await api.user("manager"), **body)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json()["lead"])
+
+
+async def clocks_of(api: Api, lead: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(one["clock"], one["state"]) for one in (await api.get(f"/v1/leads/{lead['id']}/clocks"))["data"]]
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+@pytest.mark.parametrize("to", ["inquiry", "suspect"])
+async def test_a_correction_to_before_mql_ends_the_clock_and_the_assignment(api: Api, to: str, accepted: bool) -> None:
+    sdr, lead = await api.user("sdr"), await api.mql()
+    if accepted:
+        assert (await api.ask(lead, "accept", sdr)).status_code == 201
+    lead = await correct(api, lead, to)
+    assert (lead["stage"], lead["owner_id"], lead["sla"]) == (to, None, None)
+    assert await clocks_of(api, lead) == [("response", "stopped")]
+    await pass_time(api, 31)
+    assert await events_of_type(api, "lead.sla_breached") == []
+    lead = await correct(api, lead, "mql")
+    assert (lead["sla"]["clock"], lead["sla"]["state"]) == ("response", "due")
+    assert await clocks_of(api, lead) == [("response", "stopped"), ("response", "due")]
+    assert [one.faults async for one in verify(api.app.state.engine)] == [()]
+
+
+async def test_a_correction_from_srl_gives_the_lead_back_to_its_sdr_and_stops_the_clock_of_the_ae(
+    pipeline_api: Api,
+) -> None:
+    api, sdr = pipeline_api, await pipeline_api.user("sdr")
+    ae = await api.user("ae")
+    lead = await srl_lead(api, sdr)
+    assert (await api.call("PATCH", f"/v1/leads/{lead['id']}", {"owner_id": ae})).status_code == 200
+    lead = await correct(api, lead, "sal")
+    assert (lead["stage"], lead["owner_id"]) == ("sal", sdr)
+    states = dict(await clocks_of(api, lead))
+    assert states["ae_acceptance"] == "stopped"
+    lead = await correct(api, lead, "srl")
+    assert (lead["owner_id"], lead["sla"]["clock"]) == (None, "ae_acceptance")
+    lead = await correct(api, lead, "sql")
+    lead = await correct(api, lead, "srl")
+    assert lead["sla"]["state"] == "due", "the milestone that met the clock is voided: it has to be met again"
+
+
+async def test_a_correction_among_stages_of_one_route_leaves_the_owner_and_a_clock_that_runs(api: Api) -> None:
+    sdr, lead = await api.user("sdr"), await api.mql()
+    accepted = (await api.ask(lead, "accept", sdr)).json()["lead"]
+    corrected = await correct(api, lead, "mql")
+    assert (corrected["owner_id"], corrected["sla"]) == (sdr, accepted["sla"])
+    assert await clocks_of(api, lead) == [("response", "due")]
+
+
+@pytest.mark.parametrize("to", ["disqualified", "converted", "recycled", "merged", "nowhere"])
+async def test_a_correction_to_a_stage_that_is_not_open_says_where_it_can_lead(api: Api, to: str) -> None:
+    lead = await api.mql()
+    answer = await api.ask(lead, "correct", await api.user("manager"), to=to, reason_code="mistake", note="x")
+    assert (answer.status_code, answer.json()["code"]) == (409, "transition_not_allowed")
+    expected = f"correct leads from stage mql to suspect or inquiry or sal or sql, not to {to}."
+    assert answer.json()["detail"] == expected
+    other = await api.ask(lead, "recycle", await api.user("sdr"), to="nowhere", reason_code="timing")
+    assert other.json()["detail"] == "recycle leads from stage mql to recycled, not to nowhere."

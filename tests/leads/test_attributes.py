@@ -80,8 +80,9 @@ def test_the_values_in_the_catalogue_are_those_that_leads_have() -> None:
 @given(st.sampled_from([*FIELDS.values(), ATTRIBUTES["custom.NAME"]]), st.sampled_from(sorted(ARGUMENTS)))
 def test_a_field_is_compared_exactly_as_the_catalogue_says(attribute: Any, comparison: str) -> None:
     argument = ARGUMENTS[comparison]
-    if attribute.values and comparison in ("is", "in"):
-        argument = attribute.values[0] if comparison == "is" else list(attribute.values)
+    if comparison in ("is", "in"):
+        values = list(attribute.values or attribute.examples)
+        argument = values[0] if comparison == "is" else values
     found = faults_of({"field": attribute.name, comparison: argument})
     possible = comparison in COMPARISONS[attribute.type]
     assert set(found) == (set() if possible else {("comparison_not_possible", comparison)})

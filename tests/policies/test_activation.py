@@ -157,6 +157,7 @@ async def test_a_version_without_a_stage_in_which_journeys_stand_needs_a_mapping
     answer = await ask_activation(api, policy)
     assert (answer.status_code, answer.json()["code"]) == (409, "mapping_required")
     assert answer.json()["stages"] == [{"stage": "srl", "journeys": 1}]
+    assert '{"srl": "sal"}' in answer.json()["detail"], "the open stage before it, which can be given as it is"
     for mapping, field in (
         ({"srl": "nowhere"}, "mapping.srl"),
         ({"srl": "converted"}, "mapping.srl"),

@@ -227,6 +227,7 @@ journeys = tenant_table(
     instant("stage_entered_at", null=False),
     instant("stalled_at"),
     jsonb("offer", null=True),  # until when a partner has to accept the lead
+    jsonb("lapsed", null=True),  # the users and partners from whom the lead was taken, since they let it lie
     tenant_foreign_key("leads", "lead_id"),
     Index("journeys_open_key", "tenant_id", "lead_id", unique=True, postgresql_where="closed_at IS NULL"),
     Index("journeys_number_key", "tenant_id", "lead_id", "number", unique=True),
@@ -242,7 +243,9 @@ clock_runs = tenant_table(
     string("clock", null=False),
     Column("minutes", Integer, nullable=False),
     jsonb("calendar"),
-    uuid("owner_id"),
+    uuid("owner_id"),  # when it ended
+    uuid("started_owner_id"),
+    uuid("breached_owner_id"),
     instant("started_at", null=False),
     instant("due_at", null=False),
     instant("recorded_at", null=False),

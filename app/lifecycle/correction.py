@@ -1,0 +1,69 @@
+"""What a move that voids milestones does to clocks and the owner: what came with the voided stages is taken back.
+
+A correction and the revert of a conversion take no action that leads into their target. So what such an action does is
+read from the policy: the clocks that it starts, and the route by which it assigns the lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.policy.actions import Action
+from app.policy.document import Policy
+from app.policy.facts import Facts
+
+
+def ended_clocks(policy: Policy, to: str) -> tuple[str, ...]:
+    """The clocks that only stages after this one start."""
+    order = policy.stage_of[to].order
+    started = {stage.name: _started_by(policy, stage.name) for stage in policy.stages if stage.order is not None}
+    if order is None:
+        return ()
+    still = {clock for name, clocks in started.items() if _order(policy, name) <= order for clock in clocks}
+    return tuple(dict.fromkeys(clock for clocks in started.values() for clock in clocks if clock not in still))
+
+
+def actions_into(policy: Policy, stage: str) -> Iterator[Action]:
+    """The actions that lead into the stage from one before it, or from one outside the order of the funnel."""
+    for action in policy.actions:
+        if stage in (action.to, *(branch.stage for branch in action.to_if)) and action.sources != "open":
+            before = [policy.stage_of.get(source) for source in action.sources]
+            if any(one is None or one.order is None or one.order < _order(policy, stage) for one in before):
+                yield action
+
+
+def assigning(policy: Policy, facts: Facts, to: str) -> str | None:
+    """The argument of the effect `assign` by which the lead gets an owner of the target's role.
+
+    None where the stage that is left has the same route, so that the owner stays.
+    """
+    before, after = route_of(policy, facts.stage), route_of(policy, to)
+    if before == after:
+        return None
+    if after is None:
+        return "nobody"
+    is_first = policy.role_of_route[after] == policy.first_role
+    return "previous" if is_first and facts.previous_owner_id is not None else after
+
+
+def route_of(policy: Policy, stage: str | None) -> str | None:
+    """The route by which a lead in this stage was assigned: that of the stage, else of the nearest one before it."""
+    here = policy.stage_of.get(stage)
+    if here is None or here.order is None:
+        return None
+    earlier = [one for one in policy.stages if one.order is not None and one.order <= here.order]
+    for one in sorted(earlier, key=lambda one: one.order or 0, reverse=True):
+        effects = [effect for action in actions_into(policy, one.name) for effect in action.effects]
+        if found := next((effect.assign for effect in effects if effect.assign in policy.routing), None):
+            return found
+    return None
+
+
+def _order(policy: Policy, stage: str) -> int:
+    return policy.stage_of[stage].order or 0
+
+
+def _started_by(policy: Policy, stage: str) -> list[str]:
+    """The clocks that an action starts which enters the stage from anywhere."""
+    entering = [action for action in policy.actions if stage in (action.to, *(branch.stage for branch in action.to_if))]
+    return [effect.start_clock for action in entering for effect in action.effects if effect.start_clock]

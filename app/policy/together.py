@@ -1,0 +1,231 @@
+"""Whether conditions of one word can be true, or not, at the same time. What cannot be judged may be."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, get_args
+
+from app.policy.attributes import CONSENT_STATES, Attribute, field_attribute
+from app.policy.document import Policy
+from app.policy.facts import PEOPLE, Facts
+from app.policy.field_word import SHIPPED_LISTS, FieldIs
+from app.policy.holding import Said, Way
+from app.policy.likelihood import Likelihood
+from app.policy.person_words import ConsentIs, HasException, PersonaIs
+from app.policy.policy_view import view_of
+from app.policy.view import ConditionBase
+from app.policy.words import (
+    ActorIs,
+    Attempts,
+    Bant,
+    ClosedFor,
+    Contactable,
+    Engagement,
+    EntryIs,
+    Fit,
+    FromStage,
+    HasActivity,
+    Identities,
+    IntoStage,
+    Level,
+    NewestJourney,
+    OpportunityClass,
+    OpportunityStageClass,
+    Owner,
+    ReasonIs,
+    as_values,
+    may,
+)
+
+CLASSES: Final = (None, *get_args(OpportunityStageClass))
+ANOTHER: Final = "\x00zqx"  # a text that no condition names
+Accepts = Callable[[object], bool]
+
+
+def clash(policy: Policy, way: Way) -> str | None:
+    """Of which subject the way asks what cannot be; None if there is none."""
+    for subject, said in _by_subject(way).items():
+        if not _possible(policy, said):
+            return subject
+    return None
+
+
+def _by_subject(way: Iterable[Said]) -> dict[str, list[Said]]:
+    found: dict[str, list[Said]] = defaultdict(list)
+    for one in way:
+        found[_subject(one.word)].append(one)
+    return found
+
+
+def _subject(word: ConditionBase) -> str:
+    if isinstance(word, FieldIs):
+        return word.field
+    return f"consent.{word.consent.purpose}" if isinstance(word, ConsentIs) else word.keyword
+
+
+def _possible(policy: Policy, said: Sequence[Said]) -> bool:
+    denied = [one.word for one in said if not one.true]
+    if any(map(_always, denied)) or any(
+        one.true and any(_implies(one.word, other) for other in denied) for one in said
+    ):
+        return False
+    first = said[0].word
+    if isinstance(first, FieldIs):
+        return _field_possible(policy, first.field, said)
+    judged = [_of_one_value(one.word) for one in said]
+    tried = [value for known, _ in judged for value in known]
+    return not tried or any(
+        all(accepts(value) is one.true for one, (_, accepts) in zip(said, judged, strict=True)) for value in tried
+    )
+
+
+def _implies(one: ConditionBase, other: ConditionBase) -> bool:
+    """Whether the other condition, of the same subject, holds wherever the one does."""
+    match one, other:
+        case ((Fit() | Engagement() | Level() | Likelihood() | Attempts() | Identities()), _):
+            return _at_least(one) >= _at_least(other)
+        case HasActivity(), HasActivity():
+            return _activity_implies(one, other)
+        case Bant(bant=asked), Bant(bant=wanted):
+            enough = max(asked.min, len({*asked.must})) >= wanted.min and {*asked.must} >= {*wanted.must}
+            return enough and asked.by == wanted.by and _inside(asked.within_days, wanted.within_days)
+        case ClosedFor(), ClosedFor():
+            return one.closed_for.at_most_days <= other.closed_for.at_most_days
+        case PersonaIs(), PersonaIs():
+            return {*one.persona} <= {*other.persona}
+        case Owner(), Owner():
+            return {*one.owner} <= {*other.owner}
+        case _:
+            return one == other
+
+
+def _always(word: ConditionBase) -> bool:
+    return (isinstance(word, Level) and word.level.at_least <= 0) or (
+        isinstance(word, Bant) and word.bant.min == 0 and not word.bant.must
+    )
+
+
+def _at_least(word: ConditionBase) -> float:
+    wanted: float = getattr(word, word.keyword).at_least
+    return wanted
+
+
+def _activity_implies(one: HasActivity, other: HasActivity) -> bool:
+    asked, wanted = one.activity, other.activity
+    return (
+        asked.min_count >= wanted.min_count
+        and (wanted.types is None or (asked.types is not None and {*asked.types} <= {*wanted.types}))
+        and wanted.kind in (None, asked.kind)
+        and wanted.since in (None, asked.since)
+        and _inside(asked.within_days, wanted.within_days)
+    )
+
+
+def _inside(days: int | None, window: int | None) -> bool:
+    return window is None or (days is not None and days <= window)
+
+
+def _of_one_value(word: ConditionBase) -> tuple[tuple[object, ...], Accepts]:
+    """The values to try and which the word accepts, for words about one value; nothing to try for the others."""
+    match word:
+        case FromStage(stages=values) | IntoStage(stage=values) | ReasonIs(reason=values) | EntryIs(entry=values):
+            return (*as_values(values), ANOTHER), as_values(values).__contains__
+        case Contactable(contactable=flag) | NewestJourney(newest_journey=flag) | HasException(exception=flag):
+            return (True, False), lambda value: value is flag
+        case OpportunityClass(opportunity_class=wanted):
+            among = CLASSES if wanted.among is None else wanted.among
+            return CLASSES, lambda value: value in among and value not in (wanted.not_in or ())
+        case ActorIs(actor=actor):
+            return (None, *PEOPLE), lambda value: may(None if value is None else str(value), actor.roles)
+        case ConsentIs(consent=consent):
+            return CONSENT_STATES, lambda value: value in consent.state
+        case _:
+            return (), lambda _: True
+
+
+def _field_possible(policy: Policy, name: str, said: Sequence[Said]) -> bool:
+    """Whether one value of the field may be all that is asked; a custom field may hold several, and each be a part."""
+    asked = [one for one in said if one.true]
+    if name.startswith("custom.") and asked and not _some_value(policy, name, said, (None, "")):
+        denied = [one for one in said if not one.true]
+        return all(
+            _some_value(policy, name, [one, *denied]) for one in asked if _word(one).present is not False
+        ) and all(_word(one).present is not False for one in asked)
+    return _some_value(policy, name, said)
+
+
+def _word(said: Said) -> FieldIs:
+    assert isinstance(said.word, FieldIs)
+    return said.word
+
+
+def _some_value(policy: Policy, name: str, said: Sequence[Said], tried: Sequence[object] | None = None) -> bool:
+    values = list(_candidates(policy, name, said)) if tried is None else tried
+    for listed in (True, False):  # whether the lead's address is on the shipped lists
+        facts = Facts(fields=dict.fromkeys(SHIPPED_LISTS, listed))
+        view = view_of(policy, facts, datetime.min.replace(tzinfo=UTC))
+        if any(all(_word(one).accepts(value, view) is one.true for one in said) for value in values):
+            return True
+    return False
+
+
+def _candidates(policy: Policy, name: str, said: Sequence[Said]) -> Iterator[object]:
+    """Values among which is one that fits, if there is any: those that are named, and those beside them."""
+    yield from (None, "")
+    attribute = field_attribute(name)
+    lists = [found for one in said if one.true and (found := _listed(policy, _word(one))) is not None]
+    if lists:
+        least = attribute.least if attribute else None
+        yield from (one for one in min(lists, key=len) if least is None or type(one) is not int or one >= least)
+    elif attribute is not None and attribute.values:
+        yield from attribute.values
+    else:
+        kind = attribute.type if attribute else "any"
+        if kind in ("flag", "any"):
+            yield from (True, False)
+        if kind in ("number", "any"):
+            yield from _numbers(attribute, said)
+        if kind in ("text", "any"):
+            yield from _texts(policy, said)
+
+
+def _listed(policy: Policy, word: FieldIs) -> Sequence[object] | None:
+    """The only values for which it holds; None where they are not a list."""
+    if word.among is not None:
+        return word.among
+    if word.in_list is not None:
+        return None if word.in_list in SHIPPED_LISTS else policy.lists.get(word.in_list)
+    return None if word.equals is None else (word.equals,)
+
+
+def _numbers(attribute: Attribute | None, said: Sequence[Said]) -> Iterator[object]:
+    least = attribute.least if attribute is not None and attribute.least is not None else None
+    named: list[Any] = [bound for one in said for bound in _word(one).bounds if bound is not None]
+    named += [value for one in said for value in (_listed_values(_word(one))) if type(value) is int]
+    steps: tuple[Any, ...] = (-1, 0, 1)
+    if attribute is None or attribute.name == "bant.budget.amount":
+        steps = (*steps, Decimal("-0.5"), Decimal("0.5"))
+    for number in dict.fromkeys((least or 0, *(number + step for number in named for step in steps))):
+        if least is None or number >= least:
+            yield number
+
+
+def _listed_values(word: FieldIs) -> tuple[object, ...]:
+    return word.among or ((word.equals,) if word.equals is not None else ())
+
+
+def _texts(policy: Policy, said: Sequence[Said]) -> Iterator[str]:
+    """A text with a word of each `has_word`, of those that nothing else forbids."""
+    view = view_of(policy, Facts(), datetime.min.replace(tzinfo=UTC))
+    denied = [_word(one) for one in said if not one.true]
+    picked = []
+    for one in said:
+        words = _word(one).has_word if one.true else None
+        if words is not None:
+            free = (word for word in words if not any(other.accepts(word, view) for other in denied if other.has_word))
+            picked.append(next(free, ""))
+    text = " ".join(picked)
+    yield from (text, f"{text} {ANOTHER}".strip())
