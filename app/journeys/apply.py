@@ -214,7 +214,7 @@ def _let_lie(change: Change, *, expired: bool) -> None:
     lead, journey = change.lead, change.lead.journey
     if journey is not None:
         of_partner = lead.team in change.published.policy.partners and (expired or lead.owner is None)
-        journey.lapsed = journey.lapsed.with_(lead.owner.id if lead.owner else None, lead.team if of_partner else None)
+        journey.lapsed = journey.lapsed.adding(lead.owner.id if lead.owner else None, lead.team if of_partner else None)
         change.touch(journey)
 
 

@@ -71,28 +71,34 @@ def problem(why: Refusal, of: Literal["lead", "opportunity"] = "lead") -> Proble
 def _about_input(why: ReasonRequired | InputRequired | UnknownReason | OutOfOrder | CriteriaUnmet) -> Problem:
     match why:
         case ReasonRequired(reasons):
-            detail = f"reason_code is required, one of: {', '.join(reasons)}."
-            return errors.ReasonRequired(detail, errors=_field("reason_code", "required", detail), reasons=reasons)
+            found = _field("reason_code", "required", f"is required, one of: {', '.join(reasons)}")
+            return errors.ReasonRequired(_sentence(found), errors=[found], reasons=reasons)
         case InputRequired(field):
-            detail = f"{field} is required."
-            return errors.InputRequired(detail, errors=_field(field, "required", detail), field=field)
+            found = _field(field, "required", "is required")
+            return errors.InputRequired(_sentence(found), errors=[found], field=field)
         case UnknownReason(code, reasons):
-            detail = f"reason_code {code!r} is not one of: {', '.join(reasons)}."
-            return errors.UnknownReason(detail, errors=_field("reason_code", "unknown", detail), reasons=reasons)
+            found = _field("reason_code", "unknown", f"{code!r} is not one of: {', '.join(reasons)}")
+            return errors.UnknownReason(_sentence(found), errors=[found], reasons=reasons)
         case OutOfOrder(earliest, latest, field):
-            detail = f"{field} must be between {rfc3339(earliest)} and {rfc3339(latest)}."
+            what = f"must be between {rfc3339(earliest)} and {rfc3339(latest)}"
             if earliest is None or latest is None:
                 limit = f"later than {rfc3339(latest)}" if earliest is None else f"earlier than {rfc3339(earliest)}"
-                detail = f"{field} must not be {limit}."
-            found = _field(field, "out_of_order", detail)
-            return errors.OutOfOrder(detail, errors=found, earliest=rfc3339(earliest), latest=rfc3339(latest))
+                what = f"must not be {limit}"
+            found = _field(field, "out_of_order", what)
+            limits = {"earliest": rfc3339(earliest), "latest": rfc3339(latest)}
+            return errors.OutOfOrder(_sentence(found), errors=[found], **limits)
         case CriteriaUnmet(unmet):
             listed = "; ".join(_describe(one) for one in unmet)
             return errors.CriteriaUnmet(f"Not met: {listed}.", unmet=list(unmet))
 
 
-def _field(field: str, code: str, detail: str) -> list[dict[str, str]]:
-    return [{"field": field, "code": code, "detail": detail}]
+def _field(field: str, code: str, detail: str) -> dict[str, str]:
+    return {"field": field, "code": code, "detail": detail}
+
+
+def _sentence(found: dict[str, str]) -> str:
+    """The detail of the problem: that of its field, which does not name the field once more."""
+    return f"{found['field']} {found['detail']}."
 
 
 def _no_transition(of: str, stage: str | None, action: str | None) -> str:

@@ -84,7 +84,7 @@ class Lapsed:
         empty = not (self.users or self.teams)
         return None if empty else {"users": sorted(map(str, self.users)), "teams": sorted(self.teams)}
 
-    def with_(self, user_id: UUID | None, team: str | None) -> Lapsed:
+    def adding(self, user_id: UUID | None, team: str | None) -> Lapsed:
         """With this user and this team added, where there is one."""
         return Lapsed(
             self.users if user_id is None else self.users | {user_id},

@@ -16,20 +16,22 @@ from app.policy.facts import Facts
 def ended_clocks(policy: Policy, to: str) -> tuple[str, ...]:
     """The clocks that only stages after this one start."""
     order = policy.stage_of[to].order
-    started = {stage.name: _started_by(policy, stage.name) for stage in policy.stages if stage.order is not None}
+    starts = {stage.order: _started_by(policy, stage.name) for stage in policy.stages if stage.order is not None}
     if order is None:
         return ()
-    still = {clock for name, clocks in started.items() if _order(policy, name) <= order for clock in clocks}
-    return tuple(dict.fromkeys(clock for clocks in started.values() for clock in clocks if clock not in still))
+    still = {clock for place, clocks in starts.items() if place <= order for clock in clocks}
+    return tuple(
+        clock for clock in policy.clocks if clock not in still and any(clock in one for one in starts.values())
+    )
 
 
 def actions_into(policy: Policy, stage: str) -> Iterator[Action]:
     """The actions that lead into the stage from one before it, or from one outside the order of the funnel."""
-    for action in policy.actions:
-        if stage in (action.to, *(branch.stage for branch in action.to_if)) and action.sources != "open":
-            before = [policy.stage_of.get(source) for source in action.sources]
-            if any(one is None or one.order is None or one.order < _order(policy, stage) for one in before):
-                yield action
+    order = policy.stage_of[stage].order or 0
+    for action in _entering(policy, stage):
+        before = [policy.stage_of.get(source) for source in action.sources] if action.sources != "open" else []
+        if any(one is None or one.order is None or one.order < order for one in before):
+            yield action
 
 
 def assigning(policy: Policy, facts: Facts, to: str) -> str | None:
@@ -59,11 +61,10 @@ def route_of(policy: Policy, stage: str | None) -> str | None:
     return None
 
 
-def _order(policy: Policy, stage: str) -> int:
-    return policy.stage_of[stage].order or 0
+def _entering(policy: Policy, stage: str) -> Iterator[Action]:
+    return (one for one in policy.actions if stage in (one.to, *(branch.stage for branch in one.to_if)))
 
 
-def _started_by(policy: Policy, stage: str) -> list[str]:
-    """The clocks that an action starts which enters the stage from anywhere."""
-    entering = [action for action in policy.actions if stage in (action.to, *(branch.stage for branch in action.to_if))]
-    return [effect.start_clock for action in entering for effect in action.effects if effect.start_clock]
+def _started_by(policy: Policy, stage: str) -> set[str]:
+    effects = (effect for action in _entering(policy, stage) for effect in action.effects)
+    return {effect.start_clock for effect in effects if effect.start_clock}

@@ -72,7 +72,11 @@ class Judge:
             if one.true and (why := impossible(self.policy, one.word, self.most)) is not None:
                 return why
         subject = clash(self.policy, way)
-        return subject and f"nothing fits all that is asked of `{subject}`: use `any`, or remove a part of it"
+        if subject is None:
+            return None
+        if len(way) == 1:
+            return f"nothing that `{subject}` can be fits it: correct its value"
+        return f"nothing fits all that is asked of `{subject}`: use `any`, or remove a part of it"
 
 
 def impossible(policy: Policy, node: ConditionBase, most: Mapping[Ledger, float]) -> str | None:

@@ -279,3 +279,25 @@ async def test_a_correction_to_a_stage_that_is_not_open_says_where_it_can_lead(a
     assert answer.json()["detail"] == expected
     other = await api.ask(lead, "recycle", await api.user("sdr"), to="nowhere", reason_code="timing")
     assert other.json()["detail"] == "recycle leads from stage mql to recycled, not to nowhere."
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "field"),
+    [
+        ("recycle", {}, "reason_code"),
+        ("recycle", {"reason_code": "whim"}, "reason_code"),
+        ("disqualify", {"reason_code": "other"}, "note"),
+        ("correct", {"to": "inquiry", "reason_code": "mistake", "note": "x"}, "correction_of"),
+        ("correct", {"to": "inquiry", "reason_code": "mistake"}, "note"),
+        ("accept", {"occurred_at": "2001-01-01T00:00:00Z"}, "occurred_at"),
+        ("recycle", {"reason_code": "timing", "wake_at": "2001-01-01T00:00:00Z"}, "wake_at"),
+    ],
+)
+async def test_a_refused_input_is_named_once_in_each_message(
+    api: Api, action: str, body: dict[str, Any], field: str
+) -> None:
+    lead = await api.mql()
+    told = (await api.ask(lead, action, await api.user("manager"), **body)).json()
+    (error,) = told["errors"]
+    assert (error["field"], error["detail"].count(field)) == (field, 0)
+    assert told["detail"] == f"{field} {error['detail']}."
