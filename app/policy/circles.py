@@ -1,4 +1,4 @@
-"""The check of automatic transitions that follow each other in a circle, without anything new about the lead.
+"""The check of automatic transitions that follow each other in a circle.
 
 One evaluation enters no stage twice, so it ends; the next one goes on, and the lead goes round for ever.
 """
@@ -17,12 +17,19 @@ from app.policy.together import clash
 from app.policy.view import ConditionBase
 from app.policy.words import Engagement, FromStage, HasActivity, IntoStage, ReasonIs, as_values
 
+# What to do about a circle: of the automation alone, and of one that a breach of a clock is part of.
+EXCLUDE = "give them conditions that exclude each other, or leave one of them to people"
+ASK_ANEW = (
+    "give one of them a condition that only new interest meets: an `activity` with `since: baseline`, after the effect"
+    " `set_baseline`"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One automatic transition. `asks`: it needs an activity since the baseline; `sets`: it sets the baseline.
 
-    `conditions`: all that have to hold for it.
+    `conditions`: all that have to hold for it; `waits`: it is taken only when a clock is breached.
     """
 
     place: str
@@ -31,6 +38,7 @@ class Step:
     to: str
     asks: bool
     sets: bool
+    waits: bool
     conditions: tuple[ConditionBase, ...]
 
     def __str__(self) -> str:
@@ -38,14 +46,19 @@ class Step:
 
 
 def circles(policy: Policy) -> Iterator[Fault]:
-    """Warnings, each at the transition that closes a circle.
+    """Warnings, each at the transition that closes a circle, unless the conditions of the circle exclude each other.
 
-    A circle does no harm where one of its transitions sets the baseline and one needs an activity after it: then only
-    new interest goes on with it. So every circle is told that lacks either, unless its conditions exclude each other.
+    Transitions that need no breach follow each other at once. A circle with a breach does no harm where one of its
+    transitions sets the baseline and one needs an activity after it: then only new interest goes on with it.
     """
     steps = list(_steps(policy))
+    kinds = (
+        ([one for one in steps if not one.waits], EXCLUDE),
+        ([one for one in steps if not one.asks], ASK_ANEW),
+        ([one for one in steps if not one.sets], ASK_ANEW),
+    )
     told: set[str] = set()
-    for kept in ([one for one in steps if not one.asks], [one for one in steps if not one.sets]):
+    for kept, hint in kinds:
         first = {
             (one.source, one.to): one for one in reversed(kept)
         }  # others between two stages close the same circles
@@ -54,12 +67,7 @@ def circles(policy: Policy) -> Iterator[Fault]:
             circle = [] if closing.place in told else _circle(ways[:number], closing)
             if circle and _together(policy, circle):
                 told.add(closing.place)
-                listed = ", then ".join(map(str, circle))
-                detail = (
-                    f"the policy may take {listed}, and so on without anything new: give one of them a"
-                    " condition that only new interest meets: an `activity` with `since: baseline`, after the effect"
-                    " `set_baseline`"
-                )
+                detail = f"the policy may take {', then '.join(map(str, circle))}, and so on by itself: {hint}"
                 yield Fault(closing.place, "automatic_circle", detail, "warning")
 
 
@@ -75,14 +83,16 @@ def _together(policy: Policy, circle: Sequence[Step]) -> bool:
 
 def _steps(policy: Policy) -> Iterator[Step]:
     for index, item in enumerate(policy.automation):
-        yield from _taken(policy, f"/automation/{index}/do", item.do, item.condition)
+        yield from _taken(policy, f"/automation/{index}/do", item.do, item.condition, waits=False)
     for name, clock in policy.clocks.items():
         for index, reaction in enumerate(clock.on_breach):
             place = f"/clocks/{escaped(name)}/on_breach/{index}/do"
-            yield from _taken(policy, place, reaction.do, reaction.condition)
+            yield from _taken(policy, place, reaction.do, reaction.condition, waits=True)
 
 
-def _taken(policy: Policy, place: str, name: str | None, condition: ConditionBase | None) -> Iterator[Step]:
+def _taken(
+    policy: Policy, place: str, name: str | None, condition: ConditionBase | None, *, waits: bool
+) -> Iterator[Step]:
     action = policy.action_of.get(name or "")
     if action is None or "policy" not in action.by.machines:
         return
@@ -92,7 +102,7 @@ def _taken(policy: Policy, place: str, name: str | None, condition: ConditionBas
         if source is not None and policy.leaves(action, source):
             asks = any(_asks(policy, one, source, ()) for one in conditions)
             for to in _targets(policy, action, source):
-                yield Step(place, action.name, source, to, asks, sets, conditions)
+                yield Step(place, action.name, source, to, asks, sets, waits, conditions)
 
 
 def _targets(policy: Policy, action: Action, source: str) -> list[str]:

@@ -473,12 +473,8 @@ def circles(*changes: tuple[str, object]) -> list[tuple[str, str]]:
     [
         [("/actions/-", BACK), ("/automation/-", ITEM)],
         [("/actions/-", {**BACK, "to": "inquiry"}), ("/automation/-", ITEM)],
-        [
-            ("/actions/-", {**BACK, **BASELINE}),
-            ("/automation/-", ITEM),
-            ("/conditions/mql", FIT),
-            ("/conditions/fresh_interest", FIT),
-        ],
+        [("/actions/-", {**BACK, **BASELINE}), ("/automation/-", ITEM)],
+        [("/actions/-", {**BACK, **BASELINE}), ("/automation/-", {**ITEM, "if": LARGE})],
     ],
 )
 def test_automatic_transitions_that_go_round_are_told_at_the_one_that_closes_the_circle(changes: Any) -> None:
@@ -486,7 +482,11 @@ def test_automatic_transitions_that_go_round_are_told_at_the_one_that_closes_the
     (told,) = [one.detail for one in checked(*changes) if one.code == "automatic_circle"]
     assert "`qualify`" in told
     assert "`cool` (mql → " in told
-    assert "since: baseline" in told
+    assert "exclude each other" in told
+
+
+def test_a_shipped_policy_that_recycles_by_itself_what_it_has_qualified_is_told() -> None:
+    assert circles(("/automation/-", {"do": "recycle", "reason_code": "stalled"})) == [("warning", "/automation/3/do")]
 
 
 def test_a_circle_over_a_breach_or_three_stages_is_told_too() -> None:
@@ -505,8 +505,9 @@ def test_a_circle_over_a_breach_or_three_stages_is_told_too() -> None:
     assert circles(*stages, *steps) == [("warning", "/automation/4/do")]
 
 
-def test_a_circle_that_only_new_interest_closes_is_not_told() -> None:
-    assert circles(("/actions/-", {**BACK, **BASELINE}), ("/automation/-", ITEM)) == []
+def test_a_circle_that_waits_for_new_interest_or_whose_conditions_exclude_each_other_is_not_told() -> None:
+    breach = {"minutes": 5, "met_by": "contact_attempt", "on_breach": [{"do": "cool", "reason_code": "timing"}]}
+    assert circles(("/actions/-", {**BACK, **BASELINE}), ("/clocks/response", breach)) == []
     opposite = {**ITEM, "if": {"not": {"condition": "mql"}}}
     assert circles(("/actions/-", BACK), ("/automation/-", opposite)) == []
     assert (
