@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from app.ids import show
 from app.journeys import sql
 from app.journeys.adopt import adopt
 from app.journeys.evaluate import catch_up
+from app.journeys.give_way import give_way
 from app.journeys.shown import kept_members
 from app.journeys.state import Change, Journey, Lapsed, Lead, Offer, Owner
 from app.lifecycle.clocks import Run
@@ -162,7 +162,7 @@ async def begin_changes(
     changes: dict[UUID, Change] = {}
     for row in usable:
         changes[row.id] = await _locked(tx, tenant_id, row, now, actor, None)
-        await asyncio.sleep(0)  # requests to the same process are answered between two evaluations
+        await give_way()
     return changes
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -15,6 +14,7 @@ from app.events.record import NewEvent, minified
 from app.journeys import sql
 from app.journeys.clocks import run_rows, settle_clocks, write_clocks
 from app.journeys.distribute import distribute, keep
+from app.journeys.give_way import give_way
 from app.journeys.shown import computed_members, kept_members, replaced_members
 from app.journeys.state import Change, Journey, Step
 from app.lifecycle.answer import Move
@@ -37,7 +37,7 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
     for number, change in enumerate(changes, 1):
         _collect(rows, change)
         if number % TOGETHER == 0:
-            await asyncio.sleep(0)  # requests to the same process are answered meanwhile
+            await give_way()
     voids = [
         {"journey_id": journey_id, "name": name, "voided_at": change.now}
         for change in changes

@@ -18,7 +18,7 @@ from app.journeys.load import begin_changes
 from app.journeys.record import record_or_refresh
 from app.policy.facts import POLICY
 
-BATCH: Final = 25  # more would keep requests to the same process waiting while the rows are read
+BATCH: Final = 10  # more would keep requests to the same process waiting while the rows are read
 RETRY_DELAY: Final = timedelta(hours=1)
 
 log = structlog.get_logger("baton.refresh")
