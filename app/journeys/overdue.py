@@ -25,9 +25,9 @@ BREACHED = "lead.sla_breached"
 def breach(change: Change, at: datetime) -> None:
     """Does what `on_breach` of each overdue clock says, once, and marks the run so that it is not done again."""
     for late in overdue(change.lead.clocks, at):
-        owner = change.lead.owner
+        owner_id = change.lead.owner.id if change.lead.owner else None
         known = {one.id: one for one in change.lead.clocks}  # what one breach does may have stopped the next clock
-        run = replace(known.get(late.id, late), breached_at=at, breached_owner_id=owner.id if owner else None)
+        run = replace(known.get(late.id, late), breached_at=at, breached_owner_id=owner_id, owner_id=owner_id)
         change.put_clock(run)
         clock = change.published.policy.clocks.get(run.clock)
         for reaction in clock.on_breach if clock else ():
