@@ -1,7 +1,7 @@
 """Who owned a lead when a clock started and was breached, and who let it lie in its journey.
 
 Revision ID: 0041_who_let_a_lead_lie
-Revises: 0038_console_sessions
+Revises: 0044_pipeline_and_people
 
 Columns that old code leaves empty; adding one without a default rewrites no table. All steps can be repeated.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0041_who_let_a_lead_lie"
-down_revision = "0038_console_sessions"
+down_revision = "0044_pipeline_and_people"
 branch_labels = None
 depends_on = None
 
