@@ -25,7 +25,7 @@ class Run:
 
     `due_at` and `calendar` are None in a run that is not recorded yet; `calendar` is not loaded with a stored one.
     `breached_at`: when what `on_breach` says was done. `owner_id`: the owner of the lead when the run ended, before
-    that when it was breached or started; `started_owner_id` and `breached_owner_id`: the one at the start, at the breach.
+    that when it was breached or started; `started_owner_id` and `breached_owner_id`: the one at start and at breach.
     `business_minutes`: from the start until it was met. The instants `…recorded_at` say since when something is known.
     """
 
