@@ -31,7 +31,15 @@ from app.leads.references import unknown_references
 from app.sources import sql as sources_sql
 from app.sources.ready import ReadySource, ready_source
 from app.submissions import across, sql
-from app.submissions.entries import ARRIVING, Entry, entries_of, failure_reason, quarantined_submission, redacted_body
+from app.submissions.entries import (
+    ARRIVING,
+    Entry,
+    Place,
+    entries_of,
+    failure_reason,
+    quarantined_submission,
+    redacted_body,
+)
 from app.submissions.repeats import with_own_keys, with_recent_keys
 
 log = structlog.get_logger("baton.process")
@@ -181,7 +189,7 @@ async def _delete_earlier_items(tx: Tx, tenant_id: UUID, rows: Sequence[Record])
 
 
 async def settle(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> list[Entry]:
-    """Stores the entries with new keys, captures their leads, and returns all; the others are duplicates.
+    """Captures the leads of the entries with new keys, stores these, and returns all; the others are duplicates.
 
     An entry whose key is taken gets another one where it is a revision or somebody else's, and is tried again.
     """
@@ -197,25 +205,28 @@ async def settle(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetim
 
 
 async def _keep(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime) -> tuple[list[Entry], list[Entry]]:
-    """Stores the entries with new keys and captures their leads; these, and the entries whose keys are taken.
-
-    The values of an entry that arrives at a lead are stored with the lead, so that they are written once.
-    """
-    rows = [
-        {**entry.row(), "n": n, "mapped": None if _arrives(entry) else entry.mapped()}
-        for n, entry in enumerate(entries)
-    ]
-    kept = await sql.keep_items(tx, tenant_id, rows)
-    fresh = [entry for entry in entries if entry.place in kept]
+    """Captures the leads of the entries with new keys and stores these; they, and the entries whose keys are taken."""
+    fresh, taken = await _divided(tx, tenant_id, entries)
     arriving = [entry for entry in fresh if _arrives(entry)]
     unknown = await unknown_references(tx, tenant_id, [entry.item.attribution for entry in arriving])
     arrivals = [entry.arrival(unknown) for entry in arriving]
     captured = await capture(tx, tenant_id, arrivals, now) if arriving else []
-    arrived = [replace(entry, captured=found) for entry, found in zip(arriving, captured, strict=True)]
-    await sql.set_leads(tx, tenant_id, [{**entry.row(), "mapped": entry.mapped()} for entry in arrived])
-    by_place = {entry.place: entry for entry in arrived}
-    taken = [entry for entry in entries if entry.place not in kept]
-    return [by_place.get(entry.place, entry) for entry in fresh], taken
+    arrived = {entry.place: replace(entry, captured=found) for entry, found in zip(arriving, captured, strict=True)}
+    kept = [arrived.get(entry.place, entry) for entry in fresh]
+    await sql.keep_items(tx, tenant_id, [{**entry.row(), "mapped": entry.mapped()} for entry in kept])
+    return kept, taken
+
+
+async def _divided(tx: Tx, tenant_id: UUID, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """The entries whose keys are new, of several with one key the first, and the others. Quarantined ones hold none."""
+    keyed = [entry for entry in entries if entry.verdict != "quarantined"]
+    taken = await sql.taken_keys(tx, tenant_id, {entry.key for entry in keyed})
+    others: set[Place] = set()
+    for entry in keyed:
+        if entry.key in taken:
+            others.add(entry.place)
+        taken.add(entry.key)
+    return [one for one in entries if one.place not in others], [one for one in entries if one.place in others]
 
 
 def _arrives(entry: Entry) -> bool:

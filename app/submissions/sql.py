@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -11,9 +11,11 @@ from sqlalchemy import Uuid, bindparam, delete, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.tables import leads, submission_items, submissions
-from app.database.transaction import Record, Records, Tx
+from app.database.transaction import ChangedMeanwhile, Record, Records, Tx
 from app.sources.item import KEY_SEPARATOR
 from app.web.pages import Page
+
+Key = tuple[UUID, str]  # the source and the submission key
 
 REPLAYED_AT_ONCE: Final = 10_000
 FETCH_FAILED: Final = "fetch_failed"
@@ -21,20 +23,32 @@ WITHOUT_BODY: Final = [column for column in submissions.c if column.name != "bod
 # A Record is a tuple, so `row.index` would be the tuple's method.
 ITEM: Final = (submission_items, submission_items.c.index.label("place"))
 
-# Rows are inserted in key order, so that workers with the same keys do not deadlock. No row back: a duplicate key.
+# Rows are inserted in key order, so that workers with the same keys do not deadlock. No row back: another transaction
+# took the key since it was found to be new.
 KEEP_ITEMS = text(
     """
-    INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict, reason, mapped,
-                                  fetch_at)
-    SELECT :tenant_id, submission_id, index, source_id, submission_key, verdict, reason, mapped, fetch_at
+    INSERT INTO submission_items (tenant_id, submission_id, index, source_id, submission_key, verdict, lead_id, reason,
+                                  mapped, fetch_at)
+    SELECT :tenant_id, submission_id, index, source_id, submission_key, verdict, lead_id, reason, mapped, fetch_at
       FROM jsonb_to_recordset(:items) AS r(
-           n integer, submission_id uuid, index integer, source_id uuid, submission_key text, verdict text, reason text,
-           mapped jsonb, fetch_at timestamptz)
-     ORDER BY source_id, submission_key, n
+           submission_id uuid, index integer, source_id uuid, submission_key text, verdict text, lead_id uuid,
+           reason text, mapped jsonb, fetch_at timestamptz)
+     ORDER BY source_id, submission_key
     ON CONFLICT (tenant_id, source_id, submission_key) WHERE verdict NOT IN ('duplicate', 'quarantined') DO NOTHING
-    RETURNING submission_id, index AS place
+    RETURNING index AS place
     """
 ).bindparams(bindparam("items", type_=JSONB))
+
+TAKEN_KEYS = text(
+    """
+    SELECT w.source_id, w.submission_key
+      FROM jsonb_to_recordset(:keys) AS w(source_id uuid, submission_key text)
+      JOIN LATERAL (SELECT FROM submission_items i
+                     WHERE i.tenant_id = :tenant_id AND i.source_id = w.source_id
+                       AND i.submission_key = w.submission_key AND i.verdict NOT IN ('duplicate', 'quarantined')
+                     LIMIT 1) i ON true
+    """
+).bindparams(bindparam("keys", type_=JSONB), bindparam("tenant_id", type_=Uuid))
 
 # The item that was processed under each key, with the time at which it came.
 HELD = text(
@@ -49,16 +63,6 @@ HELD = text(
       JOIN submissions s ON s.tenant_id = :tenant_id AND s.id = i.submission_id
     """
 ).bindparams(bindparam("keys", type_=JSONB), bindparam("tenant_id", type_=Uuid))
-
-SET_LEADS = text(
-    """
-    UPDATE submission_items i
-       SET lead_id = c.lead_id, verdict = c.verdict, reason = coalesce(c.reason, i.reason), mapped = c.mapped
-      FROM jsonb_to_recordset(:captured) AS c(
-           submission_id uuid, index integer, lead_id uuid, verdict text, reason text, mapped jsonb)
-     WHERE i.tenant_id = :tenant_id AND i.submission_id = c.submission_id AND i.index = c.index
-    """
-).bindparams(bindparam("captured", type_=JSONB))
 
 # Items that made nothing leave their keys to what comes now. Of two transactions the second finds them released.
 RELEASE_KEYS = text(
@@ -170,16 +174,16 @@ VOLUME = text(
 )
 
 
-async def keep_items(tx: Tx, tenant_id: UUID, items: Sequence[Mapping[str, Any]]) -> set[tuple[UUID, int]]:
-    """Inserts the items that have a new key or are quarantined; returns submission id and index of those inserted."""
-    rows = await tx.execute(KEEP_ITEMS, {"tenant_id": tenant_id, "items": items})
-    return {(row.submission_id, row.place) for row in rows}
+async def taken_keys(tx: Tx, tenant_id: UUID, keys: Collection[Key]) -> set[Key]:
+    """Those of the keys, each with its source, under which an item was processed."""
+    rows = await tx.execute(TAKEN_KEYS, {"tenant_id": tenant_id, "keys": _wanted(keys)}) if keys else ()
+    return {(row.source_id, row.submission_key) for row in rows}
 
 
-async def set_leads(tx: Tx, tenant_id: UUID, captured: Sequence[Mapping[str, Any]]) -> None:
-    """Completes kept items by what their capture found, and by their mapped values."""
-    if captured:
-        await tx.execute(SET_LEADS, {"tenant_id": tenant_id, "captured": captured})
+async def keep_items(tx: Tx, tenant_id: UUID, items: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts items with new keys, and quarantined ones without. Raises ChangedMeanwhile if a key was taken since."""
+    if items and len((await tx.execute(KEEP_ITEMS, {"tenant_id": tenant_id, "items": items})).all()) < len(items):
+        raise ChangedMeanwhile("another transaction processed an item with the same key")
 
 
 # What came under a key and went to the lead of its first item, in the order in which it came. A key is followed by what
@@ -203,11 +207,14 @@ async def histories(tx: Tx, tenant_id: UUID, keys: Sequence[Mapping[str, Any]]) 
     return (await tx.execute(HISTORY, wanted)).all() if keys else []
 
 
-async def held_items(tx: Tx, tenant_id: UUID, keys: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], Record]:
+async def held_items(tx: Tx, tenant_id: UUID, keys: Collection[Key]) -> dict[Key, Record]:
     """The items that hold these keys, by source and key."""
-    wanted = [{"source_id": source_id, "submission_key": key} for source_id, key in keys]
-    rows = await tx.execute(HELD, {"tenant_id": tenant_id, "keys": wanted}) if wanted else ()
+    rows = await tx.execute(HELD, {"tenant_id": tenant_id, "keys": _wanted(keys)}) if keys else ()
     return {(row.source_id, row.submission_key): row for row in rows}
+
+
+def _wanted(keys: Collection[Key]) -> list[dict[str, Any]]:
+    return [{"source_id": source_id, "submission_key": key} for source_id, key in keys]
 
 
 async def release_keys(tx: Tx, tenant_id: UUID, held: Sequence[tuple[UUID, int, str]]) -> None:
