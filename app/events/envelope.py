@@ -15,8 +15,9 @@ MAX_BODY_BYTES = 20_000
 class Sequenced(NamedTuple):
     """An event with its position in the log. `data` is the minified JSON text as stored.
 
-    `lead_computed` has the members of the lead's answer that time alone changes, as of the event; None where the event
-    has no version of a lead, or is older than that column. `included` is the text of further members of `data`.
+    `lead_computed` has the members of the lead's answer that time alone changes, as of the lead's version; None but in
+    the last event of the version, and where that is older than the column. `included` is the text of further members of
+    `data`.
     """
 
     position: int

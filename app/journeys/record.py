@@ -359,8 +359,12 @@ def _step_row(change: Change, step: Step) -> dict[str, Any]:
 
 
 def _collect_events(rows: Rows, change: Change) -> None:
-    """Events in the order of lifecycle.md, section 10: early events, one for each transition, late events."""
-    lead_id, transaction, computed = change.lead.id, ids.new_id(), computed_members(change)
+    """Events in the order of lifecycle.md, section 10: early events, one for each transition, late events.
+
+    The last one has what time alone changes, for all of them; what is null is left out.
+    """
+    lead_id, transaction = change.lead.id, ids.new_id()
+    computed = {name: value for name, value in computed_members(change).items() if value is not None}
     events = [*change.early_events, *(_stage_changed(change, step) for step in change.steps), *change.late_events]
     for index, event in enumerate(events, 1):
         row = {
@@ -375,7 +379,7 @@ def _collect_events(rows: Rows, change: Change) -> None:
             "tx_index": index,
             "tx_size": len(events),
             "data": minified(event.data),
-            "lead_computed": computed,
+            "lead_computed": computed if index == len(events) else None,
         }
         rows["events"].append(row)
 

@@ -37,16 +37,23 @@ async def include_leads(tx: Tx, tenant_id: UUID, events: Sequence[Sequenced]) ->
     if not oldest:
         return list(events)
     rows = {row.id: row for row in await journeys.load_without_activities(tx, tenant_id, list(oldest))}
+    # The last event of each version has it, which need not be among these.
+    computed = {(event.lead_id, event.lead_version): event.lead_computed for event in events if event.lead_computed}
+    unknown = {(event.lead_id, event.lead_version) for event in events if event.lead_version} - computed.keys()
     # Read after the rows, so that no version up to that of a row is missing; later ones are not used.
     replaced: dict[UUID, dict[int, Document]] = defaultdict(dict)
-    for row in await past_sql.replaced_since(tx, tenant_id, oldest):
-        replaced[row.lead_id][row.version] = row.before
+    for row in await past_sql.versions_since(tx, tenant_id, oldest, unknown):
+        if row.computed is not None:
+            computed[row.lead_id, row.version] = row.computed
+        else:
+            replaced[row.lead_id][row.version] = row.before
     versions = {
         lead_id: _versions(row, oldest[lead_id], replaced[lead_id])
         for lead_id, row in rows.items()
         if row.erased_at is None
     }
-    return [await _include(tx, tenant_id, event, versions) if event.lead_id in rows else event for event in events]
+    whole = [event._replace(lead_computed=computed.get((event.lead_id, event.lead_version))) for event in events]
+    return [await _include(tx, tenant_id, event, versions) if event.lead_id in rows else event for event in whole]
 
 
 def _versions(row: Record, oldest: int, replaced: Mapping[int, Document]) -> dict[int, Document]:

@@ -115,7 +115,7 @@ async def show_as_of(tx: Tx, tenant_id: UUID, lead_id: UUID, at: datetime) -> Do
 
 def _below_threshold(lead: Lead, computed: Mapping[str, Any] | None, at: datetime) -> None:
     """Since when the lead was below the threshold at that time, as far as the last event until then says."""
-    since = computed["below_threshold_since"] if computed else rfc3339(lead.below_threshold_since)
+    since = computed.get("below_threshold_since") if computed else rfc3339(lead.below_threshold_since)
     lead.below_threshold_since = _read(since)
     if lead.below_threshold_since is not None and lead.below_threshold_since > at:
         lead.below_threshold_since = None

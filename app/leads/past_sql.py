@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -40,7 +40,8 @@ PAST = text(
            first.attribution AS first_touch, last.attribution AS last_touch, latest.version,
            latest.recorded_at AS updated_at, told.computed, live.account_id, live.contact_id, live.opportunity_id,
            (SELECT e.seq FROM events e WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id
-               AND e.recorded_at > :at AND e.lead_computed IS NULL ORDER BY e.seq DESC LIMIT 1) IS NULL AS all_kept
+               AND e.lead_version IS NOT NULL AND e.tx_index = e.tx_size AND e.recorded_at > :at
+               AND e.lead_computed IS NULL ORDER BY e.lead_version DESC LIMIT 1) IS NULL AS all_kept
       FROM leads l
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t CROSS JOIN LATERAL ({SAID}) s
                           WHERE t.tenant_id = l.tenant_id
@@ -54,8 +55,9 @@ PAST = text(
                           ORDER BY s.said = '{}', s.said - '{landing_page,form_id,visitor_id}'::text[] = '{}',
                                    t.attribution = '{}', t.recorded_at DESC, t.id DESC LIMIT 1) last ON true
       LEFT JOIN LATERAL (SELECT e.lead_version AS version, e.recorded_at, e.lead_computed AS computed FROM events e
-                          WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id AND e.recorded_at <= :at
-                          ORDER BY e.seq DESC LIMIT 1) told ON true
+                          WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id AND e.lead_version IS NOT NULL
+                            AND e.tx_index = e.tx_size AND e.recorded_at <= :at
+                          ORDER BY e.lead_version DESC LIMIT 1) told ON true
       LEFT JOIN LATERAL (SELECT c.version, c.recorded_at FROM lead_changes c WHERE c.tenant_id = l.tenant_id
                             AND c.lead_id = l.id AND c.recorded_at <= :at AND c.version > COALESCE(told.version, 0)
                          UNION ALL SELECT told.version, told.recorded_at
@@ -85,14 +87,21 @@ MERGES_OF = text(
     SELECT * FROM lead_merges WHERE tenant_id = :tenant_id AND survivor_id = :lead_id
     """
 )
-REPLACED_SINCE = text(
+# What versions replaced, and what time alone changes, as of some of them: of that the last event of each has it.
+VERSIONS_SINCE = text(
     """
-    SELECT c.lead_id, c.version, c.before
+    SELECT c.lead_id, c.version, c.before, NULL::jsonb AS computed
       FROM jsonb_to_recordset(:wanted) AS w(lead_id uuid, oldest integer)
       JOIN LATERAL (SELECT * FROM lead_changes c WHERE c.tenant_id = :tenant_id AND c.lead_id = w.lead_id
                        AND c.version >= w.oldest) c ON true
+    UNION ALL
+    SELECT w.lead_id, w.version, NULL, e.lead_computed
+      FROM jsonb_to_recordset(:computed) AS w(lead_id uuid, version bigint)
+      JOIN LATERAL (SELECT lead_computed FROM events e WHERE e.tenant_id = :tenant_id AND e.lead_id = w.lead_id
+                       AND e.lead_version = w.version AND e.tx_index = e.tx_size LIMIT 1) e ON true
+     WHERE e.lead_computed IS NOT NULL
     """
-).bindparams(bindparam("wanted", type_=JSONB), bindparam("tenant_id", type_=Uuid))
+).bindparams(*(bindparam(name, type_=JSONB) for name in ("wanted", "computed")), bindparam("tenant_id", type_=Uuid))
 # The versions that changed fields, the latest first, with the first touch of that instant. The last row is the making
 # of the lead, whose actor is that of its first transition.
 FIELD_CHANGES = text(
@@ -126,10 +135,15 @@ async def merges_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
     return (await tx.execute(MERGES_OF, {"tenant_id": tenant_id, "lead_id": lead_id})).all()
 
 
-async def replaced_since(tx: Tx, tenant_id: UUID, oldest: Mapping[UUID, int]) -> Records:
-    """What each version of these leads replaced, from the given oldest version of each lead on."""
-    named = [{"lead_id": lead_id, "oldest": version} for lead_id, version in oldest.items()]
-    return (await tx.execute(REPLACED_SINCE, {"tenant_id": tenant_id, "wanted": named})).all()
+async def versions_since(
+    tx: Tx, tenant_id: UUID, oldest: Mapping[UUID, int], computed: Collection[tuple[UUID | None, int | None]]
+) -> Records:
+    """What each version of these leads replaced, from the given oldest version of each lead on; and as rows of their
+    own what time alone changes, as of the `computed` versions: none for those of the first release."""
+    since = [{"lead_id": lead_id, "oldest": version} for lead_id, version in oldest.items()]
+    named = [{"lead_id": lead_id, "version": version} for lead_id, version in computed]
+    values = {"tenant_id": tenant_id, "wanted": since, "computed": named}
+    return (await tx.execute(VERSIONS_SINCE, values)).all()
 
 
 async def field_changes(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:

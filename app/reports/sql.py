@@ -113,7 +113,8 @@ GROUPS: Final[Mapping[str | None, tuple[str, str]]] = {
         LEFT JOIN LATERAL (
              SELECT e.lead_computed #>> '{score,temperature}' AS temperature FROM events e
               WHERE e.tenant_id = :tenant_id AND e.lead_id = coalesce(m.lead_id, f.lead_id)
-                AND e.recorded_at <= :as_of AND e.lead_computed IS NOT NULL ORDER BY e.seq DESC LIMIT 1
+                AND e.lead_version IS NOT NULL AND e.tx_index = e.tx_size AND e.recorded_at <= :as_of
+                AND e.lead_computed IS NOT NULL ORDER BY e.lead_version DESC LIMIT 1
         ) told ON true
         """,
     ),

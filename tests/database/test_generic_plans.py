@@ -52,9 +52,9 @@ FILL = (
        SELECT tenant_id, id, id, 'need', 'confirmed', id, 'sdr', created_at FROM leads""",
     """INSERT INTO lead_changes (tenant_id, lead_id, version, recorded_at)
        SELECT tenant_id, id, 1, created_at FROM leads""",
-    """INSERT INTO events (tenant_id, id, lead_id, order_key, type, occurred_at, recorded_at, tx_id, tx_index, tx_size,
-                           data)
-       SELECT tenant_id, id, id, id, 'lead.created', created_at, created_at, id, 0, 1, '{}' FROM leads""",
+    """INSERT INTO events (tenant_id, id, lead_id, order_key, lead_version, type, occurred_at, recorded_at, tx_id,
+                           tx_index, tx_size, data)
+       SELECT tenant_id, id, id, id, 1, 'lead.created', created_at, created_at, id, 1, 1, '{}' FROM leads""",
     """INSERT INTO event_log (tenant_id, event_seq, lead_id, order_key, type, recorded_at)
        SELECT tenant_id, seq, lead_id, order_key, type, recorded_at FROM events""",
     """INSERT INTO accounts (tenant_id, id, name, name_key, domain, created_at, updated_at)

@@ -203,3 +203,20 @@ async def test_leads_that_exist_get_the_name_of_their_source(api: Api) -> None:
     assert set((await sources()).values()) == {None}
     await migrate.upgrade(url)
     assert await sources() == before
+
+
+async def test_an_index_of_events_whose_build_was_interrupted_is_finished_by_the_next_run(api: Api) -> None:
+    engine, url = api.app.state.engine, api.app.state.settings.database_url
+    lead = await api.mql()
+    async with engine.engine.connect() as connection:
+        await connection.run_sync(lambda one: command.downgrade(migrate.configuration(one), "0039_less_room-1"))
+    columns = "(tenant_id, lead_id, lead_version) WHERE tx_index = tx_size"
+    async with engine.begin() as tx:
+        await tx.execute(text(f"CREATE INDEX events_lead_version_idx ON ONLY events {columns}"))
+        await tx.execute(text("CREATE INDEX events_00001_lead_version_idx ON events_00001 (tenant_id)"))
+    await migrate.upgrade(url)
+    await migrate.differences(url)  # raises when there are any
+    async with engine.connect() as tx:
+        valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'events_lead_version_idx'::regclass")
+        assert (await tx.execute(valid)).scalar_one() is True, "each partition has its part"
+    assert (await api.get(f"/v1/leads/{lead['id']}?as_of={lead['updated_at']}"))["version"] == lead["version"]

@@ -267,6 +267,31 @@ async def test_a_life_through_every_stage_is_told_as_it_was(api: Api) -> None:
     assert {"lead.converted", "lead.below_threshold", "lead.consent_changed", "opportunity.stage_changed"} <= types
 
 
+@pytest.mark.parametrize("most", [1, 2, 3])
+async def test_an_event_has_the_same_lead_whatever_is_read_with_it(api: Api, most: int) -> None:
+    stand_still(api)
+    life = await live(api, await staff(api), WHOLE_LIFE)
+    events = await included(api, life.lead)
+    assert len({event["meta"]["transaction"]["id"] for event in events}) < len(events)
+    read, page = [], {"next": "earliest", "has_more": True}
+    while page["has_more"]:
+        page = await api.get(f"/v1/leads/{life.lead['id']}/events?include=lead&limit={most}&after={page['next']}")
+        read += page["data"]
+    assert read == events
+    for type_ in {event["type"] for event in events}:
+        assert await included(api, life.lead, types=type_) == [event for event in events if event["type"] == type_]
+
+
+async def test_what_time_changes_is_stored_once_for_each_version_and_without_nulls(api: Api) -> None:
+    await live(api, await staff(api), WHOLE_LIFE)
+    async with api.app.state.engine.connect() as tx:
+        rows = (await tx.execute(text("SELECT * FROM events WHERE lead_id IS NOT NULL"))).all()
+    assert len(rows) > len({(row.lead_id, row.lead_version) for row in rows})
+    for row in rows:
+        assert (row.lead_computed is not None) == (row.tx_index == row.tx_size), row.type
+        assert None not in (row.lead_computed or {}).values()
+
+
 async def test_each_included_lead_is_a_lead_as_the_document_describes_it(api: Api) -> None:
     lead = await api.mql(phone="+40 21 555 0100")
     schemas = {"components": DOCUMENT["components"]}

@@ -38,9 +38,9 @@ events = tenant_table(
     Column("tx_index", SmallInteger, nullable=False),
     Column("tx_size", SmallInteger, nullable=False),
     string("data", null=False),
-    jsonb("lead_computed", null=True),  # what time alone changes in the lead's answer, as of this event
+    jsonb("lead_computed", null=True),  # what time alone changes in the lead's answer; in the last event of a version
     Index("events_id_idx", "tenant_id", "id"),
-    Index("events_lead_id_idx", "tenant_id", "lead_id", "seq"),
+    Index("events_lead_version_idx", "tenant_id", "lead_id", "lead_version", postgresql_where="tx_index = tx_size"),
     postgresql_partition_by="RANGE (seq)",
 )
 

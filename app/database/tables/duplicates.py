@@ -24,7 +24,6 @@ match_keys = tenant_table(
     string("key", null=False, primary_key=True),
     uuid("lead_id", null=False, primary_key=True),
     tenant_foreign_key("leads", "lead_id"),
-    Index("match_keys_lead_id_idx", "tenant_id", "lead_id"),
 )
 
 # A pair has one row, `one_id` the smaller id. `reasons`: [{reason, score}], those that a verdict was given on included.

@@ -287,7 +287,6 @@ transitions = tenant_table(
     jsonb("evidence"),
     tenant_foreign_key("journeys", "journey_id"),
     CheckConstraint("seq >= 1", name="seq"),
-    Index("transitions_id_key", "tenant_id", "id", unique=True),
     Index("transitions_lead_id_idx", "tenant_id", "lead_id", "recorded_at"),
     Index("transitions_occurred_at_idx", "tenant_id", "occurred_at"),
 )

@@ -142,7 +142,6 @@ opportunity_transitions = tenant_table(
     Column("policy_version", Integer, nullable=False),
     jsonb("evidence"),
     tenant_foreign_key("opportunities", "opportunity_id"),
-    Index("opportunity_transitions_id_key", "tenant_id", "id", unique=True),
     Index("opportunity_transitions_entered_idx", "tenant_id", "to_stage", "occurred_at"),
     Index(
         "opportunity_transitions_closed_idx",
