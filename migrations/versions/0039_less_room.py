@@ -1,7 +1,7 @@
 """Events of a lead are found by its versions; indexes that no statement reads are gone (docs/decisions/0064).
 
 Revision ID: 0039_less_room
-Revises: 0044_pipeline_and_people
+Revises: 0041_who_let_a_lead_lie
 
 The index by version has one entry for each change of a lead, not one for each event. Old code used the one by `seq` for
 reads with `as_of` only, which are slow until its processes are replaced. All steps can be repeated, since they commit
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import context, op
 
 revision = "0039_less_room"
-down_revision = "0044_pipeline_and_people"
+down_revision = "0041_who_let_a_lead_lie"
 branch_labels = None
 depends_on = None
 
