@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -118,6 +119,7 @@ class BatchItem(ConversionOrder):
 
 
 class BatchOrder(RequestBody):
+    read_alone: ClassVar[Collection[str]] = ("items",)
     items: Annotated[list[Annotated[Any, one_by_one(BatchItem)]], Field(min_length=1, max_length=100)]
     atomic: bool = Field(
         default=False, description="True: if one item is refused or has a wrong form, none is converted."

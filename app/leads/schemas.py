@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -115,6 +116,7 @@ class ActivityOfPerson(ActivityIn):
 
 
 class ActivitiesIn(RequestBody):
+    read_alone: ClassVar[Collection[str]] = ("activities",)
     activities: Annotated[list[Annotated[Any, one_by_one(ActivityOfPerson)]], Field(min_length=1, max_length=500)]
 
 

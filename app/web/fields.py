@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
 from fastapi import Response
@@ -38,9 +39,11 @@ ID_PATTERN: Final = "[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}"
 
 
 class RequestBody(BaseModel):
-    """A request body: unknown members and coerced types are refused."""
+    """A request body: unknown members and coerced types are refused. `read_alone`: its lists of items that are read one
+    by one."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    read_alone: ClassVar[Collection[str]] = ()
 
 
 class ResponseBody(BaseModel):

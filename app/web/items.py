@@ -1,39 +1,49 @@
-"""Items of a batch that are read one by one: one of a wrong form gets a result of its own and costs no other."""
+"""Items of a batch that are read one by one: one of a wrong form gets a result of its own and costs no other.
+
+The body names their list in `read_alone` (app/web/fields.py), so that an item with a value which cannot be stored is
+of a wrong form too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, PlainValidator, ValidationError
 
 from app.errors import RequestInvalid
 from app.web.problems import faults_of
+from app.web.strict_json import Unstorable
 
 T = TypeVar("T", bound=BaseModel)
 
 
 class Malformed(NamedTuple):
-    """An item of a wrong form, with what is wrong in which of its fields."""
+    """An item of a wrong form as it was written, or Unstorable, and the errors of Pydantic about it."""
 
-    faults: tuple[dict[str, str], ...]
+    written: Any
+    errors: Sequence[Mapping[str, Any]] = ()
 
     def problem(self, place: str) -> RequestInvalid:
         """The problem of the item, whose fields are named with its place in the request."""
         return _invalid(self.placed(place))
 
     def placed(self, place: str) -> list[dict[str, str]]:
-        return [{**fault, "field": f"{place}.{fault['field']}".removesuffix(".body")} for fault in self.faults]
+        if isinstance(self.written, Unstorable):
+            return [self.written.fault(tuple(place.split(".")))]
+        return list(faults_of(self.errors, self.written, place))
 
 
 def one_by_one(model: type[BaseModel]) -> PlainValidator:
     """Reads an item as the model, or as Malformed: `Annotated[Any, one_by_one(Item)]`. OpenAPI shows the model."""
 
     def read(value: Any) -> Any:
+        if isinstance(value, Unstorable):
+            return Malformed(value)
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            return Malformed(tuple(faults_of(error.errors(include_url=False), value)))
+            return Malformed(value, error.errors(include_url=False))
 
     return PlainValidator(read, json_schema_input_type=model)
 

@@ -85,9 +85,10 @@ def invalid(error: RequestValidationError) -> Response:
     return _answer(errors.RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults))
 
 
-def faults_of(found: Iterable[Mapping[str, Any]], written: Any) -> Iterable[dict[str, str]]:
-    """The errors of a ValidationError of this value as the members of `errors`."""
-    return _faults((place_in(written, fault, fault["loc"]), fault) for fault in found)
+def faults_of(found: Iterable[Mapping[str, Any]], written: Any, place: str) -> list[dict[str, str]]:
+    """The errors of a ValidationError of the value at this place of a body as the members of `errors`."""
+    places = ((place_in(written, fault, fault["loc"]), fault) for fault in found)
+    return _faults((f"{place}.{field}" if field else place, fault) for field, fault in places)
 
 
 def _place(location: tuple[int | str, ...], fault: Mapping[str, Any], body: Any) -> str:

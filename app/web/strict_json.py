@@ -2,7 +2,8 @@
 
 Refuses what PostgreSQL or another JSON parser could not store or would read differently: bad UTF-8, duplicate members,
 NaN and Infinity, numbers that overflow, NUL, lone surrogates, depth over 32, and very large objects and lists. A raw
-line break or tab within a text, which many programs send, has one meaning and is read.
+line break or tab within a text, which many programs send, has one meaning and is read. Where the items of a list are
+read one by one (app/web/items.py), an item that holds such a value is replaced by `Unstorable`, and costs no other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Final
 
 from app.errors import MalformedJson, RequestInvalid
@@ -21,8 +24,29 @@ MAX_ITEMS: Final = 1_000
 MAX_INTEGER: Final = 2**63 - 1
 
 
-def parse_json(body: bytes) -> Any:
-    """The value of a JSON body.
+class Unstorable(Exception):
+    """A value that cannot be stored: the steps that lead to it from the outermost, and what is wrong."""
+
+    def __init__(self, steps: tuple[str, ...], code: str, detail: str) -> None:
+        self.steps, self.code, self.detail = steps, code, detail
+
+    def fault(self, around: tuple[str, ...] = ()) -> dict[str, str]:
+        """As an entry of `errors`, with its place also as a JSON pointer: a name may have dots. `around`: the steps
+        that lead to the outermost."""
+        steps = (*around, *self.steps)
+        field, place = ".".join(steps) or "body", "".join(f"/{escaped(step)}" for step in steps)
+        return {"field": printable(field), "place": printable(place), "code": self.code, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeating:
+    """In place of an object that has this member more than once."""
+
+    name: str
+
+
+def parse_json(body: bytes, read_alone: Collection[str] = ()) -> Any:
+    """The value of a JSON body. `read_alone`: its members that are lists whose items are read one by one.
 
     Raises MalformedJson (400) if it is not JSON, RequestInvalid (422) if it cannot be stored.
     """
@@ -36,63 +60,91 @@ def parse_json(body: bytes) -> Any:
         raise MalformedJson(f"The body is nested deeper than {MAX_DEPTH} levels.") from None
     except ValueError as error:
         raise MalformedJson(f"The body is not JSON: {error}.") from None
-    _check(value, (), 1)
-    return value
+    try:
+        return _checked(value, read_alone)
+    except Unstorable as error:
+        if error.code in _NOT_JSON:
+            raise MalformedJson(error.detail) from None
+        fault = error.fault()
+        raise RequestInvalid(f"{fault['field']}: {error.detail}", errors=[fault]) from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeating:
     members = dict(pairs)
     if len(members) != len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise MalformedJson(f"The member {twice[:100]!a} occurs more than once in one object.")
+        return _Repeating(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return members
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, strict=False)
+def _integer(digits: str) -> int:
+    # Python refuses to read an integer of thousands of digits: any that is too large stands for it.
+    return int(digits) if len(digits) <= len(str(-MAX_INTEGER)) else MAX_INTEGER + 1
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, strict=False)
+_NOT_JSON: Final = frozenset({"nested_too_deeply", "member_repeated"})
+
+
+def _checked(body: Any, read_alone: Collection[str]) -> Any:
+    """The body, with Unstorable in place of each item of `read_alone` that holds a value which cannot be stored."""
+    lists = {name: body[name] for name in read_alone if isinstance(body, dict) and isinstance(body.get(name), list)}
+    rest = {name: member for name, member in body.items() if name not in lists} if lists else body
+    _check(rest, (), 1)
+    for name, items in lists.items():
+        _check_length(items, (name,))
+    return {**rest, **{name: [_item(one) for one in items] for name, items in lists.items()}} if lists else body
+
+
+def _item(item: Any) -> Any:
+    try:
+        _check(item, (), 3)
+    except Unstorable as error:
+        return error
+    return item
 
 
 def _check(value: Any, steps: tuple[str, ...], depth: int) -> None:
-    """Raises the problem of the first value that cannot be stored; `steps` lead to it from the outermost."""
+    """Raises Unstorable for the first value that cannot be stored; `steps` lead to it from the outermost."""
     if isinstance(value, str):
         _check_text(value, steps)
     elif isinstance(value, bool) or value is None:
         return
     elif isinstance(value, int):
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            raise _invalid(steps, "number_invalid", "the integer is outside the 64-bit range")
+            raise Unstorable(steps, "number_invalid", "the integer is outside the 64-bit range")
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise _invalid(steps, "number_invalid", "the number is NaN, infinite or too large")
+            raise Unstorable(steps, "number_invalid", "the number is NaN, infinite or too large")
     elif isinstance(value, dict):
-        _check_depth(depth)
+        _check_depth(steps, depth)
         if len(value) > MAX_MEMBERS:
-            raise _invalid(steps, "too_many_members", f"more than {MAX_MEMBERS} members")
+            raise Unstorable(steps, "too_many_members", f"more than {MAX_MEMBERS} members")
         for name, member in value.items():
             _check_text(name, steps)
             _check(member, (*steps, name), depth + 1)
     elif isinstance(value, list):
-        _check_depth(depth)
-        if len(value) > MAX_ITEMS:
-            raise _invalid(steps, "too_many_items", f"more than {MAX_ITEMS} items")
+        _check_depth(steps, depth)
+        _check_length(value, steps)
         for index, item in enumerate(value):
             _check(item, (*steps, str(index)), depth + 1)
+    elif isinstance(value, _Repeating):
+        named = f"The member {value.name[:100]!a} occurs more than once in one object."
+        raise Unstorable(steps, "member_repeated", named)
 
 
-def _check_depth(depth: int) -> None:
+def _check_depth(steps: tuple[str, ...], depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise MalformedJson(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        raise Unstorable(steps, "nested_too_deeply", f"The body is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _check_length(items: list[Any], steps: tuple[str, ...]) -> None:
+    if len(items) > MAX_ITEMS:
+        raise Unstorable(steps, "too_many_items", f"more than {MAX_ITEMS} items")
 
 
 def _check_text(text: str, steps: tuple[str, ...]) -> None:
     if (wrong := _wrong_with(text)) is not None:
-        raise _invalid(steps, *wrong)
-
-
-def _invalid(steps: tuple[str, ...], code: str, detail: str) -> RequestInvalid:
-    """The problem of one value, whose place is also given as a JSON pointer: a name may have dots."""
-    field, place = ".".join(steps) or "body", "".join(f"/{escaped(step)}" for step in steps)
-    entry = {"field": printable(field), "place": printable(place), "code": code, "detail": detail}
-    return RequestInvalid(f"{entry['field']}: {detail}", errors=[entry])
+        raise Unstorable(steps, *wrong)
 
 
 def check_text(text: str, path: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -32,8 +32,10 @@ from app.web.versions import unless_known
 class StrictRequest(Request):
     """A request whose JSON is read by `parse_json`, and only under a JSON content type."""
 
+    read_alone: Collection[str] = ()
+
     async def json(self) -> Any:
-        return parse_json(await self.body())
+        return parse_json(await self.body(), self.read_alone)
 
     def refuse_other_media(self, body: bytes) -> None:
         if not body:
@@ -57,9 +59,11 @@ class Transacted(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
         answering, scopes = self.answering(super().get_route_handler()), _scopes(self.dependant)
         takes_json = self.body_field is not None
+        read_alone = getattr(self.body_field.field_info.annotation, "read_alone", ()) if self.body_field else ()
 
         async def transacted(plain: Request) -> Response:
             request = StrictRequest(plain.scope, plain.receive)
+            request.read_alone = read_alone
             request.state.now = request.app.state.clock.now()
             body = await request.body()
             if takes_json:
