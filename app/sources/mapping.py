@@ -300,7 +300,7 @@ def _unmet(context: Context, person: Person, unreadable: str, reason: Reason | N
 
 
 def _quarantined(shared: _Shared, index: int, item: Any, reason: Reason, why: str) -> Item:
-    content = item if item is not None else shared.request.sha256
+    content = [index, item if item is not None else shared.request.sha256]
     return Item(
         index=index,
         verdict="quarantined",

@@ -1,5 +1,6 @@
 """An element of a provider's list that is of a wrong form is quarantined by itself; the others are processed."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -105,3 +106,56 @@ async def test_a_batch_with_a_malformed_event_makes_leads_of_the_others(api: Api
     other = {**IDENTIFY, "userId": "u2", "messageId": "m2", "traits": {"email": "joe@acme.example"}}
     made = await sender.post_and_process({"batch": [IDENTIFY, None, 5, "x", other]})
     assert [item["verdict"] for item in made["items"]] == ["lead", "quarantined", "quarantined", "quarantined", "lead"]
+
+
+@pytest.mark.parametrize("preset", ["segment", "generic", "mautic", "meta-leadads"])
+async def test_equal_malformed_elements_of_a_batch_are_each_quarantined_and_none_is_a_repeat(
+    api: Api, preset: str
+) -> None:
+    good, around = LISTS[preset]
+    sender = await make_sender(api, preset, secrets={}, overrides={"verify": []})
+    elements = [malformed for one in (None, 5, "x", True) for malformed in (one, one)]
+    made = await sender.post_and_process(json.dumps(around([*elements[:4], good, *elements[4:]])))
+    taken = made["items"][4]["verdict"]
+    assert taken in ("lead", "fetch")
+    assert [item["verdict"] for item in made["items"]] == ["quarantined"] * 4 + [taken] + ["quarantined"] * 4
+    again = await sender.post_and_process(json.dumps(around([None, good])))
+    assert [item["verdict"] for item in again["items"]] == ["quarantined", "duplicate"]
+
+
+def test_elements_that_are_nothing_have_each_a_key_of_its_own() -> None:
+    found = map_request(make_document("generic", {}), make_request([None, FORM, None, None]), SOURCE)
+    assert len({item.submission_key for item in found}) == len(found)
+
+
+# JSON text of values that cannot be stored as they are.
+UNSTORABLE = [
+    '"a\\u0000b"',
+    '"\\ud800"',
+    '"\\udc00\\ud83d"',
+    "9223372036854775808",
+    "9" * 5_000,
+    "-" + "9" * 40,
+    "1e400",
+    "-1e999",
+    "NaN",
+    "-Infinity",
+    '{"a\\u0000": ["\\udfff", 1e400]}',
+    '{"a": 1, "a": 2}',
+]
+
+
+@pytest.mark.parametrize("preset", ["segment", "generic", "zapier", "mautic", "tiktok-lead-gen"])
+async def test_a_value_that_cannot_be_stored_costs_no_element_of_a_batch(api: Api, preset: str) -> None:
+    good, around = LISTS[preset]
+    elements = []
+    for n, value in enumerate(['"fine"', *UNSTORABLE]):
+        written = json.dumps(good)
+        for own in ("jane@", '"m1"', '"u1"', '"71"', '"id": 3'):  # an address and ids of its own
+            written = written.replace(own, own.replace("jane", f"jane{n}").replace("1", f"1{n}").replace("3", f"3{n}"))
+        elements.append(f'{written[:-1]}, "odd": {value}}}')
+    text = json.dumps(around(["@"])).replace('"@"', ",".join(elements))
+    sender = await make_sender(api, preset, secrets={}, overrides={"verify": []})
+    made = await sender.post_and_process(text, Content_Type="application/json")
+    assert [item["verdict"] for item in made["items"]] == ["lead"] * len(elements)
+    assert len((await api.get("/v1/leads"))["data"]) == len(elements)
