@@ -34,6 +34,7 @@ _MAX_WORD: Final = 64
 _SHORT: Final = 32  # a text up to this length costs no more than the step that reads it
 MAX_NESTED: Final = 8  # objects in objects in which fields are looked for
 _PARTS_SIZE: Final = 3  # a text that is split grows at most by this factor
+_SUBFIELD: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 
 _READ_TOP: Final = frozenset({"length", "not_null", "to_array", "type", "first"})
 _READ_MEMBERS: Final = frozenset({"keys", "values", "merge", "map", "sort_by", "min_by", "max_by", "obj_values"})
@@ -216,15 +217,17 @@ class MappingFunctions(Functions):
     @signature(_ANY, _ANY)
     def _func_titled(self, answers: Any, questions: Any) -> list[dict[str, Any]]:
         """Typed answers joined to their questions by id: [{key, label, ref, type, question, value}]. The key is the
-        reference that the form's author chose; without one, or where it is a UUID, the question's title."""
-        titles = {self._text(one.get("id")): self._text(one.get("title")) for one in self._objects(questions)}
+        reference that the form's author chose; without one, or where it is a UUID, the question's title. Ids of a
+        question's `options` are replaced by their texts."""
+        known = {self._text(one.get("id")): one for one in self._objects(questions)}
         rows = []
         for answer in self._objects(answers):
             field: Any = answer.get("field") if isinstance(answer.get("field"), dict) else {}
-            label = titles.get(self._text(field.get("id")), "").replace("*", "").replace("_", " ").strip()
+            question = known.get(self._text(field.get("id")), {})
+            label = self._text(question.get("title")).replace("*", "").replace("_", " ").strip()
             ref = self._text(field.get("ref"))
             key = label or ref if not ref or _is_uuid(ref) else ref
-            value = self._func_typed(answer)
+            value = self._chosen(self._func_typed(answer), question.get("options"))
             kinds = {"type": self._text(answer.get("type")), "question": self._text(field.get("type"))}
             rows.append({"key": key, "label": label, "ref": ref, **kinds, "value": value})
         return rows
@@ -232,14 +235,15 @@ class MappingFunctions(Functions):
     @signature(_ANY)
     def _func_choices(self, field: Any) -> Any:
         """The value of a field, with option ids replaced by option texts."""
-        if not isinstance(field, dict):
-            return None
-        value, options = field.get("value"), self._objects(field.get("options"))
-        texts = {self._text(option.get("id")): option.get("text", option.get("name")) for option in options}
+        return self._chosen(field.get("value"), field.get("options")) if isinstance(field, dict) else None
+
+    def _chosen(self, value: Any, options: Any) -> Any:
+        """The value with ids of options replaced by the texts of these; an id of none of them stays."""
+        texts = {self._text(one.get("id")): one.get("text") or one.get("name") for one in self._objects(options)}
         if isinstance(value, list) and texts:
             self._budget.spend(len(value))
-            return [texts.get(self._text(member), member) for member in value]
-        return texts.get(value, value) if isinstance(value, str) else value
+            return [texts.get(self._text(member)) or member for member in value]
+        return texts.get(self._text(value)) or value if texts and isinstance(value, str | int) else value
 
     @signature(_ANY)
     def _func_obj_values(self, wrapped: Any) -> dict[str, Any]:
@@ -251,6 +255,22 @@ class MappingFunctions(Functions):
             if not self._reads.has_read(wrapped, name)
         }
         return {name: value for name, value in values.items() if value not in (None, "", [], {})}
+
+    @signature(_ANY, _ANY)
+    def _func_subfields(self, form: Any, separator: Any) -> list[dict[str, Any]]:
+        """Fields that a form sends in numbered parts, `5.1` and `5.3`: [{key: "5", parts: {"1": …, "3": …}, value}].
+        The value is the text of the parts that are not empty, in their order, with the separator between them."""
+        fields: dict[str, dict[str, Any]] = {}
+        for name, answer in form.items() if isinstance(form, dict) else ():
+            if numbers := _SUBFIELD.fullmatch(name):
+                fields.setdefault(numbers[1], {})[numbers[2]] = answer
+        between, rows = separator if isinstance(separator, str) else "", []
+        self._budget.check(len(between) * sum(map(len, fields.values())))
+        for key, parts in fields.items():
+            ordered = dict(sorted(parts.items(), key=lambda part: int(part[0])))
+            value = between.join(filter(None, map(self._text, ordered.values())))
+            rows.append({"key": key, "parts": ordered, "value": value})
+        return rows
 
     @signature(_ANY)
     def _func_rest(self, value: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _OF_NODE: Final = {
 }
 _OF_FUNCTION: Final = {
     **dict.fromkeys(("pairs", "obj_values", "rest", "lines", "merge"), _OBJECT),
-    **dict.fromkeys(("titled", "split", "keys", "values", "map", "sort", "sort_by", "to_array"), _LIST),
+    **dict.fromkeys(("titled", "subfields", "split", "keys", "values", "map", "sort", "sort_by", "to_array"), _LIST),
     **dict.fromkeys(
         (
             *("text", "snake", "urlq", "join", "to_string", "to_number", "type", "length", "contains", "starts_with"),

@@ -190,6 +190,8 @@ TEXTS = [f"{number} {LONG}" for number in range(20)]
         "answer(@, 'k', 'v', @)",
         "titled([{field: {ref: @}}], [{id: `1`}])",
         "choices({value: [@], options: [{id: `1`}]})",
+        "subfields({\"1.1\": @, \"1.2\": 'a'}, ', ')",
+        "subfields({\"1.1\": 'a', \"1.2\": 'b'}, @)",
         "[@] == ['a']",
         "@ == 'a'",
         "@ > 'a'",

@@ -105,6 +105,26 @@ def test_mapping_functions_take_any_value(name: str, values: list[Any]) -> None:
         ("obj_values(wrapped)", {"a": 1, "c": "plain"}),
         ("typed({type: 'choice', choice: {other: 'x'}})", "x"),
         ("choices({value: ['1', '9'], options: [{id: '1', text: 'One'}]})", ["One", "9"]),
+        (
+            'choices({value: `[1, 0, 9]`, options: `[{"id": 0, "text": "Nil"}, {"id": "1", "name": "One"}]`})',
+            ["One", "Nil", 9],
+        ),
+        ('choices({value: `0`, options: `[{"id": 0, "text": "Nil"}]`})', "Nil"),
+        ('choices({value: `true`, options: `[{"id": 1, "text": "One"}]`})', True),
+        ('choices({value: [\'1\'], options: `[{"id": 1, "text": null}]`})', ["1"]),
+        (
+            "titled([{type: 'x', x: `[2]`, field: {id: `7`}}], [{id: '7', title: 'Size', "
+            "options: [{id: `2`, text: 'Big'}]}])[0].[key, value]",
+            ["Size", ["Big"]],
+        ),
+        (
+            "subfields(form, ', ')",
+            [
+                {"key": "5", "parts": {"1": "Street 1", "3": "Łódź", "10": 7}, "value": "Street 1, Łódź, 7"},
+                {"key": "2", "parts": {"1": "", "2": None}, "value": ""},
+            ],
+        ),
+        ("subfields(rows, ', ')", []),
     ],
 )
 def test_a_mapping_function_returns_what_its_docstring_says(expression: str, expected: Any) -> None:
@@ -119,6 +139,17 @@ def test_a_mapping_function_returns_what_its_docstring_says(expression: str, exp
         "list": [1, 2],
         "multi": "first = Jane\nlast = D=e\nx",
         "dotted": {"1.3": "v"},
+        "form": {
+            "5.10": 7,
+            "5.3": "Łódź",
+            "5": "x",
+            "5.": "x",
+            "a.1": "x",
+            "1.2.3": "x",
+            "5.1": "Street 1",
+            "2.1": "",
+            "2.2": None,
+        },
         "wrapped": {"a": {"value": 1}, "b": {"value": ""}, "c": "plain"},
     }
     assert Context(body).evaluate(expression) == expected
