@@ -47,6 +47,7 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "memory": memory.measure,
     "overload": overload.measure,
     "import": imports.measure,
+    "large-list": imports.measure_large,
     "senders": senders.measure,
     "mapping": mapping.measure,
     "lists": lists.measure,
@@ -54,8 +55,8 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "dead": dead.measure,
     "backtest": backtest.measure,
 }
-# They take minutes: to fill a database, until lanes rest, to send a million events.
-ONLY_WHERE_NAMED = {"lists", "many", "dead"}
+# They take minutes: to fill a database, until lanes rest, to send a million events, to process a large list.
+ONLY_WHERE_NAMED = {"lists", "many", "dead", "large-list"}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from benchmarks.bench import Bench
-from benchmarks.cpu import Meter, peak_mib
+from benchmarks.cpu import Meter, memory_mib, peak_mib
 from benchmarks.figures import Line, Run, ratio_of
 from benchmarks.processes import ADMIN_KEY, Failed, Server
 
@@ -55,6 +55,35 @@ def measure(bench: Bench) -> list[Line]:
         Line("import", f"dry run of {count:,} rows", dry),
         Line("import", "bare COPY of the same rows into a table of texts", copied),
     ]
+
+
+def measure_large(bench: Bench) -> list[Line]:
+    """A list is processed in flat memory when the service is as large at its end as after a tenth of its rows."""
+    count = bench.scale(100_000, 10_000)
+    with bench.service(bench.database.create("large_import"), "api,work") as server:
+        source = new_source(server)
+        meter = Meter(server.pid, bench.database.pid)
+        made = post(server, f"source_id={source}", csv_of(count, "l"))
+        early = _memory_after(server, made, count // 10)
+        late = _memory_after(server, made, count)
+        run = meter.run(count)
+    grown = ratio_of(late, early)
+    name = f"{count:,} rows, until each has its verdict and lead"
+    shown = f"{early:.0f} MiB after a tenth, {late:.0f} MiB at the end: {grown:.2f} ×"
+    return [Line("large-list", name, run, shown, "flat: ≤ 1.10 ×", grown <= 1.10)]
+
+
+def _memory_after(server: Server, made: Any, rows: int) -> float:
+    """The memory of the service once so many rows of the list have their verdicts."""
+    done, moved_at = 0, time.monotonic()
+    while done < rows:
+        time.sleep(0.5)
+        found = server.call("GET", f"/v1/imports/{made['id']}")["rows_done"]
+        if found > done:
+            done, moved_at = found, time.monotonic()
+        elif time.monotonic() > moved_at + SECONDS:
+            raise Failed(f"no row after {done} of {rows} was processed in {SECONDS:.0f} s")
+    return memory_mib(server.pid)
 
 
 def new_source(server: Server) -> str:
