@@ -62,8 +62,9 @@ def filled(body: Any, values: Mapping[str, str | None]) -> Any:
 def _is_browser(request: RawRequest) -> bool:
     content_type, accepted = request.header("content-type").lower(), request.header("accept").lower()
     is_form = content_type.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
+    is_page = content_type.startswith("text/plain") and "text/html" in accepted  # a script sends that type unasked
     prefers_json = prefers(accepted, "application/json", "text/html")
-    return is_form and ("json" not in accepted or ("text/html" in accepted and not prefers_json))
+    return (is_form or is_page) and ("json" not in accepted or ("text/html" in accepted and not prefers_json))
 
 
 def _location(redirect: str, allowed: list[str], parse: Parse, request: RawRequest) -> str | None:

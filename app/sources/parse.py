@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from typing import Any, Final
 
 from python_multipart.exceptions import FormParserError
@@ -114,8 +115,10 @@ def _read(formats: list[Format], content_type: str, body: bytes, unbracket: bool
             elif wanted == "csv":
                 value = csv_rows(decoder.text(body))
             else:
-                value = nested(_form(body, decoder), unbracket=unbracket)
-            return Body(value, wanted == "form", decoder.is_guessed)
+                in_lines = is_in_lines(content_type, body)
+                pairs = _lines(decoder.text(body)) if in_lines else _form(body, decoder)
+                return Body(nested(pairs, unbracket=unbracket), not in_lines, decoder.is_guessed)
+            return Body(value, is_text_guessed=decoder.is_guessed)
         except ValueError as error:
             reasons.append(f"{wanted}: {str(error)[:120]}")
     raise ParseFailed("; ".join(reasons) or "the document declares no format")
@@ -132,6 +135,26 @@ def _form(body: bytes, decoder: Decoder) -> list[tuple[str, Any]]:
     if b"=" not in body:
         raise ValueError("no name=value pair in the body")
     return [(storable(name), storable_value(value)) for name, value in decoder.pairs(body, MAX_FIELDS)]
+
+
+def is_in_lines(content_type: str, body: bytes) -> bool:
+    """Whether a form has a line for each field, as `enctype="text/plain"` sends it. A script that sends an encoded form
+    under that type sends one line."""
+    return content_type.lower().startswith("text/plain") and b"\n" in body.strip()
+
+
+def _lines(text: str) -> list[tuple[str, Any]]:
+    """The fields of such a form, which nothing is encoded in: a line without `=` goes on with the field before."""
+    found: list[tuple[str, list[str]]] = []
+    for line in text.split("\n"):
+        name, mark, value = line.rstrip("\r").partition("=")
+        if mark and len(found) < MAX_FIELDS:
+            found.append((name, [value]))
+        elif found:
+            found[-1][1].append(line.rstrip("\r"))
+    if not found:
+        raise ValueError("no line of the body is name=value")
+    return [(storable(name), storable_value("\n".join(lines).strip())) for name, lines in found]
 
 
 def _multipart(body: bytes, content_type: str, decoder: Decoder) -> list[tuple[str, Any]]:
@@ -190,7 +213,7 @@ def _parameter(header: str, name: str) -> str:
     message = Message()
     message["content-type"] = "x/y;" + header.replace("\r", " ").replace("\n", " ")
     value = message.get_param(name, "")
-    return str(value[2] if isinstance(value, tuple) else value or "").strip()
+    return collapse_rfc2231_value(value or "").strip()
 
 
 def _first_line(body: bytes) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 from app.sources.coding import packed
 from app.sources.document import Parse
-from app.sources.parse import ParseFailed, parse_body
+from app.sources.parse import ParseFailed, is_in_lines, parse_body
 from app.sources.request import RawRequest
 from app.sources.structure import locate
 
@@ -31,7 +31,8 @@ def redacted(parse: Parse, request: RawRequest) -> bytes | None:
     except ParseFailed:
         return None if _may_hold_secret(parse, request) else request.body
     coding = request.header("content-encoding")
-    for redact in (_redact_multipart, _redact_form):
+    in_lines = is_in_lines(request.header("content-type"), request.content)
+    for redact in () if in_lines else (_redact_multipart, _redact_form):
         body = packed(redact(parse, request.content), coding)
         if _is_clean(parse, replace(request, body=body)):
             return body

@@ -143,6 +143,55 @@ def test_a_multipart_form_is_parsed_and_a_file_is_kept_as_name_type_and_size() -
     assert item.custom == {"cv": {"filename": "cv.pdf", "content_type": "", "size": 4}}
 
 
+@pytest.mark.parametrize(
+    ("disposition", "filename"),
+    [
+        ("filename*=UTF-8''%e2%82%ac%20%C8%99.pdf", "€ ș.pdf"),
+        ("filename*=iso-8859-2''%B3%F3d%BC.pdf", "łódź.pdf"),
+        ("filename=\"cv.pdf\"; filename*=UTF-8''cv.pdf", "cv.pdf"),
+        ("filename*=nonsense''cv.pdf", "cv.pdf"),
+        ('filename="ș \\"x\\".pdf"', 'ș "x".pdf'),
+    ],
+)
+def test_the_name_of_a_file_is_read_in_the_character_set_that_it_names(disposition: str, filename: str) -> None:
+    file = f'--b\r\nContent-Disposition: form-data; name="cv"; {disposition}\r\n\r\n%PDF\r\n'
+    email = '--b\r\nContent-Disposition: form-data; name="email"\r\n\r\na@example.com\r\n'
+    item = one(f"{file}{email}--b--\r\n".encode(), content_type="multipart/form-data; boundary=b")
+    assert item.custom["cv"]["filename"] == filename
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_a_form_with_a_line_for_each_field_is_read_as_it_is_written(end: str) -> None:
+    lines = [
+        "email=a+b@example.com",
+        "name=Ana = Pop & co",
+        "message=one",
+        "",
+        "two 100% %41",
+        "a[b]=1",
+        "t=1",
+        "t=2",
+        "x=",
+    ]
+    item = one(f"{end.join(lines)}{end}".encode(), content_type="text/plain; charset=utf-8")
+    assert item.person is not None
+    assert item.person.fields["email"] == "a+b@example.com"
+    assert item.person.fields["message"] == "one\n\ntwo 100% %41"
+    assert item.custom == {"a": {"b": "1"}, "t": ["1", "2"]}
+
+
+@pytest.mark.parametrize("body", ["email=a%40example.com&name=Ana+Pop", "email=a%40example.com&name=Ana+Pop\r\n"])
+def test_an_encoded_form_that_a_script_sends_as_plain_text_is_decoded(body: str) -> None:
+    item = one(body.encode(), content_type="text/plain;charset=UTF-8")
+    assert item.person is not None
+    assert (item.person.fields["email"], item.person.fields["full_name"]) == ("a@example.com", "Ana Pop")
+
+
+@pytest.mark.parametrize("body", ["\n\nx\ny", "=\n=\n", "no\nfield\n" * 50_000, "a=1\n" + "x\n" * 250_000])
+def test_plain_text_of_any_form_is_an_item(body: str) -> None:
+    assert map_request(GENERIC, make_request(body.encode(), content_type="text/plain"), SOURCE)
+
+
 def test_json_text_in_a_field_is_decoded_and_secrets_are_dropped() -> None:
     document = make_document(
         "generic", {"parse": {"decode_json": ["raw.x", "data"], "drop": ["google_key", "data.k"]}, "items": "body.data"}

@@ -105,6 +105,19 @@ async def test_who_prefers_json_gets_json_instead_of_a_page(api: Api, accept: st
     assert status == 303 or answer.json()["submission"]["state"] == "received"
 
 
+@pytest.mark.parametrize(("accept", "status"), [(BROWSER, 303), ("*/*", 202), ("application/json", 202)])
+async def test_a_plain_text_form_of_a_page_makes_a_lead_and_leads_its_visitor_on(
+    api: Api, accept: str, status: int
+) -> None:
+    sender = await make_sender(api, "html-form", defaults={"thank_you_url": f"{SITE}/thanks"})
+    body = b"email=a+b@nordsoft.example\r\nname=Ana Pop\r\ncompany=A & B = C\r\ncsrf_token=x\r\n"
+    answer = await sender.post(body, Content_Type="text/plain", Accept=accept)
+    assert answer.status_code == status
+    await process(api)
+    (lead,) = (await api.get("/v1/leads"))["data"]
+    assert [lead["fields"][name] for name in ("email", "company")] == ["a+b@nordsoft.example", "A & B = C"]
+
+
 SPAM: list[tuple[dict[str, str], dict[str, str], str]] = [
     ({"_gotcha": "x"}, {}, "honeypot"),
     ({"baton_trap": "http://x.example"}, {}, "honeypot"),

@@ -49,6 +49,8 @@ def cleaned(content_type: str, body: str | bytes, **parse: Any) -> bytes | None:
             '{"raw":{"a":1}}',
             {"drop": ["raw.key"], "decode_json": ["raw"]},
         ),
+        ("text/plain", f"key={KEY}\r\na=1 & 2\r\nb=\r\n", '{"a":"1 & 2","b":""}', {}),
+        ("text/plain", f"a=1\r\nkey={KEY}\r\n", '{"a":"1"}', {}),
         (
             "application/json",
             json.dumps({"raw": json.dumps({"key": KEY, "a": 1})}),
