@@ -35,7 +35,7 @@ UNSTORABLE: list[tuple[str, str, str]] = [
     (f"[{'1,' * 1_000}1]", "too_many_items", ""),
     (json.dumps(dict.fromkeys(map(str, range(501)))), "too_many_members", ""),
 ]
-BATCHES = {
+BATCHES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "activities": ("/v1/activities", "properties.note", {"type": "webinar", "properties": {"note": MARK}}),
     "items": ("/v1/conversions/batch", "opportunity.name", {"opportunity": {"name": MARK}}),
 }
