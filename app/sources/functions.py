@@ -239,7 +239,10 @@ class MappingFunctions(Functions):
 
     def _chosen(self, value: Any, options: Any) -> Any:
         """The value with ids of options replaced by the texts of these; an id of none of them stays."""
-        texts = {self._text(one.get("id")): one.get("text") or one.get("name") for one in self._objects(options)}
+        texts = {
+            self._text(one.get("id")): next((one[name] for name in ("text", "name") if self._text(one.get(name))), None)
+            for one in self._objects(options)
+        }
         if isinstance(value, list) and texts:
             self._budget.spend(len(value))
             return [texts.get(self._text(member)) or member for member in value]

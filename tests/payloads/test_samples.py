@@ -1,5 +1,6 @@
 """Every recorded request maps to the items in its expected file."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -70,6 +71,42 @@ def test_a_body_of_another_shape_is_an_item_that_can_be_found_and_replayed(name:
         assert items
         assert all(item.verdict in ("quarantined", "ignore") for item in items)
         assert all(item.unmet for item in items if item.verdict == "quarantined")
+
+
+PARTS_OF_A_FORM: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"1.3": "Marta", "1.6": ""}, {"first_name": "Marta"}, "unknown"),
+    ({"1.6": "Silva"}, {"last_name": "Silva"}, "unknown"),
+    ({"2.1": "", "2.2": "", "2.3": "C", "5.3": "Marta", "5.6": "Silva"}, {"first_name": "Marta", "2": "C"}, "unknown"),
+    (
+        {"3.1": "Rua 1", "3.2": "", "3.3": "Lisboa", "3.6": "Portugal"},
+        {"first_name": None, "last_name": None},
+        "unknown",
+    ),
+    (
+        {"3.1": "Rua 1", "3.3": "Lisboa", "4.3": "Ana", "4.6": "Pop"},
+        {"first_name": "Ana", "3": "Rua 1, Lisboa"},
+        "unknown",
+    ),
+    ({"9.1": "1", "9.2": "I agree", "9.3": "4"}, {"9": None}, "given"),
+    ({"9.1": 1, "9.2": "I agree", "9.3": 4}, {"9": None}, "given"),
+    ({"9.1": "", "9.2": "I agree", "9.3": "4"}, {"9": None}, "unknown"),
+    ({"9.1": "1", "9.2": "I do not agree", "9.3": "4"}, {"9": None}, "refused"),
+    ({"8.1": "Starter", "8.2": "$10.00", "8.3": "1"}, {"8": "Starter, $10.00, 1"}, "unknown"),
+    ({"privacy": "yes"}, {}, "given"),
+]
+
+
+@pytest.mark.parametrize(("answers", "wanted", "consent"), PARTS_OF_A_FORM)
+def test_fields_in_numbered_parts_are_told_apart_by_their_parts(
+    answers: dict[str, Any], wanted: dict[str, Any], consent: str
+) -> None:
+    body = json.dumps({"id": "1", "form_id": "2", "7": "marta@nordsoft.example", **answers}).encode()
+    request = RawRequest("POST", {"content-type": "application/json"}, "", body, NOW)
+    (item,) = map(item_to_json, map_request(make_document("gravity-forms", {}), request, UUID(int=1)))
+    found = {**item["fields"], **item["custom"]}
+    assert {name: found.get(name) for name in wanted} == wanted
+    assert item["fields"]["email"] == "marta@nordsoft.example"
+    assert {one["purpose"]: one["state"] for one in item["consent"]} == {"process": consent}
 
 
 def test_differences_finds_wrong_values() -> None:

@@ -112,6 +112,7 @@ def test_mapping_functions_take_any_value(name: str, values: list[Any]) -> None:
         ('choices({value: `0`, options: `[{"id": 0, "text": "Nil"}]`})', "Nil"),
         ('choices({value: `true`, options: `[{"id": 1, "text": "One"}]`})', True),
         ('choices({value: [\'1\'], options: `[{"id": 1, "text": null}]`})', ["1"]),
+        ('choices({value: `1`, options: `[{"id": 1, "text": {"a": 1}, "name": "One"}]`})', "One"),
         (
             "titled([{type: 'x', x: `[2]`, field: {id: `7`}}], [{id: '7', title: 'Size', "
             "options: [{id: `2`, text: 'Big'}]}])[0].[key, value]",
