@@ -31,7 +31,7 @@ class Malformed(NamedTuple):
     def placed(self, place: str) -> list[dict[str, str]]:
         if isinstance(self.written, Unstorable):
             return [self.written.fault(tuple(place.split(".")))]
-        return list(faults_of(self.errors, self.written, place))
+        return faults_of(self.errors, self.written, place)
 
 
 def one_by_one(model: type[BaseModel]) -> PlainValidator:
