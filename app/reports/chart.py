@@ -29,9 +29,10 @@ def svg(document: Mapping[str, Any]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
         ' role="img" aria-labelledby="title description">',
-        f'<title id="title">{_text(title)}</title><desc id="description">{_text(told)}</desc><style>{STYLE}</style>',
-        f'<text class="title" x="16" y="28">{_text(title)}</text>',
-        f'<text x="16" y="48">as of {_text(document["as_of"])}</text>',
+        f'<title id="title">{xml_text(title)}</title><desc id="description">{xml_text(told)}</desc>',
+        f"<style>{STYLE}</style>",
+        f'<text class="title" x="16" y="28">{xml_text(title)}</text>',
+        f'<text x="16" y="48">as of {xml_text(document["as_of"])}</text>',
     ]
     for index, (key, metric) in enumerate(shown):
         parts += _row(key, metric, TOP + ROW * index, BAR / longest[_unit(metric)])
@@ -42,7 +43,7 @@ def svg(document: Mapping[str, Any]) -> str:
 
 def _row(key: str | None, metric: Mapping[str, Any], y: float, scale: float) -> Iterator[str]:
     label, band, value = _label(key, metric), metric["band"], metric["value"]
-    yield f'<g><title>{_text(label)}</title><text x="16" y="{y + 16}">{_text(_short(label))}</text>'
+    yield f'<g><title>{xml_text(label)}</title><text x="16" y="{y + 16}">{xml_text(_short(label))}</text>'
     yield f'<rect class="track" x="{LABEL}" y="{y + 4}" width="{BAR}" height="16"/>'
     if band:
         low, high = band["low"] * scale, band["high"] * scale
@@ -50,7 +51,7 @@ def _row(key: str | None, metric: Mapping[str, Any], y: float, scale: float) -> 
     if value:
         kind = "out" if metric["in_band"] is False else "bar"
         yield f'<rect class="{kind}" x="{LABEL}" y="{y + 7}" width="{value * scale:.1f}" height="10"/>'
-    yield f'<text x="{LABEL + BAR + 12}" y="{y + 16}">{_text(_value(metric))}</text></g>'
+    yield f'<text x="{LABEL + BAR + 12}" y="{y + 16}">{xml_text(_value(metric))}</text></g>'
 
 
 def _label(key: str | None, metric: Mapping[str, Any]) -> str:
@@ -80,6 +81,6 @@ def _short(label: str) -> str:
     return label if len(label) <= 32 else f"{label[:31]}…"
 
 
-def _text(value: str) -> str:
+def xml_text(value: str) -> str:
     """Text as XML, without the control characters that XML cannot have."""
     return escape("".join(one if one >= " " and one not in "\ufffe\uffff" else " " for one in value))

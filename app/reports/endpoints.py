@@ -2,17 +2,17 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Header, Query, Response
+from fastapi import Depends, Header, Path, Query, Response
 
 from app.errors import CursorInvalid, NotAcceptable
-from app.reports import bands
+from app.reports import bands, costs
 from app.reports.formats import SHOWN, written
 from app.reports.read import read_evidence, read_report
 from app.reports.report import Report
-from app.reports.schemas import BandsOut, BandsPut, EvidencePage, ReportOut
+from app.reports.schemas import BandsOut, BandsPut, CampaignCost, CostList, CostPut, EvidencePage, ReportOut
 from app.reports.table import REPORTS
 from app.web.auth import Caller, allowed
-from app.web.fields import answer
+from app.web.fields import Instant, answer
 from app.web.pages import Cursor, Limit
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -21,6 +21,8 @@ api = router("/v1", "reports")
 Reader = Annotated[Caller, allowed("reports:read")]
 Admin = Annotated[Caller, allowed("admin")]
 Accept = Annotated[str, Header(include_in_schema=False)]
+CampaignName = Annotated[str, Path(description="As leads have it in `attribution`.")]
+AsOf = Annotated[Instant | None, Query(description="The costs that held then; left out: now.")]
 METRIC: Final = "The name of the metric."
 KEY: Final = "The key of the group; left out: the group without one."
 
@@ -37,13 +39,27 @@ async def put_bands(body: BandsPut, caller: Admin, tx: InTx, now: Now) -> Respon
     return answer(await bands.set_bands(tx, caller, body, now))
 
 
+@api.put("/campaigns/{name:path}/cost", response_model=CampaignCost)
+async def put_cost(name: CampaignName, body: CostPut, caller: Admin, tx: InTx, now: Now) -> Response:
+    """Set what a campaign cost in a period. Reports as of an earlier instant keep what held then."""
+    return answer(await costs.set_cost(tx, caller, name, body, now))
+
+
+@api.get("/campaigns/{name:path}/cost", response_model=CostList)
+async def list_costs(name: CampaignName, caller: Reader, tx: InTx, now: Now, as_of: AsOf = None) -> Response:
+    """What a campaign cost in each period."""
+    listed = await costs.list_costs(tx, caller.tenant_id, name, as_of, now)
+    return answer({"campaign": name, "data": listed, "next": None})
+
+
 def _add(report: Report) -> None:
     """Adds the routes of a report: its numbers, and the rows that they count."""
 
     async def read(
         caller: Reader, tx: InTx, now: Now, asked: Any = Depends(report.parameters), accept: Accept = "*/*"
     ) -> Response:
-        content, kind = written(await read_report(tx, caller.tenant_id, report, asked, now), accept)
+        document = await read_report(tx, caller.tenant_id, report, asked, now)
+        content, kind = written(document, accept, report.formats)
         return Response(content, media_type=kind, headers={"Vary": "Accept"})
 
     async def page(

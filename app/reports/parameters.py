@@ -25,13 +25,23 @@ Group = Literal[
 ]
 PipelineGroup = Literal[Group, "origin"]
 AccountsGroup = Literal["account"]
+FeedbackGroup = Literal[Group, "rule"]
+Touch = Literal["first", "last"]
+Per = Literal["week", "month"]
+ORIGINS: Final = ("source", "medium", "campaign")  # the groups of a touch
 LONGEST_DAYS: Final = 1_100
 MOST_GROUPS: Final = 500
+MOST_NUMBERS: Final = 200_000
 FIRST, TO = "The first day, in the tenant's time zone.", "The day after the last one."
 AS_OF: Final = "What had been recorded by this instant counts, and nothing that came later; left out: now."
 BY: Final = "One group for each value of this."
 HORIZON: Final = "Days that a journey has to get from the first milestone to the second; left out: as the policy says."
 SKIPPED: Final = "Whether milestones count that a journey passed over."
+TOUCH: Final = "The touch of the lead that has the source, medium and campaign."
+HOURS: Final = "An MQL is untouched when nobody has tried to reach it or decided about it for so many hours."
+PER: Final = "Whether a cohort is a week, from Monday on, or a month."
+MILESTONE: Final = "The milestone that the journeys of a cohort entered; left out: the first one."
+WEEKS: Final = "For how many weeks the share that came further is told."
 IDLE_DAYS: Final = "Accounts and contacts are idle if nothing happened with them for so many days."
 
 
@@ -47,6 +57,11 @@ class Parameters:
     @property
     def horizon_days(self) -> int | None:
         return None
+
+    @property
+    def group(self) -> str | None:
+        """The name of its keys among the groups of the report, or in `GROUPS` of sql.py."""
+        return self.by
 
     @classmethod
     def groups(cls) -> Sequence[str]:
@@ -122,3 +137,49 @@ class AccountsParameters(Parameters):
     @classmethod
     def groups(cls) -> Sequence[str]:
         return get_args(AccountsGroup)
+
+
+@dataclass(frozen=True)
+class SourcesParameters(Parameters):
+    """Also by which touch."""
+
+    by: Annotated[Group | None, Query(description=BY)] = "source"
+    touch: Annotated[Touch, Query(description=TOUCH)] = "first"
+
+    @property
+    def group(self) -> str | None:
+        return self.of_touch(self.by) if self.by in ORIGINS else self.by
+
+    def of_touch(self, member: str | None) -> str:
+        """The group by a member of the touch."""
+        return str(member) if self.touch == "first" else f"last_{member}"
+
+    def bound(self) -> dict[str, object]:
+        return {"with_skipped": True}
+
+
+@dataclass(frozen=True)
+class FeedbackParameters(Parameters):
+    """Also after how many hours an MQL counts as untouched, and groups by scoring rule."""
+
+    by: Annotated[FeedbackGroup | None, Query(description=BY)] = None  # type: ignore[assignment]
+    hours: Annotated[int, Query(ge=1, le=8760, description=HOURS)] = 24
+
+    def bound(self) -> dict[str, object]:
+        return {"with_skipped": True}
+
+    @classmethod
+    def groups(cls) -> Sequence[str]:
+        return get_args(FeedbackGroup)
+
+
+@dataclass(frozen=True)
+class CohortsParameters(SkippedParameters):
+    """Also of which milestone, by week or month, and for how many weeks."""
+
+    milestone: Annotated[str | None, Query(max_length=63, description=MILESTONE)] = None
+    per: Annotated[Per, Query(description=PER)] = "week"
+    weeks: Annotated[int, Query(ge=1, le=52, description=WEEKS)] = 12
+
+    def bound(self) -> dict[str, object]:
+        return {**super().bound(), "per": self.per}

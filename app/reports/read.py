@@ -16,7 +16,7 @@ from app.errors import RequestInvalid
 from app.policies.published import published_policy
 from app.reports import sql
 from app.reports.metric import bands_of, show_metric
-from app.reports.parameters import LONGEST_DAYS, MOST_GROUPS, Parameters
+from app.reports.parameters import LONGEST_DAYS, MOST_GROUPS, MOST_NUMBERS, Parameters
 from app.reports.report import Metric, Report, Settings
 from app.reports.settings import own_bands_in
 from app.web.fields import rfc3339
@@ -29,14 +29,18 @@ async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters
     """The report as its answer shows it. Raises RequestInvalid for a window, an instant or a group that is none."""
     settings = await settings_of(tx, tenant_id, asked, now)
     metrics = report.metrics(settings.policy, asked)
-    most = len(metrics) * MOST_GROUPS
+    most_groups = min(MOST_GROUPS, max(MOST_NUMBERS // max(len(metrics), 1), 1))
+    most = len(metrics) * most_groups
     bound = {**await _bound(tx, tenant_id, report, asked, settings, metrics), "limit": most + 1}
-    rows = await sql.numbers(tx, tenant_id, report, asked.by, bound)
+    rows = await sql.numbers(tx, tenant_id, report, asked.group, bound)
     if asked.by is None and len(rows) > most:
         detail = f"there are more than {most} values, which is the limit: ask for a shorter window"
         raise RequestInvalid.of("to", "too_many_values", detail)
-    if len({row.key for row in rows}) > MOST_GROUPS or len(rows) > most:
-        detail = f"there are more than {MOST_GROUPS} groups, which is the limit: ask for a shorter window, or by less"
+    groups = _groups(report, asked, settings, metrics, rows)
+    if report.complete is not None:
+        groups = await report.complete(tx, tenant_id, asked, settings, bound, groups)
+    if len(groups) > most_groups or len(rows) > most:
+        detail = f"there are more than {most_groups} groups, which is the limit: ask for a shorter window, or by less"
         raise RequestInvalid.of("by", "too_many_groups", detail)
     at = {**asked.shown(), "as_of": rfc3339(settings.as_of) or ""}
     return {
@@ -46,7 +50,7 @@ async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters
         "horizon_days": asked.horizon_days,
         "as_of": rfc3339(settings.as_of),
         "policy_versions": list(settings.versions),
-        "groups": _groups(report, asked, settings, metrics, rows),
+        "groups": groups,
         "evidence_url": f"/v1/reports/{report.name}/evidence?{urlencode(at)}",
     }
 
@@ -78,7 +82,7 @@ async def read_evidence(
     after = _after(cursor, filters)
     bound = {**await _bound(tx, tenant_id, report, asked, settings, wanted), **after, "limit": limit + 1}
     bound["key"] = _stored_key(asked, key)
-    rows = await sql.evidence(tx, tenant_id, report, asked.by, bound)
+    rows = await sql.evidence(tx, tenant_id, report, asked.group, bound)
     page, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
     following = None if last is None else write_cursor(filters, last.at.isoformat(), str(last.id))
     return {"data": [show_case(row, wanted[0]) for row in page], "next": following}

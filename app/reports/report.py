@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app.database.transaction import Record, Tx
 from app.policy.document import Policy
+from app.reports.formats import FORMATS, Formats
 from app.reports.parameters import Parameters
 
 Business = Literal["new", "existing"]
@@ -69,6 +70,8 @@ class Settings:
 
 
 Shown = dict[str, Any]
+Groups = list[Shown]
+Complete = Callable[[Tx, UUID, Parameters, Settings, Mapping[str, Any], Groups], Awaitable[Groups]]
 
 
 def as_they_are(metrics: list[Shown]) -> list[Shown]:
@@ -90,6 +93,7 @@ class Report:
     `measures`: further aggregates of these rows by name, as SQL. `show`: the members of a metric that are made of them.
     `arrange`: compares the shown metrics of a group with each other, and puts them in order. `groups`: as `GROUPS` in
     sql.py, of groups that are not those of the lead. `prepare` reads what else the statement needs.
+    `complete`: adds what does not come from the cases to the groups. `formats`: how the report is written.
     """
 
     name: str
@@ -102,3 +106,5 @@ class Report:
     arrange: Callable[[list[Shown]], list[Shown]] = as_they_are
     groups: Mapping[str | None, tuple[str, str]] = field(default_factory=dict)
     prepare: Callable[[Tx, UUID, Settings], Awaitable[Mapping[str, Any]]] = nothing_prepared
+    complete: Complete | None = None
+    formats: Formats = field(default_factory=lambda: FORMATS)

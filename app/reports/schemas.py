@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from app.web.fields import Code, RequestBody, ResponseBody
+from app.policy.shape import Like
+from app.web.fields import Code, Day, RequestBody, ResponseBody
+from app.web.money import Amount
 
+Month = Annotated[
+    str, Like("2026-01", "write a month from 1970 to 2199", r"^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})-(0[1-9]|1[0-2])$")
+]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -89,3 +95,40 @@ class BandOut(ResponseBody):
 
 class BandsOut(ResponseBody):
     bands: list[BandOut]
+
+
+class CostPut(RequestBody):
+    """What a campaign cost: in a month, or from a day to the day before another. An amount of null takes it back."""
+
+    amount: Amount | None
+    month: Month | None = None
+    from_: Day | None = Field(default=None, alias="from", examples=["2026-01-01"])
+    to: Day | None = Field(default=None, description="The day after the last one.", examples=["2026-02-01"])
+
+    @model_validator(mode="after")
+    def _one_period(self) -> Self:
+        if [self.month is None, self.from_ is None, self.to is None] not in ([False, True, True], [True, False, False]):
+            raise PydanticCustomError("period_missing", "write `month`, or `from` and `to`")
+        return self
+
+
+class CostOut(ResponseBody):
+    """`from` and `to` are days in the tenant's time zone, `to` is the day after the last one."""
+
+    from_: str = Field(alias="from")
+    to: str
+    amount: dict[str, str] | None
+    actor: dict[str, Any]
+    recorded_at: str
+
+
+class CampaignCost(CostOut):
+    campaign: str
+
+
+class CostList(ResponseBody):
+    """The costs that hold, of the latest periods first, at most 1,000."""
+
+    campaign: str
+    data: list[CostOut]
+    next: None

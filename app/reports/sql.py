@@ -7,6 +7,7 @@ that goes on, so it does not count twice.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -81,7 +82,7 @@ def recorded(alias: str) -> str:
     )
 
 
-def _of_lead(present: str, kept: str, value: str) -> tuple[str, str]:
+def of_lead(present: str, kept: str, value: str) -> tuple[str, str]:
     """A value of the lead as of the instant: as the first later change kept it, else the present one."""
     join = f"""
         LEFT JOIN moved m ON m.row_id = f.journey_id
@@ -98,13 +99,13 @@ def _of_lead(present: str, kept: str, value: str) -> tuple[str, str]:
 # By each group: the SQL of its key for a case `f`, and the joins that this needs.
 GROUPS: Final[Mapping[str | None, tuple[str, str]]] = {
     None: ("NULL::text", ""),
-    "source": _of_lead("l.first_touch ->> 'source'", "{attribution}", "{attribution,first,source}"),
-    "medium": _of_lead("l.first_touch ->> 'medium'", "{attribution}", "{attribution,first,medium}"),
-    "campaign": _of_lead("l.first_touch ->> 'campaign'", "{attribution}", "{attribution,first,campaign}"),
-    "owner": _of_lead(":users ->> l.owner_id::text", "{owner_id}", "{owner_id}"),  # kept as ids are shown
-    "team": _of_lead("l.team", "{team}", "{team}"),
-    "country": _of_lead("l.fields ->> 'country'", "{fields,country}", "{fields,country}"),
-    "industry": _of_lead("l.fields ->> 'industry'", "{fields,industry}", "{fields,industry}"),
+    "source": of_lead("l.first_touch ->> 'source'", "{attribution}", "{attribution,first,source}"),
+    "medium": of_lead("l.first_touch ->> 'medium'", "{attribution}", "{attribution,first,medium}"),
+    "campaign": of_lead("l.first_touch ->> 'campaign'", "{attribution}", "{attribution,first,campaign}"),
+    "owner": of_lead(":users ->> l.owner_id::text", "{owner_id}", "{owner_id}"),  # kept as ids are shown
+    "team": of_lead("l.team", "{team}", "{team}"),
+    "country": of_lead("l.fields ->> 'country'", "{fields,country}", "{fields,country}"),
+    "industry": of_lead("l.fields ->> 'industry'", "{fields,industry}", "{fields,industry}"),
     "business": ("f.business", ""),
     "temperature": (
         "told.temperature",
@@ -128,7 +129,7 @@ BINDS: Final = (
     bindparam("tenant_id", type_=Uuid),
     *(bindparam(name, type_=DateTime(timezone=True)) for name in ("as_of", "start", "end", "after_at")),
     *(bindparam(name, type_=JSONB) for name in ("metrics", "users", "personas")),
-    bindparam("key", type_=Text),
+    *(bindparam(name, type_=Text) for name in ("key", "zone", "per")),
     bindparam("after_id", type_=Uuid),
     *(bindparam(name, type_=Boolean) for name in ("with_skipped", "is_first")),
     bindparam("limit", type_=Integer),
@@ -168,30 +169,29 @@ FRAME: Final = f"""
 
 
 @cache
-def _statement(
-    report: str, cases: str, measures: tuple[tuple[str, str], ...], group: tuple[str, str], end: str
-) -> TextClause:
+def framed(cases: str, group: tuple[str, str], end: str) -> TextClause:
+    """The statement that reads the cases with the keys of their groups, as of the instant, and ends with `end`."""
     key, joins = group
-    measured = COUNTED.replace("{MEASURES}", "".join(f", {sql} AS {name}" for name, sql in measures))
-    sql = FRAME.replace("{KEY}", key).replace("{JOINS}", joins).replace("{END}", PAGE if end == "page" else measured)
+    sql = FRAME.replace("{KEY}", key).replace("{JOINS}", joins).replace("{END}", end)
     sql = sql.replace("{CASES}", cases).replace("{METRICS}", METRICS)
-    return text(sql).bindparams(*(one for one in BINDS if f":{one.key}" in sql))
+    return text(sql).bindparams(*(one for one in BINDS if re.search(rf":{one.key}\b", sql)))
 
 
-def _group(report: Report, by: str | None) -> tuple[str, str]:
-    return report.groups.get(by) or GROUPS[by]
+def _group(report: Report, group: str | None) -> tuple[str, str]:
+    return report.groups.get(group) or GROUPS[group]
 
 
-async def numbers(tx: Tx, tenant_id: UUID, report: Report, by: str | None, bound: Mapping[str, Any]) -> Records:
+async def numbers(tx: Tx, tenant_id: UUID, report: Report, group: str | None, bound: Mapping[str, Any]) -> Records:
     """Of each metric and group how many rows there are and how many count, by the key of the group."""
-    statement = _statement(report.name, report.cases, tuple(report.measures.items()), _group(report, by), "counted")
+    measures = "".join(f", {sql} AS {name}" for name, sql in report.measures.items())
+    statement = framed(report.cases, _group(report, group), COUNTED.replace("{MEASURES}", measures))
     await tx.plan_for_values()
     return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
 
 
-async def evidence(tx: Tx, tenant_id: UUID, report: Report, by: str | None, bound: Mapping[str, Any]) -> Records:
+async def evidence(tx: Tx, tenant_id: UUID, report: Report, group: str | None, bound: Mapping[str, Any]) -> Records:
     """The rows of one metric and group, in the order of time."""
-    statement = _statement(report.name, report.cases, (), _group(report, by), "page")
+    statement = framed(report.cases, _group(report, group), PAGE)
     await tx.plan_for_values()
     return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
 

@@ -99,7 +99,7 @@ def describe(app: FastAPI) -> None:
             for route in (route for router in ROUTERS for route in router.routes):
                 if isinstance(route, APIRoute) and route.include_in_schema:
                     for method in route.methods or ():
-                        _complete_operation(document["paths"][route.path][method.lower()], route, method)
+                        _complete_operation(document["paths"][route.path_format][method.lower()], route, method)
             for item in document["paths"].values():
                 _complete_read(item)
             _complete_public(document)
@@ -122,7 +122,7 @@ def _schemas() -> dict[str, Any]:
 def _complete_operation(operation: dict[str, Any], route: APIRoute, method: str) -> None:
     dependencies = list(_dependencies(route.dependant))
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    if (example := BODIES.get(f"{method} {route.path}")) is not None:
+    if (example := BODIES.get(f"{method} {route.path_format}")) is not None:
         content["examples"] = {"example": {"value": example}}
     scopes = [call.scope for call in dependencies if isinstance(call, Allow)]
     responses = operation["responses"]

@@ -168,6 +168,7 @@ BODIES: Final[dict[str, Any]] = {
         "working_hours": {"mon": [["09:00", "18:00"]]},
     },
     "PATCH /v1/users/{user_id}": {"active": False},
+    "PUT /v1/campaigns/{name}/cost": {"amount": {"value": "1000.00", "currency": "EUR"}, "month": "2026-01"},
     "PUT /v1/reports/bands": {"bands": [{"from": "mql", "to": "srl", "business": None, "low": 0.2, "high": 0.4}]},
     "POST /v1/keys": {"name": "CRM", "scopes": ["leads:read", "leads:write", "actors:assert"]},
 }

@@ -233,6 +233,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
             "requests_per_minute": 100_000,
             "in_flight": 64,
         },
+        "PUT /v1/campaigns/{name}/cost": {"amount": deal["amount"], "from": "2026-01-01", "to": "2026-02-01"},
         "PUT /v1/reports/bands": {"bands": [{"from": "mql", "to": "srl", "business": "new", "low": 0.2, "high": 0.4}]},
         "PUT /v1/calendar": {
             "time_zone": "America/New_York",

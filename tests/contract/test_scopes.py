@@ -115,6 +115,7 @@ TABLE = {
     "/v1/tenants/{tenant_id}/limits": {"GET": "platform", "PUT": "platform"},
     "/v1/calendar": {"GET": "admin", "PUT": "admin"},
     "/v1/reports/bands": {"GET": REPORTS, "PUT": "admin"},
+    "/v1/campaigns/{name}/cost": {"GET": REPORTS, "PUT": "admin"},
     **{f"/v1/reports/{one.name}": {"GET": REPORTS} for one in ROWS},
     **{f"/v1/reports/{one.name}/evidence": {"GET": REPORTS} for one in ROWS},
     "/v1/users": {"POST": "admin", "GET": "admin"},

@@ -11,7 +11,7 @@ from tests.api import Api
 from tests.plans import explained, nodes, outline, rows_read, statements_of
 
 LEADS, DAYS = 20_000, 10
-FILLED: Final = ("funnel", "velocity", "response", "ageing", "rules", "ideal")
+FILLED: Final = ("funnel", "velocity", "response", "ageing", "rules", "ideal", "sources", "feedback", "cohorts")
 BIG: Final = {"milestones", "transitions", "activities", "clock_runs", "accounts", "contacts", "conversions"}
 # Every journey became an MQL an hour after it began, and every fourth one an SQL, of which half were won.
 FILL: Final = """
@@ -77,7 +77,7 @@ async def test_no_report_of_leads_reads_the_whole_of_a_table(api: Api) -> None:
         with statements_of(database) as ran:
             answer = await api.call("GET", path, params=window)
         assert answer.status_code == 200, answer.text
-        metrics: list[dict[str, Any]] = answer.json()["groups"][0]["metrics"]
+        metrics: list[dict[str, Any]] = [one for group in answer.json()["groups"] for one in group["metrics"]]
         assert max(metric["denominator"] for metric in metrics) > 0, name
         async with database.begin() as tx:
             await tx.plan_for_values()

@@ -141,6 +141,12 @@ async def test_5_what_an_sdr_did_with_each_mql_can_be_counted_by_source(api: Api
     assert {one["decisions"][0]["actor"]["id"] for one in made} == {sdr}
     assert made[0]["rules"] == ["demo_request", "industry", "size", "title"]
     assert made[0]["attribution"]["first"] == {"source": "google", "campaign": "spring"}
+    days = {"from": api.ago(days=2)[:10], "to": api.ago(days=-2)[:10]}
+    told = (await api.get("/v1/reports/feedback", params={**days, "by": "source"}))["groups"]
+    counts = {one["name"]: one["numerator"] for one in told[0]["metrics"]}
+    names = ("accepted", "recycled", "disqualified", "recycled.timing", "disqualified.competitor")
+    assert [group["key"] for group in told] == ["google"]
+    assert [counts[name] for name in names] == [1] * len(names)
 
 
 async def test_each_time_that_a_lead_becomes_an_mql_is_told_apart_with_its_own_campaign(api: Api) -> None:

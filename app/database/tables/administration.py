@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Table, Text
+from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, Integer, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database.tables.columns import (
     due_index,
+    hash_index,
     id_column,
     instant,
     jsonb,
@@ -167,6 +168,22 @@ report_settings = tenant_table(
     jsonb("actor"),
     jsonb("document"),
     Index("report_settings_recorded_at_idx", "tenant_id", "recorded_at", "id"),
+)
+
+# What campaigns cost, from `from_on` to the day before `to_on`. Of a campaign and period the latest row until an
+# instant counts; without an amount there is no cost.
+campaign_costs = tenant_table(
+    "campaign_costs",
+    id_column(),
+    string("campaign", null=False),
+    Column("from_on", Date, nullable=False),
+    Column("to_on", Date, nullable=False),
+    Column("amount", Numeric),
+    string("currency"),
+    jsonb("actor"),
+    instant("recorded_at", null=False),
+    Index("campaign_costs_from_on_idx", "tenant_id", "from_on"),
+    hash_index("campaign_costs_campaign_idx", "campaign"),
 )
 
 idempotency_keys = tenant_table(

@@ -54,6 +54,11 @@ def kid_index(name: str, column: str) -> Index:
     return Index(name, text(f"split_part({column}, '.', 2)"))
 
 
+def hash_index(name: str, column: str) -> Index:
+    """An index of texts that may be too long for one, by a hash."""
+    return Index(name, "tenant_id", text(f"md5({column})"))
+
+
 def instant(name: str, *, null: bool = True, **options: Any) -> Column[datetime]:
     return Column(name, DateTime(timezone=True), nullable=null, **options)
 

@@ -231,6 +231,7 @@ journeys = tenant_table(
     tenant_foreign_key("leads", "lead_id"),
     Index("journeys_open_key", "tenant_id", "lead_id", unique=True, postgresql_where="closed_at IS NULL"),
     Index("journeys_number_key", "tenant_id", "lead_id", "number", unique=True),
+    Index("journeys_opened_at_idx", "tenant_id", "opened_at"),
     postgresql_with={"fillfactor": 80},  # room on the page for the moves of a journey, none of which writes an index
 )
 
