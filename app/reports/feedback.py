@@ -24,7 +24,7 @@ def metrics(policy: Policy, asked: Parameters) -> Sequence[Metric]:
     closed = [stage.name for stage in policy.stages if stage.kind == "closed" and not stage.of_conversion]
     given_up = [*(f"to:{name}" for name in parked), *(f"at:{name}" for name in closed)]
     return [
-        *(Metric("accepted", first, name) for name in others[:1]),
+        *(Metric("accepted", first, name, is_rate=False) for name in others[:1]),
         *_by_reason("recycled", first, "to", parked, _reasons(policy, _into(policy, parked))),
         *_by_reason("disqualified", first, "at", closed, _reasons(policy, _into(policy, closed))),
         *_by_reason(
