@@ -1,7 +1,7 @@
 """What campaigns cost, and the index of journeys by their beginning.
 
 Revision ID: 0042_costs_of_campaigns
-Revises: 0044_pipeline_and_people
+Revises: 0039_less_room
 
 A new table and an index, which old code does not know. All steps can be repeated, since they commit as they go.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0042_costs_of_campaigns"
-down_revision = "0044_pipeline_and_people"
+down_revision = "0039_less_room"
 branch_labels = None
 depends_on = None
 

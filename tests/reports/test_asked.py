@@ -24,7 +24,7 @@ async def put_band(api: Api, start: str, to: str, **members: Any) -> Any:
 
 async def a_metric(api: Api, name: str) -> str:
     """The name of a metric of the report, also of one that names its metrics by what it finds."""
-    metrics = (await report(api, name))["groups"][0]["metrics"]
+    metrics = [metric for group in (await report(api, name))["groups"] for metric in group["metrics"]]
     return str(metrics[0]["name"]) if metrics else METRICS[name]
 
 

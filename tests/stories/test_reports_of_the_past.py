@@ -17,6 +17,18 @@ from tests.api import running
 from tests.stories.life import Life, begin
 
 INSTANTS, STEPS_BETWEEN = 10, 5
+# One metric of each report that has no `mql_to_sal`.
+METRICS = {
+    "wins": "win_rate",
+    "pipeline": "volume_qualified",
+    "accounts": "several_people",
+    "response": "attempted_response",
+    "ageing": "mql:0-7",
+    "rules": "rule:title",
+    "ideal": "won:persona:decision_maker",
+    "sources": "mql",
+    "feedback": "accepted",
+}
 OPTIONS = {"sources": "&touch=last&by=campaign", "cohorts": "&per=month", "feedback": "&hours=1"}
 
 
