@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Select, Uuid, and_, bindparam, func, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
 from app.database.tables import (
@@ -278,12 +278,19 @@ CONFIRMATION: Final = (
     *("value", "evidence", "due_on", "amount"),
 )
 TOUCHES: Final = (leads.c.first_touch, leads.c.last_touch)
+
+
+def _is_of(member: ColumnElement[str], value: str) -> ColumnElement[bool]:
+    """Whether a member that may be too long for an index has the value: the index has its hash (`member_indexes`)."""
+    return func.md5(member) == func.md5(value)
+
+
 CONDITIONS: Final[Mapping[str, Callable[[Any], ColumnElement[bool]]]] = {
     **{
         name: leads.c[name].__eq__
         for name in ("stage", "owner_id", "temperature", "sla_state", "source_id", "channel", "account_id")
     },
-    "campaign": lambda name: or_(*(touch["campaign"].astext == name for touch in TOUCHES)),
+    "campaign": lambda name: or_(*(_is_of(touch["campaign"].astext, name) for touch in TOUCHES)),
     "created_after": leads.c.created_at.__gt__,
     "created_before": leads.c.created_at.__lt__,
     "updated_after": leads.c.updated_at.__gt__,

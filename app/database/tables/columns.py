@@ -96,15 +96,14 @@ def filter_indexes(table: str, **columns: str) -> list[Index]:
 
 
 def member_indexes(table: str, member: str, *columns: str) -> list[Index]:
-    """For lists filtered by a member of each of these JSONB columns, newest first."""
+    """For lists filtered by the hash of a member of each of these JSONB columns, newest first. Members may be long."""
     return [
         Index(
-            f"{table}_{column}_{member}_idx",
+            f"{table}_{column}_{member}_hash_idx",
             "tenant_id",
-            text(f"({column} ->> '{member}')"),
+            text(f"md5({column} ->> '{member}')"),
             "created_at",
             "id",
-            postgresql_where=f"{column} ->> '{member}' IS NOT NULL",
         )
         for column in columns
     ]
