@@ -79,14 +79,9 @@ class MilestoneReached(ResponseBody):
 JourneyId = Annotated[str, StringConstraints(pattern="^jrn_")]
 OfJourney = Annotated[JourneyId | None, Field(default=None, description="The journey that reached the milestones.")]
 Reached = Annotated[list[MilestoneReached] | None, Field(default=None, description="The milestones of this step.")]
-Voided = Annotated[
-    list[str] | None, Field(default=None, description="Milestones that no longer count, from `recorded_at` on.")
-]
+Voided = Annotated[list[str] | None, Field(default=None, description="Milestones that count no longer.")]
 ClosedJourney = Annotated[
-    JourneyId | None,
-    Field(
-        default=None, description="The journey that the merge closed, since the other one went on: it does not count."
-    ),
+    JourneyId | None, Field(default=None, description="The journey that the merge closed: it no longer counts.")
 ]
 
 

@@ -38,7 +38,7 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         op.execute("SET statement_timeout = 0")
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS journeys_opened_at_idx")  # an interrupted build is not valid
-        op.execute("CREATE INDEX CONCURRENTLY journeys_opened_at_idx ON journeys (tenant_id, opened_at)")
+        op.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS journeys_opened_at_idx ON journeys (tenant_id, opened_at)")
         op.execute("SET statement_timeout = '5min'")
 
 

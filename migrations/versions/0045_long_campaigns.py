@@ -25,7 +25,7 @@ def replace_indexes(old: str, new: str, key: str) -> None:
         for touch in TOUCHES:
             name, column = f"leads_{touch}_campaign_{new}", key.format(f"{touch} ->> 'campaign'")
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-            op.execute(f"CREATE INDEX CONCURRENTLY {name} ON leads (tenant_id, {column}, created_at, id)")
+            op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON leads (tenant_id, {column}, created_at, id)")
             op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS leads_{touch}_campaign_{old}")
         op.execute("SET statement_timeout = '5min'")
 
