@@ -71,9 +71,13 @@ class Api:
         sent = {name: str(value) for name, value in query.items() if value not in (None, "")}
         return _answer(await self._client.get(path, params=sent))
 
-    async def picture(self, path: str) -> bytes:
+    async def picture(self, path: str, **query: str) -> bytes:
         """The SVG at this path. Raises ApiProblem."""
-        response = await self._client.get(path, headers={"Accept": "image/svg+xml"})
+        return await self.written(path, "image/svg+xml", **query)
+
+    async def written(self, path: str, kind: str, **query: str) -> bytes:
+        """What is at this path, in this media type. Raises ApiProblem."""
+        response = await self._client.get(path, params=query, headers={"Accept": kind})
         if response.is_error:
             raise ApiProblem(_answer(response))
         return response.content

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, FastAPI, Path, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app import ids
-from app.console import leads, policies, render, sources, subscriptions
+from app.console import leads, policies, render, reports, sources, subscriptions
 from app.console.attempts import Attempts
 from app.console.today import today
 from app.console.visit import AsGuest, Guest, InVisit, Shown, Visit
@@ -93,6 +93,56 @@ async def list_leads(
 @pages.get("/leads/{lead_id}")
 async def show_lead(visit: InVisit, lead_id: LeadId) -> Response:
     return visit.page("lead.html", **await leads.lead(visit.api, ids.show("lead", lead_id)))
+
+
+def _report_asked(
+    visit: InVisit,
+    from_: Annotated[str | None, Query(alias="from")] = None,
+    to: str | None = None,
+    as_of: str | None = None,
+    by: str | None = None,
+) -> dict[str, str]:
+    return reports.window({"from": from_, "to": to, "as_of": as_of, "by": by}, visit.now)
+
+
+ReportAsked = Annotated[dict[str, str], Depends(_report_asked)]
+
+
+def _row_asked(
+    asked: ReportAsked, metric: str = "", key: str | None = None, cursor: str | None = None
+) -> dict[str, str]:
+    of_rows = {"metric": metric, "key": key, "cursor": cursor}
+    return {**asked, **{name: value for name, value in of_rows.items() if value is not None}}
+
+
+@pages.get("/reports")
+async def list_reports(visit: InVisit) -> Response:
+    return visit.page("reports.html", **reports.reports())
+
+
+@pages.get("/reports/{name}")
+async def show_report(visit: InVisit, name: str, asked: ReportAsked) -> Response:
+    shown = await reports.report(visit.api, name, asked)
+    return visit.page("report.html", shown["found"].status, **shown)
+
+
+@pages.get("/reports/{name}/rows")
+async def show_rows(visit: InVisit, name: str, asked: Annotated[dict[str, str], Depends(_row_asked)]) -> Response:
+    shown = await reports.evidence(visit.api, name, asked)
+    return visit.page("rows.html", shown["found"].status, **shown)
+
+
+@pages.get("/reports/{name}/picture")
+async def show_picture(visit: InVisit, name: str, asked: ReportAsked) -> Response:
+    picture = await visit.api.picture(reports.path_of(name), **asked)
+    return Response(picture, media_type="image/svg+xml", headers=render.HEADERS)
+
+
+@pages.get("/reports/{name}/csv")
+async def download_report(visit: InVisit, name: str, asked: ReportAsked) -> Response:
+    table = await visit.api.written(reports.path_of(name), "text/csv", **asked)
+    headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return Response(table, media_type="text/csv", headers=headers)
 
 
 @pages.get("/sources")

@@ -13,6 +13,7 @@ class Entry(NamedTuple):
 NAVIGATION: Final = (
     Entry("Today", ""),
     Entry("Leads", "/leads"),
+    Entry("Reports", "/reports"),
     Entry("Sources", "/sources"),
     Entry("Subscriptions", "/subscriptions"),
     Entry("Policy", "/policies"),

@@ -18,13 +18,14 @@ RECYCLED_WITHIN: Final = timedelta(days=30)
 
 
 async def today(api: Api, now: datetime) -> dict[str, Any]:
-    """The leads whose clocks run, recycled leads that are due, the quarantine, and the subscriptions in trouble."""
+    """Leads whose clocks run, recycled leads that are due, slipped deals, the quarantine, subscriptions in trouble."""
     clocks = await asyncio.gather(*(api.get("/v1/leads", sla=state, limit=MOST) for state in ("breached", "due")))
     waiting = sorted((lead for answer in clocks for lead in answer.rows), key=lambda lead: lead["sla"]["due_at"])
-    quarantine, sources, subscriptions, (due, recycled), users = await asyncio.gather(
+    quarantine, sources, subscriptions, slipped, (due, recycled), users = await asyncio.gather(
         api.get("/v1/submissions", state="quarantined", limit=MOST),
         api.get("/v1/sources", limit=MOST),
         api.get("/v1/subscriptions", limit=MOST),
+        api.get("/v1/opportunities", slipped="true", limit=SHOWN),
         _recycled(api, now),
         names_of_users(api),
     )
@@ -41,6 +42,7 @@ async def today(api: Api, now: datetime) -> dict[str, Any]:
         "names_of_sources": {one["id"]: one["name"] for one in sources.rows},
         "subscriptions": subscriptions,
         "failing": [one for one in subscriptions.rows if one["state"] != "active" or one["breaker"] != "closed"],
+        "slipped": slipped,
         "users": users,
     }
 

@@ -151,7 +151,7 @@ async def test_whatever_is_searched_for_there_is_a_page(api: Api, typed: str) ->
 
 
 SECTIONS = {
-    "/console": {"leads:read": 2, "subscriptions": 1, "events:read": 1},
+    "/console": {"leads:read": 3, "subscriptions": 1, "events:read": 1},
     "/console/leads": {"leads:read": 1},
     "/console/sources": {"leads:read": 1},
     "/console/subscriptions": {"subscriptions": 1},

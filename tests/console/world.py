@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from app.reports.table import REPORTS
 from app.submissions.process import process_batch
 from tests.api import Api
 from tests.contract.world import RecordIds, create_one_of_each
 
-LISTS = ("/console", "/console/leads", "/console/sources", "/console/subscriptions", "/console/policies")
+LISTS = (
+    "/console",
+    "/console/leads",
+    "/console/reports",
+    "/console/sources",
+    "/console/subscriptions",
+    "/console/policies",
+)
 
 
 async def fill(api: Api) -> RecordIds:
@@ -31,4 +39,7 @@ def pages(made: RecordIds) -> list[str]:
         f"{source}?submission={made['quarantined_id']}",
         f"/console/subscriptions/{made['subscription_id']}",
         f"/console/policies/{made['policy_id']}",
+        *(f"/console/reports/{one.name}" for one in REPORTS),
+        "/console/reports/funnel?by=country",
+        "/console/reports/funnel/rows?metric=mql_to_sal",
     ]
