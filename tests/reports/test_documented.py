@@ -34,9 +34,13 @@ async def world(api: Api) -> dict[str, str]:
     """Leads and deals of January 2026, a week of November that was kept, and what the pages call by a variable."""
     sdr, ae = await api.user("sdr"), await api.user("ae")
     go_to(api, day(2))
-    deals = [await hand_over(api, await api.mql(company=f"Company {n}"), sdr, ae) for n in range(2)]
+    deals = [await hand_over(api, await api.mql(company=f"Company {n}", country="RO"), sdr, ae) for n in range(6)]
     for deal in deals:
         await advance(api, deal, "qualify", ae, bant=THREE)
+        amount = {"amount": {"value": "120.50", "currency": "EUR"}}
+        assert (await api.call("PATCH", f"/v1/opportunities/{deal}", amount)).status_code == 200
+    for deal in deals[2:]:
+        await advance(api, deal, "lose", ae, reason_code="price")
     await advance(api, deals[0], "win", ae)
     go_to(api, datetime(2026, 11, 16, 12, tzinfo=UTC))
     await take_snapshots(api.app.state.engine, api.now)
