@@ -53,7 +53,9 @@ def _result(index: int, one: Asked, *, atomic: bool) -> dict[str, Any]:
     if one.problem is None:
         return {**item_ref, "status": 201, "conversion": one.result}
     if isinstance(one.problem, LeadNotFound):
-        one.problem = LeadNotFound.of(f"items.{index}.lead_id", f"there is no lead {item_ref['lead_id']}")
+        one.problem = LeadNotFound.of("lead_id", f"there is no lead {item_ref['lead_id']}")
+    for fault in one.problem.members.get("errors", ()):
+        fault["field"] = f"items.{index}.{fault['field']}"
     if atomic:
         one.problem.members.update(item_ref)
         raise one.problem

@@ -404,5 +404,6 @@ class Change:
             "corrected": journey.corrected_at is not None,
             "assigned_at": journey.assigned_at,
             "previous_owner_id": self._previous_owner_id(journey),
+            "lapsed_teams": journey.lapsed.teams,
             "wake_at": journey.wake_at,
         }

@@ -163,6 +163,7 @@ class Facts:
     owner_role: str | None = None
     owner_team: str | None = None
     team: str | None = None
+    lapsed_teams: frozenset[str] = frozenset()
     opportunity_class: str | None = None
     wake_at: datetime | None = None
     fit: int = 0

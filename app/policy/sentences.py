@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+from app.policy.fault import did_you_mean
 
 _OBJECT: Final = "write an object: names with values, in braces"
 _LIST: Final = "write a list: values, in square brackets"
@@ -46,7 +49,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "set_item_not_hashable": "the values of this list are text or numbers",
     **dict.fromkeys(("enum", "literal_error"), "write {expected}"),
     "union_tag_not_found": "a condition is an object of one word, such as fit; only field and when have a second one",
-    "union_tag_invalid": "there is no such word; a condition is one of {expected_tags}",
+    "union_tag_invalid": "there is no such word{known}",
     **dict.fromkeys(("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"), DATE),
     **dict.fromkeys(("datetime_type", "datetime_parsing", "datetime_from_date_parsing"), TIME),
     **dict.fromkeys(("datetime_object_invalid", "timezone_aware", "timezone_offset"), TIME),
@@ -78,7 +81,14 @@ def sentence(fault: Mapping[str, Any]) -> str:
         return message.removeprefix(_RAISED[kind])
     if kind not in SENTENCES or message[:1].islower():
         return message
-    return SENTENCES[kind].format_map(fault.get("ctx") or {})
+    known = fault.get("ctx") or {}
+    return SENTENCES[kind].format_map({"known": _known_words(known)} if kind == "union_tag_invalid" else known)
+
+
+def _known_words(context: Mapping[str, Any]) -> str:
+    """The word of a condition that was perhaps meant, or else all there are, without the marks of their tags."""
+    words = re.findall(r"<(\w+)>", context["expected_tags"])
+    return did_you_mean(context["tag"].strip("<>"), words) or f"; a condition is one of {', '.join(words)}"
 
 
 def essential(found: Iterable[tuple[str, str, str]], separator: str) -> list[tuple[str, str, str]]:

@@ -231,7 +231,10 @@ class Identities(ConditionBase):
 
 
 class Owner(ConditionBase):
-    """The owner is the actor, nobody (of a lead in the actor's team), or a user of the actor's team."""
+    """The owner is the actor, nobody (of a lead in the actor's team), or a user of the actor's team.
+
+    A lead without a team is in every team's, but not in that of a partner who let it lie.
+    """
 
     owner: Annotated[tuple[Literal["actor", "nobody", "team"], ...], Field(min_length=1, max_length=3)]
 
@@ -239,7 +242,7 @@ class Owner(ConditionBase):
         facts, actor = view.facts, view.ask.actor if view.ask else None
         owner, user_id, team = facts.owner_id, actor.user_id if actor else None, actor.team if actor else None
         team_of_lead = facts.team or facts.owner_team
-        same_team = team is None or team_of_lead is None or team == team_of_lead
+        same_team = team in (None, team_of_lead) or (team_of_lead is None and team not in facts.lapsed_teams)
         matches = {
             "actor": owner is not None and owner == user_id,
             "nobody": owner is None and same_team,

@@ -110,7 +110,7 @@ def _check(value: Any, steps: tuple[str, ...], depth: int) -> None:
     elif isinstance(value, bool) or value is None:
         return
     elif isinstance(value, int):
-        if not -MAX_INTEGER <= value <= MAX_INTEGER:
+        if not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
             raise Unstorable(steps, "number_invalid", "the integer is outside the 64-bit range")
     elif isinstance(value, float):
         if not math.isfinite(value):

@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.api import Api
+from tests.contract.contract import unknown
 from tests.conversion.steps import KEYS, all_rows, converted, count, sql_lead
 
 
@@ -89,3 +91,17 @@ async def test_an_item_of_a_wrong_form_has_its_own_result_unless_the_batch_is_at
         assert (one["index"], one["status"], one["lead_id"]) == (number, 422, None)
         assert one["problem"]["code"] == "request_invalid"
         assert [fault["field"] for fault in one["problem"]["errors"]] == [places[number]]
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("name", ["account", "contact", "opportunity"])
+async def test_an_id_that_an_item_names_and_that_does_not_exist_is_named_with_the_item(
+    api: Api, name: str, atomic: bool
+) -> None:
+    ae = await api.user("ae")
+    leads = [await sql_lead(api, ae, email=f"p{n}@firm-{n}.ro", company=f"Firm {n}") for n in range(2)]
+    order = {name: {"mode": "use", "id": unknown(f"{name}_id")}}
+    answer = await batch(api, ae, [{"lead_id": leads[0]["id"]}, {"lead_id": leads[1]["id"], **order}], atomic=atomic)
+    problem = answer.json() if atomic else answer.json()["results"][1]["problem"]
+    assert problem["code"] == f"{name}_not_found", answer.text
+    assert [fault["field"] for fault in problem["errors"]] == [f"items.1.{name}.id"]

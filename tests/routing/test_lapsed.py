@@ -95,3 +95,24 @@ async def test_a_later_partner_that_had_the_lead_is_passed_over_when_an_offer_en
     told = (await assignment(api, lead))["decision"]
     assert told["targets"][0]["outcome"] == "had_it"
     assert (told["owner_id"], told["reason"], told["pool"]) == (None, "nobody_available", "sdr")
+
+
+@pytest.mark.parametrize("first", [ALPINE, POOL])
+async def test_a_partner_cannot_accept_what_it_let_lapse_where_nobody_comes_next_but_others_can(
+    api: Api, first: dict[str, Any]
+) -> None:
+    partner, colleague = await api.user("sdr", team="alpine"), await api.user("sdr", team="alpine")
+    await api.publish(routed({"rules": [{"id": "partners", "to": [first]}]}, TEAMS))
+    lead = await api.mql()
+    assert lead["team"] == "alpine"
+    await pass_minutes(api, 61)
+    assert ((await api.reload(lead))["owner_id"], (await api.reload(lead))["team"]) == (None, None)
+    for user in (partner, colleague):
+        allowed = await api.call("GET", f"/v1/leads/{lead['id']}/eligibility", actor=user)
+        [accept] = [one for one in allowed.json()["actions"] if one["action"] == "accept"]
+        refused = await api.ask(lead, "accept", user)
+        assert (accept["allowed"], refused.status_code) == (False, 422), refused.text
+        assert [one["criterion"] for one in refused.json()["unmet"]] == ["owner"]
+    own = await api.user("sdr", team="inside")
+    assert (await api.ask(lead, "accept", own)).status_code == 201
+    assert await is_sound(api)

@@ -28,6 +28,7 @@ from app.policy import (
 )
 from app.policy.fault import Fault
 from app.policy.read import read, read_document
+from app.web.examples import POLICY
 from tests.rules.make import POLICIES
 from tests.rules.make import document as document_of
 
@@ -118,3 +119,20 @@ def test_a_wrong_value_is_told_once_and_where_it_stands(
 def test_a_date_that_yaml_makes_of_a_text_is_told_without_the_name_of_its_type() -> None:
     found = read("title: 2026-01-01")
     assert found == [Fault("/title", "invalid", "this is no value of JSON: write it in quotation marks")]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("engagment", "engagement"), ("Fit", "fit"), ("al", "all"), ("activities", "activity"), ("zzz", None)],
+)
+def test_an_unknown_word_of_a_condition_is_told_with_the_one_that_was_meant_or_with_all(
+    word: str, meant: str | None
+) -> None:
+    faults = read_document({**POLICY, "conditions": {"odd": {word: {"at_least": 3}}}})
+    assert isinstance(faults, list)
+    [detail] = [one.detail for one in faults if one.code == "unknown_word"]
+    if meant:
+        assert detail == f"there is no such word; did you mean `{meant}`?"
+    else:
+        assert detail.startswith("there is no such word; a condition is one of all, any, not, at_least, when, ")
+        assert "<" not in detail

@@ -18,7 +18,9 @@ def test_a_duplicate_among_60000_members_is_found_in_linear_time() -> None:
     assert time.process_time() - began < 5  # comparing each with each takes a minute
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9223372036854775808"])
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e400", "-1e400", "9223372036854775808", "-9223372036854775809"]
+)
 def test_a_number_that_cannot_be_stored_is_refused_with_its_path(number: str) -> None:
     with pytest.raises(RequestInvalid) as refused:
         parse_json(f'{{"fields":{{"sizes":[1,{number}]}}}}'.encode())
@@ -52,3 +54,8 @@ def test_a_text_may_hold_a_raw_line_break_or_tab(sign: str) -> None:
 def test_a_raw_nul_is_refused_with_its_path() -> None:
     with pytest.raises(RequestInvalid, match="message"):
         parse_json(b'{"message":"one\x00two"}')
+
+
+@pytest.mark.parametrize("number", [-(2**63), 2**63 - 1])
+def test_the_least_and_the_greatest_integer_of_64_bits_are_read(number: int) -> None:
+    assert parse_json(f'{{"size":{number}}}'.encode()) == {"size": number}
