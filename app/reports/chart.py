@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
-WIDTH, LABEL, BAR, ROW, TOP = 720, 250, 300, 26, 64
+WIDTH, LABEL, BAR, ROW, TOP = 820, 250, 300, 26, 64
 MOST_ROWS: Final = 200
 STYLE: Final = (
     "text{font:13px system-ui,sans-serif;fill:#1f2937}.title{font-size:17px;font-weight:600}.bar{fill:#2563eb}"
