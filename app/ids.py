@@ -43,6 +43,7 @@ PREFIXES: Final = {
     "activity": "act",
     "transaction": "tx",
     "duplicate": "dup",
+    "audit": "aud",
 }
 
 

@@ -14,6 +14,7 @@ from app.journeys.verify import verify
 from app.policy.shipped import Shipped
 from app.settings import PROGRAM, CannotStart
 from app.tenants import across, sql
+from app.tenants.audit_chain import audit_faults
 from app.tenants.create import NewKey, create_key, create_tenant
 from app.web.auth import SCOPES
 
@@ -22,7 +23,7 @@ console = Console(highlight=False)
 
 
 async def verify_all(engine: Database) -> int:
-    """Recompute every journey from its transitions and print those that differ from what is stored; 1 if any does."""
+    """Recompute every journey from its transitions and check the audit logs; print what differs. 1 if anything does."""
     checked_count = differing = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -35,7 +36,21 @@ async def verify_all(engine: Database) -> int:
                 if differing <= MAX_SHOWN:
                     console.print(f"{checked.lead_id} {checked.journey_id}: {'; '.join(checked.faults)}", markup=False)
     console.print(f"{checked_count} journeys, {differing} differ from their log.")
-    return 1 if differing else 0
+    faulty = await _verify_audit(engine)
+    return 1 if differing or faulty else 0
+
+
+async def _verify_audit(engine: Database) -> int:
+    """Check the chain of the audit log of each tenant and print what is wrong; how many logs are not whole."""
+    faulty = 0
+    async with engine.connect() as tx:
+        tenant_ids = await across.tenant_ids(tx)
+        for tenant_id in tenant_ids:
+            if faults := await audit_faults(tx, tenant_id):
+                faulty += 1
+                console.print(f"{ids.show('tenant', tenant_id)} audit log: {'; '.join(faults)}", markup=False)
+    console.print(f"{len(tenant_ids)} audit logs, {faulty} not whole.")
+    return faulty
 
 
 async def make_tenant(engine: Database, name: str, policy: Shipped) -> None:

@@ -65,7 +65,7 @@ def migrate(data_dir: DataDir = None) -> None:
 
 @cli.command()
 def verify(data_dir: DataDir = None) -> None:
-    """Recompute every journey from its transitions; status 1 and the ids of those that differ from what is stored."""
+    """Recompute every journey from its transitions and check the audit logs; status 1 and what differs."""
     from app.commands.administration import verify_all
     from app.database.server import run_on_database
 

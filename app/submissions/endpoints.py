@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app import ids
 from app.errors import (
     BodyTooLarge,
     CursorInvalid,
@@ -40,6 +41,7 @@ from app.submissions.schemas import (
     Waited,
 )
 from app.submissions.volume import volume
+from app.tenants import audit
 from app.web.auth import Caller, allowed
 from app.web.fields import LeadId, SourceId, SubmissionId, answer
 from app.web.pages import Cursor, Limit, Page
@@ -154,9 +156,11 @@ async def get_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) 
 
 
 @api.get("/submissions/{submission_id}/raw", response_model=RawOut, responses=declared(SubmissionNotFound))
-async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) -> Response:
-    """The raw request without its secrets, in the form that a dry run takes."""
-    return answer(await show.raw(tx, caller.tenant_id, submission_id))
+async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: InTx, now: Now) -> Response:
+    """The raw request without its secrets, in the form that a dry run takes. The audit log tells who read it."""
+    raw = await show.raw(tx, caller.tenant_id, submission_id)
+    await audit.record(tx, caller, caller.tenant_id, "submission.raw_read", ids.show("submission", submission_id), now)
+    return answer(raw)
 
 
 @api.post(

@@ -17,6 +17,11 @@ async def list_tenants(tx: Tx, page: Page) -> Records:
     return (await tx.execute(page.statement(select(tenants), tenants))).all()
 
 
+async def tenant_ids(tx: Tx) -> list[UUID]:
+    """All tenants, the oldest first."""
+    return (await tx.execute(select(tenants.c.id).order_by(tenants.c.id))).scalars()
+
+
 async def oldest_tenant(tx: Tx) -> UUID | None:
     """The oldest tenant, or None on a fresh database."""
     return (await tx.execute(select(tenants.c.id).order_by(tenants.c.id).limit(1))).scalar_one_or_none()

@@ -1,4 +1,8 @@
-"""The append-only audit log of administrative actions on keys, users, sources, policies and tenants."""
+"""The append-only audit log: administrative actions, and who read keys and raw submissions.
+
+The database numbers the rows of a tenant and chains them by hashes (docs/decisions/0079), which holds the tenant's next
+row back until the transaction ends: write a row after everything that has to wait for locks.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from uuid import UUID
 
 from app import ids
 from app.database.transaction import Tx
-from app.tenants import sql
+from app.tenants import audit_sql
 from app.web.auth import Caller
 
 
@@ -32,4 +36,4 @@ async def record_by(
 ) -> None:
     """Writes an audit row of something that no request asked for at this moment."""
     values = {"id": ids.new_id(), "recorded_at": now, "actor": actor, "act": act, "subject": subject}
-    await sql.insert_audit(tx, tenant_id, {**values, "detail": detail})
+    await audit_sql.insert_audit(tx, tenant_id, {**values, "detail": detail})

@@ -172,16 +172,21 @@ async def create_key(body: KeyCreate, caller: Admin, tx: InTx, now: Now) -> Resp
 
 
 @api.get("/keys", response_model=KeyPage)
-async def list_keys(caller: Admin, tx: InTx, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def list_keys(caller: Admin, tx: InTx, now: Now, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """The keys without their secrets. The audit log tells who read them."""
     page = Page(limit, cursor)
-    return answer(page.answer(await sql.list_keys(tx, caller.tenant_id, page), show_key))
+    rows = await sql.list_keys(tx, caller.tenant_id, page)
+    await audit.record(tx, caller, caller.tenant_id, "keys.read", ids.show("tenant", caller.tenant_id), now)
+    return answer(page.answer(rows, show_key))
 
 
 @api.get("/keys/{key_id}", response_model=KeyOut, responses=declared(KeyNotFound))
-async def get_key(key_id: KeyId, caller: Admin, tx: InTx) -> Response:
+async def get_key(key_id: KeyId, caller: Admin, tx: InTx, now: Now) -> Response:
+    """A key without its secret. The audit log tells who read it."""
     row = await sql.key(tx, caller.tenant_id, key_id)
     if row is None:
         raise KeyNotFound()
+    await audit.record(tx, caller, caller.tenant_id, "key.read", ids.show("key", key_id), now)
     return answer(show_key(row), version=row.version, moved=rfc3339(row.last_used_at))
 
 

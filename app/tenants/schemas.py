@@ -242,6 +242,32 @@ class KeyPage(ResponseBody):
     next: str | None
 
 
+class AuditRow(ResponseBody):
+    """`hash`: SHA-256 of the hash of the row before and of this row's values (docs/operations.md)."""
+
+    id: str
+    number: int = Field(description="Counts the rows of the tenant, from 1 and without gaps.")
+    recorded_at: str
+    act: str
+    subject: str | None
+    actor: dict[str, Any]
+    detail: dict[str, Any]
+    hash: str
+
+
+class AuditHead(ResponseBody):
+    """The last row that was written. Who keeps it elsewhere can prove later that no row before it is gone."""
+
+    number: int
+    hash: str
+
+
+class AuditPage(ResponseBody):
+    data: list[AuditRow]
+    next: str | None
+    head: AuditHead | None
+
+
 def show_tenant(row: Record) -> dict[str, Any]:
     return {
         "id": ids.show("tenant", row.id),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select, text, update
 
-from app.database.tables import audit, calendars, console_sessions, keys, reporting_lines, sources, tenants, users
+from app.database.tables import calendars, console_sessions, keys, reporting_lines, sources, tenants, users
 from app.database.transaction import Record, Records, Tx
 from app.ids import new_id
 from app.web.pages import Page
@@ -125,10 +125,6 @@ async def revoke_key(tx: Tx, tenant_id: UUID, key_id: UUID, now: datetime) -> Re
         .returning(keys)
     )
     return (await tx.execute(statement)).one_or_none()
-
-
-async def insert_audit(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
-    await tx.execute(insert(audit).values(tenant_id=tenant_id, **values))
 
 
 async def insert_session(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from app.reports.endpoints import api as reports
 from app.sources.endpoints import api as sources
 from app.submissions.endpoints import api as submissions
 from app.submissions.endpoints import ingest_api
+from app.tenants.audit_endpoints import api as audit
 from app.tenants.endpoints import api as tenants
 from app.transitions.endpoints import api as transitions
 from app.transitions.endpoints import gathered_api as gathered_transitions
@@ -60,6 +61,7 @@ ROUTERS = (
     reports,
     tenants,
     users,
+    audit,
 )
 
 

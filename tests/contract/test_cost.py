@@ -66,6 +66,11 @@ RECORDS: Final = """
     ), items AS (
         INSERT INTO submission_items (tenant_id, submission_id, index, source_id, verdict, lead_id)
         SELECT $1, id, 0, $5, 'lead', $7 FROM made WHERE n < 4
+    ), audited AS (
+        INSERT INTO audit (tenant_id, id, recorded_at, actor, act, subject, detail)
+        SELECT $1, id, at, jsonb_build_object('id', CASE WHEN n % 900 = 0 THEN 'rare' ELSE 'often' END),
+               CASE WHEN n % 800 = 0 THEN 'key.created' ELSE 'key.read' END,
+               CASE WHEN n % 700 = 0 THEN 'one' ELSE 'other' END, '{}' FROM made
     )
     INSERT INTO opportunities (tenant_id, id, name, stage, class, stage_entered_at, account_id, contact_id, owner_id,
                                policy_id, business, external_id, archived_at, created_at, updated_at)
@@ -121,6 +126,13 @@ class Filled:
                 "state": ["open", "not_duplicate", "merged"],
                 "lead_id": [ids.show("lead", one) for one in self.made["lead"]],
                 "min_score": ["1", "95", "99"],
+            },
+            "/v1/audit": {
+                "act": ["key.read", "key.created", "none"],
+                "subject": ["other", "one", "none"],
+                "actor": ["often", "rare", "none"],
+                "from": list(INSTANTS),
+                "to": list(INSTANTS),
             },
             "/v1/accounts": {**record, "domain": ["firm7.example", "none.example"]},
             "/v1/contacts": {

@@ -42,6 +42,7 @@ ACROSS = {
         "lock_first_run",
         "oldest_admin_key",
         "tenant_by_id_or_name",
+        "tenant_ids",
         "tenant_of_key",
     },
     "webhooks": {

@@ -11,6 +11,7 @@ TABLE = {
     "/healthz": {"GET": None},
     "/readyz": {"GET": None},
     "/v1/ingest/{source_key}": {"POST": None, "GET": None},
+    "/v1/audit": {"GET": "admin"},
     "/v1/sources": {"POST": "admin", "GET": READ},
     "/v1/sources/{source_id}": {"GET": READ, "PATCH": "admin", "DELETE": "admin"},
     "/v1/sources/{source_id}/dry-run": {"POST": READ},

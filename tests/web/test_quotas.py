@@ -16,7 +16,6 @@ from app.errors import RateLimited
 from app.web import auth, quotas, transacted
 from app.web.quotas import Limits, Quota, Quotas
 from tests.api import Api
-from tests.contract.world import second_tenant
 from tests.submissions.sender import count, make_sender, person, typeform_signature
 from tests.waiting import TIMEOUT_SECONDS, until
 
@@ -27,14 +26,6 @@ TENANT = UUID("019a8f2c-7b1e-7c3d-8e4f-5a6b7c8d9e0f")
 
 def path_of(api: Api) -> str:
     return f"/v1/tenants/{ids.show('tenant', api.tenant_id)}/limits"
-
-
-@pytest.fixture
-async def rival(api: Api) -> Api:
-    """A second tenant of the same application; the first one, `api`, is the platform's."""
-    other = await second_tenant(api)
-    other.tenant_id = ids.read("tenant", (await other.get("/v1/me"))["tenant"]["id"])
-    return other
 
 
 async def limit(api: Api, tenant: Api, **limits: int) -> dict[str, Any]:

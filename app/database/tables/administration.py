@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, Integer, Numeric, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    Table,
+    Text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database.tables.columns import (
@@ -13,6 +25,7 @@ from app.database.tables.columns import (
     jsonb,
     kid_index,
     list_indexes,
+    member_index,
     metadata,
     sealed,
     string,
@@ -148,6 +161,8 @@ models = tenant_table(
     Index("models_queued_idx", "requested_at", postgresql_where="state = 'queued'"),
 )
 
+# Rows are only added. A trigger numbers them for each tenant, and gives each a hash of its values and of the hash of
+# the row before (docs/decisions/0079).
 audit = tenant_table(
     "audit",
     id_column(),
@@ -156,6 +171,20 @@ audit = tenant_table(
     string("act", null=False),
     string("subject"),
     jsonb("detail"),
+    Column("number", BigInteger),
+    Column("hash", LargeBinary),
+    Index("audit_number_key", "tenant_id", "number", unique=True),
+    Index("audit_recorded_at_idx", "tenant_id", "recorded_at", "id"),
+    Index("audit_by_act_idx", "tenant_id", "act", "recorded_at", "id"),
+    Index("audit_by_subject_idx", "tenant_id", "subject", "recorded_at", "id"),
+    member_index("audit_by_actor_idx", "actor", "id", "recorded_at", "id"),
+)
+
+# Number and hash of the latest audit row of each tenant, so that it shows where the last rows are gone.
+audit_heads = tenant_table(
+    "audit_heads",
+    Column("number", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
 )
 
 # What tenants set for reports, with its history, so that a report of the past has what held then: the latest row of a

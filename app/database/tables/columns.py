@@ -95,6 +95,11 @@ def filter_indexes(table: str, **columns: str) -> list[Index]:
     ]
 
 
+def member_index(name: str, column: str, member: str, *order: str) -> Index:
+    """For lists filtered by a short member of a JSONB column, in this order."""
+    return Index(name, "tenant_id", text(f"({column} ->> '{member}')"), *order)
+
+
 def member_indexes(table: str, member: str, *columns: str) -> list[Index]:
     """For lists filtered by the hash of a member of each of these JSONB columns, newest first. Members may be long."""
     return [
