@@ -1,1 +1,1 @@
-"""Confirmations: the links by which people confirm the consents that they gave in a form (double opt-in)."""
+"""Confirmations: the links by which people confirm the consents of a form (double opt-in), and withdraw consents."""

@@ -59,7 +59,7 @@ async def _opened(tx: Tx, text: str, now: datetime) -> tuple[Record, Change | No
         raise ConfirmationNotFound()
     if request.confirmed_at is None and now >= request.expires_at:
         raise ConfirmationExpired()
-    change = await _begin(tx, token.tenant_id, request.lead_id, now)
+    change = await begin_for_visitor(tx, token.tenant_id, request.lead_id, now)
     texts = {
         purpose: seen
         for purpose, seen in request.texts.items()
@@ -76,8 +76,8 @@ async def _opened(tx: Tx, text: str, now: datetime) -> tuple[Record, Change | No
     return request, change
 
 
-async def _begin(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
-    """Begins a change of the lead, or of the one that it was merged into."""
+async def begin_for_visitor(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:
+    """Begins a change of the lead by who opens a link; of the lead that it was merged into, where it was."""
     for _ in range(MAX_MERGES):
         try:
             return await begin_change(tx, tenant_id, lead_id, now, actor=VISITOR)

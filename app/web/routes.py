@@ -4,6 +4,8 @@ from fastapi.routing import APIRoute
 
 from app.backtests.endpoints import api as backtests
 from app.confirmations.endpoints import api as confirmations
+from app.confirmations.endpoints import links_api as withdrawal_links
+from app.confirmations.endpoints import withdraw_api as withdrawals
 from app.conversion.endpoints import api as conversion
 from app.conversion.endpoints import gathered_api as gathered_conversion
 from app.events.endpoints import api as events
@@ -40,6 +42,8 @@ ROUTERS = (
     sources,
     submissions,
     confirmations,
+    withdrawals,
+    withdrawal_links,
     import_streams,
     imports,
     leads,

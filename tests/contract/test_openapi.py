@@ -104,9 +104,9 @@ def test_every_operation_declares_the_problems_that_any_request_can_get() -> Non
         assert always <= codes(operation), (str(operation), always - codes(operation))
 
 
-def test_every_post_but_ingest_and_ping_accepts_an_idempotency_key() -> None:
+def test_every_post_but_ingest_ping_and_links_accepts_an_idempotency_key() -> None:
     without = {each.path for each in ALL if each.method == "POST" and "Idempotency-Key" not in each.headers}
-    assert without == {"/v1/ingest/{source_key}", "/v1/subscriptions/{subscription_id}/ping"}
+    assert without == {"/v1/ingest/{source_key}", "/v1/subscriptions/{subscription_id}/ping", "/v1/withdraw/{token}"}
 
 
 def test_every_declared_problem_has_a_valid_example() -> None:
@@ -134,7 +134,8 @@ def test_the_document_names_its_server_and_licence() -> None:
 def test_every_operation_says_whether_it_needs_a_key() -> None:
     public = {str(operation) for operation in ALL if operation.members["security"] == []}
     ingest = {f"{method} /v1/ingest/{{source_key}}" for method in ("GET", "POST")}
-    assert public == {"GET /healthz", "GET /readyz", "GET /v1/confirm/{token}", *ingest}
+    links = {"GET /v1/confirm/{token}", "GET /v1/withdraw/{token}", "POST /v1/withdraw/{token}"}
+    assert public == {"GET /healthz", "GET /readyz", *links, *ingest}
     assert all(hook["post"]["security"] == [] for hook in DOCUMENT["webhooks"].values())
 
 

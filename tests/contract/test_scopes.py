@@ -20,6 +20,8 @@ TABLE = {
     "/v1/presets": {"GET": READ},
     "/v1/presets/{name}": {"GET": READ},
     "/v1/confirm/{token}": {"GET": None},
+    "/v1/withdraw/{token}": {"GET": None, "POST": None},
+    "/v1/leads/{lead_id}/withdrawal-links": {"POST": WRITE},
     "/v1/submissions": {"GET": READ},
     "/v1/submissions/{submission_id}": {"GET": READ},
     "/v1/submissions/{submission_id}/raw": {"GET": READ},

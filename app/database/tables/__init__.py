@@ -56,6 +56,7 @@ from app.database.tables.leads import (
     shared_identities,
     touches,
     transitions,
+    withdrawal_links,
     withdrawals,
 )
 from app.database.tables.pipeline import accounts, contacts, conversions, opportunities, opportunity_transitions
@@ -121,5 +122,6 @@ __all__ = [
     "touches",
     "transitions",
     "users",
+    "withdrawal_links",
     "withdrawals",
 ]

@@ -142,6 +142,19 @@ consent_requests = tenant_table(
     Index("consent_requests_open_idx", "expires_at", postgresql_where="confirmed_at IS NULL"),
 )
 
+# Links by which a person withdraws consents, however often; they stay those of the lead that they were made for, also
+# when it is merged.
+withdrawal_links = tenant_table(
+    "withdrawal_links",
+    id_column(),
+    uuid("lead_id", null=False),
+    string("secret_sha256", null=False),
+    jsonb("purposes"),
+    instant("created_at", null=False),
+    tenant_foreign_key("leads", "lead_id"),
+    Index("withdrawal_links_lead_id_idx", "tenant_id", "lead_id"),
+)
+
 # Consents that people have withdrawn who were no leads then; of the address only a hash (docs/decisions/0053).
 withdrawals = tenant_table(
     "withdrawals",

@@ -1,0 +1,85 @@
+"""Withdraw the consents of a link, at once and however often the link is used.
+
+The link needs no key: who has it was sent it. Mailbox providers post to it for the reader (RFC 8058), and programs that
+look at the links of an e-mail only get it, so getting it withdraws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from hmac import compare_digest
+from secrets import token_bytes
+from typing import Final
+from uuid import UUID
+
+from app import ids
+from app.confirmations import sql
+from app.confirmations.confirm import begin_for_visitor
+from app.database.transaction import Record, Tx
+from app.errors import ConfirmationNotFound
+from app.journeys.evaluate import evaluate
+from app.journeys.load import begin_change
+from app.journeys.record import record
+from app.journeys.state import NewConsent
+from app.leads.absorb import apply_consents
+from app.leads.contact_consents import carry_to_contacts
+from app.leads.double_opt_in import REFUSED, SECRET_BYTES, Token
+from app.leads.merged import Came, keep_apart
+from app.web.auth import Caller
+
+WITHDRAW_PATH: Final = "/v1/withdraw/"
+CHANNEL: Final = "withdrawal_link"
+
+
+async def make_link(tx: Tx, caller: Caller, lead_id: UUID, purposes: Sequence[str], now: datetime) -> str:
+    """Makes another link for the person of a lead, and returns its path. Links that were made before stay good.
+
+    Raises LeadNotFound, LeadMerged, Erased.
+    """
+    await begin_change(tx, caller.tenant_id, lead_id, now, actor=caller.actor)
+    token = Token(caller.tenant_id, ids.new_id(), token_bytes(SECRET_BYTES))
+    values = {"id": token.request_id, "lead_id": lead_id, "secret_sha256": token.sha256}
+    await sql.insert_link(
+        tx, caller.tenant_id, {**values, "purposes": list(dict.fromkeys(purposes)), "created_at": now}
+    )
+    return f"{WITHDRAW_PATH}{token}"
+
+
+async def withdraw(tx: Tx, text: str, now: datetime) -> Record:
+    """Withdraws the consents of a link, and returns the link; those that are refused or withdrawn stay as they are.
+
+    Raises ConfirmationNotFound for a link that was never made, and Erased where the lead was erased.
+    """
+    link = await _link(tx, text)
+    change = await begin_for_visitor(tx, link.tenant_id, link.lead_id, now)
+    change.new_consents += [
+        NewConsent(purpose, "withdrawn", now, None, CHANNEL)
+        for purpose in link.purposes
+        if change.lead.consents.get(purpose) not in REFUSED
+    ]
+    if not change.new_consents:
+        return link
+    apply_consents(change, change.new_consents)
+    evaluate(change)
+    await record(tx, link.tenant_id, [change])
+    rows = tuple(one.id for one in change.new_consents)
+    came = [Came(change.lead.id, rows=rows, confirms=link)] if change.lead.has_merged else []
+    await keep_apart(tx, link.tenant_id, came)
+    await carry_to_contacts(tx, link.tenant_id, [change], now)
+    return link
+
+
+async def look_at_withdrawal(tx: Tx, text: str, now: datetime) -> Record:
+    """The link, or what `withdraw` would raise; writes nothing."""
+    link = await _link(tx, text)
+    await begin_for_visitor(tx, link.tenant_id, link.lead_id, now)
+    return link
+
+
+async def _link(tx: Tx, text: str) -> Record:
+    token = Token.read(text)
+    link = await sql.link(tx, token.tenant_id, token.request_id) if token else None
+    if token is None or link is None or not compare_digest(token.sha256, link.secret_sha256):
+        raise ConfirmationNotFound()
+    return link
