@@ -15,10 +15,12 @@ import pytest
 
 from app.commands.demo import run
 from app.commands.demo.client import Client
-from app.commands.demo.plan import DAYS
+from app.commands.demo.plan import DAYS, PolicyName
+from app.commands.demo.run import FUNNELS
 from app.database.transaction import Database
 from app.events.across import count_pending
 from app.settings import CannotStart, load
+from app.tenants.create import create_key, create_tenant
 from tests.proof.__main__ import main as compare
 from tests.waiting import until
 
@@ -82,19 +84,53 @@ async def test_each_report_of_a_fresh_demo_has_numbers_of_the_agreed_shape_which
     for name, value in environment.items():
         monkeypatch.setenv(f"BATON_{name}", value)
     await asyncio.to_thread(run.demo, None, None, 600, 2, None)
-    [key] = re.findall(r"KEY=(btn_\w{43})$", capsys.readouterr().out, re.MULTILINE)
+    shown = capsys.readouterr().out
+    [key] = re.findall(r"KEY=(btn_\w{43})$", shown, re.MULTILINE)
+    counts_by_stage = re.findall(r"^  ([a-z]+) +\d+ +\d+%", shown, re.MULTILINE)
     today = datetime.now(UTC).date()
     window = f"from={today - timedelta(days=DAYS)}&to={today + timedelta(days=1)}"
     async with run._temporary_service(load(), key) as address, aiohttp.ClientSession() as session:
         client = Client(session, address, key)
-        reports = [await client.get(f"/v1/reports/{name}?{window}") for name in ("funnel", "wins")]
-        values = {one["name"]: one["value"] for report in reports for one in report["groups"][0]["metrics"]}
+        reports = [await client.get(f"/v1/reports/{name}?{window}") for name in ("funnel", "wins", "feedback", "rules")]
+        metrics = {one["name"]: one for report in reports for one in report["groups"][0]["metrics"]}
+        values = {name: one["value"] for name, one in metrics.items()}
         outside = {name: values[name] for name, (low, high) in BANDS.items() if not low <= values[name] <= high}
         assert outside == {}
+        counts = {one: metrics[one]["numerator"] for one in ("volume_mql", "volume_sal", "volume_srl", "volume_sql")}
+        assert list(counts.values()) == sorted(set(counts.values()), reverse=True), "each stage has fewer leads"
+        assert metrics["returned"]["numerator"] > 0, "the AE gives some back"
+        assert metrics["persona:decision_maker"]["lift"] > 1, "leads of the persona become SQLs more often"
+        assert {"sal", "srl"} <= set(counts_by_stage), "some leads are an SAL or an SRL now"
         assert (await client.get("/v1/opportunities?slipped=true"))["data"]
         await check_forecast(client)
         await until(partial(are_in_order, engine), "all events are in order")
         assert await asyncio.to_thread(compare, address, key) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("policy", FUNNELS)
+async def test_a_tenant_takes_the_demos_of_several_seeds_and_each_has_its_own_leads(
+    engine: Database,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    policy: PolicyName,
+) -> None:
+    environment = {"DATABASE_URL": url, "DATA_DIR": str(tmp_path), "PORT": "1", "SECRET_KEYS": f"a:{'A' * 43}="}
+    for name, value in environment.items():
+        monkeypatch.setenv(f"BATON_{name}", value)
+    async with engine.begin() as tx:
+        tenant_id = await create_tenant(tx, "several demos", policy, datetime.now(UTC))
+        key = (await create_key(tx, tenant_id, "demo", ("admin",), datetime.now(UTC))).secret
+    async with run._temporary_service(load(), key) as address:
+        for seed, count in ((1, 60), (11, 60), (-2, 80)):
+            await run._send_and_show(address, key, run.Planned(count, seed, datetime.now(UTC)))
+        shown = capsys.readouterr().out
+        totals = [int(one) for one in re.findall(r"^(\d+) leads of half a year", shown, re.MULTILINE)]
+        assert totals == [60, 120, 200]
+        assert f"The funnel of the half year: {FUNNELS[policy]}\n" in shown
+        with pytest.raises(CannotStart, match="already has the demo of --seed 11"):
+            await run._send_and_show(address, key, run.Planned(90, 11, datetime.now(UTC)))
 
 
 async def are_in_order(engine: Database) -> bool:

@@ -108,7 +108,7 @@ def companies(rng: random.Random, count: int) -> list[Company]:
     ]
 
 
-def person(rng: random.Random, company: Company, number: int) -> Invented:
+def person(rng: random.Random, company: Company, number: str) -> Invented:
     """A person of a company; `number` makes the e-mail address unique."""
     first, last = rng.choice(FIRST), rng.choice(LAST)
     plain = "".join(letter for letter in f"{first}.{last}".lower() if letter.isascii())

@@ -26,6 +26,7 @@ CHANNELS: Final = (
     ("partner", "referral"),
     ("google", "organic"),
 )
+RETURNED_FOR: Final = ("needs_info", "not_decision_maker", "no_need")
 RECYCLED_FOR: Final = ("timing", "no_budget_yet", "needs_info", "not_decision_maker")
 CLOSED_FOR: Final = ("bad_fit", "no_budget", "no_need", "no_authority", "student_or_research", "spam")
 LOST_FOR: Final = ("price", "competitor", "no_decision", "timing")
@@ -35,6 +36,13 @@ AUTOMATIC_WITHIN: Final = timedelta(days=25)
 # 90 %, and of closed deals at least 30 % of new business and 75 % of existing are won.
 HANDED_OVER: Final = 0.45
 CONFIRMED: Final = 0.88
+# Of those who do not fit, marketing qualifies some who asked for a demo, and sales hands over fewer of these: so the
+# persona and the rules of the policy have leads without them to be compared with.
+ASKED_ANYWAY: Final = 0.025
+HANDED_OVER_ANYWAY: Final = 0.2
+# Of those that the AE does not confirm; of the others of them, half are still undecided and half lost.
+RETURNED: Final = 1 / 3
+UNDECIDED: Final = 0.5
 EXISTING: Final = 0.3
 WON: Final = {"new": 0.33, "existing": 0.77}
 LEFT_OPEN: Final = 0.12  # deals that nobody closes: their close date passes, unless it is moved
@@ -93,13 +101,17 @@ class _Shares:
 
 
 def plan_leads(seed: int, count: int, end: datetime, policy: PolicyName = "pipeline") -> list[PlannedLead]:
-    """`count` leads of the half year before `end`, ordered by form fill. The same seed gives the same leads."""
+    """`count` leads of the half year before `end`, ordered by form fill. The same seed gives the same leads.
+
+    Keys name all that decides what is sent, and addresses the seed, so that a tenant can have several demos.
+    """
     rng = random.Random(seed)  # noqa: S311 - reproducible data, nothing secret
     employers, shares = companies(rng, max(1, count // 3)), _Shares()
     instants = sorted(end - timedelta(days=DAYS * _age(rng)) for _ in range(count))
-    people = [person(rng, rng.choice(employers), n) for n in range(count)]
+    people = [person(rng, rng.choice(employers), f"{seed}.{n}") for n in range(count)]
+    run = f"demo-{seed}-{count}-{policy}-{end:%Y%m%dT%H%M%S%f}"
     return [
-        _plan_lead(_Life(rng, shares, at.replace(microsecond=0), end, policy), who, n)
+        _plan_lead(_Life(rng, shares, at.replace(microsecond=0), end, policy), who, f"{run}-{n}")
         for n, (who, at) in enumerate(zip(people, instants, strict=True))
     ]
 
@@ -125,14 +137,14 @@ class _Life:
         return True
 
 
-def _plan_lead(life: _Life, who: Invented, number: int) -> PlannedLead:
+def _plan_lead(life: _Life, who: Invented, key: str) -> PlannedLead:
     rng = life.rng
     source, medium = rng.choice(CHANNELS)
     utm = {"utm_source": source, "utm_medium": medium, "utm_campaign": rng.choice(CAMPAIGNS)}
     form_source = rng.choices(SOURCES, (5, 3, 4))[0]
     newsletter, twice = rng.random() < 0.4, rng.random() < 0.06
-    lead = PlannedLead(f"demo-{number}", form_source, life.now, who, utm, newsletter, twice)
-    interested = who.fits and rng.random() < 0.85
+    lead = PlannedLead(key, form_source, life.now, who, utm, newsletter, twice)
+    interested = rng.random() < (0.85 if who.fits else ASKED_ANYWAY)
     for name in rng.choices(("webinar", "case_study", "price_list"), (5, 4, 2), k=rng.choice((0, 1, 1, 2))):
         if life.advance(hours=2, days=9):
             lead.activities.append(Activity(name, life.now))
@@ -147,7 +159,7 @@ def _plan_lead(life: _Life, who: Invented, number: int) -> PlannedLead:
 def _journey(life: _Life, lead: PlannedLead) -> Iterator[Step]:
     """The steps from MQL on, until the half year ends."""
     rng = life.rng
-    if life.end - life.now > AUTOMATIC_WITHIN:
+    if life.end - life.now > AUTOMATIC_WITHIN or not lead.person.fits:
         yield Step("transition", "marketing", life.now, {"action": "qualify", "override_reason": "asked for a demo"})
     if rng.random() < 0.06 or not life.advance(days=5):
         return  # not accepted yet
@@ -160,27 +172,39 @@ def _journey(life: _Life, lead: PlannedLead) -> Iterator[Step]:
             lead.activities.append(Activity("call", life.now, "contact_attempt"))
     if not life.advance(days=12):
         return
-    if not life.shares.draw("handed over", HANDED_OVER):
+    if not _is_handed_over(life, lead):
         yield _close(life, "sdr") if rng.random() < 0.3 else _recycle(life, "sdr")
         return
     yield from _hand_over(life, lead)
 
 
+def _is_handed_over(life: _Life, lead: PlannedLead) -> bool:
+    if lead.person.fits:
+        return life.shares.draw("handed over", HANDED_OVER)
+    return life.shares.draw("handed over anyway", HANDED_OVER_ANYWAY)
+
+
 def _hand_over(life: _Life, lead: PlannedLead) -> Iterator[Step]:
-    """The lead goes to an AE: `pipeline` opens the opportunity at once, `waterfall` once the AE has confirmed."""
-    rng, opportunity = life.rng, _opportunity(life, lead)
-    confirms = life.shares.draw("confirmed", CONFIRMED)
+    """The lead goes to an AE: `pipeline` opens the opportunity at once, `waterfall` once the AE has confirmed.
+
+    In `pipeline` a lead stays an SRL without one where the AE has not decided yet, or gives it back.
+    """
+    opportunity, handed_over_at = _opportunity(life, lead), life.now
     if life.policy == "pipeline":
-        handed_over = {"action": "hand_over", "bant": _bant(rng), "conversion": {"opportunity": opportunity}}
-        yield Step("transition", "sdr", life.now, handed_over)
-        if not life.advance(days=8):
-            return
-        if not confirms:
+        answer = _answer_of_ae(life)
+        conversion = {"opportunity": opportunity} if answer in ("confirm", "lose") else False
+        handed_over = {"action": "hand_over", "bant": _bant(life.rng), "conversion": conversion}
+        yield Step("transition", "sdr", handed_over_at, handed_over)
+        if answer == "return":
+            yield _return(life)
+        elif answer == "lose":
             yield _lost(life)
+        if answer != "confirm":
             return
-        yield Step("opportunity", "ae", life.now, {"action": "qualify", "bant": _bant(rng)})
+        yield Step("opportunity", "ae", life.now, {"action": "qualify", "bant": _bant(life.rng)})
     else:
-        yield Step("transition", "ae", life.now, {"action": "confirm", "bant": _bant(rng)})
+        yield Step("transition", "ae", life.now, {"action": "confirm", "bant": _bant(life.rng)})
+        confirms = life.shares.draw("confirmed", CONFIRMED)
         if not life.advance(days=8):
             return
         if not confirms:
@@ -188,6 +212,18 @@ def _hand_over(life: _Life, lead: PlannedLead) -> Iterator[Step]:
             return
         yield Step("conversion", "ae", life.now, {"opportunity": opportunity})
     yield from _deal(life, opportunity)
+
+
+def _answer_of_ae(life: _Life) -> Literal["confirm", "return", "lose"] | None:
+    """What the AE decides about an SRL; None: nothing yet."""
+    confirms = life.shares.draw("confirmed", CONFIRMED)
+    if not life.advance(days=8):
+        return None
+    if confirms:
+        return "confirm"
+    if life.shares.draw("returned", RETURNED):
+        return "return"
+    return None if life.shares.draw("undecided", UNDECIDED) else "lose"
 
 
 def _bant(rng: random.Random) -> dict[str, Any]:
@@ -254,6 +290,10 @@ def _lost(life: _Life) -> Step:
 
 def _close(life: _Life, who: Role) -> Step:
     return Step("transition", who, life.now, {"action": "disqualify", "reason_code": life.rng.choice(CLOSED_FOR)})
+
+
+def _return(life: _Life) -> Step:
+    return Step("transition", "ae", life.now, {"action": "return", "reason_code": life.rng.choice(RETURNED_FOR)})
 
 
 def _recycle(life: _Life, who: Role) -> Step:

@@ -32,6 +32,10 @@ from app.tenants.create import create_key, create_tenant
 
 READY_SECONDS: Final = 60
 PACKAGE_PARENT: Final = str(Path(__file__).parents[3])
+FUNNELS: Final[dict[PolicyName, str]] = {
+    "pipeline": "MQL to SAL to SRL to SQL to won",
+    "waterfall": "MQL to SAL to SQL to won",
+}
 STAGES: Final = ("suspect", "inquiry", "mql", "sal", "srl", "sql", "converted", "recycled", "disqualified")
 POLICY: Final[PolicyName] = "pipeline"
 WEEKS: Final = 5  # lived week by week, where the clock of the service can be moved
@@ -154,17 +158,16 @@ async def _send_and_show(
             await send(client, planned, clock)
         except* CannotStart as refused:
             raise refused.exceptions[0] from None
+        policy = await _policy(client)
         counts, newest = await play.count(client)
-    _show(later_address or address, key, counts, newest, time.monotonic() - began)
+    _show(later_address or address, key, policy, counts, newest, time.monotonic() - began)
     if later_address is not None:
         console.print(f"\nThe service is stopped. To start it with these leads: {PROGRAM} serve")
 
 
 async def send(client: Client, planned: Planned, clock: ServiceClock | None = None) -> None:
     """Send everything that happens to the planned leads, by the policy of the tenant; with a clock, week by week."""
-    active = await client.get("/v1/policies?state=active")
-    policy: PolicyName = "pipeline" if active["data"][0]["name"] == "pipeline" else "waterfall"
-    plan = plan_leads(planned.seed, planned.leads, planned.end, policy)
+    plan = plan_leads(planned.seed, planned.leads, planned.end, await _policy(client))
     setup = await play.prepare(client, planned.seed)
     with Progress(*COLUMNS, console=console) as progress:
         bars = _Bars(progress, plan)
@@ -177,6 +180,12 @@ async def send(client: Client, planned: Planned, clock: ServiceClock | None = No
             await play.take_steps(client, setup, part, bars.of("Steps taken by users"))
             await play.post_activities(client, setup, part, "contact_attempt", bars.of("Contact attempts"))
     await play.set_quotas(client, setup)
+
+
+async def _policy(client: Client) -> PolicyName:
+    """By which of the shipped policies the leads are planned: that of the tenant."""
+    active = await client.get("/v1/policies?state=active")
+    return "pipeline" if active["data"][0]["name"] == "pipeline" else "waterfall"
 
 
 def _parts(plan: list[PlannedLead], end: datetime, clock: ServiceClock | None) -> Iterator[play.Part]:
@@ -204,10 +213,12 @@ class _Bars:
         return lambda steps: self.progress.advance(self.tasks[name], steps)
 
 
-def _show(address: str, key: str, counts: dict[str, int], newest: dict[str, str], seconds: float) -> None:
+def _show(
+    address: str, key: str, policy: PolicyName, counts: dict[str, int], newest: dict[str, str], seconds: float
+) -> None:
     total = sum(counts.values())
     console.print(f"\n{total} leads of half a year in {seconds:.0f} seconds. By stage, with the newest lead of each:")
-    for stage in sorted(counts, key=STAGES.index):
+    for stage in sorted(counts, key=lambda one: (STAGES.index(one) if one in STAGES else len(STAGES), one)):
         console.print(f"  {stage:<13}{counts[stage]:>6}  {counts[stage] / total:>4.0%}  {newest[stage]}", markup=False)
     lead = newest.get("converted") or next(iter(newest.values()))
     waiting = newest.get("inquiry", lead)
@@ -221,7 +232,7 @@ def _show(address: str, key: str, counts: dict[str, int], newest: dict[str, str]
         ("Why this lead is not an MQL", f"/v1/leads/{waiting}/eligibility"),
         ("MQLs that no SDR has accepted yet", "/v1/leads?stage=mql&limit=5"),
         ("The first conversions in the feed of events", "/v1/events?after=earliest&types=lead.converted&limit=5"),
-        ("The funnel of the half year: MQL to SRL to SQL to won", f"/v1/reports/funnel?{window}"),
+        (f"The funnel of the half year: {FUNNELS[policy]}", f"/v1/reports/funnel?{window}"),
         ("The forecast of this quarter, by people", "/v1/reports/forecast"),
     ):
         console.print(f'  # {what}\n  {curl} "$BATON{path}"', markup=False)
