@@ -9,23 +9,13 @@ from uuid import UUID
 from sqlalchemy import DateTime, Integer, Uuid, bindparam, text
 
 from app.database.transaction import Records, Tx
-from app.ids import ALPHABET
-from app.reports.sql import PAST
-
-# The uuid of a public id, as later changes keep it of links that they replaced: 26 letters of five bits, of which the
-# first two bits are not used.
-ID: Final = f"""
-    (SELECT string_agg(to_hex(substr(b.bits, 4 * n - 1, 4)::bit(4)::integer), '' ORDER BY n)::uuid
-       FROM (SELECT string_agg((strpos('{ALPHABET}', substr(right({{}}, 26), i, 1)) - 1)::bit(5)::text, '' ORDER BY i)
-                    AS bits FROM generate_series(1, 26) i) b, generate_series(1, 32) n
-      WHERE {{}} IS NOT NULL)
-"""  # noqa: S608 - interpolates a constant
+from app.reports.sql import PAST, read_id
 
 
 def _of_links(name: str) -> str:
     """A link of the lead as of the instant: as the first later change kept it, else the present one."""
     kept = f"past.links ->> '{name}'"
-    return f"CASE WHEN past.links IS NULL THEN l.{name} ELSE {ID.format(kept, kept)} END"
+    return f"CASE WHEN past.links IS NULL THEN l.{name} ELSE {read_id(kept)} END"
 
 
 # Leads that may have been in an account: those that are in one, and those whose rows a merge has moved since. A person

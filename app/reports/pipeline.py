@@ -13,6 +13,7 @@ from app.policy.document import Policy
 from app.reports.parameters import Parameters, PipelineParameters
 from app.reports.pipeline_sql import PIPELINE
 from app.reports.report import Business, Metric, Origin, Report, Settings
+from app.reports.sql import team_of
 from app.reports.velocity import MEASURES, show_times
 from app.web.money import money
 
@@ -88,5 +89,9 @@ REPORT: Final = Report(
         "currencies": "array_agg(currency) FILTER (WHERE amount IS NOT NULL)",
     },
     show,
-    groups={"owner": (":users ->> f.owner_id::text", ""), "origin": ("f.origin", "")},
+    groups={
+        "owner": (":users ->> f.owner_id::text", ""),
+        "team": team_of("f.owner_id"),
+        "origin": ("f.origin", ""),
+    },
 )

@@ -18,6 +18,7 @@ from sqlalchemy import Boolean, DateTime, Integer, Text, TextClause, Uuid, bindp
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.transaction import Record, Records, Tx
+from app.ids import ALPHABET
 from app.reports.report import Report
 
 # The settings of tenants are kept with their history: those of the calendar in the audit log.
@@ -82,18 +83,50 @@ def recorded(alias: str) -> str:
     )
 
 
-def of_lead(present: str, kept: str, value: str) -> tuple[str, str]:
-    """A value of the lead as of the instant: as the first later change kept it, else the present one."""
-    join = f"""
-        LEFT JOIN moved m ON m.row_id = f.journey_id
-        LEFT JOIN leads l ON l.tenant_id = :tenant_id AND l.id = coalesce(m.lead_id, f.lead_id)
+def read_id(text_: str) -> str:
+    """SQL of the uuid of a public id: 26 letters of five bits, of which the first two bits are not used."""
+    return f"""
+        (SELECT string_agg(to_hex(substr(b.bits, 4 * n - 1, 4)::bit(4)::integer), '' ORDER BY n)::uuid
+           FROM (SELECT string_agg((strpos('{ALPHABET}', substr(right({text_}, 26), i, 1)) - 1)::bit(5)::text, ''
+                                   ORDER BY i) AS bits FROM generate_series(1, 26) i) b, generate_series(1, 32) n
+          WHERE {text_} IS NOT NULL)
+    """  # noqa: S608 - the argument is written in statements of reports
+
+
+LEAD: Final = """
+    LEFT JOIN moved m ON m.row_id = f.journey_id
+    LEFT JOIN leads l ON l.tenant_id = :tenant_id AND l.id = coalesce(m.lead_id, f.lead_id)
+"""
+
+
+def _replaced(alias: str, kept: str, value: str) -> str:
+    """The join of what the first later change of the lead `l` replaced, if there is one."""
+    return f"""
         LEFT JOIN LATERAL (
              SELECT true AS found, c.before #>> '{value}' AS value FROM lead_changes c
               WHERE c.tenant_id = :tenant_id AND c.lead_id = l.id AND c.recorded_at > :as_of
                 AND c.before #> '{kept}' IS NOT NULL ORDER BY c.version LIMIT 1
-        ) past ON true
+        ) {alias} ON true
     """  # noqa: S608 - the arguments are the constants below
-    return f"CASE WHEN past.found THEN past.value ELSE {present} END", join
+
+
+def of_lead(present: str, kept: str, value: str) -> tuple[str, str]:
+    """A value of the lead as of the instant: as the first later change kept it, else the present one."""
+    return f"CASE WHEN past.found THEN past.value ELSE {present} END", LEAD + _replaced("past", kept, value)
+
+
+def team_of(owner: str, more: str = "") -> tuple[str, str]:
+    """The team of the owner as of the instant; where there is none, or the owner is in no team, that of the lead."""
+    team_of_lead, joins = of_lead("l.team", "{team}", "{team}")
+    of_owner = f"""
+        LEFT JOIN users u ON u.tenant_id = :tenant_id AND u.id = {owner}
+        LEFT JOIN LATERAL (
+             SELECT true AS found, c.before ->> 'team' AS team FROM user_changes c
+              WHERE c.tenant_id = :tenant_id AND c.user_id = u.id AND c.recorded_at > :as_of AND c.before ? 'team'
+              ORDER BY c.version LIMIT 1
+        ) u_past ON true
+    """  # noqa: S608 - the argument is written in statements of reports
+    return f"coalesce(CASE WHEN u_past.found THEN u_past.team ELSE u.team END, {team_of_lead})", joins + more + of_owner
 
 
 # By each group: the SQL of its key for a case `f`, and the joins that this needs.
@@ -103,7 +136,10 @@ GROUPS: Final[Mapping[str | None, tuple[str, str]]] = {
     "medium": of_lead("l.first_touch ->> 'medium'", "{attribution}", "{attribution,first,medium}"),
     "campaign": of_lead("l.first_touch ->> 'campaign'", "{attribution}", "{attribution,first,campaign}"),
     "owner": of_lead(":users ->> l.owner_id::text", "{owner_id}", "{owner_id}"),  # kept as ids are shown
-    "team": of_lead("l.team", "{team}", "{team}"),
+    "team": team_of(
+        f"CASE WHEN owned.found THEN {read_id('owned.value')} ELSE l.owner_id END",
+        _replaced("owned", "{owner_id}", "{owner_id}"),
+    ),
     "country": of_lead("l.fields ->> 'country'", "{fields,country}", "{fields,country}"),
     "industry": of_lead("l.fields ->> 'industry'", "{fields,industry}", "{fields,industry}"),
     "business": ("f.business", ""),

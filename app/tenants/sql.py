@@ -9,7 +9,16 @@ from uuid import UUID
 
 from sqlalchemy import delete, insert, select, text, update
 
-from app.database.tables import calendars, console_sessions, keys, reporting_lines, sources, tenants, users
+from app.database.tables import (
+    calendars,
+    console_sessions,
+    keys,
+    reporting_lines,
+    sources,
+    tenants,
+    user_changes,
+    users,
+)
 from app.database.transaction import Record, Records, Tx
 from app.ids import new_id
 from app.web.pages import Page
@@ -87,6 +96,14 @@ async def insert_reporting_line(tx: Tx, tenant_id: UUID, user_id: UUID, manager_
     """Keeps that the user reports to the manager from now on."""
     values = {"id": new_id(), "user_id": user_id, "manager_id": manager_id, "recorded_at": now}
     await tx.execute(insert(reporting_lines).values(tenant_id=tenant_id, **values))
+
+
+async def insert_user_change(
+    tx: Tx, tenant_id: UUID, user_id: UUID, version: int, before: Mapping[str, Any], now: datetime
+) -> None:
+    """Keeps what this version of the user has replaced."""
+    values = {"user_id": user_id, "version": version, "before": before, "recorded_at": now}
+    await tx.execute(insert(user_changes).values(tenant_id=tenant_id, **values))
 
 
 async def insert_calendar(tx: Tx, tenant_id: UUID, calendar: Mapping[str, Any], now: datetime) -> None:

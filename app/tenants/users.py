@@ -15,6 +15,7 @@ from app.errors import AlreadyExists, ManagerCycle, RequestInvalid, UserNotFound
 from app.tenants import sql
 from app.web import auth, versions
 
+KEPT = ("name", "team")  # for reports as of an earlier instant
 NOT_NULLABLE = ("name", "email", "role", "time_zone", "working_hours", "weight", "absences", "active")
 
 
@@ -59,6 +60,8 @@ async def change_user(
             changed = await sql.update_user(tx, tenant_id, user_id, {**values, "updated_at": now})
     except IntegrityError as error:
         raise _taken(error) from None
+    if replaced := {name: row._mapping[name] for name in KEPT if name in values}:
+        await sql.insert_user_change(tx, tenant_id, user_id, changed.version, replaced, now)
     if "manager_id" in values:
         await sql.insert_reporting_line(tx, tenant_id, user_id, values["manager_id"], now)
     tx.after_commit.append(auth.clear_cache)

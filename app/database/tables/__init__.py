@@ -13,6 +13,7 @@ from app.database.tables.administration import (
     policies,
     report_settings,
     tenants,
+    user_changes,
     users,
 )
 from app.database.tables.backtests import backtest_journeys, backtests
@@ -121,6 +122,7 @@ __all__ = [
     "tenants",
     "touches",
     "transitions",
+    "user_changes",
     "users",
     "withdrawal_links",
     "withdrawals",

@@ -73,6 +73,16 @@ users = tenant_table(
     *list_indexes("users", "created_at"),
 )
 
+# What changes of users replaced, of what reports show as of an earlier instant: `name` and `team`.
+user_changes = tenant_table(
+    "user_changes",
+    uuid("user_id", null=False, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    instant("recorded_at", null=False),
+    jsonb("before"),
+    tenant_foreign_key("users", "user_id"),
+)
+
 keys = tenant_table(
     "keys",
     id_column(),
