@@ -27,6 +27,7 @@ from app.forecast.schemas import (
     SnapshotList,
 )
 from app.reports.formats import SHOWN, Document, Formats, written
+from app.reports.names import named
 from app.reports.report import Origin
 from app.web.auth import Caller, allowed
 from app.web.fields import Instant, UserId, answer, rfc3339
@@ -95,7 +96,9 @@ async def get_forecast(
     caller: Reader, tx: InTx, now: Now, asked: Annotated[ForecastParameters, Depends()], accept: Accept = "*/*"
 ) -> Response:
     """What each person will close in a period, and all who report to him, beside quota and judgement."""
-    return _report(await report.read_forecast(tx, caller.tenant_id, asked.asked(), now), accept, formats.FORECAST)
+    found = await report.read_forecast(tx, caller.tenant_id, asked.asked(), now)
+    shown = await named(tx, caller.tenant_id, found, "owner", accept, formats.FORECAST)
+    return _report(shown, accept, formats.FORECAST)
 
 
 @api.get("/reports/forecast/evidence", response_model=ForecastEvidencePage, responses=declared(CursorInvalid))

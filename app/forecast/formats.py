@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from app.reports.formats import Document, Formats, csv_of
 
 Amount = Mapping[str, str]
 Row = dict[str, Any]
+Bars = tuple[str, Sequence[Amount], int | None]  # the name of a metric or part, its amounts and its opportunities
+SCALE: Final = "each bar as long as its share of the largest amount in its currency"
 
 
 def _forecast_csv(document: Document) -> bytes:
@@ -68,37 +70,47 @@ def _changes_rows(document: Document) -> Iterator[Row]:
 
 
 def _forecast_svg(document: Document) -> bytes:
-    bars = (
-        (f"{metric['name']}, {group['key'] or 'nobody'}", metric["amounts"], metric["opportunities"])
+    groups = [
+        (group["key"] or "nobody", [(one["name"], one["amounts"], one["opportunities"]) for one in group["metrics"]])
         for group in document["groups"]
-        for metric in group["metrics"]
-    )
-    return _picture(document, bars)
+    ]
+    return _picture(document, groups)
 
 
 def _changes_svg(document: Document) -> bytes:
-    return _picture(document, ((one["name"], one["amounts"], one["opportunities"]) for one in document["parts"]))
+    parts = [(one["name"], one["amounts"], one["opportunities"]) for one in document["parts"]]
+    return _picture(document, [(None, parts)])
 
 
-def _picture(document: Document, bars: Iterable[tuple[str, Sequence[Amount], int | None]]) -> bytes:
+def _picture(document: Document, groups: Sequence[tuple[str | None, Sequence[Bars]]]) -> bytes:
     """A bar for each amount, as long as its share of the largest one in its currency; of another colour below zero."""
-    amounts = [(name, count, one) for name, listed, count in bars for one in listed]
     largest: dict[str, Decimal] = {}
-    for _, _, one in amounts:
+    for one in (amount for _, bars in groups for _, amounts, _ in bars for amount in amounts):
         largest[one["currency"]] = max(largest.get(one["currency"], Decimal()), abs(Decimal(one["value"])))
-    metrics = [
-        {
-            "name": name,
-            "value": float(abs(Decimal(one["value"])) / (largest[one["currency"]] or 1)),
-            "shown": f"{one['value']} {one['currency']}{'' if count is None else f' ({count})'}",
-            "band": None,
-            "in_band": not one["value"].startswith("-"),
-        }
-        for name, count, one in amounts
-    ]
-    window = {"from": document["period"]["from"], "to": document["period"]["to"], "as_of": document["as_of"]}
     title = f"{document['report'].replace('_', ' ')} {document['period']['name']}"
-    return svg({"report": title, **window, "groups": [{"key": None, "metrics": metrics}]}).encode()
+    return svg(
+        {
+            "report": title,
+            **{name: document["period"][name] for name in ("from", "to")},
+            "as_of": f"{document['as_of']}; {SCALE}",
+            "groups": [
+                {"key": key, "metrics": [one for each in bars for one in _bars(*each, largest)]} for key, bars in groups
+            ],
+        }
+    ).encode()
+
+
+def _bars(
+    name: str, amounts: Sequence[Amount], count: int | None, largest: Mapping[str, Decimal]
+) -> Iterator[dict[str, Any]]:
+    """A bar of each amount of a metric or part, and one without length where its opportunities have none."""
+    counted = "" if count is None else f" ({count} {'opportunity' if count == 1 else 'opportunities'})"
+    for one in amounts:
+        length = abs(Decimal(one["value"])) / (largest[one["currency"]] or 1)
+        shown = f"{one['value']} {one['currency']}{counted}"
+        yield {"name": name, "value": float(length), "shown": shown, "band": None, "in_band": one["value"][0] != "-"}
+    if count and not amounts:
+        yield {"name": name, "value": None, "shown": f"no amount{counted}", "band": None, "in_band": None}
 
 
 def _number(value: str | None) -> Decimal | None:

@@ -7,6 +7,7 @@ from fastapi import Depends, Header, Path, Query, Response
 from app.errors import CursorInvalid, NotAcceptable
 from app.reports import bands, costs
 from app.reports.formats import SHOWN, written
+from app.reports.names import named
 from app.reports.read import read_evidence, read_report
 from app.reports.report import Report
 from app.reports.schemas import BandsOut, BandsPut, CampaignCost, CostList, CostPut, EvidencePage, ReportOut
@@ -59,6 +60,7 @@ def _add(report: Report) -> None:
         caller: Reader, tx: InTx, now: Now, asked: Any = Depends(report.parameters), accept: Accept = "*/*"
     ) -> Response:
         document = await read_report(tx, caller.tenant_id, report, asked, now)
+        document = await named(tx, caller.tenant_id, document, asked.by, accept, report.formats)
         content, kind = written(document, accept, report.formats)
         return Response(content, media_type=kind, headers={"Vary": "Accept"})
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from app.reports.chart import xml_text
+from app.reports.chart import EMPTY, shortened, xml_text
 
 LABEL, CELL, ROW, TOP = 190, 46, 24, 92
 MOST_ROWS: Final = 120
+MOST_LETTERS: Final = 18  # of a label
+COLUMNS: Final = "Cohort (journeys), week:"
 LEVELS: Final = 5
 # Of each level the fill and the text upon it, in a light and a dark scheme; their contrast is at least 4.5 to 1.
 COLOURS: Final = {
@@ -35,6 +37,7 @@ def heat_map(document: Mapping[str, Any]) -> str:
             f'<desc id="description">{xml_text(_told(shown) or "no data")}</desc><style>{_style()}</style>',
             f'<text class="title" x="16" y="28">{xml_text(title)}</text>',
             f'<text x="16" y="48">{xml_text(_subtitle(document, shown))}</text>',
+            f'<text x="16" y="{TOP - 8}">{COLUMNS if shown else EMPTY}</text>',
             *(f'<text x="{LABEL + CELL * week + 8}" y="{TOP - 8}">{week + 1}</text>' for week in range(weeks)),
             *(part for place, (label, cells) in enumerate(shown) for part in _row(label, cells, TOP + ROW * place)),
             f'<text x="16" y="{height - 10}">{xml_text(_legend(len(rows) - len(shown)))}</text></svg>\n',
@@ -59,7 +62,8 @@ def _legend(left_out: int) -> str:
 
 
 def _row(label: str, cells: Metrics, y: int) -> Iterator[str]:
-    short = label if len(label) <= 20 else f"…{label[-19:]}"
+    key, _, cohort = label.rpartition(": ")
+    short = shortened(key or None, cohort, MOST_LETTERS)
     yield f'<text x="16" y="{y + 16}">{xml_text(f"{short} ({_size(cells)})")}</text>'
     for place, cell in enumerate(cells):
         x, value = LABEL + CELL * place, cell["value"]

@@ -8,14 +8,14 @@ that goes on, so it does not count twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Boolean, DateTime, Integer, Text, TextClause, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.database.transaction import Record, Records, Tx
 from app.ids import ALPHABET
@@ -47,6 +47,22 @@ VERSIONS = text(
     """
 )
 USERS = text("SELECT id FROM users WHERE tenant_id = :tenant_id")
+# Names as of an instant: as the first later change kept them, else the present ones. Those of accounts are not kept.
+USER_NAMES = """
+    SELECT u.id, coalesce(
+           (SELECT c.before ->> 'name' FROM user_changes c WHERE c.tenant_id = u.tenant_id AND c.user_id = u.id
+               AND c.recorded_at > :as_of AND c.before ? 'name' ORDER BY c.version LIMIT 1), u.name) AS name
+      FROM users u WHERE u.tenant_id = :tenant_id AND u.id = ANY(:ids)
+"""
+ACCOUNT_NAMES = "SELECT id, name FROM accounts WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND :as_of IS NOT NULL"
+NAMES: Final = {
+    kind: text(statement).bindparams(
+        bindparam("tenant_id", type_=Uuid),
+        bindparam("as_of", type_=DateTime(timezone=True)),
+        bindparam("ids", type_=ARRAY(Uuid)),
+    )
+    for kind, statement in (("user", USER_NAMES), ("account", ACCOUNT_NAMES))
+}
 KEEP_SETTING = text(
     "INSERT INTO report_settings (tenant_id, id, name, recorded_at, actor, document)"
     " VALUES (:tenant_id, :id, :name, :recorded_at, :actor, :document)"
@@ -246,6 +262,11 @@ async def versions(tx: Tx, tenant_id: UUID, as_of: datetime, start: datetime, un
 async def users(tx: Tx, tenant_id: UUID) -> list[UUID]:
     """The ids of all users."""
     return (await tx.execute(USERS, {"tenant_id": tenant_id})).scalars()
+
+
+async def names(tx: Tx, tenant_id: UUID, kind: str, record_ids: Sequence[UUID], as_of: datetime) -> Records:
+    """The names of users or accounts by id."""
+    return (await tx.execute(NAMES[kind], {"tenant_id": tenant_id, "ids": record_ids, "as_of": as_of})).all()
 
 
 async def keep_setting(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
