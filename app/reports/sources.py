@@ -56,10 +56,14 @@ def show_sums(sums: Sums) -> list[dict[str, str]]:
     """One amount for each currency, rounded half to even to its decimals."""
     shown = []
     for currency, amount in sorted(sums.items()):
-        decimals = DECIMALS.get(currency, 2)
-        rounded = Decimal(round(amount * 10**decimals)).scaleb(-decimals)
+        rounded = Decimal(round(amount / unit_of(currency))).scaleb(-DECIMALS.get(currency, 2))
         shown += [one for one in [money(rounded, currency)] if one is not None]
     return shown
+
+
+def unit_of(currency: str) -> Fraction:
+    """The smallest amount of the currency, such as a cent."""
+    return Fraction(1, 10 ** DECIMALS.get(currency, 2))
 
 
 async def add_costs(
@@ -67,14 +71,14 @@ async def add_costs(
 ) -> Groups:
     """Adds the cost of each group, and by campaign also the campaigns that cost something and brought nobody.
 
-    A group has of the cost of a campaign as much as it has of the campaign's journeys.
+    A group has of the cost of a campaign as much as it has of the campaign's journeys. What the campaigns cost that
+    brought nobody is of the group without a key, so that the groups add up to all costs, to the cent.
     """
     assert isinstance(asked, SourcesParameters)
     rows = await costs_at(tx, tenant_id, asked.from_, asked.to, settings.as_of)
     of_campaign: dict[str, dict[str, Fraction]] = {}
     for row in rows:
-        sums = of_campaign.setdefault(row.campaign, {})
-        sums[row.currency] = sums.get(row.currency, Fraction()) + part_of(row, asked.from_, asked.to)
+        _add(of_campaign.setdefault(row.campaign, {}), {row.currency: part_of(row, asked.from_, asked.to)})
     if not of_campaign:
         return groups
     if asked.by == "campaign":
@@ -82,15 +86,27 @@ async def add_costs(
     else:
         shares = await shares_of(tx, tenant_id, asked.group, asked.of_touch("campaign"), list(of_campaign), bound)
         costs = shared(of_campaign, [(row.key, row.campaign, row.journeys) for row in shares])
+        for campaign in of_campaign.keys() - {row.campaign for row in shares}:
+            _add(costs.setdefault(None, {}), of_campaign[campaign])
     known = {group["key"] for group in groups}
     empty = [_empty(key, settings, asked) for key in costs if key not in known]
-    return [_with_cost(group, costs.get(group["key"])) for group in sorted([*groups, *empty], key=_order)]
+    shown = in_units({key: costs[key] for key in sorted(costs, key=_order)})
+    return [
+        _with_cost(group, costs.get(group["key"]), shown.get(group["key"]))
+        for group in sorted([*groups, *empty], key=lambda one: _order(one["key"]))
+    ]
 
 
 def part_of(cost: Record, from_on: date, to_on: date) -> Fraction:
-    """How much of a cost falls on the days of the window."""
-    days = (min(cost.to_on, to_on) - max(cost.from_on, from_on)).days
-    return Fraction(cost.amount) * Fraction(days, (cost.to_on - cost.from_on).days)
+    """How much of a cost falls on the days of the window, to the cent: windows side by side add up to the cost."""
+    return _until(cost, to_on) - _until(cost, from_on)
+
+
+def _until(cost: Record, day: date) -> Fraction:
+    """How much of a cost falls on the days before this one."""
+    unit, days = unit_of(cost.currency), (cost.to_on - cost.from_on).days
+    before = min(max((day - cost.from_on).days, 0), days)
+    return round(Fraction(cost.amount) * before / days / unit) * unit
 
 
 def shared(
@@ -102,14 +118,39 @@ def shared(
         totals[campaign] += count
     found: dict[str | None, dict[str, Fraction]] = {}
     for key, campaign, count in journeys:
-        sums = found.setdefault(key, {})
-        for currency, amount in costs[campaign].items():
-            sums[currency] = sums.get(currency, Fraction()) + amount * Fraction(count, totals[campaign])
+        share = Fraction(count, totals[campaign])
+        _add(found.setdefault(key, {}), {currency: amount * share for currency, amount in costs[campaign].items()})
     return found
 
 
-def _order(group: Mapping[str, Any]) -> tuple[bool, str]:
-    return group["key"] is not None, group["key"] or ""
+def in_units(costs: Mapping[str | None, Sums]) -> dict[str | None, dict[str, Fraction]]:
+    """The costs by key, to the cent."""
+    found: dict[str | None, dict[str, Fraction]] = {key: {} for key in costs}
+    for currency in {one for sums in costs.values() for one in sums}:
+        keys = [key for key, sums in costs.items() if currency in sums]
+        shares = rounded_shares([costs[key][currency] for key in keys], unit_of(currency))
+        for key, share in zip(keys, shares, strict=True):
+            found[key][currency] = share
+    return found
+
+
+def rounded_shares(shares: Sequence[Fraction], unit: Fraction) -> list[Fraction]:
+    """Shares in whole units, which add up to their sum: the units that are left go to those that lost most."""
+    rounded = [one // unit * unit for one in shares]
+    left = round((sum(shares) - sum(rounded)) / unit)
+    by_loss = sorted(range(len(shares)), key=lambda place: (rounded[place] - shares[place], place))
+    for place in by_loss[:left]:
+        rounded[place] += unit
+    return rounded
+
+
+def _add(sums: dict[str, Fraction], more: Sums) -> None:
+    for currency, amount in more.items():
+        sums[currency] = sums.get(currency, Fraction()) + amount
+
+
+def _order(key: str | None) -> tuple[bool, str]:
+    return key is not None, key or ""
 
 
 def _empty(key: str | None, settings: Settings, asked: Parameters) -> dict[str, Any]:
@@ -120,13 +161,13 @@ def _empty(key: str | None, settings: Settings, asked: Parameters) -> dict[str, 
     }
 
 
-def _with_cost(group: dict[str, Any], costs: Sums | None) -> dict[str, Any]:
-    """The group with its cost, and that of each SQL where there is one."""
+def _with_cost(group: dict[str, Any], costs: Sums | None, shown: Sums | None) -> dict[str, Any]:
+    """The group with its cost, as it is shown, and that of each SQL where there is one."""
     for metric in group["metrics"]:
-        if metric["name"] == "sql" and costs:
+        if metric["name"] == "sql" and costs and shown:
             count = metric["numerator"]
             each = {currency: amount / count for currency, amount in costs.items()} if count else None
-            metric |= {"cost": show_sums(costs), "cost_per_sql": show_sums(each) if each else None}
+            metric |= {"cost": show_sums(shown), "cost_per_sql": show_sums(each) if each else None}
     return group
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise, product
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.reports.sources import shared, show_sums
+from app.reports.sources import in_units, part_of, shared, show_sums, unit_of
 from tests.api import Api
 from tests.reports.steps import JANUARY, advance, day, evidence, fraction, go_to, hand_over, metric, report
 from tests.reports.test_funnel import begin
@@ -267,6 +270,68 @@ def test_the_shares_of_a_cost_add_up_to_it(
     campaigns = {campaign for _, campaign in journeys}
     for currency, value in amounts.items():
         assert sum(sums.get(currency, Fraction()) for sums in found.values()) == Fraction(value, 7) * len(campaigns)
+
+
+CURRENCIES = st.sampled_from(("EUR", "JPY", "TND"))
+
+
+COUNTS = st.lists(
+    st.tuples(st.sampled_from((None, *"abcdefgh")), st.sampled_from("xyz"), st.integers(1, 10**6)), min_size=1
+)
+
+
+@given(st.integers(0, 10**12), CURRENCIES, COUNTS)
+def test_what_is_shown_of_shares_adds_up_to_the_costs_and_no_share_is_a_unit_off(
+    units: int, currency: str, listed: list[tuple[str | None, str, int]]
+) -> None:
+    journeys = [
+        (key, campaign, n) for (key, campaign), n in {(key, campaign): n for key, campaign, n in listed}.items()
+    ]
+    whole = units * unit_of(currency)
+    exact = shared({campaign: {currency: whole} for campaign in "xyz"}, journeys)
+    shown = {key: Fraction(show_sums(sums)[0]["value"]) for key, sums in in_units(exact).items()}
+    assert sum(shown.values()) == whole * len({campaign for _, campaign, _ in journeys})
+    assert shown.keys() == exact.keys()
+    assert all(abs(shown[key] - exact[key][currency]) < unit_of(currency) for key in exact)
+
+
+@given(st.integers(0, 10**9), CURRENCIES, st.integers(1, 400), st.lists(st.integers(-50, 450), min_size=2, max_size=9))
+def test_windows_side_by_side_add_up_to_the_cost(amount: int, currency: str, days: int, bounds: list[int]) -> None:
+    first = date(2026, 1, 1)
+    cost: Any = SimpleNamespace(
+        amount=Decimal(amount) * Decimal(unit_of(currency).numerator) / unit_of(currency).denominator,
+        currency=currency,
+        from_on=first,
+        to_on=first + timedelta(days=days),
+    )
+    ends = sorted({first + timedelta(days=one) for one in (*bounds, -60, 500)})
+    parts = [part_of(cost, one, other) for one, other in pairwise(ends)]
+    assert sum(parts) == Fraction(cost.amount)
+    assert all(one >= 0 and one % unit_of(currency) == 0 for one in parts)
+
+
+@pytest.mark.parametrize("by", ["source", "medium", "country", "owner", "team", "temperature", "campaign"])
+async def test_whatever_the_groups_are_their_costs_add_up_to_all_costs(api: Api, by: str) -> None:
+    await begin(api)
+    for n, source in enumerate(("google", "google", "fair", "linkedin", "linkedin", "mail", "mail")):
+        await came_by(api, n, source=source, campaign=("spring", "autumn")[n % 2])
+    await put_cost(api, "spring", "100.00")
+    await put_cost(api, "autumn", "0.02")
+    await put_cost(api, "brought nobody", "33.33")
+    await put_cost(api, "brought nobody", "7", "JPY", **{"from": "2026-02-01", "to": "2026-02-11"})
+    for touch, to in product(("first", "last"), ("2026-01-08", "2026-02-01", "2026-02-04")):
+        found = await report(api, "sources", by=by, touch=touch, to=to)
+        listed = [one for group in found["groups"] for one in (of_sql(group)["cost"] or ())]
+        euros = sum(Decimal(one["value"]) for one in listed if one["currency"] == "EUR")
+        yen = sum(Decimal(one["value"]) for one in listed if one["currency"] == "JPY")
+        expected = {"2026-01-08": ("30.11", 0), "2026-02-01": ("133.35", 0), "2026-02-04": ("133.35", 2)}[to]
+        assert (euros, yen) == (Decimal(expected[0]), expected[1])
+        if by in ("source", "medium"):
+            assert of_sql(found["groups"][0])["cost"] is not None, "the group without a key has what brought nobody"
+
+
+def of_sql(group: dict[str, Any]) -> dict[str, Any]:
+    return next(dict(one) for one in group["metrics"] if one["name"] == "sql")
 
 
 @given(st.fractions(min_value=0, max_value=10**15), st.sampled_from(("EUR", "JPY", "TND")))
