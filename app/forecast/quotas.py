@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from app import ids
 from app.database.transaction import Record, Tx
+from app.errors import RequestInvalid
 from app.forecast import sql
 from app.forecast.asked import calendar_of, check_user, named_period
 from app.forecast.schemas import QuotaPut
@@ -18,12 +20,19 @@ from app.web.money import money
 
 
 async def set_quotas(tx: Tx, caller: Caller, quotas: Sequence[QuotaPut], now: datetime) -> list[dict[str, Any]]:
-    """Sets quotas, all or none. Raises RequestInvalid for an unknown period or user, naming its place."""
+    """Sets quotas, all or none.
+
+    Raises RequestInvalid for an unknown period or user, and for a second quota of one, naming its place.
+    """
     calendar, actor = await calendar_of(tx, caller.tenant_id, now), actor_document(caller.actor)
-    shown = []
+    shown, seen = [], set[tuple[str, UUID]]()
     for place, quota in enumerate(quotas):
         named_period(calendar, quota.period, f"quotas.{place}.period")
         await check_user(tx, caller.tenant_id, quota.user_id, f"quotas.{place}.user_id")
+        if (quota.period, quota.user_id) in seen:
+            detail = "the list has a quota of this person for this period already: give one"
+            raise RequestInvalid.of(f"quotas.{place}", "quota_repeated", detail)
+        seen.add((quota.period, quota.user_id))
         amount, currency = (quota.amount.amount, quota.amount.currency) if quota.amount else (None, None)
         row = {"period": quota.period, "user_id": quota.user_id, "amount": amount, "currency": currency}
         await sql.insert_quota(tx, caller.tenant_id, {**row, "actor": actor, "recorded_at": now})

@@ -13,7 +13,7 @@ from app.policy.clocks import ATTEMPT
 from app.policy.document import Policy
 from app.policy.fault import Fault
 from app.policy.never_true import never_true
-from app.policy.opportunity import CATEGORY_OF_CLASS
+from app.policy.opportunity import CATEGORY_OF_CLASS, Benchmark
 from app.policy.ways import ways
 from app.policy.weak_rule import weak_rule
 from app.policy.words import WakeAt
@@ -279,12 +279,18 @@ def _clocks(policy: Policy) -> Iterator[Fault]:
 
 def _benchmarks(policy: Policy) -> Iterator[Fault]:
     names = {milestone.name for milestone in policy.milestones}
+    yield from _duplicates("/benchmarks", (_rate(one) for one in policy.benchmarks))
     for index, benchmark in enumerate(policy.benchmarks):
         for member, name in (("from", benchmark.sources), ("to", benchmark.to)):
             if name not in names:
                 yield Fault(f"/benchmarks/{index}/{member}", "unknown_milestone", f"there is no milestone `{name}`")
         if benchmark.green[0] > benchmark.green[1]:
             yield Fault(f"/benchmarks/{index}/green", "empty_range", "the lower end is above the upper")
+
+
+def _rate(benchmark: Benchmark) -> str:
+    business = f" of {benchmark.business} business" if benchmark.business else ""
+    return f"{benchmark.sources} to {benchmark.to}{business}"
 
 
 def _automation(policy: Policy) -> Iterator[Fault]:

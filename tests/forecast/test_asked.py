@@ -320,3 +320,22 @@ async def test_the_rows_of_the_csv_have_the_amounts_of_the_json(api: Api) -> Non
 async def _csv(api: Api, address: str) -> list[dict[str, str]]:
     answer = await api.call("GET", address, headers={"Accept": "text/csv"})
     return list(csv.DictReader(io.StringIO(answer.text)))
+
+
+@pytest.mark.parametrize("between", [0, 1, 5])
+async def test_a_second_quota_of_one_person_for_one_period_is_refused_and_named(api: Api, between: int) -> None:
+    person, others = await api.user("ae"), [await api.user("ae") for _ in range(between)]
+
+    def quota(user: str, value: str | None, period: str = PERIOD) -> dict[str, Any]:
+        return {"period": period, "user_id": user, "amount": None if value is None else eur(value)}
+
+    in_between = [quota(one, "7.00") for one in others]
+    for first, second in (("1.00", "2.00"), ("1.00", "1.00"), ("1.00", None), (None, "1.00")):
+        listed = [quota(person, first), *in_between, quota(person, second)]
+        refused = await api.call("PUT", "/v1/quotas", {"quotas": listed})
+        assert refused.status_code == 422
+        [fault] = refused.json()["errors"]
+        assert (fault["field"], fault["code"]) == (f"quotas.{between + 1}", "quota_repeated")
+        assert (await api.get(f"/v1/quotas?period={PERIOD}"))["data"] == [], "nothing was set"
+    listed = [quota(person, "1.00"), *in_between, quota(person, "2.00", "2031-05")]
+    assert (await api.call("PUT", "/v1/quotas", {"quotas": listed})).status_code == 200

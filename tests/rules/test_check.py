@@ -271,6 +271,11 @@ FIT_RULE = {"id": "title", "points": 1, "if": {"fit": {"at_least": 1}}}
         (put("/opportunity/actions/3/reasons", "excuses"), "unknown_reasons", "/opportunity/actions/3/reasons"),
         (put("/benchmarks/0/from", "mqx"), "unknown_milestone", "/benchmarks/0/from"),
         (put("/benchmarks/0/green", [40, 20]), "empty_range", "/benchmarks/0/green"),
+        (
+            put("/benchmarks/-", {"from": "sql", "to": "won", "days": 9, "business": "new", "green": [1, 2]}),
+            "duplicate_name",
+            "/benchmarks/4",
+        ),
         (put("/reinquiry/disqualified", "perhaps"), "invalid", "/reinquiry/disqualified"),
     ],
 )
