@@ -9,21 +9,24 @@ from uuid import UUID
 
 from sqlalchemy import Boolean, DateTime, Integer, Text, Uuid, bindparam, select, text
 
+from app.conversion.linked_sql import ALIVE, CONTACTS, same_person
 from app.database.tables import activities, journeys, opportunities, opportunity_transitions, transitions
 from app.database.transaction import Records, Tx
 
-ALIVE: Final = "l.kind = 'person' AND l.merged_into IS NULL AND l.erased_at IS NULL"
-# A person is a contact, with all leads that are linked to it, or a lead without a contact (as in linked_sql.py). By
-# domain only who is in no account. Of several leads of one person the one with an open journey is shown, or the last.
+# A person is a contact, with all leads that are linked to it or have its e-mail address, or a lead without a contact
+# (as in linked_sql.py). By domain only who is in no account; who is found in both ways is linked. Of several leads of
+# one person the one with an open journey is shown, or the last.
 PEOPLE = text(
     f"""
     WITH contacts_of AS (
-        SELECT id, 'link' AS by FROM contacts
+        SELECT id, email_key, 'link' AS by FROM contacts
          WHERE tenant_id = :tenant_id AND account_id = :account_id AND archived_at IS NULL
         UNION ALL
-        SELECT id, 'domain' FROM contacts
+        SELECT id, email_key, 'domain' FROM contacts
          WHERE tenant_id = :tenant_id AND account_id IS NULL AND archived_at IS NULL
            AND split_part(email_key, '@', 2) = :domain
+    ), same AS (
+        {same_person("contacts_of")}
     ), leads_of AS (
         SELECT l.id, l.contact_id, 'link' AS by FROM leads l
          WHERE l.tenant_id = :tenant_id AND l.account_id = :account_id AND {ALIVE}
@@ -31,12 +34,15 @@ PEOPLE = text(
         SELECT l.id, c.id, c.by FROM contacts_of c
           JOIN leads l ON l.tenant_id = :tenant_id AND l.contact_id = c.id AND {ALIVE}
         UNION ALL
+        SELECT lead_id, contact_id, by FROM same
+        UNION ALL
         SELECT l.id, l.contact_id, 'domain' FROM lead_words w
           JOIN leads l ON l.tenant_id = :tenant_id AND l.id = w.lead_id AND l.account_id IS NULL
                AND l.contact_id IS NULL AND l.fields ->> 'domain' = :domain AND {ALIVE}
          WHERE w.tenant_id = :tenant_id AND w.word = left(folded(:domain), 100) AND w.rank = 3
     ), found AS (
-        SELECT coalesce(contact_id, id) AS person, contact_id, id AS lead_id, by FROM leads_of
+        SELECT coalesce(l.contact_id, s.contact_id, l.id) AS person, coalesce(l.contact_id, s.contact_id) AS contact_id,
+               l.id AS lead_id, l.by FROM leads_of l LEFT JOIN same s ON s.lead_id = l.id
         UNION ALL SELECT id, id, NULL, by FROM contacts_of
     ), page AS (
         SELECT person, (array_agg(contact_id))[1] AS contact_id, max(by) AS by,
@@ -68,8 +74,8 @@ PEOPLE = text(
 
 BEFORE: Final = "(:is_first OR (x.occurred_at, x.id) < (:at, :id))"
 NEWEST: Final = "ORDER BY x.occurred_at DESC, x.id DESC LIMIT :limit"
-# What the linked leads did and where they went, and the opportunities of the account; without the activities that a
-# conversion has left behind.
+# What the leads of linked people did and where they went, and the opportunities of the account; without the activities
+# that a conversion has left behind.
 TIMELINE = text(
     f"""
     WITH linked AS (
@@ -77,6 +83,8 @@ TIMELINE = text(
         UNION
         SELECT l.id FROM contacts c JOIN leads l ON l.tenant_id = :tenant_id AND l.contact_id = c.id
          WHERE c.tenant_id = :tenant_id AND c.account_id = :account_id
+        UNION
+        SELECT s.lead_id FROM ({same_person(CONTACTS)}) s
     )
     SELECT * FROM (
         SELECT 'activity' AS kind, x.* FROM linked k CROSS JOIN LATERAL (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import CompoundSelect, Uuid, bindparam, exists, select, text, union
@@ -11,13 +11,32 @@ from app.database.tables import activities, contacts, conversions, leads
 from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
-# A person is a contact, with all leads that are linked to it, or a lead without a contact.
+ALIVE: Final = "l.kind = 'person' AND l.merged_into IS NULL AND l.erased_at IS NULL"
+CONTACTS: Final = """
+    (SELECT id, email_key, 'link' AS by FROM contacts
+      WHERE tenant_id = :tenant_id AND account_id = :account_id AND archived_at IS NULL)
+"""
+
+
+def same_person(contacts_of: str) -> str:
+    """SQL of the leads without a contact whose e-mail address is that of one of these contacts (id, email_key, by)."""
+    return f"""
+        SELECT l.id AS lead_id, c.id AS contact_id, c.by FROM {contacts_of} c
+          JOIN identities i ON i.tenant_id = :tenant_id AND i.kind = 'email' AND i.namespace = ''
+               AND i.value = c.email_key
+          JOIN leads l ON l.tenant_id = :tenant_id AND l.id = i.lead_id AND l.contact_id IS NULL AND {ALIVE}
+    """  # noqa: S608 - the argument is written in statements of this folder
+
+
+# A person is a contact, with all leads that are linked to it or have its e-mail address, or a lead without a contact.
 COUNT = text(
-    """
-    WITH linked AS (
-        SELECT l.id, coalesce(l.contact_id, l.id) AS person FROM leads l
-         WHERE l.tenant_id = :tenant_id AND l.account_id = :account_id
-           AND l.kind = 'person' AND l.merged_into IS NULL AND l.erased_at IS NULL
+    f"""
+    WITH same AS ({same_person(CONTACTS)}), linked AS (
+        SELECT l.id, coalesce(l.contact_id, s.contact_id, l.id) AS person FROM leads l
+          LEFT JOIN same s ON s.lead_id = l.id
+         WHERE l.tenant_id = :tenant_id AND l.account_id = :account_id AND {ALIVE}
+        UNION
+        SELECT lead_id, contact_id FROM same
         UNION
         SELECT l.id, c.id FROM contacts c JOIN leads l ON l.tenant_id = c.tenant_id AND l.contact_id = c.id
          WHERE c.tenant_id = :tenant_id AND c.account_id = :account_id AND l.merged_into IS NULL AND l.erased_at IS NULL
@@ -31,10 +50,10 @@ COUNT = text(
                 SELECT id FROM contacts
                  WHERE tenant_id = :tenant_id AND account_id = :account_id AND archived_at IS NULL) p) AS people,
            count(j.id) AS journeys, count(j.id) FILTER (WHERE j.closed_at IS NULL) AS open_journeys,
-           (SELECT coalesce(jsonb_object_agg(name, jsonb_build_object('people', people, 'journeys', journeys)), '{}')
+           (SELECT coalesce(jsonb_object_agg(name, jsonb_build_object('people', people, 'journeys', journeys)), '{{}}')
               FROM reached) AS milestones
       FROM linked k JOIN journeys j ON j.tenant_id = :tenant_id AND j.lead_id = k.id
-    """
+    """  # noqa: S608 - interpolates what is written here
 ).bindparams(bindparam("tenant_id", type_=Uuid), bindparam("account_id", type_=Uuid))
 
 

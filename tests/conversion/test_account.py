@@ -93,6 +93,34 @@ async def test_leads_that_are_one_contact_or_were_merged_are_one_person(api: Api
     assert len(await people(api, account)) == 2
 
 
+@pytest.mark.parametrize("lead_first", [True, False])
+@pytest.mark.parametrize(
+    ("email", "is_linked"),
+    [(f"ana@{DOMAIN}", True), ("ana@gmail.com", True), ("ana@elsewhere.example", True), (f"ana@{DOMAIN}", False)],
+)
+async def test_who_is_a_contact_and_a_lead_of_the_same_address_is_one_person_in_people_counts_and_timeline(
+    api: Api, email: str, is_linked: bool, lead_first: bool
+) -> None:
+    account = await made(api, "accounts", name="Nordsoft", domain=DOMAIN)
+    links = {"account_id": account} if is_linked else {}
+    lead = await api.lead(email=email, website=f"https://{DOMAIN}") if lead_first else {}
+    contact = await made(api, "contacts", email=email.upper() if lead_first else email, full_name="Ana Pop", **links)
+    lead = lead or await api.lead(email=email, website=f"https://{DOMAIN}")
+    other = await api.lead(email=f"dan@{DOMAIN}")
+    for limit in (1, 2, 200):
+        found = {one["lead_id"]: one for one in await paged(api, f"/v1/accounts/{account}/people", limit)}
+        assert set(found) == {lead["id"], other["id"]}
+        person = found[lead["id"]]
+        assert (person["contact_id"], person["by"]) == (contact, "link" if is_linked else "domain")
+    if is_linked:
+        counted = await api.get(f"/v1/accounts/{account}/counts")
+        assert (counted["people"], counted["journeys"]) == (1, 1)
+    lines = await paged(api, f"/v1/accounts/{account}/timeline")
+    ids = [one[one["kind"]]["id"] for one in lines]
+    assert len(ids) == len(set(ids))
+    assert {one[one["kind"]]["lead_id"] for one in lines} == ({lead["id"]} if is_linked else set())
+
+
 async def test_the_timeline_has_every_activity_and_transition_once_newest_first(api: Api) -> None:
     ae = await api.user("ae")
     lead = await sql_lead(api, ae, email=f"ana@{DOMAIN}", company="Nordsoft")
