@@ -1,15 +1,15 @@
-"""Funnel, velocity and wins, recomputed from the event feed alone, in plain Python that imports nothing of app."""
+"""Funnel, velocity, wins and pipeline from the event feed alone, in plain Python that imports nothing of app."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tests.proof.forecast import instant
+from tests.proof.forecast import instant, last_states
 
 DAY = 86_400
 
@@ -41,19 +41,24 @@ class Journey:
 
 @dataclass
 class Deal:
-    """The steps of an opportunity, and the journey that it came from."""
+    """The steps of an opportunity, the journey that it came from, and what it was after its last event."""
 
     journey_id: str | None = None
+    state: Mapping[str, Any] = field(default_factory=dict)
     steps: list[Mapping[str, Any]] = field(default_factory=list)
 
 
 @dataclass
 class Known:
-    """What the events until an instant tell. `closed`: journeys that a merge closed, since another one went on."""
+    """What the events until an instant tell. `closed`: journeys that a merge closed, since another one went on.
+
+    `stages`: the open stages of opportunities in the order of the policy, which is that of the report's metrics.
+    """
 
     as_of: datetime
     journeys: dict[str, Journey] = field(default_factory=dict)
     deals: dict[str, Deal] = field(default_factory=dict)
+    stages: list[str] = field(default_factory=list)
     closed: set[str] = field(default_factory=set)
 
     def counted(self) -> Iterator[Journey]:
@@ -78,7 +83,7 @@ class Window:
 
 def known(events: Iterable[Mapping[str, Any]], as_of: datetime) -> Known:
     """Folds the events in the order of the feed."""
-    found = Known(as_of)
+    found, events = Known(as_of), list(events)
     for event in events:
         data = event["data"]
         if instant(event["timestamp"]) > as_of:
@@ -99,6 +104,8 @@ def known(events: Iterable[Mapping[str, Any]], as_of: datetime) -> Known:
             found.closed |= {data["closed_journey_id"]} - {None}
         elif event["type"] == "lead.unmerged":
             found.closed.discard(data["closed_journey_id"])
+    for state in last_states(events, as_of):
+        found.deals[state["opportunity_id"]].state = state
     return found
 
 
@@ -136,9 +143,10 @@ def funnel(found: Known, metric: Mapping[str, Any], window: Window, with_skipped
     }
 
 
-def until_reached(
-    found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool
-) -> Iterator[tuple[datetime, datetime | None, datetime | None]]:
+Case = tuple[datetime, datetime | None, datetime | None]
+
+
+def until_reached(found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool) -> Iterator[Case]:
     """When journeys reached the first milestone, the second one, and the end without it."""
     for journey, began, reached in pairs(found, metric, window, with_skipped):
         ends = [at for at in (journey.at("lost", with_skipped), journey.ended_at) if at is not None]
@@ -160,8 +168,12 @@ def velocity(found: Known, metric: Mapping[str, Any], window: Window, with_skipp
     of_stage = metric["name"].startswith("in_")
     stage = metric["name"].removeprefix("in_")
     cases = list(until_left(found, stage, window) if of_stage else until_reached(found, metric, window, with_skipped))
+    return times_of(cases, found.as_of)
+
+
+def times_of(cases: Sequence[Case], as_of: datetime) -> dict[str, Any]:
     times = [
-        (max((reached or ended or found.as_of) - began, timedelta()) // timedelta(microseconds=1), reached is not None)
+        (max((reached or ended or as_of) - began, timedelta()) // timedelta(microseconds=1), reached is not None)
         for began, reached, ended in cases
     ]
     n_open = sum(reached is None and ended is None for _, reached, ended in cases)
@@ -219,6 +231,54 @@ def wins(found: Known, metric: Mapping[str, Any], window: Window, with_skipped: 
     }
 
 
+def pipeline(found: Known, metric: Mapping[str, Any], window: Window, with_skipped: bool) -> dict[str, Any]:
+    """Volume and value of what is open; how long, and how many, of what entered a stage until it went further."""
+    kind, deals = metric["name"].partition("_")[0], list(split(found, metric))
+    if kind in ("velocity", "conversion"):
+        cases = [
+            case for deal in deals for case in until_moved_on(found, deal, metric["from"]) if window.holds(case[0])
+        ]
+        times = times_of(cases, found.as_of)
+        if kind == "velocity":
+            return times
+        counts = {name: times[name] for name in ("numerator", "denominator", "mature")}
+        return {**counts, "value": share(counts["numerator"], counts["denominator"])}
+    states = [deal.state for deal in deals]
+    still = [one for one in states if one["class"] == metric["from"] and one["archived_at"] is None]
+    if kind == "volume":
+        return {"numerator": len(still), "denominator": len(still), "value": len(still)}
+    amounts = [one["amount"] for one in still if one["amount"] is not None]
+    sums = {currency: Fraction() for currency in sorted(one["currency"] for one in amounts)}
+    for one in amounts:
+        sums[one["currency"]] += Fraction(one["value"])
+    return {"numerator": len(amounts), "denominator": len(still), "value": None, "amounts": list(sums.items())}
+
+
+def split(found: Known, metric: Mapping[str, Any]) -> Iterator[Deal]:
+    """The opportunities of new or existing business, and those that came from a lead or from none."""
+    for deal in found.deals.values():
+        origin = "none" if deal.state["lead_id"] is None else "lead"
+        if (
+            deal.journey_id not in found.closed
+            and metric["business"] in (None, deal.state["business"])
+            and metric["origin"] in (None, origin)
+        ):
+            yield deal
+
+
+def until_moved_on(found: Known, deal: Deal, stage: str) -> Iterator[Case]:
+    """When the opportunity first entered the stage, was moved on to a later one or won, and lost or archived."""
+    steps = sorted(deal.steps, key=lambda one: one["seq"])
+    later, is_won = found.stages[found.stages.index(stage) + 1 :], deal.state["class"] == "won"
+    for place, step in enumerate(steps):
+        if step["to"] == stage:
+            further = [one for one in steps[place + 1 :] if one["to"] in later or (one["class"] == "won" and is_won)]
+            ended = deal.state["entered_at"] if deal.state["class"] == "lost" else deal.state["archived_at"]
+            moved_on = min((instant(one["occurred_at"]) for one in further), default=None)
+            yield instant(step["occurred_at"]), moved_on, None if ended is None else instant(ended)
+            return
+
+
 def of_currency(steps: Iterable[Mapping[str, Any]], currency: str) -> Fraction:
     amounts = (step["evidence"]["amount"] for step in steps)
     return sum((Fraction(one["value"]) for one in amounts if one and one["currency"] == currency), Fraction())
@@ -227,6 +287,8 @@ def of_currency(steps: Iterable[Mapping[str, Any]], currency: str) -> Fraction:
 def told(metric: Mapping[str, Any]) -> dict[str, Any]:
     """What the API says of a metric, with amounts as numbers."""
     shown = dict(metric)
+    if "amounts" in metric:
+        shown["amounts"] = [(one["currency"], Fraction(one["value"])) for one in metric["amounts"]]
     if "by_value" in metric:
         shown["by_value"] = [
             {
@@ -239,7 +301,7 @@ def told(metric: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-COMPUTED = {"funnel": funnel, "velocity": velocity, "wins": wins}
+COMPUTED = {"funnel": funnel, "velocity": velocity, "wins": wins, "pipeline": pipeline}
 
 
 def differences(
@@ -248,6 +310,8 @@ def differences(
     """Where a report without groups is other than what follows from the events, in words; an empty list if nowhere."""
     found, window = known(events, instant(report["as_of"])), Window.of(report, zone)
     [group] = report["groups"]
+    names = [one["name"] for one in group["metrics"]]
+    found.stages = [one.removeprefix("velocity_") for one in names if one.startswith("velocity_") and ":" not in one]
     wrong = []
     for metric in group["metrics"]:
         expected, shown = COMPUTED[report["report"]](found, metric, window, with_skipped), told(metric)

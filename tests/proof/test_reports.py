@@ -1,4 +1,4 @@
-"""Funnel, velocity and wins are what follows from the events that the API told, to the last digit, at any instant."""
+"""Funnel, velocity, wins and pipeline follow from the events that the API told, to the last digit, at any instant."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def reports(life: SalesLife, instants: list[datetime]) -> list[tuple[dict[
         window = f"from={first}&to={at.date() + timedelta(days=last)}&as_of={at.isoformat().replace('+00:00', 'Z')}"
         for name in COMPUTED:
             skipped = life.random.choice(("include", "exclude"))
-            more = "" if name == "wins" else f"&skipped={skipped}"
+            more = "" if name in ("wins", "pipeline") else f"&skipped={skipped}"
             found.append((await life.api.get(f"/v1/reports/{name}?{window}{more}"), skipped == "include"))
     return found
 
@@ -54,6 +54,8 @@ async def test_the_reports_of_a_random_life_are_those_of_its_events(
             assert wrong == [], f"seed {seed}\n{life.story()}"
         if hypothesis.settings().derandomize:
             assert max(one["denominator"] for one in metrics(compared)) > 2, "this life has nothing to report"
+            moved = [one for one in metrics(compared) if one["name"].startswith("conversion_") and one["numerator"]]
+            assert moved or policy == "waterfall", "this life moved no opportunity on"
 
 
 def metrics(reports: list[tuple[dict[str, Any], bool]]) -> list[dict[str, Any]]:
