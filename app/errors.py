@@ -31,6 +31,10 @@ class LeadAlreadyConverted(Conflict):
     """The lead's journey is already converted."""
 
 
+class RevertBlocked(Conflict):
+    """A strict revert takes back all or nothing, and some records or fields would be left in place."""
+
+
 class AmbiguousMatch(Conflict):
     """Several records match, or one matches uncertainly: choose a record (`use`) or ask for a new one (`create`)."""
 

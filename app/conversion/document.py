@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app import ids
 from app.conversion.plan import OpportunityPart, Part, Plan, PlanInputs
+from app.conversion.undo import replaced_by
 from app.journeys.record import actor_document
 from app.journeys.state import Change, Step
 from app.pipeline.steps import OpportunityStep, stage_columns
@@ -84,6 +85,7 @@ def rows_of(
         "answer": document,
         "actor": actor_document(step.move.actor),
         "converted_at": step.move.occurred_at,
+        "replaced": replaced_by(lead, plan),
     }
     return {
         "new_accounts": _inserted(plan.account, plan, lead.id),

@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Query, Request, Response
 
 from app.conversion import account, linked_sql, sql
 from app.conversion.batch import convert_batch
 from app.conversion.convert import convert
-from app.conversion.order import BatchOrder, ConversionOrder
+from app.conversion.order import BatchOrder, ConversionOrder, RevertOrder
 from app.conversion.preview import preview
-from app.conversion.schemas import AccountCounts, AccountPeople, AccountTimeline, BatchOut, ConversionOut, Preview
+from app.conversion.revert import RevertRequest, preview_revert, revert
+from app.conversion.schemas import (
+    AccountCounts,
+    AccountPeople,
+    AccountTimeline,
+    BatchOut,
+    ConversionOut,
+    Preview,
+    RevertOut,
+    RevertPreview,
+)
 from app.errors import (
     AccountNotFound,
     AlreadyExists,
@@ -33,12 +43,15 @@ from app.errors import (
     OpportunityNotFound,
     OutOfOrder,
     OwnerInvalid,
+    RevertBlocked,
     RoleNotAllowed,
     TargetUnavailable,
     TransitionNotAllowed,
     VersionConflict,
 )
 from app.journeys.load import OfLead
+from app.journeys.refusals import REFUSALS
+from app.journeys.shown import show_lead
 from app.journeys.sql import survivor_of
 from app.leads.schemas import ActivityPage, show_activity
 from app.pipeline.kinds import ACCOUNT, CONTACT, missing
@@ -88,6 +101,8 @@ PREVIEW_PROBLEMS = (
     Erased,
     VersionConflict,
 )
+REVERT_PROBLEMS = (LeadNotFound, ConversionNotFound, Erased, LeadMerged, VersionConflict, *REFUSALS)
+Strict = Annotated[bool, Query(description="Refuse where something would be left in place, and change nothing.")]
 
 
 async def key_required(request: Request) -> None:
@@ -124,6 +139,39 @@ async def post_preview(
 ) -> Response:
     """What the same request to `conversion` would do, and every problem that prevents it. Writes nothing."""
     return answer(await preview(tx, caller, lead_id, body, expected, now))
+
+
+@api.post(
+    "/leads/{lead_id}/conversion/revert", response_model=RevertOut, responses=declared(*REVERT_PROBLEMS, RevertBlocked)
+)
+async def post_revert(
+    request: Request,
+    lead_id: LeadId,
+    body: RevertOrder,
+    caller: Converter,
+    tx: InTx,
+    now: Now,
+    expected: Expected,
+    strict: Strict = False,
+) -> Response:
+    """Take back the conversion of the lead's journey: archive what it made, empty what it filled, return the stage."""
+    request.state.lead_id = lead_id
+    done = await revert(tx, caller, lead_id, RevertRequest(**body.model_dump(), strict=strict), expected, now)
+    members = {"conversion": done.conversion, "transition": done.transition, "lead": show_lead(done.change)}
+    return answer({**members, **done.undone}, version=done.change.lead.version)
+
+
+@api.post(
+    "/leads/{lead_id}/conversion/revert/preview",
+    response_model=RevertPreview,
+    responses=declared(LeadNotFound, LeadMerged, Erased, VersionConflict),
+)
+async def post_revert_preview(
+    lead_id: LeadId, body: RevertOrder, caller: Reader, tx: InTx, now: Now, expected: Expected, strict: Strict = False
+) -> Response:
+    """What the same request to `conversion/revert` would do, and every problem that prevents it. Writes nothing."""
+    asked = RevertRequest(**body.model_dump(), strict=strict)
+    return answer(await preview_revert(tx, caller, lead_id, asked, expected, now))
 
 
 @api.post(

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from app.pipeline.schemas import AccountValues, Business, ContactValues, OpenClass
 from app.web.fields import (
     AccountId,
+    Code,
     ContactId,
     Day,
     Instant,
@@ -112,6 +113,12 @@ class ConversionOrder(RequestBody):
     def caller_values(self, part: Literal["account", "contact"]) -> dict[str, Any]:
         """The values that the caller gave for a part, null included; they take precedence over the lead's."""
         return (self.account if part == "account" else self.contact).values.model_dump(exclude_unset=True)
+
+
+class RevertOrder(RequestBody):
+    reason_code: Code | None = Field(default=None, examples=["mistake"])
+    note: Note | None = None
+    occurred_at: Instant | None = None
 
 
 class BatchItem(ConversionOrder):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from app.conversion.plan import OwnerReason
+from app.leads.schemas import LeadOut, TransitionOut
 from app.web.fields import ResponseBody
 
 Outcome = Literal["created", "linked", "none"]
@@ -75,6 +76,51 @@ class Preview(ResponseBody):
     contact: Previewed
     opportunity: PreviewedOpportunity
     field_outcomes: list[FieldOutcome]
+
+
+class Undone(ResponseBody):
+    type: Literal["account", "contact", "opportunity"]
+    id: str
+
+
+class Emptied(Undone):
+    fields: list[str]
+
+
+class LeftInPlace(Undone):
+    why: Literal[
+        "changed_since",
+        "has_other_contact",
+        "has_other_opportunity",
+        "has_other_lead",
+        "consent_refused",
+        "key_taken",
+        "not_recorded",
+    ] = Field(
+        description="`changed_since`: somebody has changed it. `has_other_…`: such a record belongs to it. "
+        "`consent_refused`: who refused a consent is held to it. `key_taken`: another record has the old value by now. "
+        "`not_recorded`: the conversion was made by a release that did not keep what it replaced."
+    )
+    fields: list[str] | None = Field(default=None, description="The fields that keep their values.")
+
+
+class RevertPlan(ResponseBody):
+    archived: list[Undone] = Field(description="What the conversion made, and nobody has changed or uses since.")
+    emptied: list[Emptied] = Field(description="Fields that have the value again that the conversion replaced.")
+    left_in_place: list[LeftInPlace]
+
+
+class RevertPreview(RevertPlan):
+    possible: bool
+    blocked: list[Blocked]
+    to: str | None = Field(description="The stage that the journey would return to.")
+    voids: list[str] = Field(description="The milestones that would not count any more.")
+
+
+class RevertOut(RevertPlan):
+    conversion: Conversion
+    transition: TransitionOut
+    lead: LeadOut
 
 
 class BatchResult(ResponseBody):

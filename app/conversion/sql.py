@@ -133,11 +133,11 @@ WRITE = text(
                occurred_at timestamptz, recorded_at timestamptz, policy_id uuid, policy_version integer, evidence jsonb)
     ), converted AS (
         INSERT INTO conversions (tenant_id, id, lead_id, journey_id, account_id, contact_id, opportunity_id,
-               transition_id, answer, actor, converted_at, recorded_at)
+               transition_id, answer, actor, converted_at, replaced, recorded_at)
         SELECT :tenant_id, r.*, :now
           FROM ready, jsonb_to_recordset(:conversions) AS r(id uuid, lead_id uuid, journey_id uuid, account_id uuid,
                contact_id uuid, opportunity_id uuid, transition_id uuid, answer jsonb, actor jsonb,
-               converted_at timestamptz)
+               converted_at timestamptz, replaced jsonb)
         RETURNING id
     )
     SELECT count(*) AS converted FROM converted

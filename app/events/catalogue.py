@@ -266,6 +266,23 @@ class LeadConverted(LeadEventData):
     conversion: Annotated[dict[str, Any], Conversion]
 
 
+class LeadConversionReverted(LeadEventData):
+    """A conversion was taken back: the journey stands where it stood before, and `conversion` has `reverted_at`.
+
+    What the conversion made was archived, unless somebody has changed or used it since; what it filled in records that
+    existed was emptied, unless it was changed since. `left_in_place` lists the others, each with why.
+    """
+
+    lead_id: LeadId
+    journey_no: int
+    conversion: Annotated[dict[str, Any], Conversion]
+    transition_id: str
+    reason_code: str | None
+    archived: list[dict[str, Any]]
+    emptied: list[dict[str, Any]]
+    left_in_place: list[dict[str, Any]]
+
+
 class OpportunityStageChanged(LeadEventData):
     """An opportunity entered a stage."""
 
@@ -372,6 +389,7 @@ TYPES: Final[dict[str, type[ResponseBody]]] = {
     "lead.merged": LeadMerged,
     "lead.unmerged": LeadUnmerged,
     "lead.converted": LeadConverted,
+    "lead.conversion_reverted": LeadConversionReverted,
     "opportunity.stage_changed": OpportunityStageChanged,
     "opportunity.updated": OpportunityUpdated,
     "submission.quarantined": SubmissionQuarantined,

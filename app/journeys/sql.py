@@ -30,7 +30,12 @@ LOAD_LEADS = """
            j.id AS journey_id, j.number, j.last_number, j.stage, j.seq, j.policy_id, j.business, j.baseline_at,
            j.corrected_at, j.assigned_at, j.previous_owner_id, j.wake_at, j.recycles, j.opened_at, j.closed_at,
            j.closing_reason, j.stage_entered_at, j.stalled_at, j.offer, j.lapsed,
-           t.from_stage AS held_stage, t.recorded_at AS last_recorded_at, t.policy_id AS last_policy_id,
+           -- Of a conversion that was made with another move, the stage before both.
+           CASE WHEN t.evidence -> 'conversion_id' IS NULL THEN t.from_stage ELSE coalesce(
+               (SELECT w.from_stage FROM transitions w
+                 WHERE w.tenant_id = :tenant_id AND w.journey_id = j.id AND w.seq = t.seq - 1
+                   AND w.recorded_at = t.recorded_at AND w.actor = t.actor), t.from_stage) END AS held_stage,
+           t.recorded_at AS last_recorded_at, t.policy_id AS last_policy_id,
            -- After the ends of the other journeys, so that the present one, if it ends, is the one that ended last.
            GREATEST(t.occurred_at, j.others_closed_at + interval '1 microsecond') AS last_occurred_at,
            o.class AS opportunity_class,

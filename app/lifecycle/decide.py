@@ -8,13 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from app.lifecycle.answer import CriteriaUnmet, Decision, InputRequired, Refusal, Refused, Stay
-from app.lifecycle.edges import Edge, edge
+from app.lifecycle.edges import Edge, edge, endpoint_of
 from app.lifecycle.effects import move
 from app.lifecycle.guard import effective_ask, refused_actor, refused_guard, refused_input
 from app.policy.actions import Action
 from app.policy.document import Policy
 from app.policy.facts import Ask, Facts
 from app.policy.policy_view import PolicyView, view_of
+from app.policy.words import AtMostDays, ClassArguments, ClosedFor, OpportunityClass
 
 
 def decide(policy: Policy, facts: Facts, ask: Ask, now: datetime) -> Decision:
@@ -43,4 +44,14 @@ def refused_conditions(action: Action, view: PolicyView, ask: Ask) -> Refusal | 
     fast = view.policy.fast_track(action, view.facts.stage)
     if fast is not None and (missing := fast.condition.unmet(view)):
         return CriteriaUnmet(tuple(missing))
-    return refused_guard(action, view, ask)
+    return refused_guard(action, view, ask) or refused_revert(action, view)
+
+
+def refused_revert(action: Action, view: PolicyView) -> Refusal | None:
+    """What no policy can allow of a revert: later than `revert_days`, or of an opportunity that was won or lost."""
+    if endpoint_of(view.policy, action) != "revert":
+        return None
+    in_time = ClosedFor(closed_for=AtMostDays(at_most_days=view.policy.conversion.revert_days))
+    is_open = OpportunityClass(opportunity_class=ClassArguments(not_in=("won", "lost")))
+    missing = [*in_time.unmet(view), *is_open.unmet(view)]
+    return CriteriaUnmet(tuple(missing)) if missing else None

@@ -127,6 +127,8 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/activities": {"activities": [{**ACTIVITY, "email": "anna@nordsoft.ro"}]},
     "POST /v1/leads/{lead_id}/conversion": ORDER,
     "POST /v1/leads/{lead_id}/conversion/preview": ORDER,
+    "POST /v1/leads/{lead_id}/conversion/revert": {"reason_code": "mistake"},
+    "POST /v1/leads/{lead_id}/conversion/revert/preview": {"reason_code": "mistake"},
     "POST /v1/conversions/batch": {"items": [{"lead_id": IDS["lead"], **ORDER}]},
     "POST /v1/accounts": {"name": "Nordsoft", "domain": "nordsoft.ro", "industry": "software", "country": "RO"},
     "PATCH /v1/accounts/{account_id}": {"phone": "+40215550100"},

@@ -188,6 +188,8 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "POST /v1/activities": {"activities": [{**ACTIVITY, "lead_id": record_ids["lead_id"]}]},
         "POST /v1/leads/{lead_id}/conversion": ORDER,
         "POST /v1/leads/{lead_id}/conversion/preview": ORDER,
+        "POST /v1/leads/{lead_id}/conversion/revert": {"reason_code": "mistake"},
+        "POST /v1/leads/{lead_id}/conversion/revert/preview": {"reason_code": "mistake"},
         "POST /v1/conversions/batch": {"items": [{**ORDER, "lead_id": record_ids["lead_id"]}], "atomic": False},
         "POST /v1/accounts": {**COMPANY, **owner},
         "PATCH /v1/accounts/{account_id}": {**COMPANY, **owner, "archived": False},
@@ -255,11 +257,16 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
     """The ids for one request, with a new record where the request can succeed only once per record."""
     if operation == "POST /v1/leads/{lead_id}/transitions":
         return {**record_ids, "lead_id": (await at_mql(api, record_ids))["id"]}
-    if operation == "POST /v1/leads/{lead_id}/conversion":
+    if operation in ("POST /v1/leads/{lead_id}/conversion", "POST /v1/leads/{lead_id}/conversion/revert"):
         lead = await at_mql(api, record_ids)
         assert (await api.ask(lead, "accept", record_ids["user_id"])).status_code == 201
         assert (await api.ask(lead, "confirm", record_ids["actor"], bant=BANT)).status_code == 201
-        return {**record_ids, "lead_id": lead["id"]}
+        if not operation.endswith("revert"):
+            return {**record_ids, "lead_id": lead["id"]}
+        key = {"Idempotency-Key": f"to-revert-{next(NUMBERS)}"}
+        path = f"/v1/leads/{lead['id']}/conversion"
+        assert (await api.call("POST", path, {}, actor=record_ids["actor"], headers=key)).status_code == 201
+        return {**record_ids, "lead_id": lead["id"], "actor": record_ids["manager"]}
     if operation == "POST /v1/leads/{lead_id}/merge":
         return {**record_ids, "lead_id": (await api.lead())["id"], "actor": record_ids["manager"]}
     if operation in ("PUT /v1/leads/{lead_id}/exception", "PATCH /v1/opportunities/{opportunity_id}"):

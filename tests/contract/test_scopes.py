@@ -56,6 +56,8 @@ TABLE = {
     "/v1/duplicates/{duplicate_id}/verdict": {"POST": WRITE},
     "/v1/leads/{lead_id}/conversion": {"POST": "leads:convert", "GET": READ},
     "/v1/leads/{lead_id}/conversion/preview": {"POST": READ},
+    "/v1/leads/{lead_id}/conversion/revert": {"POST": "leads:convert"},
+    "/v1/leads/{lead_id}/conversion/revert/preview": {"POST": READ},
     "/v1/conversions/batch": {"POST": "leads:convert"},
     "/v1/activities": {"POST": WRITE},
     "/v1/consent-purposes": {"GET": READ},

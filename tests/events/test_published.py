@@ -12,7 +12,7 @@ from app.events.sequence import sequence
 from app.policies.due import announce_reviews
 from tests.api import Api
 from tests.contract.world import create_one_of_each
-from tests.conversion.steps import BANT
+from tests.conversion.steps import BANT, converted, sql_lead
 from tests.events.published import faults_of
 from tests.journeys.test_overdue import going_stale
 from tests.journeys.test_time import pass_time
@@ -48,6 +48,10 @@ async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
     for verb, sent in (("merge", {"into": twins[1]["id"]}), ("unmerge", {})):
         done = await api.call("POST", f"/v1/leads/{twins[0]['id']}/{verb}", sent, actor=people["manager"])
         assert done.status_code == 200, done.text
+    taken_back = await sql_lead(api, people["ae"], email="back@back.example", company="Back")
+    await converted(api, taken_back, people["ae"])
+    revert = f"/v1/leads/{taken_back['id']}/conversion/revert"
+    await api.post(revert, {"reason_code": "mistake"}, status=200, actor=people["manager"])
     later = await api.mql(email="later@acme.example")
     await api.ask(later, "recycle", people["sdr"], reason_code="timing", wake_at=api.ago(days=-5))
     await pass_time(api, 6)

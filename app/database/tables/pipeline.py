@@ -162,6 +162,8 @@ conversions = tenant_table(
     uuid("transition_id", null=False),
     jsonb("answer", empty=None),  # the conversion as it was sent in the response (lifecycle.md, section 4, item 4)
     jsonb("actor"),
+    # By the name of the part: each value that it replaced in the lead's links or an existing record, with the new one.
+    jsonb("replaced", null=True),
     instant("converted_at", null=False),
     instant("recorded_at", null=False),
     instant("reverted_at"),
@@ -174,4 +176,7 @@ conversions = tenant_table(
     Index("conversions_lead_id_idx", "tenant_id", "lead_id"),
     Index("conversions_account_id_idx", "tenant_id", "account_id", postgresql_where="account_id IS NOT NULL"),
     Index("conversions_contact_id_idx", "tenant_id", "contact_id", postgresql_where="contact_id IS NOT NULL"),
+    Index(
+        "conversions_opportunity_id_idx", "tenant_id", "opportunity_id", postgresql_where="opportunity_id IS NOT NULL"
+    ),
 )
