@@ -140,7 +140,7 @@ async def _taken(
     """The fields whose old value is the key of another live record by now."""
     old = {key: replaced[key][0] for key in kind.keys if key in replaced}
     holders = await sql.holders(tx, tenant_id, kind, old, but=UUID(row["id"]))
-    return {KEY_NAMES.get(key, key) for key, value in old.items() if any(one[key] == value for one in holders)}
+    return {KEY_NAMES.get(key, key) for key, value in old.items() if any(one._mapping[key] == value for one in holders)}
 
 
 def _decide(change: Change, kept: Kept | None, caller: Caller, request: RevertRequest, now: datetime) -> Move | Refused:

@@ -90,7 +90,7 @@ async def others_of(tx: Tx, tenant_id: UUID, conversion: Record) -> dict[str, se
 
 
 def _bound(tenant_id: UUID, conversion: Record) -> dict[str, Any]:
-    links = {name: conversion[name] for name in ("account_id", "contact_id", "opportunity_id")}
+    links = {name: getattr(conversion, name) for name in ("account_id", "contact_id", "opportunity_id")}
     return {"tenant_id": tenant_id, **links}
 
 
@@ -102,4 +102,4 @@ async def end_conversion(tx: Tx, tenant_id: UUID, conversion_id: UUID, now: date
 async def class_of(tx: Tx, tenant_id: UUID, opportunity_id: UUID | None) -> str | None:
     """The class of an opportunity; None without one."""
     row = await record_of(tx, tenant_id, OPPORTUNITY, opportunity_id) if opportunity_id is not None else None
-    return None if row is None else str(row["class"])
+    return None if row is None else str(row._mapping["class"])

@@ -15,7 +15,6 @@ from app.conversion.fields import consent_field
 from app.conversion.plan import Part, Plan
 from app.journeys.state import Lead
 from app.matching.person_consents import Consents
-from app.pipeline.forms import with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind
 
 Row = Mapping[str, Any]
@@ -100,6 +99,8 @@ def undo_of(kept: Kept) -> Undo:
             continue
         if kept.answer[kind.name]["outcome"] != "created":
             _put_back(undo, kind, row, kept)
+            if "account_id" in undo.columns.get(kind.name, ()):  # a contact goes back to the account that it was in
+                going.add((kind.name, row["id"]))
         elif row["archived_at"] is None:
             if (why := _stays_because(row, set(kept.others.get(kind.name, ())) - going)) is None:
                 undo.archived.append(kind)
@@ -130,7 +131,7 @@ def _put_back(undo: Undo, kind: Kind, row: Row, kept: Kept) -> None:
         why = _keeps_because(name, now.get(name), new, kept.taken.get(kind.name, ()))
         (back if why is None else stay.setdefault(why, [])).append(name)
     if back:
-        undo.columns[kind.name] = _old_columns(kind, row, replaced, back)
+        undo.columns[kind.name] = _old_columns(row, replaced, back)
         undo.emptied.append({**named(kind, row), "fields": back})
     for why, names in stay.items():
         _leave(undo, kind, row, why, names)
@@ -145,11 +146,10 @@ def _keeps_because(name: str, current: Any, new: Any, taken: Collection[str]) ->
     return "key_taken" if name in taken else None
 
 
-def _old_columns(kind: Kind, row: Row, replaced: Mapping[str, list[Any]], back: Collection[str]) -> dict[str, Any]:
+def _old_columns(row: Row, replaced: Mapping[str, list[Any]], back: Collection[str]) -> dict[str, Any]:
     """The columns to write, so that these fields have their old values again."""
     columns = {name: replaced[name][0] for name in back if not name.startswith(CONSENT)}
     columns |= {name: replaced[name][0] for name, shown in SHOWN_AS.items() if shown in columns and name in replaced}
-    columns = with_derived(kind.name, row, columns)
     if columns.get("account_id") is not None:
         columns["account_id"] = UUID(columns["account_id"])
     if consents := {name.removeprefix(CONSENT): replaced[name][0] for name in back if name.startswith(CONSENT)}:

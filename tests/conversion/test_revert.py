@@ -203,8 +203,7 @@ async def test_a_revert_that_is_refused_says_why_beforehand_too_and_writes_nothi
 
 @pytest.mark.parametrize("stage", ["inquiry", "mql", "sql", "disqualified"])
 async def test_a_lead_that_is_not_converted_has_nothing_to_revert(api: Api, ae: str, manager: str, stage: str) -> None:
-    begun = {"inquiry": api.lead, "mql": lambda: mql(api)}.get(stage, lambda: sql_lead(api, ae))
-    lead = await begun()
+    lead = await api.lead() if stage == "inquiry" else await (mql(api) if stage == "mql" else sql_lead(api, ae))
     if stage == "disqualified":
         await moved(api, lead, "disqualify", manager, reason_code="no_need")
     answer = await ask(api, lead, manager)
