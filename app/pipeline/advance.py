@@ -76,6 +76,9 @@ async def advance(
     held = await sql.held_stage(tx, tenant_id, opportunity_id) if is_closed else None
     known = await _milestones(tx, tenant_id, row, change)
     move = _decide(policy, row, change, known, caller, request, held, now)
+    taken_back = await sql.is_taken_back(tx, tenant_id, opportunity_id, row.journey_id)
+    if taken_back:  # the journey goes on without it
+        move = replace(move, milestones=(), voids=())
     step = _step(policy, row, change, caller, move, now)
     columns = _columns(policy, row, move, step, caller, now)
     after = await sql.update_record(tx, tenant_id, OPPORTUNITY, opportunity_id, columns)
@@ -84,6 +87,8 @@ async def advance(
         await record_events(tx, tenant_id, [step.event(after._mapping)], now)
     else:
         _update_lead(change, after, move, step)
+        if not taken_back:
+            opportunity_clocks(change, after.journey_id, move)
         evaluate(change)
         await record(tx, tenant_id, [change])
     return step, after
@@ -192,5 +197,4 @@ def _update_lead(change: Change, row: Record, move: OpportunityMove, step: Oppor
     change.new_bant.extend(move.bant)
     if lead.opportunity_id == row.id:
         lead.opportunity_class = move.to_class
-    opportunity_clocks(change, row.journey_id, move)
     change.late_events.append(step.event(row._mapping))

@@ -119,7 +119,7 @@ async def check_links(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Non
     for kind, record_id in ((ACCOUNT, values.get("account_id")), (CONTACT, values.get("contact_id"))):
         if record_id is None:
             continue
-        row = await sql.record_of(tx, tenant_id, kind, record_id)
+        row = await sql.linkable_record(tx, tenant_id, kind, record_id)
         if row is None:
             raise missing(kind, record_id, f"{kind.name}_id")
         if row.archived_at is not None:

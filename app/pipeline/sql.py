@@ -7,11 +7,11 @@ from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Boolean, Select, and_, literal_column, not_, or_, select, update
+from sqlalchemy import Boolean, Select, and_, func, literal_column, not_, or_, select, update
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects.postgresql import insert
 
-from app.database.tables import milestones, opportunity_states, opportunity_transitions
+from app.database.tables import conversions, milestones, opportunity_states, opportunity_transitions
 from app.database.transaction import Record, Records, Tx
 from app.pipeline.kinds import OPPORTUNITY, Kind
 from app.web.pages import Page
@@ -29,6 +29,13 @@ async def insert_record(tx: Tx, tenant_id: UUID, kind: Kind, values: Mapping[str
 async def record_of(tx: Tx, tenant_id: UUID, kind: Kind, record_id: UUID, *, lock: bool = False) -> Record | None:
     statement = select(kind.table).where(kind.table.c.tenant_id == tenant_id, kind.table.c.id == record_id)
     return (await tx.execute(statement.with_for_update(key_share=True) if lock else statement)).one_or_none()
+
+
+async def linkable_record(tx: Tx, tenant_id: UUID, kind: Kind, record_id: UUID) -> Record | None:
+    """The record, which is not archived by the revert of a conversion before this transaction ends."""
+    table = kind.table
+    statement = select(table).where(table.c.tenant_id == tenant_id, table.c.id == record_id)
+    return (await tx.execute(statement.with_for_update(key_share=True, read=True))).one_or_none()
 
 
 async def update_record(tx: Tx, tenant_id: UUID, kind: Kind, record_id: UUID, values: Mapping[str, Any]) -> Record:
@@ -106,6 +113,15 @@ async def milestones_of(tx: Tx, tenant_id: UUID, journey_id: UUID | None) -> lis
         return []
     owned = milestones.c.tenant_id == tenant_id, milestones.c.journey_id == journey_id
     return (await tx.execute(select(milestones.c.name).where(*owned, milestones.c.voided_at.is_(None)))).scalars()
+
+
+async def is_taken_back(tx: Tx, tenant_id: UUID, opportunity_id: UUID, journey_id: UUID | None) -> bool:
+    """Whether the conversion of this journey to the opportunity was reverted, and not made again."""
+    of_journey = conversions.c.opportunity_id == opportunity_id, conversions.c.journey_id == journey_id
+    statement = select(func.bool_and(conversions.c.reverted_at.is_not(None))).where(
+        conversions.c.tenant_id == tenant_id, *of_journey
+    )
+    return bool((await tx.execute(statement)).scalar_one())
 
 
 async def held_stage(tx: Tx, tenant_id: UUID, opportunity_id: UUID) -> str | None:

@@ -38,12 +38,12 @@ async def read(api: Api, path: str) -> dict[str, Any]:
     return {name: value for name, value in (await api.get(path)).items() if name not in CHANGING}
 
 
-ACCOUNTS = (
+ACCOUNTS: Any = (
     {},
     {"industry": "IT", "phone": "+40 21 555 0199"},
     {"website": "https://nordsoft.ro", "country": "DE", "language": "en", "employees": 7},
 )
-CONTACTS = (
+CONTACTS: Any = (
     {},
     {"first_name": "Anna"},
     {"full_name": "Anna Z.", "job_title": "CEO"},

@@ -369,3 +369,26 @@ async def test_what_others_changed_or_use_is_left_with_why_and_a_strict_revert_r
     assert set(await live(api, made)) == {kind for kind, _ in left}
     assert done["lead"]["links"] == lead["links"]
     assert await faults(api) == []
+
+
+async def test_an_opportunity_that_was_left_reaches_nothing_for_the_journey_that_goes_on_without_it(
+    pipeline_api: Api,
+) -> None:
+    api = pipeline_api
+    sdr, ae, manager = await api.user("sdr"), await api.user("ae"), await api.user("manager")
+    lead = await srl_lead(api, sdr, **ANNA)
+    made = await converted(api, lead, sdr)
+    await change_opportunity(api, made, ae)
+    await reverted(api, lead, manager)
+    path = f"/v1/opportunities/{made['opportunity']['id']}/transitions"
+    for body in ({"action": "qualify", "bant": BANT}, {"action": "win"}):
+        await api.post(path, body, actor=ae)
+    (journey,) = (await api.get(f"/v1/leads/{lead['id']}/journeys"))["data"]
+    assert (journey["stage"], [one["name"] for one in journey["milestones"]]) == ("srl", ["mql", "sal", "srl"])
+    again = await converted(api, lead, sdr, {"opportunity": {"mode": "create"}})
+    await api.post(
+        f"/v1/opportunities/{again['opportunity']['id']}/transitions", {"action": "qualify", "bant": BANT}, actor=ae
+    )
+    (journey,) = (await api.get(f"/v1/leads/{lead['id']}/journeys"))["data"]
+    assert [one["name"] for one in journey["milestones"]] == ["mql", "sal", "srl", "sql"]
+    assert await faults(api) == []
