@@ -18,11 +18,13 @@ def _of_links(name: str) -> str:
     return f"CASE WHEN past.links IS NULL THEN l.{name} ELSE {read_id(kept)} END"
 
 
-# Leads that may have been in an account: those that are in one, and those whose rows a merge has moved since. A person
-# is a contact or a lead without one.
+# Leads that may have been in an account: those that are in one, those whose conversion was reverted since, and those
+# whose rows a merge has moved since. A person is a contact or a lead without one.
 ACTIVE: Final = f"""
     candidates AS (
         SELECT id FROM leads WHERE tenant_id = :tenant_id AND account_id IS NOT NULL
+        UNION
+        SELECT lead_id FROM conversions WHERE tenant_id = :tenant_id AND reverted_at > :as_of
         UNION
         SELECT unnest(ARRAY[merged_id, survivor_id]) FROM lead_merges
          WHERE tenant_id = :tenant_id AND (merged_at > :as_of OR unmerged_at > :as_of)

@@ -1,9 +1,9 @@
-"""What a conversion replaced, so that its revert can put it back, and the conversions of an opportunity.
+"""What a conversion replaced, so that its revert can put it back, and indexes by which reverts are read.
 
 Revision ID: 0047_reverts
 Revises: 0045_long_campaigns
 
-A column that old code leaves empty, and an index. All steps can be repeated, since they commit as they go.
+A column that old code leaves empty, and indexes. All steps can be repeated, since they commit as they go.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ down_revision = "0045_long_campaigns"
 branch_labels = None
 depends_on = None
 
-INDEX = "conversions_opportunity_id_idx"
+INDEXES = {
+    "conversions_opportunity_id_idx": "conversions (tenant_id, opportunity_id) WHERE opportunity_id IS NOT NULL",
+    "conversions_reverted_at_idx": "conversions (tenant_id, reverted_at) WHERE reverted_at IS NOT NULL",
+}
 
 
 def upgrade() -> None:
     op.add_column("conversions", sa.Column("replaced", postgresql.JSONB(), nullable=True), if_not_exists=True)
     with op.get_context().autocommit_block():
         op.execute("SET statement_timeout = 0")
-        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}")  # an interrupted build leaves one that is not valid
-        op.execute(
-            f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {INDEX} ON conversions (tenant_id, opportunity_id)"
-            " WHERE opportunity_id IS NOT NULL"
-        )
+        for name, definition in INDEXES.items():
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")  # an interrupted build leaves one that is not valid
+            op.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {definition}")
         op.execute("SET statement_timeout = '5min'")
 
 
 def downgrade() -> None:
     with op.get_context().autocommit_block():
-        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX}")
+        for name in INDEXES:
+            op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
     op.drop_column("conversions", "replaced", if_exists=True)

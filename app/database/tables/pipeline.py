@@ -179,4 +179,5 @@ conversions = tenant_table(
     Index(
         "conversions_opportunity_id_idx", "tenant_id", "opportunity_id", postgresql_where="opportunity_id IS NOT NULL"
     ),
+    Index("conversions_reverted_at_idx", "tenant_id", "reverted_at", postgresql_where="reverted_at IS NOT NULL"),
 )
