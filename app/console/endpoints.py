@@ -9,14 +9,25 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from app import ids
-from app.console import leads, policies, render, reports, sources, subscriptions
+from app.console import (
+    accounts,
+    forecast,
+    leads,
+    opportunities,
+    pipeline,
+    policies,
+    render,
+    reports,
+    sources,
+    subscriptions,
+)
 from app.console.attempts import Attempts
 from app.console.today import today
 from app.console.visit import AsGuest, Guest, InVisit, Shown, Visit
 from app.errors import KeyUnknown, LoginLinkInvalid, NotFound
 from app.tenants import sessions
 from app.web.client_address import client_address, client_key
-from app.web.fields import LeadId, PolicyId, SourceId, SubmissionId, SubscriptionId
+from app.web.fields import AccountId, LeadId, OpportunityId, PolicyId, SourceId, SubmissionId, SubscriptionId
 
 Position = Annotated[int, Path(ge=0, le=2**63 - 1)]
 LOGIN: Final = "/console/session"
@@ -95,6 +106,24 @@ async def show_lead(visit: InVisit, lead_id: LeadId) -> Response:
     return visit.page("lead.html", **await leads.lead(visit.api, ids.show("lead", lead_id)))
 
 
+@pages.get("/accounts")
+async def list_accounts(visit: InVisit) -> Response:
+    return visit.page("accounts.html", **await accounts.accounts(visit.api, visit.asked("domain", "cursor")))
+
+
+@pages.get("/accounts/{account_id}")
+async def show_account(visit: InVisit, account_id: AccountId) -> Response:
+    """One account; `people`, `opportunities` and `timeline` are the cursors of its parts."""
+    cursors = visit.asked(*accounts.PARTS)
+    return visit.page("account.html", **await accounts.account(visit.api, ids.show("account", account_id), cursors))
+
+
+@pages.get("/opportunities/{opportunity_id}")
+async def show_opportunity(visit: InVisit, opportunity_id: OpportunityId) -> Response:
+    shown = await opportunities.opportunity(visit.api, ids.show("opportunity", opportunity_id))
+    return visit.page("opportunity.html", **shown)
+
+
 def _report_asked(
     visit: InVisit,
     from_: Annotated[str | None, Query(alias="from")] = None,
@@ -140,9 +169,45 @@ async def show_picture(visit: InVisit, name: str, asked: ReportAsked) -> Respons
 
 @pages.get("/reports/{name}/csv")
 async def download_report(visit: InVisit, name: str, asked: ReportAsked) -> Response:
-    table = await visit.api.written(reports.path_of(name), "text/csv", **asked)
-    headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}.csv"'}
-    return Response(table, media_type="text/csv", headers=headers)
+    return _download(await visit.api.written(reports.path_of(name), "text/csv", **asked), name)
+
+
+@pages.get("/pipeline")
+async def show_pipeline(visit: InVisit) -> Response:
+    return visit.page("pipeline.html", **await pipeline.pipeline(visit.api, visit.now))
+
+
+@pages.get("/forecast")
+async def show_forecast(visit: InVisit, since: str | None = None) -> Response:
+    shown = await forecast.forecast(visit.api, visit.asked(*forecast.ASKED), since)
+    return visit.page("forecast.html", shown["found"].status, **shown)
+
+
+@pages.get("/forecast/csv")
+async def download_forecast(visit: InVisit) -> Response:
+    table = await visit.api.written(forecast.FORECAST, "text/csv", **visit.asked(*forecast.ASKED))
+    return _download(table, "forecast")
+
+
+@pages.get("/forecast/rows")
+async def show_forecast_rows(visit: InVisit) -> Response:
+    asked = visit.asked(*forecast.ASKED, "metric", "key", "cursor")
+    shown = await forecast.rows(visit.api, asked)
+    return visit.page("forecast_rows.html", shown["found"].status, **shown)
+
+
+@pages.get("/forecast/changes")
+async def show_waterfall(visit: InVisit) -> Response:
+    """What has changed since a week, as a picture."""
+    picture = await visit.api.picture(forecast.CHANGES, **visit.asked(*forecast.CHANGES_ASKED))
+    return Response(picture, media_type="image/svg+xml", headers=render.HEADERS)
+
+
+@pages.get("/forecast/changes/rows")
+async def show_changed_rows(visit: InVisit) -> Response:
+    asked = visit.asked(*forecast.CHANGES_ASKED, "part", "cursor")
+    shown = await forecast.changed_rows(visit.api, asked)
+    return visit.page("changed_rows.html", shown["found"].status, **shown)
 
 
 @pages.get("/sources")
@@ -215,7 +280,8 @@ async def list_policies(visit: InVisit) -> Response:
 @pages.get("/policies/{policy_id}")
 async def show_policy(visit: InVisit, policy_id: PolicyId, against: PolicyId | None = None) -> Response:
     """One version; `against` is the version beside it."""
-    shown = await policies.policy(visit.api, ids.show("policy", policy_id), ids.shown("policy", against))
+    beside = ids.shown("policy", against)
+    shown = await policies.policy(visit.api, ids.show("policy", policy_id), beside, visit.now)
     return visit.page("policy.html", **shown)
 
 
@@ -228,6 +294,11 @@ async def show_diagram(visit: InVisit, policy_id: PolicyId) -> Response:
 @pages.get("/{path:path}")
 async def refuse_other_paths(visit: InVisit, path: str) -> Response:
     raise NotFound()
+
+
+def _download(table: bytes, name: str) -> Response:
+    headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return Response(table, media_type="text/csv", headers=headers)
 
 
 async def _act(visit: Visit, path: str, act: str, body: dict[str, object] | None = None) -> Response:

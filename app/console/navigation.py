@@ -13,6 +13,9 @@ class Entry(NamedTuple):
 NAVIGATION: Final = (
     Entry("Today", ""),
     Entry("Leads", "/leads"),
+    Entry("Accounts", "/accounts"),
+    Entry("Pipeline", "/pipeline"),
+    Entry("Forecast", "/forecast"),
     Entry("Reports", "/reports"),
     Entry("Sources", "/sources"),
     Entry("Subscriptions", "/subscriptions"),

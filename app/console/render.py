@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +71,11 @@ def indented(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
+def amount(money: Mapping[str, str]) -> str:
+    """`{"value": "12000.00", "currency": "EUR"}` → `12,000.00 EUR`."""
+    return f"{Decimal(money['value']):,f} {money['currency']}"
+
+
 def in_words(name: str) -> str:
     """`contact_attempt` → `contact attempt`."""
     return name.replace("_", " ")
@@ -82,7 +89,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for one in (when, span, since, counted, short, indented, in_words):
+    for one in (when, span, since, counted, short, indented, amount, in_words):
         made.filters[one.__name__] = one
     made.globals["titles"] = {problem.code: problem.title() for problem in catalogue()}
     return made

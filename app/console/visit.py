@@ -50,6 +50,10 @@ class Guest:
         """The token of the forms of this browser: it follows from the cookie, which other sites cannot read."""
         return fingerprint(f"form.{self.token}")
 
+    def asked(self, *names: str) -> dict[str, str]:
+        """The query parameters of these names that have a value."""
+        return {name: value for name in names if (value := self.request.query_params.get(name))}
+
     async def in_transaction(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         async def run() -> T:
             async with connection(self.request.app.state, autocommit=False) as tx:

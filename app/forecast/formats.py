@@ -7,13 +7,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from app.database.plain_json import write_json
+from app.forecast import waterfall
 from app.reports.chart import svg
 from app.reports.formats import Document, Formats, csv_of
 
 Amount = Mapping[str, str]
 Row = dict[str, Any]
-Bars = tuple[str, Sequence[Amount], int | None]  # the name of a metric or part, its amounts and its opportunities
-SCALE: Final = "each bar as long as its share of the largest amount in its currency"
 
 
 def _forecast_csv(document: Document) -> bytes:
@@ -70,40 +69,36 @@ def _changes_rows(document: Document) -> Iterator[Row]:
 
 
 def _forecast_svg(document: Document) -> bytes:
+    """A bar for each amount, as long as its share of the largest one in its currency; of another colour below zero."""
     groups = [
         (group["key"] or "nobody", [(one["name"], one["amounts"], one["opportunities"]) for one in group["metrics"]])
         for group in document["groups"]
     ]
-    return _picture(document, groups)
-
-
-def _changes_svg(document: Document) -> bytes:
-    parts = [(one["name"], one["amounts"], one["opportunities"]) for one in document["parts"]]
-    return _picture(document, [(None, parts)])
-
-
-def _picture(document: Document, groups: Sequence[tuple[str | None, Sequence[Bars]]]) -> bytes:
-    """A bar for each amount, as long as its share of the largest one in its currency; of another colour below zero."""
     largest: dict[str, Decimal] = {}
     for one in (amount for _, bars in groups for _, amounts, _ in bars for amount in amounts):
         largest[one["currency"]] = max(largest.get(one["currency"], Decimal()), abs(Decimal(one["value"])))
+    drawn = [(key, [one for each in bars for one in _bars(*each, largest)]) for key, bars in groups]
+    return _picture(document, drawn, "each bar as long as its share of the largest amount in its currency")
+
+
+def _changes_svg(document: Document) -> bytes:
+    return _picture(document, [(None, waterfall.metrics(document))], "each bar begins where the one before it ended")
+
+
+def _picture(document: Document, groups: Sequence[tuple[str | None, Sequence[Row]]], scale: str) -> bytes:
     title = f"{document['report'].replace('_', ' ')} {document['period']['name']}"
     return svg(
         {
             "report": title,
             **{name: document["period"][name] for name in ("from", "to")},
-            "as_of": f"{document['as_of']}; {SCALE}",
-            "groups": [
-                {"key": key, "metrics": [one for each in bars for one in _bars(*each, largest)]} for key, bars in groups
-            ],
+            "as_of": f"{document['as_of']}; {scale}",
+            "groups": [{"key": key, "metrics": metrics} for key, metrics in groups],
         }
     ).encode()
 
 
-def _bars(
-    name: str, amounts: Sequence[Amount], count: int | None, largest: Mapping[str, Decimal]
-) -> Iterator[dict[str, Any]]:
-    """A bar of each amount of a metric or part, and one without length where its opportunities have none."""
+def _bars(name: str, amounts: Sequence[Amount], count: int | None, largest: Mapping[str, Decimal]) -> Iterator[Row]:
+    """A bar of each amount of a metric, and one without length where its opportunities have none."""
     counted = "" if count is None else f" ({count} {'opportunity' if count == 1 else 'opportunities'})"
     for one in amounts:
         length = abs(Decimal(one["value"])) / (largest[one["currency"]] or 1)

@@ -13,11 +13,15 @@ from app.policy.document import Policy
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A name and what is said of it; `requires` is the condition of an action, None where it has none."""
+    """A name and what is said of it.
+
+    `requires` is the condition of an action, None where it has none; `rule_id` that of a scoring rule.
+    """
 
     name: str
     text: str
     requires: str | None = None
+    rule_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def _sections(policy: Policy) -> Iterator[Section]:
     yield Section("Conditions", tuple(Line(name, in_words(condition)) for name, condition in conditions))
     for ledger in ("fit", "engagement"):
         rules = document["scoring"][ledger]
-        lines = tuple(Line(f"{rule['points']:+d} {rule['id']}", _counted(rule)) for rule in rules)
+        lines = tuple(Line(f"{one['points']:+d} {one['id']}", _counted(one), rule_id=one["id"]) for one in rules)
         yield Section(f"Points for {ledger}", lines)
     clocks = policy.clocks.items()
     yield Section(

@@ -1,4 +1,7 @@
-"""A report as a picture: a bar for each metric of each group, with its band behind it, and a scale. Pure."""
+"""A report as a picture: a bar for each metric of each group, with its band behind it, and a scale. Pure.
+
+A bar begins at zero, or at `start` of its metric where it has that.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,8 @@ def _row(key: str | None, metric: Mapping[str, Any], y: float, scale: float) -> 
         yield f'<rect class="band" x="{LABEL + low:.1f}" y="{y + 2}" width="{high - low:.1f}" height="20"/>'
     if value:
         kind = "out" if metric["in_band"] is False else "bar"
-        yield f'<rect class="{kind}" x="{LABEL}" y="{y + 7}" width="{value * scale:.1f}" height="10"/>'
+        x = LABEL + metric.get("start", 0) * scale
+        yield f'<rect class="{kind}" x="{x:.1f}" y="{y + 7}" width="{value * scale:.1f}" height="10"/>'
     yield f'<text x="{LABEL + BAR + 12}" y="{y + 16}">{xml_text(_value(metric))}</text></g>'
 
 

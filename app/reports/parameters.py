@@ -23,7 +23,7 @@ Group = Literal[
     "temperature",
     "first_stage",
 ]
-PipelineGroup = Literal[Group, "origin"]
+PipelineGroup = Literal[Group, "origin", "stage"]
 AccountsGroup = Literal["account"]
 FeedbackGroup = Literal[Group, "rule"]
 Touch = Literal["first", "last"]
@@ -119,7 +119,7 @@ class AgeingParameters(Parameters):
 
 @dataclass(frozen=True)
 class PipelineParameters(Parameters):
-    """Also groups by whether opportunities came from a lead."""
+    """Also groups by the stage of opportunities, and by whether they came from a lead."""
 
     by: Annotated[PipelineGroup | None, Query(description=BY)] = None  # type: ignore[assignment]
 

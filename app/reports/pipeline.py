@@ -93,5 +93,6 @@ REPORT: Final = Report(
         "owner": (":users ->> f.owner_id::text", ""),
         "team": team_of("f.owner_id"),
         "origin": ("f.origin", ""),
+        "stage": ("f.stage", ""),
     },
 )

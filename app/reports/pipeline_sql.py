@@ -1,7 +1,8 @@
 """The cases of the pipeline: opportunities that are open at the instant, and those that entered a stage in the window.
 
-Columns beside those of `cases_sql.py`: owner_id and origin of the opportunity, amount and currency of what is open; of
-what entered a stage is_open (still in it) and seconds (until it moved on, ended, or the instant).
+Columns beside those of `cases_sql.py`: owner_id and origin of the opportunity, the stage in which it is or which it
+entered, amount and currency of what is open; of what entered a stage is_open (still in it) and seconds (until it moved
+on, ended, or the instant).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SPLIT: Final = "(x.business IS NULL OR c.business = x.business) AND (x.origin IS
 # Those that entered a stage count by the first time; what moved them on is a later stage, or that they are won.
 PIPELINE: Final = f"""
     WITH standing AS MATERIALIZED (
-        SELECT {SHARED}, s.class, s.stage_entered_at AS at, s.amount, s.currency
+        SELECT {SHARED}, s.class, s.stage, s.stage_entered_at AS at, s.amount, s.currency
           FROM (SELECT id AS opportunity_id FROM opportunities
                  WHERE tenant_id = :tenant_id AND class NOT IN ('won', 'lost')
                 UNION
@@ -54,13 +55,13 @@ PIPELINE: Final = f"""
                               AND b.opportunity_id = c.opportunity_id AND b.to_stage = c.to_stage AND b.seq < c.seq)
     )
     SELECT x.name AS metric, c.opportunity_id AS id, c.journey_id, c.lead_id, c.opportunity_id, c.business, c.at,
-           x."to" = 'count' OR c.amount IS NOT NULL AS counted, c.owner_id, c.origin, c.amount, c.currency,
+           x."to" = 'count' OR c.amount IS NOT NULL AS counted, c.owner_id, c.origin, c.stage, c.amount, c.currency,
            false AS is_open, NULL::numeric AS seconds
       FROM {{METRICS}} JOIN standing c ON c.class = x.start AND {SPLIT}
      WHERE x."to" IS NOT NULL
     UNION ALL
     SELECT x.name, c.opportunity_id, c.journey_id, c.lead_id, c.opportunity_id, c.business, c.at,
-           c.moved_on_at IS NOT NULL, c.owner_id, c.origin, NULL, NULL,
+           c.moved_on_at IS NOT NULL, c.owner_id, c.origin, c.stage, NULL, NULL,
            c.moved_on_at IS NULL AND c.ended_at IS NULL,
            GREATEST(extract(epoch FROM coalesce(c.moved_on_at, c.ended_at, :as_of) - c.at), 0)
       FROM {{METRICS}} JOIN entered c ON c.stage = x.start AND {SPLIT}

@@ -97,6 +97,8 @@ async def test_every_page_shows_what_there_is(api: Api) -> None:
         "/console": ("Waits for somebody", "due in", "form", "All 1 subscriptions are served."),
         "/console/leads": ("Anna Zvoristeanu", "Nordsoft", "sal"),
         f"/console/leads/{made['lead_id']}": ("demo request", "inquiry → mql", "accept", "Why not?", "/hook"),
+        f"/console/accounts/{made['account_id']}": ("nordsoft.ro", "anna@nordsoft.ro", "Renewal", "create"),
+        f"/console/opportunities/{made['opportunity_id']}": ("Renewal", "Nordsoft", "stage"),
         f"/console/sources/{made['source_id']}": ("quarantined", made["quarantined_id"], "Dry run"),
         f"/console/subscriptions/{made['subscription_id']}": ("http://127.0.0.1:9/hook", "Pause"),
         f"/console/policies/{made['policy_id']}": ("qualify", "requires: ", "Points for fit"),
@@ -133,6 +135,11 @@ async def test_a_hostile_name_is_text_on_every_page(api: Api, name: str) -> None
     assert answer.status_code == 200, answer.text
     await api.call("PATCH", f"/v1/sources/{made['source_id']}", {"name": name[:100]})
     await api.call("PATCH", f"/v1/users/{made['user_id']}", {"name": name[:100]})
+    await api.call("PATCH", f"/v1/accounts/{made['account_id']}", {"name": name[:100], "industry": name[:100]})
+    await api.call(
+        "PATCH", f"/v1/opportunities/{made['opportunity_id']}", {"name": name[:100], "custom": {name[:60]: name}}
+    )
+    await api.call("PATCH", f"/v1/contacts/{made['contact_id']}", {"full_name": name[:100], "job_title": name[:100]})
     browser = await logged_in(api)
     await check_pages(browser, pages(made))
     shown = await browser.get(f"/console/leads/{made['lead_id']}")
@@ -153,6 +160,8 @@ async def test_whatever_is_searched_for_there_is_a_page(api: Api, typed: str) ->
 SECTIONS = {
     "/console": {"leads:read": 3, "subscriptions": 1, "events:read": 1},
     "/console/leads": {"leads:read": 1},
+    "/console/accounts": {"leads:read": 1},
+    "/console/pipeline": {"reports:read": 1},
     "/console/sources": {"leads:read": 1},
     "/console/subscriptions": {"subscriptions": 1},
     "/console/policies": {"policy:read": 1},
@@ -189,8 +198,9 @@ async def test_a_reader_sees_the_leads_and_is_refused_what_it_may_not_do(api: Ap
 async def test_what_does_not_exist_or_is_of_another_tenant_is_a_page_that_says_so(api: Api) -> None:
     made = await fill(api)
     rival = await logged_in(await second_tenant(api))
-    for kind in ("lead", "source", "subscription", "policy"):
-        place = f"/console/{kind}s" if kind != "policy" else "/console/policies"
+    places = {"policy": "policies", "opportunity": "opportunities"}
+    for kind in ("lead", "account", "opportunity", "source", "subscription", "policy"):
+        place = f"/console/{places.get(kind, f'{kind}s')}"
         for written in (made[f"{kind}_id"], unknown(f"{kind}_id"), "nothing", f"{made['lead_id']}%3Flimit=1", "%00"):
             check_page(await rival.get(f"{place}/{written}"), 404)
     check_page(await rival.get("/console/nothing/at/all"), 404)

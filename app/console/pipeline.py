@@ -1,0 +1,80 @@
+"""The pipeline: the open stages as columns, each with its sums, how fast it moves, and its opportunities."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from app.console.api import Answer, Api
+from app.console.people import names_of_users
+from app.console.reports import path_of, rows_of, window
+
+CARDS: Final = 12  # of one column
+MOST: Final = 12  # columns
+CLASSES: Final = ("qualified", "unqualified")
+CLOSED: Final = ("won", "lost")
+
+
+async def pipeline(api: Api, now: datetime) -> dict[str, Any]:
+    """The columns of the active policy, and after them those of older ones in which something is still open."""
+    asked = window({"by": "stage"}, now)
+    found, policy, users = await asyncio.gather(
+        api.get(path_of("pipeline"), **asked), api.get("/v1/policies/active"), names_of_users(api)
+    )
+    groups = {group["key"]: group["metrics"] for group in found.document["groups"]} if found.ok else {}
+    names = list(dict.fromkeys([*_open_stages(policy), *_standing(groups)]))[:MOST]
+    cards = await asyncio.gather(*(_cards(api, name) for name in names))
+    return {
+        "found": found,
+        "columns": [
+            {"name": name, **_numbers(name, groups.get(name, ()), asked), "cards": of_stage}
+            for name, of_stage in zip(names, cards, strict=True)
+        ],
+        "query": urlencode({name: value for name, value in asked.items() if name != "by"}),
+        "users": users,
+    }
+
+
+def _open_stages(policy: Answer) -> Iterator[str]:
+    if policy.ok:
+        stages = policy.document["document"]["opportunity"]["stages"]
+        yield from (stage["name"] for stage in stages if stage["class"] not in CLOSED)
+
+
+def _standing(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """The stages in which an opportunity is open."""
+    for stage, metrics in groups.items():
+        if any(one["name"].startswith("volume_") and one["denominator"] for one in metrics):
+            yield stage
+
+
+def _numbers(stage: str, metrics: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> dict[str, Any]:
+    """How many are open and what they are worth, by class (a stage has one), and how those that entered it moved on."""
+    by_name = {one["name"]: one for one in metrics}
+    sums = [
+        (by_name[f"volume_{one}"], by_name[f"value_{one}"]["amounts"], rows_of(asked, stage, by_name[f"volume_{one}"]))
+        for one in CLASSES
+        if by_name and by_name[f"volume_{one}"]["denominator"]
+    ]
+    return {
+        "sums": sums,
+        "velocity": by_name.get(f"velocity_{stage}"),
+        "conversion": by_name.get(f"conversion_{stage}"),
+    }
+
+
+async def _cards(api: Api, stage: str) -> Answer:
+    """The opportunities of a stage: first those whose close date is past, then the newest."""
+    newest, slipped = await asyncio.gather(
+        api.get("/v1/opportunities", stage=stage, limit=CARDS),
+        api.get("/v1/opportunities", stage=stage, slipped="true", limit=CARDS),
+    )
+    if not (newest.ok and slipped.ok):
+        return newest
+    rows = {deal["id"]: deal for deal in (*slipped.rows, *newest.rows)}
+    return Answer(
+        newest.status, {"data": list(rows.values())[:CARDS], "more": len(rows) > CARDS or newest.document["next"]}
+    )
