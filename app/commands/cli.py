@@ -230,12 +230,13 @@ def import_file(
 
 @cli.command()
 def report(
-    name: Annotated[str, typer.Argument(help="Such as funnel, velocity or wins.")],
+    name: Annotated[str, typer.Argument(help="Such as funnel, velocity, wins, forecast or forecast_changes.")],
     key: Annotated[str, typer.Option(envvar="KEY", help="An API key with reports:read.")],
     first: Annotated[str | None, typer.Option("--from", help="The first day, such as 2026-01-01.")] = None,
     to: Annotated[str | None, typer.Option(help="The day after the last one.")] = None,
     by: Annotated[str | None, typer.Option(help="A group for each value of this, such as source or owner.")] = None,
     as_of: Annotated[str | None, typer.Option(help="An instant: what had been recorded by then counts.")] = None,
+    period: Annotated[str | None, typer.Option(help="Of the forecast, instead of days: such as 2026-Q4.")] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="Another parameter of the report, such as horizon=60; may be repeated.")
     ] = None,
@@ -249,7 +250,7 @@ def report(
     from app.commands.report import report as print_report
     from app.settings import load
 
-    given = {"from": first, "to": to, "by": by, "as_of": as_of, **dict(_named(option, "horizon=60"))}
+    given = {"from": first, "to": to, "by": by, "as_of": as_of, "period": period, **dict(_named(option, "horizon=60"))}
     parameters = {name: value for name, value in given.items() if value is not None}
     print_report(AskedReport(name, (url or load().address).rstrip("/"), key, parameters), as_csv=csv)
 

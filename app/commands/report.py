@@ -8,7 +8,6 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -17,7 +16,12 @@ from app.reports.table import REPORTS
 from app.settings import CannotStart
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=120)
-NAMES: Final = tuple(one.name for one in REPORTS)
+# Each report by its name in the document that the service answers, and its path below /v1/reports.
+PATHS: Final = {
+    **{one.name: one.name for one in REPORTS},
+    "forecast": "forecast",
+    "forecast_changes": "forecast/changes",
+}
 KNOWN: Final = ("report", "from", "to", "business")  # a metric's name has them too
 
 
@@ -33,15 +37,15 @@ class AskedReport:
 
 def report(asked: AskedReport, *, as_csv: bool) -> None:
     """Print the report. Raises CannotStart for one that there is not, and with the reason where it is refused."""
-    if asked.name not in NAMES:
-        raise CannotStart(f"there is no report {asked.name}; there are {', '.join(NAMES)}")
+    if asked.name not in PATHS:
+        raise CannotStart(f"there is no report {asked.name}; there are {', '.join(PATHS)}")
     text = asyncio.run(_read(asked))
     print(text if as_csv else _table(text), end="" if as_csv else "\n")
 
 
 async def _read(asked: AskedReport) -> str:
     headers = {"Authorization": f"Bearer {asked.key}", "Accept": "text/csv"}
-    url = f"{asked.url}/v1/reports/{quote(asked.name)}"
+    url = f"{asked.url}/v1/reports/{PATHS[asked.name]}"
     try:
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session,

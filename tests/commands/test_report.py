@@ -13,6 +13,9 @@ from app.commands.cli import cli
 from app.reports.table import REPORTS
 from app.settings import CannotStart
 from tests.api import Api
+from tests.forecast.test_changes import begin_week
+from tests.forecast.test_forecast import PERIOD, deal
+from tests.pipeline.test_forecast_members import patch
 from tests.reports.steps import JANUARY, day, go_to
 from tests.serving import served
 
@@ -43,6 +46,29 @@ async def test_each_report_is_printed_as_the_csv_that_the_service_answers(pipeli
     assert {line.split()[0] for line in table.splitlines()[1:]} == names
 
 
+async def test_the_forecast_and_its_changes_are_printed_as_the_csv_that_the_service_answers(api: Api) -> None:
+    await begin_week(api, "2031-W18")
+    boss = await api.user("manager")
+    ae = await api.user("ae", manager_id=boss)
+    for value, currency in (("100.00", "EUR"), ("7.00", "USD")):
+        made = await deal(api, ae, value, currency)
+        await patch(api, made, boss, forecast_category="commit")
+    at = api.ago(seconds=0)
+    for name, path, more in (
+        ("forecast", "forecast", {"level": "0"}),
+        ("forecast_changes", "forecast/changes", {"since": "2031-W18"}),
+    ):
+        asked = {"period": PERIOD, "as_of": at, **more}
+        answer = await api.call("GET", f"/v1/reports/{path}", params=asked, headers={"Accept": "text/csv"})
+        assert answer.status_code == 200, answer.text
+        options = [part for pair in more.items() for part in ("--option", "=".join(pair))]
+        told = (name, "--period", PERIOD, "--as-of", at, *options)
+        assert await printed(api, *told, "--csv") == answer.text.replace("\r", "")
+        table = await printed(api, *told)
+        assert "commit" in table
+        assert {"100.00", "7.00"} <= set(table.split())
+
+
 async def test_groups_and_further_parameters_are_passed_on(pipeline_api: Api) -> None:
     go_to(pipeline_api, day(3))
     await pipeline_api.mql(country="RO")
@@ -56,6 +82,9 @@ async def test_groups_and_further_parameters_are_passed_on(pipeline_api: Api) ->
     [
         (("sales", *WINDOW), "there is no report sales; there are funnel, velocity, wins"),
         (("wins", "--to", "2026-02-01"), "422 request_invalid: from: "),
+        (("forecast", "--period", "2026-Q9"), "422 request_invalid: period: "),
+        (("forecast", *WINDOW), "422 request_invalid: from: "),
+        (("forecast_changes", "--period", "2026-Q4"), "422 request_invalid: since: "),
         (("wins", *WINDOW, "--by", "moon"), "422 request_invalid: by: "),
         (("wins", *WINDOW, "--url", "http://127.0.0.1:1"), "http://127.0.0.1:1 does not answer"),
     ],
