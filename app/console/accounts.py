@@ -39,6 +39,8 @@ async def account(api: Api, account_id: str, cursors: Mapping[str, str]) -> dict
     parts = {"people": people, "opportunities": deals, "timeline": timeline}
     return {
         "account": found,
+        "names": {one["lead_id"]: one["full_name"] for one in people.rows if one["full_name"]}
+        | {one["id"]: one["name"] for one in deals.rows},
         **parts,
         "next": {name: _next(name, answer, cursors) for name, answer in parts.items()},
         "cursors": cursors,

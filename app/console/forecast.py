@@ -18,7 +18,7 @@ ASKED: Final = ("period", "owner", "level", "origin", "as_of")
 CHANGES_ASKED: Final = ("period", "since", "until", "owner", "as_of")
 MOST: Final = 40  # people of one page
 ROWS: Final = 50
-SHOWN: Final = ("quota", "closed", "commit", "upside", "pipeline", "weighted", "gap", "omitted")
+SHOWN: Final = ("closed", "commit", "upside", "pipeline", "weighted", "omitted")
 WITHOUT_ROWS: Final = ("quota", "gap")
 
 
