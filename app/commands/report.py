@@ -69,9 +69,14 @@ def _refusal(status: int, text: str) -> str:
 
 
 def _table(text: str) -> str:
-    """The lines of the CSV below each other, without columns that are empty or that the names of the metrics say."""
+    """The lines of the CSV below each other, without columns that are empty, that the names of the metrics say, or that
+    are the points of a curve."""
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    names = [name for name in (rows[0] if rows else ()) if name not in KNOWN and any(row[name] for row in rows)]
+    names = [name for name in (rows[0] if rows else ()) if _is_shown(name) and any(row[name] for row in rows)]
     lines = [[name.replace("_", " ") for name in names], *([row[name] for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _is_shown(column: str) -> bool:
+    return column not in KNOWN and not column.startswith("remaining_")

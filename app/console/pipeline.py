@@ -13,6 +13,7 @@ from app.console.people import names_of_users
 from app.console.reports import path_of, rows_of, window
 
 CARDS: Final = 12  # of one column
+LATE: Final = 200  # of all columns
 MOST: Final = 12  # columns
 CLASSES: Final = ("qualified", "unqualified")
 CLOSED: Final = ("won", "lost")
@@ -21,12 +22,15 @@ CLOSED: Final = ("won", "lost")
 async def pipeline(api: Api, now: datetime) -> dict[str, Any]:
     """The columns of the active policy, and after them those of older ones in which something is still open."""
     asked = window({"by": "stage"}, now)
-    found, policy, users = await asyncio.gather(
-        api.get(path_of("pipeline"), **asked), api.get("/v1/policies/active"), names_of_users(api)
+    found, policy, slipped, users = await asyncio.gather(
+        api.get(path_of("pipeline"), **asked),
+        api.get("/v1/policies/active"),
+        api.get("/v1/opportunities", slipped="true", limit=LATE),
+        names_of_users(api),
     )
     groups = {group["key"]: group["metrics"] for group in found.document["groups"]} if found.ok else {}
     names = list(dict.fromkeys([*_open_stages(policy), *_standing(groups)]))[:MOST]
-    cards = await asyncio.gather(*(_cards(api, name) for name in names))
+    cards = await asyncio.gather(*(_cards(api, name, slipped) for name in names))
     return {
         "found": found,
         "columns": [
@@ -66,15 +70,12 @@ def _numbers(stage: str, metrics: Sequence[Mapping[str, Any]], asked: Mapping[st
     }
 
 
-async def _cards(api: Api, stage: str) -> Answer:
+async def _cards(api: Api, stage: str, slipped: Answer) -> Answer:
     """The opportunities of a stage: first those whose close date is past, then the newest."""
-    newest, slipped = await asyncio.gather(
-        api.get("/v1/opportunities", stage=stage, limit=CARDS),
-        api.get("/v1/opportunities", stage=stage, slipped="true", limit=CARDS),
-    )
-    if not (newest.ok and slipped.ok):
+    newest = await api.get("/v1/opportunities", stage=stage, limit=CARDS)
+    if not newest.ok:
         return newest
-    rows = {deal["id"]: deal for deal in (*slipped.rows, *newest.rows)}
-    return Answer(
-        newest.status, {"data": list(rows.values())[:CARDS], "more": len(rows) > CARDS or newest.document["next"]}
-    )
+    late = [deal for deal in slipped.rows if deal["stage"] == stage]
+    rows = {deal["id"]: deal for deal in (*late, *newest.rows)}
+    more = len(rows) > CARDS or newest.document["next"] is not None
+    return Answer(newest.status, {"data": list(rows.values())[:CARDS], "more": more})

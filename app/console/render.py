@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 
 from app.console.navigation import NAVIGATION
 from app.problem import catalogue
+from app.reports.survival import curve, shown_days
 
 FOLDER: Final = Path(__file__).parent
 STATIC: Final = FOLDER / "static"
@@ -92,6 +93,7 @@ def _environment() -> Environment:
     for one in (when, span, since, counted, short, indented, amount, in_words):
         made.filters[one.__name__] = one
     made.globals["titles"] = {problem.code: problem.title() for problem in catalogue()}
+    made.globals.update(curve=curve, shown_days=shown_days)
     return made
 
 

@@ -37,7 +37,7 @@ def svg(document: Mapping[str, Any]) -> str:
         longest[_unit(metric)] = max(longest.get(_unit(metric), 1), metric["value"] or 0)
     height = TOP + ROW * max(len(shown), 1) + (ROW if len(rows) > len(shown) else 8)
     title = f"{document['report']}, {document['from']} to {document['to']}"
-    told = "; ".join(f"{_label(key, metric)}: {_value(metric)}" for key, metric in shown) or "no data"
+    told = "; ".join(f"{label_of(key, metric)}: {_value(metric)}" for key, metric in shown) or "no data"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
         ' role="img" aria-labelledby="title description">',
@@ -63,7 +63,7 @@ def _scale(longest: Mapping[str, float]) -> Iterator[str]:
 
 
 def _row(key: str | None, metric: Mapping[str, Any], y: float, scale: float) -> Iterator[str]:
-    label, band, value = _label(key, metric), metric["band"], metric["value"]
+    label, band, value = label_of(key, metric), metric["band"], metric["value"]
     short = shortened(key, str(metric["name"]), MOST_LETTERS)
     yield f'<g><title>{xml_text(label)}</title><text x="16" y="{y + 16}">{xml_text(short)}</text>'
     yield f'<rect class="track" x="{LABEL}" y="{y + 4}" width="{BAR}" height="16"/>'
@@ -77,7 +77,7 @@ def _row(key: str | None, metric: Mapping[str, Any], y: float, scale: float) -> 
     yield f'<text x="{LABEL + BAR + 12}" y="{y + 16}">{xml_text(_value(metric))}</text></g>'
 
 
-def _label(key: str | None, metric: Mapping[str, Any]) -> str:
+def label_of(key: str | None, metric: Mapping[str, Any]) -> str:
     return str(metric["name"]) if key is None else f"{key}: {metric['name']}"
 
 

@@ -9,35 +9,36 @@ from typing import Any, Final
 from app.database.transaction import Record
 from app.policy.document import Policy
 from app.reports.cases_sql import VELOCITY
+from app.reports.formats import FORMATS
 from app.reports.funnel import named, pairs_of
 from app.reports.metric import rounded
 from app.reports.parameters import Parameters, SkippedParameters
 from app.reports.report import BUSINESSES, Metric, Report, Settings
 from app.reports.stages_sql import STAGE_TIMES
+from app.reports.survival import survival
 
 SECONDS_OF_DAY: Final = 86_400
-HALF, TENTH = Decimal("0.5"), Decimal("0.1")
+PERCENT: Final = tuple(range(90, 0, -10))
 TOLERANCE: Final = Decimal("1e-40")  # far above what rounding adds up to, far below any difference of two shares
 
 
-def quantiles(reached: Sequence[Decimal], censored: Sequence[Decimal]) -> tuple[Decimal | None, Decimal | None]:
-    """The times after which half, and a tenth, had not reached the milestone; None where that was never so.
+def quantiles(reached: Sequence[Decimal], censored: Sequence[Decimal]) -> list[Decimal | None]:
+    """The times after which only so many percent had not reached the milestone; None where there were always more.
 
     At a time that has both, those that reached it come first: who was lost sight of then had still not reached it.
     """
     ends = sorted([(at, 0) for at in reached] + [(at, 1) for at in censored])
-    median: Decimal | None = None
+    found: list[Decimal | None] = []
     with localcontext(prec=60):
+        shares = [Decimal(percent) / 100 + TOLERANCE for percent in PERCENT]
         share, waiting = Decimal(1), len(ends)
         for at, is_censored in ends:
             if not is_censored:
                 share = share * (waiting - 1) / waiting
             waiting -= 1
-            if median is None and share <= HALF + TOLERANCE:
-                median = at
-            if share <= TENTH + TOLERANCE:
-                return median, at
-    return median, None
+            while len(found) < len(shares) and share <= shares[len(found)]:
+                found.append(at)
+    return found + [None] * (len(PERCENT) - len(found))
 
 
 def metrics(policy: Policy, asked: Parameters) -> Sequence[Metric]:
@@ -55,16 +56,18 @@ def show(metric: Metric, row: Record | None, settings: Settings) -> Mapping[str,
 
 
 def show_times(row: Record | None) -> Mapping[str, Any]:
-    """Median and p90 in days, of the measures below. The value is the median: no share, so without a band."""
-    median, p90 = quantiles(row.reached or (), row.censored or ()) if row else (None, None)
-    median_days, p90_days = (None if one is None else rounded(one / SECONDS_OF_DAY) for one in (median, p90))
+    """The curve, its median and its p90 in days. The value is the median: no share, so it has no band."""
+    times = quantiles(row.reached or (), row.censored or ()) if row else [None] * len(PERCENT)
+    days = [None if one is None else rounded(one / SECONDS_OF_DAY) for one in times]
+    remaining = dict(zip(map(str, PERCENT), days, strict=True))
     return {
-        "value": median_days,
+        "value": remaining["50"],
         "band": None,
         "in_band": None,
         "mature": row is None or row.n_open == 0,
-        "median_days": median_days,
-        "p90_days": p90_days,
+        "median_days": remaining["50"],
+        "p90_days": remaining["10"],
+        "remaining": remaining,
         "n": row.denominator if row else 0,
         "n_open": row.n_open if row else 0,
     }
@@ -84,4 +87,5 @@ REPORT: Final = Report(
     SkippedParameters,
     MEASURES,
     show,
+    formats={**FORMATS, "image/svg+xml": lambda document: survival(document).encode()},
 )

@@ -43,6 +43,8 @@ async def test_the_open_stages_are_columns_with_sums_that_open_their_opportuniti
     assert "1,234.50 EUR" in shown["qualified"]
     assert "9 JPY" in shown["qualified"]
     assert "2 of 5 went on" in shown["qualified"]
+    assert re.search(r'<path d="M0 0[HV0-9.]*V4[0-9.HV]*H100"/>', shown["qualified"]), "a curve of those still in it"
+    assert "<path" not in shown["negotiation"]
     assert "70.00 EUR" in shown["proposal"]
     assert "5,000,000.00" not in page.text
     assert "None is open." in shown["negotiation"]

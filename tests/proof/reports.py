@@ -185,6 +185,7 @@ def times_of(cases: Sequence[Case], as_of: datetime) -> dict[str, Any]:
         "value": median,
         "median_days": median,
         "p90_days": p90,
+        "remaining": {str(one): rounded(quantile(seconds, Fraction(one, 100))) for one in range(90, 0, -10)},
         "n": len(times),
         "n_open": n_open,
         "mature": n_open == 0,
