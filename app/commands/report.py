@@ -69,8 +69,7 @@ def _refusal(status: int, text: str) -> str:
 
 
 def _table(text: str) -> str:
-    """The lines of the CSV below each other, without columns that are empty, that the names of the metrics say, or that
-    are the points of a curve."""
+    """The lines of the CSV below each other, without empty columns and those that are not shown."""
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     names = [name for name in (rows[0] if rows else ()) if _is_shown(name) and any(row[name] for row in rows)]
     lines = [[name.replace("_", " ") for name in names], *([row[name] for name in names] for row in rows)]
@@ -79,4 +78,5 @@ def _table(text: str) -> str:
 
 
 def _is_shown(column: str) -> bool:
+    """Not what the names of the metrics say, and not the points of a curve."""
     return column not in KNOWN and not column.startswith("remaining_")

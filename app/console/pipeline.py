@@ -12,9 +12,10 @@ from app.console.api import Answer, Api
 from app.console.people import names_of_users
 from app.console.reports import path_of, rows_of, window
 
+COLUMNS: Final = 40
 CARDS: Final = 12  # of one column
-LATE: Final = 200  # of all columns
-MOST: Final = 12  # columns
+CARDS_IN_ALL: Final = 96
+LATE: Final = 200
 CLASSES: Final = ("qualified", "unqualified")
 CLOSED: Final = ("won", "lost")
 
@@ -29,14 +30,17 @@ async def pipeline(api: Api, now: datetime) -> dict[str, Any]:
         names_of_users(api),
     )
     groups = {group["key"]: group["metrics"] for group in found.document["groups"]} if found.ok else {}
-    names = list(dict.fromkeys([*_open_stages(policy), *_standing(groups)]))[:MOST]
-    cards = await asyncio.gather(*(_cards(api, name, slipped) for name in names))
+    stages = list(dict.fromkeys([*_open_stages(policy), *_standing(groups)]))
+    names = stages[:COLUMNS]
+    most = min(CARDS, CARDS_IN_ALL // max(len(names), 1))
+    cards = await asyncio.gather(*(_cards(api, name, slipped, most) for name in names))
     return {
         "found": found,
         "columns": [
             {"name": name, **_numbers(name, groups.get(name, ()), asked), "cards": of_stage}
             for name, of_stage in zip(names, cards, strict=True)
         ],
+        "in_all": len(stages),
         "query": urlencode({name: value for name, value in asked.items() if name != "by"}),
         "users": users,
     }
@@ -70,12 +74,12 @@ def _numbers(stage: str, metrics: Sequence[Mapping[str, Any]], asked: Mapping[st
     }
 
 
-async def _cards(api: Api, stage: str, slipped: Answer) -> Answer:
-    """The opportunities of a stage: first those whose close date is past, then the newest."""
-    newest = await api.get("/v1/opportunities", stage=stage, limit=CARDS)
+async def _cards(api: Api, stage: str, slipped: Answer, most: int) -> Answer:
+    """At most so many opportunities of a stage: first those whose close date is past, then the newest."""
+    newest = await api.get("/v1/opportunities", stage=stage, limit=most)
     if not newest.ok:
         return newest
     late = [deal for deal in slipped.rows if deal["stage"] == stage]
     rows = {deal["id"]: deal for deal in (*late, *newest.rows)}
-    more = len(rows) > CARDS or newest.document["next"] is not None
-    return Answer(newest.status, {"data": list(rows.values())[:CARDS], "more": more})
+    more = len(rows) > most or newest.document["next"] is not None
+    return Answer(newest.status, {"data": list(rows.values())[:most], "more": more})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
-from app.console.pipeline import CARDS
+from app.console.pipeline import CARDS, CARDS_IN_ALL
 from app.web.examples import POLICY
 from tests.api import Api
 from tests.console.browser import Page, logged_in
@@ -16,6 +17,7 @@ from tests.contract.world import second_tenant
 from tests.forecast.test_forecast import eur
 from tests.pipeline.test_advance import step
 from tests.pipeline.test_forecast_members import qualified
+from tests.policies.steps import activated
 from tests.reports.test_rules import mql, sql
 
 
@@ -69,14 +71,38 @@ async def test_late_deals_come_first_and_a_full_column_says_that_there_are_more(
     assert f"{CARDS} are shown" in shown
 
 
-async def test_an_opportunity_in_a_stage_that_only_an_older_policy_has_keeps_a_column(api: Api) -> None:
+async def test_without_the_policy_there_are_the_stages_in_which_something_is_open(api: Api) -> None:
     ae = await api.user("ae")
     deal = await qualified(api, ae, amount=eur("70.00"))
     assert (await step(api, deal, ae, action="advance", to="proposal")).status_code == 201
     browser = await logged_in(api, "reports:read", "leads:read")
     shown = columns(await browser.get("/console/pipeline"))
-    assert list(shown) == ["proposal"], "without policy:read there are the stages in which something is open"
+    assert list(shown) == ["proposal"]
     assert "70.00 EUR" in shown["proposal"]
+
+
+async def test_many_stages_have_fewer_deals_each_and_one_of_an_older_policy_keeps_its_column(api: Api) -> None:
+    before = (await api.get("/v1/policies/active"))["document"]
+    large = deepcopy(before)
+    further = [{"name": f"step_{number:02}", "class": "qualified", "probability": 60} for number in range(26)]
+    large["opportunity"]["stages"] += further
+    await activated(api, large)
+    ae = await api.user("ae")
+    for number in range(5):
+        deal = await qualified(api, ae, name=f"Deal {number}", amount=eur("70.00"))
+        assert (await step(api, deal, ae, action="advance", to="step_00")).status_code == 201
+    browser = await logged_in(api)
+    page = await browser.get("/console/pipeline")
+    check_page(page)
+    shown = columns(page)
+    assert len(shown) == 4 + len(further)
+    assert len(re.findall("Deal [0-9]", shown["step 00"])) == CARDS_IN_ALL // len(shown)
+    assert "5 open" in shown["step 00"]
+    await activated(api, before)
+    page = await browser.get("/console/pipeline")
+    check_page(page)
+    assert list(columns(page)) == ["unqualified", "qualified", "proposal", "negotiation", "step 00"]
+    assert len(re.findall("Deal [0-9]", page.text)) == 5
 
 
 async def test_the_pipeline_of_an_empty_tenant_and_of_another_one_shows_nothing_of_this(api: Api) -> None:
