@@ -116,6 +116,7 @@ def _milestones(change: Change, step: Step) -> None:
     for name in step.move.voids:
         change.voids.append((step.journey.id, name))
         change.lead.milestones.discard(name)
+    change.voided_routes.extend((step.journey.id, route) for route in step.move.voids_routes)
     for name, skipped in step.move.milestones:
         proof = ids.show("transition", step.id)
         change.milestones.append((step.journey.id, name, proof, step.move.occurred_at, skipped))

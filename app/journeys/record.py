@@ -11,7 +11,7 @@ from uuid import UUID
 from app import ids
 from app.database.transaction import Tx
 from app.events.record import NewEvent, minified
-from app.journeys import sql
+from app.journeys import routing_sql, sql
 from app.journeys.clocks import run_rows, settle_clocks, write_clocks
 from app.journeys.distribute import distribute, keep
 from app.journeys.give_way import give_way
@@ -44,6 +44,12 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
         for journey_id, name in change.voids
     ]
     await sql.void_milestones(tx, tenant_id, voids)
+    taken_back = [
+        {"journey_id": journey_id, "route": route, "voided_at": change.now}
+        for change in changes
+        for journey_id, route in change.voided_routes
+    ]
+    await routing_sql.void_assignments(tx, tenant_id, taken_back)
     written = {row.id: row for row in await sql.record_changes(tx, tenant_id, rows)}
     journeys = next(iter(written.values())).journeys if written else 0
     if len(written) != len(changes) or journeys != len(rows["opened"]) + len(rows["moved"]):

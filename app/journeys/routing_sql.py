@@ -62,9 +62,17 @@ KEEP = text(
      WHERE r.tenant_id = :tenant_id AND r.name = c.name
     """
 ).bindparams(TENANT, bindparam("assignments", type_=JSONB), bindparam("positions", type_=JSONB))
+VOID = text(
+    """
+    UPDATE assignments a SET voided_at = c.voided_at
+      FROM jsonb_to_recordset(:voids) AS c(journey_id uuid, route text, voided_at timestamptz)
+     WHERE a.tenant_id = :tenant_id AND a.journey_id = c.journey_id AND a.document ->> 'route' = c.route
+       AND a.voided_at IS NULL
+    """
+).bindparams(TENANT, bindparam("voids", type_=JSONB))
 OF_JOURNEY = text(
     """
-    SELECT document FROM assignments WHERE tenant_id = :tenant_id AND journey_id = :journey_id
+    SELECT document, voided_at FROM assignments WHERE tenant_id = :tenant_id AND journey_id = :journey_id
      ORDER BY recorded_at DESC, id DESC LIMIT :limit
     """
 ).bindparams(TENANT, bindparam("journey_id", type_=Uuid))
@@ -101,6 +109,12 @@ async def keep_assignments(
     """Stores what was chosen, and the last position of each locked ring."""
     bound = {"tenant_id": tenant_id, "assignments": list(assignments), "positions": list(positions)}
     await tx.execute(KEEP, bound)
+
+
+async def void_assignments(tx: Tx, tenant_id: UUID, voids: Sequence[Mapping[str, Any]]) -> None:
+    """Marks the choices of these routes as void. Runs before `keep_assignments`."""
+    if voids:
+        await tx.execute(VOID, {"tenant_id": tenant_id, "voids": list(voids)})
 
 
 async def assignments_of(tx: Tx, tenant_id: UUID, journey_id: UUID, limit: int) -> Records:

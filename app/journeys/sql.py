@@ -108,7 +108,8 @@ LOAD_LEADS = """
                   array_agg(stopped_recorded_at) AS run_stopped_recorded, array_agg(breached_at) AS run_breached,
                   array_agg(business_minutes) AS run_business_minutes,
                   array_agg(started_owner_id) AS run_started_owners, array_agg(breached_owner_id) AS run_breached_owners
-             FROM (SELECT * FROM clock_runs r WHERE r.tenant_id = :tenant_id AND r.journey_id = j.id
+             FROM (SELECT * FROM clock_runs r
+                    WHERE r.tenant_id = :tenant_id AND r.journey_id = j.id AND r.voided_at IS NULL
                     ORDER BY r.started_at DESC, r.id DESC LIMIT 100) r
       ) r ON true
 """

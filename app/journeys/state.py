@@ -320,6 +320,7 @@ class Change:
     steps: list[Step] = field(default_factory=list)
     milestones: list[tuple[UUID, str, str, datetime, bool]] = field(default_factory=list)
     voids: list[tuple[UUID, str]] = field(default_factory=list)
+    voided_routes: list[tuple[UUID, str]] = field(default_factory=list)
     journeys: list[Journey] = field(default_factory=list)
     clocks: dict[UUID, Run] = field(default_factory=dict)
     routing: Routing | None = None

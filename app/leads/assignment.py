@@ -63,12 +63,13 @@ class DecisionOut(ResponseBody):
     team: str | None
     rule: str | None = Field(description="The rule that decided; null: none did, so the route itself.")
     accept_by: str | None
+    voided: bool = Field(description="Whether a correction took it back.")
     rules: list[RuleOut]
     targets: list[TargetOut] = Field(description="The targets that were tried, in this order.")
 
 
 class AssignmentOut(ResponseBody):
-    """Who has the lead now, and what the route chose; `decision` is null where nothing had to be chosen."""
+    """Who has the lead now, and what the route chose; `decision` is null where nothing had to be chosen, or a correction took it back."""
 
     lead_id: str
     owner_id: str | None
@@ -76,7 +77,7 @@ class AssignmentOut(ResponseBody):
     assigned_at: str | None
     accept_by: str | None
     decision: DecisionOut | None
-    earlier: list[DecisionOut]
+    earlier: list[DecisionOut] = Field(description="The other choices of the journey, newest first.")
 
 
 async def read_assignment(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> dict[str, Any]:
@@ -84,13 +85,14 @@ async def read_assignment(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime)
     lead = (await read_lead(tx, tenant_id, lead_id, now)).lead
     journey = lead.journey
     rows = await routing_sql.assignments_of(tx, tenant_id, journey.id, SHOWN) if journey else []
-    chosen = [row.document for row in rows]
+    chosen = [{**row.document, "voided": row.voided_at is not None} for row in rows]
+    decision = next((one for one in chosen if not one["voided"]), None)
     return {
         "lead_id": ids.show("lead", lead.id),
         "owner_id": ids.shown("user", lead.owner.id if lead.owner else None),
         "team": lead.team,
         "assigned_at": rfc3339(journey.assigned_at if journey else None),
         "accept_by": rfc3339(journey.offer.accept_by if journey and journey.offer else None),
-        "decision": next(iter(chosen), None),
-        "earlier": chosen[1:],
+        "decision": decision,
+        "earlier": [one for one in chosen if one is not decision],
     }

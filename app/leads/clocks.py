@@ -36,6 +36,7 @@ class ClockRunOut(Sla):
     breached_owner_id: str | None = Field(description="The owner when it was breached; null where it was not.")
     met_at: str | None
     stopped_at: str | None = Field(description="When it ended without being met, because it did not matter any more.")
+    voided: bool = Field(description="Whether a correction took back what it was about. It counts nowhere then.")
     business_minutes: int | None = Field(description="Whole business minutes from the start until it was met.")
 
 
@@ -63,5 +64,6 @@ def _show(run: Run, journey_no: int, owner: Owner | None, now: datetime) -> dict
         "started_owner_id": ids.shown("user", run.started_owner_id),
         "breached_owner_id": ids.shown("user", breached),
         **{name: rfc3339(getattr(run, name)) for name in ("started_at", "due_at", "met_at", "stopped_at")},
+        "voided": run.voided_at is not None,
         "business_minutes": run.business_minutes,
     }

@@ -32,6 +32,7 @@ class Qualification(ResponseBody):
     attribution: dict[str, Any] | None = Field(
         description="First and last touch of that moment: source, medium, campaign, channel. Null before it was kept."
     )
+    voided: bool = Field(description="Whether a correction took it back: reports do not count it then.")
     attempts: int = Field(description="Contact attempts until the lead became an MQL again.")
     first_response_at: str | None = Field(description="The first contact attempt, or the first decision of a person.")
     decisions: list[Decision] = Field(
@@ -58,6 +59,7 @@ def show_qualification(row: Record) -> dict[str, Any]:
         "rules": sorted(rules),
         "override_reason": evidence.get("override_reason"),
         "attribution": evidence.get("attribution"),
+        "voided": row.voided,
         "attempts": row.attempts,
         "first_response_at": rfc3339(row.first_response_at),
         "decisions": [

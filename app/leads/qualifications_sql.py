@@ -10,11 +10,12 @@ from sqlalchemy import ARRAY, Uuid, bindparam, text
 from app.database.transaction import Records, Tx
 
 # A qualification is a move by the action that leads to the stage of the policy's first milestone. What follows until
-# the next one in the same journey is what people did with it; what led back there (reopen, correct) is part of that.
+# the next one in the same journey is what people did with it; what led back there (reopen, correct) is part of that. It
+# is void once the milestone that stood then is.
 QUALIFICATIONS = text(
     """
     WITH qualified AS (
-        SELECT t.*, j.number AS journey_no, j.lead_id AS of_lead,
+        SELECT t.*, j.number AS journey_no, j.lead_id AS of_lead, p.document #>> '{milestones,0,name}' AS milestone,
                lead(t.seq) OVER following AS next_seq, lead(t.occurred_at) OVER following AS next_at
           FROM transitions t
           JOIN journeys j ON j.tenant_id = t.tenant_id AND j.id = t.journey_id
@@ -27,7 +28,10 @@ QUALIFICATIONS = text(
     )
     SELECT q.id, q.lead_id, q.journey_no, q.occurred_at, q.recorded_at, q.policy_version, q.actor, q.evidence,
            coalesce(d.decisions, '[]') AS decisions, tried.attempts,
-           LEAST(tried.first_at, d.first_at) AS first_response_at
+           LEAST(tried.first_at, d.first_at) AS first_response_at,
+           EXISTS (SELECT FROM milestones m
+                    WHERE m.tenant_id = :tenant_id AND m.journey_id = q.journey_id AND m.name = q.milestone
+                      AND m.recorded_at <= q.recorded_at AND m.voided_at > q.recorded_at) AS voided
       FROM qualified q
       LEFT JOIN LATERAL (
            SELECT jsonb_agg(jsonb_build_object('action', t.action, 'to', t.to_stage, 'reason_code', t.reason_code,

@@ -24,6 +24,7 @@ class Move:
     `route`: the route by which it came into that pool, and whose rules choose who gets it.
     `set_baseline` is the new baseline, None keeps the old one. `wake_at` is stored as given, None included.
     `milestones` are (name, skipped) in funnel order; `voids` the names to void. `bant` are the rows to store.
+    `voids_clocks` and `voids_routes`: the clocks whose runs, and the routes whose choices, are void as well.
     `assigned`: contact attempts count from `occurred_at` on; a claim from a pool does not restart the count.
     `corrects`: the move is a correction, after which the policy waits for something new.
     `pins` pins the journey to this policy unless it is pinned already, `unpins` lets it follow the active policy.
@@ -52,6 +53,8 @@ class Move:
     wake_at: datetime | None = None
     milestones: tuple[tuple[str, bool], ...] = ()
     voids: tuple[str, ...] = ()
+    voids_clocks: tuple[str, ...] = ()
+    voids_routes: tuple[str, ...] = ()
     opens: bool = False
     closes: bool = False
     reopens: bool = False

@@ -27,6 +27,7 @@ class Run:
     `breached_at`: when what `on_breach` says was done. `owner_id`: the owner of the lead when the run ended, before
     that when it was breached or started; `started_owner_id` and `breached_owner_id`: the one at start and at breach.
     `business_minutes`: from the start until it was met. The instants `…recorded_at` say since when something is known.
+    `voided_at`: since when it is known that what the run was about, or what met it, was a mistake.
     """
 
     id: UUID
@@ -45,6 +46,7 @@ class Run:
     business_minutes: int | None = None
     started_owner_id: UUID | None = None
     breached_owner_id: UUID | None = None
+    voided_at: datetime | None = None
     calendar: Mapping[str, Any] | None = None
 
     @property
@@ -67,8 +69,12 @@ class Run:
 
 
 def shown(runs: Iterable[Run]) -> Run | None:
-    """The run that a lead shows: the latest that is running, else the latest of all, unless that one was stopped."""
-    latest = max(runs, key=lambda run: (run.running, run.started_at, run.recorded_at), default=None)
+    """The run that a lead shows: the latest that is running, else the latest of all, unless that one was stopped.
+
+    Void ones are left out.
+    """
+    standing = (run for run in runs if run.voided_at is None)
+    latest = max(standing, key=lambda run: (run.running, run.started_at, run.recorded_at), default=None)
     return None if latest is None or latest.stopped_at is not None else latest
 
 
@@ -91,6 +97,7 @@ def as_of(runs: Iterable[Run], at: datetime) -> list[Run]:
             run,
             met_at=run.met_at if run.met_recorded_at is None or run.met_recorded_at <= at else None,
             stopped_at=run.stopped_at if run.stopped_recorded_at is None or run.stopped_recorded_at <= at else None,
+            voided_at=run.voided_at if run.voided_at is None or run.voided_at <= at else None,
         )
         for run in runs
         if run.recorded_at <= at
@@ -115,8 +122,12 @@ def after_move(policy: Policy, run: Run, move: Move, now: datetime, closed_at: d
     """The run after a move of its journey, which had been closed at `closed_at`.
 
     The end of a journey stops its clocks; after a conversion those go on that the opportunity can meet. A move to a
-    version of the policy that lacks the clock stops it. What a merge has stopped goes on when it is undone.
+    version of the policy that lacks the clock stops it. What a merge has stopped goes on when it is undone. A move that
+    voids milestones voids runs as well.
     """
+    if _is_taken_back(policy, run, move):
+        ended = run.stopped(move.occurred_at, now) if run.running else run
+        return replace(ended, voided_at=now)
     if move.action == UNMERGE and run.stopped_at is not None and run.stopped_at == closed_at:
         return replace(run, stopped_at=None, stopped_recorded_at=None)
     if not run.running:
@@ -130,6 +141,14 @@ def after_move(policy: Policy, run: Run, move: Move, now: datetime, closed_at: d
     if ends or {"all", run.clock} & {*move.stops_clocks}:
         return run.stopped(move.occurred_at, now)
     return run
+
+
+def _is_taken_back(policy: Policy, run: Run, move: Move) -> bool:
+    """Whether the stage that started the run, or the milestone that met it, is taken back."""
+    if run.clock in move.voids_clocks:
+        return True
+    clock = policy.clocks.get(run.clock)
+    return clock is not None and run.met_at is not None and not _milestones(policy, clock).isdisjoint(move.voids)
 
 
 def after_opportunity(policy: Policy, run: Run, move: OpportunityMove, now: datetime) -> Run:

@@ -1,12 +1,13 @@
 """What a move that voids milestones does to clocks and the owner: what came with the voided stages is taken back.
 
 A correction and the revert of a conversion take no action that leads into their target. So what such an action does is
-read from the policy: the clocks that it starts, and the route by which it assigns the lead.
+read from the policy: the clocks that it starts, and the route by which it assigns the lead. The runs of clocks and the
+choices of routes that only later stages have are void, as the milestones of these stages are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from app.policy.actions import Action
 from app.policy.document import Policy
@@ -15,14 +16,25 @@ from app.policy.facts import Facts
 
 def ended_clocks(policy: Policy, to: str) -> tuple[str, ...]:
     """The clocks that only stages after this one start."""
+    return _only_after(policy, to, policy.clocks, _started_by)
+
+
+def ended_routes(policy: Policy, to: str) -> tuple[str, ...]:
+    """The routes by which only stages after this one assign the lead."""
+    return _only_after(policy, to, policy.routing, _assigned_by)
+
+
+def _only_after(
+    policy: Policy, to: str, names: Iterable[str], named_by: Callable[[Policy, str], set[str]]
+) -> tuple[str, ...]:
+    """Of these names those that stages after this one name, and neither the stage itself nor one before it."""
     order = policy.stage_of[to].order
-    starts = {stage.order: _started_by(policy, stage.name) for stage in policy.stages if stage.order is not None}
     if order is None:
         return ()
-    still = {clock for place, clocks in starts.items() if place <= order for clock in clocks}
-    return tuple(
-        clock for clock in policy.clocks if clock not in still and any(clock in one for one in starts.values())
-    )
+    stages = [stage for stage in policy.stages if stage.order is not None]
+    still = {name for one in stages if (one.order or 0) <= order for name in named_by(policy, one.name)}
+    later = {name for one in stages if (one.order or 0) > order for name in named_by(policy, one.name)}
+    return tuple(name for name in names if name in later - still)
 
 
 def actions_into(policy: Policy, stage: str) -> Iterator[Action]:
@@ -68,3 +80,8 @@ def _entering(policy: Policy, stage: str) -> Iterator[Action]:
 def _started_by(policy: Policy, stage: str) -> set[str]:
     effects = (effect for action in _entering(policy, stage) for effect in action.effects)
     return {effect.start_clock for effect in effects if effect.start_clock}
+
+
+def _assigned_by(policy: Policy, stage: str) -> set[str]:
+    effects = (effect for action in _entering(policy, stage) for effect in action.effects)
+    return {effect.assign for effect in effects if effect.assign}

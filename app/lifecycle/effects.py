@@ -25,6 +25,7 @@ def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datet
     here, there = policy.stage_of.get(facts.stage), policy.stage_of[to]
     takes_back = any(one.void_milestones for one in effects)
     voids = after_target(policy, to, facts.milestones) if takes_back else ()
+    voids_clocks = correction.ended_clocks(policy, to) if takes_back else ()
     assigning = next((one.assign for one in reversed(effects) if one.assign), None)
     if takes_back and assigning is None:
         assigning = correction.assigning(policy, facts, to)
@@ -50,6 +51,8 @@ def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datet
         wake_at=_wake_at(effects, ask, occurred_at, None if there.kind == "open" else facts.wake_at),
         milestones=reached(policy, facts.stage, to, facts.milestones - set(voids), entered),
         voids=voids,
+        voids_clocks=voids_clocks,
+        voids_routes=correction.ended_routes(policy, to) if takes_back else (),
         opens=facts.stage is None,
         closes=there.kind == "closed",
         reopens=here is not None and here.kind == "closed" and there.kind != "closed",
@@ -60,10 +63,7 @@ def move(view: PolicyView, action: Action, ask: Ask, to: str, occurred_at: datet
         bant=ask.bant,
         emits=tuple(one.emit for one in effects if one.emit),
         starts_clocks=tuple(one.start_clock for one in effects if one.start_clock),
-        stops_clocks=(
-            *(one.stop_clock for one in effects if one.stop_clock),
-            *(correction.ended_clocks(policy, to) if takes_back else ()),
-        ),
+        stops_clocks=(*(one.stop_clock for one in effects if one.stop_clock), *voids_clocks),
         resumes_clocks=tuple(_started(view, to)) if takes_back else (),
     )
 

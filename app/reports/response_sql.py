@@ -7,7 +7,7 @@ from typing import Final
 from app.reports.activities_sql import activities_of
 
 # Runs that started in the window, as they were known at the instant: the first state of `past` that held longer, else
-# the present one.
+# the present one. Those that a correction had voided by then are left out.
 _RUNS: Final = """
     SELECT r.id, r.journey_id, r.clock, r.started_at AS at, r.due_at, s.met_at, s.stopped_at, s.business_minutes,
            s.owner_id, s.team, j.lead_id, j.business
@@ -17,6 +17,7 @@ _RUNS: Final = """
              WHERE (p.state ->> 'until')::timestamptz > :as_of ORDER BY p.n LIMIT 1), '{}')) s
       JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = r.journey_id
      WHERE r.tenant_id = :tenant_id AND r.started_at >= :start AND r.started_at < :end AND r.recorded_at <= :as_of
+       AND (r.voided_at IS NULL OR r.voided_at > :as_of)
 """
 # A run that was stopped before it was due had nothing to wait for any more, and counts nowhere. Attempts count from the
 # first run of a journey until the journey ended.

@@ -272,6 +272,7 @@ clock_runs = tenant_table(
     string("team"),  # of the owner, else that of the lead, as `owner_id`
     instant("changed_at"),  # when this state of the run was recorded
     jsonb("past", empty="[]"),  # the states before, each with `until`; what old code changed is not in it
+    instant("voided_at"),  # when a correction took back what the run was about
     tenant_foreign_key("leads", "lead_id"),
     tenant_foreign_key("journeys", "journey_id"),
     tenant_foreign_key("users", "owner_id"),
@@ -320,6 +321,7 @@ assignments = tenant_table(
     uuid("journey_id", null=False),
     instant("recorded_at", null=False),
     jsonb("document"),
+    instant("voided_at"),  # when a correction took it back
     tenant_foreign_key("journeys", "journey_id"),
     Index("assignments_journey_id_idx", "tenant_id", "journey_id", "recorded_at"),
 )
