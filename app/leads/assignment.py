@@ -69,7 +69,10 @@ class DecisionOut(ResponseBody):
 
 
 class AssignmentOut(ResponseBody):
-    """Who has the lead now, and what the route chose; `decision` is null where nothing had to be chosen, or a correction took it back."""
+    """Who has the lead now, and what the route chose.
+
+    `decision` is null where nothing had to be chosen, or a correction took it back.
+    """
 
     lead_id: str
     owner_id: str | None

@@ -20,7 +20,7 @@ from app.policies.draft import audited, locked
 from app.policies.review import next_review
 from app.policy.actions import Stage
 from app.policy.document import Policy
-from app.policy.fault import Fault
+from app.policy.fault import Fault, did_you_mean
 from app.web.auth import Caller
 from app.web.fields import rfc3339
 
@@ -152,8 +152,9 @@ def _check_mapping(policy: Policy, mapping: Mapping[str, str], known: set[str]) 
                 f"mapping.{source}", "stage_exists", "this policy has the stage, so journeys stay in it"
             )
         if source not in known:
-            detail = f"no version of the policy has a stage `{source}`"
+            detail = f"no version of the policy has a stage `{source}`{did_you_mean(source, known)}"
             raise RequestInvalid.of(f"mapping.{source}", "stage_unknown", detail)
         if target not in targets:
-            detail = f"`{target}` is no open or parked stage of this policy; those are {', '.join(targets)}"
+            hint = did_you_mean(target, targets)
+            detail = f"`{target}` is no open or parked stage of this policy; those are {', '.join(targets)}{hint}"
             raise RequestInvalid.of(f"mapping.{source}", "stage_unknown", detail)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Final, Literal
 
+from app.matching.employees import MAX_EMPLOYEES
 from app.policy.facts import CRITERIA
 from app.policy.vocabularies import COUNTRIES, CURRENCIES
 
@@ -24,7 +26,7 @@ COMPARISONS: Final[Mapping[AttributeType, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """`values`: all that it can be, if these are known; `least`: of a number, the smallest.
+    """`values`: all that it can be, if these are known; `least` and `most`: of a number, the smallest and the largest.
 
     `condition`: an example, as it stands in a policy.
     """
@@ -38,6 +40,16 @@ class Attribute:
     comparisons: tuple[str, ...] = ()
     condition: Mapping[str, object] | None = None
     least: int | None = None
+    most: int | None = None
+
+    def has_number(self, number: float | Decimal) -> bool:
+        """Whether the number is in its range."""
+        return (self.least is None or number >= self.least) and (self.most is None or number <= self.most)
+
+    @property
+    def range(self) -> str:
+        """Its range in words."""
+        return f"{self.least:,} or more" if self.most is None else f"from {self.least:,} to {self.most:,}"
 
 
 def of_field(
@@ -47,13 +59,14 @@ def of_field(
     *examples: object,
     values: tuple[str, ...] = (),
     least: int | None = None,
+    most: int | None = None,
 ) -> Attribute:
     """An attribute that the word `field` reads."""
     first = examples[0] if examples else values[0]
     compared: Mapping[str, object] = {"at_least": first} if type == "number" else {"is": first}
     examples = examples or values[:3]
     condition = {"field": name, **compared}
-    return Attribute(name, type, about, examples, values, "field", COMPARISONS[type], condition, least)
+    return Attribute(name, type, about, examples, values, "field", COMPARISONS[type], condition, least, most)
 
 
 def of_word(
@@ -65,6 +78,7 @@ def of_word(
     return Attribute(name or word, type, about, examples, values, word, comparisons, {word: argument})
 
 
+MOST_DAYS: Final = 84_006  # from 1970 to 2200, as dates can be
 EMAIL_STATES: Final = ("valid", "invalid", "placeholder", "role", "free", "disposable")
 CHANNELS: Final = (
     *("web_form", "phone", "chat", "social", "email", "referral", "purchased_list", "trade_show", "webinar", "event"),
@@ -107,7 +121,7 @@ _FIELDS: Final = (
     of_field("domain", "text", "The company's domain, from website or e-mail; none for free mail.", "nordsoft.ro"),
     of_field("website", "text", "The website.", "https://www.nordsoft.ro"),
     of_field("industry", "text", "The industry as it was given.", "software"),
-    of_field("employees", "number", "The number of employees.", 120, least=0),
+    of_field("employees", "number", "The number of employees.", 120, least=0, most=MAX_EMPLOYEES),
     of_field("country", "text", "The country as two letters (ISO 3166).", "RO", values=COUNTRIES),
     of_field("language", "text", "The language of the person.", "ro"),
     of_field("message", "text", "What the person wrote.", "Please call me."),
@@ -132,9 +146,16 @@ _FIELDS: Final = (
         of_field(f"bant.{criterion}.value", "text", f"The value of the latest confirmation about {criterion}.", "yes")
         for criterion in CRITERIA
     ),
-    of_field("bant.budget.amount", "number", "The amount of the latest confirmation about the budget.", 12000),
+    of_field("bant.budget.amount", "number", "The amount of the latest confirmation about the budget.", 12000, least=0),
     of_field("bant.budget.currency", "text", "The currency of that amount (ISO 4217).", "EUR", values=CURRENCIES),
-    of_field("bant.timing.due_in_days", "number", "Days until the date that the latest confirmation names.", 90),
+    of_field(
+        "bant.timing.due_in_days",
+        "number",
+        "Days until the date that the latest confirmation names.",
+        90,
+        least=-MOST_DAYS,
+        most=MOST_DAYS,
+    ),
 )
 CUSTOM: Final = of_field("custom.NAME", "any", "The custom answer NAME, whether or not a lead has it.", "yes")
 CONSENT: Final = of_word(

@@ -11,7 +11,7 @@ from app.policy.check_routes import route_faults
 from app.policy.circles import circles
 from app.policy.clocks import ATTEMPT
 from app.policy.document import Policy
-from app.policy.fault import Fault
+from app.policy.fault import Fault, did_you_mean, unknown
 from app.policy.never_true import never_true
 from app.policy.opportunity import CATEGORY_OF_CLASS, Benchmark
 from app.policy.ways import ways
@@ -20,6 +20,7 @@ from app.policy.words import WakeAt
 
 # The only events a policy may name in `emit`; all others are emitted by the code.
 EVENTS = frozenset({"lead.recycle_due", "lead.sla_breached"})
+WHO = frozenset({"actor", "previous", "nobody"})  # what `assign` can name beside routes
 MAX_REASONS = 500
 TOO_LARGE = {"too_many_nodes", "too_deep"}  # for checks that take quadratic time
 WITHOUT_WAYS = {"unknown_stage", "no_entry"}  # by which stages would seem unreachable that are not
@@ -61,7 +62,7 @@ def _duplicates(place: str, names: Iterable[object]) -> Iterator[Fault]:
 
 
 def _not_emitted(event: str) -> str:
-    return f"a policy cannot emit `{event}`, only {' or '.join(sorted(EVENTS))}"
+    return f"a policy cannot emit `{event}`, only {' or '.join(sorted(EVENTS))}{did_you_mean(event, EVENTS)}"
 
 
 def _stages(policy: Policy) -> Iterator[Fault]:
@@ -91,7 +92,7 @@ def _milestones(policy: Policy) -> Iterator[Fault]:
         if milestone.stage is None and milestone.of_class is None:
             yield Fault(f"/milestones/{index}", "empty_milestone", "a milestone needs `stage` or `class`")
         if milestone.stage is not None and _kind(policy, milestone.stage) != "open":
-            yield Fault(f"/milestones/{index}/stage", "unknown_stage", f"there is no open stage `{milestone.stage}`")
+            yield _no_open_stage(policy, f"/milestones/{index}/stage", milestone.stage)
     if policy.milestones[0].stage is None:
         yield Fault("/milestones/0", "first_milestone", "the first milestone needs `stage`: it pins the journey")
 
@@ -99,6 +100,10 @@ def _milestones(policy: Policy) -> Iterator[Fault]:
 def _kind(policy: Policy, stage: str | None) -> str | None:
     found = policy.stage_of.get(stage)
     return found.kind if found else None
+
+
+def _no_open_stage(policy: Policy, place: str, name: str) -> Fault:
+    return unknown(place, "stage", name, [one.name for one in policy.stages if one.kind == "open"], "open ")
 
 
 def _actions(policy: Policy) -> Iterator[Fault]:
@@ -117,7 +122,7 @@ def _action(policy: Policy, action: Action, place: str, reasons: Mapping[str, tu
     if not action.by.people and not action.by.machines:
         yield Fault(f"{place}/by", "nobody_may", "nobody may do this: name roles in `people` or kinds in `machines`")
     if action.reasons is not None and action.reasons not in reasons:
-        yield Fault(f"{place}/reasons", "unknown_reasons", f"there is no list of reasons `{action.reasons}`")
+        yield unknown(f"{place}/reasons", "reasons", action.reasons, reasons, "list of ")
     if "reason_code" in action.inputs and action.reasons is None:
         yield Fault(f"{place}/reasons", "reasons_missing", "`reason_code` is an input, so `reasons` must name a list")
     if action.override is not None and action.guard is None:
@@ -136,7 +141,7 @@ def _sources(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
     yield from _duplicates(f"{place}/from", action.sources)
     for index, source in enumerate(action.sources):
         if source is not None and source not in policy.stage_of:
-            yield Fault(f"{place}/from/{index}", "unknown_stage", f"there is no stage `{source}`")
+            yield unknown(f"{place}/from/{index}", "stage", source, policy.stage_of)
         if action.to == "held" and _kind(policy, source) not in ("closed", None):
             yield Fault(f"{place}/from/{index}", "nothing_held", f"`{source}` is not closed: it has no held stage")
         if _kind(policy, source) in ("merged", "erased"):
@@ -150,7 +155,7 @@ def _target(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
     targets += [(f"{place}/to_if/{index}/stage", branch.stage) for index, branch in enumerate(action.to_if)]
     for where, to in targets:
         if to not in policy.stage_of:
-            yield Fault(where, "unknown_stage", f"there is no stage `{to}`")
+            yield unknown(where, "stage", to, {*policy.stage_of, *TARGETS} - {"later"})
         elif _kind(policy, to) in ("merged", "erased"):
             yield Fault(where, "technical_stage", f"`{to}` is entered only by merging or erasing a lead")
     if action.to == "same" and (action.by.people or action.by.machines != ("policy",)):
@@ -164,11 +169,11 @@ def _target(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
 def _effects(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
     for index, effect in enumerate(action.effects):
         where = f"{place}/effects/{index}"
-        if effect.assign and effect.assign not in {"actor", "previous", "nobody", *policy.routing}:
-            yield Fault(f"{where}/assign", "unknown_route", f"there is no route `{effect.assign}`")
+        if effect.assign and effect.assign not in {*WHO, *policy.routing}:
+            yield unknown(f"{where}/assign", "route", effect.assign, {*WHO, *policy.routing})
         for name, clock in (("start_clock", effect.start_clock), ("stop_clock", effect.stop_clock)):
             if clock and clock not in policy.clocks and not (name == "stop_clock" and clock == "all"):
-                yield Fault(f"{where}/{name}", "unknown_clock", f"there is no clock `{clock}`")
+                yield unknown(f"{where}/{name}", "clock", clock, policy.clocks)
         if effect.emit and effect.emit not in EVENTS:
             yield Fault(f"{where}/emit", "unknown_event", _not_emitted(effect.emit))
         if effect.convert and action.to not in policy.conversion.classes:
@@ -178,11 +183,11 @@ def _effects(policy: Policy, action: Action, place: str) -> Iterator[Fault]:
 def _conversion(policy: Policy) -> Iterator[Fault]:
     for stage in policy.conversion.classes:
         if _kind(policy, stage) != "open":
-            yield Fault(f"/conversion/class/{stage}", "unknown_stage", f"there is no open stage `{stage}`")
+            yield _no_open_stage(policy, f"/conversion/class/{stage}", stage)
     fast = policy.conversion.fast_track
     for index, stage in enumerate(fast.sources if fast else ()):
         if _kind(policy, stage) != "open":
-            yield Fault(f"/conversion/fast_track/from/{index}", "unknown_stage", f"there is no open stage `{stage}`")
+            yield _no_open_stage(policy, f"/conversion/fast_track/from/{index}", stage)
     for place, action in enumerate(policy.actions):
         if action.converts and _sources_of(policy, action) != set(policy.conversion.classes):
             yield Fault(f"/actions/{place}/from", "class_missing", "`from` must name the stages of `conversion.class`")
@@ -213,10 +218,10 @@ def _opportunity(policy: Policy) -> Iterator[Fault]:
         place = f"/opportunity/actions/{index}"
         yield from _action(policy, action, place, pipeline.reasons)
         if action.to not in ("later", "held") and action.to not in pipeline.stage_of:
-            yield Fault(f"{place}/to", "unknown_stage", f"there is no stage `{action.to}`")
+            yield unknown(f"{place}/to", "stage", action.to, {"later", "held", *pipeline.stage_of})
         for number, source in enumerate(action.sources if action.sources != "open" else ("open",)):
             if action.sources == "open" or source not in pipeline.stage_of:
-                yield Fault(f"{place}/from/{number}", "unknown_stage", f"there is no stage `{source}`")
+                yield unknown(f"{place}/from/{number}", "stage", source, pipeline.stage_of)
             elif action.to == "held" and not pipeline.stage_of[str(source)].is_closed:
                 yield Fault(f"{place}/from/{number}", "nothing_held", f"`{source}` is not closed: it has no held stage")
         for name in ("to_if", "effects"):
@@ -254,9 +259,9 @@ def _scoring(policy: Policy) -> Iterator[Fault]:
     groups = {rule.group for rule in scoring.fit} | {rule.group for rule in scoring.engagement}
     for index, cap in enumerate(scoring.caps):
         if cap.rule is not None and cap.rule not in (*fits, *engagements):
-            yield Fault(f"/scoring/caps/{index}/rule", "unknown_rule", f"there is no rule `{cap.rule}`")
+            yield unknown(f"/scoring/caps/{index}/rule", "rule", cap.rule, (*fits, *engagements))
         if cap.group is not None and cap.group not in groups:
-            yield Fault(f"/scoring/caps/{index}/group", "unknown_group", f"no rule has the group `{cap.group}`")
+            yield unknown(f"/scoring/caps/{index}/group", "group", cap.group, groups)
     levels = [rule.level for rule in scoring.levels]
     if levels != list(range(1, len(levels) + 1)):
         yield Fault("/scoring/levels", "level_order", "levels must be 1, 2, 3 … in this order")
@@ -265,14 +270,14 @@ def _scoring(policy: Policy) -> Iterator[Fault]:
 def _clocks(policy: Policy) -> Iterator[Fault]:
     for name, clock in policy.clocks.items():
         if clock.met_by != ATTEMPT and clock.met_by not in policy.action_of:
-            yield Fault(f"/clocks/{name}/met_by", "unknown_action", f"there is no action `{clock.met_by}`")
+            yield unknown(f"/clocks/{name}/met_by", "action", clock.met_by, {ATTEMPT, *policy.action_of})
         yield from _duplicates(f"/clocks/{name}/on_breach", (reaction.emit for reaction in clock.on_breach))
         for index, reaction in enumerate(clock.on_breach):
             place = f"/clocks/{name}/on_breach/{index}"
             if reaction.emit and reaction.emit not in EVENTS:
                 yield Fault(f"{place}/emit", "unknown_event", _not_emitted(reaction.emit))
             if reaction.assign and reaction.assign not in policy.routing:
-                yield Fault(f"{place}/assign", "unknown_route", f"there is no route `{reaction.assign}`")
+                yield unknown(f"{place}/assign", "route", reaction.assign, policy.routing)
             if reaction.do:
                 yield from _done_by_policy(policy, place, reaction.do, reaction.reason_code)
 
@@ -283,7 +288,7 @@ def _benchmarks(policy: Policy) -> Iterator[Fault]:
     for index, benchmark in enumerate(policy.benchmarks):
         for member, name in (("from", benchmark.sources), ("to", benchmark.to)):
             if name not in names:
-                yield Fault(f"/benchmarks/{index}/{member}", "unknown_milestone", f"there is no milestone `{name}`")
+                yield unknown(f"/benchmarks/{index}/{member}", "milestone", name, names)
         if benchmark.green[0] > benchmark.green[1]:
             yield Fault(f"/benchmarks/{index}/green", "empty_range", "the lower end is above the upper")
 
@@ -308,7 +313,7 @@ def _automation(policy: Policy) -> Iterator[Fault]:
 def _done_by_policy(policy: Policy, place: str, name: str, reason_code: str | None) -> Iterator[Fault]:
     action = policy.action_of.get(name)
     if action is None:
-        yield Fault(f"{place}/do", "unknown_action", f"there is no action `{name}`")
+        yield unknown(f"{place}/do", "action", name, policy.action_of)
         return
     if "policy" not in action.by.machines:
         yield Fault(f"{place}/do", "not_for_the_policy", f"`by.machines` of `{name}` does not include policy")
@@ -318,5 +323,6 @@ def _done_by_policy(policy: Policy, place: str, name: str, reason_code: str | No
     if reason_code is None and "reason_code" in action.needs:
         yield Fault(place, "reason_missing", f"`{name}` needs `reason_code`")
     elif reason_code is not None and (reason_code not in codes or codes[reason_code].note):
-        detail = f"`{reason_code}` must be an active reason that requires no note"
+        hint = "" if reason_code in codes else did_you_mean(reason_code, codes)
+        detail = f"`{reason_code}` must be an active reason that requires no note{hint}"
         yield Fault(f"{place}/reason_code", "unknown_reason", detail)

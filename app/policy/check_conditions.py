@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from app.policy.check_fields import field_faults
+from app.policy.check_fields import field_faults, list_faults
 from app.policy.conditions import AtLeast, Named, walk
 from app.policy.document import Policy
-from app.policy.fault import Fault, did_you_mean
+from app.policy.fault import Fault, unknown
 from app.policy.field_word import FieldIs
 from app.policy.likelihood import Likelihood
 from app.policy.person_words import PersonaIs
@@ -40,6 +40,8 @@ def condition_faults(policy: Policy) -> Iterator[Fault]:
         return
     cycles = list(_cycles(policy))
     yield from cycles
+    every = (node for _, root, _ in roots(policy) for _, node, _ in walk(root))
+    yield from list_faults(policy, (node for node in every if isinstance(node, FieldIs)))
     sizes: dict[str, int] = {}
     for place, root, purpose in roots(policy):
         for where, node, depth in walk(root, place):
@@ -159,8 +161,7 @@ def _depth_and_count(policy: Policy, root: ConditionBase, known: dict[int, tuple
 def _names(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
     match node:
         case Named() if node.condition not in policy.conditions:
-            detail = f"there is no condition `{node.condition}`{did_you_mean(node.condition, policy.conditions)}"
-            yield Fault(place, "unknown_condition", detail)
+            yield unknown(place, "condition", node.condition, policy.conditions)
         case PersonaIs():
             yield from _unknown(f"{place}/persona", "persona", node.persona, policy.persona_conditions)
         case FromStage(stages=values) | IntoStage(stage=values):
@@ -170,8 +171,7 @@ def _names(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
             lists = (*policy.reasons.values(), *policy.opportunity.reasons.values())
             yield from _unknown(f"{place}/reason", "reason", values, {one.code for listed in lists for one in listed})
         case Assignable() if node.assignable not in policy.routing:
-            hint = did_you_mean(node.assignable, policy.routing)
-            yield Fault(f"{place}/assignable", "unknown_route", f"there is no route `{node.assignable}`{hint}")
+            yield unknown(f"{place}/assignable", "route", node.assignable, policy.routing)
         case AtLeast() if node.at_least.count > len(node.at_least.of):
             yield Fault(f"{place}/at_least/count", "never_true", "`count` is more than `of` has conditions")
         case HasActivity() if node.activity.types is None and node.activity.kind is None:
@@ -183,7 +183,7 @@ def _names(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
 def _unknown(place: str, what: str, values: Values, known: Collection[str | None]) -> Iterator[Fault]:
     for name in as_values(values):
         if name is not None and name not in known:
-            yield Fault(place, f"unknown_{what}", f"there is no {what} `{name}`{did_you_mean(name, known)}")
+            yield unknown(place, what, name, known)
 
 
 def _misplaced(place: str, node: ConditionBase, purpose: str, *, under_when: bool) -> Iterator[Fault]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from app.policy.document import Policy
 from app.policy.facts import OWNERS
-from app.policy.fault import Fault, escaped
+from app.policy.fault import Fault, escaped, unknown
 from app.policy.routes import Route, RoutingRule, Target
 
 
@@ -63,14 +63,14 @@ def _target(policy: Policy, place: str, target: Target) -> Iterator[Fault]:
     if target.method == "account_owner" and target.team is not None:
         yield Fault(f"{place}/team", "not_here", "the owner of an account may be of any team: leave `team` out")
     elif target.team is not None and policy.teams and target.team not in policy.teams:
-        yield Fault(f"{place}/team", "unknown_team", f"there is no team `{target.team}` in `teams`")
+        yield unknown(f"{place}/team", "team", target.team, policy.teams)
     if not target.weights:
         return
     if target.method != "round_robin" or target.team is not None:
         yield Fault(f"{place}/weights", "not_here", "`weights` are those of teams in a `round_robin` without a `team`")
     for name in target.weights:
         if policy.teams and name not in policy.teams:
-            yield Fault(f"{place}/weights/{escaped(name)}", "unknown_team", f"there is no team `{name}` in `teams`")
+            yield unknown(f"{place}/weights/{escaped(name)}", "team", name, policy.teams)
         elif name in policy.partners:
             detail = f"`{name}` is a partner: give it a target of its own, with `team`"
             yield Fault(f"{place}/weights/{escaped(name)}", "not_here", detail)

@@ -28,6 +28,11 @@ class Fault:
         }
 
 
+def unknown(place: str, what: str, name: object, known: Iterable[str | None], kind: str = "") -> Fault:
+    """The fault of a name that is not known. `kind`: what the message says before `what`, such as `open `."""
+    return Fault(place, f"unknown_{what}", f"there is no {kind}{what} `{name}`{did_you_mean(name, known)}")
+
+
 def did_you_mean(written: object, known: Iterable[str | None]) -> str:
     """The end of a message about a name that is not known: the nearest one that is, if any is near."""
     names = {name.casefold(): name for name in known if name is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
@@ -9,14 +10,29 @@ from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from app.policy.shape import Like
 from app.policy.view import ConditionBase, Unmet, View, leaf, midnight
 from app.policy.words import Name, Points, latest
 
+
+def _scalar(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return read(value)
+    except ValidationError:
+        if isinstance(value, str):
+            raise
+        if isinstance(value, float) and math.isfinite(value):
+            context = {"near": round(value)}
+            raise PydanticCustomError("scalar_type", "write a whole number, such as {near}", context) from None
+        raise PydanticCustomError("scalar_type", "write text, a whole number, true or false") from None
+
+
 # bool before int: a document is stored as Pydantic writes it, and as an int it writes true as 1.
-Scalar = Annotated[str, Field(max_length=200)] | bool | int
+# An error of another type has one sentence, not one for each type that would be possible.
+Scalar = Annotated[Annotated[str, Field(max_length=200)] | bool | int, WrapValidator(_scalar)]
 FieldPath = Annotated[
     str,
     Like(
@@ -68,8 +84,12 @@ class FieldIs(ConditionBase):
 
     @cached_property
     def _keys(self) -> frozenset[tuple[str, object]]:
-        wanted = self.among if self.among is not None else (self.equals,)
-        return frozenset(comparison_key(value) for value in wanted)
+        return frozenset(map(comparison_key, self.values))
+
+    @cached_property
+    def values(self) -> tuple[str | bool | int, ...]:
+        """The values of `is` and `in`; none of other operators."""
+        return self.among or (() if self.equals is None else (self.equals,))
 
     @cached_property
     def comparison(self) -> str:

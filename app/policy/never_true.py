@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from app.policy.attributes import field_attribute
 from app.policy.check_conditions import roots
 from app.policy.conditions import Named, walk
 from app.policy.document import Policy
 from app.policy.facts import MOST_ACTIVITIES, Ledger
 from app.policy.fault import Fault
-from app.policy.field_word import SHIPPED_LISTS, FieldIs, words_of
-from app.policy.holding import TooMany, Way, ways_to_hold
+from app.policy.field_word import SHIPPED_LISTS, FieldIs, comparison_key, words_of
+from app.policy.holding import Said, TooMany, Way, ways_to_hold
+from app.policy.scoring import FitRule
 from app.policy.together import clash
 from app.policy.view import ConditionBase
 from app.policy.words import Attempts, ClosingReason, Engagement, Fit, HasActivity, Level
@@ -25,11 +28,14 @@ def never_true(policy: Policy, told: Collection[str]) -> Iterator[Fault]:
 
     `told`: the places of faults that are known already; of what is around them nothing more is said.
     """
-    judge = Judge(policy, {ledger: most_points(policy, ledger) for ledger in LEDGERS})
+    most = {ledger: most_points(policy, ledger) for ledger in LEDGERS}
+    judge, where_users_agree = Judge(policy, most), Judge(policy, most, agreed=True)
     around = {place[:end] for place in told for end in range(len(place) + 1) if place[end : end + 1] in ("/", "")}
     for place, root, purpose in roots(policy):
         for where, node, _ in walk(root, place):
             why = None if where in around else judge.told_here(node)
+            if why is None and where not in around:
+                yield from _doubtful(judge, where_users_agree, where, node)
             if why is None or (purpose == "fit" and _empty_list(policy, node)):
                 continue  # a fit rule may wait for the names of its list, as the competitors of the shipped policies
             inner = where.removeprefix(place).split("/")
@@ -37,12 +43,24 @@ def never_true(policy: Policy, told: Collection[str]) -> Iterator[Fault]:
             yield Fault(where, "never_true", f"this can never be true: {why}", "warning" if harmless else "fault")
 
 
+def _doubtful(judge: Judge, where_users_agree: Judge, where: str, node: ConditionBase) -> Iterator[Fault]:
+    """Warnings of a condition that may hold: it asks for nothing, or for what users must disagree about."""
+    if not node.members() and judge.always(node):
+        yield Fault(where, "always_true", "this is always true: correct its value, or leave it out", "warning")
+    if judge.why(node) is None and (why := where_users_agree.told_here(node)) is not None:
+        yield Fault(where, "never_true", f"this is true only where users disagree about BANT: {why}", "warning")
+
+
 @dataclass
 class Judge:
-    """Says of conditions why they cannot hold. `most`: what each ledger can give. Answers are kept by condition."""
+    """Says of conditions why they cannot hold. `most`: what each ledger can give. Answers are kept by condition.
+
+    `agreed`: users do not disagree about BANT.
+    """
 
     policy: Policy
     most: Mapping[Ledger, float]
+    agreed: bool = False
     _known: dict[int, str | None] = field(default_factory=dict)
 
     def told_here(self, node: ConditionBase) -> str | None:
@@ -60,6 +78,12 @@ class Judge:
             self._known[id(node)] = self._why(node)
         return self._known[id(node)]
 
+    def always(self, node: ConditionBase) -> bool:
+        """Whether a condition of one word holds for every lead."""
+        if isinstance(node, Fit | Engagement):
+            return getattr(node, node.keyword).at_least <= least_points(self.policy, node.keyword)
+        return not isinstance(node, Named) and clash(self.policy, (Said(node, true=False),)) is not None
+
     def _why(self, node: ConditionBase) -> str | None:
         try:
             clashes = [self._clash(way) for way in ways_to_hold(self.policy, [node])]
@@ -71,11 +95,13 @@ class Judge:
         for one in way:
             if one.true and (why := impossible(self.policy, one.word, self.most)) is not None:
                 return why
-        subject = clash(self.policy, way)
+        subject = clash(self.policy, way, agreed=self.agreed)
         if subject is None:
             return None
         if len(way) == 1:
-            return f"nothing that `{subject}` can be fits it: correct its value"
+            attribute = field_attribute(subject)
+            known = f", which is {attribute.range}," if attribute is not None and attribute.least is not None else ""
+            return f"nothing that `{subject}`{known} can be fits it: correct its value"
         return f"nothing fits all that is asked of `{subject}`: use `any`, or remove a part of it"
 
 
@@ -114,6 +140,8 @@ def most_points(policy: Policy, ledger: Ledger) -> float:
     if ledger == "fit":
         for rule in scoring.fit:
             most[rule.id] = most.get(rule.id, 0.0) + max(rule.points, 0)
+        for rules, points in _exclusive(policy):
+            most = {**most, **dict.fromkeys(rules, 0.0), min(rules): float(points)}
     else:
         for counted in scoring.engagement:
             most[counted.id] = max(most.get(counted.id, 0.0), math.inf if counted.points * percent >= 100 else 0.0)
@@ -123,6 +151,32 @@ def most_points(policy: Policy, ledger: Ledger) -> float:
             # Their sum matters, not which of them has it: one stands for all.
             most = {**most, **dict.fromkeys(covered, 0.0), min(covered): float(cap.points)}
     return sum(most.values())
+
+
+def _exclusive(policy: Policy) -> Iterator[tuple[frozenset[str], int]]:
+    """Fit rules for values of one field, of which a lead has one, and the most that they give together.
+
+    Rules that a cap divides are left out: it would be said of the one that stands for all.
+    """
+    by_field: dict[str, list[tuple[FitRule, frozenset[tuple[str, object]]]]] = defaultdict(list)
+    for rule in policy.scoring.fit:
+        node = rule.condition
+        if rule.points > 0 and isinstance(node, FieldIs) and node.values and not node.field.startswith("custom."):
+            by_field[node.field].append((rule, frozenset(map(comparison_key, node.values))))
+    for rules in by_field.values():
+        names = frozenset(rule.id for rule, _ in rules)
+        if all(
+            cap.ledger is not None or not covered & names or covered >= names for cap, covered in policy.capped_rules
+        ):
+            every = frozenset().union(*(keys for _, keys in rules))
+            yield names, max(sum(rule.points for rule, keys in rules if key in keys) for key in every)
+
+
+def least_points(policy: Policy, ledger: str) -> float:
+    """The least that the rules of a ledger allow; -math.inf where activities may take away points without an end."""
+    if ledger == "fit":
+        return sum(min(rule.points, 0) for rule in policy.scoring.fit)
+    return -math.inf if any(rule.points < 0 for rule in policy.scoring.engagement) else 0
 
 
 def _beyond(ledger: str, wanted: int, most: float) -> str | None:

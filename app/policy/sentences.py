@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -81,7 +82,12 @@ def sentence(fault: Mapping[str, Any]) -> str:
         return message.removeprefix(_RAISED[kind])
     if kind not in SENTENCES or message[:1].islower():
         return message
-    known = fault.get("ctx") or {}
+    known, given = fault.get("ctx") or {}, fault.get("input")
+    if kind == "int_type" and isinstance(given, float) and math.isfinite(given):
+        return f"write a whole number, such as {round(given)}"
+    if kind in ("enum", "literal_error"):
+        meant = did_you_mean(given, re.findall(r"'([^']*)'", known["expected"]))
+        return SENTENCES[kind].format_map(known) + meant
     return SENTENCES[kind].format_map({"known": _known_words(known)} if kind == "union_tag_invalid" else known)
 
 

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain, product
 from typing import Any, Final, get_args
 
 from app.policy.attributes import CONSENT_STATES, Attribute, field_attribute
 from app.policy.document import Policy
-from app.policy.facts import PEOPLE, Facts
+from app.policy.facts import CRITERIA, PEOPLE, Facts
 from app.policy.field_word import SHIPPED_LISTS, FieldIs
 from app.policy.holding import Said, Way
 from app.policy.likelihood import Likelihood
@@ -40,17 +41,31 @@ from app.policy.words import (
     may,
 )
 
+# Who owns a lead, and whether it is in the team of who asks.
+SITUATIONS: Final = tuple(product(("nobody", "actor", "other"), (True, False)))
 CLASSES: Final = (None, *get_args(OpportunityStageClass))
 ANOTHER: Final = "\x00zqx"  # a text that no condition names
 Accepts = Callable[[object], bool]
 
 
-def clash(policy: Policy, way: Way) -> str | None:
-    """Of which subject the way asks what cannot be; None if there is none."""
-    for subject, said in _by_subject(way).items():
+def clash(policy: Policy, way: Way, *, agreed: bool = False) -> str | None:
+    """Of which subject the way asks what cannot be; None if there is none.
+
+    `agreed`: what one user has confirmed no other one denies. Each user confirms for himself, so both can be.
+    """
+    implied = chain.from_iterable(_implied(one.word, agreed) for one in way if one.true)
+    for subject, said in _by_subject((*way, *implied)).items():
         if not _possible(policy, said):
             return subject
     return None
+
+
+def _implied(word: ConditionBase, agreed: bool) -> Iterator[Said]:
+    """What holds of the fields of BANT where the word does: who has confirmed a criterion has said something of it."""
+    if isinstance(word, Bant):
+        what = {"is": "confirmed"} if agreed else {"present": True}
+        for criterion in CRITERIA if word.bant.min == len(CRITERIA) else word.bant.must:
+            yield Said(FieldIs.model_validate({"field": f"bant.{criterion}.status", **what}))
 
 
 def _by_subject(way: Iterable[Said]) -> dict[str, list[Said]]:
@@ -140,10 +155,21 @@ def _of_one_value(word: ConditionBase) -> tuple[tuple[object, ...], Accepts]:
             return CLASSES, lambda value: value in among and value not in (wanted.not_in or ())
         case ActorIs(actor=actor):
             return (None, *PEOPLE), lambda value: may(None if value is None else str(value), actor.roles)
+        case Owner(owner=owners):
+            return SITUATIONS, lambda value: not {*_names_of(value)}.isdisjoint(owners)
         case ConsentIs(consent=consent):
             return CONSENT_STATES, lambda value: value in consent.state
         case _:
             return (), lambda _: True
+
+
+def _names_of(situation: Any) -> Iterator[str]:
+    """The values of the word `owner` that hold in the situation."""
+    owner, same_team = situation
+    if owner == "actor" or (owner == "nobody" and same_team):
+        yield owner
+    if owner != "nobody" and same_team:
+        yield "team"
 
 
 def _field_possible(policy: Policy, name: str, said: Sequence[Said]) -> bool:
@@ -178,8 +204,8 @@ def _candidates(policy: Policy, name: str, said: Sequence[Said]) -> Iterator[obj
     attribute = field_attribute(name)
     lists = [found for one in said if one.true and (found := _listed(policy, _word(one))) is not None]
     if lists:
-        least = attribute.least if attribute else None
-        yield from (one for one in min(lists, key=len) if least is None or type(one) is not int or one >= least)
+        listed = min(lists, key=len)
+        yield from (one for one in listed if attribute is None or type(one) is not int or attribute.has_number(one))
     elif attribute is not None and attribute.values:
         yield from attribute.values
     else:
@@ -194,27 +220,21 @@ def _candidates(policy: Policy, name: str, said: Sequence[Said]) -> Iterator[obj
 
 def _listed(policy: Policy, word: FieldIs) -> Sequence[object] | None:
     """The only values for which it holds; None where they are not a list."""
-    if word.among is not None:
-        return word.among
     if word.in_list is not None:
         return None if word.in_list in SHIPPED_LISTS else policy.lists.get(word.in_list)
-    return None if word.equals is None else (word.equals,)
+    return word.values or None
 
 
 def _numbers(attribute: Attribute | None, said: Sequence[Said]) -> Iterator[object]:
     least = attribute.least if attribute is not None and attribute.least is not None else None
     named: list[Any] = [bound for one in said for bound in _word(one).bounds if bound is not None]
-    named += [value for one in said for value in (_listed_values(_word(one))) if type(value) is int]
+    named += [value for one in said for value in _word(one).values if type(value) is int]
     steps: tuple[Any, ...] = (-1, 0, 1)
     if attribute is None or attribute.name == "bant.budget.amount":
         steps = (*steps, Decimal("-0.5"), Decimal("0.5"))
     for number in dict.fromkeys((least or 0, *(number + step for number in named for step in steps))):
-        if least is None or number >= least:
+        if attribute is None or attribute.has_number(number):
             yield number
-
-
-def _listed_values(word: FieldIs) -> tuple[object, ...]:
-    return word.among or ((word.equals,) if word.equals is not None else ())
 
 
 def _texts(policy: Policy, said: Sequence[Said]) -> Iterator[str]:

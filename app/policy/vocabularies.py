@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gettext
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import cache
 from typing import Final
 
 import pycountry
 
+from app.matching.country import country_code
+
 COUNTRIES: Final = tuple(sorted({*(one.alpha_2 for one in pycountry.countries), "XK"}))  # Kosovo is in use
 CURRENCIES: Final = tuple(sorted(one.alpha_3 for one in pycountry.currencies))
+NEAR: Final = 0.8  # how alike a misspelt name has to be
 TRANSLATED_TO: Final = ("de", "ro", "pl", "ru")  # besides English, the languages that job titles are read in
 # By field: the list of its codes in pycountry, the name of the translations, and the attributes that have a code.
 _TABLES: Final = {
@@ -42,9 +46,18 @@ def _codes(field: str) -> frozenset[str]:
 
 @cache
 def code_of(field: str, name: str) -> str | None:
-    """The code of what is named, such as DE of Germany, Deutschland, Niemcy and DEU; None if that is not known."""
-    wanted = name.strip().casefold()
-    return next((code for known, code in _names(field) if known.casefold() == wanted), None)
+    """The code of what is named, such as DE of Germany, Deutschland, Niemcy and DEU, and GB of UK; else that of the
+    nearest name. None if that is not known."""
+    if field == "country" and (code := country_code(name)) is not None:
+        return code
+    wanted, codes = name.strip().casefold(), _code_by_name(field)
+    near = () if field == "language" else get_close_matches(wanted, codes, 1, NEAR)  # languages are too many
+    return codes.get(wanted) or next((codes[one] for one in near), None)
+
+
+@cache
+def _code_by_name(field: str) -> dict[str, str]:
+    return {name.casefold(): code for name, code in reversed(list(_names(field)))}
 
 
 def _names(field: str) -> Iterator[tuple[str, str]]:

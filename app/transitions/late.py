@@ -28,7 +28,11 @@ async def with_reason(
     if change.lead.journey is None or actor.user_id is None or all(one["criterion"] != "owner" for one in unmet):
         return tuple(unmet)
     rows = await routing_sql.assignments_of(tx, tenant_id, change.lead.journey.id, LOOKED_AT)
-    why = _not_accepted(change, actor, [row.document for row in rows if row.voided_at is None]) or _breached(change, actor) or {}
+    why = (
+        _not_accepted(change, actor, [row.document for row in rows if row.voided_at is None])
+        or _breached(change, actor)
+        or {}
+    )
     return tuple({**one, **why} if one["criterion"] == "owner" else one for one in unmet)
 
 

@@ -83,6 +83,8 @@ def test_a_field_is_compared_exactly_as_the_catalogue_says(attribute: Any, compa
     if comparison in ("is", "in"):
         values = list(attribute.values or attribute.examples)
         argument = values[0] if comparison == "is" else values
+    if comparison == "has_word":
+        argument = [str(value) for value in attribute.values or attribute.examples]
     found = faults_of({"field": attribute.name, comparison: argument})
     possible = comparison in COMPARISONS[attribute.type]
     assert set(found) == (set() if possible else {("comparison_not_possible", comparison)})

@@ -71,7 +71,7 @@ POSSIBLE: list[dict[str, Any]] = [
     {"all": [field("job_title", equals="Sales Director"), field("job_title", has_word=["director", "head"])]},
     {"all": [field("employees", at_least=50), field("employees", at_most=50)]},
     {"all": [field("custom.size", equals="L"), field("custom.size", equals="M")]},
-    {"all": [field("company", present=False), field("company", among=["", "none"])]},
+    {"all": [field("custom.size", present=False), field("custom.size", among=["", "none"])]},
     {"all": [FIT, {"not": ENGAGEMENT}]},
     {"any": [field("industry", equals="software"), field("industry", equals="mining")]},
     {"all": [field("email_domain", in_list="free_mail"), field("email_domain", equals="acme.example")]},
