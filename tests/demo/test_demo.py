@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -103,6 +104,7 @@ async def test_each_report_of_a_fresh_demo_has_numbers_of_the_agreed_shape_which
         assert {"sal", "srl"} <= set(counts_by_stage), "some leads are an SAL or an SRL now"
         assert (await client.get("/v1/opportunities?slipped=true"))["data"]
         await check_forecast(client)
+        await check_backtest(client)
         await until(partial(are_in_order, engine), "all events are in order")
         assert await asyncio.to_thread(compare, address, key) == 0, capsys.readouterr().out
 
@@ -136,6 +138,26 @@ async def test_a_tenant_takes_the_demos_of_several_seeds_and_each_has_its_own_le
 async def are_in_order(engine: Database) -> bool:
     async with engine.connect() as tx:
         return await count_pending(tx) == 0
+
+
+async def check_backtest(client: Client) -> None:
+    """A back-test of a candidate has MQLs in eight weeks and more, and more of them than the active policy."""
+    [active] = (await client.get("/v1/policies?state=active"))["data"]
+    document = (await client.get(f"/v1/policies/{active['id']}"))["document"]
+    document["conditions"]["mql"] = {"all": [{"fit": {"at_least": 35}}, {"engagement": {"at_least": 10}}]}
+    candidate = await client.post("/v1/policies", document)
+    job = await client.post(f"/v1/policies/{candidate['id']}/backtests", {})
+    found: dict[str, Any] = {}
+
+    async def is_done() -> bool:
+        found.update(await client.get(f"/v1/backtests/{job['id']}"))
+        return bool(found["state"] == "done")
+
+    await until(is_done, "the back-test is done")
+    assert sum(week["mql"] > 0 for week in found["candidate"]["weekly_load"]) >= 8
+    assert sum(week["mql"] > 0 for week in found["baseline"]["weekly_load"]) >= 8
+    assert found["candidate"]["mql"] > found["baseline"]["mql"] > 0
+    assert found["candidate"]["added"]
 
 
 async def check_forecast(client: Client) -> None:

@@ -38,7 +38,7 @@ FUNNELS: Final[dict[PolicyName, str]] = {
 }
 STAGES: Final = ("suspect", "inquiry", "mql", "sal", "srl", "sql", "converted", "recycled", "disqualified")
 POLICY: Final[PolicyName] = "pipeline"
-WEEKS: Final = 5  # lived week by week, where the clock of the service can be moved
+WEEKS: Final = 12  # lived week by week, where the clock of the service can be moved
 COLUMNS: Final = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 console = Console(highlight=False, soft_wrap=True)
 
@@ -84,7 +84,7 @@ async def _send_to_new_tenant(settings: Settings, planned: Planned, *, is_alone:
     """Use a new tenant, so that generated leads do not mix with real ones.
 
     Where there are no others (`is_alone`), the clock of the service that is started is moved through the last weeks, so
-    that each week's deals are known as they were then. With others it is not: their work would get a wrong time.
+    that each week's deals are known as they were then, and back-tests have history. With others it is not: their work would get a wrong time.
     """
     began = planned.end - timedelta(days=DAYS)
     async with open_database(settings.url) as engine, engine.begin() as tx:
