@@ -1,7 +1,7 @@
 """What changes of users replaced: their names and teams, for reports as of an earlier instant.
 
 Revision ID: 0049_user_changes
-Revises: 0045_long_campaigns
+Revises: 0047_reverts
 
 A new table, which old code does not know. What old code changes is not in it, so that the present value counts.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0049_user_changes"
-down_revision = "0045_long_campaigns"
+down_revision = "0047_reverts"
 branch_labels = None
 depends_on = None
 

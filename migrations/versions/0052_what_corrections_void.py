@@ -1,7 +1,7 @@
 """What a correction takes back: runs of clocks and choices of routes can be void, as milestones can.
 
 Revision ID: 0052_what_corrections_void
-Revises: 0045_long_campaigns
+Revises: 0049_user_changes
 
 Columns that old code leaves empty. What was corrected before stays as it is: it was answered so.
 """
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0052_what_corrections_void"
-down_revision = "0045_long_campaigns"
+down_revision = "0049_user_changes"
 branch_labels = None
 depends_on = None
 

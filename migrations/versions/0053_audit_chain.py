@@ -1,7 +1,7 @@
 """Rows of the audit log are numbered and chained by hashes.
 
 Revision ID: 0053_audit_chain
-Revises: 0045_long_campaigns
+Revises: 0052_what_corrections_void
 
 The trigger numbers the rows of old code, too.
 """
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0053_audit_chain"
-down_revision = "0045_long_campaigns"
+down_revision = "0052_what_corrections_void"
 branch_labels = None
 depends_on = None
 
