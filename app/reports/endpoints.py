@@ -60,8 +60,8 @@ def _add(report: Report) -> None:
         caller: Reader, tx: InTx, now: Now, asked: Any = Depends(report.parameters), accept: Accept = "*/*"
     ) -> Response:
         document = await read_report(tx, caller.tenant_id, report, asked, now)
-        document = await named(tx, caller.tenant_id, document, asked.by, accept, report.formats)
-        content, kind = written(document, accept, report.formats)
+        shown = await named(tx, caller.tenant_id, document, asked.by, accept, report.formats)
+        content, kind = written(shown, accept, report.formats)
         return Response(content, media_type=kind, headers={"Vary": "Accept"})
 
     async def page(

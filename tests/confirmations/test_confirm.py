@@ -16,7 +16,7 @@ from app import ids
 from app.commands.worker import LINK_KNOWN
 from app.confirmations import across
 from app.confirmations.across import sweep_requests
-from app.events.catalogue import LeadConsentRequested
+from app.events.about_leads import LeadConsentRequested
 from app.events.sequence import sequence
 from app.leads.double_opt_in import Token
 from app.settings import Settings

@@ -45,7 +45,7 @@ async def test_a_group_is_the_team_of_the_owner_as_it_was_at_the_instant(api: Ap
     north, south, alone = [await api.user("sdr", team=team) for team in ("north", "south", None)]
     await owned(api, north, south, south, alone)
     go_to(api, day(2))
-    then = {"by": "team", "as_of": "2026-01-01T12:00:00Z"}
+    then: dict[str, Any] = {"by": "team", "as_of": "2026-01-01T12:00:00Z"}
     before = await report(api, name, **then)
     assert keys(before) == [None, "north", "south"]
     assert [fraction(before, METRICS[name], key)[1] for key in keys(before)] == [1, 1, 2]

@@ -84,7 +84,8 @@ async def _send_to_new_tenant(settings: Settings, planned: Planned, *, is_alone:
     """Use a new tenant, so that generated leads do not mix with real ones.
 
     Where there are no others (`is_alone`), the clock of the service that is started is moved through the last weeks, so
-    that each week's deals are known as they were then, and back-tests have history. With others it is not: their work would get a wrong time.
+    that each week's deals are known as they were then, and back-tests have history. With others it is not: their work
+    would get a wrong time.
     """
     began = planned.end - timedelta(days=DAYS)
     async with open_database(settings.url) as engine, engine.begin() as tx:
