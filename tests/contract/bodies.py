@@ -226,7 +226,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "PUT /v1/policies/{policy_id}": POLICY,
         "POST /v1/policies/{policy_id}/activation": {
             "effective_from": "2097-08-17T09:00:00Z",
-            "mapping": {"sal": "mql", "recycled": "inquiry"},
+            "mapping": {"sal": "mql", "sql": "mql", "recycled": "inquiry"},
         },
         "POST /v1/policies/{policy_id}/backtests": {"from": "2024-01-01T00:00:00Z", "to": "2024-07-01T00:00:00Z"},
         "POST /v1/tenants": {"name": "other", "policy": "pipeline"},

@@ -100,8 +100,8 @@ async def test_a_stage_of_another_tenants_policy_is_unknown(api: Api, pipeline_a
         ("/v1/opportunities?business=old", "business", "'existing'"),
         ("/v1/users?role=boss", "role", "'manager'"),
         ("/v1/users?active=maybe", "active", "true or false"),
-        ("/v1/events?types=lead.nonsense", "types", "lead.converted"),
-        ("/v1/events?types=leads.*", "types", "lead.converted"),
+        ("/v1/events?types=lead.nonsense", "types", "lead.captured"),
+        ("/v1/events?types=leads.*", "types", "lead.captured"),
         ("/v1/events?lead_id=anna", "lead_id", "lead_"),
     ],
 )
