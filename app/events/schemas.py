@@ -27,7 +27,8 @@ def check_types(given: list[str]) -> list[str]:
             raise PydanticCustomError(
                 "type_unknown",
                 "there is no event type {type}; types are {known}",
-                {"type": each, "known": ", ".join(sorted(TYPES))},
+                # The shortest first, since a long message is cut.
+                {"type": each, "known": ", ".join(sorted(TYPES, key=len))},
             )
     return types
 
