@@ -11,7 +11,7 @@ from app.policy.attributes import field_attribute
 from app.policy.check_conditions import roots
 from app.policy.conditions import Named, walk
 from app.policy.document import Policy
-from app.policy.facts import MOST_ACTIVITIES, Ledger
+from app.policy.facts import CRITERIA, MOST_ACTIVITIES, Ledger
 from app.policy.fault import Fault
 from app.policy.field_word import SHIPPED_LISTS, FieldIs, comparison_key, words_of
 from app.policy.holding import Said, TooMany, Way, ways_to_hold
@@ -21,6 +21,7 @@ from app.policy.view import ConditionBase
 from app.policy.words import Attempts, ClosingReason, Engagement, Fit, HasActivity, Level
 
 LEDGERS: tuple[Ledger, ...] = ("fit", "engagement")
+BANT_STATUSES = frozenset(f"bant.{criterion}.status" for criterion in CRITERIA)
 
 
 def never_true(policy: Policy, told: Collection[str]) -> Iterator[Fault]:
@@ -29,7 +30,10 @@ def never_true(policy: Policy, told: Collection[str]) -> Iterator[Fault]:
     `told`: the places of faults that are known already; of what is around them nothing more is said.
     """
     most = {ledger: most_points(policy, ledger) for ledger in LEDGERS}
-    judge, where_users_agree = Judge(policy, most), Judge(policy, most, agreed=True)
+    judge = Judge(policy, most)
+    every = (node for _, root, _ in roots(policy) for _, node, _ in walk(root))
+    reads_status = any(isinstance(node, FieldIs) and node.field in BANT_STATUSES for node in every)
+    where_users_agree = Judge(policy, most, agreed=True) if reads_status else judge
     around = {place[:end] for place in told for end in range(len(place) + 1) if place[end : end + 1] in ("/", "")}
     for place, root, purpose in roots(policy):
         for where, node, _ in walk(root, place):
@@ -79,10 +83,10 @@ class Judge:
         return self._known[id(node)]
 
     def always(self, node: ConditionBase) -> bool:
-        """Whether a condition of one word holds for every lead."""
+        """Whether a condition of one word holds for every lead. No `field` does: a value may be missing, or given."""
         if isinstance(node, Fit | Engagement):
             return getattr(node, node.keyword).at_least <= least_points(self.policy, node.keyword)
-        return not isinstance(node, Named) and clash(self.policy, (Said(node, true=False),)) is not None
+        return not isinstance(node, Named | FieldIs) and clash(self.policy, (Said(node, true=False),)) is not None
 
     def _why(self, node: ConditionBase) -> str | None:
         try:
