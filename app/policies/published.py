@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from app.policy.likelihood import Likelihood
 from app.policy.model import Model
 
 CACHE_SIZE: Final = 256
+SHARED_SIZE: Final = 32
 PUBLISHED: Final = ("active", "retired")
 
 
@@ -51,11 +53,17 @@ async def published_policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Publishe
             raise PolicyNotFound()
         if len(_cache) >= CACHE_SIZE:
             _cache.clear()
-        policy = Policy.model_validate_json(orjson.dumps(row.document))
+        policy = _parsed(orjson.dumps(row.document))
         since = row.activated_at or row.effective_from
         found = Published(row.id, row.number, since, policy, row.mapping or {}, reads_model(policy))
         _cache[policy_id] = found
     return replace(found, model=await newest_model(tx, tenant_id)) if found.reads_model else found
+
+
+@lru_cache(maxsize=SHARED_SIZE)
+def _parsed(document: bytes) -> Policy:
+    """The policy of a stored document. Equal documents, as those of tenants under a shipped policy, are parsed once."""
+    return Policy.model_validate_json(document)
 
 
 def reads_model(policy: Policy) -> bool:
