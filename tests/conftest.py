@@ -130,17 +130,22 @@ async def tx(shared_dsn: str, long_timeouts: None) -> AsyncIterator[Tx]:
     await database.dispose()
 
 
-@pytest.fixture
-def settings(url: str) -> Settings:
-    """Settings for a service on a fresh database; webhooks to loopback addresses are allowed."""
+@pytest.fixture(scope="session")
+def settings_without_database() -> Settings:
+    """Made once: it takes as long as a request. Webhooks to loopback addresses are allowed."""
     return Settings(
         env="test",
-        database_url=url,
         secret_keys={"test": bytes(range(32))},
         allowed_targets="127.0.0.0/8,::1/128",
         retry_schedule="0,0.2,0.2,0.2",
         drain_seconds=0,
     )
+
+
+@pytest.fixture
+def settings(settings_without_database: Settings, url: str) -> Settings:
+    """Settings for a service on a fresh database."""
+    return settings_without_database.model_copy(update={"database_url": url}, deep=True)
 
 
 @pytest.fixture
