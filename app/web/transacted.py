@@ -87,6 +87,7 @@ class Transacted(APIRoute):
         async def in_transaction(request: StrictRequest) -> Response:
             async with connection(request.app.state, autocommit=request.method in SAFE) as tx:
                 request.state.tx = tx
+                request.state.now = request.app.state.clock.now()  # not before the wait for the connection
                 tenant_id = request.state.caller.tenant_id
                 keyed = idempotency.keyed(request)
                 if keyed is None:
