@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Final, Literal, get_args
 
 from fastapi import Query
 
+from app.policy.facts import Temperature
 from app.web.fields import Day, Instant
 
 Group = Literal[
@@ -29,6 +30,12 @@ FeedbackGroup = Literal[Group, "rule"]
 Touch = Literal["first", "last"]
 Per = Literal["week", "month"]
 ORIGINS: Final = ("source", "medium", "campaign")  # the groups of a touch
+# The keys of groups that have no others.
+KEYS: Final[Mapping[str, Sequence[str]]] = {
+    "business": ("new", "existing"),
+    "temperature": get_args(Temperature),
+    "origin": ("lead", "none"),
+}
 LONGEST_DAYS: Final = 1_100
 MOST_GROUPS: Final = 500
 MOST_NUMBERS: Final = 200_000

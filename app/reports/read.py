@@ -16,13 +16,14 @@ from app.errors import RequestInvalid
 from app.policies.published import published_policy
 from app.reports import sql
 from app.reports.metric import bands_of, show_metric
-from app.reports.parameters import LONGEST_DAYS, MOST_GROUPS, MOST_NUMBERS, Parameters
+from app.reports.parameters import KEYS, LONGEST_DAYS, MOST_GROUPS, MOST_NUMBERS, Parameters
 from app.reports.report import Metric, Report, Settings
 from app.reports.settings import own_bands_in
 from app.web.fields import rfc3339
 from app.web.pages import read_cursor, read_place, write_cursor
 
 GROUPS_OF_RECORDS: Final[Sequence[str]] = ("account",)  # whose keys are ids of such records
+KINDS_OF_KEYS: Final[Mapping[str, str]] = {"account": "account", "owner": "user"}  # as their ids are shown
 
 
 async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, now: datetime) -> dict[str, Any]:
@@ -123,7 +124,7 @@ async def settings_of(tx: Tx, tenant_id: UUID, asked: Parameters, now: datetime)
     versions = await sql.versions(tx, tenant_id, as_of, start, min(end, as_of + timedelta(microseconds=1)))
     documents: Mapping[str, Any] = row.documents or {}
     bands = bands_of(published.policy, own_bands_in(documents))
-    return Settings(published.policy, versions, start, end, as_of, bands)
+    return Settings(published.policy, versions or [published.number], start, end, as_of, bands)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:
@@ -173,13 +174,22 @@ def _shown_key(asked: Parameters, key: str | None) -> str | None:
 
 
 def _stored_key(asked: Parameters, key: str | None) -> str | None:
-    if key is None or asked.by not in GROUPS_OF_RECORDS:
+    """The key as the statement has it. Raises RequestInvalid for one that no group can have."""
+    by = str(asked.by)
+    if key is None:
+        return None
+    if key not in KEYS.get(by, (key,)):
+        raise RequestInvalid.of(
+            "key", "key_unknown", f"write the key of a group, which is one of {', '.join(KEYS[by])}"
+        )
+    if by not in KINDS_OF_KEYS:
         return key
     try:
-        return str(ids.read(str(asked.by), key))
+        found = ids.read(KINDS_OF_KEYS[by], key)
     except ValueError:
-        detail = f"write the key of a group, which is the id of an {asked.by}"
+        detail = f"write the key of a group, which is the id of its {by}"
         raise RequestInvalid.of("key", "key_unknown", detail) from None
+    return str(found) if by in GROUPS_OF_RECORDS else ids.show(KINDS_OF_KEYS[by], found)
 
 
 def _after(cursor: str | None, filters: Mapping[str, Any]) -> dict[str, Any]:

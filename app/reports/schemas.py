@@ -49,7 +49,9 @@ class ReportOut(ResponseBody):
     to: str
     horizon_days: int | None = Field(description="As asked for; each metric says its own.")
     as_of: str
-    policy_versions: list[int] = Field(description="The versions that were active in the window.")
+    policy_versions: list[int] = Field(
+        description="The versions that were active in the window; where none was, the one by which the report counts."
+    )
     groups: list[GroupOut]
     evidence_url: str
 

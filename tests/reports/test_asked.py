@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app import ids
 from app.policy.shipped import shipped
 from app.reports.funnel import pairs_of
 from app.reports.table import REPORTS
@@ -116,3 +117,43 @@ async def test_a_key_without_groups_is_refused_with_the_groups_that_there_are(ap
     [fault] = refused["errors"]
     assert (fault["field"], fault["code"]) == ("key", "key_without_group")
     assert all(by in fault["detail"] for one in REPORTS if one.name == name for by in one.parameters.groups())
+
+
+KEYS = {
+    "business": ("new", "existing"),
+    "temperature": ("hot", "warm", "cold"),
+    "origin": ("lead", "none"),
+    "owner": (ids.show("user", ids.new_id()),),
+    "account": (ids.show("account", ids.new_id()),),
+}
+
+
+@pytest.mark.parametrize("name", [one.name for one in REPORTS])
+async def test_a_key_that_no_group_can_have_is_refused_and_one_without_rows_is_not(api: Api, name: str) -> None:
+    go_to(api, day(20))
+    metric = await a_metric(api, name)
+    groups = next(one.parameters.groups() for one in REPORTS if one.name == name)
+    for by, keys in KEYS.items():
+        if by not in groups:
+            continue
+        for key in keys:
+            found = await report(api, f"{name}/evidence", metric=metric, by=by, key=key)
+            assert found == {"data": [], "next": None}
+        for key in ("", "nobody", keys[0].upper(), f"{keys[0]} ", f"lead_{keys[0]}"):
+            refused = await report(api, f"{name}/evidence", expect=422, metric=metric, by=by, key=key)
+            [fault] = refused["errors"]
+            assert (fault["field"], fault["code"]) == ("key", "key_unknown"), (by, key)
+            assert all(one in fault["detail"] for one in keys if by in ("business", "temperature", "origin"))
+
+
+@pytest.mark.parametrize("name", [one.name for one in REPORTS])
+async def test_a_report_names_the_policy_by_which_it_counts_also_before_the_first_activation(
+    api: Api, name: str
+) -> None:
+    """The window is over before there was a policy; the last instant of it, now, and after another activation."""
+    active = (await api.get("/v1/policies/active"))["number"]
+    assert (await report(api, name))["policy_versions"] == [active]
+    assert (await report(api, name, as_of="2026-01-20T00:00:00Z"))["policy_versions"] == [active]
+    await api.publish(shipped("pipeline"))
+    again = await report(api, name, as_of="2026-01-20T00:00:00Z")
+    assert again["policy_versions"] == [active]
