@@ -9,6 +9,7 @@ from uuid import UUID
 from app.database.transaction import Tx
 from app.errors import RequestInvalid
 from app.forecast.periods import FiscalCalendar, Period
+from app.reports.settled import settle
 from app.tenants import sql as tenants
 from app.tenants.calendar import calendar_at
 
@@ -28,11 +29,13 @@ def named_period(calendar: FiscalCalendar, name: str, field: str = "period") -> 
         raise RequestInvalid.of(field, "period_unknown", str(error)) from None
 
 
-def instant_of(as_of: datetime | None, now: datetime) -> datetime:
-    """The instant of a report. Raises RequestInvalid for one in the future."""
+async def instant_of(tx: Tx, as_of: datetime | None, now: datetime) -> datetime:
+    """The instant of a report, once all that is recorded until then is seen. Raises RequestInvalid for a future one."""
     if as_of is not None and as_of > now:
         raise RequestInvalid.of("as_of", "in_future", MAX_AHEAD)
-    return as_of or now
+    instant = as_of or now
+    await settle(tx, instant, now)
+    return instant
 
 
 async def check_user(tx: Tx, tenant_id: UUID, user_id: UUID | None, field: str) -> None:

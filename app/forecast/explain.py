@@ -53,7 +53,7 @@ class Explained:
 
 async def explain(tx: Tx, tenant_id: UUID, asked: Asked, now: datetime) -> Explained:
     """Raises RequestInvalid for an unknown period, week or owner, a week without a snapshot, or a future instant."""
-    asked_at = as_of = instant_of(asked.as_of, now)
+    asked_at = as_of = await instant_of(tx, asked.as_of, now)
     calendar = await calendar_of(tx, tenant_id, as_of)
     period = named_period(calendar, asked.period)
     since_at = await _snapshot_at(tx, tenant_id, calendar, asked.since, "since", asked_at)

@@ -82,7 +82,7 @@ class Totals:
 
 async def read_facts(tx: Tx, tenant_id: UUID, asked: Asked, now: datetime) -> Facts:
     """Raises RequestInvalid for an unknown period or owner, or an instant in the future."""
-    as_of = instant_of(asked.as_of, now)
+    as_of = await instant_of(tx, asked.as_of, now)
     calendar = await calendar_of(tx, tenant_id, as_of)
     named = calendar.period_at("quarter", as_of).name if asked.period is None else asked.period
     period = named_period(calendar, named)

@@ -13,6 +13,7 @@ from app.journeys.record import actor_document
 from app.matching.attribution import attribution_value
 from app.reports import sources_sql as sql
 from app.reports.schemas import CostPut
+from app.reports.settled import settle
 from app.web.auth import Caller
 from app.web.fields import EARLIEST, LATEST, rfc3339
 from app.web.money import money
@@ -49,8 +50,9 @@ async def list_costs(
     check_name(campaign)
     if as_of is not None and as_of > now:
         raise RequestInvalid.of("as_of", "in_the_future", "this instant is in the future: leave it out for now")
-    ever = EARLIEST.date(), LATEST.date()
-    rows = await sql.costs_at(tx, tenant_id, *ever, as_of or now, campaign, MOST_COSTS)
+    ever, instant = (EARLIEST.date(), LATEST.date()), as_of or now
+    await settle(tx, instant, now)
+    rows = await sql.costs_at(tx, tenant_id, *ever, instant, campaign, MOST_COSTS)
     return [show_cost(row) for row in rows]
 
 

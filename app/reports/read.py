@@ -19,6 +19,7 @@ from app.reports.metric import bands_of, show_metric
 from app.reports.parameters import KEYS, LONGEST_DAYS, MOST_GROUPS, MOST_NUMBERS, Parameters
 from app.reports.report import Metric, Report, Settings
 from app.reports.settings import own_bands_in
+from app.reports.settled import settle
 from app.web.fields import rfc3339
 from app.web.pages import read_cursor, read_place, write_cursor
 
@@ -114,6 +115,7 @@ async def settings_of(tx: Tx, tenant_id: UUID, asked: Parameters, now: datetime)
     if (asked.to - asked.from_).days > LONGEST_DAYS:
         detail = f"the window has {(asked.to - asked.from_).days} days; at most {LONGEST_DAYS} can be asked for at once"
         raise RequestInvalid.of("to", "window_too_long", detail)
+    await settle(tx, as_of, now)
     row = await sql.settings(tx, tenant_id, as_of)
     start, end = (_midnight(day, ZoneInfo(row.time_zone)) for day in (asked.from_, asked.to))
     if start > as_of:
