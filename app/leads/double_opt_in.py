@@ -127,10 +127,10 @@ def request_consent(
 
 
 def is_refused_since(lead: Lead, purpose: str, requested_at: datetime) -> bool:
-    """Whether the person has refused or withdrawn the consent after a request to confirm it, which is void then."""
+    """Whether the person has refused or withdrawn the consent since a request to confirm it, which is void then."""
     decided_at = (lead.flags.get("consented_at") or {}).get(purpose)
     is_refused = lead.consents.get(purpose) in REFUSED
-    return is_refused and decided_at is not None and datetime.fromisoformat(decided_at) > requested_at
+    return is_refused and decided_at is not None and datetime.fromisoformat(decided_at) >= requested_at
 
 
 def _is_asked(lead: Lead, purpose: str, asked_at: str | None, now: datetime) -> bool:

@@ -20,7 +20,7 @@ from app.matching.text import as_text, fold
 from app.sources.budget import Budget
 from app.sources.field_names import MAX_NAME, Reading, readings, squeezed
 from app.sources.reading import ReadTracker
-from app.sources.structure import parse_json_text
+from app.sources.structure import listed, parse_json_text
 
 _ANY: Final[Any] = {"types": []}
 
@@ -200,6 +200,11 @@ class MappingFunctions(Functions):
                 labels.setdefault(_folded(self._text(row.get(key))[:_MAX_LABEL]), []).append(row)
             known = self._folded_rows[id(rows), key] = (rows, labels)
         return known[1]
+
+    @signature(_ANY)
+    def _func_to_array(self, value: Any) -> list[Any]:
+        """As in JMESPath; of a list with gaps, as PHP writes it, its elements."""
+        return listed(value)
 
     @signature(_ANY)
     def _func_typed(self, answer: Any) -> Any:

@@ -28,6 +28,7 @@ from app.sources.parse import Body, ParseFailed, read_body
 from app.sources.record_url import record_url
 from app.sources.request import RawRequest
 from app.sources.spam import content_of, spam_reason
+from app.sources.structure import listed
 
 REPEAT_WINDOW: Final = timedelta(minutes=10)  # in which the same content without a key is the same submission
 MAX_ITEMS: Final = 1_000
@@ -83,7 +84,7 @@ def map_request(document: Document, request: RawRequest, source_id: UUID, budget
         return [_quarantined(shared, 0, body, "mapping_too_costly", f"/items: {error.reason}")]
     if found is None:
         return [_quarantined(shared, 0, body, "mapping_failed", "/items: the expression is null for this request")]
-    items = found if isinstance(found, list) else [found]
+    items = listed(found)
     mapped = [_map_or_quarantine(shared, root, index, item) for index, item in enumerate(items[:MAX_ITEMS])]
     if len(items) > MAX_ITEMS:
         why = f"/items: {len(items)} items; only the first {MAX_ITEMS} were processed"

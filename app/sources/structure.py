@@ -13,33 +13,61 @@ _MAX_INTEGER: Final = 2**63
 _ESCAPES: Final = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 # A backslash, with the rest of an escape of JSON where it begins one.
 _BACKSLASH: Final = re.compile(r"\\(?:[\"\\/bfnrt]|u[0-9a-fA-F]{4})?")
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_PLACE: Final = re.compile(r"[0-9]{1,18}")  # of an element of a list
 _BRACKETS: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _MAX_BRACKETS: Final = 8
 
 
 def parse_json(text: str) -> Any:
-    """The value of JSON text, with every string in it storable. Raises ValueError when it is invalid or over 64 deep.
+    """The value of JSON text, with every string in it storable. Raises ValueError when it is invalid.
 
-    More lenient than the API's own endpoints: NaN becomes null, a number too large for a column becomes text, of a
-    repeated member the last is used, and a string may hold raw line breaks, tabs and lone backslashes.
+    More lenient than the API's own endpoints: NaN becomes null, a number too large for a column becomes text, and so
+    does an object or a list that is over 64 deep; of a repeated member the last is used, and a string may hold raw line
+    breaks, tabs and lone backslashes.
     """
     try:
-        value = _loaded(text)
+        text, value = _loaded(text)
+        is_too_deep = text.count("[") + text.count("{") > MAX_DEPTH and _depth_over(value, MAX_DEPTH)
+    except RecursionError:
+        is_too_deep = True
+    if is_too_deep:
+        try:
+            text, value = _loaded(_shallow(text))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+    return value if is_storable(text) and _ESCAPES.search(text) is None else storable_value(value)
+
+
+def _loaded(text: str) -> tuple[str, Any]:
+    """The text with its lone backslashes doubled, where it has such, and its value. Raises RecursionError."""
+    try:
+        return text, _load(text)
     except json.JSONDecodeError:
         kept = _BACKSLASH.sub(lambda found: "\\\\" if found[0] == "\\" else found[0], text)
         if kept == text:
             raise
-        text, value = kept, _loaded(kept)
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth_over(value, MAX_DEPTH):
-        raise ValueError("nested too deeply")
-    return value if is_storable(text) and _ESCAPES.search(text) is None else storable_value(value)
+        return kept, _load(kept)
 
 
-def _loaded(text: str) -> Any:
-    try:
-        return json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_float, parse_int=_integer)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+def _load(text: str) -> Any:
+    return json.loads(text, strict=False, parse_constant=lambda _: None, parse_float=_float, parse_int=_integer)
+
+
+def _shallow(text: str) -> str:
+    """JSON text in which each object and list that is over 64 deep is its own text, as a string."""
+    parts, depth, kept_to, begins_at = [], 0, 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("[", "{"):
+            depth += 1
+            if depth == MAX_DEPTH + 1:
+                begins_at = token.start()
+        elif token[0] in ("]", "}"):
+            if depth == MAX_DEPTH + 1:
+                parts += [text[kept_to:begins_at], json.dumps(text[begins_at : token.end()])]
+                kept_to = token.end()
+            depth -= 1
+    return "".join([*parts, text[kept_to:]])
 
 
 def parse_json_text(text: str) -> Any:
@@ -72,6 +100,19 @@ def _depth_over(value: Any, limit: int) -> bool:
         if not level:
             return False
     return any(isinstance(member, dict | list) for member in level)
+
+
+def listed(value: Any) -> list[Any]:
+    """A list as it is, another value alone in one.
+
+    An object of objects whose names are all numbers is the list of its values: PHP writes a list with gaps so.
+    """
+    if isinstance(value, list):
+        return value
+    if not isinstance(value, dict) or not value or not all(map(_PLACE.fullmatch, value)):
+        return [value]
+    elements = [value[place] for place in sorted(value, key=int)]
+    return elements if all(isinstance(one, dict) for one in elements) else [value]
 
 
 def nested(pairs: list[tuple[str, Any]], *, unbracket: bool) -> dict[str, Any]:

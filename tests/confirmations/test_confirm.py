@@ -431,3 +431,13 @@ async def test_requests_that_nobody_answered_are_deleted_in_small_batches(
         async with api.app.state.engine.begin() as tx:
             deleted.append(await sweep_requests(tx, api.now))
     assert deleted == [2, 1, 0]
+
+
+async def test_a_refusal_at_the_instant_of_the_request_makes_its_link_void(api: Api) -> None:
+    lead = await fill(await make_form(api))
+    async with api.app.state.engine.connect() as tx:
+        asked_at = (await tx.execute(text("SELECT requested_at FROM consent_requests"))).scalar_one()
+    said = {"purpose": "email_marketing", "state": "refused", "occurred_at": asked_at.isoformat()}
+    await api.call("PUT", f"/v1/leads/{lead['id']}/consents", {"consents": [said]})
+    assert (await api.client.get(await link(api))).status_code == 410
+    assert await state_of(api, lead) == "refused"
