@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from app.reports.chart import BAR, LABEL, MOST_LETTERS, STYLE, TOP, WIDTH, label_of, shortened, xml_text
+from app.reports.chart import BAR, EMPTY, LABEL, MOST_LETTERS, STYLE, TOP, WIDTH, label_of, shortened, xml_text
 
 HEIGHT, ROW = 60, 92
 MOST_ROWS: Final = 60
@@ -31,6 +31,7 @@ def survival(document: Mapping[str, Any]) -> str:
             f'<style>{STYLE}{LINE}</style><text class="title" x="16" y="28">{xml_text(title)}</text>',
             f'<text x="16" y="48">share still on the way, as of {xml_text(document["as_of"])}{more}</text>',
             *(part for place, row in enumerate(shown) for part in _row(*row, TOP + ROW * place)),
+            "" if shown else f'<text x="16" y="{TOP}">{EMPTY}</text>',
             "</svg>\n",
         ]
     )

@@ -253,7 +253,7 @@ async def test_pages_of_a_large_policy_and_of_a_lead_with_a_long_life_are_cut_an
     made = await fill(api)
     rules = [{"id": f"page_{number}", "type": f"visited_{number}", "points": 1} for number in range(100)]
     conditions = {
-        f"wanted_{number}": {"field": "company", "in": ['"' * 60 + str(word) for word in range(20)]}
+        f"wanted_{number}": {"field": "custom.wanted", "in": ['"' * 60 + str(word) for word in range(20)]}
         for number in range(150)
     }
     document = {

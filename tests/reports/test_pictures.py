@@ -23,7 +23,7 @@ AN_ID = re.compile(r"\b[a-z]{2,3}_[0-9a-hjkmnp-tv-z]{26}\b")
 # What each report says of the values that it shows, and of the end of its scale.
 UNITS: dict[str, tuple[str, ...]] = {
     "funnel": (r"^100%$", r"^volume_mql$", r"^100\.0% \(2 of 2"),
-    "velocity": (r"^1 day$", r"^0\.5 days \(1 of 2"),
+    "velocity": (r"^0 to 0\.6 days$", r"^half within 0\.5 days$", r"^of 2, 1 still on the way$"),
     "wins": (r"^100%$", r"^100\.0% \(1 of 1"),
     "sources": (r"^100%$", r"^leads$|: leads$"),
     "feedback": (r"^100%$", r"^untouched$"),
