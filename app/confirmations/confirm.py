@@ -34,13 +34,7 @@ async def confirm(tx: Tx, text: str, now: datetime) -> Record:
     request, change = await _opened(tx, text, now)
     if change is None:
         return request
-    apply_consents(change, change.new_consents)
-    evaluate(change)
-    await record(tx, request.tenant_id, [change])
-    given = tuple(one.id for one in change.new_consents)
-    came = [Came(change.lead.id, rows=given, confirms=request)] if change.lead.has_merged else []
-    await keep_apart(tx, request.tenant_id, came)
-    await carry_to_contacts(tx, request.tenant_id, [change], now)
+    await record_said(tx, change, request, now)
     await consent_sql.set_confirmed(tx, request.tenant_id, request.id, now)
     return request
 
@@ -74,6 +68,17 @@ async def _opened(tx: Tx, text: str, now: datetime) -> tuple[Record, Change | No
         for purpose, seen in texts.items()
     ]
     return request, change
+
+
+async def record_said(tx: Tx, change: Change, link: Record, now: datetime) -> None:
+    """Records the new consents of a change: of the lead that the link was made for, also where that was merged."""
+    apply_consents(change, change.new_consents)
+    evaluate(change)
+    await record(tx, link.tenant_id, [change])
+    said = tuple(one.id for one in change.new_consents)
+    came = [Came(change.lead.id, rows=said, confirms=link)] if change.lead.has_merged else []
+    await keep_apart(tx, link.tenant_id, came)
+    await carry_to_contacts(tx, link.tenant_id, [change], now)
 
 
 async def begin_for_visitor(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> Change:

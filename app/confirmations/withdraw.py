@@ -15,17 +15,12 @@ from uuid import UUID
 
 from app import ids
 from app.confirmations import sql
-from app.confirmations.confirm import begin_for_visitor
+from app.confirmations.confirm import begin_for_visitor, record_said
 from app.database.transaction import Record, Tx
 from app.errors import ConfirmationNotFound
-from app.journeys.evaluate import evaluate
 from app.journeys.load import begin_change
-from app.journeys.record import record
 from app.journeys.state import NewConsent
-from app.leads.absorb import apply_consents
-from app.leads.contact_consents import carry_to_contacts
 from app.leads.double_opt_in import REFUSED, SECRET_BYTES, Token
-from app.leads.merged import Came, keep_apart
 from app.web.auth import Caller
 
 WITHDRAW_PATH: Final = "/v1/withdraw/"
@@ -58,15 +53,8 @@ async def withdraw(tx: Tx, text: str, now: datetime) -> Record:
         for purpose in link.purposes
         if change.lead.consents.get(purpose) not in REFUSED
     ]
-    if not change.new_consents:
-        return link
-    apply_consents(change, change.new_consents)
-    evaluate(change)
-    await record(tx, link.tenant_id, [change])
-    rows = tuple(one.id for one in change.new_consents)
-    came = [Came(change.lead.id, rows=rows, confirms=link)] if change.lead.has_merged else []
-    await keep_apart(tx, link.tenant_id, came)
-    await carry_to_contacts(tx, link.tenant_id, [change], now)
+    if change.new_consents:
+        await record_said(tx, change, link, now)
     return link
 
 

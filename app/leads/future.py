@@ -31,7 +31,9 @@ async def _past_instant(
     ] = None,
 ) -> datetime | None:
     if as_of is not None and as_of > now:
-        raise RequestInvalid.of("as_of", "in_the_future", "give an instant that has passed; leave it out for now")
+        raise RequestInvalid.of(
+            "as_of", "in_the_future", "give an instant that has passed, or leave it out to ask as of the present"
+        )
     return None if as_of == now else as_of
 
 

@@ -45,7 +45,9 @@ async def activate(
         hint = ": create a draft from its document" if row.state == "retired" else ""
         raise StateConflict(f"The policy is {row.state} already{hint}.")
     if effective_from is not None and effective_from < now - MAX_AHEAD:
-        raise RequestInvalid.of("effective_from", "in_the_past", "must not be in the past; leave it out for now")
+        raise RequestInvalid.of(
+            "effective_from", "in_the_past", "must not be in the past; leave it out to activate at once"
+        )
     policy = await ready(tx, caller.tenant_id, row, mapping)
     if effective_from is not None and effective_from > now:
         planned = {"effective_from": effective_from, "mapping": dict(mapping), "activation_refused": None}

@@ -49,7 +49,9 @@ async def list_costs(
     """The costs of a campaign that held at the instant, of the latest periods first."""
     check_name(campaign)
     if as_of is not None and as_of > now:
-        raise RequestInvalid.of("as_of", "in_the_future", "this instant is in the future: leave it out for now")
+        raise RequestInvalid.of(
+            "as_of", "in_the_future", "this instant is in the future: leave it out to ask as of the present"
+        )
     ever, instant = (EARLIEST.date(), LATEST.date()), as_of or now
     await settle(tx, instant, now)
     rows = await sql.costs_at(tx, tenant_id, *ever, instant, campaign, MOST_COSTS)

@@ -107,7 +107,9 @@ async def settings_of(tx: Tx, tenant_id: UUID, asked: Parameters, now: datetime)
     """What held as of the instant of a report. Raises RequestInvalid for a window or an instant that is none."""
     as_of = asked.as_of or now
     if as_of > now:
-        raise RequestInvalid.of("as_of", "in_the_future", "this instant is in the future: leave it out for now")
+        raise RequestInvalid.of(
+            "as_of", "in_the_future", "this instant is in the future: leave it out to ask as of the present"
+        )
     if asked.from_ >= asked.to:
         raise RequestInvalid.of(
             "from", "window_empty", "`from` must be before `to`, which is the day after the last one"

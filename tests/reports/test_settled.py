@@ -86,3 +86,21 @@ async def test_a_report_of_the_past_and_one_beside_other_reports_wait_for_nobody
         await tx.execute(text("SELECT 1"))
         await api.get("/v1/reports/funnel", params={**window("funnel"), **past})
     await asyncio.gather(*(api.get(path, params=window(path)) for path in PATHS * 3))
+
+
+@pytest.mark.parametrize(("ago", "looks"), [(-1, True), (0, True), (1, False)])
+async def test_only_an_instant_of_the_last_second_is_waited_for(
+    api: Api, monkeypatch: pytest.MonkeyPatch, ago: int, looks: bool
+) -> None:
+    looked = False
+
+    async def look(_: Any) -> set[Any]:
+        nonlocal looked
+        looked = True
+        return set()
+
+    monkeypatch.setattr(settled, "open_transactions", look)
+    async with api.app.state.engine.connect() as tx:
+        now = api.now
+        await settled.settle(tx, now - settled.RECENT - timedelta(microseconds=ago), now)
+    assert looked is looks
