@@ -20,11 +20,13 @@ from app.matching.country import is_region
 from app.policies.entries import check_entry
 from app.sources import known, secrets, sql
 from app.sources.addresses import Egress, address_faults, target_faults
-from app.sources.document import MAX_DOCUMENT
+from app.sources.document import MAX_DOCUMENT, Document
 from app.sources.handshake import handshake_faults
 from app.sources.member_faults import NO_REGION, member_faults
 from app.sources.preset import DocumentFaulty, make_document, preset_names
 from app.sources.rule_faults import rule_faults
+from app.sources.secret_faults import secret_faults
+from app.sources.verify import Secrets
 from app.web import versions
 
 KEY_BYTES: Final = 32  # 43 characters: for a source without signature rules the key is the only authentication
@@ -39,7 +41,8 @@ async def create_source(
     Raises MappingHasFaults, RequestInvalid for an unknown preset or a faulty default, ContactNotFound or
     AccountNotFound for a default that names none.
     """
-    await _check_document(values["preset"], values["overrides"], egress, is_new=True)
+    document = await _check_document(values["preset"], values["overrides"], egress, is_new=True)
+    _check_secrets(document, values["secrets"])
     await _check_defaults(tx, tenant_id, values["defaults"], "defaults")
     await _check_defaults(tx, tenant_id, values["overrides"].get("defaults", {}), "overrides.defaults")
     source_id = ids.new_id()
@@ -68,7 +71,7 @@ async def change_source(
 
     Raises the problems of `create_source`, SourceNotFound where there is none, VersionConflict for another version,
     StateConflict once it is archived, and SecretKeysMissing when the secrets before cannot be decrypted, so that they
-    cannot be merged with the new ones.
+    can neither be merged with the new ones nor compared with a new document.
     """
     row = await _locked(tx, tenant_id, source_id, expected)
     if row.archived_at is not None:
@@ -81,15 +84,16 @@ async def change_source(
     preset, overrides = values.get("preset", row.preset), values.get("overrides", row.overrides)
     # A document that stays as it was stored by an earlier release goes on working, and is not judged anew.
     is_new = preset != row.preset or overrides != row.overrides
-    await _check_document(preset, overrides, egress, is_new=is_new)
+    document = await _check_document(preset, overrides, egress, is_new=is_new)
+    given = values.get("secrets") or {}
+    before = secrets.open_secrets(ring, row) if given or is_new else {}
+    after = secrets.merged(before, given)
+    _check_secrets(document, after if is_new else secrets.merged({}, given))
     await _check_defaults(tx, tenant_id, values.get("defaults", {}), "defaults")
     await _check_defaults(tx, tenant_id, overrides.get("defaults", {}) if is_new else {}, "overrides.defaults")
     changed = versions.moved(row._mapping, {name: value for name, value in values.items() if name != "secrets"})
-    if values.get("secrets"):
-        before = secrets.open_secrets(ring, row)
-        after = secrets.merged(before, values["secrets"])
-        if after != before:
-            changed["secrets"] = secrets.seal(ring, tenant_id, source_id, after)
+    if after != before:
+        changed["secrets"] = secrets.seal(ring, tenant_id, source_id, after)
     if not changed:
         return row
     tx.after_commit.append(partial(known.invalidate, row.key))
@@ -127,8 +131,10 @@ async def _locked(tx: Tx, tenant_id: UUID, source_id: UUID, expected: frozenset[
     return row
 
 
-async def _check_document(preset: str, overrides: Mapping[str, Any], egress: Egress | None, *, is_new: bool) -> None:
-    """Raises RequestInvalid for an unknown preset, MappingHasFaults with the path of every fault."""
+async def _check_document(
+    preset: str, overrides: Mapping[str, Any], egress: Egress | None, *, is_new: bool
+) -> Document:
+    """The document. Raises RequestInvalid for an unknown preset, MappingHasFaults with the path of every fault."""
     if len(orjson.dumps(overrides)) > MAX_DOCUMENT:
         detail = f"a source's overrides have at most {MAX_DOCUMENT} bytes as JSON"
         fault = {"field": "overrides", "code": "too_large", "detail": detail}
@@ -148,6 +154,14 @@ async def _check_document(preset: str, overrides: Mapping[str, Any], egress: Egr
         faults += await target_faults(document, egress)
     if faults:
         raise _faulty(faults)
+    return document
+
+
+def _check_secrets(document: Document, given: Secrets) -> None:
+    if errors := list(secret_faults(document, given)):
+        raise MappingHasFaults(
+            f"{len(errors)} of the secrets would never be used by the document; see `errors`.", errors=errors
+        )
 
 
 def _preset_faults(preset: str, overrides: Mapping[str, Any]) -> list[dict[str, str]]:

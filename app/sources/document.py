@@ -179,6 +179,11 @@ class Handshake(Part):
         return "{hmac}" if self.kind == "hmac_echo" and "answer" not in self.model_fields_set else self.answer
 
     @property
+    def asks_token(self) -> bool:
+        """Whether the request has to carry the secret. Only a handshake that answers a challenge looks at it."""
+        return bool(self.token_param) and self.kind in ("echo", "hmac_echo")
+
+    @property
     def proves(self) -> bool:
         """Whether the answer holds the HMAC of the challenge."""
         return self.holds("{hmac}")
@@ -367,13 +372,22 @@ def secrets_of(document: Document, known: Collection[str] = ()) -> frozenset[str
     names = {rule.secret for rule in document.verify}
     if document.open_without_secrets:
         names.intersection_update(known)
-    if document.bot_check is not None:
-        names.add(document.bot_check.secret)
     handshake = document.handshake
-    if document.fetch and document.fetch.auth:
-        names.add(document.fetch.auth)
-    if handshake.token_param:
-        names.add(handshake.secret)
     if handshake.kind == "hmac_echo":
         names.add(next((name for name in handshake.keys if name in known), handshake.keys[0]))
-    return frozenset(names)
+    return frozenset(names | _named(document))
+
+
+def usable_secrets(document: Document) -> frozenset[str]:
+    """The names of all secrets that the document can use. One of another name would do nothing."""
+    names = {rule.secret for rule in document.verify} | _named(document)
+    return frozenset(names.union(document.handshake.keys if document.handshake.kind == "hmac_echo" else ()))
+
+
+def _named(document: Document) -> set[str]:
+    names = {document.bot_check.secret} if document.bot_check else set()
+    if document.fetch and document.fetch.auth:
+        names.add(document.fetch.auth)
+    if document.handshake.asks_token:
+        names.add(document.handshake.secret)
+    return names

@@ -173,6 +173,9 @@ def _value_faults(document: Document) -> Iterator[Fault]:
         if is_pattern(pattern) and (why := _unreadable(pattern)):
             yield _fault(f"occurred_at.formats.{number}", "format_invalid", why)
     yield from _header_faults(document)
+    if document.handshake.token_param and not document.handshake.asks_token:
+        detail = "only a handshake of the kind `echo` or `hmac_echo` asks for a token: this one answers everybody"
+        yield _fault("handshake.token_param", "token_unused", detail)
     answer = document.handshake.answer
     for place, text in answer.items() if isinstance(answer, dict) else [("", answer)]:
         yield from _token_faults(f"handshake.answer.{place}".rstrip("."), text, _CHALLENGE)

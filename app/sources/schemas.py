@@ -72,7 +72,7 @@ class SourceCreate(RequestBody):
     )
     secrets: dict[SecretName, Secret | Rotating] = Field(
         default_factory=dict,
-        description="By the names in the document; a list of two while a secret is rotated.",
+        description="By the names in the document, which has to use each; a list of two while a secret is rotated.",
         examples=[{"signing": "the secret that the provider signs with"}],
     )
     defaults: SourceDefaults = SourceDefaults()
@@ -113,6 +113,9 @@ class SourceOut(ResponseBody):
     secret_names: list[str]
     missing_secrets: list[str] = Field(
         description="Secrets that the document names and that are not set; a rule that needs one never holds."
+    )
+    unused_secrets: list[str] = Field(
+        description="Secrets that are set and that nothing of the document uses, which earlier releases took."
     )
     secrets_readable: bool = Field(
         description="False while the service lacks the key that they are encrypted with; senders then get 503."

@@ -13,7 +13,7 @@ from app import ids
 from app.database.transaction import Record
 from app.errors import SecretKeysMissing
 from app.keyring import CannotOpen, KeyRing
-from app.sources.document import secrets_of
+from app.sources.document import secrets_of, usable_secrets
 from app.sources.ready import ready_source
 from app.sources.verify import Secrets
 
@@ -45,12 +45,17 @@ def merged(known: Secrets, changes: Mapping[str, str | list[str] | None]) -> Sec
 
 
 def summary(ring: KeyRing, row: Record) -> dict[str, object]:
-    """The names of the secrets that are set, and of those that the document needs and that are missing; and whether
-    they can be decrypted: if not, neither is known."""
+    """The names of the secrets that are set, of those that the document needs and that are missing, and of those that
+    it does not use; and whether they can be decrypted: if not, none of this is known."""
     try:
         known = set(open_secrets(ring, row))
     except SecretKeysMissing:
-        return {"secret_names": [], "missing_secrets": [], "secrets_readable": False}
+        return {"secret_names": [], "missing_secrets": [], "unused_secrets": [], "secrets_readable": False}
     document = ready_source(row).document
-    needed = secrets_of(document, known) if document is not None else frozenset()
-    return {"secret_names": sorted(known), "missing_secrets": sorted(needed - known), "secrets_readable": True}
+    needed, usable = (secrets_of(document, known), usable_secrets(document)) if document else (set(), known)
+    return {
+        "secret_names": sorted(known),
+        "missing_secrets": sorted(needed - known),
+        "unused_secrets": sorted(known - usable),
+        "secrets_readable": True,
+    }

@@ -68,7 +68,7 @@ def _is_signed(rule: SignatureRule, secret: str, request: RawRequest, now: datet
     stamp = _stamp(rule, parts, request)
     if rule.timestamp and not _is_fresh(rule.timestamp, stamp, now):
         return False
-    key = _key(rule, secret)
+    key = key_of(rule, secret)
     if key is None:
         return False
     message = _message(rule.signed, request, key, stamp)
@@ -79,7 +79,7 @@ def _is_signed(rule: SignatureRule, secret: str, request: RawRequest, now: datet
     return any(hmac.compare_digest(wanted, given) for given in _signatures(rule, parts, request))
 
 
-def _key(rule: SignatureRule, secret: str) -> bytes | None:
+def key_of(rule: SignatureRule, secret: str) -> bytes | None:
     if rule.key_encoding == "text":
         return secret.encode("utf-8", "replace")
     return _base64(secret.removeprefix("whsec_"))

@@ -100,6 +100,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/sources": {
         "name": "Demo form",
         "preset": "generic",
+        "overrides": {"verify": [{"kind": "hmac", "header": "X-Signature"}]},
         "secrets": {"signing": "the secret that the sender signs with"},
     },
     "PATCH /v1/sources/{source_id}": {"overrides": {"fields": {"company": "item.hidden.company"}}},

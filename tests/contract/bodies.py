@@ -116,7 +116,13 @@ ACTIVITY = {
 
 def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
     """The accepted body of `METHOD path`. KeyError for a new route: add its body here."""
-    source = {"name": "Form", "preset": "generic", "secrets": {"signing": "s"}, "defaults": DEFAULTS, "enabled": True}
+    source = {
+        "name": "Form",
+        "preset": "zapier",
+        "secrets": {"token": "s"},
+        "defaults": DEFAULTS,
+        "enabled": True,
+    }
     deal = {
         "name": "Renewal",
         "account_id": record_ids["account_id"],

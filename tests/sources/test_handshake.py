@@ -76,7 +76,6 @@ async def test_an_answer_that_proves_nothing_is_refused(api: Api, kind: str, ans
         "name": "site",
         "preset": "generic",
         "overrides": {"handshake": handshake},
-        "secrets": {"signing": "s3cret"},
     }
     made = await api.call("POST", "/v1/sources", body)
     assert made.status_code == status

@@ -11,6 +11,8 @@ from uuid import uuid4
 import httpx
 from sqlalchemy import text
 
+from app.sources.document import usable_secrets
+from app.sources.preset import make_document
 from app.submissions.process import process_batch
 from tests.api import Api
 
@@ -47,8 +49,9 @@ class Sender:
 
 
 async def make_sender(api: Api, preset: str = "generic", **members: Any) -> Sender:
-    """Creates a source of this preset, with the signing secret of the recorded requests."""
-    members.setdefault("secrets", {"signing": SECRET})
+    """Creates a source of this preset, with the signing secret of the recorded requests where it verifies one."""
+    if "signing" in usable_secrets(make_document(preset, members.get("overrides", {}))):
+        members.setdefault("secrets", {"signing": SECRET})
     body = {"name": f"{preset} {uuid4().hex[:6]}", "preset": preset, **members}
     return Sender(api, await api.post("/v1/sources", body))
 

@@ -231,7 +231,8 @@ async def test_a_source_that_no_longer_has_a_check_releases_what_waits(api: Api)
     async with service() as stand_in:
         sender = await make_form(api, stand_in.url)
         await submit(sender, TOKEN)
-        await api.call("PATCH", f"/v1/sources/{sender.source['id']}", {"overrides": {}})
+        change = {"overrides": {}, "secrets": {"bot_check": None}}
+        assert (await api.call("PATCH", f"/v1/sources/{sender.source['id']}", change)).status_code == 200
         await checked(api)
         assert stand_in.asked == []
     await process(api)

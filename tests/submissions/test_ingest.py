@@ -231,7 +231,7 @@ async def test_a_challenge_is_answered_with_the_signing_secret_when_it_is_the_on
     answer = await api.client.get(sender.path, params={"challengeCode": "890e4665"})
     assert (answer.status_code, answer.text) == (200, hmac.new(b"client-secret", b"890e4665", "sha256").hexdigest())
     assert sender.source["missing_secrets"] == []
-    without = await make_sender(api, overrides={"handshake": handshake}, secrets={"other": "x"})
+    without = await make_sender(api, overrides={"handshake": handshake}, secrets={})
     assert (await api.client.get(without.path, params={"challengeCode": "1"})).status_code == 401
     assert without.source["missing_secrets"] == ["signing"]
 

@@ -155,7 +155,7 @@ def plain(answer: Any) -> tuple[Any, ...]:
 @pytest.mark.parametrize("accept", ["application/json", BROWSER])
 @pytest.mark.parametrize(
     ("preset", "secrets"),
-    [("html-form", {}), ("html-form", {"signing": "s"}), ("generic", {}), ("elementor", {}), ("webflow", {})],
+    [("html-form", {}), ("generic", {}), ("elementor", {}), ("webflow", {})],
 )
 async def test_who_proves_no_secret_learns_nothing_by_waiting_for_the_items(
     api: Api, preset: str, secrets: dict[str, str], accept: str

@@ -14,7 +14,7 @@ LEAD: dict[str, Any] = {
     "custom": {"a": {"b": [1, True]}},
 }
 USER = {"name": "Ana", "email": "ana@acme.com", "role": "sdr", "working_hours": {"mon": [["09:00", "12:00"]]}}
-SOURCE = {"name": "site", "preset": "generic", "secrets": {"signing": "abc-def-ghi"}, "defaults": {"region": "RO"}}
+SOURCE = {"name": "site", "preset": "typeform", "secrets": {"signing": "abc-def-ghi"}, "defaults": {"region": "RO"}}
 SUBSCRIPTION = {"url": "https://hooks.example.com/a", "types": ["lead.*"], "headers": {"X-Key": "1"}}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("leads", LEAD, {**LEAD, "fields": {**LEAD["fields"], "email": "ANA@acme.com", "phone": "0040 722 123 456"}}),

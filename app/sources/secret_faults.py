@@ -1,0 +1,56 @@
+"""Secrets that a source's document would never use: refused when the source is saved, so that nobody takes a source for
+verified that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from app.sources.document import Document, Rule, SignatureRule, TokenRule, usable_secrets
+from app.sources.expressions import meant
+from app.sources.verify import Secrets, key_of, secret_values
+
+_VERIFY: Final = 'a rule in `overrides.verify`, such as {{"kind": {kind}}}'
+# By the name of a secret: what would use it. A name of one's own is that of a signature.
+USES: Final = {
+    "token": _VERIFY.format(kind='"token", "in": "header", "name": "X-Api-Key"'),
+    "basic": _VERIFY.format(kind='"basic"'),
+    "verify_token": '`overrides.handshake`, such as {"kind": "echo", "param": "challenge", "token_param": "token"}',
+    "bot_check": "`overrides.bot_check`",
+}
+
+
+def secret_faults(document: Document, secrets: Secrets) -> Iterator[dict[str, str]]:
+    """A fault for each secret that no rule, handshake, check or fetch of the document names, and for each whose value no
+    rule that names it can ever find in a request."""
+    usable, elsewhere = usable_secrets(document), usable_secrets(document.model_copy(update={"verify": []}))
+    for name in secrets:
+        place = f"secrets.{name}"
+        if name not in usable:
+            yield {"field": place, "code": "secret_unused", "detail": _unused(name, usable)}
+        elif name not in elsewhere:
+            rules = [rule for rule in document.verify if rule.secret == name]
+            for why in [[_unreadable(rule, value) for rule in rules] for value in secret_values(secrets, name)]:
+                if all(why):
+                    yield {"field": place, "code": "secret_invalid", "detail": str(why[0])}
+                    break
+
+
+def _unused(name: str, usable: frozenset[str]) -> str:
+    use = USES.get(name) or _VERIFY.format(kind=f'"hmac", "secret": "{name}", "header": "X-Signature"')
+    known = f"; it uses {', '.join(sorted(usable))}{meant(name, usable)}" if usable else ""
+    return f"nothing in the document uses this secret{known}: write {use}, or leave the secret out (null removes it)"
+
+
+def _unreadable(rule: Rule, secret: str) -> str | None:
+    """Why the rule can never hold with this secret; None where it can."""
+    match rule:
+        case SignatureRule():
+            return None if key_of(rule, secret) is not None else "the key of this rule is base64, and the secret is not"
+        case TokenRule(place="header"):
+            is_sent = secret == secret.strip() and secret.isprintable()
+            return None if is_sent else "no header has line breaks, or white space at its ends: leave them out"
+        case TokenRule():
+            return None
+        case _:
+            return None if ":" in secret else "write the user and the password with a colon between: user:password"
