@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import BadRequest, NotFound
+from app.policy.codes import TABLE as CODES
 from app.policy.json_schema import json_schema
 from app.problem import TYPE_ROOT, Problem, catalogue
 from app.settings import Settings
@@ -18,11 +19,22 @@ ERRORS_HEAD: Final = f"""\
 Generated from `app/errors.py` by `python3 -m app openapi`; do not edit.
 
 A response that is not 2xx is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, `code`,
-`errors` and the *further members* listed below. `code` is stable: decide by it, never by `detail`. `errors`
-lists each invalid field, as `{{"field", "code", "detail"}}`. `type` is `{TYPE_ROOT}` and the code.
+`errors` and the *further members* listed below. `code` is stable: decide by it, never by `detail`. `type` is
+`{TYPE_ROOT}` and the code. `errors` lists each invalid field, as `{{"field", "code", "detail"}}`;
+its codes are [at the end](#codes-in-errors).
 
 After a 4xx nothing was changed. After a 5xx, a timeout or no response, repeat the same request with the same
 `Idempotency-Key` within seven days: it takes effect once. If `Retry-After` is given, wait that long first.
+"""
+FIELDS_HEAD: Final = """
+## Codes in `errors`
+
+`code` of an entry of `errors` is one of these, or the name of the one rule that the field does not keep, such as
+`email_invalid`, `parameter_unknown` or `secret_unused`. All of them are stable. Of these, a policy's faults have only
+`missing`, `unknown_member`, `unknown_word` and `invalid`, which stands for the others.
+
+| code | means |
+|---|---|
 """
 # RFC 9110, section 15. The names in Python's http module differ from release to release.
 STATUS_NAMES: Final = {
@@ -106,7 +118,8 @@ def errors_page() -> str:
         for problem in problems:
             wait = f" `Retry-After: {problem.retry_after}`." if problem.retry_after is not None else ""
             page += f"| `{problem.code}` | {problem.title()}{wait} | {MEMBERS.get(problem.code, '')} |\n"
-    return page
+    rows = "".join(f"| `{code}` | {meaning} |\n" for code, meaning, _ in CODES)
+    return f"{page}{FIELDS_HEAD}{rows}"
 
 
 def _status_and_code(problem: type[Problem]) -> tuple[int, str]:

@@ -16,12 +16,7 @@ from app.policy.sentences import essential, sentence
 MAX_CHARACTERS = 256 * 1024
 MAX_DEPTH = 48
 MAX_NODES = 50_000
-CODES = {
-    "missing": "missing",
-    "extra_forbidden": "unknown_member",
-    "union_tag_invalid": "unknown_word",
-    "union_tag_not_found": "unknown_word",
-}
+CODES = ("missing", "unknown_member", "unknown_word")  # all else is `invalid`
 
 
 class Loader(yaml.SafeLoader):
@@ -73,7 +68,7 @@ def read_document(data: object) -> Policy | list[Fault]:
     except ValidationError as error:
         wrong = error.errors(include_url=False)[:200]
         told = essential(((_place(one["loc"], one["type"], data), one["type"], sentence(one)) for one in wrong), "/")
-        return [Fault(place, CODES.get(kind, "invalid"), detail[:300]) for place, kind, detail in told]
+        return [Fault(place, code if code in CODES else "invalid", detail[:300]) for place, code, detail in told]
     except (ValueError, RecursionError) as error:
         return [Fault("", "unreadable", _one_line(error))]
     found = [fault for fault in faults(policy) if fault.kind == "fault"]

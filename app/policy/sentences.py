@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from app.policy.codes import WRONG_TYPE, code_of
 from app.policy.fault import did_you_mean
 
 _OBJECT: Final = "write an object: names with values, in braces"
@@ -85,10 +86,22 @@ def sentence(fault: Mapping[str, Any]) -> str:
     known, given = fault.get("ctx") or {}, fault.get("input")
     if kind == "int_type" and isinstance(given, float) and math.isfinite(given):
         return f"write a whole number, such as {round(given)}"
+    if str(known.get("discriminator", "")).startswith("'"):
+        return _no_kind(known)
     if kind in ("enum", "literal_error"):
         meant = did_you_mean(given, re.findall(r"'([^']*)'", known["expected"]))
         return SENTENCES[kind].format_map(known) + meant
     return SENTENCES[kind].format_map({"known": _known_words(known)} if kind == "union_tag_invalid" else known)
+
+
+def _no_kind(context: Mapping[str, Any]) -> str:
+    """Of an object whose kind is told by a member of its own, which is missing or has another word."""
+    name = context["discriminator"].strip("'")
+    if "tag" not in context:
+        return f"write `{name}`, which says what the other members are"
+    kinds = context["expected_tags"]
+    meant = did_you_mean(context["tag"], re.findall(r"'([^']*)'", kinds))
+    return f"there is no {name} `{context['tag']}`: it is one of {kinds}{meant}"
 
 
 def _known_words(context: Mapping[str, Any]) -> str:
@@ -98,18 +111,19 @@ def _known_words(context: Mapping[str, Any]) -> str:
 
 
 def essential(found: Iterable[tuple[str, str, str]], separator: str) -> list[tuple[str, str, str]]:
-    """Of errors as (place, type, sentence), those to tell: one for each place.
+    """Of errors as (place, type, sentence), those to tell, as (place, code, sentence): one for each place.
 
     Where a value may be of several kinds, Pydantic has errors for each of them, also for those that are not meant: if
-    something inside is wrong, that is what is told. A list whose items are wrong is not too short.
+    something inside is wrong, that is what is told. A list whose items are wrong is not too short. A value that is of
+    one of the types has the code of what is wrong with it, and not that of the other types.
     """
-    told: dict[str, tuple[str, list[str]]] = {}
+    told: dict[str, dict[str, str]] = {}
     for place, kind, detail in found:
-        told.setdefault(place, (kind, []))[1].append(detail)
+        told.setdefault(place, {}).setdefault(detail, code_of(kind))
     return [
-        (place, kind, ", or ".join(dict.fromkeys(details)))
-        for place, (kind, details) in told.items()
-        if kind == "too_long" or not any(_is_inside(other, place, separator) for other in told)
+        (place, next((code for code in details.values() if code != WRONG_TYPE), WRONG_TYPE), ", or ".join(details))
+        for place, details in told.items()
+        if "too_many_items" in details.values() or not any(_is_inside(other, place, separator) for other in told)
     ]
 
 

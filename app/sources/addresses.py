@@ -69,7 +69,7 @@ def _fetch_faults(fetch: Fetch) -> Iterator[dict[str, str]]:
         try:
             compiled(expression)
         except ValueError as error:
-            yield {"field": "fetch.url", "code": "value_error", "detail": f"{{{expression}}}: {error}"}
+            yield {"field": "fetch.url", "code": "invalid", "detail": f"{{{expression}}}: {error}"}
     for name, value in [(fetch.header, fetch.prefix), *fetch.headers.items()]:
         if name.lower() in OWN_HEADERS or not value.isprintable():
             place = "header" if name == fetch.header else f"headers.{name}"

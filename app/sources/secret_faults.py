@@ -21,8 +21,8 @@ USES: Final = {
 
 
 def secret_faults(document: Document, secrets: Secrets) -> Iterator[dict[str, str]]:
-    """A fault for each secret that no rule, handshake, check or fetch of the document names, and for each whose value no
-    rule that names it can ever find in a request."""
+    """A fault for each secret that no rule, handshake, check or fetch of the document names, and for each whose value
+    no rule that names it can ever find in a request."""
     usable, elsewhere = usable_secrets(document), usable_secrets(document.model_copy(update={"verify": []}))
     for name in secrets:
         place = f"secrets.{name}"

@@ -101,7 +101,7 @@ def _written_like(sentence: str) -> WrapValidator:
 
     def read(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
         if not isinstance(value, date) and not (isinstance(value, str) and DATED.match(value)):
-            raise PydanticCustomError("instant_type", sentence)
+            raise PydanticCustomError("wrong_form", sentence)
         try:
             return parse(value)
         except ValidationError as error:

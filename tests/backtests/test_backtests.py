@@ -135,9 +135,9 @@ async def test_only_what_could_be_known_in_the_window_is_an_mql_of_it(api: Api) 
         ({"from": -5}, "from", "not_before_to"),
         ({"to": -1}, "to", "in_the_future"),
         ({"from": 3_000, "to": 1}, "from", "window_too_long"),
-        ({"from": "yesterday"}, "from", "instant_type"),
-        ({"to": 5, "until": 3}, "until", "extra_forbidden"),
-        ({"from_": 5}, "from_", "extra_forbidden"),
+        ({"from": "yesterday"}, "from", "wrong_form"),
+        ({"to": 5, "until": 3}, "until", "unknown_member"),
+        ({"from_": 5}, "from_", "unknown_member"),
     ],
 )
 async def test_a_window_that_is_none_is_refused_with_the_member_that_is_wrong(

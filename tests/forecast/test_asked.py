@@ -245,7 +245,7 @@ REFUSED = [
     ("/evidence?metric=commit&period=", "period", "period_unknown"),
     ("/changes?since=2031-W18&period=", "period", "period_unknown"),
     ("/changes?period=2031-Q2&since=", "since", "period_unknown"),
-    ("?origin=hunter", "origin", "literal_error"),
+    ("?origin=hunter", "origin", "unknown_value"),
 ]
 
 
