@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from app import errors
 from app.problem import Problem, catalogue
 from app.web.auth import Allow
+from app.web.bodies import SAFE
 from app.web.capacity import IMPORTS
 from app.web.examples import BODIES
 from app.web.problems import ANY_REQUEST, IDEMPOTENT, MEDIA_TYPE, SCHEMA, WITH_BODY, ProblemShape, declared
@@ -134,7 +135,8 @@ def _complete_operation(operation: dict[str, Any], route: APIRoute, method: str)
         parameters.append(ACTOR)
         idempotent = method == "POST" and (isinstance(route, Transacted) or route.path == IMPORTS)
         parameters += [IDEMPOTENCY] * idempotent + [IF_MATCH] * (expected_version in dependencies)
-        _add_problems(responses, ANY_REQUEST + WITH_BODY * ("requestBody" in operation) + IDEMPOTENT * idempotent)
+        # A body that is sent where none is taken is read too, to tell that it has no effect.
+        _add_problems(responses, ANY_REQUEST + WITH_BODY * (method not in SAFE) + IDEMPOTENT * idempotent)
     for status in [status for status, response in responses.items() if not response.get("content", True)]:
         del responses[status]
     operation["responses"] = dict(sorted(responses.items()))

@@ -6,11 +6,10 @@ Routes declared on `problems.router(...)` have `Transacted` as their `route_clas
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.dependencies.models import Dependant
@@ -20,10 +19,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.database.engine import POOL_SECONDS
 from app.database.faults import run_with_retries
 from app.database.transaction import Database, Tx
-from app.errors import UnsupportedMediaType
 from app.problem import Problem
 from app.web import auth, idempotency
 from app.web.arguments import reader_of
+from app.web.bodies import SAFE, check_media, check_no_body
 from app.web.parameters import check_parameters
 from app.web.strict_json import parse_json
 from app.web.versions import unless_known
@@ -37,16 +36,7 @@ class StrictRequest(Request):
     async def json(self) -> Any:
         return parse_json(await self.body(), self.read_alone)
 
-    def refuse_other_media(self, body: bytes) -> None:
-        if not body:
-            return
-        media = self.headers.get("content-type", "").split(";")[0].strip().lower()
-        if media != "application/json" and not JSON_MEDIA.fullmatch(media):
-            raise UnsupportedMediaType("Send application/json (with curl: -H 'Content-Type: application/json').")
 
-
-# The types that FastAPI reads as JSON.
-JSON_MEDIA: Final = re.compile(r"application/[^/]+\+json")
 Answering = Callable[[StrictRequest], Awaitable[Response]]
 
 
@@ -67,11 +57,13 @@ class Transacted(APIRoute):
             request.state.now = request.app.state.clock.now()
             body = await request.body()
             if takes_json:
-                request.refuse_other_media(body)
+                check_media(request, body)
             caller = request.state.caller = await _caller(request)
             with request.app.state.quotas.of("requests", caller.tenant_id).admitted(request.state.now):
                 caller.require(scopes)
                 check_parameters(request)
+                if not takes_json:
+                    check_no_body(request, body)
                 response = await answering(request)
             if request.method not in SAFE:
                 request.app.state.wake.set("events")
@@ -128,9 +120,6 @@ async def _caller(request: StrictRequest) -> auth.Caller:
 
     caller = auth.cached(request)
     return await run_with_retries(look_up) if caller is None else caller
-
-
-SAFE: Final = {"GET", "HEAD"}
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from app.events.schemas import TypesParameter
 from app.events.waiting import AllowLongRequest, with_connection
 from app.keyring import CannotOpen
 from app.web.auth import Caller, allowed
+from app.web.bodies import check_no_body
 from app.web.fields import Instant, LeadId, SubscriptionId, answer
 from app.web.pages import Cursor, Limit, Page, malformed_cursor, read_cursor, write_cursor
 from app.web.problems import declared, router
@@ -157,6 +158,7 @@ async def ping_subscription(
     caller: Annotated[Caller, Depends(AllowLongRequest("subscriptions"))],
 ) -> Response:
     """Send one signed test request now, also while paused, and return its outcome."""
+    check_no_body(request, await request.body())
     row = await with_connection(request.app.state, lambda tx: lane_sql.receiver(tx, caller.tenant_id, subscription_id))
     if row is None:
         raise SubscriptionNotFound()
