@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from app.policy.codes import TABLE, code_of
 from app.policy.sentences import SENTENCES
 from tests.api import Api
@@ -81,13 +79,11 @@ def test_the_table_is_provoked_whole() -> None:
     assert {code for *_, code in ASKED} == set(CODES)
 
 
-@pytest.mark.parametrize(("method", "path", "body", "field", "code"), ASKED, ids=lambda value: str(value)[:40])
-async def test_what_is_refused_by_pydantic_has_a_code_of_ours(
-    api: Api, method: str, path: str, body: Any, field: str, code: str
-) -> None:
-    answer = await api.call(method, path, body)
-    assert answer.status_code == 422, answer.text
-    assert (field, code) in [(fault["field"], fault["code"]) for fault in answer.json()["errors"]], answer.text
+async def test_what_is_refused_by_pydantic_has_a_code_of_ours(api: Api) -> None:
+    for method, path, body, field, code in ASKED:
+        answer = await api.call(method, path, body)
+        found = [(fault["field"], fault["code"]) for fault in answer.json().get("errors", ())]
+        assert (answer.status_code, found.count((field, code))) == (422, 1), (path, str(body)[:200], answer.text)
 
 
 async def test_a_rule_of_no_known_kind_is_told_the_kinds(api: Api) -> None:
