@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
 from app.database.tables import backtests
 from app.database.transaction import Record, Records, Tx
+from app.leads.consent_sql import COUNTING_LAST
 from app.web.pages import Page
 
 MAX_KNOWN: Final = 2_000  # activities of a lead that are replayed, the latest; and as many changes of its fields
@@ -182,8 +183,7 @@ HISTORY = f"""
            SELECT array_agg(id) AS consent_ids, array_agg(purpose) AS purposes, array_agg(state) AS consent_states,
                   array_agg(recorded_at) AS consented
              FROM (SELECT * FROM consents s WHERE s.tenant_id = :tenant_id AND s.lead_id = l.id
-                    ORDER BY s.state <> 'pending', NOT (s.bought AND s.state = 'given'), s.occurred_at,
-                             s.state IN ('refused', 'withdrawn'), s.recorded_at, s.id LIMIT {MAX_KNOWN}) s
+                    ORDER BY {COUNTING_LAST} LIMIT {MAX_KNOWN}) s
             WHERE j.journeys IS NOT NULL
       ) s ON true
       LEFT JOIN LATERAL (

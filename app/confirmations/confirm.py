@@ -15,8 +15,8 @@ from app.journeys.load import begin_change
 from app.journeys.record import record
 from app.journeys.state import Change, NewConsent
 from app.leads import consent_sql
-from app.leads.absorb import apply_consents
 from app.leads.contact_consents import carry_to_contacts
+from app.leads.counting_consents import apply_consents
 from app.leads.double_opt_in import CHANNEL, Token, is_refused_since
 from app.leads.merged import Came, keep_apart
 from app.policy.facts import Actor

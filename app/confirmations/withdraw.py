@@ -20,7 +20,8 @@ from app.database.transaction import Record, Tx
 from app.errors import ConfirmationNotFound
 from app.journeys.load import begin_change
 from app.journeys.state import NewConsent
-from app.leads.double_opt_in import REFUSED, SECRET_BYTES, Token
+from app.leads.counting_consents import REFUSALS
+from app.leads.double_opt_in import SECRET_BYTES, Token
 from app.web.auth import Caller
 
 WITHDRAW_PATH: Final = "/v1/withdraw/"
@@ -51,7 +52,7 @@ async def withdraw(tx: Tx, text: str, now: datetime) -> Record:
     change.new_consents += [
         NewConsent(purpose, "withdrawn", now, None, CHANNEL)
         for purpose in link.purposes
-        if change.lead.consents.get(purpose) not in REFUSED
+        if change.lead.consents.get(purpose) not in REFUSALS
     ]
     if change.new_consents:
         await record_said(tx, change, link, now)

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.events.waiting import with_connection
 from app.imports.rows import Row
-from app.leads.absorb import REFUSALS
+from app.leads.counting_consents import REFUSALS
 from app.leads.refused import refused_purposes
 from app.matching.person import Person
 from app.sources.item import Item

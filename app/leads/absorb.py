@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Protocol, assert_never
 from uuid import UUID
 
@@ -13,7 +13,8 @@ from app.events.record import NewEvent
 from app.journeys.apply import apply_move
 from app.journeys.refusals import problem
 from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Origin, Step
-from app.leads.double_opt_in import PENDING, Asked, DoubleOptIn, request_consent
+from app.leads.counting_consents import PENDING, REFUSALS, apply_consents
+from app.leads.double_opt_in import Asked, DoubleOptIn, request_consent
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
@@ -29,9 +30,7 @@ CAPTURE = "capture"
 NAMES = ("first_name", "last_name", "full_name")
 MAX_CUSTOM = 1_000  # custom fields of a lead
 MAX_NAMES = 20  # other names kept of a lead
-REFUSALS = ("refused", "withdrawn")
 LISTS = ("import", "purchased_list")  # channels of lists: who made the list says it, and not the person
-NEVER = datetime.min.replace(tzinfo=UTC)
 FLAGGED = ("email_status", "email_domain", "free_mail", "role_mailbox")
 
 
@@ -312,7 +311,9 @@ def _asked(change: Change, arrival: Arrival) -> dict[str, Asked]:
         for one in arrival.consents
         if one.state != "unknown"
     }
-    asked = rule.asked(change.lead.consents, answers)
+    claimed = set(change.lead.flags.get("consents_claimed") or ())
+    known = {purpose: state for purpose, state in change.lead.consents.items() if purpose not in claimed}
+    asked = rule.asked(known, answers)
     return {one.purpose: one for one in asked if not _is_refused(change, arrival, one.purpose)}
 
 
@@ -324,43 +325,6 @@ def _is_refused(change: Change, arrival: Arrival, purpose: str) -> bool:
 def _new_consent(arrival: Arrival, purpose: str, state: str, seen: str | None, when: datetime) -> NewConsent:
     channel, source_id = arrival.source_name, arrival.source_id
     return NewConsent(purpose, state, when, seen, channel, source_id, arrival.submission_id, bought=arrival.claims)
-
-
-def apply_consents(change: Change, consents: Sequence[NewConsent]) -> None:
-    """Applies each consent that counts for its purpose.
-
-    What the person said counts before what a list claims, then the latest by `occurred_at`, then a refusal.
-    `PAST` in past_sql.py has the same order; that for contacts is in matching/person_consents.py.
-    """
-    flags = change.lead.flags
-    latest: dict[str, str] = dict(flags.get("consented_at") or {})
-    claimed: set[str] = set(flags.get("consents_claimed") or ())
-    changed: dict[str, str] = {}
-    for consent in consents:
-        purpose, is_claim = consent.purpose, consent.bought and consent.state == "given"
-        known = change.lead.consents.get(purpose)
-        if (not is_claim, consent.occurred_at, consent.state in REFUSALS) < _rank(
-            known, latest.get(purpose), purpose in claimed
-        ):
-            continue
-        claimed = claimed | {purpose} if is_claim else claimed - {purpose}
-        latest[purpose] = consent.occurred_at.isoformat()
-        if known != consent.state:
-            change.lead.consents[purpose] = changed[purpose] = consent.state
-    if latest:
-        flags["consented_at"] = latest
-    if claimed or "consents_claimed" in flags:
-        flags["consents_claimed"] = sorted(claimed)
-    if changed:
-        data = {"lead_id": ids.show("lead", change.lead.id), "consents": changed}
-        change.early_events.append(NewEvent("lead.consent_changed", data, change.now))
-
-
-def _rank(state: str | None, at: str | None, is_claim: bool) -> tuple[bool, datetime, bool]:
-    """The rank of a known consent; of one without a time only a refusal has one."""
-    if at is None:
-        return state in REFUSALS, NEVER, state in REFUSALS
-    return not is_claim, datetime.fromisoformat(at), state in REFUSALS
 
 
 def add_activity(

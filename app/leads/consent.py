@@ -13,8 +13,8 @@ from app.journeys.load import begin_change
 from app.journeys.record import record
 from app.journeys.state import Change, NewConsent
 from app.leads import sql
-from app.leads.absorb import apply_consents
 from app.leads.contact_consents import carry_to_contacts
+from app.leads.counting_consents import apply_consents
 from app.leads.future import check_not_future
 from app.leads.schemas import ConsentIn
 from app.matching.consent import KNOWN_PURPOSES

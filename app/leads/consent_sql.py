@@ -13,6 +13,13 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from app.database.transaction import Record, Records, Tx
 from app.journeys.state import Change
 
+# What a list claims without a text that tells how the consent was given. It confirms nothing that is pending.
+IS_BARE_CLAIM: Final = "(bought AND state = 'given' AND coalesce(text, '') = '')"
+# Entries of a consent log with the one that counts last: the order of `apply_consents`.
+COUNTING_LAST: Final = (
+    f"NOT {IS_BARE_CLAIM}, state <> 'pending', NOT (bought AND state = 'given'), occurred_at,"
+    " state IN ('refused', 'withdrawn'), recorded_at, id"
+)
 KEEP_REQUESTS: Final = text(
     """
     INSERT INTO consent_requests (tenant_id, id, lead_id, secret_sha256, texts, source_id, submission_id, requested_at,

@@ -17,12 +17,11 @@ from uuid import UUID
 from app import ids
 from app.events.record import NewEvent
 from app.journeys.state import Change, ConsentRequest, Lead, NewConsent
+from app.leads.counting_consents import PENDING, REFUSALS
 from app.web.fields import rfc3339
 
 CONFIRM_PATH: Final = "/v1/confirm/"
 CHANNEL: Final = "double_opt_in"  # of consents that were confirmed
-PENDING: Final = "pending"
-REFUSED: Final = ("refused", "withdrawn")
 REPEAT: Final = timedelta(hours=1)  # a form that is sent again within it causes no second e-mail
 SECRET_BYTES: Final = 32
 _ID_BYTES: Final = 16
@@ -54,8 +53,8 @@ class DoubleOptIn:
         return cls(tenant_id, tuple(rule["purposes"]), timedelta(hours=rule["valid_hours"]), rule["ask"] == "always")
 
     def asked(self, known: Mapping[str, str], answers: Mapping[str, Asked | None]) -> list[Asked]:
-        """What has to be confirmed. `known`: the consents of the lead by purpose; `answers`: those of the form, None
-        for one that refuses."""
+        """What has to be confirmed. `known`: the consents of the lead by purpose, without what lists claim; `answers`:
+        those of the form, None for one that refuses."""
         open_ones = [purpose for purpose in self.purposes if known.get(purpose) != "given"]
         found = [answers.get(purpose, Asked(purpose) if self.always else None) for purpose in open_ones]
         return [one for one in found if one is not None]
@@ -97,15 +96,18 @@ def request_consent(
 ) -> None:
     """Records that these consents are pending, and asks the person to confirm them.
 
-    `pending` is no decision: it replaces none. Nobody is asked twice within an hour, so that a stranger who sends a
-    form with somebody's address again and again fills no mailbox; a request that is void, because the person has
-    refused since, does not count. Nobody is asked who has no address to mail the link to.
+    `pending` is no decision: it replaces none, but what a list claims without evidence. Nobody is asked twice within an
+    hour, so that a stranger who sends a form with somebody's address again and again fills no mailbox; a request that
+    is void, because the person has refused since, does not count. Nobody is asked who has no address to mail
+    the link to.
     """
     lead, now = change.lead, change.now
     decided = lead.flags.get("consented_at") or {}
     for one in entries:
         if one.purpose not in decided:
             lead.consents[one.purpose] = PENDING
+            if one.purpose in (claimed := lead.flags.get("consents_claimed") or ()):
+                lead.flags["consents_claimed"] = [other for other in claimed if other != one.purpose]
     change.new_consents += entries
     asked_at: dict[str, str] = dict(lead.flags.get("consent_asked_at") or {})
     new = [one for one in entries if not _is_asked(lead, one.purpose, asked_at.get(one.purpose), now)]
@@ -129,7 +131,7 @@ def request_consent(
 def is_refused_since(lead: Lead, purpose: str, requested_at: datetime) -> bool:
     """Whether the person has refused or withdrawn the consent since a request to confirm it, which is void then."""
     decided_at = (lead.flags.get("consented_at") or {}).get(purpose)
-    is_refused = lead.consents.get(purpose) in REFUSED
+    is_refused = lead.consents.get(purpose) in REFUSALS
     return is_refused and decided_at is not None and datetime.fromisoformat(decided_at) >= requested_at
 
 

@@ -13,7 +13,8 @@ from uuid import UUID
 from app.database.transaction import Record, Tx
 from app.journeys.state import Change
 from app.leads import merged_sql
-from app.leads.absorb import FLAGGED, REFUSALS, Arrival
+from app.leads.absorb import FLAGGED, Arrival
+from app.leads.counting_consents import REFUSALS
 from app.matching.person import Identity
 
 Key = tuple[str, str, str]

@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.transaction import Record, Records, Tx
+from app.leads.consent_sql import COUNTING_LAST
 from app.leads.held import PRESENT, Held
 
 HELD = (bindparam("lost", type_=ARRAY(Uuid)), bindparam("gained", type_=ARRAY(Uuid)))
@@ -31,8 +32,7 @@ PAST = text(
                     SELECT kind, '', value, tenant_id, lead_id, added_at FROM shared_identities) i
              WHERE i.tenant_id = l.tenant_id AND i.lead_id = l.id AND i.added_at > :at) AS later_identities,
            (SELECT jsonb_object_agg(c.purpose, c.state
-                                   ORDER BY c.state <> 'pending', NOT (c.bought AND c.state = 'given'), c.occurred_at,
-                                            c.state IN ('refused', 'withdrawn'), c.recorded_at, c.id) FROM consents c
+                                   ORDER BY {COUNTING_LAST}) FROM consents c
              WHERE c.tenant_id = l.tenant_id AND (c.lead_id = l.id AND c.id <> ALL(:lost) OR c.id = ANY(:gained))
                AND c.recorded_at <= :at) AS consents,
            (SELECT a.policy_id FROM activations a WHERE a.tenant_id = l.tenant_id AND a.at <= :at
@@ -70,7 +70,7 @@ PAST = text(
                             AND (c.reverted_at IS NULL OR c.reverted_at > :at)
                           ORDER BY c.recorded_at DESC, c.id DESC LIMIT 1) live ON true
      WHERE l.tenant_id = :tenant_id AND l.id = :lead_id
-    """.replace("{SAID}", SAID)
+    """.replace("{SAID}", SAID).replace("{COUNTING_LAST}", COUNTING_LAST)
 ).bindparams(*HELD)
 ACTIVITIES_UNTIL = text(
     """

@@ -10,7 +10,7 @@ from app import ids
 from app.database.transaction import Tx
 from app.journeys.state import Change, Lead
 from app.leads import sql
-from app.leads.absorb import REFUSALS
+from app.leads.counting_consents import REFUSALS
 from app.leads.withdrawals import withdrawals_of
 from app.matching.identity import Candidate, keys, resolve
 from app.matching.person import Person

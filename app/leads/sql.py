@@ -22,6 +22,7 @@ from app.database.tables import (
     transitions,
 )
 from app.database.transaction import Record, Records, Tx
+from app.leads.consent_sql import IS_BARE_CLAIM
 from app.leads.held import PRESENT, Held
 from app.matching.identity import Candidate
 from app.matching.person import Identity
@@ -121,13 +122,13 @@ CONSENT_PURPOSES = text(
 )
 # The order is that of app/matching/person_consents.py.
 LATEST_CONSENTS = text(
-    """
+    f"""
     SELECT DISTINCT ON (lead_id, purpose) lead_id, purpose, state, occurred_at, text, channel, source_id, bought
       FROM consents
      WHERE tenant_id = :tenant_id AND lead_id = ANY(:lead_ids)
-     ORDER BY lead_id, purpose, state IN ('unknown', 'pending'), bought AND state = 'given', occurred_at DESC,
-           state = 'given', recorded_at DESC, id DESC
-    """
+     ORDER BY lead_id, purpose, state = 'unknown', {IS_BARE_CLAIM}, state = 'pending', bought AND state = 'given',
+           occurred_at DESC, state = 'given', recorded_at DESC, id DESC
+    """  # noqa: S608 - a constant
 ).bindparams(bindparam("lead_ids", type_=ARRAY(Uuid)), bindparam("tenant_id", type_=Uuid))
 LOCK_CONTACTS = text(
     "SELECT id, consents FROM contacts WHERE tenant_id = :tenant_id AND id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"

@@ -12,7 +12,8 @@ from uuid import UUID
 from app.database.transaction import Record, Tx
 from app.journeys.state import Change, NewConsent
 from app.leads import consent_sql
-from app.leads.absorb import REFUSALS, Arrival, apply_consents
+from app.leads.absorb import Arrival
+from app.leads.counting_consents import REFUSALS, apply_consents
 from app.matching.person import Identity
 
 

@@ -27,14 +27,16 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 def replacing(known: Consents, new: Consents) -> dict[str, Consent]:
     """The new consents, by purpose, that replace what is known: the first ones, and decisions that are later.
 
-    At the same instant a refusal or withdrawal counts before a consent. `unknown` and `pending` replace nothing, and
-    what a list claims replaces no decision of the person.
+    At the same instant a refusal or withdrawal counts before a consent. What a list claims replaces no decision of the
+    person, `pending` only a claim without evidence (a text), and such a claim nothing that is pending.
     """
     return {purpose: one for purpose, one in new.items() if purpose not in known or _rank(one) > _rank(known[purpose])}
 
 
 def _rank(consent: Consent) -> tuple[int, datetime, bool]:
-    if consent["state"] in ("unknown", "pending"):
-        return 0, _NEVER, False
     is_claim = consent["bought"] and consent["state"] == "given"
-    return 1 if is_claim else 2, datetime.fromisoformat(consent["occurred_at"]), consent["state"] != "given"
+    if consent["state"] == "unknown" or (is_claim and not consent["text"]):
+        return int(is_claim), _NEVER, False
+    if consent["state"] == "pending":
+        return 2, _NEVER, False
+    return 3 if is_claim else 4, datetime.fromisoformat(consent["occurred_at"]), consent["state"] != "given"

@@ -17,6 +17,7 @@ from app.journeys.state import Change
 from app.leads import duplicates_sql, past_sql
 from app.leads import sql as leads_sql
 from app.leads.absorb import mark_changed, set_flag
+from app.leads.counting_consents import PENDING, is_bare_claim
 from app.lifecycle.merging import Standing
 from app.merging import sql
 from app.web.auth import Caller
@@ -92,7 +93,8 @@ async def refresh_consents(tx: Tx, tenant_id: UUID, change: Change, asked: Colle
     after = {name: states.get(name, "unknown") for name in sorted(lead.consents.keys() | states.keys())}
     changed = {name: state for name, state in after.items() if lead.consents.get(name, "unknown") != state}
     lead.consents = states
-    set_flag(change, "consented_at", {row.purpose: row.occurred_at.isoformat() for row in rows} or None)
+    decided = [row for row in rows if row.state != PENDING and not is_bare_claim(row)]
+    set_flag(change, "consented_at", {row.purpose: row.occurred_at.isoformat() for row in decided} or None)
     claimed = sorted(row.purpose for row in rows if row.bought and row.state == "given")
     if claimed or "consents_claimed" in lead.flags:
         set_flag(change, "consents_claimed", claimed)

@@ -124,8 +124,14 @@ def _of_row(item: Item, place: int, key: str, listed: ListedRows) -> Item:
 
 
 def _consents(own: Sequence[Consent], options: Mapping[str, Any]) -> tuple[Consent, ...]:
-    """The answers of the row, and the list's own for each purpose that the row does not answer."""
+    """The answers of the row, and the list's own for each purpose that the row does not answer; its evidence is also
+    that of a row's yes without a text."""
+    evidence, purposes = options.get("consent_evidence"), options.get("consent", ())
     answered = {consent.purpose for consent in own if consent.state != "unknown"}
-    given = [purpose for purpose in options.get("consent", ()) if purpose not in answered]
-    kept = [consent for consent in own if consent.purpose not in given]
-    return (*kept, *(Consent(purpose, "given", options.get("consent_evidence")) for purpose in given))
+    given = [purpose for purpose in purposes if purpose not in answered]
+    kept = [
+        replace(one, text=evidence) if one.state == "given" and one.purpose in purposes and not one.text else one
+        for one in own
+        if one.purpose not in given
+    ]
+    return (*kept, *(Consent(purpose, "given", evidence) for purpose in given))

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from app.database.transaction import Tx
 from app.leads import sql as leads_sql
-from app.leads.absorb import REFUSALS
+from app.leads.counting_consents import REFUSALS
 from app.matching.identity import is_one_person
 from app.matching.person import Identity, Person
 from app.sources.item import KEY_SEPARATOR, item_to_json
