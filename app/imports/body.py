@@ -83,7 +83,7 @@ class ListBody:
 
     async def _unpacked(self, first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The CSV text of a spreadsheet."""
-        async with _converter(self._sheet or "") as process:
+        async with self._request.app.state.uploads.converting, _converter(self._sheet or "") as process:
             assert process.stdin is not None
             assert process.stdout is not None
             piece = first

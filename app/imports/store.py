@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
@@ -13,7 +12,7 @@ from fastapi import Request, Response
 
 from app import ids
 from app.database.faults import run_with_retries
-from app.database.transaction import Database, Tx
+from app.database.transaction import Tx
 from app.errors import MappingHasFaults, SourceNotFound, StateConflict
 from app.imports import show, sql
 from app.imports.body import ListBody
@@ -29,6 +28,8 @@ from app.web.fields import answer
 ROWS_TOGETHER: Final = 50
 BYTES_TOGETHER: Final = 512 * 1024
 STORED_TOGETHER: Final = 20  # submissions
+STORED_BYTES: Final = 2 * 1024 * 1024
+T = TypeVar("T")
 
 
 class Parts:
@@ -41,14 +42,20 @@ class Parts:
         self._size = 0
         self.ready: list[tuple[bytes, bytes]] = []
 
-    def add(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self.count += 1
-            self.is_guessed = self.is_guessed or row.guessed
-            self._rows.append(row)
-            self._size += sum(map(len, row.cells.values()))
-            if len(self._rows) >= ROWS_TOGETHER or self._size >= BYTES_TOGETHER:
-                self.close()
+    def add(self, row: Row) -> None:
+        self.count += 1
+        self.is_guessed = self.is_guessed or row.guessed
+        self._rows.append(row)
+        self._size += sum(map(len, row.cells.values()))
+        if len(self._rows) >= ROWS_TOGETHER or self._size >= BYTES_TOGETHER:
+            self.close()
+
+    @property
+    def are_many(self) -> bool:
+        """Whether it is time to store what is ready."""
+        return not self._rows and (
+            len(self.ready) >= STORED_TOGETHER or sum(len(body) for body, _ in self.ready) >= STORED_BYTES
+        )
 
     def close(self) -> None:
         """Makes a submission of the rows that are collected."""
@@ -83,34 +90,34 @@ async def source_of(tx: Tx, tenant_id: UUID, source_id: UUID) -> ReadySource:
 
 async def store_list(request: Request, caller: Caller, body: ListBody, values: Mapping[str, Any]) -> Response:
     """Stores a list and answers its import. Where the list does not arrive as a whole, nothing of it stays."""
-    engine: Database = request.app.state.engine
-    now, import_id, tenant_id = request.app.state.clock.now(), ids.new_id(), caller.tenant_id
+    state = request.app.state
+    now, import_id, tenant_id = state.clock.now(), ids.new_id(), caller.tenant_id
     begun = {"id": import_id, **values, "created_at": now, "updated_at": now}
-    await _in_transaction(engine, lambda tx: sql.begin_import(tx, tenant_id, begun))
+    await _in_turn(state, lambda tx: sql.begin_import(tx, tenant_id, begun))
     try:
         parts = Parts(values["options"])
         async for rows in body.rows():
-            parts.add(rows)
-            if len(parts.ready) >= STORED_TOGETHER:
-                await _store(engine, tenant_id, import_id, parts, body, request.app.state.clock.now())
+            for row in rows:
+                parts.add(row)
+                if parts.are_many:
+                    await _store(state, tenant_id, import_id, parts, body)
         parts.close()
-        await _store(engine, tenant_id, import_id, parts, body, request.app.state.clock.now())
+        await _store(state, tenant_id, import_id, parts, body)
         response = await _publish(request, tenant_id, import_id, parts, body)
     except BaseException:
         with suppress(Exception):  # else the sweep does it, within the hour
-            await _in_transaction(engine, lambda tx: sql.discard(tx, tenant_id, import_id))
+            await _in_turn(state, lambda tx: sql.discard(tx, tenant_id, import_id))
         raise
-    request.app.state.wake.set("submissions")
+    state.wake.set("submissions")
     return response
 
 
-async def _store(
-    engine: Database, tenant_id: UUID, import_id: UUID, parts: Parts, body: ListBody, now: datetime
-) -> None:
+async def _store(state: Any, tenant_id: UUID, import_id: UUID, parts: Parts, body: ListBody) -> None:
     bodies, facts = [part[0] for part in parts.ready], [part[1].decode() for part in parts.ready]
     new_ids = [ids.new_id() for _ in parts.ready]
     values = {"ids": new_ids, "bodies": bodies, "listed": facts, "rows": parts.count, "bytes": body.size}
-    await _in_transaction(engine, lambda tx: sql.add_rows(tx, tenant_id, import_id, values, now))
+    now = state.clock.now()
+    await _in_turn(state, lambda tx: sql.add_rows(tx, tenant_id, import_id, values, now))
     parts.ready.clear()
 
 
@@ -144,12 +151,16 @@ async def _publish(request: Request, tenant_id: UUID, import_id: UUID, parts: Pa
             await idempotency.store_responses(tx, tenant_id, [(keyed, response)], now)
         return response
 
-    return await _in_transaction(request.app.state.engine, publish)
+    return await _in_turn(request.app.state, publish)
 
 
-async def _in_transaction(engine: Database, work: Any) -> Any:
-    async def once() -> Any:
-        async with engine.begin() as tx:
+async def _in_turn(state: Any, work: Callable[[Tx], Awaitable[T]]) -> T:
+    """The result of `work` in a transaction, for which the upload waits until it is its turn. It holds a connection
+    no longer, and receives nothing while it waits."""
+
+    async def once() -> T:
+        async with state.engine.begin() as tx:
             return await work(tx)
 
-    return await run_with_retries(once)
+    async with state.uploads.storing:
+        return await run_with_retries(once)

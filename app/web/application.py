@@ -16,6 +16,7 @@ from app.database.engine import make_engine
 from app.events.catalogue import webhooks
 from app.events.waiting import Waiters
 from app.events.wake import Wake
+from app.imports.turns import Uploads
 from app.keyring import KeyRing
 from app.leads.double_opt_in import CONFIRM_PATH
 from app.leads.included import include_leads
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.engine = make_engine(settings.url, settings.pool_size)
         app.state.connection_slots = asyncio.Semaphore(max(1, settings.pool_size - RESERVED_CONNECTIONS))
         app.state.waiters = Waiters()
+        app.state.uploads = Uploads()
         app.state.wake = Wake(settings.session_url)
         app.state.egress = Egress(targets_of(settings))
         watching = asyncio.create_task(app.state.capacity.watch())

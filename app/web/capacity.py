@@ -24,7 +24,7 @@ IMPORTS: Final = "/v1/imports"
 # do not use up those of the other requests. So have reads: a flood of writes refuses none of them.
 MAX_FEED_READERS: Final = 600
 MAX_PINGS: Final = 16
-MAX_UPLOADS: Final = 8  # of lists, which are received and stored piece by piece
+MAX_UPLOADS: Final = 64  # of lists, which are received piece by piece and stored in turn (imports/store.py)
 READ: Final = ("GET", "HEAD")
 
 WATCH_SECONDS: Final = 0.02
