@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from app.events.waiting import with_connection
 from app.imports import sql
+from app.imports.foreseen_people import ForeseenPeople
 from app.imports.rows import Row
 from app.sources.item import Item
 from app.sources.ready import ReadySource
 from app.submissions import sql as submissions_sql
-from app.submissions.entries import TAKING, Entry
-from app.submissions.repeats import Held, compared, is_taken, leaves_key, takers
+from app.submissions.entries import ARRIVING, Entry
+from app.submissions.repeats import Held, compared, leaves_key, takers
 
 UNKNOWN: Final = "file"  # the hash in the keys of rows, until the file has arrived
 MAX_KEYS: Final = 20_000  # rows with a key of their own that are kept to compare later ones with
@@ -40,30 +41,37 @@ class _First:
 
 
 class Foreseen:
-    """The verdicts that the rows of one list would have. `equal`: how many have the cells of an earlier one."""
+    """The entries that the rows of one list would become. `equal`: how many have the cells of an earlier one."""
 
     def __init__(self, state: Any, source: ReadySource, now: datetime) -> None:
         self._state, self._source, self._now = state, source, now
+        self._people = ForeseenPeople(state, source.tenant_id, now)
         self._firsts: dict[str, _First] = {}
         self._histories: dict[tuple[str, UUID | None], list[Held]] = {}
-        self._numbers: dict[str, array[int]] = {}  # rows whose key is their place in the file, by verdict
+        # Rows whose key is their place in the file: by verdict, and whether a lead is known of the person.
+        self._numbers: dict[tuple[str, bool], array[int]] = {}
         self._known: set[int] = set()
         self.equal = 0
 
-    async def verdicts(self, rows: Sequence[Row], items: Sequence[Item]) -> list[str]:
-        """The verdict of each row. That the same file was imported before is known only at its end."""
-        entries = [Entry(NOWHERE, self._source, item, self._now) for item in items if self._has_own_key(item)]
-        taken = iter(await self._takers(entries))
+    async def entries(self, rows: Sequence[Row], items: Sequence[Item]) -> list[Entry]:
+        """What each row would be stored as. That the same file was imported before is known only at its end."""
+        entries = [Entry(NOWHERE, self._source, item, self._now, listed=True) for item in items]
+        await self._people.begin([item.person for item in items if item.person and item.verdict in ARRIVING])
+        taken = iter(await self._takers([entry for entry in entries if _has_own_key(entry.item)]))
         found = []
-        for row, item in zip(rows, items, strict=True):
+        for row, entry in zip(rows, entries, strict=True):
             self._count_equal(row)
-            if self._has_own_key(item):
-                found.append(await self._of_key(Entry(NOWHERE, self._source, item, self._now), *next(taken)))
+            is_known = self._people.knows(entry.item.person)
+            if _has_own_key(entry.item):
+                found.append(await self._of_key(entry, *next(taken)))
                 continue
-            if item.verdict != "quarantined":
-                self._numbers.setdefault(item.verdict, array("I")).append(row.number)
-            found.append(item.verdict)
+            found.append(self._arrived(entry))
+            if entry.item.verdict != "quarantined":
+                self._numbers.setdefault((entry.item.verdict, is_known), array("I")).append(row.number)
         return found
+
+    def _arrived(self, entry: Entry) -> Entry:
+        return self._people.arrive(entry) if entry.item.verdict in ARRIVING else entry
 
     async def repeated(self, sha256: str) -> tuple[Counter[str], set[int]]:
         """How many rows of each verdict would be duplicates, because this file was imported; and which, by number."""
@@ -71,17 +79,14 @@ class Foreseen:
         tenant_id, source_id = self._source.tenant_id, self._source.id
         if not await with_connection(self._state, lambda tx: sql.is_imported(tx, tenant_id, source_id, sha256)):
             return counts, repeats
-        for verdict, numbers in self._numbers.items():
+        for (verdict, is_known), numbers in self._numbers.items():
             for start in range(0, len(numbers), ROWS_TOGETHER):
                 keys = {f"{sha256}:{number}": number for number in numbers[start : start + ROWS_TOGETHER]}
                 held = await self._held(list(keys))
-                taken = [key for key, first in held.items() if verdict not in TAKING or is_taken(first, verdict)]
+                taken = [key for key, first in held.items() if not leaves_key(first, verdict, is_known=is_known)]
                 counts[verdict] += len(taken)
                 repeats.update(keys[key] for key in taken)
         return counts, repeats
-
-    def _has_own_key(self, item: Item) -> bool:
-        return item.verdict != "quarantined" and not item.submission_key.startswith(f"{UNKNOWN}:")
 
     def _count_equal(self, row: Row) -> None:
         cells = hash(tuple(row.cells.items()))
@@ -104,19 +109,26 @@ class Foreseen:
             return []
         return await with_connection(self._state, lambda tx: takers(tx, self._source.tenant_id, entries))
 
-    async def _of_key(self, entry: Entry, first: Held | None, history: Sequence[Held]) -> str:
-        """The verdict of a row whose key its document gives, as processing would find it (submissions/repeats.py)."""
-        key = entry.item.submission_key
-        while (first := first or self._firsts.get(entry.key[1])) is not None and not leaves_key(first, entry):
+    async def _of_key(self, entry: Entry, first: Held | None, history: Sequence[Held]) -> Entry:
+        """A row whose key its document gives, as processing would find it (submissions/repeats.py)."""
+        key, is_known = entry.item.submission_key, self._people.knows(entry.item.person)
+        while (first := self._firsts.get(entry.key[1]) or first) is not None and not leaves_key(
+            first, entry.item.verdict, is_known=is_known
+        ):
             of_lead = self._histories.get((key, first.lead_id), [])
             entry = compared(entry, first, [*history, *of_lead])
             if entry.duplicate:
-                return "duplicate"
+                return entry
             ((first, history),) = await self._takers([entry])
+        if entry.revised_lead_id is not None:
+            await self._people.load(lead_ids=[entry.revised_lead_id])
+        entry = self._arrived(entry)
         if len(self._firsts) < MAX_KEYS:
-            makes = entry.verdict in TAKING
-            lead_id = entry.revised_lead_id or (uuid5(NOWHERE, entry.key[1]) if makes else None)
-            stored = _First(entry.key[1], entry.verdict, entry.mapped(), lead_id, self._now)
+            stored = _First(entry.key[1], entry.verdict, entry.mapped(), entry.lead_id, self._now)
             self._firsts[entry.key[1]] = stored
-            self._histories.setdefault((key, lead_id), []).append(stored)
-        return entry.verdict
+            self._histories.setdefault((key, entry.lead_id), []).append(stored)
+        return entry
+
+
+def _has_own_key(item: Item) -> bool:
+    return item.verdict != "quarantined" and not item.submission_key.startswith(f"{UNKNOWN}:")

@@ -117,7 +117,7 @@ def apply_arrival(change: Change, arrival: Arrival, match: Match) -> None:
     if is_new:
         change.changed.clear()
     add_updated_event(change)
-    _add_consents(change, arrival, when)
+    add_consents(change, arrival, when)
     recorded = False
     if arrival.activity is not None:
         done_at = min(arrival.activity.occurred_at or when, change.now)
@@ -278,7 +278,8 @@ def _add_touch(change: Change, arrival: Arrival, when: datetime) -> None:
         change.lead.last_touch = touch
 
 
-def _add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
+def add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
+    """Adds what an arrival says of consents to the log, applies what counts, and asks for what has to be confirmed."""
     consents: list[NewConsent] = []
     asked = _asked(change, arrival)
     for consent in arrival.consents:

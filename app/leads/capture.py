@@ -221,6 +221,11 @@ async def _sifted(
     ]
 
 
+def why_no_lead(arrival: Arrival) -> str:
+    """The reason of an arrival that makes no lead and is of none."""
+    return "person_unknown" if arrival.person.identities else "identity_required"
+
+
 def _capture_one(
     changes: dict[UUID, Change],
     policy: Published,
@@ -232,7 +237,7 @@ def _capture_one(
     match, made = matched
     if match.lead_id is None:
         withdrawn.add(arrival, now)
-        return Captured(None, reason="person_unknown" if arrival.person.identities else "identity_required")
+        return Captured(None, reason=why_no_lead(arrival))
     created = made and match.lead_id not in changes
     if created:
         kind, source_id = arrival.person.kind, arrival.source_id

@@ -29,6 +29,10 @@ class Withdrawals:
             )
             self._by_address.setdefault(row.address_sha256, []).append(said)
 
+    def update(self, others: Withdrawals) -> None:
+        """Adds the withdrawals of other addresses."""
+        self._by_address.update(others._by_address)
+
     def add(self, arrival: Arrival, now: datetime) -> None:
         """Adds what somebody unknown refuses or withdraws. A consent that is given is not kept: it is nobody's."""
         for consent in arrival.consents:

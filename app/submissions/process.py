@@ -218,13 +218,19 @@ async def _keep(tx: Tx, tenant_id: UUID, entries: Sequence[Entry], now: datetime
 
 
 async def _divided(tx: Tx, tenant_id: UUID, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """The entries whose keys are new, of several with one key the first, and the others. Quarantined ones hold none."""
+    """The entries whose keys are new, of several with one key the first, and the others. Quarantined ones hold none.
+
+    Who is named by one of the others is not captured before it: what is said of a person counts in its order.
+    """
     keyed = [entry for entry in entries if entry.verdict != "quarantined"]
     taken = await sql.taken_keys(tx, tenant_id, {entry.key for entry in keyed})
     others: set[Place] = set()
+    named: set[tuple[str, str, str]] = set()
     for entry in keyed:
-        if entry.key in taken:
+        person = {one.key for one in entry.item.person.identities} if entry.item.person else set()
+        if entry.key in taken or person & named:
             others.add(entry.place)
+            named |= person
         taken.add(entry.key)
     return [one for one in entries if one.place not in others], [one for one in entries if one.place in others]
 

@@ -7,7 +7,7 @@ from the person. So the unique index decides between repeats of these too (docs/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -90,12 +90,14 @@ async def with_own_keys(tx: Tx, tenant_id: UUID, entries: Sequence[Entry]) -> tu
     What holds a key and made nothing, such as spam, releases it for what makes something: that is tried again with it.
     """
     taken = await takers(tx, tenant_id, entries)
-    unknown = [entry for entry, (first, _) in zip(entries, taken, strict=True) if _is_of_unknown(first, entry)]
+    unknown = [
+        entry for entry, (first, _) in zip(entries, taken, strict=True) if _is_of_unknown(first, entry.item.verdict)
+    ]
     known = await _known(tx, tenant_id, unknown)
     idle: dict[Key, Held] = {}
     found: list[Entry] = []
     for entry, (first, history) in zip(entries, taken, strict=True):
-        if first is not None and leaves_key(first, entry, known):
+        if first is not None and leaves_key(first, entry.item.verdict, is_known=entry.key in known):
             idle[entry.key] = first
             found.append(entry)
         else:
@@ -112,16 +114,16 @@ def is_taken(first: Held, verdict: str) -> bool:
     return refuses and verdict != "lead"
 
 
-def leaves_key(first: Held, entry: Entry, known: Set[Key] = frozenset()) -> bool:
-    """Whether the first releases its key to the entry. `known`: the keys of those entries whose person is known now."""
-    if entry.item.verdict not in TAKING or is_taken(first, entry.item.verdict):
+def leaves_key(first: Held, verdict: str, *, is_known: bool) -> bool:
+    """Whether the first releases its key to an item with this verdict. `is_known`: whether its person is known now."""
+    if verdict not in TAKING or is_taken(first, verdict):
         return False
-    return not _is_of_unknown(first, entry) or entry.key in known
+    return is_known or not _is_of_unknown(first, verdict)
 
 
-def _is_of_unknown(first: Held | None, entry: Entry) -> bool:
+def _is_of_unknown(first: Held | None, verdict: str) -> bool:
     """Whether both are activities or consents, of which the first was of somebody unknown."""
-    return first is not None and first.lead_id is None and {first.verdict, entry.item.verdict} <= UPDATING
+    return first is not None and first.lead_id is None and {first.verdict, verdict} <= UPDATING
 
 
 async def _known(tx: Tx, tenant_id: UUID, entries: Sequence[Entry]) -> set[Key]:
