@@ -130,8 +130,7 @@ def _set_wake_at(change: Change, journey: Journey, at: datetime | None) -> None:
 
 
 def _assign(change: Change, journey: Journey, move: Move, owner: Owner | None) -> None:
-    if move.assigned:
-        journey.assigned_at = move.occurred_at
+    journey.assigned_at = move.assigned_at(journey.assigned_at)
     if move.owner == "keep" and move.pool is None:
         return
     assign(change, journey, change.lead.owner if move.owner == "keep" else owner, move.pool)
@@ -174,10 +173,13 @@ def assign(change: Change, journey: Journey | None, owner: Owner | None, pool: s
 
 
 def reassign(change: Change, owner: Owner | None, pool: str | None = None) -> None:
-    """Assigns the lead without a transition. Contact attempts count anew for the next user or pool."""
+    """Assigns the lead without a transition; to nobody where owner and pool are None.
+
+    Contact attempts count anew for the next user or pool.
+    """
     journey = change.lead.journey
     if journey is not None:
-        journey.assigned_at = change.now if owner or pool else journey.assigned_at
+        journey.assigned_at = change.now if owner or pool else None
         change.touch(journey)
     assign(change, journey, owner, pool)
 

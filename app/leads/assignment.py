@@ -77,7 +77,7 @@ class AssignmentOut(ResponseBody):
     lead_id: str
     owner_id: str | None
     team: str | None
-    assigned_at: str | None
+    assigned_at: str | None = Field(description="Since when the owner or a pool has it; null: nobody has it.")
     accept_by: str | None
     decision: DecisionOut | None
     earlier: list[DecisionOut] = Field(description="The other choices of the journey, newest first.")

@@ -68,6 +68,12 @@ class Move:
     stops_clocks: tuple[str, ...] = ()
     resumes_clocks: tuple[str, ...] = ()
 
+    def assigned_at(self, before: datetime | None) -> datetime | None:
+        """Since when who has the lead after the move has it, in a pool or as the owner; None where nobody has it."""
+        if self.assigned:
+            return self.occurred_at
+        return None if self.owner == "nobody" and self.pool is None else before
+
 
 @dataclass(frozen=True, slots=True)
 class Emit:

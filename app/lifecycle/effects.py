@@ -102,7 +102,7 @@ def facts_after(facts: Facts, step: Move | Emit) -> Facts:
         last_occurred_at=at,
         milestones=(facts.milestones - set(step.voids)) | {name for name, _ in step.milestones},
         corrected=step.corrects or (facts.corrected and not step.opens),
-        assigned_at=at if step.assigned else facts.assigned_at,
+        assigned_at=step.assigned_at(facts.assigned_at),
         previous_owner_id=facts.owner_id if facts.owner_id not in (None, owner) else facts.previous_owner_id,
         confirmations=facts.confirmations + step.bant,
         owner_id=owner,

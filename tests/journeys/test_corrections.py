@@ -235,11 +235,14 @@ async def test_a_correction_to_before_mql_ends_the_clock_and_the_assignment(api:
         assert (await api.ask(lead, "accept", sdr)).status_code == 201
     lead = await correct(api, lead, to)
     assert (lead["stage"], lead["owner_id"], lead["sla"]) == (to, None, None)
+    assert (await api.get(f"/v1/leads/{lead['id']}/assignment"))["assigned_at"] is None
     assert await clocks_of(api, lead) == [("response", "stopped")]
     await pass_time(api, 31)
     assert await events_of_type(api, "lead.sla_breached") == []
     lead = await correct(api, lead, "mql")
     assert (lead["sla"]["clock"], lead["sla"]["state"]) == ("response", "due")
+    last = (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"][-1]
+    assert (await api.get(f"/v1/leads/{lead['id']}/assignment"))["assigned_at"] == last["occurred_at"]
     assert await clocks_of(api, lead) == [("response", "stopped"), ("response", "due")]
     assert [one.faults async for one in verify(api.app.state.engine)] == [()]
 

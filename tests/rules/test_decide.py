@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -208,6 +208,21 @@ def test_a_claim_from_the_pool_keeps_the_attempts_made_before_it() -> None:
     assert not move(facts, Ask("accept", SDR)).assigned
     taken = replace(facts, owner_id=uuid("somebody"), owner_role="sdr")
     assert move(taken, Ask("accept", MANAGER)).assigned
+
+
+@pytest.mark.parametrize(
+    ("asked", "assigned_at"),
+    [
+        (Ask("recycle", SDR, reason_code="timing"), None),
+        (Ask("disqualify", SDR, reason_code="no_budget"), NOON - timedelta(days=1)),
+        (Ask("correct", MANAGER, to="inquiry", reason_code="mistake", note="not ours", correction_of="trn_1"), None),
+        (Ask("hand_over", SDR, bant=bant("need", "budget", "timing", by=SDR), convert=False), NOON),
+    ],
+    ids=lambda one: one.action if isinstance(one, Ask) else "",
+)
+def test_a_lead_that_nobody_has_was_assigned_at_no_time(asked: Ask, assigned_at: datetime | None) -> None:
+    facts = replace(MQL, stage="sal", owner_id=SDR.user_id, owner_role="sdr", assigned_at=NOON - timedelta(days=1))
+    assert facts_after(facts, move(facts, asked)).assigned_at == assigned_at
 
 
 def test_return_assigns_the_lead_to_the_previous_sdr() -> None:
