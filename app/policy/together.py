@@ -54,18 +54,28 @@ def clash(policy: Policy, way: Way, *, agreed: bool = False) -> str | None:
     `agreed`: what one user has confirmed no other one denies. Each user confirms for himself, so both can be.
     """
     implied = chain.from_iterable(_implied(one.word, agreed) for one in way if one.true)
-    for subject, said in _by_subject((*way, *implied)).items():
+    by_subject = _by_subject((*way, *implied))
+    for subject, said in by_subject.items():
         if not _possible(policy, said):
             return subject
-    return None
+    least = max((one.word.bant.min for one in way if one.true and isinstance(one.word, Bant)), default=0)
+    statuses = [_status(criterion, agreed) for criterion in CRITERIA] if least else []
+    shut = [one.field for one in statuses if not _possible(policy, [*by_subject.get(one.field, ()), Said(one)])]
+    return shut[0] if shut and len(CRITERIA) - len(shut) < least else None
+
+
+def _status(criterion: str, agreed: bool) -> FieldIs:
+    """What a confirmation says of the status: who has confirmed a criterion has said something of it."""
+    what = {"is": "confirmed"} if agreed else {"present": True}
+    return FieldIs.model_validate({"field": f"bant.{criterion}.status", **what})
 
 
 def _implied(word: ConditionBase, agreed: bool) -> Iterator[Said]:
-    """What holds of the fields of BANT where the word does: who has confirmed a criterion has said something of it."""
+    """What holds of the status of criteria of BANT where the word does, by what it has to find of them."""
     if isinstance(word, Bant):
-        what = {"is": "confirmed"} if agreed else {"present": True}
-        for criterion in CRITERIA if word.bant.min == len(CRITERIA) else word.bant.must:
-            yield Said(FieldIs.model_validate({"field": f"bant.{criterion}.status", **what}))
+        yield from (Said(_status(criterion, agreed)) for criterion in word.bant.must)
+    elif isinstance(word, FieldIs) and word.field.startswith("bant.") and word.present is not False:
+        yield Said(_status(word.field.split(".")[1], agreed=False))
 
 
 def _by_subject(way: Iterable[Said]) -> dict[str, list[Said]]:
@@ -106,7 +116,7 @@ def _implies(one: ConditionBase, other: ConditionBase) -> bool:
             return _activity_implies(one, other)
         case Bant(bant=asked), Bant(bant=wanted):
             enough = max(asked.min, len({*asked.must})) >= wanted.min and {*asked.must} >= {*wanted.must}
-            return enough and asked.by == wanted.by and _inside(asked.within_days, wanted.within_days)
+            return enough and _among(asked.by, wanted.by) and _inside(asked.within_days, wanted.within_days)
         case ClosedFor(), ClosedFor():
             return one.closed_for.at_most_days <= other.closed_for.at_most_days
         case PersonaIs(), PersonaIs():
@@ -137,6 +147,15 @@ def _activity_implies(one: HasActivity, other: HasActivity) -> bool:
         and wanted.since in (None, asked.since)
         and _inside(asked.within_days, wanted.within_days)
     )
+
+
+def _among(one: str | Sequence[str], other: str | Sequence[str]) -> bool:
+    """Whether whoever the one `by` names is named by the other, too. Only people confirm BANT, the actor or others."""
+    if one == other or other in ("any", "people"):
+        return True
+    if isinstance(other, str):
+        return False
+    return all(may(role, other) for role in PEOPLE if isinstance(one, str) or may(role, one))
 
 
 def _inside(days: int | None, window: int | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 from app.matching.normalize import normalize
 from app.policy.attributes import FIELDS
 from app.policy.document import Policy
+from app.policy.facts import CRITERIA, PEOPLE, Actor, Ask, Confirmation, Facts
 from app.policy.fault import Fault
 from app.policy.held import held
 from app.policy.policy_view import view_of
 from app.policy.read import read, read_document
-from tests.rules.make import NOON, PIPELINE, document, parse_condition
-from tests.rules.strategies import facts_of
+from tests.rules.make import NOON, PIPELINE, document, parse_condition, uuid
+from tests.rules.strategies import actors, facts_of
 from tests.rules.test_check import index_of, put
 from tests.rules.test_check_meaning import checked, codes, field
 
@@ -211,6 +213,73 @@ def test_what_must_be_confirmed_is_not_denied_unless_users_disagree(
 ) -> None:
     found = told({"all": [bant, says]})
     assert codes(found) == ([] if kind is None else [(kind, "never_true", "/conditions/odd")])
+
+
+def absent(*criteria: str) -> list[dict[str, Any]]:
+    return [field(f"bant.{one}.status", present=False) for one in criteria]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+@pytest.mark.parametrize("least", [0, 1, 2, 3, 4])
+def test_so_many_confirmations_leave_only_so_many_criteria_of_which_nothing_is_said(least: int, count: int) -> None:
+    silent = absent(*CRITERIA[:count])
+    kinds = [one.kind for one in told({"all": [{"bant": {"min": least}}, *silent]}) if one.code == "never_true"]
+    assert kinds == (["fault"] if least + count > 4 else [])
+    denied = [field(f"bant.{one}.status", equals="denied") for one in CRITERIA[:count]]
+    kinds = [one.kind for one in told({"all": [{"bant": {"min": least}}, *denied]}) if one.code == "never_true"]
+    assert kinds == (["warning"] if least + count > 4 else [])
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        field("bant.need.value", equals="no"),
+        field("bant.need.value", present=True),
+        field("bant.need.status", equals="unknown"),
+    ],
+)
+def test_where_something_is_said_of_a_criterion_its_status_is_not_absent(says: dict[str, Any]) -> None:
+    assert codes(told({"all": [says, *absent("need")]})) == [("fault", "never_true", "/conditions/odd")]
+    assert told({"all": [says, *absent("budget")]}) == []
+    assert told({"all": [field("bant.need.value", present=False), *absent("need")]}) == []
+
+
+BY = ["any", "people", "actor", ["sdr"], ["ae"], ["sdr", "ae"], ["manager"], ["manager", "admin"], [*PEOPLE]]
+
+
+@pytest.mark.parametrize("one", BY, ids=str)
+@pytest.mark.parametrize("other", BY, ids=str)
+def test_whoever_is_among_others_cannot_have_confirmed_where_they_have_not(one: Any, other: Any) -> None:
+    def confirmed(by: Any) -> dict[str, Any]:
+        return {"bant": {"min": 1, "must": ["need"], "by": by}}
+
+    def counts(by: Any, user: Actor, actor: Actor) -> bool:
+        rows = (Confirmation("need", "confirmed", user.user_id or uuid("x"), user.role, NOON),)
+        view = view_of(PIPELINE, Facts(confirmations=rows), NOON, Ask("accept", actor))
+        return parse_condition(confirmed(by)).holds(view)
+
+    users = [Actor(f"usr_{role}", "human", role, uuid(role)) for role in PEOPLE]
+    possible = any(counts(one, *pair) and not counts(other, *pair) for pair in product(users, users))
+    found = told({"all": [confirmed(one), {"not": confirmed(other)}]})
+    assert [fault.code for fault in found if fault.kind == "fault"] == ([] if possible else ["never_true"])
+
+
+@given(st.data(), facts_of(), actors)
+def test_what_can_never_be_true_of_bant_holds_for_nobody(data: st.DataObject, facts: Facts, actor: Actor) -> None:
+    by = st.sampled_from(BY)
+    must = st.lists(st.sampled_from(CRITERIA), max_size=2, unique=True)
+    confirmed = st.builds(lambda n, m, by: {"bant": {"min": n, "must": m, "by": by}}, st.integers(0, 4), must, by)
+    of_status = [{"is": "denied"}, {"is": "confirmed"}, {"present": False}, {"present": True}, {"in": ["unknown"]}]
+    status = st.builds(
+        lambda name, says: {"field": f"bant.{name}.status", **says},
+        st.sampled_from(CRITERIA),
+        st.sampled_from(of_status),
+    )
+    either = st.one_of(confirmed, status)
+    parts = data.draw(st.lists(st.one_of(either, either.map(lambda one: {"not": one})), min_size=2, max_size=4))
+    if any((one.kind, one.place) == ("fault", "/conditions/odd") for one in told({"all": parts})):
+        view = view_of(PIPELINE, facts, NOON, Ask("accept", actor))
+        assert not parse_condition({"all": parts}).holds(view)
 
 
 ALWAYS = [
