@@ -32,6 +32,7 @@ from app.journeys.state import Change, Step
 from app.leads.contact_consents import consents_to_carry
 from app.lifecycle.answer import AlreadyInStage, Move, Refusal, Refused
 from app.lifecycle.decide import decide
+from app.lifecycle.edges import taken_by
 from app.lifecycle.effects import conversion_class
 from app.lifecycle.milestones import reached
 from app.matching.person_consents import Consents
@@ -44,7 +45,7 @@ from app.web.gather import Member
 
 __all__ = ["ConversionOrder", "Converting", "convert", "convert_changes"]
 
-ACTION: Final = "convert"
+ACTION: Final = "convert"  # in the history of the opportunity, whatever the policy names its own
 TRIES: Final = 3
 
 
@@ -182,7 +183,8 @@ def decide_conversion(change: Change, order: ConversionOrder, actor: Actor, now:
     facts = change.facts()
     change.score = score(policy, facts, now)
     note = order.verification.note
-    ask = Ask(ACTION, actor, occurred_at=order.occurred_at, note=note, convert=True, endpoint="conversion")
+    action = taken_by(policy, "conversion", facts.stage)
+    ask = Ask(action, actor, occurred_at=order.occurred_at, note=note, convert=True, endpoint="conversion")
     decided = decide(policy, with_score(facts, change.score), ask, now)
     assert isinstance(decided, Move | Refused), "a conversion moves the lead"
     return decided

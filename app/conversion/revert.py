@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -28,6 +28,7 @@ from app.journeys.refusals import problem
 from app.journeys.state import Change, Step
 from app.lifecycle.answer import Move, Refused
 from app.lifecycle.decide import decide
+from app.lifecycle.edges import taken_by
 from app.pipeline import sql
 from app.pipeline.kinds import ACCOUNT, CONTACT, KEY_NAMES, OPPORTUNITY, Kind
 from app.pipeline.steps import updated_event
@@ -37,8 +38,6 @@ from app.scoring.score import score, with_score
 from app.web import versions
 from app.web.auth import Caller
 from app.web.fields import rfc3339
-
-ACTION: Final = "revert_conversion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ def _decide(change: Change, kept: Kept | None, caller: Caller, request: RevertRe
     if kept is not None and OPPORTUNITY.name in kept.rows:
         facts = replace(facts, opportunity_class=kept.rows[OPPORTUNITY.name]["class"])
     ask = Ask(
-        ACTION,
+        taken_by(policy, "revert", facts.stage),
         caller.actor,
         occurred_at=request.occurred_at,
         reason_code=request.reason_code,

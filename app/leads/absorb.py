@@ -15,6 +15,7 @@ from app.journeys.refusals import problem
 from app.journeys.state import Change, NewActivity, NewConsent, NewTouch, Origin, Step
 from app.leads.counting_consents import PENDING, REFUSALS, apply_consents
 from app.leads.double_opt_in import Asked, DoubleOptIn, request_consent
+from app.lifecycle import edges
 from app.lifecycle.answer import Move, Refused, Stay
 from app.lifecycle.decide import decide
 from app.lifecycle.reinquiry import reinquiry
@@ -26,7 +27,6 @@ from app.matching.person import Identity, Person, PhoneStatus
 from app.policy.facts import Activity, Actor, Ask
 from app.web.fields import rfc3339
 
-CAPTURE = "capture"
 NAMES = ("first_name", "last_name", "full_name")
 MAX_CUSTOM = 1_000  # custom fields of a lead
 MAX_NAMES = 20  # other names kept of a lead
@@ -367,10 +367,11 @@ def _capture(change: Change, arrival: Arrival, when: datetime) -> None:
 
 
 def _open_journey(change: Change, source_name: str, when: datetime, actor: Actor, entry: str | None) -> Step:
-    """Opens a journey with the policy's `capture` action; raises the problem if its guard refuses."""
+    """Opens a journey with the action of the policy that does so; raises the problem if its guard refuses."""
     facts = replace(change.facts(), stage=None, seq=0, last_occurred_at=None, closed_at=None, entry=entry)
-    ask = Ask(CAPTURE, actor, occurred_at=when, source=source_name)
-    match decide(change.active.policy, facts, ask, change.now):
+    policy = change.active.policy
+    ask = Ask(edges.entry(policy, actor), actor, occurred_at=when, source=source_name)
+    match decide(policy, facts, ask, change.now):
         case Move() as move:
             return apply_move(change, move)
         case Refused(why):

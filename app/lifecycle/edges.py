@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.lifecycle.answer import AlreadyInStage, BackwardMove, Refusal, TransitionNotAllowed, UnknownAction
+from app.lifecycle.guard import refused_actor
 from app.policy.actions import ACTION_WORDS, Action
 from app.policy.document import Policy
-from app.policy.facts import Ask, Endpoint, Facts
+from app.policy.facts import Actor, Ask, Endpoint, Facts
 from app.policy.policy_view import view_of
 
 # What `TransitionNotAllowed.use` names for actions that the transitions endpoint does not take.
+SHIPPED_NAMES: dict[Endpoint, str] = {"conversion": "convert", "revert": "revert_conversion"}
 USE_INSTEAD: dict[Endpoint, str] = {"conversion": "conversion", "revert": "conversion/revert"}
 
 
@@ -98,6 +100,22 @@ def endpoint_of(policy: Policy, action: Action) -> Endpoint:
     sources = () if action.sources == "open" else (policy.stage_of.get(source) for source in action.sources)
     reverts = action.to == "held" and any(stage is not None and stage.of_conversion for stage in sources)
     return "revert" if reverts else "transition"
+
+
+def taken_by(policy: Policy, endpoint: Endpoint, stage: str | None) -> str:
+    """The name of the action that this endpoint takes: one from the stage, else from another.
+
+    A policy without one has the name of the shipped policies, which is refused as no action of this policy.
+    """
+    found = [action for action in policy.actions if endpoint_of(policy, action) == endpoint]
+    here = [action for action in found if action in policy.edges.get(stage, ())]
+    return next((action.name for action in (*here, *found)), SHIPPED_NAMES[endpoint])
+
+
+def entry(policy: Policy, actor: Actor) -> str:
+    """The name of the action that opens a journey: the first that this actor may take, else the first."""
+    opening = policy.edges[None]
+    return next((one.name for one in opening if refused_actor(one, actor) is None), opening[0].name)
 
 
 def _if_endpoint_takes(policy: Policy, facts: Facts, found: Edge, ask: Ask) -> Edge | Refusal:
