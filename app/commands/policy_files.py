@@ -12,7 +12,7 @@ from app.policy.differences import differences
 from app.policy.document import Policy
 from app.policy.drawing import svg
 from app.policy.lines import line_of, lines_of
-from app.policy.read import problems, read
+from app.policy.read import MAX_CHARACTERS, problems, read
 from app.policy.summary import summary
 
 
@@ -75,7 +75,9 @@ def _document(policy: Policy) -> dict[str, Any]:
 
 
 def _bytes(file: Path) -> bytes:
+    """What the file holds, as far as a policy can be long. Raises BadParameter for one that cannot be read."""
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            return opened.read(4 * MAX_CHARACTERS + 1)  # a character takes 4 bytes at most: what is larger is refused
     except OSError as error:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None

@@ -40,15 +40,21 @@ class Loader(yaml.SafeLoader):
 
 def read(text: str | bytes) -> Policy | list[Fault]:
     """The policy of a YAML or JSON text, or its faults; `check.faults(policy)` lists the warnings of a valid one."""
+    if isinstance(text, bytes) and len(text) > 4 * MAX_CHARACTERS:
+        return [_too_large()]
     try:
         decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
         if len(decoded) > MAX_CHARACTERS:
-            return [Fault("", "too_large", f"the document has more than {MAX_CHARACTERS} characters")]
+            return [_too_large()]
         is_json = decoded.lstrip()[:1] == "{"
         data = json.loads(decoded, object_pairs_hook=_members) if is_json else yaml.load(decoded, Loader)  # noqa: S506
     except Exception as error:
         return [Fault("", "unreadable", _unreadable(error))]
     return read_document(data)
+
+
+def _too_large() -> Fault:
+    return Fault("", "too_large", f"the document has more than {MAX_CHARACTERS} characters")
 
 
 def problems(found: Policy | list[Fault]) -> list[Fault]:

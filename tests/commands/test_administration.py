@@ -52,6 +52,10 @@ async def test_a_policy_is_checked_by_command(api: Api, tmp_path: Path) -> None:
     wrong.write_text(shipped.read_text().replace("to: mql", "to: mqll"))
     assert "sound" in await baton(api, "policy", "check", str(shipped))
     assert "/actions/2/to" in await baton(api, "policy", "check", str(wrong), status=1)
+    assert "too_large" in await baton(api, "policy", "check", "/dev/zero", status=1), "a file without an end"
+    assert "cannot be read" in await baton(api, "policy", "check", str(tmp_path), status=2)
+    for command in (["show"], ["show", "--svg"], ["diff", str(shipped)]):
+        assert "/actions/2/to" in await baton(api, "policy", *command, str(wrong), status=1)
 
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "doctor"])
