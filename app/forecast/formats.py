@@ -11,12 +11,18 @@ from app.forecast import waterfall
 from app.reports.chart import svg
 from app.reports.formats import Document, Formats, csv_of
 
+# The columns of the CSV of both, which do not depend on the data.
+FORECAST_COLUMNS: Final = (
+    *("report", "period", "key", "manager_id", "level", "metric", "opportunities", "currency", "amount"),
+    *("own_opportunities", "own_amount", "converted", "converted_currency"),
+)
+CHANGES_COLUMNS: Final = ("report", "period", "since", "part", "opportunities", "category", "currency", "amount")
 Amount = Mapping[str, str]
 Row = dict[str, Any]
 
 
 def _forecast_csv(document: Document) -> bytes:
-    return csv_of(list(_forecast_rows(document)), ["report", "period", "key", "metric"])
+    return csv_of(list(_forecast_rows(document)), FORECAST_COLUMNS)
 
 
 def _forecast_rows(document: Document) -> Iterator[Row]:
@@ -53,19 +59,22 @@ def _forecast_rows(document: Document) -> Iterator[Row]:
 
 
 def _changes_csv(document: Document) -> bytes:
-    return csv_of(list(_changes_rows(document)), ["report", "period", "part"])
+    return csv_of(list(_changes_rows(document)), CHANGES_COLUMNS)
 
 
 def _changes_rows(document: Document) -> Iterator[Row]:
-    """A row for each category and currency: of what was open before, of each part, and of what is open after."""
+    """A row for each category and currency: of what was open before, of each part, and of what is open after.
+
+    What has no amounts has one row without a category, which says how many opportunities it counts.
+    """
     place = {"report": document["report"], "period": document["period"]["name"], "since": document["since"]}
     parts = [(one["name"], one["opportunities"], one["by_category"]) for one in document["parts"]]
     ends = {name: (name, None, document[name]) for name in ("before", "difference", "after")}
     for name, opportunities, by_category in (ends["before"], *parts, ends["difference"], ends["after"]):
-        for category, amounts in by_category.items():
-            for amount in amounts:
-                counted = {"part": name, "opportunities": opportunities, "category": category}
-                yield {**place, **counted, "currency": amount["currency"], "amount": _number(amount["value"])}
+        found = [(category, one) for category, amounts in by_category.items() for one in amounts]
+        for category, amount in found or [(None, {})]:
+            counted = {"part": name, "opportunities": opportunities, "category": category}
+            yield {**place, **counted, "currency": amount.get("currency"), "amount": _number(amount.get("value"))}
 
 
 def _forecast_svg(document: Document) -> bytes:

@@ -73,4 +73,5 @@ REPORT: Final = Report(
     show,
     groups={"account": ("f.id::text", "")},
     prepare=prepare,
+    columns=("people", "engagement"),
 )

@@ -47,4 +47,5 @@ REPORT: Final = Report(
     metrics,
     AgeingParameters,
     show=show,
+    columns=("idle_days",),
 )

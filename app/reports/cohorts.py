@@ -12,7 +12,6 @@ from app.database.transaction import Record, Tx
 from app.errors import RequestInvalid
 from app.policy.document import Policy
 from app.reports.cohorts_sql import COHORTS
-from app.reports.formats import FORMATS
 from app.reports.funnel import milestones_of
 from app.reports.heat_map import heat_map
 from app.reports.parameters import CohortsParameters, Parameters, Per
@@ -74,5 +73,6 @@ REPORT: Final = Report(
     CohortsParameters,
     show=show,
     prepare=zone_of,
-    formats={**FORMATS, "image/svg+xml": lambda document: heat_map(document).encode()},
+    columns=("cohort", "weeks"),
+    picture=heat_map,
 )

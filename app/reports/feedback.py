@@ -89,4 +89,5 @@ REPORT: Final = Report(
     {"attempts": "array_agg(attempts) FILTER (WHERE counted AND metric = 'given_up')"},
     show,
     groups={"rule": RULE},
+    columns=("hours", "attempts_mean", "attempts"),
 )

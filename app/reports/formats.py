@@ -5,40 +5,52 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from app.database.plain_json import write_json
 from app.errors import NotAcceptable
-from app.reports.chart import svg
 from app.web.accept import best
 
 HARMFUL: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet program takes for the beginning of a formula
+# What every report has of a metric, in the order of its CSV; those of its own stand behind them.
+COLUMNS: Final = (
+    *("report", "key", "name", "from", "to", "business", "numerator", "denominator", "value"),
+    *("horizon_days", "mature", "band_low", "band_high", "in_band"),
+)
 Document = Mapping[str, Any]
 Formats = Mapping[str, Callable[[Document], bytes]]
 
 
-def written(document: Document, accept: str, formats: Formats | None = None) -> tuple[bytes, str]:
+def formats_of(columns: Sequence[str], picture: Callable[[Document], str]) -> Formats:
+    """How a report is written; `columns` of its CSV are those that it has besides `COLUMNS`."""
+    return {
+        "application/json": write_json,
+        "text/csv": partial(as_csv, columns=columns),
+        "image/svg+xml": lambda document: picture(document).encode(),
+    }
+
+
+def written(document: Document, accept: str, formats: Formats) -> tuple[bytes, str]:
     """The report and its media type. Raises NotAcceptable where the header takes none of them."""
-    formats = formats or FORMATS
     kind = best(accept, tuple(formats))
     if kind is None:
         raise NotAcceptable(f"Send Accept: {' or '.join(formats)}.")
     return formats[kind](document), kind
 
 
-def as_csv(document: Document) -> bytes:
-    """One line for each metric of each group, below the names of the columns."""
+def as_csv(document: Document, columns: Sequence[str]) -> bytes:
+    """One line for each metric of each group, below the names of the columns, which do not depend on the data."""
     rows = [
         {"report": document["report"], "key": group["key"], **dict(_flat(metric))}
         for group in document["groups"]
         for metric in group["metrics"]
     ]
-    return csv_of(rows, ["report", "key"])
+    return csv_of(rows, [*COLUMNS, *columns])
 
 
 def csv_of(rows: Sequence[Document], names: Sequence[str]) -> bytes:
-    """Rows below the names of their columns; `names` are those where there are no rows."""
-    names = list(dict.fromkeys(name for row in rows for name in row)) or names
+    """The members of the rows of these names, below the names."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(names)
@@ -49,9 +61,7 @@ def csv_of(rows: Sequence[Document], names: Sequence[str]) -> bytes:
 def _flat(metric: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The members of a metric; those of an object as `band_low`, and of a list as JSON."""
     for name, value in metric.items():
-        if name == "band" and value is None:
-            yield from (("band_low", None), ("band_high", None))
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             yield from ((f"{name}_{key}", inner) for key, inner in value.items())
         else:
             yield name, write_json(value).decode() if isinstance(value, list) else value
@@ -64,15 +74,10 @@ def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(HARMFUL) else value
 
 
-FORMATS: Final[Formats] = {
-    "application/json": write_json,
-    "text/csv": as_csv,
-    "image/svg+xml": lambda document: svg(document).encode(),
-}
 # As routes declare what they answer besides JSON.
 SHOWN: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The report.",
-        "content": {kind: {"schema": {"type": "string"}} for kind in FORMATS if kind != "application/json"},
+        "content": {kind: {"schema": {"type": "string"}} for kind in ("text/csv", "image/svg+xml")},
     }
 }

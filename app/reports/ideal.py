@@ -7,7 +7,7 @@ from typing import Final
 
 from app.policy.document import Policy
 from app.reports.ideal_sql import IDEAL, LEAST_CASES
-from app.reports.intervals import bounds, compared
+from app.reports.intervals import COLUMNS, bounds, compared
 from app.reports.parameters import Parameters, SkippedParameters
 from app.reports.report import Metric, Report, Shown
 
@@ -48,4 +48,5 @@ REPORT: Final = Report(
     metrics,
     SkippedParameters,
     arrange=arrange,
+    columns=COLUMNS,
 )

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 Z: Final = 1.959963984540054  # of the normal distribution, 97.5 % lies below
 PLACES: Final = 4
+# Those of a CSV for what `compared` tells.
+COLUMNS: Final = ("interval_low", "interval_high", "lift", "lift_interval_low", "lift_interval_high")
 
 
 def wilson(counted: int, of: int) -> tuple[float, float]:

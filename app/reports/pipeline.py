@@ -14,7 +14,7 @@ from app.reports.parameters import Parameters, PipelineParameters
 from app.reports.pipeline_sql import PIPELINE
 from app.reports.report import Business, Metric, Origin, Report, Settings
 from app.reports.sql import team_of
-from app.reports.velocity import MEASURES, show_times
+from app.reports.velocity import COLUMNS, MEASURES, show_times
 from app.web.money import money
 
 CLASSES: Final = ("qualified", "unqualified")
@@ -95,4 +95,5 @@ REPORT: Final = Report(
         "origin": ("f.origin", ""),
         "stage": ("f.stage", ""),
     },
+    columns=("origin", "amounts", *COLUMNS),
 )

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from app.database.transaction import Record, Tx
 from app.policy.document import Policy
-from app.reports.formats import FORMATS, Formats
+from app.reports.chart import svg
+from app.reports.formats import Document, Formats, formats_of
 from app.reports.parameters import Parameters
 
 Business = Literal["new", "existing"]
@@ -93,7 +94,8 @@ class Report:
     `measures`: further aggregates of these rows by name, as SQL. `show`: the members of a metric that are made of them.
     `arrange`: compares the shown metrics of a group with each other, and puts them in order. `groups`: as `GROUPS` in
     sql.py, of groups that are not those of the lead. `prepare` reads what else the statement needs.
-    `complete`: adds what does not come from the cases to the groups. `formats`: how the report is written.
+    `complete`: adds what does not come from the cases to the groups. `columns`: those of its CSV besides `COLUMNS` of
+    formats.py. `picture`: the report as SVG.
     """
 
     name: str
@@ -107,4 +109,10 @@ class Report:
     groups: Mapping[str | None, tuple[str, str]] = field(default_factory=dict)
     prepare: Callable[[Tx, UUID, Settings], Awaitable[Mapping[str, Any]]] = nothing_prepared
     complete: Complete | None = None
-    formats: Formats = field(default_factory=lambda: FORMATS)
+    columns: Sequence[str] = ()
+    picture: Callable[[Document], str] = svg
+
+    @property
+    def formats(self) -> Formats:
+        """How it is written, by media type."""
+        return formats_of(self.columns, self.picture)

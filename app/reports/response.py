@@ -16,6 +16,7 @@ from app.reports.report import Metric, Report, Settings
 from app.reports.response_sql import RESPONSE
 
 MANY: Final = 6  # attempts: more are shown together
+COUNTS: Final = (*map(str, range(MANY)), f"{MANY}+")
 
 
 def metrics(policy: Policy, asked: Parameters) -> Sequence[Metric]:
@@ -47,7 +48,7 @@ def _attempts(row: Record | None, of: int) -> dict[str, Any]:
     counted = Counter(min(one, MANY) for one in found)
     return {
         "mean_attempts": rounded(Fraction(sum(found), of)) if of else None,
-        "attempts": {str(n) if n < MANY else f"{MANY}+": counted[n] for n in range(MANY + 1)},
+        "attempts": {name: counted[n] for n, name in enumerate(COUNTS)},
     }
 
 
@@ -62,5 +63,9 @@ REPORT: Final = Report(
         "n_open": "count(*) FILTER (WHERE is_open)",
     },
     show=show,
+    columns=(
+        *("n_open", "n_met", "median_minutes", "p90_minutes", "mean_attempts"),
+        *(f"attempts_{one}" for one in COUNTS),
+    ),
     groups={"owner": (":users ->> f.owner_id::text", ""), "team": ("f.team", "")},
 )

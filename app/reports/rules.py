@@ -9,7 +9,7 @@ from typing import Final
 
 from app.policy.document import Policy
 from app.reports.funnel import days_of, milestones_of
-from app.reports.intervals import bounds, compared
+from app.reports.intervals import COLUMNS, bounds, compared
 from app.reports.parameters import FunnelParameters, Parameters
 from app.reports.report import Metric, Report, Shown
 from app.reports.rules_sql import RULES
@@ -58,4 +58,5 @@ REPORT: Final = Report(
     metrics,
     FunnelParameters,
     arrange=arrange,
+    columns=(*COLUMNS, "lets_bad_leads_through"),
 )

@@ -185,4 +185,5 @@ REPORT: Final = Report(
     show,
     groups=LAST,
     complete=add_costs,
+    columns=("amount_won", "cost", "cost_per_sql"),
 )

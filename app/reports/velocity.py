@@ -9,7 +9,6 @@ from typing import Any, Final
 from app.database.transaction import Record
 from app.policy.document import Policy
 from app.reports.cases_sql import VELOCITY
-from app.reports.formats import FORMATS
 from app.reports.funnel import named, pairs_of
 from app.reports.metric import rounded
 from app.reports.parameters import Parameters, SkippedParameters
@@ -78,6 +77,8 @@ MEASURES: Final[Mapping[str, str]] = {
     "censored": "array_agg(seconds) FILTER (WHERE NOT counted AND seconds IS NOT NULL)",
     "n_open": "count(*) FILTER (WHERE is_open)",
 }
+# As `show_times` has them.
+COLUMNS: Final = ("median_days", "p90_days", *(f"remaining_{percent}" for percent in PERCENT), "n", "n_open")
 REPORT: Final = Report(
     "velocity",
     "How many days journeys take from one milestone to the next, and are in each stage: median and p90, those still on"
@@ -87,5 +88,6 @@ REPORT: Final = Report(
     SkippedParameters,
     MEASURES,
     show,
-    formats={**FORMATS, "image/svg+xml": lambda document: survival(document).encode()},
+    columns=COLUMNS,
+    picture=survival,
 )

@@ -56,4 +56,5 @@ REPORT: Final = Report(
         "outcomes": "array_agg(counted)",
     },
     show=show,
+    columns=("by_value",),
 )
