@@ -32,7 +32,9 @@ IDEAL: Final = f"""
                UNION ALL SELECT 'activity', jsonb_array_elements_text(e.profile -> 'activities')) v
     ), known AS MATERIALIZED (
         SELECT h.kind, h.value FROM had h GROUP BY h.kind, h.value
-        HAVING count(*) >= {LEAST_CASES} OR h.kind || ':' || h.value IN (SELECT x.value FROM {{METRICS}})
+        HAVING count(*) >= {LEAST_CASES}
+         UNION SELECT split_part(x.value, ':', 1), substr(x.value, strpos(x.value, ':') + 1) FROM {{METRICS}}
+                WHERE x.value LIKE '%:%'
     )
     SELECT CASE WHEN x.value = v.kind THEN x.name || ':' || v.value ELSE x.name END AS metric,
            e.journey_id AS id, e.journey_id, e.lead_id, NULL::uuid AS opportunity_id, e.business, e.at,

@@ -24,6 +24,7 @@ from app.web.fields import rfc3339
 from app.web.pages import read_cursor, read_place, write_cursor
 
 GROUPS_OF_RECORDS: Final[Sequence[str]] = ("account",)  # whose keys are ids of such records
+MOST_KNOWN: Final = 100  # metrics that a refusal names
 KINDS_OF_KEYS: Final[Mapping[str, str]] = {"account": "account", "owner": "user"}  # as their ids are shown
 
 
@@ -73,10 +74,7 @@ async def read_evidence(
     metrics = report.metrics(settings.policy, asked)
     wanted = [found for one in metrics if (found := one.named(metric))]
     if not wanted:
-        known = ", ".join(one.name for one in metrics)
-        raise RequestInvalid.of(
-            "metric", "metric_unknown", f"the report {report.name} has no such metric; it has {known}"
-        )
+        raise _unknown(report, [f"{one.name}:…" if one.is_open else one.name for one in metrics])
     if key is not None and asked.by is None:
         detail = f"`key` names a group: leave it out, or ask for groups by one of {', '.join(asked.groups())}"
         raise RequestInvalid.of("key", "key_without_group", detail)
@@ -84,10 +82,30 @@ async def read_evidence(
     after = _after(cursor, filters)
     bound = {**await _bound(tx, tenant_id, report, asked, settings, wanted), **after, "limit": limit + 1}
     bound["key"] = _stored_key(asked, key)
+    if cursor is None:
+        await _check_value(tx, tenant_id, report, metrics, metric, bound)
     rows = await sql.evidence(tx, tenant_id, report, asked.group, bound)
     page, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
     following = None if last is None else write_cursor(filters, last.at.isoformat(), str(last.id))
     return {"data": [show_case(row, wanted[0]) for row in page], "next": following}
+
+
+async def _check_value(
+    tx: Tx, tenant_id: UUID, report: Report, metrics: Sequence[Metric], name: str, bound: Mapping[str, Any]
+) -> None:
+    """Raises RequestInvalid for the metric of a value that the report, of this window and without groups, has not."""
+    values = [one.value for one in metrics if one.is_open and one.named(name)]
+    if values:
+        listed = [one.bound() for one in metrics if one.is_open and one.value in values]
+        rows = await sql.numbers(tx, tenant_id, report, None, {**bound, "metrics": listed, "limit": MOST_NUMBERS})
+        if name not in (known := [row.metric for row in rows]):
+            raise _unknown(report, known)
+
+
+def _unknown(report: Report, known: Sequence[str]) -> RequestInvalid:
+    shown = ", ".join(known[:MOST_KNOWN]) + (f" and {len(known) - MOST_KNOWN} more" if len(known) > MOST_KNOWN else "")
+    detail = f"the report {report.name} has no such metric; it has {shown or 'none of this kind in this window'}"
+    return RequestInvalid.of("metric", "metric_unknown", detail)
 
 
 def show_case(row: Record, metric: Metric) -> dict[str, Any]:

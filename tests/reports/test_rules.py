@@ -149,10 +149,37 @@ async def test_a_window_without_data_answers_null_with_denominators_of_zero(api:
         assert await evidence(api, name, one["name"], **EMPTY) == []
 
 
-async def test_a_value_that_nobody_has_has_no_rows(api: Api) -> None:
-    go_to(api, day(40))
-    for value in ("country:XX", "persona:nobody", "source:" + "x" * 150, "industry:a:b", "country:'; --", "size:%"):
-        assert await evidence(api, "ideal", f"won:{value}") == []
+@pytest.mark.parametrize("group", [{}, {"by": "business", "key": "new"}])
+async def test_evidence_of_a_value_is_of_one_that_the_report_shows_and_others_are_refused_with_those_that_there_are(
+    pipeline_api: Api, group: dict[str, Any]
+) -> None:
+    """Four deals with leads of Romania are lost, then a fifth one; the one that is won is with a lead of Germany."""
+    api = pipeline_api
+    sdr, ae = await api.user("sdr"), await api.user("ae")
+    go_to(api, day(2))
+
+    async def close(number: int, country: str, action: str, **members: Any) -> None:
+        lead = await mql(api, number, country=country)
+        await advance(api, await sql(api, lead, sdr, ae), action, ae, **members)
+
+    async def refused(value: str, **more: Any) -> str:
+        answer = await report(api, "ideal/evidence", expect=422, metric=f"won:{value}", **{**group, **more})
+        [fault] = answer["errors"]
+        assert (fault["field"], fault["code"]) == ("metric", "metric_unknown"), value
+        return str(fault["detail"])
+
+    await close(0, "DE", "win")
+    for number in range(1, 5):
+        await close(number, "RO", "lose", reason_code="price")
+    assert "country" not in await refused("country:RO"), "four journeys"
+    await close(5, "RO", "lose", reason_code="price")
+    assert [row["counted"] for row in await evidence(api, "ideal", "lost:country:RO", **group)] == [True] * 5
+    rows = await evidence(api, "ideal", "won:country:RO", **group)
+    assert [row["counted"] for row in rows] == [False], "all that were won, of which none has the value"
+    for value in ("XX", "ro", "DE", "x" * 150, "RO:DE", "'; --", "%", " RO"):
+        assert "lost:country:RO, won:country:RO" in await refused(f"country:{value}")
+    assert "won:persona:decision_maker" in await refused("persona:nobody")
+    assert "none of this kind in this window" in await refused("country:RO", **EMPTY)
     answer = await api.call("GET", "/v1/reports/ideal/evidence", params={**JANUARY, "metric": "won:country:\x00"})
     assert answer.status_code == 422, answer.text
 

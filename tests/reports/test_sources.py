@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.reports.formats import COLUMNS
 from app.reports.sources import in_units, part_of, shared, show_sums, unit_of
 from tests.api import Api
 from tests.reports.steps import JANUARY, advance, day, evidence, fraction, go_to, hand_over, metric, report
@@ -349,4 +350,4 @@ async def test_an_empty_window_has_no_groups_and_no_evidence(api: Api) -> None:
     assert (await report(api, "sources"))["groups"] == []
     assert await evidence(api, "sources", "mql", key="google") == []
     answer = await api.call("GET", "/v1/reports/sources", params=JANUARY, headers={"Accept": "text/csv"})
-    assert answer.text == "report,key\r\n"
+    assert answer.text == ",".join((*COLUMNS, "amount_won", "cost", "cost_per_sql")) + "\r\n"
