@@ -1,9 +1,13 @@
-"""The clock. Requests and background tasks read it once and pass the time on as `now`; rules never read it."""
+"""The clock. Each transaction reads it once and passes the time on as `now`; rules never read it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+# What background tasks are given: they date what they write when its transaction has begun (docs/decisions/0083).
+ReadClock = Callable[[], datetime]
 
 
 class Clock:

@@ -96,7 +96,7 @@ async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
     turn = Turn()
 
     async def batch() -> int:
-        evaluated = await refresh_due(state.engine, state.clock.now(), turn)
+        evaluated = await refresh_due(state.engine, state.clock.now, turn)
         if evaluated:
             state.wake.set("events")
         return evaluated
@@ -108,11 +108,11 @@ async def policies_forever(state: Any, stop: asyncio.Event) -> None:
     """Activate policies that are planned, tell of reviews, and schedule leads for evaluation by a new policy."""
 
     async def batch() -> int:
-        now = state.clock.now()
-        told = await activate_due(state.engine, now) + await announce_reviews(state.engine, now)
+        clock = state.clock.now
+        told = await activate_due(state.engine, clock) + await announce_reviews(state.engine, clock)
         if told:
             state.wake.set("events")
-        return told + await schedule_leads(state.engine, now)
+        return told + await schedule_leads(state.engine, clock())
 
     await _repeat(POLL_SECONDS, stop, batch)
 
@@ -123,7 +123,7 @@ async def fetch_forever(state: Any, stop: asyncio.Event) -> None:
     context = FetchContext(state.engine, state.egress, state.keyring, state.settings.retry_schedule)
 
     async def batch() -> int:
-        fetched = await fetch_due(context, turn, state.clock.now())
+        fetched = await fetch_due(context, turn, state.clock.now)
         if fetched:
             state.wake.set("events")
         return fetched

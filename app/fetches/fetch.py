@@ -10,11 +10,12 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 
+from app.clock import ReadClock
 from app.database.faults import is_away
 from app.database.transaction import Database, Record
 from app.database.turn import Turn
@@ -46,14 +47,14 @@ class FetchContext:
     schedule: Sequence[float]
 
 
-async def fetch_due(context: FetchContext, turn: Turn, now: datetime) -> int:
+async def fetch_due(context: FetchContext, turn: Turn, clock: ReadClock) -> int:
     """Fetches up to twenty records that are due, of all tenants in turn; returns how many."""
     async with context.engine.begin() as tx:
-        rows = await across.claim_fetches(tx, turn, now, now + LEASE)
+        rows = await across.claim_fetches(tx, turn, now := clock(), now + LEASE)
     answers = await asyncio.gather(*(_get(context, row) for row in rows))
     for row, answer in zip(rows, answers, strict=True):
         try:
-            await _store(context, row, answer, now)
+            await _store(context, row, answer, clock)
         except Exception as error:  # one record that cannot be stored must not stop the others
             if is_away(error):
                 raise
@@ -87,21 +88,21 @@ def _headers(context: FetchContext, row: Record, fetch: Fetch) -> dict[str, str]
     return headers
 
 
-async def _store(context: FetchContext, row: Record, answer: Fetched, now: datetime) -> None:
+async def _store(context: FetchContext, row: Record, answer: Fetched, clock: ReadClock) -> None:
     source, outcome = ready_source(row), answer.outcome
     if outcome.delivered and source.document is not None:
         item = await map_record(source, row, answer.headers, answer.body)
-        await settle_fetched(context.engine, source, row, item, now)
+        await settle_fetched(context.engine, source, row, item, clock)
         return
     why = _why(outcome)
     jitter = secrets.randbelow(1_000) / 1_000
-    match next_attempt(outcome, row.fetch_tries, now, jitter, context.schedule):
+    match next_attempt(outcome, row.fetch_tries, clock(), jitter, context.schedule):
         case RetryAt(at):
             async with context.engine.begin() as tx:
                 place = row.submission_id, row.place, row.fetch_tries
                 await sql.fetch_later(tx, row.tenant_id, *place, at, why)
         case _:
-            await settle_fetched(context.engine, source, row, failed_item(row, why), now)
+            await settle_fetched(context.engine, source, row, failed_item(row, why), clock)
 
 
 def _why(outcome: Outcome) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from app import ids
+from app.clock import ReadClock
 from app.database.faults import as_problem, error_fields
 from app.database.transaction import Database, Record, Records, Tx
 from app.events.record import record_events
@@ -26,27 +27,28 @@ Found = Callable[[Tx, datetime], Awaitable[Records]]
 Done = Callable[[Tx, Record, datetime], Awaitable[bool]]
 
 
-async def activate_due(engine: Database, now: datetime) -> int:
+async def activate_due(engine: Database, clock: ReadClock) -> int:
     """Activates the policies that are planned for an instant until now; how many."""
-    return await _each(engine, now, across.planned, _activate)
+    return await _each(engine, clock, across.planned, _activate)
 
 
-async def announce_reviews(engine: Database, now: datetime) -> int:
+async def announce_reviews(engine: Database, clock: ReadClock) -> int:
     """Records `policy.review_due` of each active policy whose review is due, and when the next one is; how many."""
-    return await _each(engine, now, across.reviews_due, _announce)
+    return await _each(engine, clock, across.reviews_due, _announce)
 
 
-async def _each(engine: Database, now: datetime, found: Found, do: Done) -> int:
+async def _each(engine: Database, clock: ReadClock, found: Found, do: Done) -> int:
     """Does it for each policy found, in a transaction of its own; one that fails does not stop those of others."""
     async with engine.connect() as tx:
-        rows = await found(tx, now)
-    return sum([await _one(engine, row, now, do) for row in rows])
+        rows = await found(tx, clock())
+    return sum([await _one(engine, row, clock, do) for row in rows])
 
 
-async def _one(engine: Database, found: Record, now: datetime, do: Done) -> bool:
+async def _one(engine: Database, found: Record, clock: ReadClock, do: Done) -> bool:
     """Does it, if it is still due once the policy is locked."""
     try:
         async with engine.begin() as tx:
+            now = clock()  # not before the transaction began (docs/decisions/0083)
             await sql.lock_policies(tx, found.tenant_id)
             row = await sql.policy(tx, found.tenant_id, found.id)
             return row is not None and await do(tx, row, now)

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from app import ids
+from app.clock import ReadClock
 from app.database.faults import is_of_data
 from app.database.transaction import Database, Record, Tx
 from app.matching.person import Identity, Person
@@ -81,28 +82,28 @@ def _with_ids(person: Person, external_ids: Mapping[str, str]) -> Person:
     return replace(person, identities=(*person.identities, *(one for one in named if one.key[:2] not in known)))
 
 
-async def settle_fetched(engine: Database, source: ReadySource, row: Record, item: Item, now: datetime) -> None:
+async def settle_fetched(engine: Database, source: ReadySource, row: Record, item: Item, clock: ReadClock) -> None:
     """Stores the item in place of the one that named it, and captures its lead.
 
     Nothing is written where the attempt is not the last one, or the submission is processed again meanwhile. An item
     that the database refuses is quarantined.
     """
     try:
-        await _settle(engine, source, row, item, now, None)
+        await _settle(engine, source, row, item, clock, None)
     except Exception as error:
         if not is_of_data(error):
             raise
         shown = ids.show("submission", row.submission_id)
         log.warning("fetched_record_quarantined", submission_id=shown, error=type(error).__name__)
-        await _settle(engine, source, row, item, now, failure_reason(error))
+        await _settle(engine, source, row, item, clock, failure_reason(error))
 
 
 async def _settle(
-    engine: Database, source: ReadySource, row: Record, item: Item, now: datetime, failed: str | None
+    engine: Database, source: ReadySource, row: Record, item: Item, clock: ReadClock, failed: str | None
 ) -> None:
     tenant_id: UUID = row.tenant_id
 
-    async def once(tx: Tx) -> process.Verdicts:
+    async def once(tx: Tx, now: datetime) -> process.Verdicts:
         submission = await sql.lock_submission(tx, tenant_id, row.submission_id)
         if submission is None:
             return process.Verdicts()
@@ -113,4 +114,4 @@ async def _settle(
         settled = await process.settle(tx, tenant_id, [entry], now)
         return await process.finish(tx, tenant_id, [submission], {source.id: source}, settled, now, held=held)
 
-    process.count_verdicts(await process.in_transaction(engine, once))
+    process.count_verdicts(await process.in_transaction(engine, clock, once))

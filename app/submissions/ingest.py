@@ -20,6 +20,7 @@ from fastapi import Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import ids, metrics
+from app.clock import ReadClock
 from app.database.transaction import Database
 from app.errors import (
     BodyTooLarge,
@@ -67,17 +68,17 @@ class IngestState:
         self.processing = asyncio.Semaphore(MAX_PROCESSING)
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, received: Received, now: datetime) -> asyncio.Task[None]:
+    def start(self, received: Received, clock: ReadClock) -> asyncio.Task[None]:
         """Starts to process a submission. It may outlast the request; a worker processes what fails here."""
-        task = asyncio.create_task(self._process(received, now))
+        task = asyncio.create_task(self._process(received, clock))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
 
-    async def _process(self, received: Received, now: datetime) -> None:
+    async def _process(self, received: Received, clock: ReadClock) -> None:
         async with self.processing:
             try:
-                await process_one(self.engine, received.tenant_id, received.id, now)
+                await process_one(self.engine, received.tenant_id, received.id, clock)
             except Exception as error:  # the submission is stored; a worker tries again
                 log.warning("processing_failed", error=type(error).__name__)
 
@@ -310,7 +311,7 @@ async def _shown_in_time(state: Any, received: Received, seconds: int, now: date
     """The submission as soon as it is processed, or as it was received when that takes longer."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    task = _ingest_state(state).start(received, now)
+    task = _ingest_state(state).start(received, state.clock.now)
     await asyncio.wait({task}, timeout=seconds)
     state.wake.set("events")
     shown: dict[str, Any] = {"id": ids.show("submission", received.id), "state": "received"}

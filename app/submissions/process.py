@@ -21,6 +21,7 @@ from uuid import UUID
 import structlog
 
 from app import ids, metrics
+from app.clock import ReadClock
 from app.database.faults import as_problem, is_away, is_contended, is_of_data, run_with_retries
 from app.database.transaction import Database, Record, Records, Tx
 from app.database.turn import Turn
@@ -69,7 +70,7 @@ async def _process_forever(state: Any, stop: asyncio.Event, claim: Callable[...,
     while not stop.is_set():
         seen, now = state.wake.generation("submissions"), state.clock.now()
         try:
-            processed = await process_batch(state.engine, now, partial(claim, turn=turn, rested_at=now))
+            processed = await process_batch(state.engine, state.clock.now, partial(claim, turn=turn, rested_at=now))
         except Exception as error:  # neither an unavailable database nor a bug may end the loop
             log.warning("processing_failed", error=type(error).__name__, unavailable=as_problem(error) is not None)
             await within(POLL_SECONDS, stop.wait())
@@ -80,70 +81,75 @@ async def _process_forever(state: Any, stop: asyncio.Event, claim: Callable[...,
             await first_of(state.wake.wait("submissions", seen, POLL_SECONDS), stop.wait())
 
 
-async def process_batch(engine: Database, now: datetime, claim: Claim = across.claim) -> int:
+async def process_batch(engine: Database, clock: ReadClock, claim: Claim = across.claim) -> int:
     """Processes up to a hundred waiting submissions, of all tenants in turn; how many. Raises DatabaseUnavailable."""
-    return await _process_claimed(engine, claim, now)
+    return await _process_claimed(engine, claim, clock)
 
 
-async def process_one(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> bool:
+async def process_one(engine: Database, tenant_id: UUID, submission_id: UUID, clock: ReadClock) -> bool:
     """Processes one submission, unless it is processed already or claimed by another; returns whether it did."""
-    return bool(await _process_claimed(engine, lambda tx: across.claim_one(tx, tenant_id, submission_id), now))
+    return bool(await _process_claimed(engine, lambda tx: across.claim_one(tx, tenant_id, submission_id), clock))
 
 
-async def _process_claimed(engine: Database, claim: Claim, now: datetime) -> int:
+async def _process_claimed(engine: Database, claim: Claim, clock: ReadClock) -> int:
     claimed: list[Record] = []
 
-    async def process_batched(tx: Tx) -> Verdicts:
+    async def process_batched(tx: Tx, now: datetime) -> Verdicts:
         claimed[:] = await claim(tx)
         return await _process(tx, claimed, now, settle)
 
     try:
-        _count(await in_transaction(engine, process_batched), claimed, now)
+        _count(await in_transaction(engine, clock, process_batched), claimed, clock())
     except Exception as error:
         if not claimed or is_away(error):
             raise
         log.warning("batch_failed", submissions=len(claimed), error=type(error).__name__)
-        return sum([await _process_alone(engine, row.tenant_id, row.id, now) for row in claimed])
+        return sum([await _process_alone(engine, row.tenant_id, row.id, clock) for row in claimed])
     return len(claimed)
 
 
-async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID, now: datetime) -> bool:
+async def _process_alone(engine: Database, tenant_id: UUID, submission_id: UUID, clock: ReadClock) -> bool:
     """One submission in its own transaction; whether it is processed or quarantined now, by this call.
 
     Quarantined by its own fault, or after MAX_TRIES that other transactions or time-outs ended. A submission that fails
     for another reason, such as a missing right, waits longer after each try.
     """
 
-    async def process_alone(tx: Tx) -> Outcome:
+    async def process_alone(tx: Tx, now: datetime) -> Outcome:
         rows = await across.claim_one(tx, tenant_id, submission_id)
         return rows, await _process(tx, rows, now, settle_each)
 
-    async def quarantine(tx: Tx) -> Outcome:
+    async def quarantine(tx: Tx, now: datetime) -> Outcome:
         rows = await across.claim_one(tx, tenant_id, submission_id)
         return rows, await _quarantine(tx, rows, reason, now)
 
     try:
-        done, verdicts = await in_transaction(engine, process_alone)
+        done, verdicts = await in_transaction(engine, clock, process_alone)
     except Exception as error:
         if is_away(error):
             raise
         if not is_of_data(error):
-            tries = await in_transaction(engine, lambda tx: sql.count_failed_try(tx, tenant_id, submission_id, now))
+            tries = await in_transaction(
+                engine, clock, lambda tx, now: sql.count_failed_try(tx, tenant_id, submission_id, now)
+            )
             if tries < MAX_TRIES or not is_contended(error):
                 return False
         reason = failure_reason(error)
         log.warning("submission_quarantined", submission_id=ids.show("submission", submission_id), reason=reason)
-        done, verdicts = await in_transaction(engine, quarantine)
-    _count(verdicts, done, now)
+        done, verdicts = await in_transaction(engine, clock, quarantine)
+    _count(verdicts, done, clock())
     return bool(done)
 
 
-async def in_transaction(engine: Database, work: Callable[[Tx], Awaitable[T]]) -> T:
-    """The result of `work` in a transaction of its own, which is repeated when another one ended it."""
+async def in_transaction(engine: Database, clock: ReadClock, work: Callable[[Tx, datetime], Awaitable[T]]) -> T:
+    """The result of `work` in a transaction of its own, which is repeated when another one ended it.
+
+    `work` is given when each began: reports of now do not wait for what is dated before (docs/decisions/0083).
+    """
 
     async def once() -> T:
         async with engine.begin() as tx:
-            return await work(tx)
+            return await work(tx, clock())
 
     return await run_with_retries(once)
 

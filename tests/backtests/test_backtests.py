@@ -32,7 +32,7 @@ STRICT = altered(WATERFALL, lambda changed: changed["conditions"].update(mql={"e
 async def hours(api: Api, count: float) -> None:
     """Moves the clock, and evaluates the leads that have become due meanwhile."""
     api.clock.ahead += timedelta(hours=count)
-    await refresh_due(api.app.state.engine, api.now)
+    await refresh_due(api.app.state.engine, api.clock.now)
 
 
 async def test_a_backtest_of_the_active_policy_finds_what_it_did(api: Api) -> None:

@@ -70,7 +70,7 @@ async def test_quarantined_submissions_are_replayed_one_by_one_or_all_at_once(ap
         check_page(await browser.send(form))
         submission = await api.get(f"/v1/submissions/{made['quarantined_id']}")
         assert submission["state"] == "received"
-        assert await process_batch(api.app.state.engine, api.now) >= 1
+        assert await process_batch(api.app.state.engine, api.clock.now) >= 1
 
 
 async def test_a_dry_run_shows_what_a_request_would_become_and_stores_nothing(api: Api) -> None:

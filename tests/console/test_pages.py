@@ -283,7 +283,7 @@ async def test_a_recycled_lead_that_is_due_is_shown_until_it_is_taken_up(api: Ap
     browser = await logged_in(api)
     assert "Comes Back" not in (await browser.get("/console")).text
     api.clock.ahead += timedelta(days=60, minutes=1)
-    await refresh_due(api.app.state.engine, api.now)
+    await refresh_due(api.app.state.engine, api.clock.now)
     await create_partitions(api.app.state.engine)
     await sequence(api.app.state.engine)
     await browser.log_in()

@@ -25,7 +25,7 @@ async def fill(api: Api) -> RecordIds:
     made = await create_one_of_each(api)
     await api.mql(full_name="Waits for somebody")
     refused = await api.client.post(f"/v1/ingest/{made['source_key']}", json={"nobody": 1})
-    await process_batch(api.app.state.engine, api.now)
+    await process_batch(api.app.state.engine, api.clock.now)
     submission = await api.get(f"/v1/submissions/{refused.json()['submission']['id']}")
     assert submission["state"] == "quarantined", submission
     return {**made, "quarantined_id": submission["id"]}

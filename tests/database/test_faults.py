@@ -78,12 +78,12 @@ async def test_a_submission_is_quarantined_by_its_own_fault_only_and_waits_for_t
         submission_id = ids.read("submission", made)
         refused = pytest.raises(DatabaseUnavailable) if state in AWAY else nullcontext()
         with refused:
-            assert await process.process_one(engine, api.tenant_id, submission_id, api.now) is own, state
+            assert await process.process_one(engine, api.tenant_id, submission_id, api.clock.now) is own, state
         assert (await sender.submission(made))["state"] == ("quarantined" if own else "received"), state
         tries = await count(api, "SELECT tries FROM submissions WHERE id = :id", id=submission_id)
         assert tries == (0 if own or state in AWAY else 1), state
         await fail_with(api, "leads", "")
-        assert await process.process_batch(engine, api.now) == (0 if own else 1), state
+        assert await process.process_batch(engine, api.clock.now) == (0 if own else 1), state
         assert (await sender.submission(made))["state"] == ("quarantined" if own else "processed"), state
 
 
@@ -93,7 +93,7 @@ async def test_a_submission_that_the_database_aborted_waits_longer_after_each_tr
     aborted = (await sender.post(person())).json()["submission"]["id"]
 
     async def process_rested(now: datetime) -> int:
-        return await process.process_batch(engine, now, partial(across.claim, rested_at=now))
+        return await process.process_batch(engine, lambda: now, partial(across.claim, rested_at=now))
 
     now = api.now
     for tries, seconds in enumerate((10, 60, 360, 2160, 3600, 3600, 3600), start=1):
@@ -167,7 +167,7 @@ async def test_the_lead_that_failed_is_postponed_and_no_other_when_another_worke
     api.clock.ahead += timedelta(days=31)
     due = "SELECT count(*) FROM leads WHERE evaluate_at <= :now"
     with pytest.raises(DBAPIError, match="lock timeout"):
-        await refresh_due(Raced(engine, stuck["id"]), api.now)  # type: ignore[arg-type]
+        await refresh_due(Raced(engine, stuck["id"]), api.clock.now)  # type: ignore[arg-type]
     assert await count(api, due, now=api.now) == 2, "neither was evaluated, and the second was not postponed"
-    assert await refresh_due(engine, api.now) == 2
+    assert await refresh_due(engine, api.clock.now) == 2
     assert await count(api, due, now=api.now) == 0

@@ -58,7 +58,7 @@ async def make_history(api: Api) -> list[str]:
     second = await api.mql(email="anna@nordsoft.example", company="Nordsoft")
     source = await api.post("/v1/sources", {"name": "Form", "preset": "generic"})
     await api.client.post(f"/v1/ingest/{source['key']}", json={"email": "mara@acme.example", "company": "Acme"})
-    await process_batch(api.app.state.engine, datetime.now(UTC))
+    await process_batch(api.app.state.engine, lambda: datetime.now(UTC))
     await api.client.post(f"/v1/ingest/{source['key']}", json={"email": "waits@acme.example"})
     hook = await api.post("/v1/subscriptions", {"url": "https://example.com/hook", "types": ["lead.*"]})
     while await sequence(api.app.state.engine):
@@ -106,7 +106,7 @@ async def test_a_database_of_the_first_release_is_migrated_with_all_its_rows(api
                 (lead,) = (await migrated.get(f"/v1/leads?q={q}", key=api.key))["data"]
                 assert lead["fields"]["company"] == company
             assert [one.faults async for one in verify(migrated.app.state.engine)] == [()] * counts["journeys"]
-            assert await process_batch(migrated.app.state.engine, datetime.now(UTC)) == 1
+            assert await process_batch(migrated.app.state.engine, lambda: datetime.now(UTC)) == 1
             (waited,) = (await migrated.get("/v1/leads?q=waits", key=api.key))["data"]
             changed = await migrated.call(
                 "PATCH", f"/v1/leads/{waited['id']}", {"fields": {"company": "New"}}, key=api.key

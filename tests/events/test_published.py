@@ -62,7 +62,7 @@ async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
     await api.publish(altered(WATERFALL, going_stale(3, "inquiry")))
     await api.lead(email="idle@acme.example")
     await pass_time(api, 4)
-    assert await announce_reviews(api.app.state.engine, api.now + timedelta(days=100)) == 1
+    assert await announce_reviews(api.app.state.engine, lambda: api.now + timedelta(days=100)) == 1
     await sequence(api.app.state.engine)
     page = await api.get(
         "/v1/events", params={"after": "earliest", "limit": 1000, **({"include": include} if include else {})}

@@ -37,7 +37,7 @@ def context(api: Api, *schedule: float) -> FetchContext:
 
 
 async def fetch(api: Api, *schedule: float) -> int:
-    return await fetch_due(context(api, *schedule), Turn(), api.now)
+    return await fetch_due(context(api, *schedule), Turn(), api.clock.now)
 
 
 async def source_of(api: Api, host: Provider, **members: Any) -> Sender:
@@ -262,7 +262,7 @@ async def test_an_attempt_that_died_is_made_again_and_a_late_one_changes_nothing
         slow_egress = SlowEgress(api, gate)
         late = asyncio.create_task(
             fetch_due(
-                FetchContext(api.app.state.engine, slow_egress, api.app.state.keyring, (0, 1, 1)), Turn(), api.now
+                FetchContext(api.app.state.engine, slow_egress, api.app.state.keyring, (0, 1, 1)), Turn(), api.clock.now
             )
         )
         await slow_egress.asked.wait()

@@ -95,7 +95,7 @@ async def process_lists(api: Api) -> int:
     """Processes all rows of lists that wait; returns how many submissions they were in."""
     claim = partial(across.claim_listed, rested_at=api.now)
     total = 0
-    while number := await process_batch(api.app.state.engine, api.now, claim):
+    while number := await process_batch(api.app.state.engine, api.clock.now, claim):
         total += number
     return total
 

@@ -114,7 +114,7 @@ async def test_a_list_of_more_rows_than_a_submission_holds_is_processed_in_parts
     lists = await make_lists(api)
     people = [(f"P{n}", f"p{n}@nordsoft.example" if n % 4 else "") for n in range(53)]
     made = await lists.post(table(("Name", "E-mail"), *people))
-    assert await process_batch(api.app.state.engine, api.now) == 0, "rows of lists wait in a queue of their own"
+    assert await process_batch(api.app.state.engine, api.clock.now) == 0, "rows of lists wait in a queue of their own"
     assert await process_lists(api) == 11
     assert (await lists.found(made))["counts"] == {"lead": 39, "quarantined": 14}
     rows = await lists.rows(made)
@@ -136,7 +136,7 @@ async def test_a_cancelled_import_leaves_its_leads_and_processes_no_further_row(
     monkeypatch.setattr(store, "ROWS_TOGETHER", 2)
     lists = await make_lists(api)
     made = await lists.post(table(("E-mail",), *((f"p{n}@nordsoft.example",) for n in range(6))))
-    assert await process_batch(api.app.state.engine, api.now, across.claim_listed) == 1
+    assert await process_batch(api.app.state.engine, api.clock.now, across.claim_listed) == 1
     cancelled = await api.post(f"/v1/imports/{made['id']}/cancel", None, status=200)
     assert (cancelled["state"], cancelled["rows_done"]) == ("cancelled", 2)
     assert await process_lists(api) == 0

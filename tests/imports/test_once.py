@@ -82,7 +82,7 @@ async def test_the_lists_of_two_tenants_are_processed_in_turn(api: Api, monkeypa
     short = await their_lists.post(people(10, "q"))
     turn = Turn()
     for _ in range(4):
-        assert await process_batch(api.app.state.engine, api.now, lambda tx: across.claim_listed(tx, turn)) == 1
+        assert await process_batch(api.app.state.engine, api.clock.now, lambda tx: across.claim_listed(tx, turn)) == 1
     assert (await their_lists.found(short))["state"] == "completed"
     assert (await mine.found(long))["rows_done"] == 10
     assert theirs.tenant_id != api.tenant_id

@@ -13,7 +13,7 @@ from app.journeys import refresh
 async def main(url: str, now: str) -> None:
     refresh.BATCH = 2  # type: ignore[misc]
     engine = make_engine(url)
-    while await refresh.refresh_due(engine, datetime.fromisoformat(now)):
+    while await refresh.refresh_due(engine, lambda: datetime.fromisoformat(now)):
         print("evaluated", flush=True)
     await engine.dispose()
 

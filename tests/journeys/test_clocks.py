@@ -40,7 +40,7 @@ async def runs(api: Api, lead: dict[str, Any]) -> list[tuple[str, str]]:
 
 async def refresh(api: Api) -> None:
     """Evaluates leads until none is due."""
-    while await refresh_due(api.app.state.engine, api.now):
+    while await refresh_due(api.app.state.engine, api.clock.now):
         pass
 
 
@@ -69,7 +69,7 @@ async def test_a_clock_is_breached_once_and_the_state_is_that_of_now_even_before
     await refresh(api)
     api.clock.ahead += timedelta(minutes=239)
     assert (await api.reload(lead))["sla"]["state"] == "due"
-    assert await refresh_due(api.app.state.engine, api.now) == 0
+    assert await refresh_due(api.app.state.engine, api.clock.now) == 0
     api.clock.ahead += timedelta(minutes=2)
     unevaluated = await api.call("GET", f"/v1/leads/{lead['id']}")
     assert unevaluated.json()["sla"]["state"] == "breached"

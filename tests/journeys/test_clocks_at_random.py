@@ -38,7 +38,7 @@ async def take_a_step(api: Api, chance: random.Random, people: dict[str, str], l
     if step < 0.25:
         api.clock.ahead += timedelta(minutes=chance.choice([1, 30, 200, 300, 1500, 5000]))
         if chance.random() < 0.7:
-            await refresh_due(api.app.state.engine, api.now)
+            await refresh_due(api.app.state.engine, api.clock.now)
     elif step < 0.45:
         kind, type_ = chance.choice([("contact_attempt", "call"), ("interest", "demo_request")])
         await api.add_activity(lead, type_, kind=kind, occurred_at=api.ago(minutes=chance.choice([0, 5, 250, 2000])))
@@ -68,7 +68,7 @@ async def test_each_breach_is_told_once_and_the_past_stays_what_it_was(api: Api,
         seen.append((api.now, lead["id"], {name: lead[name] for name in SHOWN}))
         api.clock.ahead += timedelta(seconds=1)
     api.clock.ahead += timedelta(days=60)
-    while await refresh_due(api.app.state.engine, api.now):
+    while await refresh_due(api.app.state.engine, api.clock.now):
         pass
     async with api.app.state.engine.connect() as tx:
         statement = text("SELECT clock, due_at FROM clock_runs WHERE breached_at IS NOT NULL")

@@ -144,7 +144,7 @@ async def test_two_workers_tell_every_breach_and_every_wake_up_once(api: Api) ->
         await api.ask(lead, "recycle", sdr, reason_code="timing", wake_at=api.ago(hours=-2))
     api.clock.ahead += timedelta(hours=5)
     for _ in range(3):
-        await asyncio.gather(*(refresh_due(api.app.state.engine, api.now) for _ in range(4)))
+        await asyncio.gather(*(refresh_due(api.app.state.engine, api.clock.now) for _ in range(4)))
     for type_, told_of in (("lead.recycle_due", leads[:4]), ("lead.sla_breached", leads[4:])):
         told = [one["lead_id"] for one in await events_of_type(api, type_)]
         assert sorted(told) == sorted(lead["id"] for lead in told_of)
@@ -168,7 +168,7 @@ async def test_a_worker_that_is_killed_before_the_commit_has_told_nothing_and_th
             )
         )
     with pytest.raises(CommitOutcomeUnknown):
-        await refresh_due(engine, api.now)
+        await refresh_due(engine, api.clock.now)
     assert await events_of_type(api, "lead.sla_breached") == []
     async with engine.begin() as tx:
         await tx.execute(text("DROP TRIGGER dying ON clock_runs"))

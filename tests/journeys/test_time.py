@@ -24,7 +24,7 @@ async def events_of_type(api: Api, type_: str) -> list[dict[str, Any]]:
 async def pass_time(api: Api, days: float) -> int:
     """Moves the clock forward and evaluates the leads that are due and returns how many there were."""
     api.clock.ahead += timedelta(days=days)
-    return await refresh_due(api.app.state.engine, api.now)
+    return await refresh_due(api.app.state.engine, api.clock.now)
 
 
 async def test_a_lead_qualifies_when_its_negative_points_decay(api: Api) -> None:
@@ -49,7 +49,7 @@ async def test_a_score_that_only_decays_makes_no_version_and_no_event(api: Api) 
     assert (before["score"]["engagement"], after["score"]["engagement"]) == (10, 5)
     assert after["version"] == before["version"]
     assert len(await events_of_type(api, "lead.stage_changed")) == events
-    assert await refresh_due(api.app.state.engine, api.now) == 0, "it is not due again before the next step"
+    assert await refresh_due(api.app.state.engine, api.clock.now) == 0, "it is not due again before the next step"
 
 
 async def test_a_recycled_lead_is_due_at_its_wake_at_and_stays_in_its_stage(api: Api) -> None:
@@ -132,4 +132,4 @@ async def test_a_lead_that_cannot_be_evaluated_does_not_stop_the_others(api: Api
     async with api.app.state.engine.connect() as tx:
         rows = (await tx.execute(text("SELECT engagement FROM leads ORDER BY id"))).scalars()
     assert rows == [10, 5], "the cache of the first could not be written, that of the second was"
-    assert await refresh_due(api.app.state.engine, api.now) == 0, "its evaluation is postponed"
+    assert await refresh_due(api.app.state.engine, api.clock.now) == 0, "its evaluation is postponed"

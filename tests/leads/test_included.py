@@ -110,7 +110,7 @@ class Life:
         self.api.clock.ahead += timedelta(seconds=seconds)
 
     async def refresh(self) -> None:
-        await refresh_due(self.api.app.state.engine, self.api.now)
+        await refresh_due(self.api.app.state.engine, self.api.clock.now)
 
     async def look(self) -> None:
         """What is answered now; the events that are new are read at once."""

@@ -137,7 +137,7 @@ async def test_as_of_knows_when_a_lead_was_below_the_threshold_and_when_time_alo
     for days, refreshed in ((0, False), (10.1, False), (0.1, True), (20, False), (0.1, True), (1, False)):
         api.clock.ahead += timedelta(days=days)
         if refreshed:
-            await refresh_due(api.app.state.engine, api.now)
+            await refresh_due(api.app.state.engine, api.clock.now)
         snapshots.append((api.now, await api.reload(lead)))
     below = [snapshot["below_threshold_since"] is not None for _, snapshot in snapshots]
     assert below == [True, False, False, False, True, True], "-25 points count half after ten days, 3 times 15 later"

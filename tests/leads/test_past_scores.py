@@ -144,7 +144,7 @@ class Life:
         await self.call("POST", "/transitions", {"action": action, **members}, role)
 
     async def refresh(self) -> None:
-        await refresh_due(self.api.app.state.engine, self.api.now)
+        await refresh_due(self.api.app.state.engine, self.api.clock.now)
 
     async def publish(self) -> None:
         await self.api.publish(self.random.choice(self.policies))

@@ -51,5 +51,5 @@ async def settle(api: Api) -> None:
     """What workers do after an activation: all leads are scheduled, and evaluated."""
     while await schedule_leads(api.app.state.engine, api.now):
         pass
-    while await refresh_due(api.app.state.engine, api.now):
+    while await refresh_due(api.app.state.engine, api.clock.now):
         pass

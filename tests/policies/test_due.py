@@ -40,14 +40,14 @@ async def active(api: Api) -> str:
 async def test_a_planned_policy_becomes_active_at_its_time_and_not_before(api: Api) -> None:
     policy, engine = await planned(api, POLICY), api.app.state.engine
     assert (policy["state"], policy["activated_at"]) == ("proposed", None)
-    assert await activate_due(engine, api.now) == 0
+    assert await activate_due(engine, api.clock.now) == 0
     api.clock.ahead += timedelta(hours=1, seconds=5)
     assert await active(api) != policy["id"], "a worker does it"
-    assert await activate_due(engine, api.now) == 1
+    assert await activate_due(engine, api.clock.now) == 1
     after = await api.get("/v1/policies/active")
     assert (after["id"], after["state"]) == (policy["id"], "active")
     assert after["effective_from"] == policy["effective_from"] < after["activated_at"]
-    assert await activate_due(engine, api.now) == 0
+    assert await activate_due(engine, api.clock.now) == 0
     (event,) = await events_of_type(api, "policy.activated")
     assert event["policy_id"] == policy["id"]
     assert await acts(api) == [
@@ -59,7 +59,7 @@ async def test_a_planned_policy_becomes_active_at_its_time_and_not_before(api: A
 async def test_two_workers_activate_a_planned_policy_once(api: Api) -> None:
     policies = [await planned(api, {**POLICY, "title": f"Title {n}"}) for n in range(3)]
     api.clock.ahead += timedelta(hours=2)
-    done = await asyncio.gather(*(activate_due(api.app.state.engine, api.now) for _ in range(4)))
+    done = await asyncio.gather(*(activate_due(api.app.state.engine, api.clock.now) for _ in range(4)))
     assert sum(done) == 3
     assert len(await events_of_type(api, "policy.activated")) == 3
     assert await active(api) == policies[-1]["id"], "in the order of their times"
@@ -72,7 +72,7 @@ async def test_a_worker_that_is_killed_in_the_middle_leaves_the_activation_to_th
     script = (
         "import asyncio; from datetime import datetime; from app.database.engine import make_engine;"
         "from app.policies.due import activate_due;"
-        f"asyncio.run(activate_due(make_engine({url!r}), datetime.fromisoformat({now!r})))"
+        f"asyncio.run(activate_due(make_engine({url!r}), lambda: datetime.fromisoformat({now!r})))"
     )
     waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 
@@ -90,7 +90,7 @@ async def test_a_worker_that_is_killed_in_the_middle_leaves_the_activation_to_th
         await worker.wait()
 
     async def done() -> bool:
-        await activate_due(api.app.state.engine, api.now)
+        await activate_due(api.app.state.engine, api.clock.now)
         return await active(api) == policy["id"]
 
     await until(done, "the locks of the killed worker are released")
@@ -104,12 +104,12 @@ async def test_a_policy_that_cannot_be_handled_does_not_stop_those_of_other_tena
         refused = f"type <> 'policy.activated' OR tenant_id <> '{api.tenant_id}'"
         await tx.execute(text(f"ALTER TABLE events ADD CONSTRAINT broken CHECK ({refused}) NOT VALID"))
     api.clock.ahead += timedelta(hours=2)
-    assert await activate_due(api.app.state.engine, api.now) == 1
+    assert await activate_due(api.app.state.engine, api.clock.now) == 1
     assert await active(other) == fine["id"]
     assert (await api.get(f"/v1/policies/{stuck['id']}"))["state"] == "proposed"
     async with api.app.state.engine.begin() as tx:
         await tx.execute(text("ALTER TABLE events DROP CONSTRAINT broken"))
-    assert await activate_due(api.app.state.engine, api.now) == 1
+    assert await activate_due(api.app.state.engine, api.clock.now) == 1
     assert await active(api) == stuck["id"]
 
 
@@ -135,11 +135,11 @@ async def test_a_plan_can_be_replaced_and_taken_back(api: Api) -> None:
     again = await ask_activation(api, policy, effective_from=api.ago(hours=-5))
     assert again.json()["effective_from"] > policy["effective_from"]
     api.clock.ahead += timedelta(hours=2)
-    assert await activate_due(api.app.state.engine, api.now) == 0
+    assert await activate_due(api.app.state.engine, api.clock.now) == 0
     path = f"/v1/policies/{policy['id']}"
     assert (await api.call("PUT", path, {**POLICY, "title": "Not yet"})).json()["effective_from"] is None
     api.clock.ahead += timedelta(hours=20)
-    assert await activate_due(api.app.state.engine, api.now) == 0
+    assert await activate_due(api.app.state.engine, api.clock.now) == 0
     other = await planned(api, POLICY)
     at_once = (await ask_activation(api, other)).json()
     assert (at_once["state"], at_once["effective_from"]) == ("active", at_once["activated_at"])
@@ -159,13 +159,13 @@ async def test_a_plan_that_has_become_impossible_stays_proposed_and_says_why(pip
     policy, before = await planned(api, document(WATERFALL)), await active(api)
     await srl_lead(api, await api.user("sdr"))
     api.clock.ahead += timedelta(hours=2)
-    assert await activate_due(api.app.state.engine, api.now) == 1
+    assert await activate_due(api.app.state.engine, api.clock.now) == 1
     after = await api.get(f"/v1/policies/{policy['id']}")
     assert (after["state"], after["effective_from"], after["approvals_missing"]) == ("proposed", None, [])
     assert after["activation_refused"]["code"] == "mapping_required"
     assert after["activation_refused"]["stages"] == [{"stage": "srl", "journeys": 1}]
     assert await active(api) == before
-    assert await activate_due(api.app.state.engine, api.now) == 0
+    assert await activate_due(api.app.state.engine, api.clock.now) == 0
     assert (await acts(api))[-1] == "policy.activation_refused"
     answer = await ask_activation(api, policy, mapping={"srl": "sal"})
     assert (answer.json()["state"], answer.json()["activation_refused"]) == ("active", None)
@@ -178,7 +178,7 @@ async def test_a_mapping_is_kept_until_the_planned_time(pipeline_api: Api) -> No
     assert policy["mapping"] == {"srl": "sql"}
     assert (await api.reload(lead))["stage"] == "srl"
     api.clock.ahead += timedelta(hours=2)
-    assert await activate_due(api.app.state.engine, api.now) == 1
+    assert await activate_due(api.app.state.engine, api.clock.now) == 1
     await settle(api)
     assert (await api.reload(lead))["stage"] == "sql"
 
@@ -217,10 +217,12 @@ async def test_a_review_is_told_of_once_and_again_after_the_next_period(
 ) -> None:
     engine = api.app.state.engine
     policy = await activated(api, {**POLICY, "review": review})
-    assert await announce_reviews(engine, api.now) == 0
+    assert await announce_reviews(engine, api.clock.now) == 0
     for told in (1, 2):
         api.clock.ahead += timedelta(days=days or 400)
-        assert sum(await asyncio.gather(*(announce_reviews(engine, api.now) for _ in range(3)))) == (1 if days else 0)
+        assert sum(await asyncio.gather(*(announce_reviews(engine, api.clock.now) for _ in range(3)))) == (
+            1 if days else 0
+        )
         events = await events_of_type(api, "policy.review_due")
         assert len(events) == (told if days else 0)
     before = policy["review_due_at"]
@@ -234,8 +236,8 @@ async def test_a_review_is_told_of_once_and_again_after_the_next_period(
 async def test_reviews_that_passed_while_no_worker_ran_are_told_of_once(api: Api) -> None:
     await activated(api, {**POLICY, "review": "monthly"})
     api.clock.ahead += timedelta(days=200)
-    assert await announce_reviews(api.app.state.engine, api.now) == 1
-    assert await announce_reviews(api.app.state.engine, api.now) == 0
+    assert await announce_reviews(api.app.state.engine, api.clock.now) == 1
+    assert await announce_reviews(api.app.state.engine, api.clock.now) == 0
     due = (await api.get("/v1/policies/active"))["review_due_at"]
     assert api.now.isoformat() < due < (api.now + timedelta(days=32)).isoformat()
 
@@ -244,4 +246,4 @@ async def test_a_retired_policy_is_not_reviewed(api: Api) -> None:
     await activated(api, {**POLICY, "review": "monthly"})
     await activated(api, {**POLICY, "review": "none"})
     api.clock.ahead += timedelta(days=400)
-    assert await announce_reviews(api.app.state.engine, api.now) == 0
+    assert await announce_reviews(api.app.state.engine, api.clock.now) == 0

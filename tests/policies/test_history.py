@@ -143,7 +143,7 @@ class Life:
         engine = self.api.app.state.engine
         shown = {one: await self.api.get(f"/v1/policies/{one}") for one in self.expected}
         due = {one for one, row in shown.items() if row["state"] == "proposed" and row["effective_from"]}
-        await activate_due(engine, self.api.now)
+        await activate_due(engine, self.api.clock.now)
         now = {one: (await self.api.get(f"/v1/policies/{one}")) for one in due}
         for one in sorted(due, key=lambda policy: str(now[policy]["activated_at"])):
             if now[one]["activated_at"] is not None:

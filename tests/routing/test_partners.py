@@ -33,7 +33,7 @@ async def offered(api: Api, to: list[dict[str, Any]] | None = None) -> dict[str,
 async def pass_minutes(api: Api, minutes: float) -> int:
     """Moves the clock, and lets the worker evaluate what is due; how many leads were."""
     api.clock.ahead += timedelta(minutes=minutes)
-    return await refresh_due(api.app.state.engine, api.now)
+    return await refresh_due(api.app.state.engine, api.clock.now)
 
 
 async def assignment(api: Api, lead: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +177,7 @@ async def test_workers_at_the_same_time_hand_each_lead_on_once_and_fairly(
     engine = api.app.state.engine
     done: list[int] = []
     while not done or any(done[-3:]):
-        done += await asyncio.gather(*(refresh_due(engine, api.now) for _ in range(3)))
+        done += await asyncio.gather(*(refresh_due(engine, api.clock.now) for _ in range(3)))
     assert sum(done) == 12
     owners = [(await api.reload(lead))["owner_id"] for lead in leads]
     assert [owners.count(user) for user in inside] == [4, 4, 4]

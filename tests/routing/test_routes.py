@@ -302,7 +302,7 @@ def with_clock(minutes: int) -> Policy:
 
 async def pass_a_week(api: Api) -> None:
     api.clock.ahead = timedelta(days=7)
-    while await refresh_due(api.app.state.engine, api.now):
+    while await refresh_due(api.app.state.engine, api.clock.now):
         pass
 
 

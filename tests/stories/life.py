@@ -95,7 +95,7 @@ class Life:
 
     async def pass_time(self, seconds: float) -> None:
         self.api.clock.ahead += timedelta(seconds=seconds)
-        await refresh_due(self.api.app.state.engine, self.api.now)
+        await refresh_due(self.api.app.state.engine, self.api.clock.now)
 
     async def send(self, method: str, path: str, body: Any, role: str | None = None, **options: Any) -> httpx.Response:
         """A request that may be refused, but never fails."""

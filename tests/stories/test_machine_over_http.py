@@ -127,7 +127,7 @@ class Team(RuleBasedStateMachine):
     def pass_time(self, minutes: int, works: bool) -> None:
         self.api.clock.ahead += timedelta(minutes=minutes)
         if works:
-            self.run(refresh_due(self.api.app.state.engine, self.api.now))
+            self.run(refresh_due(self.api.app.state.engine, self.api.clock.now))
 
     @rule(policy=st.sampled_from(sorted(POLICIES)))
     def activate(self, policy: str) -> None:

@@ -59,7 +59,7 @@ async def make_sender(api: Api, preset: str = "generic", **members: Any) -> Send
 async def process(api: Api) -> int:
     """Processes all waiting submissions and returns their number."""
     total = 0
-    while number := await process_batch(api.app.state.engine, api.now):
+    while number := await process_batch(api.app.state.engine, api.clock.now):
         total += number
     return total
 

@@ -58,7 +58,7 @@ async def batch(api: Api, turn: Turn) -> int:
     async def claim(tx: Tx) -> Records:
         return await across.claim(tx, turn)
 
-    return await process_batch(api.app.state.engine, api.now, claim)
+    return await process_batch(api.app.state.engine, api.clock.now, claim)
 
 
 @pytest.mark.parametrize("later", [True, False], ids=["its id is higher", "its id is lower"])
@@ -134,7 +134,7 @@ async def test_what_rests_until_a_later_try_takes_no_share(api: Api) -> None:
     async def claim(tx: Tx) -> Records:
         return await across.claim(tx, Turn(), api.now)
 
-    assert await process_batch(api.app.state.engine, api.now, claim) == 100
+    assert await process_batch(api.app.state.engine, api.clock.now, claim) == 100
     assert (await resting.processed(), await ready.processed()) == (0, 100)
 
 
@@ -171,9 +171,9 @@ async def test_one_due_lead_is_in_the_next_batch_whatever_is_due_for_another_ten
     async with api.app.state.engine.begin() as tx:
         await tx.execute(text("UPDATE leads SET evaluate_at = CAST(:now AS timestamptz)"), {"now": api.now})
     turn = Turn()
-    assert await refresh_due(api.app.state.engine, api.now, turn) == BATCH
+    assert await refresh_due(api.app.state.engine, api.clock.now, turn) == BATCH
     assert (await due(api, many.id), await due(api, one.id)) == (251 - BATCH, 0)
-    batches = [await refresh_due(api.app.state.engine, api.now, turn) for _ in range(251 // BATCH + 1)]
+    batches = [await refresh_due(api.app.state.engine, api.clock.now, turn) for _ in range(251 // BATCH + 1)]
     assert (sum(batches), batches[-1]) == (251 - BATCH, 0)
 
 

@@ -26,7 +26,7 @@ async def test_thirty_parallel_posts_of_one_new_person_make_one_lead(api: Api) -
     posts = [sender.post(person(email="ana@nordsoft.example", submission_key=f"k{n}")) for n in range(30)]
     assert {answer.status_code for answer in await asyncio.gather(*posts)} == {202}
     engine = api.app.state.engine
-    await asyncio.gather(*(process.process_batch(engine, api.now) for _ in range(4)))
+    await asyncio.gather(*(process.process_batch(engine, api.clock.now) for _ in range(4)))
     await process_all(api)
     assert await count(api, "SELECT count(*) FROM leads") == 1
     assert (
@@ -64,7 +64,9 @@ async def test_of_duplicates_in_parallel_batches_exactly_one_makes_the_lead(api:
     body = person(submission_key="once")
     await asyncio.gather(*(sender.post(body) for _ in range(12)))
     rows = (await api.get("/v1/submissions"))["data"]
-    one_each = [process.process_one(api.app.state.engine, api.tenant_id, _uuid(row["id"]), api.now) for row in rows]
+    one_each = [
+        process.process_one(api.app.state.engine, api.tenant_id, _uuid(row["id"]), api.clock.now) for row in rows
+    ]
     await asyncio.gather(*one_each)
     await process_all(api)
     items = [row["items"][0] for row in (await api.get("/v1/submissions"))["data"]]
@@ -260,7 +262,7 @@ async def test_a_processor_that_dies_between_claim_and_commit_loses_nothing(api:
         rows = await across.claim(killed)
         await process._process(killed, rows, api.now, process.settle)
         assert len(rows) == 5
-        assert await process.process_batch(engine, api.now) == 0  # another worker does not claim locked rows
+        assert await process.process_batch(engine, api.clock.now) == 0  # another worker does not claim locked rows
         await killed.driver.close(timeout=0.1)  # the connection closes as when a process is killed
     await _all_processed(api)
     for answer in answers:
@@ -284,7 +286,7 @@ async def test_a_worker_that_is_killed_in_the_middle_of_a_batch_loses_nothing(ap
     script = (
         "import asyncio; from datetime import UTC, datetime; from app.database.engine import make_engine;"
         "from app.submissions.process import process_batch;"
-        f"asyncio.run(process_batch(make_engine({api.app.state.settings.database_url!r}), datetime.now(UTC)))"
+        f"asyncio.run(process_batch(make_engine({api.app.state.settings.database_url!r}), lambda: datetime.now(UTC)))"
     )
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with api.app.state.engine.begin() as tx:
@@ -314,7 +316,7 @@ async def test_one_batch_processes_several_tenants_in_isolation(api: Api) -> Non
     for sender in senders:
         for n in range(3):
             await sender.post(person(email="ana@nordsoft.example", submission_key=f"k{n}"))
-    assert await process.process_batch(api.app.state.engine, api.now) == 6
+    assert await process.process_batch(api.app.state.engine, api.clock.now) == 6
     assert await count(api, "SELECT count(*) FROM leads") == 2
     mine = (await api.get("/v1/submissions"))["data"]
     assert len(mine) == 3
@@ -347,11 +349,11 @@ async def test_a_large_backlog_is_claimed_in_batches_of_a_hundred_and_of_bounded
     sender = await make_sender(api)
     for tens in range(13):
         await asyncio.gather(*(sender.post(person(submission_key=f"k{tens}{n}")) for n in range(10)))
-    assert await process.process_batch(api.app.state.engine, api.now) == 100
-    assert await process.process_batch(api.app.state.engine, api.now) == 30
+    assert await process.process_batch(api.app.state.engine, api.clock.now) == 100
+    assert await process.process_batch(api.app.state.engine, api.clock.now) == 30
     for n in range(4):
         await sender.post(person(submission_key=f"big{n}", message="x" * 900_000))
-    assert [await process.process_batch(api.app.state.engine, api.now) for _ in range(2)] == [3, 1]
+    assert [await process.process_batch(api.app.state.engine, api.clock.now) for _ in range(2)] == [3, 1]
 
 
 async def test_submissions_are_listed_by_source_state_and_lead(api: Api) -> None:
@@ -422,6 +424,6 @@ async def _process_by_another(api: Api) -> None:
     """Processes one batch with an engine of its own."""
     engine = database.make_engine(api.app.state.settings.database_url, 2)
     try:
-        await process.process_batch(engine, api.now)
+        await process.process_batch(engine, api.clock.now)
     finally:
         await engine.dispose()

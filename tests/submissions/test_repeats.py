@@ -145,7 +145,7 @@ async def test_of_one_key_in_parallel_each_person_has_one_lead_and_each_content_
         await sender.post(dict(body))
     engine = api.app.state.engine
     await asyncio.gather(
-        *(process.process_one(engine, api.tenant_id, one, api.now) for one in await submission_ids(api))
+        *(process.process_one(engine, api.tenant_id, one, api.clock.now) for one in await submission_ids(api))
     )
     await process_all(api)
     items = [row["items"][0] for row in (await api.get("/v1/submissions"))["data"]]
@@ -203,11 +203,11 @@ async def test_the_same_content_without_a_key_is_the_same_again_for_ten_minutes(
     if door == "in one batch":
         await process_all(api)
     elif door == "at once":
-        await asyncio.gather(*(process.process_one(engine, api.tenant_id, one, api.now) for one in sent))
+        await asyncio.gather(*(process.process_one(engine, api.tenant_id, one, api.clock.now) for one in sent))
         await process_all(api)
     else:
         for one in sent if door == "in batches" else reversed(sent):
-            await process.process_one(engine, api.tenant_id, one, api.now)
+            await process.process_one(engine, api.tenant_id, one, api.clock.now)
     found = await verdicts(api, sent)
     if door in ("in one batch", "in batches"):
         assert found == expected

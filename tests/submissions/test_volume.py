@@ -19,7 +19,7 @@ async def send(api: Api, key: str, *bodies: object) -> None:
 
 
 async def process(api: Api) -> None:
-    while await process_batch(api.app.state.engine, api.now):
+    while await process_batch(api.app.state.engine, api.clock.now):
         pass
 
 

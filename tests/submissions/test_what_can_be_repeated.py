@@ -133,7 +133,7 @@ async def test_of_spam_and_genuine_forms_at_once_one_is_the_lead(api: Api, key: 
     sent = [await send(api, sender, key, headers) for headers in kinds]
     engine = api.app.state.engine
     await asyncio.gather(
-        *(process.process_one(engine, api.tenant_id, ids.read("submission", one), api.now) for one in sent)
+        *(process.process_one(engine, api.tenant_id, ids.read("submission", one), api.clock.now) for one in sent)
     )
     await process_all(api)
     assert sorted(await verdicts(sender, sent[1::2])) == ["duplicate", "duplicate", "lead"]

@@ -86,7 +86,7 @@ async def test_of_two_processes_with_one_key_the_second_finds_what_the_first_kep
     async with engine.connect() as tx:
         await tx.command("BEGIN")
         await _process(tx, api, first)
-        other = asyncio.create_task(process.process_one(engine, api.tenant_id, second, api.now))
+        other = asyncio.create_task(process.process_one(engine, api.tenant_id, second, api.clock.now))
 
         async def it_waits() -> bool:
             return bool(await count(api, WAITING))
