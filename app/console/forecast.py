@@ -17,7 +17,7 @@ CHANGES: Final = "/v1/reports/forecast/changes"
 ASKED: Final = ("period", "owner", "level", "origin", "as_of")
 CHANGES_ASKED: Final = ("period", "since", "until", "owner", "as_of")
 MOST: Final = 40  # people of one page
-ROWS: Final = 50
+ROWS: Final = 25
 SHOWN: Final = ("closed", "commit", "upside", "pipeline", "weighted", "omitted")
 WITHOUT_ROWS: Final = ("quota", "gap")
 
@@ -109,4 +109,11 @@ async def _evidence(api: Api, path: str, asked: Mapping[str, str], of_rows: Sequ
         "query": urlencode(of_page),
         "next": urlencode({**asked, "cursor": following}) if following else None,
         "users": users,
+        "names": await _names(api, [row["opportunity_id"] for row in found.rows]),
     }
+
+
+async def _names(api: Api, opportunity_ids: Sequence[str]) -> dict[str, str]:
+    """The names of opportunities by id, as they are now; nothing where the key may not read them."""
+    found = await asyncio.gather(*(api.get(f"/v1/opportunities/{one}") for one in opportunity_ids))
+    return {one.document["id"]: one.document["name"] for one in found if one.ok}

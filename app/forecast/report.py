@@ -36,6 +36,7 @@ from app.forecast.roll_up import (
 )
 from app.reports.parameters import MOST_GROUPS
 from app.reports.report import Origin
+from app.reports.sql import names
 from app.web.fields import rfc3339
 from app.web.money import money
 from app.web.pages import malformed_cursor, read_cursor, write_cursor
@@ -210,7 +211,11 @@ async def read_evidence(
     page = found[:limit]
     more = len(found) > limit
     following = write_cursor(filters, ids.show("opportunity", page[-1].opportunity_id)) if more else None
-    return {"data": [_evidence(row, counts(row.forecast_category, metric)) for row in page], "next": following}
+    owners_of_page = list({row.owner_id for row in page if row.owner_id is not None})
+    named = await names(tx, tenant_id, "user", owners_of_page, facts.as_of)
+    name_of = {row.id: row.name for row in named}
+    data = [_evidence(row, name_of.get(row.owner_id), counts(row.forecast_category, metric)) for row in page]
+    return {"data": data, "next": following}
 
 
 def _after(cursor: str | None, filters: Mapping[str, Any]) -> UUID | None:
@@ -245,12 +250,13 @@ async def _owners(
     return below(user_id, manager_of)
 
 
-def _evidence(row: Record, counted: bool) -> dict[str, Any]:
+def _evidence(row: Record, owner_name: str | None, counted: bool) -> dict[str, Any]:
     return {
         "opportunity_id": ids.show("opportunity", row.opportunity_id),
         "lead_id": ids.shown("lead", row.origin_lead_id),
         "journey_no": row.journey_no,
         "owner_id": ids.shown("user", row.owner_id),
+        "owner_name": owner_name,
         "stage": row.stage,
         "forecast_category": row.forecast_category,
         "probability": row.probability,

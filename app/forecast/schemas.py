@@ -172,6 +172,7 @@ class ForecastEvidence(ResponseBody):
     lead_id: str | None
     journey_no: int | None
     owner_id: str | None
+    owner_name: str | None = Field(description="As of the instant.")
     stage: str
     forecast_category: str
     probability: int

@@ -14,13 +14,12 @@ from app.database.tables.administration import campaign_costs
 from app.database.transaction import Records, Tx
 from app.ids import new_id
 from app.reports.parameters import ORIGINS
-from app.reports.sql import GROUPS, framed, of_lead, recorded
+from app.reports.sql import GROUPS, first_of, framed, of_lead, recorded
 
-BEGUN: Final = """
-    SELECT j.id, j.id AS journey_id, j.lead_id, j.business, j.opened_at FROM journeys j
-      JOIN transitions t ON t.tenant_id = :tenant_id AND t.journey_id = j.id AND t.seq = 1 AND t.recorded_at <= :as_of
-     WHERE j.tenant_id = :tenant_id AND j.opened_at >= :start AND j.opened_at < :end
-"""
+BEGUN: Final = f"""
+    SELECT j.id, j.id AS journey_id, j.lead_id, j.business, j.opened_at FROM journeys j {first_of("j.id")}
+     WHERE opened.recorded_at <= :as_of AND j.tenant_id = :tenant_id AND j.opened_at >= :start AND j.opened_at < :end
+"""  # noqa: S608 - interpolates what is written here
 # Journeys that began in the window, with the milestones that they reached, whether they have a conversion that was not
 # reverted, and the deal that is won, with the amount of its closing as in `WINS`.
 SOURCES: Final = f"""

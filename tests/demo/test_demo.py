@@ -13,11 +13,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import text
 
 from app.commands.demo import run
 from app.commands.demo.client import Client
 from app.commands.demo.plan import DAYS, PolicyName
 from app.commands.demo.run import FUNNELS
+from app.database.server import open_database, running_database
 from app.database.transaction import Database
 from app.events.across import count_pending
 from app.settings import CannotStart, load
@@ -68,6 +70,15 @@ def test_the_demo_starts_a_service_sends_it_all_leads_and_verify_finds_no_differ
     assert "Admin key of the service (shown only once): btn_" in output
     assert re.search(r"log in with this key at http://\S+/console$", output, re.MULTILINE)
     assert "0 differ from their log" in baton(folder, "verify")
+    assert not asyncio.run(without_statistics(folder)), "reports are quick at once"
+
+
+async def without_statistics(folder: Path) -> list[str]:
+    """The tables of which the server does not know how many rows they have."""
+    with running_database(load(data_dir=folder / ".baton")) as settings:
+        async with open_database(settings.url) as engine, engine.connect() as tx:
+            named = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            return (await tx.execute(text(f"{named} AND reltuples < 0"))).scalars()
 
 
 BANDS = {

@@ -233,6 +233,25 @@ async def test_hunters_and_farmers_add_up_to_the_whole(api: Api) -> None:
         assert (row["lead_id"] is not None) is has_lead
 
 
+async def test_rows_name_their_owner_as_of_the_instant_and_nobody_has_no_name(api: Api) -> None:
+    set_clock(api, "05-10")
+    ana, ben = [await api.user("ae", name=name) for name in ("Ana", "Ben")]
+    for owner in (ana, ben, None):
+        await deal(api, owner)
+    address = (await forecast(api))["evidence_url"] + "&metric=pipeline"
+
+    def owners(page: dict[str, Any]) -> dict[str | None, str | None]:
+        return {row["owner_id"]: row["owner_name"] for row in page["data"]}
+
+    before = await api.get(address)
+    assert owners(before) == {ana: "Ana", ben: "Ben", None: None}
+    api.clock.ahead += timedelta(seconds=5)
+    assert (await api.call("PATCH", f"/v1/users/{ana}", {"name": "Ana Maria"})).status_code == 200
+    assert await api.get(address) == before
+    of_now = (await forecast(api))["evidence_url"] + "&metric=pipeline"
+    assert owners(await api.get(of_now))[ana] == "Ana Maria"
+
+
 REFUSED = [
     ("/evidence?metric=quota", "metric", "no_evidence"),
     ("/evidence?metric=gap", "metric", "no_evidence"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
+import pytest
+
 from app.database.transaction import Database
 from benchmarks.many_leads import fill_leads
 from tests.api import Api
@@ -57,6 +59,39 @@ FILL: Final = """
                              converted_at, recorded_at)
     SELECT $1, id, lead_id, id, id, id, id, '{}', opened_at, opened_at FROM journeys WHERE tenant_id = $1
 """
+
+
+@pytest.mark.parametrize(("name", "by"), [("sources", None), ("sources", "first_stage"), ("funnel", "first_stage")])
+async def test_the_beginning_of_a_journey_is_read_by_its_key_also_before_tables_have_statistics(
+    api: Api, name: str, by: str | None
+) -> None:
+    """A plan for one row of the tenant would read all of its beginnings for each journey."""
+    database: Database = api.app.state.engine
+    url = api.app.state.settings.database_url.replace("+asyncpg", "")
+    async with database.begin() as tx:
+        for table in ("leads", "journeys", "transitions", "milestones"):
+            await tx.driver.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    few = 400
+    await fill_leads(url, api.tenant_id, few, sources=[None], owners=[None])
+    async with database.begin() as tx:
+        policy = await tx.driver.fetchval("SELECT id FROM policies WHERE tenant_id = $1", api.tenant_id)
+        await tx.driver.execute("SET LOCAL session_replication_role = replica")
+        await tx.driver.execute(FILL, api.tenant_id, policy, timeout=300)
+    async with database.begin() as tx:
+        await tx.driver.execute("DELETE FROM pg_statistic WHERE starelid = 'transitions'::regclass")
+    window = {"from": str((api.now - timedelta(days=1_000)).date()), "to": str((api.now + timedelta(days=2)).date())}
+    with statements_of(database) as ran:
+        answer = await api.call("GET", f"/v1/reports/{name}", params={**window, **({"by": by} if by else {})})
+    assert answer.status_code == 200, answer.text
+    async with database.begin() as tx:
+        await tx.plan_for_values()
+        plans = [await explained(tx, statement) for statement in ran]
+    scans = [node for plan in plans for node in nodes(plan) if node.get("Relation Name") == "transitions"]
+    of_beginnings = [node for node in scans if "seq = 1" in str(node)]
+    assert of_beginnings
+    for node in of_beginnings:
+        assert "journey_id" in node["Index Cond"], node
+        assert node["Actual Rows"] + node.get("Rows Removed by Filter", 0) <= 1
 
 
 async def test_no_report_of_leads_reads_the_whole_of_a_table(api: Api) -> None:

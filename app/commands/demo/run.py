@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -21,6 +21,7 @@ from typing import IO, Final
 import aiohttp
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy.exc import DBAPIError
 
 from app.commands.demo import play
 from app.commands.demo.client import TIMEOUT, Client
@@ -76,6 +77,7 @@ def demo(url: str | None, key: str | None, leads: int, seed: int, data_dir: Path
     with running_database(with_secrets(settings, generate=False)) as ready:
         admin = asyncio.run(prepare(ready, owned=settings.embedded))
         asyncio.run(_send_to_new_tenant(ready, planned, is_alone=admin is not None))
+        asyncio.run(_analyze(ready))
     if admin is not None:
         console.print(f"\nAdmin key of the service (shown only once): {admin}", markup=False)
 
@@ -100,6 +102,13 @@ async def _send_to_new_tenant(settings: Settings, planned: Planned, *, is_alone:
             clock.set(planned.end - timedelta(weeks=WEEKS))
         async with _temporary_service(settings, key, clock) as address:
             await _send_and_show(address, key, planned, clock, later_address=settings.address)
+
+
+async def _analyze(settings: Settings) -> None:
+    """Reads how the leads are distributed, so that the first report is quick. What takes too long the server does."""
+    async with open_database(settings.url) as engine, engine.connect() as tx:
+        with suppress(DBAPIError):
+            await tx.command("ANALYZE")
 
 
 async def _accepts_key(address: str, key: str) -> bool:
