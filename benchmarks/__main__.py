@@ -32,6 +32,7 @@ from benchmarks.paths import (
     move,
     overload,
     process,
+    reports,
     senders,
 )
 from benchmarks.processes import Failed
@@ -53,10 +54,11 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "lists": lists.measure,
     "many": many.measure,
     "dead": dead.measure,
+    "reports": reports.measure,
     "backtest": backtest.measure,
 }
 # They take minutes: to fill a database, until lanes rest, to send a million events, to process a large list.
-ONLY_WHERE_NAMED = {"lists", "many", "dead", "large-list"}
+ONLY_WHERE_NAMED = {"lists", "many", "dead", "large-list", "reports"}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 
@@ -64,7 +66,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="Shorter runs: under two minutes.")] = False,
     only: Named = None,
     profile: Annotated[str | None, typer.Option(help="Measure this path and print its CPU time by layer.")] = None,
-    leads: Annotated[int, typer.Option(help="Leads of the path backtest; full size: 100000.")] = 0,
+    leads: Annotated[int, typer.Option(help="Leads of backtest (full size: 100000) and reports (2000000).")] = 0,
     activities: Annotated[int, typer.Option(min=1, max=1000, help="Activities of each of these leads.")] = 10,
     peer: Annotated[
         str | None, typer.Option(help="Another system: the URL, on a local port, that creates a person.")

@@ -41,7 +41,8 @@ class Peer:
 class Bench:
     """One run of the command. `folder` holds the samples of a profiled path; None means no profiling.
 
-    `leads` and `activities` of each are the size of the path `backtest`; 0 leads: as many as that path takes by itself.
+    `leads` and `activities` of each are the size of the path `backtest`, `leads` also that of `reports`; 0 leads: as
+    many as the path takes by itself.
     """
 
     database: Database

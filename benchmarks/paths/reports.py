@@ -1,0 +1,63 @@
+"""Reports over three years of history: how long each takes for a month, a quarter and 13 months, and as of the past."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import urlencode
+
+from benchmarks.bench import Bench, new_user
+from benchmarks.figures import Line
+from benchmarks.lives import fill_lives
+from benchmarks.processes import ADMIN_KEY, Server
+
+GET = "GET /v1/reports/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n\r\n"
+NAMES = ("funnel", "velocity", "sources", "pipeline")
+WINDOWS = {"month": 30, "quarter": 91, "13 months": 396}
+REPORT_MS, EVIDENCE_MS, PAST_MS = 100.0, 50.0, 1_000.0
+TIMES = 30
+SECONDS = 20.0  # for each line; a slow report is asked for less often
+
+
+def measure(bench: Bench) -> list[Line]:
+    """Target: 100 ms at the 99th percentile, 50 ms for a page of evidence, a second as of the past."""
+    count = bench.leads or bench.scale(200_000, 10_000)
+    dsn = bench.database.create("reports")
+    with bench.service(dsn, "api") as server:
+        for role in ("sdr", "ae", "manager"):
+            new_user(server, role)
+    policy_id, tenant_id = bench.database.run(dsn, "SELECT id, tenant_id FROM policies WHERE state = 'active'")[0]
+    users = [row[0] for row in bench.database.run(dsn, "SELECT id FROM users ORDER BY id")]
+    asyncio.run(fill_lives(dsn, tenant_id, policy_id, count, users))
+    moves = bench.database.value(dsn, "SELECT count(*) FROM transitions")
+    with bench.service(dsn, "api") as server:
+        first, *others = [_line(bench, server, *asked) for asked in paths(datetime.now(UTC).date())]
+    return [Line("reports", f"of {count:,} leads, {moves:,} transitions"), first, *others]
+
+
+def paths(today: date) -> Iterator[tuple[str, str, float]]:
+    """What is asked for: its name, path and target in milliseconds."""
+    for name in NAMES:
+        for window, days in WINDOWS.items():
+            yield f"{name}, {window}", _path(name, today, days), REPORT_MS
+    yield "funnel by source, month", _path("funnel", today, 30, by="source"), REPORT_MS
+    for name, metric in (("funnel", "mql_to_sal"), ("velocity", "mql_to_sal"), ("sources", "sql")):
+        key = {"key": "source7"} if name == "sources" else {}
+        yield f"evidence of {name}, month", _path(f"{name}/evidence", today, 30, metric=metric, **key), EVIDENCE_MS
+        yield f"evidence of {name}, quarter", _path(f"{name}/evidence", today, 91, metric=metric, **key), EVIDENCE_MS
+    past = today - timedelta(days=365)
+    for name in NAMES:
+        path = _path(name, past, 91, as_of=f"{past.isoformat()}T00:00:00Z")
+        yield f"{name}, quarter, as of a year ago", path, PAST_MS
+
+
+def _path(name: str, to: date, days: int, **more: str) -> str:
+    return f"{name}?{urlencode({'from': to - timedelta(days=days), 'to': to, **more})}"
+
+
+def _line(bench: Bench, server: Server, what: str, path: str, target_ms: float) -> Line:
+    request = GET.format(path=path, key=ADMIN_KEY).encode()
+    bench.load(server, [request], 200, connections=1)
+    run = bench.load(server, [request] * TIMES, 200, connections=1, seconds=SECONDS)
+    return Line("reports", what, run, target=f"p99 ≤ {target_ms:.0f} ms", met=(run.p99_ms or 0.0) <= target_ms)
