@@ -20,22 +20,34 @@ def next_milestone() -> str:
     """  # noqa: S608 - interpolates a condition that is written here
 
 
-# Journeys that reached the first milestone in the window, and whether they reached the second within the horizon.
-# Without a second one (the volume) they count at once.
+# Journeys that reached the first milestone of a metric in the window, and whether they reached its second one within
+# the horizon; the volume has no horizon. A journey is read once, with all that it reached, and not for each metric.
 FUNNEL: Final = f"""
-    SELECT x.name AS metric, a.journey_id AS id, a.journey_id, j.lead_id, NULL::uuid AS opportunity_id, j.business,
-           a.reached_at AS at, b.id IS NOT NULL AS counted
-      FROM {{METRICS}}
-      JOIN milestones a ON {recorded("a")} AND a.name = x.start AND a.reached_at >= :start AND a.reached_at < :end
-      JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = a.journey_id
-           AND (x.business IS NULL OR j.business = x.business)
-      LEFT JOIN LATERAL ({next_milestone()}) b
-           ON x.hours IS NULL OR b.reached_at <= a.reached_at + make_interval(hours => x.hours)
+    SELECT x.name AS metric, c.journey_id AS id, c.journey_id, c.lead_id, NULL::uuid AS opportunity_id, c.business,
+           c.reached_at AS at,
+           coalesce(b.reached_at <= c.reached_at + make_interval(hours => x.hours),
+                    x.hours IS NULL AND b.reached_at IS NOT NULL) AS counted
+      FROM (SELECT a.journey_id, a.name, a.reached_at, j.lead_id, j.business, n.names, n.instants
+              FROM milestones a
+              JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = a.journey_id
+             CROSS JOIN LATERAL (
+                   SELECT array_agg(b.name) AS names, array_agg(b.reached_at) AS instants FROM milestones b
+                    WHERE {recorded("b")} AND b.journey_id = a.journey_id AND b.reached_at >= a.reached_at
+             ) n
+             WHERE {recorded("a")} AND a.name IN (SELECT x.start FROM {{METRICS}})
+               AND a.reached_at >= :start AND a.reached_at < :end {{ONCE}}) c
+      JOIN {{METRICS}} ON x.start = c.name AND (x.business IS NULL OR x.business = c.business)
+     CROSS JOIN LATERAL (SELECT c.instants[array_position(c.names, x."to")] AS reached_at) b
 """  # noqa: S608 - interpolates only conditions that are written here
 
 # The same cohorts with the time until the second milestone. Whatever has not reached it is seen until the journey ended
 # without it (the deal was lost, or the journey entered a closed stage other than that of conversion), else until now.
 VELOCITY: Final = f"""
+    WITH closed AS MATERIALIZED (
+        SELECT p.id AS policy_id, s ->> 'name' AS stage
+          FROM policies p CROSS JOIN jsonb_array_elements(p.document -> 'stages') s
+         WHERE p.tenant_id = :tenant_id AND s ->> 'kind' NOT IN ('open', 'parked') AND s ->> 'order' IS NULL
+    )
     SELECT x.name AS metric, a.journey_id AS id, a.journey_id, j.lead_id, NULL::uuid AS opportunity_id, j.business,
            a.reached_at AS at, b.id IS NOT NULL AS counted, b.id IS NULL AND ended.at IS NULL AS is_open,
            GREATEST(extract(epoch FROM coalesce(b.reached_at, ended.at, :as_of) - a.reached_at), 0) AS seconds
@@ -52,10 +64,7 @@ VELOCITY: Final = f"""
                   SELECT t.occurred_at
                     FROM (SELECT * FROM transitions t WHERE t.tenant_id = :tenant_id AND t.journey_id = a.journey_id
                              AND t.recorded_at <= :as_of ORDER BY t.seq DESC LIMIT 1) t
-                    JOIN policies p ON p.tenant_id = :tenant_id AND p.id = t.policy_id
-                   WHERE EXISTS (SELECT FROM jsonb_array_elements(p.document -> 'stages') s
-                                  WHERE s ->> 'name' = t.to_stage AND s ->> 'kind' NOT IN ('open', 'parked')
-                                    AND s ->> 'order' IS NULL)) e
+                   WHERE EXISTS (SELECT FROM closed s WHERE s.policy_id = t.policy_id AND s.stage = t.to_stage)) e
       ) ended ON b.id IS NULL
 """  # noqa: S608 - interpolates only conditions that are written here
 

@@ -234,6 +234,8 @@ def framed(cases: str, group: tuple[str, str], end: str) -> TextClause:
     """The statement that reads the cases with the keys of their groups, as of the instant, and ends with `end`."""
     key, joins = group
     sql = FRAME.replace("{KEY}", key).replace("{JOINS}", joins).replace("{END}", end)
+    # A page reads only its first rows to the end, which this would prevent; numbers read all, once for all metrics.
+    cases = cases.replace("{ONCE}", "" if end == PAGE else "OFFSET 0")
     sql = sql.replace("{CASES}", cases).replace("{METRICS}", METRICS)
     return text(sql).bindparams(*(one for one in BINDS if re.search(rf":{one.key}\b", sql)))
 
