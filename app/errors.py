@@ -233,6 +233,10 @@ class ConversionNotFound(NotFound):
     """The lead has no conversion."""
 
 
+class ErasureNotFound(NotFound):
+    """The person of this lead was not erased."""
+
+
 class ConfirmationNotFound(NotFound):
     """There is no such link; open it as it stands in the e-mail."""
 

@@ -16,6 +16,7 @@ from app.backtests.run import run_backtests
 from app.confirmations.across import sweep_requests
 from app.database.faults import error_fields, run_with_retries
 from app.database.turn import Turn
+from app.erasure.steps import run_steps
 from app.events import across
 from app.events.sequence import sequence_forever
 from app.events.wake import within
@@ -58,7 +59,7 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
         waiting = (process_forever, process_lists_forever, check_forever, fetch_forever)
-        timed = (refresh_forever, policies_forever, backtest_forever, snapshots_forever)
+        timed = (refresh_forever, policies_forever, backtest_forever, snapshots_forever, erase_forever)
         seldom = (train_forever, learn_forever, sweep_forever)
         jobs += [partial(work, state, stop) for work in (*waiting, *timed, *seldom)]
     if "dispatch" in roles:
@@ -155,6 +156,15 @@ async def backtest_forever(state: Any, stop: asyncio.Event) -> None:
 
     async def batch() -> int:
         return await run_backtests(state.engine, state.clock.now())
+
+    await _repeat(POLL_SECONDS, stop, batch)
+
+
+async def erase_forever(state: Any, stop: asyncio.Event) -> None:
+    """Look for copies of people who were erased."""
+
+    async def batch() -> int:
+        return await run_steps(state.engine, state.clock.now())
 
     await _repeat(POLL_SECONDS, stop, batch)
 

@@ -22,6 +22,7 @@ from sqlalchemy.util.concurrency import greenlet_spawn
 from app.database.plain_json import write_json
 from app.database.sqlstate import sqlstate
 from app.database.storage import Storage
+from app.keyring import KeyRing
 
 T = TypeVar("T")
 FOR_VALUES: Final = {"plan_cache_mode": "force_custom_plan", "enable_seqscan": "on"}  # how a plan for values is made
@@ -95,13 +96,17 @@ class CommitOutcomeUnknown(ConnectionError):
 class Tx:
     """Runs statements: in a transaction (`Database.begin`), or in autocommit (`Database.connect`, without a pooler).
 
-    The functions in `after_commit` are called once the transaction is committed.
+    The functions in `after_commit` are called once the transaction is committed. `keyring` opens encrypted values.
     """
 
-    __slots__ = ("_core", "_engine", "after_commit", "driver", "maybe_in_transaction", "plans_for_values", "pooled")
+    __slots__ = (
+        *("_core", "_engine", "after_commit", "driver", "keyring", "maybe_in_transaction"),
+        *("plans_for_values", "pooled"),
+    )
 
-    def __init__(self, engine: AsyncEngine, pooled: PoolProxiedConnection) -> None:
+    def __init__(self, engine: AsyncEngine, pooled: PoolProxiedConnection, keyring: KeyRing | None = None) -> None:
         self._engine = engine
+        self.keyring = keyring
         self._core: Connection | None = None
         self.pooled = pooled
         self.driver: Any = pooled.driver_connection
@@ -170,6 +175,7 @@ class Database:
     def __init__(self, engine: AsyncEngine, opening: str | None = None) -> None:
         self.engine, self.opening = engine, opening
         self.storage = Storage()
+        self.keyring: KeyRing | None = None
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Tx]:
@@ -197,7 +203,7 @@ class Database:
             pooled = await self.engine.raw_connection()
         except CONNECT_ERROR as error:  # without a connection, whatever the reason, there is no database
             raise DBAPIError("connect", None, error, hide_parameters=True, connection_invalidated=True) from error
-        tx = Tx(self.engine, pooled)
+        tx = Tx(self.engine, pooled, self.keyring)
         tx.plans_for_values = self.opening is not None
         try:
             yield tx

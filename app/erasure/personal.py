@@ -1,7 +1,7 @@
 """Where personal data of leads stands: every table, and of it every column that can hold text, JSON or bytes.
 
-Erasure and its test follow this list (docs/erasure.md). A test compares it with the migrated schema, so that a new table
-or column has to be entered here before it can be merged.
+Erasure and its test follow this list (docs/erasure.md). A test compares it with the migrated schema, so that a new
+table or column has to be entered here before it can be merged.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-# Which rows are about a person: those with the lead's id in `lead_id` (or in another column, given beside the table), or
-# those found through the rows of another table.
-Rows = Literal[
-    "lead", "leads of a pair", "journey", "opportunity", "made from the lead", "event", "item", "import", "address"
-]
+# Which rows are about a person: those that name the lead, or those found through rows of another table.
+Rows = Literal["lead", "leads of a pair", "journey", "opportunity", "made from the lead", "event", "item", "address"]
 How = Literal[
     "row deleted",
     "emptied",  # NULL, '', {} or []
-    "reduced",  # to the members that reports count: see `KEPT_MEMBERS`
+    "reduced",  # to the members that reports count (app/erasure/reduced.py)
     "tombstone",  # a fixed word, or the members of an event that name nobody
     "new key",  # a technical value of the row itself
     "item removed",  # of a list that also has other people
@@ -80,8 +77,15 @@ TABLES: Final[Mapping[str, Table]] = {
     ),
     "touches": _deleted("lead", "attribution"),
     "consents": _deleted("lead", "purpose state text channel"),
-    "consent_requests": _deleted("lead", "secret_sha256 texts"),
-    "withdrawal_links": _deleted("lead", "secret_sha256 purposes"),
+    "consent_requests": Table(
+        "lead",
+        "the hash of a random value: who opens the link is told of the erasure",
+        "secret_sha256",
+        {"texts": "emptied"},
+    ),
+    "withdrawal_links": Table(
+        "lead", "the hash of a random value: who opens the link is told of the erasure", "secret_sha256 purposes"
+    ),
     "withdrawals": _deleted("address", "address_sha256 purpose state text channel"),
     "bant": Table(
         "lead", CODES, "criterion status role", {"value": "emptied", "evidence": "emptied", "amount": "emptied"}
@@ -96,8 +100,8 @@ TABLES: Final[Mapping[str, Table]] = {
     "lead_merges": Table(
         "leads of a pair",
         "ids; the user who merged",
-        "actor",
-        {"identities": "emptied", "filled": "emptied", "submission_items": "emptied"},
+        "actor submission_items",
+        {"identities": "emptied", "filled": "emptied"},
     ),
     # The history, which reports count
     "journeys": Table("lead", f"{CODES}; ids of users", "stage business closing_reason offer lapsed"),
@@ -144,7 +148,7 @@ TABLES: Final[Mapping[str, Table]] = {
     ),
     "opportunity_states": Table("opportunity", CODES, "stage class forecast_category amount currency business"),
     "snapshot_rows": Table("opportunity", CODES, "stage forecast_category amount currency"),
-    "conversions": Table("lead", "who converted", "actor", {"answer": "reduced", "replaced": "emptied"}),
+    "conversions": Table("lead", "ids, and names of fields; who converted", "actor answer", {"replaced": "emptied"}),
     # What came in
     "submissions": Table(
         "item",
@@ -169,6 +173,15 @@ TABLES: Final[Mapping[str, Table]] = {
     "attempts": Table("event", CODES, "error_kind trigger", {"response_head": "emptied"}),
     "delivery_retries": Table("event", CODES, "state last_error request"),
     "idempotency_keys": _deleted("lead", "key fingerprint headers body"),
+    # Of the erasure itself
+    "erasures": Table(
+        "lead",
+        "a code, and the number of a request; neither takes free text",
+        "reason request_id",
+        {"sought": "emptied", "after": "emptied"},
+    ),
+    "suppression_salts": _nothing("a random value, encrypted", "salt"),
+    "suppressions": _nothing("HMAC-SHA256 of erased identities, under the salt of the tenant", "hash"),
     # Of the tenant, and of no lead
     "tenants": _nothing(SET_BY_STAFF, "name secret_salt calendar"),
     "users": _nothing("the staff of the tenant", "name email role team time_zone working_hours external_id absences"),
@@ -199,19 +212,4 @@ TABLES: Final[Mapping[str, Table]] = {
     "rates": _nothing(SET_BY_STAFF, "currency rates actor"),
     "judgements": _nothing("what the staff expects to sell", "period judgement actor"),
     "alembic_version": _nothing("the version of the schema", "version_num"),
-}
-
-# Of columns that are reduced, the members that stay: what reports count, and nothing that names a person.
-FIRMOGRAPHICS: Final = ("country", "industry")
-ATTRIBUTION: Final = ("source", "medium", "campaign")
-KEPT_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "leads.fields": FIRMOGRAPHICS,
-    "leads.first_touch": ATTRIBUTION,
-    "leads.last_touch": ATTRIBUTION,
-    "leads.flags": ("source",),
-    "lead_changes.before": ("rules", "owner_id", "team", "attribution", "fields"),
-    "transitions.evidence": (
-        *("fit", "engagement", "level", "entries", "profile", "attribution"),
-        *("conversion_id", "opportunity_class", "goes_on", "policy_version_before", "mapping"),
-    ),
 }

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, WithJsonSchema
 
-from app.web.fields import Instant, LeadId, OpportunityId, ResponseBody, SourceId
+from app.web.fields import Instant, LeadId, OpportunityId, ResponseBody, SourceId, SubmissionId
 
 ActivityId = Annotated[str, StringConstraints(pattern="^act_")]
 # References, since the models of the answers are in packages that import this one.
@@ -18,7 +18,7 @@ class LeadEventData(ResponseBody):
     lead: LeadAsOfEvent | None = Field(
         default=None, description="With include=lead: the lead as of `meta.lead_version`; null after an erasure."
     )
-    erased: bool | None = Field(default=None, description="With include=lead: true after an erasure, else absent.")
+    erased: bool | None = Field(default=None, description="True after an erasure, else absent.")
 
 
 class FieldChange(ResponseBody):
@@ -235,6 +235,20 @@ class LeadUnmerged(LeadEventData):
     merged_id: LeadId
     survivor_id: LeadId
     closed_journey_id: ClosedJourney
+
+
+class LeadErased(LeadEventData):
+    """The person was erased: forget what you have of this lead. Earlier events of it say `erased`, and name nobody."""
+
+    lead_id: LeadId
+
+
+class LeadSuppressed(LeadEventData):
+    """Somebody who was erased came again, without a new consent: nothing was stored. `lead_id` is the erased lead."""
+
+    lead_id: LeadId
+    source: SourceSummary
+    submission_id: SubmissionId | None
 
 
 class LeadConverted(LeadEventData):

@@ -69,7 +69,7 @@ class Arrival:
     `revised_lead_id`: the lead of the submission that the arrival revises, `revises` that submission; it is no further
     touch then. `item_index`: the place of the item in its submission.
     `double_opt_in`: the rule of the source by which consents have to be confirmed.
-    `of_list`: a row of an imported list.
+    `of_list`: a row of an imported list. `submission_key`: that of the item.
     """
 
     person: Person
@@ -90,6 +90,7 @@ class Arrival:
     revised_lead_id: UUID | None = None
     revises: UUID | None = None
     item_index: int | None = None
+    submission_key: str | None = None
     double_opt_in: DoubleOptIn | None = None
 
     @property

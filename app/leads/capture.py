@@ -26,6 +26,7 @@ from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phon
 from app.leads.known_contact import link_known_contacts
 from app.leads.merged import Before, Came, keep_apart
 from app.leads.older import load_older_keys
+from app.leads.suppression import suppressed
 from app.leads.withdrawals import Withdrawals, withdrawals_of
 from app.matching.channel import channel_of
 from app.matching.identity import Candidate, Match, keys, resolve
@@ -38,11 +39,13 @@ __all__ = ["Arrival", "ArrivalActivity", "Captured", "capture"]
 
 Key = tuple[str, str, str]
 CONSENT_WITHDRAWN: Final = "consent_withdrawn"
+SUPPRESSED: Final = "suppressed"
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """The result of one arrival: its lead, or why there is none (identity_required, person_unknown, lead_gone).
+    """The result of one arrival: its lead, or why there is none (identity_required, person_unknown, lead_gone,
+    suppressed: the person was erased, and nothing of the arrival is stored).
 
     With a lead the reason says what of the arrival does not count: `consent_withdrawn`, a consent that a list claims.
     `came`: what the arrival added to a lead into which others were merged.
@@ -109,23 +112,24 @@ async def capture(
     """
     wanted = {identity.key: identity for arrival in arrivals for identity in arrival.person.identities}
     await sql.lock_identities(tx, tenant_id, list(wanted))
+    erased = await suppressed(tx, tenant_id, arrivals, now)
     candidates = await sql.candidates(tx, tenant_id, list(wanted.values()))
-    if not apart:
-        return await _capture_all(tx, tenant_id, arrivals, candidates, now)
-    first = _first_of_each(arrivals, candidates)
+    places = [n for n in range(len(arrivals)) if n not in erased]
+    first = _first_of_each(arrivals, candidates, places) if apart else places
     captured = await _capture_all(tx, tenant_id, [arrivals[n] for n in first], candidates, now)
-    by_place = dict(zip(first, captured, strict=True))
+    by_place = dict(zip(first, captured, strict=True)) | dict.fromkeys(erased, Captured(None, reason=SUPPRESSED))
     return [by_place.get(n) or Captured(None, later=True) for n in range(len(arrivals))]
 
 
-def _first_of_each(arrivals: Sequence[Arrival], candidates: Sequence[Candidate]) -> list[int]:
-    """The places of the arrivals that share no identity, and no lead with such an identity, with an earlier one."""
+def _first_of_each(arrivals: Sequence[Arrival], candidates: Sequence[Candidate], places: Sequence[int]) -> list[int]:
+    """Those of the places whose arrivals share no identity, and no lead with such an identity, with an earlier one."""
     leads: dict[Key, set[UUID]] = {}
     for one in candidates:
         leads.setdefault((one.kind, one.namespace, one.value), set()).add(one.lead_id)
     seen: set[Key | UUID] = set()
     first: list[int] = []
-    for n, arrival in enumerate(arrivals):
+    for n in places:
+        arrival = arrivals[n]
         keys_of_it = {identity.key for identity in arrival.person.identities}
         about = keys_of_it.union(*(leads.get(key, ()) for key in keys_of_it))
         if not about & seen:

@@ -31,7 +31,7 @@ from app.leads.activities import record_activities, record_one_each
 from app.leads.assignment import AssignmentOut, read_assignment
 from app.leads.attributes import attributes
 from app.leads.bant import confirm, show_confirmations
-from app.leads.capture import Captured
+from app.leads.capture import SUPPRESSED, Captured
 from app.leads.change import patch_lead
 from app.leads.clocks import ClockRunList, clock_runs
 from app.leads.consent import purposes, put_consents
@@ -43,7 +43,7 @@ from app.leads.future import AsOf
 from app.leads.included import include_leads
 from app.leads.past import read_as_of, show_as_of
 from app.leads.provenance import field_origins
-from app.leads.qualification_schemas import AttributeList, BantOut, ExceptionIn, ScoreOut
+from app.leads.qualification_schemas import AttributeList, BantOut, ExceptionIn, ScoreOut, Suppressed
 from app.leads.qualifications import QualificationList, show_qualification
 from app.leads.schemas import (
     ActivitiesIn,
@@ -89,6 +89,8 @@ EXCEPTION_PROBLEMS = declared(*WRITE_PROBLEMS, HumanRequired, RoleNotAllowed)
 
 
 def _show_captured(captured: Captured) -> Response:
+    if captured.reason == SUPPRESSED:
+        return answer({"suppressed": True}, 202)
     assert captured.change is not None, "every arrival of this door may create its lead"
     lead = show_lead(captured.change)
     status = 201 if captured.created else 200
@@ -106,6 +108,7 @@ RECORD = Verb("record_activity", record_one_each, lambda recorded: answer(record
     responses={
         **declared(IdentityRequired, SourceNotFound, ContactNotFound, AccountNotFound, OutOfOrder),
         200: {"model": LeadOut, "description": "A lead with the same identity existed."},
+        202: {"model": Suppressed, "description": "The person was erased, and nothing was stored."},
     },
 )
 async def post_lead(request: Request, body: LeadCreate, caller: Writer) -> Response:

@@ -75,6 +75,12 @@ class AttributeOut(ResponseBody):
     condition: dict[str, Any] = Field(description="An example, as it stands in a policy.")
 
 
+class Suppressed(ResponseBody):
+    """The person was erased, and gave no new consent: nothing of the request was stored."""
+
+    suppressed: Literal[True]
+
+
 class AttributeList(ResponseBody):
     data: list[AttributeOut]
     next: None

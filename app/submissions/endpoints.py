@@ -12,6 +12,7 @@ from app.errors import (
     BodyTooLarge,
     CursorInvalid,
     DatabaseUnavailable,
+    Erased,
     HeadersTooLarge,
     MethodNotAllowed,
     Overloaded,
@@ -167,12 +168,12 @@ async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: In
     "/submissions/{submission_id}/replay",
     status_code=202,
     response_model=Accepted,
-    responses=declared(SubmissionNotFound),
+    responses=declared(SubmissionNotFound, Erased),
 )
 async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InTx) -> Response:
     """Process a submission again, for example after a mapping fix. It creates no second lead and no second activity."""
     if not await sql.replay_one(tx, caller.tenant_id, submission_id):
-        raise SubmissionNotFound()
+        raise SubmissionNotFound() if await sql.submission(tx, caller.tenant_id, submission_id) is None else Erased()
     return answer({"submission": await show.submission(tx, caller.tenant_id, submission_id)}, 202)
 
 

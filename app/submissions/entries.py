@@ -13,7 +13,7 @@ from uuid import UUID
 from app import ids
 from app.database.sqlstate import sqlstate
 from app.database.transaction import Record
-from app.leads.capture import Arrival, ArrivalActivity, Captured
+from app.leads.capture import SUPPRESSED, Arrival, ArrivalActivity, Captured
 from app.leads.references import Unknown, with_unknown_apart
 from app.matching.person import Person
 from app.policy.facts import Actor
@@ -21,6 +21,7 @@ from app.sources.item import KEY_SEPARATOR, Item, item_to_json
 from app.sources.mapping import content_key, map_request_async
 from app.sources.ready import ReadySource
 from app.sources.request import RawRequest
+from app.submissions.erased import own_key
 from app.submissions.listed import ListedRows, map_rows
 from app.submissions.redact import redacted
 
@@ -71,8 +72,15 @@ class Entry:
         return self.captured.lead_id if self.captured else None
 
     @property
+    def suppressed(self) -> bool:
+        """Whether the person was erased, so that nothing of the item is stored."""
+        return self.captured is not None and self.captured.reason == SUPPRESSED
+
+    @property
     def verdict(self) -> str:
         """A lead that could not be created is quarantined. An activity or consent of an unknown person is not."""
+        if self.suppressed:
+            return SUPPRESSED
         is_lost = self.item.verdict == "lead" and self.captured is not None and self.captured.lead_id is None
         if self.failed or is_lost:
             return "quarantined"
@@ -89,7 +97,7 @@ class Entry:
             "submission_id": self.submission_id,
             "index": self.item.index,
             "source_id": self.source.id,
-            "submission_key": self.key[1],
+            "submission_key": own_key(*self.place) if self.suppressed else self.key[1],
             "verdict": self.verdict,
             "reason": self.reason,
             "lead_id": self.lead_id,
@@ -97,8 +105,8 @@ class Entry:
         }
 
     def mapped(self) -> dict[str, Any] | None:
-        """The mapped values; None for a failed item, because the database may refuse them again."""
-        if self.failed:
+        """The mapped values; None for a failed item, which the database may refuse again, and a suppressed one."""
+        if self.failed or self.suppressed:
             return None
         mapped, person = item_to_json(self.item), self.item.person or Person()
         flags = [*mapped["flags"], *([KEY_REUSED] if self.reused else [])]
@@ -133,6 +141,7 @@ class Entry:
             revised_lead_id=self.revised_lead_id,
             revises=self.revises,
             item_index=item.index,
+            submission_key=item.submission_key,
             double_opt_in=self.source.double_opt_in,
         )
 

@@ -72,7 +72,9 @@ async def map_rows(source: ReadySource, listed: ListedRows) -> list[Item]:
     for place, cells in enumerate(listed.rows):
         key = f"{listed.file_sha256}:{listed.numbers[place]}"
         fault = listed.faults.get(str(place))
-        if fault is None:
+        if not cells:  # the person of the row was erased
+            item = Item(0, "ignore", key, listed.received_at)
+        elif fault is None:
             request = RowRequest("POST", JSON, "", orjson.dumps(cells), listed.received_at, list_key=key)
             item = _only(await map_request_async(adapted, request, source.id), key, listed.received_at)
             item = replace(item, channel=channel_of(item.attribution, channel or _by_entry(item)))

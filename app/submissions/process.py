@@ -41,6 +41,7 @@ from app.submissions.entries import (
     quarantined_submission,
     redacted_body,
 )
+from app.submissions.erased import erase_bodies
 from app.submissions.repeats import with_own_keys, with_recent_keys
 
 log = structlog.get_logger("baton.process")
@@ -291,6 +292,11 @@ async def finish(
             for row in rows
         ],
     )
+    suppressed: dict[UUID, list[int]] = {}
+    for entry in settled:
+        if entry.suppressed:
+            suppressed.setdefault(entry.submission_id, []).append(entry.item.index)
+    await erase_bodies(tx, tenant_id, [(row, suppressed[row.id]) for row in rows if row.id in suppressed])
     await record_events(
         tx, tenant_id, [_quarantine_event(row, settled, now) for row in rows if row.id in quarantined], now
     )

@@ -12,7 +12,7 @@ from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, SourceId,
 # `listed`: rows of an imported list that wait for their turn; `arriving`: the same while the list is being received.
 State = Literal["received", "processed", "quarantined", "listed"]
 AnyState = Literal[State, "arriving"]
-Verdict = Literal[document.Verdict, "duplicate", "revised", "quarantined"]
+Verdict = Literal[document.Verdict, "duplicate", "revised", "quarantined", "suppressed"]
 
 
 class Replay(RequestBody):

@@ -54,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.engine = make_engine(settings.url, settings.pool_size)
+        app.state.engine.keyring = app.state.keyring
         app.state.connection_slots = asyncio.Semaphore(max(1, settings.pool_size - RESERVED_CONNECTIONS))
         app.state.waiters = Waiters()
         app.state.uploads = Uploads()

@@ -95,7 +95,7 @@ async def _response(tenant_id: UUID, asked: Keyed, row: Record | None) -> Respon
         return IdempotencyKeyReused()
     ring: KeyRing = asked.request.app.state.keyring
     try:
-        body = ring.open(tenant_id, tenant_id, _field_name(asked.key), row.body)
+        body = opened_body(ring, tenant_id, asked.key, row.body)
     except CannotOpen as error:
         log.error("stored_response_not_decrypted", kid=error.kid)
         return SecretKeysMissing("The response to this request is stored, but cannot be decrypted at present.")
@@ -138,6 +138,11 @@ async def fingerprint(request: Request) -> str:
 async def sweep(tx: Tx, now: datetime) -> int:
     """Deletes up to 1000 stored responses older than seven days; returns how many it deleted."""
     return len((await tx.execute(SWEEP, {"before": now - RETENTION})).all())
+
+
+def opened_body(ring: KeyRing, tenant_id: UUID, key: str, stored: str) -> str:
+    """The body of a stored response. Raises CannotOpen."""
+    return ring.open(tenant_id, tenant_id, _field_name(key), stored)
 
 
 def _field_name(key: str) -> str:

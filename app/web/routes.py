@@ -8,6 +8,7 @@ from app.confirmations.endpoints import links_api as withdrawal_links
 from app.confirmations.endpoints import withdraw_api as withdrawals
 from app.conversion.endpoints import api as conversion
 from app.conversion.endpoints import gathered_api as gathered_conversion
+from app.erasure.endpoints import api as erasure
 from app.events.endpoints import api as events
 from app.events.endpoints import feed_api as feed
 from app.forecast.endpoints import api as forecast
@@ -51,6 +52,7 @@ ROUTERS = (
     transitions,
     conversion,
     merging,
+    erasure,
     duplicates,
     pipeline,
     forecast,

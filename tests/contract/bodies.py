@@ -189,6 +189,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
             "note": "later",
             "wake_at": "2027-08-17T09:00:00Z",
         },
+        "POST /v1/leads/{lead_id}/erasure": {"reason": "person_asked", "request_id": "DSR-2026-17"},
         "POST /v1/leads/{lead_id}/merge": {"into": record_ids["lead_id"]},
         "POST /v1/duplicates/{duplicate_id}/verdict": {"verdict": "not_duplicate", "into": record_ids["lead_id"]},
         "POST /v1/activities": {"activities": [{**ACTIVITY, "lead_id": record_ids["lead_id"]}]},
@@ -273,6 +274,8 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
         path = f"/v1/leads/{lead['id']}/conversion"
         assert (await api.call("POST", path, {}, actor=record_ids["actor"], headers=key)).status_code == 201
         return {**record_ids, "lead_id": lead["id"], "actor": record_ids["manager"]}
+    if operation == "POST /v1/leads/{lead_id}/erasure":
+        return {**record_ids, "lead_id": (await api.lead())["id"], "actor": record_ids["manager"]}
     if operation == "POST /v1/leads/{lead_id}/merge":
         return {**record_ids, "lead_id": (await api.lead())["id"], "actor": record_ids["manager"]}
     if operation in ("PUT /v1/leads/{lead_id}/exception", "PATCH /v1/opportunities/{opportunity_id}"):

@@ -49,6 +49,7 @@ TABLE = {
     "/v1/leads/{lead_id}/qualifications": {"GET": READ},
     "/v1/leads/{lead_id}/eligibility": {"GET": READ},
     "/v1/leads/{lead_id}/likelihood": {"GET": READ},
+    "/v1/leads/{lead_id}/erasure": {"POST": "privacy", "GET": "privacy"},
     "/v1/leads/{lead_id}/merge": {"POST": WRITE},
     "/v1/leads/{lead_id}/unmerge": {"POST": WRITE},
     "/v1/duplicates": {"GET": READ},

@@ -22,6 +22,7 @@ def harmless(operation: Operation) -> Any:
         "consents": {"consents": [{"purpose": "phone", "state": "given"}]},
         "withdrawal-links": {"purposes": ["phone"]},
         "verdict": {"verdict": "not_spam" if "submissions" in operation.path else "not_duplicate"},
+        "erasure": {"reason": "person_asked"},
         "merge": {"into": "lead_0123456789abcdefghjkmnpqrs"},
     }
     if operation.body is None:

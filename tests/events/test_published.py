@@ -48,6 +48,9 @@ async def events_of_stories(api: Api, include: str) -> list[dict[str, Any]]:
     for verb, sent in (("merge", {"into": twins[1]["id"]}), ("unmerge", {})):
         done = await api.call("POST", f"/v1/leads/{twins[0]['id']}/{verb}", sent, actor=people["manager"])
         assert done.status_code == 200, done.text
+    forgotten = await api.mql(email="gone@acme.example", full_name="Gone Ion")
+    await api.post(f"/v1/leads/{forgotten['id']}/erasure", {"reason": "person_asked"}, status=202)
+    await api.post("/v1/leads", {"fields": {"email": "gone@acme.example"}}, status=202)
     taken_back = await sql_lead(api, people["ae"], email="back@back.example", company="Back")
     await converted(api, taken_back, people["ae"])
     revert = f"/v1/leads/{taken_back['id']}/conversion/revert"

@@ -29,6 +29,7 @@ from app.database.tables.delivery import (
     subscriptions,
 )
 from app.database.tables.duplicates import duplicates, lead_merges, match_keys
+from app.database.tables.erasures import erasures, suppression_salts, suppressions
 from app.database.tables.forecast import (
     calendars,
     judgements,
@@ -84,6 +85,7 @@ __all__ = [
     "conversions",
     "delivery_retries",
     "duplicates",
+    "erasures",
     "event_log",
     "events",
     "idempotency_keys",
@@ -119,6 +121,8 @@ __all__ = [
     "submission_items",
     "submissions",
     "subscriptions",
+    "suppression_salts",
+    "suppressions",
     "tenants",
     "touches",
     "transitions",

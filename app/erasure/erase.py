@@ -1,0 +1,167 @@
+"""Erases a person: the lead and all that were merged into it, in one transaction (lifecycle.md, section 7).
+
+What is found by the lead is erased here. What is found only by reading it, such as quarantined bodies that name the
+person, is erased by the steps that follow (steps.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import orjson
+
+from app import ids
+from app.database.transaction import ChangedMeanwhile, Record, Tx
+from app.erasure import reduced, sql
+from app.erasure.sought import written
+from app.errors import ErasureNotFound, LeadNotFound, RoleNotAllowed
+from app.events.record import NewEvent, minified, record_events
+from app.journeys import sql as journeys_sql
+from app.leads import sql as leads_sql
+from app.leads.suppression import Name, hashed, named_shared, named_submission, salt_of
+from app.sources.item import KEY_SEPARATOR
+from app.submissions.erased import erase_bodies, own_key
+from app.tenants import audit
+from app.web.auth import Caller
+
+ROLES: Final = ("manager", "admin")
+NAMES: Final = ("full_name", "first_name", "last_name", "email", "phone")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Why a person is erased: a code, and the number of the person's request, if it has one."""
+
+    reason: str
+    request_id: str | None = None
+
+
+async def erase(tx: Tx, caller: Caller, lead_id: UUID, asked: Asked, now: datetime) -> Record:
+    """Erases the person of this lead; the stored erasure, which is the earlier one where it was erased before.
+
+    Raises LeadNotFound, RoleNotAllowed where a user of another role asks, and ChangedMeanwhile where the person got
+    another identity, or was merged, before all was locked.
+    """
+    tenant_id = caller.tenant_id
+    if caller.actor.kind == "human" and caller.actor.role not in ROLES:
+        raise RoleNotAllowed(
+            f"The role {caller.actor.role} may not erase people; allowed roles: {', '.join(ROLES)}.",
+            role=caller.actor.role,
+            roles=ROLES,
+        )
+    await leads_sql.lock_identities(tx, tenant_id, [("merge", "", "")])
+    main = await journeys_sql.survivor_of(tx, tenant_id, lead_id)
+    people = await sql.people_of(tx, tenant_id, main)
+    known = {_name(row) for row in await sql.identities(tx, tenant_id, people)}
+    await leads_sql.lock_identities(tx, tenant_id, [_key(name) for name in sorted(known)])
+    locked = await sql.lock(tx, tenant_id, people)
+    if not locked:
+        raise LeadNotFound()
+    if (earlier := await sql.of_lead(tx, tenant_id, main)) is not None:
+        return earlier
+    found = {_name(row) for row in await sql.identities(tx, tenant_id, people)}
+    if found - known:
+        raise ChangedMeanwhile("the person got another identity before it was locked")
+    await _erase_locked(tx, caller, main, people, sorted(found), asked, now)
+    erasure = await sql.of_lead(tx, tenant_id, main)
+    assert erasure is not None, "it was written in this transaction"
+    return erasure
+
+
+async def erasure_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record:
+    """The erasure of the person of this lead. Raises LeadNotFound, ErasureNotFound."""
+    main = await journeys_sql.survivor_of(tx, tenant_id, lead_id)
+    erasure = await sql.of_lead(tx, tenant_id, main)
+    if erasure is None:
+        raise ErasureNotFound() if await journeys_sql.load_leads(tx, tenant_id, [main]) else LeadNotFound()
+    return erasure
+
+
+async def _erase_locked(
+    tx: Tx, caller: Caller, main: UUID, people: Sequence[UUID], known: Sequence[Name], asked: Asked, now: datetime
+) -> None:
+    tenant_id = caller.tenant_id
+    leads = await sql.read(tx, sql.LEADS, tenant_id, people)
+    addresses = [value for kind, _, value in known if kind == "email"]
+    hashes = [hashlib.sha256(_key(name)[2].encode()).hexdigest() for name in known if _key(name)[0] == "email"]
+    salt = await salt_of(tx, tenant_id, make=True)
+    assert salt is not None, "it is made where there is none"
+    await _erase_history(tx, tenant_id, people)
+    keys = await _erase_submissions(tx, tenant_id, people)
+    await sql.suppress(tx, tenant_id, main, sorted({hashed(salt, name) for name in {*known, *keys}}), now)
+    records = await sql.erase_records(tx, tenant_id, people, addresses, _called(leads), now)
+    await sql.erase_plain(tx, tenant_id, people)
+    await sql.forget_addresses(tx, tenant_id, hashes)
+    rows = [
+        {
+            "id": row.id,
+            "fields": reduced.fields(row.fields),
+            "flags": {name: value for name, value in row.flags.items() if name == "source"},
+            "first_touch": reduced.touch(row.first_touch),
+            "last_touch": reduced.touch(row.last_touch),
+        }
+        for row in leads
+    ]
+    versions = await sql.erase_leads(tx, tenant_id, rows, now)
+    await record_events(tx, tenant_id, [_event(one, versions[one], now) for one in people], now)
+    assert tx.keyring is not None, "the application has a key ring"
+    sought = written([_key(name) for name in known], [ids.show(kind, one) for kind, one in records])
+    values = {"lead_id": main, "ids": list(people), "reason": asked.reason, "request_id": asked.request_id, "now": now}
+    sealed = tx.keyring.seal(tenant_id, tenant_id, f"erasure|{main}", sought)
+    await sql.insert(tx, tenant_id, {**values, "sought": sealed})
+    detail = {"reason": asked.reason, "request_id": asked.request_id}
+    await audit.record(tx, caller, tenant_id, "lead.erased", ids.show("lead", main), now, detail)
+
+
+async def _erase_history(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) -> None:
+    """Reduces what reports read of the past to what they count, and events to tombstones."""
+    changes = await sql.read(tx, sql.CHANGES, tenant_id, people)
+    rows = [{"lead_id": row.lead_id, "version": row.version, "before": reduced.before(row.before)} for row in changes]
+    await sql.write(tx, sql.ERASE_CHANGES, tenant_id, rows)
+    steps = await sql.read(tx, sql.TRANSITIONS, tenant_id, people)
+    moved = [
+        {"journey_id": row.journey_id, "seq": row.seq, "evidence": reduced.evidence(row.evidence)} for row in steps
+    ]
+    await sql.write(tx, sql.ERASE_TRANSITIONS, tenant_id, moved)
+    events = await sql.read(tx, sql.EVENTS, tenant_id, people)
+    told = [{"seq": row.seq, "data": minified(reduced.event(orjson.loads(row.data)))} for row in events]
+    await sql.write(tx, sql.ERASE_EVENTS, tenant_id, told)
+
+
+async def _erase_submissions(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) -> set[Name]:
+    """Erases the items of these leads and the bodies that they came in; the names of the senders' keys."""
+    parts = await sql.read(tx, sql.PARTS, tenant_id, people)
+    await erase_bodies(tx, tenant_id, [(row, row.places) for row in parts])
+    items = [
+        {"submission_id": row.id, "index": place, "submission_key": own_key(row.id, place)}
+        for row in parts
+        for place in row.places
+    ]
+    await sql.write(tx, sql.ERASE_ITEMS, tenant_id, items)
+    return {
+        named_submission(row.source_id, key.partition(KEY_SEPARATOR)[0]) for row in parts for key in row.keys if key
+    }
+
+
+def _called(leads: Sequence[Record]) -> list[str]:
+    """What an account of the person may be called."""
+    return sorted({str(row.fields[name]) for row in leads for name in NAMES if row.fields.get(name)})
+
+
+def _name(row: Record) -> Name:
+    key = (row.kind, row.namespace, row.value)
+    return named_shared(key) if row.shared else key
+
+
+def _key(name: Name) -> Name:
+    """The identity itself, as it is locked."""
+    return name[0].rpartition(" ")[2], name[1], name[2]
+
+
+def _event(lead_id: UUID, version: int, now: datetime) -> NewEvent:
+    return NewEvent("lead.erased", {"lead_id": ids.show("lead", lead_id)}, now, lead_id=lead_id, lead_version=version)

@@ -1,0 +1,91 @@
+"""The steps after an erasure: copies of the person that are found only by reading what is stored.
+
+Each run does one page for all erasures that wait for it, in one transaction that also keeps how far they are. So a
+crash repeats at most a page, and to erase twice is to erase once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+
+from app.database.transaction import Database, Record, Tx
+from app.erasure import across, sql
+from app.erasure.sought import Sought
+from app.keyring import KeyRing
+from app.submissions.erased import erase_bodies, own_key
+from app.web.idempotency import opened_body
+
+TOGETHER: Final = 1000
+PAGE: Final = 100
+FIRST: Final = ("", UUID(int=0))
+
+
+async def run_steps(engine: Database, now: datetime) -> int:
+    """Does the next page of a step; how many erasures it was for. Raises CannotOpen where the secret key is missing."""
+    async with engine.begin() as tx:
+        waiting = await across.claim(tx, TOGETHER)
+        if not waiting:
+            return 0
+        assert tx.keyring is not None, "the application has a key ring"
+        tenant_id, step, after = waiting[0].tenant_id, waiting[0].step, waiting[0].after
+        lead_ids = [row.lead_id for row in waiting]
+        stored = [tx.keyring.open(tenant_id, tenant_id, f"erasure|{row.lead_id}", row.sought) for row in waiting]
+        following = await STEPS[step](tx, tx.keyring, tenant_id, Sought.of(stored), after)
+        if following is not None:
+            await across.advance(tx, tenant_id, lead_ids, step, following)
+        elif step + 1 < len(STEPS):
+            await across.advance(tx, tenant_id, lead_ids, step + 1, None)
+        else:
+            await across.finish(tx, tenant_id, lead_ids, now)
+        return len(waiting)
+
+
+async def _submissions(tx: Tx, ring: KeyRing, tenant_id: UUID, sought: Sought, after: str | None) -> str | None:
+    """Quarantined submissions, spam, and all others that made no lead, where they name the person."""
+    verdict, _, last = (after or "").partition("|")
+    found = await across.next_places(tx, tenant_id, (verdict, UUID(last)) if after else FIRST, PAGE)
+    parts = await across.parts(tx, tenant_id, sorted({row.submission_id for row in found}))
+    named = [(row, places) for row in parts if (places := _places(row, sought))]
+    await erase_bodies(tx, tenant_id, named)
+    items = [
+        {"submission_id": row.id, "index": place, "submission_key": own_key(row.id, place)}
+        for row, places in named
+        for place in places
+    ]
+    await sql.write(tx, sql.ERASE_ITEMS, tenant_id, items)
+    return f"{found[-1].verdict}|{found[-1].submission_id}" if len(found) == PAGE else None
+
+
+def _places(row: Record, sought: Sought) -> list[int]:
+    """The places of the items that name the person; of a body that is no list all, if it says so as a whole."""
+    items: Sequence[dict[str, Any]] = row.items or ()
+    own = [one["place"] for one in items if sought.is_named_by(one["mapped"])]
+    if row.listed is not None:
+        rows = orjson.loads(row.body)
+        return [one["place"] for one in items if one["place"] in own or sought.stands_in(_text(rows[one["place"]]))]
+    request = f"{bytes(row.body).decode(errors='replace')}\n{row.query}\n{_text(row.headers)}"
+    return [one["place"] for one in items] if own or sought.stands_in(request) else []
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+async def _answers(tx: Tx, ring: KeyRing, tenant_id: UUID, sought: Sought, after: str | None) -> str | None:
+    """Stored answers that are about no lead: to a request about a contact or an opportunity, or to a dry run."""
+    found = await across.next_answers(tx, tenant_id, after or "", PAGE)
+    keys = [row.key for row in found if _says(ring, tenant_id, row, sought)]
+    await across.forget_answers(tx, tenant_id, keys)
+    return found[-1].key if len(found) == PAGE else None
+
+
+def _says(ring: KeyRing, tenant_id: UUID, row: Record, sought: Sought) -> bool:
+    return sought.stands_in(f"{row.key}\n{opened_body(ring, tenant_id, row.key, row.body)}")
+
+
+STEPS: Final = (_submissions, _answers)

@@ -1,0 +1,33 @@
+"""A person is erased, and answers 410 from then on."""
+
+from __future__ import annotations
+
+from app.web.routes import ROUTERS
+from tests.api import Api
+from tests.erasure.people import REASON, erase, where
+
+
+async def test_an_erased_lead_is_gone_at_every_door(api: Api) -> None:
+    lead = await api.mql(email="ada.lovelace@engine.example", full_name="Ada Lovelace", phone="+40721555123")
+    erased = await erase(api, lead)
+    assert erased["lead_ids"] == [lead["id"]]
+    paths = sorted(
+        {
+            route.path
+            for router in ROUTERS
+            for route in router.routes
+            if "GET" in route.methods and route.path.startswith("/v1/leads/{lead_id}") and "erasure" not in route.path
+        }
+    )
+    answers = {path: await api.call("GET", path.replace("{lead_id}", lead["id"])) for path in paths}
+    assert {path: (one.status_code, one.json().get("code")) for path, one in answers.items()} == dict.fromkeys(
+        paths, (410, "erased")
+    )
+    assert (await api.ask(lead, "accept")).status_code == 410
+    again = await api.call("POST", f"/v1/leads/{lead['id']}/erasure", {"reason": "other"})
+    assert (again.status_code, again.json()["erased_at"], again.json()["reason"]) == (
+        202,
+        erased["erased_at"],
+        REASON["reason"],
+    )
+    assert await where(api, ["ada.lovelace", "ada lovelace", "721555123", "engine.example"]) == []
