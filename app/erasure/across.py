@@ -43,7 +43,7 @@ PARTS = text(
     """
     SELECT s.id, s.body, s.query, s.headers, s.listed,
            (SELECT jsonb_agg(jsonb_build_object('place', i.index, 'mapped', i.mapped)) FROM submission_items i
-             WHERE i.tenant_id = :tenant_id AND i.submission_id = s.id AND i.lead_id IS NULL) AS items
+             WHERE i.tenant_id = :tenant_id AND i.submission_id = s.id AND i.lead_id IS NULL) AS unled
       FROM submissions s WHERE s.tenant_id = :tenant_id AND s.id = ANY(:ids) AND s.sha256 <> ''
      ORDER BY s.id FOR NO KEY UPDATE OF s
     """

@@ -144,7 +144,7 @@ async def _erase_submissions(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) ->
     ]
     await sql.write(tx, sql.ERASE_ITEMS, tenant_id, items)
     return {
-        named_submission(row.source_id, key.partition(KEY_SEPARATOR)[0]) for row in parts for key in row.keys if key
+        named_submission(row.source_id, key.partition(KEY_SEPARATOR)[0]) for row in parts for key in row.sent if key
     }
 
 

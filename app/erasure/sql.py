@@ -173,9 +173,9 @@ ERASE_ATTEMPTS = text(
 # A body is dropped whole; that of a list loses the rows of the person (`{}`), since others need theirs.
 PARTS = text(
     """
-    SELECT s.id, s.source_id, s.body, s.listed, p.places, p.keys FROM (
+    SELECT s.id, s.source_id, s.body, s.listed, p.places, p.sent FROM (
         SELECT submission_id, array_agg(index ORDER BY index) AS places,
-               array_agg(submission_key ORDER BY index) AS keys
+               array_agg(submission_key ORDER BY index) AS sent
           FROM submission_items WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids) GROUP BY submission_id) p
       JOIN submissions s ON s.tenant_id = :tenant_id AND s.id = p.submission_id
      ORDER BY s.id FOR NO KEY UPDATE OF s

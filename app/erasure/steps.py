@@ -63,7 +63,7 @@ async def _submissions(tx: Tx, ring: KeyRing, tenant_id: UUID, sought: Sought, a
 
 def _places(row: Record, sought: Sought) -> list[int]:
     """The places of the items that name the person; of a body that is no list all, if it says so as a whole."""
-    items: Sequence[dict[str, Any]] = row.items or ()
+    items: Sequence[dict[str, Any]] = row.unled or ()
     own = [one["place"] for one in items if sought.is_named_by(one["mapped"])]
     if row.listed is not None:
         rows = orjson.loads(row.body)

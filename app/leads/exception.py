@@ -84,7 +84,9 @@ async def _write(tx: Tx, caller: Caller, change: Change, exception: Mapping[str,
     add_updated_event(change)
     act = "lead.exception_set" if exception else "lead.exception_taken_back"
     lead_id = ids.show("lead", change.lead.id)
-    await audit.record(tx, caller, caller.tenant_id, act, lead_id, change.now, dict(exception or before or {}))
+    # Without the reason, a free text that may name the person: an audit row cannot be erased.
+    told = {name: value for name, value in (exception or before or {}).items() if name != "reason"}
+    await audit.record(tx, caller, caller.tenant_id, act, lead_id, change.now, told)
 
 
 async def _evaluated(tx: Tx, caller: Caller, change: Change) -> Change:

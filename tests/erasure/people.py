@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any
 
 from sqlalchemy import text
@@ -9,6 +11,14 @@ from sqlalchemy import text
 from app.erasure.steps import run_steps
 from tests.api import Api
 
+COLUMNS = text(
+    """
+    SELECT c.relname AS name, a.attname AS of, a.atttypid::regtype::text AS kind
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
+    """
+)
 REASON = {"reason": "person_asked", "request_id": "DSR-2026-17"}
 
 
@@ -22,26 +32,22 @@ async def erase(api: Api, lead: dict[str, Any], *, steps: bool = True) -> dict[s
 
 async def where(api: Api, needles: list[str]) -> list[str]:
     """Every column of every table, cast to text, that has one of these texts, in any letter case."""
-    found: list[str] = []
+    pattern, found = "|".join(map(re.escape, needles)), []
     async with api.app.state.engine.connect() as tx:
-        columns = await tx.execute(
-            text(
-                "SELECT c.relname AS name, a.attname AS of FROM pg_class c"
-                " JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'"
-                " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
-                " WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition"
-            )
-        )
-        for name, column in [(row.name, row.of) for row in columns]:
-            for way in (f'"{column}"::text', f"encode(\"{column}\"::bytea, 'escape')"):
-                kind = await tx.execute(
-                    text(f"SELECT pg_typeof(\"{column}\")::text FROM {name} LIMIT 1")  # noqa: S608
-                )
-                if ("bytea" in way) != (kind.scalars() == ["bytea"]):
-                    continue
-                rows = await tx.execute(
-                    text(f"SELECT {way} FROM {name} WHERE lower({way}) ~ lower(:pattern)"),  # noqa: S608
-                    {"pattern": "|".join(one.replace("+", r"\+").replace(".", r"\.") for one in needles)},
-                )
-                found += [f"{name}.{column}: {value[:200]}" for value in rows.scalars()]
+        for name, column, kind in [(row.name, row.of, row.kind) for row in await tx.execute(COLUMNS)]:
+            shown = f"encode(\"{column}\", 'escape')" if kind == "bytea" else f'"{column}"::text'
+            select = f"SELECT {shown} FROM {name} WHERE {shown} ~* :pattern"
+            rows = (await tx.execute(text(select), {"pattern": pattern})).scalars()
+            found += [f"{name}.{column}: {value[:300]}" for value in rows]
+    return found
+
+
+async def reports(api: Api) -> dict[str, Any]:
+    """What the reports say that an erasure must not change."""
+    asked = {"from": api.ago(days=30)[:10], "to": api.ago(days=-1)[:10]}
+    groups = (None, "source", "country", "industry", "owner")
+    found = {}
+    for name, by in itertools.product(("funnel", "velocity", "sources"), groups):
+        told = await api.get(f"/v1/reports/{name}", params={**asked, **({"by": by} if by else {})})
+        found[f"{name} {by}"] = {name: value for name, value in told.items() if name not in ("as_of", "evidence_url")}
     return found
