@@ -87,7 +87,10 @@ async def test_events_and_the_audit_log_tell_who_set_and_who_took_back(api: Api)
     assert changed == [["icp_exception"]] * 3, "the same exception again is no change"
     async with api.app.state.engine.connect() as tx:
         rows = await tx.execute(
-            text("SELECT act, actor ->> 'id', detail ->> 'persona', detail ? 'reason' FROM audit WHERE subject = :id ORDER BY id"),
+            text(
+                "SELECT act, actor ->> 'id', detail ->> 'persona', detail ? 'reason' FROM audit"
+                " WHERE subject = :id ORDER BY id"
+            ),
             {"id": lead["id"]},
         )
         audited = [tuple(row) for row in rows]
