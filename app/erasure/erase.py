@@ -48,12 +48,6 @@ async def erase(tx: Tx, caller: Caller, lead_id: UUID, asked: Asked, now: dateti
     another identity, or was merged, before all was locked.
     """
     tenant_id = caller.tenant_id
-    if caller.actor.kind == "human" and caller.actor.role not in ROLES:
-        raise RoleNotAllowed(
-            f"The role {caller.actor.role} may not erase people; allowed roles: {', '.join(ROLES)}.",
-            role=caller.actor.role,
-            roles=ROLES,
-        )
     await leads_sql.lock_identities(tx, tenant_id, [("merge", "", "")])
     main = await journeys_sql.survivor_of(tx, tenant_id, lead_id)
     people = await sql.people_of(tx, tenant_id, main)
@@ -62,6 +56,12 @@ async def erase(tx: Tx, caller: Caller, lead_id: UUID, asked: Asked, now: dateti
     locked = await sql.lock(tx, tenant_id, people)
     if not locked:
         raise LeadNotFound()
+    if caller.actor.kind == "human" and caller.actor.role not in ROLES:
+        raise RoleNotAllowed(
+            f"The role {caller.actor.role} may not erase people; allowed roles: {', '.join(ROLES)}.",
+            role=caller.actor.role,
+            roles=ROLES,
+        )
     if (earlier := await sql.of_lead(tx, tenant_id, main)) is not None:
         return earlier
     found = {_name(row) for row in await sql.identities(tx, tenant_id, people)}
@@ -86,7 +86,7 @@ async def _erase_locked(
     tx: Tx, caller: Caller, main: UUID, people: Sequence[UUID], known: Sequence[Name], asked: Asked, now: datetime
 ) -> None:
     tenant_id = caller.tenant_id
-    leads = await sql.read(tx, sql.LEADS, tenant_id, people)
+    leads = await sql.read(tx, tenant_id, sql.LEADS, people)
     addresses = [value for kind, _, value in known if kind == "email"]
     hashes = [hashlib.sha256(_key(name)[2].encode()).hexdigest() for name in known if _key(name)[0] == "email"]
     salt = await salt_of(tx, tenant_id, make=True)
@@ -120,29 +120,29 @@ async def _erase_locked(
 
 async def _erase_history(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) -> None:
     """Reduces what reports read of the past to what they count, and events to tombstones."""
-    changes = await sql.read(tx, sql.CHANGES, tenant_id, people)
+    changes = await sql.read(tx, tenant_id, sql.CHANGES, people)
     rows = [{"lead_id": row.lead_id, "version": row.version, "before": reduced.before(row.before)} for row in changes]
-    await sql.write(tx, sql.ERASE_CHANGES, tenant_id, rows)
-    steps = await sql.read(tx, sql.TRANSITIONS, tenant_id, people)
+    await sql.write(tx, tenant_id, sql.ERASE_CHANGES, rows)
+    steps = await sql.read(tx, tenant_id, sql.TRANSITIONS, people)
     moved = [
         {"journey_id": row.journey_id, "seq": row.seq, "evidence": reduced.evidence(row.evidence)} for row in steps
     ]
-    await sql.write(tx, sql.ERASE_TRANSITIONS, tenant_id, moved)
-    events = await sql.read(tx, sql.EVENTS, tenant_id, people)
+    await sql.write(tx, tenant_id, sql.ERASE_TRANSITIONS, moved)
+    events = await sql.read(tx, tenant_id, sql.EVENTS, people)
     told = [{"seq": row.seq, "data": minified(reduced.event(orjson.loads(row.data)))} for row in events]
-    await sql.write(tx, sql.ERASE_EVENTS, tenant_id, told)
+    await sql.write(tx, tenant_id, sql.ERASE_EVENTS, told)
 
 
 async def _erase_submissions(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) -> set[Name]:
     """Erases the items of these leads and the bodies that they came in; the names of the senders' keys."""
-    parts = await sql.read(tx, sql.PARTS, tenant_id, people)
+    parts = await sql.read(tx, tenant_id, sql.PARTS, people)
     await erase_bodies(tx, tenant_id, [(row, row.places) for row in parts])
     items = [
         {"submission_id": row.id, "index": place, "submission_key": own_key(row.id, place)}
         for row in parts
         for place in row.places
     ]
-    await sql.write(tx, sql.ERASE_ITEMS, tenant_id, items)
+    await sql.write(tx, tenant_id, sql.ERASE_ITEMS, items)
     return {
         named_submission(row.source_id, key.partition(KEY_SEPARATOR)[0]) for row in parts for key in row.sent if key
     }

@@ -248,12 +248,12 @@ async def identities(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Recor
     return (await tx.execute(IDENTITIES, {"tenant_id": tenant_id, "ids": list(lead_ids)})).all()
 
 
-async def read(tx: Tx, statement: TextClause, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Records:
+async def read(tx: Tx, tenant_id: UUID, statement: TextClause, lead_ids: Sequence[UUID]) -> Records:
     """The rows of these leads that a statement of this module selects."""
     return (await tx.execute(statement, {"tenant_id": tenant_id, "ids": list(lead_ids)})).all()
 
 
-async def write(tx: Tx, statement: TextClause, tenant_id: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
+async def write(tx: Tx, tenant_id: UUID, statement: TextClause, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows by a statement of this module that takes `rows`."""
     if rows:
         await tx.execute(statement, {"tenant_id": tenant_id, "rows": list(rows)})

@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 
 from app.database.transaction import Database, Record, Tx
-from app.erasure import across, sql
+from app.erasure import across, sql, steps_sql
 from app.erasure.sought import Sought
 from app.keyring import KeyRing
 from app.submissions.erased import erase_bodies, own_key
@@ -37,19 +37,19 @@ async def run_steps(engine: Database, now: datetime) -> int:
         stored = [tx.keyring.open(tenant_id, tenant_id, f"erasure|{row.lead_id}", row.sought) for row in waiting]
         following = await STEPS[step](tx, tx.keyring, tenant_id, Sought.of(stored), after)
         if following is not None:
-            await across.advance(tx, tenant_id, lead_ids, step, following)
+            await steps_sql.advance(tx, tenant_id, lead_ids, step, following)
         elif step + 1 < len(STEPS):
-            await across.advance(tx, tenant_id, lead_ids, step + 1, None)
+            await steps_sql.advance(tx, tenant_id, lead_ids, step + 1, None)
         else:
-            await across.finish(tx, tenant_id, lead_ids, now)
+            await steps_sql.finish(tx, tenant_id, lead_ids, now)
         return len(waiting)
 
 
 async def _submissions(tx: Tx, ring: KeyRing, tenant_id: UUID, sought: Sought, after: str | None) -> str | None:
     """Quarantined submissions, spam, and all others that made no lead, where they name the person."""
     verdict, _, last = (after or "").partition("|")
-    found = await across.next_places(tx, tenant_id, (verdict, UUID(last)) if after else FIRST, PAGE)
-    parts = await across.parts(tx, tenant_id, sorted({row.submission_id for row in found}))
+    found = await steps_sql.next_places(tx, tenant_id, (verdict, UUID(last)) if after else FIRST, PAGE)
+    parts = await steps_sql.parts(tx, tenant_id, sorted({row.submission_id for row in found}))
     named = [(row, places) for row in parts if (places := _places(row, sought))]
     await erase_bodies(tx, tenant_id, named)
     items = [
@@ -57,7 +57,7 @@ async def _submissions(tx: Tx, ring: KeyRing, tenant_id: UUID, sought: Sought, a
         for row, places in named
         for place in places
     ]
-    await sql.write(tx, sql.ERASE_ITEMS, tenant_id, items)
+    await sql.write(tx, tenant_id, sql.ERASE_ITEMS, items)
     return f"{found[-1].verdict}|{found[-1].submission_id}" if len(found) == PAGE else None
 
 
@@ -78,9 +78,9 @@ def _text(value: Any) -> str:
 
 async def _answers(tx: Tx, ring: KeyRing, tenant_id: UUID, sought: Sought, after: str | None) -> str | None:
     """Stored answers that are about no lead: to a request about a contact or an opportunity, or to a dry run."""
-    found = await across.next_answers(tx, tenant_id, after or "", PAGE)
+    found = await steps_sql.next_answers(tx, tenant_id, after or "", PAGE)
     keys = [row.key for row in found if _says(ring, tenant_id, row, sought)]
-    await across.forget_answers(tx, tenant_id, keys)
+    await steps_sql.forget_answers(tx, tenant_id, keys)
     return found[-1].key if len(found) == PAGE else None
 
 

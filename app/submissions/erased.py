@@ -8,21 +8,10 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.transaction import Record, Tx
+from app.submissions.erased_sql import write_erased
 
-# Without its body a submission has no hash of it either, by which it is known to be erased. That of a list's part is
-# the hash of the whole file, and stays.
-ERASE = text(
-    """
-    UPDATE submissions s SET body = decode(r.body, 'base64'), listed = coalesce(r.listed, s.listed), query = '',
-           headers = '{}', sha256 = CASE WHEN r.listed IS NULL THEN '' ELSE s.sha256 END
-      FROM jsonb_to_recordset(:rows) AS r(id uuid, body text, listed jsonb)
-     WHERE s.tenant_id = :tenant_id AND s.id = r.id
-    """
-).bindparams(bindparam("tenant_id", type_=Uuid), bindparam("rows", type_=JSONB))
 KEY: Final = "erased"
 
 
@@ -38,7 +27,7 @@ async def erase_bodies(tx: Tx, tenant_id: UUID, parts: Sequence[tuple[Record, It
     """
     if parts:
         rows = [{"id": row.id, **_without(row, places)} for row, places in parts]
-        await tx.execute(ERASE, {"tenant_id": tenant_id, "rows": rows})
+        await write_erased(tx, tenant_id, rows)
 
 
 def _without(row: Record, places: Iterable[int]) -> Mapping[str, Any]:

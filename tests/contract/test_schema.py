@@ -18,6 +18,7 @@ ACROSS = {
     "confirmations": {"sweep_requests"},
     "database": {"sealed_page", "sealed_sample", "write_sealed"},
     "backtests": {"claim", "with_work"},
+    "erasure": {"claim"},
     "events": {
         "attach",
         "count_pending",
