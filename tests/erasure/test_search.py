@@ -13,7 +13,7 @@ from tests.leads.test_included import stand_still
 from tests.merging.steps import faults, merged
 from tests.submissions.sender import make_sender
 
-PEOPLE = 4
+PEOPLE = 100
 KEYED = {"Idempotency-Key": "made-1"}
 
 
@@ -79,7 +79,7 @@ async def whole_life(api: Api, person: Person, people: dict[str, str]) -> dict[s
     return await api.reload(lead)
 
 
-async def test_nothing_of_erased_people_is_found_anywhere_and_the_numbers_stay(api: Api) -> None:
+async def test_nothing_of_a_hundred_erased_people_is_found_anywhere_and_the_numbers_stay(api: Api) -> None:
     people = {role: await api.user(role) for role in ("manager", "ae", "sdr")}
     erased = [Person(n) for n in range(PEOPLE)]
     stays = Person(PEOPLE)
