@@ -301,6 +301,10 @@ class ConfirmationExpired(Gone):
     """This link is too old, or what it confirms was withdrawn since; sign up again to get another one."""
 
 
+class RequestRemoved(Gone):
+    """The request of this submission was removed when its time of retention was over."""
+
+
 class Erased(Gone):
     """The person's data was erased."""
 

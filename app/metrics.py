@@ -48,6 +48,7 @@ QUEUED = Histogram(
     "Seconds from receiving a submission to the start of the batch that processed it.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600),
 )
+REMOVED = Counter("baton_retention_removed", "Rows removed because their time is over.", ["kind"])
 DELIVERIES = Counter("baton_deliveries", "Delivery attempts by outcome.", ["outcome"])
 GATHERED = Histogram(
     "baton_gathered_requests",

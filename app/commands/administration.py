@@ -71,7 +71,7 @@ async def make_key(engine: Database, tenant: str | None, name: str, scopes: Sequ
     async with engine.begin() as tx:
         tenant_id = await across.tenant_by_id_or_name(tx, tenant)
         if tenant_id is None:
-            raise CannotStart(_no_tenant(tenant))
+            raise CannotStart(no_tenant(tenant))
         key = await create_key(tx, tenant_id, name, scopes, datetime.now(UTC))
     _print_key(key)
 
@@ -90,7 +90,7 @@ async def revoke(engine: Database, key: str) -> None:
     console.print(f"{key} ({row.name}) is revoked; every process refuses it within five seconds.", markup=False)
 
 
-def _no_tenant(tenant: str | None) -> str:
+def no_tenant(tenant: str | None) -> str:
     missing = f"there is no tenant {tenant}" if tenant else "there is no tenant yet"
     return f"{missing}: create one with `{PROGRAM} tenants create NAME`"
 

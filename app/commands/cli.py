@@ -72,6 +72,19 @@ def verify(data_dir: DataDir = None) -> None:
     raise typer.Exit(run_on_database(data_dir, verify_all))
 
 
+@cli.command()
+def retention(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be removed.")] = False,
+    tenant: Annotated[str | None, typer.Option(help="Id or name; by default all tenants.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Remove now what tenants have kept long enough, and print how many rows; the worker does so every day."""
+    from app.commands.retention import remove_or_count
+    from app.database.server import run_on_database
+
+    run_on_database(data_dir, lambda engine: remove_or_count(engine, tenant, dry_run=dry_run))
+
+
 @tenants.command("create")
 def create_tenant(
     name: str,

@@ -28,6 +28,7 @@ from app.likelihood.train import queue_due, train_next
 from app.policies.due import activate_due, announce_reviews
 from app.policies.schedule import schedule_leads
 from app.problem import Problem
+from app.retention.run import run_due
 from app.settings import Role
 from app.submissions.check import check_forever
 from app.submissions.process import process_forever, process_lists_forever
@@ -39,6 +40,7 @@ log = structlog.get_logger("baton.worker")
 
 POLL_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 300.0
+RETAIN_SECONDS: Final = 60.0
 SNAPSHOT_SECONDS: Final = 30.0
 TRAIN_SECONDS: Final = 5.0
 LEARN_SECONDS: Final = 3600.0
@@ -60,7 +62,7 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
     if "work" in roles:
         waiting = (process_forever, process_lists_forever, check_forever, fetch_forever)
         timed = (refresh_forever, policies_forever, backtest_forever, snapshots_forever, erase_forever)
-        seldom = (train_forever, learn_forever, sweep_forever)
+        seldom = (train_forever, learn_forever, sweep_forever, retention_forever)
         jobs += [partial(work, state, stop) for work in (*waiting, *timed, *seldom)]
     if "dispatch" in roles:
         jobs += [
@@ -188,6 +190,15 @@ async def sweep_forever(state: Any, stop: asyncio.Event) -> None:
             return responses + rows + await sweep_requests(tx, now - LINK_KNOWN)
 
     await _repeat(SWEEP_SECONDS, stop, batch)
+
+
+async def retention_forever(state: Any, stop: asyncio.Event) -> None:
+    """Remove what tenants have kept long enough."""
+
+    async def batch() -> int:
+        return await run_due(state.engine, state.clock.now())
+
+    await _repeat(RETAIN_SECONDS, stop, batch)
 
 
 async def measure_forever(state: Any, stop: asyncio.Event) -> None:

@@ -183,7 +183,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "suppression_salts": _nothing("a random value, encrypted", "salt"),
     "suppressions": _nothing("HMAC-SHA256 of erased identities, under the salt of the tenant", "hash"),
     # Of the tenant, and of no lead
-    "tenants": _nothing(SET_BY_STAFF, "name secret_salt calendar"),
+    "tenants": _nothing(SET_BY_STAFF, "name secret_salt calendar retention retention_run retention_latest"),
     "users": _nothing("the staff of the tenant", "name email role team time_zone working_hours external_id absences"),
     "user_changes": _nothing("the staff of the tenant", "before"),
     "keys": _nothing(SET_BY_STAFF, "name secret_sha256 prefix scopes"),
@@ -193,7 +193,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "activations": _nothing("ids and instants only", ""),
     "models": _nothing("weights of words of the policy, learned from many leads", "state document sha256"),
     "audit": _nothing("ids of leads, and what the staff did; no value of a lead", "actor act subject detail hash"),
-    "audit_heads": _nothing("hashes of the audit log", "hash"),
+    "audit_heads": _nothing("hashes of the audit log", "hash begins_hash"),
     "report_settings": _nothing(SET_BY_STAFF, "name actor document"),
     "campaign_costs": _nothing(SET_BY_STAFF, "campaign amount currency actor"),
     "backtests": _nothing(SET_BY_STAFF, "kind state documents sha256 fault"),

@@ -99,6 +99,7 @@ QUARANTINED = text(
              WHERE i.tenant_id = :tenant_id AND i.submission_id = s.id AND i.verdict = 'quarantined') AS refused
       FROM submissions s
      WHERE s.tenant_id = :tenant_id AND s.import_id = :import_id AND s.verdicts ? 'quarantined'
+       AND s.emptied_at IS NULL
        AND (CAST(:after AS uuid) IS NULL OR s.id > :after)
      ORDER BY s.tenant_id, s.import_id, s.id LIMIT :most
     """

@@ -17,6 +17,7 @@ from app.errors import (
     MethodNotAllowed,
     Overloaded,
     RateLimited,
+    RequestRemoved,
     SecretKeysMissing,
     SignatureInvalid,
     SourceDisabled,
@@ -156,7 +157,9 @@ async def get_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) 
     return answer(await show.submission(tx, caller.tenant_id, submission_id))
 
 
-@api.get("/submissions/{submission_id}/raw", response_model=RawOut, responses=declared(SubmissionNotFound))
+@api.get(
+    "/submissions/{submission_id}/raw", response_model=RawOut, responses=declared(SubmissionNotFound, RequestRemoved)
+)
 async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: InTx, now: Now) -> Response:
     """The raw request without its secrets, in the form that a dry run takes. The audit log tells who read it."""
     raw = await show.raw(tx, caller.tenant_id, submission_id)
@@ -168,12 +171,12 @@ async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: In
     "/submissions/{submission_id}/replay",
     status_code=202,
     response_model=Accepted,
-    responses=declared(SubmissionNotFound, Erased),
+    responses=declared(SubmissionNotFound, Erased, RequestRemoved),
 )
 async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InTx) -> Response:
     """Process a submission again, for example after a mapping fix. It creates no second lead and no second activity."""
     if not await sql.replay_one(tx, caller.tenant_id, submission_id):
-        raise SubmissionNotFound() if await sql.submission(tx, caller.tenant_id, submission_id) is None else Erased()
+        raise show.why_not_replayed(await sql.submission(tx, caller.tenant_id, submission_id))
     return answer({"submission": await show.submission(tx, caller.tenant_id, submission_id)}, 202)
 
 
@@ -181,7 +184,7 @@ async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InT
     "/submissions/{submission_id}/verdict",
     status_code=202,
     response_model=Accepted,
-    responses=declared(SubmissionNotFound, StateConflict),
+    responses=declared(SubmissionNotFound, StateConflict, RequestRemoved),
 )
 async def review_submission(
     submission_id: SubmissionId, body: ReviewIn, caller: Writer, tx: InTx, now: Now

@@ -10,7 +10,7 @@ from app.sources import document
 from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, SourceId, SubmissionId
 
 # `listed`: rows of an imported list that wait for their turn; `arriving`: the same while the list is being received.
-State = Literal["received", "processed", "quarantined", "listed"]
+State = Literal["received", "processed", "quarantined", "listed", "expired"]
 AnyState = Literal[State, "arriving"]
 Verdict = Literal[document.Verdict, "duplicate", "revised", "quarantined", "suppressed"]
 
@@ -49,6 +49,7 @@ class SubmissionOut(ResponseBody):
     state: AnyState
     received_at: str
     processed_at: str | None
+    emptied_at: str | None = Field(description="When its request was removed, because its time of retention was over.")
     sha256: str = Field(description="SHA-256 of the body as received, in hex; for rows of a list, of the file.")
     bot_check: Literal["waiting", "passed", "failed", "unverified"] | None = Field(
         description="Of a source with `bot_check`: whether the service says that a person has sent the form."

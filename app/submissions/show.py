@@ -9,7 +9,8 @@ from uuid import UUID
 
 from app import ids
 from app.database.transaction import Record, Tx
-from app.errors import SubmissionNotFound
+from app.errors import Erased, RequestRemoved, SubmissionNotFound
+from app.problem import Problem
 from app.sources import sql as sources_sql
 from app.sources.ready import ready_source
 from app.submissions import sql
@@ -40,15 +41,24 @@ async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
     """The raw request in the form that a dry run takes, without the secrets in the document's `parse.drop`.
 
     `body` is null where the body cannot be parsed and may hold a secret of the document, which cannot be removed.
-    Raises SubmissionNotFound where there is none.
+    Raises SubmissionNotFound where there is none, RequestRemoved where its time of retention is over.
     """
     row = await sql.submission(tx, tenant_id, submission_id, body=True)
     if row is None:
         raise SubmissionNotFound()
+    if row.emptied_at is not None:
+        raise RequestRemoved()
     (source,) = await sources_sql.sources_by_id(tx, tenant_id, [row.source_id])
     document = ready_source(source).document
     body = redacted(document.parse, request_of(row)) if document is not None else None
     return {"method": row.method, "query": row.query, "headers": row.headers, **_written(body)}
+
+
+def why_not_replayed(row: Record | None) -> Problem:
+    """Why a submission is not processed again."""
+    if row is None:
+        return SubmissionNotFound()
+    return Erased() if not row.sha256 else RequestRemoved()
 
 
 def _written(body: bytes | None) -> dict[str, str | None]:
@@ -67,6 +77,7 @@ def _submission(row: Record, items: list[dict[str, Any]]) -> dict[str, Any]:
         "state": row.state,
         "received_at": rfc3339(row.received_at),
         "processed_at": rfc3339(row.processed_at),
+        "emptied_at": rfc3339(row.emptied_at),
         "sha256": row.sha256,
         "bot_check": row.bot_check,
         "review": row.review,

@@ -134,13 +134,13 @@ SET_BOT_CHECK = text(
 WAITING: Final = "CASE WHEN import_id IS NULL THEN 'received' WHEN state = 'arriving' THEN state ELSE 'listed' END"
 REPLAY_ONE = text(
     f"UPDATE submissions SET state = {WAITING}, tries = 0, retry_at = NULL"  # noqa: S608
-    " WHERE tenant_id = :tenant_id AND id = :id AND sha256 <> '' RETURNING id"
+    " WHERE tenant_id = :tenant_id AND id = :id AND sha256 <> '' AND emptied_at IS NULL RETURNING id"
 )
 # Once: of two people at the same time, the second finds the review of the first.
 REVIEW = text(
     f"""
     UPDATE submissions s SET review = :review, state = {WAITING}, tries = 0, retry_at = NULL
-     WHERE s.tenant_id = :tenant_id AND s.id = :id AND s.review IS NULL AND s.sha256 <> ''
+     WHERE s.tenant_id = :tenant_id AND s.id = :id AND s.review IS NULL AND s.sha256 <> '' AND s.emptied_at IS NULL
        AND EXISTS (SELECT 1 FROM submission_items i
                     WHERE i.tenant_id = :tenant_id AND i.submission_id = s.id AND i.verdict = 'spam')
     RETURNING s.id
@@ -151,7 +151,7 @@ REPLAY = text(
     UPDATE submissions SET state = {WAITING}, tries = 0, retry_at = NULL
      WHERE tenant_id = :tenant_id AND id IN (
            SELECT id FROM submissions
-            WHERE tenant_id = :tenant_id AND source_id = :source_id AND state = ANY(:states) AND sha256 <> ''
+            WHERE tenant_id = :tenant_id AND source_id = :source_id AND state = ANY(:states) AND sha256 <> '' AND emptied_at IS NULL
               AND (CAST(:after AS timestamptz) IS NULL OR received_at >= :after)
               AND (CAST(:before AS timestamptz) IS NULL OR received_at < :before)
             ORDER BY received_at, id LIMIT :most FOR UPDATE SKIP LOCKED)
@@ -328,7 +328,7 @@ async def set_bot_check(tx: Tx, tenant_id: UUID, submission_id: UUID, outcome: s
 
 
 async def replay_one(tx: Tx, tenant_id: UUID, submission_id: UUID) -> bool:
-    """Marks a submission to be processed again; False when there is none with this id."""
+    """Marks a submission to be processed again; False when there is none with this id, or its request was removed."""
     return (await tx.execute(REPLAY_ONE, {"tenant_id": tenant_id, "id": submission_id})).one_or_none() is not None
 
 

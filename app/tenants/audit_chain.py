@@ -21,6 +21,12 @@ async def audit_faults(tx: Tx, tenant_id: UUID) -> list[str]:
         for row in broken
     ]
     head = await audit_sql.head(tx, tenant_id)
+    if (
+        head is not None
+        and head.begins_after
+        and not await audit_sql.beginning_is_told(tx, tenant_id, head.begins_after)
+    ):
+        faults.append(f"the rows up to {head.begins_after} are gone, and no run of retention says that it removed them")
     if head is not None and await audit_sql.hash_of(tx, tenant_id, head.number) != head.hash:
         faults.append(f"row {head.number}, the last that was written, is gone or is not as it was written")
     return faults

@@ -16,12 +16,22 @@ from app.web.pages import Page
 BROKEN = text(
     """
     SELECT number, id, act, follows FROM (
-        SELECT a.number, a.id, a.act, a.number = coalesce(lag(a.number) OVER numbered, 0) + 1 AS follows,
-               a.hash = audit_hash(coalesce(lag(a.hash) OVER numbered, ''), a) AS unchanged
-          FROM audit a WHERE a.tenant_id = :tenant_id
+        SELECT a.number, a.id, a.act, a.number = coalesce(lag(a.number) OVER numbered, h.begins_after) + 1 AS follows,
+               a.hash = audit_hash(coalesce(lag(a.hash) OVER numbered, h.begins_hash), a) AS unchanged
+          FROM audit a LEFT JOIN audit_heads h ON h.tenant_id = :tenant_id WHERE a.tenant_id = :tenant_id
         WINDOW numbered AS (ORDER BY a.number)) checked
      WHERE (follows AND unchanged) IS NOT TRUE
      ORDER BY number LIMIT :limit
+    """
+)
+
+# A run of retention tells in the log where it begins since; one under way has not told it yet.
+TOLD = text(
+    """
+    SELECT EXISTS (SELECT FROM audit a
+                    WHERE a.tenant_id = :tenant_id AND a.act = 'retention.run'
+                      AND a.detail -> 'audit_begins_after' = to_jsonb(CAST(:begins_after AS bigint)))
+        OR EXISTS (SELECT FROM tenants t WHERE t.id = :tenant_id AND t.retention_run IS NOT NULL) AS told
     """
 )
 
@@ -53,6 +63,11 @@ async def hash_of(tx: Tx, tenant_id: UUID, number: int) -> bytes | None:
     """The hash of the row with this number; None where there is no such row."""
     found = select(audit.c.hash).where(audit.c.tenant_id == tenant_id, audit.c.number == number)
     return (await tx.execute(found)).scalar_one_or_none()
+
+
+async def beginning_is_told(tx: Tx, tenant_id: UUID, begins_after: int) -> bool:
+    """Whether a run of retention says that it removed the rows up to this number."""
+    return bool((await tx.execute(TOLD, {"tenant_id": tenant_id, "begins_after": begins_after})).scalar_one())
 
 
 async def broken_rows(tx: Tx, tenant_id: UUID, limit: int) -> Records:

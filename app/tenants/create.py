@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app import ids
@@ -32,6 +32,7 @@ async def create_tenant(tx: Tx, name: str, policy: Shipped, now: datetime) -> UU
     """A tenant under a shipped policy, with the built-in source of `POST /v1/leads`."""
     tenant_id = ids.new_id()
     values = {"name": name, "secret_salt": secrets.token_hex(32), "created_at": now}
+    values |= {"retention": {}, "retention_due_at": now + timedelta(days=1)}
     await sql.insert_tenant(tx, tenant_id, values)
     await publish(tx, tenant_id, shipped(policy), now)
     source = {"id": ids.new_id(), "key": secrets.token_urlsafe(24), "name": API_SOURCE, "preset": "generic"}

@@ -43,6 +43,11 @@ async def update_snapshot_due(tx: Tx, tenant_id: UUID, due_at: datetime) -> None
     await tx.execute(update(tenants).where(tenants.c.id == tenant_id).values(snapshot_due_at=due_at))
 
 
+async def update_retention(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
+    """Sets how far a run of retention is; that is no new version of the tenant."""
+    await tx.execute(update(tenants).where(tenants.c.id == tenant_id).values(**values))
+
+
 async def insert_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> None:
     await tx.execute(insert(sources).values(tenant_id=tenant_id, **values))
 

@@ -24,6 +24,7 @@ from app.pipeline.endpoints import api as pipeline
 from app.policies.described import api as described_policies
 from app.policies.endpoints import api as policies
 from app.reports.endpoints import api as reports
+from app.retention.endpoints import api as retention
 from app.sources.endpoints import api as sources
 from app.submissions.endpoints import api as submissions
 from app.submissions.endpoints import ingest_api
@@ -68,6 +69,7 @@ ROUTERS = (
     tenants,
     users,
     audit,
+    retention,
 )
 
 

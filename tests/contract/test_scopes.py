@@ -120,6 +120,8 @@ TABLE = {
     "/v1/tenants/{tenant_id}": {"GET": "platform", "PATCH": "platform"},
     "/v1/tenants/{tenant_id}/limits": {"GET": "platform", "PUT": "platform"},
     "/v1/calendar": {"GET": "admin", "PUT": "admin"},
+    "/v1/retention": {"GET": "admin", "PUT": "admin"},
+    "/v1/retention/preview": {"POST": "admin"},
     "/v1/reports/bands": {"GET": REPORTS, "PUT": "admin"},
     "/v1/campaigns/{name}/cost": {"GET": REPORTS, "PUT": "admin"},
     **{f"/v1/reports/{one.name}": {"GET": REPORTS} for one in ROWS},

@@ -45,9 +45,14 @@ tenants = Table(
     string("secret_salt", null=False),
     jsonb("calendar"),
     instant("snapshot_due_at"),  # when the open opportunities are kept next; null: at once
+    jsonb("retention"),  # for how many days what is kept; what is not in it has its default
+    instant("retention_due_at"),  # when the next run begins or goes on; null: at once
+    jsonb("retention_run", null=True),  # the run that is under way
+    jsonb("retention_latest", null=True),  # what the latest run removed
     *(Column(name, Integer) for name in ("submissions_per_minute", "requests_per_minute", "in_flight")),
     instant("created_at", null=False),
     due_index("tenants", "snapshot_due_at"),
+    due_index("tenants", "retention_due_at"),
 )
 
 users = tenant_table(
@@ -190,11 +195,14 @@ audit = tenant_table(
     member_index("audit_by_actor_idx", "actor", "id", "recorded_at", "id"),
 )
 
-# Number and hash of the latest audit row of each tenant, so that it shows where the last rows are gone.
+# Number and hash of the latest audit row of each tenant, so that it shows where the last rows are gone; and of the
+# last row that retention removed, after which the log begins.
 audit_heads = tenant_table(
     "audit_heads",
     Column("number", BigInteger, nullable=False),
     Column("hash", LargeBinary, nullable=False),
+    Column("begins_after", BigInteger, nullable=False, server_default="0"),
+    Column("begins_hash", LargeBinary, nullable=False, server_default=""),
 )
 
 # What tenants set for reports, with its history, so that a report of the past has what held then: the latest row of a

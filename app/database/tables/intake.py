@@ -71,6 +71,7 @@ submissions = tenant_table(
     instant("retry_at"),  # after a try that the database aborted; null otherwise
     instant("received_at", null=False),
     instant("processed_at"),
+    instant("emptied_at"),  # when retention removed the request
     string("suspicion"),  # why it was taken for spam when it was received
     string("bot_check"),  # waiting, then passed, failed or unverified; null where the source has none
     jsonb("review", null=True),  # what a person has said of it: verdict, actor, at
@@ -81,6 +82,12 @@ submissions = tenant_table(
     # For the release before, which processes all tenants in one queue; to be dropped in the next.
     Index("submissions_received_idx", "received_at", "id", postgresql_where="state = 'received'"),
     Index("submissions_quarantined_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'quarantined'"),
+    Index(
+        "submissions_full_idx",
+        "tenant_id",
+        "received_at",
+        postgresql_where="state = 'processed' AND emptied_at IS NULL",
+    ),
     Index("submissions_received_at_idx", "tenant_id", "received_at", "id"),
     Index("submissions_unchecked_idx", "tenant_id", "received_at", "id", postgresql_where="bot_check = 'waiting'"),
     Index("submissions_listed_idx", "tenant_id", "received_at", "id", postgresql_where="state = 'listed'"),

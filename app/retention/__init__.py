@@ -1,0 +1,1 @@
+"""Removing what a tenant keeps only for a time: contents of submissions, attempts, audit rows."""

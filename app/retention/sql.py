@@ -1,0 +1,101 @@
+"""SQL of retention, within one tenant: what each kind counts and removes, and what the tenant has set.
+
+A kind has one condition, for counting and for removing. `before`: what is of this instant or earlier is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import TextClause
+
+from app.database.transaction import Tx
+
+# Nothing of it waits: neither for a record to be fetched, nor as a part of a list that has not arrived as a whole.
+SETTLED: Final = """
+    NOT EXISTS (SELECT FROM submission_items f
+                 WHERE f.tenant_id = :tenant_id AND f.submission_id = s.id AND f.verdict = 'fetch')
+"""
+RAW: Final = f"""
+    FROM submissions s
+   WHERE s.tenant_id = :tenant_id AND s.state = 'processed' AND s.emptied_at IS NULL AND s.received_at <= :before
+     AND {SETTLED}
+"""
+QUARANTINED: Final = f"""
+    FROM submissions s
+   WHERE s.tenant_id = :tenant_id AND s.state = 'quarantined' AND s.received_at <= :before AND {SETTLED}
+"""
+SPAM: Final = """
+    FROM submission_items i JOIN submissions s ON s.tenant_id = :tenant_id AND s.id = i.submission_id
+   WHERE i.tenant_id = :tenant_id AND i.verdict = 'spam' AND i.mapped IS NOT NULL
+     AND s.state = 'processed' AND s.received_at <= :before
+"""
+# Those of deliveries that wait stay, and those behind the position of the lane: it reads what was delivered there.
+ATTEMPTS: Final = """
+    FROM subscriptions u
+    JOIN attempts a ON a.tenant_id = :tenant_id AND a.subscription_id = u.id AND a.at <= :before
+   WHERE u.tenant_id = :tenant_id
+     AND NOT EXISTS (SELECT FROM delivery_retries r
+                      WHERE r.tenant_id = :tenant_id AND r.subscription_id = u.id AND r.position = a.position)
+     AND NOT EXISTS (SELECT FROM lanes l
+                      WHERE l.tenant_id = :tenant_id AND l.subscription_id = u.id AND l.position < a.position)
+"""
+# From the oldest on, in the order of the chain: the log must have no gap.
+AUDIT: Final = """
+    FROM audit a
+   WHERE a.tenant_id = :tenant_id AND a.recorded_at <= :before
+     AND NOT EXISTS (SELECT FROM audit b
+                      WHERE b.tenant_id = :tenant_id AND b.number < a.number AND b.recorded_at > :before)
+"""
+
+REMOVE_RAW: Final = f"""
+    WITH due AS (SELECT s.id {RAW} ORDER BY s.received_at LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED)
+    UPDATE submissions s SET body = '', query = '', headers = '{{}}', emptied_at = :now
+      FROM due WHERE s.tenant_id = :tenant_id AND s.id = due.id RETURNING 1
+"""  # noqa: S608 - constants, here and below
+REMOVE_QUARANTINED: Final = f"""
+    WITH due AS (SELECT s.id {QUARANTINED} ORDER BY s.received_at LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED),
+    items AS (UPDATE submission_items i SET mapped = NULL
+                FROM due WHERE i.tenant_id = :tenant_id AND i.submission_id = due.id AND i.verdict = 'quarantined')
+    UPDATE submissions s SET body = '', query = '', headers = '{{}}', emptied_at = :now, state = 'expired'
+      FROM due WHERE s.tenant_id = :tenant_id AND s.id = due.id RETURNING 1
+"""  # noqa: S608
+REMOVE_SPAM: Final = f"""
+    WITH due AS (SELECT s.id, i.index {SPAM} ORDER BY s.id LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED),
+    emptied AS (
+        UPDATE submissions s SET body = '', query = '', headers = '{{}}', emptied_at = coalesce(s.emptied_at, :now)
+         WHERE s.tenant_id = :tenant_id AND s.id IN (SELECT id FROM due)
+           AND NOT EXISTS (SELECT FROM submission_items o
+                            WHERE o.tenant_id = :tenant_id AND o.submission_id = s.id AND o.verdict <> 'spam'))
+    UPDATE submission_items i SET mapped = NULL
+      FROM due WHERE i.tenant_id = :tenant_id AND i.submission_id = due.id AND i.index = due.index RETURNING 1
+"""  # noqa: S608
+REMOVE_ATTEMPTS: Final = f"""
+    DELETE FROM attempts d USING (SELECT a.subscription_id, a.position, a.n, a.at {ATTEMPTS} LIMIT :most) due
+     WHERE d.tenant_id = :tenant_id AND d.subscription_id = due.subscription_id AND d.position = due.position
+       AND d.n = due.n AND d.at = due.at RETURNING 1
+"""  # noqa: S608
+# The trigger of the log lets go of what is before the beginning of the log, which moves first.
+MOVE_BEGINNING: Final = f"""
+    UPDATE audit_heads h SET begins_after = last.number, begins_hash = last.hash
+      FROM (SELECT number, hash FROM (SELECT a.number, a.hash {AUDIT} ORDER BY a.number LIMIT :most) batch
+             ORDER BY number DESC LIMIT 1) last
+     WHERE h.tenant_id = :tenant_id
+"""  # noqa: S608
+REMOVE_AUDIT: Final = """
+    DELETE FROM audit a USING audit_heads h
+     WHERE a.tenant_id = :tenant_id AND h.tenant_id = :tenant_id AND a.number <= h.begins_after RETURNING 1
+"""
+
+
+async def count(tx: Tx, tenant_id: UUID, statement: TextClause, before: datetime) -> int:
+    """How many rows meet the condition of a kind."""
+    return int((await tx.execute(statement, {"tenant_id": tenant_id, "before": before})).scalar_one())
+
+
+async def remove(tx: Tx, statement: TextClause, values: Mapping[str, Any]) -> int:
+    """How many rows the statement of a kind has removed."""
+    return len((await tx.execute(statement, values)).all())
