@@ -19,8 +19,8 @@ from app import ids, metrics
 from app.database.faults import as_problem, error_fields
 from app.database.transaction import Database, Record, Tx
 from app.retention import across, sql
-from app.retention.kinds import KINDS, Kind
 from app.retention.periods import effective, over_at
+from app.retention.sql import KINDS, Kind
 from app.tenants import audit, audit_sql
 from app.tenants.sql import update_retention
 from app.web.fields import rfc3339
@@ -60,7 +60,7 @@ async def count_due(tx: Tx, tenant_id: UUID, periods: Mapping[str, int | None], 
     return {
         kind.name: None
         if (days := held[kind.period]) is None
-        else await sql.count(tx, tenant_id, kind.count, over_at(days, now))
+        else await sql.count(tx, tenant_id, kind, over_at(days, now))
         for kind in KINDS
     }
 
@@ -89,9 +89,6 @@ async def _go_on(tx: Tx, row: Record, now: datetime) -> None:
 async def _remove(tx: Tx, tenant_id: UUID, kind: Kind, days: int | None, started_at: datetime, now: datetime) -> int:
     if days is None:
         return 0
-    values = {"tenant_id": tenant_id, "before": over_at(days, started_at), "now": now, "most": TOGETHER}
-    if kind.prepare is not None:
-        await tx.execute(kind.prepare, values)
-    found = await sql.remove(tx, kind.remove, values)
+    found = await sql.remove(tx, tenant_id, kind, over_at(days, started_at), now, TOGETHER)
     tx.after_commit.append(partial(metrics.REMOVED.labels(kind.name).inc, found))
     return found

@@ -5,12 +5,12 @@ A kind has one condition, for counting and for removing. `before`: what is of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import TextClause
+from sqlalchemy import TextClause, text
 
 from app.database.transaction import Tx
 
@@ -91,11 +91,39 @@ REMOVE_AUDIT: Final = """
 """
 
 
-async def count(tx: Tx, tenant_id: UUID, statement: TextClause, before: datetime) -> int:
-    """How many rows meet the condition of a kind."""
-    return int((await tx.execute(statement, {"tenant_id": tenant_id, "before": before})).scalar_one())
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`name`: of the counts; `period`: the member of the settings with its days.
+
+    The statements take tenant_id and before; all but `counting` also now and most. `removing` returns a row for each
+    row that it removed; `preparing`, where there is one, comes before it.
+    """
+
+    name: str
+    period: str
+    counting: TextClause
+    removing: TextClause
+    preparing: TextClause | None = None
 
 
-async def remove(tx: Tx, statement: TextClause, values: Mapping[str, Any]) -> int:
-    """How many rows the statement of a kind has removed."""
-    return len((await tx.execute(statement, values)).all())
+COUNT: Final = "SELECT count(*) "
+KINDS: Final = (
+    Kind("raw", "raw_days", text(COUNT + RAW), text(REMOVE_RAW)),
+    Kind("quarantined", "quarantined_days", text(COUNT + QUARANTINED), text(REMOVE_QUARANTINED)),
+    Kind("spam", "spam_days", text(COUNT + SPAM), text(REMOVE_SPAM)),
+    Kind("attempts", "attempts_days", text(COUNT + ATTEMPTS), text(REMOVE_ATTEMPTS)),
+    Kind("audit", "audit_days", text(COUNT + AUDIT), text(REMOVE_AUDIT), text(MOVE_BEGINNING)),
+)
+
+
+async def count(tx: Tx, tenant_id: UUID, kind: Kind, before: datetime) -> int:
+    """How many rows of a kind a run would remove."""
+    return int((await tx.execute(kind.counting, {"tenant_id": tenant_id, "before": before})).scalar_one())
+
+
+async def remove(tx: Tx, tenant_id: UUID, kind: Kind, before: datetime, now: datetime, most: int) -> int:
+    """Removes the next rows of a kind; how many."""
+    values = {"tenant_id": tenant_id, "before": before, "now": now, "most": most}
+    if kind.preparing is not None:
+        await tx.execute(kind.preparing, values)
+    return len((await tx.execute(kind.removing, values)).all())

@@ -36,6 +36,7 @@ ACROSS = {
     "policies": {"planned", "reviews_due", "unscheduled"},
     "reports": {"open_transactions"},
     "sources": {"source_with_key"},
+    "retention": {"next_due"},
     "submissions": {"claim", "claim_fetches", "claim_listed", "claim_one", "claim_unchecked", "insert_received"},
     "tenants": {
         "oldest_tenant",
