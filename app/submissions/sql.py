@@ -151,7 +151,8 @@ REPLAY = text(
     UPDATE submissions SET state = {WAITING}, tries = 0, retry_at = NULL
      WHERE tenant_id = :tenant_id AND id IN (
            SELECT id FROM submissions
-            WHERE tenant_id = :tenant_id AND source_id = :source_id AND state = ANY(:states) AND sha256 <> '' AND emptied_at IS NULL
+            WHERE tenant_id = :tenant_id AND source_id = :source_id AND state = ANY(:states)
+              AND sha256 <> '' AND emptied_at IS NULL
               AND (CAST(:after AS timestamptz) IS NULL OR received_at >= :after)
               AND (CAST(:before AS timestamptz) IS NULL OR received_at < :before)
             ORDER BY received_at, id LIMIT :most FOR UPDATE SKIP LOCKED)

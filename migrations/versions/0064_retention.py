@@ -1,7 +1,7 @@
 """Retention: what tenants keep only for a time.
 
 Revision ID: 0064_retention
-Revises: 0055_withdrawal_links
+Revises: 0061_erasures
 
 The audit log lets go of rows before its beginning, which `audit_heads` has with the hash of the last row before it.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0064_retention"
-down_revision = "0055_withdrawal_links"
+down_revision = "0061_erasures"
 branch_labels = None
 depends_on = None
 
