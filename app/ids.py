@@ -44,6 +44,8 @@ PREFIXES: Final = {
     "transaction": "tx",
     "duplicate": "dup",
     "audit": "aud",
+    "confirmation": "cnf",
+    "withdrawal_link": "wdl",
 }
 
 

@@ -25,13 +25,13 @@ VISITOR: Final = Actor(id=None, kind="service", role="service")
 MAX_MERGES: Final = 20
 
 
-async def confirm(tx: Tx, text: str, now: datetime) -> Record:
+async def confirm(tx: Tx, text: str, address: str | None, now: datetime) -> Record:
     """Gives the consents of a link once, and returns its request; a second time changes nothing.
 
     Raises ConfirmationNotFound for a link that was never made, ConfirmationExpired for one that is too old or has
     nothing to confirm any more, because the person has refused since, and Erased where the lead was erased.
     """
-    request, change = await _opened(tx, text, now)
+    request, change = await _opened(tx, text, now, address)
     if change is None:
         return request
     await record_said(tx, change, request, now)
@@ -39,13 +39,13 @@ async def confirm(tx: Tx, text: str, now: datetime) -> Record:
     return request
 
 
-async def look_at(tx: Tx, text: str, now: datetime) -> Record:
+async def look_at(tx: Tx, text: str, address: str | None, now: datetime) -> Record:
     """What `confirm` would return or raise; writes nothing."""
     request, _ = await _opened(tx, text, now)
     return request
 
 
-async def _opened(tx: Tx, text: str, now: datetime) -> tuple[Record, Change | None]:
+async def _opened(tx: Tx, text: str, now: datetime, address: str | None = None) -> tuple[Record, Change | None]:
     """The request of a link, and the consents that it gives as a change of the lead; None where it has given them."""
     token = Token.read(text)
     request = await consent_sql.lock_request(tx, token.tenant_id, token.request_id) if token else None
@@ -64,7 +64,12 @@ async def _opened(tx: Tx, text: str, now: datetime) -> tuple[Record, Change | No
     if request.confirmed_at is not None:
         return request, None
     change.new_consents += [
-        NewConsent(purpose, "given", now, seen, CHANNEL, request.source_id, request.submission_id)
+        NewConsent(
+            *(purpose, "given", now, seen, CHANNEL, request.source_id, request.submission_id),
+            text_version=request.text_versions.get(purpose),
+            client_address=address,
+            confirmation_id=request.id,
+        )
         for purpose, seen in texts.items()
     ]
     return request, change

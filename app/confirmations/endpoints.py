@@ -8,10 +8,11 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
 
+from app import ids
 from app.confirmations.confirm import confirm, look_at
 from app.confirmations.page import HEADERS, page
 from app.confirmations.schemas import Confirmed, Withdrawable, WithdrawalLinkIn, WithdrawalLinkOut, Withdrawn
-from app.confirmations.withdraw import look_at_withdrawal, make_link, withdraw
+from app.confirmations.withdraw import WITHDRAW_PATH, look_at_withdrawal, make_link, withdraw
 from app.database.faults import run_with_retries
 from app.database.transaction import Record, Tx
 from app.errors import (
@@ -25,6 +26,7 @@ from app.errors import (
 )
 from app.web.accept import prefers
 from app.web.auth import Caller, allowed
+from app.web.client_address import address_of
 from app.web.fields import LeadId, answer
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
@@ -38,7 +40,7 @@ api = APIRouter(prefix="/v1/confirm", tags=["confirmations"], responses=REFUSALS
 withdraw_api = APIRouter(prefix="/v1/withdraw", tags=["confirmations"], responses=WITHDRAWAL_REFUSALS)
 links_api = router("/v1/leads", "leads")
 
-Verb = Callable[[Tx, str, datetime], Awaitable[Record]]
+Verb = Callable[[Tx, str, str | None, datetime], Awaitable[Record]]  # token, address of the client, now
 
 
 @api.get("/{token}", response_model=Confirmed, responses={200: HTML, 303: PAGE})
@@ -66,7 +68,9 @@ async def create_withdrawal_link(
 
     In an e-mail it goes into `List-Unsubscribe`, with `List-Unsubscribe-Post: List-Unsubscribe=One-Click`.
     """
-    return answer({"withdraw_url": await make_link(tx, caller, lead_id, body.purposes, now)}, 201)
+    token = await make_link(tx, caller, lead_id, body.purposes, now)
+    link = {"id": ids.show("withdrawal_link", token.request_id), "withdraw_url": f"{WITHDRAW_PATH}{token}"}
+    return answer(link, 201)
 
 
 @withdraw_api.post("/{token}", response_model=Withdrawn, responses={200: HTML})
@@ -84,9 +88,11 @@ async def show_withdrawal(token: str, request: Request) -> Response:
 async def _answer(request: Request, token: str, verb: Verb, show: Callable[[Record, bool], Response]) -> Response:
     state, is_browser = request.app.state, prefers(request.headers.get("accept", ""), "text/html", "application/json")
 
+    address = address_of(request, state.settings)
+
     async def opened() -> Record:
         async with state.engine.begin() as tx:
-            return await verb(tx, token, state.clock.now())
+            return await verb(tx, token, None if address is None else str(address), state.clock.now())
 
     try:
         found = await run_with_retries(opened)

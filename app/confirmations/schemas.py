@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.leads.schemas import Purpose
+from app.leads.consent_schemas import Purpose
 from app.web.fields import RequestBody, ResponseBody
 
 
@@ -19,6 +19,7 @@ class WithdrawalLinkIn(RequestBody):
 
 
 class WithdrawalLinkOut(ResponseBody):
+    id: str = Field(description="In the consent log `withdrawal_link_id` of what the link withdraws.")
     withdraw_url: str = Field(description="Follows the public address of Baton. The link needs no key.")
 
 

@@ -28,8 +28,8 @@ WITHDRAW_PATH: Final = "/v1/withdraw/"
 CHANNEL: Final = "withdrawal_link"
 
 
-async def make_link(tx: Tx, caller: Caller, lead_id: UUID, purposes: Sequence[str], now: datetime) -> str:
-    """Makes another link for the person of a lead, and returns its path. Links that were made before stay good.
+async def make_link(tx: Tx, caller: Caller, lead_id: UUID, purposes: Sequence[str], now: datetime) -> Token:
+    """Makes another link for the person of a lead, and returns its parts. Links that were made before stay good.
 
     Raises LeadNotFound, LeadMerged, Erased.
     """
@@ -39,10 +39,10 @@ async def make_link(tx: Tx, caller: Caller, lead_id: UUID, purposes: Sequence[st
     await sql.insert_link(
         tx, caller.tenant_id, {**values, "purposes": list(dict.fromkeys(purposes)), "created_at": now}
     )
-    return f"{WITHDRAW_PATH}{token}"
+    return token
 
 
-async def withdraw(tx: Tx, text: str, now: datetime) -> Record:
+async def withdraw(tx: Tx, text: str, address: str | None, now: datetime) -> Record:
     """Withdraws the consents of a link, and returns the link; those that are refused or withdrawn stay as they are.
 
     Raises ConfirmationNotFound for a link that was never made, and Erased where the lead was erased.
@@ -50,7 +50,7 @@ async def withdraw(tx: Tx, text: str, now: datetime) -> Record:
     link = await _link(tx, text)
     change = await begin_for_visitor(tx, link.tenant_id, link.lead_id, now)
     change.new_consents += [
-        NewConsent(purpose, "withdrawn", now, None, CHANNEL)
+        NewConsent(purpose, "withdrawn", now, None, CHANNEL, client_address=address, withdrawal_link_id=link.id)
         for purpose in link.purposes
         if change.lead.consents.get(purpose) not in REFUSALS
     ]
@@ -59,7 +59,7 @@ async def withdraw(tx: Tx, text: str, now: datetime) -> Record:
     return link
 
 
-async def look_at_withdrawal(tx: Tx, text: str, now: datetime) -> Record:
+async def look_at_withdrawal(tx: Tx, text: str, address: str | None, now: datetime) -> Record:
     """The link, or what `withdraw` would raise; writes nothing."""
     link = await _link(tx, text)
     await begin_for_visitor(tx, link.tenant_id, link.lead_id, now)

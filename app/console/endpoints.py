@@ -26,7 +26,7 @@ from app.console.today import today
 from app.console.visit import AsGuest, Guest, InVisit, Shown, Visit
 from app.errors import KeyUnknown, LoginLinkInvalid, NotFound
 from app.tenants import sessions
-from app.web.client_address import client_address, client_key
+from app.web.client_address import address_of, client_key
 from app.web.fields import AccountId, LeadId, OpportunityId, PolicyId, SourceId, SubmissionId, SubscriptionId
 
 Position = Annotated[int, Path(ge=0, le=2**63 - 1)]
@@ -311,8 +311,5 @@ async def _act(visit: Visit, path: str, act: str, body: dict[str, object] | None
 def _count_attempt(guest: Guest) -> None:
     """Counts an attempt to log in. Raises TooManyLogins."""
     request: Request = guest.request
-    settings = request.app.state.settings
-    entries = request.headers.getlist(settings.forwarded_header)
-    peer = request.client.host if request.client else None
-    found = client_address(peer, entries, settings.trusted_proxies, settings.forwarded_header)
+    found = address_of(request, request.app.state.settings)
     request.app.state.console_attempts.take(client_key(found) if found else "", guest.now)

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-# Which rows are about a person: those that name the lead, or those found through rows of another table.
-Rows = Literal["lead", "leads of a pair", "journey", "opportunity", "made from the lead", "event", "item", "address"]
+# Which rows are about a person: those with the lead's id in `lead_id` (or in another column, given beside the table),
+# or those found through the rows of another table.
+Rows = Literal[
+    "lead", "leads of a pair", "journey", "opportunity", "made from the lead", "event", "item", "import", "address"
+]
 How = Literal[
     "row deleted",
     "emptied",  # NULL, '', {} or []
@@ -76,17 +79,17 @@ TABLES: Final[Mapping[str, Table]] = {
         "lead", "the user or key that changed the lead", "actor", {"before": "reduced", "origins": "emptied"}
     ),
     "touches": _deleted("lead", "attribution"),
-    "consents": _deleted("lead", "purpose state text channel"),
+    "consents": _deleted("lead", "purpose state text channel text_version client_address actor"),
     "consent_requests": Table(
         "lead",
         "the hash of a random value: who opens the link is told of the erasure",
         "secret_sha256",
-        {"texts": "emptied"},
+        {"texts": "emptied", "text_versions": "emptied"},
     ),
     "withdrawal_links": Table(
         "lead", "the hash of a random value: who opens the link is told of the erasure", "secret_sha256 purposes"
     ),
-    "withdrawals": _deleted("address", "address_sha256 purpose state text channel"),
+    "withdrawals": _deleted("address", "address_sha256 purpose state text channel text_version"),
     "bant": Table(
         "lead", CODES, "criterion status role", {"value": "emptied", "evidence": "emptied", "amount": "emptied"}
     ),
@@ -158,6 +161,7 @@ TABLES: Final[Mapping[str, Table]] = {
             "body": "emptied",  # of a list: `item removed`
             "query": "emptied",
             "headers": "emptied",
+            "client_address": "emptied",
             "sha256": "emptied",
             "listed": "item removed",
         },

@@ -243,6 +243,11 @@ def _collect_consents_touches_and_bant(rows: Rows, change: Change) -> None:
             "source_id": new.source_id,
             "submission_id": new.submission_id,
             "bought": new.bought,
+            "text_version": new.text_version,
+            "client_address": new.client_address,
+            "actor": new.actor or actor_document(change.actor),
+            "confirmation_id": new.confirmation_id,
+            "withdrawal_link_id": new.withdrawal_link_id,
             "occurred_at": new.occurred_at,
             "recorded_at": now,
         }

@@ -234,12 +234,13 @@ WRITES = {
     )""",
     "consents": """consented AS (
         INSERT INTO consents (tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, bought,
-               occurred_at, recorded_at)
-        SELECT :tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, bought, occurred_at,
-               recorded_at
+               text_version, client_address, actor, confirmation_id, withdrawal_link_id, occurred_at, recorded_at)
+        SELECT :tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, bought, text_version,
+               client_address, actor, confirmation_id, withdrawal_link_id, occurred_at, recorded_at
           FROM jsonb_to_recordset(:consents) AS r(
                id uuid, lead_id uuid, purpose text, state text, text text, channel text, source_id uuid,
-               submission_id uuid, bought boolean, occurred_at timestamptz, recorded_at timestamptz)
+               submission_id uuid, bought boolean, text_version text, client_address text, actor jsonb,
+               confirmation_id uuid, withdrawal_link_id uuid, occurred_at timestamptz, recorded_at timestamptz)
     )""",
     "touches": """attributed AS (
         INSERT INTO touches (tenant_id, id, lead_id, source_id, submission_id, attribution, occurred_at, recorded_at)

@@ -199,7 +199,11 @@ class NewActivity:
 
 @dataclass(frozen=True, slots=True)
 class NewConsent:
-    """One entry of the consent log; `bought`: from a list, bought or not."""
+    """One entry of the consent log; `bought`: from a list, bought or not.
+
+    `client_address`: of the person. `actor`: who has said so, None: who makes the change. `confirmation_id`: the
+    request to confirm it, `withdrawal_link_id`: the link by which it was withdrawn.
+    """
 
     purpose: str
     state: str
@@ -209,16 +213,23 @@ class NewConsent:
     source_id: UUID | None = None
     submission_id: UUID | None = None
     bought: bool = False
+    text_version: str | None = None
+    client_address: str | None = None
+    actor: Mapping[str, Any] | None = None
+    confirmation_id: UUID | None = None
+    withdrawal_link_id: UUID | None = None
     id: UUID = field(default_factory=ids.new_id)
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentRequest:
-    """Consents that the person is asked to confirm: the text seen by purpose, and the hash of the link's secret."""
+    """Consents that the person is asked to confirm: the text seen and its version, by purpose, and the hash of the
+    link's secret."""
 
     id: UUID
     secret_sha256: str
     texts: Mapping[str, str | None]
+    text_versions: Mapping[str, str | None]
     source_id: UUID | None
     submission_id: UUID | None
     expires_at: datetime

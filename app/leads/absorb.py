@@ -44,6 +44,10 @@ class Consent(Protocol):
     @property
     def text(self) -> str | None: ...
     @property
+    def text_version(self) -> str | None: ...
+    @property
+    def client_address(self) -> str | None: ...  # None: that of the arrival
+    @property
     def occurred_at(self) -> datetime | None: ...  # None: that of the arrival
 
 
@@ -69,7 +73,7 @@ class Arrival:
     `revised_lead_id`: the lead of the submission that the arrival revises, `revises` that submission; it is no further
     touch then. `item_index`: the place of the item in its submission.
     `double_opt_in`: the rule of the source by which consents have to be confirmed.
-    `of_list`: a row of an imported list. `submission_key`: that of the item.
+    `of_list`: a row of an imported list. `submission_key`: that of the item. `client_address`: from which it came.
     """
 
     person: Person
@@ -86,6 +90,7 @@ class Arrival:
     entry: str | None = None
     create: bool = True
     submission_id: UUID | None = None
+    client_address: str | None = None
     earlier_lead_id: UUID | None = None
     revised_lead_id: UUID | None = None
     revises: UUID | None = None
@@ -289,11 +294,11 @@ def add_consents(change: Change, arrival: Arrival, when: datetime) -> None:
             continue
         if consent.purpose not in asked:
             at = min(consent.occurred_at or when, change.now)
-            consents.append(_new_consent(arrival, consent.purpose, consent.state, consent.text, at))
+            consents.append(new_consent(arrival, consent, consent.state, at))
     change.new_consents += consents
     apply_consents(change, consents)
     if asked and arrival.double_opt_in is not None:
-        pending = [_new_consent(arrival, one.purpose, PENDING, one.text, when) for one in asked.values()]
+        pending = [new_consent(arrival, one, PENDING, when) for one in asked.values()]
         source = {"id": ids.show("source", arrival.source_id), "name": arrival.source_name}
         request_consent(change, arrival.double_opt_in, pending, source)
 
@@ -309,7 +314,9 @@ def _asked(change: Change, arrival: Arrival) -> dict[str, Asked]:
     if rule is None:
         return {}
     answers = {
-        one.purpose: Asked(one.purpose, one.text) if one.state == "given" else None
+        one.purpose: Asked(one.purpose, one.text, one.text_version, one.client_address)
+        if one.state == "given"
+        else None
         for one in arrival.consents
         if one.state != "unknown"
     }
@@ -324,9 +331,20 @@ def _is_refused(change: Change, arrival: Arrival, purpose: str) -> bool:
     return arrival.claims and change.lead.consents.get(purpose) in REFUSALS
 
 
-def _new_consent(arrival: Arrival, purpose: str, state: str, seen: str | None, when: datetime) -> NewConsent:
-    channel, source_id = arrival.source_name, arrival.source_id
-    return NewConsent(purpose, state, when, seen, channel, source_id, arrival.submission_id, bought=arrival.claims)
+def new_consent(arrival: Arrival, said: Consent | Asked, state: str, when: datetime) -> NewConsent:
+    """The entry of the consent log for what an arrival says."""
+    return NewConsent(
+        said.purpose,
+        state,
+        when,
+        said.text,
+        arrival.source_name,
+        arrival.source_id,
+        arrival.submission_id,
+        bought=arrival.claims,
+        text_version=said.text_version,
+        client_address=said.client_address or arrival.client_address,
+    )
 
 
 def add_activity(

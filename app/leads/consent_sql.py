@@ -22,12 +22,12 @@ COUNTING_LAST: Final = (
 )
 KEEP_REQUESTS: Final = text(
     """
-    INSERT INTO consent_requests (tenant_id, id, lead_id, secret_sha256, texts, source_id, submission_id, requested_at,
-           expires_at)
-    SELECT :tenant_id, id, lead_id, secret_sha256, texts, source_id, submission_id, :now, expires_at
+    INSERT INTO consent_requests (tenant_id, id, lead_id, secret_sha256, texts, text_versions, source_id, submission_id,
+           requested_at, expires_at)
+    SELECT :tenant_id, id, lead_id, secret_sha256, texts, text_versions, source_id, submission_id, :now, expires_at
       FROM jsonb_to_recordset(:requests) AS r(
-           id uuid, lead_id uuid, secret_sha256 text, texts jsonb, source_id uuid, submission_id uuid,
-           expires_at timestamptz)
+           id uuid, lead_id uuid, secret_sha256 text, texts jsonb, text_versions jsonb, source_id uuid,
+           submission_id uuid, expires_at timestamptz)
     """
 ).bindparams(bindparam("requests", type_=JSONB))
 LOCK_REQUEST: Final = text(
@@ -42,16 +42,17 @@ SET_CONFIRMED: Final = text("UPDATE consent_requests SET confirmed_at = :now WHE
 KEEP_WITHDRAWALS: Final = text(
     """
     INSERT INTO withdrawals (tenant_id, address_sha256, purpose, state, text, channel, source_id, submission_id,
-           occurred_at, recorded_at)
+           text_version, occurred_at, recorded_at)
     SELECT DISTINCT ON (address_sha256, purpose) :tenant_id, address_sha256, purpose, state, text, channel, source_id,
-           submission_id, occurred_at, :now
+           submission_id, text_version, occurred_at, :now
       FROM jsonb_to_recordset(:withdrawals) AS w(
            address_sha256 text, purpose text, state text, text text, channel text, source_id uuid, submission_id uuid,
-           occurred_at timestamptz)
+           text_version text, occurred_at timestamptz)
      ORDER BY address_sha256, purpose, occurred_at DESC
     ON CONFLICT (tenant_id, address_sha256, purpose) DO UPDATE
        SET state = EXCLUDED.state, text = EXCLUDED.text, channel = EXCLUDED.channel, source_id = EXCLUDED.source_id,
-           submission_id = EXCLUDED.submission_id, occurred_at = EXCLUDED.occurred_at,
+           submission_id = EXCLUDED.submission_id,
+           text_version = EXCLUDED.text_version, occurred_at = EXCLUDED.occurred_at,
            recorded_at = EXCLUDED.recorded_at
      WHERE EXCLUDED.occurred_at > withdrawals.occurred_at
     """
@@ -69,6 +70,7 @@ async def keep_requests(tx: Tx, tenant_id: UUID, changes: Sequence[Change], now:
             "lead_id": change.lead.id,
             "secret_sha256": one.secret_sha256,
             "texts": one.texts,
+            "text_versions": one.text_versions,
             "source_id": one.source_id,
             "submission_id": one.submission_id,
             "expires_at": one.expires_at,

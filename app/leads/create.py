@@ -13,10 +13,11 @@ from app.errors import IdentityRequired, SourceNotFound
 from app.leads import sql
 from app.leads.capture import Arrival, ArrivalActivity, Captured, capture
 from app.leads.consent import consent_times
+from app.leads.consent_schemas import ConsentIn
 from app.leads.double_opt_in import DoubleOptIn
 from app.leads.future import check_not_future
 from app.leads.references import check_attribution, unknown_references
-from app.leads.schemas import ConsentIn, LeadCreate
+from app.leads.schemas import LeadCreate
 from app.matching.channel import REFERENCES, Channel, channel_of
 from app.matching.normalize import normalize
 from app.web.gather import Member
@@ -95,6 +96,8 @@ class _Consent:
         self.purpose: str = consent.purpose
         self.state: str = consent.state
         self.text: str | None = consent.text
+        self.text_version: str | None = consent.text_version
+        self.client_address: str | None = consent.client_address
         self.occurred_at: datetime | None = consent.occurred_at
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from secrets import token_bytes
 from typing import Any, Final
@@ -33,6 +33,8 @@ class Asked:
 
     purpose: str
     text: str | None = None
+    text_version: str | None = None
+    client_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +110,18 @@ def request_consent(
             lead.consents[one.purpose] = PENDING
             if one.purpose in (claimed := lead.flags.get("consents_claimed") or ()):
                 lead.flags["consents_claimed"] = [other for other in claimed if other != one.purpose]
-    change.new_consents += entries
     asked_at: dict[str, str] = dict(lead.flags.get("consent_asked_at") or {})
     new = [one for one in entries if not _is_asked(lead, one.purpose, asked_at.get(one.purpose), now)]
     if not new or lead.fields.get("email") is None:
+        change.new_consents += entries
         return
     lead.flags["consent_asked_at"] = asked_at | {one.purpose: now.isoformat() for one in new}
     token, expires_at = Token(rule.tenant_id, ids.new_id(), token_bytes(SECRET_BYTES)), now + rule.valid
     texts = {one.purpose: one.text for one in new}
-    request = ConsentRequest(token.request_id, token.sha256, texts, new[0].source_id, new[0].submission_id, expires_at)
+    change.new_consents += [replace(one, confirmation_id=token.request_id) if one in new else one for one in entries]
+    versions = {one.purpose: one.text_version for one in new}
+    source_id, submission_id = new[0].source_id, new[0].submission_id
+    request = ConsentRequest(token.request_id, token.sha256, texts, versions, source_id, submission_id, expires_at)
     change.new_requests.append(request)
     data = {
         "lead_id": ids.show("lead", lead.id),

@@ -9,6 +9,7 @@ from fastapi import Query, Request, Response
 from app.errors import (
     AccountNotFound,
     ContactNotFound,
+    CursorInvalid,
     Erased,
     HumanRequired,
     IdentityRequired,
@@ -34,7 +35,8 @@ from app.leads.bant import confirm, show_confirmations
 from app.leads.capture import SUPPRESSED, Captured
 from app.leads.change import patch_lead
 from app.leads.clocks import ClockRunList, clock_runs
-from app.leads.consent import purposes, put_consents
+from app.leads.consent import consent_log, purposes, put_consents
+from app.leads.consent_schemas import ConsentPurposes, ConsentsIn, ConsentsOut, ConsentsPut, show_consent
 from app.leads.create import create_leads, names_of
 from app.leads.exception import set_exception, take_back_exception
 from app.leads.filters import LeadFilters, Sort
@@ -52,9 +54,6 @@ from app.leads.schemas import (
     ActivityOut,
     ActivityPage,
     Bant,
-    ConsentPurposes,
-    ConsentsIn,
-    ConsentsOut,
     FieldList,
     JourneyList,
     LeadCreate,
@@ -64,7 +63,6 @@ from app.leads.schemas import (
     TimelineOut,
     TransitionList,
     show_activity,
-    show_consent,
     show_journey,
     show_transition,
 )
@@ -211,23 +209,25 @@ async def delete_exception(lead_id: LeadId, caller: Writer, tx: InTx, now: Now, 
     return answer(show_lead(change), version=change.lead.version)
 
 
-@api.put("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*WRITE_PROBLEMS, OutOfOrder))
+@api.put("/{lead_id}/consents", response_model=ConsentsPut, responses=declared(*WRITE_PROBLEMS, OutOfOrder))
 async def put_lead_consents(
     lead_id: LeadId, body: ConsentsIn, caller: Privacy, tx: InTx, now: Now, expected: Expected
 ) -> Response:
     """Record consents that were given, refused or withdrawn other than by a form."""
     change = await put_consents(tx, caller, lead_id, body.consents, expected, now)
-    log = await sql.consents_of(tx, caller.tenant_id, lead_id)
-    shown = {"consents": change.lead.consents, "log": [show_consent(row) for row in log]}
+    added = await sql.consents_with(tx, caller.tenant_id, [one.id for one in change.new_consents])
+    shown = {"consents": change.lead.consents, "log": [show_consent(row) for row in added]}
     return answer(shown, version=change.lead.version)
 
 
-@api.get("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*READ_PROBLEMS))
-async def get_consents(lead_id: LeadId, caller: Reader, tx: InTx, now: Now) -> Response:
-    """The consent state of each purpose, and the whole consent log, oldest first."""
-    change = await read_lead(tx, caller.tenant_id, lead_id, now)
-    log = await sql.consents_of(tx, caller.tenant_id, change.lead.id)
-    return answer({"consents": change.lead.consents, "log": [show_consent(row) for row in log]})
+@api.get("/{lead_id}/consents", response_model=ConsentsOut, responses=declared(*READ_PROBLEMS, CursorInvalid))
+async def get_consents(
+    lead_id: LeadId, caller: Reader, tx: InTx, now: Now, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    """The consent state of each purpose, and the consent log with what proves each entry, oldest first."""
+    lead = (await read_lead(tx, caller.tenant_id, lead_id, now)).lead
+    log = await consent_log(tx, caller.tenant_id, lead.id, limit, cursor)
+    return answer({"consents": lead.consents, "log": [show_consent(row) for row in log.rows], "next": log.next})
 
 
 @activities_api.get("/consent-purposes", response_model=ConsentPurposes)

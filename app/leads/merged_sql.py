@@ -36,9 +36,10 @@ KEEP: Final = text(
 COPY_CONSENTS: Final = text(
     """
     INSERT INTO consents (tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, bought,
-           occurred_at, recorded_at)
+           text_version, client_address, actor, confirmation_id, withdrawal_link_id, occurred_at, recorded_at)
     SELECT c.tenant_id, gen_random_uuid(), :lead_id, c.purpose, c.state, c.text, c.channel, c.source_id,
-           c.submission_id, c.bought, c.occurred_at, c.recorded_at
+           c.submission_id, c.bought, c.text_version, c.client_address, c.actor, c.confirmation_id,
+           c.withdrawal_link_id, c.occurred_at, c.recorded_at
       FROM consents c WHERE c.tenant_id = :tenant_id AND c.id = ANY(:ids) ORDER BY c.recorded_at, c.id
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("lead_id", type_=Uuid))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from app import ids
@@ -13,10 +13,10 @@ from app.database.transaction import Record
 from app.journeys.record import entry_document
 from app.journeys.state import NewActivity
 from app.leads.clocks import Sla
+from app.leads.consent_schemas import ConsentIn
 from app.leads.qualification_schemas import ExceptionOut
 from app.lifecycle.answer import Eligible
 from app.matching.channel import CHANNELS, Channel
-from app.matching.consent import PURPOSE_LENGTH, is_purpose
 from app.matching.person import EmailStatus, IdentityKind, LeadKind, PhoneStatus
 from app.policy.facts import Activity, Entry
 from app.policy.shape import NAMESPACE, NAMESPACE_SENTENCE, Like
@@ -62,28 +62,6 @@ class LeadFields(RequestBody):
     language: Text | None = None
     website: Text | None = None
     message: Note | None = None
-
-
-def _purpose(word: str) -> str:
-    if not is_purpose(word):
-        example = {"longest": PURPOSE_LENGTH, "example": "sms_marketing"}
-        raise PydanticCustomError(
-            "purpose_invalid",
-            "a purpose is one word of small letters, digits and underscores that begins with a letter, of at most"
-            " {longest} characters, like {example}",
-            example,
-        )
-    return word
-
-
-Purpose = Annotated[str, AfterValidator(_purpose), Field(examples=["email_marketing"])]
-
-
-class ConsentIn(RequestBody):
-    purpose: Purpose
-    state: Literal["given", "refused", "withdrawn", "unknown"]
-    text: Note | None = None
-    occurred_at: Instant | None = Field(default=None, description="When the person said so; without it now.")
 
 
 class ActivityIn(RequestBody):
@@ -135,26 +113,6 @@ class RecordedOut(ResponseBody):
 
 class ActivitiesOut(ResponseBody):
     data: list[RecordedOut]
-
-
-class ConsentsIn(RequestBody):
-    consents: Annotated[list[ConsentIn], Field(min_length=1, max_length=20)]
-
-
-class ConsentsOut(ResponseBody):
-    consents: dict[str, str]
-    log: list[dict[str, Any]]
-
-
-class ConsentPurpose(ResponseBody):
-    purpose: str
-    known: bool = Field(description="Whether Baton ships it: the five that every tenant has.")
-    used: bool = Field(description="Whether the tenant's consent log has it.")
-
-
-class ConsentPurposes(ResponseBody):
-    data: list[ConsentPurpose]
-    next: None
 
 
 # The members with values of a fixed form are checked in create.py, which names them in its problem.
@@ -373,13 +331,6 @@ def _shown_activity(activity: Activity | Record, lead_id: LeadId) -> dict[str, A
 
 def _origin(one: NewActivity | Record) -> dict[str, Any]:
     return {"properties": one.properties, "source_id": ids.shown("source", one.source_id)}
-
-
-def show_consent(row: Record) -> dict[str, Any]:
-    plain = {name: getattr(row, name) for name in ("purpose", "state", "text", "channel")}
-    instants = {name: rfc3339(getattr(row, name)) for name in ("occurred_at", "recorded_at")}
-    origin = {name: ids.shown(name, getattr(row, f"{name}_id")) for name in ("source", "submission")}
-    return {**plain, **instants, **{f"{name}_id": shown for name, shown in origin.items()}, "bought": row.bought}
 
 
 def show_entry(entry: Entry, policy_version: int) -> dict[str, Any]:

@@ -383,6 +383,17 @@ async def milestones_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
     return (await tx.execute(statement.order_by(milestones.c.reached_at, milestones.c.id))).all()
 
 
-async def consents_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Records:
-    statement = select(consents).where(consents.c.tenant_id == tenant_id, consents.c.lead_id == lead_id)
-    return (await tx.execute(statement.order_by(consents.c.recorded_at, consents.c.id))).all()
+async def consents_of(
+    tx: Tx, tenant_id: UUID, lead_id: UUID, limit: int, after: tuple[datetime, UUID] | None
+) -> Records:
+    """Entries of the consent log, oldest first, that follow the one recorded at this instant with this id."""
+    place = tuple_(consents.c.recorded_at, consents.c.id)
+    rows = select(consents).where(consents.c.tenant_id == tenant_id, consents.c.lead_id == lead_id)
+    rows = rows if after is None else rows.where(place > tuple_(*after))
+    return (await tx.execute(rows.order_by(consents.c.recorded_at, consents.c.id).limit(limit))).all()
+
+
+async def consents_with(tx: Tx, tenant_id: UUID, ids: Sequence[UUID]) -> Records:
+    """The entries of the consent log with these ids, in their order."""
+    rows = select(consents).where(consents.c.tenant_id == tenant_id, consents.c.id.in_(ids))
+    return (await tx.execute(rows.order_by(consents.c.id))).all()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from app.database.transaction import Record, Tx
 from app.journeys.state import Change, NewConsent
 from app.leads import consent_sql
-from app.leads.absorb import Arrival
+from app.leads.absorb import Arrival, new_consent
 from app.leads.counting_consents import REFUSALS, apply_consents
 from app.matching.person import Identity
+
+# It was said before, and not by who makes the change with which the lead gets the address.
+UNKNOWN_PERSON: Final = {"id": None, "kind": "service", "role": "service"}
 
 
 class Withdrawals:
@@ -25,7 +28,9 @@ class Withdrawals:
         self.new_rows: list[dict[str, Any]] = []
         for row in stored:
             said = NewConsent(
-                row.purpose, row.state, row.occurred_at, row.text, row.channel, row.source_id, row.submission_id
+                *(row.purpose, row.state, row.occurred_at, row.text, row.channel, row.source_id, row.submission_id),
+                text_version=row.text_version,
+                actor=UNKNOWN_PERSON,
             )
             self._by_address.setdefault(row.address_sha256, []).append(said)
 
@@ -39,8 +44,12 @@ class Withdrawals:
             if consent.state not in REFUSALS:
                 continue
             when = min(consent.occurred_at or arrival.occurred_at, now)
-            source = (arrival.source_name, arrival.source_id, arrival.submission_id)
-            said = NewConsent(consent.purpose, consent.state, when, consent.text, *source)
+            said = replace(
+                new_consent(arrival, consent, consent.state, when),
+                client_address=None,
+                bought=False,
+                actor=UNKNOWN_PERSON,
+            )
             for address in _addresses(arrival.person.identities):
                 self._by_address.setdefault(address, []).append(said)
                 self.new_rows.append({**asdict(said), "address_sha256": address})

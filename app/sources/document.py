@@ -243,12 +243,15 @@ class Moment(Part):
 class ConsentRule(Part):
     """One consent question. An opt-out has `if_yes: refused, if_no: unknown`; a null state records nothing.
 
+    `text`: what the person saw, `version`: which version of that text it was.
+
     With the purpose `*` the expression gives an object of answers by purpose; purposes of other rules are left out.
     """
 
     purpose: Annotated[str, AfterValidator(_purpose)]
     expr: Expression
     text: ExpressionOrLiteral | None = None
+    version: ExpressionOrLiteral | None = None
     if_yes: ConsentState | None = "given"
     if_no: ConsentState | None = "refused"
     if_missing: ConsentState | None = "unknown"

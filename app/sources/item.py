@@ -34,6 +34,8 @@ class Consent:
     state: ConsentState
     text: str | None = None
     occurred_at: datetime | None = None  # None: that of the item
+    text_version: str | None = None
+    client_address: str | None = None  # None: that of the submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def item_to_json(item: Item) -> dict[str, Any]:
         "external_ids": externals,
         "attribution": dict(item.attribution),
         "channel": item.channel,
-        "consent": [{"purpose": one.purpose, "state": one.state, "text": one.text} for one in item.consents],
+        "consent": [_consent_to_json(one) for one in item.consents],
         "activity": {
             "type": item.activity_type,
             "kind": item.activity_kind,
@@ -107,3 +109,8 @@ def item_to_json(item: Item) -> dict[str, Any]:
         "unmet": [dict(one) for one in item.unmet],
         **({"fetch_url": item.fetch_url} if item.fetch_url else {}),
     }
+
+
+def _consent_to_json(one: Consent) -> dict[str, Any]:
+    version = {"text_version": one.text_version} if one.text_version else {}
+    return {"purpose": one.purpose, "state": one.state, "text": one.text, **version}

@@ -37,6 +37,7 @@ STEPS_PER_PATTERN: Final = 50
 STEPS_PER_ITEM: Final = 50  # normalising what an item's expressions gave
 _MAX_KEY: Final = 255
 FORM: Final[Channel] = "web_form"  # where neither source nor preset names another channel
+MAX_TEXT_VERSION: Final = 255
 MAX_PURPOSES: Final = 20  # of an object of answers by purpose
 IDENTITIES: Final = ["email", "phone", "social", "external_ids", "company with website or domain"]
 _NEEDED: Final[Mapping[Reason, str]] = {"mapping_too_costly": "expressions that take fewer steps and make less"}
@@ -242,7 +243,8 @@ def _answers(rule: ConsentRule, answer: Any, asked: set[str]) -> list[tuple[str,
 def _consent(rule: ConsentRule, purpose: str, answer: Any, context: Context, place: str) -> Consent | None:
     text = storable(context.text(rule.text, f"{place}/text"))[:10_000]
     state = {"given": rule.if_yes, "refused": rule.if_no}.get(read_ticked(answer, purpose, text), rule.if_missing)
-    return Consent(purpose, state, text or None) if state else None
+    version = storable(context.text(rule.version, f"{place}/version"))[:MAX_TEXT_VERSION]
+    return Consent(purpose, state, text or None, text_version=version or None) if state else None
 
 
 def _activity_type(document: Document, context: Context) -> str:

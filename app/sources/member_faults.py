@@ -120,6 +120,7 @@ def _expressions(document: Document) -> Iterator[tuple[str, str | None, Wanted]]
     for number, rule in enumerate(document.consent):
         yield f"consent.{number}.expr", rule.expr, OBJECT if rule.purpose == EVERY_PURPOSE else TEXT
         yield f"consent.{number}.text", _no_literal(rule.text), TEXT
+        yield f"consent.{number}.version", _no_literal(rule.version), TEXT
     if document.respond:
         yield "respond.redirect", _no_literal(document.respond.redirect), Wanted("text", names=OF_REDIRECT)
     for expression in PLACEHOLDER.findall(document.fetch.url) if document.fetch else ():

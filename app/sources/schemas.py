@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.transaction import Record
-from app.leads.schemas import Purpose
+from app.leads.consent_schemas import Purpose
 from app.matching.channel import Channel
 from app.matching.host import host_of_url
 from app.policy.shape import Like

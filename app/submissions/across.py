@@ -24,16 +24,18 @@ BATCH_BYTES: Final = 2 * 1024 * 1024
 # An existing id was written by an earlier attempt of which the response was lost: the insert is retried then.
 INSERT_RECEIVED: Final = """
     INSERT INTO submissions (tenant_id, id, source_id, method, query, headers, body, sha256, received_at, suspicion,
-           bot_check)
-    SELECT tenant_id, id, source_id, method, query, headers::jsonb, body, sha256, received_at, suspicion, bot_check
+           bot_check, client_address)
+    SELECT tenant_id, id, source_id, method, query, headers::jsonb, body, sha256, received_at, suspicion, bot_check,
+           client_address
       FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::text[],
-                  $9::timestamptz[], $10::text[], $11::text[])
-        AS r(tenant_id, id, source_id, method, query, headers, body, sha256, received_at, suspicion, bot_check)
+                  $9::timestamptz[], $10::text[], $11::text[], $12::text[])
+        AS r(tenant_id, id, source_id, method, query, headers, body, sha256, received_at, suspicion, bot_check,
+             client_address)
     ON CONFLICT (tenant_id, id) DO NOTHING
 """
 COLUMNS: Final = (
     *("tenant_id", "id", "source_id", "method", "query", "headers", "body", "sha256", "received_at"),
-    *("suspicion", "bot_check"),
+    *("suspicion", "bot_check", "client_address"),
 )
 
 # `rested_at` leaves out submissions whose next try is later. A bot check comes before processing.

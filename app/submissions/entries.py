@@ -54,6 +54,7 @@ class Entry:
     reused: bool = False
     duplicate: bool = False
     listed: bool = False
+    client_address: str | None = None
 
     @property
     def place(self) -> Place:
@@ -137,6 +138,7 @@ class Entry:
             entry=item.entry,
             create=item.verdict == "lead",
             submission_id=self.submission_id,
+            client_address=self.client_address,
             earlier_lead_id=self.earlier_lead_id,
             revised_lead_id=self.revised_lead_id,
             revises=self.revises,
@@ -190,7 +192,11 @@ async def entries_of(
         with_lead = [one for one in earlier.get(row.id, ()) if one.lead_id and one.verdict in (*ARRIVING, "revised")]
         is_listed = row.listed is not None
         entries += [
-            Entry(row.id, source, item, row.received_at, _earlier_lead_id(item, with_lead), listed=is_listed)
+            Entry(
+                *(row.id, source, item, row.received_at, _earlier_lead_id(item, with_lead)),
+                listed=is_listed,
+                client_address=row.client_address,
+            )
             for item in items
         ]
     return entries

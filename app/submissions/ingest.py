@@ -46,7 +46,7 @@ from app.submissions.limits import SourceLimits
 from app.submissions.process import process_one
 from app.submissions.received import Received, kept_headers, kept_query
 from app.web.accept import prefers
-from app.web.client_address import client_address, client_key
+from app.web.client_address import Address, address_of, client_key
 
 log = structlog.get_logger("baton.ingest")
 
@@ -107,7 +107,8 @@ async def receive(request: Request, key: str) -> Response:
         raise _refusal(known, "signature")
     suspicion = _take(request, known.source, document, raw, now)
     with quota.admitted(now):  # only now: what somebody else sends uses up no quota
-        return await _accept(state, known, document, replace(raw, suspicion=suspicion) if suspicion else raw, now)
+        raw = replace(raw, suspicion=suspicion) if suspicion else raw
+        return await _accept(request, known, document, raw, now)
 
 
 def _take(
@@ -119,7 +120,8 @@ def _take(
     """
     origin = raw.headers.get("origin")
     is_counted = document.limits.per_client_per_minute or document.spam.max_per_client
-    client = _client(request, raw) if is_counted else None
+    found = address_of(request, request.app.state.settings) if is_counted else None
+    client = client_key(found) if found else None
     try:
         too_many = _ingest_state(request.app.state).limits.take(source.id, document, client, now)
     except RateLimited as problem:
@@ -132,17 +134,14 @@ def _take(
     return "too_many_of_client" if too_many else None
 
 
-def _client(request: Request, raw: RawRequest) -> str | None:
-    settings = request.app.state.settings
-    entries = [raw.headers.get(settings.forwarded_header, "")]
-    peer = request.client.host if request.client else None
-    found = client_address(peer, entries, settings.trusted_proxies, settings.forwarded_header)
-    return client_key(found) if found else None
-
-
-async def _accept(state: Any, known: CachedSource, document: Document, raw: RawRequest, now: datetime) -> Response:
+async def _accept(
+    request: Request, known: CachedSource, document: Document, raw: RawRequest, now: datetime
+) -> Response:
     _check_unpacked_size(raw)
-    received = _received(known.source, document, raw, now)
+    state = request.app.state
+    is_from_person = not document.verify and document.consent  # whom a form asks, and no server that passes it on
+    address = address_of(request, state.settings) if is_from_person else None
+    received = _received(known.source, document, raw, address, now)
     await _ingest_state(state).committer.accept(received)
     state.wake.set("submissions" if received.bot_check is None else "checks")
     headers = _cors(known.source, raw.headers.get("origin"))
@@ -233,7 +232,9 @@ def _refusal(known: CachedSource | None, reason: str) -> SignatureInvalid | Secr
     return SignatureInvalid()
 
 
-def _received(source: ReadySource, document: Document, raw: RawRequest, now: datetime) -> Received:
+def _received(
+    source: ReadySource, document: Document, raw: RawRequest, address: Address | None, now: datetime
+) -> Received:
     return Received(
         tenant_id=source.tenant_id,
         id=ids.new_id(),
@@ -246,6 +247,7 @@ def _received(source: ReadySource, document: Document, raw: RawRequest, now: dat
         received_at=now,
         suspicion=raw.suspicion,
         bot_check="waiting" if document.bot_check else None,
+        client_address=None if address is None else str(address),
     )
 
 

@@ -21,7 +21,10 @@ SECRET_HEADER: Final = re.compile(r"authorization|cookie|token|secret|passw|api-
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One row of `submissions` to insert. `headers` is JSON text."""
+    """One row of `submissions` to insert. `headers` is JSON text.
+
+    `client_address`: of the person who sends a public form that asks for consents; None for other submissions.
+    """
 
     tenant_id: UUID
     id: UUID
@@ -34,6 +37,7 @@ class Received:
     received_at: datetime
     suspicion: Suspicion | None = None
     bot_check: Literal["waiting"] | None = None
+    client_address: str | None = None
 
 
 def kept_headers(document: Document, headers: Mapping[str, str]) -> str:

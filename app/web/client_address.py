@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from app.settings import ForwardedHeader, Network
+from fastapi import Request
+
+from app.settings import ForwardedHeader, Network, Settings
 
 Address = IPv4Address | IPv6Address
 
@@ -41,6 +43,13 @@ def client_address(
             break
         found = before
     return found
+
+
+def address_of(request: Request, settings: Settings) -> Address | None:
+    """The address of the client of a request, by the trusted proxies of the settings."""
+    peer = request.client.host if request.client else None
+    entries = request.headers.getlist(settings.forwarded_header)
+    return client_address(peer, entries, settings.trusted_proxies, settings.forwarded_header)
 
 
 def client_key(address: Address) -> str:

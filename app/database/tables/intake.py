@@ -72,6 +72,7 @@ submissions = tenant_table(
     instant("received_at", null=False),
     instant("processed_at"),
     instant("emptied_at"),  # when retention removed the request
+    string("client_address"),  # kept where the source asks for consents
     string("suspicion"),  # why it was taken for spam when it was received
     string("bot_check"),  # waiting, then passed, failed or unverified; null where the source has none
     jsonb("review", null=True),  # what a person has said of it: verdict, actor, at

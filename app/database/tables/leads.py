@@ -118,6 +118,11 @@ consents = tenant_table(
     uuid("source_id"),
     uuid("submission_id"),
     Column("bought", Boolean, nullable=False, server_default="false"),  # from a list, bought or not
+    string("text_version"),
+    string("client_address"),  # of the person
+    jsonb("actor", null=True),  # null: recorded by an earlier release
+    uuid("confirmation_id"),  # the row of `consent_requests`, also after it is swept
+    uuid("withdrawal_link_id"),
     instant("occurred_at", null=False),
     instant("recorded_at", null=False),
     tenant_foreign_key("leads", "lead_id"),
@@ -132,6 +137,7 @@ consent_requests = tenant_table(
     uuid("lead_id", null=False),
     string("secret_sha256", null=False),
     jsonb("texts"),  # the text that the person saw, by purpose
+    jsonb("text_versions"),
     uuid("source_id"),
     uuid("submission_id"),
     instant("requested_at", null=False),
@@ -165,6 +171,7 @@ withdrawals = tenant_table(
     string("channel"),
     uuid("source_id"),
     uuid("submission_id"),
+    string("text_version"),
     instant("occurred_at", null=False),
     instant("recorded_at", null=False),
 )
