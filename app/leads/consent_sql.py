@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, text
+from sqlalchemy import Text, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.database.transaction import Record, Records, Tx
@@ -37,6 +37,17 @@ LOCK_REQUEST: Final = text(
      WHERE r.tenant_id = :tenant_id AND r.id = :id FOR UPDATE OF r
     """
 )
+CONSENTS_NOW: Final = text(
+    """
+    WITH RECURSIVE remaining AS (
+        SELECT id, merged_into, consents FROM leads WHERE tenant_id = :tenant_id AND id = ANY(:lead_ids)
+         UNION ALL
+        SELECT r.id, l.merged_into, l.consents FROM remaining r
+          JOIN leads l ON l.tenant_id = :tenant_id AND l.id = r.merged_into
+    )
+    SELECT id, consents FROM remaining WHERE merged_into IS NULL
+    """
+).bindparams(bindparam("lead_ids", type_=ARRAY(Uuid)))
 SET_CONFIRMED: Final = text("UPDATE consent_requests SET confirmed_at = :now WHERE tenant_id = :tenant_id AND id = :id")
 # Of each address and purpose the latest.
 KEEP_WITHDRAWALS: Final = text(
@@ -60,6 +71,14 @@ KEEP_WITHDRAWALS: Final = text(
 WITHDRAWALS: Final = text(
     "SELECT * FROM withdrawals WHERE tenant_id = :tenant_id AND address_sha256 = ANY(:addresses)"
 ).bindparams(bindparam("addresses", type_=ARRAY(Text)))
+
+
+async def consents_now(tx: Tx, tenant_id: UUID, lead_ids: Collection[UUID]) -> dict[UUID, Mapping[str, str]]:
+    """The state of each purpose, by lead; of a merged lead those of the lead that remained."""
+    if not lead_ids:
+        return {}
+    rows = await tx.execute(CONSENTS_NOW, {"tenant_id": tenant_id, "lead_ids": sorted(lead_ids)})
+    return {row.id: row.consents for row in rows}
 
 
 async def keep_requests(tx: Tx, tenant_id: UUID, changes: Sequence[Change], now: datetime) -> None:

@@ -19,8 +19,8 @@ from app.keyring import CannotOpen, KeyRing
 from app.settings import Settings
 from app.webhooks import across
 from app.webhooks.egress import Egress
-from app.webhooks.lane_context import LaneContext, Timing
-from app.webhooks.serve_lane import LaneLost, ServedLane
+from app.webhooks.lane_context import LaneContext, LaneLost, Timing
+from app.webhooks.serve_lane import ServedLane
 from app.webhooks.shared_log import SharedLog
 from app.webhooks.targets import targets_of
 from app.webhooks.write import Writer

@@ -241,6 +241,11 @@ class Lane:
         self._buffer.attempts.append(_attempt(item, SKIPPED, now))
         self._finish(item)
 
+    def drop(self, item: Item) -> None:
+        """Finish a delivery that was never tried, as if the subscription had not heard of it."""
+        self.in_flight -= 1
+        self._finish(item)
+
     def _finish(self, item: Item, dead: RetryRow | None = None) -> None:
         key, position = item.event.order_key, item.event.position
         waiting = self.busy.pop(key)

@@ -14,6 +14,10 @@ from app.webhooks.breaker import Waits
 from app.webhooks.egress import Egress
 
 
+class LaneLost(Exception):
+    """Another process claimed the lane, or it was deleted: nothing more may be sent or written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds: length of a lease, between renewals, until an idle lane is released, and the waits of a breaker.

@@ -17,6 +17,7 @@ from app.events.feed import like_patterns
 from app.keyring import KeyRing
 from app.webhooks import secrets
 from app.webhooks.accepted import accepts
+from app.webhooks.consenting import CONSENT, is_told_of_all
 from app.webhooks.lane import Item
 from app.webhooks.schemas import Limits
 from app.webhooks.signing import signatures
@@ -34,6 +35,7 @@ class Receiver:
     types: tuple[str, ...]
     patterns: tuple[str, ...]
     filter: dict[str, list[Any]]
+    purposes: tuple[str, ...]  # hears only of leads that have given one of them; empty: of all
     thin: bool
     include: tuple[str, ...]
     headers: dict[str, str]
@@ -53,7 +55,8 @@ class Receiver:
             url=row.url,
             types=tuple(row.types),
             patterns=tuple(like_patterns(tuple(row.types)) or ["%"]),
-            filter=row.filter or {},
+            filter={name: values for name, values in row.filter.items() if name != CONSENT},
+            purposes=tuple(row.filter.get(CONSENT, ())),
             thin=row.mode == "thin",
             include=tuple(row.include),
             headers=read_headers(ring, tenant_id, subscription_id, row.headers),
@@ -65,7 +68,10 @@ class Receiver:
         )
 
     def accepts(self, event: Sequenced) -> bool:
-        """Whether type and `data` pass, and the event is not about this subscription."""
+        """Whether type and `data` pass, and the event is not about this subscription.
+
+        Whether the lead has agreed is asked when the event is sent (consenting.py).
+        """
         about_this = event.type.startswith(OPERATIONAL) and self._is_about_this(event)
         return not about_this and accepts(self.types, self.filter, event.type, event.data)
 
@@ -75,7 +81,7 @@ class Receiver:
     def request(self, item: Item, now: datetime) -> tuple[dict[str, str], bytes]:
         """The headers and body of one attempt, signed with every key valid at `now`."""
         event = item.event
-        if event.included and not self.include:
+        if event.included and (not self.include or is_told_of_all(self.purposes, event.type, event.data)):
             event = event._replace(included="")
         message_id = ids.show("event", event.id)
         body = envelope(event, 0 if self.thin else MAX_BODY_BYTES, message_id)

@@ -13,8 +13,10 @@ from sqlalchemy import Row
 
 from app import ids
 from app.events.schemas import Types
+from app.matching.consent import is_purpose
 from app.policy.shape import Like
 from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, rfc3339
+from app.webhooks.consenting import CONSENT
 from app.webhooks.sql import Wanted
 
 Mode = Literal["full", "thin"]
@@ -65,11 +67,23 @@ def _check_headers(headers: dict[str, str]) -> dict[str, str]:
 
 Headers = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_check_headers)]
 Member = Annotated[str, Like("reason_code", "write the name of a member of `data`", r"^[a-z][a-z0-9_]{0,63}$")]
+
+
+def _check_purposes(wanted: dict[str, list[Scalar]]) -> dict[str, list[Scalar]]:
+    purposes = wanted.get(CONSENT)
+    if purposes is not None and not (purposes and all(isinstance(one, str) and is_purpose(one) for one in purposes)):
+        raise PydanticCustomError("purpose_invalid", 'list purposes of consents in `consent`, like ["email_marketing"]')
+    return wanted
+
+
 Filter = Annotated[
     dict[Member, Annotated[list[Scalar], Field(max_length=50)]],
+    AfterValidator(_check_purposes),
     Field(
         max_length=10,
-        description='Members of `data` and the values to accept, for example `{"to": ["mql", "sql"]}`.',
+        description='Members of `data` and the values to accept, for example `{"to": ["mql", "sql"]}`. `consent` lists'
+        " purposes: only events of leads that have given one of them when the event is sent; besides these"
+        " `lead.consent_changed` of these purposes and `lead.erased`, which say what the receiver has to forget.",
     ),
 ]
 Include = Annotated[

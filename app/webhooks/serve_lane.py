@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from itertools import compress
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,8 +26,9 @@ from app.events.wake import within
 from app.leads.included import include_leads
 from app.webhooks import across, lane_sql, notices
 from app.webhooks.breaker import Breaker
+from app.webhooks.consenting import agreeing
 from app.webhooks.lane import SKIPPED, Changes, Item, Lane
-from app.webhooks.lane_context import DatabaseClock, LaneContext
+from app.webhooks.lane_context import DatabaseClock, LaneContext, LaneLost
 from app.webhooks.receiver import Receiver
 from app.webhooks.retry import GONE, Outcome, next_attempt
 from app.webhooks.write import Writer
@@ -40,10 +42,6 @@ READ_AHEAD, READ_AHEAD_WHEN_STARVED = 128, 2048
 REQUESTS_AT_ONCE: Final = 256  # retries that are asked for follow each other in such numbers, between other events
 
 delivery_counter = functools.cache(metrics.DELIVERIES.labels)
-
-
-class LaneLost(Exception):
-    """Another process claimed the lane, or it was deleted: nothing more may be sent or written."""
 
 
 class ServedLane:
@@ -319,18 +317,32 @@ class ServedLane:
 
     def _may_send(self) -> bool:
         # A request may take its whole timeout, and must end before the lease: then another process may claim the lane.
-        ends = time.monotonic() + self.receiver.limits.timeout_seconds
-        return not (self.stopping or self.lost or self.lane.wait_until or self.lane.disabled) and ends < self.lease_end
+        return self._ends_in_lease and not (self.stopping or self.lost or self.lane.wait_until or self.lane.disabled)
+
+    @property
+    def _ends_in_lease(self) -> bool:
+        return time.monotonic() + self.receiver.limits.timeout_seconds < self.lease_end
 
     async def _send_while_ready(self) -> None:
         while self._may_send() and len(self._tasks) <= self._concurrency and (item := self.lane.take()) is not None:
-            if self.receiver.accepts(item.event):
+            accepted = self.receiver.accepts(item.event)
+            if accepted and (not self.receiver.purposes or await self._agrees(item.event)):
                 self._settle(item, await self._send(item))
+            elif accepted and not item.stored:
+                self.lane.drop(item)
             else:
                 self.lane.skip(item, self.clock.now())
                 delivery_counter(SKIPPED.error).inc()
             if self.lane.urgent or not self.lane.ready:
                 self.wakeup.set()
+
+    async def _agrees(self, event: Sequenced) -> bool:
+        """Whether the receiver may be told of the lead now. Raises LaneLost if there is no time left to send."""
+        async with self._connection() as tx:
+            [agrees] = await agreeing(tx, self.tenant_id, self.receiver.purposes, [event])
+        if not self._ends_in_lease:
+            raise LaneLost
+        return agrees
 
     async def _send(self, item: Item) -> Outcome:
         headers, body = self.receiver.request(item, self.clock.now())
@@ -386,6 +398,8 @@ class ServedLane:
             items = [Item(event_of(row), row.attempts, stored=True) for row in waiting]
             items += [Item(event_of(row)) for row in rows if row.id is not None]
             accepted = [item for item in items if self.receiver.accepts(item.event)]
+            agree = await agreeing(tx, self.tenant_id, self.receiver.purposes, [item.event for item in accepted])
+            accepted = list(compress(accepted, agree))
             if (item := self.lane.choose_probe(accepted, self.breaker.outage.probes)) is not None:
                 [item.event] = await self._include(tx, [item.event])
             return item

@@ -47,7 +47,7 @@ class Wanted:
 
 WAITING_EVENTS: Final = text(
     """
-    SELECT r.position, r.blocks, e.type, e.data
+    SELECT r.position, r.blocks, e.type, e.data, e.lead_id
       FROM delivery_retries r
       JOIN event_log l ON l.tenant_id = r.tenant_id AND l.position = r.position
       JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
@@ -160,7 +160,7 @@ async def update_subscription(
 
 
 async def waiting_events(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Sequence[Row[Any]]:
-    """The first delivery of each lead that waits, a retry or a dead one that blocks: position, type and data."""
+    """The first delivery of each lead that waits, a retry or a dead one that blocks: position, type, data, lead."""
     return (await tx.execute(WAITING_EVENTS, {"tenant_id": tenant_id, "subscription_id": subscription_id})).all()
 
 

@@ -22,6 +22,7 @@ from app.keyring import CannotOpen, KeyRing
 from app.web.versions import check, moved
 from app.webhooks import by_hand, egress, notices, secrets, sql
 from app.webhooks.accepted import accepts
+from app.webhooks.consenting import CONSENT, agreeing
 from app.webhooks.egress import Egress
 from app.webhooks.schemas import SubscriptionCreate, SubscriptionPatch
 from app.webhooks.secrets import StoredSecret
@@ -126,7 +127,13 @@ async def _skip_unaccepted(context: SubscriptionContext, subscription_id: UUID, 
         return
     types, wanted = values.get("types", row.types), values.get("filter", row.filter) or {}
     waiting = await sql.waiting_events(context.tx, context.tenant_id, subscription_id)
-    unwanted = [each for each in waiting if not accepts(types, wanted, each.type, each.data)]
+    members = {name: values for name, values in wanted.items() if name != CONSENT}
+    agree = await agreeing(context.tx, context.tenant_id, wanted.get(CONSENT, ()), waiting)
+    unwanted = [
+        each
+        for each, agrees in zip(waiting, agree, strict=True)
+        if not (agrees and accepts(types, members, each.type, each.data))
+    ]
     if blocking := [each.position for each in unwanted if each.blocks]:
         await by_hand.let_go_on(context.tx, context.tenant_id, subscription_id, blocking)
     if due := [each.position for each in unwanted if not each.blocks]:
