@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import BadRequest, NotFound
+from app.exports.sections import json_schema as export_schema
 from app.policy.codes import TABLE as CODES
 from app.policy.json_schema import json_schema
 from app.problem import TYPE_ROOT, Problem, catalogue
@@ -99,6 +100,7 @@ def generated() -> dict[Path, str]:
     return {
         ROOT / "openapi" / "openapi.json": document(),
         ROOT / "openapi" / "policy.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
+        ROOT / "openapi" / "export.schema.json": json.dumps(export_schema(), indent=1, ensure_ascii=False) + "\n",
         ROOT / "docs" / "errors.md": errors_page(),
     }
 

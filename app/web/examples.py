@@ -121,6 +121,7 @@ BODIES: Final[dict[str, Any]] = {
     "PUT /v1/leads/{lead_id}/bant": BANT,
     "PUT /v1/leads/{lead_id}/exception": {"reason": "A subsidiary of our largest customer."},
     "PUT /v1/leads/{lead_id}/consents": {"consents": [{"purpose": "email_marketing", "state": "withdrawn"}]},
+    "POST /v1/exports": {"identity": {"email": "anna@nordsoft.ro"}},
     "POST /v1/leads/{lead_id}/withdrawal-links": {"purposes": ["email_marketing"]},
     "POST /v1/leads/{lead_id}/erasure": {"reason": "person_asked", "request_id": "DSR-2026-17"},
     "POST /v1/leads/{lead_id}/merge": {"into": IDS["lead"]},

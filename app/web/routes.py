@@ -11,6 +11,7 @@ from app.conversion.endpoints import gathered_api as gathered_conversion
 from app.erasure.endpoints import api as erasure
 from app.events.endpoints import api as events
 from app.events.endpoints import feed_api as feed
+from app.exports.endpoints import api as exports
 from app.forecast.endpoints import api as forecast
 from app.imports.endpoints import api as imports
 from app.imports.endpoints import stream_api as import_streams
@@ -48,6 +49,7 @@ ROUTERS = (
     withdrawal_links,
     import_streams,
     imports,
+    exports,
     leads,
     activities,
     transitions,

@@ -111,6 +111,13 @@ class Gathered(Transacted):
         return answered
 
 
+class Unstored(Transacted):
+    """A route whose endpoint opens its own transaction, and whose answers are not stored: they are too large for it."""
+
+    def answering(self, handler: Callable[[Request], Awaitable[Response]]) -> Answering:
+        return handler
+
+
 async def _caller(request: StrictRequest) -> auth.Caller:
     """Authenticates the request: on a connection that is released at once, unless the caller is cached."""
 

@@ -182,6 +182,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "PUT /v1/leads/{lead_id}/bant": BANT,
         "PUT /v1/leads/{lead_id}/exception": {"reason": "A subsidiary of Nordsoft.", "persona": "decision_maker"},
         "PUT /v1/leads/{lead_id}/consents": {"consents": [CONSENT]},
+        "POST /v1/exports": {"identity": {"email": "anna@nordsoft.example"}},
         "POST /v1/leads/{lead_id}/withdrawal-links": {"purposes": ["email_marketing", "phone"]},
         "POST /v1/leads/{lead_id}/transitions": {
             "action": "recycle",

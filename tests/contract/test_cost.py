@@ -34,7 +34,12 @@ SHORT: Final = {
         "/v1/keys",
         "/v1/subscriptions",
     ),
-    *("/v1/leads/{lead_id}/activities", "/v1/leads/{lead_id}/events", "/v1/contacts/{contact_id}/activities"),
+    *(
+        "/v1/leads/{lead_id}/activities",
+        "/v1/leads/{lead_id}/events",
+        "/v1/leads/{lead_id}/consents",
+        "/v1/contacts/{contact_id}/activities",
+    ),
     *(f"/v1/accounts/{{account_id}}/{name}" for name in ("activities", "people", "timeline")),
     *("/v1/subscriptions/{subscription_id}/deliveries", "/v1/subscriptions/{subscription_id}/attempts", "/v1/events"),
     "/v1/backtests/{backtest_id}/journeys",

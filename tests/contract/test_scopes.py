@@ -27,6 +27,8 @@ TABLE = {
     "/v1/submissions/{submission_id}/raw": {"GET": READ},
     "/v1/submissions/{submission_id}/replay": {"POST": WRITE},
     "/v1/submissions/{submission_id}/verdict": {"POST": WRITE},
+    "/v1/leads/{lead_id}/export": {"GET": "privacy"},
+    "/v1/exports": {"POST": "privacy"},
     "/v1/imports": {"POST": WRITE, "GET": READ},
     "/v1/imports/{import_id}": {"GET": READ},
     "/v1/imports/{import_id}/rows": {"GET": READ},
