@@ -199,7 +199,8 @@ PLAIN: Final = tuple(
         "DELETE FROM match_keys WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)",
         "DELETE FROM touches WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)",
         "DELETE FROM consents WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)",
-        "UPDATE consent_requests SET texts = '{}' WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)",
+        "UPDATE consent_requests SET texts = '{}', text_versions = '{}'"
+        " WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)",
         "UPDATE bant SET value = NULL, evidence = NULL, amount = NULL, due_on = NULL"
         " WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)",
         "UPDATE activities SET activity_key = id::text, properties = '{}'"

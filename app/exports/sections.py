@@ -137,6 +137,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = {
     "event_log": "positions of events",
     "attempts": "how receivers answered",
     "delivery_retries": "which events wait for a receiver",
+    "erasures": "of an erased person nothing is exported",
     "idempotency_keys": "repeat answers of requests for a few days",
 }
 

@@ -51,22 +51,23 @@ AUDIT: Final = """
                       WHERE b.tenant_id = :tenant_id AND b.number < a.number AND b.recorded_at > :before)
 """
 
+EMPTY: Final = "body = '', query = '', headers = '{}', client_address = NULL"
 REMOVE_RAW: Final = f"""
     WITH due AS (SELECT s.id {RAW} ORDER BY s.received_at LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED)
-    UPDATE submissions s SET body = '', query = '', headers = '{{}}', emptied_at = :now
+    UPDATE submissions s SET {EMPTY}, emptied_at = :now
       FROM due WHERE s.tenant_id = :tenant_id AND s.id = due.id RETURNING 1
 """  # noqa: S608 - constants, here and below
 REMOVE_QUARANTINED: Final = f"""
     WITH due AS (SELECT s.id {QUARANTINED} ORDER BY s.received_at LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED),
     items AS (UPDATE submission_items i SET mapped = NULL
                 FROM due WHERE i.tenant_id = :tenant_id AND i.submission_id = due.id AND i.verdict = 'quarantined')
-    UPDATE submissions s SET body = '', query = '', headers = '{{}}', emptied_at = :now, state = 'expired'
+    UPDATE submissions s SET {EMPTY}, emptied_at = :now, state = 'expired'
       FROM due WHERE s.tenant_id = :tenant_id AND s.id = due.id RETURNING 1
 """  # noqa: S608
 REMOVE_SPAM: Final = f"""
     WITH due AS (SELECT s.id, i.index {SPAM} ORDER BY s.id LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED),
     emptied AS (
-        UPDATE submissions s SET body = '', query = '', headers = '{{}}', emptied_at = coalesce(s.emptied_at, :now)
+        UPDATE submissions s SET {EMPTY}, emptied_at = coalesce(s.emptied_at, :now)
          WHERE s.tenant_id = :tenant_id AND s.id IN (SELECT id FROM due)
            AND NOT EXISTS (SELECT FROM submission_items o
                             WHERE o.tenant_id = :tenant_id AND o.submission_id = s.id AND o.verdict <> 'spam'))

@@ -16,7 +16,8 @@ from app.database.transaction import Tx
 ERASE = text(
     """
     UPDATE submissions s SET body = decode(r.body, 'base64'), listed = coalesce(r.listed, s.listed), query = '',
-           headers = '{}', sha256 = CASE WHEN r.listed IS NULL THEN '' ELSE s.sha256 END
+           headers = '{}', client_address = NULL,
+           sha256 = CASE WHEN r.listed IS NULL THEN '' ELSE s.sha256 END
       FROM jsonb_to_recordset(:rows) AS r(id uuid, body text, listed jsonb)
      WHERE s.tenant_id = :tenant_id AND s.id = r.id
     """

@@ -1,7 +1,7 @@
 """Entries of the consent log say by whom, from which address, of which text and by which link a consent was recorded.
 
 Revision ID: 0063_consent_proof
-Revises: 0055_withdrawal_links
+Revises: 0061_erasures
 
 All steps can be repeated. Adding a column without a default rewrites no row.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0063_consent_proof"
-down_revision = "0055_withdrawal_links"
+down_revision = "0061_erasures"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Retention: what tenants keep only for a time.
 
 Revision ID: 0064_retention
-Revises: 0061_erasures
+Revises: 0063_consent_proof
 
 The audit log lets go of rows before its beginning, which `audit_heads` has with the hash of the last row before it.
 """
@@ -13,7 +13,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0064_retention"
-down_revision = "0061_erasures"
+down_revision = "0063_consent_proof"
 branch_labels = None
 depends_on = None
 
