@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from app import ids
 from app.database.transaction import Record
-from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, rfc3339
+from app.policy.shape import Like
+from app.web.fields import Code, Instant, LeadId, RequestBody, ResponseBody, rfc3339
 
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-RequestNumber = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/#-]{0,63}$")]
+RequestNumber = Annotated[
+    str,
+    Like("DSR-2026/41", "write letters, digits and ._/#-, at most 64", r"^[A-Za-z0-9][A-Za-z0-9._/#-]{0,63}$"),
+]
 
 
 class ErasureIn(RequestBody):
     """Both stay in the audit log, which nothing is removed from: neither takes free text."""
 
-    reason: Code = Field(description="A code of your own, such as `person_asked`.")
+    reason: Code = Field(description="A code of your own.", examples=["person_asked"])
     request_id: RequestNumber | None = Field(default=None, description="The number of the person's request.")
 
 

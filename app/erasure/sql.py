@@ -82,9 +82,16 @@ ERASE_TRANSITIONS = text(
      WHERE t.tenant_id = :tenant_id AND t.journey_id = r.journey_id AND t.seq = r.seq
     """
 ).bindparams(TENANT, bindparam("rows", type_=JSONB))
-EVENTS = text("SELECT seq, data FROM events WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)").bindparams(
-    TENANT, IDS
-)
+# By the log, which has an index on leads, and what is not in it yet.
+EVENTS = text(
+    """
+    SELECT e.seq, e.data FROM events e
+     WHERE e.tenant_id = :tenant_id AND e.lead_id = ANY(:ids) AND e.seq IN (
+           SELECT event_seq FROM event_log WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)
+           UNION ALL
+           SELECT seq FROM pending WHERE tenant_id = :tenant_id)
+    """
+).bindparams(TENANT, IDS)
 ERASE_EVENTS = text(
     """
     UPDATE events e SET data = r.data FROM jsonb_to_recordset(:rows) AS r(seq bigint, data text)
@@ -100,7 +107,11 @@ LOCK_CONTACTS = text(
            SELECT contact_id FROM conversions WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)
               AND answer #>> '{contact,outcome}' = 'created'
            UNION ALL
-           SELECT id FROM contacts WHERE tenant_id = :tenant_id AND email_key = ANY(:addresses)
+           SELECT id FROM contacts
+            WHERE tenant_id = :tenant_id AND email_key = ANY(:addresses) AND archived_at IS NULL
+           UNION ALL
+           SELECT id FROM contacts
+            WHERE tenant_id = :tenant_id AND email_key = ANY(:addresses) AND archived_at IS NOT NULL
            UNION ALL
            SELECT f.contact_id FROM (
                   SELECT contact_id FROM conversions WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)
@@ -165,8 +176,10 @@ ERASE_ATTEMPTS = text(
     UPDATE attempts a SET response_head = NULL
      WHERE a.tenant_id = :tenant_id AND a.response_head IS NOT NULL
        AND (a.lead_id = ANY(:ids)
-            OR a.event_id IN (SELECT e.id FROM events e WHERE e.tenant_id = :tenant_id AND e.lead_id IS NULL
-                                 AND e.order_key IN ({OPPORTUNITIES})))
+            OR a.event_id IN (SELECT e.id FROM event_log l
+                                JOIN events e ON e.tenant_id = :tenant_id AND e.seq = l.event_seq
+                               WHERE l.tenant_id = :tenant_id AND l.lead_id IS NULL
+                                 AND l.order_key IN ({OPPORTUNITIES})))
     """  # noqa: S608
 ).bindparams(TENANT, IDS, bindparam("contacts", type_=ARRAY(Uuid)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Text, Uuid, bindparam, text
@@ -49,7 +49,9 @@ CONTACTS: Final = text(
     """
     SELECT contact_id AS id FROM leads WHERE tenant_id = :tenant_id AND id = ANY(:leads) AND contact_id IS NOT NULL
      UNION
-    SELECT id FROM contacts WHERE tenant_id = :tenant_id AND email_key = ANY(:emails)
+    SELECT id FROM contacts WHERE tenant_id = :tenant_id AND email_key = ANY(:emails) AND archived_at IS NULL
+     UNION
+    SELECT id FROM contacts WHERE tenant_id = :tenant_id AND email_key = ANY(:emails) AND archived_at IS NOT NULL
     """
 ).bindparams(LEADS, bindparam("emails", type_=ARRAY(Text)))
 # Those of the leads; of nobody those that name the person: mapped (spam, activities of somebody unknown), or in
@@ -107,18 +109,3 @@ async def submissions_of(
         SUBMISSIONS, tx.driver.fetch(SUBMISSIONS, tenant_id, leads, mapped, needles, record_class=Record)
     )
     return [row.id for row in rows]
-
-
-async def cursor_of(tx: Tx, statement: str, *values: Any) -> Any:
-    """A cursor of the driver, in the transaction: its rows are read in turn."""
-    return await tx.run(statement, _cursor(tx, statement, values))
-
-
-async def _cursor(tx: Tx, statement: str, values: Sequence[Any]) -> Any:
-    return await tx.driver.cursor(statement, *values, record_class=Record)
-
-
-async def following(tx: Tx, statement: str, cursor: Any, count: int) -> Records:
-    """The next rows of a cursor."""
-    rows: Records = await tx.run(statement, cursor.fetch(count))
-    return rows

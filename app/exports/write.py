@@ -76,8 +76,13 @@ async def _document(tx: Tx, person: Person, now: datetime, file: IO[bytes]) -> N
 
 
 async def _rows(tx: Tx, count: int, statement: str, *values: Any) -> AsyncIterator[Record]:
-    cursor = await sql.cursor_of(tx, statement, *values)
-    while rows := await sql.following(tx, statement, cursor, count):
+    """The rows of a statement by a cursor, `count` at a time."""
+
+    async def opened() -> Any:
+        return await tx.driver.cursor(statement, *values, record_class=Record)
+
+    cursor = await tx.run(statement, opened())
+    while rows := await tx.run(statement, cursor.fetch(count)):
         for row in rows:
             yield row
 

@@ -115,7 +115,11 @@ class Unstored(Transacted):
     """A route whose endpoint opens its own transaction, and whose answers are not stored: they are too large for it."""
 
     def answering(self, handler: Callable[[Request], Awaitable[Response]]) -> Answering:
-        return handler
+        async def answered(request: StrictRequest) -> Response:
+            idempotency.key_of(request)  # one that is malformed is refused here, too
+            return await handler(request)
+
+        return answered
 
 
 async def _caller(request: StrictRequest) -> auth.Caller:

@@ -66,9 +66,9 @@ async def test_no_address_is_kept_of_a_server_and_of_a_form_that_asks_for_no_con
     settings: Settings, overrides: dict[str, Any]
 ) -> None:
     async with running(trusting(settings)) as api:
-        secrets = {"token": "the-key-of-the-server"}
+        secrets = {"token": "the-key-of-the-server"} if "verify" in overrides else {}
         form = await make_sender(api, overrides={"consent": [ASKED], **overrides}, secrets=secrets)
-        made = await form.post_and_process(FORM, X_Key=secrets["token"], **BEHIND)
+        made = await form.post_and_process(FORM, X_Key="the-key-of-the-server", **BEHIND)
         log = await log_of(api, made["items"][0]["lead_id"])
         async with api.app.state.engine.connect() as tx:
             (stored,) = (await tx.execute(STORED)).scalars()

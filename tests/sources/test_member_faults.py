@@ -224,7 +224,7 @@ def test_every_expression_of_a_document_is_in_these_tables() -> None:
     } - {"route", "activity", "occurred_at", "consent", "spam"}
     assert {f"{part}.{name}" for part, name in fields if part != "Document"} == {
         *("Route.when", "ActivityRule.type", "ActivityRule.properties", "Moment.expr", "Respond.redirect"),
-        *("ConsentRule.expr", "ConsentRule.text", "Spam.honeypot", "Spam.rendered_at"),
+        *("ConsentRule.expr", "ConsentRule.text", "ConsentRule.version", "Spam.honeypot", "Spam.rendered_at"),
     }
 
 
