@@ -170,16 +170,26 @@ ERASE_OPPORTUNITIES = text(
     SELECT id FROM named
     """  # noqa: S608
 ).bindparams(TENANT, NOW, IDS, bindparam("contacts", type_=ARRAY(Uuid)), bindparam("tombstone", type_=Text))
-# Attempts to deliver events of the opportunities, which have no lead, may have told a receiver of the person too.
+# Attempts are found by subscription and position, as they have no index on leads: those of subscriptions that were
+# deleted, too. Attempts to deliver events of the opportunities, which have no lead, may tell of the person as well.
 ERASE_ATTEMPTS = text(
     f"""
-    UPDATE attempts a SET response_head = NULL
-     WHERE a.tenant_id = :tenant_id AND a.response_head IS NOT NULL
-       AND (a.lead_id = ANY(:ids)
-            OR a.event_id IN (SELECT e.id FROM event_log l
-                                JOIN events e ON e.tenant_id = :tenant_id AND e.seq = l.event_seq
-                               WHERE l.tenant_id = :tenant_id AND l.lead_id IS NULL
-                                 AND l.order_key IN ({OPPORTUNITIES})))
+    WITH RECURSIVE receivers AS (
+        (SELECT subscription_id FROM attempts WHERE tenant_id = :tenant_id ORDER BY subscription_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT a.subscription_id FROM attempts a
+                 WHERE a.tenant_id = :tenant_id AND a.subscription_id > r.subscription_id
+                 ORDER BY a.subscription_id LIMIT 1)
+          FROM receivers r WHERE r.subscription_id IS NOT NULL
+    ), told AS (
+        SELECT position FROM event_log WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)
+        UNION ALL
+        SELECT position FROM event_log
+         WHERE tenant_id = :tenant_id AND lead_id IS NULL AND order_key IN ({OPPORTUNITIES})
+    )
+    UPDATE attempts a SET response_head = NULL FROM receivers r, told t
+     WHERE a.tenant_id = :tenant_id AND a.subscription_id = r.subscription_id AND a.position = t.position
+       AND a.response_head IS NOT NULL
     """  # noqa: S608
 ).bindparams(TENANT, IDS, bindparam("contacts", type_=ARRAY(Uuid)))
 

@@ -35,6 +35,7 @@ OPPORTUNITIES: Final = (
     "SELECT o.id FROM opportunities o WHERE o.tenant_id = $1"  # noqa: S608
     f" AND (o.contact_id = ANY($3) OR o.journey_id IN ({JOURNEYS}))"
 )
+OF_CONTACTS: Final = "r.id IN (SELECT c.account_id FROM contacts c WHERE c.tenant_id = $1 AND c.id = ANY($3))"
 NOBODYS: Final = "r.lead_id IS NULL AND (r.mapped IS NULL OR r.mapped @> ANY($5::text[]::jsonb[]))"
 
 # Kinds of public ids by the names of columns; a column of another name that ends in `_id` is named for its kind.
@@ -121,6 +122,7 @@ SECTIONS: Final = (
     Section("duplicates", OF_PAIR.format("one_id", "other_id"), "duplicate"),
     Section("lead_merges", OF_PAIR.format("merged_id", "survivor_id"), hidden=("moved",)),
     Section("contacts", "r.id = ANY($3)", "contact", ("email_key",)),
+    Section("accounts", OF_CONTACTS, "account", ("name_key",)),
     Section("opportunities", f"r.id IN ({OPPORTUNITIES})", "opportunity"),
     Section("opportunity_transitions", f"r.opportunity_id IN ({OPPORTUNITIES})", "transition"),
     Section("submissions", "r.id = ANY($4)", "submission", ("body", "listed", "verdicts")),
@@ -129,7 +131,6 @@ SECTIONS: Final = (
 NOT_EXPORTED: Final[Mapping[str, str]] = {
     "lead_words": "made of the fields, for the search",
     "match_keys": "made of the fields, to find possible duplicates",
-    "accounts": "companies; the contact and the lead have the account's id",
     "backtest_journeys": "ids and instants of what a policy would have done",
     "opportunity_states": "repeat the opportunities, for the forecast",
     "snapshot_rows": "repeat the opportunities, for the forecast",

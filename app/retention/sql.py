@@ -35,13 +35,14 @@ SPAM: Final = """
 """
 # Those of deliveries that wait stay, and those behind the position of the lane: it reads what was delivered there.
 ATTEMPTS: Final = """
-    FROM subscriptions u
-    JOIN attempts a ON a.tenant_id = :tenant_id AND a.subscription_id = u.id AND a.at <= :before
-   WHERE u.tenant_id = :tenant_id
+    FROM attempts a
+   WHERE a.tenant_id = :tenant_id AND a.at <= :before
      AND NOT EXISTS (SELECT FROM delivery_retries r
-                      WHERE r.tenant_id = :tenant_id AND r.subscription_id = u.id AND r.position = a.position)
+                      WHERE r.tenant_id = :tenant_id AND r.subscription_id = a.subscription_id
+                        AND r.position = a.position)
      AND NOT EXISTS (SELECT FROM lanes l
-                      WHERE l.tenant_id = :tenant_id AND l.subscription_id = u.id AND l.position < a.position)
+                      WHERE l.tenant_id = :tenant_id AND l.subscription_id = a.subscription_id
+                        AND l.position < a.position)
 """
 # From the oldest on, in the order of the chain: the log must have no gap.
 AUDIT: Final = """
@@ -52,27 +53,30 @@ AUDIT: Final = """
 """
 
 EMPTY: Final = "body = '', query = '', headers = '{}', client_address = NULL"
+# The rows are given as an array: a join would make a plan that reads the table for as many as a run may remove.
 REMOVE_RAW: Final = f"""
     WITH due AS (SELECT s.id {RAW} ORDER BY s.received_at LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED)
     UPDATE submissions s SET {EMPTY}, emptied_at = :now
-      FROM due WHERE s.tenant_id = :tenant_id AND s.id = due.id RETURNING 1
+     WHERE s.tenant_id = :tenant_id AND s.id = ANY(ARRAY(SELECT id FROM due)) RETURNING 1
 """  # noqa: S608 - constants, here and below
 REMOVE_QUARANTINED: Final = f"""
     WITH due AS (SELECT s.id {QUARANTINED} ORDER BY s.received_at LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED),
     items AS (UPDATE submission_items i SET mapped = NULL
-                FROM due WHERE i.tenant_id = :tenant_id AND i.submission_id = due.id AND i.verdict = 'quarantined')
+               WHERE i.tenant_id = :tenant_id AND i.submission_id = ANY(ARRAY(SELECT id FROM due))
+                 AND i.verdict = 'quarantined')
     UPDATE submissions s SET {EMPTY}, emptied_at = :now, state = 'expired'
-      FROM due WHERE s.tenant_id = :tenant_id AND s.id = due.id RETURNING 1
+     WHERE s.tenant_id = :tenant_id AND s.id = ANY(ARRAY(SELECT id FROM due)) RETURNING 1
 """  # noqa: S608
 REMOVE_SPAM: Final = f"""
-    WITH due AS (SELECT s.id, i.index {SPAM} ORDER BY s.id LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED),
+    WITH due AS (SELECT s.id {SPAM} ORDER BY s.id LIMIT :most FOR NO KEY UPDATE OF s SKIP LOCKED),
     emptied AS (
         UPDATE submissions s SET {EMPTY}, emptied_at = coalesce(s.emptied_at, :now)
-         WHERE s.tenant_id = :tenant_id AND s.id IN (SELECT id FROM due)
+         WHERE s.tenant_id = :tenant_id AND s.id = ANY(ARRAY(SELECT id FROM due))
            AND NOT EXISTS (SELECT FROM submission_items o
                             WHERE o.tenant_id = :tenant_id AND o.submission_id = s.id AND o.verdict <> 'spam'))
     UPDATE submission_items i SET mapped = NULL
-      FROM due WHERE i.tenant_id = :tenant_id AND i.submission_id = due.id AND i.index = due.index RETURNING 1
+     WHERE i.tenant_id = :tenant_id AND i.submission_id = ANY(ARRAY(SELECT id FROM due)) AND i.verdict = 'spam'
+       AND i.mapped IS NOT NULL RETURNING 1
 """  # noqa: S608
 REMOVE_ATTEMPTS: Final = f"""
     DELETE FROM attempts d USING (SELECT a.subscription_id, a.position, a.n, a.at {ATTEMPTS} LIMIT :most) due

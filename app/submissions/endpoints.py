@@ -184,7 +184,7 @@ async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InT
     "/submissions/{submission_id}/verdict",
     status_code=202,
     response_model=Accepted,
-    responses=declared(SubmissionNotFound, StateConflict, RequestRemoved),
+    responses=declared(SubmissionNotFound, StateConflict, Erased, RequestRemoved),
 )
 async def review_submission(
     submission_id: SubmissionId, body: ReviewIn, caller: Writer, tx: InTx, now: Now

@@ -54,6 +54,11 @@ async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
     return {"method": row.method, "query": row.query, "headers": row.headers, **_written(body)}
 
 
+def is_without_request(row: Record) -> bool:
+    """Whether the request of a submission was removed or erased."""
+    return row.emptied_at is not None or not row.sha256
+
+
 def why_not_replayed(row: Record | None) -> Problem:
     """Why a submission is not processed again."""
     if row is None:

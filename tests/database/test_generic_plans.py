@@ -14,6 +14,7 @@ from sqlalchemy import TextClause
 from app.database.transaction import compiled
 from app.events.sql import _read_statement
 from app.journeys.sql import ROW_KINDS, recording
+from app.retention.sql import KINDS
 from benchmarks.many_leads import fill_leads
 from tests.api import Api
 from tests.plans import nodes
@@ -30,6 +31,7 @@ WHOLE = {
     "app.likelihood.sql.COUNT_CASES": "the finished journeys are counted when a model is asked for or is missing",
     "app.likelihood.across.UNTRAINED": "once an hour it is looked for what happened since the last model",
     "app.policies.sql.JOURNEYS_OUTSIDE": "an activation counts the open journeys in stages that the policy lacks",
+    "retention counts attempts": "all attempts of a tenant are counted, and compared with what waits once",
     "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",
 }
 FILL = (
@@ -82,6 +84,8 @@ FILL = (
        SELECT tenant_id, id, 0, 20000 FROM subscriptions""",
     """INSERT INTO delivery_retries (tenant_id, subscription_id, position, order_key, event_id, state)
        SELECT tenant_id, id, 1, id, id, 'dead' FROM subscriptions""",
+    """INSERT INTO attempts (tenant_id, subscription_id, position, n, at, event_id, ms, trigger, response_head)
+       SELECT tenant_id, id, 1, 1, now(), id, 1, 'live', 'OK' FROM leads""",
 )
 
 
@@ -95,6 +99,9 @@ def statements() -> Iterator[tuple[str, TextClause]]:
         kinds = tuple(kind for kind in ROW_KINDS if kind in ("touched", "moved", *pair))
         yield f"recording{kinds}", recording(kinds)
     yield "recording of all", recording(ROW_KINDS)
+    for kind in KINDS:
+        yield f"retention counts {kind.name}", kind.counting
+        yield f"retention removes {kind.name}", kind.removing
     for by_lead, by_types in ((False, False), (True, False), (False, True), (True, True)):
         yield f"feed {by_lead} {by_types}", _read_statement(by_lead, by_types)
 

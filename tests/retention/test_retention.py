@@ -205,6 +205,15 @@ async def test_attempts_of_deliveries_that_are_not_resolved_stay(api: Api, posit
     assert await run_all(api) == {}
 
 
+async def test_attempts_of_a_subscription_that_was_deleted_are_removed_too(api: Api) -> None:
+    await attempts(api, position=5)
+    (made,) = (await api.get("/v1/subscriptions"))["data"]
+    await api.call("DELETE", f"/v1/subscriptions/{made['id']}")
+    await keep(api, attempts_days=1)
+    await move_to(api, "SELECT max(at) FROM attempts", days=1)
+    assert await run_all(api) == {"attempts": 1}
+
+
 async def faults(api: Api) -> list[str]:
     async with api.app.state.engine.connect() as tx:
         return await audit_faults(tx, api.tenant_id)
