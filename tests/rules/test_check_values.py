@@ -219,6 +219,10 @@ def absent(*criteria: str) -> list[dict[str, Any]]:
     return [field(f"bant.{one}.status", present=False) for one in criteria]
 
 
+def test_where_no_confirmation_is_asked_nothing_need_be_said_of_any_criterion() -> None:
+    assert codes(told({"all": absent(*CRITERIA)})) == []
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("least", [0, 1, 2, 3, 4])
 def test_so_many_confirmations_leave_only_so_many_criteria_of_which_nothing_is_said(least: int, count: int) -> None:
