@@ -31,7 +31,6 @@ WHOLE = {
     "app.likelihood.sql.COUNT_CASES": "the finished journeys are counted when a model is asked for or is missing",
     "app.likelihood.across.UNTRAINED": "once an hour it is looked for what happened since the last model",
     "app.policies.sql.JOURNEYS_OUTSIDE": "an activation counts the open journeys in stages that the policy lacks",
-    "retention counts attempts": "all attempts of a tenant are counted, and compared with what waits once",
     "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",
 }
 FILL = (
@@ -100,7 +99,6 @@ def statements() -> Iterator[tuple[str, TextClause]]:
         yield f"recording{kinds}", recording(kinds)
     yield "recording of all", recording(ROW_KINDS)
     for kind in KINDS:
-        yield f"retention counts {kind.name}", kind.counting
         yield f"retention removes {kind.name}", kind.removing
     for by_lead, by_types in ((False, False), (True, False), (False, True), (True, True)):
         yield f"feed {by_lead} {by_types}", _read_statement(by_lead, by_types)
@@ -128,6 +126,7 @@ async def test_no_generic_plan_reads_a_whole_table(api: Api) -> None:
     await connection.execute("SET session_replication_role = replica")  # rows refer to leads, not to what they should
     for rows in FILL:
         await connection.execute(rows, *([policy] if "$1" in rows else []))
+    await connection.execute("SET default_statistics_target = 1000")  # all rows are looked at: no sample decides
     await connection.execute("VACUUM (ANALYZE)")
     big = {row[0] for row in await connection.fetch("SELECT relname FROM pg_class WHERE reltuples > $1", BIG)}
     assert {"leads", "event_log_00000", "delivery_retries", "lead_words"} <= big
