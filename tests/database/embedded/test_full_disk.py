@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -46,10 +46,13 @@ def file_limit(folder: Path) -> Iterator[MakeRoom]:
     def raise_limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         for pid in processes_in((folder / "data" / "postgres").resolve()):
-            owner = Path("/proc", str(pid)).stat()  # only the same user and group may raise it
-            user, group = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else (None, None)
-            command = ["prlimit", f"--pid={pid}", "--fsize=unlimited:"]
-            subprocess.run(command, user=user, group=group, cwd="/", check=True)
+            process = Path("/proc", str(pid))
+            with suppress(FileNotFoundError):  # it has ended
+                owner = process.stat()  # only the same user and group may raise it
+                user, group = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else (None, None)
+                command = ["prlimit", f"--pid={pid}", "--fsize=unlimited:"]
+                raised = subprocess.run(command, user=user, group=group, cwd="/", check=False)
+                assert raised.returncode == 0 or not process.exists()
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (20 * MIB + 512, hard))
     try:
