@@ -1,9 +1,13 @@
-"""Fixtures for all tests: `tx` rolls back; `dsn`, `url` and `engine` use a database of the test's own."""
+"""Fixtures for all tests: `tx` rolls back; `dsn`, `url` and `engine` use a database that is as new.
+
+It was emptied after an earlier test of the worker. A test that reads counters of PostgreSQL, plans or sizes is marked
+`own_database` and gets one that no other test has used.
+"""
 
 import asyncio
 import gc
 import math
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 import hypothesis
 import pytest
@@ -13,6 +17,7 @@ from app.settings import Settings
 from tests import databases
 from tests.api import Api, running
 from tests.databases import Databases, as_url
+from tests.emptied import Emptied
 
 Settings.model_config["env_file"] = None  # ignore the .env of the developer who runs the tests
 RUN = pytest.StashKey[int]()
@@ -81,6 +86,15 @@ def shared_dsn(server: Databases) -> Iterator[str]:
         runner.run(clone.__aexit__(None, None, None))
 
 
+@pytest.fixture(scope="session")
+def emptied(server: Databases) -> Iterator[Callable[[], str]]:
+    """Gives the address of one database, emptied at each call."""
+    with asyncio.Runner() as runner:
+        databases_of_worker = Emptied(server)
+        yield lambda: runner.run(databases_of_worker.dsn())
+        runner.run(databases_of_worker.close())
+
+
 @pytest.fixture
 def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Database time-outs that a busy machine does not reach; a test about one of them sets its own."""
@@ -95,10 +109,15 @@ def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def dsn(server: Databases, long_timeouts: None) -> AsyncIterator[str]:
-    """The address of a fresh, migrated, empty database, for asyncpg; for tests that commit."""
-    async with server.clone() as address:
-        yield address
+def dsn(request: pytest.FixtureRequest, server: Databases, long_timeouts: None) -> Iterator[str]:
+    """The address of a migrated, empty database, for asyncpg; for tests that commit."""
+    if request.node.get_closest_marker("own_database") or not server.embedded:
+        with asyncio.Runner() as runner:
+            clone = server.clone()
+            yield runner.run(clone.__aenter__())
+            runner.run(clone.__aexit__(None, None, None))
+    else:
+        yield request.getfixturevalue("emptied")()
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from benchmarks.many_leads import fill_leads
 from tests.api import Api
 from tests.plans import explained, outline, rows_read, statements_of
 
+pytestmark = pytest.mark.own_database
+
 LIMIT: Final = 10
 BIG, OTHER = 35_000, 20_000
 MOST_READ: Final = 2_000

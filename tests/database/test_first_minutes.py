@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import pytest
+
 from app.database.transaction import Database
 from tests.database.test_generic_plans import generic_plan, statements
 from tests.plans import nodes
+
+pytestmark = pytest.mark.own_database
 
 FOREIGN_KEYS = """
     SELECT t.relname, array_agg(a.attname::text ORDER BY k.place) AS columns

@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import orjson
+import pytest
 from sqlalchemy import TextClause
 
 from app.database.transaction import compiled
@@ -18,6 +19,8 @@ from app.retention.sql import KINDS
 from benchmarks.many_leads import fill_leads
 from tests.api import Api
 from tests.plans import nodes
+
+pytestmark = pytest.mark.own_database
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(

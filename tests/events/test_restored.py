@@ -24,6 +24,8 @@ from tests.databases import Databases, as_url
 from tests.events.conftest import NOW, Service
 from tests.events.test_feed import LEAD, read, record, types_of
 
+pytestmark = pytest.mark.own_database
+
 
 @asynccontextmanager
 async def backup(service: Service, server: Databases, dsn: str) -> AsyncIterator[Any]:

@@ -1,9 +1,12 @@
 """The moves of a journey write no index: PostgreSQL updates the row on its page (a HOT update)."""
 
 import asyncpg
+import pytest
 
 from tests.api import Api
 from tests.conversion.steps import converted, moved, mql, sql_lead
+
+pytestmark = pytest.mark.own_database
 
 
 async def test_the_moves_of_a_journey_are_hot_until_it_closes(api: Api) -> None:

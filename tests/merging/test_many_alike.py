@@ -15,6 +15,8 @@ from benchmarks.many_leads import fill_leads
 from tests.api import Api
 from tests.plans import explained, nodes, outline, rows_read, statements_of
 
+pytestmark = pytest.mark.own_database
+
 STORED: Final = 3_000
 MARIA: Final = {"first_name": "Maria", "last_name": "Popescu"}
 KEYS: Final = {

@@ -13,6 +13,8 @@ from tests.api import Api
 from tests.merging.steps import activity_keys, faults
 from tests.submissions.sender import make_sender, process
 
+pytestmark = pytest.mark.own_database
+
 
 async def test_a_new_person_posted_through_two_sources_at_once_is_one_lead_with_thirty_submissions(api: Api) -> None:
     senders = [await make_sender(api), await make_sender(api)]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.database.transaction import Database
 from benchmarks.many_leads import fill_leads
 from tests.api import Api
 from tests.plans import explained, outline, rows_read, statements_of
+
+pytestmark = pytest.mark.own_database
 
 LEADS, CLOSED, OPEN = 6_000, 12_000, 40
 DEALS = """

@@ -12,6 +12,8 @@ from benchmarks.many_leads import fill_leads
 from tests.api import Api
 from tests.plans import explained, nodes, outline, rows_read, statements_of
 
+pytestmark = pytest.mark.own_database
+
 LEADS, DAYS = 20_000, 10
 FILLED: Final = ("funnel", "velocity", "response", "ageing", "rules", "ideal", "sources", "feedback", "cohorts")
 BIG: Final = {"milestones", "transitions", "activities", "clock_runs", "accounts", "contacts", "conversions"}

@@ -216,6 +216,7 @@ async def fill(tx: Tx) -> None:
         await tx.command(statement)
 
 
+@pytest.mark.own_database
 @pytest.mark.parametrize(
     ("claim", "index"),
     [

@@ -16,6 +16,8 @@ from tests.submissions.sender import process as process_all
 from tests.submissions.test_repeats import submission_ids
 from tests.waiting import until
 
+pytestmark = pytest.mark.own_database
+
 ROUTE = [{"when": f"item.do == '{verdict}'", "do": verdict} for verdict in ("activity", "consent", "spam", "test")]
 WRITTEN = """
     SELECT n_tup_ins AS inserted, n_tup_upd AS updated, n_tup_del AS deleted FROM pg_stat_user_tables WHERE relname = $1
