@@ -129,7 +129,7 @@ async def _erase_history(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) -> Non
     ]
     await sql.write(tx, tenant_id, sql.ERASE_TRANSITIONS, moved)
     events = await sql.read(tx, tenant_id, sql.EVENTS, people)
-    told = [{"seq": row.seq, "data": minified(reduced.event(orjson.loads(row.data)))} for row in events]
+    told = [{"seq": row.seq, "data": minified(reduced.event(row.type, orjson.loads(row.data)))} for row in events]
     await sql.write(tx, tenant_id, sql.ERASE_EVENTS, told)
 
 

@@ -85,7 +85,7 @@ ERASE_TRANSITIONS = text(
 # By the log, which has an index on leads, and what is not in it yet.
 EVENTS = text(
     """
-    SELECT e.seq, e.data FROM events e
+    SELECT e.seq, e.type, e.data FROM events e
      WHERE e.tenant_id = :tenant_id AND e.lead_id = ANY(:ids) AND e.seq IN (
            SELECT event_seq FROM event_log WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)
            UNION ALL

@@ -158,7 +158,9 @@ async def get_submission(submission_id: SubmissionId, caller: Reader, tx: InTx) 
 
 
 @api.get(
-    "/submissions/{submission_id}/raw", response_model=RawOut, responses=declared(SubmissionNotFound, RequestRemoved)
+    "/submissions/{submission_id}/raw",
+    response_model=RawOut,
+    responses=declared(SubmissionNotFound, Erased, RequestRemoved),
 )
 async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: InTx, now: Now) -> Response:
     """The raw request without its secrets, in the form that a dry run takes. The audit log tells who read it."""
@@ -176,7 +178,7 @@ async def get_raw_submission(submission_id: SubmissionId, caller: Reader, tx: In
 async def replay_submission(submission_id: SubmissionId, caller: Writer, tx: InTx) -> Response:
     """Process a submission again, for example after a mapping fix. It creates no second lead and no second activity."""
     if not await sql.replay_one(tx, caller.tenant_id, submission_id):
-        raise show.why_not_replayed(await sql.submission(tx, caller.tenant_id, submission_id))
+        raise show.why_without_request(await sql.submission(tx, caller.tenant_id, submission_id))
     return answer({"submission": await show.submission(tx, caller.tenant_id, submission_id)}, 202)
 
 

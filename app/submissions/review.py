@@ -24,6 +24,6 @@ async def review(tx: Tx, caller: Caller, submission_id: UUID, now: datetime) -> 
         return
     row = await sql.submission(tx, caller.tenant_id, submission_id)
     if row is None or show.is_without_request(row):
-        raise show.why_not_replayed(row)
+        raise show.why_without_request(row)
     if row.review is None:
         raise StateConflict("No item of this submission has the verdict spam: GET it to see what they have.")

@@ -41,13 +41,12 @@ async def raw(tx: Tx, tenant_id: UUID, submission_id: UUID) -> dict[str, Any]:
     """The raw request in the form that a dry run takes, without the secrets in the document's `parse.drop`.
 
     `body` is null where the body cannot be parsed and may hold a secret of the document, which cannot be removed.
-    Raises SubmissionNotFound where there is none, RequestRemoved where its time of retention is over.
+    Raises SubmissionNotFound where there is none, Erased where its person was erased, and RequestRemoved where its time
+    of retention is over.
     """
     row = await sql.submission(tx, tenant_id, submission_id, body=True)
-    if row is None:
-        raise SubmissionNotFound()
-    if row.emptied_at is not None:
-        raise RequestRemoved()
+    if row is None or is_without_request(row):
+        raise why_without_request(row)
     (source,) = await sources_sql.sources_by_id(tx, tenant_id, [row.source_id])
     document = ready_source(source).document
     body = redacted(document.parse, request_of(row)) if document is not None else None
@@ -59,8 +58,8 @@ def is_without_request(row: Record) -> bool:
     return row.emptied_at is not None or not row.sha256
 
 
-def why_not_replayed(row: Record | None) -> Problem:
-    """Why a submission is not processed again."""
+def why_without_request(row: Record | None) -> Problem:
+    """Why the request of a submission is not there to be read or processed again."""
     if row is None:
         return SubmissionNotFound()
     return Erased() if not row.sha256 else RequestRemoved()

@@ -8,6 +8,7 @@ from app.events.sequence import sequence
 from tests.api import Api
 from tests.conversion.steps import BANT, GOOD, convert, moved
 from tests.erasure.people import erase, reports, where
+from tests.events.published import faults_of
 from tests.imports.lists import make_lists, process_lists, table
 from tests.leads.test_included import stand_still
 from tests.merging.steps import faults, merged
@@ -102,5 +103,6 @@ async def test_nothing_of_a_hundred_erased_people_is_found_anywhere_and_the_numb
     assert (await api.reload(kept))["fields"]["email"] == stays.email
     await sequence(api.app.state.engine)
     told = (await api.get("/v1/events", params={"after": "earliest", "limit": 1000, "lead_id": leads[0]["id"]}))["data"]
+    assert [fault for one in told for fault in faults_of(one)] == [], "what is left of an event is as it is published"
     assert all(one["data"]["erased"] for one in told if one["type"] != "lead.erased")
     assert [one["data"] for one in told if one["type"] == "lead.erased"] == [{"lead_id": leads[0]["id"]}]
