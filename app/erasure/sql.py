@@ -193,6 +193,11 @@ ERASE_ATTEMPTS = text(
     """  # noqa: S608
 ).bindparams(TENANT, IDS, bindparam("contacts", type_=ARRAY(Uuid)))
 
+CONTACTS = text(
+    "SELECT contact_id FROM conversions WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids) AND contact_id IS NOT NULL"
+    " UNION SELECT contact_id FROM leads WHERE tenant_id = :tenant_id AND id = ANY(:ids) AND contact_id IS NOT NULL"
+).bindparams(TENANT, IDS)
+
 # A body is dropped whole; that of a list loses the rows of the person (`{}`), since others need theirs.
 PARTS = text(
     """
@@ -312,6 +317,13 @@ async def erase_records(
     await tx.execute(ERASE_ATTEMPTS, bound)
     found_by_kind = (("account", people), ("contact", bound["contacts"]), ("opportunity", deals))
     return [(kind, one) for kind, found_ids in found_by_kind for one in found_ids]
+
+
+async def erase_attempts(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> None:
+    """Erases what receivers answered to events of these leads and of their opportunities."""
+    bound = {"tenant_id": tenant_id, "ids": list(lead_ids)}
+    contacts = (await tx.execute(CONTACTS, bound)).scalars()
+    await tx.execute(ERASE_ATTEMPTS, {**bound, "contacts": contacts})
 
 
 async def forget_addresses(tx: Tx, tenant_id: UUID, addresses: Sequence[str]) -> None:

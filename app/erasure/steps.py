@@ -1,4 +1,4 @@
-"""The steps after an erasure: copies of the person that are found only by reading what is stored.
+"""The steps after an erasure: copies of the person that are found only by reading what is stored, or written late.
 
 Each run does one page for all erasures that wait for it, in one transaction that also keeps how far they are. So a
 crash repeats at most a page, and to erase twice is to erase once.
@@ -7,6 +7,7 @@ crash repeats at most a page, and to erase twice is to erase once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -25,17 +26,28 @@ PAGE: Final = 100
 FIRST: Final = ("", UUID(int=0))
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one run of a step is for: the erased leads, what it looks for, and the row after which it goes on."""
+
+    tenant_id: UUID
+    lead_ids: Sequence[UUID]
+    sought: Sought
+    after: str | None
+
+
 async def run_steps(engine: Database, now: datetime) -> int:
     """Does the next page of a step; how many erasures it was for. Raises CannotOpen where the secret key is missing."""
     async with engine.begin() as tx:
-        waiting = await across.claim(tx, TOGETHER)
+        waiting = await across.claim(tx, TOGETHER, now)
         if not waiting:
             return 0
         assert tx.keyring is not None, "the application has a key ring"
         tenant_id, step, after = waiting[0].tenant_id, waiting[0].step, waiting[0].after
         lead_ids = [row.lead_id for row in waiting]
         stored = [tx.keyring.open(tenant_id, tenant_id, f"erasure|{row.lead_id}", row.sought) for row in waiting]
-        following = await STEPS[step](tx, tx.keyring, tenant_id, Sought.of(stored), after)
+        people = [one for row in waiting for one in row.lead_ids]
+        following = await STEPS[step](tx, Page(tenant_id, people, Sought.of(stored), after))
         if following is not None:
             await steps_sql.advance(tx, tenant_id, lead_ids, step, following)
         elif step + 1 < len(STEPS):
@@ -45,19 +57,19 @@ async def run_steps(engine: Database, now: datetime) -> int:
         return len(waiting)
 
 
-async def _submissions(tx: Tx, ring: KeyRing, tenant_id: UUID, sought: Sought, after: str | None) -> str | None:
+async def _submissions(tx: Tx, page: Page) -> str | None:
     """Quarantined submissions, spam, and all others that made no lead, where they name the person."""
-    verdict, _, last = (after or "").partition("|")
-    found = await steps_sql.next_places(tx, tenant_id, (verdict, UUID(last)) if after else FIRST, PAGE)
-    parts = await steps_sql.parts(tx, tenant_id, sorted({row.submission_id for row in found}))
-    named = [(row, places) for row in parts if (places := _places(row, sought))]
-    await erase_bodies(tx, tenant_id, named)
+    verdict, _, last = (page.after or "").partition("|")
+    found = await steps_sql.next_places(tx, page.tenant_id, (verdict, UUID(last)) if page.after else FIRST, PAGE)
+    parts = await steps_sql.parts(tx, page.tenant_id, sorted({row.submission_id for row in found}))
+    named = [(row, places) for row in parts if (places := _places(row, page.sought))]
+    await erase_bodies(tx, page.tenant_id, named)
     items = [
         {"submission_id": row.id, "index": place, "submission_key": own_key(row.id, place)}
         for row, places in named
         for place in places
     ]
-    await sql.write(tx, tenant_id, sql.ERASE_ITEMS, items)
+    await sql.write(tx, page.tenant_id, sql.ERASE_ITEMS, items)
     return f"{found[-1].verdict}|{found[-1].submission_id}" if len(found) == PAGE else None
 
 
@@ -76,16 +88,23 @@ def _text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-async def _answers(tx: Tx, ring: KeyRing, tenant_id: UUID, sought: Sought, after: str | None) -> str | None:
+async def _answers(tx: Tx, page: Page) -> str | None:
     """Stored answers that are about no lead: to a request about a contact or an opportunity, or to a dry run."""
-    found = await steps_sql.next_answers(tx, tenant_id, after or "", PAGE)
-    keys = [row.key for row in found if _says(ring, tenant_id, row, sought)]
-    await steps_sql.forget_answers(tx, tenant_id, keys)
+    assert tx.keyring is not None, "the application has a key ring"
+    found = await steps_sql.next_answers(tx, page.tenant_id, page.after or "", PAGE)
+    keys = [row.key for row in found if _says(tx.keyring, page, row)]
+    await steps_sql.forget_answers(tx, page.tenant_id, keys)
     return found[-1].key if len(found) == PAGE else None
 
 
-def _says(ring: KeyRing, tenant_id: UUID, row: Record, sought: Sought) -> bool:
-    return sought.stands_in(f"{row.key}\n{opened_body(ring, tenant_id, row.key, row.body)}")
+def _says(ring: KeyRing, page: Page, row: Record) -> bool:
+    return page.sought.stands_in(f"{row.key}\n{opened_body(ring, page.tenant_id, row.key, row.body)}")
 
 
-STEPS: Final = (_submissions, _answers)
+async def _attempts(tx: Tx, page: Page) -> str | None:
+    """What receivers answered to deliveries that were under way when the person was erased."""
+    await sql.erase_attempts(tx, page.tenant_id, page.lead_ids)
+    return None
+
+
+STEPS: Final = (_submissions, _answers, _attempts)

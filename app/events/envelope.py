@@ -36,6 +36,11 @@ class Sequenced(NamedTuple):
     included: str = ""
 
 
+def names_nobody(event: Sequenced) -> bool:
+    """Whether the event is about an erased lead: it says so, or was recorded because of the erasure."""
+    return event.type in ("lead.erased", "lead.suppressed") or '"erased":true' in event.data
+
+
 def timestamp(at: datetime) -> str:
     """RFC 3339 in UTC with six digits and `Z`."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, Literal, NamedTuple, assert_never
 from uuid import UUID
 
-from app.events.envelope import Sequenced
+from app.events.envelope import Sequenced, names_nobody
 from app.webhooks.breaker import Change
 from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt, pause_until
 
@@ -25,6 +25,7 @@ from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt, pa
 MAX_UNRECORDED: Final = 64
 FLUSH_AT: Final = 32
 MOST_PARKED: Final = 10_000  # rows; a subscription with more is treated as if its receiver were down
+FRESH_SECONDS: Final = 1.0  # what was read longer ago is read again before it is sent
 SKIPPED: Final = Outcome(None, "skipped")
 
 
@@ -60,11 +61,19 @@ class RetryRow(NamedTuple):
 
 @dataclass(slots=True)
 class Item:
-    """A delivery: the event, the attempts made, and whether it has a row in delivery_retries."""
+    """A delivery: the event, the attempts made, whether it has a row in delivery_retries, and when it was read.
+
+    `read_at` is in the seconds of a monotonic clock: the event is as it was stored then, or later.
+    """
 
     event: Sequenced
     attempts: int = 0
     stored: bool = False
+    read_at: float = 0.0
+
+    def is_late(self, at: float) -> bool:
+        """Whether the event has to be read again before it is sent: its person may have been erased since."""
+        return at - self.read_at > FRESH_SECONDS
 
 
 @dataclass(slots=True)
@@ -126,10 +135,10 @@ class Lane:
 
     # --- input
 
-    def add(self, events: Iterable[Sequenced], read_to: int) -> None:
+    def add(self, events: Iterable[Sequenced], read_to: int, read_at: float) -> None:
         """Add events read from the log, in its order, up to and including `read_to`."""
         for event in events:
-            key, item = event.order_key, Item(event)
+            key, item = event.order_key, Item(event, read_at=read_at)
             if event.position in self.already_settled:
                 continue
             if key in self.parked:
@@ -142,11 +151,11 @@ class Lane:
                 self._enqueue(item)
         self.read_to = read_to
 
-    def add_due(self, event: Sequenced, attempts: int) -> None:
+    def add_due(self, event: Sequenced, attempts: int, read_at: float) -> None:
         """Add a due retry, unless its row is out of date: changed in memory and not yet written."""
         newer = event.position in self._retries or event.position in self._buffer.deleted
         if not newer and event.order_key not in self.busy and event.order_key in self.parked:
-            self._enqueue(Item(event, attempts, stored=True))
+            self._enqueue(Item(event, attempts, stored=True, read_at=read_at))
 
     def _enqueue(self, item: Item) -> None:
         self.busy[item.event.order_key] = deque()
@@ -161,6 +170,10 @@ class Lane:
         item = self.ready.popleft()
         self.in_flight += 1
         return item
+
+    def late(self, at: float) -> list[Item]:
+        """What waits to be sent and has to be read again first."""
+        return [item for item in chain(self.ready, *self.busy.values()) if item.is_late(at)]
 
     @property
     def unrecorded(self) -> int:
@@ -340,6 +353,7 @@ class Lane:
         self.position, self._writing = changes.position, Changes()
 
 
+# An answer to what is told of an erased lead is not kept: it may name the person.
 def _attempt(item: Item, outcome: Outcome, now: datetime, trigger: Trigger | None = None) -> AttemptRow:
     event = item.event
     return AttemptRow(
@@ -351,7 +365,7 @@ def _attempt(item: Item, outcome: Outcome, now: datetime, trigger: Trigger | Non
         outcome.ms,
         outcome.code,
         outcome.error,
-        outcome.head or None,
+        None if names_nobody(event) else outcome.head or None,
         trigger or ("live" if item.attempts == 1 else "retry"),
     )
 

@@ -32,6 +32,14 @@ READ = text(
     """  # noqa: S608 - constants
 ).bindparams(bindparam("types", type_=TEXTS))
 
+AGAIN = text(
+    f"""
+    SELECT l.position, {MEMBERS}
+      FROM event_log l JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
+     WHERE l.tenant_id = :tenant_id AND l.position = ANY (:positions) ORDER BY l.position
+    """  # noqa: S608 - constants
+).bindparams(bindparam("positions", type_=BIGINTS))
+
 DUE = text(
     f"""
     SELECT r.position, {MEMBERS}, r.attempts, {VERSION}
@@ -172,6 +180,11 @@ async def read_log(
     """The next rows of the log, with the subscription's version; `id` is null where no pattern in `types` matches."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "after": after, "types": list(types)}
     return (await tx.execute(READ, values)).all()
+
+
+async def read_again(tx: Tx, tenant_id: UUID, positions: Sequence[int]) -> Sequence[Row[Any]]:
+    """The events at these positions as they are stored now, in the order of the log."""
+    return (await tx.execute(AGAIN, {"tenant_id": tenant_id, "positions": list(positions)})).all()
 
 
 async def read_due(

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from itertools import compress
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,12 +22,12 @@ from app.events.envelope import Sequenced
 from app.events.record import record_events
 from app.events.sql import event_of
 from app.events.wake import within
-from app.leads.included import include_leads
 from app.webhooks import across, lane_sql, notices
 from app.webhooks.breaker import Breaker
 from app.webhooks.consenting import agreeing
 from app.webhooks.lane import SKIPPED, Changes, Item, Lane
 from app.webhooks.lane_context import DatabaseClock, LaneContext, LaneLost
+from app.webhooks.lane_reading import included, probe_items, read_again
 from app.webhooks.receiver import Receiver
 from app.webhooks.retry import GONE, Outcome, next_attempt
 from app.webhooks.write import Writer
@@ -142,7 +141,7 @@ class ServedLane:
         busy = self._changed or self._halted or self.lost or self._carrying_out or self._reader is not None
         return self._opened and not busy and not self.lane.full and len(self.lane.unsettled) < READ_AHEAD
 
-    def offer(self, after: int, events: Sequence[Sequenced], read_to: int, more: bool) -> None:
+    def offer(self, after: int, events: Sequence[Sequenced], read_to: int, more: bool, read_at: float) -> None:
         """Take the events after `after` up to `read_to`; a lane that is elsewhere in the log reads for itself."""
         if not self.takes or self.lane.read_to != after:
             self.check_log()
@@ -153,7 +152,7 @@ class ServedLane:
             self._fault = error
             self.wakeup.set()
             return
-        self.lane.add(accepted, read_to)
+        self.lane.add(accepted, read_to, read_at)
         self._unread = more
         if self.lane.ready or more:
             self.wakeup.set()
@@ -213,13 +212,14 @@ class ServedLane:
         wait = self._retry_wait()
         if wait is None or wait > 0:
             return
+        read_at = time.monotonic()
         async with self._connection() as tx:
             rows, later = await lane_sql.read_due(tx, self.tenant_id, self.subscription_id, list(self.lane.busy))
             if await self._current(tx, rows) or not rows:
                 self._retry_at = min(filter(None, (later, self.lane.next_retry)), default=None)
-                events = await self._include(tx, [event_of(row) for row in rows])
+                events = await included(tx, self.tenant_id, self.receiver, [event_of(row) for row in rows])
                 for event, row in zip(events, rows, strict=True):
-                    self.lane.add_due(event, row.attempts)
+                    self.lane.add_due(event, row.attempts, read_at)
 
     @property
     def _retries_due(self) -> bool:
@@ -259,18 +259,16 @@ class ServedLane:
 
     async def _read_log(self) -> None:
         self._unread = False  # `check_log` sets it again while we read
-        patterns, after = self.receiver.patterns, self.lane.read_to
+        patterns, after, read_at = self.receiver.patterns, self.lane.read_to, time.monotonic()
         async with self._connection() as tx:
             rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, after, patterns)
             current = await self._current(tx, rows)
             events = [event_of(row) for row in rows if row.id is not None] if current else []
-            accepted = await self._include(tx, [event for event in events if self.receiver.accepts(event)])
+            events = [event for event in events if self.receiver.accepts(event)]
+            accepted = await included(tx, self.tenant_id, self.receiver, events)
         if current and not self._halted:  # else the events of parked leads would get rows
-            self.lane.add(accepted, rows[-1].position)
+            self.lane.add(accepted, rows[-1].position, read_at)
         self._unread = self._unread or len(rows) == lane_sql.READ_ROWS
-
-    async def _include(self, tx: Tx, events: list[Sequenced]) -> list[Sequenced]:
-        return await include_leads(tx, self.tenant_id, events) if self.receiver.include else events
 
     async def _current(self, tx: Tx, rows: Sequence[Row[Any]]) -> bool:
         """Whether there are rows and the subscription has not changed; else reload it, and the rows are read again."""
@@ -325,8 +323,9 @@ class ServedLane:
 
     async def _send_while_ready(self) -> None:
         while self._may_send() and len(self._tasks) <= self._concurrency and (item := self.lane.take()) is not None:
+            agrees = await self._agrees(item)
             accepted = self.receiver.accepts(item.event)
-            if accepted and (not self.receiver.purposes or await self._agrees(item.event)):
+            if accepted and agrees:
                 self._settle(item, await self._send(item))
             elif accepted and not item.stored:
                 self.lane.drop(item)
@@ -336,10 +335,19 @@ class ServedLane:
             if self.lane.urgent or not self.lane.ready:
                 self.wakeup.set()
 
-    async def _agrees(self, event: Sequenced) -> bool:
-        """Whether the receiver may be told of the lead now. Raises LaneLost if there is no time left to send."""
+    async def _agrees(self, item: Item) -> bool:
+        """Whether the receiver may be told of the lead now; an event that was read some time ago is read again.
+
+        Raises LaneLost if there is no time left to send.
+        """
+        at = time.monotonic()
+        if not (item.is_late(at) or self.receiver.purposes):
+            return True
         async with self._connection() as tx:
-            [agrees] = await agreeing(tx, self.tenant_id, self.receiver.purposes, [event])
+            if item.is_late(at):
+                late = {one.event.position: one for one in (item, *self.lane.late(at))}
+                await read_again(tx, self.tenant_id, self.receiver, late, at)
+            [agrees] = await agreeing(tx, self.tenant_id, self.receiver.purposes, [item.event])
         if not self._ends_in_lease:
             raise LaneLost
         return agrees
@@ -392,16 +400,9 @@ class ServedLane:
         """The oldest waiting delivery, and after each failed probe the next one: one event alone may be refused."""
         assert self.breaker.outage is not None
         async with self._connection() as tx:
-            waiting = await lane_sql.read_waiting(tx, self.tenant_id, self.subscription_id)
-            after, patterns = self.lane.position, self.receiver.patterns
-            rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, after, patterns)
-            items = [Item(event_of(row), row.attempts, stored=True) for row in waiting]
-            items += [Item(event_of(row)) for row in rows if row.id is not None]
-            accepted = [item for item in items if self.receiver.accepts(item.event)]
-            agree = await agreeing(tx, self.tenant_id, self.receiver.purposes, [item.event for item in accepted])
-            accepted = list(compress(accepted, agree))
-            if (item := self.lane.choose_probe(accepted, self.breaker.outage.probes)) is not None:
-                [item.event] = await self._include(tx, [item.event])
+            items = await probe_items(tx, self.tenant_id, self.subscription_id, self.receiver, self.lane.position)
+            if (item := self.lane.choose_probe(items, self.breaker.outage.probes)) is not None:
+                [item.event] = await included(tx, self.tenant_id, self.receiver, [item.event])
             return item
 
     # --- writing

@@ -6,6 +6,7 @@ A lane that is behind reads for itself (serve_lane.py) until it has caught up wi
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -63,6 +64,7 @@ class SharedLog:
     async def _read(self, after: Mapping[UUID, int], furthest: Mapping[UUID, Sequence[ServedLane]]) -> None:
         most = max(ROWS_OF_EACH, ROWS // len(after))
         found: dict[UUID, list[Record]] = defaultdict(list)
+        read_at = time.monotonic()
         async with self.context.gate, self.context.engine.connect() as tx:
             for row in await across.read_logs(tx, after, most):
                 found[row.tenant_id].append(row)
@@ -70,7 +72,7 @@ class SharedLog:
             events = {tenant_id: await _included(tx, rows, offered[tenant_id]) for tenant_id, rows in found.items()}
         for tenant_id, rows in found.items():
             for lane in offered[tenant_id]:
-                lane.offer(after[tenant_id], events[tenant_id], rows[-1].position, len(rows) == most)
+                lane.offer(after[tenant_id], events[tenant_id], rows[-1].position, len(rows) == most, read_at)
 
 
 async def _unchanged(tx: Tx, lanes: Sequence[ServedLane]) -> list[ServedLane]:

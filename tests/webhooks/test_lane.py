@@ -93,12 +93,12 @@ class World:
     def read(self, lane: Lane) -> None:
         rows = [each for each in self.events if each.position > lane.read_to][: self.chance.choice((1, 5, 50))]
         if rows and len(lane.unsettled) < 128:
-            lane.add(rows, rows[-1].position)
+            lane.add(rows, rows[-1].position, 0.0)
 
     def due(self, lane: Lane) -> None:
         for row in sorted(self.rows.values(), key=lambda each: each.position):
             if row.state == "retry" and row.next_at is not None and row.next_at <= self.now:
-                lane.add_due(self.events[row.position - 1], row.attempts)
+                lane.add_due(self.events[row.position - 1], row.attempts, 0.0)
 
     def receive(self, item: Item) -> Outcome:
         code = self.chance.choice((204, 204, 204, 204, 500))
@@ -224,7 +224,7 @@ def test_what_is_retried_and_discarded_by_hand_leaves_each_lead_in_order(seed: i
 def test_after_a_release_the_next_owner_sends_nothing_twice() -> None:
     keys = [new_id() for _ in range(3)]
     lane = Lane(0)
-    lane.add([event(1, keys[0]), event(2, keys[0]), event(3, keys[1]), event(4, keys[2])], 4)
+    lane.add([event(1, keys[0]), event(2, keys[0]), event(3, keys[1]), event(4, keys[2])], 4, 0.0)
     items = [lane.take() for _ in range(3)]
     assert [item.event.position for item in items if item] == [1, 3, 4]
     delivered = items[1]
@@ -233,13 +233,13 @@ def test_after_a_release_the_next_owner_sends_nothing_twice() -> None:
     changes = lane.collect(release=True)
     assert (changes.position, changes.retries) == (0, [])
     again = Lane(changes.position, already_settled={each.position for each in changes.attempts})
-    again.add([event(1, keys[0]), event(2, keys[0]), event(3, keys[1]), event(4, keys[2])], 4)
+    again.add([event(1, keys[0]), event(2, keys[0]), event(3, keys[1]), event(4, keys[2])], 4, 0.0)
     assert [item.event.position for item in (again.take(), again.take()) if item] == [1, 4]
 
 
 def test_a_lane_with_too_many_unwritten_results_sends_nothing_more() -> None:
     lane = Lane(0)
-    lane.add([event(n, new_id()) for n in range(1, 101)], 100)
+    lane.add([event(n, new_id()) for n in range(1, 101)], 100, 0.0)
     for _ in range(MAX_UNRECORDED):
         item = lane.take()
         assert item is not None
