@@ -41,6 +41,15 @@ class Asked:
     request_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A lead, all that were merged into it (`people`, itself included), and their identities: locked."""
+
+    main: UUID
+    people: Sequence[UUID]
+    known: Sequence[Name]
+
+
 async def erase(tx: Tx, caller: Caller, lead_id: UUID, asked: Asked, now: datetime) -> Record:
     """Erases the person of this lead; the stored erasure, which is the earlier one where it was erased before.
 
@@ -48,29 +57,40 @@ async def erase(tx: Tx, caller: Caller, lead_id: UUID, asked: Asked, now: dateti
     another identity, or was merged, before all was locked.
     """
     tenant_id = caller.tenant_id
-    await leads_sql.lock_identities(tx, tenant_id, [("merge", "", "")])
-    main = await journeys_sql.survivor_of(tx, tenant_id, lead_id)
-    people = await sql.people_of(tx, tenant_id, main)
-    known = {_name(row) for row in await sql.identities(tx, tenant_id, people)}
-    await leads_sql.lock_identities(tx, tenant_id, [_key(name) for name in sorted(known)])
-    locked = await sql.lock(tx, tenant_id, people)
-    if not locked:
-        raise LeadNotFound()
+    person = await lock_person(tx, tenant_id, lead_id)
     if caller.actor.kind == "human" and caller.actor.role not in ROLES:
         raise RoleNotAllowed(
             f"The role {caller.actor.role} may not erase people; allowed roles: {', '.join(ROLES)}.",
             role=caller.actor.role,
             roles=ROLES,
         )
-    if (earlier := await sql.of_lead(tx, tenant_id, main)) is not None:
+    if (earlier := await sql.of_lead(tx, tenant_id, person.main)) is not None:
         return earlier
+    sought = await erase_person(tx, tenant_id, person, now, suppress=True)
+    assert tx.keyring is not None, "the application has a key ring"
+    sealed = tx.keyring.seal(tenant_id, tenant_id, f"erasure|{person.main}", sought)
+    values = {"ids": list(person.people), "reason": asked.reason, "request_id": asked.request_id, "now": now}
+    await sql.insert(tx, tenant_id, {**values, "lead_id": person.main, "sought": sealed, "finished_at": None})
+    detail = {"reason": asked.reason, "request_id": asked.request_id}
+    await audit.record(tx, caller, tenant_id, "lead.erased", ids.show("lead", person.main), now, detail)
+    erasure = await sql.of_lead(tx, tenant_id, person.main)
+    assert erasure is not None, "it was written in this transaction"
+    return erasure
+
+
+async def lock_person(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Person:
+    """Locks the person of a lead for its erasure. Raises LeadNotFound and ChangedMeanwhile, as `erase`."""
+    await leads_sql.lock_identities(tx, tenant_id, [("merge", "", "")])
+    main = await journeys_sql.survivor_of(tx, tenant_id, lead_id)
+    people = await sql.people_of(tx, tenant_id, main)
+    known = {_name(row) for row in await sql.identities(tx, tenant_id, people)}
+    await leads_sql.lock_identities(tx, tenant_id, [_key(name) for name in sorted(known)])
+    if not await sql.lock(tx, tenant_id, people):
+        raise LeadNotFound()
     found = {_name(row) for row in await sql.identities(tx, tenant_id, people)}
     if found - known:
         raise ChangedMeanwhile("the person got another identity before it was locked")
-    await _erase_locked(tx, caller, main, people, sorted(found), asked, now)
-    erasure = await sql.of_lead(tx, tenant_id, main)
-    assert erasure is not None, "it was written in this transaction"
-    return erasure
+    return Person(main, people, sorted(found))
 
 
 async def erasure_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record:
@@ -82,21 +102,23 @@ async def erasure_of(tx: Tx, tenant_id: UUID, lead_id: UUID) -> Record:
     return erasure
 
 
-async def _erase_locked(
-    tx: Tx, caller: Caller, main: UUID, people: Sequence[UUID], known: Sequence[Name], asked: Asked, now: datetime
-) -> None:
-    tenant_id = caller.tenant_id
+async def erase_person(tx: Tx, tenant_id: UUID, person: Person, now: datetime, *, suppress: bool) -> str:
+    """Erases what is found by the leads of a person, and tells of it; what is then to be looked for, as `written`.
+
+    `suppress`: the person asked for it, and is not stored again without a new consent.
+    """
+    main, people, known = person.main, person.people, person.known
     leads = await sql.read(tx, tenant_id, sql.LEADS, people)
     addresses = [value for kind, _, value in known if kind == "email"]
-    hashes = [hashlib.sha256(_key(name)[2].encode()).hexdigest() for name in known if _key(name)[0] == "email"]
-    salt = await salt_of(tx, tenant_id, make=True)
-    assert salt is not None, "it is made where there is none"
     await _erase_history(tx, tenant_id, people)
     keys = await _erase_submissions(tx, tenant_id, people)
-    await sql.suppress(tx, tenant_id, main, sorted({hashed(salt, name) for name in {*known, *keys}}), now)
+    if suppress:
+        salt = await salt_of(tx, tenant_id, make=True)
+        assert salt is not None, "it is made where there is none"
+        await sql.suppress(tx, tenant_id, main, sorted({hashed(salt, name) for name in {*known, *keys}}), now)
+        await sql.forget_addresses(tx, tenant_id, address_hashes(person))
     records = await sql.erase_records(tx, tenant_id, people, addresses, _called(leads), now)
     await sql.erase_plain(tx, tenant_id, people)
-    await sql.forget_addresses(tx, tenant_id, hashes)
     rows = [
         {
             "id": row.id,
@@ -109,13 +131,12 @@ async def _erase_locked(
     ]
     versions = await sql.erase_leads(tx, tenant_id, rows, now)
     await record_events(tx, tenant_id, [_event(one, versions[one], now) for one in people], now)
-    assert tx.keyring is not None, "the application has a key ring"
-    sought = written([_key(name) for name in known], [ids.show(kind, one) for kind, one in records])
-    values = {"lead_id": main, "ids": list(people), "reason": asked.reason, "request_id": asked.request_id, "now": now}
-    sealed = tx.keyring.seal(tenant_id, tenant_id, f"erasure|{main}", sought)
-    await sql.insert(tx, tenant_id, {**values, "sought": sealed})
-    detail = {"reason": asked.reason, "request_id": asked.request_id}
-    await audit.record(tx, caller, tenant_id, "lead.erased", ids.show("lead", main), now, detail)
+    return written([_key(name) for name in known], [ids.show(kind, one) for kind, one in records])
+
+
+def address_hashes(person: Person) -> list[str]:
+    """The e-mail addresses of a person, as withdrawals of people who are no leads name them."""
+    return [hashlib.sha256(_key(name)[2].encode()).hexdigest() for name in person.known if _key(name)[0] == "email"]
 
 
 async def _erase_history(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) -> None:

@@ -246,10 +246,12 @@ FORGET_ADDRESSES = text(
 ).bindparams(TENANT, bindparam("addresses", type_=ARRAY(Text)))
 INSERT = text(
     """
-    INSERT INTO erasures (tenant_id, lead_id, lead_ids, reason, request_id, erased_at, sought)
-    VALUES (:tenant_id, :lead_id, :ids, :reason, :request_id, :now, :sought)
+    INSERT INTO erasures (tenant_id, lead_id, lead_ids, reason, request_id, erased_at, sought, finished_at)
+    VALUES (:tenant_id, :lead_id, :ids, :reason, :request_id, :now, :sought, :finished_at)
     """
-).bindparams(TENANT, IDS, NOW, bindparam("lead_id", type_=Uuid))
+).bindparams(
+    TENANT, IDS, NOW, bindparam("lead_id", type_=Uuid), bindparam("finished_at", type_=DateTime(timezone=True))
+)
 OF_LEAD = text("SELECT * FROM erasures WHERE tenant_id = :tenant_id AND lead_id = :lead_id").bindparams(
     TENANT, bindparam("lead_id", type_=Uuid)
 )

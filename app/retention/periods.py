@@ -11,6 +11,7 @@ DEFAULTS: Final[Mapping[str, int | None]] = {
     "quarantined_days": None,
     "spam_days": None,
     "attempts_days": None,
+    "unqualified_days": None,
     "audit_days": None,
 }
 

@@ -6,10 +6,10 @@ worker is killed another goes on, and two never do the same part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -21,6 +21,7 @@ from app.database.transaction import Database, Record, Tx
 from app.retention import across, sql
 from app.retention.periods import effective, over_at
 from app.retention.sql import KINDS, Kind
+from app.retention.unqualified import WORKER, erase_next
 from app.tenants import audit, audit_sql
 from app.tenants.sql import update_retention
 from app.web.fields import rfc3339
@@ -30,7 +31,6 @@ log = structlog.get_logger("baton.retention")
 TOGETHER: Final = 500
 EVERY: Final = timedelta(days=1)
 AFTER_FAILURE: Final = timedelta(hours=1)
-WORKER: Final[Mapping[str, Any]] = {"id": None, "kind": "service", "role": "service"}
 
 
 async def run_due(engine: Database, now: datetime, tenant_id: UUID | None = None) -> int:
@@ -70,11 +70,13 @@ async def _go_on(tx: Tx, row: Record, now: datetime) -> None:
     run = row.retention_run or {"started_at": now.isoformat(), "kind": 0, "removed": {}}
     started_at, held, at = datetime.fromisoformat(run["started_at"]), effective(row.retention), run["kind"]
     removed = dict(run["removed"])
+    after = run.get("after")
     for kind in KINDS[at:]:
-        found = await _remove(tx, row.id, kind, held[kind.period], started_at, now)
+        found, after = await _remove(tx, row.id, kind, held[kind.period], (started_at, now), after)
         if found:
             removed[kind.name] = removed.get(kind.name, 0) + found
-            run = {**run, "kind": KINDS.index(kind), "removed": removed}
+        if found or after:
+            run = {**run, "kind": KINDS.index(kind), "removed": removed, "after": after}
             await update_retention(tx, row.id, {"retention_run": run, "retention_due_at": now})
             return
     latest = {"started_at": rfc3339(started_at), "ended_at": rfc3339(now), "removed": removed}
@@ -86,9 +88,21 @@ async def _go_on(tx: Tx, row: Record, now: datetime) -> None:
     await audit.record_by(tx, WORKER, row.id, "retention.run", ids.show("tenant", row.id), now, told)
 
 
-async def _remove(tx: Tx, tenant_id: UUID, kind: Kind, days: int | None, started_at: datetime, now: datetime) -> int:
+async def _remove(
+    tx: Tx,
+    tenant_id: UUID,
+    kind: Kind,
+    days: int | None,
+    times: tuple[datetime, datetime],
+    after: Sequence[str] | None,
+) -> tuple[int, Sequence[str] | None]:
+    """How many rows were removed, and where the search for leads goes on. `times`: when the run began, and now."""
     if days is None:
-        return 0
-    found = await sql.remove(tx, tenant_id, kind, over_at(days, started_at), now, TOGETHER)
+        return 0, None
+    started_at, now = times
+    if kind.removing is None:
+        found, after = await erase_next(tx, tenant_id, over_at(days, started_at), now, after)
+    else:
+        found, after = await sql.remove(tx, tenant_id, kind, over_at(days, started_at), now, TOGETHER), None
     tx.after_commit.append(partial(metrics.REMOVED.labels(kind.name).inc, found))
-    return found
+    return found, after

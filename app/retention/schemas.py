@@ -9,6 +9,7 @@ from pydantic import Field
 from app.web.fields import RequestBody, ResponseBody
 
 Days = Annotated[int, Field(ge=1, le=36_500)]
+QuietDays = Annotated[int, Field(ge=30, le=36_500)]
 KEPT = "Null: kept for good."
 
 
@@ -26,6 +27,11 @@ class RetentionPut(RequestBody):
     )
     attempts_days: Days | None = Field(
         default=None, description="Attempts of deliveries that succeeded or were given up.", examples=[30]
+    )
+    unqualified_days: QuietDays | None = Field(
+        default=None,
+        description="Leads that never qualified, after the last sign of interest: at least 30 days.",
+        examples=[730],
     )
     audit_days: Days | None = Field(default=None, description="Rows of the audit log.", examples=[730])
 
@@ -47,6 +53,7 @@ class RetentionOut(ResponseBody):
     quarantined_days: int | None = Field(description=KEPT)
     spam_days: int | None = Field(description=KEPT)
     attempts_days: int | None = Field(description=KEPT)
+    unqualified_days: int | None = Field(description=KEPT)
     audit_days: int | None = Field(description=KEPT)
     next_run_at: str | None = Field(description="When the next run begins, or the one under way goes on.")
     latest: RetentionRun | None

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from app.database.transaction import Tx
+from app.retention import unqualified_sql
 
 # Nothing of it waits: neither for a record to be fetched, nor as a part of a list that has not arrived as a whole.
 SETTLED: Final = """
@@ -101,13 +102,13 @@ class Kind:
     """`name`: of the counts; `period`: the member of the settings with its days.
 
     The statements take tenant_id and before; all but `counting` also now and most. `removing` returns a row for each
-    row that it removed; `preparing`, where there is one, comes before it.
+    row that it removed; `preparing`, where there is one, comes before it. None: leads, which are erased one by one.
     """
 
     name: str
     period: str
     counting: TextClause
-    removing: TextClause
+    removing: TextClause | None
     preparing: TextClause | None = None
 
 
@@ -118,6 +119,7 @@ KINDS: Final = (
     Kind("spam", "spam_days", text(COUNT + SPAM), text(REMOVE_SPAM)),
     Kind("attempts", "attempts_days", text(COUNT + ATTEMPTS), text(REMOVE_ATTEMPTS)),
     Kind("audit", "audit_days", text(COUNT + AUDIT), text(REMOVE_AUDIT), text(MOVE_BEGINNING)),
+    Kind("unqualified", "unqualified_days", text(unqualified_sql.COUNT), None),
 )
 
 
@@ -127,7 +129,8 @@ async def count(tx: Tx, tenant_id: UUID, kind: Kind, before: datetime) -> int:
 
 
 async def remove(tx: Tx, tenant_id: UUID, kind: Kind, before: datetime, now: datetime, most: int) -> int:
-    """Removes the next rows of a kind; how many."""
+    """Removes the next rows of a kind that has a statement for it; how many."""
+    assert kind.removing is not None, "leads are erased"
     values = {"tenant_id": tenant_id, "before": before, "now": now, "most": most}
     if kind.preparing is not None:
         await tx.execute(kind.preparing, values)

@@ -160,7 +160,7 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v1/tenants": {"name": "acme", "policy": "pipeline"},
     "PATCH /v1/tenants/{tenant_id}": {"name": "Acme"},
     "PUT /v1/tenants/{tenant_id}/limits": {"submissions_per_minute": 6000, "in_flight": 16},
-    "PUT /v1/retention": {"raw_days": 60, "quarantined_days": 180, "spam_days": 30},
+    "PUT /v1/retention": {"raw_days": 60, "quarantined_days": 180, "spam_days": 30, "unqualified_days": 730},
     "POST /v1/retention/preview": {"raw_days": 60, "spam_days": 30},
     "PUT /v1/calendar": {
         "time_zone": "Europe/Bucharest",

@@ -247,7 +247,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "PUT /v1/campaigns/{name}/cost": {"amount": deal["amount"], "from": "2026-01-01", "to": "2026-02-01"},
         "PUT /v1/reports/bands": {"bands": [{"from": "mql", "to": "srl", "business": "new", "low": 0.2, "high": 0.4}]},
         "PUT /v1/retention": {"raw_days": 60, "quarantined_days": 180, "spam_days": 30, "audit_days": None},
-        "POST /v1/retention/preview": {"raw_days": 60, "attempts_days": 30},
+        "POST /v1/retention/preview": {"raw_days": 60, "attempts_days": 30, "unqualified_days": 730},
         "PUT /v1/calendar": {
             "time_zone": "America/New_York",
             "working_hours": {"mon": [["09:00", "18:00"]]},

@@ -102,7 +102,8 @@ def statements() -> Iterator[tuple[str, TextClause]]:
         yield f"recording{kinds}", recording(kinds)
     yield "recording of all", recording(ROW_KINDS)
     for kind in KINDS:
-        yield f"retention removes {kind.name}", kind.removing
+        if kind.removing is not None:
+            yield f"retention removes {kind.name}", kind.removing
     for by_lead, by_types in ((False, False), (True, False), (False, True), (True, True)):
         yield f"feed {by_lead} {by_types}", _read_statement(by_lead, by_types)
 

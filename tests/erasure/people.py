@@ -49,9 +49,9 @@ async def where(api: Api, needles: list[str]) -> list[str]:
     return found
 
 
-async def reports(api: Api) -> dict[str, Any]:
-    """What the reports say that an erasure must not change."""
-    asked = {"from": api.ago(days=30)[:10], "to": api.ago(days=-1)[:10]}
+async def reports(api: Api, days: int = 30) -> dict[str, Any]:
+    """What the reports of the last `days` say that an erasure must not change."""
+    asked = {"from": api.ago(days=days)[:10], "to": api.ago(days=-1)[:10]}
     groups = (None, "source", "country", "industry", "owner")
     found = {}
     for name, by in itertools.product(("funnel", "velocity", "sources"), groups):

@@ -22,7 +22,7 @@ async def test_a_dry_run_counts_and_removes_nothing_and_the_command_removes_as_m
     engine, tenant = api.app.state.engine, ids.show("tenant", api.tenant_id)
     for dry_run in (True, True, False, False):
         await remove_or_count(engine, None, dry_run=dry_run)
-    kept = ", ".join(f"{kind} kept for good" for kind in ("quarantined", "spam", "attempts", "audit"))
+    kept = ", ".join(f"{kind} kept for good" for kind in ("quarantined", "spam", "attempts", "audit", "unqualified"))
     assert capsys.readouterr().out.splitlines() == [
         f"{tenant} would remove: raw 1, {kept}",
         f"{tenant} would remove: raw 1, {kept}",

@@ -20,7 +20,7 @@ from tests.submissions.sender import Sender, count, make_sender, person, process
 
 SECONDS: Final = (-1, 0, 1)  # before and after the instant at which the time is over
 RECEIVED: Final = "SELECT max(received_at) FROM submissions"
-KINDS: Final = ("raw", "quarantined", "spam", "attempts", "audit")
+KINDS: Final = ("raw", "quarantined", "spam", "attempts", "audit", "unqualified")
 Make = Callable[[Sender], Awaitable[dict[str, Any]]]
 
 
