@@ -24,6 +24,7 @@ from app.fetches.fetch import FetchContext, fetch_due
 from app.forecast.snapshot import take_snapshots
 from app.imports.across import sweep_abandoned
 from app.journeys.refresh import refresh_due
+from app.leads.compare_again import compare_due
 from app.likelihood.train import queue_due, train_next
 from app.policies.due import activate_due, announce_reviews
 from app.policies.schedule import schedule_leads
@@ -61,7 +62,7 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
         waiting = (process_forever, process_lists_forever, check_forever, fetch_forever)
-        timed = (refresh_forever, policies_forever, backtest_forever, snapshots_forever, erase_forever)
+        timed = (refresh_forever, compare_forever, policies_forever, backtest_forever, snapshots_forever, erase_forever)
         seldom = (train_forever, learn_forever, sweep_forever, retention_forever)
         jobs += [partial(work, state, stop) for work in (*waiting, *timed, *seldom)]
     if "dispatch" in roles:
@@ -103,6 +104,19 @@ async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
         if evaluated:
             state.wake.set("events")
         return evaluated
+
+    await _repeat(POLL_SECONDS, stop, batch)
+
+
+async def compare_forever(state: Any, stop: asyncio.Event) -> None:
+    """Compare leads once more that were written at the same time as others."""
+    turn = Turn()
+
+    async def batch() -> int:
+        compared = await compare_due(state.engine, state.clock.now, turn)
+        if compared:
+            state.wake.set("events")
+        return compared
 
     await _repeat(POLL_SECONDS, stop, batch)
 

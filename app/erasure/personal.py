@@ -99,6 +99,7 @@ TABLES: Final[Mapping[str, Table]] = {
         "type kind actor",
         {"activity_key": "new key", "properties": "emptied"},
     ),
+    "likeness_checks": Table("lead", "ids only"),
     "duplicates": Table("leads of a pair", "codes of reasons; the user who decided", "state reasons decided_by"),
     "lead_merges": Table(
         "leads of a pair",

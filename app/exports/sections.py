@@ -131,6 +131,7 @@ SECTIONS: Final = (
 NOT_EXPORTED: Final[Mapping[str, str]] = {
     "lead_words": "made of the fields, for the search",
     "match_keys": "made of the fields, to find possible duplicates",
+    "likeness_checks": "ids of leads that are compared once more within seconds",
     "backtest_journeys": "ids and instants of what a policy would have done",
     "opportunity_states": "repeat the opportunities, for the forecast",
     "snapshot_rows": "repeat the opportunities, for the forecast",

@@ -231,6 +231,9 @@ WRITES = {
         INSERT INTO match_keys (tenant_id, key, lead_id)
         SELECT :tenant_id, key, lead_id FROM jsonb_to_recordset(:match_keys) AS r(key text, lead_id uuid)
         ON CONFLICT DO NOTHING
+    ), unchecked AS (
+        INSERT INTO likeness_checks (tenant_id, lead_ids)
+        SELECT :tenant_id, array_agg(DISTINCT lead_id) FROM jsonb_to_recordset(:match_keys) AS r(lead_id uuid)
     )""",
     "consents": """consented AS (
         INSERT INTO consents (tenant_id, id, lead_id, purpose, state, text, channel, source_id, submission_id, bought,

@@ -6,7 +6,7 @@ Each pair is stored with its reasons until somebody decides on it, and is not to
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any, Final
 from uuid import UUID
@@ -40,21 +40,30 @@ class Pairs:
 
     def _told(self, pair: Pair, conflicts: list[Conflict]) -> list[Conflict]:
         scores = {one.reason: one.score or SCORES[one.reason] for one in conflicts}
-        row = self._stored.get(pair)
-        if row is None or is_news(scores, row.reasons):
-            known = {} if row is None else {one["reason"]: one["score"] for one in row.reasons}
-            added = self._news.setdefault(pair, known)
-            added |= {str(reason): max(score, added.get(reason, 0)) for reason, score in scores.items()}
+        row, known = self._stored.get(pair), self._known(pair)
+        if not known or is_news(scores, known):
+            added = {str(reason): max(score, known.get(reason, 0)) for reason, score in scores.items()}
+            self._news[pair] = {**known, **added}
             return conflicts
-        if row.state == "not_duplicate":
+        if row is not None and row.state == "not_duplicate" and pair not in self._news:
             return []
         return [one for one in conflicts if not one.score]
+
+    def _known(self, pair: Pair) -> Mapping[str, int]:
+        """The reasons with their scores that are stored or told of already."""
+        row = self._stored.get(pair)
+        return self._news.get(pair) or ({one["reason"]: one["score"] for one in row.reasons} if row else {})
+
+    def knows(self, lead_id: UUID, other_id: UUID) -> bool:
+        """Whether the pair is stored or told of already."""
+        return bool(self._known(pair_of(lead_id, other_id)))
 
     def rows(self) -> list[dict[str, Any]]:
         """The pairs to store."""
         return [
             {
                 "id": ids.new_id(),
+                "version": self._stored[one_id, other_id].version + 1 if (one_id, other_id) in self._stored else 1,
                 "one_id": one_id,
                 "other_id": other_id,
                 "score": total(found),
@@ -75,6 +84,11 @@ def pair_of(one: UUID, other: UUID) -> Pair:
     return (one, other) if one < other else (other, one)
 
 
+def subject_of(row: Record) -> Subject:
+    """What is compared of a stored lead."""
+    return Subject.of(row, row.emails or (), {"city": row.city})
+
+
 class Alike:
     """Leads by the keys of likeness: those that are stored, and those of this batch."""
 
@@ -82,7 +96,7 @@ class Alike:
         self._by_key: dict[str, dict[UUID, Subject]] = {}  # of each key the newest last
         self.suspected: dict[UUID, bool] = {}
         for row in sorted(rows, key=lambda row: row.lead_id):
-            self._add(row.lead_id, Subject.of(row, row.emails or (), {"city": row.city}), row.found_by)
+            self._add(row.lead_id, subject_of(row), row.found_by)
             self.suspected[row.lead_id] = row.suspected
 
     def conflicts(self, subject: Subject, lead_id: UUID) -> list[Conflict]:
@@ -119,16 +133,18 @@ class Alike:
             self._by_key.setdefault(key, {}).setdefault(lead_id, subject)
 
 
-def strongest(conflicts: Iterable[Conflict]) -> tuple[Conflict, ...]:
-    """The conflicts with the ten leads that are likeliest to be one with it, so that where thousands are alike (one
-    switchboard, one name of many customers) each arrival adds a bounded number of pairs."""
+def strongest(
+    conflicts: Iterable[Conflict], is_known: Callable[[UUID], bool] = lambda _: False
+) -> tuple[Conflict, ...]:
+    """The conflicts with the ten leads that are likeliest to be one with it, known ones before all others, so that
+    where thousands are alike (one switchboard, one name of many customers) each adds a bounded number of pairs."""
     found: dict[UUID, dict[str, int]] = {}
     conflicts = tuple(conflicts)
     for one in conflicts:
         found.setdefault(one.lead_id, {})[one.reason] = one.score or SCORES[one.reason]
     if len(found) <= MOST_TOLD:
         return conflicts
-    kept = set(nlargest(MOST_TOLD, found, key=lambda lead_id: (total(found[lead_id]), lead_id)))
+    kept = set(nlargest(MOST_TOLD, found, key=lambda one: (is_known(one), total(found[one]), one)))
     return tuple(one for one in conflicts if one.lead_id in kept)
 
 

@@ -171,7 +171,6 @@ def total(found: Mapping[Any, int]) -> int:
     return min(99, max(found.values()) + 2 * (len(found) - 1))
 
 
-def is_news(found: Mapping[Any, int], decided: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these reasons say more than those that were known when somebody decided: a new one, or a higher score."""
-    known = {one["reason"]: one["score"] for one in decided}
+def is_news(found: Mapping[Any, int], known: Mapping[str, int]) -> bool:
+    """Whether these reasons say more than those that are known: a new one, or a higher score."""
     return any(score > known.get(reason, 0) for reason, score in found.items())

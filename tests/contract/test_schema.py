@@ -31,6 +31,7 @@ ACROSS = {
     },
     "forecast": {"snapshots_due"},
     "imports": {"sweep_abandoned"},
+    "leads": {"claim_checks"},
     "likelihood": {"claim_model", "untrained"},
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone"},
     "policies": {"planned", "reviews_due", "unscheduled"},

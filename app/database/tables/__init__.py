@@ -28,7 +28,7 @@ from app.database.tables.delivery import (
     sequencer,
     subscriptions,
 )
-from app.database.tables.duplicates import duplicates, lead_merges, match_keys
+from app.database.tables.duplicates import duplicates, lead_merges, likeness_checks, match_keys
 from app.database.tables.erasures import erasures, suppression_salts, suppressions
 from app.database.tables.forecast import (
     calendars,
@@ -99,6 +99,7 @@ __all__ = [
     "lead_merges",
     "lead_words",
     "leads",
+    "likeness_checks",
     "match_keys",
     "metadata",
     "milestones",

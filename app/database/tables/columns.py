@@ -69,6 +69,12 @@ def jsonb(name: str, *, null: bool = False, empty: str | None = "{}") -> Column[
     return Column(name, JSONB, nullable=null, server_default=default)
 
 
+def transaction_id(name: str, **options: Any) -> Column[int]:
+    """The 64-bit id of the transaction that wrote the row."""
+    default = text("pg_current_xact_id()::text::bigint")
+    return Column(name, BigInteger, nullable=False, server_default=default, **options)
+
+
 def version() -> Column[int]:
     return Column("version", BigInteger, nullable=False, server_default="1")
 

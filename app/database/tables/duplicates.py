@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, Index, SmallInteger, Uuid
+from sqlalchemy import CheckConstraint, Column, Index, SmallInteger, Uuid, func
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.database.tables.columns import (
@@ -14,6 +14,7 @@ from app.database.tables.columns import (
     tenant_foreign_key,
     tenant_table,
     timestamps,
+    transaction_id,
     uuid,
     version,
 )
@@ -24,6 +25,15 @@ match_keys = tenant_table(
     string("key", null=False, primary_key=True),
     uuid("lead_id", null=False, primary_key=True),
     tenant_foreign_key("leads", "lead_id"),
+)
+
+# Leads whose keys of likeness one transaction wrote, until they are compared once more: when all transactions before
+# `written_by`, the id of that one, have ended (docs/decisions/0087).
+likeness_checks = tenant_table(
+    "likeness_checks",
+    transaction_id("written_by", primary_key=True),
+    uuid("id", null=False, primary_key=True, server_default=func.gen_random_uuid()),
+    Column("lead_ids", ARRAY(Uuid), nullable=False),
 )
 
 # A pair has one row, `one_id` the smaller id. `reasons`: [{reason, score}], those that a verdict was given on included.
