@@ -58,7 +58,7 @@ def sizes() -> str:
 
 
 def _too_long(path: Path) -> Iterator[str]:
-    text, name = path.read_text(), path.relative_to(ROOT)
+    text, name = path.read_text("utf-8"), path.relative_to(ROOT)
     if (lines := text.count("\n")) > MAX_FILE_LINES:
         yield f"{name}: {lines} lines, at most {MAX_FILE_LINES}: split it"
     for node in ast.walk(ast.parse(text)):
@@ -84,7 +84,7 @@ def migrations() -> str:
                 return str(error)
         files = {str(Path(folder, f"{revision}.sql")): sql for revision, sql in migrate.statements().items()}
         for file, sql in files.items():
-            Path(file).write_text(sql)
+            Path(file).write_text(sql, "utf-8")
         return _tool(str(Path(PYTHON).parent / "squawk"), "--config", str(ROOT / ".squawk.toml"), *files)()
 
 
@@ -92,7 +92,7 @@ def openapi() -> str:
     """Check that the committed generated files are what the code generates."""
     from app.commands.openapi import generated
 
-    stale = (path for path, text in generated().items() if not path.exists() or path.read_text() != text)
+    stale = (path for path, text in generated().items() if not path.exists() or path.read_text("utf-8") != text)
     return "\n".join(f"{path.relative_to(ROOT)} is out of date: run python3 -m app openapi" for path in stale)
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.commands.output import escape_unknown_characters
+
 cli = typer.Typer(
     name="baton",
     no_args_is_help=True,
@@ -302,7 +304,7 @@ def openapi() -> None:
 
     for path, text in generated().items():
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         print(f"wrote {path}")
 
 
@@ -321,9 +323,24 @@ def _require_checkout(command: str) -> None:
         raise CannotStart(f"`{command}` needs a checkout of Baton's source: there, run python3 -m app {command}")
 
 
+def _require_text(arguments: list[str]) -> None:
+    """Raises CannotStart for an argument with bytes that are no text here, unless it is the name of a file.
+
+    Python keeps such bytes as lone surrogates, which neither the database nor HTTP takes.
+    """
+    from app.matching.text import is_storable
+    from app.settings import CannotStart
+
+    for argument in arguments:
+        if not is_storable(argument) and not Path(argument).is_file():
+            raise CannotStart(f"{argument} has bytes that are no text in this terminal's encoding: try LC_ALL=C.UTF-8")
+
+
 def main() -> None:
     """Run one command. After CannotStart or an error of the database, print one line and exit with status 2."""
+    escape_unknown_characters()
     try:
+        _require_text(sys.argv[1:])
         cli(prog_name="baton")
     except Exception as error:
         from app.database.requirements import explained

@@ -15,6 +15,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
+from app.matching.text import storable
 from app.settings import CannotStart
 
 PIECE: Final = 256 * 1024
@@ -98,7 +99,7 @@ def _shown() -> Iterator[Shown]:
 async def _send(session: aiohttp.ClientSession, file: ListFile, shown: Shown) -> dict[str, Any]:
     """Stream the file. `expect100`: what is wrong with the request is answered before the file is sent."""
     kind = MEDIA.get(file.path.suffix.lower(), "text/csv")
-    url = f"{file.url}/v1/imports?{urlencode({'name': file.path.name[:255], **file.parameters}, doseq=True)}"
+    url = f"{file.url}/v1/imports?{urlencode({'name': storable(file.path.name)[:255], **file.parameters}, doseq=True)}"
     try:
         opened = file.path.open("rb")
     except OSError as error:

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from app.commands.output import print_document
 from app.policy.diagram import mermaid
 from app.policy.differences import differences
 from app.policy.document import Policy
@@ -46,7 +47,10 @@ def show(file: Path, *, diagram: bool, picture: bool) -> int:
     policy = _sound(file)
     if policy is None:
         return 1
-    print(svg(policy) if picture else mermaid(policy) if diagram else in_text(policy), end="")
+    if picture or diagram:
+        print_document(svg(policy) if picture else mermaid(policy))
+    else:
+        print(in_text(policy), end="")
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from app.commands.output import print_document
 from app.reports.table import REPORTS
 from app.settings import CannotStart
 
@@ -40,7 +41,10 @@ def report(asked: AskedReport, *, as_csv: bool) -> None:
     if asked.name not in PATHS:
         raise CannotStart(f"there is no report {asked.name}; there are {', '.join(PATHS)}")
     text = asyncio.run(_read(asked))
-    print(text if as_csv else _table(text), end="" if as_csv else "\n")
+    if as_csv:
+        print_document(text)
+    else:
+        print(_table(text))
 
 
 async def _read(asked: AskedReport) -> str:
