@@ -66,6 +66,8 @@ PENDING = Gauge(  # every process counts the same rows
     "baton_events_pending", "Events that have no position yet.", multiprocess_mode="livemostrecent"
 )
 
+STREAMS = Gauge("baton_streams", "Open streams of events.", multiprocess_mode="livesum")
+
 SUBSCRIPTIONS = Gauge(  # by the state of the breaker: closed, open or half_open
     "baton_subscriptions", "Active subscriptions.", ["breaker"], multiprocess_mode="livemostrecent"
 )

@@ -43,7 +43,7 @@ FINISH_SECONDS: Final = 20
 # Longer than clients keep an idle connection (httpx 5 s, aiohttp 15 s): where this end closes it first, just as the
 # client sends its next request, that request fails.
 KEEP_ALIVE_SECONDS: Final = 20
-OPEN_FILES: Final = 8192
+OPEN_FILES: Final = 20_480
 logger = structlog.get_logger("baton.serve")
 
 
@@ -68,6 +68,8 @@ class Service(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if self.exit_at is not None and time.monotonic() >= self.exit_at:
             self.should_exit = True
+        if self.should_exit:  # requests that wait for events would hold up the end
+            self.app.state.tails.end()
         return await super().on_tick(counter)
 
 
@@ -102,6 +104,8 @@ def run(settings: Settings, listener: socket.socket | None) -> None:
     if listener is None:
         asyncio.run(_run_without_api(app))
         return
+    most_connections = _raise_file_limit() * 3 // 4
+    app.state.capacity.limit_streams(most_connections * 4 // 5)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -113,7 +117,7 @@ def run(settings: Settings, listener: socket.socket | None) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=FINISH_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        limit_concurrency=_raise_file_limit() * 3 // 4,
+        limit_concurrency=most_connections,
     )
     service = Service(config, app)
     service.run(sockets=[listener])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
 
 from app.database.transaction import Tx
+from app.events.sql import Place
 
 BATCH: Final = 1000
 PARTITION_ROWS: Final = 5_000_000  # migrations/versions/0001 created the first three partitions
@@ -56,6 +59,23 @@ FIRST_POSITION = text(
     """
 ).bindparams(bindparam("width", type_=BigInteger))
 DAYS_AHEAD = text("SELECT to_char((now() AT TIME ZONE 'UTC')::date + n, 'YYYYMMDD') FROM generate_series(0, :days) n")
+
+
+HEADS = text(
+    """
+    SELECT t.tenant_id, l.position, e.id
+      FROM unnest(:tenants) t (tenant_id)
+     CROSS JOIN LATERAL (SELECT position, event_seq FROM event_log
+                          WHERE tenant_id = t.tenant_id ORDER BY position DESC LIMIT 1) l
+      LEFT JOIN events e ON e.tenant_id = t.tenant_id AND e.seq = l.event_seq
+    """
+).bindparams(bindparam("tenants", type_=ARRAY(Uuid)))
+
+
+async def heads(tx: Tx, tenants: Sequence[UUID]) -> dict[UUID, Place]:
+    """The last position and event of each of these tenants that has events."""
+    rows = await tx.execute(HEADS, {"tenants": list(tenants)})
+    return {row.tenant_id: Place(row.position, row.id) for row in rows}
 
 
 async def lock_sequencer(tx: Tx) -> bool:

@@ -42,6 +42,13 @@ class Filters:
     types: tuple[str, ...] | None = None
     lead_id: UUID | None = None
 
+    def match(self, event_type: str, lead_id: UUID | None) -> bool:
+        """Whether such an event passes: as `feed.like_patterns` has it in SQL, `lead.*` is every type of leads."""
+        if self.lead_id is not None and lead_id != self.lead_id:
+            return False
+        noun = event_type.partition(".")[0]
+        return self.types is None or not {"*", event_type, f"{noun}.*"}.isdisjoint(self.types)
+
     def hash(self) -> str:
         members = [sorted(self.types) if self.types is not None else None, str(self.lead_id)]
         return hashlib.sha256(orjson.dumps(members)).hexdigest()[:16]
@@ -64,12 +71,12 @@ def _start_of(event_id: UUID | None) -> bytes:
     return bytes(EVENT_BYTES) if event_id is None else event_id.bytes[:EVENT_BYTES]
 
 
-def read(cursor: str, filters: Filters | None) -> Mark:
-    """The mark in a cursor. Raises CursorInvalid for other text, and for other filters.
+def read(cursor: str, filters: Filters | None, field: str | None = None) -> Mark:
+    """The mark in a cursor. Raises CursorInvalid, which names the field, for other text, and for other filters.
 
     `filters` is None for the start of a subscription, where a cursor with any filters is accepted.
     """
-    field = "start" if filters is None else "after"
+    field = field or ("start" if filters is None else "after")
     try:
         packed = base64.urlsafe_b64decode(cursor + "==")
         mark, hashed = _unpacked(packed) if packed[:1] == bytes([VERSION]) else _of_first_release(packed)
@@ -94,7 +101,7 @@ def _of_first_release(packed: bytes) -> tuple[Mark, str]:
     return Mark(position, None), str(hashed)
 
 
-async def position_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | None) -> int:
+async def position_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | None, field: str | None = None) -> int:
     """The position that `earliest`, `latest`, an instant or a cursor stands for.
 
     Raises CursorInvalid for a text that is none of these, CursorExpired when events after it were deleted, LogDiverged
@@ -106,9 +113,16 @@ async def position_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | No
         return (await sql.head(tx, tenant_id)).position
     if (since := _instant(after)) is not None:
         return await _position_before(tx, tenant_id, since)
-    mark = read(after, filters)
+    mark = read(after, filters, field)
     await _check(tx, tenant_id, mark)
     return mark.position
+
+
+async def place_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | None, field: str | None = None) -> Place:
+    """The same as the place of the tenant's last event up to there, which a cursor can name. Raises the same."""
+    position = await position_of(tx, tenant_id, after, filters, field)
+    row = await sql.at_or_before(tx, tenant_id, position)
+    return Place(0, None) if row is None else Place(row.position, row.id)
 
 
 async def _check(tx: Tx, tenant_id: UUID, mark: Mark) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -11,14 +11,19 @@ from app.events import feed, sql
 from app.events.catalogue import Envelope
 from app.events.cursors import CURSOR_PROBLEMS, Filters
 from app.events.envelope import envelope
-from app.events.schemas import After, EventPage, Include, PageSize, TypesParameter, Wait
+from app.events.schemas import After, EventPage, Include, LastEventId, PageSize, TypesParameter, Wait
+from app.events.stream import Stream
 from app.events.waiting import AllowLongRequest
 from app.web.auth import Caller, allowed
+from app.web.capacity import STREAM_MEDIA, asks_for_stream
 from app.web.fields import EventId, LeadId
 from app.web.problems import declared, router
 from app.web.transacted import InTx
 
 NO_STORE = {"Cache-Control": "no-store"}
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A page, or a stream.", "content": {STREAM_MEDIA: {"schema": {"type": "string"}}}}
+}
 LEADS_READ = frozenset({"leads:read"})
 
 
@@ -26,7 +31,7 @@ feed_api = APIRouter(prefix="/v1/events", tags=["events"])
 api = router("/v1/events", "events")
 
 
-@feed_api.get("", response_model=EventPage, responses=declared(*CURSOR_PROBLEMS, TooManyRequests))
+@feed_api.get("", response_model=EventPage, responses={**STREAMED, **declared(*CURSOR_PROBLEMS, TooManyRequests)})
 async def read_events(
     request: Request,
     caller: Annotated[Caller, Depends(AllowLongRequest("events:read"))],
@@ -36,10 +41,18 @@ async def read_events(
     lead_id: Annotated[LeadId | None, Query()] = None,
     wait: Wait = 0,
     include: Include = None,
+    last_event_id: LastEventId = None,
 ) -> Response:
-    """The log in order, each event once. Pass `next` as `after` for the next page; `wait` waits for new events."""
+    """The log in order, each event once. Pass `next` as `after` for the next page; `wait` waits for new events.
+
+    With `Accept: text/event-stream` the answer is a stream of server-sent events that goes on for 15 minutes: `id` is
+    the cursor, `event` the type, `data` the event. `limit` and `wait` are for pages only.
+    """
     filters = Filters(tuple(types) if types else None, lead_id)
     included = _include(request, caller, include)
+    if asks_for_stream(request.scope["headers"]):
+        start = (last_event_id, "Last-Event-ID") if last_event_id else (after, "after")
+        return Stream(request.app.state, caller, *start, filters, included)
     page = await feed.page(request.app.state, caller.tenant_id, after, limit, filters, wait, included)
     return Response(page.body(filters), headers=NO_STORE, media_type="application/json")
 

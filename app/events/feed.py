@@ -78,7 +78,7 @@ async def page(
         return found
     with state.waiters:
         end = asyncio.get_running_loop().time() + seconds
-        while not found.events and (left := end - asyncio.get_running_loop().time()) > 0:
+        while not found.events and not state.tails.ending and (left := end - asyncio.get_running_loop().time()) > 0:
             if found.next.position >= found.head.position:
                 await wake.wait("log", seen, min(left, POLL_SECONDS))
             seen = wake.generation("log")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final, Literal
 
-from fastapi import Query
+from fastapi import Header, Query
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
@@ -42,6 +42,13 @@ TypesParameter = Annotated[
 After = Annotated[
     str,
     Query(min_length=1, max_length=1000, description="`earliest`, `latest`, an instant, or the last page's `next`."),
+]
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="Of a stream: the `id` of the last event that was received. Counts before `after`.",
+    ),
 ]
 PageSize = Annotated[int, Query(ge=1, le=1000, description="Events in a page.")]
 Include = Annotated[

@@ -14,6 +14,7 @@ from app.commands import worker
 from app.console import endpoints as console
 from app.database.engine import make_engine
 from app.events.catalogue import webhooks
+from app.events.tails import Tails
 from app.events.waiting import Waiters
 from app.events.wake import Wake
 from app.imports.turns import Uploads
@@ -57,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.engine.keyring = app.state.keyring
         app.state.connection_slots = asyncio.Semaphore(max(1, settings.pool_size - RESERVED_CONNECTIONS))
         app.state.waiters = Waiters()
+        app.state.tails = Tails(app.state, app.state.capacity.max_streams)
         app.state.uploads = Uploads()
         app.state.wake = Wake(settings.session_url)
         app.state.egress = Egress(targets_of(settings))
@@ -64,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with worker.running(app.state, settings.roles):
             yield
         watching.cancel()
+        await app.state.tails.close()
         await app.state.egress.close()
         await app.state.engine.dispose()
 

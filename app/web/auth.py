@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Request
-from sqlalchemy import text
+from sqlalchemy import ARRAY, DateTime, Uuid, bindparam, text
 
 from app import ids
 from app.database.transaction import Record, Tx
@@ -51,6 +52,14 @@ KEY: Final = (
 FIND_KEY = text(KEY + "k.secret_sha256 = :sha256")
 FIND_KEY_BY_ID = text(KEY + "k.tenant_id = :tenant_id AND k.id = :id")
 # SKIP LOCKED: a request does not wait for another one that updates the same key and has not committed yet.
+VALID_KEYS = text(
+    "SELECT k.tenant_id, k.id FROM unnest(:tenant_id, :key_id) AS n (tenant_id, id)"
+    " JOIN keys k ON k.tenant_id = n.tenant_id AND k.id = n.id"
+    " WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > :now)"
+).bindparams(
+    *(bindparam(name, type_=ARRAY(Uuid)) for name in ("tenant_id", "key_id")),
+    bindparam("now", type_=DateTime(timezone=True)),
+)
 RECORD_USE = text(
     "UPDATE keys SET last_used_at = :now WHERE tenant_id = :tenant_id AND id IN ("
     "SELECT id FROM keys WHERE tenant_id = :tenant_id AND id = :id"
@@ -179,6 +188,12 @@ async def caller_of_key(tx: Tx, tenant_id: UUID, key_id: UUID, now: datetime) ->
     """The caller that the key with this id is, as long as it is valid. Raises KeyUnknown."""
     row = (await tx.execute(FIND_KEY_BY_ID, {"tenant_id": tenant_id, "id": key_id})).one_or_none()
     return await _caller(tx, row, now)
+
+
+async def valid_keys(tx: Tx, keys: Collection[tuple[UUID, UUID]], now: datetime) -> set[tuple[UUID, UUID]]:
+    """Those of the keys, each given with its tenant, that are neither revoked nor expired."""
+    columns = {"tenant_id": [tenant_id for tenant_id, _ in keys], "key_id": [key_id for _, key_id in keys]}
+    return {(row.tenant_id, row.id) for row in await tx.execute(VALID_KEYS, {**columns, "now": now})}
 
 
 async def _look_up(tx: Tx, sha256: str, asserted: str, now: datetime) -> Caller:

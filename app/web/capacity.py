@@ -7,22 +7,27 @@ ready-made answer; and new connections are closed at once while the loop is late
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import orjson
 
 from app.errors import Overloaded
+from app.web.accept import prefers
 
-Kind = Literal["api", "read", "ingest", "feed", "ping", "import"]
+Kind = Literal["api", "read", "ingest", "feed", "stream", "ping", "import"]
+Headers = Iterable[tuple[bytes, bytes]]  # names in lower case
 
 INGEST: Final = "/v1/ingest/"
 UNLIMITED: Final = ("/healthz", "/readyz", "/metrics")
 FEED: Final = "/v1/events"
+STREAM_MEDIA: Final = "text/event-stream"
 PING: Final = "/ping"
 IMPORTS: Final = "/v1/imports"
 # Requests that wait long (for the next event, or for a receiver to answer a ping) have slots of their own, so that they
 # do not use up those of the other requests. So have reads: a flood of writes refuses none of them.
 MAX_FEED_READERS: Final = 600
+MAX_STREAMS: Final = 12_000  # of events, which are idle most of the time (docs/decisions/0093)
 MAX_PINGS: Final = 16
 MAX_UPLOADS: Final = 64  # of lists, which are received piece by piece and stored in turn (imports/store.py)
 READ: Final = ("GET", "HEAD")
@@ -54,21 +59,32 @@ class Capacity:
             "read": max_in_flight,
             "ingest": max_ingest_in_flight,
             "feed": MAX_FEED_READERS,
+            "stream": MAX_STREAMS,
             "ping": MAX_PINGS,
             "import": MAX_UPLOADS,
         }
         self.late = 0.0
+        self.max_streams = MAX_STREAMS
 
-    def refuses(self, method: str, path: str, in_progress: int) -> bool:
+    def limit_streams(self, most: int) -> None:
+        """Leave sockets to other requests where the process may have few; before the first stream is opened."""
+        self.max_streams = self.slots["stream"] = min(MAX_STREAMS, most)
+
+    @property
+    def streams(self) -> int:
+        """Streams that are open. They wait, so they count neither as requests nor as connections of an overload."""
+        return self.max_streams - self.slots["stream"]
+
+    def refuses(self, kind: Kind | None, in_progress: int) -> bool:
         """Whether a request is refused before its body is read; `in_progress`: how many others the process has."""
-        if path in UNLIMITED:
+        if kind is None:
             return False
-        is_late = self.late > LATE_SECONDS and in_progress >= MANY_REQUESTS
-        return is_late or self.slots[kind_of(method, path)] <= 0
+        is_late = self.late > LATE_SECONDS and in_progress - self.streams >= MANY_REQUESTS
+        return is_late or self.slots[kind] <= 0
 
     def refuses_connection(self, connections: int) -> bool:
         """Whether a new connection is closed at once; `connections`: how many are open, with it."""
-        return self.late > TOO_LATE_SECONDS and connections > MANY_CONNECTIONS
+        return self.late > TOO_LATE_SECONDS and connections - self.streams > MANY_CONNECTIONS
 
     async def watch(self) -> None:
         """Measures the lateness until it is cancelled."""
@@ -83,14 +99,22 @@ class Capacity:
         self.late += SMOOTHING * (min(seconds, LONGEST_SECONDS) - self.late)
 
 
-def kind_of(method: str, path: str) -> Kind:
-    """The kind of slot that a request takes."""
+def kind_of(method: str, path: str, headers: Headers) -> Kind | None:
+    """The kind of slot that a request takes; None where it needs none."""
+    if path in UNLIMITED:
+        return None
     if path.startswith(INGEST):
         return "ingest"
     if path == FEED:
-        return "feed"
+        return "stream" if asks_for_stream(headers) else "feed"
     if path.endswith(PING):
         return "ping"
     if path == IMPORTS and method not in READ:
         return "import"
     return "read" if method in READ else "api"
+
+
+def asks_for_stream(headers: Headers) -> bool:
+    """Whether a request of the feed asks for a stream of events instead of a page."""
+    accept = ",".join(value.decode("latin-1") for name, value in headers if name == b"accept")
+    return prefers(accept, STREAM_MEDIA, "application/json")

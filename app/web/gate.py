@@ -27,7 +27,7 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.problem import Problem
-from app.web.capacity import UNLIMITED, Capacity, kind_of
+from app.web.capacity import Capacity, kind_of
 
 log = structlog.get_logger("baton.http")
 
@@ -66,13 +66,12 @@ class Gate:
             metrics.observe(scope, sender.status, time.perf_counter() - sender.started_at)
 
     async def serve_within_limits(self, scope: Scope, receive: Receive, sender: ResponseSender) -> None:
-        path: str = scope["path"]
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
             raise HeadersTooLarge()
-        if path in UNLIMITED:
+        kind = kind_of(scope["method"], scope["path"], scope["headers"])
+        if kind is None:
             await self.app(scope, receive, sender.send)
             return
-        kind = kind_of(scope["method"], path)
         if kind != "import":  # a list is read by its route, piece by piece
             body = await read_body(scope, receive)
             receive = replay(body, receive)

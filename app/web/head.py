@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+WITHOUT_BODY = "baton.without_body"  # of an ASGI scope: nobody will get the body
+
 
 class HeadAsGet:
     """ASGI middleware: a HEAD is served as a GET. The server below keeps the method HEAD, so it sends no body.
@@ -19,6 +21,6 @@ class HeadAsGet:
         if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"].startswith(self.but):
             await self.app(scope, receive, send)
             return
-        as_get = {**scope, "method": "GET"}
+        as_get = {**scope, "method": "GET", WITHOUT_BODY: True}
         await self.app(as_get, receive, send)
         scope["route"] = as_get.get("route")  # for the metrics

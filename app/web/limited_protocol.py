@@ -8,10 +8,11 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app import metrics
-from app.web.capacity import CLOSED, KEPT, Capacity
+from app.web.capacity import CLOSED, KEPT, Capacity, Kind, kind_of
 
 HEADER_SECONDS: Final = 20.0
 MAX_HEADER_BYTES: Final = 64 * 1024
+STALL_SECONDS: Final = 30.0  # that a reader of a stream may take no bytes
 PAUSE_SECONDS: Final = 0.5  # until the next request is read from a connection whose last one was refused
 
 
@@ -21,10 +22,15 @@ class LimitedProtocol(HttpToolsProtocol):
     While the process is overloaded (`Capacity`), it closes new connections and answers 503 to requests of others as
     soon as their headers are complete. The body of such a request is thrown away, and the next request on its
     connection waits a little: a client that asks again at once would take the time of the requests that are served.
+
+    A stream whose reader takes no bytes is not written to beyond the buffer of its connection (uvicorn's flow control),
+    and its connection is closed after a while.
     """
 
     header_seconds = HEADER_SECONDS
     _timeout: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
+    _is_stream = False
     _header_bytes = 0
     _refused = False
 
@@ -59,7 +65,9 @@ class LimitedProtocol(HttpToolsProtocol):
         capacity = self._capacity
         # A request that was sent before the one before it was answered waits for its turn.
         is_next = self.cycle is None or self.cycle.response_complete
-        if capacity is None or not is_next or not capacity.refuses(*self._request_line(), len(self.tasks)):
+        kind = self._kind()
+        self._is_stream = kind == "stream"
+        if capacity is None or not is_next or not capacity.refuses(kind, len(self.tasks)):
             super().on_headers_complete()
             return
         self._refused = True
@@ -87,12 +95,35 @@ class LimitedProtocol(HttpToolsProtocol):
             self._start_timeout()
             self.flow.resume_reading()
 
-    def _request_line(self) -> tuple[str, str]:
+    def _kind(self) -> Kind | None:
         path = self.url.partition(b"?")[0].decode("latin-1")
-        return self.parser.get_method().decode("latin-1"), path.removeprefix(self.root_path)
+        return kind_of(self.parser.get_method().decode("latin-1"), path.removeprefix(self.root_path), self.headers)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._is_stream:
+            self._abort_if_stalled(None)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._cancel_stall()
+
+    def _abort_if_stalled(self, unsent: int | None) -> None:
+        """Closes the connection if as much is unsent as a while ago (None: the first look)."""
+        left = self.transport.get_write_buffer_size()
+        if unsent is not None and left >= unsent:
+            self.transport.abort()
+            return
+        self._stall = self.loop.call_later(STALL_SECONDS, self._abort_if_stalled, left)
+
+    def _cancel_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timeout()
+        self._cancel_stall()
         super().connection_lost(exc)
 
     def _start_timeout(self) -> None:

@@ -25,6 +25,7 @@ ACROSS = {
         "days_ahead",
         "drain",
         "first_position",
+        "heads",
         "last_numbers",
         "lock_sequencer",
         "partitions",

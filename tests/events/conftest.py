@@ -16,10 +16,11 @@ from app.clock import Clock
 from app.database.tables import keys, tenants
 from app.database.transaction import Database
 from app.events.endpoints import api, feed_api
+from app.events.tails import Tails
 from app.events.waiting import Waiters
 from app.events.wake import Wake
 from app.web import auth, problems
-from app.web.capacity import Capacity
+from app.web.capacity import MAX_STREAMS, Capacity
 from app.web.gate import Gate
 from app.web.quotas import Quotas
 
@@ -61,7 +62,7 @@ async def service(engine: Database, url: str) -> AsyncIterator[Service]:
     app = FastAPI()
     app.state.engine, app.state.wake, app.state.clock = engine, Wake(url), Clock()
     app.state.connection_slots, app.state.waiters = asyncio.Semaphore(10), Waiters()
-    app.state.quotas = Quotas(1)
+    app.state.quotas, app.state.tails = Quotas(1), Tails(app.state, MAX_STREAMS)
     problems.install(app)
     app.include_router(feed_api)
     app.include_router(api)
@@ -69,3 +70,4 @@ async def service(engine: Database, url: str) -> AsyncIterator[Service]:
     client, tenant_id = await new_client(app, ("events:read",))
     async with client:
         yield Service(app=app, engine=engine, wake=app.state.wake, client=client, tenant_id=tenant_id)
+    await app.state.tails.close()
