@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from app import ids
 from app.errors import TooManyRequests
-from app.events import stream, tails
+from app.events import sql, stream, tails
 from app.events.record import NewEvent, record_events
 from app.events.sequence import sequence
 from app.events.stream import HEARTBEAT_SECONDS
@@ -148,14 +148,14 @@ async def test_many_streams_share_one_reading_of_an_event(service: Service, monk
         for listener in listeners:
             await got(listener, "lead.first")
         reads = 0
-        read_log = tails.sql.read_log
+        read_log = sql.read_log
 
         async def counted(*args: Any) -> Any:
             nonlocal reads
             reads += 1
             return await read_log(*args)
 
-        monkeypatch.setattr(tails.sql, "read_log", counted)
+        monkeypatch.setattr(sql, "read_log", counted)
         await record(service, "lead.second")
         for listener in listeners:
             await got(listener, "lead.first", "lead.second")
