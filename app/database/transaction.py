@@ -25,7 +25,8 @@ from app.database.storage import Storage
 from app.keyring import KeyRing
 
 T = TypeVar("T")
-FOR_VALUES: Final = {"plan_cache_mode": "force_custom_plan", "enable_seqscan": "on"}  # how a plan for values is made
+# How a plan for values is made; what it sorts and counts, as for long windows of reports, stays in memory.
+FOR_VALUES: Final = {"plan_cache_mode": "force_custom_plan", "enable_seqscan": "on", "work_mem": "32MB"}
 CONNECTION_LOST: Final = ("08", "57P")
 READ_ONLY: Final = "25006"
 DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
@@ -144,7 +145,7 @@ class Tx:
         """Plan later statements for their values, rare or common ones; until the connection goes back to the pool."""
         if not self.plans_for_values:
             self.plans_for_values = True
-            await self.command("; ".join(f"SET {name} = {value}" for name, value in FOR_VALUES.items()))
+            await self.command("; ".join(f"SET {name} = '{value}'" for name, value in FOR_VALUES.items()))
 
     async def run(self, sql: str, call: Awaitable[T]) -> T:
         """Await a call of the driver; its errors become SQLAlchemy's. A lost connection invalidates the whole pool."""

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from app.policy.document import Policy
-from app.reports.cases_sql import FUNNEL
+from app.reports.cases_sql import FUNNEL, FUNNEL_NUMBERS
 from app.reports.parameters import FunnelParameters, Parameters
 from app.reports.report import BUSINESSES, Business, Metric, Report
 
@@ -68,4 +68,5 @@ REPORT: Final = Report(
     FUNNEL,
     metrics,
     FunnelParameters,
+    numbers=FUNNEL_NUMBERS,
 )

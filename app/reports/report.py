@@ -95,7 +95,8 @@ class Report:
     `arrange`: compares the shown metrics of a group with each other, and puts them in order. `groups`: as `GROUPS` in
     sql.py, of groups that are not those of the lead. `prepare` reads what else the statement needs.
     `complete`: adds what does not come from the cases to the groups. `columns`: those of its CSV besides `COLUMNS` of
-    formats.py. `picture`: the report as SVG.
+    formats.py. `picture`: the report as SVG. `numbers`: SQL that counts the cases by another way, where a row for each
+    metric is too slow; it answers as `COUNTED` in sql.py does.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Report:
     complete: Complete | None = None
     columns: Sequence[str] = ()
     picture: Callable[[Document], str] = svg
+    numbers: str | None = None
 
     @property
     def formats(self) -> Formats:

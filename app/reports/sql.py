@@ -222,7 +222,7 @@ COUNTED: Final = """
 """
 FRAME: Final = f"""
     WITH {PAST}, found AS ({{CASES}}), cases AS (
-        SELECT f.*, {{KEY}} AS key FROM found f {{JOINS}}
+        SELECT f.* {{KEYED}}
          WHERE NOT EXISTS (SELECT FROM gone g WHERE g.id = f.journey_id)
     )
     {{END}}
@@ -233,10 +233,20 @@ FRAME: Final = f"""
 def framed(cases: str, group: tuple[str, str], end: str) -> TextClause:
     """The statement that reads the cases with the keys of their groups, as of the instant, and ends with `end`."""
     key, joins = group
-    sql = FRAME.replace("{KEY}", key).replace("{JOINS}", joins).replace("{END}", end)
+    keyed = "FROM found f" if "{KEY}" in cases else f", {key} AS key FROM found f {joins}"
     # A page reads only its first rows to the end, which this would prevent; numbers read all, once for all metrics.
     cases = cases.replace("{ONCE}", "" if end == PAGE else "OFFSET 0")
-    sql = sql.replace("{CASES}", cases).replace("{METRICS}", METRICS)
+    return _bound(FRAME.replace("{KEYED}", keyed).replace("{END}", end).replace("{CASES}", cases), group)
+
+
+@cache
+def counted(numbers: str, group: tuple[str, str]) -> TextClause:
+    """The statement of a report that counts without its cases."""
+    return _bound(f"WITH {PAST} {numbers}".replace("{ONCE}", "OFFSET 0"), group)
+
+
+def _bound(sql: str, group: tuple[str, str]) -> TextClause:
+    sql = sql.replace("{METRICS}", METRICS).replace("{KEY}", group[0]).replace("{JOINS}", group[1])
     return text(sql).bindparams(*(one for one in BINDS if re.search(rf":{one.key}\b", sql)))
 
 
@@ -247,7 +257,11 @@ def _group(report: Report, group: str | None) -> tuple[str, str]:
 async def numbers(tx: Tx, tenant_id: UUID, report: Report, group: str | None, bound: Mapping[str, Any]) -> Records:
     """Of each metric and group how many rows there are and how many count, by the key of the group."""
     measures = "".join(f", {sql} AS {name}" for name, sql in report.measures.items())
-    statement = framed(report.cases, _group(report, group), COUNTED.replace("{MEASURES}", measures))
+    of_group = _group(report, group)
+    if report.numbers is not None:
+        statement = counted(report.numbers, of_group)
+    else:
+        statement = framed(report.cases, of_group, COUNTED.replace("{MEASURES}", measures))
     await tx.plan_for_values()
     return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
 

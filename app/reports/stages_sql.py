@@ -8,18 +8,19 @@ from app.reports.activities_sql import activities_of
 
 # Journeys that entered the stage in the window, until they left it for another one. As many times as they entered it.
 STAGE_TIMES: Final = """
-    SELECT x.name AS metric, t.id, t.journey_id, j.lead_id, NULL::uuid AS opportunity_id, j.business,
-           t.occurred_at AS at, gone_on.at IS NOT NULL AS counted, gone_on.at IS NULL AS is_open,
-           GREATEST(extract(epoch FROM coalesce(gone_on.at, :as_of) - t.occurred_at), 0) AS seconds
-      FROM {METRICS}
-      JOIN transitions t ON t.tenant_id = :tenant_id AND t.occurred_at >= :start AND t.occurred_at < :end
-           AND t.recorded_at <= :as_of AND t.to_stage = x.value AND t.from_stage IS DISTINCT FROM t.to_stage
-      JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = t.journey_id
-      LEFT JOIN LATERAL (
-           SELECT n.occurred_at AS at FROM transitions n
-            WHERE n.tenant_id = :tenant_id AND n.journey_id = t.journey_id AND n.seq > t.seq
-              AND n.recorded_at <= :as_of AND n.to_stage <> t.to_stage ORDER BY n.seq LIMIT 1
-      ) gone_on ON true
+    SELECT f.metric, f.id, f.journey_id, f.lead_id, NULL::uuid AS opportunity_id, f.business,
+           f.at, f.left_at IS NOT NULL AS counted, f.left_at IS NULL AS is_open,
+           GREATEST(extract(epoch FROM coalesce(f.left_at, :as_of) - f.at), 0) AS seconds, {KEY} AS key
+      FROM (SELECT x.name AS metric, t.id, t.journey_id, j.lead_id, j.business, t.occurred_at AS at, n.at AS left_at
+              FROM {METRICS}
+              JOIN transitions t ON t.tenant_id = :tenant_id AND t.occurred_at >= :start AND t.occurred_at < :end
+                   AND t.recorded_at <= :as_of AND t.to_stage = x.value AND t.from_stage IS DISTINCT FROM t.to_stage
+              JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = t.journey_id
+              LEFT JOIN LATERAL (
+                   SELECT n.occurred_at AS at FROM transitions n
+                    WHERE n.tenant_id = :tenant_id AND n.journey_id = t.journey_id AND n.seq > t.seq
+                      AND n.recorded_at <= :as_of AND n.to_stage <> t.to_stage ORDER BY n.seq LIMIT 1
+              ) n ON true {ONCE}) f {JOINS}
 """
 
 # Accounts or contacts that were made in the window, counted where nothing happened with them for as many hours: they

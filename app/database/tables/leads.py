@@ -346,7 +346,11 @@ milestones = tenant_table(
     instant("voided_at"),
     tenant_foreign_key("journeys", "journey_id"),
     Index("milestones_name_key", "tenant_id", "journey_id", "name", unique=True, postgresql_where="voided_at IS NULL"),
-    Index("milestones_voided_idx", "tenant_id", "journey_id", postgresql_where="voided_at IS NOT NULL"),
+    Index(
+        "milestones_journey_id_idx",
+        *("tenant_id", "journey_id"),
+        postgresql_include=["name", "reached_at", "recorded_at", "voided_at", "skipped"],
+    ),
     Index("milestones_lead_id_idx", "tenant_id", "lead_id"),
     Index("milestones_reached_at_idx", "tenant_id", "name", "reached_at"),
 )
