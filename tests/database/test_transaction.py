@@ -205,5 +205,5 @@ async def test_planning_for_values_ends_with_the_connection(url: str, way: str, 
                 raise LookupError
     async with database.connect() as tx:
         shown = {name: await tx.driver.fetchval(f"SHOW {name}") for name in FOR_VALUES}
-        assert shown == {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+        assert shown == {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "work_mem": "4MB"}
     await database.dispose()
