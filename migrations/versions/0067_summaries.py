@@ -1,7 +1,7 @@
 """What reports need to be quick: milestones of a journey are read from an index alone.
 
 Revision ID: 0067_summaries
-Revises: 0064_retention
+Revises: 0065_likeness_checks
 
 The index replaces one of voided milestones, which was there for the same question.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0067_summaries"
-down_revision = "0064_retention"
+down_revision = "0065_likeness_checks"
 branch_labels = None
 depends_on = None
 
