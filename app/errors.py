@@ -277,6 +277,10 @@ class DeliveryNotFound(NotFound):
     """No delivery at this position waits or is dead."""
 
 
+class ReplayNotFound(NotFound):
+    """The subscription has no such replay."""
+
+
 class EventNotFound(NotFound):
     """There is no such event."""
 

@@ -36,6 +36,7 @@ PREFIXES: Final = {
     "policy": "pol",
     "backtest": "bkt",
     "subscription": "whs",
+    "replay": "rpl",
     "event": "evt",
     "user": "usr",
     "key": "key",

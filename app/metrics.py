@@ -68,6 +68,8 @@ PENDING = Gauge(  # every process counts the same rows
 
 STREAMS = Gauge("baton_streams", "Open streams of events.", multiprocess_mode="livesum")
 
+REPLAYED = Counter("baton_replayed_total", "Attempts of deliveries that are replayed.", ["outcome"])
+
 SUBSCRIPTIONS = Gauge(  # by the state of the breaker: closed, open or half_open
     "baton_subscriptions", "Active subscriptions.", ["breaker"], multiprocess_mode="livemostrecent"
 )

@@ -206,6 +206,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "subscriptions": _nothing(
         SET_BY_STAFF, "url types filter mode headers secrets limits state state_reason include on_dead"
     ),
+    "replays": _nothing("ids and positions", "types lead_ids only ahead state state_reason"),
     "lanes": _nothing("positions, and how receivers do", "breaker"),
     "pending": _nothing("numbers only", ""),
     "sequencer": _nothing("numbers only", ""),

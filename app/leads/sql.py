@@ -258,6 +258,12 @@ async def activities_by_key(tx: Tx, tenant_id: UUID, wanted: Sequence[tuple[UUID
     return (await tx.execute(statement.where(activities.c.tenant_id == tenant_id, named.in_(wanted)))).all()
 
 
+async def erased_at(tx: Tx, tenant_id: UUID, lead_ids: Collection[UUID]) -> dict[UUID, datetime | None]:
+    """Of these leads those that there are, and when each was erased, if it was."""
+    rows = select(leads.c.id, leads.c.erased_at).where(leads.c.tenant_id == tenant_id, leads.c.id.in_(lead_ids))
+    return {row.id: row.erased_at for row in await tx.execute(rows)}
+
+
 async def merged_leads(tx: Tx, tenant_id: UUID, lead_ids: Collection[UUID]) -> set[UUID]:
     """Those of the leads that were merged into another one."""
     return set((await tx.execute(ARE_MERGED, {"tenant_id": tenant_id, "ids": list(lead_ids)})).scalars())

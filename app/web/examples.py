@@ -155,6 +155,7 @@ BODIES: Final[dict[str, Any]] = {
     "PATCH /v1/subscriptions/{subscription_id}": {"types": ["lead.converted"]},
     "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 86400},
     "POST /v1/subscriptions/{subscription_id}/resume": {"resume": "now"},
+    "POST /v1/subscriptions/{subscription_id}/replays": {"from": "2026-08-17T09:00:00Z", "types": ["lead.*"]},
     "POST /v1/subscriptions/{subscription_id}/deliveries/retry": {"types": ["lead.*"], "from": "2026-08-17T09:00:00Z"},
     "POST /v1/subscriptions/{subscription_id}/deliveries/discard": {"lead_ids": [IDS["lead"]]},
     "POST /v1/tenants": {"name": "acme", "policy": "pipeline"},

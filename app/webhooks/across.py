@@ -23,10 +23,10 @@ UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
 RECEIVER: Final = """s.url, s.types, s.filter, s.mode, s.include, s.headers, s.secrets, s.limits, s.on_dead,
            s.disable_after_days, s.state, s.state_reason, s.version"""
 
-# A lane has work when the log has rows after its position, a retry is due, something is asked for a delivery, or its
-# breaker is open or half open. A claim increments the fence, so later writes of the previous owner match no row. A lane
-# that this process owns but no longer serves is claimed at once. A claimed lane is due since the claim, so ADVANCE can
-# tell one that was restarted (RESTART_LANE) while it was served.
+# A lane has work when the log has rows after its position, a retry is due, something is asked for a delivery, events
+# are to be replayed, or its breaker is open or half open. A claim increments the fence, so later writes of the
+# previous owner match no row. A lane that this process owns but no longer serves is claimed at once. A claimed lane
+# is due since the claim, so ADVANCE can tell one that was restarted (RESTART_LANE) while it was served.
 # ORDER BY makes the planner use the index: EXISTS would scan the log, all of it where the lane has no work. NOT IN
 # hashes the served lanes: `<> ALL` would compare each lane with each of them.
 CLAIM = text(
@@ -47,6 +47,9 @@ CLAIM = text(
                     OR EXISTS (SELECT 1 FROM delivery_retries r
                                 WHERE r.tenant_id = l.tenant_id AND r.subscription_id = l.subscription_id
                                   AND r.request IS NOT NULL)
+                    OR EXISTS (SELECT 1 FROM replays p
+                                WHERE p.tenant_id = l.tenant_id AND p.subscription_id = l.subscription_id
+                                  AND p.state IN ('pending', 'running'))
                     OR l.breaker ->> 'state' IS NOT NULL)
              ORDER BY l.due_at LIMIT :limit FOR UPDATE OF l SKIP LOCKED)
         RETURNING tenant_id, subscription_id, position, fence, breaker
@@ -54,7 +57,10 @@ CLAIM = text(
     SELECT c.*, {RECEIVER}, clock_timestamp() AS now,
            EXISTS (SELECT 1 FROM delivery_retries r
                     WHERE r.tenant_id = c.tenant_id AND r.subscription_id = c.subscription_id
-                      AND r.request IS NOT NULL) AS requested
+                      AND r.request IS NOT NULL) AS requested,
+           EXISTS (SELECT 1 FROM replays p
+                    WHERE p.tenant_id = c.tenant_id AND p.subscription_id = c.subscription_id
+                      AND p.state IN ('pending', 'running')) AS replaying
       FROM claimed c JOIN subscriptions s ON s.tenant_id = c.tenant_id AND s.id = c.subscription_id
     """  # noqa: S608 - constants
 ).bindparams(bindparam("owner", type_=Uuid), bindparam("served", type_=UUIDS))
@@ -83,7 +89,7 @@ SETTLED_AFTER = text(
         UNION
         SELECT a.position FROM attempts a
          WHERE a.tenant_id = mine.tenant_id AND a.subscription_id = mine.subscription_id AND a.position > mine.after
-           AND a.code BETWEEN 200 AND 299
+           AND a.code BETWEEN 200 AND 299 AND a.trigger <> 'replay'
            AND a.at > coalesce((SELECT l.moved_at FROM lanes l
                                  WHERE l.tenant_id = mine.tenant_id AND l.subscription_id = mine.subscription_id
                                    AND l.lane_no = 0), '-infinity')) done
@@ -140,10 +146,14 @@ CHANGED = text(
 
 REQUESTED = text(
     """
-    SELECT mine.subscription_id FROM unnest(:tenant_id, :subscription_id) AS mine(tenant_id, subscription_id)
-     WHERE EXISTS (SELECT 1 FROM delivery_retries r
+    SELECT mine.subscription_id,
+           EXISTS (SELECT 1 FROM delivery_retries r
                     WHERE r.tenant_id = mine.tenant_id AND r.subscription_id = mine.subscription_id
-                      AND r.request IS NOT NULL)
+                      AND r.request IS NOT NULL) AS deliveries,
+           EXISTS (SELECT 1 FROM replays p
+                    WHERE p.tenant_id = mine.tenant_id AND p.subscription_id = mine.subscription_id
+                      AND p.state IN ('pending', 'running')) AS replays
+      FROM unnest(:tenant_id, :subscription_id) AS mine(tenant_id, subscription_id)
     """
 ).bindparams(bindparam("tenant_id", type_=UUIDS), bindparam("subscription_id", type_=UUIDS))
 
@@ -244,9 +254,9 @@ async def changed(tx: Tx, lanes: Sequence[tuple[UUID, UUID]], versions: Sequence
     return set((await tx.execute(CHANGED, {**_pairs(lanes), "version": list(versions)})).scalars())
 
 
-async def requested(tx: Tx, lanes: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
-    """Those of these subscriptions for deliveries of which something is asked."""
-    return set((await tx.execute(REQUESTED, _pairs(lanes))).scalars())
+async def requested(tx: Tx, lanes: Sequence[tuple[UUID, UUID]]) -> Records:
+    """Of each of these subscriptions whether something is asked for its `deliveries`, and whether it has `replays`."""
+    return (await tx.execute(REQUESTED, _pairs(lanes))).all()
 
 
 async def advance_lanes(tx: Tx, lanes: Sequence[Owned], changes: Sequence[Changes]) -> list[Record | None]:

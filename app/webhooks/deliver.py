@@ -13,12 +13,14 @@ import structlog
 from app import ids
 from app.database.faults import DATABASE_ERRORS, error_fields
 from app.database.transaction import Database
+from app.errors import SecretKeysMissing
 from app.events.wake import Wake, within
 from app.ids import new_id
 from app.keyring import CannotOpen, KeyRing
 from app.settings import Settings
-from app.webhooks import across
+from app.webhooks import across, lane_sql
 from app.webhooks.egress import Egress
+from app.webhooks.lane import Changes
 from app.webhooks.lane_context import LaneContext, LaneLost, Timing
 from app.webhooks.serve_lane import ServedLane
 from app.webhooks.shared_log import SharedLog
@@ -93,15 +95,15 @@ class Dispatcher:
         await self.log.read(list(self.lanes.values()))
 
     async def read_requests(self) -> None:
-        """Tell the lanes for deliveries of which a retry or something else is asked."""
+        """Tell the lanes for which something is asked: a retry of a delivery, or a replay of events."""
         lanes = [lane for lane in self.lanes.values() if not lane.lost]
         if not lanes:
             return
         async with self.context.gate, self.context.engine.connect() as tx:
-            requested = await across.requested(tx, [(lane.tenant_id, lane.subscription_id) for lane in lanes])
+            rows = await across.requested(tx, [(lane.tenant_id, lane.subscription_id) for lane in lanes])
+        asked = {row.subscription_id: row for row in rows}
         for lane in lanes:
-            if lane.subscription_id in requested:
-                lane.request()
+            lane.request(deliveries=asked[lane.subscription_id].deliveries, replays=asked[lane.subscription_id].replays)
 
     async def stop(self) -> None:
         """Finish requests in flight, write their results and release every lane."""
@@ -136,7 +138,13 @@ class Dispatcher:
             subscription = ids.show("subscription", lane.subscription_id)
             log.error("subscription_secrets_not_decrypted", subscription_id=subscription, kid=error.kid)
             self.without_keys[lane.subscription_id] = time.monotonic() + WITHOUT_KEYS_SECONDS
-            await lane.release_without_keys()
+            await self._release_without_keys(lane)
+
+    async def _release_without_keys(self, lane: ServedLane) -> None:
+        """Set the subscription's reason, and release the lane for other processes."""
+        async with self.context.gate, self.context.engine.begin() as tx:
+            await lane.advance(tx, Changes(release=True))
+            await lane_sql.set_reason(tx, lane.tenant_id, lane.subscription_id, SecretKeysMissing.code)
 
     @property
     def _lease(self) -> float:

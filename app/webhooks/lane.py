@@ -29,7 +29,7 @@ FRESH_SECONDS: Final = 1.0  # what was read longer ago is read again before it i
 SKIPPED: Final = Outcome(None, "skipped")
 
 
-Trigger = Literal["live", "retry", "probe"]
+Trigger = Literal["live", "retry", "probe", "replay"]
 DisabledFor = Literal["gone", "failing"]
 
 
@@ -202,7 +202,7 @@ class Lane:
     def fail_probe(self, item: Item, outcome: Outcome, now: datetime) -> None:
         """Note a failed probe. The delivery is as it was: it has no row that it had not, and as many attempts left."""
         self.in_flight -= 1
-        self._buffer.attempts.append(_attempt(Item(item.event, item.attempts + 1), outcome, now, "probe"))
+        self._buffer.attempts.append(attempt_row(Item(item.event, item.attempts + 1), outcome, now, "probe"))
         self.pause(pause_until(outcome, now))
         del self.busy[item.event.order_key]
         if not item.stored:
@@ -215,7 +215,7 @@ class Lane:
         """Note an attempt and apply what follows from it."""
         self.in_flight -= 1
         item.attempts += 1
-        self._buffer.attempts.append(_attempt(item, outcome, now))
+        self._buffer.attempts.append(attempt_row(item, outcome, now))
         self.pause(pause_until(outcome, now))
         match decided:
             case Done():
@@ -251,7 +251,7 @@ class Lane:
         """Finish a delivery that the subscription no longer accepts, without sending it; an attempt row says so."""
         self.in_flight -= 1
         item.attempts += 1
-        self._buffer.attempts.append(_attempt(item, SKIPPED, now))
+        self._buffer.attempts.append(attempt_row(item, SKIPPED, now))
         self._finish(item)
 
     def drop(self, item: Item) -> None:
@@ -353,8 +353,8 @@ class Lane:
         self.position, self._writing = changes.position, Changes()
 
 
-# An answer to what is told of an erased lead is not kept: it may name the person.
-def _attempt(item: Item, outcome: Outcome, now: datetime, trigger: Trigger | None = None) -> AttemptRow:
+def attempt_row(item: Item, outcome: Outcome, now: datetime, trigger: Trigger | None = None) -> AttemptRow:
+    """The row of the latest attempt of a delivery. An answer to what is told of an erased lead is not kept."""
     event = item.event
     return AttemptRow(
         event.position,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from itertools import compress
+from typing import Protocol
 from uuid import UUID
 
 from app.database.transaction import Tx
@@ -12,9 +12,15 @@ from app.events.sql import event_of
 from app.leads.included import include_leads
 from app.webhooks import lane_sql
 from app.webhooks.consenting import agreeing
-from app.webhooks.lane import Item
+from app.webhooks.lane import Item, Lane
 from app.webhooks.lane_context import LaneLost
 from app.webhooks.receiver import Receiver
+
+
+class Memory(Protocol):
+    """Where deliveries wait after they were read: a lane, or a replay."""
+
+    def late(self, at: float) -> list[Item]: ...
 
 
 async def included(tx: Tx, tenant_id: UUID, receiver: Receiver, events: list[Sequenced]) -> list[Sequenced]:
@@ -22,24 +28,33 @@ async def included(tx: Tx, tenant_id: UUID, receiver: Receiver, events: list[Seq
     return await include_leads(tx, tenant_id, events) if receiver.include else events
 
 
-async def read_again(tx: Tx, tenant_id: UUID, receiver: Receiver, items: Mapping[int, Item], at: float) -> None:
-    """Put in each item its event as it is stored now; `items` by position, `at` as in Item.read_at.
+async def still_wanted(tx: Tx, tenant_id: UUID, receiver: Receiver, item: Item, memory: Memory, at: float) -> bool:
+    """Whether the receiver may be told of the event now; one that was read some time ago is read again before.
 
-    Raises LaneLost where an event is no longer retained, so that the log is read anew.
+    So are all that are in the same memory as long. Raises LaneLost where one is no longer retained, so that the log is
+    read anew. `at` as in Item.read_at.
     """
-    rows = await lane_sql.read_again(tx, tenant_id, list(items))
-    if len(rows) < len(items):
-        raise LaneLost
-    for event in await included(tx, tenant_id, receiver, [event_of(row) for row in rows]):
-        items[event.position].event, items[event.position].read_at = event, at
+    if item.is_late(at):
+        late = {one.event.position: one for one in (item, *memory.late(at))}
+        rows = await lane_sql.read_again(tx, tenant_id, list(late))
+        if len(rows) < len(late):
+            raise LaneLost
+        for event in await included(tx, tenant_id, receiver, [event_of(row) for row in rows]):
+            late[event.position].event, late[event.position].read_at = event, at
+    [agrees] = await agreeing(tx, tenant_id, receiver.purposes, [item.event])
+    return agrees and receiver.accepts(item.event)
 
 
-async def probe_items(tx: Tx, tenant_id: UUID, subscription_id: UUID, receiver: Receiver, after: int) -> Sequence[Item]:
-    """The oldest waiting retries, and the first events of the log after `after`, that the receiver is to be sent."""
+async def find_probe(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, lane: Lane, receiver: Receiver, probes: int
+) -> Item | None:
+    """The oldest waiting delivery, and after each failed probe the next one: one event alone may be refused."""
     waiting = await lane_sql.read_waiting(tx, tenant_id, subscription_id)
-    rows = await lane_sql.read_log(tx, tenant_id, subscription_id, after, receiver.patterns)
+    rows = await lane_sql.read_log(tx, tenant_id, subscription_id, lane.position, receiver.patterns)
     items = [Item(event_of(row), row.attempts, stored=True) for row in waiting]
     items += [Item(event_of(row)) for row in rows if row.id is not None]
     accepted = [item for item in items if receiver.accepts(item.event)]
     agree = await agreeing(tx, tenant_id, receiver.purposes, [item.event for item in accepted])
-    return list(compress(accepted, agree))
+    if (item := lane.choose_probe(list(compress(accepted, agree)), probes)) is not None:
+        [item.event] = await included(tx, tenant_id, receiver, [item.event])
+    return item

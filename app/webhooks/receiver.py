@@ -78,8 +78,8 @@ class Receiver:
     def _is_about_this(self, event: Sequenced) -> bool:
         return bool(orjson.loads(event.data).get("subscription_id") == self.subscription)
 
-    def request(self, item: Item, now: datetime) -> tuple[dict[str, str], bytes]:
-        """The headers and body of one attempt, signed with every key valid at `now`."""
+    def request(self, item: Item, now: datetime, replay: str | None = None) -> tuple[dict[str, str], bytes]:
+        """The headers and body of one attempt, signed with every key valid at `now`; with the id of its replay."""
         event = item.event
         if event.included and (not self.include or is_told_of_all(self.purposes, event.type, event.data)):
             event = event._replace(included="")
@@ -91,6 +91,7 @@ class Receiver:
             **signed_headers(message_id, body, keys, now),
             "webhook-attempt": str(item.attempts + 1),
             "webhook-subscription": self.subscription,
+            **({"webhook-replay": replay} if replay else {}),
             "traceparent": f"00-{event.tx_id.hex}-{event.id.hex[16:]}-01",
         }, body
 

@@ -245,7 +245,7 @@ class AttemptOut(ResponseBody):
         description="Why it failed. `skipped`: it was not sent, because the subscription no longer accepts the event."
     )
     response_head: str | None
-    trigger: Literal["live", "retry", "probe"] = Field(
+    trigger: Literal["live", "retry", "probe", "replay"] = Field(
         description="`probe`: tried whether the receiver is back; it does not count as an attempt of the delivery."
     )
 

@@ -19,17 +19,17 @@ from app import metrics
 from app.database.transaction import Record, Tx
 from app.errors import SecretKeysMissing
 from app.events.envelope import Sequenced
-from app.events.record import record_events
 from app.events.sql import event_of
 from app.events.wake import within
-from app.webhooks import across, lane_sql, notices
+from app.webhooks import across, lane_sql
 from app.webhooks.breaker import Breaker
-from app.webhooks.consenting import agreeing
 from app.webhooks.lane import SKIPPED, Changes, Item, Lane
 from app.webhooks.lane_context import DatabaseClock, LaneContext, LaneLost
-from app.webhooks.lane_reading import included, probe_items, read_again
+from app.webhooks.lane_reading import Memory, find_probe, included, still_wanted
 from app.webhooks.receiver import Receiver
+from app.webhooks.record_changes import record_changes
 from app.webhooks.retry import GONE, Outcome, next_attempt
+from app.webhooks.serve_replay import ServedReplay
 from app.webhooks.write import Writer
 
 log = structlog.get_logger("baton.deliver")
@@ -56,8 +56,8 @@ class ServedLane:
         self.stopping = self.lost = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
-        self._unread = self._opened = self._changed = False
-        self._requested = self._carrying_out = False
+        self._unread = self._opened = self._changed = self._requested = self._replays = self._carrying_out = False
+        self._replay: ServedReplay | None = None
         self._retry_at: datetime | None = None
         self._fault: BaseException | None = None
         self._flushed_at = self._busy_at = time.monotonic()
@@ -66,11 +66,11 @@ class ServedLane:
         """Serve until idle or stopped. At LaneLost and database errors it ends at once and writes nothing more."""
         try:
             if self._opened and self._claimed.state_reason is not None:
-                async with self._connection() as tx:
+                async with self.connection() as tx:
                     await self._clear_reason(tx, self._claimed)
-            if self._opened and self.breaker.state == "open" and self._may_send():
+            if self._opened and self.breaker.state == "open" and self.may_send():
                 await self._probe()
-            while not (self.stopping and not self._tasks):
+            while not (self.stopping and not self._tasks and self._replay is None):
                 self.wakeup.clear()
                 await self._step()
                 await within(self._wait_seconds(), self.wakeup.wait())
@@ -79,16 +79,10 @@ class ServedLane:
             await self._flush(release=True)
         finally:
             self.lost = True
-            tasks = [*self._tasks, *filter(None, [self._reader])]
+            tasks = [*self._tasks, *filter(None, [self._reader, self._replay.task if self._replay else None])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def release_without_keys(self) -> None:
-        """This process cannot decrypt its secrets: set the subscription's reason, and release the lane for others."""
-        async with self.context.gate, self.context.engine.begin() as tx:
-            await self._advance(tx, Changes(release=True))
-            await lane_sql.set_reason(tx, self.tenant_id, self.subscription_id, SecretKeysMissing.code)
 
     def stop(self) -> None:
         """Send nothing new, finish requests in flight, write all results and release the lane."""
@@ -116,7 +110,7 @@ class ServedLane:
         except Exception as error:  # CannotOpen or any other: it is this lane's alone
             self._fault = error
             return
-        self._requested = self._claimed.requested
+        self._requested, self._replays = self._claimed.requested, self._claimed.replaying
         self._retry_at = self.clock.now() if parked else None
         self._opened = True
 
@@ -130,15 +124,15 @@ class ServedLane:
         self._changed = True
         self.check_log()
 
-    def request(self) -> None:
-        """Something is asked for deliveries of this subscription: do it soon."""
-        self._requested = True
+    def request(self, *, deliveries: bool = False, replays: bool = False) -> None:
+        """Look soon: something is asked for deliveries of this subscription, or it has replays."""
+        self._requested, self._replays = self._requested or deliveries, self._replays or replays
         self.wakeup.set()
 
     @property
     def takes(self) -> bool:
         """Whether events that were read for several lanes may be offered to this one now."""
-        busy = self._changed or self._halted or self.lost or self._carrying_out or self._reader is not None
+        busy = self._changed or self.halted or self.lost or self._carrying_out or self._reader is not None
         return self._opened and not busy and not self.lane.full and len(self.lane.unsettled) < READ_AHEAD
 
     def offer(self, after: int, events: Sequence[Sequenced], read_to: int, more: bool, read_at: float) -> None:
@@ -158,7 +152,7 @@ class ServedLane:
             self.wakeup.set()
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Tx]:
+    async def connection(self) -> AsyncIterator[Tx]:
         async with self.context.gate, self.context.engine.connect() as tx:
             yield tx
 
@@ -190,17 +184,20 @@ class ServedLane:
         if self._flush_due():
             await self._flush()
         if self._changed:
-            async with self._connection() as tx:
+            async with self.connection() as tx:
                 await self._load(tx)
         self.breaker.advance(self.receiver.limits.concurrency, self.clock.now())
-        self.stopping = self._halted
+        self.stopping = self.halted
         if not self.stopping:
             await self._read_due()
             if self._requested and self._reader is None and not self._retries_due:
                 await self._carry_out()
             self._start_reading()
             self._start_senders()
+            self._start_replay()
             self._hold_back()
+        if self._replay is not None:
+            self._replay.wakeup.set()  # what is spare or wanted may have changed
         self._stop_when_idle()
 
     def _flush_due(self) -> bool:
@@ -213,7 +210,7 @@ class ServedLane:
         if wait is None or wait > 0:
             return
         read_at = time.monotonic()
-        async with self._connection() as tx:
+        async with self.connection() as tx:
             rows, later = await lane_sql.read_due(tx, self.tenant_id, self.subscription_id, list(self.lane.busy))
             if await self._current(tx, rows) or not rows:
                 self._retry_at = min(filter(None, (later, self.lane.next_retry)), default=None)
@@ -230,7 +227,7 @@ class ServedLane:
         self._requested, self._carrying_out = False, True
         await self._flush()
         async with self.context.gate, self.context.engine.begin() as tx:
-            await self._advance(tx, Changes(position=self.lane.position))
+            await self.advance(tx, Changes(position=self.lane.position))
             lane, changing = (self.tenant_id, self.subscription_id, self.lane.position), self.lane.changing
             done, rows = await lane_sql.carry_out(tx, *lane, changing, REQUESTS_AT_ONCE)
         self.lane.recount(rows)
@@ -239,7 +236,7 @@ class ServedLane:
 
     def _hold_back(self) -> None:
         """Open the breaker of a lane that can neither send nor read: too many deliveries wait for their retries."""
-        if self.lane.full and not (self._halted or self.lane.busy or self._retries_due):
+        if self.lane.full and not (self.halted or self.lane.busy or self._retries_due):
             self.breaker.hold_back(self.clock.now(), random.random())  # noqa: S311 - jitter
             self.lane.pause(self.breaker.probe_at)
 
@@ -260,13 +257,13 @@ class ServedLane:
     async def _read_log(self) -> None:
         self._unread = False  # `check_log` sets it again while we read
         patterns, after, read_at = self.receiver.patterns, self.lane.read_to, time.monotonic()
-        async with self._connection() as tx:
+        async with self.connection() as tx:
             rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, after, patterns)
             current = await self._current(tx, rows)
             events = [event_of(row) for row in rows if row.id is not None] if current else []
             events = [event for event in events if self.receiver.accepts(event)]
             accepted = await included(tx, self.tenant_id, self.receiver, events)
-        if current and not self._halted:  # else the events of parked leads would get rows
+        if current and not self.halted:  # else the events of parked leads would get rows
             self.lane.add(accepted, rows[-1].position, read_at)
         self._unread = self._unread or len(rows) == lane_sql.READ_ROWS
 
@@ -279,21 +276,27 @@ class ServedLane:
         return bool(rows)
 
     def _start_senders(self) -> None:
-        while self.lane.ready and len(self._tasks) < self._concurrency and self._may_send():
+        while self.lane.ready and len(self._tasks) < self._concurrency and self.may_send():
             if len(self._tasks) >= self.lane.in_flight + len(self.lane.ready):
                 break
             task = asyncio.create_task(self._send_while_ready())
             self._tasks.add(task)
             task.add_done_callback(self._task_done)
 
+    def _start_replay(self) -> None:
+        if self._replays and self._replay is None:
+            self._replays, self._replay = False, ServedReplay(self)
+            self._replay.task.add_done_callback(self._task_done)
+
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._replay = None if self._replay and task is self._replay.task else self._replay
         self._reader = None if task is self._reader else self._reader
         self._fault = self._fault or (None if task.cancelled() else task.exception())
         self.wakeup.set()
 
     def _stop_when_idle(self) -> None:
-        if self.lane.busy or self.lane.unwritten or self.breaker.state == "half_open":
+        if self.lane.busy or self.lane.unwritten or self._replay or self.breaker.state == "half_open":
             self._busy_at = time.monotonic()
         elif not (self._unread or self._reader) and time.monotonic() - self._busy_at > self.context.timing.idle:
             self.stopping = True  # reads that find nothing do not count as work
@@ -309,11 +312,11 @@ class ServedLane:
     # --- sending
 
     @property
-    def _halted(self) -> bool:
+    def halted(self) -> bool:
         """Nothing more may be sent or read: the lane is to be released."""
         return bool(self.stopping or self.lane.wait_until or self.lane.disabled or self.breaker.state == "open")
 
-    def _may_send(self) -> bool:
+    def may_send(self) -> bool:
         # A request may take its whole timeout, and must end before the lease: then another process may claim the lane.
         return self._ends_in_lease and not (self.stopping or self.lost or self.lane.wait_until or self.lane.disabled)
 
@@ -322,12 +325,10 @@ class ServedLane:
         return time.monotonic() + self.receiver.limits.timeout_seconds < self.lease_end
 
     async def _send_while_ready(self) -> None:
-        while self._may_send() and len(self._tasks) <= self._concurrency and (item := self.lane.take()) is not None:
-            agrees = await self._agrees(item)
-            accepted = self.receiver.accepts(item.event)
-            if accepted and agrees:
-                self._settle(item, await self._send(item))
-            elif accepted and not item.stored:
+        while self.may_send() and len(self._tasks) <= self._concurrency and (item := self.lane.take()) is not None:
+            if await self.wants(item, self.lane):
+                self._settle(item, await self.send(item))
+            elif not item.stored and self.receiver.accepts(item.event):
                 self.lane.drop(item)
             else:
                 self.lane.skip(item, self.clock.now())
@@ -335,41 +336,51 @@ class ServedLane:
             if self.lane.urgent or not self.lane.ready:
                 self.wakeup.set()
 
-    async def _agrees(self, item: Item) -> bool:
-        """Whether the receiver may be told of the lead now; an event that was read some time ago is read again.
-
-        Raises LaneLost if there is no time left to send.
-        """
+    async def wants(self, item: Item, memory: Memory) -> bool:
+        """Whether the receiver may be told of the event now. Raises LaneLost if there is no time left to send."""
         at = time.monotonic()
-        if not (item.is_late(at) or self.receiver.purposes):
-            return True
-        async with self._connection() as tx:
-            if item.is_late(at):
-                late = {one.event.position: one for one in (item, *self.lane.late(at))}
-                await read_again(tx, self.tenant_id, self.receiver, late, at)
-            [agrees] = await agreeing(tx, self.tenant_id, self.receiver.purposes, [item.event])
+        if not item.is_late(at) and not self.receiver.purposes:
+            return self.receiver.accepts(item.event)
+        async with self.connection() as tx:
+            wanted = await still_wanted(tx, self.tenant_id, self.receiver, item, memory, at)
         if not self._ends_in_lease:
             raise LaneLost
-        return agrees
+        return wanted
 
-    async def _send(self, item: Item) -> Outcome:
-        headers, body = self.receiver.request(item, self.clock.now())
+    async def send(self, item: Item, replay: str | None = None) -> Outcome:
+        """Send a delivery, of a replay with its id."""
+        headers, body = self.receiver.request(item, self.clock.now(), replay)
         return await self.context.egress.post(self.receiver.url, headers, body, self.receiver.limits.timeout_seconds)
 
     @property
     def _concurrency(self) -> int:
-        return self.breaker.concurrency(self.receiver.limits.concurrency, self.clock.now())
+        """How many live requests may be in flight."""
+        allowed = self.breaker.concurrency(self.receiver.limits.concurrency, self.clock.now())
+        return allowed - (self._replay.in_flight if self._replay else 0)
 
-    def _settle(self, item: Item, outcome: Outcome) -> None:
+    @property
+    def spare(self) -> int:
+        """How many more requests of a replay may be sent now: none while live deliveries are ready."""
+        return 0 if self.lane.ready else self._concurrency - self.lane.in_flight
+
+    @property
+    def schedule(self) -> Sequence[float]:
+        """The waits before each attempt of a delivery."""
+        custom = self.receiver.limits.retry_schedule
+        return custom if custom is not None else self.context.schedule
+
+    def note(self, item: Item, outcome: Outcome) -> None:
+        """Count an attempt for the breaker, and pause the lane if it opens."""
         now, limit = self.clock.now(), self.receiver.limits.concurrency
         self.breaker.note(outcome, item.event.order_key, limit, now, random.random())  # noqa: S311 - jitter
         self.lane.pause(self.breaker.probe_at)
-        self._follow(item, outcome, now)
+
+    def _settle(self, item: Item, outcome: Outcome) -> None:
+        self.note(item, outcome)
+        self._follow(item, outcome, self.clock.now())
 
     def _follow(self, item: Item, outcome: Outcome, now: datetime) -> None:
-        custom = self.receiver.limits.retry_schedule
-        schedule = tuple(custom) if custom is not None else self.context.schedule
-        decided = next_attempt(outcome, item.attempts + 1, now, random.random(), schedule)  # noqa: S311 - jitter
+        decided = next_attempt(outcome, item.attempts + 1, now, random.random(), self.schedule)  # noqa: S311 - jitter
         self.lane.settle(item, outcome, decided, now)
         delivery_counter(outcome.label).inc()
         if (at := getattr(decided, "at", None)) is not None:
@@ -379,12 +390,15 @@ class ServedLane:
 
     async def _probe(self) -> None:
         """Send one waiting delivery. If its receiver is back the lane is served, slowly at first, else released."""
-        item, limits = await self._probe_item(), self.receiver.limits
+        assert self.breaker.outage is not None
+        place, limits, probes = self._owned[:2], self.receiver.limits, self.breaker.outage.probes
+        async with self.connection() as tx:
+            item = await find_probe(tx, *place, self.lane, self.receiver, probes)
         if item is None:  # what waits is not accepted any more, or is behind a dead delivery
             self.breaker.start(self.clock.now())
             return
         self.lane.take_probe(item)
-        outcome = await self._send(item)
+        outcome = await self.send(item)
         now = self.clock.now()
         back = self.breaker.note_probe(outcome, limits.concurrency, now, random.random())  # noqa: S311 - jitter
         if back or outcome.code == GONE:
@@ -396,15 +410,6 @@ class ServedLane:
         if self.breaker.failed_for(now) >= timedelta(days=limits.disable_after_days):
             self.lane.disable("failing")
 
-    async def _probe_item(self) -> Item | None:
-        """The oldest waiting delivery, and after each failed probe the next one: one event alone may be refused."""
-        assert self.breaker.outage is not None
-        async with self._connection() as tx:
-            items = await probe_items(tx, self.tenant_id, self.subscription_id, self.receiver, self.lane.position)
-            if (item := self.lane.choose_probe(items, self.breaker.outage.probes)) is not None:
-                [item.event] = await included(tx, self.tenant_id, self.receiver, [item.event])
-            return item
-
     # --- writing
 
     async def _flush(self, release: bool = False) -> None:
@@ -414,9 +419,9 @@ class ServedLane:
             row = self._ours(await self.writer.write(self._owned, changes))
         else:
             async with self.context.gate, self.context.engine.begin() as tx:
-                row = await self._advance(tx, changes)
+                row = await self.advance(tx, changes)
                 await lane_sql.write_retries(tx, self.tenant_id, self.subscription_id, changes)
-                await self._record_events(tx, changes, now)
+                await record_changes(tx, self.tenant_id, self.subscription_id, changes, now)
         self.lane.written(changes)
         self._flushed_at = time.monotonic()
         if changes.dead or changes.disabled or changes.breaker is not None:
@@ -425,10 +430,11 @@ class ServedLane:
             self._retry_at = now
         self.clock.set(row.now)
         if row.version != self.receiver.version and not release:
-            async with self._connection() as tx:
+            async with self.connection() as tx:
                 await self._load(tx)
 
-    async def _advance(self, tx: Tx, changes: Changes) -> Record:
+    async def advance(self, tx: Tx, changes: Changes) -> Record:
+        """Write the lane's position and attempts. Raises LaneLost."""
         (row,) = await across.advance_lanes(tx, [self._owned], [changes])
         return self._ours(row)
 
@@ -440,11 +446,3 @@ class ServedLane:
         if row is None:
             raise LaneLost
         return row
-
-    async def _record_events(self, tx: Tx, changes: Changes, now: datetime) -> None:
-        """Record operational events: dead deliveries, and how the subscription is."""
-        events = notices.of_changes(self.receiver.subscription, changes, now)
-        reason = changes.disabled
-        if reason and await lane_sql.disable(tx, self.tenant_id, self.subscription_id, reason, now):
-            events.append(notices.disabled(self.receiver.subscription, reason, now))
-        await record_events(tx, self.tenant_id, events, now)

@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from app.database.tables import attempts, delivery_retries, event_log, lanes, subscriptions
+from app.database.tables import attempts, delivery_retries, event_log, lanes, replays, subscriptions
 from app.database.transaction import Tx
 from app.events.feed import like_patterns
 from app.web.pages import Page
@@ -198,12 +198,12 @@ async def restart_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
 
 
 async def delete_lanes(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
-    """Delete a subscription's lane and its rows in delivery_retries.
+    """Delete a subscription's lane, its replays and its rows in delivery_retries.
 
     Call it before locking the subscription: lane owners lock in that order, too. The owner's next write then matches no
     lane, and it stops.
     """
-    for table in (lanes, delivery_retries):
+    for table in (lanes, delivery_retries, replays):
         await tx.execute(
             delete(table).where(table.c.tenant_id == tenant_id, table.c.subscription_id == subscription_id)
         )

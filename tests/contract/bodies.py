@@ -229,6 +229,7 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
         "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 60},
         "POST /v1/subscriptions/{subscription_id}/resume": {"resume": "cursor"},
         "POST /v1/subscriptions/{subscription_id}/deliveries/retry": dead,
+        "POST /v1/subscriptions/{subscription_id}/replays": {"from": "earliest", "rate": 0.01},
         "POST /v1/subscriptions/{subscription_id}/deliveries/discard": dead,
         "POST /v1/policies": POLICY,
         "PUT /v1/policies/{policy_id}": POLICY,

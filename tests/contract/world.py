@@ -47,6 +47,7 @@ async def create_one_of_each(api: Api) -> RecordIds:
     await create_partitions(api.app.state.engine)
     await sequence(api.app.state.engine)
     events: list[dict[str, Any]] = (await api.get("/v1/events?limit=1"))["data"]
+    replay = await api.post(f"/v1/subscriptions/{subscription['id']}/replays", {"types": ["lead.*"]})
     return {
         "tenant_id": me["tenant"]["id"],
         "user_id": sdr,
@@ -63,6 +64,7 @@ async def create_one_of_each(api: Api) -> RecordIds:
         "contact_id": contact["id"],
         "opportunity_id": opportunity["id"],
         "subscription_id": subscription["id"],
+        "replay_id": replay["id"],
         "event_id": events[0]["id"],
         "policy_id": policy["id"],
         "backtest_id": backtest["id"],

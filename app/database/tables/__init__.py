@@ -25,6 +25,7 @@ from app.database.tables.delivery import (
     events,
     lanes,
     pending,
+    replays,
     sequencer,
     subscriptions,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "policies",
     "quotas",
     "rates",
+    "replays",
     "report_settings",
     "reporting_lines",
     "rings",

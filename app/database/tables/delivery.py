@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Identity, Index, Integer, SmallInteger, Table, false
+from sqlalchemy import BigInteger, Boolean, Column, Float, Identity, Index, Integer, SmallInteger, Table, false
 
 from app.database.tables.columns import (
     id_column,
@@ -100,6 +100,30 @@ lanes = tenant_table(
     tenant_foreign_key("subscriptions", "subscription_id"),
     Index("lanes_due_at_idx", "due_at"),
     postgresql_with={"fillfactor": 50},
+)
+
+replays = tenant_table(
+    "replays",
+    id_column(),
+    uuid("subscription_id", null=False),
+    jsonb("types", empty="[]"),
+    jsonb("lead_ids", null=True),  # null: of all leads
+    string("only", null=False),  # all, failed
+    Column("rate", Float),  # requests a second; null: as many as a share of the concurrency gives
+    Column("after_position", BigInteger, nullable=False),
+    Column("to_position", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),  # everything up to it is handled
+    jsonb("ahead", empty="[]"),  # positions after it that are handled, too
+    Column("sent", BigInteger, nullable=False, server_default="0"),
+    Column("failed", BigInteger, nullable=False, server_default="0"),
+    string("state", null=False, server_default="pending"),
+    string("state_reason"),
+    instant("started_at"),
+    instant("finished_at"),
+    *timestamps(),
+    tenant_foreign_key("subscriptions", "subscription_id"),
+    Index("replays_list_idx", "tenant_id", "subscription_id", "created_at", "id"),
+    Index("replays_active_idx", "tenant_id", "subscription_id", postgresql_where="state IN ('pending', 'running')"),
 )
 
 delivery_retries = tenant_table(

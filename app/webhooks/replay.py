@@ -1,0 +1,154 @@
+"""Create, pause, resume and cancel replays: events that a subscription gets once more.
+
+The process that serves the subscription's lane sends them (serve_replay.py); it looks for changes each second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import null
+
+from app.database.transaction import Tx
+from app.errors import (
+    CursorExpired,
+    CursorInvalid,
+    Erased,
+    PositionExpired,
+    ReplayNotFound,
+    RequestInvalid,
+    StateConflict,
+    SubscriptionNotFound,
+)
+from app.events import across, cursors
+from app.events import sql as events_sql
+from app.events.feed import like_patterns
+from app.ids import new_id
+from app.leads import sql as leads_sql
+from app.web.fields import Instant
+from app.webhooks import replay_sql, sql
+from app.webhooks.replay_schemas import ReplayCreate
+from app.webhooks.replay_sql import Range, State
+
+INSTANT: Final[TypeAdapter[datetime]] = TypeAdapter(Instant)
+FROM_BEFORE: Final[dict[State, tuple[State, ...]]] = {
+    "paused": ("pending", "running"),
+    "pending": ("paused",),
+    "cancelled": ("pending", "running", "paused"),
+}
+
+
+async def create(tx: Tx, tenant_id: UUID, subscription_id: UUID, body: ReplayCreate, now: datetime) -> UUID:
+    """Create a replay, which is sent as soon as the lane is served; its id.
+
+    Raises SubscriptionNotFound, StateConflict for a subscription that is not active, RequestInvalid for an end before
+    the beginning, unknown leads and where nothing matches, Erased, CursorInvalid, LogDiverged and PositionExpired.
+    """
+    row = await sql.lock_subscription(tx, tenant_id, subscription_id)
+    if row is None:
+        raise SubscriptionNotFound()
+    if row.state != "active":
+        detail = f"The subscription is {row.state}: resume it, then replay what you need."
+        raise StateConflict(detail, state=row.state)
+    await _check_leads(tx, tenant_id, body.lead_ids or [])
+    after, to = await _range(tx, tenant_id, body)
+    leads = tuple(body.lead_ids) if body.lead_ids else None
+    patterns = tuple(like_patterns(tuple(body.types)) or ["%"])
+    if not await replay_sql.sends_any(tx, tenant_id, subscription_id, Range(after, to, patterns, leads, body.only)):
+        raise _empty(body)
+    replay_id = new_id()
+    values = {
+        "id": replay_id,
+        "subscription_id": subscription_id,
+        "types": body.types,
+        "lead_ids": null() if leads is None else [str(each) for each in leads],
+        "only": body.only,
+        "rate": body.rate,
+        "after_position": after,
+        "to_position": to,
+        "position": after,
+        "created_at": now,
+        "updated_at": now,
+    }
+    await replay_sql.insert_replay(tx, tenant_id, values)
+    return replay_id
+
+
+async def change(tx: Tx, tenant_id: UUID, subscription_id: UUID, replay_id: UUID, state: State, now: datetime) -> None:
+    """Pause, resume (`pending`) or cancel a replay; one that is in this state already stays as it is.
+
+    Raises ReplayNotFound, and StateConflict for one that has ended, or cannot be resumed as it is not paused.
+    """
+    row = await replay_sql.lock_replay(tx, tenant_id, subscription_id, replay_id)
+    if row is None:
+        raise ReplayNotFound()
+    if row.state == state or (state == "pending" and row.state == "running"):
+        return
+    if row.state not in FROM_BEFORE[state]:
+        raise StateConflict(f"The replay is {row.state}.", state=row.state)
+    await replay_sql.set_state(tx, tenant_id, replay_id, state, now)
+
+
+async def _check_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> None:
+    known = await leads_sql.erased_at(tx, tenant_id, lead_ids)
+    for n, lead_id in enumerate(lead_ids):
+        field = f"lead_ids.{n}"
+        if lead_id not in known:
+            raise RequestInvalid.of(field, "lead_not_found", "there is no such lead")
+        if known[lead_id] is not None:
+            detail = "The person of this lead was erased: there is nothing to send of it."
+            raise Erased(detail, errors=[{"field": field, "code": Erased.code, "detail": detail}])
+
+
+async def _range(tx: Tx, tenant_id: UUID, body: ReplayCreate) -> tuple[int, int]:
+    """The position after which the replay begins, and its last one."""
+    after = await _position(tx, tenant_id, "from", body.from_)
+    to = await _position(tx, tenant_id, "to", body.to)
+    start, end = _instant(body.from_), _instant(body.to)
+    if after > to or body.from_ == body.to or (start is not None and end is not None and start >= end):
+        raise RequestInvalid.of("to", "not_after_from", "write an end that is after `from`")
+    kept = await across.first_position(tx)
+    if after + 1 < kept:
+        if body.from_ != "earliest" and await _cut(tx, tenant_id, start):
+            raise _expired("from", kept)
+        after = min(kept - 1, to)
+    return after, to
+
+
+async def _cut(tx: Tx, tenant_id: UUID, start: datetime | None) -> bool:
+    """Whether events since then may be kept no more: the first one that is kept was recorded later."""
+    first = await events_sql.at_or_after(tx, tenant_id, 0)
+    return start is None or first is None or bool(start < first.recorded_at)
+
+
+async def _position(tx: Tx, tenant_id: UUID, field: str, text: str) -> int:
+    try:
+        return await cursors.position_of(tx, tenant_id, text, filters=None)
+    except CursorInvalid as problem:
+        raise CursorInvalid.of(field, problem.detail) from None
+    except CursorExpired:
+        raise _expired(field, await across.first_position(tx)) from None
+
+
+def _expired(field: str, kept: int) -> PositionExpired:
+    detail = "Events of this range are kept no more: begin later, or write `earliest` for all that are."
+    errors = [{"field": field, "code": PositionExpired.code, "detail": detail}]
+    return PositionExpired(detail, first_position=str(kept), errors=errors)
+
+
+def _empty(body: ReplayCreate) -> RequestInvalid:
+    """Names the member that leaves the least: the first of these that is given."""
+    given = {"only": body.only == "failed", "lead_ids": bool(body.lead_ids), "types": body.types != ["*"]}
+    field = next((name for name, is_given in given.items() if is_given), "from")
+    return RequestInvalid.of(field, "nothing_to_send", "no event of this range matches: there is nothing to send again")
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        return INSTANT.validate_python(text)
+    except ValidationError:
+        return None
