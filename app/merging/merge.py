@@ -83,9 +83,9 @@ async def merge(
     versions.check(expected, gone.lead.version)
     if (refused := refused_merger(caller.actor)) is not None:
         raise problem(refused.why)
-    await check_unmerged(tx, caller.tenant_id, kept)
     if kept.lead.erased_at is not None:
         raise TargetUnavailable("into: the lead was erased.")
+    await check_unmerged(tx, caller.tenant_id, kept)
     if gone.lead.kind != kept.lead.kind:
         raise RequestInvalid.of("into", "other_kind", f"a {gone.lead.kind} cannot be merged into a {kept.lead.kind}")
     await merge_locked(tx, caller, gone, kept, now)
