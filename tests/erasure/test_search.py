@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+from pathlib import Path
 from typing import Any
 
+from app.database.binaries import binaries, runner_for
 from app.events.sequence import sequence
 from tests.api import Api
 from tests.conversion.steps import BANT, GOOD, convert, moved
+from tests.database.test_requirements import run_command
 from tests.erasure.people import erase, reports, where
 from tests.events.published import faults_of
 from tests.imports.lists import make_lists, process_lists, table
@@ -80,7 +85,23 @@ async def whole_life(api: Api, person: Person, people: dict[str, str]) -> dict[s
     return await api.reload(lead)
 
 
-async def test_nothing_of_a_hundred_erased_people_is_found_anywhere_and_the_numbers_stay(api: Api) -> None:
+def dumped(dsn: str) -> str:
+    """The database as pg_dump writes it, in lower case; the bytes of columns as hexadecimal digits."""
+    for programs in binaries(runner_for(Path("/")), lambda _: None):
+        if Path(programs["pg_dump"]).is_file():
+            return subprocess.run(
+                [programs["pg_dump"], f"--dbname={dsn}"], check=True, capture_output=True, text=True
+            ).stdout.lower()
+    raise AssertionError("there is no pg_dump")
+
+
+def named_in(dump: str, needles: list[str]) -> list[str]:
+    return [one for one in needles if one.lower() in dump or one.encode().hex() in dump]
+
+
+async def test_nothing_of_a_hundred_erased_people_is_found_anywhere_and_the_numbers_stay(
+    api: Api, dsn: str, url: str
+) -> None:
     people = {role: await api.user(role) for role in ("manager", "ae", "sdr")}
     erased = [Person(n) for n in range(PEOPLE)]
     stays = Person(PEOPLE)
@@ -97,6 +118,10 @@ async def test_nothing_of_a_hundred_erased_people_is_found_anywhere_and_the_numb
     for lead in leads:
         await erase(api, lead)
     assert await where(api, needles) == []
+    dump = await asyncio.to_thread(dumped, dsn)
+    assert named_in(dump, needles) == []
+    assert set(named_in(dump, stays.needles)) == set(stays.needles), "it has the bodies of who was not erased"
+    assert (await run_command("verify", url))[0] == 0
     assert await reports(api) == before
     assert await faults(api) == []
     assert await where(api, [stays.email, stays.phone.removeprefix("+40")]) != []
