@@ -21,13 +21,15 @@ from app.database.faults import as_problem, error_fields
 from app.database.transaction import ChangedMeanwhile, Database, Record, Tx
 from app.database.turn import Turn
 from app.journeys.evaluate import evaluate
+from app.journeys.give_way import give_way
 from app.journeys.load import begin_changes
 from app.journeys.record import record_or_refresh
 from app.leads import across, duplicates_sql
 from app.leads.duplicates import Alike, Pairs, flag_duplicates, pair_of, strongest, subject_of
+from app.matching.identity import Conflict
 from app.policy.facts import POLICY
 
-BATCH: Final = 10  # rows, each of at most a hundred leads
+BATCH: Final = 5  # rows, each of at most a hundred leads: more would keep requests to the same process waiting
 
 log = structlog.get_logger("baton.compare")
 
@@ -73,7 +75,10 @@ async def _compare(tx: Tx, tenant_id: UUID, lead_ids: Collection[UUID], now: dat
     """Flags those of the leads that are like another lead of which they do not know, and the other."""
     subjects = {row.lead_id: subject_of(row) for row in await duplicates_sql.subjects(tx, tenant_id, lead_ids)}
     alike = Alike(await duplicates_sql.alike(tx, tenant_id, subjects.values()))
-    found = {lead_id: alike.conflicts(subject, lead_id) for lead_id, subject in sorted(subjects.items())}
+    found: dict[UUID, list[Conflict]] = {}
+    for lead_id, subject in sorted(subjects.items()):
+        found[lead_id] = alike.conflicts(subject, lead_id)
+        await give_way()
     wanted = {pair_of(lead_id, one.lead_id) for lead_id, conflicts in found.items() for one in conflicts}
     pairs = Pairs(await duplicates_sql.pairs(tx, tenant_id, wanted))
     sifted = {
