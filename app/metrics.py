@@ -66,6 +66,13 @@ PENDING = Gauge(  # every process counts the same rows
     "baton_events_pending", "Events that have no position yet.", multiprocess_mode="livemostrecent"
 )
 
+CONSUMERS = Gauge("baton_consumers", "Consumers of the feed.", multiprocess_mode="livemostrecent")
+CONSUMER_LAG_SECONDS = Gauge(  # of the worst consumer, and the sum over all
+    "baton_consumer_lag_seconds",
+    "Age of the oldest event after the place that a consumer has acknowledged.",
+    ["of"],
+    multiprocess_mode="livemostrecent",
+)
 STREAMS = Gauge("baton_streams", "Open streams of events.", multiprocess_mode="livesum")
 
 REPLAYED = Counter("baton_replayed_total", "Attempts of deliveries that are replayed.", ["outcome"])
@@ -97,6 +104,12 @@ def show_lanes(rows: Iterable[Any]) -> None:
         LAG_SECONDS.labels(state, "sum").set(row.seconds if row else 0)
         LAG_POSITIONS.labels(state, "worst").set(row.worst_positions if row else 0)
         LAG_POSITIONS.labels(state, "sum").set(row.positions if row else 0)
+
+
+def show_consumers(row: Any) -> None:
+    CONSUMERS.set(row.consumers)
+    CONSUMER_LAG_SECONDS.labels("worst").set(row.worst_seconds)
+    CONSUMER_LAG_SECONDS.labels("sum").set(row.seconds)
 
 
 def observe(scope: Any, status: int, seconds: float) -> None:

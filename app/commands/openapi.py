@@ -71,6 +71,8 @@ MEMBERS: Final = {
     "role_not_allowed": "`role` of the actor; `roles` that may take the action",
     "transition_not_allowed": "`allowed_actions`: those of the stage, whoever asks; `use`: the endpoint for it",
     "backtest_limit_reached": "`limit`: how many may be unfinished",
+    "consumer_limit_reached": "`limit`: how many there may be",
+    "already_acknowledged": "`cursor` of the consumer",
     "already_in_stage": "`allowed_actions`",
     "backward_move": "`allowed_actions`",
     "position_expired": "`first_position`: the first one of which the event is kept",

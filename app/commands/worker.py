@@ -14,6 +14,7 @@ import structlog
 from app import metrics
 from app.backtests.run import run_backtests
 from app.confirmations.across import sweep_requests
+from app.consumers.across import count_consumers
 from app.database.faults import error_fields, run_with_retries
 from app.database.turn import Turn
 from app.erasure.steps import run_steps
@@ -222,6 +223,7 @@ async def measure_forever(state: Any, stop: asyncio.Event) -> None:
         async with state.engine.connect() as tx:
             metrics.PENDING.set(await across.count_pending(tx))
             metrics.show_lanes(await count_lanes(tx))
+            metrics.show_consumers(await count_consumers(tx))
         return 0
 
     await _repeat(MEASURE_SECONDS, stop, batch)

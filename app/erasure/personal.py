@@ -207,6 +207,7 @@ TABLES: Final[Mapping[str, Table]] = {
         SET_BY_STAFF, "url types filter mode headers secrets limits state state_reason include on_dead"
     ),
     "replays": _nothing("ids and positions", "types lead_ids only ahead state state_reason"),
+    "consumers": _nothing(SET_BY_STAFF, "name types"),
     "lanes": _nothing("positions, and how receivers do", "breaker"),
     "pending": _nothing("numbers only", ""),
     "sequencer": _nothing("numbers only", ""),

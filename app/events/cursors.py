@@ -32,6 +32,7 @@ EVENT_BYTES: Final = 8  # the start of a UUIDv7: its creation time in millisecon
 # `recorded_at` is taken before the commit, so it may be out of order in the log by at most this much.
 MAX_DISORDER: Final = timedelta(minutes=1)
 NOT_A_CURSOR: Final = "This is not a cursor; use `next` or `head` of a page, `earliest`, `latest` or an instant."
+EXPIRED: Final = "Events after this cursor are kept no more: read from `earliest`."
 INSTANT: Final[TypeAdapter[datetime]] = TypeAdapter(Instant)
 
 
@@ -120,9 +121,25 @@ async def position_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | No
 
 async def place_of(tx: Tx, tenant_id: UUID, after: str, filters: Filters | None, field: str | None = None) -> Place:
     """The same as the place of the tenant's last event up to there, which a cursor can name. Raises the same."""
-    position = await position_of(tx, tenant_id, after, filters, field)
+    return await _last_place(tx, tenant_id, await position_of(tx, tenant_id, after, filters, field))
+
+
+async def place_of_cursor(tx: Tx, tenant_id: UUID, cursor: str, filters: Filters, field: str) -> Place:
+    """The place of a cursor, and of nothing else. Raises the CURSOR_PROBLEMS."""
+    mark = read(cursor, filters, field)
+    await _check(tx, tenant_id, mark)
+    return await _last_place(tx, tenant_id, mark.position)
+
+
+async def _last_place(tx: Tx, tenant_id: UUID, position: int) -> Place:
     row = await sql.at_or_before(tx, tenant_id, position)
     return Place(0, None) if row is None else Place(row.position, row.id)
+
+
+async def check_kept(tx: Tx, position: int) -> None:
+    """Raises CursorExpired when events after the position were deleted."""
+    if position + 1 < await across.first_position(tx):
+        raise CursorExpired(EXPIRED, earliest="earliest")
 
 
 async def _check(tx: Tx, tenant_id: UUID, mark: Mark) -> None:
@@ -133,7 +150,7 @@ async def _check(tx: Tx, tenant_id: UUID, mark: Mark) -> None:
         return
     kept = await across.first_position(tx)
     if (here is not None and here.id is None) or (mark.position < kept and (mark.position > 0 or kept > 1)):
-        raise CursorExpired("Events after this cursor are kept no more: read from `earliest`.", earliest="earliest")
+        raise CursorExpired(EXPIRED, earliest="earliest")
     if mark.position > 0 and (mark.event is not None or mark.position > (await sql.head(tx, tenant_id)).position):
         raise await _diverged(tx, tenant_id, mark)
 

@@ -11,6 +11,7 @@ from app.events import feed, sql
 from app.events.catalogue import Envelope
 from app.events.cursors import CURSOR_PROBLEMS, Filters
 from app.events.envelope import envelope
+from app.events.included import included_in
 from app.events.schemas import After, EventPage, Include, LastEventId, PageSize, TypesParameter, Wait
 from app.events.stream import Stream
 from app.events.waiting import AllowLongRequest
@@ -24,7 +25,6 @@ NO_STORE = {"Cache-Control": "no-store"}
 STREAMED: dict[int | str, dict[str, Any]] = {
     200: {"description": "A page, or a stream.", "content": {STREAM_MEDIA: {"schema": {"type": "string"}}}}
 }
-LEADS_READ = frozenset({"leads:read"})
 
 
 feed_api = APIRouter(prefix="/v1/events", tags=["events"])
@@ -49,7 +49,7 @@ async def read_events(
     the cursor, `event` the type, `data` the event. `limit` and `wait` are for pages only.
     """
     filters = Filters(tuple(types) if types else None, lead_id)
-    included = _include(request, caller, include)
+    included = included_in(request, caller, include)
     if asks_for_stream(request.scope["headers"]):
         start = (last_event_id, "Last-Event-ID") if last_event_id else (after, "after")
         return Stream(request.app.state, caller, *start, filters, included)
@@ -66,22 +66,10 @@ async def get_event(
     include: Include = None,
 ) -> Response:
     """One event with all of its `data`, whatever its size."""
-    included = _include(request, caller, include)
+    included = included_in(request, caller, include)
     event = await sql.find_event(tx, caller.tenant_id, event_id)
     if event is None:
         raise EventNotFound()
     if included is not None:
         [event] = await included(tx, caller.tenant_id, [event])
     return Response(envelope(event, max_bytes=None), headers=NO_STORE, media_type="application/json")
-
-
-def _include(request: Request, caller: Caller, asked: str | None) -> feed.IncludeLeads | None:
-    """What adds the lead to each event; None if it was not asked for.
-
-    Raises ScopeMissing where the caller may not read leads.
-    """
-    if asked is None:
-        return None
-    caller.require(LEADS_READ)
-    found: feed.IncludeLeads = request.app.state.include_leads
-    return found

@@ -67,13 +67,27 @@ async def page(
 
     Raises the CURSOR_PROBLEMS for its cursor, TooManyRequests when too many wait.
     """
+    start = await with_connection(state, lambda tx: cursors.position_of(tx, tenant_id, after, filters))
+    return await page_after(state, tenant_id, start, limit, filters, seconds, include)
+
+
+async def page_after(
+    state: Any,
+    tenant_id: UUID,
+    start: int,
+    limit: int,
+    filters: Filters,
+    seconds: float,
+    include: IncludeLeads | None = None,
+) -> FeedPage:
+    """The same from a position. Raises TooManyRequests when too many wait."""
     wake: Wake = state.wake
 
     async def read_from(position: int) -> FeedPage:
         return await with_connection(state, lambda tx: read(tx, tenant_id, position, limit, filters, include))
 
     seen = wake.generation("log")
-    found = await read_from(await with_connection(state, lambda tx: cursors.position_of(tx, tenant_id, after, filters)))
+    found = await read_from(start)
     if found.events or not seconds:
         return found
     with state.waiters:

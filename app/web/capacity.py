@@ -21,6 +21,7 @@ Headers = Iterable[tuple[bytes, bytes]]  # names in lower case
 INGEST: Final = "/v1/ingest/"
 UNLIMITED: Final = ("/healthz", "/readyz", "/metrics")
 FEED: Final = "/v1/events"
+CONSUMERS: Final = "/v1/consumers/"
 STREAM_MEDIA: Final = "text/event-stream"
 PING: Final = "/ping"
 IMPORTS: Final = "/v1/imports"
@@ -105,6 +106,8 @@ def kind_of(method: str, path: str, headers: Headers) -> Kind | None:
         return None
     if path.startswith(INGEST):
         return "ingest"
+    if path.startswith(CONSUMERS) and path.endswith("/events"):
+        return "feed"
     if path == FEED:
         return "stream" if asks_for_stream(headers) else "feed"
     if path.endswith(PING):

@@ -151,6 +151,8 @@ BODIES: Final[dict[str, Any]] = {
     "PUT /v1/quotas": {"quotas": [{"period": "2026-Q4", "user_id": IDS["user"], "amount": QUOTA}]},
     "PUT /v1/rates": {"currency": "EUR", "rates": {"USD": "0.9213"}},
     "PUT /v1/forecasts/{period}/{user_id}": {"commit": QUOTA, "note": "Nordsoft signs on Friday."},
+    "PUT /v1/consumers/{name}": {"types": ["lead.*"], "start": "earliest"},
+    "POST /v1/consumers/{name}/ack": {"event_id": IDS["event"]},
     "POST /v1/subscriptions": {"url": "https://hooks.acme.example/baton", "types": ["lead.*"], "start": "now"},
     "PATCH /v1/subscriptions/{subscription_id}": {"types": ["lead.converted"]},
     "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 86400},

@@ -6,6 +6,8 @@ from app.backtests.endpoints import api as backtests
 from app.confirmations.endpoints import api as confirmations
 from app.confirmations.endpoints import links_api as withdrawal_links
 from app.confirmations.endpoints import withdraw_api as withdrawals
+from app.consumers.endpoints import api as consumers
+from app.consumers.endpoints import reading_api as consumers_reading
 from app.conversion.endpoints import api as conversion
 from app.conversion.endpoints import gathered_api as gathered_conversion
 from app.erasure.endpoints import api as erasure
@@ -62,6 +64,8 @@ ROUTERS = (
     forecast,
     feed,
     events,
+    consumers_reading,
+    consumers,
     subscriptions,
     pings,
     replays,

@@ -224,6 +224,13 @@ def body(operation: str, record_ids: RecordIds) -> dict[str, Any]:
             "upside": deal["amount"],
             "note": "They sign on Friday.",
         },
+        "PUT /v1/consumers/{name}": {
+            "types": ["lead.*"],
+            "lead_id": record_ids["lead_id"],
+            "start": "earliest",
+            "seek": "earliest",
+        },
+        "POST /v1/consumers/{name}/ack": {"event_id": record_ids["event_id"]},
         "POST /v1/subscriptions": {**hook, "mode": "full", "start": "earliest"},
         "PATCH /v1/subscriptions/{subscription_id}": hook,
         "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 60},
@@ -295,6 +302,8 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
         return {**record_ids, "opportunity_id": deal["id"]}
     if operation == "POST /v1/policies/{policy_id}/activation":
         return {**record_ids, "actor": record_ids["manager"], "policy_id": (await approved(api, POLICY))["id"]}
+    if "/consumers/{name}" in operation:
+        return {**record_ids, "name": "billing"}
     if operation in ("POST /v1/policies", "PUT /v1/policies/{policy_id}"):
         return {**record_ids, "actor": record_ids["manager"]}
     return record_ids

@@ -45,6 +45,7 @@ SHORT: Final = {
     *(f"/v1/accounts/{{account_id}}/{name}" for name in ("activities", "people", "timeline")),
     *("/v1/subscriptions/{subscription_id}/deliveries", "/v1/subscriptions/{subscription_id}/attempts", "/v1/events"),
     "/v1/subscriptions/{subscription_id}/replays",
+    *("/v1/consumers", "/v1/consumers/{name}/events"),
     "/v1/backtests/{backtest_id}/journeys",
     *("/v1/imports", "/v1/imports/{import_id}/rows"),
     # The rows behind one number of a report, as many as the number says.

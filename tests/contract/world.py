@@ -46,6 +46,8 @@ async def create_one_of_each(api: Api) -> RecordIds:
     duplicate = (await api.get("/v1/duplicates"))["data"][0]
     await create_partitions(api.app.state.engine)
     await sequence(api.app.state.engine)
+    consumer = await api.call("PUT", "/v1/consumers/billing", {"types": ["lead.*"], "lead_id": lead["id"]})
+    assert consumer.status_code == 201, consumer.text
     events: list[dict[str, Any]] = (await api.get("/v1/events?limit=1"))["data"]
     replay = await api.post(f"/v1/subscriptions/{subscription['id']}/replays", {"types": ["lead.*"]})
     return {

@@ -13,6 +13,8 @@ from fastapi import FastAPI
 
 from app import ids
 from app.clock import Clock
+from app.consumers.endpoints import api as consumers_api
+from app.consumers.endpoints import reading_api
 from app.database.tables import keys, tenants
 from app.database.transaction import Database
 from app.events.endpoints import api, feed_api
@@ -63,9 +65,11 @@ async def service(engine: Database, url: str) -> AsyncIterator[Service]:
     app.state.engine, app.state.wake, app.state.clock = engine, Wake(url), Clock()
     app.state.connection_slots, app.state.waiters = asyncio.Semaphore(10), Waiters()
     app.state.quotas, app.state.tails = Quotas(1), Tails(app.state, MAX_STREAMS)
+    app.state.settings = SimpleNamespace(prefix="")
     problems.install(app)
     app.include_router(feed_api)
-    app.include_router(api)
+    for each in (api, reading_api, consumers_api):
+        app.include_router(each)
     app.add_middleware(Gate, capacity=Capacity())
     client, tenant_id = await new_client(app, ("events:read",))
     async with client:

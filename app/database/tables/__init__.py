@@ -20,6 +20,7 @@ from app.database.tables.backtests import backtest_journeys, backtests
 from app.database.tables.columns import metadata
 from app.database.tables.delivery import (
     attempts,
+    consumers,
     delivery_retries,
     event_log,
     events,
@@ -82,6 +83,7 @@ __all__ = [
     "consent_requests",
     "consents",
     "console_sessions",
+    "consumers",
     "contacts",
     "conversions",
     "delivery_retries",

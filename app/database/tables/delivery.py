@@ -6,7 +6,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Identity, Index, Integer, SmallInteger, Table, false
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 from app.database.tables.columns import (
     id_column,
@@ -124,6 +138,24 @@ replays = tenant_table(
     tenant_foreign_key("subscriptions", "subscription_id"),
     Index("replays_list_idx", "tenant_id", "subscription_id", "created_at", "id"),
     Index("replays_active_idx", "tenant_id", "subscription_id", postgresql_where="state IN ('pending', 'running')"),
+)
+
+# The events up to `position` are acknowledged. `event_id` is that of the event there, which its cursor names; null
+# where the consumer begins before the first event that is kept.
+consumers = tenant_table(
+    "consumers",
+    id_column(),
+    version(),
+    string("name", null=False),
+    Column("types", ARRAY(Text)),  # null: of all types
+    uuid("lead_id"),
+    Column("position", BigInteger, nullable=False),
+    uuid("event_id"),
+    instant("acknowledged_at"),
+    *timestamps(),
+    UniqueConstraint("tenant_id", "name"),
+    *list_indexes("consumers", "created_at"),
+    postgresql_with={"fillfactor": 50},
 )
 
 delivery_retries = tenant_table(
