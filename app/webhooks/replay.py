@@ -112,17 +112,15 @@ async def _range(tx: Tx, tenant_id: UUID, body: ReplayCreate) -> tuple[int, int]
     if after > to or body.from_ == body.to or (start is not None and end is not None and start >= end):
         raise RequestInvalid.of("to", "not_after_from", "write an end that is after `from`")
     kept = await across.first_position(tx)
-    if after + 1 < kept:
-        if body.from_ != "earliest" and await _cut(tx, tenant_id, start):
-            raise _expired("from", kept)
-        after = min(kept - 1, to)
-    return after, to
+    if start is not None and kept > 1 and await _is_before_log(tx, tenant_id, start):
+        raise _expired("from", kept)
+    return max(after, min(kept - 1, to)), to
 
 
-async def _cut(tx: Tx, tenant_id: UUID, start: datetime | None) -> bool:
-    """Whether events since then may be kept no more: the first one that is kept was recorded later."""
+async def _is_before_log(tx: Tx, tenant_id: UUID, start: datetime) -> bool:
+    """Whether the first event that the log still has was recorded later: there may have been others before it."""
     first = await events_sql.at_or_after(tx, tenant_id, 0)
-    return start is None or first is None or bool(start < first.recorded_at)
+    return first is None or bool(start < first.recorded_at)
 
 
 async def _position(tx: Tx, tenant_id: UUID, field: str, text: str) -> int:

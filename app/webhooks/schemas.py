@@ -116,7 +116,7 @@ class SubscriptionCreate(RequestBody):
     filter: Filter = Field(default_factory=dict)
     mode: Mode = "full"
     include: Include = Field(default_factory=list, examples=[["lead"]])
-    start: Start = Field(default="now", description="`now`, `earliest`, or a cursor of the feed.")
+    start: Start = Field(default="now", description="`now`, `earliest`, an instant, or a cursor of the feed.")
     headers: Headers = Field(default_factory=dict)
     limits: Limits = Limits()
     on_dead: OnDead = Field(

@@ -57,6 +57,7 @@ class Server(Protocol):
     async def send(self, item: Item, replay: str | None = None) -> Outcome: ...
     def note(self, item: Item, outcome: Outcome) -> None: ...
     async def advance(self, tx: Tx, changes: Changes) -> Record: ...
+    def reload(self) -> None: ...
     def request(self, *, deliveries: bool = False, replays: bool = False) -> None: ...
 
 
@@ -189,11 +190,13 @@ class ServedReplay:
         server, progress = self.server, self._window.collect()
         finished = self._window.finished and not self._tasks
         async with server.context.gate, server.context.engine.begin() as tx:
-            await server.advance(tx, Changes(position=server.lane.position, attempts=progress.attempts))
+            row = await server.advance(tx, Changes(position=server.lane.position, attempts=progress.attempts))
             state = await replay_sql.advance(tx, server.tenant_id, self._row.id, progress, finished)
             place = server.tenant_id, server.subscription_id
             dead = bool(progress.delivered) and await replay_sql.settle_dead(tx, *place, progress.delivered)
         if dead:
             server.request(deliveries=True)
+        if row.version != server.receiver.version:  # paused, or changed
+            server.reload()
         self._flushed_at = time.monotonic()
         return state
