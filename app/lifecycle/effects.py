@@ -14,6 +14,7 @@ from app.lifecycle.milestones import after_target, reached
 from app.policy.actions import Action, Effect
 from app.policy.document import Policy
 from app.policy.facts import Ask, Facts
+from app.policy.likelihood import probability
 from app.policy.policy_view import PolicyView
 from app.routing.route import Assignment, OwnerChange, assign
 
@@ -124,6 +125,9 @@ def _evidence(view: PolicyView, action: Action, ask: Ask) -> dict[str, object]:
     evidence: dict[str, object] = {}
     if action.name in view.policy.score_guarded:
         evidence |= {"fit": view.fit, "engagement": view.engagement, "level": view.level}
+    if action.name in view.policy.likelihood_guarded:
+        model = view.facts.model
+        evidence["likelihood"] = {"probability": probability(view), "model": None if model is None else model.version}
     if may_override(action, ask):
         evidence["override_reason"] = ask.override_reason
         evidence["unmet"] = action.guard.unmet(view) if action.guard else []

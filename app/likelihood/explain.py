@@ -30,11 +30,10 @@ async def likelihood(tx: Tx, tenant_id: UUID, lead_id: UUID, now: datetime) -> d
         return {**NO_MODEL, "missing": missing_cases(counted)}
     known = traits(change.facts(), now)
     parts = sorted(model.parts(known), key=lambda part: (part[2], part[0]))
-    probability = model.probability(known)
     return {
-        "probability": round(probability, 4),
+        "probability": model.shown(known),
         "base_rate": round(model.base_rate, 4),
-        "lift": round(probability / model.base_rate, 2),
+        "lift": round(model.probability(known) / model.base_rate, 2),
         "model": model.version,
         "raises": [_shown(part) for part in reversed(parts[-SHOWN:]) if part[2] > 0],
         "lowers": [_shown(part) for part in parts[:SHOWN] if part[2] < 0],

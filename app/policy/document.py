@@ -13,6 +13,7 @@ from app.policy.actions import Action, Automatic, Identifier, Milestone, Reason,
 from app.policy.clocks import Clock
 from app.policy.conditions import Condition, Named, walk
 from app.policy.field_word import comparison_key
+from app.policy.likelihood import Likelihood
 from app.policy.opportunity import Benchmark, Conversion, FastTrack, Opportunity, Reinquiry
 from app.policy.person_words import PersonaIs
 from app.policy.routes import Route, Team
@@ -164,11 +165,18 @@ class Policy(Part):
     @cached_property
     def score_guarded(self) -> frozenset[str]:
         """The actions whose guard reads the score: their moves record the score and its entries as evidence."""
-        return frozenset(
-            action.name
-            for action in self.actions
-            if any(isinstance(one, Fit | Engagement | Level) for one in self.all_conditions(action.guard))
+        return self._guarded_by(Fit, Engagement, Level)
+
+    @cached_property
+    def likelihood_guarded(self) -> frozenset[str]:
+        """The actions whose guard reads the likelihood: their moves record it as evidence."""
+        return self._guarded_by(Likelihood)
+
+    def _guarded_by(self, *words: type[ConditionBase]) -> frozenset[str]:
+        guarded = (
+            one for one in self.actions if any(isinstance(part, words) for part in self.all_conditions(one.guard))
         )
+        return frozenset(one.name for one in guarded)
 
     def _automatic_conditions(self, stage: str | None) -> list[ConditionBase | None]:
         conditions: list[ConditionBase | None] = [

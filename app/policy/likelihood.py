@@ -69,6 +69,12 @@ def _band(value: object, bands: tuple[tuple[int, str], ...], above: str) -> str:
     return bands[place][1] if place < len(bands) else above
 
 
+def probability(view: View) -> float | None:
+    """How likely the lead is to become a customer by the tenant's newest model, as it is shown; None without one."""
+    model = view.facts.model
+    return None if model is None else model.shown(traits(view.facts, view.now))
+
+
 class AtLeastProbability(Part):
     at_least: Annotated[float, Field(gt=0, lt=1)]
 
@@ -79,11 +85,10 @@ class Likelihood(ConditionBase):
     likelihood: AtLeastProbability
 
     def unmet(self, view: View) -> list[Unmet]:
-        model, need = view.facts.model, self.likelihood.at_least
-        have = None if model is None else model.probability(traits(view.facts, view.now))
+        have, need = probability(view), self.likelihood.at_least
         if have is not None and have >= need:
             return []
-        return leaf("likelihood", None if have is None else round(have, 4), need)
+        return leaf("likelihood", have, need)
 
     @property
     def timed(self) -> bool:

@@ -40,6 +40,10 @@ class Model:
         """How likely a lead with these traits is to become a customer, 0 to 1."""
         return sigmoid(self.bias + sum(weight for _, _, weight in self.parts(traits)))
 
+    def shown(self, traits: Mapping[str, str]) -> float:
+        """The probability with four decimals: the number that people are shown is the one that rules compare."""
+        return round(self.probability(traits), 4)
+
 
 def sigmoid(log_odds: float) -> float:
     """The probability of these log odds."""

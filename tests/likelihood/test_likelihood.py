@@ -158,6 +158,10 @@ async def test_a_policy_may_ask_for_a_likelihood(api: Api, sdr: str, ae: str) ->
     for country, stage in (("RO", "mql"), ("PL", "inquiry")):
         lead = await api.mql(country=country)
         assert lead["stage"] == stage
+        found = await api.get(f"/v1/leads/{lead['id']}/likelihood")
+        for step in (await api.get(f"/v1/leads/{lead['id']}/transitions"))["data"]:
+            kept = {"probability": found["probability"], "model": found["model"]}
+            assert step["evidence"].get("likelihood") == (kept if step["to"] == "mql" else None)
     await api.add_activity(before, "demo_request")
     assert (await api.reload(before))["stage"] == "mql"
 

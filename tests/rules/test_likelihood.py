@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.policy.facts import Facts
+from app.lifecycle.answer import Move
+from app.lifecycle.decide import decide
+from app.policy.facts import Ask, Facts
 from app.policy.likelihood import AtLeastProbability, Likelihood, traits
 from app.policy.model import NONE, OTHER, Model, sigmoid
 from app.policy.policy_view import view_of
 from app.scoring.training import KINDS, Case, auc, brier, calibration, train
-from tests.rules.make import NOON, WATERFALL, activity
+from tests.rules.make import MARKETING, NOON, SDR, WATERFALL, activity, altered
 
 DAY = timedelta(days=1)
 
@@ -183,10 +187,46 @@ MODEL = Model(3, 0.5, 0.0, {"last_activity": {"1 day": 1.0, OTHER: -1.0}})
 CONDITION = Likelihood(likelihood=AtLeastProbability(at_least=0.5))
 
 
-@pytest.mark.parametrize(("bias", "holds"), [(-1.0001, False), (-1.0, True), (0.0, True)])
+@pytest.mark.parametrize(("bias", "holds"), [(-1.001, False), (-1.0, True), (0.0, True)])
 def test_the_condition_holds_from_its_probability_on(bias: float, *, holds: bool) -> None:
     facts = Facts(model=Model(3, 0.5, bias, MODEL.weights), activities=(activity("webinar", 0),))
     assert CONDITION.holds(view_of(WATERFALL, facts, NOON)) is holds
+
+
+@pytest.mark.parametrize(
+    ("probability", "holds"), [(0.29994, False), (0.29996, True), (0.3, True), (0.30004, True), (0.30006, True)]
+)
+def test_the_condition_compares_the_number_that_is_shown(probability: float, *, holds: bool) -> None:
+    bias = math.log(probability / (1 - probability))
+    view = view_of(WATERFALL, Facts(model=Model(3, 0.5, bias, {})), NOON)
+    condition = Likelihood(likelihood=AtLeastProbability(at_least=0.3))
+    assert condition.holds(view) is holds
+    told = [] if holds else [{"criterion": "likelihood", "have": 0.2999, "need": 0.3}]
+    assert condition.unmet(view) == told
+
+
+@pytest.mark.parametrize("place", ["guard", "named", "not"])
+@pytest.mark.parametrize("model", [None, Model(3, 0.5, -1.0, {})])
+def test_a_move_keeps_the_likelihood_that_its_guard_asked_for(place: str, model: Model | None) -> None:
+    asked = {"likelihood": {"at_least": 0.5}}
+    guards = {
+        "guard": {"any": [asked, {"identities": {"at_least": 1}}]},
+        "named": {"condition": "mql"},
+        "not": {"not": asked},
+    }
+
+    def change(changed: dict[str, Any]) -> None:
+        changed["conditions"]["mql"] = {"not": asked}
+        next(one for one in changed["actions"] if one["name"] == "qualify")["guard"] = guards[place]
+
+    policy = altered(WATERFALL, change)
+    moved = decide(policy, Facts(identities=1, stage="inquiry", model=model), Ask("qualify", MARKETING), NOON)
+    assert isinstance(moved, Move)
+    shown = None if model is None else 0.2689
+    assert moved.evidence == {"likelihood": {"probability": shown, "model": model and model.version}}
+    reopened = decide(policy, Facts(identities=1, stage="mql", model=model), Ask("accept", SDR), NOON)
+    assert isinstance(reopened, Move)
+    assert "likelihood" not in reopened.evidence, "its guard does not ask for it"
 
 
 def test_the_condition_is_one_that_time_may_change() -> None:
