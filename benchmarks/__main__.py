@@ -24,6 +24,7 @@ from benchmarks.paths import (
     create,
     dead,
     deliver,
+    erasure,
     imports,
     lists,
     many,
@@ -56,9 +57,11 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "dead": dead.measure,
     "reports": reports.measure,
     "backtest": backtest.measure,
+    "erasure": erasure.measure,
 }
-# They take minutes: to fill a database, until lanes rest, to send a million events, to process a large list.
-ONLY_WHERE_NAMED = {"lists", "many", "dead", "large-list", "reports"}
+# They take minutes: to fill a database, until lanes rest, to send a million events, to process a large list, to erase
+# ten thousand people.
+ONLY_WHERE_NAMED = {"lists", "many", "dead", "large-list", "reports", "erasure"}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 
@@ -66,7 +69,9 @@ def main(
     quick: Annotated[bool, typer.Option(help="Shorter runs: under two minutes.")] = False,
     only: Named = None,
     profile: Annotated[str | None, typer.Option(help="Measure this path and print its CPU time by layer.")] = None,
-    leads: Annotated[int, typer.Option(help="Leads of backtest (full size: 100000) and reports (2000000).")] = 0,
+    leads: Annotated[
+        int, typer.Option(help="Leads of backtest (full size: 100000), erasure (10000) and reports (2000000).")
+    ] = 0,
     activities: Annotated[int, typer.Option(min=1, max=1000, help="Activities of each of these leads.")] = 10,
     peer: Annotated[
         str | None, typer.Option(help="Another system: the URL, on a local port, that creates a person.")
