@@ -7,7 +7,7 @@ person, is erased by the steps that follow (steps.py).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -18,11 +18,13 @@ import orjson
 from app import ids
 from app.database.transaction import ChangedMeanwhile, Record, Tx
 from app.erasure import reduced, sql
+from app.erasure.personas import Names, personas_of
 from app.erasure.sought import written
 from app.errors import ErasureNotFound, LeadNotFound, RoleNotAllowed
 from app.events.record import NewEvent, minified, record_events
 from app.journeys import sql as journeys_sql
 from app.leads import sql as leads_sql
+from app.leads.personas_then import KEPT
 from app.leads.suppression import Name, hashed, named_shared, named_submission, salt_of
 from app.sources.item import KEY_SEPARATOR
 from app.submissions.erased import erase_bodies, own_key
@@ -110,7 +112,7 @@ async def erase_person(tx: Tx, tenant_id: UUID, person: Person, now: datetime, *
     main, people, known = person.main, person.people, person.known
     leads = await sql.read(tx, tenant_id, sql.LEADS, people)
     addresses = [value for kind, _, value in known if kind == "email"]
-    await _erase_history(tx, tenant_id, people)
+    personas = await _erase_history(tx, tenant_id, people, now)
     keys = await _erase_submissions(tx, tenant_id, people)
     if suppress:
         salt = await salt_of(tx, tenant_id, make=True)
@@ -123,7 +125,8 @@ async def erase_person(tx: Tx, tenant_id: UUID, person: Person, now: datetime, *
         {
             "id": row.id,
             "fields": reduced.fields(row.fields),
-            "flags": {name: value for name, value in row.flags.items() if name == "source"},
+            "flags": {name: value for name, value in row.flags.items() if name == "source"}
+            | {KEPT: personas[row.id, None]},
             "first_touch": reduced.touch(row.first_touch),
             "last_touch": reduced.touch(row.last_touch),
         }
@@ -139,10 +142,21 @@ def address_hashes(person: Person) -> list[str]:
     return [hashlib.sha256(_key(name)[2].encode()).hexdigest() for name in person.known if _key(name)[0] == "email"]
 
 
-async def _erase_history(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) -> None:
-    """Reduces what reports read of the past to what they count, and events to tombstones."""
+async def _erase_history(
+    tx: Tx, tenant_id: UUID, people: Sequence[UUID], now: datetime
+) -> Mapping[tuple[UUID, int | None], Names]:
+    """Reduces what reports read of the past to what they count, and events to tombstones; which personas matched."""
     changes = await sql.read(tx, tenant_id, sql.CHANGES, people)
-    rows = [{"lead_id": row.lead_id, "version": row.version, "before": reduced.before(row.before)} for row in changes]
+    personas = await personas_of(tx, tenant_id, people, changes, now)
+    rows = [
+        {
+            "lead_id": row.lead_id,
+            "version": row.version,
+            "before": reduced.before(row.before) | ({KEPT: personas[key]} if key in personas else {}),
+        }
+        for row in changes
+        for key in [(row.lead_id, row.version)]
+    ]
     await sql.write(tx, tenant_id, sql.ERASE_CHANGES, rows)
     steps = await sql.read(tx, tenant_id, sql.TRANSITIONS, people)
     moved = [
@@ -152,6 +166,7 @@ async def _erase_history(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) -> Non
     events = await sql.read(tx, tenant_id, sql.EVENTS, people)
     told = [{"seq": row.seq, "data": minified(reduced.event(row.type, orjson.loads(row.data)))} for row in events]
     await sql.write(tx, tenant_id, sql.ERASE_EVENTS, told)
+    return personas
 
 
 async def _erase_submissions(tx: Tx, tenant_id: UUID, people: Sequence[UUID]) -> set[Name]:

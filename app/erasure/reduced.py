@@ -16,7 +16,7 @@ EVIDENCE: Final = (
     *("fit", "engagement", "level", "entries", "profile"),
     *("conversion_id", "opportunity_class", "goes_on", "policy_version_before", "mapping"),
 )
-BEFORE: Final = ("rules", "owner_id", "team")
+BEFORE: Final = ("rules", "owner_id", "team", "links")
 # Members of the events of a lead that stay, by type: ids, codes, numbers and instants. `a.b` is a member of `a`.
 STEP: Final = (
     "transition_id seq from to action reason_code actor.id actor.kind actor.role occurred_at recorded_at policy_version"

@@ -63,8 +63,19 @@ ERASE_LEADS = text(
     """
 ).bindparams(TENANT, NOW, bindparam("rows", type_=JSONB))
 CHANGES = text(
-    "SELECT lead_id, version, before FROM lead_changes WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)"
+    "SELECT lead_id, version, before, recorded_at FROM lead_changes WHERE tenant_id = :tenant_id"
+    " AND lead_id = ANY(:ids) ORDER BY version DESC"
 ).bindparams(TENANT, IDS)
+# What personas are about, as app/leads/personas_then.py reads it.
+PROFILES = text(
+    """
+    SELECT l.id, l.fields, l.flags, l.custom, l.kind, l.channel, l.first_touch, l.consents, j.business FROM leads l
+      LEFT JOIN LATERAL (SELECT j.business FROM journeys j WHERE j.tenant_id = :tenant_id AND j.lead_id = l.id
+                          ORDER BY j.number DESC LIMIT 1) j ON true
+     WHERE l.tenant_id = :tenant_id AND l.id = ANY(:ids)
+    """
+).bindparams(TENANT, IDS)
+ACTIVATED = text("SELECT DISTINCT policy_id FROM activations WHERE tenant_id = :tenant_id").bindparams(TENANT)
 ERASE_CHANGES = text(
     """
     UPDATE lead_changes c SET before = r.before, origins = NULL
@@ -282,6 +293,11 @@ async def identities(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> Recor
 async def read(tx: Tx, tenant_id: UUID, statement: TextClause, lead_ids: Sequence[UUID]) -> Records:
     """The rows of these leads that a statement of this module selects."""
     return (await tx.execute(statement, {"tenant_id": tenant_id, "ids": list(lead_ids)})).all()
+
+
+async def activated(tx: Tx, tenant_id: UUID) -> list[UUID]:
+    """The policies that are or were active."""
+    return (await tx.execute(ACTIVATED, {"tenant_id": tenant_id})).scalars()
 
 
 async def write(tx: Tx, tenant_id: UUID, statement: TextClause, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -8,14 +8,11 @@ from uuid import UUID
 
 from app.database.transaction import Record, Tx
 from app.errors import RequestInvalid
-from app.journeys.state import attributes, exception_of
-from app.leads.past import merged_before, restored
+from app.leads.personas_then import kept_personas, personas_then
 from app.policy.document import Policy
-from app.policy.facts import Facts
 from app.reports import accounts_sql
 from app.reports.parameters import AccountsParameters, Parameters
 from app.reports.report import Metric, Report, Settings
-from app.scoring.personas import persona_matches
 
 MOST_PEOPLE: Final = 20_000
 
@@ -36,26 +33,13 @@ async def prepare(tx: Tx, tenant_id: UUID, settings: Settings) -> dict[str, Any]
         detail = f"more than {MOST_PEOPLE} people were active, which is the limit: ask for a shorter window"
         raise RequestInvalid.of("to", "too_many_people", detail)
     for row in rows:
-        for match in persona_matches(settings.policy, _facts(row), settings.as_of):
-            if match.matches:
-                found[match.name].append(str(row.id))
+        undone = row.undone or ()
+        names = kept_personas(row, undone, str(settings.policy_id))
+        if names is None:
+            names = personas_then(settings.policy, row, undone, settings.as_of)
+        for name in names:
+            found[name].append(str(row.id))
     return {"personas": found}
-
-
-def _facts(row: Record) -> Facts:
-    """What was known of the lead itself at the instant: the present values, with those of later changes put back."""
-    before = merged_before(row.undone or ())
-    fields, flags = restored(row.fields, before["fields"]), restored(row.flags, before["flags"])
-    custom = before.get("custom", row.custom)
-    channel = before.get("channel", row.channel)
-    touches = before.get("attribution")
-    return Facts(
-        fields=attributes(fields, flags, custom, row.kind, channel, row.business),
-        custom=custom,
-        first_touch=touches["first"] if touches else row.first_touch,
-        consents=before.get("consents", row.consents),
-        exception=exception_of(flags),
-    )
 
 
 def show(metric: Metric, row: Record | None, settings: Settings) -> Mapping[str, Any]:

@@ -146,7 +146,7 @@ async def settings_of(tx: Tx, tenant_id: UUID, asked: Parameters, now: datetime)
     versions = await sql.versions(tx, tenant_id, as_of, start, min(end, as_of + timedelta(microseconds=1)))
     documents: Mapping[str, Any] = row.documents or {}
     bands = bands_of(published.policy, own_bands_in(documents))
-    return Settings(published.policy, versions or [published.number], start, end, as_of, bands)
+    return Settings(published.policy, published.id, versions or [published.number], start, end, as_of, bands)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -63,6 +63,7 @@ class Settings:
     """
 
     policy: Policy
+    policy_id: UUID
     versions: Sequence[int]
     start: datetime
     end: datetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from app.reports import accounts
 from tests.api import Api
 from tests.contract.world import second_tenant
+from tests.conversion.steps import converted, sql_lead
 from tests.merging.steps import merged, unmerged
 from tests.reports.steps import day, evidence, fraction, go_to, metric, report
 
@@ -51,6 +53,31 @@ async def test_accounts_with_several_active_people_are_counted_and_shown(api: Ap
     assert (await report(api, "accounts", as_of=found["as_of"])) == found
     december: dict[str, Any] = {"from": "2025-12-01", "to": "2026-01-01"}
     assert fraction(await report(api, "accounts", **december), "several_people") == (0, 0)
+
+
+@pytest.mark.parametrize("reverted", [False, True])
+async def test_an_erased_person_counts_as_before_at_every_instant(api: Api, reverted: bool) -> None:
+    """Also before its title changed, and where its conversion was reverted since."""
+    go_to(api, day(3))
+    ae, manager = await api.user("ae"), await api.user("manager")
+    lead = await sql_lead(api, ae)
+    await converted(api, lead, ae)
+    told = [await report(api, "accounts")]
+    for title in ("Intern", "Head of Sales", None):
+        api.clock.ahead += timedelta(hours=1)
+        answer = await api.call("PATCH", f"/v1/leads/{lead['id']}", {"fields": {"job_title": title}}, actor=manager)
+        assert answer.status_code == 200, answer.text
+        told.append(await report(api, "accounts"))
+    if reverted:
+        api.clock.ahead += timedelta(hours=1)
+        path = f"/v1/leads/{lead['id']}/conversion/revert"
+        await api.post(path, {"reason_code": "mistake"}, actor=manager, status=200)
+        told.append(await report(api, "accounts"))
+    api.clock.ahead += timedelta(hours=1)
+    assert [fraction(one, "persona_decision_maker")[0] for one in told] == [1, 0, 1, 0] + [0] * reverted
+    await api.post(f"/v1/leads/{lead['id']}/erasure", {"reason": "person_asked"}, status=202)
+    again = [await report(api, "accounts", as_of=one["as_of"]) for one in told]
+    assert again == told
 
 
 async def test_engagement_is_that_of_all_people_together_and_two_leads_of_a_contact_are_one_person(api: Api) -> None:
