@@ -67,18 +67,6 @@ class BacktestLimitReached(Conflict):
     """As many back-tests and shadow runs as are allowed at a time have not ended yet: wait for one, or cancel it."""
 
 
-class ConsumerLimitReached(Conflict):
-    """The tenant has as many consumers as it may have: delete one that is not used."""
-
-
-class FiltersFixed(Conflict):
-    """The filters of a consumer cannot be changed: its place is one of what they let through. Make another one."""
-
-
-class AlreadyAcknowledged(Conflict):
-    """The consumer stands after this place, and an acknowledgement goes forward only: to read again, PUT `seek`."""
-
-
 class StateConflict(Conflict):
     """The resource is in a state that does not allow this."""
 
@@ -283,10 +271,6 @@ class PolicyNotFound(NotFound):
 
 class SubscriptionNotFound(NotFound):
     """There is no such subscription."""
-
-
-class ConsumerNotFound(NotFound):
-    """There is no consumer of this name."""
 
 
 class DeliveryNotFound(NotFound):

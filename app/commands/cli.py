@@ -202,17 +202,25 @@ def tail(
         str | None, typer.Option(envvar="BATON", help="URL of the service; by default from the settings.")
     ] = None,
     forward: Annotated[str | None, typer.Option(help="URL that each event is posted to as a signed webhook.")] = None,
-    after: Annotated[str, typer.Option(help="latest, earliest, a timestamp, or a cursor.")] = "latest",
+    secret: Annotated[
+        str | None, typer.Option(envvar="SECRET", help="Signs what is forwarded: whsec_…; by default a new one.")
+    ] = None,
+    consumer: Annotated[
+        str | None, typer.Option(help="Name of a consumer: go on where it stands, acknowledge what was done.")
+    ] = None,
+    after: Annotated[
+        str, typer.Option(help="latest, earliest, a timestamp, or a cursor; of a new consumer.")
+    ] = "latest",
     types: Annotated[str | None, typer.Option(help="Such as lead.converted,submission.*")] = None,
     most: Annotated[int | None, typer.Option(min=1, help="Stop after this many events.")] = None,
 ) -> None:
-    """Print events as they occur, until Ctrl-C."""
+    """Print events as they occur, as JSON lines, until Ctrl-C; with --forward post each one until it is accepted."""
     from app.commands.tail import FeedOptions
     from app.commands.tail import tail as follow
     from app.settings import load
 
     address = (url or load().address).rstrip("/")
-    follow(FeedOptions(address, key, after, types, most), forward)
+    follow(FeedOptions(address, key, after, types, most, consumer), forward, secret)
 
 
 @cli.command("import")

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from app.consumers import sql
 from app.consumers.keep import locked
+from app.consumers.problems import AlreadyAcknowledged
 from app.consumers.schemas import Ack, filters_of, place_of
 from app.database.transaction import Tx
-from app.errors import AlreadyAcknowledged, RequestInvalid
+from app.errors import RequestInvalid
 from app.events import cursors
 from app.events import sql as events
 from app.events.cursors import Filters

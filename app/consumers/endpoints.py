@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from app.consumers import acknowledge, keep, sql
 from app.consumers import read as reading
+from app.consumers.problems import AlreadyAcknowledged, ConsumerLimitReached, ConsumerNotFound, FiltersFixed
 from app.consumers.schemas import (
     Ack,
     ConsumerEvents,
@@ -21,15 +22,7 @@ from app.consumers.schemas import (
     show_consumer,
 )
 from app.database.transaction import Tx
-from app.errors import (
-    AlreadyAcknowledged,
-    ConsumerLimitReached,
-    ConsumerNotFound,
-    CursorExpired,
-    FiltersFixed,
-    TooManyRequests,
-    VersionConflict,
-)
+from app.errors import CursorExpired, TooManyRequests, VersionConflict
 from app.events.cursors import CURSOR_PROBLEMS
 from app.events.included import included_in
 from app.events.schemas import Include, PageSize, Wait

@@ -7,9 +7,10 @@ from typing import Final
 from uuid import UUID
 
 from app.consumers import sql
+from app.consumers.problems import ConsumerLimitReached, ConsumerNotFound, FiltersFixed
 from app.consumers.schemas import NAME, NAME_FORM, ConsumerPut, filters_of
 from app.database.transaction import Record, Tx
-from app.errors import ConsumerLimitReached, ConsumerNotFound, FiltersFixed, RequestInvalid
+from app.errors import RequestInvalid
 from app.events import across, cursors
 from app.events.sql import Place
 from app.ids import new_id

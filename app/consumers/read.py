@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from app.consumers import sql
+from app.consumers.problems import ConsumerNotFound
 from app.consumers.schemas import filters_of
 from app.database.transaction import Record, Tx
-from app.errors import ConsumerNotFound
 from app.events import cursors, feed
 from app.events.feed import IncludeLeads
 from app.events.waiting import with_connection

@@ -15,6 +15,7 @@ EXEMPT_INDEXES = {"keys_secret_sha256_key", "sources_key_key"}  # looked up befo
 
 # Statements across tenants; each returns rows with a tenant_id, or no rows of tenants.
 ACROSS = {
+    "consumers": {"count_consumers"},
     "confirmations": {"sweep_requests"},
     "database": {"sealed_page", "sealed_sample", "write_sealed"},
     "backtests": {"claim", "with_work"},

@@ -1,8 +1,14 @@
 """`baton tail`: prints events in order and forwards them as signed webhooks."""
 
+import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
@@ -53,14 +59,78 @@ async def test_each_event_is_printed_and_forwarded_signed_and_in_order(
     expected = (await api.get(f"/v1/events?lead_id={lead['id']}"))["data"]
     received: list[tuple[dict[str, str], bytes]] = []
     secret = new_secret()
-    monkeypatch.setattr(tail, "RETRY_WAITS", (0.01, 0.01))
-    async with served(api.app) as url, receiver(received, fails=2) as forward:
+    monkeypatch.setattr(tail, "FORWARD_WAITS", (0.01, 0.01))
+    async with served(api.app) as url, receiver(received, fails=5) as forward:
         await tail._follow(FeedOptions(url, api.key, "earliest", "lead.*", len(expected)), forward, secret)
     events = [Webhook(secret).verify(body, headers) for headers, body in received]
     assert [event["id"] for event in events] == [event["id"] for event in expected]
-    printed = capsys.readouterr().out
-    assert printed.count(lead["id"]) == len(expected)
-    assert "inquiry → mql by qualify" in printed
+    assert [headers["webhook-attempt"] for headers, _ in received] == ["6", *["1"] * (len(expected) - 1)]
+    printed = capsys.readouterr()
+    assert [orjson.loads(line) for line in printed.out.splitlines()] == expected, "one event a line"
+    assert printed.err.count("answers 503") == 5
+
+
+class Refused(Exception):
+    """Ends a run in the middle of a page, as Ctrl-C does."""
+
+
+async def test_a_consumer_goes_on_after_the_last_event_that_was_accepted(
+    api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.mql()
+    await create_partitions(api.app.state.engine)
+    await sequence(api.app.state.engine)
+    expected = [event["id"] for event in (await api.get("/v1/events"))["data"]]
+    received: list[tuple[dict[str, str], bytes]] = []
+    secret, forward_event = new_secret(), tail._forward
+
+    async def interrupted(session: Any, forward: str, secret: str, event: Any) -> None:
+        if event["id"] == expected[2] and not resumed:
+            raise Refused
+        await forward_event(session, forward, secret, event)
+
+    monkeypatch.setattr(tail, "_forward", interrupted)
+    async with served(api.app) as url, receiver(received) as forward:
+        for resumed, most in ((False, None), (True, 1), (True, len(expected) - 3)):
+            options = FeedOptions(url, api.key, "earliest", None, most, "mine")
+            with nullcontext() if resumed else pytest.raises(Refused):
+                await tail._follow(options, forward, secret)
+    assert [headers["webhook-id"] for headers, _ in received] == expected, "each once, in order"
+    assert (await api.get("/v1/consumers/mine"))["lag"] == 0
+
+
+@pytest.mark.parametrize(("consumer", "status"), [("Not a name", "422 request_invalid"), ("mine", "409 filters_fixed")])
+async def test_a_consumer_that_cannot_be_used_ends_with_the_problem(api: Api, consumer: str, status: str) -> None:
+    assert (await api.call("PUT", "/v1/consumers/mine", {"types": ["lead.*"]})).status_code == 201
+    async with served(api.app) as url:
+        with pytest.raises(CannotStart, match=status):
+            await tail._follow(FeedOptions(url, api.key, consumer=consumer), None, "")
+
+
+@pytest.mark.parametrize("secret", ["", "secret", "whsec_x", "whsec_" + "A" * 8])
+def test_a_secret_that_cannot_sign_is_refused_at_once(secret: str) -> None:
+    with pytest.raises(CannotStart, match="--secret cannot be used"):
+        tail.tail(FeedOptions("http://127.0.0.1:1", "btn_any"), "http://127.0.0.1:1", secret)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_command_without_an_error(api: Api, sent: signal.Signals) -> None:
+    await api.mql()
+    await create_partitions(api.app.state.engine)
+    await sequence(api.app.state.engine)
+    async with served(api.app) as url:
+        command = ("-c", "from app.commands.cli import main; main()")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *command, "tail", "--url", url, "--after", "earliest", "--types", "lead.*"),
+            env={**os.environ, "KEY": api.key},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert orjson.loads(await process.stdout.readline())["type"].startswith("lead.")
+        process.send_signal(sent)
+        _, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
 
 
 async def test_a_wrong_key_ends_with_the_problem_in_one_line(api: Api) -> None:
