@@ -27,7 +27,9 @@ class Replaying:
             state.engine, state.settings.database_url, state.settings, state.wake, tenant_id=api.tenant_id
         )
 
-    async def create(self, status: int = 201, **body: Any) -> dict[str, Any]:
+    async def create(self, *, status: int = 201, start: str | None = None, **body: Any) -> dict[str, Any]:
+        """Create a replay; `start` is its `from`."""
+        body |= {} if start is None else {"from": start}
         return dict(await self.api.post(f"{self.path}/replays", body, status=status))
 
     async def get(self, replay: dict[str, Any]) -> dict[str, Any]:

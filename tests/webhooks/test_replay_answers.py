@@ -63,7 +63,7 @@ async def test_a_range_of_instants_has_what_was_recorded_from_the_first_to_befor
 ) -> None:
     async with replaying(delivering) as one:
         await recorded(one, 10, 20, 30)
-        await one.until(await one.create(**{"from": minute(start), "to": minute(end)}), state="done")
+        await one.until(await one.create(start=minute(start), to=minute(end)), state="done")
     assert [got.version for got in one.replayed()] == versions
 
 
@@ -72,21 +72,21 @@ async def test_a_range_of_cursors_has_what_is_after_the_first_up_to_the_second(d
         await recorded(one, 10, 20, 30, 40)
         first = (await delivering.get("/v1/events", params={"after": "earliest", "limit": 1}))["next"]
         third = (await delivering.get("/v1/events", params={"after": "earliest", "limit": 3}))["next"]
-        await one.until(await one.create(**{"from": first, "to": third}), state="done")
+        await one.until(await one.create(start=first, to=third), state="done")
         assert [got.version for got in one.replayed()] == [2, 3]
         for start, end in ((third, first), (first, first), (third, minute(30))):
-            problem = await one.create(422, **{"from": start, "to": end})
+            problem = await one.create(status=422, start=start, to=end)
             assert faults(problem) in ([("to", "not_after_from")], [("from", "nothing_to_send")])
 
 
 async def test_an_end_that_is_not_after_the_beginning_is_refused(delivering: Api) -> None:
     async with replaying(delivering) as one:
         await recorded(one, 10)
-        for start, end in ((20, 10), (10, 10), (10.001, 10)):
-            problem = await one.create(422, **{"from": minute(start), "to": minute(end)})
+        for first, last in ((20, 10), (10, 10), (10.001, 10)):
+            problem = await one.create(status=422, start=minute(first), to=minute(last))
             assert faults(problem) == [("to", "not_after_from")]
         for start, end in (("latest", "earliest"), ("latest", "latest"), ("earliest", "earliest")):
-            assert faults(await one.create(422, **{"from": start, "to": end})) == [("to", "not_after_from")]
+            assert faults(await one.create(status=422, start=start, to=end)) == [("to", "not_after_from")]
 
 
 async def test_types_and_leads_choose_events_and_nothing_to_send_is_told(delivering: Api) -> None:
@@ -101,13 +101,11 @@ async def test_types_and_leads_choose_events_and_nothing_to_send_is_told(deliver
         assert {got.lead for got in one.replayed()} == {leads[0]}
         made = await one.until(await one.create(types=["lead.updated"]), state="done")
         assert {got.event["type"] for got in one.replayed(made)} == {"lead.updated"}
-        problem = await one.create(422, types=["lead.converted"])
+        problem = await one.create(status=422, types=["lead.converted"])
         assert faults(problem) == [("types", "nothing_to_send")]
-        problem = await one.create(
-            422, lead_ids=leads, **{"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"}
-        )
+        problem = await one.create(status=422, lead_ids=leads, start="2020-01-01T00:00:00Z", to="2020-01-02T00:00:00Z")
         assert faults(problem) == [("lead_ids", "nothing_to_send")]
-        problem = await one.create(422, to="2020-01-02T00:00:00Z")
+        problem = await one.create(status=422, to="2020-01-02T00:00:00Z")
         assert faults(problem) == [("from", "nothing_to_send")]
 
 
@@ -129,9 +127,9 @@ async def test_a_lead_that_was_erased_or_is_unknown_is_told_by_its_place(deliver
             await tx.execute(
                 text("UPDATE leads SET erased_at = now() WHERE id = :id"), {"id": ids.read("lead", erased)}
             )
-        problem = await one.create(410, lead_ids=[lead, erased])
+        problem = await one.create(status=410, lead_ids=[lead, erased])
         assert (problem["code"], faults(problem)) == ("erased", [("lead_ids.1", "erased")])
-        problem = await one.create(422, lead_ids=[*shown(C), lead])
+        problem = await one.create(status=422, lead_ids=[*shown(C), lead])
         assert faults(problem) == [("lead_ids.0", "lead_not_found")]
 
 
@@ -141,7 +139,7 @@ async def test_a_subscription_that_is_not_active_is_told_to_be_resumed(deliverin
         await recorded(one, 10)
         async with one.world.engine.begin() as tx:
             await tx.execute(text("UPDATE subscriptions SET state = :state"), {"state": state})
-        problem = await one.create(409)
+        problem = await one.create(status=409)
         assert (problem["code"], problem["state"]) == ("state_conflict", state)
         assert (await delivering.get(f"{one.path}/replays"))["data"] == []
 
@@ -167,7 +165,7 @@ async def test_a_subscription_that_is_not_active_is_told_to_be_resumed(deliverin
 )
 async def test_a_member_that_is_wrong_is_named(delivering: Api, body: dict[str, Any], field: str, code: str) -> None:
     async with replaying(delivering) as one:
-        assert faults(await one.create(422, **body)) == [(field, code)]
+        assert faults(await one.create(status=422, **body)) == [(field, code)]
 
 
 async def test_a_beginning_before_what_is_kept_is_refused_and_earliest_begins_with_what_is(delivering: Api) -> None:
@@ -181,11 +179,11 @@ async def test_a_beginning_before_what_is_kept_is_refused_and_earliest_begins_wi
             await tx.execute(text("UPDATE lanes SET position = 5000000"))
         await recorded(one, 30)
         for start in (minute(29), cursor):
-            problem = await one.create(409, **{"from": start})
+            problem = await one.create(status=409, start=start)
             assert (problem["code"], problem["first_position"]) == ("position_expired", "5000001")
             assert faults(problem) == [("from", "position_expired")]
         for start in ("earliest", minute(30)):
-            done = await one.until(await one.create(**{"from": start}), state="done")
+            done = await one.until(await one.create(start=start), state="done")
             assert (done["from_position"], done["sent"]) == ("5000001", 1)
 
 

@@ -142,7 +142,7 @@ async def test_a_delivery_that_a_receiver_refuses_is_tried_four_times_and_the_ot
         refused.clear()
         again = await one.until(await one.create(only="failed"), state="done")
         assert (again["sent"], again["failed"]) == (1, 0)
-        problem = await one.create(422, only="failed")
+        problem = await one.create(status=422, only="failed")
         assert [(each["field"], each["code"]) for each in problem["errors"]] == [("only", "nothing_to_send")]
 
 

@@ -13,7 +13,7 @@ from app.webhooks import replay
 from app.webhooks.replay_schemas import ReplayCreate
 from app.webhooks.replay_window import share_of
 from app.webhooks.schemas import Limits
-from tests.webhooks.conftest import Got, World, inbox
+from tests.webhooks.conftest import Got, Inbox, World, inbox
 from tests.webhooks.test_crash import dispatcher
 
 EVENTS, KILLS, CONCURRENCY, UNFLUSHED = 20_000, 3, 64, 64
@@ -24,6 +24,10 @@ NEW = [ids.new_id() for _ in range(10)]
 async def delayed(_: Got) -> int:
     await asyncio.sleep(0.004)
     return 204
+
+
+async def until_ok(box: Inbox, count: int) -> None:
+    await box.until(lambda box: len(box.ok) >= count)
 
 
 async def test_killed_dispatchers_miss_nothing_of_a_replay_and_live_events_go_on(world: World) -> None:
@@ -38,7 +42,7 @@ async def test_killed_dispatchers_miss_nothing_of_a_replay_and_live_events_go_on
         live = 0
         for kill in range(1, KILLS + 1):
             async with dispatcher(world) as process:
-                await box.until(lambda box, least=kill * EVENTS // (KILLS + 1): len(box.ok) >= least)
+                await until_ok(box, kill * EVENTS // (KILLS + 1))
                 live += await world.record_many(NEW, 2)
                 process.kill()
             async with world.engine.begin() as tx:
