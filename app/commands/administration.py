@@ -12,6 +12,7 @@ from app import ids
 from app.database.transaction import Database
 from app.journeys.verify import verify
 from app.policy.shipped import Shipped
+from app.reports.summaries import differences, rebuild
 from app.settings import PROGRAM, CannotStart
 from app.tenants import across, sql
 from app.tenants.audit_chain import audit_faults
@@ -37,7 +38,39 @@ async def verify_all(engine: Database) -> int:
                     console.print(f"{checked.lead_id} {checked.journey_id}: {'; '.join(checked.faults)}", markup=False)
     console.print(f"{checked_count} journeys, {differing} differ from their log.")
     faulty = await _verify_audit(engine)
+    faulty += await _verify_summaries(engine)
     return 1 if differing or faulty else 0
+
+
+async def _verify_summaries(engine: Database) -> int:
+    """Compare the summaries of reports with the milestones, and print what differs; of how many tenants."""
+    faulty = 0
+    async with engine.connect() as tx:
+        tenant_ids = await across.tenant_ids(tx)
+    for tenant_id in tenant_ids:
+        async with engine.connect() as tx:
+            found = await differences(tx, tenant_id)
+        for one in found:
+            console.print(f"{ids.show('tenant', tenant_id)} {one}", markup=False)
+        faulty += bool(found)
+    advice = f": make them anew with `{PROGRAM} reports rebuild`" if faulty else ""
+    console.print(f"{len(tenant_ids)} tenants, the summaries of {faulty} differ from the milestones{advice}.")
+    return faulty
+
+
+async def rebuild_summaries(engine: Database) -> None:
+    """Make the summaries of all tenants anew, showing how many journeys are done."""
+    async with engine.connect() as tx:
+        tenant_ids = await across.tenant_ids(tx)
+    count = 0
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("Summarizing journeys", total=None)
+        for tenant_id in tenant_ids:
+            async for done in rebuild(engine, tenant_id, datetime.now(UTC)):
+                count += done
+                progress.update(task, description=f"Summarizing journeys: {count}")
+    console.print(f"The summaries of {count} journeys of {len(tenant_ids)} tenants are made.")
 
 
 async def _verify_audit(engine: Database) -> int:

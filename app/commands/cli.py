@@ -21,7 +21,9 @@ tenants = typer.Typer(no_args_is_help=True, help="Create tenants.")
 keys = typer.Typer(no_args_is_help=True, help="Create and revoke API keys.")
 policy = typer.Typer(no_args_is_help=True, help="Check, compare and show policy documents.")
 secrets = typer.Typer(no_args_is_help=True, help="Change the keys that secrets are encrypted with.")
-for part, name in ((tenants, "tenants"), (keys, "keys"), (policy, "policy"), (secrets, "secrets")):
+reports = typer.Typer(no_args_is_help=True, help="Make what reports read anew.")
+PARTS = ((tenants, "tenants"), (keys, "keys"), (policy, "policy"), (secrets, "secrets"), (reports, "reports"))
+for part, name in PARTS:
     cli.add_typer(part, name=name)
 PASS_ARGUMENTS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Directory of the embedded PostgreSQL (.baton).")]
@@ -67,7 +69,7 @@ def migrate(data_dir: DataDir = None) -> None:
 
 @cli.command()
 def verify(data_dir: DataDir = None) -> None:
-    """Recompute every journey from its transitions and check the audit logs; status 1 and what differs."""
+    """Recompute every journey from its transitions, check the audit logs and summaries; status 1 and what differs."""
     from app.commands.administration import verify_all
     from app.database.server import run_on_database
 
@@ -122,6 +124,15 @@ def revoke_key(key: str, data_dir: DataDir = None) -> None:
     from app.database.server import run_on_database
 
     run_on_database(data_dir, lambda engine: revoke(engine, key))
+
+
+@reports.command("rebuild")
+def rebuild_summaries(data_dir: DataDir = None) -> None:
+    """Make the summaries that reports read anew; until they are made, reports read the milestones."""
+    from app.commands.administration import rebuild_summaries as make_anew
+    from app.database.server import run_on_database
+
+    run_on_database(data_dir, make_anew)
 
 
 @secrets.command("reseal")

@@ -30,6 +30,7 @@ from app.likelihood.train import queue_due, train_next
 from app.policies.due import activate_due, announce_reviews
 from app.policies.schedule import schedule_leads
 from app.problem import Problem
+from app.reports.summaries import summarize_due
 from app.retention.run import run_due
 from app.settings import Role
 from app.submissions.check import check_forever
@@ -64,7 +65,7 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
     if "work" in roles:
         waiting = (process_forever, process_lists_forever, check_forever, fetch_forever)
         timed = (refresh_forever, compare_forever, policies_forever, backtest_forever, snapshots_forever, erase_forever)
-        seldom = (train_forever, learn_forever, sweep_forever, retention_forever)
+        seldom = (summarize_forever, train_forever, learn_forever, sweep_forever, retention_forever)
         jobs += [partial(work, state, stop) for work in (*waiting, *timed, *seldom)]
     if "dispatch" in roles:
         jobs += [
@@ -173,6 +174,15 @@ async def backtest_forever(state: Any, stop: asyncio.Event) -> None:
 
     async def batch() -> int:
         return await run_backtests(state.engine, state.clock.now())
+
+    await _repeat(POLL_SECONDS, stop, batch)
+
+
+async def summarize_forever(state: Any, stop: asyncio.Event) -> None:
+    """Keep the summaries that reports read."""
+
+    async def batch() -> int:
+        return await summarize_due(state.engine, state.clock.now())
 
     await _repeat(POLL_SECONDS, stop, batch)
 

@@ -1,11 +1,12 @@
-"""SQL across tenants: the transactions that are open."""
+"""SQL across tenants: the transactions that are open, and tenants whose summaries have to be made."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import DateTime, Integer, bindparam, text
 
 from app.database.transaction import Tx
 
@@ -25,3 +26,20 @@ OPEN: Final = text(
 async def open_transactions(tx: Tx) -> set[tuple[int, datetime]]:
     """Process id and begin of each transaction of more than one statement that is open in this database."""
     return {(row.pid, row.waits_until_settled) for row in await tx.execute(OPEN)}
+
+
+# Tenants whose cursor is missing, whose summaries are being made, or whose log has events that are old enough.
+TO_SUMMARIZE: Final = text(
+    """
+    SELECT t.id AS tenant_id FROM tenants t LEFT JOIN summary_cursors c ON c.tenant_id = t.id
+     WHERE c.tenant_id IS NULL OR c.built_to IS NOT NULL
+        OR EXISTS (SELECT FROM event_log l WHERE l.tenant_id = t.id AND l.position > c.position
+                      AND l.recorded_at <= :until)
+     ORDER BY c.as_of NULLS FIRST, t.id LIMIT :limit
+    """
+).bindparams(bindparam("until", type_=DateTime(timezone=True)), bindparam("limit", type_=Integer))
+
+
+async def tenants_to_summarize(tx: Tx, until: datetime, limit: int) -> list[UUID]:
+    """The tenants that have something to summarize, those that have waited longest first."""
+    return (await tx.execute(TO_SUMMARIZE, {"until": until, "limit": limit})).scalars()

@@ -10,6 +10,7 @@ from app.policy.document import Policy
 from app.reports.cases_sql import FUNNEL, FUNNEL_NUMBERS
 from app.reports.parameters import FunnelParameters, Parameters
 from app.reports.report import BUSINESSES, Business, Metric, Report
+from app.reports.summaries_sql import SUMMED
 
 ALWAYS: Final = (("mql", "srl"), ("srl", "sql"), ("sql", "won"))
 DEFAULT_DAYS: Final = 30
@@ -69,4 +70,5 @@ REPORT: Final = Report(
     metrics,
     FunnelParameters,
     numbers=FUNNEL_NUMBERS,
+    summed=SUMMED,
 )

@@ -39,6 +39,7 @@ KEYS: Final[Mapping[str, Sequence[str]]] = {
 LONGEST_DAYS: Final = 1_100
 MOST_GROUPS: Final = 500
 MOST_NUMBERS: Final = 200_000
+MOST_STEPS: Final = 500_000  # transitions of a window; the slowest report reads so many in about half of its time
 FIRST, TO = "The first day, in the tenant's time zone.", "The day after the last one."
 AS_OF: Final = "What had been recorded by this instant counts, and nothing that came later; left out: now."
 BY: Final = "One group for each value of this."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -16,10 +16,11 @@ from app.errors import RequestInvalid
 from app.policies.published import published_policy
 from app.reports import sql
 from app.reports.metric import bands_of, show_metric
-from app.reports.parameters import KEYS, LONGEST_DAYS, MOST_GROUPS, MOST_NUMBERS, Parameters
+from app.reports.parameters import KEYS, LONGEST_DAYS, MOST_GROUPS, MOST_NUMBERS, MOST_STEPS, Parameters
 from app.reports.report import Metric, Report, Settings
 from app.reports.settings import own_bands_in
 from app.reports.settled import settle
+from app.reports.summaries_sql import usable
 from app.web.fields import rfc3339
 from app.web.pages import read_cursor, read_place, write_cursor
 
@@ -35,7 +36,7 @@ async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters
     most_groups = min(MOST_GROUPS, max(MOST_NUMBERS // max(len(metrics), 1), 1))
     most = len(metrics) * most_groups
     bound = {**await _bound(tx, tenant_id, report, asked, settings, metrics), "limit": most + 1}
-    rows = await sql.numbers(tx, tenant_id, report, asked.group, bound)
+    rows = await _numbers(tx, tenant_id, report, asked, bound)
     if asked.by is None and len(rows) > most:
         detail = f"there are more than {most} values, which is the limit: ask for a shorter window"
         raise RequestInvalid.of("to", "too_many_values", detail)
@@ -56,6 +57,35 @@ async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters
         "groups": groups,
         "evidence_url": f"/v1/reports/{report.name}/evidence?{urlencode(at)}",
     }
+
+
+async def _numbers(
+    tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, bound: Mapping[str, Any]
+) -> Sequence[Record]:
+    """By the summaries where the report can be read from them: of the present, without groups.
+
+    Raises RequestInvalid for a window that has too much history to be read in the time that a statement may take.
+    """
+    if report.summed is not None and asked.as_of is None and asked.by is None:
+        after = await usable(tx, tenant_id, bound["as_of"])
+        if after is not None:
+            days = whole_days(bound["start"], bound["end"])
+            return await sql.summed(tx, tenant_id, report.summed, {**bound, **days, "after": after})
+    steps = await sql.steps_in(tx, tenant_id, bound["start"], bound["end"])
+    if steps > MOST_STEPS:
+        detail = (
+            f"the window has about {steps:,} transitions of journeys; this report reads at most {MOST_STEPS:,} at once:"
+            " ask for a shorter window"
+        )
+        raise RequestInvalid.of("to", "too_much_history", detail)
+    return await sql.numbers(tx, tenant_id, report, asked.group, bound)
+
+
+def whole_days(start: datetime, end: datetime) -> dict[str, date]:
+    """The days of UTC that a window has as a whole, from the first to the one after the last; none: twice the same."""
+    first, last = start.astimezone(UTC), end.astimezone(UTC)
+    first_day = first.date() + timedelta(days=first.time() > time())
+    return {"first_day": first_day, "last_day": max(first_day, last.date())}
 
 
 async def read_evidence(

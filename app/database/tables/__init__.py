@@ -64,6 +64,7 @@ from app.database.tables.leads import (
     withdrawals,
 )
 from app.database.tables.pipeline import accounts, contacts, conversions, opportunities, opportunity_transitions
+from app.database.tables.summaries import journey_summaries, milestone_counts, summary_cursors
 
 __all__ = [
     "accounts",
@@ -94,6 +95,7 @@ __all__ = [
     "idempotency_keys",
     "identities",
     "imports",
+    "journey_summaries",
     "journeys",
     "judgements",
     "keys",
@@ -105,6 +107,7 @@ __all__ = [
     "likeness_checks",
     "match_keys",
     "metadata",
+    "milestone_counts",
     "milestones",
     "models",
     "opportunities",
@@ -126,6 +129,7 @@ __all__ = [
     "submission_items",
     "submissions",
     "subscriptions",
+    "summary_cursors",
     "suppression_salts",
     "suppressions",
     "tenants",

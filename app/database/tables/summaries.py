@@ -1,0 +1,42 @@
+"""What reports of long windows read instead of milestones: derived rows, which can be made anew at any time.
+
+See docs/decisions/0089.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Integer, Text
+
+from app.database.tables.columns import instant, string, tenant_table, uuid
+
+# The milestones that a journey has now, by name; no row for a journey without any, or that a merge has closed.
+journey_summaries = tenant_table(
+    "journey_summaries",
+    uuid("journey_id", null=False, primary_key=True),
+    string("business", null=False),
+    Column("names", ARRAY(Text), nullable=False),
+    Column("instants", ARRAY(DateTime(timezone=True)), nullable=False),
+    Column("skips", ARRAY(Boolean), nullable=False),
+)
+
+# How many journeys reached the milestone `name` on a day of UTC and `to` within so many days after it, rounded up.
+# `skipped`: one of both was passed over. The pair of a milestone with itself counts those that reached it.
+milestone_counts = tenant_table(
+    "milestone_counts",
+    Column("reached_on", Date, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("to", Text, primary_key=True),
+    Column("business", Text, primary_key=True),
+    Column("skipped", Boolean, primary_key=True, nullable=False),
+    Column("days", Integer, primary_key=True, autoincrement=False),
+    Column("journeys", BigInteger, nullable=False),
+)
+
+# Until which event of the log the summaries of a tenant have seen everything, and what was recorded by `as_of`.
+# `built_to` is null, or how far they have been made for the journeys that there were before.
+summary_cursors = tenant_table(
+    "summary_cursors",
+    Column("position", BigInteger, nullable=False),
+    instant("as_of", null=False),
+    uuid("built_to"),
+)

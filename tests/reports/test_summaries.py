@@ -1,0 +1,238 @@
+"""The funnel by summaries is that of the milestones, to the last byte, wherever the projector stands."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import hypothesis
+import pytest
+
+from app.commands.administration import rebuild_summaries, verify_all
+from app.database.engine import make_engine
+from app.database.transaction import CommitOutcomeUnknown, Database
+from app.events.sequence import sequence
+from app.reports import read, sql, summaries, summaries_sql
+from app.reports.read import whole_days
+from app.reports.summaries import AGE, differences, rebuild, summarize, summarize_due
+from app.settings import Settings
+from tests.api import Api, running
+from tests.proof.sales import SalesLife
+from tests.stories.life import begin
+
+STEPS = 50
+
+
+async def caught_up(api: Api, database: Database | None = None) -> None:
+    """Sequences all events, and summarizes until nothing is left."""
+    engine = database or api.app.state.engine
+    while await sequence(engine):
+        pass
+    while await summarize_due(engine, api.now + AGE + timedelta(seconds=1)):
+        pass
+
+
+async def is_read(api: Api, seconds: int = 0) -> bool:
+    """Whether a report of so many seconds later reads summaries."""
+    async with api.app.state.engine.connect() as tx:
+        return await summaries_sql.usable(tx, api.tenant_id, api.now + timedelta(seconds=seconds)) is not None
+
+
+async def compare(api: Api, query: str) -> bytes:
+    """The funnel of now, which has to be the one as of its instant, which reads milestones alone."""
+    now = await api.call("GET", f"/v1/reports/funnel?{query}")
+    assert now.status_code == 200, now.text
+    base = await api.call("GET", f"/v1/reports/funnel?{query}&as_of={now.json()['as_of']}")
+    assert now.content == base.content, query
+    return now.content
+
+
+async def found(api: Api) -> list[str]:
+    async with api.app.state.engine.begin() as tx:
+        return await differences(tx, api.tenant_id)
+
+
+async def run(api: Api, statement: str, *values: Any) -> Any:
+    async with api.app.state.engine.begin() as tx:
+        return await tx.driver.fetch(statement, *values)
+
+
+@pytest.mark.parametrize("policy", ["waterfall", "pipeline"])
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "Asia/Kathmandu"])
+async def test_the_funnel_of_a_random_life_is_the_same_with_summaries(
+    settings: Settings, policy: str, zone: str
+) -> None:
+    seed = 700 if hypothesis.settings().derandomize else int(datetime.now(UTC).timestamp())
+    async with running(settings, policy) as api:
+        life = await begin(api, seed, SalesLife)
+        assert isinstance(life, SalesLife)
+        assert (await api.call("PUT", "/v1/calendar", {"time_zone": zone})).status_code == 200
+        engine, bodies = api.app.state.engine, set()
+        assert not await is_read(api)
+        await caught_up(api)
+        for _ in range(STEPS):
+            await life.step()
+            match life.random.choice(("nothing", "sequence", "summarize")):
+                case "sequence":
+                    await sequence(engine)
+                case "summarize":
+                    await sequence(engine)
+                    await summarize_due(engine, api.now)
+            assert await is_read(api), f"seed {seed}\n{life.story()}"
+            first = api.now.date() - timedelta(days=life.random.choice((0, 1, 20, 300)))
+            query = f"from={first}&to={api.now.date() + timedelta(days=life.random.choice((0, 2)) or 1)}"
+            more = f"&skipped={life.random.choice(('include', 'exclude'))}"
+            horizon = life.random.choice(("", "&horizon=1", "&horizon=3"))
+            bodies.add(await compare(api, query + more + horizon))
+        await caught_up(api)
+        assert await found(api) == [], f"seed {seed}\n{life.story()}"
+        assert len(bodies) > STEPS / 2
+
+
+async def killed_before_its_commit(api: Api, database: Database, now: datetime) -> None:
+    async with database.begin() as tx:
+        assert await summarize(tx, api.tenant_id, now)
+        pid = await tx.driver.fetchval("SELECT pg_backend_pid()")
+        await run(api, "SELECT pg_terminate_backend($1, 5000)", pid)
+
+
+async def test_two_workers_and_one_that_is_killed_count_every_event_once(api: Api, url: str) -> None:
+    await caught_up(api)
+    for _ in range(12):
+        await api.mql()
+    while await sequence(api.app.state.engine):
+        pass
+    later = api.now + timedelta(minutes=1)
+    killed = make_engine(url, 1)
+    with pytest.raises(CommitOutcomeUnknown):
+        await killed_before_its_commit(api, killed, later)
+    await killed.dispose()
+    workers = [make_engine(url, 2) for _ in range(2)]
+    await asyncio.gather(*(summarize_due(worker, later) for worker in workers for _ in range(3)))
+    for worker in workers:
+        await worker.dispose()
+    await caught_up(api)
+    assert await found(api) == []
+    [total] = await run(api, "SELECT sum(journeys) FROM milestone_counts WHERE name = 'mql' AND \"to\" = 'mql'")
+    assert total[0] == 12
+
+
+DAMAGES = {
+    "UPDATE journey_summaries SET instants = ARRAY[instants[1] - interval '1 day']": "differs from milestones",
+    "DELETE FROM journey_summaries": "is missing",
+    "INSERT INTO journey_summaries SELECT tenant_id, gen_random_uuid(), business, names, instants, skips"
+    " FROM journey_summaries": "should not be there",
+    "UPDATE milestone_counts SET journeys = journeys + 1": "stored 2, by the summaries 1",
+    "DELETE FROM milestone_counts": "stored 0, by the summaries 1",
+    "INSERT INTO milestone_counts SELECT tenant_id, reached_on, name, 'won', business, skipped, 7, 1"
+    " FROM milestone_counts": "mql to won, new, 7 days: stored 1, by the summaries 0",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_verify_names_what_differs_and_a_rebuild_mends_it(api: Api, damage: str, capsys: Any) -> None:
+    await api.mql()
+    await caught_up(api)
+    engine = api.app.state.engine
+    assert (await found(api), await verify_all(engine)) == ([], 0)
+    await run(api, damage)
+    assert any(DAMAGES[damage] in one for one in await found(api)), await found(api)
+    capsys.readouterr()
+    assert await verify_all(engine) == 1
+    assert "reports rebuild" in " ".join(capsys.readouterr().out.split())
+    await rebuild_summaries(engine)
+    assert (await found(api), await verify_all(engine)) == ([], 0)
+    assert await is_read(api, 2)
+
+
+async def test_while_summaries_are_made_reports_read_the_milestones_and_what_changes_meanwhile_is_not_lost(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summaries, "JOURNEYS", 2)
+    for _ in range(5):
+        await api.mql()
+    await caught_up(api)
+    counts, today = [], api.now.date()
+    async for count in rebuild(api.app.state.engine, api.tenant_id, api.now):
+        counts.append(count)
+        if len(counts) == 1:
+            assert not await is_read(api)
+            await api.mql()
+            await compare(api, f"from={today}&to={today + timedelta(days=2)}")
+    assert counts == [2, 2, 2, 0]
+    assert await is_read(api)
+    await compare(api, f"from={today}&to={today + timedelta(days=2)}")
+    await caught_up(api)
+    assert await found(api) == []
+
+
+async def test_a_report_reads_the_milestones_where_too_many_events_are_not_summarized(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await caught_up(api)
+    await api.mql()
+    while await sequence(api.app.state.engine):
+        pass
+    [events] = await run(api, "SELECT count(*) FROM event_log WHERE position > (SELECT position FROM summary_cursors)")
+    monkeypatch.setattr(summaries_sql, "MOST_BEHIND", events[0])
+    assert await is_read(api, 2)
+    monkeypatch.setattr(summaries_sql, "MOST_BEHIND", events[0] - 1)
+    assert not await is_read(api, 2)
+
+
+async def test_what_is_younger_than_two_seconds_is_left_to_the_report(api: Api) -> None:
+    await caught_up(api)
+    await api.mql()
+    while await sequence(api.app.state.engine):
+        pass
+    [last] = await run(
+        api, "SELECT min(recorded_at) FROM event_log WHERE position > (SELECT position FROM summary_cursors)"
+    )
+    engine = api.app.state.engine
+    assert await summarize_due(engine, last[0] + AGE - timedelta(microseconds=1)) == 0
+    assert await summarize_due(engine, last[0] + AGE) == 1
+
+
+@pytest.mark.parametrize(("name", "more"), [("velocity", ""), ("funnel", "&by=source"), ("sources", "")])
+async def test_a_window_with_too_much_history_is_refused_with_the_limit_before_it_is_read(
+    api: Api, monkeypatch: pytest.MonkeyPatch, name: str, more: str
+) -> None:
+    for _ in range(8):
+        await api.mql()
+    await run(api, "ANALYZE transitions")
+    today, later = api.now.date(), api.now.date() + timedelta(days=2)
+    query = f"from={today}&to={later}{more}"
+    start, end = (datetime.combine(day, time(), UTC) for day in (today, later))
+    async with api.app.state.engine.connect() as tx:
+        steps = await sql.steps_in(tx, api.tenant_id, start, end)
+    assert steps >= 8
+    monkeypatch.setattr(read, "MOST_STEPS", steps)
+    assert (await api.call("GET", f"/v1/reports/{name}?{query}")).status_code == 200
+    monkeypatch.setattr(read, "MOST_STEPS", steps - 1)
+    refused = await api.call("GET", f"/v1/reports/{name}?{query}")
+    assert refused.status_code == 422, refused.text
+    [fault] = refused.json()["errors"]
+    assert (fault["field"], fault["code"]) == ("to", "too_much_history")
+    assert f"at most {steps - 1:,} at once" in fault["detail"]
+    await caught_up(api)
+    api.clock.ahead += timedelta(seconds=5)
+    whole = await api.call("GET", f"/v1/reports/funnel?from={today}&to={later}")
+    assert whole.status_code == 200, "the funnel of now reads its summaries"
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "last", "expected"),
+    [
+        ("UTC", (2026, 3, 1), (2026, 3, 3), ((2026, 3, 1), (2026, 3, 3))),
+        ("Europe/Bucharest", (2026, 3, 1), (2026, 3, 3), ((2026, 3, 1), (2026, 3, 2))),
+        ("America/New_York", (2026, 3, 1), (2026, 3, 3), ((2026, 3, 2), (2026, 3, 3))),
+        ("America/New_York", (2026, 3, 1), (2026, 3, 2), ((2026, 3, 2), (2026, 3, 2))),
+        ("Europe/Bucharest", (2026, 3, 1), (2026, 3, 2), ((2026, 3, 1), (2026, 3, 1))),
+    ],
+)
+def test_whole_days_of_a_window_are_those_of_utc(zone: str, first: Any, last: Any, expected: Any) -> None:
+    start, end = (datetime.combine(date(*day), time(), ZoneInfo(zone)) for day in (first, last))
+    days = whole_days(start, end)
+    assert (days["first_day"], days["last_day"]) == tuple(date(*day) for day in expected)
