@@ -148,12 +148,14 @@ async def test_former_ids_of_an_erased_person_answer_410_at_every_door(api: Api)
 
 
 async def test_no_list_of_what_waits_has_an_erased_lead_and_the_report_of_ages_counts_it(api: Api) -> None:
+    window = {"from": api.ago(days=1)[:10], "to": api.ago(days=-1)[:10]}
+    empty = await api.get("/v1/reports/ageing", params=window)
     lead = await api.lead(**PERSON, company="Engine")
     other = await api.lead(email="ada@home.example", full_name="Ada Lovelace", company="Engine")
-    window = {"from": api.ago(days=1)[:10], "to": api.ago(days=-1)[:10]}
     lists = ("/v1/leads", "/v1/duplicates")
     assert [lead["id"] in str(await api.get(path)) for path in lists] == [True, True]
     before = await api.get("/v1/reports/ageing", params=window)
+    assert before["groups"] != empty["groups"]
     await erase(api, lead)
     assert [lead["id"] in str(await api.get(path)) for path in lists] == [False, False]
     assert other["id"] in str(await api.get("/v1/leads"))
