@@ -60,7 +60,9 @@ READ: Final = """
       LEFT JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq AND l.type LIKE ANY (:types)
      ORDER BY l.position
 """
-ANY: Final = "SELECT EXISTS (SELECT 1 FROM ({log}) l WHERE l.type LIKE ANY (:types)), (SELECT count(*) FROM ({log}) l)"
+ANY: Final = """
+    SELECT EXISTS (SELECT 1 FROM ({log}) l WHERE l.type LIKE ANY (:types)) OR (SELECT count(*) FROM ({log}) l) >= :rows
+"""
 
 # Failed is what is dead, and what has no row and whose latest attempt failed, if its receiver was asked. The last
 # position of the attempts that are looked at may be cut, so it is left to the next reading.
@@ -98,7 +100,7 @@ READ_FAILED: Final = """{failed}
      ORDER BY l.position
 """
 ANY_FAILED: Final = """{failed}
-    SELECT EXISTS (SELECT 1 FROM found WHERE type LIKE ANY (:types)), reach.position < :to FROM reach
+    SELECT EXISTS (SELECT 1 FROM found WHERE type LIKE ANY (:types)) OR reach.position < :to FROM reach
 """
 OF_LEADS: Final = "AND lead_id = ANY (:lead_ids)"
 
@@ -234,8 +236,7 @@ async def read(tx: Tx, tenant_id: UUID, subscription_id: UUID, wanted: Range) ->
 async def sends_any(tx: Tx, tenant_id: UUID, subscription_id: UUID, wanted: Range) -> bool:
     """Whether there is anything to send; True also where so many rows match nothing that the search ends before."""
     template, most = (ANY, LOOKED_AT) if wanted.only == "all" else (ANY_FAILED, READ_ROWS)
-    any_found, more = (await tx.execute(*_statement(template, tenant_id, subscription_id, wanted, most))).one()
-    return bool(any_found or (more >= most if wanted.only == "all" else more))
+    return bool((await tx.execute(*_statement(template, tenant_id, subscription_id, wanted, most))).scalar_one())
 
 
 def _statement(template: str, tenant_id: UUID, subscription_id: UUID, wanted: Range, rows: int) -> tuple[Any, Any]:
