@@ -206,7 +206,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "subscriptions": _nothing(
         SET_BY_STAFF, "url types filter mode headers secrets limits state state_reason include on_dead"
     ),
-    "replays": _nothing("ids and positions", "types lead_ids only ahead state state_reason"),
+    "replays": _nothing("ids and positions", "types lead_ids only rate ahead state state_reason"),
     "consumers": _nothing(SET_BY_STAFF, "name types"),
     "journey_summaries": _nothing("milestones of journeys, without their leads", "business names"),
     "milestone_counts": _nothing("how many journeys reached a milestone", "name to business"),
