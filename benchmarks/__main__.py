@@ -33,6 +33,7 @@ from benchmarks.paths import (
     move,
     overload,
     process,
+    replay,
     reports,
     senders,
 )
@@ -55,13 +56,14 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "lists": lists.measure,
     "many": many.measure,
     "dead": dead.measure,
+    "replay": replay.measure,
     "reports": reports.measure,
     "backtest": backtest.measure,
     "erasure": erasure.measure,
 }
 # They take minutes: to fill a database, until lanes rest, to send a million events, to process a large list, to erase
 # ten thousand people.
-ONLY_WHERE_NAMED = {"lists", "many", "dead", "large-list", "reports", "erasure"}
+ONLY_WHERE_NAMED = {"lists", "many", "dead", "replay", "large-list", "reports", "erasure"}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 
