@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -38,12 +38,13 @@ reading_api = APIRouter(prefix="/v1/consumers", tags=["events"])
 api = router("/v1/consumers", "events")
 Reader = Annotated[Caller, allowed("events:read")]
 ONE = (ConsumerNotFound, VersionConflict)
+MADE: dict[int | str, dict[str, Any]] = {201: {"model": ConsumerOut, "description": "The consumer is new."}}
 
 
 @api.put(
     "/{name}",
     response_model=ConsumerOut,
-    responses=declared(FiltersFixed, ConsumerLimitReached, VersionConflict, *CURSOR_PROBLEMS),
+    responses={**MADE, **declared(*ONE, FiltersFixed, ConsumerLimitReached, *CURSOR_PROBLEMS)},
 )
 async def put_consumer(
     name: NewName, body: ConsumerPut, caller: Reader, tx: InTx, now: Now, expected: Expected

@@ -302,8 +302,6 @@ async def ids_for_request(operation: str, record_ids: RecordIds, api: Api) -> Re
         return {**record_ids, "opportunity_id": deal["id"]}
     if operation == "POST /v1/policies/{policy_id}/activation":
         return {**record_ids, "actor": record_ids["manager"], "policy_id": (await approved(api, POLICY))["id"]}
-    if "/consumers/{name}" in operation:
-        return {**record_ids, "name": "billing"}
     if operation in ("POST /v1/policies", "PUT /v1/policies/{policy_id}"):
         return {**record_ids, "actor": record_ids["manager"]}
     return record_ids

@@ -71,4 +71,5 @@ async def create_one_of_each(api: Api) -> RecordIds:
         "policy_id": policy["id"],
         "backtest_id": backtest["id"],
         "period": "2026-Q4",
+        "name": "billing",  # of the consumer
     }
