@@ -84,7 +84,8 @@ async def advance(
     after = await sql.update_record(tx, tenant_id, OPPORTUNITY, opportunity_id, columns)
     await sql.insert_step(tx, tenant_id, step.row())
     if change is None:
-        await record_events(tx, tenant_id, [step.event(after._mapping)], now)
+        told = replace(step.event(after._mapping), lead_id=None, order_key=row.id)  # an erased lead has no new events
+        await record_events(tx, tenant_id, [told], now)
     else:
         _update_lead(change, after, move, step)
         if not taken_back:
@@ -154,7 +155,7 @@ def _step(
     return OpportunityStep(
         ids.new_id(),
         row.id,
-        change.lead.id if change else None,
+        change.lead.id if change else row.origin_lead_id,
         row.seq + 1,
         move.from_stage,
         move.to_stage,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import Any
+from zoneinfo import ZoneInfo
 
 WEIGHTED = ("closed", "commit", "upside", "pipeline")
 METRICS = (*WEIGHTED, "omitted", "weighted")
@@ -44,12 +45,14 @@ def last_states(events: Iterable[Mapping[str, Any]], as_of: datetime) -> list[di
     return list(states.values())
 
 
-def forecast(events: Iterable[Mapping[str, Any]], first: date, end: date, as_of: datetime) -> dict[str | None, Sums]:
-    """By owner what counts from the day `first` to the day before `end`, in UTC."""
+def forecast(
+    events: Iterable[Mapping[str, Any]], first: date, end: date, as_of: datetime, zone: str = "UTC"
+) -> dict[str | None, Sums]:
+    """By owner what counts from the day `first` to the day before `end`."""
     found: dict[str | None, Sums] = {}
     for state in last_states(events, as_of):
         is_won = state["class"] == "won"
-        day = instant(state["entered_at"]).date() if is_won else state["close_date"]
+        day = instant(state["entered_at"]).astimezone(ZoneInfo(zone)).date() if is_won else state["close_date"]
         day = date.fromisoformat(day) if isinstance(day, str) else day
         is_out = state["class"] == "lost" or (state["archived_at"] and not is_won)  # what was won stays won
         if is_out or day is None or not first <= day < end:
