@@ -72,9 +72,10 @@ async def _numbers(
             days = whole_days(bound["start"], bound["end"])
             return await sql.summed(tx, tenant_id, report.summed, {**bound, **days, "after": after})
     steps = await sql.steps_in(tx, tenant_id, bound["start"], bound["end"])
-    if steps > MOST_STEPS:
+    most = MOST_STEPS // report.weight
+    if steps > most:
         detail = (
-            f"the window has about {steps:,} transitions of journeys; this report reads at most {MOST_STEPS:,} at once:"
+            f"the window has about {steps:,} transitions of journeys; this report reads at most {most:,} at once:"
             " ask for a shorter window"
         )
         raise RequestInvalid.of("to", "too_much_history", detail)

@@ -98,6 +98,7 @@ class Report:
     `complete`: adds what does not come from the cases to the groups. `columns`: those of its CSV besides `COLUMNS` of
     formats.py. `picture`: the report as SVG. `numbers`: SQL that counts the cases by another way, where a row for each
     metric is too slow; it answers as `COUNTED` in sql.py does. `summed`: the same of the present by the summaries.
+    `weight`: how many times as long as for others its statement takes for the same history.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Report:
     picture: Callable[[Document], str] = svg
     numbers: str | None = None
     summed: str | None = None
+    weight: int = 1
 
     @property
     def formats(self) -> Formats:

@@ -100,4 +100,5 @@ REPORT: Final = Report(
     show,
     columns=COLUMNS,
     picture=survival,
+    weight=2,
 )
