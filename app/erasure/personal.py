@@ -208,7 +208,7 @@ TABLES: Final[Mapping[str, Table]] = {
     ),
     "replays": _nothing("ids and positions", "types lead_ids only rate ahead state state_reason"),
     "consumers": _nothing(SET_BY_STAFF, "name types"),
-    "journey_summaries": _nothing("milestones of journeys, without their leads", "business names"),
+    "journey_summaries": _nothing("milestones of journeys, without their leads", "business names instants skips"),
     "milestone_counts": _nothing("how many journeys reached a milestone", "name to business"),
     "summary_cursors": _nothing("positions and instants", ""),
     "lanes": _nothing("positions, and how receivers do", "breaker"),

@@ -28,13 +28,16 @@ async def open_transactions(tx: Tx) -> set[tuple[int, datetime]]:
     return {(row.pid, row.waits_until_settled) for row in await tx.execute(OPEN)}
 
 
-# Tenants whose cursor is missing, whose summaries are being made, or whose log has events that are old enough.
+# Tenants whose cursor is missing, whose summaries are being made, or whose next event is old enough.
 TO_SUMMARIZE: Final = text(
     """
-    SELECT t.id AS tenant_id FROM tenants t LEFT JOIN summary_cursors c ON c.tenant_id = t.id
-     WHERE c.tenant_id IS NULL OR c.built_to IS NOT NULL
-        OR EXISTS (SELECT FROM event_log l WHERE l.tenant_id = t.id AND l.position > c.position
-                      AND l.recorded_at <= :until)
+    SELECT t.id AS tenant_id
+      FROM tenants t LEFT JOIN summary_cursors c ON c.tenant_id = t.id
+      LEFT JOIN LATERAL (
+           SELECT l.recorded_at FROM event_log l WHERE l.tenant_id = c.tenant_id AND l.position > c.position
+            ORDER BY l.tenant_id, l.position LIMIT 1
+      ) event ON true
+     WHERE c.tenant_id IS NULL OR c.built_to IS NOT NULL OR event.recorded_at <= :until
      ORDER BY c.as_of NULLS FIRST, t.id LIMIT :limit
     """
 ).bindparams(bindparam("until", type_=DateTime(timezone=True)), bindparam("limit", type_=Integer))

@@ -287,18 +287,21 @@ async def evidence(tx: Tx, tenant_id: UUID, report: Report, group: str | None, b
 
 
 # The planner's estimate, from statistics: it reads no row.
-STEPS = text(
-    "EXPLAIN (FORMAT JSON) SELECT FROM transitions"
-    " WHERE tenant_id = :tenant_id AND occurred_at >= :start AND occurred_at < :end"
-).bindparams(
-    bindparam("tenant_id", type_=Uuid), *(bindparam(name, type_=DateTime(timezone=True)) for name in ("start", "end"))
-)
+STEPS: Final = """
+    EXPLAIN (FORMAT JSON) SELECT FROM transitions
+     WHERE tenant_id = :tenant_id AND occurred_at >= :start AND occurred_at < :end
+"""
+
+
+@cache
+def _steps() -> TextClause:
+    return _bound(STEPS, GROUPS[None])
 
 
 async def steps_in(tx: Tx, tenant_id: UUID, start: datetime, end: datetime) -> int:
     """About how many transitions of journeys the window has."""
     await tx.plan_for_values()
-    [[[plan]]] = (await tx.execute(STEPS, {"tenant_id": tenant_id, "start": start, "end": end})).all()
+    [[[plan]]] = (await tx.execute(_steps(), {"tenant_id": tenant_id, "start": start, "end": end})).all()
     return round(plan["Plan"]["Plan Rows"])
 
 
