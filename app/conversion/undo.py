@@ -122,7 +122,8 @@ def _put_back(undo: Undo, kind: Kind, row: Row, kept: Kept) -> None:
     if kept.replaced is None:
         _leave(undo, kind, row, "not_recorded", _fields_written(kept.answer, kind))
         return
-    replaced, now = kept.replaced[kind.name], _with_single_consents(row)
+    # Of an opportunity that is used a conversion writes nothing.
+    replaced, now = kept.replaced.get(kind.name, {}), _with_single_consents(row)
     back: list[str] = []
     stay: dict[str, list[str]] = {}
     for name, (old, new) in replaced.items():

@@ -369,6 +369,25 @@ async def test_what_others_changed_or_use_is_left_with_why_and_a_strict_revert_r
     assert await faults(api) == []
 
 
+@pytest.mark.parametrize("touch", [None, change_opportunity])
+async def test_an_opportunity_that_the_conversion_used_stays_as_it_is(
+    api: Api, ae: str, manager: str, touch: Any
+) -> None:
+    used = await api.post("/v1/opportunities", {"name": "Renewal"})
+    lead = await sql_lead(api, ae, email="dan@other.example")
+    order = {"account": {"mode": "none"}, "opportunity": {"mode": "use", "id": used["id"]}}
+    made = await converted(api, lead, ae, order)
+    if touch is not None:
+        await touch(api, made, ae)
+    before = await record(api, made, "opportunity")
+    preview = await previewed(api, lead, manager, "?strict=true")
+    done = await reverted(api, lead, manager, "?strict=true")
+    foreseen = {name: preview[name] for name in ("archived", "emptied", "left_in_place")}
+    assert (preview["possible"], foreseen) == (True, {name: done[name] for name in foreseen})
+    assert (await record(api, made, "opportunity"), [one["type"] for one in done["archived"]]) == (before, ["contact"])
+    assert done["lead"]["links"] == {"account_id": None, "contact_id": None, "opportunity_id": None}
+
+
 async def test_an_opportunity_that_was_left_reaches_nothing_for_the_journey_that_goes_on_without_it(
     pipeline_api: Api,
 ) -> None:
