@@ -20,6 +20,7 @@ from app.journeys.state import Change
 from app.leads.absorb import add_updated_event, mark_changed, set_flag
 from app.policy.words import may
 from app.tenants import audit
+from app.tenants.acts import Act
 from app.web.auth import Caller
 from app.web.fields import rfc3339
 
@@ -82,7 +83,7 @@ async def _write(tx: Tx, caller: Caller, change: Change, exception: Mapping[str,
     set_flag(change, FLAG, exception)
     mark_changed(change, FLAG)
     add_updated_event(change)
-    act = "lead.exception_set" if exception else "lead.exception_taken_back"
+    act: Act = "lead.exception_set" if exception else "lead.exception_taken_back"
     lead_id = ids.show("lead", change.lead.id)
     # Without the reason, a free text that may name the person: an audit row cannot be erased.
     told = {name: value for name, value in (exception or before or {}).items() if name != "reason"}

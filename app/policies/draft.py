@@ -13,6 +13,7 @@ from app.errors import PolicyNotFound, StateConflict
 from app.policies import sql, who
 from app.policies.documents import read_policy
 from app.tenants import audit
+from app.tenants.acts import Act
 from app.web import versions
 from app.web.auth import Caller
 
@@ -71,7 +72,7 @@ async def locked(tx: Tx, tenant_id: UUID, policy_id: UUID, expected: frozenset[s
     return row
 
 
-async def audited(tx: Tx, caller: Caller, act: str, row: Record, now: datetime, **detail: Any) -> None:
+async def audited(tx: Tx, caller: Caller, act: Act, row: Record, now: datetime, **detail: Any) -> None:
     """Writes the audit row of something that was done with a policy; it has the hash of the document."""
     subject, told = ids.show("policy", row.id), {"number": row.number, "sha256": row.sha256, **detail}
     await audit.record(tx, caller, caller.tenant_id, act, subject, now, told)

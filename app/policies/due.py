@@ -19,6 +19,7 @@ from app.policies.review import next_review
 from app.policy.facts import POLICY
 from app.problem import Problem
 from app.tenants import audit
+from app.tenants.acts import Act
 from app.web.fields import rfc3339
 
 log = structlog.get_logger("baton.policies")
@@ -89,7 +90,7 @@ async def _announce(tx: Tx, row: Record, now: datetime) -> bool:
     return True
 
 
-async def _audited(tx: Tx, tenant_id: UUID, act: str, row: Record, now: datetime, code: str | None = None) -> None:
+async def _audited(tx: Tx, tenant_id: UUID, act: Act, row: Record, now: datetime, code: str | None = None) -> None:
     told = {"number": row.number, "sha256": row.sha256, **({"code": code} if code else {})}
     actor = {"id": POLICY.id, "kind": POLICY.kind, "key": None}
     await audit.record_by(tx, actor, tenant_id, act, ids.show("policy", row.id), now, told)

@@ -1,4 +1,4 @@
-"""The append-only audit log: administrative actions, and who read keys and raw submissions.
+"""The append-only audit log: administrative actions, and who read keys, raw submissions and exports.
 
 The database numbers the rows of a tenant and chains them by hashes (docs/decisions/0079), which holds the tenant's next
 row back until the transaction ends: write a row after everything that has to wait for locks.
@@ -14,11 +14,12 @@ from uuid import UUID
 from app import ids
 from app.database.transaction import Tx
 from app.tenants import audit_sql
+from app.tenants.acts import Act
 from app.web.auth import Caller
 
 
 async def record(
-    tx: Tx, caller: Caller, tenant_id: UUID, act: str, subject: str, now: datetime, detail: Mapping[str, Any] = {}
+    tx: Tx, caller: Caller, tenant_id: UUID, act: Act, subject: str, now: datetime, detail: Mapping[str, Any] = {}
 ) -> None:
     """Writes an audit row, in the transaction of the action it describes."""
     actor = {"id": caller.actor.id, "kind": caller.actor.kind, "key": ids.show("key", caller.key_id)}
@@ -29,7 +30,7 @@ async def record_by(
     tx: Tx,
     actor: Mapping[str, Any],
     tenant_id: UUID,
-    act: str,
+    act: Act,
     subject: str,
     now: datetime,
     detail: Mapping[str, Any] = {},

@@ -1,4 +1,4 @@
-"""GET /v1/audit: who did what, and who read keys and raw submissions."""
+"""GET /v1/audit: who did what, and who read keys, raw submissions and exports."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from app import ids
 from app.database.transaction import Record
 from app.errors import CursorInvalid
 from app.tenants import audit_sql
+from app.tenants.acts import Act
 from app.tenants.schemas import AuditPage
 from app.web.auth import Caller, allowed
 from app.web.fields import Instant, answer, rfc3339
@@ -24,7 +25,7 @@ api = router("/v1/audit", "administration")
 async def list_audit(
     caller: Annotated[Caller, allowed("admin")],
     tx: InTx,
-    act: Annotated[str | None, Query(max_length=64, description="What was done, such as `key.created`.")] = None,
+    act: Annotated[Act | None, Query(description="What was done.")] = None,
     subject: Annotated[str | None, Query(max_length=64, description="The id of what it was done to.")] = None,
     actor: Annotated[str | None, Query(max_length=64, description="The id of who did it: a user or a key.")] = None,
     from_: Annotated[Instant | None, Query(alias="from", description="Recorded then or later.")] = None,

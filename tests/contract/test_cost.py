@@ -137,7 +137,7 @@ class Filled:
                 "min_score": ["1", "95", "99"],
             },
             "/v1/audit": {
-                "act": ["key.read", "key.created", "none"],
+                "act": ["key.read", "key.created", "lead.erased"],
                 "subject": ["other", "one", "none"],
                 "actor": ["often", "rare", "none"],
                 "from": list(INSTANTS),

@@ -130,7 +130,17 @@ async def test_every_filter_and_each_two_of_them_list_what_matches(api: Api) -> 
         query = "&".join(f"{name}={tests[name][0]}" for name in names)
         assert await rows(api, query) == [row for row in everything if all(tests[name][1](row) for name in names)]
     assert 0 < len(await rows(api, "actor=" + manager)) < len(everything)
-    assert await rows(api, "act=nothing") == []
+    assert await rows(api, "act=user.changed") == []
+
+
+@pytest.mark.parametrize("act", ["person.export", "keys", "key.*", "KEY.CREATED", "", "a" * 100])
+async def test_an_act_that_is_never_recorded_is_refused_so_that_no_misspelling_reads_as_nothing_done(
+    api: Api, act: str
+) -> None:
+    answer = await api.call("GET", f"/v1/audit?act={act}")
+    (fault,) = answer.json()["errors"]
+    assert (answer.status_code, fault["field"], fault["code"]) == (422, "act", "unknown_value")
+    assert "'person.exported'" in fault["detail"]
 
 
 async def test_each_tenant_has_a_chain_of_its_own_and_sees_no_other(api: Api, rival: Api) -> None:
