@@ -37,7 +37,7 @@ async def pipeline(api: Api, now: datetime) -> dict[str, Any]:
     return {
         "found": found,
         "columns": [
-            {"name": name, **_numbers(name, groups.get(name, ()), asked), "cards": of_stage}
+            {"name": name, **_numbers(name, found, groups.get(name, ()), asked), "cards": of_stage}
             for name, of_stage in zip(names, cards, strict=True)
         ],
         "in_all": len(stages),
@@ -59,13 +59,16 @@ def _standing(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str
             yield stage
 
 
-def _numbers(stage: str, metrics: Sequence[Mapping[str, Any]], asked: Mapping[str, str]) -> dict[str, Any]:
+def _numbers(
+    stage: str, found: Answer, metrics: Sequence[Mapping[str, Any]], asked: Mapping[str, str]
+) -> dict[str, Any]:
     """How many are open and what they are worth, by class (a stage has one), and how those that entered it moved on."""
     by_name = {one["name"]: one for one in metrics}
+    open_ones = [(by_name[f"volume_{one}"], by_name[f"value_{one}"]["amounts"]) for one in CLASSES if by_name]
     sums = [
-        (by_name[f"volume_{one}"], by_name[f"value_{one}"]["amounts"], rows_of(asked, stage, by_name[f"volume_{one}"]))
-        for one in CLASSES
-        if by_name and by_name[f"volume_{one}"]["denominator"]
+        (volume, amounts, rows_of(found, asked, stage, volume))
+        for volume, amounts in open_ones
+        if volume["denominator"]
     ]
     return {
         "sums": sums,

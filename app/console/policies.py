@@ -42,7 +42,7 @@ def _lifts(rules: Answer, asked: Mapping[str, str]) -> dict[str, dict[str, Any]]
     """Of each scoring rule by id how leads with it did, and the query of the page of their rows."""
     metrics = rules.document["groups"][0]["metrics"] if rules.ok else []
     return {
-        one["name"].removeprefix("rule:"): {**one, "rows": rows_of(asked, None, one)}
+        one["name"].removeprefix("rule:"): {**one, "rows": rows_of(rules, asked, None, one)}
         for one in metrics
         if one["name"].startswith("rule:") and "lift" in one and one["denominator"]
     }

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from app.console.api import Api
+from app.console.api import Answer, Api
 from app.errors import NotFound
 from app.reports.report import Report
 from app.reports.table import REPORTS
@@ -40,16 +40,17 @@ async def report(api: Api, name: str, asked: Mapping[str, str]) -> dict[str, Any
         "asked": asked,
         "groups": BY_NAME[name].parameters.groups(),
         "found": found,
-        "numbers": [(key, metric, rows_of(asked, key, metric)) for key, metric in with_data[:MOST]],
+        "numbers": [(key, metric, rows_of(found, asked, key, metric)) for key, metric in with_data[:MOST]],
         "more": max(len(with_data) - MOST, 0),
         "empty": len(numbers) - len(with_data),
         "query": urlencode(asked),
     }
 
 
-def rows_of(asked: Mapping[str, str], key: str | None, metric: Mapping[str, Any]) -> str:
-    """The query of the page with the rows behind a number."""
-    return urlencode({**asked, "metric": metric["name"], **({} if key is None else {"key": key})})
+def rows_of(found: Answer, asked: Mapping[str, str], key: str | None, metric: Mapping[str, Any]) -> str:
+    """The query of the page with the rows behind a number of the report that was found, as of its instant."""
+    of_number = {"as_of": found.document["as_of"], "metric": metric["name"]}
+    return urlencode({**asked, **of_number, **({} if key is None else {"key": key})})
 
 
 async def evidence(api: Api, name: str, asked: Mapping[str, str]) -> dict[str, Any]:

@@ -170,3 +170,23 @@ async def test_the_rules_of_a_draft_without_cases_have_no_lift(api: Api) -> None
     page = await (await logged_in(api)).get(f"/console/policies/{made['policy_id']}")
     check_page(page)
     assert POLICY["scoring"]["engagement"][0]["id"] in page.text
+
+
+async def test_a_number_opens_the_rows_that_it_counted_also_when_more_has_happened_since(pipeline_api: Api) -> None:
+    api = pipeline_api
+    active = await rules_of(api)
+    browser = await logged_in(api)
+    paths = ("/reports/funnel", "/reports/sources?by=country", "/pipeline", f"/policies/{active['id']}")
+    pages = [await browser.get(f"/console{path}") for path in paths]
+    api.clock.ahead += timedelta(minutes=5)
+    sdr, ae = await api.user("sdr"), await api.user("ae")
+    for number in range(8, 10):
+        await sql(api, await mql(api, number, "webinar"), sdr, ae)
+    for page in pages:
+        numbers = re.findall(r'href="([^"]+/rows\?[^"]+)">([0-9]+) (of [0-9]+|open)</a>', page.html)
+        assert numbers, page.text
+        for link, counted, of in numbers:
+            rows = await browser.get(link.replace("&amp;", "&"))
+            found = [rows.html.count(f"<td>{cell}</td>") for cell in ("yes", "no")]
+            shown = int(counted), int(of.removeprefix("of ")) if of != "open" else int(counted)
+            assert (found[0], sum(found)) == shown, link
