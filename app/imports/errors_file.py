@@ -14,16 +14,16 @@ from app.database.faults import run_with_retries
 from app.database.transaction import Database, Record, Records
 from app.imports import sql
 from app.imports.rows import ERROR_COLUMN, ROW_COLUMN, is_own
+from app.web.cells import as_text
 
 TOGETHER: Final = 50  # submissions that are read in one statement
 BYTE_ORDER_MARK: Final = "\ufeff"  # by which spreadsheet programs know that a CSV is UTF-8
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 async def errors_file(engine: Database, tenant_id: UUID, row: Record) -> AsyncIterator[bytes]:
     """The file in pieces, each read by a statement of its own."""
     columns = [name for name in row.columns if not is_own(name)]
-    yield (BYTE_ORDER_MARK + _written([[ROW_COLUMN, ERROR_COLUMN, *columns]], row.delimiter)).encode()
+    yield (BYTE_ORDER_MARK + _written([[ROW_COLUMN, ERROR_COLUMN, *map(as_text, columns)]], row.delimiter)).encode()
     after: UUID | None = None
     while found := await _next(engine, tenant_id, row.id, after):
         after = found[-1].id
@@ -45,7 +45,7 @@ def _lines(submission: Record, columns: Sequence[str]) -> Iterable[list[str]]:
         cells: dict[str, str] = dict(rows[item["place"]])
         number = str(submission.listed["rows"][item["place"]])
         known = [cells.pop(name, "") for name in columns]
-        yield [number, reason_of(item), *(_safe(cell) for cell in (*known, *cells.values()))]
+        yield [number, reason_of(item), *(as_text(cell) for cell in (*known, *cells.values()))]
 
 
 def reason_of(item: Mapping[str, Any]) -> str:
@@ -62,11 +62,6 @@ def reason_of(item: Mapping[str, Any]) -> str:
 
 def _listed(need: Any) -> str:
     return " or ".join(map(str, need)) if isinstance(need, list) else str(need)
-
-
-def _safe(cell: str) -> str:
-    """The cell so that no spreadsheet program runs it as a formula; `rows.py` takes the apostrophe off again."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 def _written(lines: Iterable[Sequence[str]], delimiter: str | None) -> str:

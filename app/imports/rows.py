@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from app.errors import BodyTooLarge, ListInvalid
 from app.matching.text import storable
 from app.sources.charset import Decoder, charset
+from app.web.cells import without_mark
 
 MAX_ROWS: Final = 2_000_000
 MAX_COLUMNS: Final = 500
@@ -28,7 +29,6 @@ DELIMITERS: Final = ",;\t|"
 # Columns of our own file of errors, which is corrected and posted again.
 ROW_COLUMN, ERROR_COLUMN = "Import row", "Import error"
 _OWN_COLUMNS: Final = {ROW_COLUMN.lower(), ERROR_COLUMN.lower()}
-_FORMULA: Final = "=+-@\t\r"  # our file of errors, and careful programs, put an apostrophe before such a cell
 _BETWEEN: Final = "\x1f"
 _MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _NOT_CLOSED: Final = "the quotation mark that begins a cell is not closed: close it, or remove it"
@@ -181,8 +181,7 @@ def is_own(name: str) -> bool:
 
 
 def _cell(text: str) -> str:
-    text = storable(text)
-    return text[1:] if text[:1] == "'" and text[1:2] and text[1] in _FORMULA else text
+    return without_mark(storable(text))
 
 
 def _names(cells: list[str], number: int) -> list[str]:

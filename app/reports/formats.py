@@ -11,8 +11,8 @@ from typing import Any, Final
 from app.database.plain_json import write_json
 from app.errors import NotAcceptable
 from app.web.accept import best
+from app.web.cells import as_text
 
-HARMFUL: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet program takes for the beginning of a formula
 # What every report has of a metric, in the order of its CSV; those of its own stand behind them.
 COLUMNS: Final = (
     *("report", "key", "name", "from", "to", "business", "numerator", "denominator", "value"),
@@ -68,10 +68,10 @@ def _flat(metric: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _cell(value: Any) -> Any:
-    """A value as a cell. Text that would be a formula begins with an apostrophe; numbers and amounts stay."""
+    """A value as a cell; numbers and amounts stay."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"'{value}" if isinstance(value, str) and value.startswith(HARMFUL) else value
+    return as_text(value) if isinstance(value, str) else value
 
 
 # As routes declare what they answer besides JSON.

@@ -102,6 +102,18 @@ async def test_the_file_of_errors_has_the_columns_of_the_list_and_is_posted_agai
     assert (await lists.errors(again)).decode("utf-8-sig").strip() == rows_as_text(rows[0])
 
 
+async def test_no_name_of_a_column_in_the_file_of_errors_is_a_formula_and_it_is_the_same_column_again(api: Api) -> None:
+    lists = await make_lists(api)
+    head = ("E-mail", "=1+1", "+2", "-3", "@4", "＝5")
+    made = await lists.import_list(table(head, ("bob(at)acme.example", *"abcde")))
+    assert made["columns"] == list(head)
+    file = (await lists.errors(made)).decode("utf-8-sig")
+    names = next(csv.reader(io.StringIO(file)))
+    assert names[2:] == ["E-mail", *(f"'{name}" for name in head[1:])]
+    again = await lists.import_list(file)
+    assert again["columns"][2:] == list(head)
+
+
 def rows_as_text(head: list[str]) -> str:
     return ";".join(head)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.errors import ListInvalid
 from app.imports import rows as module
 from app.imports.rows import Row, RowReader
+from app.web.cells import as_text, without_mark
 
 
 def read(data: bytes, *, pieces: int = 0, **options: Any) -> list[Row]:
@@ -114,6 +115,17 @@ def test_the_row_of_names_may_be_a_later_one() -> None:
 def test_the_columns_of_our_file_of_errors_are_left_out_and_its_apostrophes_taken_off() -> None:
     text = "Import row,Import error,Phone,Name\n7,identity_required,'+40 21 555,'Ann'\n"
     assert cells(text) == [{"Phone": "+40 21 555", "Name": "'Ann'"}]
+
+
+@pytest.mark.parametrize("beginning", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
+def test_what_a_spreadsheet_would_take_for_a_formula_is_marked_as_text_and_read_without_the_mark(
+    beginning: str,
+) -> None:
+    typed = f"{beginning}1"
+    assert as_text(typed) == f"'{typed}"
+    assert without_mark(f"'{typed}") == typed
+    for other in ("", "'", f"1{beginning}1", f" {beginning}1", f"''{typed}"):
+        assert (as_text(other), without_mark(other)) == (other, other)
 
 
 REFUSED: dict[str, tuple[bytes, str, str]] = {
