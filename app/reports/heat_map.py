@@ -9,7 +9,7 @@ from typing import Any, Final
 from app.reports.chart import EMPTY, shortened, xml_text
 
 LABEL, CELL, ROW, TOP = 190, 46, 24, 92
-MOST_ROWS: Final = 120
+MOST_ROWS: Final = 54  # the weeks of a year, in less than the 150 kB of a page of the console
 MOST_LETTERS: Final = 18  # of a label
 COLUMNS: Final = "Cohort (journeys), week:"
 LEVELS: Final = 5
@@ -70,7 +70,7 @@ def _row(label: str, cells: Metrics, y: int) -> Iterator[str]:
         kind = "none" if value is None else f"level{_level(value)}"
         young = "" if cell["mature"] else " young"
         yield f'<g class="{kind}{young}"><title>{xml_text(_words(label, cell))}</title>'
-        yield f'<rect x="{x + 1}" y="{y + 1}" width="{CELL - 2}" height="{ROW - 2}" rx="2"/>'
+        yield f'<rect x="{x + 1}" y="{y + 1}" width="{CELL - 2}" height="{ROW - 2}"/>'
         yield "" if value is None else f'<text x="{x + 6}" y="{y + 16}">{value:.0%}</text>'
         yield "</g>"
 
@@ -100,7 +100,8 @@ def _told(rows: Sequence[tuple[str, Metrics]]) -> str:
 
 def _style() -> str:
     plain = (
-        "text{font:13px system-ui,sans-serif;fill:#1f2937}.title{font-size:17px;font-weight:600}svg{background:#fff}"
+        "text{font:13px system-ui,sans-serif;fill:#1f2937}.title{font-size:17px;font-weight:600}"
+        "svg{background:#fff}rect{rx:2px}"
     )
     dark = "text{fill:#e5e7eb}svg{background:#0f172a}.young rect{stroke:#fbbf24}"
     cells = ".none rect{fill:none;stroke:#94a3b8;stroke-opacity:.4}.young rect{stroke:#b45309;stroke-dasharray:3 2}"

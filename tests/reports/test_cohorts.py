@@ -19,6 +19,7 @@ from app.reports.funnel import milestones_of
 from app.reports.heat_map import COLOURS, heat_map
 from app.reports.parameters import Per
 from tests.api import Api
+from tests.console.test_pages import LARGEST
 from tests.reports.steps import JANUARY, day, evidence, fraction, go_to, metric, report
 from tests.reports.test_funnel import begin
 
@@ -214,6 +215,25 @@ def test_a_heat_map_of_any_names_and_values_is_a_picture_that_fits(rows: list[tu
     for box in boxes:
         assert float(box["x"]) + float(box["width"]) <= width
         assert float(box["y"]) + float(box["height"]) <= height
+
+
+@pytest.mark.parametrize(("cohorts", "left_out"), [(53, None), (54, None), (55, "1 more"), (300, "246 more")])
+def test_a_heat_map_of_many_cohorts_is_small_and_says_how_many_it_leaves_out(
+    cohorts: int, left_out: str | None
+) -> None:
+    cell = {"from": "mql", "to": "sal", "value": 1.0, "mature": False, "numerator": 12345, "denominator": 12345}
+    groups = [
+        {
+            "key": f"a campaign, number {number}",
+            "metrics": [{**cell, "cohort": "2026-W10", "weeks": n} for n in range(1, 13)],
+        }
+        for number in range(cohorts)
+    ]
+    drawn = heat_map({"report": "cohorts", "from": "a", "to": "b", "as_of": "c", "groups": groups})
+    assert len(drawn.encode()) < LARGEST
+    assert drawn.count("<rect") == 12 * min(cohorts, 54)
+    assert ("more cohorts" in drawn) is (left_out is not None)
+    assert left_out is None or f"{left_out} cohorts" in drawn
 
 
 @pytest.mark.parametrize("pair", [pair for scheme in COLOURS.values() for pair in scheme])
