@@ -25,7 +25,7 @@ STEP: Final = (
 REACHED: Final = "journey_id business reached.name reached.reached_at reached.skipped voided"
 SOURCE: Final = "source.id source.name"
 DEAL: Final = (
-    "version amount.amount amount.currency close_date owner_id forecast_category probability business archived_at"
+    "version amount.value amount.currency close_date owner_id forecast_category probability business archived_at"
 )
 CONVERSION: Final = " ".join(
     f"conversion.{name}"

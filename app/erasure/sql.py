@@ -140,6 +140,7 @@ OPPORTUNITIES = """
 ERASE_CONTACTS = text(
     """
     UPDATE contacts SET version = version + 1, updated_at = :now, archived_at = coalesce(archived_at, :now),
+           erased_at = :now,
            email = NULL, email_key = NULL, phone = NULL, first_name = NULL, last_name = NULL, full_name = NULL,
            job_title = NULL, role = NULL, seniority = NULL, website = NULL, custom = '{}', consents = '{}',
            external_id = NULL
@@ -158,7 +159,8 @@ ERASE_ACCOUNTS = text(
            domain = CASE WHEN p.is_person THEN NULL ELSE a.domain END,
            custom = CASE WHEN p.is_person THEN '{}' ELSE a.custom END,
            external_id = CASE WHEN p.is_person THEN NULL ELSE a.external_id END,
-           archived_at = CASE WHEN p.is_person THEN coalesce(a.archived_at, :now) ELSE a.archived_at END
+           archived_at = CASE WHEN p.is_person THEN coalesce(a.archived_at, :now) ELSE a.archived_at END,
+           erased_at = CASE WHEN p.is_person THEN :now END
       FROM (SELECT id, coalesce(name = ANY(:names), false) AS is_person FROM accounts
              WHERE tenant_id = :tenant_id
                AND id IN (SELECT account_id FROM conversions WHERE tenant_id = :tenant_id AND lead_id = ANY(:ids)

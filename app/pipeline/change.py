@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 
 from app.database.transaction import Record, Tx
-from app.errors import RequestInvalid
+from app.errors import Erased, RequestInvalid
 from app.events.record import record_events
 from app.journeys.refusals import problem
 from app.lifecycle.answer import HumanRequired, RoleNotAllowed
@@ -38,12 +38,14 @@ async def change_record(
 ) -> Record:
     """The record after the changes.
 
-    Raises its …NotFound where there is none, VersionConflict for another version, AlreadyExists where another record
-    has one of its keys, and the problems of `check_links`.
+    Raises its …NotFound where there is none, Erased where its person was erased, VersionConflict for another version,
+    AlreadyExists where another record has one of its keys, and the problems of `check_links`.
     """
     row = await sql.record_of(tx, tenant_id, kind, record_id, lock=True)
     if row is None:
         raise missing(kind, record_id)
+    if row._mapping.get("erased_at") is not None:
+        raise Erased("The person of this record was erased: it stays empty.")
     versions.check(expected, row.version)
     for name in NOT_NULLABLE.get(kind.name, ()):
         if name in changes and changes[name] is None:

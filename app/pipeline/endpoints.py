@@ -18,6 +18,7 @@ from app.errors import (
     BackwardMove,
     ContactNotFound,
     CriteriaUnmet,
+    Erased,
     HumanRequired,
     InputRequired,
     OpportunityNotFound,
@@ -149,7 +150,11 @@ async def get_account(account_id: AccountId, caller: Reader, tx: InTx) -> Respon
     return answer(show_account(row), version=row.version)
 
 
-@api.patch("/accounts/{account_id}", response_model=AccountOut, responses=declared(AccountNotFound, *CHANGE_PROBLEMS))
+@api.patch(
+    "/accounts/{account_id}",
+    response_model=AccountOut,
+    responses=declared(AccountNotFound, Erased, *CHANGE_PROBLEMS),
+)
 async def patch_account(
     account_id: AccountId, body: AccountPatch, caller: Writer, tx: InTx, now: Now, expected: Expected
 ) -> Response:
@@ -206,7 +211,7 @@ async def get_contact(contact_id: ContactId, caller: Reader, tx: InTx) -> Respon
 @api.patch(
     "/contacts/{contact_id}",
     response_model=ContactOut,
-    responses=declared(ContactNotFound, AccountNotFound, *CHANGE_PROBLEMS),
+    responses=declared(ContactNotFound, AccountNotFound, Erased, *CHANGE_PROBLEMS),
 )
 async def patch_contact(
     contact_id: ContactId, body: ContactPatch, caller: Writer, tx: InTx, now: Now, expected: Expected

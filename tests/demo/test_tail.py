@@ -119,7 +119,9 @@ async def test_a_signal_ends_the_command_without_an_error(api: Api, sent: signal
     await create_partitions(api.app.state.engine)
     await sequence(api.app.state.engine)
     async with served(api.app) as url:
-        command = ("-c", "from app.commands.cli import main; main()")
+        # A shell that starts the tests in the background has SIGINT ignored in all processes below it.
+        heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        command = ("-c", f"{heeding}; from app.commands.cli import main; main()")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *command, "tail", "--url", url, "--after", "earliest", "--types", "lead.*"),
             env={**os.environ, "KEY": api.key},

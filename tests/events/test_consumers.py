@@ -320,6 +320,7 @@ async def test_a_place_whose_next_events_were_deleted_is_410_until_it_is_moved(
         assert (await service.client.get(f"{BILLING}/events")).status_code == 200
 
 
+@pytest.mark.own_database
 async def test_after_a_restore_a_consumer_goes_on_where_the_backup_has_it(
     service: Service, server: Databases, dsn: str
 ) -> None:

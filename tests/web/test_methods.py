@@ -12,7 +12,7 @@ READS = [operation for operation in ALL if operation.method == "GET" and operati
 
 async def test_head_has_the_status_and_headers_of_get_and_no_body(api: Api) -> None:
     ids = await create_one_of_each(api)
-    for path in [*PAGES, *(operation.at(**ids, name="typeform") for operation in READS), "/v1/leads?foo=1", "/nothing"]:
+    for path in [*PAGES, *(operation.at(**{**ids, "name": "typeform"}) for operation in READS), "/v1/leads?foo=1", "/nothing"]:
         got, head = [await api.call(method, path) for method in ("GET", "HEAD")]
         assert (head.status_code, head.content) == (got.status_code, b""), path
         for name in ("content-type", "etag", "location", "cache-control", "content-security-policy"):
@@ -30,7 +30,7 @@ async def test_options_of_every_path_names_its_methods_without_a_key(api: Api) -
     for path, item in DOCUMENT["paths"].items():
         methods = {method.upper() for method in METHODS if method in item}
         expected = methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
-        at = next(operation for operation in ALL if operation.path == path).at(**ids, name="typeform")
+        at = next(operation for operation in ALL if operation.path == path).at(**{**ids, "name": "typeform"})
         answer = await api.client.options(at)
         assert (answer.status_code, answer.content) == (204, b""), path
         if not path.startswith("/v1/ingest/"):  # answers a browser's preflight

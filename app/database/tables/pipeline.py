@@ -36,6 +36,7 @@ accounts = tenant_table(
     uuid("origin_lead_id"),
     string("external_id"),
     instant("archived_at"),
+    instant("erased_at"),  # its person was erased: it is empty, and stays so
     *timestamps(),
     tenant_foreign_key("users", "owner_id"),
     tenant_foreign_key("leads", "origin_lead_id"),
@@ -69,6 +70,7 @@ contacts = tenant_table(
     uuid("origin_lead_id"),
     string("external_id"),
     instant("archived_at"),
+    instant("erased_at"),
     *timestamps(),
     tenant_foreign_key("accounts", "account_id"),
     tenant_foreign_key("users", "owner_id"),
