@@ -12,7 +12,12 @@ READS = [operation for operation in ALL if operation.method == "GET" and operati
 
 async def test_head_has_the_status_and_headers_of_get_and_no_body(api: Api) -> None:
     ids = await create_one_of_each(api)
-    for path in [*PAGES, *(operation.at(**{**ids, "name": "typeform"}) for operation in READS), "/v1/leads?foo=1", "/nothing"]:
+    for path in [
+        *PAGES,
+        *(operation.at(**{**ids, "name": "typeform"}) for operation in READS),
+        "/v1/leads?foo=1",
+        "/nothing",
+    ]:
         got, head = [await api.call(method, path) for method in ("GET", "HEAD")]
         assert (head.status_code, head.content) == (got.status_code, b""), path
         for name in ("content-type", "etag", "location", "cache-control", "content-security-policy"):
