@@ -172,17 +172,16 @@ ERASE_ACCOUNTS = text(
 ).bindparams(TENANT, NOW, IDS, bindparam("names", type_=ARRAY(Text)), bindparam("tombstone", type_=Text))
 ERASE_OPPORTUNITIES = text(
     f"""
-    WITH named AS (
-        UPDATE opportunities o SET version = version + 1, updated_at = :now, name = :tombstone, custom = '{{}}',
-               external_id = NULL
-         WHERE o.tenant_id = :tenant_id AND o.id IN ({OPPORTUNITIES}) RETURNING o.id
-    ), noted AS (
-        UPDATE opportunity_transitions t SET note = NULL
-         WHERE t.tenant_id = :tenant_id AND t.opportunity_id IN (SELECT id FROM named) AND t.note IS NOT NULL
-    )
-    SELECT id FROM named
+    UPDATE opportunities o SET version = version + 1, updated_at = :now, name = :tombstone, custom = '{{}}',
+           external_id = NULL
+     WHERE o.tenant_id = :tenant_id AND o.id IN ({OPPORTUNITIES}) RETURNING o.id
     """  # noqa: S608
 ).bindparams(TENANT, NOW, IDS, bindparam("contacts", type_=ARRAY(Uuid)), bindparam("tombstone", type_=Text))
+# Once the opportunities are locked, so that it sees the note of a transition that was written meanwhile.
+ERASE_NOTES = text(
+    "UPDATE opportunity_transitions SET note = NULL"
+    " WHERE tenant_id = :tenant_id AND opportunity_id = ANY(:deals) AND note IS NOT NULL"
+).bindparams(TENANT, bindparam("deals", type_=ARRAY(Uuid)))
 # Attempts are found by subscription and position, as they have no index on leads: those of subscriptions that were
 # deleted, too. Attempts to deliver events of the opportunities, which have no lead, may tell of the person as well.
 ERASE_ATTEMPTS = text(
@@ -334,6 +333,7 @@ async def erase_records(
     bound["contacts"] = found.scalars()
     await tx.execute(ERASE_CONTACTS, bound)
     deals = (await tx.execute(ERASE_OPPORTUNITIES, bound)).scalars()
+    await tx.execute(ERASE_NOTES, {"tenant_id": tenant_id, "deals": deals})
     await tx.execute(ERASE_ATTEMPTS, bound)
     found_by_kind = (("account", people), ("contact", bound["contacts"]), ("opportunity", deals))
     return [(kind, one) for kind, found_ids in found_by_kind for one in found_ids]

@@ -90,11 +90,11 @@ async def patch_contact(on: Scene) -> httpx.Response:
 
 
 async def patch_deal(on: Scene) -> httpx.Response:
-    return await on.ask("PATCH", f"/v1/opportunities/{on.deal}", {"name": f"Deal with {on.name}"})
+    return await on.ask("PATCH", f"/v1/opportunities/{on.deal}", {"name": "Deal of theirs"})
 
 
 async def advance_deal(on: Scene) -> httpx.Response:
-    body = {"action": "advance", "to": "proposal", "note": f"sent to {on.name}"}
+    body = {"action": "advance", "to": "proposal", "note": "sent to them"}
     return await on.ask("POST", f"/v1/opportunities/{on.deal}/transitions", body)
 
 
