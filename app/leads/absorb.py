@@ -186,6 +186,7 @@ def fill_empty_fields(
     derived = rederived(before, lead.fields, filled)
     for name, value in derived.items():
         set_field(change, name, value)
+        set_raw(change, name, None)
     taken = {*filled, *(name for name, value in derived.items() if value == person.fields.get(name))}
     for name, typed in person.raw.items():
         if name in taken or (name not in lead.raw and lead.fields.get(name) is None):

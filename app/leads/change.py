@@ -241,6 +241,7 @@ def _fields(change: Change, fields: Mapping[str, Any], person: Person) -> None:
             set_raw(change, name, person.raw.get(name))
     for name, value in rederived(before, change.lead.fields, fields).items():
         set_field(change, name, value)
+        set_raw(change, name, None)
     if "email" in fields:
         flag_email(change, person)
 

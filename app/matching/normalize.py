@@ -154,14 +154,14 @@ def normalize(
 
 
 def _raw(answers: _Answers, shown: Mapping[str, object]) -> dict[str, str]:
-    """What was typed for e-mail, phone and country, and for each further field that held HTML entities or nothing."""
+    """What was typed for e-mail, phone and country, and for a field whose value differs in more than blanks."""
     typed = {name: answers.typed(name, MAX_MESSAGE if name == "message" else MAX_TEXT) for name in CANONICAL}
     typed["phone"] = typed["phone"].lstrip("'").strip()
     return {name: text for name, text in typed.items() if text and (name in RAW or _is_changed(text, shown[name]))}
 
 
 def _is_changed(typed: str, shown: object) -> bool:
-    return shown is None or is_placeholder(typed) or unescape(typed) != typed
+    return shown is None or is_placeholder(typed) or collapse_spaces(typed) != collapse_spaces(str(shown))
 
 
 def _as_sent(value: object) -> str:

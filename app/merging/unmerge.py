@@ -165,6 +165,7 @@ async def _take_back(tx: Tx, tenant_id: UUID, kept: Change, gone: Lead, merge: R
     returned = [kind for kind in KINDS if _restore_address(kept, kind)]
     for name, value in rederived(before, lead.fields, [*same, *returned]).items():
         set_field(kept, name, value)
+        set_raw(kept, name, None)
     _take_back_custom(kept, gone, filled["custom"])
     _take_back_marks(kept, gone, filled["marks"])
     await _take_back_links(tx, tenant_id, kept, gone, merge)

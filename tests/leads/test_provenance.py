@@ -98,6 +98,49 @@ async def test_before_origins_were_kept_the_touch_of_the_same_instant_tells_them
     assert (found["email"]["submission_id"], found["company"]["submission_id"]) == (first["id"], second["id"])
 
 
+TYPED = {
+    "language": ("de-DE", "de"),
+    "employees": ("51-200", 51),
+    "domain": ("https://www.Other.example/about", "other.example"),
+    "first_name": ("Ana", "Ana"),
+    "company": ("Smith &amp; Sons", "Smith & Sons"),
+    "industry": ("Bau  und Boden", "Bau und Boden"),
+    "job_title": ("Director", "Director"),
+}
+
+
+@pytest.mark.parametrize("door", ["submission", "request"])
+async def test_what_was_typed_is_shown_beside_each_value_that_differs_in_more_than_blanks(api: Api, door: str) -> None:
+    answers = {"email": "ana@nordsoft.example", **{name: typed for name, (typed, _) in TYPED.items()}}
+    if door == "submission":
+        made = await (await make_sender(api)).post_and_process(answers)
+        lead_id = made["items"][0]["lead_id"]
+    else:
+        answers["employees"] = 51  # a number here
+        lead_id = (await api.post("/v1/leads", {"fields": answers}))["id"]
+    found = await fields_of(api, lead_id)
+    assert {name: found[name]["value"] for name in TYPED} == {name: value for name, (_, value) in TYPED.items()}
+    same = {"first_name", "industry", "job_title", *(["employees"] if door == "request" else [])}
+    assert {name: found[name]["raw"] for name in TYPED} == {
+        name: None if name in same else typed for name, (typed, _) in TYPED.items()
+    }
+
+
+@pytest.mark.parametrize("door", ["change", "submission"])
+async def test_a_value_that_is_derived_anew_was_typed_by_nobody(api: Api, door: str) -> None:
+    sender = await make_sender(api)
+    made = await sender.post_and_process({"email": "ana@nordsoft.example", "domain": "www.nordsoft.example"})
+    lead_id = made["items"][0]["lead_id"]
+    before = (await fields_of(api, lead_id))["domain"]
+    assert (before["value"], before["raw"]) == ("nordsoft.example", "www.nordsoft.example")
+    if door == "change":
+        await api.call("PATCH", f"/v1/leads/{lead_id}", {"fields": {"website": "https://acme.example"}})
+    else:
+        await sender.post_and_process({"email": "ana@nordsoft.example", "website": "https://acme.example"})
+    after = (await fields_of(api, lead_id))["domain"]
+    assert (after["value"], after["raw"]) == ("acme.example", None)
+
+
 async def test_a_lead_that_is_unknown_has_no_fields(api: Api) -> None:
     for unknown in (ids.show("lead", ids.new_id()), "lead_x"):
         answer = await api.call("GET", f"/v1/leads/{unknown}/fields")
