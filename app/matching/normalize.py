@@ -161,7 +161,7 @@ def _raw(answers: _Answers, shown: Mapping[str, object]) -> dict[str, str]:
 
 
 def _is_changed(typed: str, shown: object) -> bool:
-    return shown is None or is_placeholder(typed) or collapse_spaces(typed) != collapse_spaces(str(shown))
+    return shown is None or collapse_spaces(typed) != collapse_spaces(str(shown))
 
 
 def _as_sent(value: object) -> str:

@@ -86,6 +86,14 @@ def test_an_invalid_address_is_kept_as_typed_and_is_no_identity(typed: str) -> N
     assert person.identities == ()
 
 
+@pytest.mark.parametrize("field", ["company", "first_name", "job_title", "website", "industry"])
+@pytest.mark.parametrize("typed", ["None", "n/a", " null ", "-"])
+def test_a_word_for_nothing_is_no_value_and_kept_as_typed(field: str, typed: str) -> None:
+    person = make_person(email="ana@nordsoft.example", **{field: typed})
+    assert field not in person.fields
+    assert person.raw[field] == typed.strip()
+
+
 def test_of_several_addresses_the_first_valid_one_is_primary() -> None:
     for cell in ("x@y, b@example.com; A@example.com b@example.com", ["x@y", "b@example.com", "A@example.com"]):
         person = make_person(email=cell)
