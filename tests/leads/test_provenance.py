@@ -111,7 +111,7 @@ TYPED = {
 
 @pytest.mark.parametrize("door", ["submission", "request"])
 async def test_what_was_typed_is_shown_beside_each_value_that_differs_in_more_than_blanks(api: Api, door: str) -> None:
-    answers = {"email": "ana@nordsoft.example", **{name: typed for name, (typed, _) in TYPED.items()}}
+    answers: dict[str, Any] = {"email": "ana@nordsoft.example", **{name: typed for name, (typed, _) in TYPED.items()}}
     if door == "submission":
         made = await (await make_sender(api)).post_and_process(answers)
         lead_id = made["items"][0]["lead_id"]
