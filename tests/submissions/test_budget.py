@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.sources import mapping
+from app.sources.budget import QUICK_STEPS
 from tests.api import Api
 from tests.submissions.sender import Sender, count, make_sender, person, process
 
@@ -73,7 +74,7 @@ async def test_a_long_mapping_of_a_small_body_does_not_block_the_event_loop(
 
     monkeypatch.setattr(mapping, "map_request", mapped)
     assert (await dry_run(sender, person(rows=ROWS[:999]))).status_code == 200
-    assert on_loop == [True, False], f"what takes more than {mapping.QUICK_STEPS} steps is begun anew in a thread"
+    assert on_loop == [True, False], f"what takes more than {QUICK_STEPS} steps is begun anew in a thread"
     made = await sender.post_and_process(person(rows=ROWS))
     assert made["items"][0]["verdict"] == "lead"
 
