@@ -97,30 +97,27 @@ async def _join(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
-    """Evaluate leads whose state changes with time alone: decay steps, windows, wake-ups."""
+async def _in_turns(state: Any, stop: asyncio.Event, work: Callable[..., Awaitable[int]]) -> None:
+    """Does batches of leads, tenants in turn, and wakes those who wait for their events."""
     turn = Turn()
 
     async def batch() -> int:
-        evaluated = await refresh_due(state.engine, state.clock.now, turn)
-        if evaluated:
+        done = await work(state.engine, state.clock.now, turn)
+        if done:
             state.wake.set("events")
-        return evaluated
+        return done
 
     await _repeat(POLL_SECONDS, stop, batch)
+
+
+async def refresh_forever(state: Any, stop: asyncio.Event) -> None:
+    """Evaluate leads whose state changes with time alone: decay steps, windows, wake-ups."""
+    await _in_turns(state, stop, refresh_due)
 
 
 async def compare_forever(state: Any, stop: asyncio.Event) -> None:
     """Compare leads once more that were written at the same time as others."""
-    turn = Turn()
-
-    async def batch() -> int:
-        compared = await compare_due(state.engine, state.clock.now, turn)
-        if compared:
-            state.wake.set("events")
-        return compared
-
-    await _repeat(POLL_SECONDS, stop, batch)
+    await _in_turns(state, stop, compare_due)
 
 
 async def policies_forever(state: Any, stop: asyncio.Event) -> None:

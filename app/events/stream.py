@@ -108,7 +108,7 @@ class Position:
         return _id(self._place, self._filters)
 
     async def read(self) -> tuple[bytes, bool]:
-        """The frames of the next events, and whether these are all for now."""
+        """The frames of the next events, and whether there are no others yet."""
         head = self._tail.head
         if head is not None and head.position <= self._place.position:
             return b"", True
