@@ -28,7 +28,7 @@ def measure(bench: Bench) -> list[Line]:
     """Target: p99 of accept at most doubled, in comparison with the same form fills alone."""
     count = bench.leads or bench.scale(PEOPLE, QUICK_PEOPLE)
     dsn = bench.database.create("erasure")
-    with bench.service(dsn, "api,work", "erasure") as ours:
+    with bench.service(dsn, "api,work,dispatch", "erasure") as ours:
         manager, ingest = new_user(ours, "manager"), new_source(ours)
         bench.load(ours, lead_creations(count), 201)
         lead_ids = [ids.show("lead", row[0]) for row in bench.database.run(dsn, LEADS)]
