@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,6 +57,11 @@ class Tab:
     async def value(self, expression: str) -> Any:
         """The value of an expression in the page."""
         return (await self.call("Runtime.evaluate", expression=expression, returnByValue=True))["result"].get("value")
+
+    async def picture(self) -> bytes:
+        """The whole page as a PNG."""
+        found = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        return base64.b64decode(found["data"])
 
     async def look(self, width: int, scheme: str) -> None:
         """Be so wide, a phone where that is narrow, and prefer light or dark."""

@@ -1,11 +1,13 @@
 """Each page of the console in a real Chromium: nothing is refused by its rules, and nothing is wider than the screen.
 
 Not among the tests that run by default, as it needs a browser: `.ci/browser` runs it with the one that CHROMIUM names.
+Where PICTURES names a folder, a picture of each page is kept there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -16,7 +18,7 @@ from app.forecast.snapshot import SETTLE, take_snapshots
 from tests.api import Api
 from tests.console.browser import logged_in
 from tests.console.chromium import Tab, chromium
-from tests.console.world import fill, pages
+from tests.console.world import EMPTY, fill, pages
 from tests.forecast.test_forecast import eur
 from tests.pipeline.test_forecast_members import patch
 from tests.serving import served
@@ -51,9 +53,11 @@ async def fill_all(api: Api) -> list[str]:
     return [*pages(made), f"/console/forecast/changes/rows?part=new&period={period}&since={week}", "/console/session"]
 
 
-async def check(tab: Tab, address: str) -> list[str]:
+async def check(tab: Tab, address: str, picture: str) -> list[str]:
     """What is wrong with a page, in words."""
     await tab.open(address)
+    if folder := os.environ.get("PICTURES"):
+        Path(folder, picture).write_bytes(await tab.picture())
     wider, missing = await tab.value(WIDER), await tab.value(f"JSON.stringify({PICTURES})")
     return [
         *tab.complaints(),
@@ -70,16 +74,21 @@ async def see_what_is_wrong(tab: Tab, address: str) -> None:
     assert await tab.value(WIDER) > 0
 
 
+@pytest.mark.parametrize("tenant", ["filled", "empty"])
 @pytest.mark.parametrize(("width", "scheme"), list(product(WIDTHS, SCHEMES)))
 async def test_each_page_is_shown_without_an_error_and_no_wider_than_the_screen(
-    api: Api, width: int, scheme: str
+    api: Api, width: int, scheme: str, tenant: str
 ) -> None:
-    paths = await fill_all(api)
+    paths = await fill_all(api) if tenant == "filled" else EMPTY
     token = (await logged_in(api)).client.cookies["baton_console"]
     async with served(api.app) as url, chromium(program()) as tab:
         await tab.look(width, scheme)
         await tab.call("Network.setCookie", name="baton_console", value=token, url=f"{url}/console", path="/console")
-        wrong = {path: found for path in paths if (found := await check(tab, url + path))}
+        wrong = {}
+        for n, path in enumerate(paths):
+            name = re.sub(r"\W+", "-", path.removeprefix("/console")).strip("-")[:40] or "today"
+            if found := await check(tab, url + path, f"{tenant}-{width}-{scheme}-{n:02}-{name}.png"):
+                wrong[path] = found
         await see_what_is_wrong(tab, f"{url}/console/nothing")
         assert await tab.value(BACKGROUND) == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(15, 23, 36)")
     assert wrong == {}

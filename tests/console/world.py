@@ -18,6 +18,7 @@ LISTS = (
     "/console/subscriptions",
     "/console/policies",
 )
+EMPTY = (*LISTS, *(f"/console/reports/{one.name}" for one in REPORTS), "/console/session")  # what needs no record
 
 
 async def fill(api: Api) -> RecordIds:
