@@ -124,14 +124,14 @@ async def show_opportunity(visit: InVisit, opportunity_id: OpportunityId) -> Res
     return visit.page("opportunity.html", **shown)
 
 
-def _report_asked(
+async def _report_asked(
     visit: InVisit,
     from_: Annotated[str | None, Query(alias="from")] = None,
     to: str | None = None,
     as_of: str | None = None,
     by: str | None = None,
 ) -> dict[str, str]:
-    return reports.window({"from": from_, "to": to, "as_of": as_of, "by": by}, visit.now)
+    return reports.window({"from": from_, "to": to, "as_of": as_of, "by": by}, await visit.today())
 
 
 ReportAsked = Annotated[dict[str, str], Depends(_report_asked)]
@@ -174,7 +174,7 @@ async def download_report(visit: InVisit, name: str, asked: ReportAsked) -> Resp
 
 @pages.get("/pipeline")
 async def show_pipeline(visit: InVisit) -> Response:
-    return visit.page("pipeline.html", **await pipeline.pipeline(visit.api, visit.now))
+    return visit.page("pipeline.html", **await pipeline.pipeline(visit.api, await visit.today()))
 
 
 @pages.get("/forecast")
@@ -281,7 +281,7 @@ async def list_policies(visit: InVisit) -> Response:
 async def show_policy(visit: InVisit, policy_id: PolicyId, against: PolicyId | None = None) -> Response:
     """One version; `against` is the version beside it."""
     beside = ids.shown("policy", against)
-    shown = await policies.policy(visit.api, ids.show("policy", policy_id), beside, visit.now)
+    shown = await policies.policy(visit.api, ids.show("policy", policy_id), beside, await visit.today())
     return visit.page("policy.html", **shown)
 
 

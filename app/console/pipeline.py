@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -20,9 +20,9 @@ CLASSES: Final = ("qualified", "unqualified")
 CLOSED: Final = ("won", "lost")
 
 
-async def pipeline(api: Api, now: datetime) -> dict[str, Any]:
+async def pipeline(api: Api, today: date) -> dict[str, Any]:
     """The columns of the active policy, and after them those of older ones in which something is still open."""
-    asked = window({"by": "stage"}, now)
+    asked = window({"by": "stage"}, today)
     found, policy, slipped, users = await asyncio.gather(
         api.get(path_of("pipeline"), **asked),
         api.get("/v1/policies/active"),

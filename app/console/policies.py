@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date
 from typing import Any, Final
 
 from app.console.api import Answer, Api
@@ -18,14 +18,14 @@ async def policies(api: Api) -> dict[str, Any]:
     return {"policies": await api.get("/v1/policies", limit=MOST)}
 
 
-async def policy(api: Api, policy_id: str, against: str | None, now: datetime) -> dict[str, Any]:
+async def policy(api: Api, policy_id: str, against: str | None, today: date) -> dict[str, Any]:
     """One version, how well its rules did in the last thirteen weeks, and its differences from the version `against`.
 
     Raises ApiProblem where there is no such version.
     """
     path = f"/v1/policies/{policy_id}"
     found = (await api.get(path)).needed()
-    read, asked = read_document(found["document"]), window({}, now)
+    read, asked = read_document(found["document"]), window({}, today)
     rules = await api.get(path_of("rules"), **asked)
     return {
         "policy": found,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -22,10 +22,10 @@ def reports() -> dict[str, Any]:
     return {"reports": REPORTS}
 
 
-def window(asked: Mapping[str, str | None], now: datetime) -> dict[str, str]:
-    """The parameters that were given, with the last thirteen weeks where no window was."""
+def window(asked: Mapping[str, str | None], today: date) -> dict[str, str]:
+    """The parameters that were given, with the last thirteen weeks, today included, where no window was."""
     given = {name: value for name, value in asked.items() if value}
-    chosen = {"from": str((now - timedelta(days=DAYS)).date()), "to": str((now + timedelta(days=1)).date())}
+    chosen = {"from": str(today - timedelta(days=DAYS)), "to": str(today + timedelta(days=1))}
     return {**chosen, **given}
 
 

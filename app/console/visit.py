@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from hmac import compare_digest
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -21,7 +21,7 @@ from app.database.faults import run_with_retries
 from app.database.transaction import Tx
 from app.errors import BadRequest, FormTokenInvalid, NotFound, SessionEnded, UnsupportedMediaType
 from app.problem import Problem
-from app.tenants import sessions
+from app.tenants import calendar, sessions
 from app.web.auth import Caller, fingerprint
 from app.web.transacted import connection
 
@@ -104,6 +104,10 @@ class Visit(Guest):
 
     caller: Caller
     api: Api
+
+    async def today(self) -> date:
+        """The date in the time zone of the tenant."""
+        return await self.in_transaction(lambda tx: calendar.today(tx, self.caller.tenant_id, self.now))
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         return Guest.page(self, template, status, caller=self.caller, **values)

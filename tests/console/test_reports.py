@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import timedelta
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -97,3 +98,17 @@ async def test_a_deal_that_should_have_been_closed_stands_on_today(api: Api) -> 
     check_page(page)
     assert "<b>Late</b> licences" in page.text
     assert "In time" not in page.text
+
+
+# At any instant it is not the day of UTC in the first or in the last of them.
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "UTC", "Etc/GMT+12"])
+async def test_a_window_that_nobody_chose_ends_with_the_present_day_of_the_tenant(api: Api, zone: str) -> None:
+    set_ = await api.call("PUT", "/v1/calendar", {"time_zone": zone})
+    assert set_.status_code == 200, set_.text
+    today = api.now.astimezone(ZoneInfo(zone)).date()
+    page = await (await logged_in(api)).get("/console/reports/funnel")
+    fields = {str(one.get("name")): one.get("value") for one in page.all("input")}
+    assert fields["to"] == str(today + timedelta(days=1))
+    assert fields["from"] == str(today - timedelta(days=91))
+    pipeline = await (await logged_in(api)).get("/console/pipeline")
+    assert pipeline.status == 200
