@@ -15,12 +15,15 @@ Statement = tuple[str, tuple[Any, ...]]
 
 
 @contextmanager
-def statements_of(database: Database) -> Iterator[list[Statement]]:
-    """The SELECTs that the pool's connections run during the block, with their values, however they are sent."""
+def statements_of(database: Database, beginning: tuple[str, ...] = ("SELECT", "WITH")) -> Iterator[list[Statement]]:
+    """The SELECTs that the pool's connections run during the block, with their values, however they are sent.
+
+    `beginning`: how the wanted statements begin, if not SELECTs alone are wanted.
+    """
     ran: list[Statement] = []
 
     def note(query: str, values: Any) -> None:
-        if query.lstrip().startswith(("SELECT", "WITH")) and "pg_catalog" not in query:
+        if query.lstrip().startswith(beginning) and "pg_catalog" not in query:
             ran.append((query, tuple(values)))
 
     def logged(record: Any) -> None:

@@ -33,7 +33,9 @@ async def convert_batch(tx: Tx, caller: Caller, order: BatchOrder, now: datetime
     }
     going = list(members.values())
     while going:
-        await convert(tx, caller.tenant_id, going, now)
+        recording = await convert(tx, caller.tenant_id, going, now)
+        if recording is not None:
+            await recording.write({})
         going = [one for one in going if one.later]
         for one in going:
             one.later = False

@@ -1,7 +1,7 @@
 """Converts leads: makes or links their accounts, contacts and opportunities in one transaction.
 
-The leads are locked first, so a journey is converted once. Records are inserted under unique keys; where a concurrent
-conversion has taken one of them, the search and the plan are repeated.
+The leads are locked first, so a journey is converted once. Records are inserted under unique keys, by the statement
+that writes the leads; where a concurrent conversion has taken one of them, the whole transaction is run again.
 """
 
 from __future__ import annotations
@@ -12,30 +12,28 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError
-
 from app import ids
 from app.conversion import sql
-from app.conversion.document import Rows, conversion_document, opportunity_row, rows_of
+from app.conversion.document import conversion_document, opportunity_row, rows_of, rows_of_all
 from app.conversion.order import ConversionOrder
 from app.conversion.plan import NewIds, Plan, PlanInputs, make_plan, search_keys
 from app.conversion.sql import Found, SearchKeys
+from app.database.parts import Rows
 from app.database.transaction import Tx
-from app.errors import DatabaseUnavailable, LeadAlreadyConverted
+from app.errors import LeadAlreadyConverted
 from app.events.record import NewEvent
 from app.journeys.apply import apply_move
 from app.journeys.evaluate import evaluate
 from app.journeys.load import OfLead, begin_each
-from app.journeys.record import record
+from app.journeys.record import prepare
 from app.journeys.refusals import problem
 from app.journeys.state import Change, Step
-from app.leads.contact_consents import consents_to_carry
+from app.journeys.write import Recording
 from app.lifecycle.answer import AlreadyInStage, Move, Refusal, Refused
 from app.lifecycle.decide import decide
 from app.lifecycle.edges import taken_by
 from app.lifecycle.effects import conversion_class
 from app.lifecycle.milestones import reached
-from app.matching.person_consents import Consents
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, missing
 from app.pipeline.steps import OpportunityStep
 from app.policy.facts import Actor, Ask
@@ -46,7 +44,6 @@ from app.web.gather import Member
 __all__ = ["ConversionOrder", "Converting", "convert", "convert_changes"]
 
 ACTION: Final = "convert"  # in the history of the opportunity, whatever the policy names its own
-TRIES: Final = 3
 
 
 Asked = Member[OfLead[ConversionOrder], dict[str, Any]]
@@ -70,13 +67,12 @@ class Converting:
 
 @dataclass(slots=True, eq=False)
 class Allowed:
-    """A conversion that the policy allows; `step` is set once it is applied to the lead."""
+    """A conversion that the policy allows."""
 
     of: Converting
     move: Move
     inputs: PlanInputs
     keys: SearchKeys
-    step: Step | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,66 +81,59 @@ class Made:
 
     allowed: Allowed
     plan: Plan
+    step: Step
     document: dict[str, Any]
     first_step: OpportunityStep | None
 
     def rows(self) -> Rows:
-        step = self.allowed.step
-        assert step is not None
-        return rows_of(self.allowed.of.change, self.allowed.inputs, self.plan, step, self.first_step, self.document)
+        allowed = self.allowed
+        return rows_of(allowed.of.change, allowed.inputs, self.plan, self.step, self.first_step, self.document)
 
 
-async def convert(tx: Tx, tenant_id: UUID, members: Sequence[Asked], now: datetime) -> None:
-    """Converts the lead of each request; the result is the conversion document. A refused request writes nothing."""
+async def convert(tx: Tx, tenant_id: UUID, members: Sequence[Asked], now: datetime) -> Recording | None:
+    """Converts the lead of each request; the result is the conversion document. A refused request writes nothing.
+
+    Returns what is to be written.
+    """
     begun = [
         (one, Converting(change, one.wanted.body, one.caller.actor, one.caller.may("leads:read")))
         for one, change in await begin_each(tx, tenant_id, members, now)
     ]
-    await convert_changes(tx, tenant_id, [converting for _, converting in begun], now)
+    rows = await convert_changes(tx, tenant_id, [converting for _, converting in begun])
     converted = [converting.change for _, converting in begun if converting.document is not None]
     for change in converted:
         evaluate(change)
-    await record(tx, tenant_id, converted)
     for one, converting in begun:
         one.result, one.problem, one.later = converting.document, converting.problem, converting.later
+    return await prepare(tx, tenant_id, converted, rows)
 
 
-async def convert_changes(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting], now: datetime) -> None:
+async def convert_changes(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting]) -> Rows:
     """Converts the leads of changes; the caller evaluates and records those that have a document afterwards.
 
     Of conversions that search by the same key, or match the same record, only the first is made; the others are for a
-    later batch. Where a concurrent transaction has taken a key, all are planned again. Raises DatabaseUnavailable
-    when that happens too often.
+    later batch. Returns the rows to write with these leads.
     """
-    going = await _allowed(tx, tenant_id, wanted, now)
-    for _ in range(TRIES):
-        if not going:
-            return
-        found = await sql.find(tx, tenant_id, [one.keys for one in going], lock=True)
-        made = [one for each in _first_of_each(going, found) if (one := _make(each, found)) is not None]
-        if not made or await _write(tx, tenant_id, made, now):
-            for one in made:
-                _set_links_and_events(one)
-            return
-        going = [one.allowed for one in made]
-    raise DatabaseUnavailable("Concurrent requests changed the same records; nothing was converted. Try again.")
+    going = await _allowed(tx, tenant_id, wanted)
+    if not going:
+        return {}
+    found = await sql.find(tx, tenant_id, [one.keys for one in going], lock=True)
+    made = [one for each in _first_of_each(going, found) if (one := _make(each, found)) is not None]
+    for one in made:
+        _set_links_and_events(one)
+    return rows_of_all([one.rows() for one in made])
 
 
-async def _allowed(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting], now: datetime) -> list[Allowed]:
+async def _allowed(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting]) -> list[Allowed]:
     """The conversions that the policy allows; the others get the problem of their refusal."""
-    moves: list[tuple[Converting, Move]] = []
+    allowed: list[Allowed] = []
     for one in wanted:
-        decided = decide_conversion(one.change, one.order, one.actor, now)
+        decided = decide_conversion(one.change, one.order, one.actor, one.change.now)
         if isinstance(decided, Refused):
             one.problem = await refusal_problem(tx, tenant_id, one.change, decided.why)
-        else:
-            moves.append((one, decided))
-    consents = await consents_to_carry(tx, tenant_id, [one.change.lead for one, _ in moves])
-    allowed: list[Allowed] = []
-    for one, move in moves:
-        of_lead = consents[one.change.lead.id]
-        inputs = plan_inputs(one.change, one.order, one.actor, of_lead, hidden=not one.may_read)
-        allowed.append(Allowed(one, move, inputs, search_keys(inputs)))
+            continue
+        inputs = plan_inputs(one.change, one.order, one.actor, hidden=not one.may_read)
+        allowed.append(Allowed(one, decided, inputs, search_keys(inputs)))
     return allowed
 
 
@@ -171,10 +160,10 @@ def _make(allowed: Allowed, found: Found) -> Made | None:
     except Problem as problem:
         one.problem = problem
         return None
-    allowed.step = allowed.step or _apply_to_lead(one.change, inputs, plan, allowed.move)
-    first_step = _first_opportunity_step(one.change, inputs, plan, allowed.step)
-    document = conversion_document(one.change, inputs, plan, allowed.step, one.actor)
-    return Made(allowed, plan, document, first_step)
+    step = _apply_to_lead(one.change, inputs, plan, allowed.move)
+    first_step = _first_opportunity_step(one.change, inputs, plan, step)
+    document = conversion_document(one.change, inputs, plan, step, one.actor)
+    return Made(allowed, plan, step, document, first_step)
 
 
 def decide_conversion(change: Change, order: ConversionOrder, actor: Actor, now: datetime) -> Move | Refused:
@@ -190,13 +179,11 @@ def decide_conversion(change: Change, order: ConversionOrder, actor: Actor, now:
     return decided
 
 
-def plan_inputs(
-    change: Change, order: ConversionOrder, actor: Actor, consents: Consents, *, hidden: bool
-) -> PlanInputs:
-    """What a plan is made from, with the consents of the lead and ids for new records."""
+def plan_inputs(change: Change, order: ConversionOrder, actor: Actor, *, hidden: bool) -> PlanInputs:
+    """What a plan is made from, with ids for new records."""
     policy, lead = change.published.policy, change.lead
     of_class = conversion_class(policy, lead.journey.stage if lead.journey else None)
-    return PlanInputs(lead, actor, order, policy, of_class, NewIds(), consents, hidden)
+    return PlanInputs(lead, actor, order, policy, of_class, NewIds(), hidden)
 
 
 async def refusal_problem(tx: Tx, tenant_id: UUID, change: Change, why: Refusal) -> Problem:
@@ -220,20 +207,6 @@ def named_records(inputs: PlanInputs, found: Found) -> Found:
         if record_id is not None and all(row["id"] != record_id for row in rows):
             raise missing(kind, record_id, f"{kind.name}.id")
     return found
-
-
-async def _write(tx: Tx, tenant_id: UUID, made: Sequence[Made], now: datetime) -> bool:
-    rows: Rows = {}
-    for one in made:
-        for kind, more in one.rows().items():
-            rows.setdefault(kind, []).extend(more)
-    if not any(one.plan.fills_key for one in made):
-        return await sql.write(tx, tenant_id, rows, now)
-    try:  # the UPDATE fails on the unique key where a concurrent transaction has taken it
-        async with tx.savepoint():
-            return await sql.write(tx, tenant_id, rows, now)
-    except IntegrityError:
-        return False
 
 
 def _apply_to_lead(change: Change, inputs: PlanInputs, plan: Plan, move: Move) -> Step:
@@ -279,8 +252,7 @@ def _first_opportunity_step(change: Change, inputs: PlanInputs, plan: Plan, step
 def _set_links_and_events(made: Made) -> None:
     """Links the lead to its records, and adds the events: `lead.converted`, then that of the opportunity."""
     converting, plan = made.allowed.of, made.plan
-    change, lead = converting.change, converting.change.lead
-    step = change.steps[-1]
+    change, lead, step = converting.change, converting.change.lead, made.step
     lead.account_id = plan.account.id or lead.account_id
     lead.contact_id = plan.contact.id
     at = step.move.occurred_at

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from app import ids
+from app.conversion import sql
 from app.conversion.plan import OpportunityPart, Part, Plan, PlanInputs
 from app.conversion.undo import replaced_by
+from app.database.parts import Rows
 from app.journeys.record import actor_document
 from app.journeys.state import Change, Step
 from app.pipeline.steps import OpportunityStep, stage_columns
 from app.policy.facts import Actor
 from app.problem import Problem
 from app.web.fields import rfc3339
-
-Rows = dict[str, list[dict[str, Any]]]
 
 
 def conversion_document(change: Change, inputs: PlanInputs, plan: Plan, step: Step, actor: Actor) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def rows_of(
     opportunity_step: OpportunityStep | None,
     document: Mapping[str, Any],
 ) -> Rows:
-    """The rows a conversion writes, those of the lead aside, by the parameter of `sql.write` they are bound to."""
-    lead, opportunity = change.lead, plan.opportunity
+    """The rows a conversion writes, those of the lead aside."""
+    lead, opportunity, now = change.lead, plan.opportunity, {"now": change.now}
     conversion = {
         "id": inputs.new.conversion,
         "lead_id": lead.id,
@@ -86,20 +86,27 @@ def rows_of(
         "actor": actor_document(step.move.actor),
         "converted_at": step.move.occurred_at,
         "replaced": replaced_by(lead, plan),
+        "recorded_at": change.now,
     }
+    opened = [opportunity_row(change, inputs, plan, step) | now] if opportunity_step else []
     return {
-        "new_accounts": _inserted(plan.account, plan, lead.id),
-        "changed_accounts": _updated(plan.account),
-        "new_contacts": _inserted(plan.contact, plan, lead.id),
-        "changed_contacts": _updated(plan.contact),
-        "opportunities": [opportunity_row(change, inputs, plan, step)] if opportunity_step else [],
-        "steps": [opportunity_step.row()] if opportunity_step else [],
-        "conversions": [conversion],
+        sql.NEW_ACCOUNTS: [row | now for row in _inserted(plan.account, plan, lead.id)],
+        sql.CHANGED_ACCOUNTS: [row | now for row in _updated(plan.account)],
+        sql.NEW_CONTACTS: [row | now for row in _inserted(plan.contact, plan, lead.id)],
+        sql.CHANGED_CONTACTS: [row | now for row in _updated(plan.contact)],
+        sql.NEW_OPPORTUNITIES: opened,
+        sql.FIRST_STEPS: [opportunity_step.row()] if opportunity_step else [],
+        sql.CONVERSIONS: [conversion],
     }
+
+
+def rows_of_all(made: Sequence[Rows]) -> Rows:
+    """The rows of several conversions, by the part of the statement that writes them."""
+    return {part: [row for rows in made for row in rows[part]] for part in sql.PARTS}
 
 
 def _inserted(part: Part, plan: Plan, lead_id: UUID) -> list[dict[str, Any]]:
-    if not part.is_new:
+    if part.resolved.outcome != "created":
         return []
     return [{**part.columns, "id": part.id, "owner_id": plan.owner_id, "origin_lead_id": lead_id}]
 

@@ -26,7 +26,7 @@ WeakKeys = Callable[[Row], list[str]]
 class Lookup:
     """How a record is looked up: by the values of its strong keys (`Kind.keys`), and by id.
 
-    `use_id`: the record the caller named; `linked_id`: that of an earlier conversion; `new_id`: the id for a new one.
+    `use_id`: the record the caller named; `linked_id`: that of an earlier conversion.
     """
 
     kind: Kind
@@ -34,21 +34,16 @@ class Lookup:
     keys: Mapping[str, Any]
     use_id: UUID | None = None
     linked_id: UUID | None = None
-    new_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """`linked` to a record, `created`, `none`; or undecided (None), with the `problem` and the candidates.
-
-    `written`: an earlier attempt in the same transaction has inserted the record.
-    """
+    """`linked` to a record, `created`, `none`; or undecided (None), with the `problem` and the candidates."""
 
     outcome: Literal["linked", "created", "none"] | None
     record: Row | None = None
     problem: Problem | None = None
     candidates: list[dict[str, Any]] = field(default_factory=list)
-    written: bool = False
 
 
 def resolve(lookup: Lookup, rows: Iterable[Row], weak: WeakKeys, *, hidden: bool = False) -> Resolved:
@@ -56,8 +51,6 @@ def resolve(lookup: Lookup, rows: Iterable[Row], weak: WeakKeys, *, hidden: bool
     kind, found = lookup.kind, list(rows)
     if lookup.mode == "none":
         return Resolved("none")
-    if any(row["id"] == lookup.new_id for row in found):
-        return Resolved("created", written=True)
     if lookup.mode == "use":
         return _use(kind, next(row for row in found if row["id"] == lookup.use_id))
     live = [row for row in found if row["archived_at"] is None]

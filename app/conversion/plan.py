@@ -6,7 +6,7 @@ Pure. A plan with problems in `blocked` must not be written; previews show the r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 from uuid import UUID
@@ -28,7 +28,7 @@ from app.conversion.sql import Found, SearchKeys
 from app.errors import ClassNotAllowed, ContactNotInAccount, OwnerInvalid, RequestInvalid, TargetUnavailable
 from app.journeys.owner import owner_invalid
 from app.journeys.state import Lead
-from app.matching.person_consents import Consents
+from app.matching.person_consents import UNKNOWN, Consents
 from app.pipeline.create import check_phone, unavailable
 from app.pipeline.forms import name_key
 from app.pipeline.kinds import ACCOUNT, CONTACT, KEY_NAMES, OPPORTUNITY
@@ -45,7 +45,7 @@ NAMING = ("email", "first_name", "last_name", "full_name", "external_id")
 
 @dataclass(frozen=True, slots=True)
 class NewIds:
-    """Ids for records that may be created; chosen once, so that a repeated attempt creates the same records."""
+    """Ids for records that may be created."""
 
     conversion: UUID = field(default_factory=ids.new_id)
     account: UUID = field(default_factory=ids.new_id)
@@ -61,10 +61,6 @@ class Part:
     id: UUID | None
     filled: Filled
     columns: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def is_new(self) -> bool:
-        return self.resolved.outcome == "created" and not self.resolved.written
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +85,13 @@ class Plan:
     field_outcomes: list[dict[str, Any]]
     blocked: list[Problem]
 
-    @property
-    def fills_key(self) -> bool:
-        """Whether a unique key of an existing record is written."""
-        pairs = ((ACCOUNT, self.account), (CONTACT, self.contact))
-        return any(
-            part.resolved.record is not None and not part.columns.keys().isdisjoint(kind.keys) for kind, part in pairs
-        )
-
 
 @dataclass(frozen=True)
 class PlanInputs:
     """What a plan is made from.
 
     `of_class`: the opportunity class that the policy opens from the lead's stage, or None. `hidden`: the caller may not
-    read records, so problems show the number of candidates only. `actor`: who converts. `consents`: those of the lead.
+    read records, so problems show the number of candidates only. `actor`: who converts.
     """
 
     lead: Lead
@@ -112,7 +100,6 @@ class PlanInputs:
     policy: Policy
     of_class: str | None
     new: NewIds
-    consents: Consents
     hidden: bool = False
 
     @cached_property
@@ -168,6 +155,7 @@ def search_keys(inputs: PlanInputs) -> SearchKeys:
         contact_ids=_without_none(order.contact.id, lead.contact_id),
         opportunity_ids=_without_none(order.opportunity.id),
         user_ids=_without_none(order.owner_id, order.opportunity.owner_id, order.verification.by),
+        lead_ids=[lead.id] if lead.consents else [],
     )
 
 
@@ -191,21 +179,25 @@ def make_plan(inputs: PlanInputs, found: Found) -> Plan:
 
 def _account(inputs: PlanInputs, found: Found) -> Part:
     values, order, mode = dict(inputs.account), inputs.order.account, inputs.account_mode
-    lookup = Lookup(ACCOUNT, mode, values, order.id, inputs.lead.account_id, inputs.new.account)
+    lookup = Lookup(ACCOUNT, mode, values, order.id, inputs.lead.account_id)
     resolved = resolve(lookup, found.accounts, weak_account_keys(values), hidden=inputs.hidden)
     if mode == "create" and not values.get("name"):  # a person without a company, who gets an account all the same
         values["name"] = values.get("domain") or display_name(inputs.lead)
         values["name_key"] = name_key(values["name"])
-    return _part(inputs, "account", values, resolved, found.accounts, inputs.new.account)
+    return _part(inputs, "account", values, resolved, found.accounts)
 
 
 def _contact(inputs: PlanInputs, found: Found, account: Part) -> tuple[Part, Problem | None]:
     values, order = dict(inputs.contact), inputs.order.contact
-    lookup = Lookup(CONTACT, inputs.contact_mode, values, order.id, inputs.lead.contact_id, inputs.new.contact)
+    lookup = Lookup(CONTACT, inputs.contact_mode, values, order.id, inputs.lead.contact_id)
     resolved = resolve(lookup, found.contacts, weak_contact_keys(values), hidden=inputs.hidden)
     if account.resolved.outcome != "none" and "website" not in order.values.model_fields_set:
         values.pop("website", None)  # the lead's website goes to the account where there is one
-    part = _part(inputs, "contact", values, resolved, found.contacts, inputs.new.contact)
+    part = _part(inputs, "contact", values, resolved, found.contacts)
+    if part.id is not None:
+        consents: Consents = {**dict.fromkeys(inputs.lead.consents, UNKNOWN), **found.consents.get(inputs.lead.id, {})}
+        filled = fill_consents(part.filled, consents, resolved.record)
+        part = replace(part, filled=filled, columns=filled.columns)
     if account.id is None or resolved.outcome in (None, "none"):
         return part, None
     current_account_id = resolved.record["account_id"] if resolved.record is not None else None
@@ -231,7 +223,6 @@ def _part(
     values: dict[str, Any],
     resolved: Resolved,
     rows: list[dict[str, Any]],
-    new_id: UUID,
 ) -> Part:
     if resolved.outcome not in ("linked", "created"):
         return Part(resolved, None, Filled(target))
@@ -241,8 +232,7 @@ def _part(
     record = resolved.record
     protected = _keys_of_others(target, values, record, rows) if record is not None else frozenset()
     filled = fill(target, values, record, overwrite, from_caller, protected)
-    if target == "contact":
-        filled = fill_consents(filled, inputs.consents, record)
+    new_id = inputs.new.account if target == "account" else inputs.new.contact
     return Part(resolved, new_id if record is None else record["id"], filled, filled.columns)
 
 

@@ -15,7 +15,6 @@ from app.database.transaction import Tx
 from app.errors import LeadMerged
 from app.ids import show
 from app.journeys.load import read_lead
-from app.leads.contact_consents import consents_to_carry
 from app.lifecycle.answer import Refused
 from app.web import versions
 from app.web.auth import Caller
@@ -33,8 +32,7 @@ async def preview(
         raise LeadMerged(merged_into=show("lead", change.lead.id))
     versions.check(expected, change.lead.version)
     decided = decide_conversion(change, order, caller.actor, now)
-    consents = (await consents_to_carry(tx, caller.tenant_id, [change.lead]))[lead_id]
-    inputs = plan_inputs(change, order, caller.actor, consents, hidden=not caller.may("leads:read"))
+    inputs = plan_inputs(change, order, caller.actor, hidden=not caller.may("leads:read"))
     keys = search_keys(inputs)
     found = await sql.find(tx, caller.tenant_id, [keys], lock=False)
     plan = make_plan(inputs, named_records(inputs, found.by(keys)))

@@ -25,6 +25,11 @@ def sqlstate(error: BaseException | None) -> str:
     return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
 
 
+def constraint(error: BaseException) -> str:
+    """The name of the violated constraint, or an empty string."""
+    return str(getattr(getattr(error, "orig", error), "constraint_name", None) or "")
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether the database could not write for want of disk space."""
     return sqlstate(error) == DISK_FULL or DISK_HINT in str(getattr(error, "orig", error))

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
 from app import ids
+from app.database.parts import Rows as Parts
 from app.database.transaction import Tx
 from app.events.record import NewEvent, minified
-from app.journeys import routing_sql, sql
+from app.journeys import sql
 from app.journeys.clocks import run_rows, settle_clocks, write_clocks
-from app.journeys.distribute import distribute, keep
+from app.journeys.distribute import distribute
 from app.journeys.give_way import give_way
 from app.journeys.shown import computed_members, kept_members, replaced_members
 from app.journeys.state import Change, Journey, Step
+from app.journeys.write import Recording
 from app.lifecycle.answer import Move
 from app.lifecycle.clocks import shown
 from app.matching.likeness import Subject
@@ -28,9 +31,17 @@ TOGETHER: Final = 8  # leads whose rows are made at a time: in less than a milli
 
 
 async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
-    """Writes each change as a new version of its lead. The leads are locked or new, so a missing row is a bug."""
+    """Writes each change as a new version of its lead."""
+    if (recording := await prepare(tx, tenant_id, changes)) is not None:
+        await recording.write({})
+
+
+async def prepare(
+    tx: Tx, tenant_id: UUID, changes: Sequence[Change], more: Parts = MappingProxyType({})
+) -> Recording | None:
+    """Completes the changes: routes, clocks, rows and versions. None where there are none."""
     if not changes:
-        return
+        return None
     await distribute(tx, tenant_id, changes)
     await settle_clocks(tx, tenant_id, changes)
     rows: Rows = {kind: [] for kind in sql.ROW_KINDS}
@@ -38,25 +49,9 @@ async def record(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:
         _collect(rows, change)
         if number % TOGETHER == 0:
             await give_way()
-    voids = [
-        {"journey_id": journey_id, "name": name, "voided_at": change.now}
-        for change in changes
-        for journey_id, name in change.voids
-    ]
-    await sql.void_milestones(tx, tenant_id, voids)
-    taken_back = [
-        {"journey_id": journey_id, "route": route, "voided_at": change.now}
-        for change in changes
-        for journey_id, route in change.voided_routes
-    ]
-    await routing_sql.void_assignments(tx, tenant_id, taken_back)
-    written = {row.id: row for row in await sql.record_changes(tx, tenant_id, rows)}
-    journeys = next(iter(written.values())).journeys if written else 0
-    if len(written) != len(changes) or journeys != len(rows["opened"]) + len(rows["moved"]):
-        raise RuntimeError("a locked lead or journey was not written")
-    await keep(tx, tenant_id, changes)
     for change in changes:
-        change.lead.version = written[change.lead.id].version
+        change.lead.version += 1
+    return Recording(tx, tenant_id, changes, rows, more)
 
 
 async def record_or_refresh(tx: Tx, tenant_id: UUID, changes: Sequence[Change]) -> None:

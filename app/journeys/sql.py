@@ -9,8 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.exc import IntegrityError
 
-from app.database.transaction import Records, Tx
+from app.database.parts import Part, Rows
+from app.database.sqlstate import constraint
+from app.database.transaction import ChangedMeanwhile, Records, Tx
 from app.journeys import clocks_sql
 from app.policy.facts import MOST_ACTIVITIES
 
@@ -288,8 +291,8 @@ ROW_KINDS = tuple(WRITES)
 
 
 @cache
-def recording(kinds: tuple[str, ...]) -> TextClause:
-    """Builds the statement that writes these kinds of row. No other statement writes a stage."""
+def recording(kinds: tuple[str, ...], parts: tuple[Part, ...] = ()) -> TextClause:
+    """Builds the statement that writes these kinds of row, and the parts. No other statement writes a stage."""
     versioned, journeys = (
         " UNION ALL ".join(f"TABLE {kind}" for kind in pair if kind in kinds)
         for pair in (("created", "touched"), ("opened", "moved"))
@@ -298,11 +301,12 @@ def recording(kinds: tuple[str, ...]) -> TextClause:
         [WRITES[kind] for kind in kinds if (kind in ("created", "touched")) is leads] for leads in (True, False)
     )
     ctes = ",\n".join(["WITH " + first[0], *first[1:], f"versioned AS ({versioned})", *rest])
+    ctes = ",\n".join([ctes, *(part.sql for part in parts)])
     for name, columns in (("{LEAD}", LEAD), ("{JOURNEY}", JOURNEY), ("{FEW}", FEW)):
         ctes = ctes.replace(name, columns)
     counted = f"(SELECT count(*) FROM ({journeys}) j)" if journeys else "0"  # noqa: S608
     statement = text(ctes + f" SELECT v.id, v.version, {counted} AS journeys FROM versioned v")  # noqa: S608
-    return statement.bindparams(*(bindparam(kind, type_=JSONB) for kind in kinds))
+    return statement.bindparams(*(bindparam(kind, type_=JSONB) for kind in (*kinds, *(part.name for part in parts))))
 
 
 VOID_MILESTONES = text(
@@ -372,10 +376,22 @@ def _named(tenant_id: UUID, lead_ids: Sequence[UUID]) -> dict[str, Any]:
     return {"tenant_id": tenant_id, "ids": [str(lead_id) for lead_id in lead_ids]}
 
 
-async def record_changes(tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Records:
-    """Writes changes of locked or new leads, each one row of `touched` or `created`; the new version of each lead."""
+async def record_changes(
+    tx: Tx, tenant_id: UUID, rows: Mapping[str, Sequence[Mapping[str, Any]]], more: Rows
+) -> Records:
+    """Writes changes of locked or new leads, each one row of `touched` or `created`; the new version of each lead.
+
+    `more`: rows of other tables. Raises ChangedMeanwhile where another transaction has taken a contested key of theirs.
+    """
     present = {kind: rows[kind] for kind in ROW_KINDS if rows[kind]}
-    return (await tx.execute(recording(tuple(present)), {"tenant_id": tenant_id, **present})).all()
+    parts = tuple(part for part in more if more[part])
+    bound = {"tenant_id": tenant_id, **present, **{part.name: more[part] for part in parts}}
+    try:
+        return (await tx.execute(recording(tuple(present), parts), bound)).all()
+    except IntegrityError as error:
+        if any(constraint(error) in part.contested for part in parts):
+            raise ChangedMeanwhile("another transaction has taken a key") from error
+        raise
 
 
 async def void_milestones(tx: Tx, tenant_id: UUID, voids: Sequence[Mapping[str, Any]]) -> None:

@@ -12,8 +12,9 @@ from app import ids
 from app.database.transaction import Tx
 from app.journeys.evaluate import evaluate
 from app.journeys.load import OfLead, begin_changes, begin_each
-from app.journeys.record import actor_document, record
+from app.journeys.record import actor_document, prepare, record
 from app.journeys.state import Change
+from app.journeys.write import Recording
 from app.leads import sql
 from app.leads.absorb import ArrivalActivity, add_activity, apply_reinquiry, remove_last_activity
 from app.leads.future import check_not_future
@@ -90,7 +91,7 @@ Recorded = tuple[dict[str, Any], bool]
 
 async def record_one_each(
     tx: Tx, tenant_id: UUID, members: Sequence[Member[OfLead[ActivityIn], Recorded]], now: datetime
-) -> None:
+) -> Recording | None:
     """Records one activity for each request unless its key exists: the stored activity, and whether it is new.
 
     Problems of a request: those of a change of its lead, and OutOfOrder.
@@ -113,7 +114,7 @@ async def record_one_each(
             acted.append(change)
     for change in acted:
         evaluate(change)
-    await record(tx, tenant_id, acted)
+    return await prepare(tx, tenant_id, acted)
 
 
 def _record_new(change: Change, body: ActivityIn, caller: Caller, now: datetime) -> dict[str, Any]:

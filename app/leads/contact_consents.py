@@ -18,15 +18,20 @@ async def consents_to_carry(tx: Tx, tenant_id: UUID, leads: Sequence[Lead]) -> M
     """The consents of each lead, by purpose: the entry of its log that counts, `unknown` where there is none."""
     found: dict[UUID, dict[str, Consent]] = {lead.id: dict.fromkeys(lead.consents, UNKNOWN) for lead in leads}
     for row in await sql.latest_consents(tx, tenant_id, [lead.id for lead in leads if lead.consents]):
-        found[row.lead_id][row.purpose] = {
-            "state": row.state,
-            "occurred_at": row.occurred_at.isoformat(),
-            "text": row.text,
-            "channel": row.channel,
-            "source_id": None if row.source_id is None else str(row.source_id),
-            "bought": row.bought,
-        }
+        found[row.lead_id][row.purpose] = consent_of(row, row.occurred_at)
     return found
+
+
+def consent_of(row: Mapping[str, Any], occurred_at: datetime) -> Consent:
+    """An entry of the log, as contacts keep it."""
+    return {
+        "state": row["state"],
+        "occurred_at": occurred_at.isoformat(),
+        "text": row["text"],
+        "channel": row["channel"],
+        "source_id": None if row["source_id"] is None else str(row["source_id"]),
+        "bought": row["bought"],
+    }
 
 
 async def carry_to_contacts(

@@ -121,15 +121,16 @@ CONSENT_PURPOSES = text(
     """
 )
 # The order is that of app/matching/person_consents.py.
-LATEST_CONSENTS = text(
-    f"""
+COUNTING_CONSENTS: Final = f"""
     SELECT DISTINCT ON (lead_id, purpose) lead_id, purpose, state, occurred_at, text, channel, source_id, bought
       FROM consents
      WHERE tenant_id = :tenant_id AND lead_id = ANY(:lead_ids)
      ORDER BY lead_id, purpose, state = 'unknown', {IS_BARE_CLAIM}, state = 'pending', bought AND state = 'given',
            occurred_at DESC, state = 'given', recorded_at DESC, id DESC
-    """  # noqa: S608 - a constant
-).bindparams(bindparam("lead_ids", type_=ARRAY(Uuid)), bindparam("tenant_id", type_=Uuid))
+"""  # noqa: S608 - a constant
+LATEST_CONSENTS = text(COUNTING_CONSENTS).bindparams(
+    bindparam("lead_ids", type_=ARRAY(Uuid)), bindparam("tenant_id", type_=Uuid)
+)
 LOCK_CONTACTS = text(
     "SELECT id, consents FROM contacts WHERE tenant_id = :tenant_id AND id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid)))

@@ -18,9 +18,10 @@ from app.journeys.distribute import distribute
 from app.journeys.evaluate import evaluate
 from app.journeys.load import OfLead, begin_each
 from app.journeys.owner import active_owner, active_owners, owner_invalid
-from app.journeys.record import record, transition_document
+from app.journeys.record import prepare, transition_document
 from app.journeys.refusals import problem
 from app.journeys.state import Change, Owner, Step
+from app.journeys.write import Recording
 from app.leads.bant import confirmations_of
 from app.lifecycle.answer import CriteriaUnmet, Move, Refused, Stay
 from app.lifecycle.decide import decide
@@ -61,7 +62,7 @@ class Moved:
 Asked = Member[OfLead[TransitionRequest], Moved]
 
 
-async def ask_transitions(tx: Tx, tenant_id: UUID, members: Sequence[Asked], now: datetime) -> None:
+async def ask_transitions(tx: Tx, tenant_id: UUID, members: Sequence[Asked], now: datetime) -> Recording | None:
     """Takes a transition of the policy for each request, or sets the problem of its refusal (lifecycle.md, section 3).
 
     A move that converts needs an Idempotency-Key (`has_key`) and the scope leads:convert.
@@ -78,7 +79,7 @@ async def ask_transitions(tx: Tx, tenant_id: UUID, members: Sequence[Asked], now
             moved.append((one, change, step))
     if converting:  # the owner of a lead becomes that of the opportunity
         await distribute(tx, tenant_id, [change for _, change, _ in moved])
-    await convert_changes(tx, tenant_id, converting, now)
+    rows = await convert_changes(tx, tenant_id, converting)
     converted = {id(one.change): one for one in converting}
     for one, change, _ in moved:
         if (conversion := converted.get(id(change))) is not None:
@@ -86,10 +87,11 @@ async def ask_transitions(tx: Tx, tenant_id: UUID, members: Sequence[Asked], now
     done = [(one, change, step) for one, change, step in moved if one.going]
     for _, change, _ in done:
         evaluate(change)
-    await record(tx, tenant_id, [change for _, change, _ in done])
+    recording = await prepare(tx, tenant_id, [change for _, change, _ in done], rows)
     for one, change, step in done:
         conversion = converted.get(id(change))
         one.result = Moved(change, transition_document(change, step), conversion.document if conversion else None)
+    return recording
 
 
 async def _move(tx: Tx, tenant_id: UUID, asked: Asked, change: Change, owner: Owner | None, now: datetime) -> Step:

@@ -24,6 +24,7 @@ from fastapi import Request, Response
 
 from app import metrics
 from app.database.faults import is_away, run_with_retries
+from app.database.parts import Unwritten
 from app.database.transaction import Tx
 from app.errors import DatabaseUnavailable
 from app.problem import Problem
@@ -68,12 +69,12 @@ class Member(Generic[W, R]):
 class Verb(Generic[W, R]):
     """A verb that handles many requests in one transaction.
 
-    `run` sets the outcome of each member; `respond` makes the response, before the commit, because it is stored under
-    the Idempotency-Key.
+    `run` sets the outcome of each member, and returns what is left to write. `respond` makes the response before that,
+    because it is stored under the Idempotency-Key, in the same statement.
     """
 
     name: str
-    run: Callable[[Tx, UUID, Sequence[Member[W, R]], datetime], Awaitable[None]]
+    run: Callable[[Tx, UUID, Sequence[Member[W, R]], datetime], Awaitable[Unwritten | None]]
     respond: Callable[[R], Response]
     lead_of: Callable[[R], UUID | None] | None = None  # where the request does not name its lead
 
@@ -201,11 +202,15 @@ class Gatherer:
             }
             if members:
                 now = self._state.clock.now()
-                await verb.run(tx, tenant_id, list(members.values()), now)
+                unwritten = await verb.run(tx, tenant_id, list(members.values()), now)
                 for n, member in members.items():
                     answers[n] = _answer(verb, member, keyed.get(n))
                 made = [(keyed[n], answers[n]) for n in members if n in keyed]
-                await idempotency.store_responses(tx, tenant_id, made, now)
+                rows = await idempotency.rows_of(tenant_id, made, now)
+                if unwritten is not None:
+                    await unwritten.write({idempotency.STORED: rows})
+                else:
+                    await idempotency.store(tx, tenant_id, rows)
         return answers
 
 

@@ -15,9 +15,10 @@ from uuid import UUID
 
 import structlog
 from fastapi import Request, Response
-from sqlalchemy import bindparam, text
+from sqlalchemy import Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 
+from app.database.parts import Part
 from app.database.transaction import Record, Tx
 from app.errors import IdempotencyInProgress, IdempotencyKeyReused, MalformedHeader, SecretKeysMissing
 from app.keyring import CannotOpen, KeyRing
@@ -29,18 +30,17 @@ HEADER: Final = "idempotency-key"
 RETENTION: Final = timedelta(days=7)
 STORED_HEADERS: Final = ("content-type", "location", "etag")
 
-LOCK = text(
-    "SELECT name, pg_try_advisory_xact_lock(hashtextextended(name, 0)) AS mine FROM unnest(:names) AS name"
-).bindparams(bindparam("names", type_=ARRAY(TEXT)))
-FIND = text(
-    "SELECT key, fingerprint, status, headers, body FROM idempotency_keys"
-    " WHERE tenant_id = :tenant_id AND key = ANY(:keys)"
-).bindparams(bindparam("keys", type_=ARRAY(TEXT)))
-INSERT = text(
-    "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, lead_id, created_at)"
-    " SELECT :tenant_id, r.*, :now FROM jsonb_to_recordset(:rows) AS r("
-    "key text, fingerprint text, status integer, headers jsonb, body text, lead_id uuid)"
-).bindparams(bindparam("rows", type_=JSONB))
+CLAIM = text("SELECT * FROM claim_idempotency_keys(:tenant_id, :keys)").bindparams(
+    bindparam("tenant_id", type_=Uuid), bindparam("keys", type_=ARRAY(TEXT))
+)
+INSERT_SQL: Final = """
+    INSERT INTO idempotency_keys (tenant_id, key, fingerprint, status, headers, body, lead_id, created_at)
+    SELECT :tenant_id, r.*
+      FROM jsonb_to_recordset(:stored_responses) AS r(key text, fingerprint text, status integer, headers jsonb,
+           body text, lead_id uuid, created_at timestamptz)
+"""
+STORED: Final = Part("stored_responses", f"stored AS ({INSERT_SQL})")
+INSERT = text(INSERT_SQL).bindparams(bindparam("stored_responses", type_=JSONB))
 SWEEP = text(
     "DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY("
     "SELECT ctid FROM idempotency_keys WHERE created_at < :before LIMIT 1000 FOR UPDATE SKIP LOCKED)) RETURNING true"
@@ -74,22 +74,19 @@ def key_of(request: Request) -> str | None:
 async def stored_responses(tx: Tx, tenant_id: UUID, asked: Sequence[Keyed]) -> list[Response | Problem | None]:
     """For each request, which all have different keys: its stored response, None if it has none, or a problem.
 
-    The keys stay locked until the transaction ends. The rows are read after that, with a snapshot of their own.
+    The keys stay locked until the transaction ends.
     """
     if not asked:
         return []
-    names = {f"{tenant_id}:{one.key}": one.key for one in asked}
-    locked = {names[row.name] for row in await tx.execute(LOCK, {"names": list(names)}) if row.mine}
-    found = await tx.execute(FIND, {"tenant_id": tenant_id, "keys": sorted(locked)})
-    rows = {row.key: row for row in found}
-    return [
-        IdempotencyInProgress() if one.key not in locked else await _response(tenant_id, one, rows.get(one.key))
-        for one in asked
-    ]
+    claimed = await tx.execute(CLAIM, {"tenant_id": tenant_id, "keys": [one.key for one in asked]})
+    rows = {row.key: row for row in claimed}
+    return [await _response(tenant_id, one, rows[one.key]) for one in asked]
 
 
-async def _response(tenant_id: UUID, asked: Keyed, row: Record | None) -> Response | Problem | None:
-    if row is None:
+async def _response(tenant_id: UUID, asked: Keyed, row: Record) -> Response | Problem | None:
+    if not row.mine:
+        return IdempotencyInProgress()
+    if row.fingerprint is None:
         return None
     if row.fingerprint != await fingerprint(asked.request):
         return IdempotencyKeyReused()
@@ -102,20 +99,24 @@ async def _response(tenant_id: UUID, asked: Keyed, row: Record | None) -> Respon
     return Response(body.encode(), row.status, {**row.headers, "Idempotency-Replayed": "true"})
 
 
-async def store_responses(
-    tx: Tx, tenant_id: UUID, made: Sequence[tuple[Keyed, Response | Problem | None]], now: datetime
-) -> None:
-    """Stores the 2xx responses under the keys of their requests, before the commit."""
-    rows = [
-        await _row(tenant_id, asked, response)
+async def rows_of(
+    tenant_id: UUID, made: Sequence[tuple[Keyed, Response | Problem | None]], now: datetime
+) -> list[Mapping[str, Any]]:
+    """The rows by which the 2xx responses are stored under the keys of their requests, before the commit."""
+    return [
+        await _row(tenant_id, asked, response, now)
         for asked, response in made
         if isinstance(response, Response) and 200 <= response.status_code < 300
     ]
+
+
+async def store(tx: Tx, tenant_id: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Stores responses by a statement of its own, where no other one writes them (`STORED`)."""
     if rows:
-        await tx.execute(INSERT, {"tenant_id": tenant_id, "rows": rows, "now": now})
+        await tx.execute(INSERT, {"tenant_id": tenant_id, "stored_responses": rows})
 
 
-async def _row(tenant_id: UUID, asked: Keyed, response: Response) -> Mapping[str, Any]:
+async def _row(tenant_id: UUID, asked: Keyed, response: Response, now: datetime) -> Mapping[str, Any]:
     ring: KeyRing = asked.request.app.state.keyring
     return {
         "key": asked.key,
@@ -124,6 +125,7 @@ async def _row(tenant_id: UUID, asked: Keyed, response: Response) -> Mapping[str
         "headers": {name: response.headers[name] for name in STORED_HEADERS if name in response.headers},
         "body": ring.seal(tenant_id, tenant_id, _field_name(asked.key), bytes(response.body).decode()),
         "lead_id": _lead_of(asked.request),
+        "created_at": now,
     }
 
 

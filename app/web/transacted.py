@@ -89,7 +89,8 @@ class Transacted(APIRoute):
                     raise stored
                 response = stored or await handler(request)
                 if stored is None:
-                    await idempotency.store_responses(tx, tenant_id, [(keyed, response)], request.state.now)
+                    rows = await idempotency.rows_of(tenant_id, [(keyed, response)], request.state.now)
+                    await idempotency.store(tx, tenant_id, rows)
             return response
 
         return lambda request: run_with_retries(lambda: in_transaction(request))

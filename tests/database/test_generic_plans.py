@@ -12,10 +12,12 @@ import orjson
 import pytest
 from sqlalchemy import TextClause
 
+from app.conversion.sql import PARTS
 from app.database.transaction import compiled
 from app.events.sql import _read_statement
 from app.journeys.sql import ROW_KINDS, recording
 from app.retention.sql import KINDS
+from app.web.idempotency import STORED
 from benchmarks.many_leads import fill_leads
 from tests.api import Api
 from tests.plans import nodes
@@ -104,7 +106,7 @@ def statements() -> Iterator[tuple[str, TextClause]]:
     for pair in ((), *combinations(ROW_KINDS, 1)):
         kinds = tuple(kind for kind in ROW_KINDS if kind in ("touched", "moved", *pair))
         yield f"recording{kinds}", recording(kinds)
-    yield "recording of all", recording(ROW_KINDS)
+    yield "recording of all", recording(ROW_KINDS, (*PARTS, STORED))
     for kind in KINDS:
         if kind.removing is not None:
             yield f"retention removes {kind.name}", kind.removing
