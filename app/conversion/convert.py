@@ -119,9 +119,10 @@ async def convert_changes(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting])
         return {}
     found = await sql.find(tx, tenant_id, [one.keys for one in going], lock=True)
     made = [one for each in _first_of_each(going, found) if (one := _make(each, found)) is not None]
+    rows = rows_of_all([one.rows() for one in made])  # they say what the lead was linked to before
     for one in made:
         _set_links_and_events(one)
-    return rows_of_all([one.rows() for one in made])
+    return rows
 
 
 async def _allowed(tx: Tx, tenant_id: UUID, wanted: Sequence[Converting]) -> list[Allowed]:
