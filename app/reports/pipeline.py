@@ -60,7 +60,7 @@ def show(metric: Metric, row: Record | None, settings: Settings) -> Mapping[str,
     shown: dict[str, Any] = {"to": None, "origin": metric.origin}
     match kind:
         case "volume":
-            return {**shown, "value": count}
+            return {**shown, "value": count or None}
         case "value":
             return {**shown, "value": None, "amounts": _amounts(row)}
         case "velocity":

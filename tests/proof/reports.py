@@ -247,7 +247,7 @@ def pipeline(found: Known, metric: Mapping[str, Any], window: Window, with_skipp
     states = [deal.state for deal in deals]
     still = [one for one in states if one["class"] == metric["from"] and one["archived_at"] is None]
     if kind == "volume":
-        return {"numerator": len(still), "denominator": len(still), "value": len(still)}
+        return {"numerator": len(still), "denominator": len(still), "value": len(still) or None}
     amounts = [one["amount"] for one in still if one["amount"] is not None]
     sums = {currency: Fraction() for currency in sorted(one["currency"] for one in amounts)}
     for one in amounts:
