@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Integer, bindparam, text
 
 from app.database.transaction import Tx
+from app.reports.derived_sql import COMPLETE
 
 # A transaction that was begun has run a statement before the one that it runs now, or runs none at present. One that is
 # open for longer than 10 s is no request: somebody's psql, a backup. Who waits by this statement is not waited for.
@@ -30,16 +31,16 @@ async def open_transactions(tx: Tx) -> set[tuple[int, datetime]]:
 
 # Tenants whose cursor is missing, whose summaries are being made, or whose next event is old enough.
 TO_SUMMARIZE: Final = text(
-    """
+    f"""
     SELECT t.id AS tenant_id
       FROM tenants t LEFT JOIN summary_cursors c ON c.tenant_id = t.id
       LEFT JOIN LATERAL (
            SELECT l.recorded_at FROM event_log l WHERE l.tenant_id = c.tenant_id AND l.position > c.position
             ORDER BY l.tenant_id, l.position LIMIT 1
       ) event ON true
-     WHERE c.tenant_id IS NULL OR c.built_to IS NOT NULL OR event.recorded_at <= :until
+     WHERE c.tenant_id IS NULL OR c.built_to IS NOT NULL OR event.recorded_at <= :until OR NOT {COMPLETE}
      ORDER BY c.as_of NULLS FIRST, t.id LIMIT :limit
-    """
+    """  # noqa: S608 - interpolates a condition
 ).bindparams(bindparam("until", type_=DateTime(timezone=True)), bindparam("limit", type_=Integer))
 
 

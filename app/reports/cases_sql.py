@@ -70,26 +70,33 @@ FUNNEL_NUMBERS: Final = f"""
      GROUP BY x.name, c.key ORDER BY c.key NULLS FIRST, x.name LIMIT :limit
 """  # noqa: S608 - interpolates only what is written here
 
-# The same cohorts with the time until the second milestone. Whatever has not reached it is seen until the journey ended
-# without it (the deal was lost, or the journey entered a closed stage other than that of conversion), else until now.
-VELOCITY: Final = f"""
-    WITH closed AS MATERIALIZED (
+# Closed stages other than that of conversion, and when a journey of `c` entered the one in which it is.
+CLOSED: Final = """
+    closed AS MATERIALIZED (
         SELECT p.id AS policy_id, s ->> 'name' AS stage
           FROM policies p CROSS JOIN jsonb_array_elements(p.document -> 'stages') s
          WHERE p.tenant_id = :tenant_id AND s ->> 'kind' NOT IN ('open', 'parked') AND s ->> 'order' IS NULL
     )
+"""
+ENDED: Final = """
+    LEFT JOIN LATERAL (
+         SELECT t.occurred_at AS at
+           FROM (SELECT * FROM transitions t WHERE t.tenant_id = :tenant_id AND t.journey_id = c.journey_id
+                    AND t.recorded_at <= :as_of ORDER BY t.seq DESC LIMIT 1) t
+          WHERE EXISTS (SELECT FROM closed s WHERE s.policy_id = t.policy_id AND s.stage = t.to_stage)
+    ) e ON true
+"""
+# The same cohorts with the time until the second milestone. Whatever has not reached it is seen until the journey ended
+# without it (the deal was lost, or the journey entered a closed stage other than that of conversion), else until now.
+VELOCITY: Final = f"""
+    WITH {CLOSED}
     SELECT x.name AS metric, c.journey_id AS id, c.journey_id, c.lead_id, NULL::uuid AS opportunity_id, c.business,
            c.reached_at AS at, b.reached_at IS NOT NULL AS counted,
            b.reached_at IS NULL AND c.ended_at IS NULL AS is_open,
            GREATEST(extract(epoch FROM coalesce(b.reached_at, c.ended_at, :as_of) - c.reached_at), 0) AS seconds, c.key
       FROM (SELECT c.*, LEAST(c.instants[array_position(c.names, 'lost')], e.at) AS ended_at
               FROM ({COHORT}) c
-              LEFT JOIN LATERAL (
-                   SELECT t.occurred_at AS at
-                     FROM (SELECT * FROM transitions t WHERE t.tenant_id = :tenant_id AND t.journey_id = c.journey_id
-                              AND t.recorded_at <= :as_of ORDER BY t.seq DESC LIMIT 1) t
-                    WHERE EXISTS (SELECT FROM closed s WHERE s.policy_id = t.policy_id AND s.stage = t.to_stage)
-              ) e ON true {{ONCE}}) c
+              {ENDED} {{ONCE}}) c
       JOIN {{METRICS}} ON x.start = c.name AND (x.business IS NULL OR x.business = c.business) {SECOND}
 """  # noqa: S608 - interpolates only what is written here
 

@@ -15,12 +15,12 @@ from app.database.transaction import Record, Tx
 from app.errors import RequestInvalid
 from app.policies.published import published_policy
 from app.reports import sql
+from app.reports.cursors_sql import usable
 from app.reports.metric import bands_of, show_metric
 from app.reports.parameters import KEYS, LONGEST_DAYS, MOST_GROUPS, MOST_NUMBERS, MOST_STEPS, Parameters
 from app.reports.report import Metric, Report, Settings
 from app.reports.settings import own_bands_in
 from app.reports.settled import settle
-from app.reports.summaries_sql import usable
 from app.web.fields import rfc3339
 from app.web.pages import read_cursor, read_place, write_cursor
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from app.database.transaction import Database, Record, Tx
 from app.ids import show
-from app.reports import across, summaries_sql
+from app.reports import across, cursors_sql
 
 EVENTS: Final = 2_000
 JOURNEYS: Final = 2_000
@@ -38,34 +38,37 @@ async def summarize_due(engine: Database, now: datetime) -> int:
 
 async def summarize(tx: Tx, tenant_id: UUID, now: datetime) -> bool:
     """Summarizes the next batch of a tenant; False where there is none, or another process is at it."""
-    await summaries_sql.begin(tx, tenant_id)
-    cursor = await summaries_sql.lock(tx, tenant_id)
+    await cursors_sql.begin(tx, tenant_id)
+    cursor = await cursors_sql.lock(tx, tenant_id)
     if cursor is None:
         return False
+    if (cursor.times_position, cursor.times_built_to) != (cursor.position, cursor.built_to):
+        await _build(tx, tenant_id, cursor, FIRST, now)  # a release moved it that does not know all of the tables
+        return True
     if cursor.built_to is not None:
-        await _build(tx, tenant_id, cursor, now)
+        await _build(tx, tenant_id, cursor, cursor.built_to, now)
         return True
     as_of = _as_of(cursor, now)
-    events = await summaries_sql.next_events(tx, tenant_id, cursor.position, EVENTS)
+    events = await cursors_sql.next_events(tx, tenant_id, cursor.position, EVENTS)
     young = next((place for place, event in enumerate(events) if event.recorded_at > as_of), len(events))
     if not young:
         return False
     until = events[young - 1].position
-    journeys = await summaries_sql.journeys_of_events(tx, tenant_id, cursor.position, until)
-    await summaries_sql.fold(tx, tenant_id, journeys, as_of)
-    await summaries_sql.move(tx, tenant_id, until, as_of, None)
+    journeys = await cursors_sql.journeys_of_events(tx, tenant_id, cursor.position, until)
+    await cursors_sql.fold(tx, tenant_id, journeys, as_of)
+    await cursors_sql.move(tx, tenant_id, until, as_of, None)
     return True
 
 
-async def _build(tx: Tx, tenant_id: UUID, cursor: Record, now: datetime) -> int:
-    """Makes the summaries of the next journeys that there were before; what changed since is in later events."""
+async def _build(tx: Tx, tenant_id: UUID, cursor: Record, after: UUID, now: datetime) -> int:
+    """Makes the rows of the next journeys that there were before; what changed since is in later events."""
     as_of, position = _as_of(cursor, now), cursor.position
-    if cursor.built_to == FIRST:
-        position = await summaries_sql.head(tx, tenant_id, as_of)
-    journeys = await summaries_sql.next_journeys(tx, tenant_id, cursor.built_to, JOURNEYS)
-    await summaries_sql.fold(tx, tenant_id, journeys, as_of)
+    if after == FIRST:
+        position = await cursors_sql.head(tx, tenant_id, as_of)
+    journeys = await cursors_sql.next_journeys(tx, tenant_id, after, JOURNEYS)
+    await cursors_sql.fold(tx, tenant_id, journeys, as_of)
     built_to = journeys[-1] if len(journeys) == JOURNEYS else None
-    await summaries_sql.move(tx, tenant_id, position, as_of, built_to)
+    await cursors_sql.move(tx, tenant_id, position, as_of, built_to)
     return len(journeys)
 
 
@@ -77,26 +80,27 @@ def _as_of(cursor: Record, now: datetime) -> datetime:
 async def rebuild(engine: Database, tenant_id: UUID, now: datetime) -> AsyncIterator[int]:
     """Removes the summaries of a tenant and makes them anew; how many journeys after each batch."""
     async with engine.begin() as tx:
-        await summaries_sql.begin(tx, tenant_id)
-        await summaries_sql.lock(tx, tenant_id, wait=True)
-        await summaries_sql.empty(tx, tenant_id)
-        await summaries_sql.move(tx, tenant_id, 0, now - AGE, FIRST)
+        await cursors_sql.begin(tx, tenant_id)
+        await cursors_sql.lock(tx, tenant_id, wait=True)
+        await cursors_sql.empty(tx, tenant_id)
+        await cursors_sql.move(tx, tenant_id, 0, now - AGE, FIRST)
     while True:
         async with engine.begin() as tx:
-            cursor = await summaries_sql.lock(tx, tenant_id, wait=True)
+            cursor = await cursors_sql.lock(tx, tenant_id, wait=True)
             if cursor is None or cursor.built_to is None:
                 return
-            count = await _build(tx, tenant_id, cursor, now)
+            count = await _build(tx, tenant_id, cursor, cursor.built_to, now)
         yield count
 
 
 async def differences(tx: Tx, tenant_id: UUID) -> list[str]:
-    """What differs between summaries, milestones and counts, as messages; while they are being made, in counts only."""
+    """What differs between summaries and the base, as messages; while they are being made, in counts only."""
     found = []
-    for row in await summaries_sql.wrong_summaries(tx, tenant_id, MOST_SHOWN):
-        what = "is missing" if row.is_missing else "should not be there" if row.is_extra else "differs from milestones"
-        found.append(f"summary of {show('journey', row.journey_id)}: it {what}")
-    for row in await summaries_sql.wrong_counts(tx, tenant_id, MOST_SHOWN):
+    for kind in cursors_sql.VERIFY:
+        for row in await cursors_sql.wrong_rows(tx, tenant_id, kind, MOST_SHOWN):
+            what = "missing" if row.is_missing else "not expected" if row.is_extra else "other than by the base"
+            found.append(f"{kind} of {show('journey', row.journey_id)}: {what}")
+    for row in await cursors_sql.wrong_counts(tx, tenant_id, MOST_SHOWN):
         place = f"{row.reached_on} {row.name} to {row.to}, {row.business}, {row.days} days"
         found.append(f"count of {place}: stored {row.stored}, by the summaries {row.expected}")
     return found

@@ -18,6 +18,7 @@ from app.reports.parameters import Parameters, SkippedParameters
 from app.reports.report import BUSINESSES, Metric, Report, Settings
 from app.reports.stages_sql import STAGE_TIMES
 from app.reports.survival import survival
+from app.reports.times_sql import TIMES
 
 MICROSECONDS_OF_DAY: Final = 86_400_000_000
 PERCENT: Final = tuple(range(90, 0, -10))
@@ -100,5 +101,6 @@ REPORT: Final = Report(
     show,
     columns=COLUMNS,
     picture=survival,
+    summed=TIMES,
     weight=2,
 )

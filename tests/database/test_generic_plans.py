@@ -36,8 +36,10 @@ WHOLE = {
     "app.likelihood.sql.COUNT_CASES": "the finished journeys are counted when a model is asked for or is missing",
     "app.likelihood.across.UNTRAINED": "once an hour it is looked for what happened since the last model",
     "app.policies.sql.JOURNEYS_OUTSIDE": "an activation counts the open journeys in stages that the policy lacks",
-    "app.reports.summaries_sql.HEAD": "a rebuild looks once for events that are too young for it",
+    "app.reports.cursors_sql.HEAD": "a rebuild looks once for events that are too young for it",
     "app.reports.summaries_sql.VERIFY_SUMMARIES": "baton verify compares all summaries",
+    "app.reports.times_sql.VERIFY_MILESTONES": "baton verify compares all summaries",
+    "app.reports.times_sql.VERIFY_STAGES": "baton verify compares all summaries",
     "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",
 }
 # They read all subscriptions of a tenant, of which there are few: by an index, or the table.

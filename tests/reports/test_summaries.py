@@ -1,8 +1,11 @@
-"""The funnel by summaries is that of the milestones, to the last byte, wherever the projector stands."""
+"""Reports by summaries are those of the base, to the last byte, wherever the projector stands."""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import signal
+import sys
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,15 +17,23 @@ from app.commands.administration import rebuild_summaries, verify_all
 from app.database.engine import make_engine
 from app.database.transaction import CommitOutcomeUnknown, Database
 from app.events.sequence import sequence
-from app.reports import read, sql, summaries, summaries_sql
+from app.reports import cursors_sql, read, sql, summaries
 from app.reports.read import whole_days
 from app.reports.summaries import AGE, differences, rebuild, summarize, summarize_due
 from app.settings import Settings
 from tests.api import Api, running
-from tests.proof.sales import SalesLife
+from tests.conversion.steps import BANT
+from tests.proof.sales import FORWARD, SalesLife
+from tests.stories.forgetful import ForgetfulLife
 from tests.stories.life import begin
+from tests.waiting import TIMEOUT_SECONDS, until
 
 STEPS = 50
+UNDOING = (
+    *("customer", "customer", "customer", "capture", "forward", "deal", "deal", "correct", "transition", "revisit"),
+    *("merge", "merge", "merge", "erase", "retention"),
+)
+SUMMED = ("funnel", "velocity")
 
 
 async def caught_up(api: Api, database: Database | None = None) -> None:
@@ -37,16 +48,23 @@ async def caught_up(api: Api, database: Database | None = None) -> None:
 async def is_read(api: Api, seconds: int = 0) -> bool:
     """Whether a report of so many seconds later reads summaries."""
     async with api.app.state.engine.connect() as tx:
-        return await summaries_sql.usable(tx, api.tenant_id, api.now + timedelta(seconds=seconds)) is not None
+        return await cursors_sql.usable(tx, api.tenant_id, api.now + timedelta(seconds=seconds)) is not None
 
 
-async def compare(api: Api, query: str) -> bytes:
-    """The funnel of now, which has to be the one as of its instant, which reads milestones alone."""
-    now = await api.call("GET", f"/v1/reports/funnel?{query}")
-    assert now.status_code == 200, now.text
-    base = await api.call("GET", f"/v1/reports/funnel?{query}&as_of={now.json()['as_of']}")
-    assert now.content == base.content, query
-    return now.content
+async def compare(api: Api, query: str, more: str = "") -> bytes:
+    """The reports of now, which have to be those as of their instant, which read the base alone; that of the funnel.
+
+    `more`: parameters of the funnel only.
+    """
+    told = []
+    for name in SUMMED:
+        path = f"/v1/reports/{name}?{query}{more if name == 'funnel' else ''}"
+        now = await api.call("GET", path)
+        assert now.status_code == 200, now.text
+        base = await api.call("GET", f"{path}&as_of={now.json()['as_of']}")
+        assert now.content == base.content, path
+        told.append(now.content)
+    return b"".join(told)
 
 
 async def found(api: Api) -> list[str]:
@@ -61,9 +79,7 @@ async def run(api: Api, statement: str, *values: Any) -> Any:
 
 @pytest.mark.parametrize("policy", ["waterfall", "pipeline"])
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "Asia/Kathmandu"])
-async def test_the_funnel_of_a_random_life_is_the_same_with_summaries(
-    settings: Settings, policy: str, zone: str
-) -> None:
+async def test_reports_of_a_random_life_are_the_same_with_summaries(settings: Settings, policy: str, zone: str) -> None:
     seed = 700 if hypothesis.settings().derandomize else int(datetime.now(UTC).timestamp())
     async with running(settings, policy) as api:
         life = await begin(api, seed, SalesLife)
@@ -85,10 +101,74 @@ async def test_the_funnel_of_a_random_life_is_the_same_with_summaries(
             query = f"from={first}&to={api.now.date() + timedelta(days=life.random.choice((0, 2)) or 1)}"
             more = f"&skipped={life.random.choice(('include', 'exclude'))}"
             horizon = life.random.choice(("", "&horizon=1", "&horizon=3"))
-            bodies.add(await compare(api, query + more + horizon))
+            bodies.add(await compare(api, query + more, horizon))
         await caught_up(api)
         assert await found(api) == [], f"seed {seed}\n{life.story()}"
         assert len(bodies) > STEPS / 2
+
+
+class UndoingLife(ForgetfulLife):
+    """A life of customers in which much is taken back."""
+
+    async def step(self) -> None:
+        name = self.random.choice(UNDOING)
+        await self.pass_time(self.random.uniform(1, 90_000))
+        self.log.append(f"{len(self.log)} {name} at {self.api.now.isoformat()}")
+        await getattr(self, name)()
+        await self.forget()
+
+    async def customer(self) -> None:
+        """Somebody new who is converted, which is often taken back."""
+        await self.newcomer()
+        path, deal = f"/v1/leads/{self.leads[-1]}", {"mode": "create", "name": "Licences"}
+        for action, role in FORWARD.items():
+            await self.pass_time(self.random.uniform(1, 200_000))
+            body = {"action": action, **({} if action == "accept" else {"bant": BANT})}
+            await self.keyed(f"{path}/transitions", body, role)
+        await self.keyed(f"{path}/conversion", {"opportunity": deal}, "ae")
+        if self.random.random() < 0.5:
+            await self.pass_time(self.random.uniform(1, 90_000))
+            await summarize_due(self.api.app.state.engine, self.api.now)
+            await self.send("POST", f"{path}/conversion/revert", {"reason_code": "mistake"}, "manager")
+
+    async def keyed(self, path: str, body: dict[str, Any], role: str) -> None:
+        headers = {"Idempotency-Key": f"key-{len(self.log)}"}
+        self.remember_opportunity(await self.send("POST", path, body, role, headers=headers))
+
+    async def merge(self) -> None:
+        """Two leads become one, and often two again."""
+        one, other = self.random.choice(self.leads), self.random.choice(self.leads)
+        await self.send("POST", f"/v1/leads/{one}/merge", {"into": other}, "manager")
+        if self.random.random() < 0.5:
+            await self.pass_time(self.random.uniform(1, 90_000))
+            await summarize_due(self.api.app.state.engine, self.api.now)
+            await self.send("POST", f"/v1/leads/{one}/unmerge", None, "manager")
+
+
+@pytest.mark.parametrize("policy", ["waterfall", "pipeline"])
+async def test_reports_are_the_same_after_reverts_merges_erasures_and_retention(
+    settings: Settings, policy: str
+) -> None:
+    seed = 1001 if hypothesis.settings().derandomize else int(datetime.now(UTC).timestamp())
+    async with running(settings, policy) as api:
+        life = await begin(api, seed, UndoingLife)
+        await caught_up(api)
+        for _ in range(STEPS):
+            await life.step()
+            if life.random.random() < 0.4:
+                await sequence(api.app.state.engine)
+                await summarize_due(api.app.state.engine, api.now)
+            assert await is_read(api)
+            days = life.random.choice((1, 40, 1_000))
+            await compare(api, f"from={api.now.date() - timedelta(days=days)}&to={api.now.date() + timedelta(days=1)}")
+        await caught_up(api)
+        await compare(api, f"from={api.now.date() - timedelta(days=1_000)}&to={api.now.date() + timedelta(days=1)}")
+        assert await found(api) == [], f"seed {seed}\n{life.story()}"
+        if hypothesis.settings().derandomize:
+            done = life.story()
+            for path in ("conversion/revert", "merge", "unmerge", "erasure"):
+                assert re.search(rf"/{path} manager .* → 20[0-2]", done), f"no {path}"
+            assert "unqualified" in done, "retention erased nobody"
 
 
 async def killed_before_its_commit(api: Api, database: Database, now: datetime) -> None:
@@ -119,11 +199,78 @@ async def test_two_workers_and_one_that_is_killed_count_every_event_once(api: Ap
     assert total[0] == 12
 
 
+BLOCKED = "SELECT pid FROM pg_locks WHERE relation = $1::regclass AND NOT granted"
+
+
+@pytest.mark.parametrize("table", ["journey_summaries", "milestone_times", "stage_times", "summary_cursors"])
+async def test_after_a_projector_was_killed_in_a_batch_the_next_one_counts_every_event_once(
+    api: Api, url: str, table: str
+) -> None:
+    """The process waits for a table in the middle of its batch when it is killed."""
+    await caught_up(api)
+    for _ in range(3):
+        await api.mql()
+    while await sequence(api.app.state.engine):
+        pass
+    later = api.now + timedelta(minutes=1)
+    before = await found(api), await run(api, "SELECT position FROM summary_cursors")
+    async with api.app.state.engine.connect() as watching:
+
+        async def blocked() -> bool:
+            return bool(await watching.driver.fetchval(BLOCKED, table))
+
+        async def is_gone() -> bool:
+            return not await watching.driver.fetchval("SELECT FROM pg_stat_activity WHERE pid = $1", pid)
+
+        async with api.app.state.engine.begin() as holding:
+            mode = "EXCLUSIVE" if table == "summary_cursors" else "SHARE"
+            await holding.driver.execute(f"LOCK TABLE {table} IN {mode} MODE")
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.reports.projector", url, later.isoformat()
+            )
+            await until(blocked, f"the projector waits for {table}")
+            pid = await watching.driver.fetchval(BLOCKED, table)
+            process.send_signal(signal.SIGKILL)
+            assert await asyncio.wait_for(process.wait(), TIMEOUT_SECONDS) == -signal.SIGKILL
+        await until(is_gone, "PostgreSQL has noticed")
+    assert (await found(api), await run(api, "SELECT position FROM summary_cursors")) == before
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.reports.projector", url, later.isoformat()
+    )
+    assert await asyncio.wait_for(process.wait(), TIMEOUT_SECONDS) == 0
+    assert await found(api) == []
+    [total] = await run(api, "SELECT sum(journeys) FROM milestone_counts WHERE name = 'mql' AND \"to\" = 'mql'")
+    assert total[0] == 3
+    assert await run(api, "SELECT position FROM summary_cursors") > before[1]
+
+
+async def test_what_a_release_summarized_that_does_not_know_all_tables_is_made_anew(api: Api) -> None:
+    """As of that release: its cursor moves on, and its batch changes only the tables that it knows."""
+    await caught_up(api)
+    await api.mql()
+    while await sequence(api.app.state.engine):
+        pass
+    await run(api, "UPDATE summary_cursors SET position = (SELECT max(position) FROM event_log)")
+    assert not await is_read(api, 5)
+    await caught_up(api)
+    assert await is_read(api, 5)
+    assert await found(api) == []
+    await compare(api, f"from={api.now.date()}&to={api.now.date() + timedelta(days=1)}")
+
+
 DAMAGES = {
-    "UPDATE journey_summaries SET instants = ARRAY[instants[1] - interval '1 day']": "differs from milestones",
-    "DELETE FROM journey_summaries": "is missing",
+    "UPDATE journey_summaries SET instants = ARRAY[instants[1] - interval '1 day']": "summary of jrn",
+    "DELETE FROM journey_summaries": ": missing",
     "INSERT INTO journey_summaries SELECT tenant_id, gen_random_uuid(), business, names, instants, skips"
-    " FROM journey_summaries": "should not be there",
+    " FROM journey_summaries": ": not expected",
+    "UPDATE milestone_times SET ended_at = reached_at": "times of milestones of jrn",
+    "DELETE FROM milestone_times": ": missing",
+    'INSERT INTO milestone_times (SELECT (m).* FROM (SELECT jsonb_populate_record(m, \'{"name": "won"}\') AS m'
+    " FROM milestone_times m) m)": ": not expected",
+    "UPDATE stage_times SET microseconds = microseconds + 1": "times in stages of jrn",
+    "UPDATE stage_times SET microseconds = 1 WHERE microseconds IS NULL": ": other than by the base",
+    "DELETE FROM stage_times": ": missing",
+    "UPDATE stage_times SET seq = seq + 7": ": not expected",
     "UPDATE milestone_counts SET journeys = journeys + 1": "stored 2, by the summaries 1",
     "DELETE FROM milestone_counts": "stored 0, by the summaries 1",
     "INSERT INTO milestone_counts SELECT tenant_id, reached_on, name, 'won', business, skipped, 7, 1"
@@ -176,9 +323,9 @@ async def test_a_report_reads_the_milestones_where_too_many_events_are_not_summa
     while await sequence(api.app.state.engine):
         pass
     [events] = await run(api, "SELECT count(*) FROM event_log WHERE position > (SELECT position FROM summary_cursors)")
-    monkeypatch.setattr(summaries_sql, "MOST_BEHIND", events[0])
+    monkeypatch.setattr(cursors_sql, "MOST_BEHIND", events[0])
     assert await is_read(api, 2)
-    monkeypatch.setattr(summaries_sql, "MOST_BEHIND", events[0] - 1)
+    monkeypatch.setattr(cursors_sql, "MOST_BEHIND", events[0] - 1)
     assert not await is_read(api, 2)
 
 
@@ -220,8 +367,9 @@ async def test_a_window_with_too_much_history_is_refused_with_the_limit_before_i
     assert f"at most {steps - 1:,} at once" in fault["detail"]
     await caught_up(api)
     api.clock.ahead += timedelta(seconds=5)
-    whole = await api.call("GET", f"/v1/reports/funnel?from={today}&to={later}")
-    assert whole.status_code == 200, "the funnel of now reads its summaries"
+    for one in SUMMED:
+        whole = await api.call("GET", f"/v1/reports/{one}?from={today}&to={later}")
+        assert whole.status_code == 200, f"{one} of now reads summaries"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,13 @@ from app.database.tables.leads import (
     withdrawals,
 )
 from app.database.tables.pipeline import accounts, contacts, conversions, opportunities, opportunity_transitions
-from app.database.tables.summaries import journey_summaries, milestone_counts, summary_cursors
+from app.database.tables.summaries import (
+    journey_summaries,
+    milestone_counts,
+    milestone_times,
+    stage_times,
+    summary_cursors,
+)
 
 __all__ = [
     "accounts",
@@ -108,6 +114,7 @@ __all__ = [
     "match_keys",
     "metadata",
     "milestone_counts",
+    "milestone_times",
     "milestones",
     "models",
     "opportunities",
@@ -126,6 +133,7 @@ __all__ = [
     "snapshot_rows",
     "snapshots",
     "sources",
+    "stage_times",
     "submission_items",
     "submissions",
     "subscriptions",

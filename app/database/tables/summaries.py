@@ -5,7 +5,7 @@ See docs/decisions/0089.
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Integer, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Index, Integer, Text
 
 from app.database.tables.columns import instant, string, tenant_table, uuid
 
@@ -32,11 +32,48 @@ milestone_counts = tenant_table(
     Column("journeys", BigInteger, nullable=False),
 )
 
+# A milestone that a journey reached, with all those that it has now (as in its summary), and when it entered a closed
+# stage other than that of conversion, if it is in one.
+milestone_times = tenant_table(
+    "milestone_times",
+    uuid("journey_id", null=False, primary_key=True),
+    string("name", null=False, primary_key=True),
+    string("business", null=False),
+    instant("reached_at", null=False),
+    Column("skipped", Boolean, nullable=False),
+    Column("names", ARRAY(Text), nullable=False),
+    Column("instants", ARRAY(DateTime(timezone=True)), nullable=False),
+    Column("skips", ARRAY(Boolean), nullable=False),
+    instant("ended_at"),
+    Index("milestone_times_reached_at_idx", "tenant_id", "name", "reached_at"),
+)
+
+# Each entry of a journey into a stage, by the number of its transition. `microseconds`: until it left it for another
+# stage; null while it is in it.
+stage_times = tenant_table(
+    "stage_times",
+    uuid("journey_id", null=False, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    string("stage", null=False),
+    instant("entered_at", null=False),
+    Column("microseconds", BigInteger),
+    Index(
+        "stage_times_entered_at_idx",
+        "tenant_id",
+        "stage",
+        "entered_at",
+        postgresql_include=["microseconds", "journey_id"],
+    ),
+)
+
 # Until which event of the log the summaries of a tenant have seen everything, and what was recorded by `as_of`.
-# `built_to` is null, or how far they have been made for the journeys that there were before.
+# `built_to` is null, or how far they have been made for the journeys that there were before. The other two repeat
+# `position` and `built_to`: they do not where a release moved the cursor that did not know `milestone_times`.
 summary_cursors = tenant_table(
     "summary_cursors",
     Column("position", BigInteger, nullable=False),
     instant("as_of", null=False),
     uuid("built_to"),
+    Column("times_position", BigInteger),
+    uuid("times_built_to"),
 )
