@@ -52,7 +52,7 @@ def condition_faults(policy: Policy) -> Iterator[Fault]:
             if isinstance(node, Named) and node.condition in policy.conditions:
                 yield from _misplaced_in(policy, where, node, purpose)
         if not cycles:
-            depth, nodes = _depth_and_count(policy, root, {})
+            depth, nodes = depth_and_count(policy, root, {})
             part = "/".join(place.split("/")[:2])
             sizes[part] = sizes.get(part, 0) + nodes
             if depth > MAX_DEPTH:
@@ -144,14 +144,14 @@ def _named_by(policy: Policy, node: ConditionBase) -> list[ConditionBase]:
     return [known[name] for name in names if name in known]
 
 
-def _depth_and_count(policy: Policy, root: ConditionBase, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+def depth_and_count(policy: Policy, root: ConditionBase, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
     """Depth and number of conditions, those that are referred to by name included."""
     deepest = nodes = 0
     for _, node, depth in walk(root):
         inner = [(0, 0)]
         for named in _named_by(policy, node):
             if id(named) not in known:
-                known[id(named)] = _depth_and_count(policy, named, known)
+                known[id(named)] = depth_and_count(policy, named, known)
             inner.append(known[id(named)])
         deepest = max(deepest, depth + max(one[0] for one in inner))
         nodes += 1 + sum(one[1] for one in inner)

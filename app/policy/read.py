@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from app.policy.check import faults
 from app.policy.document import Policy
@@ -16,6 +17,8 @@ from app.policy.sentences import essential, sentence
 MAX_CHARACTERS = 256 * 1024
 MAX_DEPTH = 48
 MAX_NODES = 50_000
+Read = TypeVar("Read")
+POLICY: Final = TypeAdapter(Policy)
 CODES = ("missing", "unknown_member", "unknown_word")  # all else is `invalid`
 
 
@@ -64,21 +67,26 @@ def problems(found: Policy | list[Fault]) -> list[Fault]:
 
 def read_document(data: object) -> Policy | list[Fault]:
     """The policy of a document that is parsed already, or its faults."""
+    policy = parsed(POLICY, data, "a policy is an object with schema, name, stages and so on")
+    if isinstance(policy, list):
+        return policy
+    return [fault for fault in faults(policy) if fault.kind == "fault"] or policy
+
+
+def parsed(adapter: TypeAdapter[Read], data: object, what: str) -> Read | list[Fault]:
+    """What the adapter makes of parsed JSON, or its faults. `what`: what is expected, for data that is no object."""
     if found := list(_not_json(data)):
         return found
     if not isinstance(data, Mapping):
-        detail = f"a policy is an object with schema, name, stages and so on, and this {_what(data)}"
-        return [Fault("", "invalid", detail)]
+        return [Fault("", "invalid", f"{what}, and this {_what(data)}")]
     try:
-        policy = Policy.model_validate_json(json.dumps(data))
+        return adapter.validate_json(json.dumps(data))
     except ValidationError as error:
         wrong = error.errors(include_url=False)[:200]
         told = essential(((_place(one["loc"], one["type"], data), one["type"], sentence(one)) for one in wrong), "/")
         return [Fault(place, code if code in CODES else "invalid", detail[:300]) for place, code, detail in told]
     except (ValueError, RecursionError) as error:
         return [Fault("", "unreadable", _one_line(error))]
-    found = [fault for fault in faults(policy) if fault.kind == "fault"]
-    return found or policy
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -44,6 +44,7 @@ from app.policy.words import (
 # Who owns a lead, and whether it is in the team of who asks.
 SITUATIONS: Final = tuple(product(("nobody", "actor", "other"), (True, False)))
 CLASSES: Final = (None, *get_args(OpportunityStageClass))
+OF_SEVERAL: Final = ("custom.", "data.")  # fields that may hold a list: custom ones, and members of an event
 ANOTHER: Final = "\x00zqx"  # a text that no condition names
 Accepts = Callable[[object], bool]
 
@@ -192,9 +193,9 @@ def _names_of(situation: Any) -> Iterator[str]:
 
 
 def _field_possible(policy: Policy, name: str, said: Sequence[Said]) -> bool:
-    """Whether one value of the field may be all that is asked; a custom field may hold several, and each be a part."""
+    """Whether one value of the field may be all that is asked; some fields may hold several, and each be a part."""
     asked = [one for one in said if one.true]
-    if name.startswith("custom.") and asked and not _some_value(policy, name, said, (None, "")):
+    if name.startswith(OF_SEVERAL) and asked and not _some_value(policy, name, said, (None, "")):
         denied = [one for one in said if not one.true]
         return all(
             _some_value(policy, name, [one, *denied]) for one in asked if _word(one).present is not False

@@ -154,6 +154,10 @@ BODIES: Final[dict[str, Any]] = {
     "PUT /v1/consumers/{name}": {"types": ["lead.*"], "start": "earliest"},
     "POST /v1/consumers/{name}/ack": {"event_id": IDS["event"]},
     "POST /v1/subscriptions": {"url": "https://hooks.acme.example/baton", "types": ["lead.*"], "start": "now"},
+    "POST /v1/subscriptions/preview": {
+        "types": ["lead.stage_changed"],
+        "if": {"all": [{"field": "data.to", "is": "mql"}, {"field": "country", "in": ["RO", "PL"]}]},
+    },
     "PATCH /v1/subscriptions/{subscription_id}": {"types": ["lead.converted"]},
     "POST /v1/subscriptions/{subscription_id}/secret": {"grace_seconds": 86400},
     "POST /v1/subscriptions/{subscription_id}/resume": {"resume": "now"},

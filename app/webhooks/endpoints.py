@@ -33,6 +33,7 @@ from app.web.versions import Expected
 from app.webhooks import lane_sql, sql, subscribe
 from app.webhooks import ping as pings
 from app.webhooks.by_hand import Asked, ask_dead, ask_one
+from app.webhooks.preview import preview
 from app.webhooks.receiver import Receiver
 from app.webhooks.schemas import (
     AttemptPage,
@@ -41,14 +42,19 @@ from app.webhooks.schemas import (
     DeliveryOut,
     DeliveryPage,
     DeliveryState,
+    Listed,
     PingOut,
     Position,
+    PreviewOut,
     Resumption,
     Rotation,
     SubscriptionCreate,
+    SubscriptionCreated,
     SubscriptionOut,
     SubscriptionPage,
     SubscriptionPatch,
+    SubscriptionPreview,
+    SubscriptionSaved,
     SubscriptionWithSecret,
     moving_members,
     show_attempt,
@@ -69,33 +75,42 @@ async def _subscription_context(request: Request, caller: Owner, tx: InTx, now: 
     return SubscriptionContext(tx, caller.tenant_id, state.keyring, state.egress, now, may_read_leads)
 
 
+ListedState = Annotated[
+    Listed | None,
+    Query(description="`failing`: active, and the receiver is taken to be down (`breaker` is not closed)."),
+]
 InContext = Annotated[SubscriptionContext, Depends(_subscription_context)]
 
 
-async def _shown(
-    context: SubscriptionContext, subscription_id: UUID, secret: str | None = None, status: int = 200
-) -> Response:
+async def _shown(context: SubscriptionContext, subscription_id: UUID, status: int = 200, **more: Any) -> Response:
     row = await sql.subscription(context.tx, context.tenant_id, subscription_id)
     if row is None:
         raise SubscriptionNotFound()
-    shown = show_subscription(row, secret)
+    shown = {**show_subscription(row), **more}
     location = f"/v1/subscriptions/{shown['id']}" if status == 201 else None
     return answer(shown, status, version=row.version, moved=moving_members(shown), location=location)
 
 
-@api.post(
-    "", status_code=201, response_model=SubscriptionWithSecret, responses=declared(TargetRefused, *CURSOR_PROBLEMS)
-)
+@api.post("", status_code=201, response_model=SubscriptionCreated, responses=declared(TargetRefused, *CURSOR_PROBLEMS))
 async def create_subscription(body: SubscriptionCreate, context: InContext) -> Response:
     """Subscribe a URL to events, from now on or from any position in the log. The secret is shown only here."""
-    subscription_id, secret = await subscribe.create(context, body)
-    return await _shown(context, subscription_id, secret, 201)
+    subscription_id, secret, warnings = await subscribe.create(context, body)
+    return await _shown(context, subscription_id, 201, secret=secret, warnings=warnings)
 
 
-@api.get("", response_model=SubscriptionPage)
-async def list_subscriptions(caller: Owner, tx: InTx, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    page = Page(limit, cursor)
-    return answer(page.answer(await sql.list_subscriptions(tx, caller.tenant_id, page), show_subscription))
+@api.post("/preview", response_model=PreviewOut)
+async def preview_subscription(body: SubscriptionPreview, context: InContext) -> Response:
+    """How many of the last thousand events would have been sent, and three of them. Nothing is sent or stored."""
+    return answer(await preview(context, body))
+
+
+@api.get("", response_model=SubscriptionPage, responses=declared(CursorInvalid))
+async def list_subscriptions(
+    caller: Owner, tx: InTx, state: ListedState = None, limit: Limit = 50, cursor: Cursor = None
+) -> Response:
+    page = Page(limit, cursor, filters={"state": state})
+    rows = await sql.list_subscriptions(tx, caller.tenant_id, page, state)
+    return answer(page.answer(rows, show_subscription))
 
 
 @api.get("/{subscription_id}", response_model=SubscriptionOut, responses=declared(SubscriptionNotFound))
@@ -103,13 +118,13 @@ async def get_subscription(subscription_id: SubscriptionId, context: InContext) 
     return await _shown(context, subscription_id)
 
 
-@api.patch("/{subscription_id}", response_model=SubscriptionOut, responses={**ONE, **declared(TargetRefused)})
+@api.patch("/{subscription_id}", response_model=SubscriptionSaved, responses={**ONE, **declared(TargetRefused)})
 async def patch_subscription(
     subscription_id: SubscriptionId, body: SubscriptionPatch, context: InContext, expected: Expected
 ) -> Response:
     """Change the given members. A new URL also gets the next attempts of deliveries that failed before."""
-    await subscribe.patch(context, subscription_id, body, expected)
-    return await _shown(context, subscription_id)
+    warnings = await subscribe.patch(context, subscription_id, body, expected)
+    return await _shown(context, subscription_id, warnings=warnings)
 
 
 @api.delete("/{subscription_id}", status_code=204, responses=ONE)
@@ -146,7 +161,7 @@ async def rotate_secret(
     """Create a new secret, shown only here. Until the grace period ends requests are signed with both secrets."""
     grace = timedelta(seconds=(body or Rotation()).grace_seconds)
     secret = await subscribe.rotate(context, subscription_id, grace, expected)
-    return await _shown(context, subscription_id, secret)
+    return await _shown(context, subscription_id, secret=secret)
 
 
 @ping_api.post(
@@ -163,7 +178,7 @@ async def ping_subscription(
     if row is None:
         raise SubscriptionNotFound()
     try:
-        receiver = Receiver.of(row, caller.tenant_id, subscription_id, request.app.state.keyring)
+        receiver = Receiver.stored(row, caller.tenant_id, subscription_id, request.app.state.keyring)
     except CannotOpen:
         detail = "The signing secret cannot be decrypted; add the key it was encrypted with to BATON_SECRET_KEYS."
         raise StateConflict(detail) from None

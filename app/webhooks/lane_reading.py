@@ -11,6 +11,7 @@ from app.events.envelope import Sequenced
 from app.events.sql import event_of
 from app.leads.included import include_leads
 from app.webhooks import lane_sql
+from app.webhooks.accepted import accepted
 from app.webhooks.consenting import agreeing
 from app.webhooks.lane import Item, Lane
 from app.webhooks.lane_context import LaneLost
@@ -24,17 +25,18 @@ class Memory(Protocol):
 
 
 async def included(tx: Tx, tenant_id: UUID, receiver: Receiver, events: list[Sequenced]) -> list[Sequenced]:
-    """The events, with the lead where the receiver wants it."""
-    return await include_leads(tx, tenant_id, events) if receiver.include else events
+    """The events, with the lead where the receiver needs it."""
+    return await include_leads(tx, tenant_id, events) if receiver.needs_lead else events
 
 
 async def still_wanted(tx: Tx, tenant_id: UUID, receiver: Receiver, item: Item, memory: Memory, at: float) -> bool:
-    """Whether the receiver may be told of the event now; one that was read some time ago is read again before.
+    """Whether the receiver may be told of the event now; one that was read some time ago, or without the lead that is
+    needed, is read again before.
 
     So are all that are in the same memory as long. Raises LaneLost where one is no longer retained, so that the log is
     read anew. `at` as in Item.read_at.
     """
-    if item.is_late(at):
+    if item.is_late(at) or receiver.lacks_lead(item.event):
         late = {one.event.position: one for one in (item, *memory.late(at))}
         rows = await lane_sql.read_again(tx, tenant_id, list(late))
         if len(rows) < len(late):
@@ -53,8 +55,9 @@ async def find_probe(
     rows = await lane_sql.read_log(tx, tenant_id, subscription_id, lane.position, receiver.patterns)
     items = [Item(event_of(row), row.attempts, stored=True) for row in waiting]
     items += [Item(event_of(row)) for row in rows if row.id is not None]
-    accepted = [item for item in items if receiver.accepts(item.event)]
-    agree = await agreeing(tx, tenant_id, receiver.purposes, [item.event for item in accepted])
-    if (item := lane.choose_probe(list(compress(accepted, agree)), probes)) is not None:
-        [item.event] = await included(tx, tenant_id, receiver, [item.event])
-    return item
+    found = {one.position: one for one in await accepted(tx, tenant_id, receiver, [item.event for item in items])}
+    items = [item for item in items if item.event.position in found]
+    for item in items:
+        item.event = found[item.event.position]
+    agree = await agreeing(tx, tenant_id, receiver.purposes, [item.event for item in items])
+    return lane.choose_probe(list(compress(items, agree)), probes)

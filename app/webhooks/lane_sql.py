@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Boolean, Row, Text, Uuid, bindparam, text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Row, Text, Uuid, bindparam, text
 
 from app.database.transaction import Tx
 from app.events.sql import MEMBERS
@@ -39,6 +39,17 @@ AGAIN = text(
      WHERE l.tenant_id = :tenant_id AND l.position = ANY (:positions) ORDER BY l.position
     """  # noqa: S608 - constants
 ).bindparams(bindparam("positions", type_=BIGINTS))
+
+BACK = text(
+    f"""
+    SELECT l.position, {MEMBERS}
+      FROM (SELECT tenant_id, position, event_seq FROM event_log
+             WHERE tenant_id = :tenant_id AND position < coalesce(:before, 9223372036854775807)
+             ORDER BY position DESC LIMIT :limit) l
+      JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
+     ORDER BY l.position DESC
+    """  # noqa: S608 - constants
+).bindparams(bindparam("before", type_=BigInteger))
 
 DUE = text(
     f"""
@@ -180,6 +191,11 @@ async def read_log(
     """The next rows of the log, with the subscription's version; `id` is null where no pattern in `types` matches."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "after": after, "types": list(types)}
     return (await tx.execute(READ, values)).all()
+
+
+async def read_back(tx: Tx, tenant_id: UUID, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """The events before a position, or the last ones; the latest first."""
+    return (await tx.execute(BACK, {"tenant_id": tenant_id, "before": before, "limit": limit})).all()
 
 
 async def read_again(tx: Tx, tenant_id: UUID, positions: Sequence[int]) -> Sequence[Row[Any]]:

@@ -7,17 +7,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Row
 
 from app import ids
-from app.events.catalogue import OPERATIONAL
-from app.events.envelope import MAX_BODY_BYTES, Sequenced, envelope
-from app.events.feed import like_patterns
 from app.keyring import KeyRing
 from app.webhooks import secrets
-from app.webhooks.accepted import accepts
-from app.webhooks.consenting import CONSENT, is_told_of_all
+from app.webhooks.accepted import Selection
 from app.webhooks.lane import Item
 from app.webhooks.schemas import Limits
 from app.webhooks.signing import signatures
@@ -27,17 +22,10 @@ USER_AGENT: Final = "Baton-Webhooks/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Receiver:
+class Receiver(Selection):
     """A stored subscription, decrypted once. `keys` are signing keys with the time at which each expires."""
 
-    subscription: str
     url: str
-    types: tuple[str, ...]
-    patterns: tuple[str, ...]
-    filter: dict[str, list[Any]]
-    purposes: tuple[str, ...]  # hears only of leads that have given one of them; empty: of all
-    thin: bool
-    include: tuple[str, ...]
     headers: dict[str, str]
     keys: tuple[tuple[bytes, datetime | None], ...]
     limits: Limits
@@ -46,19 +34,14 @@ class Receiver:
     version: int
 
     @classmethod
-    def of(cls, row: Row[Any], tenant_id: UUID, subscription_id: UUID, ring: KeyRing) -> Receiver:
+    def stored(cls, row: Row[Any], tenant_id: UUID, subscription_id: UUID, ring: KeyRing) -> Receiver:
         """From the stored row. Raises CannotOpen when the key ring lacks the key it was encrypted with."""
         stored = read_secrets(row.secrets)
         keys = [secrets.valid_keys(ring, tenant_id, subscription_id, [each], row.now) for each in stored]
-        return cls(
-            subscription=ids.show("subscription", subscription_id),
+        return cls.of(
+            {**row._mapping},
+            ids.show("subscription", subscription_id),
             url=row.url,
-            types=tuple(row.types),
-            patterns=tuple(like_patterns(tuple(row.types)) or ["%"]),
-            filter={name: values for name, values in row.filter.items() if name != CONSENT},
-            purposes=tuple(row.filter.get(CONSENT, ())),
-            thin=row.mode == "thin",
-            include=tuple(row.include),
             headers=read_headers(ring, tenant_id, subscription_id, row.headers),
             keys=tuple((key[0], each.expires_at) for each, key in zip(stored, keys, strict=True) if key),
             limits=Limits.model_validate({**(row.limits or {}), "disable_after_days": row.disable_after_days}),
@@ -67,24 +50,11 @@ class Receiver:
             version=row.version,
         )
 
-    def accepts(self, event: Sequenced) -> bool:
-        """Whether type and `data` pass, and the event is not about this subscription.
-
-        Whether the lead has agreed is asked when the event is sent (consenting.py).
-        """
-        about_this = event.type.startswith(OPERATIONAL) and self._is_about_this(event)
-        return not about_this and accepts(self.types, self.filter, event.type, event.data)
-
-    def _is_about_this(self, event: Sequenced) -> bool:
-        return bool(orjson.loads(event.data).get("subscription_id") == self.subscription)
-
     def request(self, item: Item, now: datetime, replay: str | None = None) -> tuple[dict[str, str], bytes]:
         """The headers and body of one attempt, signed with every key valid at `now`; with the id of its replay."""
         event = item.event
-        if event.included and (not self.include or is_told_of_all(self.purposes, event.type, event.data)):
-            event = event._replace(included="")
         message_id = ids.show("event", event.id)
-        body = envelope(event, 0 if self.thin else MAX_BODY_BYTES, message_id)
+        body = self.body(event, message_id)
         keys = [key for key, expires_at in self.keys if expires_at is None or expires_at > now]
         return {
             **self.headers,

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
 
 from app import ids
+from app.events.catalogue import Envelope
 from app.events.schemas import Types
 from app.matching.consent import is_purpose
 from app.policy.shape import Like
@@ -21,6 +22,7 @@ from app.webhooks.sql import Wanted
 
 Mode = Literal["full", "thin"]
 State = Literal["active", "paused", "disabled"]
+Listed = Literal["active", "paused", "disabled", "failing"]
 OnDead = Literal["skip", "block"]
 DeliveryState = Literal["retry", "held", "dead"]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
@@ -86,6 +88,15 @@ Filter = Annotated[
         " `lead.consent_changed` of these purposes and `lead.erased`, which say what the receiver has to forget.",
     ),
 ]
+If = Annotated[
+    dict[str, Any],
+    Field(
+        description="A condition as in policies ([policies.md](docs/policies.md)), over `data.MEMBER` of the event and"
+        " the lead as of the event; `{}` is none. Conditions about leads need the scope leads:read.",
+        examples=[{"all": [{"field": "data.to", "is": "mql"}, {"field": "country", "in": ["RO", "PL"]}]}],
+    ),
+]
+SchemaVersion = Annotated[Literal[1], Field(description="Of the bodies: `meta.schema_version`. There is one.")]
 Include = Annotated[
     list[Literal["lead"]],
     Field(
@@ -110,12 +121,21 @@ class Limits(RequestBody):
     )
 
 
-class SubscriptionCreate(RequestBody):
-    url: Url = Field(examples=["https://hooks.acme.example/baton"])
+class SubscriptionPreview(RequestBody):
+    """What a subscription says of events; `mode` and `include` say how their bodies are."""
+
     types: Types = Field(default=["*"], examples=[["lead.*"]])
     filter: Filter = Field(default_factory=dict)
+    condition: If = Field(default_factory=dict, alias="if")
     mode: Mode = "full"
+    schema_version: SchemaVersion = 1
     include: Include = Field(default_factory=list, examples=[["lead"]])
+
+
+class SubscriptionCreate(SubscriptionPreview):
+    """A receiver, and which events it is sent."""
+
+    url: Url = Field(examples=["https://hooks.acme.example/baton"])
     start: Start = Field(default="now", description="`now`, `earliest`, an instant, or a cursor of the feed.")
     headers: Headers = Field(default_factory=dict)
     limits: Limits = Limits()
@@ -127,11 +147,14 @@ class SubscriptionCreate(RequestBody):
 
 
 class SubscriptionPatch(RequestBody):
-    """Absent members are left unchanged. Waiting deliveries that new types or a new filter exclude are skipped."""
+    """Absent members are left unchanged. Waiting deliveries that new types, filter or `if` exclude are skipped."""
 
     url: Url | None = None
     types: Types | None = None
     filter: Filter | None = None
+    condition: If | None = Field(default=None, alias="if")
+    mode: Mode | None = None
+    schema_version: SchemaVersion | None = None
     include: Include | None = None
     headers: Headers | None = None
     limits: Limits | None = None
@@ -168,12 +191,30 @@ class DeadLetters(RequestBody):
         return Wanted("dead", types, leads, self.from_, self.to)
 
 
+class Warned(ResponseBody):
+    """Something that was saved, and may be wrong; as an entry of `errors`."""
+
+    field: str
+    code: str
+    detail: str
+
+
+class PreviewOut(ResponseBody):
+    examined: int = Field(description="Events of the log that were looked at: the last thousand, or all there are.")
+    matched: int = Field(description="How many of them would have been sent.")
+    since: str | None = Field(description="When the oldest of them was recorded; null where the log is empty.")
+    samples: list[Envelope] = Field(description="The latest three that match, as they would be sent.")
+    warnings: list[Warned]
+
+
 class SubscriptionOut(ResponseBody):
     id: str
     url: str
     types: list[str]
     filter: dict[str, Any]
+    condition: dict[str, Any] = Field(alias="if", description="`{}` where there is none.")
     mode: Mode
+    schema_version: int
     include: list[Literal["lead"]]
     state: State
     state_reason: str | None
@@ -188,8 +229,16 @@ class SubscriptionOut(ResponseBody):
     version: int
 
 
+class SubscriptionSaved(SubscriptionOut):
+    warnings: list[Warned] = Field(description="Parts of `if` that hold for no event now, but may do so later.")
+
+
 class SubscriptionWithSecret(SubscriptionOut):
     secret: str = Field(description="Shown only in this response.")
+
+
+class SubscriptionCreated(SubscriptionWithSecret, SubscriptionSaved):
+    """A new subscription."""
 
 
 class SubscriptionPage(ResponseBody):
@@ -255,14 +304,16 @@ class AttemptPage(ResponseBody):
     next: str | None
 
 
-def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any]:
-    """A subscription as responses show it; the secret only when it was just created."""
-    shown = {
+def show_subscription(row: Row[Any]) -> dict[str, Any]:
+    """A subscription as responses show it."""
+    return {
         "id": ids.show("subscription", row.id),
         "url": row.url,
         "types": row.types,
         "filter": row.filter or {},
+        "if": row.condition,
         "mode": row.mode,
+        "schema_version": row.schema_version,
         "include": row.include,
         "state": row.state,
         "state_reason": row.state_reason,
@@ -276,7 +327,6 @@ def show_subscription(row: Row[Any], secret: str | None = None) -> dict[str, Any
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
     }
-    return shown | {"secret": secret} if secret else shown
 
 
 def moving_members(shown: dict[str, Any]) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from app.events.envelope import Sequenced
 from app.events.sql import event_of
 from app.events.wake import within
 from app.webhooks import across, lane_sql
+from app.webhooks.accepted import accepted
 from app.webhooks.breaker import Breaker
 from app.webhooks.lane import SKIPPED, Changes, Item, Lane
 from app.webhooks.lane_context import DatabaseClock, LaneContext, LaneLost
@@ -141,12 +142,12 @@ class ServedLane:
             self.check_log()
             return
         try:
-            accepted = [event for event in events if self.receiver.accepts(event)]
+            found = [event for event in events if self.receiver.accepts(event)]
         except Exception as error:  # it ends this lane, and not the reading for the others
             self._fault = error
             self.wakeup.set()
             return
-        self.lane.add(accepted, read_to, read_at)
+        self.lane.add(found, read_to, read_at)
         self._unread = more
         if self.lane.ready or more:
             self.wakeup.set()
@@ -167,7 +168,7 @@ class ServedLane:
 
     def _use(self, row: Row[Any]) -> None:
         self.clock = DatabaseClock(row.now)
-        self.receiver = Receiver.of(row, self.tenant_id, self.subscription_id, self.context.ring)
+        self.receiver = Receiver.stored(row, self.tenant_id, self.subscription_id, self.context.ring)
         self.lane.dead_blocks = self.receiver.on_dead == "block"
         self._changed, self._retry_at = False, self.clock.now()  # the change may have made retries due
         self.stopping = self.stopping or self.receiver.state != "active"
@@ -261,10 +262,9 @@ class ServedLane:
             rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, after, patterns)
             current = await self._current(tx, rows)
             events = [event_of(row) for row in rows if row.id is not None] if current else []
-            events = [event for event in events if self.receiver.accepts(event)]
-            accepted = await included(tx, self.tenant_id, self.receiver, events)
+            events = await accepted(tx, self.tenant_id, self.receiver, events)
         if current and not self.halted:  # else the events of parked leads would get rows
-            self.lane.add(accepted, rows[-1].position, read_at)
+            self.lane.add(events, rows[-1].position, read_at)
         self._unread = self._unread or len(rows) == lane_sql.READ_ROWS
 
     async def _current(self, tx: Tx, rows: Sequence[Row[Any]]) -> bool:
@@ -339,7 +339,7 @@ class ServedLane:
     async def wants(self, item: Item, memory: Memory) -> bool:
         """Whether the receiver may be told of the event now. Raises LaneLost if there is no time left to send."""
         at = time.monotonic()
-        if not item.is_late(at) and not self.receiver.purposes:
+        if not (item.is_late(at) or self.receiver.purposes or self.receiver.lacks_lead(item.event)):
             return self.receiver.accepts(item.event)
         async with self.connection() as tx:
             wanted = await still_wanted(tx, self.tenant_id, self.receiver, item, memory, at)

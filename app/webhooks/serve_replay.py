@@ -23,9 +23,10 @@ from app.events import across
 from app.events.sql import event_of
 from app.events.wake import within
 from app.webhooks import replay_sql
+from app.webhooks.accepted import accepted
 from app.webhooks.lane import Changes, Item, Lane
 from app.webhooks.lane_context import DatabaseClock, LaneContext
-from app.webhooks.lane_reading import Memory, included
+from app.webhooks.lane_reading import Memory
 from app.webhooks.receiver import Receiver
 from app.webhooks.replay_window import Window, share_of, waits_of
 from app.webhooks.retry import Disable, Outcome, next_attempt, pause_until
@@ -127,8 +128,7 @@ class ServedReplay:
             wanted = replay_sql.range_of(self._row, window.read_to)
             rows, read_to = await replay_sql.read(tx, server.tenant_id, server.subscription_id, wanted)
             events = [event_of(row) for row in rows if row.id is not None]
-            events = [event for event in events if server.receiver.accepts(event)]
-            events = await included(tx, server.tenant_id, server.receiver, events)
+            events = await accepted(tx, server.tenant_id, server.receiver, events)
         window.add(events, read_to, read_at)
 
     def _start(self) -> None:

@@ -86,9 +86,9 @@ async def _unchanged(tx: Tx, lanes: Sequence[ServedLane]) -> list[ServedLane]:
 
 
 async def _included(tx: Tx, rows: Sequence[Record], lanes: Sequence[ServedLane]) -> list[Sequenced]:
-    """The events of the rows; with the lead, once for all lanes, where one of them wants it. Rows may have no event."""
+    """The events of the rows; with the lead, once for all lanes, where one of them needs it. Rows may have no event."""
     events = [event_of(row, FIRST_MEMBER) for row in rows if row.id is not None]
-    receivers = [lane.receiver for lane in lanes if lane.receiver.include]
-    wanted = [event for event in events if any(receiver.accepts(event) for receiver in receivers)]
+    receivers = [lane.receiver for lane in lanes if lane.receiver.needs_lead]
+    wanted = [event for event in events if any(receiver.may_accept(event) for receiver in receivers)]
     whole = {event.position: event for event in await include_leads(tx, rows[0].tenant_id, wanted)} if wanted else {}
     return [whole.get(event.position, event) for event in events]

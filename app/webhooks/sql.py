@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal,
@@ -29,6 +30,7 @@ from sqlalchemy import (
 from app.database.tables import attempts, delivery_retries, event_log, lanes, replays, subscriptions
 from app.database.transaction import Tx
 from app.events.feed import like_patterns
+from app.events.sql import MEMBERS
 from app.web.pages import Page
 
 COUNTED_LAG: Final = 10_000
@@ -46,13 +48,13 @@ class Wanted:
 
 
 WAITING_EVENTS: Final = text(
-    """
-    SELECT r.position, r.blocks, e.type, e.data, e.lead_id
+    f"""
+    SELECT r.position, {MEMBERS}, r.blocks
       FROM delivery_retries r
       JOIN event_log l ON l.tenant_id = r.tenant_id AND l.position = r.position
       JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
      WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND (r.state = 'retry' OR r.blocks)
-    """
+    """  # noqa: S608 - constants
 )
 MAKE_DUE: Final = text(
     "UPDATE delivery_retries SET next_at = clock_timestamp() WHERE tenant_id = :tenant_id"
@@ -135,8 +137,14 @@ async def subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[An
     return found
 
 
-async def list_subscriptions(tx: Tx, tenant_id: UUID, page: Page) -> Sequence[Row[Any]]:
+async def list_subscriptions(tx: Tx, tenant_id: UUID, page: Page, state: str | None = None) -> Sequence[Row[Any]]:
+    """Those of a state; `failing`: active ones whose breaker is not closed."""
     rows = _with_lag().where(subscriptions.c.tenant_id == tenant_id)
+    if state is not None:
+        rows = rows.where(subscriptions.c.state == ("active" if state == "failing" else state))
+    if state == "failing":
+        own = lanes.c.tenant_id == subscriptions.c.tenant_id, lanes.c.subscription_id == subscriptions.c.id
+        rows = rows.where(exists().where(*own, lanes.c.breaker.has_key("state")))
     return (await tx.execute(page.statement(rows, subscriptions))).all()
 
 
@@ -160,7 +168,7 @@ async def update_subscription(
 
 
 async def waiting_events(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Sequence[Row[Any]]:
-    """The first delivery of each lead that waits, a retry or a dead one that blocks: position, type, data, lead."""
+    """The first delivery of each lead that waits, a retry or a dead one that blocks: its event, and `blocks`."""
     return (await tx.execute(WAITING_EVENTS, {"tenant_id": tenant_id, "subscription_id": subscription_id})).all()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import compress
 from typing import Any
 from uuid import UUID
 
@@ -17,18 +18,22 @@ from app.errors import PositionExpired, RequestInvalid, ScopeMissing, StateConfl
 from app.events import across, cursors
 from app.events import sql as events_sql
 from app.events.record import record_events
+from app.events.sql import event_of
 from app.ids import new_id
 from app.keyring import CannotOpen, KeyRing
 from app.web.versions import check, moved
 from app.webhooks import by_hand, egress, notices, secrets, sql
-from app.webhooks.accepted import accepts
-from app.webhooks.consenting import CONSENT, agreeing
+from app.webhooks.accepted import Selection, accepted
+from app.webhooks.check_selection import Asked, check_selection, condition_reads_lead
+from app.webhooks.consenting import agreeing
 from app.webhooks.egress import Egress
 from app.webhooks.schemas import SubscriptionCreate, SubscriptionPatch
 from app.webhooks.secrets import StoredSecret
 from app.webhooks.signing import new_secret
 
 HEADERS = "headers"
+SELECTING = {"types", "filter", "condition"}  # what decides whether an event is sent
+Warnings = list[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +62,13 @@ class SubscriptionContext:
         await sql.update_subscription(self.tx, self.tenant_id, subscription_id, values, self.now)
 
 
-async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tuple[UUID, str]:
-    """Create an active subscription; its id and secret.
+async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tuple[UUID, str, Warnings]:
+    """Create an active subscription; its id, its secret, and what may be wrong with its condition.
 
     Raises TargetRefused for a URL that may not be called, CursorInvalid for the start, ScopeMissing for leads it may
-    not read.
+    not read, and RequestInvalid for what no event matches.
     """
-    _check_include(context, body.include, body.mode)
+    warnings = await check_events(context, body.model_dump())
     subscription_id, secret = new_id(), new_secret()
     position = await _start_position(context, body.start)
     stored = secrets.initial(context.ring, context.tenant_id, subscription_id, secret)
@@ -72,7 +77,9 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
         "url": await checked_url(context.egress, body.url),
         "types": body.types,
         "filter": body.filter,
+        "condition": body.condition,
         "mode": body.mode,
+        "schema_version": body.schema_version,
         "include": body.include,
         **_stored({"limits": body.limits.model_dump()}),
         "on_dead": body.on_dead,
@@ -83,30 +90,30 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
         "updated_at": context.now,
     }
     await sql.insert_subscription(context.tx, context.tenant_id, values, position)
-    return subscription_id, secret
+    return subscription_id, secret, warnings
 
 
 async def patch(
     context: SubscriptionContext, subscription_id: UUID, body: SubscriptionPatch, expected: frozenset[str] | None
-) -> None:
-    """Change the given members. Raises the problems of `locked`, `checked_url` and `_check_include`."""
+) -> Warnings:
+    """Change the given members; what may be wrong with the condition. Raises the problems of `locked`, `checked_url`
+    and `check_events`."""
     values = _stored({name: value for name, value in body.model_dump(mode="json").items() if value is not None})
     if body.on_dead == "skip":
         await by_hand.let_go_on(context.tx, context.tenant_id, subscription_id)
     if body.url is not None:
         values["url"] = await checked_url(context.egress, body.url)  # a DNS lookup, so before the lock
         await sql.restart_lane(context.tx, context.tenant_id, subscription_id)  # another receiver, which may be well
-    if body.types is not None or body.filter is not None:
-        await _skip_unaccepted(context, subscription_id, values)
+    warnings = await _select(context, subscription_id, values) if SELECTING & values.keys() else []
     row = await context.locked(subscription_id, expected)
-    # Whatever is changed: a new URL alone would send the leads there.
-    _check_include(context, row.include if body.include is None else body.include, row.mode)
+    await check_events(context, {**row._mapping, **values}, selecting=False)
     headers = values.pop("headers", None)
     values = moved(row._mapping, values)
     if headers is not None and not _has_headers(context, row, headers):
         values["headers"] = _encrypted_headers(context, subscription_id, headers)
     if values:
         await context.update(subscription_id, values)
+    return warnings
 
 
 def _stored(values: dict[str, Any]) -> dict[str, Any]:
@@ -117,27 +124,28 @@ def _stored(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-async def _skip_unaccepted(context: SubscriptionContext, subscription_id: UUID, values: Mapping[str, Any]) -> None:
-    """Lets leads go on whose first delivery the changed subscription does not accept: the lane skips due retries.
+async def _select(context: SubscriptionContext, subscription_id: UUID, values: Mapping[str, Any]) -> Warnings:
+    """Checks which events the changed subscription selects, and lets leads go on whose first delivery is not among
+    them: the lane skips due retries. Raises the problems of `check_events`.
 
     Before the subscription is locked, in the order in which its lane takes these locks.
     """
     row = await sql.subscription(context.tx, context.tenant_id, subscription_id)
     if row is None:
-        return
-    types, wanted = values.get("types", row.types), values.get("filter", row.filter) or {}
+        return []
+    warnings = await check_events(context, {**row._mapping, **values})
+    changed = {**row._mapping, **values, "include": []}  # the lead is needed only where the condition reads it
+    selection = Selection.of(changed, ids.show("subscription", subscription_id))
     waiting = await sql.waiting_events(context.tx, context.tenant_id, subscription_id)
-    members = {name: values for name, values in wanted.items() if name != CONSENT}
-    agree = await agreeing(context.tx, context.tenant_id, wanted.get(CONSENT, ()), waiting)
-    unwanted = [
-        each
-        for each, agrees in zip(waiting, agree, strict=True)
-        if not (agrees and accepts(types, members, each.type, each.data))
-    ]
+    found = await accepted(context.tx, context.tenant_id, selection, [event_of(each) for each in waiting])
+    agree = await agreeing(context.tx, context.tenant_id, selection.purposes, found)
+    wanted = {each.position for each in compress(found, agree)}
+    unwanted = [each for each in waiting if each.position not in wanted]
     if blocking := [each.position for each in unwanted if each.blocks]:
         await by_hand.let_go_on(context.tx, context.tenant_id, subscription_id, blocking)
     if due := [each.position for each in unwanted if not each.blocks]:
         await sql.make_due(context.tx, context.tenant_id, subscription_id, due)
+    return warnings
 
 
 async def rotate(
@@ -211,18 +219,23 @@ async def delete(context: SubscriptionContext, subscription_id: UUID, expected: 
     await sql.delete_subscription(context.tx, context.tenant_id, subscription_id)
 
 
-def _check_include(context: SubscriptionContext, include: Sequence[str], mode: str) -> None:
-    """Who lets leads be sent may read them; a thin subscription sends ids only.
+async def check_events(context: SubscriptionContext, values: Mapping[str, Any], *, selecting: bool = True) -> Warnings:
+    """The warnings of the filter and the condition, which are looked at where `selecting`.
 
-    Raises ScopeMissing where the caller may not read leads, RequestInvalid for leads of a thin subscription.
+    Who lets leads be sent, or events be chosen by their leads, may read them, whatever is changed: a new URL alone
+    would send them there. A thin subscription sends ids only. Raises ScopeMissing where the caller may not read leads,
+    RequestInvalid for leads of a thin subscription and the problems of `check_selection`.
     """
-    if not include:
-        return
-    if not context.may_read_leads:
-        raise ScopeMissing("A subscription that includes leads needs the scope leads:read.", scope="leads:read")
-    if mode == "thin":
+    include, condition = values["include"], values["condition"]
+    if (include or condition_reads_lead(condition)) and not context.may_read_leads:
+        detail = "A subscription that includes leads, or whose condition is about leads, needs the scope leads:read."
+        raise ScopeMissing(detail, scope="leads:read")
+    if include and values["mode"] == "thin":
         detail = "a thin subscription sends ids only: leave include out, or create one with mode full"
         raise RequestInvalid.of("include", "include_needs_full", detail)
+    if not selecting:
+        return []
+    return await check_selection(context.tx, context.tenant_id, Asked(values["types"], values["filter"], condition))
 
 
 async def checked_url(client: Egress, url: str) -> str:

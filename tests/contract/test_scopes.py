@@ -93,6 +93,7 @@ TABLE = {
     "/v1/consumers/{name}/events": {"GET": "events:read"},
     "/v1/consumers/{name}/ack": {"POST": "events:read"},
     "/v1/subscriptions": {"POST": "subscriptions", "GET": "subscriptions"},
+    "/v1/subscriptions/preview": {"POST": "subscriptions"},
     "/v1/subscriptions/{subscription_id}": dict.fromkeys(("GET", "PATCH", "DELETE"), "subscriptions"),
     "/v1/subscriptions/{subscription_id}/pause": {"POST": "subscriptions"},
     "/v1/subscriptions/{subscription_id}/resume": {"POST": "subscriptions"},

@@ -164,9 +164,9 @@ class World:
             ring = KeyRing(self.settings.secret_keys)
             context = SubscriptionContext(tx, self.tenant_id, ring, egress, datetime.now(UTC), may_read_leads=True)
             body = SubscriptionCreate(url=url, limits=limits or Limits(timeout_seconds=20), **more)
-            made = await subscribe.create(context, body)
+            subscription_id, secret, _ = await subscribe.create(context, body)
         await egress.close()
-        return made
+        return subscription_id, secret
 
     @asynccontextmanager
     async def context(self) -> AsyncIterator[SubscriptionContext]:

@@ -149,13 +149,13 @@ async def test_a_dead_delivery_that_blocks_keeps_its_lead_until_it_is_retried_or
     assert one.versions(B) == [1, 2]
 
 
-@pytest.mark.parametrize("change", [{"types": ["lead.captured"]}, {"filter": {"wanted": [True]}}])
+@pytest.mark.parametrize("change", [{"types": ["lead.captured"]}, {"filter": {"rule": ["wanted"]}}])
 async def test_a_lead_goes_on_when_the_dead_delivery_that_blocks_it_is_not_wanted_any_more(
     delivering: Api, change: dict[str, Any]
 ) -> None:
     async with story(delivering, Refusing(1), on_dead="block") as one:
         await one.world.record(A)
-        await one.world.record(A, type="lead.captured", wanted=True)
+        await one.world.record(A, type="lead.captured", rule="wanted")
         await one.until_states("dead", "held")
         await delivering.call("PATCH", one.path, change)
         await one.until_states("dead")

@@ -390,13 +390,17 @@ async def test_only_events_that_pass_types_and_filter_are_sent_and_the_position_
     world: World,
 ) -> None:
     async with inbox() as box, world.running():
-        await world.subscribe(box.url, types=["lead.stage_changed"], filter={"to": ["mql", "sql"]})
-        for type_, to in (("lead.updated", "mql"), ("lead.stage_changed", "sal"), ("lead.stage_changed", "sql")):
-            await world.record(A, type=type_, to=to)
+        await world.subscribe(box.url, types=["lead.stage_changed"], filter={"action": ["qualify", "accept"]})
+        for type_, action in (
+            ("lead.updated", "qualify"),
+            ("lead.stage_changed", "recycle"),
+            ("lead.stage_changed", "accept"),
+        ):
+            await world.record(A, type=type_, action=action)
         await box.until_received(1)
         await world.record(A)
         await world.until_row("SELECT 1 FROM lanes WHERE position = (SELECT max(position) FROM event_log)")
-    assert [got.event["data"]["to"] for got in box.got] == ["sql"]
+    assert [got.event["data"]["action"] for got in box.got] == ["accept"]
 
 
 async def test_a_thin_subscription_gets_ids_and_the_url_of_the_event(world: World) -> None:

@@ -223,7 +223,7 @@ async def test_a_subscription_or_an_event_that_cannot_be_read_stops_only_the_lan
 ) -> None:
     async with inbox() as box, world.dispatcher() as dispatcher:
         good = await subscribe_many(world, box, 5)
-        broken, filtering = await subscribe_many(world, box, 2, filter={"kind": ["interest"]})
+        broken, filtering = await subscribe_many(world, box, 2, filter={"rule": ["interest"]})
         await world.rows(
             "UPDATE subscriptions SET limits = jsonb_build_object('concurrency', 'many') WHERE id = :id RETURNING 1",
             id=broken,

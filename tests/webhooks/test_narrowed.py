@@ -39,9 +39,9 @@ async def fail_all(world: World, url: str) -> Any:
     """A subscription whose deliveries have failed: two of each lead, the second held behind the first."""
     subscription_id, _ = await world.subscribe(url, HOURS)
     for lead in (A, B, C):
-        await world.record(lead, type="lead.activity", kind="interest")
-        await world.record(lead, type="lead.updated", kind="other")
-        await world.record(lead, type="lead.activity", kind="other")
+        await world.record(lead, type="lead.activity", rule="interest")
+        await world.record(lead, type="lead.updated", rule="other")
+        await world.record(lead, type="lead.activity", rule="other")
     await world.until_row("SELECT 1 FROM delivery_retries HAVING count(*) = 9")
     return subscription_id
 
@@ -61,9 +61,9 @@ async def skipped(world: World) -> int:
         ({"types": ["lead.updated"]}, ["lead.updated"]),
         ({"types": ["lead.updated", "lead.captured"]}, ["lead.updated"]),
         ({"types": ["opportunity.*"]}, []),
-        ({"filter": {"kind": ["other"]}}, ["lead.updated", "lead.activity"]),
-        ({"filter": {"absent": [1]}}, []),
-        ({"types": ["lead.activity"], "filter": {"kind": ["other"]}}, ["lead.activity"]),
+        ({"filter": {"rule": ["other"]}}, ["lead.updated", "lead.activity"]),
+        ({"filter": {"rule": ["third"]}}, []),
+        ({"types": ["lead.activity", "lead.assigned"], "filter": {"rule": ["other"]}}, ["lead.activity"]),
     ],
 )
 @pytest.mark.parametrize("served", [True, False])
@@ -97,8 +97,8 @@ async def test_a_wanted_retry_keeps_its_time_when_the_subscription_is_narrowed(w
     async with inbox(broken) as box, world.running(timing=PROMPT):
         subscription_id = await fail_all(world, box.url)
         before = await world.rows("SELECT position, next_at FROM delivery_retries WHERE state = 'retry' ORDER BY 1")
-        await narrow(world, subscription_id, types=["lead.activity"])
-        await narrow(world, subscription_id, filter={"kind": ["interest"]})
+        await narrow(world, subscription_id, types=["lead.activity", "lead.assigned"])
+        await narrow(world, subscription_id, filter={"rule": ["interest"]})
         after = await world.rows("SELECT position, next_at FROM delivery_retries WHERE state = 'retry' ORDER BY 1")
     assert [tuple(row) for row in before] == [tuple(row) for row in after]
     assert len(box.got) == 3

@@ -110,10 +110,10 @@ async def test_types_and_leads_choose_events_and_nothing_to_send_is_told(deliver
 
 
 async def test_a_replay_sends_only_what_its_subscription_accepts(delivering: Api) -> None:
-    async with replaying(delivering, filter={"colour": ["red"]}) as one:
-        await one.world.record(A, colour="red")
-        await one.world.record(A, colour="blue")
-        await one.world.record(A, colour="red")
+    async with replaying(delivering, filter={"rule": ["red"]}) as one:
+        await one.world.record(A, rule="red")
+        await one.world.record(A, rule="blue")
+        await one.world.record(A, rule="red")
         await one.box.until_received(2)
         await one.until_written()
         done = await one.until(await one.create(), state="done")

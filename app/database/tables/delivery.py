@@ -87,6 +87,8 @@ subscriptions = tenant_table(
     string("url", null=False),
     jsonb("types", empty="[]"),
     jsonb("filter"),
+    jsonb("condition"),
+    Column("schema_version", SmallInteger, nullable=False, server_default="1"),
     string("mode", null=False, server_default="full"),
     jsonb("include", empty="[]"),
     sealed("headers", "headers"),

@@ -1,0 +1,132 @@
+"""Conditions about an event, which stand outside of a policy: what subscriptions are filtered by.
+
+They have the words whose value the event has, or its lead as of the event. Nothing that a policy defines can be named:
+an event of the past would be judged anew with each version of the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from app.policy.check_conditions import MAX_DEPTH, MAX_NODES, depth_and_count
+from app.policy.check_fields import field_faults
+from app.policy.conditions import AllOf, AnyOf, AtLeast, Condition, Not, When, walk
+from app.policy.document import Policy
+from app.policy.fault import Fault
+from app.policy.field_word import SHIPPED_LISTS, FieldIs
+from app.policy.never_true import LEDGERS, Judge, most_points
+from app.policy.person_words import ConsentIs, HasException
+from app.policy.read import parsed
+from app.policy.view import ConditionBase
+from app.policy.words import (
+    ActorIs,
+    Contactable,
+    Engagement,
+    Fit,
+    FromStage,
+    Identities,
+    IntoStage,
+    Level,
+    ReasonIs,
+)
+
+OF_EVENT: Final = "data."  # what the name of a field begins with that is a member of `data`
+OF_LEAD: Final = "data.lead."
+AROUND: Final = AllOf | AnyOf | Not | AtLeast | When
+ABOUT_LEAD: Final = Fit | Engagement | Level | ConsentIs | Contactable | HasException | Identities
+ABOUT_STEP: Final = FromStage | IntoStage | ReasonIs | ActorIs
+# Fields that `data.lead` does not have, and what to write instead.
+INSTEAD: Final = {
+    "source": "compare `data.lead.source_id` with the id of a source, or `channel`",
+    "business": "compare `data.business` of the events that have it",
+    "bant.timing.due_in_days": "compare `bant.timing.value` or `bant.timing.status`",
+}
+MEMBERS: Final = {FromStage: "from", ReasonIs: "reason_code", ActorIs: "actor.role"}
+_CONDITION: Final[TypeAdapter[ConditionBase]] = TypeAdapter(Condition)
+
+
+def read_condition(data: object) -> ConditionBase | list[Fault]:
+    """The condition of parsed JSON, or its faults."""
+    return parsed(_CONDITION, data, "a condition is an object with one word, such as `all` or `field`")
+
+
+def condition_of(stored: bytes) -> ConditionBase:
+    """A stored condition, which was read and checked when it was saved."""
+    return _CONDITION.validate_json(stored)
+
+
+def member_of(node: ConditionBase) -> str | None:
+    """The member of `data` that the condition reads, as `source.name`; None where it reads none by a name."""
+    if isinstance(node, FieldIs):
+        return node.field.removeprefix(OF_EVENT) if node.field.startswith(OF_EVENT) else None
+    return MEMBERS.get(type(node))
+
+
+def reads_lead(root: ConditionBase) -> bool:
+    """Whether the condition is about the lead of the event, too."""
+    return any(_is_about_lead(node) for _, node, _ in walk(root))
+
+
+def _is_about_lead(node: ConditionBase) -> bool:
+    if isinstance(node, FieldIs):
+        return node.field.startswith(OF_LEAD) or not node.field.startswith(OF_EVENT)
+    return isinstance(node, ABOUT_LEAD | IntoStage)
+
+
+def condition_faults(policy: Policy, root: ConditionBase) -> Iterator[Fault]:
+    """What is wrong with the condition: its size, its words, fields and values, and whether it can hold.
+
+    Names of members of `data`, and stages, are not checked here. `policy`: the active one, by which it is warned of
+    scores that no lead reaches.
+    """
+    depth, nodes = depth_and_count(policy, root, {})
+    if depth > MAX_DEPTH:
+        yield Fault("", "too_deep", f"conditions are nested {depth} levels deep, at most {MAX_DEPTH}")
+    if nodes > MAX_NODES:
+        yield Fault("", "too_many_nodes", f"{nodes} conditions, at most {MAX_NODES}")
+    wrong = [fault for place, node, _ in walk(root) for fault in _word_faults(policy, place, node)]
+    yield from wrong
+    if not wrong and nodes <= MAX_NODES:
+        yield from _never_true(policy, root)
+
+
+def _word_faults(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
+    match node:
+        case AtLeast() if node.at_least.count > len(node.at_least.of):
+            yield Fault(f"{place}/at_least/count", "never_true", "`count` is more than `of` has conditions")
+        case FieldIs() if node.in_list is not None and node.in_list not in SHIPPED_LISTS:
+            detail = "a subscription cannot name a list of a policy, which may change: write its values with `in`"
+            yield Fault(f"{place}/in_list", "not_here", detail)
+        case FieldIs() if node.field in INSTEAD:
+            yield Fault(f"{place}/field", "not_here", f"events have no `{node.field}`: {INSTEAD[node.field]}")
+        case FieldIs() if node.field.startswith(OF_EVENT):
+            if node.between is not None and node.between[0] > node.between[1]:
+                yield Fault(f"{place}/between", "empty_range", "the lower end is above the upper")
+        case FieldIs():
+            yield from field_faults(policy, place, node)
+        case _ if isinstance(node, AROUND | ABOUT_LEAD | ABOUT_STEP):
+            pass
+        case _:
+            detail = f"events do not have what `{node.keyword}` asks for: compare a `field` of the lead or of `data`"
+            yield Fault(place, "not_here", detail)
+
+
+def _never_true(policy: Policy, root: ConditionBase) -> Iterator[Fault]:
+    """A fault of a condition that contradicts itself. What holds for no lead of the present policy, or in a part that
+    may fail, is only warned of."""
+    told: set[str] = set()
+    for always, most in (
+        (True, dict.fromkeys(LEDGERS, inf)),
+        (False, {one: most_points(policy, one) for one in LEDGERS}),
+    ):
+        judge = Judge(policy, most)
+        never = always and judge.why(root) is not None
+        for place, node, _ in walk(root):
+            why = judge.told_here(node)
+            if why is not None and place not in told:
+                told.add(place)
+                yield Fault(place, "never_true", f"this can never be true: {why}", "fault" if never else "warning")

@@ -1,0 +1,145 @@
+"""What is wrong with the filter and the condition of a subscription, told when it is saved: what can never match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from app.database.transaction import Tx
+from app.errors import RequestInvalid
+from app.policies import sql as policies_sql
+from app.policies.published import active_policy
+from app.policies.stages import PLACES
+from app.policy.conditions import walk
+from app.policy.fault import Fault, did_you_mean, field_of
+from app.policy.field_word import FieldIs
+from app.policy.of_event import condition_faults, member_of, read_condition, reads_lead
+from app.policy.view import ConditionBase
+from app.policy.words import FromStage, IntoStage, as_values
+from app.webhooks.consenting import CONSENT
+from app.webhooks.members import can_be, has_member, is_about_lead, stored_members, types_of
+
+CONDITION: Final = "if"
+STAGES: Final = ("from", "to", "stage")  # members of `data` whose values are stages
+MOST_TOLD: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be saved: types, filter and condition, as requests write them."""
+
+    types: Sequence[str]
+    filter: Mapping[str, Sequence[Any]]
+    condition: Mapping[str, Any]
+
+
+async def check_selection(tx: Tx, tenant_id: UUID, asked: Asked) -> list[dict[str, str]]:
+    """The warnings of what may match, but never does now; as entries of `errors`.
+
+    Raises RequestInvalid for what cannot match: members, values and stages that no event of the types has, and a
+    condition with faults.
+    """
+    members = {name: values for name, values in asked.filter.items() if name != CONSENT}
+    if not members and not asked.condition:
+        return []
+    stages = {name: await policies_sql.stages(tx, tenant_id, place) for name, place in PLACES.items()}
+    known, types = stages["lead"] | stages["opportunity"], types_of(asked.types)
+    faults, found = list(_filter_faults(types, members, known)), []
+    if asked.condition:
+        policy = (await active_policy(tx, tenant_id)).policy
+        root = read_condition(asked.condition)
+        found = (
+            root if isinstance(root, list) else [*condition_faults(policy, root), *_event_faults(types, root, known)]
+        )
+    faults += [_entry(one) for one in found if one.kind == "fault"]
+    if faults:
+        first = faults[0]
+        raise RequestInvalid(f"{first['field']}: {first['detail']}", errors=faults[:MOST_TOLD])
+    return [_entry(one) for one in found][:MOST_TOLD]
+
+
+def condition_reads_lead(condition: Mapping[str, Any]) -> bool:
+    """Whether the condition, as a request has it, is about leads; of one that cannot be read nothing is said here."""
+    root = read_condition(condition) if condition else []
+    return not isinstance(root, list) and reads_lead(root)
+
+
+def _entry(fault: Fault) -> dict[str, str]:
+    field = f"{CONDITION}.{field_of(fault.place)}" if fault.place else CONDITION
+    return {"field": field, "code": fault.code, "detail": fault.detail}
+
+
+def _filter_faults(
+    types: Sequence[str], wanted: Mapping[str, Sequence[Any]], stages: Iterable[str]
+) -> Iterator[dict[str, str]]:
+    """Members that no event of the types has, and values that these never have."""
+    having = {name: [each for each in types if name in stored_members(each)] for name in wanted}
+    for name, values in wanted.items():
+        if not having[name]:
+            known = sorted({member for each in types for member in stored_members(each)})
+            detail = f"`data` of no event of these types has a member `{name}`{did_you_mean(name, known)}"
+            yield {"field": f"filter.{name}", "code": "unknown_member", "detail": detail}
+            continue
+        for number, value in enumerate(values):
+            if told := _never(having[name], name, value, stages):
+                yield {"field": f"filter.{name}.{number}", "code": told.code, "detail": told.detail}
+    if all(having.values()) and wanted and not set(types).intersection(*map(set, having.values())):
+        detail = f"no event of these types has all of {', '.join(f'`{name}`' for name in wanted)}"
+        yield {"field": "filter", "code": "never_true", "detail": detail}
+
+
+def _event_faults(types: Sequence[str], root: ConditionBase, stages: Iterable[str]) -> Iterator[Fault]:
+    """What a condition asks of members of `data`, of stages or of a lead, and no event of the types has."""
+    about_leads = any(map(is_about_lead, types))
+    for place, node, _ in walk(root):
+        member = member_of(node)
+        if member is not None and not any(has_member(each, member) for each in types):
+            where = f"{place}/field" if isinstance(node, FieldIs) else place
+            yield Fault(where, "unknown_member", f"no event of these types has `data.{member}`{_near(types, member)}")
+        elif member is not None and isinstance(node, FieldIs):
+            yield from _value_faults([each for each in types if has_member(each, member)], place, node, member, stages)
+        elif member is None and not node.members() and not about_leads and not isinstance(node, IntoStage):
+            yield Fault(place, "not_here", "no event of these types is about a lead: add such types, or leave this out")
+        if isinstance(node, FromStage | IntoStage):
+            values = node.stages if isinstance(node, FromStage) else node.stage
+            for value in as_values(values):
+                if value is not None and value not in stages:
+                    yield _unknown_stage(f"{place}/{node.keyword}", value, stages)
+
+
+def _value_faults(
+    types: Sequence[str], place: str, node: FieldIs, member: str, stages: Iterable[str]
+) -> Iterator[Fault]:
+    where = f"{place}/{node.comparison}"
+    for value in node.values:
+        plain = value.strip().casefold() if isinstance(value, str) else value
+        told = _never(types, member, value, stages)
+        if told and _never(types, member, plain, stages):
+            yield Fault(where, told.code, told.detail)
+    numbers = [bound for bound in node.bounds if bound is not None]
+    if numbers and not any(can_be(each, member, number) for each in types for number in (*numbers, 0, 1)):
+        yield Fault(
+            where, "comparison_not_possible", f"`data.{member}` is no number: compare it with is, in or has_word"
+        )
+
+
+def _never(types: Sequence[str], member: str, value: object, stages: Iterable[str]) -> Fault | None:
+    """Why the member has the value in no event of the types, all of which have the member; None if it may."""
+    if member in STAGES and isinstance(value, str) and value not in stages:
+        return _unknown_stage("", value, stages)
+    if any(can_be(each, member, value) for each in types):
+        return None
+    return Fault("", "unknown_value", f"`data.{member}` is never `{value}` in events of these types")
+
+
+def _unknown_stage(place: str, stage: str, stages: Iterable[str]) -> Fault:
+    detail = f"no policy of this tenant has a stage `{stage}`; stages are {', '.join(sorted(stages))}"
+    return Fault(place, "stage_unknown", detail)
+
+
+def _near(types: Sequence[str], member: str) -> str:
+    head = member.partition(".")[0]
+    known = sorted({f"data.{name}" for each in types for name in stored_members(each)})
+    return did_you_mean(f"data.{head}", known)

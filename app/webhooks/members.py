@@ -1,0 +1,115 @@
+"""Which members the `data` of each event type has, and which values these can have, by the schemas of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+import orjson
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from app.events.about_leads import LeadEventData
+from app.events.catalogue import TYPES
+from app.ids import new_id
+from app.journeys.shown import recorded_members
+from app.journeys.state import Lead
+from app.policy.facts import CRITERIA
+from app.webhooks.accepted import is_of
+
+LEAD: Final = "lead"
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# The members of `data.lead` and, where their names are always the same, of its members.
+OF_LEAD: Final = {
+    **recorded_members(Lead(new_id(), _NEVER, _NEVER)),
+    "score": dict.fromkeys(("fit", "engagement", "level", "temperature")),
+    "bant": dict.fromkeys(CRITERIA),
+    "raw": None,
+}
+
+
+def types_of(patterns: Iterable[str]) -> list[str]:
+    """The event types that the patterns name, but the ping, which is sent to a subscription whatever it says."""
+    return [name for name in TYPES if name != "subscription.ping" and any(is_of(name, each) for each in patterns)]
+
+
+def is_about_lead(event_type: str) -> bool:
+    """Whether events of the type may have a lead."""
+    return issubclass(TYPES[event_type], LeadEventData)
+
+
+def stored_members(event_type: str) -> set[str]:
+    """The members of `data` as it is stored, which a filter compares."""
+    return {info.alias or name for name, info in TYPES[event_type].model_fields.items()} - {LEAD}
+
+
+def has_member(event_type: str, member: str) -> bool:
+    """Whether `data` may have the member, such as `source.name`, `reached.name` or `lead.score.fit`."""
+    path = tuple(member.split("."))
+    if path[0] == LEAD and is_about_lead(event_type):
+        return len(path) > 1 and _is_in_lead(path[1:])
+    return bool(_shapes(event_type, path))
+
+
+def can_be(event_type: str, member: str, value: object) -> bool:
+    """Whether the member can have the value. Of what is below `lead` and in free objects everything is possible."""
+    path = tuple(member.split("."))
+    return path[0] == LEAD or any(_fits(adapter, value) for adapter in _adapters(event_type, path))
+
+
+def _is_in_lead(path: Sequence[str]) -> bool:
+    node: Any = OF_LEAD
+    for name in path:
+        if not isinstance(node, dict) or not node:
+            return True
+        if name not in node:
+            return False
+        node = node[name]
+    return True
+
+
+@lru_cache(maxsize=2048)
+def _shapes(event_type: str, path: tuple[str, ...]) -> tuple[Any, ...]:
+    """The types that the member may have; none if there is no such member."""
+    shapes: list[Any] = [TYPES[event_type]]
+    for name in path:
+        shapes = [inner for shape in shapes for inner in _inner(shape, name)]
+    return tuple(one for shape in shapes for one in _plain(shape))
+
+
+@lru_cache(maxsize=2048)
+def _adapters(event_type: str, path: tuple[str, ...]) -> tuple[TypeAdapter[Any], ...]:
+    return tuple(TypeAdapter(shape) for shape in _shapes(event_type, path))
+
+
+def _inner(shape: Any, name: str) -> Iterator[Any]:
+    for plain in _plain(shape):
+        kind = get_args(plain)[0] if get_origin(plain) is Annotated else plain
+        if kind is Any or kind is dict or get_origin(kind) is dict:
+            yield get_args(kind)[1] if get_args(kind) else Any
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            for own, info in kind.model_fields.items():
+                if (info.alias or own) == name:
+                    yield Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
+
+
+def _plain(shape: Any) -> Iterator[Any]:
+    """The types of a union, and of the items of a list, of which one has to fit."""
+    origin, arguments = get_origin(shape), get_args(shape)
+    if origin in (Union, UnionType):
+        for one in arguments:
+            yield from _plain(one)
+    elif origin is list:
+        yield from _plain(arguments[0])
+    else:
+        yield shape
+
+
+def _fits(adapter: TypeAdapter[Any], value: object) -> bool:
+    try:
+        adapter.validate_json(orjson.dumps(value), strict=True)
+    except ValidationError:
+        return False
+    return True
