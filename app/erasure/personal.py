@@ -204,7 +204,8 @@ TABLES: Final[Mapping[str, Table]] = {
     "backtests": _nothing(SET_BY_STAFF, "kind state documents sha256 fault"),
     "sources": _nothing(SET_BY_STAFF, "key name preset overrides secrets defaults"),
     "subscriptions": _nothing(
-        SET_BY_STAFF, "url types filter condition mode headers secrets limits state state_reason include on_dead"
+        SET_BY_STAFF,
+        "url types filter condition mode headers secrets ed25519_keys limits state state_reason include on_dead",
     ),
     "replays": _nothing("ids and positions", "types lead_ids only rate ahead state state_reason"),
     "consumers": _nothing(SET_BY_STAFF, "name types"),

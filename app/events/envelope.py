@@ -52,13 +52,26 @@ def envelope(event: Sequenced, max_bytes: int | None = MAX_BODY_BYTES, public_id
     `public_id` saves callers that already have it from computing it again.
     """
     public_id = public_id or show("event", event.id)
-    data = f"{event.data[:-1]},{event.included}}}" if event.included else event.data
-    whole = _body(event, public_id, data, "")
+    whole = _body(event, public_id, whole_data(event), "")
     if max_bytes is None or len(whole) <= max_bytes:
         return whole
-    # The URL is relative, so that the body does not change when the service's public address does.
-    url = f"/v1/events/{public_id}{'?include=lead' if event.included else ''}"
-    return _body(event, public_id, _ids_of(event.data), f',"truncated":true,"url":"{url}"')
+    return _body(event, public_id, thin_data(event), f',"truncated":true,"url":"{whole_url(event, public_id)}"')
+
+
+def whole_data(event: Sequenced) -> str:
+    """The text of `data`, with what is included."""
+    return f"{event.data[:-1]},{event.included}}}" if event.included else event.data
+
+
+def thin_data(event: Sequenced) -> str:
+    """The text of `data` with its ids only."""
+    ids = {name: value for name, value in orjson.loads(event.data).items() if name == "id" or name.endswith("_id")}
+    return orjson.dumps(ids).decode()
+
+
+def whole_url(event: Sequenced, public_id: str) -> str:
+    """Where the whole event is. Relative, so that the body does not change when the service's public address does."""
+    return f"/v1/events/{public_id}{'?include=lead' if event.included else ''}"
 
 
 def _body(event: Sequenced, public_id: str, data: str, extra: str) -> bytes:
@@ -69,8 +82,3 @@ def _body(event: Sequenced, public_id: str, data: str, extra: str) -> bytes:
         f',"transaction":{{"id":"{show("transaction", event.tx_id)}","index":{event.tx_index},"size":{event.tx_size}}}'
         f',"schema_version":{event.schema_version}}}{extra}}}'
     ).encode()
-
-
-def _ids_of(data: str) -> str:
-    ids = {name: value for name, value in orjson.loads(data).items() if name == "id" or name.endswith("_id")}
-    return orjson.dumps(ids).decode()

@@ -20,7 +20,7 @@ UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
     ARRAY(Text),
     ARRAY(DateTime(timezone=True)),
 )
-RECEIVER: Final = """s.url, s.types, s.filter, s.condition, s.mode, s.include, s.headers, s.secrets, s.limits,
+RECEIVER: Final = """s.url, s.types, s.filter, s.condition, s.mode, s.include, s.headers, s.secrets, s.ed25519_keys, s.limits,
            s.on_dead, s.disable_after_days, s.state, s.state_reason, s.version"""
 
 # A lane has work when the log has rows after its position, a retry is due, something is asked for a delivery, events

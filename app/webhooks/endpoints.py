@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -54,6 +54,7 @@ from app.webhooks.schemas import (
     SubscriptionPage,
     SubscriptionPatch,
     SubscriptionPreview,
+    SubscriptionRotated,
     SubscriptionSaved,
     SubscriptionWithSecret,
     moving_members,
@@ -154,13 +155,12 @@ async def resume_subscription(
     return await _shown(context, subscription_id)
 
 
-@api.post("/{subscription_id}/secret", response_model=SubscriptionWithSecret, responses=ONE)
+@api.post("/{subscription_id}/secret", response_model=SubscriptionRotated, responses=ONE)
 async def rotate_secret(
     subscription_id: SubscriptionId, context: InContext, expected: Expected, body: Rotation | None = None
 ) -> Response:
-    """Create a new secret, shown only here. Until the grace period ends requests are signed with both secrets."""
-    grace = timedelta(seconds=(body or Rotation()).grace_seconds)
-    secret = await subscribe.rotate(context, subscription_id, grace, expected)
+    """Create a new key, its secret shown only here. Until its grace ends requests are signed with the older, too."""
+    secret = await subscribe.rotate(context, subscription_id, body or Rotation(), expected)
     return await _shown(context, subscription_id, secret=secret)
 
 

@@ -1,4 +1,4 @@
-"""Test a receiver: one signed_headers request, sent at once, not in the log and not retried."""
+"""Test a receiver: one signed request, sent at once, not in the log and not retried."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ async def ping(egress: Egress, receiver: Receiver, now: datetime) -> Outcome:
         f'{{"id":"{message_id}","type":"subscription.ping","timestamp":"{timestamp(now)}","data":{{}},'
         '"meta":{"position":null,"lead_version":null,"transaction":null,"schema_version":1}}'
     ).encode()
-    keys = [key for key, expires_at in receiver.keys if expires_at is None or expires_at > now]
-    signed = signed_headers(message_id, body, keys, now)
+    signed = signed_headers(message_id, body, receiver.valid_keys(now), now)
     headers = {**receiver.headers, **signed, "webhook-subscription": receiver.subscription}
     return await egress.post(receiver.url, headers, body, receiver.limits.timeout_seconds)

@@ -11,12 +11,12 @@ from sqlalchemy import Row
 
 from app import ids
 from app.keyring import KeyRing
-from app.webhooks import secrets
 from app.webhooks.accepted import Selection
 from app.webhooks.lane import Item
 from app.webhooks.schemas import Limits
-from app.webhooks.signing import signatures
-from app.webhooks.subscribe import read_headers, read_secrets
+from app.webhooks.secrets import COLUMNS, keys_of, opened
+from app.webhooks.signing import Key, signatures
+from app.webhooks.subscribe import read_headers
 
 USER_AGENT: Final = "Baton-Webhooks/1"
 
@@ -27,7 +27,7 @@ class Receiver(Selection):
 
     url: str
     headers: dict[str, str]
-    keys: tuple[tuple[bytes, datetime | None], ...]
+    keys: tuple[tuple[Key, datetime | None], ...]
     limits: Limits
     on_dead: str
     state: str
@@ -36,14 +36,13 @@ class Receiver(Selection):
     @classmethod
     def stored(cls, row: Row[Any], tenant_id: UUID, subscription_id: UUID, ring: KeyRing) -> Receiver:
         """From the stored row. Raises CannotOpen when the key ring lacks the key it was encrypted with."""
-        stored = read_secrets(row.secrets)
-        keys = [secrets.valid_keys(ring, tenant_id, subscription_id, [each], row.now) for each in stored]
+        place = ring, tenant_id, subscription_id
         return cls.of(
             {**row._mapping},
             ids.show("subscription", subscription_id),
             url=row.url,
-            headers=read_headers(ring, tenant_id, subscription_id, row.headers),
-            keys=tuple((key[0], each.expires_at) for each, key in zip(stored, keys, strict=True) if key),
+            headers=read_headers(*place, row.headers),
+            keys=tuple(key for kind in COLUMNS for key in opened(*place, kind, keys_of(row, kind), row.now)),
             limits=Limits.model_validate({**(row.limits or {}), "disable_after_days": row.disable_after_days}),
             on_dead=row.on_dead,
             state=row.state,
@@ -55,18 +54,20 @@ class Receiver(Selection):
         event = item.event
         message_id = ids.show("event", event.id)
         body = self.body(event, message_id)
-        keys = [key for key, expires_at in self.keys if expires_at is None or expires_at > now]
         return {
             **self.headers,
-            **signed_headers(message_id, body, keys, now),
+            **signed_headers(message_id, body, self.valid_keys(now), now),
             "webhook-attempt": str(item.attempts + 1),
             "webhook-subscription": self.subscription,
             **({"webhook-replay": replay} if replay else {}),
             "traceparent": f"00-{event.tx_id.hex}-{event.id.hex[16:]}-01",
         }, body
 
+    def valid_keys(self, now: datetime) -> list[Key]:
+        return [key for key, expires_at in self.keys if expires_at is None or expires_at > now]
 
-def signed_headers(message_id: str, body: bytes, keys: list[bytes], now: datetime) -> dict[str, str]:
+
+def signed_headers(message_id: str, body: bytes, keys: list[Key], now: datetime) -> dict[str, str]:
     """The headers of every request."""
     timestamp = int(now.timestamp())
     return {

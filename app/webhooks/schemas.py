@@ -18,6 +18,8 @@ from app.matching.consent import is_purpose
 from app.policy.shape import Like
 from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, rfc3339
 from app.webhooks.consenting import CONSENT
+from app.webhooks.secrets import COLUMNS, StoredSecret, keys_of
+from app.webhooks.signing import Kind
 from app.webhooks.sql import Wanted
 
 Mode = Literal["full", "thin"]
@@ -105,6 +107,13 @@ Include = Annotated[
         " Needs the mode `full` and the scope leads:read.",
     ),
 ]
+Ed25519 = Annotated[
+    bool,
+    Field(
+        description="Also sign with an ed25519 key (`v1a` of Standard Webhooks): `signing_keys` has its public half, by"
+        " which a receiver verifies without a secret."
+    ),
+]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
@@ -138,6 +147,7 @@ class SubscriptionCreate(SubscriptionPreview):
     url: Url = Field(examples=["https://hooks.acme.example/baton"])
     start: Start = Field(default="now", description="`now`, `earliest`, an instant, or a cursor of the feed.")
     headers: Headers = Field(default_factory=dict)
+    ed25519: Ed25519 = False
     limits: Limits = Limits()
     on_dead: OnDead = Field(
         default="skip",
@@ -157,14 +167,21 @@ class SubscriptionPatch(RequestBody):
     schema_version: SchemaVersion | None = None
     include: Include | None = None
     headers: Headers | None = None
+    ed25519: Ed25519 | None = Field(default=None, description="`false` removes the ed25519 keys at once.")
     limits: Limits | None = None
     on_dead: OnDead | None = Field(default=None, description="`skip` also lets the leads go on that wait.")
 
 
 class Rotation(RequestBody):
-    """How long the previous secret stays valid alongside the new one."""
+    """Which key is replaced, and how long the previous ones stay valid alongside the new one."""
 
-    grace_seconds: int = Field(default=86_400, ge=0, le=7 * 86_400)
+    kind: Kind = Field(default="v1", description="`v1`: the shared secret; `v1a`: the ed25519 key.")
+    grace_seconds: int = Field(default=86_400, ge=0, le=7 * 86_400, description="Up to seven days.")
+    secret: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        default=None,
+        description="A key of your own: `whsec_` and 24 to 64 bytes in base64, or for `v1a` `whsk_` and 32 bytes, or 64"
+        " with the public key. Null makes a new one.",
+    )
 
 
 class Resumption(RequestBody):
@@ -207,6 +224,12 @@ class PreviewOut(ResponseBody):
     warnings: list[Warned]
 
 
+class SigningKey(ResponseBody):
+    kind: Kind
+    public_key: str | None = Field(description="`whpk_` and 32 bytes in base64; null for `v1`, whose secret is shared.")
+    expires_at: str | None = Field(description="Until then requests are signed with it; null: until it is rotated.")
+
+
 class SubscriptionOut(ResponseBody):
     id: str
     url: str
@@ -224,6 +247,10 @@ class SubscriptionOut(ResponseBody):
     failing_since: str | None = Field(description="When the breaker opened; null while it is closed.")
     lag: int = Field(description="Events after the subscription's position in the log, counted up to 10,000.")
     lag_seconds: int = Field(description="Age of the first of them; 0 if there is none.")
+    ed25519: bool
+    signing_keys: list[SigningKey] = Field(
+        description="Newest first, of each kind; expired ones until the next rotation."
+    )
     limits: dict[str, Any]
     on_dead: OnDead
     version: int
@@ -239,6 +266,10 @@ class SubscriptionWithSecret(SubscriptionOut):
 
 class SubscriptionCreated(SubscriptionWithSecret, SubscriptionSaved):
     """A new subscription."""
+
+
+class SubscriptionRotated(SubscriptionOut):
+    secret: str | None = Field(description="The new secret, shown only in this response; null for `v1a`.")
 
 
 class SubscriptionPage(ResponseBody):
@@ -321,12 +352,18 @@ def show_subscription(row: Row[Any]) -> dict[str, Any]:
         "failing_since": _shown_since(row.breaker),
         "lag": row.lag,
         "lag_seconds": int(row.lag_seconds),
+        "ed25519": row.ed25519_keys is not None,
+        "signing_keys": [_show_key(kind, key) for kind in COLUMNS for key in keys_of(row, kind)],
         "limits": {**row.limits, "disable_after_days": row.disable_after_days},
         "on_dead": row.on_dead,
         "version": row.version,
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
     }
+
+
+def _show_key(kind: Kind, key: StoredSecret) -> dict[str, Any]:
+    return {"kind": kind, "public_key": key.public_key, "expires_at": rfc3339(key.expires_at)}
 
 
 def moving_members(shown: dict[str, Any]) -> dict[str, Any] | None:

@@ -21,15 +21,16 @@ from app.events.record import record_events
 from app.events.sql import event_of
 from app.ids import new_id
 from app.keyring import CannotOpen, KeyRing
+from app.web.fields import rfc3339
 from app.web.versions import check, moved
 from app.webhooks import by_hand, egress, notices, secrets, sql
 from app.webhooks.accepted import Selection, accepted
 from app.webhooks.check_selection import Asked, check_selection, condition_reads_lead
 from app.webhooks.consenting import agreeing
 from app.webhooks.egress import Egress
-from app.webhooks.schemas import SubscriptionCreate, SubscriptionPatch
-from app.webhooks.secrets import StoredSecret
-from app.webhooks.signing import new_secret
+from app.webhooks.schemas import Rotation, SubscriptionCreate, SubscriptionPatch
+from app.webhooks.secrets import COLUMNS, MAX_KEYS, TooManyKeys, keys_of, secrets_json
+from app.webhooks.signing import Kind, new_secret, read_key
 
 HEADERS = "headers"
 SELECTING = {"types", "filter", "condition"}  # what decides whether an event is sent
@@ -71,7 +72,6 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
     warnings = await check_events(context, body.model_dump())
     subscription_id, secret = new_id(), new_secret()
     position = await _start_position(context, body.start)
-    stored = secrets.initial(context.ring, context.tenant_id, subscription_id, secret)
     values = {
         "id": subscription_id,
         "url": await checked_url(context.egress, body.url),
@@ -85,7 +85,8 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
         "on_dead": body.on_dead,
         "state": "active",
         "headers": _encrypted_headers(context, subscription_id, body.headers),
-        "secrets": secrets_json(stored),
+        "secrets": _first_key(context, subscription_id, "v1", secret),
+        "ed25519_keys": _first_key(context, subscription_id, "v1a", new_secret("v1a")) if body.ed25519 else None,
         "created_at": context.now,
         "updated_at": context.now,
     }
@@ -108,6 +109,9 @@ async def patch(
     row = await context.locked(subscription_id, expected)
     await check_events(context, {**row._mapping, **values}, selecting=False)
     headers = values.pop("headers", None)
+    if (ed25519 := values.pop("ed25519", None)) is not None and ed25519 != bool(row.ed25519_keys):
+        turned_on = ed25519 and _with_new_key(context, row, "v1a", new_secret("v1a"), "ed25519")
+        values["ed25519_keys"] = turned_on or None
     values = moved(row._mapping, values)
     if headers is not None and not _has_headers(context, row, headers):
         values["headers"] = _encrypted_headers(context, subscription_id, headers)
@@ -149,15 +153,45 @@ async def _select(context: SubscriptionContext, subscription_id: UUID, values: M
 
 
 async def rotate(
-    context: SubscriptionContext, subscription_id: UUID, grace: timedelta, expected: frozenset[str] | None
-) -> str:
-    """Add a new secret; the older ones stay valid for `grace`. Raises the problems of `locked`."""
+    context: SubscriptionContext, subscription_id: UUID, body: Rotation, expected: frozenset[str] | None
+) -> str | None:
+    """Add a new key of a kind; the older ones stay valid for the grace. Returns the secret of `v1`, to be shown.
+
+    Raises RequestInvalid for a secret of another kind or form, for `v1a` where it is off and for a sixth valid key, and
+    the problems of `locked`.
+    """
     row = await context.locked(subscription_id, expected)
-    secret = new_secret()
-    [new] = secrets.initial(context.ring, context.tenant_id, subscription_id, secret)
-    stored = secrets.rotated(read_secrets(row.secrets), new, context.now, grace)
-    await context.update(subscription_id, {"secrets": secrets_json(stored)})
-    return secret
+    if body.kind == "v1a" and row.ed25519_keys is None:
+        raise RequestInvalid.of("kind", "ed25519_off", "this subscription signs with v1 only: change ed25519 to true")
+    secret = new_secret(body.kind) if body.secret is None else body.secret
+    try:
+        read_key(body.kind, secret)
+    except ValueError as error:
+        raise RequestInvalid.of("secret", "secret_invalid", str(error)) from None
+    grace = timedelta(seconds=body.grace_seconds)
+    keys = _with_new_key(context, row, body.kind, secret, "grace_seconds", grace)
+    await context.update(subscription_id, {COLUMNS[body.kind]: keys})
+    return secret if body.kind == "v1" else None
+
+
+def _first_key(context: SubscriptionContext, subscription_id: UUID, kind: Kind, secret: str) -> str:
+    return secrets_json([secrets.stored(context.ring, context.tenant_id, subscription_id, kind, secret)])
+
+
+def _with_new_key(
+    context: SubscriptionContext, row: Row[Any], kind: Kind, secret: str, field: str, grace: timedelta = timedelta(0)
+) -> str:
+    """The keys of a kind with a new one, as stored. Raises RequestInvalid, naming `field`, if five are valid."""
+    new = secrets.stored(context.ring, context.tenant_id, row.id, kind, secret)
+    others = keys_of(row, "v1a" if kind == "v1" else "v1")
+    match secrets.rotated(keys_of(row, kind), new, context.now, grace, others):
+        case TooManyKeys(until):
+            detail = (
+                f"{MAX_KEYS} keys are valid, as many as may be; wait until {rfc3339(until)}, or rotate without grace"
+            )
+            raise RequestInvalid.of(field, "too_many_keys", detail)
+        case keys:
+            return secrets_json(keys)
 
 
 async def pause(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:
@@ -247,18 +281,6 @@ async def checked_url(client: Egress, url: str) -> str:
             raise RequestInvalid.of("url", refused.code, refused.detail) from None
         errors = [{"field": "url", "code": refused.code, "detail": refused.detail}]
         raise TargetRefused(refused.detail, errors=errors) from None
-
-
-def read_secrets(text: str) -> list[StoredSecret]:
-    """The stored secrets of a subscription, newest first."""
-    return [
-        StoredSecret(each["sealed"], datetime.fromisoformat(each["expires_at"]) if each["expires_at"] else None)
-        for each in orjson.loads(text)
-    ]
-
-
-def secrets_json(stored: list[StoredSecret]) -> str:
-    return orjson.dumps([{"sealed": each.sealed, "expires_at": each.expires_at} for each in stored]).decode()
 
 
 def read_headers(ring: KeyRing, tenant_id: UUID, subscription_id: UUID, sealed: str | None) -> dict[str, str]:

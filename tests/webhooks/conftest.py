@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,8 @@ from uuid import UUID
 
 import orjson
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import text
 from standardwebhooks.webhooks import Webhook
 
@@ -32,6 +35,7 @@ from app.webhooks.lane_context import LaneContext, Timing
 from app.webhooks.schemas import Limits, SubscriptionCreate
 from app.webhooks.subscribe import SubscriptionContext
 from app.webhooks.targets import targets_of
+from tests.api import Api, running
 from tests.waiting import TIMEOUT_SECONDS
 from tests.webhooks.receivers import Connection, receiver
 
@@ -132,11 +136,25 @@ class Inbox:
 
 
 def verifies(secret: str, got: Got) -> bool:
+    """Whether a signature of the request is of this `whsec_` secret, or of the private key of this `whpk_` key."""
+    if secret.startswith("whpk_"):
+        return verifies_v1a(secret, got)
     try:
         Webhook(secret).verify(got.body, got.headers)
     except Exception:
         return False
     return True
+
+
+def verifies_v1a(public_key: str, got: Got) -> bool:
+    key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key.removeprefix("whpk_")))
+    signed = f"{got.id}.{got.headers['webhook-timestamp']}.".encode() + got.body
+    for version, _, signature in (one.partition(",") for one in got.headers["webhook-signature"].split(" ")):
+        with suppress(InvalidSignature):
+            if version == "v1a":
+                key.verify(base64.b64decode(signature), signed)
+                return True
+    return False
 
 
 @asynccontextmanager
@@ -244,3 +262,10 @@ class World:
 @pytest.fixture
 async def world(engine: Database, url: str, settings: Settings) -> World:
     return World(engine, url, settings, Wake(url))
+
+
+@pytest.fixture
+async def delivering(settings: Settings) -> AsyncIterator[Api]:
+    """The application with its dispatcher."""
+    async with running(settings, roles=("dispatch",)) as found:
+        yield found

@@ -351,22 +351,6 @@ async def test_the_next_attempt_of_an_old_delivery_goes_to_the_new_url(world: Wo
     assert new.ok[0].attempt == old.got[-1].attempt + 1
 
 
-async def test_during_a_rotation_requests_and_retries_verify_with_both_secrets(world: World) -> None:
-    broken = True
-    async with inbox(lambda _: 500 if broken else 204) as box, world.running():
-        subscription_id, old = await world.subscribe(box.url, Limits(timeout_seconds=20, retry_schedule=RETRIES))
-        await world.record(A)
-        await world.until_row("SELECT 1 FROM delivery_retries")
-        async with world.context() as context:
-            new = await subscribe.rotate(context, subscription_id, timedelta(hours=1), None)
-        broken = False
-        await box.until_received(1)
-    assert verifies(old, box.got[0])
-    assert not verifies(new, box.got[0])
-    assert verifies(old, box.ok[0])
-    assert verifies(new, box.ok[0])
-
-
 @pytest.mark.parametrize("start", ["now", "earliest", "cursor"])
 async def test_a_subscription_starts_at_the_requested_position(world: World, start: str) -> None:
     from app.events import cursors, sql

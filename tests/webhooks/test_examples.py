@@ -16,28 +16,27 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from app.settings import Settings
-from tests.api import Api, running
+from tests import node
+from tests.api import Api
 from tests.ports import reserved_port
 from tests.serving import served
 from tests.waiting import TIMEOUT_SECONDS, until
 from tests.webhooks.conftest import RETRIES, Inbox, inbox
+
+
+def in_both_languages(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", [f"{name}.py", pytest.param(f"{name}.mjs", marks=node.with_node)])
+
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LIMITS = {"retry_schedule": RETRIES}
 LARGE = {"fields": {"email": "long@b.example", "message": "x" * 9_900}, "custom": {"more": "y" * 20_000}}
 
 
-@pytest.fixture
-async def delivering(settings: Settings) -> AsyncIterator[Api]:
-    """The application with its dispatcher."""
-    async with running(settings, roles=("dispatch",)) as found:
-        yield found
-
-
 @asynccontextmanager
 async def example(name: str, port: int, *arguments: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = [sys.executable, str(EXAMPLES / name), str(port), *arguments]
+    program = str(node.PROGRAM) if name.endswith(".mjs") else sys.executable
+    command = [program, str(EXAMPLES / name), str(port), *arguments]
     environment = {**os.environ, **settings}
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
     try:
@@ -133,3 +132,24 @@ async def test_a_contact_list_follows_every_change_of_a_lead(delivering: Api, tm
         now = {lead["id"]: row_of(await api.reload(lead)) for lead in (first, large)}
         async with example("contact_list.py", port, str(file), **settings):
             await until(lambda: rows() == now, "the list has what happened while it was stopped")
+
+
+@in_both_languages("verify_ed25519")
+async def test_a_receiver_verifies_by_public_keys_alone_also_during_a_rotation(delivering: Api, name: str) -> None:
+    api = delivering
+    async with AsyncExitStack() as stack:
+        port = stack.enter_context(reserved_port())
+        made = await subscribe(api, port, ed25519=True)
+        path = f"/v1/subscriptions/{made['id']}"
+        rotated = await api.post(f"{path}/secret", {"kind": "v1a"}, status=200)
+        [new, old] = [key["public_key"] for key in rotated["signing_keys"] if key["kind"] == "v1a"]
+        for key in (new, old):
+            async with example(name, port, PUBLIC_KEYS=key) as process:
+                ping = await api.post(f"{path}/ping", None, status=200)
+                assert (ping["delivered"], ping["code"]) == (True, 204)
+                assert process.stdout
+                assert (await process.stdout.readline()).startswith(b"subscription.ping evt_")
+                assert await forged(port) == [401, 401]
+        other = await api.post("/v1/subscriptions", {"url": made["url"], "ed25519": True})
+        async with example(name, port, PUBLIC_KEYS=f"{new} {old}"):
+            assert (await api.post(f"/v1/subscriptions/{other['id']}/ping", None, status=200))["code"] == 401

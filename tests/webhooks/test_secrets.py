@@ -8,8 +8,8 @@ import pytest
 from app.ids import new_id
 from app.keyring import SEALED_VALUE, CannotOpen, KeyRing
 from app.webhooks import secrets
-from app.webhooks.secrets import StoredSecret
-from app.webhooks.signing import key_of, new_secret
+from app.webhooks.secrets import StoredSecret, TooManyKeys
+from app.webhooks.signing import Kind, new_secret, read_key, signatures
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TENANT, OTHER_TENANT, ROW, OTHER_ROW = (new_id() for _ in range(4))
@@ -83,31 +83,72 @@ def test_the_repr_of_a_key_ring_does_not_contain_its_keys() -> None:
     assert "222" not in repr(RING)
 
 
-def sealed(secret: str) -> StoredSecret:
-    return secrets.initial(RING, TENANT, ROW, secret)[0]
+def stored(kind: Kind, secret: str | None = None) -> StoredSecret:
+    return secrets.stored(RING, TENANT, ROW, kind, secret or new_secret(kind))
 
 
-def valid(stored: list[StoredSecret], now: datetime) -> list[bytes]:
-    return secrets.valid_keys(RING, TENANT, ROW, stored, now)
+def rotate(older: list[StoredSecret], new: StoredSecret, grace: timedelta, at: datetime = NOON) -> list[StoredSecret]:
+    rotated = secrets.rotated(older, new, at, grace, [])
+    assert isinstance(rotated, list)
+    return rotated
 
 
-def test_both_secrets_are_valid_during_the_grace_and_the_new_one_comes_first() -> None:
-    old, new = new_secret(), new_secret()
-    stored = secrets.rotated([sealed(old)], sealed(new), NOON, timedelta(hours=24))
-    assert valid(stored, NOON + timedelta(hours=23)) == [key_of(new), key_of(old)]
-    assert valid(stored, NOON + timedelta(hours=24)) == [key_of(new)]
+def valid(keys: list[StoredSecret], now: datetime, kind: Kind = "v1") -> list[str]:
+    """What the keys valid at `now` sign, which tells them apart."""
+    return [signatures([key], "evt_1", 1, b"") for key, _ in secrets.opened(RING, TENANT, ROW, kind, keys, now)]
 
 
-def test_with_a_grace_of_zero_the_old_secret_expires_at_once() -> None:
-    new = new_secret()
-    assert valid(secrets.rotated([sealed(new_secret())], sealed(new), NOON, timedelta(0)), NOON) == [key_of(new)]
+def signed(kind: Kind, secret: str) -> str:
+    return signatures([read_key(kind, secret)], "evt_1", 1, b"")
 
 
-def test_another_rotation_never_extends_an_older_secret_and_at_most_five_are_kept() -> None:
-    stored = [sealed(new_secret())]
-    first_end = NOON + timedelta(hours=1)
-    stored = secrets.rotated(stored, sealed(new_secret()), NOON, timedelta(hours=1))
-    for _ in range(8):
-        stored = secrets.rotated(stored, sealed(new_secret()), NOON, timedelta(days=7))
-        assert all(old.expires_at and old.expires_at <= first_end for old in stored[2:3] if len(stored) == 3)
-    assert len(stored) == secrets.MAX_SECRETS
+@pytest.mark.parametrize("kind", ["v1", "v1a"])
+@pytest.mark.parametrize("grace", [timedelta(seconds=1), timedelta(hours=24), timedelta(days=7)])
+def test_both_keys_are_valid_until_the_grace_ends_and_the_new_one_comes_first(kind: Kind, grace: timedelta) -> None:
+    old, new = new_secret(kind), new_secret(kind)
+    keys = rotate([stored(kind, old)], stored(kind, new), grace)
+    both = [signed(kind, new), signed(kind, old)]
+    assert valid(keys, NOON + grace - timedelta(seconds=1), kind) == both
+    assert valid(keys, NOON + grace, kind) == both[:1]
+
+
+@pytest.mark.parametrize("kind", ["v1", "v1a"])
+def test_with_a_grace_of_zero_the_old_key_expires_at_once(kind: Kind) -> None:
+    new = new_secret(kind)
+    assert valid(rotate([stored(kind)], stored(kind, new), timedelta(0)), NOON, kind) == [signed(kind, new)]
+
+
+def test_another_rotation_never_extends_an_older_secret_and_may_shorten_it() -> None:
+    keys = rotate([stored("v1")], stored("v1"), timedelta(hours=1))
+    assert [key.expires_at for key in keys] == [None, NOON + timedelta(hours=1)]
+    later = rotate(keys, stored("v1"), timedelta(days=7))
+    assert [key.expires_at for key in later] == [None, NOON + timedelta(days=7), NOON + timedelta(hours=1)]
+    shorter = rotate(later, stored("v1"), timedelta(minutes=1))
+    assert [key.expires_at for key in shorter] == [None, *[NOON + timedelta(minutes=1)] * 3]
+
+
+@pytest.mark.parametrize(("own", "others"), [(5, 0), (4, 1), (1, 4), (0, 5)])
+def test_a_sixth_valid_key_is_refused_whatever_its_kind_and_the_end_of_the_first_is_told(own: int, others: int) -> None:
+    ends = [NOON + timedelta(hours=n) for n in range(1, 5)]
+    five = [StoredSecret("x", end) for end in (None, *ends)]
+    mine, theirs = five[:own], five[own:]
+    assert secrets.rotated(mine, stored("v1"), NOON, timedelta(days=1), theirs) == TooManyKeys(ends[0])
+    fifth = secrets.rotated(mine, stored("v1"), NOON + timedelta(hours=1), timedelta(days=1), theirs)
+    assert isinstance(fifth, list), "when the first has expired there is room for the fifth"
+
+
+def test_an_expired_key_does_not_count_and_without_grace_a_key_can_always_be_replaced() -> None:
+    expired = [StoredSecret("x", NOON)] * 4
+    assert len(rotate([stored("v1"), *expired], stored("v1"), timedelta(days=1))) == 2
+    valid_keys = [stored("v1"), *[StoredSecret("x", NOON + timedelta(days=1))] * 4]
+    assert len(rotate(valid_keys, stored("v1"), timedelta(0))) == 1
+
+
+def test_what_is_stored_is_read_back_and_keys_of_before_the_upgrade_are_read() -> None:
+    keys = rotate([stored("v1a")], stored("v1a"), timedelta(days=7))
+    assert secrets.read_secrets(secrets.secrets_json(keys)) == keys
+    assert all(key.public_key and key.public_key.startswith("whpk_") for key in keys)
+    assert secrets.read_secrets(None) == []
+    before = '[{"sealed":"a","expires_at":null},{"sealed":"b","expires_at":"2026-03-02T12:00:00Z"}]'
+    assert secrets.read_secrets(before) == [StoredSecret("a"), StoredSecret("b", NOON)]
+    assert "public_key" not in secrets.secrets_json([StoredSecret("a")])

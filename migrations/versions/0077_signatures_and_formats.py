@@ -1,0 +1,25 @@
+"""Subscriptions sign with ed25519 keys, too.
+
+Revision ID: 0077_signatures_and_formats
+Revises: 0072_erased_records
+
+All steps can be repeated. A process of the previous release does not know the new columns: it signs with `v1` alone,
+and keeps them as they are.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0077_signatures_and_formats"
+down_revision = "0072_erased_records"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE subscriptions ADD COLUMN IF NOT EXISTS ed25519_keys text")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE subscriptions DROP COLUMN IF EXISTS ed25519_keys")
