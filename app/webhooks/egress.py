@@ -1,4 +1,4 @@
-"""Outbound HTTP to receivers and providers: one POST or GET to a checked address under one total deadline."""
+"""Outbound requests: one POST or GET, or one message to a broker, to a checked address under one total deadline."""
 
 import asyncio
 import functools
@@ -15,9 +15,13 @@ from aiohttp.streams import StreamReader
 from yarl import URL
 
 from app.matching.host import host_name, is_host
+from app.webhooks.broker_connection import Dialer
+from app.webhooks.brokers import Brokers
 from app.webhooks.connector import Connector, StatusKeeper, request_bytes, request_start
+from app.webhooks.message import Message
 from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, LookupTimeout, SystemLookup, may_connect
 from app.webhooks.retry import Outcome
+from app.webhooks.sinks import Sink, SinkInvalid, is_sink
 from app.webhooks.targets import Targets, address_of
 
 MAX_URL_LENGTH = 2048
@@ -107,6 +111,13 @@ class Egress:
         self._target = functools.lru_cache(MAX_CACHED_TARGETS)(self._checked_target)
         self._connecting = functools.lru_cache(MAX_CACHED_TARGETS)(lambda _: asyncio.Semaphore(MAX_CONNECTING))
         self._name_checks = 0
+        self._brokers = Brokers(Dialer(targets, self._lookup, self._tls, self.limits.connect))
+
+    async def send(self, message: Message) -> Outcome:
+        """Send an event once, to a receiver or a broker. Errors are returned as an Outcome, not raised."""
+        if is_sink(message.url):
+            return await self._brokers.send(message)
+        return await self.post(message.url, message.headers, message.body, message.timeout_seconds)
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, total: float | None = None) -> Outcome:
         """Send once, within `total` seconds. Network and receiver errors are returned as an Outcome, not raised."""
@@ -152,12 +163,15 @@ class Egress:
 
     async def close(self) -> None:
         """Close every connection and the DNS threads."""
+        await self._brokers.close()
         for connector in self._connectors.values():
             await connector.close()
         self._system.close()
 
     async def check_url(self, url: str) -> str:
         """The URL in canonical form. Raises TargetRefused when webhooks may not be sent to it."""
+        if is_sink(url):
+            return await self._check_sink(url)
         target, allowed_only = self._parsed(url)
         if address_of(target.host or "") is None:
             await self._check_name(target.host or "", allowed_only)
@@ -238,12 +252,19 @@ class Egress:
             aiohttp.ClientRequest("POST", target), request_start(target, method), not self._is_public(target)
         )
 
+    async def _check_sink(self, url: str) -> str:
+        """A broker may be where a receiver may be: its hosts are checked as those of an http or https URL."""
+        _check_text(url)
+        try:
+            sink = Sink.parse(url)
+        except SinkInvalid as invalid:
+            raise TargetRefused("url_invalid", str(invalid)) from None
+        for host, port in sink.hosts:
+            await self.check_url(sink.address_url(host, port))
+        return sink.url
+
     def _parsed(self, url: str) -> tuple[URL, bool]:
-        if len(url) > MAX_URL_LENGTH or not url.isprintable() or any(c in url for c in " \\"):
-            detail = (
-                f"The URL must have at most {MAX_URL_LENGTH} characters, without spaces, backslashes and control codes."
-            )
-            raise TargetRefused("url_invalid", detail)
+        _check_text(url)
         try:
             target = URL(url)
             port, host = target.port, target.raw_host
@@ -268,16 +289,12 @@ class Egress:
         is_public = self._is_public(target)
         if not is_public and not self.targets.allowed:
             ports = ", ".join(str(each) for each in sorted(self.targets.ports))
-            detail = f"The URL must use https, a host name with a dot, and one of the ports {ports}."
+            detail = f"The URL must use TLS (https), a host name with a dot, and one of the ports {ports}."
             raise TargetRefused("target_refused", detail)
         return not is_public
 
     def _is_public(self, target: URL) -> bool:
-        """Whether it may have any address that is not blocked; another URL only one that the operator allows.
-
-        A host of one label (`https://hooks/`) is a name of the operator's own network.
-        """
-        return target.scheme == "https" and target.port in self.targets.ports and "." in (target.raw_host or "")
+        return self.targets.is_public(target.scheme == "https", target.raw_host or "", target.port)
 
     async def _check_name(self, host: str, allowed_only: bool) -> None:
         # The request holds a database connection during the lookup, so at most two do so at a time; the others skip the
@@ -341,6 +358,14 @@ def body_error(fault: BaseException) -> str:
     if isinstance(fault, TimeoutError):
         return "body_slow"
     return "reset_after_head" if isinstance(fault, aiohttp.ClientPayloadError | OSError) else "body_error"
+
+
+def _check_text(url: str) -> None:
+    if len(url) > MAX_URL_LENGTH or not url.isprintable() or any(c in url for c in " \\"):
+        detail = (
+            f"The URL must have at most {MAX_URL_LENGTH} characters, without spaces, backslashes and control codes."
+        )
+        raise TargetRefused("url_invalid", detail)
 
 
 def _authority(url: str) -> str:

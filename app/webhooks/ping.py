@@ -1,4 +1,4 @@
-"""Test a receiver: one signed request, sent at once, not in the log and not retried."""
+"""Test a receiver: one signed request or message, sent at once, not in the log and not retried."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from app import ids
 from app.events.envelope import timestamp
 from app.ids import new_id
 from app.webhooks.egress import Egress
+from app.webhooks.message import Message
 from app.webhooks.receiver import Receiver, signed_headers
 from app.webhooks.retry import Outcome
 
@@ -21,4 +22,17 @@ async def ping(egress: Egress, receiver: Receiver, now: datetime) -> Outcome:
     ).encode()
     signed = signed_headers(message_id, body, receiver.valid_keys(now), now)
     headers = {**receiver.headers, **signed, "webhook-subscription": receiver.subscription}
-    return await egress.post(receiver.url, headers, body, receiver.limits.timeout_seconds)
+    return await egress.send(
+        Message(
+            url=receiver.url,
+            credentials=receiver.credentials,
+            timeout_seconds=receiver.limits.timeout_seconds,
+            id=message_id,
+            type="subscription.ping",
+            tenant=receiver.tenant,
+            lead=None,
+            key=message_id,
+            headers=headers,
+            body=body,
+        )
+    )

@@ -11,8 +11,11 @@ from sqlalchemy import Row
 
 from app import ids
 from app.keyring import KeyRing
+from app.webhooks import credentials
 from app.webhooks.accepted import Selection
+from app.webhooks.credentials import Credentials
 from app.webhooks.lane import Item
+from app.webhooks.message import Message
 from app.webhooks.schemas import Limits
 from app.webhooks.secrets import COLUMNS, keys_of, opened
 from app.webhooks.signing import Key, signatures
@@ -25,8 +28,10 @@ USER_AGENT: Final = "Baton-Webhooks/1"
 class Receiver(Selection):
     """A stored subscription, decrypted once. `keys` are signing keys with the time at which each expires."""
 
+    tenant: str
     url: str
     headers: dict[str, str]
+    credentials: Credentials | None
     keys: tuple[tuple[Key, datetime | None], ...]
     limits: Limits
     on_dead: str
@@ -40,13 +45,33 @@ class Receiver(Selection):
         return cls.of(
             {**row._mapping},
             ids.show("subscription", subscription_id),
+            tenant=ids.show("tenant", tenant_id),
             url=row.url,
             headers=read_headers(*place, row.headers),
+            credentials=credentials.opened(*place, row.credentials),
             keys=tuple(key for kind in COLUMNS for key in opened(*place, kind, keys_of(row, kind), row.now)),
             limits=Limits.model_validate({**(row.limits or {}), "disable_after_days": row.disable_after_days}),
             on_dead=row.on_dead,
             state=row.state,
             version=row.version,
+        )
+
+    def message(self, item: Item, now: datetime, replay: str | None = None) -> Message:
+        """One attempt, of a replay with its id."""
+        headers, body = self.request(item, now, replay)
+        event, lead = item.event, ids.shown("lead", item.event.lead_id)
+        message_id = ids.show("event", event.id)
+        return Message(
+            url=self.url,
+            credentials=self.credentials,
+            timeout_seconds=self.limits.timeout_seconds,
+            id=f"{message_id}.{replay}" if replay else message_id,
+            type=event.type,
+            tenant=self.tenant,
+            lead=lead,
+            key=lead or str(event.order_key),
+            headers=headers,
+            body=body,
         )
 
     def request(self, item: Item, now: datetime, replay: str | None = None) -> tuple[dict[str, str], bytes]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from app.webhooks.targets import Address, Targets
+from app.webhooks.targets import Address, Targets, address_of
 
 Lookup = Callable[[str], Awaitable[list[Address]]]
 
@@ -74,13 +74,21 @@ class CheckedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Checked addresses of `host`. Raises BlockedAddress when any is refused."""
-        addresses = await self._lookup(host)
-        if not addresses or not all(may_connect(each, self._targets, self._allowed_only) for each in addresses):
-            raise BlockedAddress("blocked")
-        return [_resolve_result(host, each, port) for each in dict.fromkeys(addresses)]
+        addresses = await checked_addresses(host, self._lookup, self._targets, self._allowed_only)
+        return [_resolve_result(host, each, port) for each in addresses]
 
     async def close(self) -> None:
         """Nothing to close: the lookup belongs to Egress."""
+
+
+async def checked_addresses(host: str, lookup: Lookup, targets: Targets, allowed_only: bool) -> list[Address]:
+    """The addresses of a host, each once. Raises BlockedAddress when any is refused, OSError when there is none."""
+    literal = address_of(host)
+    addresses = await lookup(host) if literal is None else [literal]
+    allowed_only = allowed_only or literal is not None
+    if not addresses or not all(may_connect(each, targets, allowed_only) for each in addresses):
+        raise BlockedAddress("blocked")
+    return list(dict.fromkeys(addresses))
 
 
 def may_connect(address: Address, targets: Targets, allowed_only: bool) -> bool:

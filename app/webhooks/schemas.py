@@ -18,6 +18,7 @@ from app.matching.consent import is_purpose
 from app.policy.shape import Like
 from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, rfc3339
 from app.webhooks.consenting import CONSENT
+from app.webhooks.credentials import Credentials
 from app.webhooks.secrets import COLUMNS, StoredSecret, keys_of
 from app.webhooks.signing import Kind
 from app.webhooks.sql import Wanted
@@ -53,7 +54,7 @@ RESERVED: Final = {
     "traceparent",
     "proxy-authorization",
 }
-RESERVED_PREFIXES: Final = ("webhook-", "proxy-", "sec-")
+RESERVED_PREFIXES: Final = ("webhook-", "proxy-", "sec-", "nats-")
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -144,7 +145,12 @@ class SubscriptionPreview(RequestBody):
 class SubscriptionCreate(SubscriptionPreview):
     """A receiver, and which events it is sent."""
 
-    url: Url = Field(examples=["https://hooks.acme.example/baton"])
+    url: Url = Field(
+        examples=["https://hooks.acme.example/baton"],
+        description="Of a receiver, https://; or of a broker, `nats+tls://host:port/subject`, whose subject may have"
+        " `{tenant}`, `{lead}` and `{type}`.",
+    )
+    credentials: Credentials | None = Field(default=None, description="Of a broker; never shown.")
     start: Start = Field(default="now", description="`now`, `earliest`, an instant, or a cursor of the feed.")
     headers: Headers = Field(default_factory=dict)
     ed25519: Ed25519 = False
@@ -160,6 +166,9 @@ class SubscriptionPatch(RequestBody):
     """Absent members are left unchanged. Waiting deliveries that new types, filter or `if` exclude are skipped."""
 
     url: Url | None = None
+    credentials: Credentials | None = Field(
+        default=None, description="`{}` removes them. A URL of another broker needs its own."
+    )
     types: Types | None = None
     filter: Filter | None = None
     condition: If | None = Field(default=None, alias="if")
@@ -278,7 +287,7 @@ class SubscriptionPage(ResponseBody):
 
 
 class PingOut(ResponseBody):
-    """The receiver's response; `delivered` is true for a 2xx."""
+    """The receiver's response; `delivered` is true for a 2xx, and for the acknowledgement of a broker."""
 
     delivered: bool
     code: int | None

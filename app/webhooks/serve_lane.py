@@ -349,8 +349,7 @@ class ServedLane:
 
     async def send(self, item: Item, replay: str | None = None) -> Outcome:
         """Send a delivery, of a replay with its id."""
-        headers, body = self.receiver.request(item, self.clock.now(), replay)
-        return await self.context.egress.post(self.receiver.url, headers, body, self.receiver.limits.timeout_seconds)
+        return await self.context.egress.send(self.receiver.message(item, self.clock.now(), replay))
 
     @property
     def _concurrency(self) -> int:

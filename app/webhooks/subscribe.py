@@ -23,7 +23,7 @@ from app.ids import new_id
 from app.keyring import CannotOpen, KeyRing
 from app.web.fields import rfc3339
 from app.web.versions import check, moved
-from app.webhooks import by_hand, egress, notices, secrets, sql
+from app.webhooks import by_hand, credentials, egress, notices, secrets, sql
 from app.webhooks.accepted import Selection, accepted
 from app.webhooks.check_selection import Asked, check_selection, condition_reads_lead
 from app.webhooks.consenting import agreeing
@@ -67,14 +67,16 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
     """Create an active subscription; its id, its secret, and what may be wrong with its condition.
 
     Raises TargetRefused for a URL that may not be called, CursorInvalid for the start, ScopeMissing for leads it may
-    not read, and RequestInvalid for what no event matches.
+    not read, and RequestInvalid for what no event matches and for credentials that the URL does not take.
     """
     warnings = await check_events(context, body.model_dump())
     subscription_id, secret = new_id(), new_secret()
     position = await _start_position(context, body.start)
+    url = await checked_url(context.egress, body.url)
+    credentials.check(url, body.credentials)
     values = {
         "id": subscription_id,
-        "url": await checked_url(context.egress, body.url),
+        "url": url,
         "types": body.types,
         "filter": body.filter,
         "condition": body.condition,
@@ -87,6 +89,7 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
         "headers": _encrypted_headers(context, subscription_id, body.headers),
         "secrets": _first_key(context, subscription_id, "v1", secret),
         "ed25519_keys": _first_key(context, subscription_id, "v1a", new_secret("v1a")) if body.ed25519 else None,
+        "credentials": credentials.seal(context.ring, context.tenant_id, subscription_id, body.credentials),
         "created_at": context.now,
         "updated_at": context.now,
     }
@@ -97,9 +100,12 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
 async def patch(
     context: SubscriptionContext, subscription_id: UUID, body: SubscriptionPatch, expected: frozenset[str] | None
 ) -> Warnings:
-    """Change the given members; what may be wrong with the condition. Raises the problems of `locked`, `checked_url`
-    and `check_events`."""
-    values = _stored({name: value for name, value in body.model_dump(mode="json").items() if value is not None})
+    """Change the given members; what may be wrong with the condition.
+
+    Raises the problems of `locked`, `checked_url`, `check_events` and `credentials.changed`.
+    """
+    given = body.model_dump(mode="json", exclude={"credentials"})
+    values = _stored({name: value for name, value in given.items() if value is not None})
     if body.on_dead == "skip":
         await by_hand.let_go_on(context.tx, context.tenant_id, subscription_id)
     if body.url is not None:
@@ -108,6 +114,8 @@ async def patch(
     warnings = await _select(context, subscription_id, values) if SELECTING & values.keys() else []
     row = await context.locked(subscription_id, expected)
     await check_events(context, {**row._mapping, **values}, selecting=False)
+    url = values.get("url", row.url)
+    values |= credentials.changed(context.ring, context.tenant_id, row, url, body.credentials)
     headers = values.pop("headers", None)
     if (ed25519 := values.pop("ed25519", None)) is not None and ed25519 != bool(row.ed25519_keys):
         turned_on = ed25519 and _with_new_key(context, row, "v1a", new_secret("v1a"), "ed25519")

@@ -62,6 +62,13 @@ class Targets:
         """Whether the operator allows it, by BATON_ALLOWED_TARGETS."""
         return _in(address, self.allowed) or _all_in(embedded(address), self.allowed)
 
+    def is_public(self, tls: bool, host: str, port: int | None) -> bool:
+        """Whether it may have any address that is not blocked; another host only one that the operator allows.
+
+        A host of one label (`https://hooks/`) is a name of the operator's own network.
+        """
+        return tls and port in self.ports and "." in host
+
     def blocked(self, address: Address) -> bool:
         """Whether webhooks may not be sent to it. Networks that the operator allows are never blocked."""
         if self.in_allowed(address):

@@ -27,6 +27,7 @@ from tests.waiting import until
 APP = Path(__file__).parents[2] / "app"
 [SOURCES] = [column for column in SEALED if column.table.name == "sources"]
 HOOK = "http://127.0.0.1:9/hook"
+BROKER = {"url": "nats://127.0.0.1:9", "credentials": {"token": "t"}, "headers": {"X-Team": "sales"}}
 OLD, OTHER = bytes(range(32)), bytes(32)  # OLD is the key `test` of the fixture `settings`
 LOST = {"no key of that id": {"new": OTHER}, "another key of that id": {"test": OTHER}}
 TEXTS = text(
@@ -57,6 +58,13 @@ async def ed25519_key(api: Api) -> None:
     await execute(api, "UPDATE subscriptions SET secrets = '[]'")
 
 
+async def credentials(api: Api) -> None:
+    """A subscription of a broker whose secret is sealed anew, so that only its credentials need the key."""
+    await api.post("/v1/subscriptions", {name: value for name, value in BROKER.items() if name != "headers"})
+    await execute(api, "DELETE FROM lanes")
+    await execute(api, "UPDATE subscriptions SET secrets = '[]'")
+
+
 async def rotated_secret(api: Api) -> None:
     """A subscription whose newest secret is sealed under another key than the one before."""
     made = await api.post("/v1/subscriptions", {"url": HOOK})
@@ -75,7 +83,8 @@ async def erasure(api: Api) -> None:
 
 
 KINDS: dict[str, Callable[[Api], Awaitable[None]]] = {
-    each.__name__: each for each in (source, subscription, headers, ed25519_key, rotated_secret, stored_answer, erasure)
+    each.__name__: each
+    for each in (source, subscription, headers, ed25519_key, credentials, rotated_secret, stored_answer, erasure)
 }
 
 
@@ -104,7 +113,8 @@ async def resealed(api: Api, keys: dict[str, bytes]) -> list[Any]:
 
 async def test_every_column_that_holds_something_sealed_is_in_the_list(api: Api) -> None:
     await source(api)
-    await api.post("/v1/subscriptions", {"url": HOOK, "headers": {"X-Team": "sales"}, "ed25519": True})
+    each.__name__: each
+    for each in (source, subscription, headers, ed25519_key, credentials, rotated_secret, stored_answer, erasure)
     await stored_answer(api)
     await erasure(api)
     async with api.app.state.engine.connect() as tx:
@@ -129,6 +139,7 @@ def test_only_modules_of_listed_columns_seal() -> None:
         and path.name != "keyring.py"
     }
     sealing = {"sources/secrets.py", "web/idempotency.py", "webhooks/secrets.py", "webhooks/subscribe.py"}
+    sealing |= {"webhooks/credentials.py"}
     sealing |= {"erasure/erase.py", "leads/suppression.py"}
     assert calls - {"sources/change.py"} == sealing  # it calls the function of sources/secrets.py
     assert len(SEALED) == len(sealing) + 1  # webhooks/secrets.py seals two columns
@@ -297,7 +308,8 @@ NEW = {"new": OTHER, "test": OLD}
 async def fill(api: Api) -> tuple[Sender, str, dict[str, Any]]:
     """Something sealed of every kind: a source, a subscription with two secrets, and a stored answer."""
     sender = await make_sender(api, "typeform")
-    made = await api.post("/v1/subscriptions", {"url": HOOK, "headers": {"X-Team": "sales"}, "ed25519": True})
+    each.__name__: each
+    for each in (source, subscription, headers, ed25519_key, credentials, rotated_secret, stored_answer, erasure)
     await api.post(f"/v1/subscriptions/{made['id']}/secret", {}, status=200)
     await stored_answer(api)
     await erasure(api)

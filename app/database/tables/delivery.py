@@ -94,6 +94,7 @@ subscriptions = tenant_table(
     sealed("headers", "headers"),
     sealed("secrets", "secret", null=False),
     sealed("ed25519_keys", "ed25519"),
+    sealed("credentials", "credentials"),
     jsonb("limits"),
     string("on_dead", null=False, server_default="skip"),
     Column("disable_after_days", Integer, nullable=False, server_default="5"),

@@ -1,0 +1,91 @@
+"""What a connection to a broker can do, what a broker answers, and the addresses to which it may be made."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from app.webhooks.message import Message
+from app.webhooks.resolver import BlockedAddress, Lookup, LookupTimeout, checked_addresses
+from app.webhooks.sinks import Sink
+from app.webhooks.targets import Address, Targets
+
+
+class Answer(NamedTuple):
+    """What a broker said to a message: the HTTP status that says the same, why it refused it, and its own words."""
+
+    code: int
+    error: str | None = None
+    text: str = ""
+
+
+class BrokerFault(OSError):
+    """There is no usable connection to the broker; `kind` is the `error` of the attempt."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class Connection(Protocol):
+    """A connection to a broker, for any number of messages at the same time."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may take another message."""
+
+    async def publish(self, destination: str, message: Message) -> Answer:
+        """Send it, and wait for the answer. Raises BrokerFault when the connection is lost."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dialer:
+    """The addresses of brokers: looked up and checked for every connection, as those of receivers."""
+
+    targets: Targets
+    lookup: Lookup
+    tls: ssl.SSLContext
+    seconds: float
+
+    async def addresses(self, sink: Sink, host: str, port: int) -> list[Address]:
+        """The checked addresses of a host of the broker. Raises OSError."""
+        allowed_only = not self.targets.is_public(sink.tls, host, port)
+        return await checked_addresses(host, self.lookup, self.targets, allowed_only)
+
+    async def open(self, sink: Sink, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection to the first of these addresses that takes one. Raises OSError."""
+        fault = OSError("no address")
+        for address in await self.addresses(sink, host, port):
+            try:
+                return await asyncio.open_connection(str(address), port)
+            except OSError as refused:
+                fault = refused
+        raise fault
+
+
+def fault_kind(fault: BaseException, connecting: bool) -> str:
+    """The `error` of an attempt that got no answer; the same for every blocked address."""
+    match fault:
+        case BrokerFault(kind=kind):
+            return kind
+        case BlockedAddress():
+            return "blocked_address"
+        case LookupTimeout():
+            return "dns_timeout"
+        case socket.gaierror():
+            return "dns_failed"
+        case ssl.SSLCertVerificationError():
+            return "tls_certificate"
+        case ssl.SSLError():
+            return "tls_handshake"
+        case TimeoutError():
+            return "connect_timeout" if connecting else "timeout"
+        case OSError() | EOFError():
+            return "connect_failed" if connecting else "connection_reset"
+        case _:
+            return "protocol_error"

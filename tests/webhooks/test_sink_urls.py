@@ -1,0 +1,140 @@
+"""URLs of brokers: what they name, in which form they are kept, and the subjects and topics that follow from them."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.webhooks.egress import TargetRefused
+from app.webhooks.sinks import MAX_DESTINATION, MAX_HOSTS, Sink, SinkInvalid, is_sink
+from app.webhooks.targets import Targets
+from tests.webhooks.receivers import LOOPBACK, egress, names
+
+SUBJECT = "lead.{tenant}.{lead}.{type}"
+PUBLIC = Targets(ports=frozenset({443, 4222}))
+KNOWN = names(broker_example_com="93.184.216.34", two_example_com="93.184.216.35", inner_example_com="10.0.0.1")
+LONGEST = "x" * MAX_DESTINATION
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("nats://127.0.0.1", f"nats://127.0.0.1:4222/{SUBJECT}"),
+        ("nats://127.0.0.1:4222/", f"nats://127.0.0.1:4222/{SUBJECT}"),
+        ("NATS+TLS://Broker.example.com./crm", "nats+tls://broker.example.com:4222/crm"),
+        ("nats://[::1]:1/a.{lead}", "nats://[::1]:1/a.{lead}"),
+        ("nats://[::1]/a", "nats://[::1]:4222/a"),
+        ("nats+tls://bücher.example:65535/a", "nats+tls://xn--bcher-kva.example:65535/a"),
+        ("nats://one:1,two,127.0.0.1:3/a_b.c-d.{type}", "nats://one:1,two:4222,127.0.0.1:3/a_b.c-d.{type}"),
+        (f"nats://one/{LONGEST}", f"nats://one:4222/{LONGEST}"),
+        ("nats://" + ",".join(["one"] * MAX_HOSTS) + "/a", "nats://" + ",".join(["one:4222"] * MAX_HOSTS) + "/a"),
+    ],
+)
+def test_the_url_of_a_broker_is_kept_in_one_form(url: str, kept: str) -> None:
+    assert is_sink(url)
+    assert Sink.parse(url).url == kept
+    assert Sink.parse(kept).url == kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://",
+        "nats:///a",
+        "nats:one/a",
+        "nats+ssl://one/a",
+        "nats+tls+tls://one/a",
+        "redis://one/a",
+        "https://one/a",
+        "nats://user:secret@one/a",
+        "nats://@one/a",
+        "nats://one:0/a",
+        "nats://one:65536/a",
+        "nats://one:/a",
+        "nats://one:x/a",
+        "nats://one,/a",
+        "nats://one,,two/a",
+        "nats://::1/a",
+        "nats://[::1/a",
+        "nats://[::g]/a",
+        "nats://127.1/a",
+        "nats://one_two/a",
+        "nats://" + ",".join(["one"] * (MAX_HOSTS + 1)) + "/a",
+        "nats://one/a?b=c",
+        "nats://one/a#b",
+        "nats://one/a b",
+        "nats://one/a\\b",
+        "nats://one/a\r\nPUB x",
+        "nats://one/a/b",
+        "nats://one/.a",
+        "nats://one/a.",
+        "nats://one/a..b",
+        "nats://one/a.*",
+        "nats://one/a.>",
+        "nats://one/$JS.API.STREAM.DELETE.x",
+        "nats://one/{tenant",
+        "nats://one/{owner}",
+        "nats://one/{tenant.x}",
+        "nats://one/{}",
+        "nats://one/ä",
+        f"nats://one/{LONGEST}x",
+    ],
+)
+def test_any_other_url_names_no_broker(url: str) -> None:
+    with pytest.raises(SinkInvalid):
+        Sink.parse(url)
+
+
+@pytest.mark.parametrize(
+    ("template", "lead", "subject"),
+    [
+        ("", "lead_1", "lead.ten_1.lead_1.lead.stage_changed"),
+        ("", None, "lead.ten_1.none.lead.stage_changed"),
+        ("{type}", None, "lead.stage_changed"),
+        ("crm.{lead}-{tenant}.x", "lead_1", "crm.lead_1-ten_1.x"),
+        ("fixed", "lead_1", "fixed"),
+    ],
+)
+def test_a_subject_names_tenant_lead_and_type_where_it_wants(template: str, lead: str | None, subject: str) -> None:
+    sink = Sink.parse(f"nats://one/{template}")
+    assert sink.destination_of("ten_1", lead, "lead.stage_changed") == subject
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats+tls://broker.example.com:4222/a",
+        "nats+tls://broker.example.com:443,two.example.com:4222/a",
+        "nats+tls://not-yet.example.com:4222/a",
+    ],
+)
+async def test_a_public_broker_may_be_registered_by_tls_and_an_allowed_port(url: str) -> None:
+    async with egress(PUBLIC, lookup=KNOWN) as client:
+        assert await client.check_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://broker.example.com:4222/a",
+        "nats+tls://broker.example.com:4223/a",
+        "nats+tls://inner.example.com:4222/a",
+        "nats+tls://broker.example.com:4222,inner.example.com:4222/a",
+        "nats+tls://93.184.216.34:4222/a",
+        "nats+tls://127.0.0.1:4222/a",
+        "nats+tls://[::1]:4222/a",
+        "nats://127.0.0.1:4222/a",
+        "nats+tls://broker:4222/a",
+        "nats+tls://broker.example.com:4222/a\x00",
+        "nats+tls://broker.example.com:4222/" + "a" * 2048,
+    ],
+)
+async def test_any_other_broker_is_refused_without_allowed_networks(url: str) -> None:
+    async with egress(PUBLIC, lookup=KNOWN) as client:
+        with pytest.raises(TargetRefused):
+            await client.check_url(url)
+
+
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:4222/a", "nats+tls://[::1]:1/a"])
+async def test_in_allowed_networks_a_broker_may_be_plain_and_on_any_port(url: str) -> None:
+    async with egress(LOOPBACK, lookup=KNOWN) as client:
+        assert await client.check_url(url) == url
