@@ -1,4 +1,4 @@
-"""Generates the committed OpenAPI document, the schema of policies and docs/errors.md; `check` compares them."""
+"""Generates the OpenAPI and AsyncAPI documents, the schema of policies and docs/errors.md; `check` compares them."""
 
 import json
 from itertools import groupby
@@ -12,6 +12,7 @@ from app.policy.json_schema import json_schema
 from app.problem import TYPE_ROOT, Problem, catalogue
 from app.settings import Settings
 from app.web.application import create_app
+from app.web.asyncapi import asyncapi
 
 ROOT: Final = Path(__file__).parents[2]
 ERRORS_HEAD: Final = f"""\
@@ -99,18 +100,14 @@ MEMBERS: Final = {
 
 def generated() -> dict[Path, str]:
     """Each generated file with its text; local settings are ignored, so it is the same on every machine."""
+    made = create_app(Settings.model_construct()).openapi()
     return {
-        ROOT / "openapi" / "openapi.json": document(),
+        ROOT / "openapi" / "openapi.json": json.dumps(made, indent=1, ensure_ascii=False) + "\n",
+        ROOT / "openapi" / "asyncapi.json": json.dumps(asyncapi(made), indent=1, ensure_ascii=False) + "\n",
         ROOT / "openapi" / "policy.schema.json": json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n",
         ROOT / "openapi" / "export.schema.json": json.dumps(export_schema(), indent=1, ensure_ascii=False) + "\n",
         ROOT / "docs" / "errors.md": errors_page(),
     }
-
-
-def document() -> str:
-    """The text of the OpenAPI document."""
-    made = create_app(Settings.model_construct()).openapi()
-    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
 
 def errors_page() -> str:

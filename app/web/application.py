@@ -38,7 +38,8 @@ RESERVED_CONNECTIONS = 3  # of the pool: left by API requests to ingest, process
 LICENSE = {"name": "Apache License 2.0", "identifier": "Apache-2.0"}
 DESCRIPTION = """
 Baton runs the hand-off of leads from marketing to sales: it stores every form fill as it was sent, moves leads through
-their stages by a versioned policy, converts each lead once, and delivers every change as an ordered event.
+their stages by a versioned policy, converts each lead once, and delivers every change as an ordered event. Events are
+described here under Webhooks, and for the feed and brokers in the [AsyncAPI document](asyncapi.json).
 """
 
 

@@ -1,4 +1,4 @@
-"""/docs and /openapi.json; the page loads its scripts from this process, so it works without internet."""
+"""/docs, /openapi.json and /asyncapi.json; the page loads its scripts from this process: it needs no internet."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from app import errors
 from app.problem import Problem, catalogue
+from app.web.asyncapi import asyncapi
 from app.web.auth import Allow
 from app.web.bodies import SAFE
 from app.web.capacity import IMPORTS
@@ -85,6 +86,11 @@ async def docs(request: Request) -> HTMLResponse:
 @pages.get("/openapi.json", include_in_schema=False)
 async def openapi_document(request: Request) -> Response:
     return Response(orjson.dumps(request.app.openapi()), media_type="application/json")
+
+
+@pages.get("/asyncapi.json", include_in_schema=False)
+async def asyncapi_document(request: Request) -> Response:
+    return Response(orjson.dumps(asyncapi(request.app.openapi())), media_type="application/json")
 
 
 def describe(app: FastAPI) -> None:

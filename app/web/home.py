@@ -16,6 +16,7 @@ from app.web.fields import answer
 LINKS: Final = {
     "documentation": ("/docs", "Documentation: every endpoint, with examples"),
     "openapi": ("/openapi.json", "OpenAPI document, for generated clients"),
+    "asyncapi": ("/asyncapi.json", "AsyncAPI document: the events, by feed, webhook and broker"),
     "health": ("/healthz", "Health: the process is running"),
     "ready": ("/readyz", "Readiness: the database answers and its schema is up to date"),
 }

@@ -23,7 +23,7 @@ from tests.contract.bodies import body, ids_for_request
 from tests.contract.contract import ALL, AUTHENTICATED, DOCUMENT, PROBLEM, WITH_BODY, Operation
 from tests.contract.world import create_one_of_each
 
-HIDDEN = {"/", "/docs", "/openapi.json", "/docs/static", "/metrics", "/console/static"}
+HIDDEN = {"/", "/docs", "/openapi.json", "/asyncapi.json", "/docs/static", "/metrics", "/console/static"}
 
 
 def test_the_committed_files_are_up_to_date() -> None:
@@ -213,7 +213,7 @@ async def test_responses_match_their_declared_schemas(api: Api) -> None:
         assert faults == [], (str(operation), faults, answer.text)
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/static/swagger-ui-bundle.js"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/asyncapi.json", "/docs/static/swagger-ui-bundle.js"])
 async def test_the_documentation_needs_no_internet(api: Api, path: str) -> None:
     answer = await api.client.get(path)
     assert answer.status_code == 200

@@ -51,7 +51,7 @@ async def test_every_link_and_asset_of_the_pages_works_under_the_prefix(behind_p
             answer = await behind_proxy.client.get(target)
             assert answer.status_code == 200, (start, link)
             followed.add(urlsplit(target).path)
-    assert followed >= {"/baton/docs", "/baton/openapi.json", "/baton/healthz", "/baton/readyz"}
+    assert followed >= {"/baton/docs", "/baton/openapi.json", "/baton/asyncapi.json", "/baton/healthz", "/baton/readyz"}
     assert "/baton/docs/static/swagger-ui-bundle.js" in followed
 
 

@@ -18,6 +18,7 @@ from app.webhooks import replay
 from app.webhooks.credentials import Credentials
 from app.webhooks.replay_schemas import ReplayCreate
 from app.webhooks.schemas import Limits
+from tests.contract.test_asyncapi import ASYNCAPI
 from tests.webhooks.conftest import RETRIES, World, inbox
 from tests.webhooks.nats_server import Stored, nats_server
 from tests.webhooks.receivers import LOOPBACK, egress, names
@@ -70,6 +71,7 @@ async def test_each_event_is_one_message_with_its_id_its_signature_and_the_body_
         stored = await server.until_stored(3)
         await box.until_received(3)
         await until_written(world)
+    described = set(ASYNCAPI["components"]["schemas"]["EventHeaders"]["properties"])
     bodies = {got.id: got.body for got in box.got}
     assert {each.id: each.body for each in stored} == bodies
     tenant = ids.show("tenant", world.tenant_id)
@@ -81,6 +83,7 @@ async def test_each_event_is_one_message_with_its_id_its_signature_and_the_body_
         assert each.headers["X-Team"] == "sales"
         assert "user-agent" not in each.headers
         Webhook(secret).verify(each.body, each.headers)
+        assert set(each.headers) - {"X-Team"} <= described, "the AsyncAPI document names every header"
     [row, *_] = await world.rows("SELECT code, error_kind, response_head FROM attempts WHERE response_head LIKE '{%'")
     assert (row.code, row.error_kind) == (200, None)
     assert orjson.loads(row.response_head)["stream"] == "LEADS"
