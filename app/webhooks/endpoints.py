@@ -56,7 +56,6 @@ from app.webhooks.schemas import (
     SubscriptionPreview,
     SubscriptionRotated,
     SubscriptionSaved,
-    SubscriptionWithSecret,
     moving_members,
     show_attempt,
     show_delivery,

@@ -1,7 +1,7 @@
 """Times of journeys between milestones and in stages, which velocity reads.
 
 Revision ID: 0075_times_of_journeys
-Revises: 0072_erased_records
+Revises: 0074_claim_idempotency_keys
 
 The worker makes their rows; until it has, reports read the base.
 """
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0075_times_of_journeys"
-down_revision = "0072_erased_records"
+down_revision = "0074_claim_idempotency_keys"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Subscriptions have a condition that events have to meet, and the version of the schema of their bodies.
 
 Revision ID: 0076_subscription_conditions
-Revises: 0072_erased_records
+Revises: 0075_times_of_journeys
 
 All steps can be repeated. Subscriptions that stand have no condition, and the version that there is.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0076_subscription_conditions"
-down_revision = "0072_erased_records"
+down_revision = "0075_times_of_journeys"
 branch_labels = None
 depends_on = None
 

@@ -1,7 +1,7 @@
 """Subscriptions sign with ed25519 keys, too.
 
 Revision ID: 0077_signatures_and_formats
-Revises: 0072_erased_records
+Revises: 0076_subscription_conditions
 
 All steps can be repeated. A process of the previous release does not know the new columns: it signs with `v1` alone,
 and keeps them as they are.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0077_signatures_and_formats"
-down_revision = "0072_erased_records"
+down_revision = "0076_subscription_conditions"
 branch_labels = None
 depends_on = None
 

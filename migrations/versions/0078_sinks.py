@@ -1,7 +1,7 @@
 """Subscriptions may be of a broker, which has credentials.
 
 Revision ID: 0078_sinks
-Revises: 0072_erased_records
+Revises: 0077_signatures_and_formats
 
 All steps can be repeated.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0078_sinks"
-down_revision = "0072_erased_records"
+down_revision = "0077_signatures_and_formats"
 branch_labels = None
 depends_on = None
 
