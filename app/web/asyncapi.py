@@ -8,7 +8,7 @@ from typing import Any, Final
 ROOT: Final = "#/components/schemas/"
 PING: Final = "subscription.ping"  # of subscriptions only: it is not in the log
 JSON: Final = "application/json"
-HEADERS: Final = {
+HEADERS: Final[dict[str, Any]] = {
     "type": "object",
     "description": "Of webhooks and brokers; the feed has none. Those that a subscription sets itself come besides.",
     "properties": {
@@ -25,7 +25,7 @@ HEADERS: Final = {
         "content-type": {"type": "string"},
     },
 }
-NATS_HEADERS: Final = {
+NATS_HEADERS: Final[dict[str, Any]] = {
     "Nats-Msg-Id": {
         "type": "string",
         "description": "Of NATS: the id of the event, in a replay followed by `.` and that of the replay.",
