@@ -118,6 +118,7 @@ def _value_faults(
         told = _never(types, member, value, stages)
         if told and _never(types, member, plain, stages):
             yield Fault(where, told.code, told.detail)
+            break  # a list may be long
     numbers = [bound for bound in node.bounds if bound is not None]
     if numbers and not any(can_be(each, member, number) for each in types for number in (*numbers, 0, 1)):
         yield Fault(

@@ -79,6 +79,7 @@ ListedState = Annotated[
     Listed | None,
     Query(description="`failing`: active, and the receiver is taken to be down (`breaker` is not closed)."),
 ]
+AtPosition = Annotated[int | None, Query(ge=1, lt=2**63, description="Of a delivery, as in `meta.position`.")]
 InContext = Annotated[SubscriptionContext, Depends(_subscription_context)]
 
 
@@ -258,13 +259,17 @@ async def _ask_dead(context: SubscriptionContext, subscription_id: UUID, body: D
     "/{subscription_id}/attempts", response_model=AttemptPage, responses=declared(SubscriptionNotFound, CursorInvalid)
 )
 async def list_attempts(
-    subscription_id: SubscriptionId, context: InContext, limit: Limit = 50, cursor: Cursor = None
+    subscription_id: SubscriptionId,
+    context: InContext,
+    position: AtPosition = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
-    """Every request of the last days and its response, the latest first."""
+    """Every request of the last days and the first KiB of its response, the latest first; or those of one delivery."""
     await _require_subscription(context, subscription_id)
-    filters = {"attempts": subscription_id}
+    filters = {"attempts": subscription_id, "position": position}
     before = _before(cursor, filters) if cursor else None
-    rows = await sql.list_attempts(context.tx, context.tenant_id, subscription_id, before, limit)
+    rows = await sql.list_attempts(context.tx, context.tenant_id, subscription_id, position, before, limit)
     more = rows[limit - 1] if len(rows) > limit else None
     following = write_cursor(filters, more.at.isoformat(), more.position, more.n) if more else None
     return answer({"data": [show_attempt(row) for row in rows[:limit]], "next": following})

@@ -20,7 +20,7 @@ from app.matching.mailboxes import is_free_mail
 from app.policy.facts import Actor, Ask, Confirmation, Facts
 from app.policy.view import ConditionBase, View
 
-KEPT_EVENTS: Final = 1024
+KEPT_EVENTS: Final = 512  # twice what is read from the log at once
 ERASED: Final = "lead.erased"
 NONE: Final = ""  # no stage and no reason has this name: `null` stands for a step that has none
 NOBODY: Final = UUID(int=0)

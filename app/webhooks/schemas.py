@@ -94,7 +94,7 @@ Filter = Annotated[
 If = Annotated[
     dict[str, Any],
     Field(
-        description="A condition as in policies ([policies.md](docs/policies.md)), over `data.MEMBER` of the event and"
+        description="A condition as in policies (docs/receivers.md), over `data.MEMBER` of the event and"
         " the lead as of the event; `{}` is none. Conditions about leads need the scope leads:read.",
         examples=[{"all": [{"field": "data.to", "is": "mql"}, {"field": "country", "in": ["RO", "PL"]}]}],
     ),

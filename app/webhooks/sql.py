@@ -288,11 +288,18 @@ async def ask_to_go_on(tx: Tx, tenant_id: UUID, subscription_id: UUID, positions
 
 
 async def list_attempts(
-    tx: Tx, tenant_id: UUID, subscription_id: UUID, before: tuple[datetime, int, int] | None, limit: int
+    tx: Tx,
+    tenant_id: UUID,
+    subscription_id: UUID,
+    position: int | None,
+    before: tuple[datetime, int, int] | None,
+    limit: int,
 ) -> Sequence[Row[Any]]:
-    """Attempts, the latest first; one more than the limit."""
+    """Attempts, or those of the delivery at a position, the latest first; one more than the limit."""
     order: tuple[ColumnElement[Any], ...] = (attempts.c.at, attempts.c.position, attempts.c.n)
     rows = select(attempts).where(attempts.c.tenant_id == tenant_id, attempts.c.subscription_id == subscription_id)
+    if position is not None:
+        rows = rows.where(attempts.c.position == position)
     if before is not None:
         at, position, n = before
         rows = rows.where(tuple_(*order) < tuple_(literal(at), literal(position, BigInteger), literal(n)))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from app import ids
+from app.events.sequence import sequence
 from app.settings import Settings
 from app.webhooks.members import OF_LEAD
 from tests.api import Api, running
 from tests.waiting import until
-from tests.webhooks.conftest import RETRIES, Inbox, inbox
+from tests.webhooks.conftest import RETRIES, Got, Inbox, World, inbox
 from tests.webhooks.test_included import key_with
 
 PATH = "/v1/subscriptions"
@@ -123,6 +126,50 @@ async def test_a_waiting_retry_that_does_not_match_a_new_condition_is_skipped(de
         await box.until_received(1)
         await settled(api, made)
     assert told(box) == [(leads[0]["id"], "lead.updated")]
+
+
+async def test_what_was_read_before_the_condition_and_is_sent_after_it_is_judged_by_it(api: Api) -> None:
+    begun, go_on, state = asyncio.Event(), asyncio.Event(), api.app.state
+    world = World(state.engine, state.settings.database_url, state.settings, state.wake, tenant_id=api.tenant_id)
+
+    async def slow(_: Got) -> int:
+        begun.set()
+        await go_on.wait()
+        return 204
+
+    leads = [await api.lead(country=country) for country in ("FR", "PL", "RO")]
+    for lead in leads:
+        await change(api, lead, company="One")
+    async with inbox(slow) as box, world.dispatcher() as dispatcher:
+        limits = {"concurrency": 1, "timeout_seconds": 20}
+        made = await subscribe(api, box.url, {}, types=["lead.updated"], limits=limits)
+        await sequence(world.engine)
+        await dispatcher.claim()
+        await begun.wait()
+        answer = await api.call("PATCH", f"{PATH}/{made['id']}", {"if": ROMANIAN})
+        assert answer.status_code == 200, answer.text
+        lane = dispatcher.lanes[ids.read("subscription", made["id"])]
+        assert len(lane.lane.ready) == 2
+        await dispatcher.renew()
+        await until(lambda: lane.receiver.reads_lead)
+        go_on.set()
+        await world.until_row("SELECT 1 FROM attempts HAVING count(*) = 3")
+    assert [got.lead for got in box.ok] == [leads[0]["id"], leads[2]["id"]]
+
+
+async def test_a_subscription_becomes_thin_and_full_again_by_a_patch(delivering: Api) -> None:
+    api = delivering
+    async with inbox() as box:
+        made = await subscribe(api, box.url, ROMANIAN, types=["lead.updated"])
+        lead = await api.lead(country="RO")
+        for number, mode in enumerate(("thin", "full"), 1):
+            assert (await api.call("PATCH", f"{PATH}/{made['id']}", {"mode": mode})).status_code == 200
+            await change(api, lead, company=f"Company {number}")
+            await settled(api, made)
+    thin, full = (got.event for got in box.ok)
+    assert (thin["data"], thin["url"]) == ({"lead_id": lead["id"]}, f"/v1/events/{thin['id']}")
+    assert (full["data"]["changed"], full["meta"]["schema_version"]) == (["company"], 1)
+    assert (await api.get(thin["url"]))["data"]["changed"] == ["company"]
 
 
 async def test_a_retry_is_judged_by_the_lead_as_it_was_and_not_as_it_is(delivering: Api) -> None:
@@ -337,3 +384,31 @@ async def test_the_names_below_data_lead_are_those_of_a_shown_lead(api: Api) -> 
     assert set(OF_LEAD["score"]) == set(lead["score"])
     for name in ("fields", "links", "bant", "attribution"):
         assert set(OF_LEAD[name]) == set(lead[name]), name
+
+
+async def test_an_attempt_shows_the_first_kilobyte_of_the_answer(delivering: Api) -> None:
+    api = delivering
+    text = b"no: " + b"x" * 3000
+    response = b"HTTP/1.1 400 X\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
+    async with inbox(lambda _: response) as box:
+        made = await subscribe(api, box.url, {}, types=["lead.captured"], limits={"retry_schedule": [0]})
+        for _ in range(2):
+            await api.lead()
+
+        async def dead() -> list[str]:
+            return [one["position"] for one in (await api.get(f"{PATH}/{made['id']}/deliveries?state=dead"))["data"]]
+
+        async def both_are_dead() -> bool:
+            return len(await dead()) == 2
+
+        await until(both_are_dead)
+        path = f"{PATH}/{made['id']}/attempts"
+        for position in await dead():
+            [attempt] = (await api.get(f"{path}?position={position}"))["data"]
+            assert attempt["position"] == position
+        assert (await api.get(f"{path}?position=1000000"))["data"] == []
+        assert (await api.call("GET", f"{path}?position=0")).status_code == 422
+        page = await api.get(f"{path}?limit=1")
+        other = await api.call("GET", f"{path}?position={position}&cursor={page['next']}")
+        assert (other.status_code, other.json()["code"]) == (422, "cursor_invalid")
+    assert (attempt["code"], attempt["response_head"]) == (400, text[:1024].decode())

@@ -15,7 +15,7 @@ from app.events.envelope import Sequenced
 from app.policy.of_event import read_condition
 from app.policy.view import ConditionBase
 from app.webhooks.accepted import Selection
-from app.webhooks.event_facts import holds
+from app.webhooks.event_facts import decoded, holds, view_of
 
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LEAD_ID = ids.new_id()
@@ -179,6 +179,17 @@ def test_of_an_erased_lead_only_its_erasure_is_sent(written: dict[str, Any]) -> 
     came_again = event({"lead_id": "lead_1", "source": {}}, lead=None, type="lead.suppressed")
     assert not any(holds(condition(written), one) for one in (tombstone, soon, came_again))
     assert holds(condition(written), event({"lead_id": "lead_1"}, lead=None, type="lead.erased"))
+
+
+def test_an_event_is_decoded_once_and_a_condition_read_once_for_all_subscriptions() -> None:
+    columns = {"types": ["*"], "filter": {"to": ["srl"]}, "condition": {"field": "data.lead.owner_id", "is": "usr_1"}}
+    selections = [Selection.of({**columns, "include": [], "mode": "full"}) for _ in range(3)]
+    assert selections[0].condition is selections[1].condition is selections[2].condition
+    decoded.cache_clear()
+    view_of.cache_clear()
+    fresh = event({**MOVED, "seq": 71})
+    assert [one.accepts(fresh) for one in selections] == [True] * 3
+    assert (decoded.cache_info().misses, view_of.cache_info().misses) == (1, 1)
 
 
 # --- a second reading of conditions, written for these tests alone
