@@ -24,6 +24,7 @@ from app.webhooks.members import can_be, has_member, is_about_lead, stored_membe
 CONDITION: Final = "if"
 STAGES: Final = ("from", "to", "stage")  # members of `data` whose values are stages
 MOST_TOLD: Final = 20
+Stages = Mapping[str, Iterable[str]]  # of leads and of opportunities
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,13 @@ async def check_selection(tx: Tx, tenant_id: UUID, asked: Asked) -> list[dict[st
     if not members and not asked.condition:
         return []
     stages = {name: await policies_sql.stages(tx, tenant_id, place) for name, place in PLACES.items()}
-    known, types = stages["lead"] | stages["opportunity"], types_of(asked.types)
-    faults, found = list(_filter_faults(types, members, known)), []
+    types = types_of(asked.types)
+    faults, found = list(_filter_faults(types, members, stages)), []
     if asked.condition:
         policy = (await active_policy(tx, tenant_id)).policy
         root = read_condition(asked.condition)
         found = (
-            root if isinstance(root, list) else [*condition_faults(policy, root), *_event_faults(types, root, known)]
+            root if isinstance(root, list) else [*condition_faults(policy, root), *_event_faults(types, root, stages)]
         )
     faults += [_entry(one) for one in found if one.kind == "fault"]
     if faults:
@@ -72,7 +73,7 @@ def _entry(fault: Fault) -> dict[str, str]:
 
 
 def _filter_faults(
-    types: Sequence[str], wanted: Mapping[str, Sequence[Any]], stages: Iterable[str]
+    types: Sequence[str], wanted: Mapping[str, Sequence[Any]], stages: Stages
 ) -> Iterator[dict[str, str]]:
     """Members that no event of the types has, and values that these never have."""
     having = {name: [each for each in types if name in stored_members(each)] for name in wanted}
@@ -90,9 +91,9 @@ def _filter_faults(
         yield {"field": "filter", "code": "never_true", "detail": detail}
 
 
-def _event_faults(types: Sequence[str], root: ConditionBase, stages: Iterable[str]) -> Iterator[Fault]:
+def _event_faults(types: Sequence[str], root: ConditionBase, stages: Stages) -> Iterator[Fault]:
     """What a condition asks of members of `data`, of stages or of a lead, and no event of the types has."""
-    about_leads = any(map(is_about_lead, types))
+    about_leads, known = any(map(is_about_lead, types)), _stages_of(types, stages)
     for place, node, _ in walk(root):
         member = member_of(node)
         if member is not None and not any(has_member(each, member) for each in types):
@@ -100,18 +101,15 @@ def _event_faults(types: Sequence[str], root: ConditionBase, stages: Iterable[st
             yield Fault(where, "unknown_member", f"no event of these types has `data.{member}`{_near(types, member)}")
         elif member is not None and isinstance(node, FieldIs):
             yield from _value_faults([each for each in types if has_member(each, member)], place, node, member, stages)
-        elif member is None and not node.members() and not about_leads and not isinstance(node, IntoStage):
+        elif member is None and not (node.members() or about_leads or (known and isinstance(node, IntoStage))):
             yield Fault(place, "not_here", "no event of these types is about a lead: add such types, or leave this out")
-        if isinstance(node, FromStage | IntoStage):
-            values = node.stages if isinstance(node, FromStage) else node.stage
-            for value in as_values(values):
-                if value is not None and value not in stages:
-                    yield _unknown_stage(f"{place}/{node.keyword}", value, stages)
+        elif isinstance(node, FromStage | IntoStage):
+            for value in as_values(node.stages if isinstance(node, FromStage) else node.stage):
+                if value is not None and value not in known:
+                    yield _unknown_stage(f"{place}/{node.keyword}", value, known)
 
 
-def _value_faults(
-    types: Sequence[str], place: str, node: FieldIs, member: str, stages: Iterable[str]
-) -> Iterator[Fault]:
+def _value_faults(types: Sequence[str], place: str, node: FieldIs, member: str, stages: Stages) -> Iterator[Fault]:
     where = f"{place}/{node.comparison}"
     for value in node.values:
         plain = value.strip().casefold() if isinstance(value, str) else value
@@ -126,13 +124,20 @@ def _value_faults(
         )
 
 
-def _never(types: Sequence[str], member: str, value: object, stages: Iterable[str]) -> Fault | None:
+def _never(types: Sequence[str], member: str, value: object, stages: Stages) -> Fault | None:
     """Why the member has the value in no event of the types, all of which have the member; None if it may."""
-    if member in STAGES and isinstance(value, str) and value not in stages:
-        return _unknown_stage("", value, stages)
+    known = _stages_of(types, stages) if member in STAGES and isinstance(value, str) else None
+    if known is not None and value not in known:
+        return _unknown_stage("", str(value), known)
     if any(can_be(each, member, value) for each in types):
         return None
     return Fault("", "unknown_value", f"`data.{member}` is never `{value}` in events of these types")
+
+
+def _stages_of(types: Sequence[str], stages: Stages) -> set[str]:
+    """The stages that events of the types may name: those of leads, of opportunities, or of both."""
+    nouns = {each.partition(".")[0] for each in types}
+    return {stage for noun, names in stages.items() if noun in nouns for stage in names}
 
 
 def _unknown_stage(place: str, stage: str, stages: Iterable[str]) -> Fault:
