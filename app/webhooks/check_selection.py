@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,7 @@ from app.webhooks.members import can_be, has_member, is_about_lead, stored_membe
 CONDITION: Final = "if"
 STAGES: Final = ("from", "to", "stage")  # members of `data` whose values are stages
 MOST_TOLD: Final = 20
+NO_LEAD: Final = "no event of these types is about a lead: add such types, or leave this out"
 Stages = Mapping[str, Iterable[str]]  # of leads and of opportunities
 
 
@@ -43,11 +45,13 @@ async def check_selection(tx: Tx, tenant_id: UUID, asked: Asked) -> list[dict[st
     condition with faults.
     """
     members = {name: values for name, values in asked.filter.items() if name != CONSENT}
-    if not members and not asked.condition:
+    if not asked.filter and not asked.condition:
         return []
     stages = {name: await policies_sql.stages(tx, tenant_id, place) for name, place in PLACES.items()}
     types = types_of(asked.types)
     faults, found = list(_filter_faults(types, members, stages)), []
+    if CONSENT in asked.filter and not any("lead_id" in stored_members(each) for each in types):
+        faults.append({"field": f"filter.{CONSENT}", "code": "not_here", "detail": NO_LEAD})
     if asked.condition:
         policy = (await active_policy(tx, tenant_id)).policy
         root = read_condition(asked.condition)
@@ -83,6 +87,9 @@ def _filter_faults(
             detail = f"`data` of no event of these types has a member `{name}`{did_you_mean(name, known)}"
             yield {"field": f"filter.{name}", "code": "unknown_member", "detail": detail}
             continue
+        if not values:
+            detail = "no value is in an empty list: write the values to accept, or leave the member out"
+            yield {"field": f"filter.{name}", "code": "never_true", "detail": detail}
         for number, value in enumerate(values):
             if told := _never(having[name], name, value, stages):
                 yield {"field": f"filter.{name}.{number}", "code": told.code, "detail": told.detail}
@@ -102,7 +109,7 @@ def _event_faults(types: Sequence[str], root: ConditionBase, stages: Stages) -> 
         elif member is not None and isinstance(node, FieldIs):
             yield from _value_faults([each for each in types if has_member(each, member)], place, node, member, stages)
         elif member is None and not (node.members() or about_leads or (known and isinstance(node, IntoStage))):
-            yield Fault(place, "not_here", "no event of these types is about a lead: add such types, or leave this out")
+            yield Fault(place, "not_here", NO_LEAD)
         elif isinstance(node, FromStage | IntoStage):
             for value in as_values(node.stages if isinstance(node, FromStage) else node.stage):
                 if value is not None and value not in known:
@@ -131,7 +138,7 @@ def _never(types: Sequence[str], member: str, value: object, stages: Stages) -> 
         return _unknown_stage("", str(value), known)
     if any(can_be(each, member, value) for each in types):
         return None
-    return Fault("", "unknown_value", f"`data.{member}` is never `{value}` in events of these types")
+    return Fault("", "unknown_value", f"`data.{member}` is never {json.dumps(value)} in events of these types")
 
 
 def _stages_of(types: Sequence[str], stages: Stages) -> set[str]:

@@ -276,6 +276,8 @@ def refused(condition: Any, **more: Any) -> dict[str, Any]:
         ({"filter": {"to": ["mql"]}, "types": ["lead.activity"]}, "filter.to", "unknown_member"),
         ({"filter": {"seq": ["2"]}}, "filter.seq.0", "unknown_value"),
         ({"filter": {"source": ["web"]}}, "filter.source.0", "unknown_value"),
+        ({"filter": {"to": []}}, "filter.to", "never_true"),
+        ({"filter": {"consent": ["phone"]}, "types": ["policy.*"]}, "filter.consent", "not_here"),
         ({"filter": {"lead": [None]}}, "filter.lead", "unknown_member"),
         ({"filter": {"class": ["wonn"]}}, "filter.class.0", "unknown_value"),
         ({"filter": {"to": ["mql"], "rule": ["x"]}}, "filter", "never_true"),
