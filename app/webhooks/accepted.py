@@ -91,11 +91,20 @@ class Selection:
             not self.reads_lead or self.condition is None or holds(self.condition, event)
         )
 
-    def body(self, event: Sequenced, message_id: str = "") -> bytes:
-        """The body to send: without the lead where only the condition, or another subscription, needed it."""
+    @property
+    def max_bytes(self) -> int:
+        """Of a body; a larger one has the ids of `data` only."""
+        return 0 if self.thin else MAX_BODY_BYTES
+
+    def shown(self, event: Sequenced) -> Sequenced:
+        """What is sent of an event: without the lead where only the condition, or another subscription, needed it."""
         if event.included and (not self.include or is_told_of_all(self.purposes, event.type, event.data)):
-            event = event._replace(included="")
-        return envelope(event, 0 if self.thin else MAX_BODY_BYTES, message_id)
+            return event._replace(included="")
+        return event
+
+    def body(self, event: Sequenced) -> bytes:
+        """The body of the format `standard`."""
+        return envelope(self.shown(event), self.max_bytes)
 
 
 @lru_cache(maxsize=1024)

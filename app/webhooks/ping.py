@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from app import ids
-from app.events.envelope import timestamp
 from app.ids import new_id
+from app.webhooks import content
 from app.webhooks.egress import Egress
 from app.webhooks.message import Message
 from app.webhooks.receiver import Receiver, signed_headers
@@ -14,13 +14,10 @@ from app.webhooks.retry import Outcome
 
 
 async def ping(egress: Egress, receiver: Receiver, now: datetime) -> Outcome:
-    """Send `subscription.ping` with empty data and no position; the outcome."""
+    """Send `subscription.ping` with empty data and no position, in the subscription's format; the outcome."""
     message_id = ids.show("event", new_id())
-    body = (
-        f'{{"id":"{message_id}","type":"subscription.ping","timestamp":"{timestamp(now)}","data":{{}},'
-        '"meta":{"position":null,"lead_version":null,"transaction":null,"schema_version":1}}'
-    ).encode()
-    signed = signed_headers(message_id, body, receiver.valid_keys(now), now)
+    sent = content.ping(receiver.format, message_id, receiver.tenant_id, now)
+    signed = signed_headers(message_id, sent, receiver.valid_keys(now), now)
     headers = {**receiver.headers, **signed, "webhook-subscription": receiver.subscription}
     return await egress.send(
         Message(
@@ -29,10 +26,10 @@ async def ping(egress: Egress, receiver: Receiver, now: datetime) -> Outcome:
             timeout_seconds=receiver.limits.timeout_seconds,
             id=message_id,
             type="subscription.ping",
-            tenant=receiver.tenant,
+            tenant=ids.show("tenant", receiver.tenant_id),
             lead=None,
             key=message_id,
             headers=headers,
-            body=body,
+            body=sent.body,
         )
     )

@@ -13,6 +13,7 @@ from app import ids
 from app.keyring import KeyRing
 from app.webhooks import credentials
 from app.webhooks.accepted import Selection
+from app.webhooks.content import Content, Format, content, digest
 from app.webhooks.credentials import Credentials
 from app.webhooks.lane import Item
 from app.webhooks.message import Message
@@ -28,8 +29,9 @@ USER_AGENT: Final = "Baton-Webhooks/1"
 class Receiver(Selection):
     """A stored subscription, decrypted once. `keys` are signing keys with the time at which each expires."""
 
-    tenant: str
+    tenant_id: UUID
     url: str
+    format: Format
     headers: dict[str, str]
     credentials: Credentials | None
     keys: tuple[tuple[Key, datetime | None], ...]
@@ -45,8 +47,9 @@ class Receiver(Selection):
         return cls.of(
             {**row._mapping},
             ids.show("subscription", subscription_id),
-            tenant=ids.show("tenant", tenant_id),
+            tenant_id=tenant_id,
             url=row.url,
+            format=row.format,
             headers=read_headers(*place, row.headers),
             credentials=credentials.opened(*place, row.credentials),
             keys=tuple(key for kind in COLUMNS for key in opened(*place, kind, keys_of(row, kind), row.now)),
@@ -67,7 +70,7 @@ class Receiver(Selection):
             timeout_seconds=self.limits.timeout_seconds,
             id=f"{message_id}.{replay}" if replay else message_id,
             type=event.type,
-            tenant=self.tenant,
+            tenant=ids.show("tenant", self.tenant_id),
             lead=lead,
             key=lead or str(event.order_key),
             headers=headers,
@@ -78,28 +81,29 @@ class Receiver(Selection):
         """The headers and body of one attempt, signed with every key valid at `now`; with the id of its replay."""
         event = item.event
         message_id = ids.show("event", event.id)
-        body = self.body(event, message_id)
+        sent = content(self.format, self.shown(event), message_id, self.tenant_id, self.max_bytes)
         return {
             **self.headers,
-            **signed_headers(message_id, body, self.valid_keys(now), now),
+            **signed_headers(message_id, sent, self.valid_keys(now), now),
             "webhook-attempt": str(item.attempts + 1),
             "webhook-subscription": self.subscription,
             **({"webhook-replay": replay} if replay else {}),
             "traceparent": f"00-{event.tx_id.hex}-{event.id.hex[16:]}-01",
-        }, body
+        }, sent.body
 
     def valid_keys(self, now: datetime) -> list[Key]:
         return [key for key, expires_at in self.keys if expires_at is None or expires_at > now]
 
 
-def signed_headers(message_id: str, body: bytes, keys: list[Key], now: datetime) -> dict[str, str]:
+def signed_headers(message_id: str, sent: Content, keys: list[Key], now: datetime) -> dict[str, str]:
     """The headers of every request."""
     timestamp = int(now.timestamp())
     return {
-        "content-type": "application/json",
+        **sent.headers,
+        "content-digest": digest(sent.body),
         "user-agent": USER_AGENT,
         "accept-encoding": "identity",
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": signatures(keys, message_id, timestamp, body),
+        "webhook-signature": signatures(keys, message_id, timestamp, sent.body),
     }

@@ -18,6 +18,7 @@ from app.matching.consent import is_purpose
 from app.policy.shape import Like
 from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, rfc3339
 from app.webhooks.consenting import CONSENT
+from app.webhooks.content import Format
 from app.webhooks.credentials import Credentials
 from app.webhooks.secrets import COLUMNS, StoredSecret, keys_of
 from app.webhooks.signing import Kind
@@ -42,6 +43,7 @@ RESERVED: Final = {
     "content-length",
     "content-type",
     "content-encoding",
+    "content-digest",
     "transfer-encoding",
     "connection",
     "keep-alive",
@@ -54,7 +56,7 @@ RESERVED: Final = {
     "traceparent",
     "proxy-authorization",
 }
-RESERVED_PREFIXES: Final = ("webhook-", "proxy-", "sec-", "nats-")
+RESERVED_PREFIXES: Final = ("webhook-", "ce-", "proxy-", "sec-", "nats-")
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -115,6 +117,13 @@ Ed25519 = Annotated[
         " which a receiver verifies without a secret."
     ),
 ]
+FormatOf = Annotated[
+    Format,
+    Field(
+        description="`standard`: the event as the feed has it. `cloudevents_structured`: CloudEvents 1.0 as one JSON"
+        " body. `cloudevents_binary`: `data` as the body, the attributes as headers `ce-…`."
+    ),
+]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
@@ -153,6 +162,7 @@ class SubscriptionCreate(SubscriptionPreview):
     credentials: Credentials | None = Field(default=None, description="Of a broker; never shown.")
     start: Start = Field(default="now", description="`now`, `earliest`, an instant, or a cursor of the feed.")
     headers: Headers = Field(default_factory=dict)
+    format: FormatOf = "standard"
     ed25519: Ed25519 = False
     limits: Limits = Limits()
     on_dead: OnDead = Field(
@@ -176,6 +186,7 @@ class SubscriptionPatch(RequestBody):
     schema_version: SchemaVersion | None = None
     include: Include | None = None
     headers: Headers | None = None
+    format: FormatOf | None = None
     ed25519: Ed25519 | None = Field(default=None, description="`false` removes the ed25519 keys at once.")
     limits: Limits | None = None
     on_dead: OnDead | None = Field(default=None, description="`skip` also lets the leads go on that wait.")
@@ -256,6 +267,7 @@ class SubscriptionOut(ResponseBody):
     failing_since: str | None = Field(description="When the breaker opened; null while it is closed.")
     lag: int = Field(description="Events after the subscription's position in the log, counted up to 10,000.")
     lag_seconds: int = Field(description="Age of the first of them; 0 if there is none.")
+    format: Format
     ed25519: bool
     signing_keys: list[SigningKey] = Field(
         description="Newest first, of each kind; expired ones until the next rotation."
@@ -361,6 +373,7 @@ def show_subscription(row: Row[Any]) -> dict[str, Any]:
         "failing_since": _shown_since(row.breaker),
         "lag": row.lag,
         "lag_seconds": int(row.lag_seconds),
+        "format": row.format,
         "ed25519": row.ed25519_keys is not None,
         "signing_keys": [_show_key(kind, key) for kind in COLUMNS for key in keys_of(row, kind)],
         "limits": {**row.limits, "disable_after_days": row.disable_after_days},

@@ -83,6 +83,7 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
         "mode": body.mode,
         "schema_version": body.schema_version,
         "include": body.include,
+        "format": body.format,
         **_stored({"limits": body.limits.model_dump()}),
         "on_dead": body.on_dead,
         "state": "active",

@@ -1,10 +1,10 @@
-"""Subscriptions sign with ed25519 keys, too.
+"""Subscriptions sign with ed25519 keys, too, and send CloudEvents.
 
 Revision ID: 0077_signatures_and_formats
 Revises: 0076_subscription_conditions
 
 All steps can be repeated. A process of the previous release does not know the new columns: it signs with `v1` alone,
-and keeps them as they are.
+sends the envelope, and keeps them as they are.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE subscriptions ADD COLUMN IF NOT EXISTS ed25519_keys text")
+    op.execute(
+        "ALTER TABLE subscriptions ADD COLUMN IF NOT EXISTS ed25519_keys text,"
+        " ADD COLUMN IF NOT EXISTS format text NOT NULL DEFAULT 'standard'"
+    )
 
 
 def downgrade() -> None:
-    op.execute("ALTER TABLE subscriptions DROP COLUMN IF EXISTS ed25519_keys")
+    op.execute("ALTER TABLE subscriptions DROP COLUMN IF EXISTS ed25519_keys, DROP COLUMN IF EXISTS format")

@@ -153,3 +153,24 @@ async def test_a_receiver_verifies_by_public_keys_alone_also_during_a_rotation(d
         other = await api.post("/v1/subscriptions", {"url": made["url"], "ed25519": True})
         async with example(name, port, PUBLIC_KEYS=f"{new} {old}"):
             assert (await api.post(f"/v1/subscriptions/{other['id']}/ping", None, status=200))["code"] == 401
+
+
+@pytest.mark.parametrize("format_", ["cloudevents_structured", "cloudevents_binary"])
+@in_both_languages("take_cloudevents")
+async def test_a_receiver_takes_cloudevents_of_both_modes(delivering: Api, name: str, format_: str) -> None:
+    api = delivering
+    async with AsyncExitStack() as stack:
+        port = stack.enter_context(reserved_port())
+        made = await subscribe(api, port, format=format_, types=["lead.captured"], include=[])
+        process = await stack.enter_async_context(example(name, port, SECRET=made["secret"]))
+        lead = await api.lead()
+        assert process.stdout
+        line = (await process.stdout.readline()).decode()
+        assert line.startswith("lead.captured evt_")
+        assert line.split()[2] == lead["id"]
+        assert lead["id"] in line.split(" ", 3)[3]
+        assert await forged(port) == [401, 401]
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+            asked = {"WebHook-Request-Origin": "baton.example"}
+            answer = await client.request("OPTIONS", made["url"], headers=asked)
+        assert answer.headers["WebHook-Allowed-Origin"] == "baton.example"

@@ -95,6 +95,7 @@ subscriptions = tenant_table(
     sealed("secrets", "secret", null=False),
     sealed("ed25519_keys", "ed25519"),
     sealed("credentials", "credentials"),
+    string("format", null=False, server_default="standard"),
     jsonb("limits"),
     string("on_dead", null=False, server_default="skip"),
     Column("disable_after_days", Integer, nullable=False, server_default="5"),
