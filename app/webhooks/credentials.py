@@ -6,12 +6,14 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field, StringConstraints
 from sqlalchemy import Row
 
 from app.errors import RequestInvalid
 from app.keyring import CannotOpen, KeyRing
 from app.web.fields import RequestBody
+from app.webhooks import nkeys
 from app.webhooks.sinks import Kind, is_sink, sink_of
 
 FIELD: Final = "credentials"
@@ -19,11 +21,15 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
 
 class Credentials(RequestBody):
-    """A user name and password, or a token. `{}`: none."""
+    """One way to sign in to a NATS server. `{}`: none."""
 
     username: Text | None = Field(default=None, repr=False)
     password: Text | None = Field(default=None, repr=False)
     token: Text | None = Field(default=None, repr=False)
+    nkey_seed: Text | None = Field(default=None, repr=False, description="`SU…`: the server knows the public key.")
+    creds: Annotated[str, StringConstraints(min_length=1, max_length=10_000)] | None = Field(
+        default=None, repr=False, description="The text of a credentials file: a JWT and a seed."
+    )
 
     @property
     def given(self) -> set[str]:
@@ -33,10 +39,10 @@ class Credentials(RequestBody):
 
 PAIR: Final = {"username", "password"}
 ACCEPTED: Final[dict[Kind, tuple[set[str], ...]]] = {
-    "nats": (set(), PAIR, {"token"}),
+    "nats": (set(), PAIR, {"token"}, {"nkey_seed"}, {"creds"}),
 }
 WANTED: Final[dict[Kind, str]] = {
-    "nats": "a NATS server takes username and password, or a token",
+    "nats": "a NATS server takes username and password, token, nkey_seed or creds, one of these",
 }
 
 
@@ -51,6 +57,20 @@ def check(url: str, given: Credentials | None) -> None:
     kind = sink_of(url).kind
     if names not in ACCEPTED[kind]:
         raise RequestInvalid.of(FIELD, "credentials_invalid", WANTED[kind])
+    try:
+        seed_of(given)
+    except ValueError as error:
+        raise RequestInvalid.of(FIELD, "credentials_invalid", str(error)) from None
+
+
+def seed_of(given: Credentials | None) -> tuple[str | None, Ed25519PrivateKey] | None:
+    """The JWT, if there is one, and the key of credentials that sign. Raises ValueError for what is no seed."""
+    if given is None:
+        return None
+    if given.creds is not None:
+        token, seed = nkeys.read_file(given.creds)
+        return token, nkeys.key_of(seed)
+    return (None, nkeys.key_of(given.nkey_seed)) if given.nkey_seed is not None else None
 
 
 def seal(ring: KeyRing, tenant_id: UUID, subscription_id: UUID, given: Credentials | None) -> str | None:

@@ -14,8 +14,9 @@ from typing import Any, Final
 import orjson
 
 from app.webhooks.broker_connection import Answer, BrokerFault, Dialer, fault_kind
-from app.webhooks.credentials import Credentials
+from app.webhooks.credentials import Credentials, seed_of
 from app.webhooks.message import Message
+from app.webhooks.nkeys import public_key, signature
 from app.webhooks.sinks import Sink
 
 MAX_MESSAGE: Final = 16 * 1024
@@ -164,7 +165,9 @@ async def _greet(
             raise BrokerFault("tls_handshake") from None
     elif info.get("tls_required"):
         raise BrokerFault("tls_required")
-    writer.write(b"CONNECT " + orjson.dumps(connect_options(credentials, sink.tls)) + b"\r\nPING\r\n")
+    writer.write(
+        b"CONNECT " + orjson.dumps(connect_options(credentials, sink.tls, info.get("nonce"))) + b"\r\nPING\r\n"
+    )
     while not (line := await _line(reader)).startswith(b"PONG"):
         if line.startswith(b"-ERR"):
             raise BrokerFault(error_kind(line.decode("utf-8", "replace")))
@@ -181,10 +184,8 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
     return line
 
 
-def connect_options(credentials: Credentials | None, tls: bool) -> dict[str, Any]:
-    """The options of CONNECT."""
-    names = {"username": "user", "password": "pass", "token": "auth_token"}
-    given = credentials.model_dump(exclude_none=True) if credentials else {}
+def connect_options(credentials: Credentials | None, tls: bool, nonce: Any = None) -> dict[str, Any]:
+    """The options of CONNECT; `nonce` is what the server asks to sign."""
     return {
         "verbose": False,
         "pedantic": False,
@@ -195,8 +196,19 @@ def connect_options(credentials: Credentials | None, tls: bool) -> dict[str, Any
         "headers": True,
         "no_responders": True,
         "tls_required": tls,
-        **{names[name]: value for name, value in given.items()},
+        **_login(credentials, nonce),
     }
+
+
+def _login(credentials: Credentials | None, nonce: Any) -> dict[str, str]:
+    if (signing := seed_of(credentials)) is not None:
+        token, key = signing
+        if not isinstance(nonce, str):
+            raise BrokerFault("authorization_failed")  # the server knows no user that signs
+        return {**({"jwt": token} if token else {"nkey": public_key(key)}), "sig": signature(key, nonce)}
+    names = {"username": "user", "password": "pass", "token": "auth_token"}
+    given = credentials.model_dump(exclude_none=True) if credentials else {}
+    return {names[name]: value for name, value in given.items()}
 
 
 def encoded_headers(message: Message) -> bytes:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from tests.api import Api
 from tests.webhooks.nats_server import nats_server
+from tests.webhooks.test_nkeys import SEED
 
 PATH = "/v1/subscriptions"
 NATS, OTHER = "nats://127.0.0.1:4222/leads", "nats://127.0.0.1:4223/leads"
@@ -55,6 +56,10 @@ async def test_credentials_are_encrypted_and_shown_nowhere(api: Api) -> None:
         (NATS, {"username": "u"}, "credentials_invalid"),
         (NATS, {"password": "p"}, "credentials_invalid"),
         (NATS, {**USER, **TOKEN}, "credentials_invalid"),
+        (NATS, {**TOKEN, "nkey_seed": SEED}, "credentials_invalid"),
+        (NATS, {"nkey_seed": SEED[:-1]}, "credentials_invalid"),
+        (NATS, {"creds": SEED}, "credentials_invalid"),
+        (HOOK, {"nkey_seed": SEED}, "credentials_unused"),
     ],
 )
 async def test_credentials_that_the_receiver_does_not_take_are_refused(

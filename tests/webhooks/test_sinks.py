@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import signal
 import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 from standardwebhooks.webhooks import Webhook
 
 from app import ids
 from app.webhooks import replay
 from app.webhooks.credentials import Credentials
+from app.webhooks.nkeys import key_of, signature
 from app.webhooks.replay_schemas import ReplayCreate
 from app.webhooks.schemas import Limits
 from tests.contract.test_asyncapi import ASYNCAPI
@@ -25,6 +30,7 @@ from tests.webhooks.receivers import LOOPBACK, egress, names
 from tests.webhooks.test_crash import ALL_WRITTEN, dispatcher
 from tests.webhooks.test_egress_tls import TODAY, certificate
 from tests.webhooks.test_nats_protocol import MESSAGE
+from tests.webhooks.test_nkeys import FILE, OTHER, PUBLIC, SEED
 from tests.webhooks.test_outage import OPEN, total
 
 LEADS = [ids.new_id() for _ in range(20)]
@@ -249,6 +255,7 @@ authorization { users: [
         (None, "", None, "authorization_failed"),
         (Credentials(username="baton", password="wrong"), "", None, "authorization_failed"),
         (Credentials(token="right"), "", None, "authorization_failed"),
+        (Credentials(nkey_seed=SEED), "", None, "authorization_failed"),
         (Credentials(username="baton", password="right"), "", 200, None),
         (Credentials(username="baton", password="right"), "other.{lead}", 403, "permission_denied"),
         (Credentials(username="deaf", password="right"), "", None, "permission_denied"),
@@ -263,6 +270,55 @@ async def test_what_a_user_of_the_server_may_not_do_is_a_failure_of_its_kind(
         url = f"{server.url}/{path or 'lead.{lead}'}"
         outcome = await client.send(replace(MESSAGE, url=url, credentials=credentials))
     assert (outcome.code, outcome.error) == (code, error)
+
+
+async def test_a_user_signs_in_with_the_key_of_a_seed(tmp_path: Path) -> None:
+    config = f"""authorization {{ users: [{{nkey: "{PUBLIC}"}}, {{user: "all", password: "right"}}] }}"""
+    async with nats_server(tmp_path, config, user="all", password="right") as server, egress() as client:
+        await server.make_stream()
+        message = replace(MESSAGE, url=f"{server.url}/lead.x")
+        for seed, error in ((SEED, None), (OTHER[0], "authorization_failed")):
+            outcome = await client.send(replace(message, credentials=Credentials(nkey_seed=seed)))
+            assert (outcome.delivered, outcome.error) == (error is None, error)
+
+
+ACCOUNT, OPERATOR = 0, 14 << 3  # the first bytes of public keys
+
+
+def public_of(key: Ed25519PrivateKey, prefix: int) -> str:
+    raw = bytes([prefix]) + key.public_key().public_bytes_raw()
+    return base64.b32encode(raw + binascii.crc_hqx(raw, 0).to_bytes(2, "little")).decode().rstrip("=")
+
+
+def signed_token(issuer: Ed25519PrivateKey, prefix: int, subject: str, **claims: Any) -> str:
+    """A JWT of NATS: claims about `subject`, signed by `issuer`."""
+    body = {"jti": "1", "iat": 1, "iss": public_of(issuer, prefix), "name": "test", "sub": subject}
+    parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, {**body, "nats": {**claims, "version": 2}}]
+    text = ".".join(base64.urlsafe_b64encode(orjson.dumps(part)).decode().rstrip("=") for part in parts)
+    return f"{text}.{base64.urlsafe_b64encode(issuer.sign(text.encode())).decode().rstrip('=')}"
+
+
+async def test_a_user_signs_in_with_a_credentials_file(tmp_path: Path) -> None:
+    operator, account, system = (Ed25519PrivateKey.generate() for _ in range(3))
+    unlimited = ("subs", "data", "payload", "imports", "exports", "conn", "leaf")
+    stored = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
+    config = f"""operator: "{signed_token(operator, OPERATOR, public_of(operator, OPERATOR), type="operator")}"
+        system_account: {public_of(system, ACCOUNT)}
+        resolver: MEMORY
+        resolver_preload: {{"""
+    for key, more in ((account, stored), (system, {})):
+        name, limits = public_of(key, ACCOUNT), {**dict.fromkeys(unlimited, -1), "wildcards": True, **more}
+        config += f"""{name}: "{signed_token(operator, OPERATOR, name, type="account", limits=limits)}"\n"""
+    allowed = {"pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1}
+    token = signed_token(account, ACCOUNT, PUBLIC, type="user", **allowed)
+    creds = FILE.replace("head.claims-_9.sig", token)
+    login = {"user_jwt_cb": lambda: token.encode(), "signature_cb": lambda n: signature(key_of(SEED), n).encode()}
+    async with nats_server(tmp_path, config + "}", **login) as server, egress() as client:
+        await server.make_stream()
+        message = replace(MESSAGE, url=f"{server.url}/lead.x")
+        assert (await client.send(replace(message, credentials=Credentials(creds=creds)))).delivered
+        wrong = Credentials(creds=creds.replace(SEED, OTHER[0]))
+        assert (await client.send(replace(message, credentials=wrong))).error == "authorization_failed"
 
 
 async def test_a_token_lets_in(tmp_path: Path) -> None:
