@@ -31,7 +31,7 @@ NATS_HEADERS: Final[dict[str, Any]] = {
         "description": "Of NATS: the id of the event, in a replay followed by `.` and that of the replay.",
     },
 }
-SERVERS: Final = {
+SERVERS: Final[dict[str, Any]] = {
     "baton": {
         "host": "{baton}",
         "protocol": "https",
@@ -53,7 +53,7 @@ SERVERS: Final = {
         "security": [{"$ref": "#/components/securitySchemes/login"}],
     },
 }
-FEED_QUERY: Final = {
+FEED_QUERY: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
         "after": {"type": "string", "description": "A cursor, `earliest`, `latest` or an instant."},
@@ -62,7 +62,7 @@ FEED_QUERY: Final = {
         "include": {"type": "string", "const": "lead"},
     },
 }
-TOKENS: Final = {
+TOKENS: Final[dict[str, Any]] = {
     "tenant": {"description": "The id of the tenant.", "examples": ["ten_01kj7jrys5fgynx40zc4zks2gf"]},
     "lead": {
         "description": "The id of the lead; `none` for an event that is not about one.",

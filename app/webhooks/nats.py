@@ -34,6 +34,7 @@ class NatsConnection:
         self._reader, self._writer = reader, writer
         self._inbox, self._numbers = f"_INBOX.{secrets.token_hex(16)}", count(1)
         self._waiting: dict[str, tuple[str, asyncio.Future[Answer]]] = {}
+        self._unsent: list[bytes] = []
         self._lost: str | None = None
         self._leaving = False
         self._max_payload = max_payload
@@ -56,10 +57,21 @@ class NatsConnection:
         self._waiting[inbox] = destination, answer
         try:
             command = f"HPUB {destination} {inbox} {len(headers)} {size}\r\n".encode()
-            self._writer.write(b"".join((command, headers, message.body, b"\r\n")))
+            self._write(b"".join((command, headers, message.body, b"\r\n")))
             return await answer
         finally:
             del self._waiting[inbox]
+
+    def _write(self, command: bytes) -> None:
+        """Write it together with what else is written in this turn of the event loop."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(command)
+
+    def _flush(self) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(b"".join(self._unsent))
+        self._unsent.clear()
 
     async def close(self) -> None:
         self._lose("connection_reset")
@@ -80,7 +92,7 @@ class NatsConnection:
                 inbox, head, payload = await self._message(verb, rest)
                 self._settle(inbox, read_answer(head, payload))
             case b"PING":
-                self._writer.write(b"PONG\r\n")
+                self._write(b"PONG\r\n")
             case b"INFO":
                 self._leaving = bool(orjson.loads(rest).get("ldm"))  # the server is about to stop: go elsewhere
             case b"-ERR":
