@@ -35,7 +35,9 @@ class Line:
 
     @property
     def usable(self) -> bool:
-        return not self.opening.done() or self.opening.result().usable
+        if not self.opening.done():
+            return True
+        return not self.opening.cancelled() and self.opening.exception() is None and self.opening.result().usable
 
     @property
     def idle(self) -> bool:

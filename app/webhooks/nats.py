@@ -138,8 +138,8 @@ class NatsConnection:
 
 
 async def connect_to_nats(sink: Sink, credentials: Credentials | None, dialer: Dialer) -> NatsConnection:
-    """A connection to the first host of the broker that lets us in. Raises OSError, ValueError."""
-    fault: Exception = BrokerFault("connect_failed")
+    """A connection to the first host of the broker that lets us in. Raises BrokerFault."""
+    kind = "connect_failed"
     for host, port in sink.hosts:
         try:
             async with asyncio.timeout(dialer.seconds):
@@ -150,9 +150,9 @@ async def connect_to_nats(sink: Sink, credentials: Credentials | None, dialer: D
                 except BaseException:
                     writer.transport.abort()
                     raise
-        except (OSError, EOFError, ValueError) as refused:
-            fault = refused
-    raise fault
+        except Exception as fault:  # whatever a server sends
+            kind = fault_kind(fault, connecting=True)
+    raise BrokerFault(kind)
 
 
 async def _greet(

@@ -9,12 +9,14 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from app.webhooks import brokers
 from app.webhooks.broker_connection import Answer
 from app.webhooks.credentials import Credentials
 from app.webhooks.egress import Limits
 from app.webhooks.message import Message
 from app.webhooks.nats import connect_options, encoded_headers, error_kind, read_answer
 from app.webhooks.retry import Outcome
+from tests.waiting import until
 from tests.webhooks.receivers import (
     LONG,
     LOOPBACK,
@@ -374,3 +376,45 @@ def test_credentials_are_not_shown_by_repr() -> None:
     assert "user-name" not in repr(given)
     assert "pass-word" not in repr(replace(MESSAGE, credentials=given))
     assert "to-ken" not in repr(Credentials(token="to-ken"))
+
+
+async def test_a_connection_that_nobody_uses_is_closed_and_one_that_waits_for_its_answer_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(brokers, "IDLE_SECONDS", 0.05)
+    answered, closed = asyncio.Event(), asyncio.Event()
+
+    async def behave(connection: Connection) -> None:
+        _, inbox, _ = await take(connection)
+        await answered.wait()
+        await connection.answer(b"MSG %b 1 %d\r\n%b\r\n" % (inbox, len(ACK), ACK))
+        assert await connection.reader.read() == b""
+        closed.set()
+
+    async with receiver(greeting(behave)) as server, egress() as client:
+        sending = asyncio.create_task(client.send(replace(MESSAGE, url=f"nats://127.0.0.1:{server.port}/a")))
+        await asyncio.sleep(0.3)
+        answered.set()
+        assert (await sending).delivered
+        await closed.wait()
+
+
+async def test_a_connection_that_failed_while_nobody_waited_is_made_anew() -> None:
+    refused = asyncio.Event()
+
+    async def behave(connection: Connection) -> None:
+        if not refused.is_set():
+            await refused.wait()
+            return
+        await greeting(replying(ACK))(connection)
+
+    async with receiver(behave) as server, egress() as client:
+        message = replace(MESSAGE, url=f"nats://127.0.0.1:{server.port}/a")
+        given_up = asyncio.create_task(client.send(message))
+        await until(lambda: server.connections == 1)
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        refused.set()
+        await until(lambda: not server.tasks)
+        assert (await client.send(message)).error in (None, "connect_failed", "connection_reset")
+        assert (await client.send(message)).delivered
