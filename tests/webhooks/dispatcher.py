@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -26,7 +27,7 @@ async def main(url: str, lease: float) -> None:
     )
     database.SERVER_SETTINGS.update(statement_timeout="300s", lock_timeout="300s")  # as in all tests: no short timeouts
     database.POOL_SECONDS = 300  # type: ignore[misc]
-    engine = make_engine(url, 5)
+    engine = make_engine(url, 5, name=f"dispatcher {os.getpid()}")  # so that tests can tell who wrote a row
     print("running", flush=True)
     await asyncio.gather(
         wake.run(stop), dispatch_forever(engine, settings, wake, stop, Timing(lease=lease, renew=lease / 6, idle=5))

@@ -1,0 +1,3 @@
+"""The fixture of the tests of webhooks."""
+
+from tests.webhooks.conftest import world as world
