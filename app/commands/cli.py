@@ -290,6 +290,20 @@ def report(
 
 
 @cli.command()
+def torture(
+    minutes: Annotated[float, typer.Option(min=0.1, max=1440, help="How long faults occur.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same faults at the same times.")] = 1,
+) -> None:
+    """Run the service on a database of its own under load, kill its processes, and check that every promise is kept.
+
+    Needs some GB of memory, and no settings. Status 1 if a promise was broken; the evidence is then kept.
+    """
+    from app.commands.torture.run import torture as run_torture
+
+    raise typer.Exit(run_torture(minutes, seed))
+
+
+@cli.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Print the environment, every setting with its origin, and problems with their remedies."""
     from app.commands.doctor import report
