@@ -23,7 +23,7 @@ from app.settings import CannotStart, encode_keys
 ROLES: Final = {"api": 2, "work": 1, "dispatch": 3}  # how many processes have each role
 SERVE: Final = (sys.executable, "-m", "app.commands.cli", "serve")
 ADMIN_KEY: Final = "the-admin-key-of-a-torture-is-known-to-all"
-READY_SECONDS: Final = 120.0
+READY_SECONDS: Final = 300.0
 CANNOT_START: Final = 2  # the status of a process that found no database at its start
 PACKAGE_PARENT: Final = Path(__file__).parents[3]
 

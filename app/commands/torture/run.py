@@ -125,7 +125,7 @@ class Torture:
         name, at = names[fault.number % len(names)], self.ledger.now
         begin = (datetime.now(UTC) - timedelta(seconds=REPLAYED_SECONDS)).isoformat()
         path = f"/v1/subscriptions/{self.subscriptions[name]}/replays"
-        made = await self.api.send("POST", path, {"from": begin}, {"Idempotency-Key": f"replay {fault.at}"})
+        made = await self.api.send("POST", path, {"from": begin}, {"Idempotency-Key": f"replay-{fault.at}"})
         if made is not None:  # 409: the subscription is paused
             self.replays.append((name, made["id"]))
             self._note(fault, name, at)
