@@ -1,10 +1,11 @@
-"""Gathers requests of one verb that arrive together into batches (architecture.md, decision 9; docs/decisions/0031).
+"""Gathers requests of one verb that arrive together into batches (docs/decisions/0031 and 0094).
 
 Requests that arrive while a batch of their verb and tenant is in flight wait for it, and go together in the next one:
-there is no timer, and nobody waits when nothing is in flight. A batch is one database transaction, which holds the
-idempotency keys of its requests too; all are answered after its commit. Two requests about the same thing (a lead, an
-identity, an Idempotency-Key) are never in one batch and never in flight at the same time: the later one follows in
-order of arrival. When a batch fails, its requests are run one by one, so that a fault touches its own request only.
+there is no timer, and a request that finds nothing in flight waits for a few rounds of the event loop only. A batch is
+one database transaction, which holds the idempotency keys of its requests too; all are answered after its commit. Two
+requests about the same thing (a lead, an identity, an Idempotency-Key) are never in one batch and never in flight at
+the same time: the later one follows in order of arrival. When a batch fails, its requests are run one by one, so that a
+fault touches its own request only.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ log = structlog.get_logger("baton.gather")
 
 MAX_BATCH: Final = 64
 SLOW_FLIGHT_SECONDS: Final = 0.002  # from this average duration on, a second batch may be in flight
+WORTH_SHARING: Final = 16  # requests that two batches share; fewer go together, since each batch costs as much as some
+ROUNDS: Final = 4  # of the event loop without another request, before a batch starts
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -97,15 +100,30 @@ class Queue:
 
     waiting: deque[Waiting] = field(default_factory=deque)
     flights: int = 0
+    flying: int = 0  # requests in flight
     busy: set[Hashable] = field(default_factory=set)
     seconds: float = 0.0  # moving average of the duration of a flight
+    settling: bool = False  # the next batch starts in a few rounds of the event loop
+
+    def size(self) -> int:
+        """How many of the waiting requests the next batch takes; 0 if none may start now.
+
+        Two batches in flight are about equal: the service works on one while PostgreSQL works on the other. A second
+        one with few requests would cost as much as one with many, so these wait for the end of the first.
+        """
+        count = len(self.waiting)
+        if self.flights and (self.seconds <= SLOW_FLIGHT_SECONDS or self.flights > 1 or 2 * count < self.flying):
+            return 0
+        shared = not self.flights and self.seconds > SLOW_FLIGHT_SECONDS and count >= WORTH_SHARING
+        return min(-(-count // 2) if shared else count, MAX_BATCH)
 
     def next_batch(self) -> list[Waiting]:
-        """Takes up to MAX_BATCH requests in order of arrival; one that must follow another stays."""
+        """Takes requests in order of arrival; one that must follow another stays."""
         batch: list[Waiting] = []
         stay: list[Waiting] = []
         taken = set(self.busy)
-        while self.waiting and len(batch) < MAX_BATCH:
+        most = self.size()
+        while self.waiting and len(batch) < most:
             one = self.waiting.popleft()
             if one.done.done():
                 continue
@@ -137,14 +155,35 @@ class Gatherer:
         done: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         queue = self._queues.setdefault((verb.name, caller.tenant_id), Queue())
         queue.waiting.append(Waiting(caller, wanted, names, keyed, done))
-        self._start(verb, caller.tenant_id, queue)
+        self._settle(verb, caller.tenant_id, queue)
         return await done
 
+    def _settle(self, verb: Verb[Any, Any], tenant_id: UUID, queue: Queue) -> None:
+        """Starts what may go once the event loop has gone round some times without another request.
+
+        Requests that were sent at the same time are read in different rounds: the first one would go alone.
+        """
+        if queue.settling:
+            return
+        queue.settling = True
+        loop = asyncio.get_running_loop()
+
+        def look(left: int, seen: int) -> None:
+            count = len(queue.waiting)
+            left = left - 1 if count == seen else ROUNDS
+            if left > 0 and count < MAX_BATCH:
+                loop.call_soon(look, left, count)
+                return
+            queue.settling = False
+            self._start(verb, tenant_id, queue)
+
+        loop.call_soon(look, ROUNDS, len(queue.waiting))
+
     def _start(self, verb: Verb[Any, Any], tenant_id: UUID, queue: Queue) -> None:
-        """Starts a flight if requests wait and may go; never awaits, so that none is left in the queue."""
-        limit = 2 if queue.seconds > SLOW_FLIGHT_SECONDS else 1
-        while queue.waiting and queue.flights < limit and (batch := queue.next_batch()):
+        """Starts flights if requests wait and may go; never awaits, so that none is left in the queue."""
+        while queue.waiting and (batch := queue.next_batch()):
             queue.flights += 1
+            queue.flying += len(batch)
             flight = asyncio.create_task(self._fly(verb, tenant_id, queue, batch))
             self._flights.add(flight)
             flight.add_done_callback(self._flights.discard)
@@ -165,8 +204,9 @@ class Gatherer:
                 queue.busy -= one.names
             queue.waiting.extendleft(reversed(later))
             queue.flights -= 1
+            queue.flying -= len(batch)
             queue.seconds += 0.2 * (time.perf_counter() - began - queue.seconds)
-            self._start(verb, tenant_id, queue)
+            self._settle(verb, tenant_id, queue)
 
     async def _run(self, verb: Verb[Any, Any], tenant_id: UUID, batch: list[Waiting]) -> list[Waiting]:
         """Answers the requests of a batch; returns those that must go in a later one."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+from fastapi import Response
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -16,8 +19,11 @@ from sqlalchemy import text
 from app.database import transaction
 from app.database.transaction import Tx
 from app.events.sequence import sequence
+from app.ids import new_id
+from app.policy.facts import Actor
 from app.settings import Settings
-from app.web.gather import MAX_BATCH, Queue, Waiting
+from app.web.auth import Caller
+from app.web.gather import MAX_BATCH, SLOW_FLIGHT_SECONDS, WORTH_SHARING, Member, Queue, Verb, Waiting
 from tests.api import Api, running
 from tests.conversion.steps import convert, sql_lead
 from tests.waiting import until
@@ -274,6 +280,57 @@ async def test_two_hundred_parallel_requests_leave_what_they_leave_one_after_the
         serial = await life(api, made[1]["key"]["secret"], parallel=False)
         assert parallel == serial
         assert set(parallel[0]) == {200, 201, 409}
+
+
+@pytest.mark.parametrize(
+    ("waiting", "flying", "seconds", "size"),
+    [
+        (1, 0, 0.1, 1),
+        (WORTH_SHARING - 1, 0, 0.1, WORTH_SHARING - 1),
+        (WORTH_SHARING, 0, 0.1, WORTH_SHARING // 2),
+        (WORTH_SHARING + 1, 0, 0.1, WORTH_SHARING // 2 + 1),
+        (WORTH_SHARING, 0, SLOW_FLIGHT_SECONDS, WORTH_SHARING),  # so quick that they follow each other
+        (2 * MAX_BATCH + 1, 0, 0.1, MAX_BATCH),
+        (9, 20, 0.1, 0),
+        (10, 20, 0.1, 10),
+        (20, 20, SLOW_FLIGHT_SECONDS, 0),
+        (MAX_BATCH + 1, 20, 0.1, MAX_BATCH),
+        (0, 0, 0.1, 0),
+    ],
+)
+async def test_two_batches_in_flight_are_about_equal_and_few_requests_wait_for_the_end_of_the_first(
+    waiting: int, flying: int, seconds: float, size: int
+) -> None:
+    loop = asyncio.get_running_loop()
+    queue = Queue(flights=1 if flying else 0, flying=flying, seconds=seconds)
+    queue.waiting.extend(
+        Waiting(None, n, frozenset(), None, loop.create_future())  # type: ignore[arg-type]
+        for n in range(waiting)
+    )
+    assert len(queue.next_batch()) == size
+    queue.flights = 2
+    assert queue.next_batch() == []
+
+
+async def test_requests_that_are_read_in_successive_rounds_of_the_event_loop_go_together(api: Api) -> None:
+    sizes: list[int] = []
+
+    async def count(tx: Tx, tenant_id: UUID, members: Sequence[Member[int, int]], now: datetime) -> None:
+        sizes.append(len(members))
+        for one in members:
+            one.result = one.wanted
+
+    verb = Verb("count", count, lambda number: Response(str(number)))
+    caller = Caller(new_id(), new_id(), "key", frozenset(), Actor(id=None, kind="service", role="service"))
+
+    async def ask(number: int) -> bytes:
+        for _ in range(number):
+            await asyncio.sleep(0)
+        return bytes((await api.app.state.gatherer.ask(verb, caller, number, (), None)).body)
+
+    answers = await asyncio.gather(*map(ask, range(9)))
+    assert answers == [str(number).encode() for number in range(9)]
+    assert sizes == [9]
 
 
 about = st.frozensets(st.integers(0, 4), max_size=2)
