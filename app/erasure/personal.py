@@ -210,6 +210,10 @@ TABLES: Final[Mapping[str, Table]] = {
     "replays": _nothing("ids and positions", "types lead_ids only rate ahead state state_reason"),
     "consumers": _nothing(SET_BY_STAFF, "name types"),
     "journey_summaries": _nothing("milestones of journeys, without their leads", "business names instants skips"),
+    "journey_origins": _nothing(
+        "without their leads; source, medium and campaign stay with a lead that is erased",
+        "business first_source first_medium first_campaign last_source last_medium last_campaign currency reached",
+    ),
     "milestone_times": _nothing("as journey_summaries", "name business names instants skips"),
     "stage_times": _nothing("times of journeys in stages, without their leads", "stage"),
     "milestone_counts": _nothing("how many journeys reached a milestone", "name to business"),

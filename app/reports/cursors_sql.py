@@ -10,17 +10,18 @@ from uuid import UUID
 from sqlalchemy import BigInteger, DateTime, Integer, TextClause, Uuid, bindparam, text
 
 from app.database.transaction import Record, Records, Tx
-from app.reports import summaries_sql, times_sql
+from app.reports import origins_sql, summaries_sql, times_sql
 from app.reports.derived_sql import COMPLETE, TOUCHED
 
 MOST_BEHIND: Final = 20_000  # events that a report adds from the base; where more are left it reads the base alone
-FOLDS: Final = (summaries_sql.FOLD, times_sql.FOLD_MILESTONES, times_sql.FOLD_STAGES)
+FOLDS: Final = (summaries_sql.FOLD, times_sql.FOLD_MILESTONES, times_sql.FOLD_STAGES, origins_sql.FOLD)
 VERIFY: Final[Mapping[str, TextClause]] = {
     "summary": summaries_sql.VERIFY_SUMMARIES,
     "times of milestones": times_sql.VERIFY_MILESTONES,
     "times in stages": times_sql.VERIFY_STAGES,
+    "origin": origins_sql.VERIFY,
 }
-TABLES: Final = ("milestone_counts", "journey_summaries", "milestone_times", "stage_times")
+TABLES: Final = ("milestone_counts", "journey_summaries", "milestone_times", "stage_times", "journey_origins")
 LOCK = text("SELECT * FROM summary_cursors WHERE tenant_id = :tenant_id FOR UPDATE SKIP LOCKED")
 LOCK_OR_WAIT = text("SELECT * FROM summary_cursors WHERE tenant_id = :tenant_id FOR UPDATE")
 MOVE = text(

@@ -70,5 +70,5 @@ REPORT: Final = Report(
     metrics,
     FunnelParameters,
     numbers=FUNNEL_NUMBERS,
-    summed=SUMMED,
+    summed={None: SUMMED},
 )

@@ -62,15 +62,15 @@ async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters
 async def _numbers(
     tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, bound: Mapping[str, Any]
 ) -> Sequence[Record]:
-    """By the summaries where the report can be read from them: of the present, without groups.
+    """By the summaries where the report can be read from them: of the present, by a group that they have.
 
     Raises RequestInvalid for a window that has too much history to be read in the time that a statement may take.
     """
-    if report.summed is not None and asked.as_of is None and asked.by is None:
+    if asked.as_of is None and (statement := report.summed.get(asked.group)):
         after = await usable(tx, tenant_id, bound["as_of"])
         if after is not None:
             days = whole_days(bound["start"], bound["end"])
-            return await sql.summed(tx, tenant_id, report.summed, {**bound, **days, "after": after})
+            return await sql.summed(tx, tenant_id, statement, {**bound, **days, "after": after})
     steps = await sql.steps_in(tx, tenant_id, bound["start"], bound["end"])
     most = MOST_STEPS // report.weight
     if steps > most:

@@ -97,7 +97,8 @@ class Report:
     sql.py, of groups that are not those of the lead. `prepare` reads what else the statement needs.
     `complete`: adds what does not come from the cases to the groups. `columns`: those of its CSV besides `COLUMNS` of
     formats.py. `picture`: the report as SVG. `numbers`: SQL that counts the cases by another way, where a row for each
-    metric is too slow; it answers as `COUNTED` in sql.py does. `summed`: the same of the present by the summaries.
+    metric is too slow; it answers as `COUNTED` in sql.py does. `summed`: the same of the present by the summaries,
+    by the group that it has.
     `weight`: how many times as long as for others its statement takes for the same history.
     """
 
@@ -115,7 +116,7 @@ class Report:
     columns: Sequence[str] = ()
     picture: Callable[[Document], str] = svg
     numbers: str | None = None
-    summed: str | None = None
+    summed: Mapping[str | None, str] = field(default_factory=dict)
     weight: int = 1
 
     @property

@@ -14,6 +14,7 @@ from app.database.transaction import Record, Tx
 from app.policy.document import Policy
 from app.reports.funnel import milestones_of
 from app.reports.metric import show_metric
+from app.reports.origins_sql import NUMBERS
 from app.reports.parameters import Parameters, SourcesParameters
 from app.reports.report import Groups, Metric, Report, Settings
 from app.reports.sources_sql import LAST, SOURCES, costs_at, shares_of
@@ -185,5 +186,6 @@ REPORT: Final = Report(
     show,
     groups=LAST,
     complete=add_costs,
+    summed=NUMBERS,
     columns=("amount_won", "cost", "cost_per_sql"),
 )

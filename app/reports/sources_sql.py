@@ -20,36 +20,45 @@ BEGUN: Final = f"""
     SELECT j.id, j.id AS journey_id, j.lead_id, j.business, j.opened_at FROM journeys j {first_of("j.id")}
      WHERE opened.recorded_at <= :as_of AND j.tenant_id = :tenant_id AND j.opened_at >= :start AND j.opened_at < :end
 """  # noqa: S608 - interpolates what is written here
-# Journeys that began in the window, with the milestones that they reached, whether they have a conversion that was not
-# reverted, and the deal that is won, with the amount of its closing as in `WINS`.
+# The conversions of a journey `j` that were not reverted, and its deal that is won, with the amount of its closing as
+# in `WINS`.
+CONVERTED: Final = """
+    ARRAY(SELECT c.id FROM conversions c
+           WHERE c.tenant_id = :tenant_id AND c.lead_id = j.lead_id AND c.journey_id = j.id
+             AND c.recorded_at <= :as_of AND (c.reverted_at IS NULL OR c.reverted_at > :as_of))
+"""
+DEAL: Final = """
+    LEFT JOIN LATERAL (
+         SELECT o.id,
+                CASE WHEN t.evidence ? 'business' THEN (t.evidence #>> '{amount,value}')::numeric
+                     ELSE o.amount END AS amount,
+                CASE WHEN t.evidence ? 'business' THEN t.evidence #>> '{amount,currency}'
+                     ELSE o.currency END AS currency
+           FROM opportunities o
+          CROSS JOIN LATERAL (
+                SELECT t.class, t.occurred_at, t.evidence FROM opportunity_transitions t
+                 WHERE t.tenant_id = :tenant_id AND t.opportunity_id = o.id AND t.recorded_at <= :as_of
+                 ORDER BY t.seq DESC LIMIT 1) t
+          WHERE o.tenant_id = :tenant_id AND o.journey_id = j.id AND t.class = 'won'
+          ORDER BY t.occurred_at, o.id LIMIT 1
+    ) deal ON true
+"""
+COUNTED: Final = """
+    CASE x.value WHEN 'journey' THEN true WHEN 'conversion' THEN j.converted ELSE x."to" = ANY(j.reached) END
+"""
+# Journeys that began in the window, with the milestones that they reached, and whether they have a conversion.
 SOURCES: Final = f"""
     WITH begun AS MATERIALIZED (
         SELECT j.*, deal.id AS opportunity_id, deal.amount, deal.currency,
                ARRAY(SELECT b.name FROM milestones b
                       WHERE {recorded("b")} AND b.lead_id = j.lead_id AND b.journey_id = j.id) AS reached,
-               ARRAY(SELECT c.id FROM conversions c
-                      WHERE c.tenant_id = :tenant_id AND c.lead_id = j.lead_id AND c.journey_id = j.id
-                        AND c.recorded_at <= :as_of AND (c.reverted_at IS NULL OR c.reverted_at > :as_of)) AS converted
+               {CONVERTED} <> '{{}}' AS converted
           FROM ({BEGUN}) j
-          LEFT JOIN LATERAL (
-               SELECT o.id,
-                      CASE WHEN t.evidence ? 'business' THEN (t.evidence #>> '{{amount,value}}')::numeric
-                           ELSE o.amount END AS amount,
-                      CASE WHEN t.evidence ? 'business' THEN t.evidence #>> '{{amount,currency}}'
-                           ELSE o.currency END AS currency
-                 FROM opportunities o
-                CROSS JOIN LATERAL (
-                      SELECT t.class, t.occurred_at, t.evidence FROM opportunity_transitions t
-                       WHERE t.tenant_id = :tenant_id AND t.opportunity_id = o.id AND t.recorded_at <= :as_of
-                       ORDER BY t.seq DESC LIMIT 1) t
-                WHERE o.tenant_id = :tenant_id AND o.journey_id = j.id AND t.class = 'won'
-                ORDER BY t.occurred_at, o.id LIMIT 1
-          ) deal ON true
+          {DEAL}
     )
     SELECT x.name AS metric, j.id, j.journey_id, j.lead_id, j.business, j.opened_at AS at, j.amount, j.currency,
            CASE x.value WHEN 'deal' THEN j.opportunity_id END AS opportunity_id,
-           CASE x.value WHEN 'journey' THEN true WHEN 'conversion' THEN j.converted <> '{{}}'
-                        ELSE x."to" = ANY(j.reached) END AS counted
+           {COUNTED} AS counted
       FROM begun j CROSS JOIN {{METRICS}}
 """  # noqa: S608 - interpolates what is written here
 

@@ -257,7 +257,7 @@ def _group(report: Report, group: str | None) -> tuple[str, str]:
 
 
 async def summed(tx: Tx, tenant_id: UUID, numbers: str, bound: Mapping[str, Any]) -> Records:
-    """As `numbers` without groups, of the present, by the summaries and what they have not seen."""
+    """As `numbers`, of the present, by the summaries and what they have not seen."""
     await tx.plan_for_values()
     return (await tx.execute(_whole(numbers), {"tenant_id": tenant_id, **bound})).all()
 

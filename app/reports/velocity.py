@@ -101,6 +101,6 @@ REPORT: Final = Report(
     show,
     columns=COLUMNS,
     picture=survival,
-    summed=TIMES,
+    summed={None: TIMES},
     weight=2,
 )

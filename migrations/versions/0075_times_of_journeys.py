@@ -1,4 +1,4 @@
-"""Times of journeys between milestones and in stages, which velocity reads.
+"""Times of journeys between milestones and in stages, which velocity reads, and where journeys come from.
 
 Revision ID: 0075_times_of_journeys
 Revises: 0074_claim_idempotency_keys
@@ -15,6 +15,8 @@ revision = "0075_times_of_journeys"
 down_revision = "0074_claim_idempotency_keys"
 branch_labels = None
 depends_on = None
+
+ORIGINS = ("source", "medium", "campaign")
 
 
 def upgrade() -> None:
@@ -51,6 +53,19 @@ def upgrade() -> None:
         postgresql_include=["microseconds", "journey_id"],
         if_not_exists=True,
     )
+    op.create_table(
+        "journey_origins",
+        *_keys(),
+        sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("business", sa.Text(), nullable=False),
+        *(sa.Column(f"{touch}_{name}", sa.Text()) for touch in ("first", "last") for name in ORIGINS),
+        sa.Column("amount", sa.Numeric()),
+        sa.Column("currency", sa.Text()),
+        sa.Column("converted", sa.Boolean(), nullable=False),
+        sa.Column("reached", sa.ARRAY(sa.Text()), nullable=False),
+        if_not_exists=True,
+    )
+    op.create_index("journey_origins_opened_at_idx", "journey_origins", ["tenant_id", "opened_at"], if_not_exists=True)
     op.add_column("summary_cursors", sa.Column("times_position", sa.BigInteger()), if_not_exists=True)
     op.add_column("summary_cursors", sa.Column("times_built_to", sa.Uuid()), if_not_exists=True)
 
@@ -58,7 +73,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for name in ("times_built_to", "times_position"):
         op.drop_column("summary_cursors", name, if_exists=True)
-    for name in ("stage_times", "milestone_times"):
+    for name in ("journey_origins", "stage_times", "milestone_times"):
         op.drop_table(name, if_exists=True)
 
 

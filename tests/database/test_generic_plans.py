@@ -38,6 +38,7 @@ WHOLE = {
     "app.policies.sql.JOURNEYS_OUTSIDE": "an activation counts the open journeys in stages that the policy lacks",
     "app.reports.cursors_sql.HEAD": "a rebuild looks once for events that are too young for it",
     "app.reports.summaries_sql.VERIFY_SUMMARIES": "baton verify compares all summaries",
+    "app.reports.origins_sql.VERIFY": "baton verify compares all summaries",
     "app.reports.times_sql.VERIFY_MILESTONES": "baton verify compares all summaries",
     "app.reports.times_sql.VERIFY_STAGES": "baton verify compares all summaries",
     "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",

@@ -65,6 +65,7 @@ from app.database.tables.leads import (
 )
 from app.database.tables.pipeline import accounts, contacts, conversions, opportunities, opportunity_transitions
 from app.database.tables.summaries import (
+    journey_origins,
     journey_summaries,
     milestone_counts,
     milestone_times,
@@ -101,6 +102,7 @@ __all__ = [
     "idempotency_keys",
     "identities",
     "imports",
+    "journey_origins",
     "journey_summaries",
     "journeys",
     "judgements",

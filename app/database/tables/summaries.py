@@ -5,7 +5,7 @@ See docs/decisions/0089.
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Index, Integer, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Index, Integer, Numeric, Text
 
 from app.database.tables.columns import instant, string, tenant_table, uuid
 
@@ -66,9 +66,24 @@ stage_times = tenant_table(
     ),
 )
 
+# Where a journey comes from, by both touches of its lead, and how far it came: the milestones that it has now, whether
+# it has a conversion that was not reverted, and the amount of its deal if that is won.
+journey_origins = tenant_table(
+    "journey_origins",
+    uuid("journey_id", null=False, primary_key=True),
+    instant("opened_at", null=False),
+    string("business", null=False),
+    *(string(f"{touch}_{member}") for touch in ("first", "last") for member in ("source", "medium", "campaign")),
+    Column("amount", Numeric),
+    string("currency"),
+    Column("converted", Boolean, nullable=False),
+    Column("reached", ARRAY(Text), nullable=False),
+    Index("journey_origins_opened_at_idx", "tenant_id", "opened_at"),
+)
+
 # Until which event of the log the summaries of a tenant have seen everything, and what was recorded by `as_of`.
 # `built_to` is null, or how far they have been made for the journeys that there were before. The other two repeat
-# `position` and `built_to`: they do not where a release moved the cursor that did not know `milestone_times`.
+# `position` and `built_to`: they do not where a release moved the cursor that did not know all of the tables.
 summary_cursors = tenant_table(
     "summary_cursors",
     Column("position", BigInteger, nullable=False),
