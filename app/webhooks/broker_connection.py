@@ -21,6 +21,11 @@ class Answer(NamedTuple):
     error: str | None = None
     text: str = ""
 
+    @property
+    def head(self) -> str:
+        """What is kept of its words: PostgreSQL's text cannot contain NUL."""
+        return self.text.replace("\x00", "�")
+
 
 class BrokerFault(OSError):
     """There is no usable connection to the broker; `kind` is the `error` of the attempt."""

@@ -65,7 +65,7 @@ class Brokers:
                 answer = await connection.publish(
                     sink.destination_of(message.tenant, message.lead, message.type), message
                 )
-            return Outcome(answer.code, answer.error, _ms(began), head=answer.text)
+            return Outcome(answer.code, answer.error, _ms(began), head=answer.head)
         except FAULTS as fault:
             self._retire(line)  # where one message got no answer, the next ones may get none either
             return Outcome(None, fault_kind(fault, connecting), _ms(began))

@@ -99,12 +99,13 @@ def changed(ring: KeyRing, tenant_id: UUID, row: Row[Any], url: str, given: Cred
         detail = "the URL names another broker: give its credentials, or {} where it needs none"
         raise RequestInvalid.of(FIELD, "credentials_needed", detail)
     check(url, given)
-    try:
-        stored = opened(ring, tenant_id, row.id, row.credentials)
-    except CannotOpen:  # they are replaced: what they were is not needed
-        stored = None
-    if (stored or Credentials()) == given and (row.credentials is None) == (not given.given):
+    if row.credentials is None and not given.given:
         return {}
+    try:
+        if opened(ring, tenant_id, row.id, row.credentials) == given:
+            return {}
+    except CannotOpen:
+        pass  # they are replaced: what they were is not needed
     return {FIELD: seal(ring, tenant_id, row.id, given)}
 
 

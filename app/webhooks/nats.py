@@ -20,6 +20,7 @@ from app.webhooks.nkeys import public_key, signature
 from app.webhooks.sinks import Sink
 
 MAX_MESSAGE: Final = 16 * 1024
+MAX_UNSENT: Final = 8 << 20
 MAX_TEXT: Final = 1024
 NO_RESPONDERS: Final = b"NATS/1.0 503"
 TOO_LARGE: Final = 10054  # JetStream's code of a message that is larger than the stream takes
@@ -63,7 +64,12 @@ class NatsConnection:
             del self._waiting[inbox]
 
     def _write(self, command: bytes) -> None:
-        """Write it together with what else is written in this turn of the event loop."""
+        """Write it together with what else is written in this turn of the event loop.
+
+        Raises BrokerFault where the server takes nothing: it could have us keep answers to its pings without limit.
+        """
+        if self._writer.transport.get_write_buffer_size() > MAX_UNSENT:
+            raise BrokerFault("connection_reset")
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._flush)
         self._unsent.append(command)
@@ -235,7 +241,7 @@ def encoded_headers(message: Message) -> bytes:
 
 def read_answer(head: bytes, payload: bytes) -> Answer:
     """What the server answered to a message: the acknowledgement of a stream, its error, or that none takes it."""
-    text = payload[:MAX_TEXT].decode("utf-8", "replace").replace("\x00", "�")
+    text = payload[:MAX_TEXT].decode("utf-8", "replace")
     if head.startswith(NO_RESPONDERS):
         return Answer(503, "stream_missing", "no stream takes this subject")
     try:
