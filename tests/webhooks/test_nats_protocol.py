@@ -9,7 +9,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from app.webhooks import brokers
+from app.webhooks import brokers, nats
 from app.webhooks.broker_connection import Answer
 from app.webhooks.credentials import Credentials
 from app.webhooks.egress import Limits
@@ -84,10 +84,13 @@ def test_only_the_acknowledgement_of_a_stream_counts_as_delivered(head: bytes, p
     assert Outcome(answer.code).delivered == (answer.code == 200)
 
 
-def test_an_answer_is_kept_as_text_that_the_database_can_hold() -> None:
-    _, _, text = read_answer(b"", b"\x00\xff" + b"x" * 5000)
-    assert "\x00" not in text
-    assert len(text) == 1024
+@pytest.mark.parametrize(
+    "payload", [b"\x00\xff" + b"x" * 5000, b'{"error":{"description":"\\u0000' + b"x" * 5000 + b'"}}']
+)
+def test_an_answer_is_kept_as_text_that_the_database_can_hold(payload: bytes) -> None:
+    answer = read_answer(b"", payload)
+    assert "\x00" not in answer.head
+    assert len(answer.head) == 1024
 
 
 @pytest.mark.parametrize(
@@ -254,6 +257,17 @@ async def test_what_breaks_the_protocol_ends_the_connection_and_is_a_failure(wri
     assert (outcome.code, outcome.error) == (None, kind)
 
 
+async def test_a_server_that_pings_and_reads_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats, "MAX_UNSENT", 64 * 1024)
+
+    async def behave(connection: Connection) -> None:
+        while True:
+            await connection.answer(b"PING\r\n" * 10_000)
+
+    [outcome] = await sent(greeting(behave))
+    assert (outcome.code, outcome.error) == (None, "connection_reset")
+
+
 async def test_an_answer_to_nobody_is_ignored() -> None:
     async def behave(connection: Connection) -> None:
         _, inbox, _ = await take(connection)
@@ -268,11 +282,12 @@ async def test_an_answer_to_nobody_is_ignored() -> None:
 async def test_a_forbidden_subject_refuses_its_message_and_no_other() -> None:
     async def behave(connection: Connection) -> None:
         subject, _, _ = await take(connection)
-        await connection.answer(b"-ERR 'Permissions Violation for Publish to \"%b\"'\r\n" % subject)
+        await connection.answer(b"-ERR 'Permissions Violation for Publish to \"%b\"\x00'\r\n" % subject)
         await replying(ACK)(connection)
 
     refused, taken = await sent(greeting(behave), [MESSAGE, MESSAGE])
     assert (refused.code, refused.error) == (403, "permission_denied")
+    assert "\x00" not in refused.head
     assert taken.delivered
 
 
