@@ -6,7 +6,7 @@ from tests.api import Api
 from tests.contract.contract import ALL, DOCUMENT, METHODS, PROBLEM
 from tests.contract.world import create_one_of_each
 
-PAGES = ("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/docs/static/swagger-ui.css")
+PAGES = ("/", "/docs", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz", "/metrics", "/docs/static/swagger-ui.css")
 READS = [operation for operation in ALL if operation.method == "GET" and operation.path.startswith("/v1")]
 
 
