@@ -10,19 +10,22 @@ PING: Final = "subscription.ping"  # of subscriptions only: it is not in the log
 JSON: Final = "application/json"
 HEADERS: Final[dict[str, Any]] = {
     "type": "object",
-    "description": "Of webhooks and brokers; the feed has none. Those that a subscription sets itself come besides.",
+    "description": "Of webhooks and brokers; the feed has none. Those that a subscription sets itself come besides, and"
+    " `ce-…` where its format is CloudEvents in binary mode.",
     "properties": {
         "webhook-id": {"type": "string", "description": "The id of the event, the same each time it is sent."},
         "webhook-timestamp": {"type": "string", "description": "Seconds since 1970, when it was signed."},
         "webhook-signature": {
             "type": "string",
-            "description": "Of Standard Webhooks: `v1,` and the base64 of an HMAC-SHA256, for each valid secret.",
+            "description": "Of Standard Webhooks, for each valid key: `v1,` and the base64 of an HMAC-SHA256, `v1a,` and that of an"
+            " ed25519 signature.",
         },
         "webhook-subscription": {"type": "string", "description": "The id of the subscription."},
         "webhook-attempt": {"type": "string", "description": "1 at first."},
         "webhook-replay": {"type": "string", "description": "The id of the replay by which it is sent once more."},
         "traceparent": {"type": "string"},
         "content-type": {"type": "string"},
+        "content-digest": {"type": "string", "description": "The SHA-256 of the body (RFC 9530)."},
     },
 }
 NATS_HEADERS: Final[dict[str, Any]] = {
