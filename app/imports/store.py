@@ -148,7 +148,7 @@ async def _publish(request: Request, tenant_id: UUID, import_id: UUID, parts: Pa
         shown = show.import_of(row, is_waiting=parts.count > 0)
         response = answer(shown, 202, location=f"{request.app.state.settings.prefix}/v1/imports/{shown['id']}")
         if keyed is not None:
-            await idempotency.store(tx, tenant_id, await idempotency.rows_of(tenant_id, [(keyed, response)], now))
+            await idempotency.store_response(tx, tenant_id, keyed, response, now)
         return response
 
     return await _in_turn(request.app.state, publish)

@@ -110,6 +110,11 @@ async def rows_of(
     ]
 
 
+async def store_response(tx: Tx, tenant_id: UUID, asked: Keyed, response: Response, now: datetime) -> None:
+    """Stores the response under the key of its request, if it is a 2xx."""
+    await store(tx, tenant_id, await rows_of(tenant_id, [(asked, response)], now))
+
+
 async def store(tx: Tx, tenant_id: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
     """Stores responses by a statement of its own, where no other one writes them (`STORED`)."""
     if rows:

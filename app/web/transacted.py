@@ -89,8 +89,7 @@ class Transacted(APIRoute):
                     raise stored
                 response = stored or await handler(request)
                 if stored is None:
-                    rows = await idempotency.rows_of(tenant_id, [(keyed, response)], request.state.now)
-                    await idempotency.store(tx, tenant_id, rows)
+                    await idempotency.store_response(tx, tenant_id, keyed, response, request.state.now)
             return response
 
         return lambda request: run_with_retries(lambda: in_transaction(request))
