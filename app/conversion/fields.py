@@ -123,10 +123,9 @@ def fill(
         protected |= NAMES - overwrite - from_caller  # parts of two names make a person who does not exist
     for name, value in values.items():
         current = None if existing is None else existing.get(name)
-        derived_only = name not in overwrite | from_caller and is_derived(values, name)
         if existing is None:
             outcome: Outcome = "copied"
-        elif name in protected or derived_only:
+        elif name in protected or (name not in overwrite | from_caller and is_derived(values, name)):
             outcome = "kept_existing"
         elif current in (None, ""):
             outcome = "filled"

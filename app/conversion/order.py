@@ -112,7 +112,8 @@ class ConversionOrder(RequestBody):
 
     def caller_values(self, part: Literal["account", "contact"]) -> dict[str, Any]:
         """The values that the caller gave for a part, null included; they take precedence over the lead's."""
-        return (self.account if part == "account" else self.contact).values.model_dump(exclude_unset=True)
+        values = (self.account if part == "account" else self.contact).values
+        return values.model_dump(exclude_unset=True) if values.model_fields_set else {}
 
 
 class RevertOrder(RequestBody):

@@ -108,7 +108,7 @@ def taken_by(policy: Policy, endpoint: Endpoint, stage: str | None) -> str:
     A policy without one has the name of the shipped policies, which is refused as no action of this policy.
     """
     found = [action for action in policy.actions if endpoint_of(policy, action) == endpoint]
-    here = [action for action in found if action in policy.edges.get(stage, ())]
+    here = [action for action in found if policy.leaves(action, stage)]
     return next((action.name for action in (*here, *found)), SHIPPED_NAMES[endpoint])
 
 

@@ -69,8 +69,10 @@ def rederived(before: Values, after: Values, given: Container[str], names: Conta
     now = {**after, **changes}
     for name, rule in _RULES.items():
         is_moved = any(before.get(source) != now.get(source) for source in SOURCES[name])
+        if name in given or name not in names or not is_moved:
+            continue
         is_free = before.get(name) is None or is_derived(before, name)
-        if name in names and name not in given and is_moved and is_free and before.get(name) != (value := rule(now)):
+        if is_free and before.get(name) != (value := rule(now)):
             changes[name] = value
     return changes
 
