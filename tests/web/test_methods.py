@@ -6,7 +6,8 @@ from tests.api import Api
 from tests.contract.contract import ALL, DOCUMENT, METHODS, PROBLEM
 from tests.contract.world import create_one_of_each
 
-PAGES = ("/", "/docs", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz", "/metrics", "/docs/static/swagger-ui.css")
+DOCUMENTS = ("/openapi.json", "/asyncapi.json")
+PAGES = ("/", "/docs", *DOCUMENTS, "/healthz", "/readyz", "/metrics", "/docs/static/swagger-ui.css")
 READS = [operation for operation in ALL if operation.method == "GET" and operation.path.startswith("/v1")]
 
 
