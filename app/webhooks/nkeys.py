@@ -9,8 +9,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SEED: Final = 18 << 3
-USER: Final = 20 << 3  # the prefix of user keys: in base32 they begin with U, their seeds with SU
+USER: Final = bytes([20 << 3])  # public keys of users begin with it, in base32 with U
+SEED_OF_USER: Final = bytes([18 << 3 | 20 >> 2, 0])  # their seeds begin with it, in base32 with SU
 JWT: Final = re.compile(r"-+BEGIN NATS USER JWT-+\s+([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)\s")
 USER_SEED: Final = re.compile(r"-+BEGIN USER NKEY SEED-+\s+([A-Z2-7]+)\s")
 
@@ -22,14 +22,14 @@ def key_of(seed: str) -> Ed25519PrivateKey:
     except ValueError:
         raise ValueError("a seed is in base32") from None
     body, check = raw[:-2], raw[-2:]
-    if len(body) != 34 or body[:2] != bytes([SEED | USER >> 5, (USER << 3) & 0xFF]) or check != _checksum(body):
+    if len(body) != 34 or body[:2] != SEED_OF_USER or check != _checksum(body):
         raise ValueError("a seed of a user has 58 characters and begins with SU")
     return Ed25519PrivateKey.from_private_bytes(body[2:])
 
 
 def public_key(key: Ed25519PrivateKey) -> str:
     """`U…`, by which the server knows the user."""
-    body = bytes([USER]) + key.public_key().public_bytes_raw()
+    body = USER + key.public_key().public_bytes_raw()
     return base64.b32encode(body + _checksum(body)).decode().rstrip("=")
 
 
