@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from benchmarks.bench import Bench
 
 LOGGED = re.compile(r"LOG:  (?:execute [^:]+|statement): (.*)")
-# Statements of wake-ups, startup and the cache of API keys, which no request causes.
-IGNORED = re.compile(r"pg_notify|LISTEN|pg_catalog|(FROM|UPDATE) keys|statement_timeout|ALTER")
+# Statements of wake-ups, startup, new connections and the cache of API keys, which no request causes.
+IGNORED = re.compile(
+    r"pg_notify|LISTEN|pg_catalog|(FROM|UPDATE) keys|statement_timeout|transaction_timeout|ALTER"
+    r"|show |select current_schema|typeinfo_tree"
+)
 WARM = 8
 
 
