@@ -39,9 +39,9 @@ class Line:
             return True
         return not self.opening.cancelled() and self.opening.exception() is None and self.opening.result().usable
 
-    @property
-    def idle(self) -> bool:
-        return not self.in_flight and time.monotonic() - self.used_at >= IDLE_SECONDS
+    def idle(self, now: float) -> bool:
+        """Whether it was used by nothing for a minute; `now` is of the monotonic clock."""
+        return not self.in_flight and now - self.used_at >= IDLE_SECONDS
 
 
 class Brokers:
@@ -107,7 +107,8 @@ class Brokers:
             closing.add_done_callback(self._closing.discard)
 
     def _sweep(self) -> None:
-        for line in [each for each in self._lines.values() if each.idle]:
+        now = time.monotonic()
+        for line in [each for each in self._lines.values() if each.idle(now)]:
             self._retire(line)
         loop = asyncio.get_running_loop()
         self._sweep_at = loop.call_later(IDLE_SECONDS, self._sweep) if self._lines else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -391,6 +392,47 @@ def test_credentials_are_not_shown_by_repr() -> None:
     assert "user-name" not in repr(given)
     assert "pass-word" not in repr(replace(MESSAGE, credentials=given))
     assert "to-ken" not in repr(Credentials(token="to-ken"))
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "seconds", "idle"), [(0, 59.5, False), (0, 60.0, True), (0, 61.0, True), (1, 61.0, False)]
+)
+async def test_a_connection_is_idle_that_nobody_used_for_a_minute(in_flight: int, seconds: float, idle: bool) -> None:
+    opening: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    line = brokers.Line(cast(Any, opening), in_flight, used_at=100.0)
+    assert line.idle(100.0 + seconds) == idle
+
+
+async def test_a_message_without_an_answer_does_not_take_it_from_another_that_is_in_flight() -> None:
+    given_up = asyncio.Event()
+
+    async def behave(connection: Connection) -> None:
+        inboxes = [(await take(connection))[1] for _ in range(2)]
+        await given_up.wait()
+        for each in inboxes:
+            await connection.answer(b"MSG %b 1 %d\r\n%b\r\n" % (each, len(ACK), ACK))
+        await connection.hang()
+
+    async with receiver(greeting(behave)) as server, egress() as client:
+        message = replace(MESSAGE, url=f"nats://127.0.0.1:{server.port}/a")
+        patient = asyncio.create_task(client.send(message))
+        assert (await client.send(replace(message, timeout_seconds=0.3))).error == "timeout"
+        given_up.set()
+        assert (await patient).delivered
+
+
+async def test_at_the_end_connections_are_closed_whatever_is_in_flight() -> None:
+    async def behave(connection: Connection) -> None:
+        await take(connection)
+        got.set()
+        await connection.hang()
+
+    got = asyncio.Event()
+    async with receiver(greeting(behave)) as server, egress() as client:
+        sending = asyncio.create_task(client.send(replace(MESSAGE, url=f"nats://127.0.0.1:{server.port}/a")))
+        await got.wait()
+        await client.close()
+        assert (await sending).error == "connection_reset"
 
 
 async def test_a_connection_that_nobody_uses_is_closed_and_one_that_waits_for_its_answer_is_not(
