@@ -341,7 +341,7 @@ class AttemptOut(ResponseBody):
     n: int
     at: str
     ms: int
-    code: int | None
+    code: int | None = Field(description="The status of the answer; of a broker the one that says the same.")
     error: str | None = Field(
         description="Why it failed. `skipped`: it was not sent, because the subscription no longer accepts the event."
     )
