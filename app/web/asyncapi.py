@@ -17,8 +17,8 @@ HEADERS: Final[dict[str, Any]] = {
         "webhook-timestamp": {"type": "string", "description": "Seconds since 1970, when it was signed."},
         "webhook-signature": {
             "type": "string",
-            "description": "Of Standard Webhooks, for each valid key: `v1,` and the base64 of an HMAC-SHA256, `v1a,` and that of an"
-            " ed25519 signature.",
+            "description": "Of Standard Webhooks, for each valid key: `v1,` and the base64 of an HMAC-SHA256,"
+            " `v1a,` and that of an ed25519 signature.",
         },
         "webhook-subscription": {"type": "string", "description": "The id of the subscription."},
         "webhook-attempt": {"type": "string", "description": "1 at first."},

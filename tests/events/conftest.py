@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from uuid import UUID
 
 import httpx
 import pytest
@@ -38,7 +39,7 @@ class Service(SimpleNamespace):
     client: httpx.AsyncClient
 
 
-async def new_client(app: FastAPI, scopes: tuple[str, ...]) -> tuple[httpx.AsyncClient, object]:
+async def new_client(app: FastAPI, scopes: tuple[str, ...]) -> tuple[httpx.AsyncClient, UUID]:
     secret, tenant_id = auth.new_secret(), ids.new_id()
     async with app.state.engine.begin() as tx:
         await tx.execute(tenants.insert().values(id=tenant_id, name="acme", secret_salt="x", created_at=NOW))
