@@ -1,7 +1,7 @@
 """Takes CloudEvents, structured or binary, verifies them and prints what they are about. Needs Python alone.
 
 Subscribe its address:  POST /v1/subscriptions  {"url": "https://…", "format": "cloudevents_structured"}
-                        or "cloudevents_binary"
+                        or "cloudevents_binary"; with "handshake": true it is asked first: POST …/{id}/handshake
 Start it:               SECRET=whsec_… python3 take_cloudevents.py 9000
 ORIGIN is the host of Baton that may send events (any without it), RATE how many requests a minute it may send.
 """

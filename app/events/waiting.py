@@ -55,11 +55,12 @@ class AllowLongRequest(Allow):
         return caller
 
 
-async def with_connection(state: Any, work: Callable[[Tx], Awaitable[T]]) -> T:
+async def with_connection(state: Any, work: Callable[[Tx], Awaitable[T]], *, transaction: bool = False) -> T:
     """Run `work` on a connection that goes back to the pool at once; at most MAX_CONNECTIONS at a time."""
+    opened = state.engine.begin if transaction else state.engine.connect
 
     async def run() -> T:
-        async with state.engine.connect() as tx:
+        async with opened() as tx:
             return await work(tx)
 
     async with state.waiters.connections:

@@ -21,7 +21,8 @@ UUIDS, BIGINTS, INTS, TEXTS, TIMES = (
     ARRAY(DateTime(timezone=True)),
 )
 RECEIVER: Final = """s.url, s.types, s.filter, s.condition, s.mode, s.include, s.headers, s.secrets, s.ed25519_keys,
-           s.credentials, s.format, s.limits, s.on_dead, s.disable_after_days, s.state, s.state_reason, s.version"""
+           s.credentials, s.format, s.limits, s.allowed_rate, s.on_dead, s.disable_after_days, s.state, s.state_reason,
+           s.version"""
 
 # A lane has work when the log has rows after its position, a retry is due, something is asked for a delivery, events
 # are to be replayed, or its breaker is open or half open. A claim increments the fence, so later writes of the

@@ -1,4 +1,4 @@
-"""Outbound requests: one POST or GET, or one message to a broker, to a checked address under one total deadline."""
+"""Outbound: one POST, GET or OPTIONS, or one message to a broker, to a checked address under one total deadline."""
 
 import asyncio
 import functools
@@ -24,6 +24,7 @@ from app.webhooks.retry import Outcome
 from app.webhooks.sinks import Sink, SinkInvalid, is_sink
 from app.webhooks.targets import Targets, address_of
 
+USER_AGENT = "Baton-Webhooks/1"
 MAX_URL_LENGTH = 2048
 MAX_HEAD_BYTES = 1024
 KEEPALIVE_SECONDS = 15.0
@@ -143,6 +144,13 @@ class Egress:
         if response.error:
             return Fetched(replace(outcome, code=None, error=response.error))
         return Fetched(outcome, {name.lower(): value for name, value in response.headers.items()}, response.head)
+
+    async def options(self, url: str, headers: dict[str, str]) -> Fetched:
+        """Send OPTIONS once; its outcome, and when that is a success the headers. Nothing is raised."""
+        response = _Response(self.limits)
+        outcome = await self._attempt("OPTIONS", url, headers, b"", response, self.limits.total)
+        shown = {name.lower(): value for name, value in response.headers.items()}
+        return Fetched(outcome, shown if outcome.delivered else {})
 
     async def _attempt(
         self, method: str, url: str, headers: dict[str, str], body: bytes, response: _Response, total: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -30,6 +31,7 @@ from app.web.pages import Cursor, Limit, Page, malformed_cursor, read_cursor, wr
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
 from app.web.versions import Expected
+from app.webhooks import handshake as handshakes
 from app.webhooks import lane_sql, sql, subscribe
 from app.webhooks import ping as pings
 from app.webhooks.by_hand import Asked, ask_dead, ask_one
@@ -42,6 +44,7 @@ from app.webhooks.schemas import (
     DeliveryOut,
     DeliveryPage,
     DeliveryState,
+    HandshakeOut,
     Listed,
     PingOut,
     Position,
@@ -185,6 +188,31 @@ async def ping_subscription(
     outcome = await pings.ping(request.app.state.egress, receiver, row.now)
     shown = {"delivered": outcome.delivered, "code": outcome.code, "error": outcome.error, "ms": outcome.ms}
     return answer({**shown, "response_head": outcome.head})
+
+
+@ping_api.post(
+    "/{subscription_id}/handshake", response_model=HandshakeOut, responses=declared(SubscriptionNotFound, StateConflict)
+)
+async def ask_receiver(
+    request: Request,
+    subscription_id: SubscriptionId,
+    caller: Annotated[Caller, Depends(AllowLongRequest("subscriptions"))],
+) -> Response:
+    """Ask the receiver now whether events may be sent (OPTIONS of CloudEvents' web hooks): it starts when it agrees."""
+    check_no_body(request, await request.body())
+    state = request.app.state
+    row = await with_connection(state, lambda tx: sql.subscription(tx, caller.tenant_id, subscription_id))
+    if row is None:
+        raise SubscriptionNotFound()
+    if not row.handshake:
+        raise StateConflict("This subscription asks for no handshake: change `handshake` to true.", state=row.state)
+    outcome, consent = await handshakes.ask(state.egress, row.url, state.settings.address)
+    if outcome.code is not None:
+        place = {"tenant_id": caller.tenant_id, "subscription_id": subscription_id, "url": row.url}
+        keep = partial(handshakes.keep, **place, consent=consent, now=state.clock.now())
+        await with_connection(state, keep, transaction=True)
+    shown = {"allowed": consent.allowed, "allowed_rate": consent.per_minute, "code": outcome.code}
+    return answer({**shown, "error": consent.error, "ms": outcome.ms, "response_head": outcome.head})
 
 
 @api.get(

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Final, Literal, NamedTuple, assert_never
 from uuid import UUID
 
 from app.events.envelope import Sequenced, names_nobody
 from app.webhooks.breaker import Change
+from app.webhooks.pace import Pace
 from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt, pause_until
 
 # Delivered but not yet written: at most this many events are sent again after a crash, besides those in flight.
@@ -106,6 +107,7 @@ class Lane:
 
     `parked` counts the rows of each parked lead, `rows` all of them. `already_settled` are positions after `position`
     that an earlier owner of the lane delivered, or that have a row. `dead_blocks`: leads wait behind dead deliveries.
+    `pace` counts what is taken; whoever takes asks it first.
     """
 
     position: int
@@ -118,6 +120,7 @@ class Lane:
     wait_until: datetime | None = None
     disabled: DisabledFor | None = None
     dead_blocks: bool = False
+    pace: Pace = field(default_factory=Pace)
     in_flight: int = 0
     rows: int = 0
     _retries: dict[int, RetryRow] = field(default_factory=dict)
@@ -169,7 +172,14 @@ class Lane:
             return None
         item = self.ready.popleft()
         self.in_flight += 1
+        self.pace.take()
         return item
+
+    def waits_for_pace(self, now: datetime) -> bool:
+        """Whether nothing may be sent now because of the receiver's rate; the lane is then paused until it may be."""
+        if wait := self.pace.wait():
+            self.pause(now + timedelta(seconds=wait))
+        return bool(wait)
 
     def late(self, at: float) -> list[Item]:
         """What waits to be sent and has to be read again first."""
@@ -195,6 +205,7 @@ class Lane:
         position = item.event.position
         self.busy[item.event.order_key] = deque()
         self.in_flight += 1
+        self.pace.take()
         if not item.stored:
             self.unsettled[position] = item
             self.already_settled.add(position)

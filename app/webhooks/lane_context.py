@@ -6,12 +6,14 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from app.database.transaction import Database
 from app.events.wake import Wake
 from app.keyring import KeyRing
 from app.webhooks.breaker import Waits
 from app.webhooks.egress import Egress
+from app.webhooks.pace import Pace
 
 
 class LaneLost(Exception):
@@ -57,3 +59,12 @@ class LaneContext:
     schedule: tuple[float, ...]
     timing: Timing
     gate: asyncio.Semaphore
+    paces: dict[UUID, Pace] = field(default_factory=dict)
+
+    def pace(self, subscription_id: UUID, per_minute: int | None) -> Pace:
+        """The pace of a subscription with a rate: it goes on when the lane is released and claimed again."""
+        if per_minute is None:
+            return Pace()
+        pace = self.paces.setdefault(subscription_id, Pace())
+        pace.per_minute = per_minute
+        return pace

@@ -50,7 +50,7 @@ async def still_wanted(tx: Tx, tenant_id: UUID, receiver: Receiver, item: Item, 
 async def find_probe(
     tx: Tx, tenant_id: UUID, subscription_id: UUID, lane: Lane, receiver: Receiver, probes: int
 ) -> Item | None:
-    """The oldest waiting delivery, and after each failed probe the next one: one event alone may be refused."""
+    """Take the oldest waiting delivery, and after each failed probe the next one: one event alone may be refused."""
     waiting = await lane_sql.read_waiting(tx, tenant_id, subscription_id)
     rows = await lane_sql.read_log(tx, tenant_id, subscription_id, lane.position, receiver.patterns)
     items = [Item(event_of(row), row.attempts, stored=True) for row in waiting]
@@ -60,4 +60,6 @@ async def find_probe(
     for item in items:
         item.event = found[item.event.position]
     agree = await agreeing(tx, tenant_id, receiver.purposes, [item.event for item in items])
-    return lane.choose_probe(list(compress(items, agree)), probes)
+    if (item := lane.choose_probe(list(compress(items, agree)), probes)) is not None:
+        lane.take_probe(item)
+    return item

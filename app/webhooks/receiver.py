@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row
@@ -15,14 +15,13 @@ from app.webhooks import credentials
 from app.webhooks.accepted import Selection
 from app.webhooks.content import Content, Format, content, digest
 from app.webhooks.credentials import Credentials
+from app.webhooks.egress import USER_AGENT
 from app.webhooks.lane import Item
 from app.webhooks.message import Message
 from app.webhooks.schemas import Limits
 from app.webhooks.secrets import COLUMNS, keys_of, opened
 from app.webhooks.signing import Key, signatures
 from app.webhooks.subscribe import read_headers
-
-USER_AGENT: Final = "Baton-Webhooks/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,7 @@ class Receiver(Selection):
     credentials: Credentials | None
     keys: tuple[tuple[Key, datetime | None], ...]
     limits: Limits
+    per_minute: int | None
     on_dead: str
     state: str
     version: int
@@ -54,6 +54,7 @@ class Receiver(Selection):
             credentials=credentials.opened(*place, row.credentials),
             keys=tuple(key for kind in COLUMNS for key in opened(*place, kind, keys_of(row, kind), row.now)),
             limits=Limits.model_validate({**(row.limits or {}), "disable_after_days": row.disable_after_days}),
+            per_minute=row.allowed_rate,
             on_dead=row.on_dead,
             state=row.state,
             version=row.version,

@@ -140,6 +140,15 @@ class Limits(RequestBody):
     )
 
 
+Handshake = Annotated[
+    bool,
+    Field(
+        description="Send nothing before the receiver has agreed to a handshake (`POST …/handshake`), and no more"
+        " requests a minute than it allows."
+    ),
+]
+
+
 class SubscriptionPreview(RequestBody):
     """What a subscription says of events; `mode` and `include` say how their bodies are."""
 
@@ -164,6 +173,7 @@ class SubscriptionCreate(SubscriptionPreview):
     headers: Headers = Field(default_factory=dict)
     format: FormatOf = "standard"
     ed25519: Ed25519 = False
+    handshake: Handshake = False
     limits: Limits = Limits()
     on_dead: OnDead = Field(
         default="skip",
@@ -188,6 +198,7 @@ class SubscriptionPatch(RequestBody):
     headers: Headers | None = None
     format: FormatOf | None = None
     ed25519: Ed25519 | None = Field(default=None, description="`false` removes the ed25519 keys at once.")
+    handshake: Handshake | None = None
     limits: Limits | None = None
     on_dead: OnDead | None = Field(default=None, description="`skip` also lets the leads go on that wait.")
 
@@ -272,6 +283,9 @@ class SubscriptionOut(ResponseBody):
     signing_keys: list[SigningKey] = Field(
         description="Newest first, of each kind; expired ones until the next rotation."
     )
+    handshake: bool
+    consented_at: str | None = Field(description="When its receiver agreed; null where it did not, or was not asked.")
+    allowed_rate: int | None = Field(description="Requests a minute that it allowed; null: any number.")
     limits: dict[str, Any]
     on_dead: OnDead
     version: int
@@ -304,6 +318,20 @@ class PingOut(ResponseBody):
     delivered: bool
     code: int | None
     error: str | None
+    ms: int
+    response_head: str
+
+
+class HandshakeOut(ResponseBody):
+    """The receiver's response; `allowed` is true for a 2xx with its consent."""
+
+    allowed: bool
+    allowed_rate: int | None = Field(description="Requests a minute; null: any number.")
+    code: int | None
+    error: str | None = Field(
+        description="Among others `origin_not_allowed`: the header `WebHook-Allowed-Origin` has neither our host nor"
+        " `*`; `rate_invalid`: `WebHook-Allowed-Rate` is neither a number above zero nor `*`."
+    )
     ms: int
     response_head: str
 
@@ -376,6 +404,9 @@ def show_subscription(row: Row[Any]) -> dict[str, Any]:
         "format": row.format,
         "ed25519": row.ed25519_keys is not None,
         "signing_keys": [_show_key(kind, key) for kind in COLUMNS for key in keys_of(row, kind)],
+        "handshake": row.handshake,
+        "consented_at": rfc3339(row.consented_at),
+        "allowed_rate": row.allowed_rate,
         "limits": {**row.limits, "disable_after_days": row.disable_after_days},
         "on_dead": row.on_dead,
         "version": row.version,

@@ -170,6 +170,7 @@ class ServedLane:
         self.clock = DatabaseClock(row.now)
         self.receiver = Receiver.stored(row, self.tenant_id, self.subscription_id, self.context.ring)
         self.lane.dead_blocks = self.receiver.on_dead == "block"
+        self.lane.pace = self.context.pace(self.subscription_id, self.receiver.per_minute)
         self._changed, self._retry_at = False, self.clock.now()  # the change may have made retries due
         self.stopping = self.stopping or self.receiver.state != "active"
 
@@ -302,11 +303,9 @@ class ServedLane:
             self.stopping = True  # reads that find nothing do not count as work
 
     def _wait_seconds(self) -> float:
-        waits = [POLL_SECONDS]
-        if self.lane.unwritten:
-            waits.append(self._flushed_at + FLUSH_SECONDS - time.monotonic())
-        if (retry := self._retry_wait()) is not None:
-            waits.append(retry)
+        flush = self._flushed_at + FLUSH_SECONDS - time.monotonic() if self.lane.unwritten else None
+        pace = (self.lane.pace.wait() if self.lane.ready or self._replay else 0) or None
+        waits = [wait for wait in (POLL_SECONDS, flush, pace, self._retry_wait()) if wait is not None]
         return max(min(waits), 0.001)
 
     # --- sending
@@ -353,9 +352,9 @@ class ServedLane:
 
     @property
     def _concurrency(self) -> int:
-        """How many live requests may be in flight."""
+        """How many live requests may be in flight; none before the receiver's rate lets the next one out."""
         allowed = self.breaker.concurrency(self.receiver.limits.concurrency, self.clock.now())
-        return allowed - (self._replay.in_flight if self._replay else 0)
+        return 0 if self.lane.pace.wait() else allowed - (self._replay.in_flight if self._replay else 0)
 
     @property
     def spare(self) -> int:
@@ -390,13 +389,14 @@ class ServedLane:
     async def _probe(self) -> None:
         """Send one waiting delivery. If its receiver is back the lane is served, slowly at first, else released."""
         assert self.breaker.outage is not None
-        place, limits, probes = self._owned[:2], self.receiver.limits, self.breaker.outage.probes
+        if self.lane.waits_for_pace(self.clock.now()):
+            return
+        probes, limits = self.breaker.outage.probes, self.receiver.limits
         async with self.connection() as tx:
-            item = await find_probe(tx, *place, self.lane, self.receiver, probes)
+            item = await find_probe(tx, *self._owned[:2], self.lane, self.receiver, probes)
         if item is None:  # what waits is not accepted any more, or is behind a dead delivery
             self.breaker.start(self.clock.now())
             return
-        self.lane.take_probe(item)
         outcome = await self.send(item)
         now = self.clock.now()
         back = self.breaker.note_probe(outcome, limits.concurrency, now, random.random())  # noqa: S311 - jitter

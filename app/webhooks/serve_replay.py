@@ -139,6 +139,7 @@ class ServedReplay:
                 return
             if (item := self._window.take(server.clock.now())) is None:
                 return
+            server.lane.pace.take()
             if self._row.rate is not None:
                 self._next_at = max(self._next_at, time.monotonic()) + 1 / self._row.rate
             task = asyncio.create_task(self._send(item))

@@ -28,6 +28,7 @@ from app.webhooks.accepted import Selection, accepted
 from app.webhooks.check_selection import Asked, check_selection, condition_reads_lead
 from app.webhooks.consenting import agreeing
 from app.webhooks.egress import Egress
+from app.webhooks.handshake import state_after
 from app.webhooks.schemas import Rotation, SubscriptionCreate, SubscriptionPatch
 from app.webhooks.secrets import COLUMNS, MAX_KEYS, TooManyKeys, keys_of, secrets_json
 from app.webhooks.signing import Kind, new_secret, read_key
@@ -84,9 +85,11 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
         "schema_version": body.schema_version,
         "include": body.include,
         "format": body.format,
+        "handshake": body.handshake,
         **_stored({"limits": body.limits.model_dump()}),
         "on_dead": body.on_dead,
         "state": "active",
+        **state_after("active", None, due=body.handshake),
         "headers": _encrypted_headers(context, subscription_id, body.headers),
         "secrets": _first_key(context, subscription_id, "v1", secret),
         "ed25519_keys": _first_key(context, subscription_id, "v1a", new_secret("v1a")) if body.ed25519 else None,
@@ -122,11 +125,20 @@ async def patch(
         turned_on = ed25519 and _with_new_key(context, row, "v1a", new_secret("v1a"), "ed25519")
         values["ed25519_keys"] = turned_on or None
     values = moved(row._mapping, values)
+    values |= _after_change(row, values)
     if headers is not None and not _has_headers(context, row, headers):
         values["headers"] = _encrypted_headers(context, subscription_id, headers)
     if values:
         await context.update(subscription_id, values)
     return warnings
+
+
+def _after_change(row: Row[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What follows from another URL, and from a handshake that is wanted now or no more: consent is for one URL."""
+    if not {"url", "handshake"} & values.keys():
+        return {}
+    due = values.get("handshake", row.handshake)
+    return {"consented_at": None, "allowed_rate": None, **state_after(row.state, row.state_reason, due)}
 
 
 def _stored(values: dict[str, Any]) -> dict[str, Any]:
@@ -208,8 +220,9 @@ async def pause(context: SubscriptionContext, subscription_id: UUID, expected: f
     row = await context.locked(subscription_id, expected)
     if row.state == "disabled":
         raise StateConflict("A disabled subscription cannot be paused; resume it first.", state=row.state)
-    if row.state == "active":
-        await context.update(subscription_id, {"state": "paused", "state_reason": "requested"})
+    values = moved(row._mapping, {"state": "paused", "state_reason": "requested"})
+    if values:
+        await context.update(subscription_id, values)
 
 
 async def resume(
@@ -218,7 +231,7 @@ async def resume(
     """Continue where it stopped, now, or at a position.
 
     Raises PositionExpired when the events there are gone, StateConflict for another position of an active
-    subscription, and the problems of `locked`.
+    subscription and for a handshake that is due, and the problems of `locked`.
     """
     lane = await sql.lock_lane(context.tx, context.tenant_id, subscription_id)
     row = await context.locked(subscription_id, expected)
@@ -226,6 +239,8 @@ async def resume(
         raise StateConflict("Pause the subscription first: it is active, and has its position.", state=row.state)
     if row.state == "active" or lane is None:
         return
+    if row.handshake and row.consented_at is None:
+        raise StateConflict("Its receiver has to agree first: POST …/handshake.", state=row.state)
     stopped_at = lane.position
     position = await _resume_position(context, stopped_at, at)
     if at != "cursor":

@@ -99,6 +99,7 @@ TABLE = {
     "/v1/subscriptions/{subscription_id}/resume": {"POST": "subscriptions"},
     "/v1/subscriptions/{subscription_id}/secret": {"POST": "subscriptions"},
     "/v1/subscriptions/{subscription_id}/ping": {"POST": "subscriptions"},
+    "/v1/subscriptions/{subscription_id}/handshake": {"POST": "subscriptions"},
     "/v1/subscriptions/{subscription_id}/deliveries": {"GET": "subscriptions"},
     "/v1/subscriptions/{subscription_id}/deliveries/retry": {"POST": "subscriptions"},
     "/v1/subscriptions/{subscription_id}/deliveries/discard": {"POST": "subscriptions"},

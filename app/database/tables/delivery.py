@@ -96,6 +96,9 @@ subscriptions = tenant_table(
     sealed("ed25519_keys", "ed25519"),
     sealed("credentials", "credentials"),
     string("format", null=False, server_default="standard"),
+    Column("handshake", Boolean, nullable=False, server_default="false"),
+    instant("consented_at"),  # when its receiver agreed; null: it has not, or was not asked
+    Column("allowed_rate", Integer),  # requests a minute; null: any number
     jsonb("limits"),
     string("on_dead", null=False, server_default="skip"),
     Column("disable_after_days", Integer, nullable=False, server_default="5"),
