@@ -24,6 +24,8 @@ ROLES: Final = {"api": 2, "work": 1, "dispatch": 3}  # how many processes have e
 SERVE: Final = (sys.executable, "-m", "app.commands.cli", "serve")
 ADMIN_KEY: Final = "the-admin-key-of-a-torture-is-known-to-all"
 READY_SECONDS: Final = 300.0
+# What a process has printed once it works.
+WORKS: Final = {"api": b"Application startup complete", "work": b"Stop with Ctrl-C", "dispatch": b"Stop with Ctrl-C"}
 CANNOT_START: Final = 2  # the status of a process that found no database at its start
 PACKAGE_PARENT: Final = Path(__file__).parents[3]
 
@@ -41,22 +43,29 @@ class Process:
     running: subprocess.Popen[bytes] | None = None
     is_killed: bool = False
     is_stopped: bool = False
+    _printed: int = 0
 
     def start(self) -> None:
         self.is_killed = self.is_stopped = False
         with self.log.open("ab") as output:
+            self._printed = output.tell()
             self.running = subprocess.Popen(
                 self.command, cwd=self.log.parent, env=self.environment, stdout=output, stderr=output
             )
 
-    def send(self, sent: signal.Signals) -> bool:
-        """Send a signal; False if the process does not run, or is stopped and the signal is not for that."""
-        if self.running is None or self.running.poll() is not None:
+    @property
+    def works(self) -> bool:
+        """Whether it runs, is not stopped, and has begun to work since its start."""
+        if self.running is None or self.running.poll() is not None or self.is_stopped:
             return False
-        self.is_killed = self.is_killed or sent == signal.SIGKILL
-        self.is_stopped = sent == signal.SIGSTOP
-        self.running.send_signal(sent)
-        return True
+        return WORKS[self.role] in self.log.read_bytes()[self._printed :]
+
+    def send(self, sent: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.running is not None and self.running.poll() is None:
+            self.is_killed = self.is_killed or sent == signal.SIGKILL
+            self.is_stopped = sent == signal.SIGSTOP
+            self.running.send_signal(sent)
 
     @property
     def url(self) -> str:

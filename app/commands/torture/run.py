@@ -11,8 +11,8 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, STDOUT
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,10 +86,11 @@ class Torture:
                 await self._replay(fault)
 
     async def _signal(self, fault: Fault, *, stops: bool) -> None:
-        """Kill processes, or stop them and let them go on; a process that is stopped is left alone meanwhile."""
-        at, sent = self.ledger.now, SIGSTOP if stops else SIGKILL
-        chosen = self.services.chosen(fault.target, fault.number)
-        hit = [process for process in chosen if not process.is_stopped and process.send(sent)]
+        """Kill processes, or stop them and let them go on. One that does not work yet, or is stopped, is left alone."""
+        at = self.ledger.now
+        hit = [process for process in self.services.chosen(fault.target, fault.number) if process.works]
+        for process in hit:
+            process.send(SIGSTOP if stops else SIGKILL)
         if stops:
             await asyncio.sleep(fault.lasts)
             for process in hit:
@@ -254,30 +255,35 @@ async def _run(folder: Path, seconds: float, seed: int, command: Sequence[str]) 
 
 
 async def _one(run: Torture, seed: int, command: Sequence[str]) -> None:
-    stop, fed = asyncio.Event(), asyncio.Event()
-    background = [
-        asyncio.create_task(job)
-        for job in (run.services.keep_running(), run.ledger.sync_forever(), run.show_progress())
-    ]
-    for process in run.services.processes:
-        process.start()
-    await run.services.until_ready()
-    await run.subscribe()
-    source = await run.api.send("POST", "/v1/sources", {"name": "Torture", "preset": "generic"})
-    writers = Writers(run.api, f"/v1/ingest/{source['key']}", seed, stop)
-    feed, writing = asyncio.create_task(follow_feed(run.api, fed)), asyncio.create_task(writers.run())
-    await run.disturb(schedule(seed, run.seconds))
-    stop.set()
-    await writing
-    await run.end()
-    fed.set()
-    await feed
-    await run.note_state()
-    await run.verify(command)
-    for task in background:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    writing_ends, feed_ends = asyncio.Event(), asyncio.Event()
+    async with _meanwhile(run.services.keep_running(), run.ledger.sync_forever(), run.show_progress()):
+        for process in run.services.processes:
+            process.start()
+        await run.services.until_ready()
+        await run.subscribe()
+        source = await run.api.send("POST", "/v1/sources", {"name": "Torture", "preset": "generic"})
+        writers = Writers(run.api, f"/v1/ingest/{source['key']}", seed, writing_ends)
+        async with _meanwhile(writers.run(), follow_feed(run.api, feed_ends)) as (writing, following):
+            await run.disturb(schedule(seed, run.seconds))
+            writing_ends.set()
+            await writing
+            await run.end()
+            feed_ends.set()
+            await following
+        await run.note_state()
+        await run.verify(command)
+
+
+@asynccontextmanager
+async def _meanwhile(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run the jobs during the block; what has not ended then is cancelled."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def report(entries: Sequence[Entry], violations: Sequence[Violation], minutes: float, seed: int) -> str:
