@@ -33,7 +33,7 @@ def test_a_short_torture_breaks_no_promise() -> None:
     command = [sys.executable, "-m", "app.commands.cli", "torture", "--minutes", str(MINUTES), "--seed", str(SEED)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=2 * TIMEOUT_SECONDS, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    table = {line[:34].strip(): line[34:].split() for line in ran.stdout.splitlines()}
+    table = {line[:38].strip(): line[38:].split() for line in ran.stdout.splitlines()}
     for rule in RULES:
         assert table[rule][1] == "0"
     for rule in ("acknowledged is committed", "nothing is lost", "one body, signed", "the feed is complete"):

@@ -299,8 +299,8 @@ def report(entries: Sequence[Entry], violations: Sequence[Violation], minutes: f
         f"{minutes:g} minutes, seed {seed}: "
         + ", ".join(f"{number} x {name}" for name, number in sorted(faults.items())),
         "",
-        f"{'rule':<34}{'checked':>10}{'broken':>10}",
-        *(f"{rule:<34}{counts[rule]:>10}{found[rule]:>10}" for rule in RULES),
+        f"{'rule':<38}{'checked':>10}{'broken':>10}",
+        *(f"{rule:<38}{counts[rule]:>10}{found[rule]:>10}" for rule in RULES),
         "",
         *(f"{violation.rule}: {violation.text}" for violation in violations[:MOST_TOLD]),
     ]
