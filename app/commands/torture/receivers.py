@@ -84,7 +84,7 @@ class Receivers:
         event, headers, habit = orjson.loads(body), request.headers, HABITS[name]
         chance = self.chances.setdefault(name, random.Random(f"{self.seed} {name}"))  # noqa: S311 - no secret
         lead = str(event["data"].get("lead_id"))
-        answer = habit.answer(lead, chance) if not self.calm or habit.refuses else "taken"
+        answer = "taken" if self.calm else habit.answer(lead, chance)
         if answer == "stalled":
             await asyncio.sleep(habit.timeout_seconds + 2)
         elif habit.slow:
