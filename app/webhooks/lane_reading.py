@@ -60,6 +60,7 @@ async def find_probe(
     for item in items:
         item.event = found[item.event.position]
     agree = await agreeing(tx, tenant_id, receiver.purposes, [item.event for item in items])
-    if (item := lane.choose_probe(list(compress(items, agree)), probes)) is not None:
-        lane.take_probe(item)
-    return item
+    chosen = lane.choose_probe(list(compress(items, agree)), probes)
+    if chosen is not None:
+        lane.take_probe(chosen)
+    return chosen
