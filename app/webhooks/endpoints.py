@@ -35,19 +35,23 @@ from app.webhooks import handshake as handshakes
 from app.webhooks import lane_sql, sql, subscribe
 from app.webhooks import ping as pings
 from app.webhooks.by_hand import Asked, ask_dead, ask_one
-from app.webhooks.preview import preview
-from app.webhooks.receiver import Receiver
-from app.webhooks.schemas import (
+from app.webhooks.delivery_schemas import (
     AttemptPage,
     DeadLetters,
     DeadLettersAsked,
     DeliveryOut,
     DeliveryPage,
     DeliveryState,
+    Position,
+    show_attempt,
+    show_delivery,
+)
+from app.webhooks.preview import preview
+from app.webhooks.receiver import Receiver
+from app.webhooks.schemas import (
     HandshakeOut,
     Listed,
     PingOut,
-    Position,
     PreviewOut,
     Resumption,
     Rotation,
@@ -60,8 +64,6 @@ from app.webhooks.schemas import (
     SubscriptionRotated,
     SubscriptionSaved,
     moving_members,
-    show_attempt,
-    show_delivery,
     show_subscription,
 )
 from app.webhooks.sql import Wanted

@@ -1,4 +1,4 @@
-"""Request and response schemas of subscriptions, deliveries and attempts."""
+"""Request and response schemas of subscriptions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import Path
 from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Row
@@ -16,23 +15,20 @@ from app.events.catalogue import Envelope
 from app.events.schemas import Types
 from app.matching.consent import is_purpose
 from app.policy.shape import Like
-from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, rfc3339
+from app.web.fields import RequestBody, ResponseBody, rfc3339
 from app.webhooks.consenting import CONSENT
 from app.webhooks.content import Format
 from app.webhooks.credentials import Credentials
 from app.webhooks.secrets import COLUMNS, StoredSecret, keys_of
 from app.webhooks.signing import Kind
-from app.webhooks.sql import Wanted
 
 Mode = Literal["full", "thin"]
 State = Literal["active", "paused", "disabled"]
 Listed = Literal["active", "paused", "disabled", "failing"]
 OnDead = Literal["skip", "block"]
-DeliveryState = Literal["retry", "held", "dead"]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Start = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 ResumeAt = Annotated[str, Like("now", "write cursor, now or a position", r"^(cursor|now|[1-9]\d{0,17})$")]
-Position = Annotated[int, Path(ge=1, lt=2**63, description="As in `meta.position` of the event.")]
 Scalar = str | int | bool | None
 
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
@@ -225,20 +221,6 @@ class Resumption(RequestBody):
     )
 
 
-class DeadLetters(RequestBody):
-    """Which dead deliveries; an absent member is any."""
-
-    types: Types | None = Field(default=None, examples=[["lead.*"]])
-    lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=100)] | None = None
-    from_: Instant | None = Field(default=None, alias="from", description="The event was recorded then or later.")
-    to: Instant | None = Field(default=None, description="The event was recorded before.")
-
-    @property
-    def wanted(self) -> Wanted:
-        types, leads = tuple(self.types) if self.types else None, tuple(self.lead_ids) if self.lead_ids else None
-        return Wanted("dead", types, leads, self.from_, self.to)
-
-
 class Warned(ResponseBody):
     """Something that was saved, and may be wrong; as an entry of `errors`."""
 
@@ -336,54 +318,6 @@ class HandshakeOut(ResponseBody):
     response_head: str
 
 
-class DeliveryOut(ResponseBody):
-    event_id: str
-    event_type: str | None = Field(description="Null where the log has the event no more.")
-    lead_id: str | None
-    position: str
-    state: DeliveryState
-    attempts: int
-    next_at: str | None
-    last_code: int | None
-    last_error: str | None
-    blocks: bool = Field(description="It is dead, and later events of its lead wait.")
-    requested: Literal["retry", "discard", "skip"] | None = Field(
-        description="What was asked for it and is not done yet; `skip`: let its lead go on."
-    )
-
-
-class DeadLettersAsked(ResponseBody):
-    count: int = Field(description="Dead deliveries for which it is asked now: at most 10,000 by one request.")
-    more: bool = Field(description="Whether there are more: send the request again.")
-
-
-class DeliveryPage(ResponseBody):
-    data: list[DeliveryOut]
-    next: str | None
-
-
-class AttemptOut(ResponseBody):
-    event_id: str
-    lead_id: str | None
-    position: str
-    n: int
-    at: str
-    ms: int
-    code: int | None = Field(description="The status of the answer; of a broker the one that says the same.")
-    error: str | None = Field(
-        description="Why it failed. `skipped`: it was not sent, because the subscription no longer accepts the event."
-    )
-    response_head: str | None
-    trigger: Literal["live", "retry", "probe", "replay"] = Field(
-        description="`probe`: tried whether the receiver is back; it does not count as an attempt of the delivery."
-    )
-
-
-class AttemptPage(ResponseBody):
-    data: list[AttemptOut]
-    next: str | None
-
-
 def show_subscription(row: Row[Any]) -> dict[str, Any]:
     """A subscription as responses show it."""
     return {
@@ -428,34 +362,3 @@ def moving_members(shown: dict[str, Any]) -> dict[str, Any] | None:
 
 def _shown_since(breaker: dict[str, Any]) -> str | None:
     return rfc3339(datetime.fromisoformat(breaker["since"])) if "since" in breaker else None
-
-
-def show_delivery(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "event_id": ids.show("event", row.event_id),
-        "event_type": row.event_type,
-        "lead_id": ids.shown("lead", row.lead_id),
-        "position": str(row.position),
-        "state": row.state,
-        "attempts": row.attempts,
-        "next_at": rfc3339(row.next_at),
-        "last_code": row.last_code,
-        "last_error": row.last_error,
-        "blocks": row.blocks,
-        "requested": row.request,
-    }
-
-
-def show_attempt(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "event_id": ids.show("event", row.event_id),
-        "lead_id": ids.shown("lead", row.lead_id),
-        "position": str(row.position),
-        "n": row.n,
-        "at": rfc3339(row.at),
-        "ms": row.ms,
-        "code": row.code,
-        "error": row.error_kind,
-        "response_head": row.response_head,
-        "trigger": row.trigger,
-    }
