@@ -26,7 +26,7 @@ async def ping(egress: Egress, receiver: Receiver, now: datetime) -> Outcome:
             timeout_seconds=receiver.limits.timeout_seconds,
             id=message_id,
             type="subscription.ping",
-            tenant=ids.show("tenant", receiver.tenant_id),
+            tenant=receiver.tenant,
             lead=None,
             key=message_id,
             headers=headers,

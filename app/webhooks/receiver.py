@@ -29,6 +29,7 @@ class Receiver(Selection):
     """A stored subscription, decrypted once. `keys` are signing keys with the time at which each expires."""
 
     tenant_id: UUID
+    tenant: str
     url: str
     format: Format
     headers: dict[str, str]
@@ -48,6 +49,7 @@ class Receiver(Selection):
             {**row._mapping},
             ids.show("subscription", subscription_id),
             tenant_id=tenant_id,
+            tenant=ids.show("tenant", tenant_id),
             url=row.url,
             format=row.format,
             headers=read_headers(*place, row.headers),
@@ -64,14 +66,14 @@ class Receiver(Selection):
         """One attempt, of a replay with its id."""
         headers, body = self.request(item, now, replay)
         event, lead = item.event, ids.shown("lead", item.event.lead_id)
-        message_id = ids.show("event", event.id)
+        message_id = headers["webhook-id"]
         return Message(
             url=self.url,
             credentials=self.credentials,
             timeout_seconds=self.limits.timeout_seconds,
             id=f"{message_id}.{replay}" if replay else message_id,
             type=event.type,
-            tenant=ids.show("tenant", self.tenant_id),
+            tenant=self.tenant,
             lead=lead,
             key=lead or str(event.order_key),
             headers=headers,
