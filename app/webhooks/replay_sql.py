@@ -126,7 +126,7 @@ BEGIN = text(
         SELECT id FROM replays WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id
            AND state IN ('pending', 'running') ORDER BY state DESC, created_at, id LIMIT 1)
        AND state IN ('pending', 'running')
-    RETURNING *
+    RETURNING *, (SELECT version FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id) AS version
     """
 )
 ADVANCE = text(

@@ -159,7 +159,7 @@ class ServedLane:
 
     # --- main loop
 
-    async def _load(self, tx: Tx) -> None:
+    async def load(self, tx: Tx) -> None:
         row = await lane_sql.receiver(tx, self.tenant_id, self.subscription_id)
         if row is None:
             raise LaneLost
@@ -187,7 +187,7 @@ class ServedLane:
             await self._flush()
         if self._changed:
             async with self.connection() as tx:
-                await self._load(tx)
+                await self.load(tx)
         self.breaker.advance(self.receiver.limits.concurrency, self.clock.now())
         self.stopping = self.halted
         if not self.stopping:
@@ -271,7 +271,7 @@ class ServedLane:
     async def _current(self, tx: Tx, rows: Sequence[Row[Any]]) -> bool:
         """Whether there are rows and the subscription has not changed; else reload it, and the rows are read again."""
         if rows and rows[0].version != self.receiver.version:
-            await self._load(tx)
+            await self.load(tx)
             self._unread = True
             return False
         return bool(rows)
@@ -430,7 +430,7 @@ class ServedLane:
         self.clock.set(row.now)
         if row.version != self.receiver.version and not release:
             async with self.connection() as tx:
-                await self._load(tx)
+                await self.load(tx)
 
     async def advance(self, tx: Tx, changes: Changes) -> Record:
         """Write the lane's position and attempts. Raises LaneLost."""

@@ -58,6 +58,7 @@ class Server(Protocol):
     async def send(self, item: Item, replay: str | None = None) -> Outcome: ...
     def note(self, item: Item, outcome: Outcome) -> None: ...
     async def advance(self, tx: Tx, changes: Changes) -> Record: ...
+    async def load(self, tx: Tx) -> None: ...
     def reload(self) -> None: ...
     def request(self, *, deliveries: bool = False, replays: bool = False) -> None: ...
 
@@ -92,12 +93,14 @@ class ServedReplay:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _begin(self) -> Row[Any] | None:
-        """The next replay; one of which events are kept no more has failed."""
+        """The next replay, for the subscription as it is now; one of which events are kept no more has failed."""
         server = self.server
         async with server.context.gate, server.context.engine.begin() as tx:
             row = await replay_sql.begin(tx, server.tenant_id, server.subscription_id)
             if row is not None and row.position + 1 < await across.first_position(tx):
                 return await replay_sql.fail(tx, server.tenant_id, row.id, PositionExpired.code)
+            if row is not None and row.version != server.receiver.version:
+                await server.load(tx)
             return row
 
     async def _serve(self, row: Row[Any]) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
 from app import ids
 from app.settings import Settings
 from tests.api import Api, running
-from tests.webhooks.replaying import replaying
+from tests.webhooks.conftest import Got, inbox
+from tests.webhooks.replaying import Replaying, replaying
 
 A, B, C = (ids.new_id() for _ in range(3))
 
@@ -76,3 +79,59 @@ async def test_a_replay_that_was_asked_for_twice_with_one_key_is_created_once(de
         assert made[0].json()["id"] == made[1].json()["id"]
         assert made[0].headers["Location"] == f"{one.path}/replays/{made[0].json()['id']}"
         assert len((await delivering.get(f"{one.path}/replays"))["data"]) == 1
+
+
+async def moved(one: Replaying) -> list[Got]:
+    """To another URL: nothing is sent to the one before."""
+    async with inbox() as other:
+        await patch(one, url=other.url)
+        made = await replayed(one)
+        assert one.replayed(made) == []
+        return other.got
+
+
+async def in_another_format(one: Replaying) -> list[Got]:
+    await patch(one, format="cloudevents_structured")
+    sent = one.replayed(await replayed(one))
+    assert {got.headers["content-type"] for got in sent} == {"application/cloudevents+json"}
+    return sent
+
+
+async def with_another_secret(one: Replaying) -> list[Got]:
+    """A key without grace signs no more."""
+    rotated = await one.api.post(f"{one.path}/secret", {"grace_seconds": 0}, status=200)
+    sent = one.replayed(await replayed(one))
+    for got in sent:
+        Webhook(rotated["secret"]).verify(got.body, got.headers)
+    return sent
+
+
+async def patch(one: Replaying, **members: object) -> None:
+    answer = await one.api.call("PATCH", one.path, members)
+    assert answer.status_code == 200, answer.text
+
+
+async def replayed(one: Replaying) -> dict[str, Any]:
+    """A replay that was asked for at once, and is done."""
+    return await one.until(await one.create(), state="done")
+
+
+@pytest.mark.parametrize("change", [moved, in_another_format, with_another_secret])
+async def test_a_replay_that_is_asked_for_right_after_a_change_is_sent_as_the_subscription_is_now(
+    delivering: Api, change: Callable[[Replaying], Awaitable[list[Got]]]
+) -> None:
+    async with replaying(delivering) as one:
+        await one.world.record(A, B)
+        await one.box.until_received(2)
+        await one.until_written()
+        assert len(await change(one)) == 2
+
+
+async def test_a_replay_right_after_a_condition_was_set_leaves_out_what_does_not_match_now(delivering: Api) -> None:
+    async with replaying(delivering) as one:
+        await one.world.record(A, B)
+        await one.box.until_received(2)
+        await one.until_written()
+        await patch(one, **{"if": {"field": "data.lead_id", "is": ids.show("lead", A)}})
+        made = await replayed(one)
+    assert {got.lead for got in one.replayed(made)} == {ids.show("lead", A)}
