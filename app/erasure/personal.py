@@ -205,7 +205,8 @@ TABLES: Final[Mapping[str, Table]] = {
     "sources": _nothing(SET_BY_STAFF, "key name preset overrides secrets defaults"),
     "subscriptions": _nothing(
         SET_BY_STAFF,
-        "url types filter condition mode headers secrets ed25519_keys format limits state state_reason include on_dead",
+        "url types filter condition mode headers secrets ed25519_keys credentials format limits state state_reason"
+        " include on_dead",
     ),
     "replays": _nothing("ids and positions", "types lead_ids only rate ahead state state_reason"),
     "consumers": _nothing(SET_BY_STAFF, "name types"),

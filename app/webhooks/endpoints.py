@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.exceptions import HTTPException
 
 from app.errors import (
     CursorInvalid,
@@ -108,6 +109,12 @@ async def create_subscription(body: SubscriptionCreate, context: InContext) -> R
 async def preview_subscription(body: SubscriptionPreview, context: InContext) -> Response:
     """How many of the last thousand events would have been sent, and three of them. Nothing is sent or stored."""
     return answer(await preview(context, body))
+
+
+@api.api_route("/preview", methods=["GET", "PATCH", "DELETE"], include_in_schema=False)
+async def refuse_other_methods() -> Response:
+    """This path takes POST only; `/{subscription_id}`, which takes these methods, would match it."""
+    raise HTTPException(405)
 
 
 @api.get("", response_model=SubscriptionPage, responses=declared(CursorInvalid))

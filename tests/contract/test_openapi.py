@@ -61,6 +61,7 @@ def test_only_head_options_and_methods_that_are_refused_are_not_in_the_document(
     assert {route.path for route in hidden} == {
         "/v1/ingest/{source_key}",
         "/v1/confirm/{token}",
+        "/v1/subscriptions/preview",
         "/v1/policies/active",
         "/v1/policies/schema",
     }

@@ -28,7 +28,7 @@ UNITS: dict[str, tuple[str, ...]] = {
     "sources": (r"^100%$", r"^leads$|: leads$"),
     "feedback": (r"^100%$", r"^untouched$"),
     "cohorts": (r"^Cohort \(journeys\), week:$", r"^50%$"),
-    "pipeline": (r"^1 opportunity, 1 day, 100%$", r"^1 opportunity \(1 of 1", r"^70\.00 EUR$"),
+    "pipeline": (r"^1 opportunity, 100%, 1 day$", r"^1 opportunity \(1 of 1", r"^70\.00 EUR$"),
     "response": (r"^100%$", r"^met_response$"),
     "ageing": (r"^100%$", r"^mql:0-7$"),
     "rules": (r"^100%$", r"^rule:title$"),
