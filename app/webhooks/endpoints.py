@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from starlette.exceptions import HTTPException
 
 from app.errors import (
@@ -112,7 +112,7 @@ async def preview_subscription(body: SubscriptionPreview, context: InContext) ->
 
 
 @api.api_route("/preview", methods=["GET", "PATCH", "DELETE"], include_in_schema=False)
-async def refuse_other_methods() -> Response:
+async def refuse_other_methods(_body: Annotated[Any, Body()] = None) -> Response:
     """This path takes POST only; `/{subscription_id}`, which takes these methods, would match it."""
     raise HTTPException(405)
 
