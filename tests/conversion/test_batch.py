@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
@@ -43,6 +44,29 @@ async def test_an_atomic_batch_converts_all_or_none(api: Api) -> None:
     assert (answer.status_code, answer.json()["code"], answer.json()["index"]) == (409, "transition_not_allowed", 1)
     assert await all_rows(api) == before
     assert (await batch(api, ae, [{"lead_id": lead["id"]}], atomic=True)).json()["results"][0]["status"] == 201
+
+
+async def test_a_refused_atomic_batch_names_no_record_that_it_made_but_the_item_that_made_it(api: Api) -> None:
+    ae = await api.user("ae")
+    leads = [await sql_lead(api, ae, email=f"p{n}@firm-{n}.ro", company=f"Firm {n}") for n in range(2)]
+    first, again = ({"lead_id": lead["id"]} for lead in leads)
+    same = {**again, "contact": {"mode": "create", "values": {"email": "p0@firm-0.ro"}}}
+    elsewhere = {
+        **again,
+        "account": {"mode": "create"},
+        "contact": {"mode": "match_or_create", "values": {"email": "p0@firm-0.ro"}},
+    }
+    before = await all_rows(api)
+    for items, code in (
+        ([first, first], "lead_already_converted"),
+        ([first, same], "already_exists"),
+        ([first, elsewhere], "contact_not_in_account"),
+    ):
+        answer = await batch(api, ae, items, atomic=True)
+        problem = answer.json()
+        assert (problem["code"], problem["index"], problem["conflicts_with_index"]) == (code, 1, 0), answer.text
+        assert not re.search(r"(acc|con|opp|cnv|trn)_", answer.text)
+        assert await all_rows(api) == before
 
 
 async def test_two_batches_with_the_same_leads_convert_each_once(api: Api) -> None:

@@ -12,6 +12,8 @@ FISCAL = {"first_month": 1, "layout": "months", "first_weekday": "mon"}
 NINE_TO_SIX = {day: [["09:00", "18:00"]] for day in ("mon", "tue", "wed", "thu", "fri")}
 WRONG = [
     ({"time_zone": "Mars/Olympus"}, "time_zone"),
+    ({"time_zone": "localtime"}, "time_zone"),
+    ({"time_zone": "Factory"}, "time_zone"),
     ({"working_hours": {"mon": [["18:00", "09:00"]]}}, "working_hours.mon.0"),
     ({"working_hours": {"noday": []}}, "working_hours.noday"),
     ({"holidays": ["2026-02-30"]}, "holidays.0"),
