@@ -3,8 +3,9 @@
 closed      Requests go out. Opens after 5 failures in a row, after 70 % failures of at least 10 attempts in 5 minutes,
             or when 20 leads got a 4xx and none a 2xx.
 open        One probe after 30 s; the wait doubles with each failed one, up to 15 minutes, and varies by 20 %.
-half open   A probe succeeded: one request at a time, twice as many every 10 s. Two failures in a row open it again;
-            it is closed when the limit of the subscription is reached.
+half open   A probe succeeded: one request at a time, twice as many every 10 s. Two failures before anything is
+            delivered open it again, later what opens a closed one: a receiver that fails now and then gets through
+            the slow start. It is closed when the limit of the subscription is reached.
 
 A failure is a request without a response, a 5xx, or a 408, 409, 425 or 429. Another answer outside 2xx is about the
 event, unless every lead gets one. Time-outs, 502, 503 and 504 also halve the concurrency, and each success adds one.
@@ -247,8 +248,9 @@ class Breaker:
     def _must_open(self, judged: Verdict) -> bool:
         if judged == "refused":
             return len(self.refused) >= REFUSED_LEADS
-        enough = FAILURES_IN_A_ROW if self.state == "closed" else FAILURES_WHEN_HALF_OPEN
-        return self.in_a_row >= enough or self.window.failing
+        nothing_delivered = self.window.failures == self.window.attempts  # since it is half open
+        is_cautious = self.state == "half_open" and nothing_delivered
+        return self.in_a_row >= (FAILURES_WHEN_HALF_OPEN if is_cautious else FAILURES_IN_A_ROW) or self.window.failing
 
     def _open(self, now: datetime, chance: float, refused: bool) -> None:
         before = self.outage or Outage(since=now, wait=self.waits.first_probe / 2, probe_at=now)

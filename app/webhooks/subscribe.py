@@ -245,7 +245,7 @@ async def resume(
     position = await _resume_position(context, stopped_at, at)
     if at != "cursor":
         await sql.move_lane(context.tx, context.tenant_id, subscription_id, position)
-    elif row.state == "disabled":
+    else:  # whose receiver was taken to be down is tried at once: a person asks for it
         await sql.restart_lane(context.tx, context.tenant_id, subscription_id)
     await context.update(subscription_id, {"state": "active", "state_reason": None})
     if position > stopped_at:

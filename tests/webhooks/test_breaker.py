@@ -151,12 +151,32 @@ def test_after_a_probe_it_starts_with_one_request_and_doubles_every_ten_seconds(
         assert (breaker.state == "closed") == (expected >= limit)
 
 
-def test_two_failures_in_a_row_while_half_open_open_it_again_with_a_longer_wait() -> None:
+def test_two_failures_before_anything_is_delivered_while_half_open_open_it_again_with_a_longer_wait() -> None:
     breaker = half_open()
-    noted(FAILED, OK, FAILED, breaker=breaker, every=0)
+    noted(FAILED, breaker=breaker, every=0)
     assert breaker.state == "half_open"
     noted(FAILED, breaker=breaker)
     assert (breaker.state, breaker.probe_at) == ("open", after(60))
+
+
+@pytest.mark.parametrize("before", [(OK,), (FAILED, OK)])
+def test_once_something_was_delivered_while_half_open_five_failures_in_a_row_open_it_again(
+    before: tuple[Outcome, ...],
+) -> None:
+    breaker = half_open()
+    noted(*before, *[FAILED] * 4, breaker=breaker, every=0)
+    assert breaker.state == "half_open"
+    noted(FAILED, breaker=breaker, every=0)
+    assert breaker.state == "open"
+
+
+def test_a_receiver_that_fails_every_third_time_gets_through_the_slow_start() -> None:
+    breaker = half_open(8)
+    for second in range(31):
+        for outcome in (OK, FAILED, OK):
+            breaker.note(outcome, LEAD, 8, after(second), MIDDLE)
+        breaker.advance(8, after(second))
+    assert breaker.state == "closed"
 
 
 @pytest.mark.parametrize(("by", "back"), [(FAILED, True), (REFUSED, False)])
