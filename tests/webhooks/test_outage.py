@@ -215,6 +215,21 @@ async def test_a_new_url_is_tried_at_once(world: World) -> None:
     assert new.in_order()
 
 
+async def test_a_receiver_that_was_taken_to_be_down_is_tried_at_once_when_it_is_resumed(world: World) -> None:
+    down = True
+    async with inbox(lambda _: 500 if down else 204) as box, world.running(timing=PATIENT):
+        subscription_id, _ = await world.subscribe(box.url, LIMITS)
+        count = await world.record_many(LEADS, 2)
+        await world.until_row(OPEN)
+        down = False
+        async with world.context() as context:
+            await subscribe.pause(context, subscription_id, None)
+        async with world.context() as context:
+            await subscribe.resume(context, subscription_id, None)
+        await box.until_received(count)
+    assert box.in_order()
+
+
 async def test_eight_receivers_get_everything_beside_one_that_is_down_and_one_that_never_answers(world: World) -> None:
     """The two cost some rows and requests, however many events come, and get everything when they are back."""
     down, stuck = True, asyncio.Event()
