@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from typing import Any, Final
 
 import aiohttp
@@ -33,6 +33,7 @@ from app.commands.torture.processes import SERVE, Services, services
 from app.commands.torture.receivers import HABITS, Receivers, receivers
 from app.database import migrate
 
+STOPPED: Final = 143  # the status after SIGTERM
 TRIED_SECONDS: Final = 30.0
 QUIET_SECONDS: Final = 420.0  # longer than a breaker's second wait, a lease and the last retries together
 LINE_SECONDS: Final = 15.0  # between two lines of progress where no terminal shows them
@@ -239,7 +240,11 @@ def torture(minutes: float, seed: int, command: Sequence[str] = SERVE) -> int:
     folder = Path(tempfile.mkdtemp(prefix="baton-torture-"))
     folder.chmod(0o711)  # PostgreSQL may run as another user, who must reach it
     print(f"in {folder}", flush=True)
-    asyncio.run(_run(folder, minutes * 60, seed, command))
+    try:
+        asyncio.run(_run(folder, minutes * 60, seed, command))
+    except asyncio.CancelledError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return STOPPED
     entries = ledgers.read(folder / "ledger.jsonl")
     violations = judge(entries)
     print(report(entries, violations, minutes, seed))
@@ -251,7 +256,9 @@ def torture(minutes: float, seed: int, command: Sequence[str] = SERVE) -> int:
 
 
 async def _run(folder: Path, seconds: float, seed: int, command: Sequence[str]) -> None:
-    ledger = Ledger(folder / "ledger.jsonl")
+    ledger, task = Ledger(folder / "ledger.jsonl"), asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(SIGTERM, task.cancel)  # its processes and PostgreSQL end with it
     try:
         with services(folder, ledger, command) as running:
             await migrate.upgrade(running.server.url)
