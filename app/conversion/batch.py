@@ -26,16 +26,10 @@ async def convert_batch(tx: Tx, caller: Caller, order: BatchOrder, now: datetime
     Items about the same company or person are converted one after the other. With `atomic` the first refusal is raised,
     with the `index` and `lead_id` of its item, and nothing is converted. What it names of the records that other items
     made, which are undone, is replaced by `conflicts_with_index`, the item that made them. Raises RequestInvalid where
-    no item has the right form.
+    no item has the right form, or with `atomic` one has not.
     """
-    results = {
-        index: _malformed(index, item, atomic=order.atomic)
-        for index, item in enumerate(order.items)
-        if isinstance(item, Malformed)
-    }
-    members: dict[int, Asked] = {
-        index: Member(caller, OfLead(item.lead_id, item)) for index, item in well_formed(order.items, "items").items()
-    }
+    items = well_formed(order.items, "items", needs_all=order.atomic)
+    members: dict[int, Asked] = {index: Member(caller, OfLead(item.lead_id, item)) for index, item in items.items()}
     going = list(members.values())
     while going:
         recording = await convert(tx, caller.tenant_id, going, now)
@@ -49,8 +43,10 @@ async def convert_batch(tx: Tx, caller: Caller, order: BatchOrder, now: datetime
         for one in members.values():
             if one.problem is not None:
                 _leave_out(one.problem, made)
-    results |= {index: _result(index, one, atomic=order.atomic) for index, one in members.items()}
-    return [results[index] for index in range(len(order.items))]
+    return [
+        _malformed(index, item) if isinstance(item, Malformed) else _result(index, members[index], atomic=order.atomic)
+        for index, item in enumerate(order.items)
+    ]
 
 
 def _made(conversion: Mapping[str, Any]) -> list[str]:
@@ -70,10 +66,8 @@ def _leave_out(problem: Problem, made: Mapping[str, int]) -> None:
             problem.detail = f"Item {min(found)} of this batch comes first: {problem.detail} Nothing is converted."
 
 
-def _malformed(index: int, item: Malformed, *, atomic: bool) -> dict[str, Any]:
+def _malformed(index: int, item: Malformed) -> dict[str, Any]:
     problem = item.problem(f"items.{index}")
-    if atomic:
-        raise problem
     return {"index": index, "lead_id": None, "status": problem.status, "problem": problem.document()}
 
 

@@ -48,12 +48,15 @@ def one_by_one(model: type[BaseModel]) -> PlainValidator:
     return PlainValidator(read, json_schema_input_type=model)
 
 
-def well_formed(items: Sequence[T | Malformed], place: str) -> dict[int, T]:
-    """The items of the right form by their index. Raises RequestInvalid, with the faults of all, if there is none."""
+def well_formed(items: Sequence[T | Malformed], place: str, *, needs_all: bool = False) -> dict[int, T]:
+    """The items of the right form by their index.
+
+    Raises RequestInvalid, with the faults of all others, if there is none, or one is not and `needs_all`.
+    """
     found = {index: item for index, item in enumerate(items) if not isinstance(item, Malformed)}
-    if not found:
-        wrong = [item for item in items if isinstance(item, Malformed)]
-        raise _invalid([fault for index, item in enumerate(wrong) for fault in item.placed(f"{place}.{index}")])
+    wrong = {index: item for index, item in enumerate(items) if isinstance(item, Malformed)}
+    if wrong and (needs_all or not found):
+        raise _invalid([fault for index, item in wrong.items() for fault in item.placed(f"{place}.{index}")])
     return found
 
 
