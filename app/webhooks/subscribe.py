@@ -32,6 +32,7 @@ from app.webhooks.handshake import state_after
 from app.webhooks.schemas import Rotation, SubscriptionCreate, SubscriptionPatch
 from app.webhooks.secrets import COLUMNS, MAX_KEYS, TooManyKeys, keys_of, secrets_json
 from app.webhooks.signing import Kind, new_secret, read_key
+from app.webhooks.sinks import is_sink
 
 HEADERS = "headers"
 SELECTING = {"types", "filter", "condition"}  # what decides whether an event is sent
@@ -75,6 +76,7 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
     position = await _start_position(context, body.start)
     url = await checked_url(context.egress, body.url)
     credentials.check(url, body.credentials)
+    _check_handshake(url, body.handshake)
     values = {
         "id": subscription_id,
         "url": url,
@@ -120,6 +122,7 @@ async def patch(
     await check_events(context, {**row._mapping, **values}, selecting=False)
     url = values.get("url", row.url)
     values |= credentials.changed(context.ring, context.tenant_id, row, url, body.credentials)
+    _check_handshake(url, values.get("handshake", row.handshake))
     headers = values.pop("headers", None)
     if (ed25519 := values.pop("ed25519", None)) is not None and ed25519 != bool(row.ed25519_keys):
         turned_on = ed25519 and _with_new_key(context, row, "v1a", new_secret("v1a"), "ed25519")
@@ -131,6 +134,12 @@ async def patch(
     if values:
         await context.update(subscription_id, values)
     return warnings
+
+
+def _check_handshake(url: str, handshake: bool) -> None:
+    if handshake and is_sink(url):
+        detail = "a broker cannot be asked by the handshake, which is of HTTP: leave it out, or set it to false"
+        raise RequestInvalid.of("handshake", "handshake_needs_http", detail)
 
 
 def _after_change(row: Row[Any], values: Mapping[str, Any]) -> dict[str, Any]:

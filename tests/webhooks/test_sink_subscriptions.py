@@ -146,3 +146,12 @@ async def test_a_ping_is_a_message_that_the_stream_acknowledges(api: Api, tmp_pa
 async def test_headers_by_which_a_stream_is_changed_cannot_be_set(api: Api) -> None:
     problem = await api.post(PATH, {"url": NATS, "headers": {"Nats-Rollup": "all"}}, status=422)
     assert fault(problem)[1] == "header_reserved"
+
+
+async def test_a_broker_is_not_asked_by_the_handshake(api: Api) -> None:
+    expected = ("handshake", "handshake_needs_http")
+    assert fault(await api.post(PATH, {"url": NATS, "handshake": True}, status=422)) == expected
+    broker, receiver = await api.post(PATH, {"url": NATS}), await api.post(PATH, {"url": HOOK, "handshake": True})
+    assert fault(await patch(api, broker, {"handshake": True}, 422)) == expected
+    assert fault(await patch(api, receiver, {"url": NATS}, 422)) == expected
+    assert (await patch(api, receiver, {"url": NATS, "handshake": False}))["state"] == "active"
