@@ -68,8 +68,9 @@ class Window:
 
     @property
     def room(self) -> bool:
-        """Whether more of the log is to be read."""
-        return self.read_to < self.end and len(self._open) + len(self.ahead) < ROOM
+        """Whether more of the log is to be read. Where nothing is open only that goes on, however long `ahead` is."""
+        is_short = not self._open or len(self._open) + len(self.ahead) < ROOM
+        return self.read_to < self.end and is_short
 
     @property
     def finished(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -155,3 +156,50 @@ def test_an_empty_window_is_finished_at_the_end_of_its_range_only() -> None:
     made.add([], 5, 0.0)
     assert made.finished
     assert (made.collect().position, made.unwritten) == (5, 0)
+
+
+@pytest.mark.parametrize("handled", [ROOM - 2, ROOM - 1, ROOM, ROOM + 1, 2 * ROOM])
+def test_after_a_restart_it_goes_on_however_many_events_after_the_first_open_one_were_handled(handled: int) -> None:
+    made = Window(0, handled + 1, ahead=set(range(2, handled + 2)))
+    sent = list[int]()
+    while not made.finished:
+        assert made.room or made.in_flight, "it waits for nothing"
+        to = min(made.read_to + ROOM, made.end)
+        made.add([event(n, ids.new_id()) for n in range(made.read_to + 1, to + 1)], to, 0.0)
+        for item in taken(made):
+            sent.append(item.event.position)
+            settle(made, item, Done())
+    assert sent == [1]
+    assert (made.collect().position, made.collect().ahead) == (handled + 1, [])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_replay_whose_process_is_killed_again_and_again_ends_and_sends_each_event_in_the_order_of_its_lead(
+    seed: int,
+) -> None:
+    chance = random.Random(seed)
+    keys = [ids.new_id() for _ in range(chance.choice([1, 5, 300]))]
+    log = [event(n, chance.choice(keys)) for n in range(1, 1_201)]
+    sent, made = list[Sequenced](), Window(0, len(log))
+    in_flight, progress = list[Item](), made.collect()
+    for _ in range(20_000):
+        if made.finished:
+            break
+        if chance.random() < 0.01:  # killed: what was not written is sent again
+            made, in_flight = Window(progress.position, len(log), set(progress.ahead)), []
+        if made.room:
+            to = min(made.read_to + ROOM, len(log))
+            made.add(log[made.read_to : to], to, 0.0)
+        if len(in_flight) < 8 and (item := made.take(NOW)) is not None:
+            in_flight.append(item)
+        elif in_flight:
+            item = in_flight.pop(chance.randrange(1, len(in_flight)) if len(in_flight) > 1 else 0)  # the first is slow
+            sent.append(item.event)
+            settle(made, item, Done())
+        if chance.random() < 0.1:
+            progress = made.collect()
+    assert made.finished
+    assert {one.position for one in sent} == set(range(1, len(log) + 1))
+    for key in keys:
+        first = list(dict.fromkeys(one.position for one in sent if one.order_key == key))
+        assert first == sorted(first)
