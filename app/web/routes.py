@@ -38,7 +38,7 @@ from app.transitions.endpoints import gathered_api as gathered_transitions
 from app.users.endpoints import api as users
 from app.webhooks.endpoints import api as subscriptions
 from app.webhooks.endpoints import ping_api as pings
-from app.webhooks.replay_endpoints import api as replays
+from app.webhooks.replays.endpoints import api as replays
 
 ROUTERS = (
     gathered_leads,  # first, because routes are tried in this order, and most requests are for these

@@ -15,8 +15,8 @@ from aiohttp.streams import StreamReader
 from yarl import URL
 
 from app.matching.host import host_name, is_host
-from app.webhooks.broker_connection import Dialer
-from app.webhooks.brokers import Brokers
+from app.webhooks.brokers.connection import Dialer
+from app.webhooks.brokers.connections import Brokers
 from app.webhooks.connector import Connector, StatusKeeper, request_bytes, request_start
 from app.webhooks.message import Message
 from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, LookupTimeout, SystemLookup, may_connect

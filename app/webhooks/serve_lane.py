@@ -29,8 +29,8 @@ from app.webhooks.lane_context import DatabaseClock, LaneContext, LaneLost
 from app.webhooks.lane_reading import Memory, find_probe, included, still_wanted
 from app.webhooks.receiver import Receiver
 from app.webhooks.record_changes import record_changes
+from app.webhooks.replays.serve import ServedReplay
 from app.webhooks.retry import GONE, Outcome, next_attempt
-from app.webhooks.serve_replay import ServedReplay
 from app.webhooks.write import Writer
 
 log = structlog.get_logger("baton.deliver")

@@ -11,10 +11,10 @@ import pytest
 
 from app import ids
 from app.events.sequence import sequence
-from app.webhooks import replay
 from app.webhooks.handshake import DUE, Consent, consent_of, state_after
 from app.webhooks.pace import Pace
-from app.webhooks.replay_schemas import ReplayCreate
+from app.webhooks.replays import replay
+from app.webhooks.replays.schemas import ReplayCreate
 from app.webhooks.schemas import Limits
 from tests.api import Api
 from tests.waiting import until

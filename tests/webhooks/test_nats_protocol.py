@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from app.webhooks import brokers, nats
-from app.webhooks.broker_connection import Answer
+from app.webhooks.brokers.connection import Answer
+from app.webhooks.brokers.nats import connect_options, encoded_headers, error_kind, read_answer
 from app.webhooks.credentials import Credentials
 from app.webhooks.egress import Limits
 from app.webhooks.message import Message
-from app.webhooks.nats import connect_options, encoded_headers, error_kind, read_answer
 from app.webhooks.retry import Outcome
 from tests.waiting import until
 from tests.webhooks.receivers import (

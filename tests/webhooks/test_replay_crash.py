@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import text
 
 from app import ids
-from app.webhooks import replay
-from app.webhooks.replay_schemas import ReplayCreate
-from app.webhooks.replay_window import share_of
+from app.webhooks.replays import replay
+from app.webhooks.replays.schemas import ReplayCreate
+from app.webhooks.replays.window import share_of
 from app.webhooks.schemas import Limits
 from tests.webhooks.conftest import Got, Inbox, World, inbox
 from tests.webhooks.test_crash import dispatcher

@@ -11,7 +11,7 @@ import pytest
 from app import ids
 from app.events.envelope import Sequenced
 from app.webhooks.lane import Item
-from app.webhooks.replay_window import ROOM, Window, share_of, waits_of
+from app.webhooks.replays.window import ROOM, Window, share_of, waits_of
 from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

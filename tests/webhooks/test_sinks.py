@@ -18,10 +18,10 @@ from sqlalchemy import text
 from standardwebhooks.webhooks import Webhook
 
 from app import ids
-from app.webhooks import replay
 from app.webhooks.credentials import Credentials
 from app.webhooks.nkeys import key_of, signature
-from app.webhooks.replay_schemas import ReplayCreate
+from app.webhooks.replays import replay
+from app.webhooks.replays.schemas import ReplayCreate
 from app.webhooks.schemas import Limits
 from tests.contract.test_asyncapi import ASYNCAPI
 from tests.webhooks.conftest import RETRIES, World, inbox

@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.webhooks.broker_connection import Connection, Dialer, fault_kind
+from app.webhooks.brokers.connection import Connection, Dialer, fault_kind
+from app.webhooks.brokers.nats import connect_to_nats
 from app.webhooks.credentials import Credentials
 from app.webhooks.message import Message
-from app.webhooks.nats import connect_to_nats
 from app.webhooks.retry import Outcome
 from app.webhooks.sinks import Sink, sink_of
 

@@ -29,7 +29,7 @@ from app.database.transaction import Tx
 from app.events.feed import like_patterns
 from app.events.sql import MEMBERS
 from app.web.pages import Page
-from app.webhooks.replay_window import Progress
+from app.webhooks.replays.window import Progress
 
 READ_ROWS: Final = 256
 SCANNED: Final = 10_000  # attempts that are looked at for those which failed

@@ -22,13 +22,13 @@ from app.errors import PositionExpired
 from app.events import across
 from app.events.sql import event_of
 from app.events.wake import within
-from app.webhooks import replay_sql
 from app.webhooks.accepted import accepted
 from app.webhooks.lane import Changes, Item, Lane
 from app.webhooks.lane_context import DatabaseClock, LaneContext
 from app.webhooks.lane_reading import Memory
 from app.webhooks.receiver import Receiver
-from app.webhooks.replay_window import Window, share_of, waits_of
+from app.webhooks.replays import sql as replays_sql
+from app.webhooks.replays.window import Window, share_of, waits_of
 from app.webhooks.retry import Disable, Outcome, next_attempt, pause_until
 
 FLUSH_AT: Final = 32
@@ -96,9 +96,9 @@ class ServedReplay:
         """The next replay, for the subscription as it is now; one of which events are kept no more has failed."""
         server = self.server
         async with server.context.gate, server.context.engine.begin() as tx:
-            row = await replay_sql.begin(tx, server.tenant_id, server.subscription_id)
+            row = await replays_sql.begin(tx, server.tenant_id, server.subscription_id)
             if row is not None and row.position + 1 < await across.first_position(tx):
-                return await replay_sql.fail(tx, server.tenant_id, row.id, PositionExpired.code)
+                return await replays_sql.fail(tx, server.tenant_id, row.id, PositionExpired.code)
             if row is not None and row.version != server.receiver.version:
                 await server.load(tx)
             return row
@@ -128,8 +128,8 @@ class ServedReplay:
     async def _read(self) -> None:
         server, window, read_at = self.server, self._window, time.monotonic()
         async with server.connection() as tx:
-            wanted = replay_sql.range_of(self._row, window.read_to)
-            rows, read_to = await replay_sql.read(tx, server.tenant_id, server.subscription_id, wanted)
+            wanted = replays_sql.range_of(self._row, window.read_to)
+            rows, read_to = await replays_sql.read(tx, server.tenant_id, server.subscription_id, wanted)
             events = [event_of(row) for row in rows if row.id is not None]
             events = await accepted(tx, server.tenant_id, server.receiver, events)
         window.add(events, read_to, read_at)
@@ -195,9 +195,9 @@ class ServedReplay:
         finished = self._window.finished and not self._tasks
         async with server.context.gate, server.context.engine.begin() as tx:
             row = await server.advance(tx, Changes(position=server.lane.position, attempts=progress.attempts))
-            state = await replay_sql.advance(tx, server.tenant_id, self._row.id, progress, finished)
+            state = await replays_sql.advance(tx, server.tenant_id, self._row.id, progress, finished)
             place = server.tenant_id, server.subscription_id
-            dead = bool(progress.delivered) and await replay_sql.settle_dead(tx, *place, progress.delivered)
+            dead = bool(progress.delivered) and await replays_sql.settle_dead(tx, *place, progress.delivered)
         if dead:
             server.request(deliveries=True)
         if row.version != server.receiver.version:  # paused, or changed

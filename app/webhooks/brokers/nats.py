@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.webhooks.broker_connection import Answer, BrokerFault, Dialer, fault_kind
+from app.webhooks.brokers.connection import Answer, BrokerFault, Dialer, fault_kind
 from app.webhooks.credentials import Credentials, seed_of
 from app.webhooks.message import Message
 from app.webhooks.nkeys import public_key, signature

@@ -1,6 +1,6 @@
 """Create, pause, resume and cancel replays: events that a subscription gets once more.
 
-The process that serves the subscription's lane sends them (serve_replay.py); it looks for changes each second.
+The process that serves the subscription's lane sends them (serve.py); it looks for changes each second.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ from app.events.feed import like_patterns
 from app.ids import new_id
 from app.leads import sql as leads_sql
 from app.web.fields import Instant
-from app.webhooks import replay_sql, sql
-from app.webhooks.replay_schemas import ReplayCreate
-from app.webhooks.replay_sql import Range, State
+from app.webhooks import sql
+from app.webhooks.replays import sql as replays_sql
+from app.webhooks.replays.schemas import ReplayCreate
+from app.webhooks.replays.sql import Range, State
 
 INSTANT: Final[TypeAdapter[datetime]] = TypeAdapter(Instant)
 FROM_BEFORE: Final[dict[State, tuple[State, ...]]] = {
@@ -58,7 +59,7 @@ async def create(tx: Tx, tenant_id: UUID, subscription_id: UUID, body: ReplayCre
     after, to = await _range(tx, tenant_id, body)
     leads = tuple(body.lead_ids) if body.lead_ids else None
     patterns = tuple(like_patterns(tuple(body.types)) or ["%"])
-    if not await replay_sql.sends_any(tx, tenant_id, subscription_id, Range(after, to, patterns, leads, body.only)):
+    if not await replays_sql.sends_any(tx, tenant_id, subscription_id, Range(after, to, patterns, leads, body.only)):
         raise _empty(body)
     replay_id = new_id()
     values = {
@@ -74,7 +75,7 @@ async def create(tx: Tx, tenant_id: UUID, subscription_id: UUID, body: ReplayCre
         "created_at": now,
         "updated_at": now,
     }
-    await replay_sql.insert_replay(tx, tenant_id, values)
+    await replays_sql.insert_replay(tx, tenant_id, values)
     return replay_id
 
 
@@ -83,14 +84,14 @@ async def change(tx: Tx, tenant_id: UUID, subscription_id: UUID, replay_id: UUID
 
     Raises ReplayNotFound, and StateConflict for one that has ended, or cannot be resumed as it is not paused.
     """
-    row = await replay_sql.lock_replay(tx, tenant_id, subscription_id, replay_id)
+    row = await replays_sql.lock_replay(tx, tenant_id, subscription_id, replay_id)
     if row is None:
         raise ReplayNotFound()
     if row.state == state or (state == "pending" and row.state == "running"):
         return
     if row.state not in FROM_BEFORE[state]:
         raise StateConflict(f"The replay is {row.state}.", state=row.state)
-    await replay_sql.set_state(tx, tenant_id, replay_id, state, now)
+    await replays_sql.set_state(tx, tenant_id, replay_id, state, now)
 
 
 async def _check_leads(tx: Tx, tenant_id: UUID, lead_ids: Sequence[UUID]) -> None:

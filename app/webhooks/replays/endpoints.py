@@ -21,9 +21,11 @@ from app.web.fields import ReplayId, SubscriptionId, answer
 from app.web.pages import Cursor, Limit, Page
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
-from app.webhooks import replay, replay_sql, sql
-from app.webhooks.replay_schemas import ReplayCreate, ReplayOut, ReplayPage, show_replay
-from app.webhooks.replay_sql import State
+from app.webhooks import sql
+from app.webhooks.replays import replay
+from app.webhooks.replays import sql as replays_sql
+from app.webhooks.replays.schemas import ReplayCreate, ReplayOut, ReplayPage, show_replay
+from app.webhooks.replays.sql import State
 
 api = router("/v1/subscriptions/{subscription_id}/replays", "subscriptions")
 Owner = Annotated[Caller, allowed("subscriptions")]
@@ -52,7 +54,7 @@ async def list_replays(
     if await sql.subscription(tx, caller.tenant_id, subscription_id) is None:
         raise SubscriptionNotFound()
     page = Page(limit, cursor, filters={"replays": subscription_id})
-    return answer(page.answer(await replay_sql.list_replays(tx, caller.tenant_id, subscription_id, page), show_replay))
+    return answer(page.answer(await replays_sql.list_replays(tx, caller.tenant_id, subscription_id, page), show_replay))
 
 
 @api.get("/{replay_id}", response_model=ReplayOut, responses=declared(ReplayNotFound))
@@ -91,7 +93,7 @@ async def _change(tx: InTx, caller: Owner, subscription_id: UUID, replay_id: UUI
 
 
 async def _shown(tx: InTx, caller: Owner, subscription_id: UUID, replay_id: UUID, status: int = 200) -> Response:
-    row = await replay_sql.replay(tx, caller.tenant_id, subscription_id, replay_id)
+    row = await replays_sql.replay(tx, caller.tenant_id, subscription_id, replay_id)
     if row is None:
         raise ReplayNotFound()
     shown = show_replay(row)

@@ -11,7 +11,7 @@ from sqlalchemy import Row
 from app import ids
 from app.events.schemas import Types
 from app.web.fields import LeadId, RequestBody, ResponseBody, rfc3339
-from app.webhooks.replay_sql import Only, State
+from app.webhooks.replays.sql import Only, State
 
 End = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
