@@ -10,7 +10,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
-from app.webhooks import brokers, nats
+from app.webhooks.brokers import connections, nats
 from app.webhooks.brokers.connection import Answer
 from app.webhooks.brokers.nats import connect_options, encoded_headers, error_kind, read_answer
 from app.webhooks.credentials import Credentials
@@ -399,7 +399,7 @@ def test_credentials_are_not_shown_by_repr() -> None:
 )
 async def test_a_connection_is_idle_that_nobody_used_for_a_minute(in_flight: int, seconds: float, idle: bool) -> None:
     opening: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    line = brokers.Line(cast(Any, opening), in_flight, used_at=100.0)
+    line = connections.Line(cast(Any, opening), in_flight, used_at=100.0)
     assert line.idle(100.0 + seconds) == idle
 
 
@@ -438,7 +438,7 @@ async def test_at_the_end_connections_are_closed_whatever_is_in_flight() -> None
 async def test_a_connection_that_nobody_uses_is_closed_and_one_that_waits_for_its_answer_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(brokers, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(connections, "IDLE_SECONDS", 0.05)
     answered, closed = asyncio.Event(), asyncio.Event()
 
     async def behave(connection: Connection) -> None:
