@@ -18,6 +18,7 @@ STAGES = text(
     "SELECT DISTINCT stage ->> 'name' FROM policies"
     " CROSS JOIN jsonb_array_elements(document #> CAST(:path AS text[])) AS stage"
     " WHERE tenant_id = :tenant_id AND state IN ('active', 'retired')"
+    " AND coalesce(stage ->> 'kind', '') <> ALL (:kinds)"
 )
 ACTIVE_ID = text("SELECT id FROM policies WHERE tenant_id = :tenant_id AND state = 'active'")
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
@@ -160,9 +161,13 @@ async def active_id(tx: Tx, tenant_id: UUID) -> UUID:
     return found
 
 
-async def stages(tx: Tx, tenant_id: UUID, path: list[str]) -> set[str]:
-    """The names of the stages at this path of the document, in all policies of the tenant that are or were active."""
-    return set((await tx.execute(STAGES, {"tenant_id": tenant_id, "path": path})).scalars())
+async def stages(tx: Tx, tenant_id: UUID, path: list[str], but_kinds: Sequence[str] = ()) -> set[str]:
+    """The names of the stages at this path of the document, in all policies of the tenant that are or were active.
+
+    Without those of the kinds in `but_kinds`.
+    """
+    values = {"tenant_id": tenant_id, "path": path, "kinds": list(but_kinds)}
+    return set((await tx.execute(STAGES, values)).scalars())
 
 
 async def policy(tx: Tx, tenant_id: UUID, policy_id: UUID) -> Record | None:

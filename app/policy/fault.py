@@ -35,9 +35,15 @@ def unknown(place: str, what: str, name: object, known: Iterable[str | None], ki
 
 def did_you_mean(written: object, known: Iterable[str | None]) -> str:
     """The end of a message about a name that is not known: the nearest one that is, if any is near."""
+    found = nearest(written, known)
+    return f"; did you mean `{found}`?" if found is not None else ""
+
+
+def nearest(written: object, known: Iterable[str | None]) -> str | None:
+    """The name that is nearest to what was written; None where none is near."""
     names = {name.casefold(): name for name in known if name is not None}
     alike = get_close_matches(str(written).strip().casefold(), names, 1)
-    return f"; did you mean `{names[alike[0]]}`?" if alike else ""
+    return names[alike[0]] if alike else None
 
 
 def field_of(place: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import inf
-from typing import Final
+from typing import Final, get_args
 
 from pydantic import TypeAdapter
 
@@ -46,12 +46,37 @@ INSTEAD: Final = {
     "bant.timing.due_in_days": "compare `bant.timing.value` or `bant.timing.status`",
 }
 MEMBERS: Final = {FromStage: "from", ReasonIs: "reason_code", ActorIs: "actor.role"}
+HERE: Final = AROUND | ABOUT_LEAD | ABOUT_STEP | FieldIs
+ELSEWHERE: Final = {one.word() for one in ConditionBase.__subclasses__()} - {one.word() for one in get_args(HERE)}
+INSIDE: Final = {"all", "any", "not", "at_least", "of", "when", "then"}  # members that have conditions inside
 _CONDITION: Final[TypeAdapter[ConditionBase]] = TypeAdapter(Condition)
 
 
 def read_condition(data: object) -> ConditionBase | list[Fault]:
-    """The condition of parsed JSON, or its faults."""
-    return parsed(_CONDITION, data, "a condition is an object with one word, such as `all` or `field`")
+    """The condition of parsed JSON, or its faults. Of a word that cannot stand here nothing else is told."""
+    found = parsed(_CONDITION, data, "a condition is an object with one word, such as `all` or `field`")
+    if not isinstance(found, list):
+        return found
+    foreign = {f"{place}/{word}": _not_here(place, word) for place, word in _foreign_words(data)}
+    others = [one for one in found if not any(f"{one.place}/".startswith(f"{place}/") for place in foreign)]
+    return [*foreign.values(), *others]
+
+
+def _foreign_words(data: object) -> Iterator[tuple[str, str]]:
+    """The places, with the word there, of what looks like a condition that cannot stand here, whatever its form."""
+    waiting = [("", data)]
+    while waiting:
+        place, node = waiting.pop()
+        if isinstance(node, list):
+            waiting.extend((f"{place}/{number}", one) for number, one in enumerate(node))
+        elif isinstance(node, dict):
+            yield from ((place, word) for word in node.keys() & ELSEWHERE)
+            waiting.extend((f"{place}/{word}", node[word]) for word in node.keys() & INSIDE)
+
+
+def _not_here(place: str, word: str) -> Fault:
+    detail = f"events do not have what `{word}` asks for: compare a `field` of the lead or of `data`"
+    return Fault(place, "not_here", detail)
 
 
 def condition_of(stored: bytes) -> ConditionBase:
@@ -111,8 +136,7 @@ def _word_faults(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fa
         case _ if isinstance(node, AROUND | ABOUT_LEAD | ABOUT_STEP):
             pass
         case _:
-            detail = f"events do not have what `{node.keyword}` asks for: compare a `field` of the lead or of `data`"
-            yield Fault(place, "not_here", detail)
+            yield _not_here(place, node.keyword)
 
 
 def _never_true(policy: Policy, root: ConditionBase) -> Iterator[Fault]:

@@ -78,8 +78,13 @@ class ConditionBase(Part, ABC):
 
     @property
     def keyword(self) -> str:
-        """Its keyword in a document: the name of its first member."""
-        name, member = next(iter(type(self).model_fields.items()))
+        """Its keyword in a document."""
+        return self.word()
+
+    @classmethod
+    def word(cls) -> str:
+        """The keyword of this condition in a document: the name of its first member."""
+        name, member = next(iter(cls.model_fields.items()))
         return member.alias or name
 
     @abstractmethod

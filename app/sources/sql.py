@@ -13,6 +13,12 @@ from app.database.transaction import Record, Records, Tx
 from app.web.pages import Page
 
 BY_ID = text("SELECT * FROM sources WHERE tenant_id = :tenant_id AND id = ANY(:ids)")
+PURPOSES = text(
+    "SELECT DISTINCT purpose #>> '{}' FROM sources CROSS JOIN LATERAL ("
+    " SELECT jsonb_path_query(overrides, '$.consent[*].purpose') UNION ALL"
+    " SELECT jsonb_path_query(defaults, '$.double_opt_in.purposes[*]')) AS named (purpose)"
+    " WHERE tenant_id = :tenant_id AND archived_at IS NULL"
+)
 
 
 async def insert_source(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Record:
@@ -33,6 +39,11 @@ async def list_sources(tx: Tx, tenant_id: UUID, page: Page) -> Records:
     """The sources that are not archived."""
     rows = select(sources).where(sources.c.tenant_id == tenant_id, sources.c.archived_at.is_(None))
     return (await tx.execute(page.statement(rows, sources))).all()
+
+
+async def consent_purposes(tx: Tx, tenant_id: UUID) -> set[str]:
+    """The purposes of consents that sources name, whether or not anybody was asked yet."""
+    return set((await tx.execute(PURPOSES, {"tenant_id": tenant_id})).scalars())
 
 
 async def update_source(tx: Tx, tenant_id: UUID, source_id: UUID, values: Mapping[str, Any]) -> Record:

@@ -16,6 +16,7 @@ from app.events.catalogue import TYPES
 from app.ids import new_id
 from app.journeys.shown import recorded_members
 from app.journeys.state import Lead
+from app.leads.schemas import LeadOut
 from app.policy.facts import CRITERIA
 from app.webhooks.accepted import is_of
 
@@ -48,15 +49,43 @@ def stored_members(event_type: str) -> set[str]:
 def has_member(event_type: str, member: str) -> bool:
     """Whether `data` may have the member, such as `source.name`, `reached.name` or `lead.score.fit`."""
     path = tuple(member.split("."))
-    if path[0] == LEAD and is_about_lead(event_type):
-        return len(path) > 1 and _is_in_lead(path[1:])
+    if path[0] == LEAD:
+        return is_about_lead(event_type) and len(path) > 1 and _is_in_lead(path[1:])
     return bool(_shapes(event_type, path))
 
 
+def unknown_step(types: Sequence[str], member: str) -> tuple[str, str, set[str]]:
+    """Of a member that no event of the types has: the steps that they have, the next step, and what they have instead.
+
+    For `lead.score.fitt` that is `lead.score.`, `fitt`, and `fit`, `engagement` and so on.
+    """
+    steps = member.split(".")
+    for number, step in enumerate(steps):
+        known = {name for each in types for name in _names_in(each, tuple(steps[:number]))}
+        if step not in known:
+            break
+    return "".join(f"{one}." for one in steps[:number]), step, set() if step in known else known
+
+
+def _names_in(event_type: str, path: tuple[str, ...]) -> set[str]:
+    """The names of members of this member; none where it is free."""
+    if not path:
+        return stored_members(event_type) | ({LEAD} if is_about_lead(event_type) else set())
+    if path[0] == LEAD:
+        node: Any = OF_LEAD
+        for name in path[1:]:
+            node = node.get(name) if isinstance(node, dict) else None
+        return set(node) if isinstance(node, dict) else set()
+    models = [one for one in _shapes(event_type, path) if isinstance(one, type) and issubclass(one, BaseModel)]
+    return {info.alias or name for model in models for name, info in model.model_fields.items()}
+
+
 def can_be(event_type: str, member: str, value: object) -> bool:
-    """Whether the member can have the value. Of what is below `lead` and in free objects everything is possible."""
+    """Whether the member can have the value. In free objects everything is possible."""
     path = tuple(member.split("."))
-    return path[0] == LEAD or any(_fits(adapter, value) for adapter in _adapters(event_type, path))
+    if path[0] == LEAD and (len(path) == 1 or path[1] not in LeadOut.model_fields):
+        return True
+    return any(_fits(adapter, value) for adapter in _adapters(event_type, path))
 
 
 def _is_in_lead(path: Sequence[str]) -> bool:
@@ -73,8 +102,9 @@ def _is_in_lead(path: Sequence[str]) -> bool:
 @lru_cache(maxsize=2048)
 def _shapes(event_type: str, path: tuple[str, ...]) -> tuple[Any, ...]:
     """The types that the member may have; none if there is no such member."""
-    shapes: list[Any] = [TYPES[event_type]]
-    for name in path:
+    of_lead = path[0] == LEAD
+    shapes: list[Any] = [LeadOut if of_lead else TYPES[event_type]]
+    for name in path[of_lead:]:
         shapes = [inner for shape in shapes for inner in _inner(shape, name)]
     return tuple(one for shape in shapes for one in _plain(shape))
 

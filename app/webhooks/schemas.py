@@ -86,7 +86,8 @@ Filter = Annotated[
         max_length=10,
         description='Members of `data` and the values to accept, for example `{"to": ["mql", "sql"]}`. `consent` lists'
         " purposes: only events of leads that have given one of them when the event is sent; besides these"
-        " `lead.consent_changed` of these purposes and `lead.erased`, which say what the receiver has to forget.",
+        " `lead.consent_changed` of these purposes and `lead.erased`, which say what the receiver has to forget. Needs"
+        " the scope leads:read.",
     ),
 ]
 If = Annotated[

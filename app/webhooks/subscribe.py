@@ -26,7 +26,7 @@ from app.web.versions import check, moved
 from app.webhooks import by_hand, credentials, egress, notices, secrets, sql
 from app.webhooks.accepted import Selection, accepted
 from app.webhooks.check_selection import Asked, check_selection, condition_reads_lead
-from app.webhooks.consenting import agreeing
+from app.webhooks.consenting import CONSENT, agreeing
 from app.webhooks.egress import Egress
 from app.webhooks.handshake import state_after
 from app.webhooks.schemas import Rotation, SubscriptionCreate, SubscriptionPatch
@@ -294,8 +294,9 @@ async def check_events(context: SubscriptionContext, values: Mapping[str, Any], 
     RequestInvalid for leads of a thin subscription and the problems of `check_selection`.
     """
     include, condition = values["include"], values["condition"]
-    if (include or condition_reads_lead(condition)) and not context.may_read_leads:
-        detail = "A subscription that includes leads, or whose condition is about leads, needs the scope leads:read."
+    reads_leads = include or CONSENT in values["filter"] or condition_reads_lead(condition)
+    if reads_leads and not context.may_read_leads:
+        detail = "A subscription that includes leads, or chooses by them or their consents, needs the scope leads:read."
         raise ScopeMissing(detail, scope="leads:read")
     if include and values["mode"] == "thin":
         detail = "a thin subscription sends ids only: leave include out, or create one with mode full"

@@ -263,6 +263,20 @@ async def test_a_preview_hears_of_consents_as_they_are_now(delivering: Api) -> N
     await until(found)
 
 
+CAN_BE: list[dict[str, Any]] = [
+    {"field": "data.lead.stage", "is": "mql"},
+    {"field": "data.lead.kind", "is": "Person "},
+    {"field": "data.lead.team", "is": "north"},
+    {"field": "data.lead.score.temperature", "is": "hot"},
+    {"field": "data.lead.score.fit", "at_least": 3},
+    {"field": "data.lead.custom.seats", "at_least": 3},
+    {"field": "data.lead.fields.employees", "between": [1, 9]},
+    {"field": "data.lead.identities.kind", "is": "email"},
+    {"field": "data.lead.duplicate_suspected", "is": True},
+    {"field": "data.lead.links.account_id", "present": True},
+]
+
+
 def refused(condition: Any, **more: Any) -> dict[str, Any]:
     return {"types": ["lead.*"], "if": condition, **more}
 
@@ -296,12 +310,26 @@ def refused(condition: Any, **more: Any) -> dict[str, Any]:
         ({"filter": {"to": ["mql"]}, "types": ["opportunity.*"]}, "filter.to.0", "stage_unknown"),
         (refused({"stage": ["mql", "mqql"]}), "if.stage", "stage_unknown"),
         (refused({"from": "mqql"}), "if.from", "stage_unknown"),
+        (refused({"stage": "merged"}, types=["lead.merged"]), "if.stage", "never_true"),
+        (refused({"any": [ROMANIAN, {"stage": "erased"}]}, types=["lead.updated"]), "if.any.1.stage", "never_true"),
+        ({"filter": {"stage": ["merged"]}}, "filter.stage.0", "never_true"),
+        (refused({"field": "data.lead.stage", "is": "merged"}), "if.is", "never_true"),
+        (refused({"field": "data.lead.stage", "is": "won"}), "if.is", "stage_unknown"),
+        (refused({"field": "data.lead.kind", "is": "robot"}), "if.is", "unknown_value"),
+        (refused({"field": "data.lead.email_status", "in": ["free", "fre"]}), "if.in", "unknown_value"),
+        (refused({"field": "data.lead.version", "is": "2"}), "if.is", "unknown_value"),
+        (refused({"field": "data.lead.owner_id", "at_least": 2}), "if.at_least", "comparison_not_possible"),
+        ({"filter": {"consent": ["phone", "phon"]}}, "filter.consent.1", "unknown_purpose"),
+        (refused({"consent": {"purpose": "phon", "state": ["given"]}}), "if.consent.purpose", "unknown_purpose"),
         (refused({"from": "mql"}, types=["lead.updated"]), "if", "unknown_member"),
         (refused({"reason": "timing"}, types=["lead.updated"]), "if", "unknown_member"),
         (refused(ROMANIAN, types=["submission.*"]), "if", "not_here"),
         (refused({"not": ROMANIAN}, types=["submission.*"]), "if.not", "not_here"),
         (refused({"all": [ROMANIAN, {"field": "country", "is": "PL"}]}), "if", "never_true"),
         (refused({"persona": ["decision_maker"]}), "if", "not_here"),
+        (refused({"activity": {"name": "demo", "count": 2}}), "if", "not_here"),
+        (refused({"all": [ROMANIAN, {"not": {"bant": "confirmed"}}]}), "if.all.1.not", "not_here"),
+        (refused({"at_least": {"count": 1, "of": [{"sequence": []}]}}), "if.at_least.of.0", "not_here"),
         (refused({"contry": "RO"}), "if", "unknown_word"),
         (refused({"all": [{"field": "country"}]}), "if.all.0", "invalid"),
         (refused([]), "if", "wrong_type"),
@@ -320,6 +348,42 @@ async def test_what_cannot_match_is_refused_at_its_place(api: Api, body: dict[st
         assert (field, code) in {(one["field"], one["code"]) for one in answer.json()["errors"]}, answer.text
     assert (await api.get(f"{PATH}/{made['id']}"))["version"] == 1
     assert len((await api.get(PATH))["data"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("member", "meant"),
+    [
+        ("data.lead.owner_idd", "data.lead.owner_id"),
+        ("data.lead.score.fitt", "data.lead.score.fit"),
+        ("data.leed.owner_id", "data.lead"),
+        ("data.too", "data.to"),
+        ("data.source.nam", "data.source.name"),
+        ("data.lead", None),
+        ("data.lead.unlike_any", None),
+        ("data.quite.other", None),
+    ],
+)
+async def test_a_suggestion_is_of_the_step_that_is_wrong(api: Api, member: str, meant: str | None) -> None:
+    answer = await api.call("POST", f"{PATH}/preview", {"types": ["lead.*"], "if": {"field": member, "present": True}})
+    detail = answer.json()["errors"][0]["detail"]
+    assert detail.partition("; did you mean ")[2] == (f"`{meant}`?" if meant else "")
+
+
+async def test_of_a_word_that_cannot_stand_here_nothing_else_is_told(api: Api) -> None:
+    condition = {"any": [{"activity": {"name": 1}}, {"field": "country"}]}
+    answer = await api.call("POST", f"{PATH}/preview", {"if": condition})
+    told = [(one["field"], one["code"]) for one in answer.json()["errors"]]
+    assert told == [("if.any.0", "not_here"), ("if.any.1", "invalid")]
+
+
+async def test_steps_into_a_stage_that_only_merging_enters_can_be_chosen(api: Api) -> None:
+    for sent in ({"filter": {"to": ["merged"]}}, {"if": {"stage": "merged"}}, {"if": {"from": "merged"}}):
+        await api.post(f"{PATH}/preview", {"types": ["lead.*"], **sent}, status=200)
+
+
+@pytest.mark.parametrize("condition", CAN_BE, ids=str)
+async def test_values_that_a_lead_may_have_are_taken(api: Api, condition: dict[str, Any]) -> None:
+    assert (await api.post(f"{PATH}/preview", {"if": condition}, status=200))["warnings"] == []
 
 
 async def test_what_no_lead_reaches_under_the_policy_of_now_is_saved_and_warned_of(api: Api) -> None:

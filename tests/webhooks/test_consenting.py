@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 
+from app.policy.document import Policy
 from app.policy.shipped import shipped
 from app.settings import Settings
 from tests.api import Api, running
 from tests.merging.steps import merged
 from tests.waiting import until
 from tests.webhooks.conftest import Inbox, inbox
+from tests.webhooks.test_included import key_with
 
 PATH = "/v1/subscriptions"
 MARKETING, PHONE = "email_marketing", "phone"
@@ -142,10 +146,45 @@ async def test_a_filter_by_what_is_no_purpose_is_refused(api: Api, consent: list
     url = "http://127.0.0.1:9/hook"
     refused = await api.call("POST", PATH, {"url": url, "filter": {"consent": consent}})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "filter")
+    await say(api, await api.lead(), "x" * 60, "refused")
     made = await api.post(PATH, {"url": url, "filter": {"consent": ["x" * 60]}})
     refused = await api.call("PATCH", f"{PATH}/{made['id']}", {"filter": {"consent": consent}})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "filter")
     assert (await api.get(f"{PATH}/{made['id']}"))["filter"] == {"consent": ["x" * 60]}
+
+
+async def test_a_purpose_that_nothing_of_the_tenant_names_is_refused_with_the_nearest_one(api: Api) -> None:
+    async def asked(purpose: str) -> httpx.Response:
+        return await api.call("POST", f"{PATH}/preview", {"filter": {"consent": [purpose]}})
+
+    told = (await asked("email_marketting")).json()["errors"]
+    assert [(one["field"], one["code"]) for one in told] == [("filter.consent.0", "unknown_purpose")]
+    assert told[0]["detail"].endswith("did you mean `email_marketing`?")
+    for purpose in ("sms", "letters", "calls", "visits"):
+        assert (await asked(purpose)).json()["errors"][0]["code"] == "unknown_purpose"
+    await say(api, await api.lead(), "sms", "given")
+    form = {"name": "a", "preset": "generic", "overrides": {"consent": [{"purpose": "letters", "expr": "body.ok"}]}}
+    await api.post("/v1/sources", form)
+    asks = {"double_opt_in": {"purposes": ["calls"]}}
+    await api.post("/v1/sources", {"name": "b", "preset": "generic", "defaults": asks})
+    document = shipped("waterfall").model_dump(mode="json", by_alias=True, exclude_none=True)
+    document["conditions"]["visited"] = {"consent": {"purpose": "visits", "state": ["given"]}}
+    await api.publish(Policy.model_validate_json(json.dumps(document)))
+    for purpose in ("sms", "letters", "calls", "visits"):
+        assert (await asked(purpose)).status_code == 200, purpose
+
+
+async def test_who_may_not_read_leads_cannot_learn_from_a_filter_who_agreed(api: Api) -> None:
+    url, by_consent = "http://127.0.0.1:9/hook", {"filter": {"consent": [MARKETING]}}
+    made, key = await api.post(PATH, {"url": url, **by_consent}), await key_with(api, "subscriptions")
+    for method, path, body in (
+        ("POST", PATH, {"url": url, **by_consent}),
+        ("POST", f"{PATH}/preview", by_consent),
+        ("PATCH", f"{PATH}/{made['id']}", {"url": f"{url}/2"}),
+    ):
+        answer = await api.call(method, path, body, key=key)
+        assert (answer.status_code, answer.json()["scope"]) == (403, "leads:read"), (method, path)
+    assert (await api.call("PATCH", f"{PATH}/{made['id']}", {"filter": {}}, key=key)).status_code == 200
 
 
 async def test_a_filter_by_consent_skips_what_waits_of_leads_that_have_not_agreed(delivering: Api) -> None:
