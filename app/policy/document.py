@@ -18,6 +18,7 @@ from app.policy.opportunity import Benchmark, Conversion, FastTrack, Opportunity
 from app.policy.person_words import PersonaIs
 from app.policy.routes import Route, Team
 from app.policy.scoring import Cap, EngagementRule, FitRule, Persona, Scoring
+from app.policy.shape import One
 from app.policy.view import ConditionBase, Part
 from app.policy.words import Engagement, Fit, Level, Name, Role
 
@@ -25,7 +26,7 @@ from app.policy.words import Engagement, Fit, Level, Name, Role
 class Policy(Part):
     """A whole policy document. The lookups below expect one in which `check.faults` finds nothing."""
 
-    schema_number: Literal[1] = Field(alias="schema")
+    schema_number: One = Field(alias="schema")
     name: Identifier
     title: Annotated[str, Field(min_length=1, max_length=200)]
     review: Literal["monthly", "quarterly", "none"]

@@ -5,14 +5,25 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 SNAKE_CASE = "write small letters, digits and _, a letter first"
 NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9_:.\-]{0,63}$"
 NAMESPACE_SENTENCE = "write a namespace of letters, digits and _ : . -, at most 64"
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("int_type", "write a number: true and false are none")
+    return value
+
+
+# Python takes true for 1. Strict models refuse it of an `int`, but not of a literal.
+NOT_BOOLEAN: Final = BeforeValidator(_no_boolean)
+One = Annotated[Literal[1], NOT_BOOLEAN]
 
 
 @cache

@@ -12,11 +12,12 @@ from app.matching.channel import Channel
 from app.matching.consent import PURPOSE_LENGTH, ConsentState, is_purpose
 from app.matching.normalize import CANONICAL, EXTRA
 from app.matching.times import zone
-from app.policy.shape import NAMESPACE, NAMESPACE_SENTENCE, SNAKE_CASE, Like
+from app.policy.shape import NAMESPACE, NAMESPACE_SENTENCE, NOT_BOOLEAN, SNAKE_CASE, Like, One
 from app.sources.expressions import compiled, meant
 
 Verdict = Literal["lead", "test", "spam", "ignore", "activity", "consent", "erase", "fetch"]
 Format = Literal["json", "form", "multipart", "csv", "auto"]
+Whole = Annotated[int, NOT_BOOLEAN]
 _FIELDS: Final = frozenset(CANONICAL) | frozenset(EXTRA)
 EVERY_PURPOSE: Final = "*"
 MAX_DOCUMENT: Final = 64 * 1024  # characters of a source's overrides as JSON
@@ -115,7 +116,7 @@ class Timestamp(Part):
 
     origin: Name = Field(alias="from")
     unit: Literal["s", "ms"] = "s"
-    tolerance_s: int = Field(300, ge=1, le=86_400)
+    tolerance_s: Whole = Field(300, ge=1, le=86_400)
 
 
 class SignatureRule(Part):
@@ -263,10 +264,10 @@ class Spam(Part):
 
     honeypot: list[Expression] = []
     rendered_at: Expression | None = None
-    min_fill_seconds: float = Field(2, ge=0, le=3_600)
-    max_links: int | None = Field(None, ge=0)
+    min_fill_seconds: Annotated[float, NOT_BOOLEAN] = Field(2, ge=0, le=3_600)
+    max_links: Whole | None = Field(None, ge=0)
     disposable: bool = False
-    max_per_client: int | None = Field(None, ge=1, le=MAX_RATE)
+    max_per_client: Whole | None = Field(None, ge=1, le=MAX_RATE)
 
 
 class BotCheck(Part):
@@ -281,8 +282,8 @@ class BotCheck(Part):
 class Limits(Part):
     """How many submissions a minute are taken, of all clients and of one client address; the others get 429."""
 
-    per_minute: int | None = Field(None, ge=1, le=MAX_RATE)
-    per_client_per_minute: int | None = Field(None, ge=1, le=MAX_RATE)
+    per_minute: Whole | None = Field(None, ge=1, le=MAX_RATE)
+    per_client_per_minute: Whole | None = Field(None, ge=1, le=MAX_RATE)
 
 
 class Defaults(Part):
@@ -322,9 +323,9 @@ class Respond(Part):
     is processed within `wait_s`.
     """
 
-    status: int = Field(200, ge=200, le=399)
+    status: Whole = Field(200, ge=200, le=399)
     body: Any = None
-    wait_s: int = Field(0, ge=0, le=10)
+    wait_s: Whole = Field(0, ge=0, le=10)
     redirect: ExpressionOrLiteral | None = None
     allow_hosts: list[Host] = []
 
@@ -334,7 +335,7 @@ class Document(Part):
 
     preset: Name
     title: str = ""
-    schema_: Literal[1] = Field(1, alias="schema")
+    schema_: One = Field(1, alias="schema")
     verify: list[Rule] = Field([], max_length=10)
     # While none of the secrets of `verify` is set, every request is accepted: the source's key authenticates it.
     open_without_secrets: bool = False

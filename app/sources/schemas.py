@@ -14,7 +14,7 @@ from app.leads.consent_schemas import Purpose
 from app.matching.channel import Channel
 from app.matching.host import host_of_url
 from app.policy.shape import Like
-from app.sources.document import Defaults, Part
+from app.sources.document import Defaults, Part, Whole
 from app.web.fields import RequestBody, ResponseBody, ShortText, SourceId, rfc3339
 
 ORIGIN: Final = r"^(\*|null|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
@@ -52,7 +52,7 @@ class DoubleOptInRule(Part):
 
     purposes: list[Purpose] = Field(["email_marketing"], min_length=1, max_length=10)
     ask: Literal["given", "always"] = "given"
-    valid_hours: int = Field(168, ge=1, le=8_760)
+    valid_hours: Whole = Field(168, ge=1, le=8_760)
     confirmed_url: PageAddress | None = None
 
 

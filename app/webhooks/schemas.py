@@ -14,7 +14,7 @@ from app import ids
 from app.events.catalogue import Envelope
 from app.events.schemas import Types
 from app.matching.consent import is_purpose
-from app.policy.shape import Like
+from app.policy.shape import Like, One
 from app.web.fields import RequestBody, ResponseBody, rfc3339
 from app.webhooks.consenting import CONSENT
 from app.webhooks.content import Format
@@ -98,7 +98,7 @@ If = Annotated[
         examples=[{"all": [{"field": "data.to", "is": "mql"}, {"field": "country", "in": ["RO", "PL"]}]}],
     ),
 ]
-SchemaVersion = Annotated[Literal[1], Field(description="Of the bodies: `meta.schema_version`. There is one.")]
+SchemaVersion = Annotated[One, Field(description="Of the bodies: `meta.schema_version`. There is one.")]
 Include = Annotated[
     list[Literal["lead"]],
     Field(
