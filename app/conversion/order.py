@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.pipeline.schemas import AccountValues, Business, ContactValues, OpenClass
 from app.web.fields import (
@@ -44,6 +44,17 @@ ContactField = Literal[
 ]
 
 
+OF_NEW: Final = ("name", "amount", "close_date", "owner_id", "business")  # members of an opportunity that is made
+
+
+def _refuse(order: RequestBody, mode: str, names: Collection[str]) -> None:
+    """Raises for members with a value that this mode does not use."""
+    why = PydanticCustomError("not_with_mode", "mode `{mode}` does not use this: leave it out", {"mode": mode})
+    told = [InitErrorDetails(type=why, loc=(name,), input=None) for name in names]
+    if told:
+        raise ValidationError.from_exception_data(type(order).__name__, told)
+
+
 def _check_id(mode: str, record_id: object) -> None:
     if mode == "use" and record_id is None:
         raise PydanticCustomError("id_required", "mode `use` needs the `id` of the record to use")
@@ -58,8 +69,11 @@ class AccountOrder(RequestBody):
     overwrite: Annotated[list[AccountField], Field(max_length=20)] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _id_fits_mode(self) -> Self:
+    def _fits_mode(self) -> Self:
         _check_id(self.mode, self.id)
+        if self.mode == "none":
+            given = {"values": self.values.model_fields_set, "overwrite": self.overwrite}
+            _refuse(self, self.mode, [name for name, value in given.items() if value])
         return self
 
 
@@ -89,8 +103,11 @@ class OpportunityOrder(RequestBody):
     business: Business | None = None
 
     @model_validator(mode="after")
-    def _id_fits_mode(self) -> Self:
+    def _fits_mode(self) -> Self:
         _check_id(self.mode, self.id)
+        if self.mode != "create":
+            given = [name for name in OF_NEW if getattr(self, name) is not None]
+            _refuse(self, self.mode, given + ["class"] * (self.mode == "none" and self.of_class is not None))
         return self
 
 

@@ -151,6 +151,44 @@ REFUSED: list[tuple[Any, int, str]] = [
 ]
 
 
+UNUSED: list[tuple[dict[str, Any], list[str]]] = [
+    (
+        {"opportunity": {"mode": "none", "amount": {"value": "1.00", "currency": "EUR"}, "class": "qualified"}},
+        ["opportunity.amount", "opportunity.class"],
+    ),
+    ({"opportunity": {"mode": "none", "name": "a"}}, ["opportunity.name"]),
+    ({"opportunity": {"mode": "none", "close_date": "2027-01-31"}}, ["opportunity.close_date"]),
+    ({"opportunity": {"mode": "none", "owner_id": "usr_01k00000000000000000000000"}}, ["opportunity.owner_id"]),
+    (
+        {"opportunity": {"mode": "use", "id": "opp_01k00000000000000000000000", "business": "new"}},
+        ["opportunity.business"],
+    ),
+    (
+        {"account": {"mode": "none", "values": {"name": "Nord"}, "overwrite": ["name"]}},
+        ["account.values", "account.overwrite"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("order", "fields"), UNUSED, ids=lambda one: str(one)[:60])
+async def test_what_a_mode_does_not_use_is_refused_by_name(
+    api: Api, ae: str, order: dict[str, Any], fields: list[str]
+) -> None:
+    lead = await sql_lead(api, ae, **ANNA)
+    told = (await refused(api, lead, ae, order))["errors"]
+    assert [(one["field"], one["code"]) for one in told] == [(field, "not_with_mode") for field in fields]
+    batch = {"items": [{"lead_id": lead["id"], **order}], "atomic": True}
+    answer = await api.call("POST", "/v1/conversions/batch", batch, actor=ae, headers={"Idempotency-Key": "b"})
+    assert [one["field"] for one in answer.json()["errors"]] == [f"items.0.{field}" for field in fields]
+
+
+async def test_members_that_say_nothing_go_with_each_mode(api: Api, ae: str) -> None:
+    lead = await sql_lead(api, ae, **ANNA)
+    order = {"account": {"mode": "none", "values": {}}, "opportunity": {"mode": "none", "amount": None}}
+    made = await converted(api, lead, ae, order)
+    assert [made[part]["outcome"] for part in ("account", "opportunity")] == ["none", "none"]
+
+
 async def test_a_refused_conversion_writes_nothing(api: Api, ae: str) -> None:
     lead = await sql_lead(api, ae, **ANNA)
     for order, status, code in REFUSED:
