@@ -83,6 +83,7 @@ MEMBERS: Final = {
     "out_of_order": "`earliest`, `latest`",
     "criteria_unmet": "`unmet`: what is missing, each with `criterion`, `have` and `need`",
     "lead_already_converted": "`conversion`: the existing conversion",
+    "conversion_reverted": "`conversion_id`, `reverted_at`",
     "revert_blocked": "`left_in_place`: each with `type`, `id`, `why` and, where it is about some of them, `fields`",
     "ambiguous_match": "`candidates`: possible matches, each with `type`, `id`, `display`, `match_keys`, `score`",
     "already_exists": "`candidates`: the record that holds the key",

@@ -12,6 +12,7 @@ from app.conversion.batch import convert_batch
 from app.conversion.convert import convert
 from app.conversion.order import BatchOrder, ConversionOrder, RevertOrder
 from app.conversion.preview import preview
+from app.conversion.problems import ConversionReverted
 from app.conversion.revert import RevertRequest, preview_revert, revert
 from app.conversion.schemas import (
     AccountCounts,
@@ -142,7 +143,9 @@ async def post_preview(
 
 
 @api.post(
-    "/leads/{lead_id}/conversion/revert", response_model=RevertOut, responses=declared(*REVERT_PROBLEMS, RevertBlocked)
+    "/leads/{lead_id}/conversion/revert",
+    response_model=RevertOut,
+    responses=declared(*REVERT_PROBLEMS, ConversionReverted, RevertBlocked),
 )
 async def post_revert(
     request: Request,

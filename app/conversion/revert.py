@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app import ids
 from app.conversion import revert_sql
+from app.conversion.problems import ConversionReverted
 from app.conversion.undo import LINKS, Kept, Undo, undo_of
 from app.database.transaction import ChangedMeanwhile, Record, Tx
 from app.errors import ConversionNotFound, LeadMerged, RevertBlocked
@@ -65,14 +66,16 @@ async def revert(
 ) -> Reverted:
     """Takes back the conversion of the lead's journey. A refused request writes nothing.
 
-    Raises the problems of `begin_change`, that of a refusal by the policy, and RevertBlocked if it is strict and
-    something would be left in place.
+    Raises the problems of `begin_change`, ConversionReverted where that was done before, the problem of a refusal by
+    the policy, and RevertBlocked if it is strict and something would be left in place.
     """
     change = await begin_change(
         tx, caller.tenant_id, lead_id, now, actor=caller.actor, on_behalf_of=caller.on_behalf_of, expected=expected
     )
     kept = await _kept(tx, change, caller.tenant_id, lock=True)
     decided = _decide(change, kept, caller, request, now)
+    if kept is None and (reverted := await _reverted_before(tx, change, caller.tenant_id)) is not None:
+        raise reverted
     if isinstance(decided, Refused):
         raise problem(decided.why)
     if kept is None:
@@ -104,7 +107,9 @@ async def preview_revert(
     kept = await _kept(tx, change, caller.tenant_id, lock=False)
     decided = _decide(change, kept, caller, request, now)
     undo = undo_of(kept) if kept is not None else Undo()
-    problems = [problem(decided.why)] if isinstance(decided, Refused) else []
+    reverted = await _reverted_before(tx, change, caller.tenant_id) if kept is None else None
+    refused = problem(decided.why) if isinstance(decided, Refused) else None
+    problems = [one for one in (reverted or refused,) if one is not None]
     if (blocked := _blocked(undo, request)) is not None:
         problems.append(blocked)
     return {
@@ -131,6 +136,17 @@ async def _kept(tx: Tx, change: Change, tenant_id: UUID, *, lock: bool) -> Kept 
         if replaced and kind.name in rows
     }
     return Kept(conversion.id, conversion.lead_id, conversion.answer, replaced, rows, others, taken)
+
+
+async def _reverted_before(tx: Tx, change: Change, tenant_id: UUID) -> Problem | None:
+    """The problem of a journey whose conversion was reverted, and that has no other one."""
+    journey = change.lead.journey
+    row = await revert_sql.last_reverted(tx, tenant_id, change.lead.id, journey.id) if journey else None
+    if row is None:
+        return None
+    conversion_id, at = ids.show("conversion", row.id), rfc3339(row.reverted_at)
+    detail = f"The conversion {conversion_id} was reverted already, at {at}."
+    return ConversionReverted(detail, conversion_id=conversion_id, reverted_at=at)
 
 
 async def _taken(

@@ -17,6 +17,10 @@ CONVERSION = text(
     "SELECT id, lead_id, account_id, contact_id, opportunity_id, answer, replaced FROM conversions"
     " WHERE tenant_id = :tenant_id AND journey_id = :journey_id AND reverted_at IS NULL"
 ).bindparams(bindparam("tenant_id", type_=Uuid), bindparam("journey_id", type_=Uuid))
+LAST_REVERTED = text(
+    "SELECT id, reverted_at FROM conversions WHERE tenant_id = :tenant_id AND lead_id = :lead_id"
+    " AND journey_id = :journey_id AND reverted_at IS NOT NULL ORDER BY recorded_at DESC, id DESC LIMIT 1"
+).bindparams(*(bindparam(name, type_=Uuid) for name in ("tenant_id", "lead_id", "journey_id")))
 
 RECORD_IDS: Final = tuple(bindparam(name, type_=Uuid) for name in ("account_id", "contact_id", "opportunity_id"))
 # FOR UPDATE, so that whoever hangs another record on one of them waits, and finds it archived.
@@ -72,6 +76,12 @@ END_CONVERSION = text(
 async def conversion_of(tx: Tx, tenant_id: UUID, journey_id: UUID) -> Record | None:
     """The conversion of a journey that was not reverted."""
     return (await tx.execute(CONVERSION, {"tenant_id": tenant_id, "journey_id": journey_id})).one_or_none()
+
+
+async def last_reverted(tx: Tx, tenant_id: UUID, lead_id: UUID, journey_id: UUID) -> Record | None:
+    """The last one of the conversions of a lead's journey that were reverted."""
+    named = {"tenant_id": tenant_id, "lead_id": lead_id, "journey_id": journey_id}
+    return (await tx.execute(LAST_REVERTED, named)).one_or_none()
 
 
 async def records_of(tx: Tx, tenant_id: UUID, conversion: Record, *, lock: bool) -> dict[str, Mapping[str, Any]]:

@@ -167,9 +167,16 @@ async def test_the_revert_is_done_once_under_its_key_and_refused_a_second_time(a
         await api.call("POST", path, {"reason_code": "mistake"}, actor=manager, headers=headers) for _ in range(2)
     ]
     assert (first.status_code, again.content, again.headers["idempotency-replayed"]) == (200, first.content, "true")
-    second = await ask(api, lead, manager)
-    assert (second.status_code, second.json()["code"]) == (409, "transition_not_allowed")
-    assert "convert" in second.json()["allowed_actions"]
+    second, done = (await ask(api, lead, manager)).json(), first.json()["conversion"]
+    assert (second["status"], second["code"]) == (409, "conversion_reverted")
+    assert (second["conversion_id"], second["reverted_at"]) == (done["id"], done["reverted_at"])
+    assert done["reverted_at"] in second["detail"]
+    shown = await api.post(f"{path}/preview", {"reason_code": "mistake"}, status=200, actor=manager)
+    assert [one["code"] for one in shown["blocked"]] == ["conversion_reverted"]
+    fresh = await sql_lead(api, ae, email="dan@other.example")
+    assert (await ask(api, fresh, manager)).json()["code"] == "transition_not_allowed"
+    anew = await converted(api, lead, ae)
+    assert (await ask(api, lead, manager)).json()["conversion"]["id"] == anew["id"]
 
 
 @pytest.mark.parametrize(
