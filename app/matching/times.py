@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
+# Python lists two more names: the zone of the machine, and that of one that was not set up. PostgreSQL knows neither.
+ZONES: Final = frozenset(available_timezones()) - {"localtime", "Factory"}
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(hours=24)
 _EPOCH: Final = re.compile(r"\d{9,19}(?:\.\d{1,9})?")
@@ -20,10 +22,11 @@ _NUMERIC_DATE: Final = re.compile(
 @lru_cache(maxsize=256)
 def zone(name: str) -> tzinfo:
     """The time zone of an IANA name. Raises ValueError when there is none."""
-    try:
-        return UTC if name.upper() in ("UTC", "Z", "GMT") else ZoneInfo(name)
-    except (KeyError, OSError) as error:
-        raise ValueError(f"`{name}` is not a time zone of the IANA database") from error
+    if name.upper() in ("UTC", "Z", "GMT"):
+        return UTC
+    if name not in ZONES:
+        raise ValueError(f"`{name}` is not a time zone of the IANA database")
+    return ZoneInfo(name)
 
 
 def read_instant(value: object, formats: Sequence[str], time_zone: tzinfo, received_at: datetime) -> datetime | None:

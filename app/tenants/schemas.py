@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.transaction import Record
+from app.matching.times import ZONES
 from app.policy.shape import Like
 from app.web.auth import SCOPES
 from app.web.fields import Day, Instant, RequestBody, ResponseBody, ShortText, UserId, rfc3339
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
 PolicyName = Literal["waterfall", "pipeline"]
-# Python lists two more names: the zone of the machine, and that of one that was not set up. PostgreSQL knows neither.
-ZONES = frozenset(available_timezones()) - {"localtime", "Factory"}
 Scope = Literal[SCOPES]  # type: ignore[valid-type]
 
 

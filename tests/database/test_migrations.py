@@ -220,3 +220,28 @@ async def test_an_index_of_events_whose_build_was_interrupted_is_finished_by_the
         valid = text("SELECT indisvalid FROM pg_index WHERE indexrelid = 'events_lead_version_idx'::regclass")
         assert (await tx.execute(valid)).scalar_one() is True, "each partition has its part"
     assert (await api.get(f"/v1/leads/{lead['id']}?as_of={lead['updated_at']}"))["version"] == lead["version"]
+
+
+async def test_zones_that_are_no_place_become_utc_and_reports_answer_again(api: Api) -> None:
+    engine, url = api.app.state.engine, api.app.state.settings.database_url
+    await api.user("sdr")
+    sender = await make_sender(api)
+    await api.call("PUT", "/v1/calendar", {"time_zone": "Europe/Paris"})
+    async with engine.engine.connect() as connection:
+        target = "0083_zones_that_are_places-1"
+        await connection.run_sync(lambda one: command.downgrade(migrate.configuration(one), target))
+    async with engine.begin() as tx:
+        await tx.execute(text("UPDATE users SET time_zone = 'posix/Europe/Paris'"))
+        for table in ("tenants", "calendars"):
+            await tx.execute(text(f'UPDATE {table} SET calendar = calendar || \'{{"time_zone": "localtime"}}\''))
+        await tx.execute(
+            text("""UPDATE sources SET defaults = '{"timezone": "Factory", "region": "RO"}',
+            overrides = '{"occurred_at": {"expr": "body.at", "timezone": "right/Europe/Paris"}}'""")
+        )
+    await migrate.upgrade(url)
+    assert (await api.get("/v1/calendar"))["time_zone"] == "UTC"
+    assert (await api.get("/v1/reports/cohorts?from=2026-01-01&to=2026-02-01"))["report"] == "cohorts"
+    assert {one["time_zone"] for one in (await api.get("/v1/users"))["data"]} == {"UTC"}
+    source = await api.get(f"/v1/sources/{sender.source['id']}")
+    assert source["defaults"] == {"timezone": "UTC", "region": "RO"}
+    assert source["overrides"]["occurred_at"] == {"expr": "body.at", "timezone": "UTC"}
