@@ -38,6 +38,7 @@ from app.submissions.process import process_forever, process_lists_forever
 from app.web import idempotency
 from app.webhooks.across import count_lanes
 from app.webhooks.deliver import dispatch_forever
+from app.webhooks.event_facts import forget
 
 log = structlog.get_logger("baton.worker")
 
@@ -50,6 +51,7 @@ LEARN_SECONDS: Final = 3600.0
 ABANDONED: Final = timedelta(hours=1)
 LINK_KNOWN: Final = timedelta(days=30)  # after it has expired, so that whoever opens it late is told so
 MEASURE_SECONDS: Final = 5.0
+FORGET_SECONDS: Final = 10.0
 GRACE_SECONDS: Final = 25.0  # longer than deliver.STOP_SECONDS, so that deliveries can finish
 
 Work = Callable[[], Awaitable[Any]]
@@ -59,7 +61,7 @@ Work = Callable[[], Awaitable[Any]]
 async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
     """Run the tasks of these roles until the block ends; then each task finishes its current batch and stops."""
     stop = asyncio.Event()
-    jobs: list[Work] = [partial(state.wake.run, stop)]
+    jobs: list[Work] = [partial(state.wake.run, stop), partial(forget_forever, stop)]
     if roles:
         jobs.append(partial(measure_forever, state, stop))
     if "work" in roles:
@@ -221,6 +223,16 @@ async def retention_forever(state: Any, stop: asyncio.Event) -> None:
         return await run_due(state.engine, state.clock.now())
 
     await _repeat(RETAIN_SECONDS, stop, batch)
+
+
+async def forget_forever(stop: asyncio.Event) -> None:
+    """Forget decoded events, so that no process has the data of a person for long who was erased."""
+
+    async def batch() -> int:
+        forget()
+        return 0
+
+    await _repeat(FORGET_SECONDS, stop, batch)
 
 
 async def measure_forever(state: Any, stop: asyncio.Event) -> None:

@@ -1,7 +1,8 @@
 """What a condition is judged by: the members of an event, and its lead as of the event.
 
 All of it is of the event itself and of `data.lead`, which never change (leads/included.py); so an event has the same
-answer at each attempt, in replays and in every process. It is put together once for all lanes of a process.
+answer at each attempt, in replays and in every process. It is put together once for all lanes of a process, which keeps
+it for some seconds (`forget`).
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ def holds(condition: ConditionBase, event: Sequenced) -> bool:
         return False
     view = view_of(event.data, event.included, event.recorded_at)
     return view is not None and condition.holds(view)
+
+
+def forget() -> None:
+    """Forget the events that were decoded: their people may have been erased since."""
+    decoded.cache_clear()
+    view_of.cache_clear()
 
 
 @lru_cache(maxsize=KEPT_EVENTS)

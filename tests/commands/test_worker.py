@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from app.clock import Clock
@@ -15,7 +16,9 @@ from app.events.wake import Wake
 from app.ids import new_id
 from app.settings import Settings
 from app.webhooks import deliver
+from app.webhooks.event_facts import decoded, view_of
 from app.webhooks.schemas import Limits
+from tests.api import running
 from tests.waiting import until
 
 
@@ -57,3 +60,16 @@ async def test_work_is_restarted_after_an_unexpected_exception(engine: Database,
 def test_each_shutdown_timeout_is_longer_than_the_one_it_contains() -> None:
     longest = next(limit.le for limit in Limits.model_fields["timeout_seconds"].metadata if hasattr(limit, "le"))
     assert longest < deliver.STOP_SECONDS < worker.GRACE_SECONDS
+
+
+async def test_decoded_events_are_forgotten_soon_whatever_the_process_does(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "FORGET_SECONDS", 0.01)
+    async with running(settings):  # it has no background work but this
+        decoded('{"lead_id": "of somebody who was erased"}')
+
+        async def is_empty() -> bool:
+            return decoded.cache_info().currsize == view_of.cache_info().currsize == 0
+
+        await until(is_empty)
