@@ -12,7 +12,7 @@ import orjson
 
 from app.database.transaction import Tx
 from app.events.catalogue import OPERATIONAL
-from app.events.envelope import MAX_BODY_BYTES, Sequenced, envelope
+from app.events.envelope import MAX_BODY_BYTES, Sequenced
 from app.events.feed import like_patterns
 from app.leads.included import include_leads
 from app.policy.of_event import condition_of, reads_lead
@@ -101,10 +101,6 @@ class Selection:
         if event.included and (not self.include or is_told_of_all(self.purposes, event.type, event.data)):
             return event._replace(included="")
         return event
-
-    def body(self, event: Sequenced) -> bytes:
-        """The body of the format `standard`."""
-        return envelope(self.shown(event), self.max_bytes)
 
 
 @lru_cache(maxsize=1024)

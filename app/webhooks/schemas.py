@@ -147,7 +147,7 @@ Handshake = Annotated[
 
 
 class SubscriptionPreview(RequestBody):
-    """What a subscription says of events; `mode` and `include` say how their bodies are."""
+    """What a subscription says of events; `mode`, `include` and `format` say how their bodies are."""
 
     types: Types = Field(default=["*"], examples=[["lead.*"]])
     filter: Filter = Field(default_factory=dict)
@@ -155,6 +155,7 @@ class SubscriptionPreview(RequestBody):
     mode: Mode = "full"
     schema_version: SchemaVersion = 1
     include: Include = Field(default_factory=list, examples=[["lead"]])
+    format: FormatOf = "standard"
 
 
 class SubscriptionCreate(SubscriptionPreview):
@@ -168,7 +169,6 @@ class SubscriptionCreate(SubscriptionPreview):
     credentials: Credentials | None = Field(default=None, description="Of a broker; never shown.")
     start: Start = Field(default="now", description="`now`, `earliest`, an instant, or a cursor of the feed.")
     headers: Headers = Field(default_factory=dict)
-    format: FormatOf = "standard"
     ed25519: Ed25519 = False
     handshake: Handshake = False
     limits: Limits = Limits()
@@ -234,12 +234,20 @@ class PreviewOut(ResponseBody):
     examined: int = Field(description="Events of the log that were looked at: the last thousand, or all there are.")
     matched: int = Field(description="How many of them would have been sent.")
     since: str | None = Field(description="When the oldest of them was recorded; null where the log is empty.")
-    samples: list[Envelope] = Field(description="The latest three that match, as they would be sent.")
+    samples: list[Envelope | dict[str, Any]] = Field(
+        description="The latest three that match, as they would be sent in `format`: the event, a CloudEvent, or"
+        " `headers` and `body` of a CloudEvent in binary mode."
+    )
     warnings: list[Warned]
 
 
 class SigningKey(ResponseBody):
     kind: Kind
+    id: str | None = Field(
+        description="The first 12 digits of the SHA-256 of the key as it was shown, to compare it with that of the"
+        " receiver; null for one that an older release made."
+    )
+    created_at: str | None = Field(description="When it was made; null for one that an older release made.")
     public_key: str | None = Field(description="`whpk_` and 32 bytes in base64; null for `v1`, whose secret is shared.")
     expires_at: str | None = Field(description="Until then requests are signed with it; null: until it is rotated.")
 
@@ -351,7 +359,8 @@ def show_subscription(row: Row[Any]) -> dict[str, Any]:
 
 
 def _show_key(kind: Kind, key: StoredSecret) -> dict[str, Any]:
-    return {"kind": kind, "public_key": key.public_key, "expires_at": rfc3339(key.expires_at)}
+    made = {"kind": kind, "id": key.id, "created_at": rfc3339(key.created_at)}
+    return {**made, "public_key": key.public_key, "expires_at": rfc3339(key.expires_at)}
 
 
 def moving_members(shown: dict[str, Any]) -> dict[str, Any] | None:

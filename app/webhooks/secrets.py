@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -21,11 +22,16 @@ FIELDS: Final[dict[Kind, str]] = {"v1": "secret", "v1a": "ed25519"}
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret:
-    """One encrypted secret; `expires_at` is None for the newest, `public_key` for one of `v1`."""
+    """One encrypted secret; `expires_at` is None for the newest, `public_key` for one of `v1`.
+
+    `id` and `created_at` are None for one of an older release.
+    """
 
     sealed: str
     expires_at: datetime | None = None
     public_key: str | None = None
+    id: str | None = None
+    created_at: datetime | None = None
 
     def is_valid(self, now: datetime) -> bool:
         return self.expires_at is None or self.expires_at > now
@@ -38,10 +44,18 @@ class TooManyKeys:
     until: datetime
 
 
-def stored(ring: KeyRing, tenant_id: UUID, subscription_id: UUID, kind: Kind, secret: str) -> StoredSecret:
+def stored(
+    ring: KeyRing, tenant_id: UUID, subscription_id: UUID, kind: Kind, secret: str, now: datetime
+) -> StoredSecret:
     """A secret that `read_key` takes, encrypted; with its public key if it has one."""
     public = public_key(private_key_of(secret)) if kind == "v1a" else None
-    return StoredSecret(ring.seal(tenant_id, subscription_id, FIELDS[kind], secret), public_key=public)
+    sealed = ring.seal(tenant_id, subscription_id, FIELDS[kind], secret)
+    return StoredSecret(sealed, public_key=public, id=key_id(secret), created_at=now)
+
+
+def key_id(secret: str) -> str:
+    """By which people tell keys from each other; 48 bits of the hash of at least 192 random ones reveal nothing."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:12]
 
 
 def rotated(
@@ -52,7 +66,7 @@ def rotated(
     TooManyKeys when more than five would be valid with `others`, the keys of the other kind.
     """
     end = now + grace
-    kept = [StoredSecret(old.sealed, min(old.expires_at or end, end), old.public_key) for old in older]
+    kept = [replace(old, expires_at=min(old.expires_at or end, end)) for old in older]
     valid = [new, *(old for old in kept if old.is_valid(now))]
     all_valid = [*valid, *(key for key in others if key.is_valid(now))]
     if len(all_valid) > MAX_KEYS:
@@ -74,17 +88,21 @@ def opened(
 def read_secrets(text: str | None) -> list[StoredSecret]:
     """The stored secrets of one kind, newest first."""
     return [
-        StoredSecret(each["sealed"], _instant(each["expires_at"]), each.get("public_key"))
+        StoredSecret(
+            each["sealed"],
+            _instant(each["expires_at"]),
+            each.get("public_key"),
+            each.get("id"),
+            _instant(each.get("created_at")),
+        )
         for each in orjson.loads(text or "[]")
     ]
 
 
 def secrets_json(secrets: Sequence[StoredSecret]) -> str:
-    shown = [{"sealed": each.sealed, "expires_at": each.expires_at} for each in secrets]
-    for each, members in zip(secrets, shown, strict=True):
-        if each.public_key:
-            members["public_key"] = each.public_key
-    return orjson.dumps(shown).decode()
+    always = ("sealed", "expires_at")
+    members = [asdict(each) for each in secrets]
+    return orjson.dumps([{k: v for k, v in one.items() if v is not None or k in always} for one in members]).decode()
 
 
 def keys_of(row: Row[Any], kind: Kind) -> list[StoredSecret]:

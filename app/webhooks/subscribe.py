@@ -205,14 +205,15 @@ async def rotate(
 
 
 def _first_key(context: SubscriptionContext, subscription_id: UUID, kind: Kind, secret: str) -> str:
-    return secrets_json([secrets.stored(context.ring, context.tenant_id, subscription_id, kind, secret)])
+    first = secrets.stored(context.ring, context.tenant_id, subscription_id, kind, secret, context.now)
+    return secrets_json([first])
 
 
 def _with_new_key(
     context: SubscriptionContext, row: Row[Any], kind: Kind, secret: str, field: str, grace: timedelta = timedelta(0)
 ) -> str:
     """The keys of a kind with a new one, as stored. Raises RequestInvalid, naming `field`, if five are valid."""
-    new = secrets.stored(context.ring, context.tenant_id, row.id, kind, secret)
+    new = secrets.stored(context.ring, context.tenant_id, row.id, kind, secret, context.now)
     others = keys_of(row, "v1a" if kind == "v1" else "v1")
     match secrets.rotated(keys_of(row, kind), new, context.now, grace, others):
         case TooManyKeys(until):

@@ -108,6 +108,35 @@ async def test_a_subscription_is_paused_and_resumed(api: Api) -> None:
     assert (await api.get(f"/v1/subscriptions/{made['subscription_id']}"))["state"] == "active"
 
 
+async def test_a_subscription_shows_format_handshake_and_keys_and_whether_it_was_tried(api: Api) -> None:
+    state = api.app.state
+    world = World(state.engine, state.settings.database_url, state.settings, state.wake, tenant_id=api.tenant_id)
+    async with inbox() as box, world.running():
+        members = {"types": ["lead.*"], "format": "cloudevents_binary", "ed25519": True}
+        made = await api.post("/v1/subscriptions", {"url": box.url, **members})
+        asked = await api.post("/v1/subscriptions", {"url": box.url, "handshake": True})
+        browser = await logged_in(api)
+        path = f"/console/subscriptions/{made['id']}"
+        page = await browser.get(path)
+        check_page(page)
+        assert "not tried yet" in page.text
+        assert "cloudevents binary" in page.text
+        assert "not asked for" in page.text
+        for key in made["signing_keys"]:
+            assert key["id"] in page.text
+        assert "made 0 minutes ago" in page.text
+        assert made["secret"] not in page.html
+        waiting = await browser.get(f"/console/subscriptions/{asked['id']}")
+        check_page(waiting)
+        assert "due" in waiting.text
+        await api.lead()
+        await box.until(lambda box: bool(box.ok))
+        await world.until_row("SELECT 1 FROM attempts")
+        tried = await browser.get(path)
+        assert "answers" in tried.text
+        assert "not tried yet" not in tried.text
+
+
 async def test_dead_letters_are_retried_one_by_one_or_all_at_once(api: Api) -> None:
     state = api.app.state
     world = World(state.engine, state.settings.database_url, state.settings, state.wake, tenant_id=api.tenant_id)

@@ -47,6 +47,22 @@ def read(got: Got) -> Any:
 
 
 @pytest.mark.parametrize("format_", FORMATS)
+async def test_a_preview_has_what_is_sent(delivering: Api, format_: str) -> None:
+    api, wanted = delivering, {"types": ["lead.captured"], "include": ["lead"], "format": format_}
+    async with inbox() as box:
+        await created(api, box.url, **wanted)
+        await api.lead()
+        await box.until_received(1)
+    [sample] = (await api.post(f"{PATH}/preview", wanted, status=200))["samples"]
+    got = box.got[0]
+    if format_ == "cloudevents_binary":
+        assert sample["headers"].items() <= got.headers.items()
+        assert {name for name in got.headers if name.startswith("ce-")} <= set(sample["headers"])
+        sample = sample["body"]
+    assert sample == orjson.loads(got.body)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
 async def test_deliveries_retries_and_replays_have_the_same_bytes_and_verify(delivering: Api, format_: str) -> None:
     api, refusing = delivering, [True]
     async with inbox(lambda _: 404 if refusing else 204) as box:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 
 import pytest
@@ -47,7 +48,26 @@ def own(prefix: str, size: int) -> str:
 async def test_a_subscription_has_no_ed25519_key_unless_it_asks_for_one(api: Api) -> None:
     made = await created(api)
     assert made["ed25519"] is False
-    assert made["signing_keys"] == [{"kind": "v1", "public_key": None, "expires_at": None}]
+    [key] = made["signing_keys"]
+    assert (key["kind"], key["public_key"], key["expires_at"]) == ("v1", None, None)
+
+
+async def test_each_key_has_an_id_and_an_age_and_one_of_an_older_release_has_none(api: Api) -> None:
+    made = await created(api)
+    [first] = made["signing_keys"]
+    assert first["id"] == hashlib.sha256(made["secret"].encode()).hexdigest()[:12]
+    assert first["created_at"] == made["created_at"]
+    new = await rotated(api, made, grace_seconds=60)
+    ids = [key["id"] for key in new["signing_keys"]]
+    assert ids == [hashlib.sha256(one["secret"].encode()).hexdigest()[:12] for one in (new, made)]
+    assert new["signing_keys"][1]["created_at"] == first["created_at"]
+    async with api.app.state.engine.begin() as tx:
+        without = "jsonb_agg(one - 'id' - 'created_at')"
+        await tx.driver.execute(
+            f"UPDATE subscriptions SET secrets = (SELECT {without}::text FROM jsonb_array_elements(secrets::jsonb) one)"
+        )
+    old = await api.get(f"{PATH}/{made['id']}")
+    assert [(key["id"], key["created_at"]) for key in old["signing_keys"]] == [(None, None)] * 2
 
 
 async def test_the_public_key_is_shown_and_the_private_one_never(api: Api) -> None:

@@ -84,7 +84,7 @@ def test_the_repr_of_a_key_ring_does_not_contain_its_keys() -> None:
 
 
 def stored(kind: Kind, secret: str | None = None) -> StoredSecret:
-    return secrets.stored(RING, TENANT, ROW, kind, secret or new_secret(kind))
+    return secrets.stored(RING, TENANT, ROW, kind, secret or new_secret(kind), NOON)
 
 
 def rotate(older: list[StoredSecret], new: StoredSecret, grace: timedelta, at: datetime = NOON) -> list[StoredSecret]:
