@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, PlainValidator, ValidationError
 
 from app.errors import RequestInvalid
+from app.web.parameters import MOST_NAMED
 from app.web.problems import faults_of
 from app.web.strict_json import Unstorable
 
@@ -29,9 +30,10 @@ class Malformed(NamedTuple):
         return _invalid(self.placed(place))
 
     def placed(self, place: str) -> list[dict[str, str]]:
+        """The errors of this item, as many as of a request."""
         if isinstance(self.written, Unstorable):
             return [self.written.fault(tuple(place.split(".")))]
-        return faults_of(self.errors, self.written, place)
+        return faults_of(self.errors, self.written, place)[:MOST_NAMED]
 
 
 def one_by_one(model: type[BaseModel]) -> PlainValidator:

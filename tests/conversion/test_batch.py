@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.web.parameters import MOST_NAMED
 from tests.api import Api
 from tests.contract.contract import unknown
 from tests.conversion.steps import KEYS, all_rows, converted, count, sql_lead
@@ -115,6 +116,13 @@ async def test_an_item_of_a_wrong_form_has_its_own_result_unless_the_batch_is_at
         assert (one["index"], one["status"], one["lead_id"]) == (number, 422, None)
         assert one["problem"]["code"] == "request_invalid"
         assert [fault["field"] for fault in one["problem"]["errors"]] == [places[number]]
+
+
+async def test_every_item_of_a_wrong_form_is_named_however_much_is_wrong_with_it(api: Api) -> None:
+    item = {f"member_{number}": number for number in range(50)}
+    answer = (await batch(api, await api.user("ae"), [item] * 100, atomic=True)).json()
+    assert len(answer["errors"]) == 100 * MOST_NAMED
+    assert {fault["field"].split(".")[1] for fault in answer["errors"]} == {str(number) for number in range(100)}
 
 
 @pytest.mark.parametrize("atomic", [False, True])
