@@ -18,11 +18,15 @@ from zoneinfo import ZoneInfo
 Kind = Literal["year", "quarter", "month", "week"]
 NAMES: Final[dict[Kind, re.Pattern[str]]] = {
     "year": re.compile(r"FY(?P<year>\d{4})", re.ASCII),
-    "quarter": re.compile(r"(?P<year>\d{4})-Q(?P<number>[1-4])", re.ASCII),
-    "month": re.compile(r"(?P<year>\d{4})-(?P<number>0[1-9]|1[0-2])", re.ASCII),
-    "week": re.compile(r"(?P<year>\d{4})-W(?P<number>[0-5]\d)", re.ASCII),
+    "quarter": re.compile(r"(?P<year>\d{4})-Q(?P<number>\d)", re.ASCII),
+    "month": re.compile(r"(?P<year>\d{4})-(?P<number>\d\d)", re.ASCII),
+    "week": re.compile(r"(?P<year>\d{4})-W(?P<number>\d\d)", re.ASCII),
 }
 FORMS: Final = "write a period like FY2026, 2026-Q4, 2026-11 or 2026-W48"
+PARTS: Final[dict[Kind, tuple[range, str]]] = {
+    "quarter": (range(1, 5), "the quarters Q1 to Q4"),
+    "month": (range(1, 13), "the months 01 to 12"),
+}
 YEARS: Final = range(1972, 2198)  # so that every day of a period is one that requests may name
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 UTC_ZONE: Final = ZoneInfo("UTC")
@@ -106,6 +110,8 @@ class FiscalCalendar:
     def _period(self, kind: Kind, year: int, number: int) -> Period:
         if year not in YEARS:
             raise ValueError(f"the year must be from {YEARS[0]} to {YEARS[-1]}")
+        if kind in PARTS and number not in PARTS[kind][0]:
+            raise ValueError(f"{year} has {PARTS[kind][1]}")
         if kind == "year":
             return self._made(f"FY{year}", kind, self._year_begins(year), self._year_begins(year + 1))
         if kind == "quarter":

@@ -89,8 +89,8 @@ def sentence(fault: Mapping[str, Any]) -> str:
     if str(known.get("discriminator", "")).startswith("'"):
         return _no_kind(known)
     if kind in ("enum", "literal_error"):
-        meant = did_you_mean(given, re.findall(r"'([^']*)'", known["expected"]))
-        return SENTENCES[kind].format_map(known) + meant
+        words = re.findall(r"'([^']*)'", known["expected"])
+        return SENTENCES[kind].format_map(known) + (did_you_mean(given, words) if len(words) > 1 else "")
     return SENTENCES[kind].format_map({"known": _known_words(known)} if kind == "union_tag_invalid" else known)
 
 

@@ -6,9 +6,7 @@ Checked when a source is saved, not when its document is read: a document that w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from app.matching.host import host_of_url
 from app.sources.document import PLACEHOLDER, Document, Fetch
@@ -42,24 +40,12 @@ class Egress(Protocol):
 
 
 async def target_faults(document: Document, egress: Egress) -> list[dict[str, str]]:
-    """A fault for each address that we would call and that egress refuses for its scheme or port.
-
-    Of a host that is named by one label or an IP address, the operator's settings decide when it is called.
-    """
+    """A fault for each address that we would call, and that webhooks may not be sent to either."""
     called = {"fetch.url": _without_placeholders(document.fetch.url)} if document.fetch else {}
     if document.bot_check:
         called["bot_check.url"] = document.bot_check.url
-    found = [(field, await egress.refusal(url)) for field, url in called.items() if _has_public_name(url)]
+    found = [(field, await egress.refusal(url)) for field, url in called.items()]
     return [{"field": field, "code": "target_refused", "detail": why} for field, why in found if why]
-
-
-def _has_public_name(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        ip_address(host)
-    except ValueError:
-        return "." in host
-    return False
 
 
 def _fetch_faults(fetch: Fetch) -> Iterator[dict[str, str]]:

@@ -318,7 +318,7 @@ class Egress:
             self._name_checks -= 1
         reachable = all(may_connect(each, self.targets, allowed_only) for each in addresses)
         if not reachable or (allowed_only and not addresses):
-            raise TargetRefused("target_refused", "Webhooks may not be sent to this host.")
+            raise TargetRefused("target_refused", "Nothing may be sent to this host.")
 
     def _connector(self, allowed_only: bool, fresh: bool) -> Connector:
         key = (allowed_only, fresh)

@@ -240,9 +240,14 @@ async def test_without_its_secret_nothing_is_asked_and_with_it_all_goes_on(api: 
 async def test_the_addresses_that_webhooks_may_not_call_are_not_fetched_from(settings: Settings) -> None:
     async with provider(record(RECORD)) as host, running(settings.model_copy(update={"allowed_targets": ()})) as api:
         for base in (host.url, "https://127.0.0.1", "https://localhost", "https://printer"):
+            fetch_from = {"url": "https://a.example/leads/{item.id}", "use": "generic"}
+            sender = await make_sender(api, overrides={**ITEM, "fetch": fetch_from})
             target = f"{base}/leads/{{item.id}}"
-            overrides = {**ITEM, "fetch": {"url": target, "use": "generic"}}
-            made = await noticed(sender := await make_sender(api, overrides=overrides))
+            changed = {"overrides": {**ITEM, "fetch": {**fetch_from, "url": target}}}
+            refused = await api.call("PATCH", f"/v1/sources/{sender.source['id']}", changed)
+            assert [one["field"] for one in refused.json()["errors"]] == ["overrides.fetch.url"]
+            await sender.store(changed["overrides"])
+            made = await noticed(sender)
             await fetch(api)
             item = await item_of(sender, made)
             assert item["mapped"]["unmet"][0]["have"] in ("target_refused", "blocked_address", "dns_failed"), base

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.forecast.periods import FiscalCalendar, Kind, Period
+from app.forecast.periods import FORMS, FiscalCalendar, Kind, Period
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KINDS = get_args(Kind)
@@ -126,6 +126,24 @@ def test_weeks_begin_at_midnight_in_every_zone_also_where_clocks_change(zone: st
 def test_periods_by_hand(calendar: FiscalCalendar, name: str, first_on: str, last_on: str) -> None:
     period = calendar.period(name)
     assert (str(period.first_on), str(period.end_on - timedelta(days=1))) == (first_on, last_on)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("2026-W99", "2026 has the weeks W01 to W53"),
+        ("2025-W53", "2025 has the weeks W01 to W52"),
+        ("2026-W00", "2026 has the weeks W01 to W53"),
+        ("2026-Q5", "2026 has the quarters Q1 to Q4"),
+        ("2026-Q0", "2026 has the quarters Q1 to Q4"),
+        ("2026-13", "2026 has the months 01 to 12"),
+        ("1900-W99", "the year must be from 1972 to 2197"),
+        ("2026-W1", FORMS),
+    ],
+)
+def test_a_number_that_no_year_has_is_told(name: str, told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{told}$"):
+        FiscalCalendar().period(name)
 
 
 @given(name=st.text(max_size=12) | st.from_regex(r"\d{4}-?[QW]?\d{0,3}|FY\d{1,6}", fullmatch=True), calendar=CALENDARS)

@@ -253,6 +253,10 @@ async def test_a_document_that_can_never_work_is_refused_by_the_service(api: Api
         ({"fetch": {"url": "http://a.example/{item.id}"}}, "fetch.url"),
         ({"bot_check": {"url": "https://a.example:25/", "field": "f"}}, "bot_check.url"),
         ({"bot_check": {"url": "http://a.example/", "field": "f"}}, "bot_check.url"),
+        ({"bot_check": {"url": "http://10.0.0.1/", "field": "f"}}, "bot_check.url"),
+        ({"bot_check": {"url": "https://10.0.0.1/", "field": "f"}}, "bot_check.url"),
+        ({"bot_check": {"url": "http://no-such-host-here/", "field": "f"}}, "bot_check.url"),
+        ({"fetch": {"url": "http://[::2]/{item.id}"}}, "fetch.url"),
     ):
         body = {"name": "x", "preset": "generic", "overrides": overrides}
         for answer in (
@@ -261,6 +265,14 @@ async def test_a_document_that_can_never_work_is_refused_by_the_service(api: Api
         ):
             assert (answer.status_code, answer.json()["code"]) == (422, "mapping_has_faults"), overrides
             assert [fault["field"] for fault in answer.json()["errors"]] == [f"overrides.{place}"]
+
+
+async def test_an_address_that_the_operator_allows_is_taken_without_tls(api: Api) -> None:
+    for overrides in (
+        {"bot_check": {"url": "http://127.0.0.1:9/", "field": "f"}},
+        {"fetch": {"url": "http://localhost:9/{item.id}"}},
+    ):
+        await api.post("/v1/sources", {"name": "x", "preset": "generic", "overrides": overrides})
 
 
 async def test_a_default_that_can_never_work_is_refused_with_its_place(api: Api) -> None:

@@ -177,7 +177,12 @@ async def test_a_service_that_nobody_runs_and_a_secret_that_is_missing_or_wrong_
 
 async def test_the_service_is_reached_by_the_rules_of_webhooks_only(settings: Settings) -> None:
     async with service() as stand_in, running(settings.model_copy(update={"allowed_targets": ()})) as api:
-        await submit(await make_form(api, stand_in.url), TOKEN)
+        sender = await make_form(api, "https://a.example/verify")
+        rule = {"bot_check": {"url": stand_in.url, "field": "my-captcha-response"}}
+        refused = await api.call("PATCH", f"/v1/sources/{sender.source['id']}", {"overrides": rule})
+        assert [one["code"] for one in refused.json()["errors"]] == ["target_refused"]
+        await sender.store(rule)
+        await submit(sender, TOKEN)
         await checked(api)
         assert stand_in.asked == []
         await process(api)

@@ -279,6 +279,8 @@ async def test_only_spam_can_be_reviewed(api: Api) -> None:
     sender = await make_sender(api)
     made = await sender.post_and_process({"email": "a@nordsoft.example"})
     path = f"/v1/submissions/{made['id']}/verdict"
+    other = await api.call("POST", path, {"verdict": "spam"})
+    assert [one["detail"] for one in other.json()["errors"]] == ["write 'not_spam'"]
     no_spam = await api.call("POST", path, {"verdict": "not_spam"})
     unknown = await api.call("POST", "/v1/submissions/sub_01h455vb4pex5vsknk084sn02q/verdict", {"verdict": "not_spam"})
     misspelt = await api.call("POST", path, {"verdict": "ham"})
