@@ -33,7 +33,7 @@ COHORT: Final = f"""
                     WHERE {recorded("b")} AND b.journey_id = a.journey_id
              ) n
              WHERE {recorded("a")} AND a.name IN (SELECT x.start FROM {{METRICS}})
-               AND a.reached_at >= :start AND a.reached_at < :end {{ONCE}}) f {{JOINS}}
+               AND a.reached_at >= {{SINCE}} AND a.reached_at < :end {{ONCE}}) f {{JOINS}}
 """  # noqa: S608 - interpolates only conditions that are written here
 # The second milestone of a metric, where it was reached after the first one.
 SECOND: Final = """
@@ -71,13 +71,12 @@ FUNNEL_NUMBERS: Final = f"""
 """  # noqa: S608 - interpolates only what is written here
 
 # Closed stages other than that of conversion, and when a journey of `c` entered the one in which it is.
-CLOSED: Final = """
-    closed AS MATERIALIZED (
+STAGES: Final = """
         SELECT p.id AS policy_id, s ->> 'name' AS stage
           FROM policies p CROSS JOIN jsonb_array_elements(p.document -> 'stages') s
          WHERE p.tenant_id = :tenant_id AND s ->> 'kind' NOT IN ('open', 'parked') AND s ->> 'order' IS NULL
-    )
 """
+CLOSED: Final = f"closed AS MATERIALIZED ({STAGES})"
 ENDED: Final = """
     LEFT JOIN LATERAL (
          SELECT t.occurred_at AS at
@@ -89,7 +88,6 @@ ENDED: Final = """
 # The same cohorts with the time until the second milestone. Whatever has not reached it is seen until the journey ended
 # without it (the deal was lost, or the journey entered a closed stage other than that of conversion), else until now.
 VELOCITY: Final = f"""
-    WITH {CLOSED}
     SELECT x.name AS metric, c.journey_id AS id, c.journey_id, c.lead_id, NULL::uuid AS opportunity_id, c.business,
            c.reached_at AS at, b.reached_at IS NOT NULL AS counted,
            b.reached_at IS NULL AND c.ended_at IS NULL AS is_open,
@@ -108,7 +106,7 @@ WINS: Final = """
            closing.amount, closing.currency
       FROM {METRICS}
       JOIN opportunity_transitions t ON t.tenant_id = :tenant_id AND t.class IN ('won', 'lost')
-           AND t.occurred_at >= :start AND t.occurred_at < :end AND t.recorded_at <= :as_of
+           AND t.occurred_at >= {SINCE} AND t.occurred_at < :end AND t.recorded_at <= :as_of
       JOIN opportunities o ON o.tenant_id = :tenant_id AND o.id = t.opportunity_id
       CROSS JOIN LATERAL (
            SELECT coalesce(t.evidence ->> 'business', o.business) AS business,
@@ -118,7 +116,7 @@ WINS: Final = """
                        ELSE o.currency END AS currency
       ) closing
       LEFT JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = o.journey_id
-     WHERE (x.business IS NULL OR x.business = closing.business)
+     WHERE coalesce(closing.business = x.business, x.business IS NULL)
        AND EXISTS (SELECT FROM opportunity_transitions q WHERE q.tenant_id = :tenant_id
                       AND q.opportunity_id = t.opportunity_id AND q.seq < t.seq AND q.class = 'qualified')
        AND NOT EXISTS (SELECT FROM opportunity_transitions n WHERE n.tenant_id = :tenant_id

@@ -11,10 +11,18 @@ from app.database.plain_json import write_json
 from app.database.transaction import Record
 from app.policy.document import Policy
 from app.reports.parameters import Parameters, PipelineParameters
-from app.reports.pipeline_sql import PIPELINE
+from app.reports.pipeline_sql import (
+    AMOUNT,
+    COUNT,
+    ENTERED_CASES,
+    NUMBERS,
+    SHARE,
+    STANDING_CASES,
+    TIME,
+)
 from app.reports.report import Business, Metric, Origin, Report, Settings
 from app.reports.sql import team_of
-from app.reports.velocity import COLUMNS, MEASURES, show_times
+from app.reports.velocity import COLUMNS, show_times
 from app.web.money import money
 
 CLASSES: Final = ("qualified", "unqualified")
@@ -35,7 +43,7 @@ def metrics(policy: Policy, asked: Parameters) -> Sequence[Metric]:
 def _standing() -> Iterator[Metric]:
     """Volume and value of each class at the instant."""
     for of_class in CLASSES:
-        for name, to in (("volume", "count"), ("value", "amount")):
+        for name, to in (("volume", COUNT), ("value", AMOUNT)):
             yield from _split(f"{name}_{of_class}", of_class, to, None)
 
 
@@ -44,11 +52,11 @@ def _moving(policy: Policy) -> Iterator[Metric]:
     stages = [one.name for one in policy.opportunity.stages if not one.is_closed]
     for place, stage in enumerate(stages):
         later = write_json(stages[place + 1 :]).decode()
-        yield from _split(f"velocity_{stage}", stage, None, later)
-        yield from _split(f"conversion_{stage}", stage, None, later)
+        yield from _split(f"velocity_{stage}", stage, TIME, later)
+        yield from _split(f"conversion_{stage}", stage, SHARE, later)
 
 
-def _split(name: str, start: str, to: str | None, value: str | None) -> Iterator[Metric]:
+def _split(name: str, start: str, to: str, value: str | None) -> Iterator[Metric]:
     for business, origin in SPLITS:
         full = ":".join([name, *filter(None, (business, origin))])
         yield Metric(full, start, to, business, None, value, is_rate=False, origin=origin)
@@ -80,15 +88,10 @@ def _amounts(row: Record | None) -> list[dict[str, str] | None]:
 REPORT: Final = Report(
     "pipeline",
     "Open opportunities at the instant by count and amount, and how fast and how many leave each stage for a later.",
-    PIPELINE,
+    f"{STANDING_CASES} UNION ALL {ENTERED_CASES}",
     metrics,
     PipelineParameters,
-    {
-        **MEASURES,
-        "amounts": "array_agg(amount) FILTER (WHERE amount IS NOT NULL)",
-        "currencies": "array_agg(currency) FILTER (WHERE amount IS NOT NULL)",
-    },
-    show,
+    show=show,
     groups={
         "owner": (":users ->> f.owner_id::text", ""),
         "team": team_of("f.owner_id"),
@@ -96,4 +99,7 @@ REPORT: Final = Report(
         "stage": ("f.stage", ""),
     },
     columns=("origin", "amounts", *COLUMNS),
+    numbers=NUMBERS,
+    of_metric=lambda one: STANDING_CASES if one.to in (COUNT, AMOUNT) else ENTERED_CASES,
+    history="opportunity_transitions",
 )

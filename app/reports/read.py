@@ -71,11 +71,12 @@ async def _numbers(
         if after is not None:
             days = whole_days(bound["start"], bound["end"])
             return await sql.summed(tx, tenant_id, statement, {**bound, **days, "after": after})
-    steps = await sql.steps_in(tx, tenant_id, bound["start"], bound["end"])
+    steps = await sql.steps_in(tx, tenant_id, report.history, bound["start"], bound["end"])
     most = MOST_STEPS // report.weight
     if steps > most:
+        of = "journeys" if report.history == "transitions" else "opportunities"
         detail = (
-            f"the window has about {steps:,} transitions of journeys; this report reads at most {most:,} at once:"
+            f"the window has about {steps:,} transitions of {of}; this report reads at most {most:,} at once:"
             " ask for a shorter window"
         )
         raise RequestInvalid.of("to", "too_much_history", detail)
@@ -115,7 +116,7 @@ async def read_evidence(
     bound["key"] = _stored_key(asked, key)
     if cursor is None:
         await _check_value(tx, tenant_id, report, metrics, metric, bound)
-    rows = await sql.evidence(tx, tenant_id, report, asked.group, bound)
+    rows = await sql.evidence(tx, tenant_id, report, wanted[0], asked.group, bound)
     page, last = rows[:limit], rows[limit - 1] if len(rows) > limit else None
     following = None if last is None else write_cursor(filters, last.at.isoformat(), str(last.id))
     return {"data": [show_case(row, wanted[0]) for row in page], "next": following}

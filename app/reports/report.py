@@ -99,7 +99,9 @@ class Report:
     formats.py. `picture`: the report as SVG. `numbers`: SQL that counts the cases by another way, where a row for each
     metric is too slow; it answers as `COUNTED` in sql.py does. `summed`: the same of the present by the summaries,
     by the group that it has.
-    `weight`: how many times as long as for others its statement takes for the same history.
+    `of_metric`: the cases of one metric alone, where `cases` has several kinds, so that evidence reads these in order.
+    `history`: the table of which it reads the window, and `weight`: how many times as long as for others its statement
+    takes for as many rows of it.
     """
 
     name: str
@@ -117,6 +119,8 @@ class Report:
     picture: Callable[[Document], str] = svg
     numbers: str | None = None
     summed: Mapping[str | None, str] = field(default_factory=dict)
+    of_metric: Callable[[Metric], str] | None = None
+    history: Literal["transitions", "opportunity_transitions"] = "transitions"
     weight: int = 1
 
     @property

@@ -18,7 +18,7 @@ from app.reports.sql import GROUPS, first_of, framed, of_lead, recorded
 
 BEGUN: Final = f"""
     SELECT j.id, j.id AS journey_id, j.lead_id, j.business, j.opened_at FROM journeys j {first_of("j.id")}
-     WHERE opened.recorded_at <= :as_of AND j.tenant_id = :tenant_id AND j.opened_at >= :start AND j.opened_at < :end
+     WHERE opened.recorded_at <= :as_of AND j.tenant_id = :tenant_id AND j.opened_at >= {{SINCE}} AND j.opened_at < :end
 """  # noqa: S608 - interpolates what is written here
 # The conversions of a journey `j` that were not reverted, and its deal that is won, with the amount of its closing as
 # in `WINS`.
@@ -48,18 +48,16 @@ COUNTED: Final = """
 """
 # Journeys that began in the window, with the milestones that they reached, and whether they have a conversion.
 SOURCES: Final = f"""
-    WITH begun AS MATERIALIZED (
-        SELECT j.*, deal.id AS opportunity_id, deal.amount, deal.currency,
-               ARRAY(SELECT b.name FROM milestones b
-                      WHERE {recorded("b")} AND b.lead_id = j.lead_id AND b.journey_id = j.id) AS reached,
-               {CONVERTED} <> '{{}}' AS converted
-          FROM ({BEGUN}) j
-          {DEAL}
-    )
     SELECT x.name AS metric, j.id, j.journey_id, j.lead_id, j.business, j.opened_at AS at, j.amount, j.currency,
            CASE x.value WHEN 'deal' THEN j.opportunity_id END AS opportunity_id,
            {COUNTED} AS counted
-      FROM begun j CROSS JOIN {{METRICS}}
+      FROM (SELECT j.*, deal.id AS opportunity_id, deal.amount, deal.currency,
+                   ARRAY(SELECT b.name FROM milestones b
+                          WHERE {recorded("b")} AND b.lead_id = j.lead_id AND b.journey_id = j.id) AS reached,
+                   {CONVERTED} <> '{{}}' AS converted
+              FROM ({BEGUN}) j
+              {DEAL} {{ONCE}}) j
+     CROSS JOIN {{METRICS}}
 """  # noqa: S608 - interpolates what is written here
 
 # The groups by the last touch; those by the first one are of every report.

@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.database.transaction import Record, Records, Tx
 from app.ids import ALPHABET
-from app.reports.report import Report
+from app.reports.report import Metric, Report
 
 # The settings of tenants are kept with their history: those of the calendar in the audit log.
 SETTINGS = text(
@@ -89,6 +89,16 @@ METRICS: Final = (
     "jsonb_to_recordset(:metrics)"
     ' AS x(name text, start text, "to" text, business text, hours integer, value text, origin text)'
 )
+
+# The same of evidence, which has one metric: the planner knows its values, so it can read a page in order.
+METRIC: Final = """
+    (SELECT m.of ->> 'name' AS name, m.of ->> 'start' AS start, m.of ->> 'to' AS "to", m.of ->> 'business' AS business,
+            (m.of ->> 'hours')::integer AS hours, m.of ->> 'value' AS value, m.of ->> 'origin' AS origin
+       FROM (SELECT :metrics -> 0 AS of) m) x
+"""
+
+# From when on cases begin: those of a page where the page before ended.
+SINCE: Final = "GREATEST(:start, :after_at)"
 
 
 def recorded(alias: str) -> str:
@@ -197,12 +207,15 @@ BINDS: Final = (
     *(bindparam(name, type_=Date) for name in ("first_day", "last_day")),
     bindparam("after", type_=BigInteger),
 )
-# A page of the rows of one metric and group, each with the lead and the number that its journey had at the instant.
+# A page of the rows of one metric and group, each with the lead and the number that its journey had at the instant. The
+# condition on the key is written so that the planner takes it for one that many rows meet, and reads in order until
+# the page is full, instead of the whole window to sort it.
 PAGE: Final = """
     SELECT p.*, j.number AS journey_no
       FROM (SELECT c.id, c.journey_id, c.opportunity_id, c.at, c.counted, coalesce(m.lead_id, c.lead_id) AS lead_id
               FROM cases c LEFT JOIN moved m ON m.row_id = c.journey_id
-             WHERE c.key IS NOT DISTINCT FROM :key AND (:is_first OR (c.at, c.id) > (:after_at, :after_id))
+             WHERE coalesce(c.key = :key, c.key IS NULL AND :key IS NULL)
+               AND (:is_first OR (c.at, c.id) > (:after_at, :after_id))
              ORDER BY c.at, c.id LIMIT :limit) p
       LEFT JOIN journeys i ON i.tenant_id = :tenant_id AND i.id = p.journey_id
       LEFT JOIN LATERAL (
@@ -236,19 +249,21 @@ def framed(cases: str, group: tuple[str, str], end: str) -> TextClause:
     """The statement that reads the cases with the keys of their groups, as of the instant, and ends with `end`."""
     key, joins = group
     keyed = "FROM found f" if "{KEY}" in cases else f", {key} AS key FROM found f {joins}"
-    # A page reads only its first rows to the end, which this would prevent; numbers read all, once for all metrics.
-    cases = cases.replace("{ONCE}", "" if end == PAGE else "OFFSET 0")
+    if end == PAGE:
+        # It reads the rows of one metric in order, from where the page before ended, and only its own to the end.
+        cases = cases.replace("{METRICS}", METRIC).replace("{ONCE}", "").replace("{SINCE}", SINCE)
     return _bound(FRAME.replace("{KEYED}", keyed).replace("{END}", end).replace("{CASES}", cases), group)
 
 
 @cache
 def counted(numbers: str, group: tuple[str, str]) -> TextClause:
     """The statement of a report that counts without its cases."""
-    return _bound(f"WITH {PAST} {numbers}".replace("{ONCE}", "OFFSET 0"), group)
+    return _bound(f"WITH {PAST} {numbers}", group)
 
 
 def _bound(sql: str, group: tuple[str, str]) -> TextClause:
-    sql = sql.replace("{METRICS}", METRICS).replace("{KEY}", group[0]).replace("{JOINS}", group[1])
+    sql = sql.replace("{METRICS}", METRICS).replace("{ONCE}", "OFFSET 0").replace("{SINCE}", ":start")
+    sql = sql.replace("{KEY}", group[0]).replace("{JOINS}", group[1])
     return text(sql).bindparams(*(one for one in BINDS if re.search(rf":{one.key}\b", sql)))
 
 
@@ -279,29 +294,32 @@ async def numbers(tx: Tx, tenant_id: UUID, report: Report, group: str | None, bo
     return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
 
 
-async def evidence(tx: Tx, tenant_id: UUID, report: Report, group: str | None, bound: Mapping[str, Any]) -> Records:
+async def evidence(
+    tx: Tx, tenant_id: UUID, report: Report, metric: Metric, group: str | None, bound: Mapping[str, Any]
+) -> Records:
     """The rows of one metric and group, in the order of time."""
-    statement = framed(report.cases, _group(report, group), PAGE)
+    cases = report.cases if report.of_metric is None else report.of_metric(metric)
+    statement = framed(cases, _group(report, group), PAGE)
     await tx.plan_for_values()
     return (await tx.execute(statement, {"tenant_id": tenant_id, **bound})).all()
 
 
 # The planner's estimate, from statistics: it reads no row.
 STEPS: Final = """
-    EXPLAIN (FORMAT JSON) SELECT FROM transitions
+    EXPLAIN (FORMAT JSON) SELECT FROM {HISTORY}
      WHERE tenant_id = :tenant_id AND occurred_at >= :start AND occurred_at < :end
 """
 
 
 @cache
-def _steps() -> TextClause:
-    return _bound(STEPS, GROUPS[None])
+def _steps(history: str) -> TextClause:
+    return _bound(STEPS.replace("{HISTORY}", history), GROUPS[None])
 
 
-async def steps_in(tx: Tx, tenant_id: UUID, start: datetime, end: datetime) -> int:
-    """About how many transitions of journeys the window has."""
+async def steps_in(tx: Tx, tenant_id: UUID, history: str, start: datetime, end: datetime) -> int:
+    """About how many transitions of journeys, or of opportunities, the window has."""
     await tx.plan_for_values()
-    [[[plan]]] = (await tx.execute(_steps(), {"tenant_id": tenant_id, "start": start, "end": end})).all()
+    [[[plan]]] = (await tx.execute(_steps(history), {"tenant_id": tenant_id, "start": start, "end": end})).all()
     return round(plan["Plan"]["Plan Rows"])
 
 

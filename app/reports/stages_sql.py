@@ -13,7 +13,7 @@ STAGE_TIMES: Final = """
            GREATEST(extract(epoch FROM coalesce(f.left_at, :as_of) - f.at), 0) AS seconds, {KEY} AS key
       FROM (SELECT x.name AS metric, t.id, t.journey_id, j.lead_id, j.business, t.occurred_at AS at, n.at AS left_at
               FROM {METRICS}
-              JOIN transitions t ON t.tenant_id = :tenant_id AND t.occurred_at >= :start AND t.occurred_at < :end
+              JOIN transitions t ON t.tenant_id = :tenant_id AND t.occurred_at >= {SINCE} AND t.occurred_at < :end
                    AND t.recorded_at <= :as_of AND t.to_stage = x.value AND t.from_stage IS DISTINCT FROM t.to_stage
               JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = t.journey_id
               LEFT JOIN LATERAL (

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.database.transaction import Record
 from app.policy.document import Policy
-from app.reports.cases_sql import VELOCITY
+from app.reports.cases_sql import CLOSED, STAGES, VELOCITY
 from app.reports.funnel import named, pairs_of
 from app.reports.metric import rounded
 from app.reports.parameters import Parameters, SkippedParameters
@@ -94,7 +94,7 @@ REPORT: Final = Report(
     "velocity",
     "How many days journeys take from one milestone to the next, and are in each stage: median and p90, those still on"
     " the way included.",
-    f"{VELOCITY} UNION ALL {STAGE_TIMES}",
+    f"WITH {CLOSED} {VELOCITY} UNION ALL {STAGE_TIMES}",
     metrics,
     SkippedParameters,
     MEASURES,
@@ -103,4 +103,5 @@ REPORT: Final = Report(
     picture=survival,
     summed={None: TIMES},
     weight=2,
+    of_metric=lambda one: STAGE_TIMES if one.start is None else VELOCITY.replace("FROM closed s", f"FROM ({STAGES}) s"),
 )

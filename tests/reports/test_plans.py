@@ -16,6 +16,14 @@ pytestmark = pytest.mark.own_database
 
 LEADS, DAYS = 20_000, 10
 FILLED: Final = ("funnel", "velocity", "response", "ageing", "rules", "ideal", "sources", "feedback", "cohorts")
+PAGE: Final = 20
+EVIDENCE: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    ("funnel", {"metric": "mql_to_sal"}),
+    ("funnel", {"metric": "volume_mql:new", "by": "medium"}),
+    ("velocity", {"metric": "mql_to_sal"}),
+    ("velocity", {"metric": "in_mql", "by": "medium"}),
+    ("sources", {"metric": "won", "by": "medium"}),
+)
 BIG: Final = {"milestones", "transitions", "activities", "clock_runs", "accounts", "contacts", "conversions"}
 # Every journey became an MQL an hour after it began, and every fourth one an SQL, of which half were won.
 FILL: Final = """
@@ -136,4 +144,18 @@ async def test_no_report_of_leads_reads_the_whole_of_a_table(api: Api) -> None:
             looked_up = max(node["Actual Loops"] for node in of_milestones)
             if looked_up > begun:  # once for each journey that begins in the window, and not for each of its metrics
                 faults.append(f"{name}: milestones are looked up {looked_up} times for {begun:.0f} that begin")
+    start = end - timedelta(days=1_000)
+    for name, more in EVIDENCE:
+        window = {"from": str(start.date()), "to": str(end.date())}
+        path, params = f"/v1/reports/{name}/evidence", {**window, **more, "limit": PAGE}
+        for _ in range(2):
+            with statements_of(database) as ran:
+                answer = (await api.call("GET", path, params=params)).json()
+            assert len(answer["data"]) == PAGE, f"{name} {more}: {answer}"
+            params["cursor"] = answer["next"]
+            async with database.begin() as tx:
+                await tx.plan_for_values()
+                costly = max([await explained(tx, statement) for statement in ran], key=rows_read)
+            if rows_read(costly) > 25 * PAGE:
+                faults.append(f"evidence of {name} {more}: {rows_read(costly):.0f} rows: {outline(costly)}")
     assert not faults, "\n".join(faults)

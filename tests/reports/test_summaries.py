@@ -363,7 +363,7 @@ async def test_a_window_with_too_much_history_is_refused_with_the_limit_before_i
     query = f"from={today}&to={later}{more}"
     start, end = (datetime.combine(day, time(), UTC) for day in (today, later))
     async with api.app.state.engine.connect() as tx:
-        steps = await sql.steps_in(tx, api.tenant_id, start, end)
+        steps = await sql.steps_in(tx, api.tenant_id, "transitions", start, end)
     assert steps >= 8
     monkeypatch.setattr(read, "MOST_STEPS", steps * weight)
     assert (await api.call("GET", f"/v1/reports/{name}?{query}")).status_code == 200
@@ -378,6 +378,23 @@ async def test_a_window_with_too_much_history_is_refused_with_the_limit_before_i
     for one in SUMMED:
         whole = await api.call("GET", f"/v1/reports/{one}from={today}&to={later}")
         assert whole.status_code == 200, f"{one} of now reads summaries"
+
+
+async def test_the_pipeline_is_refused_for_transitions_of_opportunities_and_not_for_those_of_journeys(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(8):
+        await api.mql()
+    await run(api, "ANALYZE transitions, opportunity_transitions")
+    monkeypatch.setattr(read, "MOST_STEPS", 4)
+    query = f"from={api.now.date()}&to={api.now.date() + timedelta(days=2)}"
+    assert (await api.call("GET", f"/v1/reports/funnel?{query}&by=owner")).status_code == 422
+    assert (await api.call("GET", f"/v1/reports/pipeline?{query}")).status_code == 200
+    for _ in range(8):
+        await api.post("/v1/opportunities", {"name": "Deal"})
+    await run(api, "ANALYZE opportunity_transitions")
+    refused = (await api.call("GET", f"/v1/reports/pipeline?{query}")).json()
+    assert "transitions of opportunities" in refused["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize(
