@@ -51,24 +51,30 @@ FUNNEL: Final = f"""
       JOIN {{METRICS}} ON x.start = c.name AND (x.business IS NULL OR x.business = c.business) {SECOND}
 """  # noqa: S608 - interpolates only what is written here
 
-# How many of them reached which milestone in how many days, begun ones included: within a horizon of whole days are
-# those of at most so many. The numbers of the funnel are sums of these, so that no row is made for each metric.
-CELLS: Final = f"""
-    SELECT c.name, c.business, c.key, n.name AS "to", ceil(date_part('epoch', n.at - c.reached_at) / 86400) AS days,
-           count(*) AS journeys, max(c.reached_at) AS latest_at
-      FROM ({COHORT}) c CROSS JOIN LATERAL unnest(c.names, c.instants) n(name, at)
-     WHERE n.at >= c.reached_at AND NOT EXISTS (SELECT FROM gone g WHERE g.id = c.journey_id)
-     GROUP BY 1, 2, 3, 4, 5
-"""  # noqa: S608 - interpolates only what is written here
-FUNNEL_NUMBERS: Final = f"""
+
+def funnel_numbers(cohort: str) -> str:
+    """SQL of the numbers of the funnel, of rows as those of COHORT.
+
+    They are sums of how many journeys reached which milestone in how many days, begun ones included, so that no row is
+    made for each metric: within a horizon of whole days are those of at most so many.
+    """
+    return f"""
     SELECT x.name AS metric, c.key, sum(c.journeys) FILTER (WHERE c."to" = x.start)::bigint AS denominator,
            coalesce(sum(c.journeys) FILTER (WHERE c."to" = x."to" AND (x.hours IS NULL OR c.days * 24 <= x.hours)), 0)
            ::bigint AS numerator, max(c.latest_at) FILTER (WHERE c."to" = x.start) AS latest_at
-      FROM ({CELLS}) c
+      FROM (SELECT c.name, c.business, c.key, n.name AS "to",
+                   ceil(date_part('epoch', n.at - c.reached_at) / 86400) AS days, count(*) AS journeys,
+                   max(c.reached_at) AS latest_at
+              FROM ({cohort}) c CROSS JOIN LATERAL unnest(c.names, c.instants) n(name, at)
+             WHERE n.at >= c.reached_at
+             GROUP BY 1, 2, 3, 4, 5) c
       JOIN {{METRICS}} ON x.start = c.name AND (x.business IS NULL OR x.business = c.business)
            AND c."to" IN (x.start, x."to")
      GROUP BY x.name, c.key ORDER BY c.key NULLS FIRST, x.name LIMIT :limit
-"""  # noqa: S608 - interpolates only what is written here
+    """  # noqa: S608 - interpolates only what is written in this package
+
+
+FUNNEL_NUMBERS: Final = funnel_numbers(f"{COHORT} WHERE NOT EXISTS (SELECT FROM gone g WHERE g.id = f.journey_id)")
 
 # Closed stages other than that of conversion, and when a journey of `c` entered the one in which it is.
 STAGES: Final = """

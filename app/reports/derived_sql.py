@@ -65,12 +65,16 @@ class Derived:
             SELECT {self.columns} FROM {self.table} WHERE tenant_id = :tenant_id AND journey_id IN ({journeys})
         """  # noqa: S608 - interpolates what is written in this package, here and below
 
-    def seen(self) -> str:
-        """SQL of all rows as of now: of journeys that were touched since (the CTE `touched`) those made anew."""
+    def seen(self, more: str = "", of_stored: str = "", of_made: str = "") -> str:
+        """SQL of all rows `d` as of now: of journeys that were touched since (the CTE `touched`) those made anew.
+
+        `more`: further columns, of what `of_stored` and `of_made` join to the rows of one and of the other.
+        """
+        columns = ", ".join(f"d.{column}" for column in self.columns.split(", ")) + more
         return f"""
-            (SELECT {self.columns} FROM {self.table}
-              WHERE tenant_id = :tenant_id AND journey_id NOT IN ({OF_TOUCHED})
-             UNION ALL SELECT {self.columns} FROM ({self.made(OF_TOUCHED)}) made)
+            SELECT {columns} FROM {self.table} d {of_stored}
+             WHERE d.tenant_id = :tenant_id AND d.journey_id NOT IN ({OF_TOUCHED})
+             UNION ALL SELECT {columns} FROM ({self.made(OF_TOUCHED)}) d {of_made}
         """  # noqa: S608
 
     def fold(self, more: str = "") -> TextClause:

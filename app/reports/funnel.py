@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from app.policy.document import Policy
+from app.reports import origins_sql
 from app.reports.cases_sql import FUNNEL, FUNNEL_NUMBERS
 from app.reports.parameters import FunnelParameters, Parameters
 from app.reports.report import BUSINESSES, Business, Metric, Report
@@ -70,5 +71,5 @@ REPORT: Final = Report(
     metrics,
     FunnelParameters,
     numbers=FUNNEL_NUMBERS,
-    summed={None: SUMMED},
+    summed={**SUMMED, **origins_sql.FUNNEL},
 )

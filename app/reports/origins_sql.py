@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from app.reports.derived_sql import UNSEEN, Derived
+from app.reports.cases_sql import funnel_numbers
+from app.reports.derived_sql import OF_TOUCHED, UNSEEN, Derived
 from app.reports.parameters import ORIGINS
-from app.reports.sources_sql import CONVERTED, COUNTED, DEAL
+from app.reports.sources_sql import CONVERTED, DEAL, numbers_of
 from app.reports.sql import PAST, first_of
+from app.reports.times_sql import MILESTONES, cohort
 
 
 def journey_origins(journeys: str) -> str:
@@ -45,9 +47,9 @@ def journey_origins(journeys: str) -> str:
 # The column of each group of reports.
 GROUPS: Final[Mapping[str | None, str]] = {
     None: "NULL::text",
-    "business": "o.business",
-    **{name: f"o.first_{name}" for name in ORIGINS},
-    **{f"last_{name}": f"o.last_{name}" for name in ORIGINS},
+    "business": "f.business",
+    **{name: f"f.first_{name}" for name in ORIGINS},
+    **{f"last_{name}": f"f.last_{name}" for name in ORIGINS},
 }
 JOURNEYS: Final = Derived(
     "journey_origins",
@@ -57,19 +59,23 @@ JOURNEYS: Final = Derived(
     journey_origins,
 )
 FOLD, VERIFY = JOURNEYS.fold(), JOURNEYS.wrong()
-# The numbers of sources by a group: as SOURCES in sources_sql.py, counted before there is a row for each metric.
-NUMBERS: Final[Mapping[str | None, str]] = {
-    group: f"""
-        WITH touched AS MATERIALIZED ({UNSEEN}), j AS (
-            SELECT {key} AS key, o.converted, o.reached, o.currency, count(*) AS journeys, sum(o.amount) AS amount
-              FROM {JOURNEYS.seen()} o WHERE o.opened_at >= :start AND o.opened_at < :end GROUP BY 1, 2, 3, 4
-        )
-        SELECT x.name AS metric, j.key, sum(j.journeys)::bigint AS denominator,
-               coalesce(sum(j.journeys) FILTER (WHERE c.counted), 0)::bigint AS numerator,
-               NULL::timestamptz AS latest_at, array_agg(j.amount) FILTER (WHERE c.counted) AS amounts,
-               array_agg(j.currency) FILTER (WHERE c.counted) AS currencies
-          FROM j CROSS JOIN {{METRICS}} CROSS JOIN LATERAL (SELECT {COUNTED} AS counted) c
-         GROUP BY x.name, j.key ORDER BY j.key NULLS FIRST, x.name LIMIT :limit
-    """  # noqa: S608
+# The numbers of sources by a group: as NUMBERS in sources_sql.py.
+SUMMED: Final[Mapping[str | None, str]] = {
+    group: f"WITH touched AS MATERIALIZED ({UNSEEN})"
+    + numbers_of(f"({JOURNEYS.seen()}) f WHERE f.opened_at >= :start AND f.opened_at < :end", key)
     for group, key in GROUPS.items()
+}
+
+
+def _milestones(key: str) -> str:
+    """SQL of all milestones as of now, with the key of their journeys."""
+    join = "LEFT JOIN {} f ON f.journey_id = d.journey_id"
+    stored = f"{join.format(JOURNEYS.table)} AND f.tenant_id = :tenant_id"
+    return MILESTONES.seen(f", {key} AS key", stored, join.format(f"({journey_origins(OF_TOUCHED)})"))
+
+
+# The numbers of the funnel by the first touch: as FUNNEL_NUMBERS in cases_sql.py, of rows of milestones.
+FUNNEL: Final[Mapping[str | None, str]] = {
+    name: f"WITH touched AS MATERIALIZED ({UNSEEN})" + funnel_numbers(cohort(_milestones(GROUPS[name]), "m.key"))
+    for name in ORIGINS
 }

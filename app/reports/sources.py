@@ -14,10 +14,10 @@ from app.database.transaction import Record, Tx
 from app.policy.document import Policy
 from app.reports.funnel import milestones_of
 from app.reports.metric import show_metric
-from app.reports.origins_sql import NUMBERS
+from app.reports.origins_sql import SUMMED
 from app.reports.parameters import Parameters, SourcesParameters
 from app.reports.report import Groups, Metric, Report, Settings
-from app.reports.sources_sql import LAST, SOURCES, costs_at, shares_of
+from app.reports.sources_sql import LAST, NUMBERS, SOURCES, costs_at, shares_of
 from app.web.money import DECIMALS, money
 
 Sums = Mapping[str, Fraction]
@@ -179,13 +179,10 @@ REPORT: Final = Report(
     SOURCES,
     metrics,
     SourcesParameters,
-    {
-        "amounts": "array_agg(amount) FILTER (WHERE counted)",
-        "currencies": "array_agg(currency) FILTER (WHERE counted)",
-    },
-    show,
+    show=show,
     groups=LAST,
     complete=add_costs,
-    summed=NUMBERS,
+    numbers=NUMBERS,
+    summed=SUMMED,
     columns=("amount_won", "cost", "cost_per_sql"),
 )

@@ -47,18 +47,41 @@ COUNTED: Final = """
     CASE x.value WHEN 'journey' THEN true WHEN 'conversion' THEN j.converted ELSE x."to" = ANY(j.reached) END
 """
 # Journeys that began in the window, with the milestones that they reached, and whether they have a conversion.
+ORIGINS_OF_BEGUN: Final = f"""
+    SELECT j.*, deal.id AS opportunity_id, deal.amount, deal.currency,
+           ARRAY(SELECT b.name FROM milestones b
+                  WHERE {recorded("b")} AND b.lead_id = j.lead_id AND b.journey_id = j.id) AS reached,
+           {CONVERTED} <> '{{}}' AS converted
+      FROM ({BEGUN}) j
+      {DEAL} {{ONCE}}
+"""  # noqa: S608 - interpolates what is written here
 SOURCES: Final = f"""
-    SELECT x.name AS metric, j.id, j.journey_id, j.lead_id, j.business, j.opened_at AS at, j.amount, j.currency,
+    SELECT x.name AS metric, j.id, j.journey_id, j.lead_id, j.business, j.opened_at AS at,
            CASE x.value WHEN 'deal' THEN j.opportunity_id END AS opportunity_id,
            {COUNTED} AS counted
-      FROM (SELECT j.*, deal.id AS opportunity_id, deal.amount, deal.currency,
-                   ARRAY(SELECT b.name FROM milestones b
-                          WHERE {recorded("b")} AND b.lead_id = j.lead_id AND b.journey_id = j.id) AS reached,
-                   {CONVERTED} <> '{{}}' AS converted
-              FROM ({BEGUN}) j
-              {DEAL} {{ONCE}}) j
-     CROSS JOIN {{METRICS}}
+      FROM ({ORIGINS_OF_BEGUN}) j CROSS JOIN {{METRICS}}
 """  # noqa: S608 - interpolates what is written here
+
+
+def numbers_of(rows: str, key: str) -> str:
+    """The end of a statement: the numbers of journeys `f`, which it groups before there is a row for each metric."""
+    return f"""
+        , j AS (
+            SELECT {key} AS key, f.converted, f.reached, f.currency, count(*) AS journeys, sum(f.amount) AS amount
+              FROM {rows} GROUP BY 1, 2, 3, 4
+        )
+        SELECT x.name AS metric, j.key, sum(j.journeys)::bigint AS denominator,
+               coalesce(sum(j.journeys) FILTER (WHERE c.counted), 0)::bigint AS numerator,
+               NULL::timestamptz AS latest_at, array_agg(j.amount) FILTER (WHERE c.counted) AS amounts,
+               array_agg(j.currency) FILTER (WHERE c.counted) AS currencies
+          FROM j CROSS JOIN {{METRICS}} CROSS JOIN LATERAL (SELECT {COUNTED} AS counted) c
+         GROUP BY x.name, j.key ORDER BY j.key NULLS FIRST, x.name LIMIT :limit
+    """  # noqa: S608 - the arguments are written in this package
+
+
+NUMBERS: Final = numbers_of(
+    f"({ORIGINS_OF_BEGUN}) f {{JOINS}} WHERE NOT EXISTS (SELECT FROM gone g WHERE g.id = f.journey_id)", "{KEY}"
+)
 
 # The groups by the last touch; those by the first one are of every report.
 LAST: Final[Mapping[str | None, tuple[str, str]]] = {

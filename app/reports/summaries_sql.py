@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import text
@@ -51,7 +52,7 @@ FOLD = SUMMARIES.fold(
 # What a report reads: the counts of whole days of UTC; of the parts of days at both ends of its window the summaries;
 # and of journeys that were touched since, what they count now without what they counted.
 CELLS: Final = f"""
-    SELECT d.name, d.business, NULL::text AS key, d."to", d.days, sum(d.journeys) AS journeys
+    SELECT d.name, d.business, d."to", d.days, sum(d.journeys) AS journeys
       FROM (SELECT c.name, c."to", c.business, c.skipped, c.days, c.journeys FROM milestone_counts c
              WHERE c.tenant_id = :tenant_id AND c.reached_on >= :first_day AND c.reached_on < :last_day
             UNION ALL
@@ -68,7 +69,7 @@ CELLS: Final = f"""
              WHERE p.at >= :start AND p.at < :end AND (p.reached_on < :first_day OR p.reached_on >= :last_day)
            ) d
      WHERE :with_skipped OR NOT d.skipped
-     GROUP BY 1, 2, 4, 5
+     GROUP BY 1, 2, 3, 4
 """  # noqa: S608 - interpolates what is written here
 EDGES: Final = """
     SELECT m.journey_id FROM milestones m WHERE m.tenant_id = :tenant_id AND m.name IN (SELECT x.start FROM {METRICS})
@@ -84,28 +85,33 @@ SEEN: Final = f"""
     fresh AS MATERIALIZED ({fresh(OF_TOUCHED)}), stale AS MATERIALIZED ({SUMMARIES.stored(OF_TOUCHED)}),
     edges AS MATERIALIZED ({SUMMARIES.stored(EDGES)})
 """
-# The numbers of the funnel by these; a number is mature by the last journey that reached its first milestone.
-SUMMED: Final = f"""
+# The numbers of the funnel by these, without groups and by business; a number is mature by the last journey that
+# reached its first milestone.
+SUMMED: Final[Mapping[str | None, str]] = {
+    group: f"""
     WITH {SEEN}, counted AS (
-        SELECT x.name, x.start, x.business, coalesce(sum(c.journeys) FILTER (WHERE c."to" = x.start), 0) AS denominator,
+        SELECT x.name, x.start, x.business, {key} AS key,
+               coalesce(sum(c.journeys) FILTER (WHERE c."to" = x.start), 0) AS denominator,
                coalesce(sum(c.journeys) FILTER (
                    WHERE c."to" = x."to" AND (x.hours IS NULL OR c.days * 24 <= x.hours)), 0) AS numerator
           FROM ({CELLS}) c
           JOIN {{METRICS}} ON x.start = c.name AND (x.business IS NULL OR x.business = c.business)
                AND c."to" IN (x.start, x."to")
-         GROUP BY x.name, x.start, x.business
+         GROUP BY 1, 2, 3, 4
     )
-    SELECT c.name AS metric, NULL::text AS key, c.denominator::bigint, c.numerator::bigint, latest.at AS latest_at
+    SELECT c.name AS metric, c.key, c.denominator::bigint, c.numerator::bigint, latest.at AS latest_at
       FROM counted c
      CROSS JOIN LATERAL (
            SELECT m.reached_at AS at
              FROM milestones m JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = m.journey_id
             WHERE {recorded("m")} AND m.name = c.start AND m.reached_at >= :start AND m.reached_at < :end
-              AND (c.business IS NULL OR j.business = c.business) AND j.id NOT IN ({GONE})
+              AND j.business = coalesce(c.business, c.key, j.business) AND j.id NOT IN ({GONE})
             ORDER BY m.reached_at DESC LIMIT 1
      ) latest
-     WHERE c.denominator > 0 ORDER BY c.name LIMIT :limit
-"""  # noqa: S608 - interpolates what is written here
+     WHERE c.denominator > 0 ORDER BY c.key NULLS FIRST, c.name LIMIT :limit
+    """  # noqa: S608 - interpolates what is written here
+    for group, key in ((None, "NULL::text"), ("business", "c.business"))
+}
 VERIFY_SUMMARIES = SUMMARIES.wrong()
 ALL: Final = "(SELECT *, 1 AS journeys FROM journey_summaries WHERE tenant_id = :tenant_id)"
 VERIFY_COUNTS = text(

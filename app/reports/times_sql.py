@@ -51,10 +51,12 @@ STAGES: Final = Derived("stage_times", "journey_id seq", "stage entered_at micro
 FOLD_MILESTONES, FOLD_STAGES = MILESTONES.fold(), STAGES.fold()
 VERIFY_MILESTONES, VERIFY_STAGES = MILESTONES.wrong(), STAGES.wrong()
 
-# As COHORT in cases_sql.py, of now.
-COHORT: Final = f"""
-    SELECT m.journey_id, m.name, m.business, m.reached_at, m.names, n.instants, m.ended_at
-      FROM {MILESTONES.seen()} m
+
+def cohort(rows: str, columns: str) -> str:
+    """SQL of the rows of milestones that are asked for, as COHORT in cases_sql.py, of now."""
+    return f"""
+    SELECT m.journey_id, m.name, m.business, m.reached_at, m.names, n.instants, {columns}
+      FROM ({rows}) m
      CROSS JOIN LATERAL (
            SELECT CASE WHEN :with_skipped OR NOT true = ANY(m.skips) THEN m.instants
                        ELSE ARRAY(SELECT CASE WHEN NOT o.skipped THEN o.at END
@@ -62,25 +64,44 @@ COHORT: Final = f"""
      ) n
      WHERE m.name = ANY(ARRAY(SELECT x.start FROM {{METRICS}})) AND m.reached_at >= :start AND m.reached_at < :end
        AND (:with_skipped OR NOT m.skipped)
-"""  # noqa: S608
-# The numbers of velocity: as VELOCITY in cases_sql.py and STAGE_TIMES in stages_sql.py say.
+    """  # noqa: S608 - the arguments are written in this package
+
+
+COHORT: Final = cohort(MILESTONES.seen(), "m.ended_at")
+_MEASURED: Final = """
+    count(*) AS denominator, count(*) FILTER (WHERE counted) AS numerator,
+    array_agg(microseconds) FILTER (WHERE counted) AS reached,
+    array_agg(microseconds) FILTER (WHERE NOT counted) AS censored, count(*) FILTER (WHERE is_open) AS n_open
+"""
+# The numbers of velocity: as VELOCITY in cases_sql.py and STAGE_TIMES in stages_sql.py say. Each time is made once, and
+# counted for its pair of milestones and for that of its business.
 TIMES: Final = f"""
-    WITH touched AS MATERIALIZED ({UNSEEN}), times AS (
-        SELECT x.name AS metric, b.reached_at IS NOT NULL AS counted,
+    WITH touched AS MATERIALIZED ({UNSEEN}), pairs AS (
+        SELECT x.start, x."to", c.business, b.reached_at IS NOT NULL AS counted,
                b.reached_at IS NULL AND c.ended_at IS NULL AS is_open,
                {microseconds("coalesce(b.reached_at, c.ended_at, :as_of) - c.reached_at")} AS microseconds
           FROM (SELECT c.name, c.business, c.reached_at, c.names, c.instants,
                        LEAST(c.instants[array_position(c.names, 'lost')], c.ended_at) AS ended_at
                   FROM ({COHORT}) c OFFSET 0) c
-          JOIN {{METRICS}} ON x.start = c.name AND (x.business IS NULL OR x.business = c.business) {SECOND}
-        UNION ALL
-        SELECT x.name, s.microseconds IS NOT NULL, s.microseconds IS NULL,
-               coalesce(s.microseconds, {microseconds(":as_of - s.entered_at")})
-          FROM {STAGES.seen()} s JOIN {{METRICS}} ON x.value = s.stage
-         WHERE s.stage = ANY(ARRAY(SELECT x.value FROM {{METRICS}})) AND s.entered_at >= :start AND s.entered_at < :end
+          JOIN (SELECT DISTINCT x.start, x."to" FROM {{METRICS}}) x ON x.start = c.name {SECOND}
+    ), of_pairs AS (
+        SELECT start, "to", business, {_MEASURED} FROM pairs
+         GROUP BY GROUPING SETS ((start, "to"), (start, "to", business))
+    ), of_stages AS (
+        SELECT stage, {_MEASURED}
+          FROM (SELECT s.stage, s.microseconds IS NOT NULL AS counted, s.microseconds IS NULL AS is_open,
+                       coalesce(s.microseconds, {microseconds(":as_of - s.entered_at")}) AS microseconds
+                  FROM ({STAGES.seen()}) s
+                 WHERE s.stage = ANY(ARRAY(SELECT x.value FROM {{METRICS}}))
+                   AND s.entered_at >= :start AND s.entered_at < :end) s
+         GROUP BY stage
     )
-    SELECT metric, NULL::text AS key, count(*) AS denominator, count(*) FILTER (WHERE counted) AS numerator,
-           NULL::timestamptz AS latest_at, array_agg(microseconds) FILTER (WHERE counted) AS reached,
-           array_agg(microseconds) FILTER (WHERE NOT counted) AS censored, count(*) FILTER (WHERE is_open) AS n_open
-      FROM times GROUP BY metric ORDER BY metric LIMIT :limit
+    SELECT x.name AS metric, NULL::text AS key, n.denominator, n.numerator, NULL::timestamptz AS latest_at, n.reached,
+           n.censored, n.n_open
+      FROM (SELECT start, "to", business, NULL::text AS stage, denominator, numerator, reached, censored, n_open
+              FROM of_pairs
+            UNION ALL SELECT NULL, NULL, NULL, * FROM of_stages) n
+      JOIN {{METRICS}} ON (x.start, x."to", x.business, x.value)
+           IS NOT DISTINCT FROM (n.start, n."to", n.business, n.stage)
+     ORDER BY x.name LIMIT :limit
 """  # noqa: S608

@@ -35,7 +35,7 @@ UNDOING = (
 )
 SUMMED = (
     *("funnel?", "velocity?", "sources?", "sources?touch=last&", "sources?by=medium&"),
-    *("sources?by=campaign&touch=last&", "sources?by=business&"),
+    *("sources?by=campaign&touch=last&", "sources?by=business&", "funnel?by=source&", "funnel?by=business&"),
 )
 
 
