@@ -17,21 +17,23 @@ COUNT, AMOUNT, TIME, SHARE = "count", "amount", "time", "share"
 
 # An opportunity `o` as it was at the instant.
 STATE: Final = """
-    CROSS JOIN LATERAL (
-        SELECT * FROM opportunity_states s
-         WHERE s.tenant_id = :tenant_id AND s.opportunity_id = o.id AND s.recorded_at <= :as_of
-         ORDER BY s.version DESC LIMIT 1
-    ) s
+    (SELECT * FROM opportunity_states s
+      WHERE s.tenant_id = :tenant_id AND s.opportunity_id = o.id AND s.recorded_at <= :as_of
+      ORDER BY s.version DESC LIMIT 1)
 """
 SHARED: Final = """
-           o.id AS opportunity_id, o.journey_id, coalesce(j.lead_id, o.origin_lead_id) AS lead_id, s.business,
-           s.owner_id, CASE WHEN o.origin_lead_id IS NULL THEN 'none' ELSE 'lead' END AS origin
+           o.id AS opportunity_id, o.journey_id, o.origin_lead_id, s.business, s.owner_id,
+           CASE WHEN o.origin_lead_id IS NULL THEN 'none' ELSE 'lead' END AS origin
 """
-OF_JOURNEY: Final = "LEFT JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = o.journey_id"
+# The lead is looked up outside of the rows `o`, so that numbers that do not need it leave that out.
+OF_LEAD: Final = """
+    SELECT o.*, coalesce(j.lead_id, o.origin_lead_id) AS lead_id
+      FROM ({ROWS}) o LEFT JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = o.journey_id
+"""
 SPLIT: Final = "(x.business IS NULL OR c.business = x.business) AND (x.origin IS NULL OR c.origin = x.origin)"
 _OPEN: Final = f"""
     SELECT {SHARED}, s.class, s.stage, s.stage_entered_at AS at, s.amount, s.currency
-      FROM {{OPPORTUNITIES}} {OF_JOURNEY}
+      FROM opportunities o CROSS JOIN LATERAL {{STATE}} s
      WHERE o.tenant_id = :tenant_id AND s.class NOT IN ('won', 'lost') AND s.archived_at IS NULL
 """  # noqa: S608 - interpolates only what is written here
 _LATER: Final = """
@@ -39,16 +41,18 @@ _LATER: Final = """
 """
 # Open ones: those that have not changed since as they are now, the others as they were. Every change of what is counted
 # is kept as a state, by a trigger.
-STANDING: Final = " ".join(
-    [
-        _OPEN.replace("{OPPORTUNITIES}", "opportunities o CROSS JOIN LATERAL (SELECT o.*) s"),
-        f"AND NOT EXISTS ({_LATER} AND n.opportunity_id = o.id) UNION ALL",
-        _OPEN.replace("{OPPORTUNITIES}", f"opportunities o {STATE}"),
-        f"AND o.id IN ({_LATER})",
-    ]
+STANDING: Final = OF_LEAD.replace(
+    "{ROWS}",
+    f"""
+    {_OPEN.replace("{STATE}", "(SELECT o.*)")} AND NOT EXISTS ({_LATER} AND n.opportunity_id = o.id)
+    UNION ALL
+    {_OPEN.replace("{STATE}", STATE)} AND o.id IN ({_LATER})
+    """,
 )
 # Those that entered a stage count by the first time; what moved them on is a later stage, or that they are won.
-ENTERED: Final = f"""
+ENTERED: Final = OF_LEAD.replace(
+    "{ROWS}",
+    f"""
     SELECT {SHARED}, c.to_stage AS stage, c.occurred_at AS at, moved_on.at AS moved_on_at,
            CASE WHEN s.class = 'lost' THEN s.stage_entered_at ELSE s.archived_at END AS ended_at
       FROM (SELECT DISTINCT x.start AS name, x.value::jsonb AS later FROM {{METRICS}}
@@ -56,7 +60,7 @@ ENTERED: Final = f"""
       JOIN opportunity_transitions c ON c.tenant_id = :tenant_id AND c.to_stage = g.name
            AND c.occurred_at >= {{SINCE}} AND c.occurred_at < :end AND c.recorded_at <= :as_of
       JOIN opportunities o ON o.tenant_id = :tenant_id AND o.id = c.opportunity_id
-           {STATE} {OF_JOURNEY}
+     CROSS JOIN LATERAL {STATE} s
      CROSS JOIN LATERAL (
            SELECT min(n.occurred_at) AS at FROM opportunity_transitions n
             WHERE n.tenant_id = :tenant_id AND n.opportunity_id = c.opportunity_id AND n.seq > c.seq
@@ -65,7 +69,8 @@ ENTERED: Final = f"""
      ) moved_on
      WHERE NOT EXISTS (SELECT FROM opportunity_transitions b WHERE b.tenant_id = :tenant_id
                           AND b.opportunity_id = c.opportunity_id AND b.to_stage = c.to_stage AND b.seq < c.seq)
-"""  # noqa: S608 - interpolates only what is written here
+    """,  # noqa: S608 - interpolates only what is written here
+)
 
 STANDING_CASES: Final = f"""
     SELECT x.name AS metric, c.opportunity_id AS id, c.journey_id, c.lead_id, c.opportunity_id, c.business, c.at,
@@ -97,7 +102,7 @@ NUMBERS: Final = f"""
                array_agg(c.microseconds) FILTER (WHERE c.moved_on_at IS NULL) AS censored,
                count(*) FILTER (WHERE c.moved_on_at IS NULL AND c.ended_at IS NULL) AS n_open
           FROM (SELECT k.*, {microseconds("coalesce(k.moved_on_at, k.ended_at, :as_of) - k.at")} AS microseconds
-                  FROM ({_KEYED.replace("{ROWS}", f"{ENTERED} {{ONCE}}")}) k) c {_SETS.format("c.key, c.stage")}
+                  FROM ({_KEYED.replace("{ROWS}", ENTERED)}) k) c {_SETS.format("c.key, c.stage")}
     )
     SELECT x.name AS metric, c.key, sum(c.count)::bigint AS denominator,
            sum(CASE x."to" WHEN '{COUNT}' THEN c.count ELSE c.priced END)::bigint AS numerator,
