@@ -195,7 +195,7 @@ class ListInvalid(Invalid):
 
 
 class TargetRefused(Invalid):
-    """The URL is not allowed: it must be https with a public host, unless the operator allows the target."""
+    """Nothing may be sent to this URL: it needs TLS, a public host and an allowed port, or the operator's leave."""
 
 
 class NotFound(Problem):

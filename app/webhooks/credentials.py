@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import orjson
@@ -19,12 +19,15 @@ from app.webhooks.sinks import Kind, is_sink, sink_of
 FIELD: Final = "credentials"
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
 
 class Credentials(RequestBody):
-    """One way to sign in to a NATS server. `{}`: none."""
+    """One way to sign in to a broker. `{}`: none."""
 
     username: Text | None = Field(default=None, repr=False)
     password: Text | None = Field(default=None, repr=False)
+    mechanism: Mechanism | None = Field(default=None, description="Of Kafka; `PLAIN` if not given.")
     token: Text | None = Field(default=None, repr=False)
     nkey_seed: Text | None = Field(default=None, repr=False, description="`SU…`: the server knows the public key.")
     creds: Annotated[str, StringConstraints(min_length=1, max_length=10_000)] | None = Field(
@@ -40,9 +43,11 @@ class Credentials(RequestBody):
 PAIR: Final = {"username", "password"}
 ACCEPTED: Final[dict[Kind, tuple[set[str], ...]]] = {
     "nats": (set(), PAIR, {"token"}, {"nkey_seed"}, {"creds"}),
+    "kafka": (set(), PAIR, PAIR | {"mechanism"}),
 }
 WANTED: Final[dict[Kind, str]] = {
     "nats": "a NATS server takes username and password, token, nkey_seed or creds, one of these",
+    "kafka": "Kafka takes username and password, and may have mechanism",
 }
 
 

@@ -21,7 +21,7 @@ from app.webhooks.connector import Connector, StatusKeeper, request_bytes, reque
 from app.webhooks.message import Message
 from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, LookupTimeout, SystemLookup, may_connect
 from app.webhooks.retry import Outcome
-from app.webhooks.sinks import Sink, SinkInvalid, is_sink
+from app.webhooks.sinks import SCHEMES, Sink, SinkInvalid, is_sink
 from app.webhooks.targets import Targets, address_of
 
 USER_AGENT = "Baton-Webhooks/1"
@@ -180,10 +180,18 @@ class Egress:
         """The URL in canonical form. Raises TargetRefused when webhooks may not be sent to it."""
         if is_sink(url):
             return await self._check_sink(url)
-        target, allowed_only = self._parsed(url)
+        scheme = url.partition("://")[0].lower()
+        if "://" in url and scheme not in ("http", "https"):
+            others = ", ".join(f"{each}://" for each in SCHEMES)
+            raise TargetRefused("url_invalid", f"The URL must begin with https://, or for a broker with {others}.")
+        return str(await self._check_place(url, "https"))
+
+    async def _check_place(self, url: str, scheme: str) -> URL:
+        """The URL, when it and what its name resolves to now are allowed; `scheme` is the one that has TLS."""
+        target, missing = self._parsed(url, scheme)
         if address_of(target.host or "") is None:
-            await self._check_name(target.host or "", allowed_only)
-        return str(target)
+            await self._check_name(target.host or "", missing)
+        return target
 
     async def refusal(self, url: str) -> str | None:
         """Why nothing may be sent to this URL by its scheme and port; None where something may.
@@ -191,9 +199,9 @@ class Egress:
         The name is looked up only where the operator's allowed networks decide.
         """
         try:
-            target, allowed_only = self._parsed(url)
-            if allowed_only:
-                await self._check_name(target.host or "", allowed_only)
+            target, missing = self._parsed(url)
+            if missing:
+                await self._check_name(target.host or "", missing)
         except TargetRefused as refused:
             return refused.detail
         return None
@@ -268,10 +276,11 @@ class Egress:
         except SinkInvalid as invalid:
             raise TargetRefused("url_invalid", str(invalid)) from None
         for host, port in sink.hosts:
-            await self.check_url(sink.address_url(host, port))
+            await self._check_place(sink.address_url(host, port), f"{sink.kind}+tls")
         return sink.url
 
-    def _parsed(self, url: str) -> tuple[URL, bool]:
+    def _parsed(self, url: str, scheme: str = "https") -> tuple[URL, list[str]]:
+        """The URL, and what of a public one it has not: then only addresses that the operator allows may be used."""
         _check_text(url)
         try:
             target = URL(url)
@@ -288,23 +297,18 @@ class Egress:
             raise TargetRefused("url_invalid", "The host must be a name that the domain name system allows.")
         if (name := host_name(host)) is not None:
             target = target.with_host(name)
-        return target, self._check_rules(target, host)
-
-    def _check_rules(self, target: URL, host: str) -> bool:
         literal = address_of(host)
         if literal is not None and not self.targets.in_allowed(literal):
             raise TargetRefused("target_refused", "The host must be a name, not an IP address.")
-        is_public = self._is_public(target)
-        if not is_public and not self.targets.allowed:
-            ports = ", ".join(str(each) for each in sorted(self.targets.ports))
-            detail = f"The URL must use TLS (https), a host name with a dot, and one of the ports {ports}."
-            raise TargetRefused("target_refused", detail)
-        return not is_public
+        missing = self.targets.missing(target.scheme == "https", target.raw_host or "", target.port, scheme)
+        if missing and not self.targets.allowed:
+            raise TargetRefused("target_refused", " ".join(missing))
+        return target, missing
 
     def _is_public(self, target: URL) -> bool:
         return self.targets.is_public(target.scheme == "https", target.raw_host or "", target.port)
 
-    async def _check_name(self, host: str, allowed_only: bool) -> None:
+    async def _check_name(self, host: str, missing: list[str]) -> None:
         # The request holds a database connection during the lookup, so at most two do so at a time; the others skip the
         # check. It only reports a problem early: each delivery checks the addresses again.
         if self._name_checks >= MAX_NAME_CHECKS:
@@ -316,9 +320,9 @@ class Egress:
             addresses = []
         finally:
             self._name_checks -= 1
-        reachable = all(may_connect(each, self.targets, allowed_only) for each in addresses)
-        if not reachable or (allowed_only and not addresses):
-            raise TargetRefused("target_refused", "Nothing may be sent to this host.")
+        reachable = all(may_connect(each, self.targets, bool(missing)) for each in addresses)
+        if not reachable or (missing and not addresses):
+            raise TargetRefused("target_refused", " ".join(missing) or "Nothing may be sent to this host.")
 
     def _connector(self, allowed_only: bool, fresh: bool) -> Connector:
         key = (allowed_only, fresh)

@@ -52,7 +52,7 @@ RESERVED: Final = {
     "traceparent",
     "proxy-authorization",
 }
-RESERVED_PREFIXES: Final = ("webhook-", "ce-", "proxy-", "sec-", "nats-")
+RESERVED_PREFIXES: Final = ("webhook-", "ce-", "ce_", "proxy-", "sec-", "nats-")
 
 
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -163,8 +163,8 @@ class SubscriptionCreate(SubscriptionPreview):
 
     url: Url = Field(
         examples=["https://hooks.acme.example/baton"],
-        description="Of a receiver, https://; or of a broker, `nats+tls://host:port/subject`, whose subject may have"
-        " `{tenant}`, `{lead}` and `{type}`.",
+        description="Of a receiver, https://; or of a broker: `kafka+tls://host:port/topic`, or"
+        " `nats+tls://host:port/subject`, whose subject may have `{tenant}`, `{lead}` and `{type}`.",
     )
     credentials: Credentials | None = Field(default=None, description="Of a broker; never shown.")
     start: Start = Field(default="now", description="`now`, `earliest`, an instant, or a cursor of the feed.")

@@ -1,4 +1,4 @@
-"""The URL of a broker: `nats://` or `nats+tls://`, hosts, and a subject. No I/O."""
+"""The URL of a broker: its kind and whether TLS is used, hosts, and a subject or a topic. No I/O."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from typing import Final, Literal, Self
 
 from app.matching.host import host_name, is_host
 
-Kind = Literal["nats"]
+Kind = Literal["nats", "kafka"]
 
-SCHEMES: Final = ("nats", "nats+tls")
-PORTS: Final[dict[Kind, int]] = {"nats": 4222}
+SCHEMES: Final = ("nats", "nats+tls", "kafka", "kafka+tls")
+PORTS: Final[dict[Kind, int]] = {"nats": 4222, "kafka": 9092}
+FORMS: Final[dict[Kind, str]] = {"nats": "nats+tls://host:port/subject", "kafka": "kafka+tls://host:port/topic"}
 DEFAULT_SUBJECT: Final = "lead.{tenant}.{lead}.{type}"
 WITHOUT_LEAD: Final = "none"  # the token in a subject for an event that is not about a lead
 MAX_HOSTS: Final = 10
 MAX_DESTINATION: Final = 200
-URL: Final = re.compile(r"(nats)(\+tls)?://([^/?#@\\\s]+)(?:/([^?#\\\s]*))?", re.IGNORECASE)
+MAX_TOPIC: Final = 249
+URL: Final = re.compile(r"(nats|kafka)(\+tls)?://([^/?#@\\\s]+)(?:/([^?#\\\s]*))?", re.IGNORECASE)
 HOST: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 # Subjects that begin with $ are those by which a NATS server is administered.
 _PART: Final = r"(?:[A-Za-z0-9_-]|\{(?:tenant|lead|type)\})+"
 SUBJECT: Final = re.compile(rf"{_PART}(?:\.{_PART})*")
+TOPIC: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]+")
 
 
 class SinkInvalid(ValueError):
@@ -30,7 +33,7 @@ class SinkInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """A broker, by several of its hosts, and the template of a subject."""
+    """A broker, by several of its hosts, and the template of a subject, or a topic."""
 
     kind: Kind
     tls: bool
@@ -40,14 +43,16 @@ class Sink:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Raises SinkInvalid."""
+        kind: Kind = "kafka" if url[:5].lower() == "kafka" else "nats"
         found = URL.fullmatch(url)
         if found is None:
-            raise SinkInvalid("Write the URL of a broker as nats+tls://host:port/subject.")
-        kind: Kind = "nats"
+            if "@" in re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]:
+                raise SinkInvalid("The URL must not contain user information: put it into the member `credentials`.")
+            raise SinkInvalid(f"Write the URL of a broker as {FORMS[kind]}.")
         hosts = tuple(_host(part, PORTS[kind]) for part in found[3].split(","))
         if len(hosts) > MAX_HOSTS:
             raise SinkInvalid(f"Name at most {MAX_HOSTS} hosts of the broker, separated by commas.")
-        return cls(kind, found[2] is not None, hosts, _subject(found[4] or DEFAULT_SUBJECT))
+        return cls(kind, found[2] is not None, hosts, _destination(kind, found[4] or ""))
 
     @property
     def url(self) -> str:
@@ -60,7 +65,7 @@ class Sink:
         return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}/"
 
     def destination_of(self, tenant: str, lead: str | None, type: str) -> str:
-        """The subject for an event of this type about a lead, by public ids."""
+        """The subject for an event of this type about a lead, by public ids; the topic of Kafka has no places."""
         return self.destination.format(tenant=tenant, lead=lead or WITHOUT_LEAD, type=type)
 
 
@@ -84,9 +89,16 @@ def _host(part: str, default_port: int) -> tuple[str, int]:
     return host_name(host) or host.lower(), port
 
 
-def _subject(text: str) -> str:
-    if len(text) <= MAX_DESTINATION and SUBJECT.fullmatch(text):
-        return text
+def _destination(kind: Kind, text: str) -> str:
+    if kind == "kafka":
+        if len(text) <= MAX_TOPIC and TOPIC.fullmatch(text):
+            return text
+        raise SinkInvalid(
+            f"Write the URL of a broker as {FORMS[kind]}. A topic has at most {MAX_TOPIC} letters, digits, ., - and _."
+        )
+    subject = text or DEFAULT_SUBJECT
+    if len(subject) <= MAX_DESTINATION and SUBJECT.fullmatch(subject):
+        return subject
     raise SinkInvalid(
         f"A subject has at most {MAX_DESTINATION} letters, digits, - and _ in parts joined by points, and may have"
         " {tenant}, {lead} and {type}."

@@ -63,11 +63,21 @@ class Targets:
         return _in(address, self.allowed) or _all_in(embedded(address), self.allowed)
 
     def is_public(self, tls: bool, host: str, port: int | None) -> bool:
-        """Whether it may have any address that is not blocked; another host only one that the operator allows.
+        """Whether it may have any address that is not blocked; another host only one that the operator allows."""
+        return not self.missing(tls, host, port)
+
+    def missing(self, tls: bool, host: str, port: int | None, scheme: str = "https") -> list[str]:
+        """What a public host needs and this one has not, in sentences. They depend on no address that it resolves to.
 
         A host of one label (`https://hooks/`) is a name of the operator's own network.
         """
-        return tls and port in self.ports and "." in host
+        ports = ", ".join(str(each) for each in sorted(self.ports))
+        rules = (
+            (tls, f"The URL must use TLS ({scheme}://)."),
+            ("." in host, "The host must be a name with a dot."),
+            (port in self.ports, f"Port {port} is not one that the operator allows: {ports} (BATON_ALLOWED_PORTS)."),
+        )
+        return [text for kept, text in rules if not kept]
 
     def blocked(self, address: Address) -> bool:
         """Whether webhooks may not be sent to it. Networks that the operator allows are never blocked."""

@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import text
 
 from tests.api import Api
+from tests.webhooks.kafka_cluster import kafka_cluster
 from tests.webhooks.nats_server import nats_server
 from tests.webhooks.test_nkeys import SEED
 
 PATH = "/v1/subscriptions"
 NATS, OTHER = "nats://127.0.0.1:4222/leads", "nats://127.0.0.1:4223/leads"
+KAFKA, OTHER_KAFKA = "kafka://127.0.0.1:9092/leads", "kafka://127.0.0.1:9093/leads"
 HOOK = "http://127.0.0.1:9/hook"
 USER = {"username": "baton-user", "password": "pass-word-1"}
 TOKEN = {"token": "to-ken-1"}
@@ -60,6 +62,11 @@ async def test_credentials_are_encrypted_and_shown_nowhere(api: Api) -> None:
         (NATS, {"nkey_seed": SEED[:-1]}, "credentials_invalid"),
         (NATS, {"creds": SEED}, "credentials_invalid"),
         (HOOK, {"nkey_seed": SEED}, "credentials_unused"),
+        (NATS, {**USER, "mechanism": "PLAIN"}, "credentials_invalid"),
+        (KAFKA, TOKEN, "credentials_invalid"),
+        (KAFKA, {"username": "u"}, "credentials_invalid"),
+        (KAFKA, {"mechanism": "PLAIN"}, "credentials_invalid"),
+        (KAFKA, {"nkey_seed": SEED}, "credentials_invalid"),
     ],
 )
 async def test_credentials_that_the_receiver_does_not_take_are_refused(
@@ -78,6 +85,7 @@ async def test_credentials_that_the_receiver_does_not_take_are_refused(
         ({"token": "x" * 1001}, "credentials.token"),
         ({"token": 7}, "credentials.token"),
         ({"secret": "x"}, "credentials.secret"),
+        ({**USER, "mechanism": "GSSAPI"}, "credentials.mechanism"),
         ("x", "credentials"),
         ([], "credentials"),
     ],
@@ -96,6 +104,10 @@ async def test_faults_in_credentials_are_named_and_not_repeated(api: Api, creden
         ("nats://10.0.0.1/a", "target_refused"),
         ("nats+tls://10.0.0.1:443/a", "target_refused"),
         ("nats://127.0.0.1,10.0.0.1/a", "target_refused"),
+        ("kafka://127.0.0.1", "url_invalid"),
+        ("kafka://u:p@127.0.0.1/a", "url_invalid"),
+        ("kafka://10.0.0.1/a", "target_refused"),
+        ("kafka://127.0.0.1,10.0.0.1/a", "target_refused"),
     ],
 )
 async def test_a_url_of_a_broker_that_is_wrong_or_private_is_refused(api: Api, target: str, code: str) -> None:
@@ -129,6 +141,57 @@ async def test_a_patch_that_gives_the_same_credentials_changes_nothing(api: Api)
     assert await stored(api, made) is None
 
 
+@pytest.mark.parametrize(
+    ("target", "texts"),
+    [
+        ("ftp://one/a", ("https://", "nats://", "nats+tls://", "kafka://", "kafka+tls://")),
+        ("kafka+ssl://one/a", ("https://", "nats://", "nats+tls://", "kafka://", "kafka+tls://")),
+        ("kafka://127.0.0.1/a/b", ("kafka+tls://host:port/topic",)),
+        ("nats://127.0.0.1/a/b?c", ("nats+tls://host:port/subject",)),
+        ("kafka://user:secret@127.0.0.1/a", ("`credentials`",)),
+        ("kafka+tls://user@127.0.0.1/a", ("`credentials`",)),
+        ("nats://user:secret@127.0.0.1/a", ("`credentials`",)),
+        ("kafka://10.0.0.1/a", ("name, not an IP address",)),
+        ("kafka://broker.example.com/a", ("kafka+tls://", "Port 9092")),
+        ("nats+tls://broker.example.com/a", ("Port 4222",)),
+    ],
+)
+async def test_a_refusal_says_what_is_right_for_the_scheme(api: Api, target: str, texts: tuple[str, ...]) -> None:
+    problem = await api.post(PATH, {"url": target}, status=422)
+    [error] = problem["errors"]
+    assert error["field"] == "url"
+    for part in texts:
+        assert part in error["detail"]
+    assert "https" not in problem["title"]
+    assert "secret" not in str(problem)
+    if target.startswith("kafka://"):
+        assert "nats" not in error["detail"]
+
+
+async def test_credentials_of_kafka_are_kept_and_stay_with_their_cluster(api: Api) -> None:
+    login = {**USER, "mechanism": "SCRAM-SHA-512"}
+    made = await api.post(PATH, {"url": KAFKA, "credentials": login})
+    column = await stored(api, made)
+    assert column is not None
+    assert all(secret not in column + str(made) for secret in USER.values())
+    assert "SCRAM" not in str(made)
+    for url in (OTHER_KAFKA, NATS, HOOK, KAFKA.replace("kafka://", "kafka+tls://")):
+        assert fault(await patch(api, made, {"url": url}, 422)) == ("credentials", "credentials_needed")
+    assert (await patch(api, made, {"url": KAFKA.replace("/leads", "/crm")}))["version"] == 2
+    assert (await patch(api, made, {"credentials": login}))["version"] == 2
+    assert (await patch(api, made, {"credentials": USER}))["version"] == 3
+
+
+async def test_a_ping_is_a_message_that_the_topic_has(api: Api) -> None:
+    with kafka_cluster() as cluster:
+        made = await api.post(PATH, {"url": cluster.url})
+        answer = await api.post(f"{PATH}/{made['id']}/ping", None, status=200)
+        [message] = await cluster.stored()
+    assert (answer["delivered"], answer["code"], answer["error"]) == (True, 200, None)
+    assert message.event["type"] == "subscription.ping"
+    assert message.headers["webhook-subscription"] == made["id"]
+
+
 async def test_a_ping_is_a_message_that_the_stream_acknowledges(api: Api, tmp_path: Path) -> None:
     async with nats_server(tmp_path, 'authorization { token: "to-ken-1" }', token="to-ken-1") as server:
         await server.make_stream()
@@ -145,6 +208,8 @@ async def test_a_ping_is_a_message_that_the_stream_acknowledges(api: Api, tmp_pa
 
 async def test_headers_by_which_a_stream_is_changed_cannot_be_set(api: Api) -> None:
     problem = await api.post(PATH, {"url": NATS, "headers": {"Nats-Rollup": "all"}}, status=422)
+    assert fault(problem)[1] == "header_reserved"
+    problem = await api.post(PATH, {"url": KAFKA, "headers": {"ce_id": "x"}}, status=422)
     assert fault(problem)[1] == "header_reserved"
 
 

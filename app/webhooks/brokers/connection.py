@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from app.webhooks.message import Message
 from app.webhooks.resolver import BlockedAddress, Lookup, LookupTimeout, checked_addresses
 from app.webhooks.sinks import Sink
 from app.webhooks.targets import Address, Targets
+
+T = TypeVar("T")
+# Headers that belong to HTTP.
+NOT_SENT: Final = ("user-agent", "accept-encoding")
 
 
 class Answer(NamedTuple):
@@ -62,15 +66,20 @@ class Dialer:
         allowed_only = not self.targets.is_public(sink.tls, host, port)
         return await checked_addresses(host, self.lookup, self.targets, allowed_only)
 
-    async def open(self, sink: Sink, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A TCP connection to the first of these addresses that takes one. Raises OSError."""
+    async def first(self, sink: Sink, host: str, port: int, connect: Callable[[str], Awaitable[T]]) -> T:
+        """The connection to the first of these addresses that takes one. Raises OSError."""
         fault = OSError("no address")
         for address in await self.addresses(sink, host, port):
             try:
-                return await asyncio.open_connection(str(address), port)
+                return await connect(str(address))
             except OSError as refused:
                 fault = refused
         raise fault
+
+
+def kept_headers(message: Message) -> dict[str, str]:
+    """The headers of the HTTP request that a message of a broker has too."""
+    return {name: value for name, value in message.headers.items() if name.lower() not in NOT_SENT}
 
 
 def fault_kind(fault: BaseException, connecting: bool) -> str:

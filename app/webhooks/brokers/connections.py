@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.webhooks.brokers.connection import Connection, Dialer, fault_kind
+from app.webhooks.brokers.kafka import connect_to_kafka
 from app.webhooks.brokers.nats import connect_to_nats
 from app.webhooks.credentials import Credentials
 from app.webhooks.message import Message
@@ -95,7 +96,8 @@ class Brokers:
         return line
 
     async def _connect(self, sink: Sink, credentials: Credentials | None) -> Connection:
-        return await connect_to_nats(sink, credentials, self._dialer)
+        connect = connect_to_kafka if sink.kind == "kafka" else connect_to_nats
+        return await connect(sink, credentials, self._dialer)
 
     def _retire(self, line: Line, at_once: bool = False) -> None:
         """Give the line no more messages, and close it when none is in flight."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
 import orjson
 
-from app.webhooks.brokers.connection import Answer, BrokerFault, Dialer, fault_kind
+from app.webhooks.brokers.connection import Answer, BrokerFault, Dialer, fault_kind, kept_headers
 from app.webhooks.credentials import Credentials, seed_of
 from app.webhooks.message import Message
 from app.webhooks.nkeys import public_key, signature
@@ -24,8 +25,6 @@ MAX_UNSENT: Final = 8 << 20
 MAX_TEXT: Final = 1024
 NO_RESPONDERS: Final = b"NATS/1.0 503"
 TOO_LARGE: Final = 10054  # JetStream's code of a message that is larger than the stream takes
-# Headers that belong to HTTP.
-NOT_SENT: Final = ("user-agent", "accept-encoding")
 
 
 class NatsConnection:
@@ -149,7 +148,7 @@ async def connect_to_nats(sink: Sink, credentials: Credentials | None, dialer: D
     for host, port in sink.hosts:
         try:
             async with asyncio.timeout(dialer.seconds):
-                reader, writer = await dialer.open(sink, host, port)
+                reader, writer = await dialer.first(sink, host, port, partial(asyncio.open_connection, port=port))
                 try:
                     info = await _greet(reader, writer, sink, host, credentials, dialer)
                     return NatsConnection(reader, writer, int(info["max_payload"]))
@@ -231,8 +230,7 @@ def _login(credentials: Credentials | None, nonce: Any) -> dict[str, str]:
 
 def encoded_headers(message: Message) -> bytes:
     """The headers of a message: those of the HTTP request, and the id by which the stream drops duplicates."""
-    kept = {name: value for name, value in message.headers.items() if name.lower() not in NOT_SENT}
-    lines = [f"{name}: {value}\r\n" for name, value in {**kept, "Nats-Msg-Id": message.id}.items()]
+    lines = [f"{name}: {value}\r\n" for name, value in {**kept_headers(message), "Nats-Msg-Id": message.id}.items()]
     text = "".join(lines)
     if text.count("\r") != len(lines) or text.count("\n") != len(lines):
         raise ValueError("a header has a line break")
