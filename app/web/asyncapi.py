@@ -11,7 +11,7 @@ JSON: Final = "application/json"
 HEADERS: Final[dict[str, Any]] = {
     "type": "object",
     "description": "Of webhooks and brokers; the feed has none. Those that a subscription sets itself come besides, and"
-    " `ce-…` where its format is CloudEvents in binary mode.",
+    " `ce-…` (in Kafka `ce_…`) where its format is CloudEvents in binary mode.",
     "properties": {
         "webhook-id": {"type": "string", "description": "The id of the event, the same each time it is sent."},
         "webhook-timestamp": {"type": "string", "description": "Seconds since 1970, when it was signed."},
@@ -55,6 +55,17 @@ SERVERS: Final[dict[str, Any]] = {
         "variables": {"nats": {"default": "nats.acme.example:4222", "description": "A server of yours."}},
         "security": [{"$ref": "#/components/securitySchemes/login"}],
     },
+    "kafka": {
+        "host": "{kafka}",
+        "protocol": "kafka-secure",
+        "description": "A Kafka cluster, by one of its brokers.",
+        "variables": {"kafka": {"default": "kafka.acme.example:9092", "description": "A broker of yours."}},
+        "security": [
+            {"$ref": "#/components/securitySchemes/plain"},
+            {"$ref": "#/components/securitySchemes/scram256"},
+            {"$ref": "#/components/securitySchemes/scram512"},
+        ],
+    },
 }
 FEED_QUERY: Final[dict[str, Any]] = {
     "type": "object",
@@ -64,6 +75,15 @@ FEED_QUERY: Final[dict[str, Any]] = {
         "lead_id": {"type": "string"},
         "include": {"type": "string", "const": "lead"},
     },
+}
+TOPIC: Final[dict[str, Any]] = {"topic": {"description": "The topic in the URL.", "examples": ["leads"]}}
+KEY: Final[dict[str, Any]] = {
+    "key": {
+        "type": "string",
+        "description": "The id of the lead; of an event that is not about one, the id of what it is about.",
+        "examples": ["lead_01kj7jrys5fgynx40zc4zks2gf"],
+    },
+    "bindingVersion": "0.5.0",
 }
 TOKENS: Final[dict[str, Any]] = {
     "tenant": {"description": "The id of the tenant.", "examples": ["ten_01kj7jrys5fgynx40zc4zks2gf"]},
@@ -100,11 +120,16 @@ def asyncapi(document: dict[str, Any]) -> dict[str, Any]:
                 **_channel("lead.{tenant}.{lead}.{type}", "nats", every, "The subject, unless the URL has another."),
                 "parameters": TOKENS,
             },
+            "kafka": {
+                **_channel("{topic}", "kafka", every, "Those of a lead are in one partition, in order."),
+                "parameters": TOPIC,
+            },
         },
         "operations": {
             "feed": _send("feed", {"http": {"method": "GET", "query": FEED_QUERY, "bindingVersion": "0.3.0"}}),
             "webhook": _send("webhook", {"http": {"method": "POST", "bindingVersion": "0.3.0"}}),
             "nats": _send("nats", {}),
+            "kafka": _send("kafka", {}),
         },
         "components": {
             "messages": messages,
@@ -115,6 +140,9 @@ def asyncapi(document: dict[str, Any]) -> dict[str, Any]:
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
                 "login": {"type": "userPassword", "description": "Or a token: the credentials of the subscription."},
+                "plain": {"type": "plain", "description": "The credentials of the subscription, by SASL PLAIN."},
+                "scram256": {"type": "scramSha256", "description": "The same with SCRAM-SHA-256."},
+                "scram512": {"type": "scramSha512", "description": "The same with SCRAM-SHA-512."},
             },
         },
     }
@@ -127,6 +155,7 @@ def _message(name: str, operation: dict[str, Any]) -> dict[str, Any]:
         "summary": operation["description"],
         "contentType": JSON,
         "headers": {"$ref": f"{ROOT}EventHeaders"},
+        "bindings": {"kafka": KEY},
         "payload": {"$ref": operation["requestBody"]["content"][JSON]["schema"]["$ref"]},
     }
 

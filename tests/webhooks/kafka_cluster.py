@@ -23,6 +23,7 @@ from tests.waiting import until
 TOPIC = "leads"
 PARTITIONS = 4
 PRODUCE, METADATA, INIT_PRODUCER_ID = 0, 3, 22
+NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,6 @@ def librdkafka() -> ctypes.CDLL:
         ("mock_broker_set_down", number, (pointer, ctypes.c_int32)),
         ("mock_broker_set_up", number, (pointer, ctypes.c_int32)),
         ("mock_broker_set_rtt", number, (pointer, ctypes.c_int32, number)),
-        ("mock_clear_request_errors", None, (pointer, ctypes.c_int16)),
         ("mock_push_request_errors_array", None, (pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(number))),
     ):
         function = getattr(library, f"rd_kafka_{name}")
@@ -107,12 +107,8 @@ class Cluster:
         """Answer the next requests of a kind with these errors."""
         self._call("push_request_errors_array", request, len(errors), (ctypes.c_int * len(errors))(*errors))
 
-    def accept(self, request: int) -> None:
-        """Answer requests of a kind without errors again."""
-        self._call("clear_request_errors", request)
-
     def lead(self, broker: int, name: str = TOPIC, partitions: int = PARTITIONS) -> None:
-        """Have a broker lead every partition."""
+        """Have a broker lead every partition; NOBODY: they have no leader."""
         for number in range(partitions):
             assert self._call("partition_set_leader", name.encode(), number, broker) == 0
 
@@ -158,8 +154,8 @@ class Cluster:
                     message = consumer.poll(10)
                     assert message is not None, "the cluster does not answer"
                     assert message.error() is None, message.error()
-                    first = message.offset() + 1
                     found.append(_stored(message))
+                    first = found[-1].offset + 1
             return found
         finally:
             consumer.close()

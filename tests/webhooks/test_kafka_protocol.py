@@ -23,7 +23,7 @@ from app.webhooks.egress import Egress
 from app.webhooks.message import Message
 from app.webhooks.retry import Outcome
 from app.webhooks.targets import Targets
-from tests.webhooks.kafka_cluster import INIT_PRODUCER_ID, METADATA, PARTITIONS, PRODUCE, TOPIC, kafka_cluster
+from tests.webhooks.kafka_cluster import INIT_PRODUCER_ID, METADATA, NOBODY, PARTITIONS, PRODUCE, TOPIC, kafka_cluster
 from tests.webhooks.kafka_front import Front, kafka_front
 from tests.webhooks.receivers import LOOPBACK, egress, names
 from tests.webhooks.test_egress_tls import TODAY, certificate, server_context
@@ -206,10 +206,10 @@ async def test_a_message_is_not_sent_again_after_its_attempt_was_given_up(monkey
     with kafka_cluster() as cluster:
         async with egress() as client:
             assert (await send(client, cluster.url)).code == 200
-            cluster.refuse(PRODUCE, *[NOT_LEADER] * 10_000)
+            cluster.lead(NOBODY)
             outcome = await send(client, cluster.url, body=b"old", timeout_seconds=0.3)
             assert known(outcome) == (None, "timeout")
-            cluster.accept(PRODUCE)
+            cluster.lead(1)
             for _ in range(20):
                 assert (await send(client, cluster.url, body=b"new")).code == 200
         assert {each.body for each in await cluster.stored()} == {MESSAGE.body, b"new"}

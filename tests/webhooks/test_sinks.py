@@ -6,6 +6,7 @@ import base64
 import binascii
 import signal
 import ssl
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from app.webhooks.replays import replay
 from app.webhooks.replays.schemas import ReplayCreate
 from app.webhooks.schemas import Limits
 from tests.contract.test_asyncapi import ASYNCAPI
+from tests.webhooks import kafka_cluster
 from tests.webhooks.conftest import RETRIES, World, inbox
 from tests.webhooks.nats_server import Stored, nats_server
 from tests.webhooks.receivers import LOOPBACK, egress, names
@@ -53,7 +55,7 @@ def in_order(stored: list[Stored]) -> bool:
     return True
 
 
-def each_once(stored: list[Stored]) -> bool:
+def each_once(stored: Sequence[Stored | kafka_cluster.Stored]) -> bool:
     return len({each.id for each in stored}) == len(stored)
 
 

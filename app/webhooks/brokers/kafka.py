@@ -78,12 +78,16 @@ class Topic:
 
 @dataclass(slots=True, eq=False)
 class Partition:
-    """A partition, the records that wait to be sent to it, and the sequence number of the next one."""
+    """A partition, the records that wait to be sent to it, and the sequence number of the next one.
+
+    `lost`: why it takes no more records; whether the last batch was stored is unknown.
+    """
 
     topic: str
     number: int
     waiting: deque[Record] = field(default_factory=deque)
     sequence: int = 0
+    lost: str | None = None
     task: asyncio.Task[None] | None = None
 
     def take(self) -> list[Record]:
@@ -151,16 +155,15 @@ class KafkaConnection:
     async def _send(self, partition: Partition) -> None:
         """Store what waits, batch after batch, until nothing does."""
         batch: list[Record] = []
-        kind = "connection_reset"
         try:
             await asyncio.sleep(0)  # what is published in the same turn of the event loop makes one batch
-            while self._lost is None and (batch := partition.take()):
+            while partition.lost is None and (batch := partition.take()):
                 await self._store(partition, batch)
         except Exception as fault:  # whatever a broker sends
-            kind = self._lost = fault_kind(fault, connecting=False)
+            partition.lost = self._lost = fault_kind(fault, connecting=False)
         finally:
             for record in (*batch, *partition.waiting):
-                record.settle(BrokerFault(self._lost or kind))
+                record.settle(BrokerFault(partition.lost or "connection_reset"))
             partition.waiting.clear()
 
     async def _store(self, partition: Partition, batch: list[Record]) -> None:
@@ -189,7 +192,9 @@ class KafkaConnection:
         if code in STORED:
             partition.sequence = (partition.sequence + len(batch)) % 2**31
         elif code not in REFUSALS or not certain:
-            self._lost = "connection_reset"  # it may have been stored: its sequence numbers cannot be used again
+            partition.lost = self._lost = (
+                "connection_reset"  # it may have been stored: its sequence numbers cannot be used again
+            )
         for number, record in enumerate(batch):
             record.settle(
                 stored(partition, offset + number if offset >= 0 else offset) if code in STORED else answer_of(code)
@@ -306,4 +311,4 @@ def stored(partition: Partition, offset: int) -> Answer:
 def answer_of(code: int) -> Answer:
     """What a broker's error means."""
     status, kind = REFUSALS.get(code, (503, "topic_missing" if code in MISSING else "partition_unavailable"))
-    return Answer(status, kind, for_code(code).__name__)
+    return Answer(status, kind, for_code(code).message)
