@@ -56,7 +56,8 @@ class Stored:
 @cache
 def librdkafka() -> ctypes.CDLL:
     """The library, with the types of the functions that tests call."""
-    [path] = (Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs").glob("librdkafka-*")
+    installed = Path(confluent_kafka.__file__).parent
+    [path] = [*installed.parent.glob("confluent_kafka.libs/librdkafka*"), *installed.glob(".dylibs/librdkafka*")]
     library = ctypes.CDLL(str(path))
     pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
     for name, result, arguments in (

@@ -179,8 +179,8 @@ class KafkaConnection:
                     raise
             else:
                 if code in REFUSALS and len(batch) > 1:
-                    for record in batch:  # one of them is the cause: the others can be stored
-                        await self._store(partition, [record])
+                    for record in (each for each in batch if not each.answer.done()):
+                        await self._store(partition, [record])  # one of them is the cause: the others can be stored
                     return
                 if over or code in STORED or not for_code(code).retriable:
                     self._settle(partition, batch, code, offset, certain=tries == 1)
@@ -189,16 +189,14 @@ class KafkaConnection:
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _settle(self, partition: Partition, batch: list[Record], code: int, offset: int, certain: bool) -> None:
+        """Give the records their answer. `certain`: nothing of the batch was sent before."""
         if code in STORED:
             partition.sequence = (partition.sequence + len(batch)) % 2**31
         elif code not in REFUSALS or not certain:
-            partition.lost = self._lost = (
-                "connection_reset"  # it may have been stored: its sequence numbers cannot be used again
-            )
+            # It may have been stored, so its sequence numbers cannot be used for others.
+            partition.lost = self._lost = "connection_reset"
         for number, record in enumerate(batch):
-            record.settle(
-                stored(partition, offset + number if offset >= 0 else offset) if code in STORED else answer_of(code)
-            )
+            record.settle(stored(partition, offset, number) if code in STORED else answer_of(code))
 
     async def _produce(self, partition: Partition, batch: list[Record], newer_than: float) -> tuple[int, int]:
         """Send a batch to the leader of its partition; the broker's error, and the offset of the first record."""
@@ -301,9 +299,9 @@ def encoded_headers(message: Message) -> list[tuple[str, bytes]]:
     return [(name, text.encode()) for name, text in named.items()]
 
 
-def stored(partition: Partition, offset: int) -> Answer:
-    """The acknowledgement of a message."""
-    place: dict[str, Any] = {"duplicate": True} if offset < 0 else {"offset": offset}
+def stored(partition: Partition, offset: int, number: int) -> Answer:
+    """The acknowledgement of a message, by its number in a batch whose first one has this offset; -1: not known."""
+    place: dict[str, Any] = {"duplicate": True} if offset < 0 else {"offset": offset + number}
     text = {"topic": partition.topic, "partition": partition.number, **place}
     return Answer(200, None, orjson.dumps(text).decode())
 
