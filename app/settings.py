@@ -163,6 +163,8 @@ class Settings(BaseSettings):
         *(0.0, 5.0, 300.0, 1800.0),
         *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)),
     )
+    event_days: int = Field(default=30, ge=1, le=400)
+    attempt_days: int = Field(default=14, ge=1, le=400)
     test_clock: Path | None = None
     trusted_proxies: Annotated[tuple[Annotated[Network, BeforeValidator(_network)], ...], NoDecode, CommaSeparated] = ()
     forwarded_header: Annotated[ForwardedHeader, BeforeValidator(_lower)] = "x-forwarded-for"

@@ -21,6 +21,8 @@ from app.erasure.steps import run_steps
 from app.events import across
 from app.events.sequence import sequence_forever
 from app.events.wake import within
+from app.expiry.drop import drop_due
+from app.expiry.due import Periods
 from app.fetches.fetch import FetchContext, fetch_due
 from app.forecast.snapshot import take_snapshots
 from app.imports.across import sweep_abandoned
@@ -45,6 +47,7 @@ log = structlog.get_logger("baton.worker")
 POLL_SECONDS: Final = 1.0
 SWEEP_SECONDS: Final = 300.0
 RETAIN_SECONDS: Final = 60.0
+DROP_SECONDS: Final = 600.0
 SNAPSHOT_SECONDS: Final = 30.0
 TRAIN_SECONDS: Final = 5.0
 LEARN_SECONDS: Final = 3600.0
@@ -73,6 +76,7 @@ async def running(state: Any, roles: Sequence[Role]) -> AsyncIterator[None]:
         jobs += [
             partial(sequence_forever, state.engine, state.wake, stop),
             partial(dispatch_forever, state.engine, state.settings, state.wake, stop),
+            partial(drop_forever, state, stop),
         ]
     tasks = [asyncio.create_task(_restarting(work, stop)) for work in jobs]
     try:
@@ -233,6 +237,16 @@ async def forget_forever(stop: asyncio.Event) -> None:
         return 0
 
     await _repeat(FORGET_SECONDS, stop, batch)
+
+
+async def drop_forever(state: Any, stop: asyncio.Event) -> None:
+    """Drop partitions of events and attempts whose time is over."""
+    periods = Periods.of(state.settings)
+
+    async def batch() -> int:
+        return await drop_due(state.engine, periods, state.clock.now())
+
+    await _repeat(DROP_SECONDS, stop, batch)
 
 
 async def measure_forever(state: Any, stop: asyncio.Event) -> None:

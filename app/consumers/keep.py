@@ -11,7 +11,7 @@ from app.consumers.problems import ConsumerLimitReached, ConsumerNotFound, Filte
 from app.consumers.schemas import NAME, NAME_FORM, ConsumerPut, filters_of
 from app.database.transaction import Record, Tx
 from app.errors import RequestInvalid
-from app.events import across, cursors
+from app.events import cursors
 from app.events.sql import Place
 from app.ids import new_id
 from app.web import versions
@@ -54,9 +54,7 @@ async def _is_made(tx: Tx, tenant_id: UUID, name: str, body: ConsumerPut, now: d
 
 async def _place(tx: Tx, tenant_id: UUID, start: str, field: str) -> Place:
     """The place to begin after: of a cursor with any filters, and not before the first event that is kept."""
-    place = await cursors.place_of(tx, tenant_id, start, None, field)
-    first = await across.first_position(tx)
-    return place if place.position + 1 >= first else Place(first - 1, None)
+    return await cursors.place_of(tx, tenant_id, start, None, field)
 
 
 async def delete(tx: Tx, tenant_id: UUID, name: str, expected: frozenset[str] | None) -> None:

@@ -198,6 +198,12 @@ class Database:
             yield tx
 
     @asynccontextmanager
+    async def autocommit(self) -> AsyncIterator[Tx]:
+        """A connection in autocommit, also behind a pooler: for commands that no transaction may hold."""
+        async with self._checked_out() as tx:
+            yield tx
+
+    @asynccontextmanager
     async def _checked_out(self) -> AsyncIterator[Tx]:
         """A connection of the pool; at the end it is pooled again only if no transaction is open on it."""
         try:

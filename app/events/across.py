@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Uuid, bindparam, text
 
 from app.database.transaction import Tx
+from app.events import sql
 from app.events.sql import Place
 
 BATCH: Final = 1000
-PARTITION_ROWS: Final = 5_000_000  # migrations/versions/0001 created the first three partitions
+PARTITION_ROWS: Final = sql.PARTITION_ROWS
 
 LOCK_SEQUENCER = text("SELECT 1 FROM sequencer WHERE scope = 0 FOR UPDATE SKIP LOCKED")
 
@@ -49,15 +50,10 @@ PARTITIONS = text(
     """
     SELECT p.relname AS parent, c.relname AS name FROM pg_inherits i
       JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent
-     WHERE p.oid IN ('events'::regclass, 'event_log'::regclass, 'attempts'::regclass)
+     WHERE p.oid IN ('events'::regclass, 'event_log'::regclass, 'attempts'::regclass) AND NOT i.inhdetachpending
     """
 )
-FIRST_POSITION = text(
-    """
-    SELECT 1 + :width * coalesce(min(substring(c.relname FROM '[0-9]+$')::bigint), 0)
-      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'event_log'::regclass
-    """
-).bindparams(bindparam("width", type_=BigInteger))
+FIRST_POSITION = text(f"SELECT 1 + {sql.BEFORE_LOG}")
 DAYS_AHEAD = text("SELECT to_char((now() AT TIME ZONE 'UTC')::date + n, 'YYYYMMDD') FROM generate_series(0, :days) n")
 
 
@@ -100,7 +96,7 @@ async def last_numbers(tx: Tx) -> dict[str, int]:
 
 
 async def partitions(tx: Tx) -> dict[str, set[str]]:
-    """The names of the partitions of events, event_log and attempts."""
+    """The names of the partitions of events, event_log and attempts, without one that is being detached."""
     found: dict[str, set[str]] = {"events": set(), "event_log": set(), "attempts": set()}
     for row in await tx.execute(PARTITIONS):
         found[row.parent].add(row.name)
@@ -109,7 +105,7 @@ async def partitions(tx: Tx) -> dict[str, set[str]]:
 
 async def first_position(tx: Tx) -> int:
     """The first position that the partitions of the log have room for; what was before it is kept no more."""
-    return int((await tx.execute(FIRST_POSITION, {"width": PARTITION_ROWS})).scalar_one())
+    return int((await tx.execute(FIRST_POSITION)).scalar_one())
 
 
 async def days_ahead(tx: Tx, days: int) -> list[str]:

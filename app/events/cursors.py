@@ -133,7 +133,9 @@ async def place_of_cursor(tx: Tx, tenant_id: UUID, cursor: str, filters: Filters
 
 async def _last_place(tx: Tx, tenant_id: UUID, position: int) -> Place:
     row = await sql.at_or_before(tx, tenant_id, position)
-    return Place(0, None) if row is None else Place(row.position, row.id)
+    if row is None:
+        return Place(await across.first_position(tx) - 1, None)
+    return Place(row.position, row.id)
 
 
 async def check_kept(tx: Tx, position: int) -> None:
@@ -149,8 +151,10 @@ async def _check(tx: Tx, tenant_id: UUID, mark: Mark) -> None:
     if here is not None and here.id is not None and mark.event in (None, _start_of(here.id)):
         return
     kept = await across.first_position(tx)
-    if (here is not None and here.id is None) or (mark.position < kept and (mark.position > 0 or kept > 1)):
+    if (here is not None and here.id is None) or mark.position + 1 < kept:
         raise CursorExpired(EXPIRED, earliest="earliest")
+    if here is None and mark.position + 1 == kept:  # nothing after it is gone
+        return
     if mark.position > 0 and (mark.event is not None or mark.position > (await sql.head(tx, tenant_id)).position):
         raise await _diverged(tx, tenant_id, mark)
 

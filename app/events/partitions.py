@@ -1,7 +1,11 @@
-"""Create partitions in advance: without a partition for the next row every write fails."""
+"""Create partitions in advance: without a partition for the next row every write fails.
+
+Those whose time is over are dropped by app/expiry.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -27,7 +31,11 @@ async def create_partitions(engine: Database) -> int:
 async def missing(tx: Tx) -> list[tuple[str, str, str, str]]:
     """(parent, name, first, end) of each partition that should exist and does not."""
     existing, last = await across.partitions(tx), await across.last_numbers(tx)
-    wanted = [_of_rows(table, n) for table in last for n in range(last[table] // across.PARTITION_ROWS + AHEAD + 1)]
+    wanted = [
+        _of_rows(table, n)
+        for table in last
+        for n in range(min(_numbers(existing[table])), last[table] // across.PARTITION_ROWS + AHEAD + 1)
+    ]
     wanted += [_of_day(day) for day in await across.days_ahead(tx, DAYS_AHEAD)]
     return [each for each in wanted if each[1] not in existing[each[0]]]
 
@@ -35,7 +43,11 @@ async def missing(tx: Tx) -> list[tuple[str, str, str, str]]:
 async def room_left(tx: Tx) -> int:
     """How many more events fit into the existing partitions."""
     existing, last = await across.partitions(tx), await across.last_numbers(tx)
-    return min(len(existing[table]) * across.PARTITION_ROWS - last[table] for table in last)
+    return min((1 + max(_numbers(existing[table]))) * across.PARTITION_ROWS - last[table] for table in last)
+
+
+def _numbers(names: Iterable[str]) -> list[int]:
+    return [int(name.rpartition("_")[2]) for name in names]
 
 
 def _of_rows(table: str, n: int) -> tuple[str, str, str, str]:

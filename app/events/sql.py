@@ -14,6 +14,7 @@ from app.database.transaction import Record, Tx
 from app.events.envelope import Sequenced
 
 SCANNED_ROWS: Final = 10_000
+PARTITION_ROWS: Final = 5_000_000  # migrations/versions/0001 created the first three partitions
 
 
 class Place(NamedTuple):
@@ -48,6 +49,19 @@ INSERT = text(
     bindparam("occurred_at", type_=ARRAY(DateTime(timezone=True))),
 )
 
+# The last position before those for which the log has room: what was there is kept no more.
+BEFORE_LOG: Final = f"""
+    (SELECT {PARTITION_ROWS} * coalesce(min(substring(c.relname FROM '[0-9]+$')::bigint), 0)
+       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+      WHERE i.inhparent = 'event_log'::regclass AND NOT i.inhdetachpending)
+"""  # noqa: S608 - a constant
+# What the last event of each version of a lead says of its score, also where the event is kept no more.
+SCORED: Final = """
+    (SELECT tenant_id, lead_id, lead_version, recorded_at, lead_computed FROM events
+      WHERE lead_version IS NOT NULL AND tx_index = tx_size
+     UNION ALL
+     SELECT tenant_id, lead_id, lead_version, recorded_at, lead_computed FROM kept_scores)
+"""
 # The columns of Sequenced after `position`, in the order of its fields; `included` is not stored.
 COLUMNS: Final = len(Sequenced._fields) - 1
 MEMBERS: Final = """e.id, e.type, e.data, e.recorded_at, e.lead_id, e.lead_version, e.order_key, e.tx_id, e.tx_index,
@@ -71,8 +85,8 @@ READ = """
           FROM (SELECT position, event_seq FROM scanned ORDER BY position DESC LIMIT 1) s
           LEFT JOIN events e ON e.tenant_id = :tenant_id AND e.seq = s.event_seq
     )
-    SELECT coalesce(head.position, 0) AS head, head.id AS head_id, s.rows AS scanned_rows, last.position AS scanned_to,
-           last.id AS scanned_id, w.position, {members}
+    SELECT coalesce(head.position, {before_log}) AS head, head.id AS head_id, s.rows AS scanned_rows,
+           last.position AS scanned_to, last.id AS scanned_id, w.position, {members}
       FROM (SELECT count(*) AS rows FROM scanned) s
       LEFT JOIN head ON true LEFT JOIN last ON true
       LEFT JOIN (wanted w JOIN events e ON e.tenant_id = :tenant_id AND e.seq = w.event_seq) ON true
@@ -95,9 +109,13 @@ FIND = text(
     """  # noqa: S608 - the members are a constant
 )
 HEAD = text(
-    "SELECT l.position, e.id"
-    " FROM (SELECT position, event_seq FROM event_log WHERE tenant_id = :tenant_id ORDER BY position DESC LIMIT 1) l"
-    " LEFT JOIN events e ON e.tenant_id = :tenant_id AND e.seq = l.event_seq"
+    f"""
+    SELECT coalesce(l.position, {BEFORE_LOG}) AS position, e.id
+      FROM (SELECT) one
+      LEFT JOIN (SELECT position, event_seq FROM event_log
+                  WHERE tenant_id = :tenant_id ORDER BY position DESC LIMIT 1) l ON true
+      LEFT JOIN events e ON e.tenant_id = :tenant_id AND e.seq = l.event_seq
+    """  # noqa: S608 - a constant
 )
 NEAREST = """
     SELECT l.position, l.recorded_at, e.id
@@ -141,7 +159,7 @@ def _read_statement(by_lead: bool, by_types: bool) -> TextClause:
     """READ with the filters; cached, so that each variant is compiled once."""
     lead, types = "AND lead_id = :lead_id" * by_lead, "WHERE type LIKE ANY (:types)" * by_types
     binds = [bindparam("types", type_=ARRAY(Text))] * by_types
-    return text(READ.format(members=MEMBERS, lead=lead, types=types)).bindparams(*binds)
+    return text(READ.format(members=MEMBERS, before_log=BEFORE_LOG, lead=lead, types=types)).bindparams(*binds)
 
 
 def _next_place(row: Row[Any], found: list[Sequenced], limit: int, scanned: int) -> Place:
@@ -158,9 +176,8 @@ async def find_event(tx: Tx, tenant_id: UUID, event_id: UUID) -> Sequenced | Non
 
 
 async def head(tx: Tx, tenant_id: UUID) -> Place:
-    """The tenant's last position and event; 0 before the first one."""
-    row = (await tx.execute(HEAD, {"tenant_id": tenant_id})).one_or_none()
-    return Place(0, None) if row is None else Place(row.position, row.id)
+    """The tenant's last position and event; before the first one that which is before the log."""
+    return Place(*(await tx.execute(HEAD, {"tenant_id": tenant_id})).one())
 
 
 async def at_or_after(tx: Tx, tenant_id: UUID, position: int) -> Record | None:

@@ -137,6 +137,7 @@ NOT_EXPORTED: Final[Mapping[str, str]] = {
     "snapshot_rows": "repeat the opportunities, for the forecast",
     "events": "repeat what the other sections have; GET /v1/leads/{lead_id}/events lists them",
     "event_log": "positions of events",
+    "kept_scores": "scores as of earlier versions, which follow from the activities",
     "attempts": "how receivers answered",
     "delivery_retries": "which events wait for a receiver",
     "erasures": "of an erased person nothing is exported",

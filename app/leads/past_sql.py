@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.transaction import Record, Records, Tx
+from app.events.sql import SCORED
 from app.leads.consent_sql import COUNTING_LAST
 from app.leads.held import PRESENT, Held
 
@@ -39,8 +40,8 @@ PAST = text(
              ORDER BY a.at DESC LIMIT 1) AS active_policy_id,
            first.attribution AS first_touch, last.attribution AS last_touch, latest.version,
            latest.recorded_at AS updated_at, told.computed, live.account_id, live.contact_id, live.opportunity_id,
-           (SELECT e.seq FROM events e WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id
-               AND e.lead_version IS NOT NULL AND e.tx_index = e.tx_size AND e.recorded_at > :at
+           (SELECT e.lead_version FROM {SCORED} e WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id
+               AND e.recorded_at > :at
                AND e.lead_computed IS NULL ORDER BY e.lead_version DESC LIMIT 1) IS NULL AS all_kept
       FROM leads l
       LEFT JOIN LATERAL (SELECT t.attribution FROM touches t CROSS JOIN LATERAL ({SAID}) s
@@ -54,9 +55,9 @@ PAST = text(
                             AND t.recorded_at <= :at
                           ORDER BY s.said = '{}', s.said - '{landing_page,form_id,visitor_id}'::text[] = '{}',
                                    t.attribution = '{}', t.recorded_at DESC, t.id DESC LIMIT 1) last ON true
-      LEFT JOIN LATERAL (SELECT e.lead_version AS version, e.recorded_at, e.lead_computed AS computed FROM events e
-                          WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id AND e.lead_version IS NOT NULL
-                            AND e.tx_index = e.tx_size AND e.recorded_at <= :at
+      LEFT JOIN LATERAL (SELECT e.lead_version AS version, e.recorded_at, e.lead_computed AS computed
+                           FROM {SCORED} e
+                          WHERE e.tenant_id = l.tenant_id AND e.lead_id = l.id AND e.recorded_at <= :at
                           ORDER BY e.lead_version DESC LIMIT 1) told ON true
       LEFT JOIN LATERAL (SELECT c.version, c.recorded_at FROM lead_changes c WHERE c.tenant_id = l.tenant_id
                             AND c.lead_id = l.id AND c.recorded_at <= :at AND c.version > COALESCE(told.version, 0)
@@ -70,7 +71,9 @@ PAST = text(
                             AND (c.reverted_at IS NULL OR c.reverted_at > :at)
                           ORDER BY c.recorded_at DESC, c.id DESC LIMIT 1) live ON true
      WHERE l.tenant_id = :tenant_id AND l.id = :lead_id
-    """.replace("{SAID}", SAID).replace("{COUNTING_LAST}", COUNTING_LAST)
+    """.replace("{SAID}", SAID)
+    .replace("{COUNTING_LAST}", COUNTING_LAST)
+    .replace("{SCORED}", SCORED)
 ).bindparams(*HELD)
 ACTIVITIES_UNTIL = text(
     """

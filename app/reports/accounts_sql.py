@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import DateTime, Integer, Uuid, bindparam, text
 
 from app.database.transaction import Records, Tx
+from app.events.sql import SCORED
 from app.reports.sql import PAST, read_id
 
 
@@ -58,9 +59,10 @@ ACCOUNTS: Final = f"""
     ), told AS MATERIALIZED (
         SELECT a.*, coalesce(e.engagement, 0) AS engagement FROM active a
           LEFT JOIN LATERAL (
-               SELECT (e.lead_computed #>> '{{score,engagement}}')::bigint AS engagement FROM events e
-                WHERE e.tenant_id = :tenant_id AND e.lead_id = a.lead_id AND e.lead_version IS NOT NULL
-                  AND e.tx_index = e.tx_size AND e.recorded_at <= :as_of AND e.lead_computed IS NOT NULL
+               SELECT (e.lead_computed #>> '{{score,engagement}}')::bigint AS engagement
+                 FROM {SCORED} e
+                WHERE e.tenant_id = :tenant_id AND e.lead_id = a.lead_id AND e.recorded_at <= :as_of
+                  AND e.lead_computed IS NOT NULL
                 ORDER BY e.lead_version DESC LIMIT 1) e ON true
     )
     SELECT x.name AS metric, t.account_id AS id, NULL::uuid AS journey_id, NULL::uuid AS lead_id,

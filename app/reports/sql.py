@@ -18,6 +18,7 @@ from sqlalchemy import BigInteger, Boolean, Date, DateTime, Integer, Text, TextC
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.database.transaction import Record, Records, Tx
+from app.events.sql import SCORED
 from app.ids import ALPHABET
 from app.reports.report import Metric, Report
 
@@ -184,15 +185,14 @@ GROUPS: Final[Mapping[str | None, tuple[str, str]]] = {
     "business": ("f.business", ""),
     "temperature": (
         "told.temperature",
-        """
+        f"""
         LEFT JOIN moved m ON m.row_id = f.journey_id
         LEFT JOIN LATERAL (
-             SELECT e.lead_computed #>> '{score,temperature}' AS temperature FROM events e
-              WHERE e.tenant_id = :tenant_id AND e.lead_id = coalesce(m.lead_id, f.lead_id)
-                AND e.lead_version IS NOT NULL AND e.tx_index = e.tx_size AND e.recorded_at <= :as_of
+             SELECT e.lead_computed #>> '{{score,temperature}}' AS temperature FROM {SCORED} e
+              WHERE e.tenant_id = :tenant_id AND e.lead_id = coalesce(m.lead_id, f.lead_id) AND e.recorded_at <= :as_of
                 AND e.lead_computed IS NOT NULL ORDER BY e.lead_version DESC LIMIT 1
         ) told ON true
-        """,
+        """,  # noqa: S608 - a constant
     ),
     "first_stage": ("opened.to_stage", first_of("f.journey_id", "LEFT")),
 }

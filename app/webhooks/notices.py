@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from app import ids
+from app.database.transaction import Record
 from app.events.catalogue import OPERATIONAL
 from app.events.record import NewEvent
 from app.webhooks.lane import Changes, DisabledFor, Item
@@ -13,7 +15,7 @@ from app.webhooks.retry import Outcome
 
 def of_changes(subscription: str, changes: Changes, now: datetime) -> list[NewEvent]:
     """The events of one flush, but for `disabled`. A dead operational event causes no further one."""
-    of_events = [each for each in changes.dead if not each[0].event.type.startswith(OPERATIONAL)]
+    of_events = [each for each in changes.dead if is_told(each[0].event.type)]
     blocking = {row.position for row in changes.retries if row.blocks}
     news = [_dead(subscription, item, outcome, item.event.position in blocking, now) for item, outcome in of_events]
     breaker = changes.breaker
@@ -36,15 +38,38 @@ def gap(subscription: str, first: int, last: int, now: datetime) -> NewEvent:
     return NewEvent("subscription.gap", data, now)
 
 
+def is_told(event_type: str | None) -> bool:
+    """Whether others hear of a dead delivery: of an operational event, or one that is gone, they do not."""
+    return event_type is not None and not event_type.startswith(OPERATIONAL)
+
+
+def expired(subscription: str, row: Record, now: datetime) -> NewEvent:
+    """Of a row of delivery_retries whose event goes."""
+    event = row.event_id, row.type, row.position, row.lead_id
+    return _told(subscription, event, row.attempts, Outcome(row.last_code, "expired"), False, now)
+
+
 def _dead(subscription: str, item: Item, outcome: Outcome, blocks: bool, now: datetime) -> NewEvent:
-    event = item.event
+    event = item.event.id, item.event.type, item.event.position, item.event.lead_id
+    return _told(subscription, event, item.attempts, outcome, blocks, now)
+
+
+def _told(
+    subscription: str,
+    event: tuple[UUID, str, int, UUID | None],
+    attempts: int,
+    outcome: Outcome,
+    blocks: bool,
+    now: datetime,
+) -> NewEvent:
+    event_id, event_type, position, lead_id = event
     data = {
         "subscription_id": subscription,
-        "event_id": ids.show("event", event.id),
-        "event_type": event.type,
-        "position": str(event.position),
-        "lead_id": ids.shown("lead", event.lead_id),
-        "attempts": item.attempts,
+        "event_id": ids.show("event", event_id),
+        "event_type": event_type,
+        "position": str(position),
+        "lead_id": ids.shown("lead", lead_id),
+        "attempts": attempts,
         "last_code": outcome.code,
         "last_error": outcome.error,
         "blocks": blocks,

@@ -20,6 +20,7 @@ ACROSS = {
     "database": {"sealed_page", "sealed_sample", "write_sealed"},
     "backtests": {"claim", "with_work"},
     "erasure": {"claim"},
+    "expiry": {"detach", "drop", "finalize", "first_at", "has_stragglers", "leftovers"},
     "events": {
         "attach",
         "count_pending",

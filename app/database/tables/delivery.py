@@ -58,6 +58,15 @@ events = tenant_table(
     postgresql_partition_by="RANGE (seq)",
 )
 
+# Of the last event of each version of a lead whose partition was dropped: what reports and `as_of` read.
+kept_scores = tenant_table(
+    "kept_scores",
+    uuid("lead_id", null=False, primary_key=True),
+    Column("lead_version", BigInteger, primary_key=True, autoincrement=False),
+    instant("recorded_at", null=False),
+    jsonb("lead_computed", null=True),
+)
+
 pending = tenant_table(
     "pending",
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
