@@ -35,6 +35,7 @@ from benchmarks.paths import (
     process,
     replay,
     reports,
+    retention,
     senders,
 )
 from benchmarks.processes import Failed
@@ -60,10 +61,11 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "reports": reports.measure,
     "backtest": backtest.measure,
     "erasure": erasure.measure,
+    "retention": retention.measure,
 }
 # They take minutes: to fill a database, until lanes rest, to send a million events, to process a large list, to erase
-# ten thousand people.
-ONLY_WHERE_NAMED = {"lists", "many", "dead", "replay", "large-list", "reports", "erasure"}
+# ten thousand people, to write five million events.
+ONLY_WHERE_NAMED = {"lists", "many", "dead", "replay", "large-list", "reports", "erasure", "retention"}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 

@@ -82,11 +82,13 @@ def retention(
     tenant: Annotated[str | None, typer.Option(help="Id or name; by default all tenants.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Remove now what tenants have kept long enough, and print how many rows; the worker does so every day."""
+    """Remove now what was kept long enough, and say how many rows and which partitions; `serve` does so by itself."""
     from app.commands.retention import remove_or_count
     from app.database.server import run_on_database
+    from app.expiry.due import Periods
 
-    run_on_database(data_dir, lambda engine: remove_or_count(engine, tenant, dry_run=dry_run))
+    periods = Periods.of(load(data_dir=data_dir))
+    run_on_database(data_dir, lambda engine: remove_or_count(engine, tenant, periods, dry_run=dry_run))
 
 
 @tenants.command("create")

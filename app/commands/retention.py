@@ -1,4 +1,4 @@
-"""`baton retention`: removes what tenants have kept long enough, or counts it."""
+"""`baton retention`: removes what tenants and the operator have kept long enough, or counts it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from rich.console import Console
 
 from app import ids
 from app.database.transaction import Database
+from app.expiry.drop import drop_due
+from app.expiry.due import Periods, due
 from app.retention.run import count_due, run_due
 from app.settings import PROGRAM, CannotStart
 from app.tenants import across, sql
@@ -17,8 +19,8 @@ from app.tenants import across, sql
 console = Console(highlight=False)
 
 
-async def remove_or_count(engine: Database, name: str | None, *, dry_run: bool) -> None:
-    """A line for each tenant. Raises CannotStart where there is no tenant of this id or name."""
+async def remove_or_count(engine: Database, name: str | None, periods: Periods, *, dry_run: bool) -> None:
+    """A line for each tenant, and one for what is of all. Raises CannotStart where no tenant has this id or name."""
     async with engine.connect() as tx:
         tenant_ids = await across.tenant_ids(tx)
         if name is not None:
@@ -28,9 +30,31 @@ async def remove_or_count(engine: Database, name: str | None, *, dry_run: bool) 
             tenant_ids = [found]
     for tenant_id in tenant_ids:
         counts = await (_count if dry_run else _remove)(engine, tenant_id)
-        words = ", ".join(f"{kind} {'kept for good' if n is None else n}" for kind, n in counts.items())
+        words = ", ".join(f"{kind} {_words(kind, n, periods)}" for kind, n in counts.items())
         verb = "would remove" if dry_run else "removed"
-        console.print(f"{ids.show('tenant', tenant_id)} {verb}: {words or 'nothing'}", markup=False, soft_wrap=True)
+        _print(f"{ids.show('tenant', tenant_id)} {verb}: {words or 'nothing'}")
+    if name is None:
+        await _drop(engine, periods, dry_run=dry_run)
+
+
+def _words(kind: str, count: int | None, periods: Periods) -> str:
+    if count is not None:
+        return str(count)
+    return f"kept for {periods.attempts.days} days" if kind == "attempts" else "kept for good"
+
+
+async def _drop(engine: Database, periods: Periods, *, dry_run: bool) -> None:
+    now = datetime.now(UTC)
+    async with engine.connect() as tx:
+        found = await due(tx, periods, now)
+    if not dry_run:
+        await drop_due(engine, periods, now)
+    names = ", ".join(one.name for one in found)
+    _print(f"all tenants {'would drop' if dry_run else 'dropped'}: {names or 'no partition'}")
+
+
+def _print(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
 
 
 async def _count(engine: Database, tenant_id: UUID) -> Mapping[str, int | None]:

@@ -175,7 +175,7 @@ TABLES: Final[Mapping[str, Table]] = {
     # What goes out
     "events": Table("event", CODES, "type lead_computed", {"data": "tombstone"}),
     "event_log": Table("event", CODES, "type"),
-    "kept_scores": Table("lead", CODES, "lead_computed"),
+    "kept_scores": Table("lead", CODES, "temperature"),
     "attempts": Table("event", CODES, "error_kind trigger", {"response_head": "emptied"}),
     "delivery_retries": Table("event", CODES, "state last_error request"),
     "idempotency_keys": _deleted("lead", "key fingerprint headers body"),

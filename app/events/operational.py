@@ -28,7 +28,10 @@ class SubscriptionRecovered(ResponseBody):
 
 
 class SubscriptionGap(ResponseBody):
-    """A subscription was resumed later: the events of these positions were not sent. Not sent to that subscription."""
+    """A subscription was resumed later, or its next events are kept no more: those of these positions were not sent.
+
+    Not sent to that subscription.
+    """
 
     subscription_id: SubscriptionId
     from_position: str
@@ -36,7 +39,10 @@ class SubscriptionGap(ResponseBody):
 
 
 class DeliveryDead(ResponseBody):
-    """A delivery was given up after its last attempt; the feed has it at `position`. Not sent to that subscription."""
+    """A delivery was given up after its last attempt; the feed has it at `position`. Not sent to that subscription.
+
+    With the `last_error` `expired` it waited until its event was kept no more.
+    """
 
     subscription_id: SubscriptionId
     event_id: EventId

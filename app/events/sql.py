@@ -60,7 +60,11 @@ SCORED: Final = """
     (SELECT tenant_id, lead_id, lead_version, recorded_at, lead_computed FROM events
       WHERE lead_version IS NOT NULL AND tx_index = tx_size
      UNION ALL
-     SELECT tenant_id, lead_id, lead_version, recorded_at, lead_computed FROM kept_scores)
+     SELECT tenant_id, lead_id, lead_version, recorded_at,
+            CASE WHEN temperature IS NOT NULL THEN jsonb_build_object(
+                 'score', jsonb_build_object('engagement', engagement, 'temperature', temperature),
+                 'below_threshold_since', below_threshold_since) END
+       FROM kept_scores)
 """
 # The columns of Sequenced after `position`, in the order of its fields; `included` is not stored.
 COLUMNS: Final = len(Sequenced._fields) - 1

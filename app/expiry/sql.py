@@ -162,12 +162,10 @@ KEEP_SCORES = text(
            AND lead_id IS NOT NULL AND lead_version IS NOT NULL
          ORDER BY seq LIMIT :most
     ), kept AS (
-        INSERT INTO kept_scores (tenant_id, lead_id, lead_version, recorded_at, lead_computed)
-        SELECT :tenant_id, lead_id, lead_version, recorded_at,
-               CASE WHEN lead_computed IS NOT NULL THEN jsonb_build_object(
-                    'score', jsonb_build_object('engagement', lead_computed #> '{score,engagement}',
-                                                'temperature', lead_computed #> '{score,temperature}'),
-                    'below_threshold_since', lead_computed -> 'below_threshold_since') END
+        INSERT INTO kept_scores (tenant_id, lead_id, lead_version, recorded_at, engagement, temperature,
+                                 below_threshold_since)
+        SELECT :tenant_id, lead_id, lead_version, recorded_at, (lead_computed #>> '{score,engagement}')::integer,
+               lead_computed #>> '{score,temperature}', (lead_computed ->> 'below_threshold_since')::timestamptz
           FROM page
         ON CONFLICT DO NOTHING
     )

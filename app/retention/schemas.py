@@ -11,6 +11,7 @@ from app.web.fields import RequestBody, ResponseBody
 Days = Annotated[int, Field(ge=1, le=36_500)]
 QuietDays = Annotated[int, Field(ge=30, le=36_500)]
 KEPT = "Null: kept for good."
+KEPT_BY_ALL = "Null: kept as long as the operator keeps those of all tenants (`BATON_ATTEMPT_DAYS`, 14)."
 
 
 class RetentionPut(RequestBody):
@@ -52,7 +53,7 @@ class RetentionOut(ResponseBody):
     raw_days: int | None = Field(description=KEPT)
     quarantined_days: int | None = Field(description=KEPT)
     spam_days: int | None = Field(description=KEPT)
-    attempts_days: int | None = Field(description=KEPT)
+    attempts_days: int | None = Field(description=KEPT_BY_ALL)
     unqualified_days: int | None = Field(description=KEPT)
     audit_days: int | None = Field(description=KEPT)
     next_run_at: str | None = Field(description="When the next run begins, or the one under way goes on.")

@@ -40,7 +40,7 @@ class DeliveryOut(ResponseBody):
     attempts: int
     next_at: str | None
     last_code: int | None
-    last_error: str | None
+    last_error: str | None = Field(description="`expired`: it waited until its event was kept no more.")
     blocks: bool = Field(description="It is dead, and later events of its lead wait.")
     requested: Literal["retry", "discard", "skip"] | None = Field(
         description="What was asked for it and is not done yet; `skip`: let its lead go on."

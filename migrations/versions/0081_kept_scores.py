@@ -24,7 +24,9 @@ def upgrade() -> None:
             lead_id uuid NOT NULL,
             lead_version bigint NOT NULL,
             recorded_at timestamptz NOT NULL,
-            lead_computed jsonb,
+            engagement integer,
+            temperature text,
+            below_threshold_since timestamptz,
             PRIMARY KEY (tenant_id, lead_id, lead_version)
         )
         """

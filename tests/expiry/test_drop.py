@@ -107,7 +107,7 @@ async def test_while_a_partition_waits_for_a_reader_events_are_written_and_read(
         await rows(engine, f"SELECT setval(pg_get_serial_sequence('events', 'seq'), {2 * PARTITION_ROWS})")
         assert await create_partitions(engine) == 1
         await record(api)
-        assert len((await tx.execute(text("SELECT * FROM event_log"))).all()) == 3
+        assert len((await tx.execute(text("SELECT * FROM event_log WHERE position > 1"))).all()) == 3
         assert await tables(api) >= OLD
     assert await dropping == 2
     assert not OLD & await tables(api)

@@ -65,6 +65,6 @@ async def test_a_version_of_the_first_release_is_still_known_to_lack_what_it_rep
         await tx.execute(text("UPDATE events SET lead_computed = NULL"))
     await forget(api)
     engine = api.app.state.engine
-    (found,) = await rows(engine, "SELECT count(*) AS n, count(lead_computed) AS computed FROM kept_scores")
+    (found,) = await rows(engine, "SELECT count(*) AS n, count(temperature) AS computed FROM kept_scores")
     assert found.n > 4
     assert found.computed == 0

@@ -64,7 +64,9 @@ kept_scores = tenant_table(
     uuid("lead_id", null=False, primary_key=True),
     Column("lead_version", BigInteger, primary_key=True, autoincrement=False),
     instant("recorded_at", null=False),
-    jsonb("lead_computed", null=True),
+    Column("engagement", Integer),
+    string("temperature"),  # null in a version of the first release, which did not say it
+    instant("below_threshold_since"),
 )
 
 pending = tenant_table(
