@@ -86,6 +86,7 @@ def retention(
     from app.commands.retention import remove_or_count
     from app.database.server import run_on_database
     from app.expiry.due import Periods
+    from app.settings import load
 
     periods = Periods.of(load(data_dir=data_dir))
     run_on_database(data_dir, lambda engine: remove_or_count(engine, tenant, periods, dry_run=dry_run))
