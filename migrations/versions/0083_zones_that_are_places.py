@@ -3,7 +3,7 @@
 `localtime` is the zone of the machine, and some of the others are not known to PostgreSQL: reports failed.
 
 Revision ID: 0083_zones_that_are_places
-Revises: 0078_sinks
+Revises: 0081_kept_scores
 
 All steps can be repeated.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0083_zones_that_are_places"
-down_revision = "0078_sinks"
+down_revision = "0081_kept_scores"
 branch_labels = None
 depends_on = None
 
