@@ -105,7 +105,8 @@ SUMMED: Final[Mapping[str | None, str]] = {
            SELECT m.reached_at AS at
              FROM milestones m JOIN journeys j ON j.tenant_id = :tenant_id AND j.id = m.journey_id
             WHERE {recorded("m")} AND m.name = c.start AND m.reached_at >= :start AND m.reached_at < :end
-              AND j.business = coalesce(c.business, c.key, j.business) AND j.id NOT IN ({GONE})
+              AND coalesce(j.business = c.business, true) AND coalesce(j.business = c.key, true)
+              AND j.id NOT IN ({GONE})
             ORDER BY m.reached_at DESC LIMIT 1
      ) latest
      WHERE c.denominator > 0 ORDER BY c.key NULLS FIRST, c.name LIMIT :limit

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from app.database.transaction import Database
+from app.reports.summaries import rebuild
 from benchmarks.many_leads import fill_leads
 from tests.api import Api
 from tests.plans import explained, nodes, outline, rows_read, statements_of
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.own_database
 
 LEADS, DAYS = 20_000, 10
 FILLED: Final = ("funnel", "velocity", "response", "ageing", "rules", "ideal", "sources", "feedback", "cohorts")
+SUMMED: Final = ("funnel", "funnel?by=business", "funnel?by=source", "velocity", "sources", "sources?by=medium")
 PAGE: Final = 20
 EVIDENCE: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("funnel", {"metric": "mql_to_sal"}),
@@ -144,6 +146,23 @@ async def test_no_report_of_leads_reads_the_whole_of_a_table(api: Api) -> None:
             looked_up = max(node["Actual Loops"] for node in of_milestones)
             if looked_up > begun:  # once for each journey that begins in the window, and not for each of its metrics
                 faults.append(f"{name}: milestones are looked up {looked_up} times for {begun:.0f} that begin")
+    async for _ in rebuild(database, api.tenant_id, api.now - timedelta(minutes=1)):
+        pass
+    async with database.connect() as tx:
+        await tx.driver.execute(
+            "ANALYZE milestone_counts, journey_summaries, milestone_times, stage_times, journey_origins"
+        )
+    for name in SUMMED:
+        with statements_of(database) as ran:
+            answer = await api.call("GET", f"/v1/reports/{name}", params=window)
+        assert answer.status_code == 200, answer.text
+        async with database.begin() as tx:
+            await tx.plan_for_values()
+            plans = [await explained(tx, statement) for statement in ran]
+        costly = max(plans, key=rows_read)
+        assert "touched" in str(costly), f"{name} reads summaries"
+        if rows_read(costly) > LEADS:
+            faults.append(f"{name} by summaries: {rows_read(costly):.0f} rows: {outline(costly)}")
     start = end - timedelta(days=1_000)
     for name, more in EVIDENCE:
         window = {"from": str(start.date()), "to": str(end.date())}
