@@ -44,7 +44,11 @@ WHOLE = {
     "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",
 }
 # They read all subscriptions of a tenant, of which there are few: by an index, or the table.
-FEW = {(f"app.retention.unqualified_sql.{name}", "subscriptions") for name in ("NEXT", "STILL")}
+FEW = {
+    *((f"app.retention.unqualified_sql.{name}", "subscriptions") for name in ("NEXT", "STILL")),
+    *((f"app.expiry.sql.{name}", table) for name in ("WAITS", "CONCERNED") for table in ("subscriptions", "lanes")),
+    ("app.expiry.sql.MOVE_LANES", "lanes"),
+}
 FILL = (
     """INSERT INTO identities (tenant_id, kind, namespace, value, lead_id, added_at)
        SELECT tenant_id, 'email', '', id::text, id, created_at FROM leads""",
