@@ -8,6 +8,11 @@ RUN python -m venv --without-pip .venv \
     && python -m pip --python .venv/bin/python install --no-cache-dir --disable-pip-version-check --no-input \
         --require-hashes --only-binary=:all: -r requirements.lock
 COPY migrations ./migrations
+COPY README.md CHANGELOG.md CONTRIBUTING.md LICENSE ./
+COPY benchmarks/README.md ./benchmarks/README.md
+COPY openapi ./openapi
+COPY examples ./examples
+COPY docs ./docs
 COPY app ./app
 RUN .venv/bin/python -m compileall -q app
 

@@ -23,7 +23,7 @@ from app.leads.double_opt_in import CONFIRM_PATH
 from app.leads.included import include_leads
 from app.settings import Settings
 from app.submissions.endpoints import IngestFastPath
-from app.web import documentation, home, operations, problems
+from app.web import documentation, guides, home, operations, problems
 from app.web.capacity import INGEST, Capacity
 from app.web.direct import Direct
 from app.web.gate import Gate
@@ -97,7 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.include_leads = include_leads
     app.state.methods = methods_by_path()
     problems.install(app)
-    for router in (operations.open_routes, *ROUTERS, home.pages, documentation.pages):
+    for router in (operations.open_routes, *ROUTERS, home.pages, documentation.pages, guides.pages):
         # Not by `include_router`, which would build every route again for this application, during the first requests.
         app.router.routes.extend(router.routes)
     if settings.console:

@@ -22,6 +22,7 @@ from app.web.auth import Allow
 from app.web.bodies import SAFE
 from app.web.capacity import IMPORTS
 from app.web.examples import BODIES
+from app.web.guides import readers
 from app.web.problems import ANY_REQUEST, IDEMPOTENT, MEDIA_TYPE, SCHEMA, WITH_BODY, ProblemShape, declared
 from app.web.routes import ROUTERS
 from app.web.transacted import Transacted
@@ -79,8 +80,8 @@ async def docs(request: Request) -> HTMLResponse:
         swagger_css_url=f"{prefix}/docs/static/swagger-ui.css",
         swagger_favicon_url=f"{prefix}/docs/static/favicon.png",
     )
-    page.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    return page
+    body = bytes(page.body).decode().replace("<body>", f"<body>\n<nav>{readers(prefix)}</nav>", 1)
+    return HTMLResponse(body, headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY})
 
 
 @pages.get("/openapi.json", include_in_schema=False)

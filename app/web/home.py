@@ -15,6 +15,10 @@ from app.web.fields import answer
 
 LINKS: Final = {
     "documentation": ("/docs", "Documentation: every endpoint, with examples"),
+    "guides": (
+        "/docs/guides",
+        "Guides: for who sends forms, converts, listens, writes the policy, reads the numbers, runs it",
+    ),
     "openapi": ("/openapi.json", "OpenAPI document, for generated clients"),
     "asyncapi": ("/asyncapi.json", "AsyncAPI document: the events, by feed, webhook and broker"),
     "health": ("/healthz", "Health: the process is running"),

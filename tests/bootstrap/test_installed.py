@@ -3,22 +3,29 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from app.database import migrate
+from app.web import guides
 
 ROOT = Path(__file__).parents[2]
 NO_CACHES = shutil.ignore_patterns("__pycache__")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+INCLUDED: dict[str, str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of packages as the wheel fills it: `app`, with `migrations` inside."""
+    """A folder of packages as the wheel fills it: `app`, with what pyproject.toml includes inside."""
     site = tmp_path_factory.mktemp("site 100%")
     shutil.copytree(ROOT / "app", site / "app", ignore=NO_CACHES)
-    shutil.copytree(ROOT / "migrations", site / "app" / "migrations", ignore=NO_CACHES)
+    for source, target in INCLUDED.items():
+        (site / target).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        copy(ROOT / source, site / target)
     return site
 
 
@@ -36,6 +43,18 @@ def test_a_command_for_developers_says_that_it_needs_a_checkout(command: str, si
     assert (status, output.count("\n")) == (2, 1)
     assert f"`{command}` needs a checkout" in output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_wheel_takes_nothing_out_of_the_package() -> None:
+    assert [name for name in INCLUDED if name.startswith("app")] == []  # hatchling would move it
+
+
+def test_the_guides_are_found_inside_the_package(site: Path, tmp_path: Path) -> None:
+    code = "from app.web import guides; print(len(guides.addresses()), guides.page('forms', '')[:15])"
+    command = [sys.executable, "-P", "-c", code]
+    environment = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin"}
+    shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert shown.split(maxsplit=1) == [str(len(guides.addresses())), "<!doctype html>\n"]
 
 
 def test_a_shipped_policy_is_checked(site: Path, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from tests.contract.bodies import body, ids_for_request
 from tests.contract.contract import ALL, AUTHENTICATED, DOCUMENT, PROBLEM, WITH_BODY, Operation
 from tests.contract.world import create_one_of_each
 
-HIDDEN = {"/", "/docs", "/openapi.json", "/asyncapi.json", "/docs/static", "/metrics", "/console/static"}
+PAGES = {"/", "/docs", "/docs/{address:path}", "/docs/static", "/console/static"}
+HIDDEN = {*PAGES, "/openapi.json", "/asyncapi.json", "/metrics"}
 
 
 def test_the_committed_files_are_up_to_date() -> None:

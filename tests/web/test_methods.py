@@ -7,7 +7,7 @@ from tests.contract.contract import ALL, DOCUMENT, METHODS, PROBLEM
 from tests.contract.world import create_one_of_each
 
 DOCUMENTS = ("/openapi.json", "/asyncapi.json")
-PAGES = ("/", "/docs", *DOCUMENTS, "/healthz", "/readyz", "/metrics", "/docs/static/swagger-ui.css")
+PAGES = ("/", "/docs", "/docs/forms", *DOCUMENTS, "/healthz", "/readyz", "/metrics", "/docs/static/swagger-ui.css")
 READS = [operation for operation in ALL if operation.method == "GET" and operation.path.startswith("/v1")]
 
 
