@@ -186,11 +186,12 @@ def show_policy(
     file: Path,
     diagram: Annotated[bool, typer.Option("--diagram", help="Its stages and actions, as text for Mermaid.")] = False,
     svg: Annotated[bool, typer.Option("--svg", help="The same diagram as a picture.")] = False,
+    body: Annotated[bool, typer.Option("--json", help="The document as the body of POST /v1/policies.")] = False,
 ) -> None:
-    """Print what a policy document says, in words or as a diagram; status 1 if it has faults."""
+    """Print what a policy document says, in words, as a diagram or as JSON; status 1 if it has faults."""
     from app.commands.policy_files import show
 
-    raise typer.Exit(show(file, diagram=diagram, picture=svg))
+    raise typer.Exit(show(file, diagram=diagram, picture=svg, body=body))
 
 
 @cli.command()

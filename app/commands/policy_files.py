@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,17 @@ def diff(earlier: Path, later: Path) -> int:
     return 0
 
 
-def show(file: Path, *, diagram: bool, picture: bool) -> int:
-    """Prints what a policy says: in words, as a diagram for Mermaid, or as SVG; returns 1 if it has faults."""
+def show(file: Path, *, diagram: bool, picture: bool, body: bool) -> int:
+    """Prints what a policy says: in words, as a diagram for Mermaid, as SVG, or as the JSON that the API takes.
+
+    Returns 1 if it has faults.
+    """
     policy = _sound(file)
     if policy is None:
         return 1
-    if picture or diagram:
+    if body:
+        print_document(json.dumps(_document(policy), ensure_ascii=False, indent=1))
+    elif picture or diagram:
         print_document(svg(policy) if picture else mermaid(policy))
     else:
         print(in_text(policy), end="")

@@ -8,6 +8,13 @@ from prometheus_client import REGISTRY, generate_latest
 from app import metrics
 
 
+def test_the_guide_of_operations_names_each_metric() -> None:
+    guide = Path(__file__).parents[2].joinpath("docs/operations.md").read_text("utf-8")
+    names = {family.name for family in REGISTRY.collect() if family.name.startswith("baton_")}
+    assert "baton_gathered_requests" in names
+    assert [name for name in names if f"`{name}" not in guide] == []
+
+
 def test_a_file_that_a_worker_is_just_creating_does_not_disturb_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

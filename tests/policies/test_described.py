@@ -157,5 +157,7 @@ async def test_commands_check_compare_and_show_policies(api: Api, tmp_path: Path
     assert "mql: (fit at least 40 and engagement at least 30) or" in shown
     assert "stateDiagram-v2" in await baton(api, "policy", "show", str(first), "--diagram")
     assert "</svg>" in await baton(api, "policy", "show", str(first), "--svg")
+    body = json.loads(await baton(api, "policy", "show", str(first), "--json"))
+    assert (await api.call("POST", "/v1/policies", body)).status_code == 201
     assert "/stages/2/kind" in await baton(api, "policy", "show", str(wrong), status=1)
     assert "cannot be read" in await baton(api, "policy", "show", str(tmp_path), status=2)

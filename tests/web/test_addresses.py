@@ -102,7 +102,7 @@ async def test_a_client_that_prefers_json_gets_the_links_as_json(api: Api) -> No
     answer = await api.client.get("/", headers={"Accept": "application/json"})
     assert (answer.headers["content-type"], answer.headers["vary"]) == ("application/json", "Accept")
     links = answer.json()["links"]
-    assert links.keys() == {"documentation", "openapi", "asyncapi", "health", "ready"}
+    assert links.keys() == {"documentation", "guides", "openapi", "asyncapi", "health", "ready"}
     for link in links.values():
         assert (await api.client.get(link)).status_code == 200
 

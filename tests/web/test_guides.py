@@ -7,6 +7,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
+from markdown_it.token import Token
 
 from app.web import guides
 from tests.api import Api, running
@@ -23,6 +24,11 @@ WRITTEN = [
         *ROOT.glob("examples/*.*"),
     )
 ]
+
+
+READERS_PAGES = ["README.md", *(f"docs/{name}.md" for name in guides.READERS if name != "contributing")]
+COMMAND = re.compile(r"^\s*(api|curl|baton|python3?) ", re.MULTILINE)
+RUN_ELSEWHERE = ("python3 -m app serve\n", "python3 -m app test\n")  # by .ci/run itself
 
 
 class Page(HTMLParser):
@@ -161,3 +167,27 @@ def test_each_page_names_itself() -> None:
     for path in WRITTEN:
         if path.endswith(".md"):
             assert re.search(r"<title>[^<]+ – Baton</title>", guides.page(guides.address_of(path), "")), path
+
+
+def fences(name: str) -> list[Token]:
+    return [token for token in guides.MARKDOWN.parse((ROOT / name).read_text("utf-8")) if token.type == "fence"]
+
+
+@pytest.mark.parametrize("name", READERS_PAGES)
+def test_each_command_of_a_readers_page_is_run_by_ci(name: str) -> None:
+    for fence in fences(name):
+        run_here = fence.info == "bash walk-through" or fence.content in RUN_ELSEWHERE
+        sent_by_a_test = name == "docs/reports.md" and fence.info == ""  # tests/reports/test_documented.py
+        assert run_here or sent_by_a_test or not COMMAND.search(fence.content), fence.content
+
+
+@pytest.mark.parametrize("name", READERS_PAGES[1:])
+def test_a_readers_page_begins_with_the_shortest_thing_that_works(name: str) -> None:
+    assert fences(name)[0].info == "bash walk-through"
+    lines = fences(name)[0].map or [99]
+    assert lines[0] < 20, "it is not at the head of the page"
+
+
+def test_ci_runs_each_readers_page() -> None:
+    (named,) = re.findall(r"README\.md docs/\{(.*)\}\.md", (ROOT / ".ci/pages").read_text())
+    assert {"README.md", *(f"docs/{one}.md" for one in named.split(","))} >= set(READERS_PAGES)
