@@ -36,6 +36,7 @@ from benchmarks.paths import (
     replay,
     reports,
     retention,
+    rivals,
     senders,
 )
 from benchmarks.processes import Failed
@@ -62,10 +63,11 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "backtest": backtest.measure,
     "erasure": erasure.measure,
     "retention": retention.measure,
+    "rivals": rivals.measure,
 }
 # They take minutes: to fill a database, until lanes rest, to send a million events, to process a large list, to erase
-# ten thousand people, to write five million events.
-ONLY_WHERE_NAMED = {"lists", "many", "dead", "replay", "large-list", "reports", "erasure", "retention"}
+# ten thousand people, to write five million events, until an outage of five minutes is over.
+ONLY_WHERE_NAMED = {"lists", "many", "dead", "replay", "large-list", "reports", "erasure", "retention", "rivals"}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 

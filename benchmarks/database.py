@@ -32,9 +32,17 @@ class Database:
 
     def create(self, name: str) -> str:
         """Create a migrated database, replacing an old one; its DSN for asyncpg."""
-        self.run(self.server.dsn, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        self.run(self.server.dsn, f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+        return self.copy(name, TEMPLATE)
+
+    def copy(self, name: str, template: str) -> str:
+        """Create a copy of a database, replacing an old one; its DSN for asyncpg."""
+        self.drop(name)
+        self.run(self.server.dsn, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.server.dsn_of(name)
+
+    def drop(self, name: str) -> None:
+        """Drop a database, if there is one of this name, and end its connections."""
+        self.run(self.server.dsn, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def run(self, dsn: str, statement: str, *values: Any) -> list[Any]:
         """Run one statement and return its rows."""

@@ -34,11 +34,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(arguments: list[str], environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A Python process that is terminated at the end of the block."""
+def process(
+    arguments: list[str], environment: dict[str, str] | None = None, python: str | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """A Python process that is terminated at the end of the block; `python` if it is another than this one's."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("BATON_")}
     started = subprocess.Popen(
-        [sys.executable, *arguments],
+        [python or sys.executable, *arguments],
         cwd=ROOT,
         env={**inherited, **(environment or {})},
         text=True,
