@@ -19,7 +19,7 @@ from benchmarks.database import as_url
 ROOT = Path(__file__).parent.parent
 ADMIN_KEY = "benchmark-admin-key-of-thirty-two-letters-or-more"
 SECRET_KEYS = "bench:" + "A" * 43 + "="
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 
 
 class Failed(Exception):

@@ -41,19 +41,21 @@ def measure(bench: Bench) -> dict[str, Outage]:
             system.start()
             for name in PATHS:
                 system.subscribe(name)
+        began = time.time()
         for system in systems:
             system.ask(asdict(Order(0, count, LEADS, every_seconds=EVERY_SECONDS)))
         for _ in range(KILLS):
             time.sleep(KILL_EVERY_SECONDS)
             for system in systems:
                 system.kill()
+            for system in reversed(systems):  # Baton, for whose API this waits, last
                 system.start()
         for system in systems:
             system.done()
         sink.call("GET", "/up")
         up = time.time()
         _wait(sink, systems, count, up + limit)
-        return {system.name: _judged(sink, system, count, seconds, up, limit) for system in systems}
+        return {system.name: _judged(sink, system, count, up - began, up, limit) for system in systems}
 
 
 def _wait(sink: Server, systems: list[System], count: int, ends: float) -> None:

@@ -25,7 +25,7 @@ def results(
     late: int = 0,
 ) -> Results:
     return Results(
-        Rate(per_second, wal, 200.0, 50.0, 0),
+        Rate(per_second, wal - 100, 100.0, 200.0, 50.0, 0),
         Latency(2.0, 9.0, [5.0, 30.0, 4.0]),
         Healthy(10.0, beside, 0),
         Outage(1500, 300.0, drain, 240.0, late, lost, 12, 0),
