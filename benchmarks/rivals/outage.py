@@ -32,7 +32,7 @@ class Outage:
 
 def measure(bench: Bench) -> dict[str, Outage]:
     """All systems at once: five events a second to two receivers, of which one is down at first."""
-    seconds, limit = float(bench.scale(300, 60)), float(bench.scale(240, 90))
+    seconds, limit = float(bench.scale(300, 60)), float(bench.scale(240, 60))
     count = round(seconds / EVERY_SECONDS)
     with ExitStack() as stack:
         sink = stack.enter_context(receiver())
@@ -54,17 +54,9 @@ def measure(bench: Bench) -> dict[str, Outage]:
             system.done()
         sink.call("GET", "/up")
         up = time.time()
-        _wait(sink, systems, count, up + limit)
+        for system in systems:
+            system.until(PATHS, count, up + limit - time.time())
         return {system.name: _judged(sink, system, count, up - began, up, limit) for system in systems}
-
-
-def _wait(sink: Server, systems: list[System], count: int, ends: float) -> None:
-    wanted = {system.path(name) for system in systems for name in PATHS}
-    while time.time() < ends:
-        got = sink.call("GET", "/paths")
-        if all(got.get(path, 0) == count for path in wanted):
-            break
-        time.sleep(0.2)
 
 
 def _judged(sink: Server, system: System, count: int, seconds: float, up: float, limit: float) -> Outage:

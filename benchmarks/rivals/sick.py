@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from benchmarks.bench import Bench
 from benchmarks.figures import percentile
-from benchmarks.processes import receiver
+from benchmarks.processes import Failed, receiver
 from benchmarks.rivals.events import Order
 from benchmarks.rivals.latency import between
 from benchmarks.rivals.systems import Kind, System, opened
 
 WELL, SICK = ("well0", "well1"), ("down", "slow")
 WARM, EVERY_SECONDS = 10, 0.2  # a pace that the slowest follows while all are well
-STALLED_SECONDS = 10.0
+START_SECONDS, STALLED_SECONDS = 120.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ def measure(bench: Bench, kind: Kind) -> Healthy:
         for name in WELL:
             system.subscribe(name)
         system.record(Order(0, WARM, every_seconds=EVERY_SECONDS))
+        if system.until(WELL, WARM, START_SECONDS):
+            raise Failed(f"{system.name} does not send: set SHOW=1 to see why")
         alone, _ = _p99(system, WARM, count)
         for name in SICK:
             system.subscribe(name)
@@ -48,12 +50,10 @@ def measure(bench: Bench, kind: Kind) -> Healthy:
 def _p99(system: System, first: int, count: int) -> tuple[float, int]:
     """p99 of these events at the healthy; what has not arrived at the end counts as if it arrived then."""
     system.record(Order(first, count, every_seconds=EVERY_SECONDS, timed=True))
-    wanted, ends = len(WELL) * (first + count), time.monotonic() + STALLED_SECONDS
-    while (got := sum(len(system.arrived(name)) for name in WELL)) < wanted and time.monotonic() < ends:
-        time.sleep(0.1)
+    missing = system.until(WELL, first + count, STALLED_SECONDS)
     committed, now = system.committed(), time.time()
     waits: list[float] = []
     for name in WELL:
         arrived = system.arrived(name)
         waits += between(committed, {mark: arrived.get(mark, now) for mark in committed})[first - WARM :]
-    return percentile(waits, 0.99) or 0.0, wanted - got
+    return percentile(waits, 0.99) or 0.0, missing

@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 
@@ -137,9 +138,17 @@ class System:
 
     def arrived(self, name: str) -> dict[str, float]:
         """When each event came to a path first, by mark, in this order."""
-        if self.path(name) not in self.receiver.call("GET", "/paths"):
-            return {}
-        return dict(self.receiver.call("GET", f"/times/{self.path(name)}"))
+        return dict(self.receiver.call("GET", f"/times/{self.path(name)}")) if self._count(name) else {}
+
+    def until(self, names: Sequence[str], count: int, seconds: float) -> int:
+        """Wait until each of these paths has so many events, at most so long; how many are missing."""
+        ends, wanted = time.monotonic() + seconds, count * len(names)
+        while (got := sum(self._count(name) for name in names)) < wanted and time.monotonic() < ends:
+            time.sleep(0.05)
+        return wanted - got
+
+    def _count(self, name: str) -> int:
+        return int(self.receiver.call("GET", "/paths").get(self.path(name), 0))
 
     def waiting(self) -> int:
         return int(self.bench.database.value(self.dsn, self.kind.waiting))
