@@ -103,8 +103,8 @@ async def run(dsn: str, count: int) -> dict[str, Any]:
         sizes.append((written, of_log, kept))
         print(f"{written:,} events: {of_log:,.0f} MiB, scores {kept:,.0f} MiB", file=sys.stderr, flush=True)
     async with engine.connect() as tx:
-        tables = await across.partitions(tx)
-    dropped = sum(int(min(tables[table])[-5:]) for table in ("events", "event_log"))
+        left = await across.partitions(tx)
+    dropped = sum(int(min(left[table])[-5:]) for table in ("events", "event_log"))
     await engine.dispose()
     return {"sizes": sizes, "slowest_ms": slowest * 1e3, "dropped": dropped}
 

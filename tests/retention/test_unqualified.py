@@ -20,6 +20,7 @@ from app.retention.run import run_due
 from tests.api import Api
 from tests.conversion.steps import BANT, converted, moved, sql_lead
 from tests.erasure.people import reports, where
+from tests.expiry.steps import PERIODS
 from tests.imports.lists import make_lists, process_lists, table
 from tests.merging.steps import merged, unmerged
 from tests.retention.test_retention import attempts, change, keep, run_all, would_remove
@@ -462,8 +463,8 @@ async def test_the_command_counts_and_erases_them(api: Api, capsys: pytest.Captu
     for table_name in ("activities", "touches", "transitions"):
         await change(api, f"UPDATE {table_name} SET recorded_at = :at", at=api.now - timedelta(days=90))
     for dry_run in (True, False):
-        await remove_or_count(api.app.state.engine, None, dry_run=dry_run)
-    counted, removed = capsys.readouterr().out.splitlines()
+        await remove_or_count(api.app.state.engine, None, PERIODS, dry_run=dry_run)
+    counted, _, removed, _ = capsys.readouterr().out.splitlines()
     assert counted.endswith("unqualified 1")
     assert removed.endswith("removed: unqualified 1")
 
