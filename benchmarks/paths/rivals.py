@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.database import TEMPLATE
 from benchmarks.figures import Line
 from benchmarks.rivals import latency, outage, rate, sick
 from benchmarks.rivals.environment import rival_python
@@ -20,7 +19,6 @@ def measure(bench: Bench) -> list[Line]:
     """Targets: twice the best rival's rate, a third of its WAL, healthy receivers that notice nothing of sick ones."""
     load = os.getloadavg()[0]
     rival_python()
-    bench.database.run(bench.database.server.dsn_of(TEMPLATE), "VACUUM ANALYZE")  # else autovacuum's WAL is counted too
     rates = {kind.name: rate.measure(bench, kind) for kind in KINDS}
     latencies = latency.measure(bench)
     healthy = {kind.name: sick.measure(bench, kind) for kind in KINDS}
