@@ -34,7 +34,7 @@ class Rate:
 
 
 def measure(bench: Bench, kind: Kind) -> Rate:
-    """Record more than a rival sends in the time; measured from the first receipt on, until the last or the time is over.
+    """Record more than a rival sends in the time; measured from the first receipt to the last, or until it is over.
 
     Baton sends all: it writes the whole backlog into the log at once, which is part of the WAL of these deliveries.
     """
