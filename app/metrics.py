@@ -99,7 +99,7 @@ def show_lanes(rows: Iterable[Any]) -> None:
     row_of = {row.breaker: row for row in rows}
     for state in ("closed", "half_open", "open"):
         row = row_of.get(state)
-        SUBSCRIPTIONS.labels(state).set(row.lanes if row else 0)
+        SUBSCRIPTIONS.labels(state).set(row.subscriptions if row else 0)
         LAG_SECONDS.labels(state, "worst").set(row.worst_seconds if row else 0)
         LAG_SECONDS.labels(state, "sum").set(row.seconds if row else 0)
         LAG_POSITIONS.labels(state, "worst").set(row.worst_positions if row else 0)

@@ -220,7 +220,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "stage_times": _nothing("times of journeys in stages, without their leads", "stage"),
     "milestone_counts": _nothing("how many journeys reached a milestone", "name to business"),
     "summary_cursors": _nothing("positions and instants", ""),
-    "lanes": _nothing("positions, and how receivers do", "breaker"),
+    "lanes": _nothing("positions, and how receivers do", "breaker passed"),
     "pending": _nothing("numbers only", ""),
     "sequencer": _nothing("numbers only", ""),
     "rings": _nothing("positions of the staff", "name"),

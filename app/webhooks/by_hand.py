@@ -1,7 +1,8 @@
 """Retry or discard deliveries by hand: one by its position, or the dead ones that a filter names.
 
-Rows of delivery_retries belong to the process that serves the lane, which counts them in memory. So a request is
-written into the row, and that process carries it out within a second; where none serves the lane it is done at once.
+Rows of delivery_retries belong to the process that serves the lane of their lead, which counts them in memory. So a
+request is written into the row, and that process carries it out within a second; where none serves the lane it is done
+at once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from app.database.transaction import Tx
 from app.errors import DeliveryNotFound, PositionExpired, StateConflict, SubscriptionNotFound
 from app.events import across
 from app.webhooks import lane_sql, sql
+from app.webhooks.shares import Share
 from app.webhooks.sql import Wanted
 
 Asked = Literal["retry", "discard"]
@@ -28,7 +30,7 @@ async def ask_one(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int,
     Raises SubscriptionNotFound, DeliveryNotFound, StateConflict for the retry of one that is held, PositionExpired for
     the retry of one of which the log has the event no more.
     """
-    lane = await _locked(tx, tenant_id, subscription_id)
+    lanes = await _locked(tx, tenant_id, subscription_id)
     row = await sql.delivery(tx, tenant_id, subscription_id, position)
     if row is None:
         raise DeliveryNotFound()
@@ -41,7 +43,7 @@ async def ask_one(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int,
     await sql.ask(tx, tenant_id, subscription_id, [position], asked)
     shown = await sql.delivery(tx, tenant_id, subscription_id, position)
     assert shown is not None
-    await _carry_out_unserved(tx, tenant_id, subscription_id, lane)
+    await _carry_out_unserved(tx, tenant_id, subscription_id, lanes)
     return shown
 
 
@@ -50,10 +52,10 @@ async def ask_dead(tx: Tx, tenant_id: UUID, subscription_id: UUID, wanted: Wante
 
     Raises SubscriptionNotFound.
     """
-    lane = await _locked(tx, tenant_id, subscription_id)
+    lanes = await _locked(tx, tenant_id, subscription_id)
     positions = await sql.unasked(tx, tenant_id, subscription_id, wanted, asked, MOST_ASKED)
     await sql.ask(tx, tenant_id, subscription_id, positions[:MOST_ASKED], asked)
-    await _carry_out_unserved(tx, tenant_id, subscription_id, lane)
+    await _carry_out_unserved(tx, tenant_id, subscription_id, lanes)
     return min(len(positions), MOST_ASKED), len(positions) > MOST_ASKED
 
 
@@ -62,19 +64,21 @@ async def let_go_on(tx: Tx, tenant_id: UUID, subscription_id: UUID, positions: S
 
     Raises SubscriptionNotFound.
     """
-    lane = await _locked(tx, tenant_id, subscription_id)
+    lanes = await _locked(tx, tenant_id, subscription_id)
     await sql.ask_to_go_on(tx, tenant_id, subscription_id, positions)
-    await _carry_out_unserved(tx, tenant_id, subscription_id, lane)
+    await _carry_out_unserved(tx, tenant_id, subscription_id, lanes)
 
 
-async def _locked(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any]:
-    lane = await sql.lock_lane(tx, tenant_id, subscription_id)
-    if lane is None:
+async def _locked(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Sequence[Row[Any]]:
+    lanes = await sql.lock_lanes(tx, tenant_id, subscription_id)
+    if not lanes:
         raise SubscriptionNotFound()
-    return lane
+    return lanes
 
 
-async def _carry_out_unserved(tx: Tx, tenant_id: UUID, subscription_id: UUID, lane: Row[Any]) -> None:
-    if not lane.served:
-        await sql.take_lane(tx, tenant_id, subscription_id)
-        await lane_sql.carry_out(tx, tenant_id, subscription_id, lane.position, [], 2 * MOST_ASKED)
+async def _carry_out_unserved(tx: Tx, tenant_id: UUID, subscription_id: UUID, lanes: Sequence[Row[Any]]) -> None:
+    for lane in lanes:
+        if not lane.served:
+            share = Share(lane.lane_no, len(lanes))
+            await sql.take_lane(tx, tenant_id, subscription_id, lane.lane_no)
+            await lane_sql.carry_out(tx, tenant_id, subscription_id, share, lane.position, [], 2 * MOST_ASKED)

@@ -21,7 +21,7 @@ from app.settings import Settings
 from app.webhooks import across, lane_sql
 from app.webhooks.egress import Egress
 from app.webhooks.lane import Changes
-from app.webhooks.lane_context import LaneContext, LaneLost, Timing
+from app.webhooks.lane_context import LaneContext, LaneKey, LaneLost, Timing
 from app.webhooks.serve_lane import ServedLane
 from app.webhooks.shared_log import SharedLog
 from app.webhooks.targets import targets_of
@@ -33,6 +33,7 @@ POLL_SECONDS: Final = 1.0
 CLAIM_DELAY_SECONDS: Final = 0.003  # new lanes are claimed a little later: lanes that are already served go first
 CLAIM_INTERVAL_SECONDS: Final = 0.02
 WITHOUT_KEYS_SECONDS: Final = 10.0  # a lane whose secrets cannot be decrypted here is left to other processes
+GIVEN_SECONDS: Final = 3.0  # as is one that another wanted: longer than it takes to claim it
 STOP_SECONDS: Final = 22.0  # longer than a request may take
 LANE_CONNECTIONS: Final = 4  # connections of the pool that lanes may use at the same time
 
@@ -43,30 +44,31 @@ class Dispatcher:
     def __init__(self, context: LaneContext) -> None:
         self.context, self.owner = context, new_id()
         self.log, self.writer = SharedLog(context), Writer(context.engine, context.gate)
-        self.lanes: dict[UUID, ServedLane] = {}
+        self.lanes: dict[LaneKey, ServedLane] = {}
+        self.left: dict[LaneKey, float] = {}  # lanes that are left to other processes, and until when
         self.without_keys: dict[UUID, float] = {}
         self._serving: set[asyncio.Task[None]] = set()
 
     async def claim(self) -> int:
         """Claim lanes that have work and no valid lease, and serve them; how many lanes."""
         timing, asked_at = self.context.timing, time.monotonic()
-        self.without_keys = {lane: until for lane, until in self.without_keys.items() if until > asked_at}
-        excluded = [*self.lanes, *self.without_keys]
-        parked: dict[UUID, dict[UUID, int]] = defaultdict(dict)
-        settled: dict[UUID, set[int]] = defaultdict(set)
+        self.left = {lane: until for lane, until in self.left.items() if until > asked_at}
+        excluded = [*self.lanes, *self.left]
+        parked: dict[LaneKey, dict[UUID, int]] = defaultdict(dict)
+        settled: dict[LaneKey, set[int]] = defaultdict(set)
         async with self.context.gate, self.context.engine.begin() as tx:
             rows = await across.claim_lanes(tx, self.owner, excluded, timing.lease, timing.claim)
             if rows:
-                claimed = [(row.tenant_id, row.subscription_id) for row in rows]
+                claimed = [(row.tenant_id, row.subscription_id, row.lane_no) for row in rows]
                 for lead in await across.parked(tx, claimed):
-                    parked[lead.subscription_id][lead.order_key] = lead.rows
-                for done in await across.settled_after(tx, claimed, [row.position for row in rows]):
-                    settled[done.subscription_id].add(done.position)
+                    parked[lead.subscription_id, lead.lane_no][lead.order_key] = lead.rows
+                for done in await across.settled_after(tx, claimed):
+                    settled[done.subscription_id, done.lane_no].add(done.position)
         for row in rows:
             lane = ServedLane(self.context, self.writer, row)
-            lane.open(parked[row.subscription_id], settled[row.subscription_id])
+            lane.open(parked[lane.key], settled[lane.key])
             lane.lease_end = asked_at + timing.lease
-            self.lanes[row.subscription_id] = lane
+            self.lanes[lane.key] = lane
             serving = asyncio.create_task(self._serve(lane))
             self._serving.add(serving)
             serving.add_done_callback(self._serving.discard)
@@ -75,20 +77,30 @@ class Dispatcher:
         return len(rows)
 
     async def renew(self) -> None:
-        """Extend every lease in one statement; a lane that is not returned is no longer ours."""
+        """Extend every lease in one statement; a lane that is not returned is no longer ours. One that another process
+        wants, since it serves fewer, is released."""
         held = list(self.lanes.values())
         if not held:
             return
         asked_at = time.monotonic()
-        owned = [(lane.tenant_id, lane.subscription_id, lane.fence) for lane in held]
         async with self.context.engine.begin() as tx:
-            renewed = await across.renew_lanes(tx, self.owner, owned, self._lease)
-        row_of = {row.subscription_id: row for row in renewed}
+            renewed = await across.renew_lanes(tx, self.owner, [lane.owned for lane in held], self._lease)
+        row_of = {(row.subscription_id, row.lane_no): row for row in renewed}
         for lane in held:
-            if (row := row_of.get(lane.subscription_id)) is not None:
-                lane.renewed(asked_at + self._lease, row.now, row.version)
-            else:
+            if (row := row_of.get(lane.key)) is None:
                 lane.mark_lost()
+                continue
+            lane.renewed(asked_at + self._lease, row.now, row.version)
+            if row.wanted:
+                lane.given = True
+                lane.stop()
+
+    async def balance(self) -> None:
+        """Ask for lanes of subscriptions of which another process serves at least two more."""
+        now = time.monotonic()
+        self.without_keys = {one: until for one, until in self.without_keys.items() if until > now}
+        async with self.context.engine.begin() as tx:
+            await across.want_lanes(tx, self.owner, list(self.without_keys))
 
     async def read_log(self) -> None:
         """Give every lane what is new in its log."""
@@ -100,10 +112,11 @@ class Dispatcher:
         if not lanes:
             return
         async with self.context.gate, self.context.engine.connect() as tx:
-            rows = await across.requested(tx, [(lane.tenant_id, lane.subscription_id) for lane in lanes])
-        asked = {row.subscription_id: row for row in rows}
+            rows = await across.requested(tx, [lane.owned[:3] for lane in lanes])
+        asked = {(row.subscription_id, row.lane_no): row for row in rows}
         for lane in lanes:
-            lane.request(deliveries=asked[lane.subscription_id].deliveries, replays=asked[lane.subscription_id].replays)
+            if (row := asked.get(lane.key)) is not None:
+                lane.request(deliveries=row.deliveries, replays=row.replays)
 
     async def stop(self) -> None:
         """Finish requests in flight, write their results and release every lane."""
@@ -129,7 +142,9 @@ class Dispatcher:
             log.error("lane_crashed", subscription_id=str(lane.subscription_id), **error_fields(error))
             await asyncio.sleep(POLL_SECONDS)
         finally:
-            del self.lanes[lane.subscription_id]
+            del self.lanes[lane.key]
+            if lane.given:
+                self.left[lane.key] = time.monotonic() + GIVEN_SECONDS
 
     async def _run(self, lane: ServedLane) -> None:
         try:
@@ -137,7 +152,7 @@ class Dispatcher:
         except CannotOpen as error:
             subscription = ids.show("subscription", lane.subscription_id)
             log.error("subscription_secrets_not_decrypted", subscription_id=subscription, kid=error.kid)
-            self.without_keys[lane.subscription_id] = time.monotonic() + WITHOUT_KEYS_SECONDS
+            self.left[lane.key] = self.without_keys[lane.subscription_id] = time.monotonic() + WITHOUT_KEYS_SECONDS
             await self._release_without_keys(lane)
 
     async def _release_without_keys(self, lane: ServedLane) -> None:
@@ -206,5 +221,6 @@ async def _renew_leases(dispatcher: Dispatcher, stop: asyncio.Event) -> None:
     while not await within(dispatcher.context.timing.renew, stop.wait()):
         try:
             await dispatcher.renew()
+            await dispatcher.balance()
         except DATABASE_ERRORS as fault:
             log.warning("renew_failed", error=type(fault).__name__)

@@ -25,7 +25,7 @@ from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt, pa
 # Delivered but not yet written: at most this many events are sent again after a crash, besides those in flight.
 MAX_UNRECORDED: Final = 64
 FLUSH_AT: Final = 32
-MOST_PARKED: Final = 10_000  # rows; a subscription with more is treated as if its receiver were down
+MOST_PARKED: Final = 10_000  # rows of a subscription; with more it is treated as if its receiver were down
 FRESH_SECONDS: Final = 1.0  # what was read longer ago is read again before it is sent
 SKIPPED: Final = Outcome(None, "skipped")
 
@@ -45,6 +45,10 @@ class AttemptRow(NamedTuple):
     error: str | None
     head: str | None
     trigger: Trigger
+
+    @property
+    def delivered(self) -> bool:
+        return self.code is not None and 200 <= self.code < 300
 
 
 class RetryRow(NamedTuple):
@@ -95,6 +99,11 @@ class Changes:
     leads: set[UUID] = field(default_factory=set)  # whose rows are changed by it
 
     @property
+    def reached(self) -> int:
+        """The furthest position that was delivered, but by a replay; 0 for none."""
+        return max((row.position for row in self.attempts if row.delivered and row.trigger != "replay"), default=0)
+
+    @property
     def attempts_only(self) -> bool:
         """Only a position, attempts and the breaker, which one statement writes."""
         tells = self.breaker is not None and self.breaker.tells
@@ -121,6 +130,7 @@ class Lane:
     disabled: DisabledFor | None = None
     dead_blocks: bool = False
     pace: Pace = field(default_factory=Pace)
+    most_parked: int = MOST_PARKED
     in_flight: int = 0
     rows: int = 0
     _retries: dict[int, RetryRow] = field(default_factory=dict)
@@ -134,7 +144,7 @@ class Lane:
     @property
     def full(self) -> bool:
         """So many rows wait that no more may be added: nothing more is read from the log."""
-        return self.rows >= MOST_PARKED
+        return self.rows >= self.most_parked
 
     # --- input
 

@@ -15,6 +15,8 @@ from app.webhooks.breaker import Waits
 from app.webhooks.egress import Egress
 from app.webhooks.pace import Pace
 
+LaneKey = tuple[UUID, int]  # a subscription, and the number of one of its lanes
+
 
 class LaneLost(Exception):
     """Another process claimed the lane, or it was deleted: nothing more may be sent or written."""
@@ -59,12 +61,12 @@ class LaneContext:
     schedule: tuple[float, ...]
     timing: Timing
     gate: asyncio.Semaphore
-    paces: dict[UUID, Pace] = field(default_factory=dict)
+    paces: dict[LaneKey, Pace] = field(default_factory=dict)
 
-    def pace(self, subscription_id: UUID, per_minute: int | None) -> Pace:
-        """The pace of a subscription with a rate: it goes on when the lane is released and claimed again."""
+    def pace(self, lane: LaneKey, per_minute: float | None) -> Pace:
+        """The pace of a lane whose subscription has a rate: it goes on when the lane is released and claimed again."""
         if per_minute is None:
             return Pace()
-        pace = self.paces.setdefault(subscription_id, Pace())
+        pace = self.paces.setdefault(lane, Pace())
         pace.per_minute = per_minute
         return pace

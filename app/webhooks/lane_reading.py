@@ -16,6 +16,7 @@ from app.webhooks.consenting import agreeing
 from app.webhooks.lane import Item, Lane
 from app.webhooks.lane_context import LaneLost
 from app.webhooks.receiver import Receiver
+from app.webhooks.shares import Share
 
 
 class Memory(Protocol):
@@ -48,13 +49,14 @@ async def still_wanted(tx: Tx, tenant_id: UUID, receiver: Receiver, item: Item, 
 
 
 async def find_probe(
-    tx: Tx, tenant_id: UUID, subscription_id: UUID, lane: Lane, receiver: Receiver, probes: int
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, share: Share, lane: Lane, receiver: Receiver, probes: int
 ) -> Item | None:
     """Take the oldest waiting delivery, and after each failed probe the next one: one event alone may be refused."""
-    waiting = await lane_sql.read_waiting(tx, tenant_id, subscription_id)
-    rows = await lane_sql.read_log(tx, tenant_id, subscription_id, lane.position, receiver.patterns)
+    place = tx, tenant_id, subscription_id, share
+    waiting = await lane_sql.read_waiting(*place)
+    rows = await lane_sql.read_log(*place, lane.position, receiver.patterns)
     items = [Item(event_of(row), row.attempts, stored=True) for row in waiting]
-    items += [Item(event_of(row)) for row in rows if row.id is not None]
+    items += [Item(event) for event in share.only(event_of(row) for row in rows if row.id is not None)]
     found = {one.position: one for one in await accepted(tx, tenant_id, receiver, [item.event for item in items])}
     items = [item for item in items if item.event.position in found]
     for item in items:

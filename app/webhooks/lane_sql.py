@@ -14,20 +14,24 @@ from app.events.sql import MEMBERS
 from app.webhooks import across
 from app.webhooks.across import BIGINTS, INTS, TEXTS, TIMES, UUIDS
 from app.webhooks.lane import Changes, RetryRow
+from app.webhooks.shares import Share
 
 READ_ROWS: Final = 256
 DUE_ROWS: Final = 64
 WAITING_ROWS: Final = 16
 VERSION: Final = """(SELECT version FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id)
            AS version"""
+R_MINE: Final = across.OF_SHARE.format(key="r.order_key", lanes=":lanes", lane_no=":lane_no")
+MINE: Final = across.OF_SHARE.format(key="order_key", lanes=":lanes", lane_no=":lane_no")
 
-# A row whose type matches no pattern is returned without its event: it only advances the position.
+# A row whose type matches no pattern, or that is another lane's, is returned without its event: it only advances the
+# position.
 READ = text(
     f"""
     SELECT l.position, {MEMBERS}, {VERSION}
-      FROM (SELECT tenant_id, position, event_seq, type FROM event_log
-             WHERE tenant_id = :tenant_id AND position > :after ORDER BY position LIMIT {READ_ROWS}) l
-      LEFT JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq AND l.type LIKE ANY (:types)
+      FROM (SELECT tenant_id, position, event_seq, type, {MINE} AS is_mine FROM event_log
+             WHERE tenant_id = :tenant_id AND position > :after ORDER BY position LIMIT :rows) l
+      LEFT JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq AND l.is_mine AND l.type LIKE ANY (:types)
      ORDER BY l.position
     """  # noqa: S608 - constants
 ).bindparams(bindparam("types", type_=TEXTS))
@@ -58,7 +62,7 @@ DUE = text(
       JOIN event_log l ON l.tenant_id = r.tenant_id AND l.position = r.position
       JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
      WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.state = 'retry'
-       AND r.next_at <= clock_timestamp() AND r.order_key <> ALL (:busy)
+       AND r.next_at <= clock_timestamp() AND r.order_key <> ALL (:busy) AND {R_MINE}
      ORDER BY r.next_at LIMIT {DUE_ROWS}
     """  # noqa: S608 - constants
 ).bindparams(bindparam("busy", type_=UUIDS))
@@ -70,13 +74,17 @@ WAITING = text(
       JOIN event_log l ON l.tenant_id = r.tenant_id AND l.position = r.position
       JOIN events e ON e.tenant_id = l.tenant_id AND e.seq = l.event_seq
      WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.state = 'retry'
+       AND {R_MINE}
      ORDER BY r.position LIMIT {WAITING_ROWS}
     """  # noqa: S608 - constants
 )
 
 NEXT_DUE = text(
-    "SELECT min(next_at) FROM delivery_retries WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
-    " AND state = 'retry' AND order_key <> ALL (:busy)"
+    f"""
+    SELECT min(next_at) FROM delivery_retries
+     WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND state = 'retry'
+       AND order_key <> ALL (:busy) AND {MINE}
+    """  # noqa: S608 - constants
 ).bindparams(bindparam("busy", type_=UUIDS))
 
 RECEIVER = text(
@@ -134,11 +142,11 @@ KEEP_ORDER = text(
 # Nothing is done yet for a lead of which the owner's memory is ahead of the rows, nor for a delivery after the lane's
 # position: without its row the next owner would send it.
 CARRY_OUT = text(
-    """
+    f"""
     WITH asked AS MATERIALIZED (
         SELECT position, order_key, request FROM delivery_retries
          WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND request IS NOT NULL
-           AND position <= :position AND order_key <> ALL (:changing)
+           AND position <= :position AND order_key <> ALL (:changing) AND {MINE}
          ORDER BY position LIMIT :limit FOR UPDATE
     ), discarded AS (
         DELETE FROM delivery_retries r USING asked a
@@ -154,7 +162,7 @@ CARRY_OUT = text(
            AND a.request <> 'discard'
     )
     SELECT order_key FROM asked
-    """
+    """  # noqa: S608 - constants
 ).bindparams(bindparam("changing", type_=UUIDS))
 
 COUNT_ROWS = text(
@@ -166,11 +174,25 @@ COUNT_ROWS = text(
     """
 ).bindparams(bindparam("keys", type_=UUIDS))
 
+# A receiver is not failing for which another lane has had a success in the time after which it would be disabled.
 DISABLE = text(
-    "UPDATE subscriptions SET state = 'disabled', state_reason = :reason, version = version + 1, updated_at = :now"
-    " WHERE tenant_id = :tenant_id AND id = :subscription_id AND state <> 'disabled' RETURNING id"
-)
+    """
+    UPDATE subscriptions s SET state = 'disabled', state_reason = :reason, version = version + 1, updated_at = :now
+     WHERE tenant_id = :tenant_id AND id = :subscription_id AND state <> 'disabled'
+       AND (:reason <> 'failing'
+            OR NOT EXISTS (SELECT 1 FROM lanes l
+                            WHERE l.tenant_id = :tenant_id AND l.subscription_id = :subscription_id
+                              AND l.lane_no <> :lane_no
+                              AND l.delivered_at > clock_timestamp() - make_interval(days => s.disable_after_days)))
+    RETURNING id
+    """
+).bindparams(bindparam("reason", type_=Text))
 
+LOCK = text("SELECT 1 FROM subscriptions WHERE tenant_id = :tenant_id AND id = :subscription_id FOR NO KEY UPDATE")
+WARNED = text(
+    "SELECT coalesce(max((breaker ->> 'warned')::int), 0) FROM lanes WHERE tenant_id = :tenant_id"
+    " AND subscription_id = :subscription_id AND lane_no <> :lane_no"
+)
 
 SET_REASON = text(
     "UPDATE subscriptions SET state_reason = :reason, version = version + 1, updated_at = clock_timestamp()"
@@ -186,11 +208,19 @@ async def receiver(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] |
 
 
 async def read_log(
-    tx: Tx, tenant_id: UUID, subscription_id: UUID, after: int, types: Sequence[str]
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, share: Share, after: int, types: Sequence[str]
 ) -> Sequence[Row[Any]]:
-    """The next rows of the log, with the subscription's version; `id` is null where no pattern in `types` matches."""
-    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "after": after, "types": list(types)}
-    return (await tx.execute(READ, values)).all()
+    """The next rows of the log, at most `rows_of(share)`, with the subscription's version.
+
+    `id` is null where no pattern in `types` matches, and of other lanes.
+    """
+    values = {"after": after, "types": list(types), "rows": rows_of(share)}
+    return (await tx.execute(READ, _lane(tenant_id, subscription_id, share) | values)).all()
+
+
+def rows_of(share: Share) -> int:
+    """How many rows of the log a lane reads at once: about as many events of its own, however many lanes there are."""
+    return READ_ROWS * share.lanes
 
 
 async def read_back(tx: Tx, tenant_id: UUID, before: int | None, limit: int) -> Sequence[Row[Any]]:
@@ -204,10 +234,10 @@ async def read_again(tx: Tx, tenant_id: UUID, positions: Sequence[int]) -> Seque
 
 
 async def read_due(
-    tx: Tx, tenant_id: UUID, subscription_id: UUID, busy: Iterable[UUID]
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, share: Share, busy: Iterable[UUID]
 ) -> tuple[Sequence[Row[Any]], datetime | None]:
     """Due retries, except of the order keys in `busy`; and when the next one is due, if there is one."""
-    lane, keys = {"tenant_id": tenant_id, "subscription_id": subscription_id}, list(busy)
+    lane, keys = _lane(tenant_id, subscription_id, share), list(busy)
     rows = (await tx.execute(DUE, {**lane, "busy": keys})).all()
     keys += [row.order_key for row in rows]
     later: datetime | None = (await tx.execute(NEXT_DUE, {**lane, "busy": keys})).scalar_one()
@@ -226,7 +256,7 @@ async def write_retries(tx: Tx, tenant_id: UUID, subscription_id: UUID, changes:
 
 
 async def carry_out(
-    tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int, changing: Iterable[UUID], limit: int
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, share: Share, position: int, changing: Iterable[UUID], limit: int
 ) -> tuple[int, dict[UUID, int]]:
     """Do what is asked for deliveries up to `position`, except of leads in `changing`; the caller has locked the lane.
 
@@ -234,7 +264,7 @@ async def carry_out(
     """
     lane = {"tenant_id": tenant_id, "subscription_id": subscription_id}
     asked = {"position": position, "changing": list(changing), "limit": limit}
-    done = list((await tx.execute(CARRY_OUT, lane | asked)).scalars())
+    done = list((await tx.execute(CARRY_OUT, _lane(tenant_id, subscription_id, share) | asked)).scalars())
     keys = {"keys": list(dict.fromkeys(done))}
     if done:
         await tx.execute(KEEP_ORDER, lane | keys)
@@ -242,15 +272,24 @@ async def carry_out(
     return len(done), {row.order_key: row.rows for row in counted}
 
 
-async def read_waiting(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Sequence[Row[Any]]:
+async def read_waiting(tx: Tx, tenant_id: UUID, subscription_id: UUID, share: Share) -> Sequence[Row[Any]]:
     """The oldest retries, one of each lead, whether due or not: with one of them an open breaker may be probed."""
-    return (await tx.execute(WAITING, {"tenant_id": tenant_id, "subscription_id": subscription_id})).all()
+    return (await tx.execute(WAITING, _lane(tenant_id, subscription_id, share))).all()
 
 
-async def disable(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str, now: datetime) -> bool:
-    """Disable the subscription; False when it was disabled already."""
-    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "reason": reason, "now": now}
-    return (await tx.execute(DISABLE, values)).one_or_none() is not None
+async def disable(tx: Tx, tenant_id: UUID, subscription_id: UUID, lane_no: int, reason: str, now: datetime) -> bool:
+    """Disable the subscription; False when it was disabled already, or is failing for this lane only."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "lane_no": lane_no, "reason": reason}
+    return (await tx.execute(DISABLE, {**values, "now": now})).one_or_none() is not None
+
+
+async def warned_by_others(tx: Tx, tenant_id: UUID, subscription_id: UUID, lane_no: int) -> int:
+    """How many warnings of the present outage other lanes of the subscription have given. It stays locked, so that of
+    two lanes that ask at the same time the second one knows of the first."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "lane_no": lane_no}
+    await tx.execute(LOCK, values)
+    warned: int = (await tx.execute(WARNED, values)).scalar_one()
+    return warned
 
 
 async def set_reason(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str | None) -> None:
@@ -261,3 +300,12 @@ async def set_reason(tx: Tx, tenant_id: UUID, subscription_id: UUID, reason: str
 
 def _columns(rows: Sequence[RetryRow]) -> dict[str, Sequence[Any]]:
     return dict(zip(RetryRow._fields, zip(*rows, strict=True), strict=True))
+
+
+def _lane(tenant_id: UUID, subscription_id: UUID, share: Share) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "subscription_id": subscription_id,
+        "lanes": share.lanes,
+        "lane_no": share.lane_no,
+    }

@@ -13,18 +13,22 @@ from app.webhooks.lane import Changes, DisabledFor, Item
 from app.webhooks.retry import Outcome
 
 
-def of_changes(subscription: str, changes: Changes, now: datetime) -> list[NewEvent]:
-    """The events of one flush, but for `disabled`. A dead operational event causes no further one."""
+def of_changes(subscription: str, changes: Changes, now: datetime, warned: int = 0) -> list[NewEvent]:
+    """The events of one flush, but for `disabled`. A dead operational event causes no further one.
+
+    `warned`: how many warnings other lanes of the subscription have given.
+    """
     of_events = [each for each in changes.dead if is_told(each[0].event.type)]
     blocking = {row.position for row in changes.retries if row.blocks}
     news = [_dead(subscription, item, outcome, item.event.position in blocking, now) for item, outcome in of_events]
     breaker = changes.breaker
-    if breaker is not None and breaker.recovered is not None:
+    if breaker is not None and breaker.recovered is not None and not warned:
         data = {"subscription_id": subscription, "failing_since": breaker.recovered.since}
         news.append(NewEvent("subscription.recovered", data, now))
-    if breaker is not None and breaker.outage is not None and breaker.warning is not None and not changes.disabled:
+    outage = breaker.outage if breaker is not None and not changes.disabled else None
+    if breaker is not None and outage is not None and breaker.warning is not None and outage.warned > warned:
         hours = round(breaker.warning.total_seconds() / 3600)
-        data = {"subscription_id": subscription, "failing_since": breaker.outage.since, "hours": hours}
+        data = {"subscription_id": subscription, "failing_since": outage.since, "hours": hours}
         news.append(NewEvent("subscription.failing", data, now))
     return news
 

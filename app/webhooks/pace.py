@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class Pace:
     """When the next request may be sent; `per_minute` None: at any time. `clock` is in seconds, and never goes back."""
 
-    per_minute: int | None = None
+    per_minute: float | None = None
     clock: Callable[[], float] = time.monotonic
     _next_at: float = 0.0
 

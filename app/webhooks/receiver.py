@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from app.webhooks.lane import Item
 from app.webhooks.message import Message
 from app.webhooks.schemas import Limits
 from app.webhooks.secrets import COLUMNS, keys_of, opened
+from app.webhooks.shares import Share
 from app.webhooks.signing import Key, signatures
 from app.webhooks.subscribe import read_headers
 
@@ -36,7 +37,7 @@ class Receiver(Selection):
     credentials: Credentials | None
     keys: tuple[tuple[Key, datetime | None], ...]
     limits: Limits
-    per_minute: int | None
+    per_minute: float | None
     on_dead: str
     state: str
     version: int
@@ -61,6 +62,12 @@ class Receiver(Selection):
             state=row.state,
             version=row.version,
         )
+
+    def of_lane(self, share: Share) -> Receiver:
+        """As one lane sends to it: with its part of the requests in flight, and of the rate."""
+        limits = self.limits.model_copy(update={"concurrency": share.part_of(self.limits.concurrency)})
+        per_minute = None if self.per_minute is None else self.per_minute / share.lanes
+        return replace(self, limits=limits, per_minute=per_minute)
 
     def message(self, item: Item, now: datetime, replay: str | None = None) -> Message:
         """One attempt, of a replay with its id."""

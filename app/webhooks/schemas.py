@@ -20,6 +20,7 @@ from app.webhooks.consenting import CONSENT
 from app.webhooks.content import Format
 from app.webhooks.credentials import Credentials
 from app.webhooks.secrets import COLUMNS, StoredSecret, keys_of
+from app.webhooks.shares import MOST_LANES
 from app.webhooks.signing import Kind
 
 Mode = Literal["full", "thin"]
@@ -137,6 +138,15 @@ class Limits(RequestBody):
     )
 
 
+Lanes = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=MOST_LANES,
+        description="By how many lanes it is served: several dispatch processes share those of one subscription. Events"
+        " of a lead are of one lane, and in order. They divide `limits.concurrency`, which must be at least as many.",
+    ),
+]
 Handshake = Annotated[
     bool,
     Field(
@@ -172,6 +182,7 @@ class SubscriptionCreate(SubscriptionPreview):
     ed25519: Ed25519 = False
     handshake: Handshake = False
     limits: Limits = Limits()
+    lanes: Lanes = 1
     on_dead: OnDead = Field(
         default="skip",
         description="After the last attempt of a delivery: `skip`, its lead goes on; `block`, later events of the lead"
@@ -197,6 +208,9 @@ class SubscriptionPatch(RequestBody):
     ed25519: Ed25519 | None = Field(default=None, description="`false` removes the ed25519 keys at once.")
     handshake: Handshake | None = None
     limits: Limits | None = None
+    lanes: Lanes | None = Field(
+        default=None, description="When it changes, what is in flight may be sent twice (docs/receivers.md)."
+    )
     on_dead: OnDead | None = Field(default=None, description="`skip` also lets the leads go on that wait.")
 
 
@@ -267,7 +281,9 @@ class SubscriptionOut(ResponseBody):
         description="`open`: the receiver is down and only probed; `half_open`: it gets few requests at first."
     )
     failing_since: str | None = Field(description="When the breaker opened; null while it is closed.")
-    lag: int = Field(description="Events after the subscription's position in the log, counted up to 10,000.")
+    lag: int = Field(
+        description="Events after the subscription's position in the log, the lowest of its lanes; up to 10,000."
+    )
     lag_seconds: int = Field(description="Age of the first of them; 0 if there is none.")
     format: Format
     ed25519: bool
@@ -278,6 +294,7 @@ class SubscriptionOut(ResponseBody):
     consented_at: str | None = Field(description="When its receiver agreed; null where it did not, or was not asked.")
     allowed_rate: int | None = Field(description="Requests a minute that it allowed; null: any number.")
     limits: dict[str, Any]
+    lanes: int
     on_dead: OnDead
     version: int
 
@@ -351,6 +368,7 @@ def show_subscription(row: Row[Any]) -> dict[str, Any]:
         "consented_at": rfc3339(row.consented_at),
         "allowed_rate": row.allowed_rate,
         "limits": {**row.limits, "disable_after_days": row.disable_after_days},
+        "lanes": row.lanes,
         "on_dead": row.on_dead,
         "version": row.version,
         "created_at": rfc3339(row.created_at),

@@ -24,13 +24,14 @@ from app.events.wake import within
 from app.webhooks import across, lane_sql
 from app.webhooks.accepted import accepted
 from app.webhooks.breaker import Breaker
-from app.webhooks.lane import SKIPPED, Changes, Item, Lane
-from app.webhooks.lane_context import DatabaseClock, LaneContext, LaneLost
+from app.webhooks.lane import MOST_PARKED, SKIPPED, Changes, Item, Lane
+from app.webhooks.lane_context import DatabaseClock, LaneContext, LaneKey, LaneLost
 from app.webhooks.lane_reading import Memory, find_probe, included, still_wanted
 from app.webhooks.receiver import Receiver
 from app.webhooks.record_changes import record_changes
 from app.webhooks.replays.serve import ServedReplay
 from app.webhooks.retry import GONE, Outcome, next_attempt
+from app.webhooks.shares import Passed, Share
 from app.webhooks.write import Writer
 
 log = structlog.get_logger("baton.deliver")
@@ -50,11 +51,15 @@ class ServedLane:
     def __init__(self, context: LaneContext, writer: Writer, claimed: Record) -> None:
         self.context, self.writer, self._claimed = context, writer, claimed
         self.tenant_id, self.subscription_id, self.fence = claimed.tenant_id, claimed.subscription_id, claimed.fence
+        self.share = Share(claimed.lane_no, claimed.lane_count, Passed.of(claimed.passed))
+        self.key: LaneKey = (self.subscription_id, self.share.lane_no)
+        self.owned: across.Owned = (self.tenant_id, *self.key, self.fence)
+        self._place = self.tenant_id, self.subscription_id, self.share
         self.lane = Lane(claimed.position)
         self.breaker = Breaker(context.timing.breaker)
         self.wakeup = asyncio.Event()
         self.lease_end = 0.0
-        self.stopping = self.lost = False
+        self.stopping = self.lost = self.given = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._unread = self._opened = self._changed = self._requested = self._replays = self._carrying_out = False
@@ -105,7 +110,7 @@ class ServedLane:
     def open(self, parked: dict[UUID, int], settled: set[int]) -> None:
         """Take over the state that the previous owner left; `run` raises if the subscription cannot be read."""
         try:
-            self.lane = Lane(self._claimed.position, parked, settled)
+            self.lane = Lane(self._claimed.position, parked, settled, most_parked=MOST_PARKED // self.share.lanes)
             self.breaker = Breaker.of(self._claimed.breaker, self.context.timing.breaker)
             self._use(self._claimed)
         except Exception as error:  # CannotOpen or any other: it is this lane's alone
@@ -142,7 +147,7 @@ class ServedLane:
             self.check_log()
             return
         try:
-            found = [event for event in events if self.receiver.accepts(event)]
+            found = [event for event in self.share.only(events) if self.receiver.accepts(event)]
         except Exception as error:  # it ends this lane, and not the reading for the others
             self._fault = error
             self.wakeup.set()
@@ -167,10 +172,12 @@ class ServedLane:
         await self._clear_reason(tx, row)
 
     def _use(self, row: Row[Any]) -> None:
+        if row.lanes != self.share.lanes:
+            raise LaneLost
         self.clock = DatabaseClock(row.now)
-        self.receiver = Receiver.stored(row, self.tenant_id, self.subscription_id, self.context.ring)
+        self.receiver = Receiver.stored(row, *self._place[:2], self.context.ring).of_lane(self.share)
         self.lane.dead_blocks = self.receiver.on_dead == "block"
-        self.lane.pace = self.context.pace(self.subscription_id, self.receiver.per_minute)
+        self.lane.pace = self.context.pace(self.key, self.receiver.per_minute)
         self._changed, self._retry_at = False, self.clock.now()  # the change may have made retries due
         self.stopping = self.stopping or self.receiver.state != "active"
 
@@ -213,7 +220,7 @@ class ServedLane:
             return
         read_at = time.monotonic()
         async with self.connection() as tx:
-            rows, later = await lane_sql.read_due(tx, self.tenant_id, self.subscription_id, list(self.lane.busy))
+            rows, later = await lane_sql.read_due(tx, *self._place, self.lane.busy)
             if await self._current(tx, rows) or not rows:
                 self._retry_at = min(filter(None, (later, self.lane.next_retry)), default=None)
                 events = await included(tx, self.tenant_id, self.receiver, [event_of(row) for row in rows])
@@ -230,8 +237,8 @@ class ServedLane:
         await self._flush()
         async with self.context.gate, self.context.engine.begin() as tx:
             await self.advance(tx, Changes(position=self.lane.position))
-            lane, changing = (self.tenant_id, self.subscription_id, self.lane.position), self.lane.changing
-            done, rows = await lane_sql.carry_out(tx, *lane, changing, REQUESTS_AT_ONCE)
+            changing = self.lane.changing
+            done, rows = await lane_sql.carry_out(tx, *self._place, self.lane.position, changing, REQUESTS_AT_ONCE)
         self.lane.recount(rows)
         self._requested, self._carrying_out = self._requested or done == REQUESTS_AT_ONCE, False
         self._retry_at = self.clock.now()
@@ -260,13 +267,13 @@ class ServedLane:
         self._unread = False  # `check_log` sets it again while we read
         patterns, after, read_at = self.receiver.patterns, self.lane.read_to, time.monotonic()
         async with self.connection() as tx:
-            rows = await lane_sql.read_log(tx, self.tenant_id, self.subscription_id, after, patterns)
+            rows = await lane_sql.read_log(tx, *self._place, after, patterns)
             current = await self._current(tx, rows)
             events = [event_of(row) for row in rows if row.id is not None] if current else []
-            events = await accepted(tx, self.tenant_id, self.receiver, events)
+            events = await accepted(tx, self.tenant_id, self.receiver, self.share.only(events))
         if current and not self.halted:  # else the events of parked leads would get rows
             self.lane.add(events, rows[-1].position, read_at)
-        self._unread = self._unread or len(rows) == lane_sql.READ_ROWS
+        self._unread = self._unread or len(rows) == lane_sql.rows_of(self.share)
 
     async def _current(self, tx: Tx, rows: Sequence[Row[Any]]) -> bool:
         """Whether there are rows and the subscription has not changed; else reload it, and the rows are read again."""
@@ -393,7 +400,7 @@ class ServedLane:
             return
         probes, limits = self.breaker.outage.probes, self.receiver.limits
         async with self.connection() as tx:
-            item = await find_probe(tx, *self._owned[:2], self.lane, self.receiver, probes)
+            item = await find_probe(tx, *self._place, self.lane, self.receiver, probes)
         if item is None:  # what waits is not accepted any more, or is behind a dead delivery
             self.breaker.start(self.clock.now())
             return
@@ -415,12 +422,12 @@ class ServedLane:
         now = self.clock.now()
         changes = self.lane.collect(release, self.breaker.take_change(now, release))
         if changes.attempts_only:
-            row = self._ours(await self.writer.write(self._owned, changes))
+            row = self._ours(await self.writer.write(self.owned, changes))
         else:
             async with self.context.gate, self.context.engine.begin() as tx:
                 row = await self.advance(tx, changes)
                 await lane_sql.write_retries(tx, self.tenant_id, self.subscription_id, changes)
-                await record_changes(tx, self.tenant_id, self.subscription_id, changes, now)
+                await record_changes(tx, *self._place, changes, now)
         self.lane.written(changes)
         self._flushed_at = time.monotonic()
         if changes.dead or changes.disabled or changes.breaker is not None:
@@ -434,12 +441,8 @@ class ServedLane:
 
     async def advance(self, tx: Tx, changes: Changes) -> Record:
         """Write the lane's position and attempts. Raises LaneLost."""
-        (row,) = await across.advance_lanes(tx, [self._owned], [changes])
+        [row] = await across.advance_lanes(tx, [self.owned], [changes])
         return self._ours(row)
-
-    @property
-    def _owned(self) -> across.Owned:
-        return self.tenant_id, self.subscription_id, self.fence
 
     def _ours(self, row: Record | None) -> Record:
         if row is None:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    Integer,
     Row,
     Select,
     bindparam,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.tables import attempts, delivery_retries, event_log, lanes, replays, subscriptions
 from app.database.transaction import Tx
@@ -62,9 +64,9 @@ MAKE_DUE: Final = text(
 ).bindparams(bindparam("positions", type_=ARRAY(BigInteger)))
 
 
-MOVE_LANE: Final = text(
-    "UPDATE lanes SET position = :position, fence = fence + 1, lease_until = '-infinity', due_at = '-infinity',"
-    " breaker = '{}', moved_at = clock_timestamp()"
+MOVE_LANES: Final = text(
+    "UPDATE lanes SET position = :position, reached = :position, passed = '{}', fence = fence + 1,"
+    " lease_until = '-infinity', due_at = '-infinity', breaker = '{}', moved_at = clock_timestamp()"
     " WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
 )
 DROP_WAITING: Final = text(
@@ -73,8 +75,25 @@ DROP_WAITING: Final = text(
 )
 TAKE_LANE: Final = text(
     "UPDATE lanes SET fence = fence + 1 WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
+    " AND lane_no = :lane_no"
 )
-RESTART_LANE: Final = text(
+# No fence is used twice, also where a lane is removed and comes back.
+REPLACE_LANES: Final = text(
+    """
+    WITH old AS (
+        DELETE FROM lanes WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id RETURNING *
+    ), all_of_them AS (
+        SELECT max(fence) + 1 AS fence, max(delivered_at) AS delivered_at, max(moved_at) AS moved_at FROM old
+    )
+    INSERT INTO lanes (tenant_id, subscription_id, lane_no, lane_count, position, reached, passed, fence, due_at,
+                       breaker, delivered_at, moved_at)
+    SELECT old.tenant_id, old.subscription_id, number, :lanes, :position, :position, :passed, a.fence,
+           old.due_at, old.breaker, a.delivered_at, a.moved_at
+      FROM old, all_of_them a, generate_series(0, :lanes - 1) AS number
+     WHERE old.lane_no = :from_lane
+    """
+).bindparams(bindparam("passed", type_=JSONB), *(bindparam(name, type_=Integer) for name in ("lanes", "from_lane")))
+RESTART_LANES: Final = text(
     "UPDATE lanes SET due_at = '-infinity', breaker = '{}'"
     " WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id"
 )
@@ -90,28 +109,25 @@ ASK_TO_GO_ON: Final = text(
 
 
 def _with_lag() -> Select[Any]:
-    """Select subscriptions with the number of events after their position, counted up to a limit."""
-    behind = (
-        select(literal(1))
-        .select_from(event_log)
-        .where(event_log.c.tenant_id == lanes.c.tenant_id, event_log.c.position > lanes.c.position)
-        .limit(COUNTED_LAG)
-        .correlate(lanes)
-        .lateral()
-    )
-    lag = (
-        select(func.count())
-        .select_from(lanes.join(behind, literal(True)))
-        .where(lanes.c.tenant_id == subscriptions.c.tenant_id, lanes.c.subscription_id == subscriptions.c.id)
+    """Select subscriptions with the number of events after the lowest position of their lanes, counted up to a limit,
+    and the breaker that is worst."""
+    own = lanes.c.tenant_id == subscriptions.c.tenant_id, lanes.c.subscription_id == subscriptions.c.id
+    position = select(func.min(lanes.c.position)).where(*own).correlate(subscriptions).scalar_subquery()
+    after = event_log.c.tenant_id == subscriptions.c.tenant_id, event_log.c.position > position
+    behind = select(literal(1)).where(*after).limit(COUNTED_LAG).correlate(subscriptions).subquery()
+    lag = select(func.count()).select_from(behind).scalar_subquery()
+    state, since = lanes.c.breaker["state"].astext, lanes.c.breaker["since"].astext
+    breaker = (  # the worst, which is the last of the alphabet; of several the one that fails for longest
+        select(lanes.c.breaker)
+        .where(*own)
+        .order_by(state.desc().nulls_last(), since)
+        .limit(1)
         .correlate(subscriptions)
         .scalar_subquery()
     )
-    own = lanes.c.tenant_id == subscriptions.c.tenant_id, lanes.c.subscription_id == subscriptions.c.id
-    breaker = select(lanes.c.breaker).where(*own).correlate(subscriptions).scalar_subquery()
     waits = (
         select(func.greatest(func.extract("epoch", func.clock_timestamp() - event_log.c.recorded_at), 0))
-        .select_from(lanes.join(event_log, event_log.c.tenant_id == lanes.c.tenant_id))
-        .where(*own, event_log.c.position > lanes.c.position)
+        .where(*after)
         .order_by(event_log.c.position)
         .limit(1)
         .correlate(subscriptions)
@@ -123,11 +139,11 @@ def _with_lag() -> Select[Any]:
 
 
 async def insert_subscription(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], position: int) -> None:
-    """Insert a subscription and its lane, which starts after `position`."""
+    """Insert a subscription and its lanes, which start after `position`."""
     await tx.execute(insert(subscriptions).values(tenant_id=tenant_id, **values))
-    await tx.execute(
-        insert(lanes).values(tenant_id=tenant_id, subscription_id=values["id"], lane_no=0, position=position)
-    )
+    lane = {"tenant_id": tenant_id, "subscription_id": values["id"], "position": position, "reached": position}
+    number = values["lanes"]
+    await tx.execute(insert(lanes).values([{**lane, "lane_no": each, "lane_count": number} for each in range(number)]))
 
 
 async def subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] | None:
@@ -159,7 +175,7 @@ async def lock_subscription(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> R
 async def update_subscription(
     tx: Tx, tenant_id: UUID, subscription_id: UUID, values: Mapping[str, Any], now: datetime
 ) -> None:
-    """Change a subscription and increment its version, by which the process that serves its lane notices the change."""
+    """Change a subscription and increment its version, by which those that serve its lanes notice the change."""
     await tx.execute(
         update(subscriptions)
         .where(subscriptions.c.tenant_id == tenant_id, subscriptions.c.id == subscription_id)
@@ -178,39 +194,56 @@ async def make_due(tx: Tx, tenant_id: UUID, subscription_id: UUID, positions: Se
     await tx.execute(MAKE_DUE, values)
 
 
-async def lock_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Row[Any] | None:
-    """Lock the lane: its `position`, and whether it may be `served`. Its owner locks it before the subscription."""
-    served = lanes.c.lease_until > func.clock_timestamp()
-    statement = select(lanes.c.position, served.label("served")).where(
-        lanes.c.tenant_id == tenant_id, lanes.c.subscription_id == subscription_id
+async def lock_lanes(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> Sequence[Row[Any]]:
+    """Lock the lanes of a subscription, and return them in order; none where there is no such subscription.
+
+    `served`: whether a process may serve it; `due_in`: its instant as a number. Owners lock lanes in this order, and
+    before the subscription.
+    """
+    served = (lanes.c.lease_until > func.clock_timestamp()).label("served")
+    due_in = func.extract("epoch", lanes.c.due_at).label("due_in")
+    statement = (
+        select(lanes.c.lane_no, lanes.c.position, lanes.c.passed, served, due_in)
+        .where(lanes.c.tenant_id == tenant_id, lanes.c.subscription_id == subscription_id)
+        .order_by(lanes.c.lane_no)
     )
-    row: Row[Any] | None = (await tx.execute(statement.with_for_update())).one_or_none()
-    return row
+    return (await tx.execute(statement.with_for_update())).all()
 
 
-async def take_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
+async def take_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID, lane_no: int) -> None:
     """Change the fence of a lane that no process serves: one that did, and was suspended, writes nothing any more."""
-    await tx.execute(TAKE_LANE, {"tenant_id": tenant_id, "subscription_id": subscription_id})
+    await tx.execute(TAKE_LANE, {"tenant_id": tenant_id, "subscription_id": subscription_id, "lane_no": lane_no})
 
 
-async def move_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> None:
-    """Go on after `position`, with whatever is there. The process that serves the lane loses it."""
+async def replace_lanes(
+    tx: Tx, tenant_id: UUID, subscription_id: UUID, number: int, position: int, passed: Mapping[str, Any], like: int
+) -> None:
+    """Replace locked lanes by so many others after `position`, whose breaker is that of the lane with the number
+    `like`. The processes that serve the old ones lose them."""
+    values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "lanes": number, "from_lane": like}
+    await tx.execute(REPLACE_LANES, {**values, "position": position, "passed": passed})
+
+
+async def move_lanes(tx: Tx, tenant_id: UUID, subscription_id: UUID, position: int) -> None:
+    """Go on after `position`, with whatever is there; the lanes are locked. Processes that serve them lose them."""
     values = {"tenant_id": tenant_id, "subscription_id": subscription_id, "position": position}
-    await tx.execute(MOVE_LANE, values)
+    await tx.execute(MOVE_LANES, values)
     await tx.execute(DROP_WAITING, values)
 
 
-async def restart_lane(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
-    """Close the breaker, and wait for nothing, whatever the process that serves the lane now wants to wait for."""
-    await tx.execute(RESTART_LANE, {"tenant_id": tenant_id, "subscription_id": subscription_id})
+async def restart_lanes(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
+    """Close the breakers, and wait for nothing, whatever the processes that serve the lanes now want to wait for."""
+    await lock_lanes(tx, tenant_id, subscription_id)
+    await tx.execute(RESTART_LANES, {"tenant_id": tenant_id, "subscription_id": subscription_id})
 
 
 async def delete_lanes(tx: Tx, tenant_id: UUID, subscription_id: UUID) -> None:
-    """Delete a subscription's lane, its replays and its rows in delivery_retries.
+    """Delete a subscription's lanes, its replays and its rows in delivery_retries.
 
-    Call it before locking the subscription: lane owners lock in that order, too. The owner's next write then matches no
-    lane, and it stops.
+    Call it before locking the subscription: lane owners lock in that order, too. The owners' next writes then match no
+    lane, and they stop.
     """
+    await lock_lanes(tx, tenant_id, subscription_id)
     for table in (lanes, delivery_retries, replays):
         await tx.execute(
             delete(table).where(table.c.tenant_id == tenant_id, table.c.subscription_id == subscription_id)

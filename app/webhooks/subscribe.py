@@ -25,6 +25,7 @@ from app.web.fields import rfc3339
 from app.web.versions import check, moved
 from app.webhooks import by_hand, credentials, egress, notices, secrets, sql
 from app.webhooks.accepted import Selection, accepted
+from app.webhooks.change_lanes import change_lanes
 from app.webhooks.check_selection import Asked, check_selection, condition_reads_lead
 from app.webhooks.consenting import CONSENT, agreeing
 from app.webhooks.egress import Egress
@@ -77,6 +78,7 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
     url = await checked_url(context.egress, body.url)
     credentials.check(url, body.credentials)
     _check_handshake(url, body.handshake)
+    _check_lanes(body.lanes, body.limits.concurrency, "lanes")
     values = {
         "id": subscription_id,
         "url": url,
@@ -89,6 +91,7 @@ async def create(context: SubscriptionContext, body: SubscriptionCreate) -> tupl
         "format": body.format,
         "handshake": body.handshake,
         **_stored({"limits": body.limits.model_dump()}),
+        "lanes": body.lanes,
         "on_dead": body.on_dead,
         "state": "active",
         **state_after("active", None, due=body.handshake),
@@ -116,13 +119,17 @@ async def patch(
         await by_hand.let_go_on(context.tx, context.tenant_id, subscription_id)
     if body.url is not None:
         values["url"] = await checked_url(context.egress, body.url)  # a DNS lookup, so before the lock
-        await sql.restart_lane(context.tx, context.tenant_id, subscription_id)  # another receiver, which may be well
+        await sql.restart_lanes(context.tx, context.tenant_id, subscription_id)  # another receiver, which may be well
+    if body.lanes is not None:
+        await change_lanes(context.tx, context.tenant_id, subscription_id, body.lanes)
     warnings = await _select(context, subscription_id, values) if SELECTING & values.keys() else []
     row = await context.locked(subscription_id, expected)
     await check_events(context, {**row._mapping, **values}, selecting=False)
     url = values.get("url", row.url)
     values |= credentials.changed(context.ring, context.tenant_id, row, url, body.credentials)
     _check_handshake(url, values.get("handshake", row.handshake))
+    limits = {**row.limits, **values.get("limits", {})}
+    _check_lanes(values.get("lanes", row.lanes), limits["concurrency"], "limits" if body.lanes is None else "lanes")
     headers = values.pop("headers", None)
     if (ed25519 := values.pop("ed25519", None)) is not None and ed25519 != bool(row.ed25519_keys):
         turned_on = ed25519 and _with_new_key(context, row, "v1a", new_secret("v1a"), "ed25519")
@@ -140,6 +147,12 @@ def _check_handshake(url: str, handshake: bool) -> None:
     if handshake and is_sink(url):
         detail = "a broker cannot be asked by the handshake, which is of HTTP: leave it out, or set it to false"
         raise RequestInvalid.of("handshake", "handshake_needs_http", detail)
+
+
+def _check_lanes(lanes: int, concurrency: int, field: str) -> None:
+    if lanes > concurrency:
+        detail = f"{lanes} lanes share limits.concurrency, which is {concurrency}: it must be at least as many"
+        raise RequestInvalid.of(field, "more_lanes_than_concurrency", detail)
 
 
 def _after_change(row: Row[Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -243,20 +256,20 @@ async def resume(
     Raises PositionExpired when the events there are gone, StateConflict for another position of an active
     subscription and for a handshake that is due, and the problems of `locked`.
     """
-    lane = await sql.lock_lane(context.tx, context.tenant_id, subscription_id)
+    lanes = await sql.lock_lanes(context.tx, context.tenant_id, subscription_id)
     row = await context.locked(subscription_id, expected)
     if row.state == "active" and at != "cursor":
         raise StateConflict("Pause the subscription first: it is active, and has its position.", state=row.state)
-    if row.state == "active" or lane is None:
+    if row.state == "active" or not lanes:
         return
     if row.handshake and row.consented_at is None:
         raise StateConflict("Its receiver has to agree first: POST …/handshake.", state=row.state)
-    stopped_at = lane.position
+    stopped_at = min(lane.position for lane in lanes)
     position = await _resume_position(context, stopped_at, at)
     if at != "cursor":
-        await sql.move_lane(context.tx, context.tenant_id, subscription_id, position)
-    else:  # whose receiver was taken to be down is tried at once: a person asks for it
-        await sql.restart_lane(context.tx, context.tenant_id, subscription_id)
+        await sql.move_lanes(context.tx, context.tenant_id, subscription_id, position)
+    else:  # one whose receiver was taken to be down is tried at once: a person asks for it
+        await sql.restart_lanes(context.tx, context.tenant_id, subscription_id)
     await context.update(subscription_id, {"state": "active", "state_reason": None})
     if position > stopped_at:
         shown = ids.show("subscription", subscription_id)
@@ -281,7 +294,7 @@ async def _resume_position(context: SubscriptionContext, stopped_at: int, at: st
 
 
 async def delete(context: SubscriptionContext, subscription_id: UUID, expected: frozenset[str] | None) -> None:
-    """Delete it with its lane and unfinished deliveries. Raises the problems of `locked`."""
+    """Delete it with its lanes and unfinished deliveries. Raises the problems of `locked`."""
     await sql.delete_lanes(context.tx, context.tenant_id, subscription_id)
     await context.locked(subscription_id, expected)
     await sql.delete_subscription(context.tx, context.tenant_id, subscription_id)

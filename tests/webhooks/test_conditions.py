@@ -148,7 +148,7 @@ async def test_what_was_read_before_the_condition_and_is_sent_after_it_is_judged
         await begun.wait()
         answer = await api.call("PATCH", f"{PATH}/{made['id']}", {"if": ROMANIAN})
         assert answer.status_code == 200, answer.text
-        lane = dispatcher.lanes[ids.read("subscription", made["id"])]
+        lane = dispatcher.lanes[ids.read("subscription", made["id"]), 0]
         assert len(lane.lane.ready) == 2
         await dispatcher.renew()
         await until(lambda: lane.receiver.reads_lead)

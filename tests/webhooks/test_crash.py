@@ -169,11 +169,11 @@ async def test_a_lane_has_one_owner_and_a_renewal_requires_the_current_fence(wor
         assert lane.subscription_id == subscription_id
     async with world.engine.begin() as tx:
         assert await across.claim_lanes(tx, second, [], LONG, 10) == []
-        assert await across.claim_lanes(tx, first, [subscription_id], LONG, 10) == []
-        lanes = [(world.tenant_id, subscription_id, lane.fence)]
+        assert await across.claim_lanes(tx, first, [(subscription_id, 0)], LONG, 10) == []
+        lanes = [(world.tenant_id, subscription_id, 0, lane.fence)]
         assert len(await across.renew_lanes(tx, first, lanes, LONG)) == 1
         assert await across.renew_lanes(tx, second, lanes, LONG) == []
-        assert await across.renew_lanes(tx, first, [(*lanes[0][:2], lane.fence - 1)], LONG) == []
+        assert await across.renew_lanes(tx, first, [(*lanes[0][:3], lane.fence - 1)], LONG) == []
     async with world.engine.begin() as tx:
         [again] = await across.claim_lanes(tx, first, [], LONG, 10)
         assert again.fence == lane.fence + 1
@@ -187,7 +187,7 @@ async def test_a_renewal_that_comes_after_the_release_does_not_take_the_lane_bac
         await world.until_row("SELECT 1 FROM event_log")
     async with world.engine.begin() as tx:
         [lane] = await across.claim_lanes(tx, first, [], LONG, 10)
-        lanes = [(world.tenant_id, subscription_id, lane.fence)]
+        lanes = [(world.tenant_id, subscription_id, 0, lane.fence)]
         assert await across.advance_lanes(tx, lanes, [Changes(release=True)]) != [None]
     async with world.engine.begin() as tx:
         assert await across.renew_lanes(tx, first, lanes, LONG) == []

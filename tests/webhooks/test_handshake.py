@@ -279,7 +279,7 @@ async def test_deliveries_retries_and_replays_keep_the_rate(world: World) -> Non
         limits = Limits(timeout_seconds=20, retry_schedule=[0.0] * 20)
         limited, _ = await world.subscribe(box.url, limits, types=["lead.updated"])
         await world.rows("UPDATE subscriptions SET allowed_rate = 6 RETURNING 1")
-        dispatcher.context.paces[limited] = Pace(clock=lambda: at[0])
+        dispatcher.context.paces[limited, 0] = Pace(clock=lambda: at[0])
         await world.subscribe(other.url)
 
         async def sent(count: int) -> None:

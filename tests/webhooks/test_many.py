@@ -108,8 +108,8 @@ async def test_results_of_many_lanes_that_wait_are_written_by_one_statement(worl
     async with world.engine.begin() as tx:
         rows = await across.claim_lanes(tx, owner, [], 600, MANY)
     writer = Writer(world.engine, gate)
-    lanes = [(row.tenant_id, row.subscription_id, row.fence) for row in rows]
-    lost = lanes[7] = (*lanes[7][:2], lanes[7][2] - 1)
+    lanes = [(row.tenant_id, row.subscription_id, row.lane_no, row.fence) for row in rows]
+    lost = lanes[7] = (*lanes[7][:3], lanes[7][3] - 1)
     head = (await world.rows("SELECT max(position) AS head FROM event_log"))[0].head
     with statements_of(world.engine) as ran:
         async with gate:
@@ -143,7 +143,8 @@ async def test_a_result_that_the_database_refuses_is_that_of_its_own_lane_only(w
         writing = [
             asyncio.create_task(
                 writer.write(
-                    (row.tenant_id, row.subscription_id, row.fence), delivered(1, no_partition if n == 2 else None)
+                    (row.tenant_id, row.subscription_id, row.lane_no, row.fence),
+                    delivered(1, no_partition if n == 2 else None),
                 )
             )
             for n, row in enumerate(rows)
@@ -162,7 +163,7 @@ async def test_leases_are_renewed_while_results_are_written_without_a_deadlock(w
     await sequence(world.engine)
     async with world.engine.begin() as tx:
         rows = await across.claim_lanes(tx, owner, [], 600, 50)
-    lanes, chance = [(row.tenant_id, row.subscription_id, row.fence) for row in rows], random.Random(5)
+    lanes, chance = [(row.tenant_id, row.subscription_id, row.lane_no, row.fence) for row in rows], random.Random(5)
 
     async def repeat(work: Callable[[list[across.Owned]], Awaitable[int]]) -> None:
         for _ in range(40):
@@ -292,8 +293,8 @@ async def test_a_change_of_one_subscription_holds_from_the_next_event_on(world: 
 
 def settled(dispatcher: Dispatcher, change: str, one: UUID) -> bool:
     """Whether the lane has read the event after the change, or is no longer served."""
-    lane = dispatcher.lanes.get(one)
-    others = {lane.lane.read_to for each, lane in dispatcher.lanes.items() if each != one}
+    lane = dispatcher.lanes.get((one, 0))
+    others = {lane.lane.read_to for each, lane in dispatcher.lanes.items() if each[0] != one}
     return lane is None if change in ("paused", "deleted") else lane is not None and {lane.lane.read_to} == others
 
 

@@ -121,7 +121,7 @@ async def test_what_was_read_before_the_change_and_is_sent_after_it_is_skipped(w
         await begun.wait()
         await narrow(world, subscription_id, types=["lead.updated"])
         await dispatcher.renew()
-        lane = dispatcher.lanes[subscription_id]
+        lane = dispatcher.lanes[subscription_id, 0]
         await until(lambda: lane.receiver.types == ("lead.updated",))
         go_on.set()
         await world.until_row("SELECT 1 FROM attempts HAVING count(*) = 2")

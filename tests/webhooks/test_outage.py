@@ -58,7 +58,7 @@ async def test_a_receiver_that_is_down_adds_no_row_and_no_request_beyond_its_pro
         async with world.engine.connect() as tx:
             measured = {row.breaker: row for row in await across.count_lanes(tx)}
             shown = await sql.list_subscriptions(tx, world.tenant_id, Page(50, None))
-    assert {state: row.lanes for state, row in measured.items()} == {"closed": 1, "open": 1}
+    assert {state: row.subscriptions for state, row in measured.items()} == {"closed": 1, "open": 1}
     assert measured["open"].worst_seconds > measured["closed"].worst_seconds
     metrics.show_lanes(measured.values())
     for of in ("worst", "sum"):

@@ -111,6 +111,7 @@ subscriptions = tenant_table(
     instant("consented_at"),  # when its receiver agreed; null: it has not, or was not asked
     Column("allowed_rate", Integer),  # requests a minute; null: any number
     jsonb("limits"),
+    Column("lanes", SmallInteger, nullable=False, server_default="1"),
     string("on_dead", null=False, server_default="skip"),
     Column("disable_after_days", Integer, nullable=False, server_default="5"),
     string("state", null=False, server_default="active"),
@@ -123,15 +124,21 @@ lanes = tenant_table(
     "lanes",
     uuid("subscription_id", null=False, primary_key=True),
     Column("lane_no", SmallInteger, primary_key=True, autoincrement=False),
+    Column("lane_count", SmallInteger, nullable=False, server_default="1"),  # how many lanes the subscription has
     Column("position", BigInteger, nullable=False),
+    Column("reached", BigInteger, nullable=False, server_default="0"),  # nothing was delivered after it
+    jsonb("passed"),  # what lanes of an earlier number have handled
     uuid("owner"),
     Column("fence", BigInteger, nullable=False, server_default="0"),
     instant("lease_until", null=False, server_default="-infinity"),
     instant("due_at", null=False, server_default="-infinity"),
     jsonb("breaker"),
+    instant("delivered_at"),  # the latest success
+    Column("wanted", Boolean, nullable=False, server_default=false()),  # by a process that serves fewer of them
     instant("moved_at"),  # attempts before it do not count: somebody set the position
     tenant_foreign_key("subscriptions", "subscription_id"),
     Index("lanes_due_at_idx", "due_at"),
+    Index("lanes_several_idx", "tenant_id", "subscription_id", "lane_no", postgresql_where="lane_count > 1"),
     postgresql_with={"fillfactor": 50},
 )
 

@@ -1,4 +1,4 @@
-"""Send the replays of one subscription, behind its live deliveries; the process that serves its lane does it.
+"""Send the replays of one subscription, behind its live deliveries; the process that serves its first lane does it.
 
 A replay shares the lane's lease, breaker and limit of requests in flight. It has a position of its own, which is
 written with the lane's fence, so that a process that lost the lane writes nothing.

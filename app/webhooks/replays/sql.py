@@ -143,10 +143,19 @@ FAIL = text(
     "UPDATE replays SET state = 'failed', state_reason = :reason, finished_at = clock_timestamp(),"
     " updated_at = clock_timestamp() WHERE tenant_id = :tenant_id AND id = :id AND state = 'running' RETURNING *"
 )
-# A dead delivery that was replayed is delivered: its row goes, and its lead goes on if it waited.
+# A dead delivery that was replayed is delivered: its row goes, and its lead goes on if it waited. Rows are locked in
+# the order in which the lane of their lead locks them, which may be another.
 SETTLE_DEAD = text(
-    "UPDATE delivery_retries SET request = 'discard' WHERE tenant_id = :tenant_id AND subscription_id ="
-    " :subscription_id AND state = 'dead' AND position = ANY (:positions) RETURNING position"
+    """
+    WITH dead AS MATERIALIZED (
+        SELECT position FROM delivery_retries
+         WHERE tenant_id = :tenant_id AND subscription_id = :subscription_id AND state = 'dead'
+           AND position = ANY (:positions) ORDER BY position FOR UPDATE
+    )
+    UPDATE delivery_retries r SET request = 'discard' FROM dead d
+     WHERE r.tenant_id = :tenant_id AND r.subscription_id = :subscription_id AND r.position = d.position
+    RETURNING r.position
+    """
 ).bindparams(bindparam("positions", type_=ARRAY(BigInteger)))
 
 
