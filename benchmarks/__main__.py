@@ -26,6 +26,7 @@ from benchmarks.paths import (
     deliver,
     erasure,
     imports,
+    lanes,
     lists,
     many,
     mapping,
@@ -49,6 +50,7 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
     "transition": move.measure,
     "conversion": convert.measure,
     "delivery": deliver.measure,
+    "delivery-lanes": lanes.measure,
     "memory": memory.measure,
     "overload": overload.measure,
     "import": imports.measure,
@@ -67,7 +69,9 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
 }
 # They take minutes: to fill a database, until lanes rest, to send a million events, to process a large list, to erase
 # ten thousand people, to write five million events, until an outage of five minutes is over.
-ONLY_WHERE_NAMED = {"lists", "many", "dead", "replay", "large-list", "reports", "erasure", "retention", "rivals"}
+ONLY_WHERE_NAMED = {
+    "delivery-lanes", "lists", "many", "dead", "replay", "large-list", "reports", "erasure", "retention", "rivals"
+}
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
 

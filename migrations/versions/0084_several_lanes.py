@@ -1,7 +1,7 @@
 """A subscription may be served by several lanes.
 
 Revision ID: 0084_several_lanes
-Revises: 0078_sinks
+Revises: 0083_zones_that_are_places
 
 All steps can be repeated.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0084_several_lanes"
-down_revision = "0078_sinks"
+down_revision = "0083_zones_that_are_places"
 branch_labels = None
 depends_on = None
 

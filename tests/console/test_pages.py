@@ -100,7 +100,7 @@ async def test_every_page_shows_what_there_is(api: Api) -> None:
         f"/console/accounts/{made['account_id']}": ("nordsoft.ro", "anna@nordsoft.ro", "Renewal", "create"),
         f"/console/opportunities/{made['opportunity_id']}": ("Renewal", "Nordsoft", "stage"),
         f"/console/sources/{made['source_id']}": ("quarantined", made["quarantined_id"], "Dry run"),
-        f"/console/subscriptions/{made['subscription_id']}": ("http://127.0.0.1:9/hook", "Pause"),
+        f"/console/subscriptions/{made['subscription_id']}": ("http://127.0.0.1:9/hook", "Pause", "Lanes 1"),
         f"/console/policies/{made['policy_id']}": ("qualify", "requires: ", "Points for fit"),
     }
     for path, texts in expected.items():

@@ -14,11 +14,12 @@ class Run:
 
     rounds: int = 5
     concurrency: int = 8
+    lanes: int = 1
     entries: list[Entry] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("one", "two"):
-            self.note("subscription", 0, name=name, concurrency=self.concurrency)
+            self.note("subscription", 0, name=name, concurrency=self.concurrency, lanes=self.lanes)
         for position in range(1, 2 * self.rounds + 1):
             lead, version, at = f"lead_{position % 2}", (position + 1) // 2, float(position)
             event = {"event": f"evt_{position}", "lead": lead, "position": position, "body": f"b{position}"}

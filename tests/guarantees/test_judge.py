@@ -121,9 +121,10 @@ def test_a_disturbance_explains_repeats_around_it_only(at: float, until: float, 
 
 
 @pytest.mark.parametrize("beyond", [0, 1, 3])
-def test_a_disturbance_explains_as_many_repeats_as_are_in_flight_or_unwritten(beyond: int) -> None:
-    run = Run(rounds=100, concurrency=2)
-    room = 2 + UNRECORDED
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_disturbance_explains_as_many_repeats_as_are_in_flight_or_unwritten(beyond: int, lanes: int) -> None:
+    run = Run(rounds=100, concurrency=2, lanes=lanes)
+    room = 2 + lanes * UNRECORDED
     run.disturb(201)
     for position in range(200 - room - beyond + 1, 201):
         run.take("one", position, 202)

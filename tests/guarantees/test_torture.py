@@ -55,7 +55,7 @@ async def test_a_service_that_moves_its_position_before_the_acknowledgement_is_f
         limits = Limits(timeout_seconds=20, concurrency=HABITS[name].concurrency)
         _, secret = await world.subscribe(f"{listening.url}/{name}", limits)
         listening.know(name, secret)
-        ledger.note("subscription", name=name, concurrency=limits.concurrency)
+        ledger.note("subscription", name=name, concurrency=limits.concurrency, lanes=1)
         count = await world.record_many(LEADS, 5)
         await world.until_row(f"SELECT 1 FROM event_log HAVING count(*) = {count}")
 

@@ -6,13 +6,14 @@ import random
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["kill", "pause", "suspend", "restart", "hold", "replay"]
+Kind = Literal["kill", "pause", "suspend", "restart", "hold", "replay", "lanes"]
 
 MEAN_SECONDS: Final = 3.5  # between two faults
 LEASE_SECONDS: Final = 30.0
 # How often each kind occurs, in parts, and whom it may hit. `kill`: kill -9 of a process. `pause`: SIGSTOP for less
 # than a lease, then SIGCONT; `suspend`: for longer than a lease. `restart`: PostgreSQL, with `-m immediate`. `hold`:
-# a subscription is paused, and resumed later. `replay`: its latest events are sent once more.
+# a subscription is paused, and resumed later. `replay`: its latest events are sent once more. `lanes`: it is served by
+# another number of lanes.
 PARTS: Final[dict[tuple[Kind, str], int]] = {
     ("kill", "api"): 20,
     ("kill", "work"): 12,
@@ -26,6 +27,7 @@ PARTS: Final[dict[tuple[Kind, str], int]] = {
     ("restart", "postgresql"): 8,
     ("hold", "subscription"): 8,
     ("replay", "subscription"): 7,
+    ("lanes", "subscription"): 10,
 }
 
 

@@ -1,7 +1,7 @@
 """Which promises a ledger shows to be broken. Pure: it reads what was noted, and asks nobody.
 
 Bounds are those of docs/guarantees.md: after each disturbance of the dispatch processes a subscription gets at most
-`concurrency` + 64 events once more.
+`concurrency` events once more, and 64 of each lane.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from app.commands.torture.ledger import Entry
 
-UNRECORDED: Final = 64  # deliveries that may be unwritten when a process ends, besides those in flight
+UNRECORDED: Final = 64  # deliveries of a lane that may be unwritten when a process ends, besides those in flight
 ON_THE_WIRE_SECONDS: Final = 10.0  # how long after a disturbance a request that was sent before it may be answered
 SENT: Final = "lead."  # the types that every subscription of a run gets
 
@@ -128,9 +128,10 @@ class Repeat(NamedTuple):
 
 
 def repeated(story: Story) -> Iterator[str]:
-    """G2: an event is taken twice only around a disturbance, and at most `concurrency` + 64 for each of them."""
+    """G2: an event is taken twice only around a disturbance; `concurrency` and 64 of each lane for each of them."""
     for (name, replay), entries in story.taken().items():
-        room = story.subscriptions[name]["concurrency"] + UNRECORDED
+        subscription = story.subscriptions[name]
+        room = subscription["concurrency"] + UNRECORDED * subscription["lanes"]
         for repeat in unexplained(repeats(entries), story.disturbed, room):
             yield (
                 f"{_place(name, replay)}: {repeat.event} was taken at {repeat.first:.1f} s and at {repeat.again:.1f} s,"

@@ -39,6 +39,7 @@ QUIET_SECONDS: Final = 420.0  # longer than a breaker's second wait, a lease and
 LINE_SECONDS: Final = 15.0  # between two lines of progress where no terminal shows them
 REPLAYED_SECONDS: Final = 20.0  # how far back a replay begins
 MOST_TOLD: Final = 20
+MOST_LANES: Final = 4  # as many requests as the least of the receivers gets at a time
 
 
 @dataclass(slots=True)
@@ -65,7 +66,8 @@ class Torture:
             made = await self.api.send("POST", "/v1/subscriptions", body)
             self.receivers.know(name, made["secret"])
             self.subscriptions[name] = made["id"]
-            self.ledger.note("subscription", name=name, id=made["id"], concurrency=habit.concurrency)
+            most = {"concurrency": habit.concurrency, "lanes": MOST_LANES}
+            self.ledger.note("subscription", name=name, id=made["id"], **most)
 
     async def disturb(self, faults: Sequence[Fault]) -> None:
         """Let each fault begin at its time; returns when all of them have ended."""
@@ -87,6 +89,8 @@ class Torture:
                 await self._hold(fault)
             case "replay":
                 await self._replay(fault)
+            case "lanes":
+                await self._change_lanes(fault)
 
     async def _signal(self, fault: Fault, *, stops: bool) -> None:
         """Kill processes, or stop them and let them go on. One that does not work yet, or is stopped, is left alone."""
@@ -133,6 +137,13 @@ class Torture:
         if made is not None:  # 409: the subscription is paused
             self.replays.append((name, made["id"]))
             self._note(fault, name, at)
+
+    async def _change_lanes(self, fault: Fault) -> None:
+        names, at = list(HABITS), self.ledger.now
+        name, number = names[fault.number % len(names)], 1 + fault.number // len(names) % MOST_LANES
+        changed = await self.api.send("PATCH", f"/v1/subscriptions/{self.subscriptions[name]}", {"lanes": number})
+        if changed is not None:  # 409: it was paused at the same moment
+            self._note(fault, name, at, repeats=True)
 
     def _note(self, fault: Fault, whom: str, at: float, *, repeats: bool = False) -> None:
         """A fault after which deliveries may be repeated is a disturbance."""
@@ -305,7 +316,9 @@ def report(entries: Sequence[Entry], violations: Sequence[Violation], minutes: f
     """The table at the end, and the first violations."""
     found, counts = Counter(violation.rule for violation in violations), checked(entries)
     faults = Counter(
-        entry["kind"] if entry["kind"] in ("hold", "replay") else f"{entry['kind']} {entry['process'].rstrip(' 0123')}"
+        entry["kind"]
+        if entry["kind"] in ("hold", "replay", "lanes")
+        else f"{entry['kind']} {entry['process'].rstrip(' 0123')}"
         for entry in entries
         if entry["what"] in ("disturbed", "fault")
     )
