@@ -31,6 +31,7 @@ from tests.guarantees.writes import forbidden, note_writes, owners
 from tests.waiting import until
 from tests.webhooks.conftest import FAST, RETRIES, Got, World, inbox
 from tests.webhooks.test_crash import LONG, SHORT, UNFLUSHED, delayed, dispatcher, duplicates
+from tests.webhooks.test_replay_crash import until_ok
 from tests.webhooks.test_resume import PATIENT
 
 LEADS = [ids.new_id() for _ in range(24)]
@@ -224,7 +225,7 @@ async def test_a_replay_is_sent_whole_and_in_order_while_the_number_of_lanes_cha
         async with world.engine.begin() as tx:
             await replay.create(tx, world.tenant_id, subscription_id, ReplayCreate(), datetime.now(UTC))
         for number, part in ((1, 4), (3, 2)):
-            await box.until(lambda box, part=part: len(box.ok) >= count + count // part)
+            await until_ok(box, count + count // part)
             await change(world, subscription_id, lanes=number)
             await world.record_many(LEADS, 1)
         done: Any = await world.until_row("SELECT * FROM replays WHERE state = 'done'")
