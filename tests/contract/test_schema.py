@@ -59,6 +59,7 @@ ACROSS = {
         "settled_after",
         "renew_lanes",
         "requested",
+        "want_lanes",
         "read_logs",
         "changed",
         "advance_lanes",
