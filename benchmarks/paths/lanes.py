@@ -21,7 +21,7 @@ def measure(bench: Bench) -> list[Line]:
     leads = bench.scale(6_000, 800)
     dsn = bench.database.create("lanes")
     with bench.service(dsn, "api,work") as server:
-        bench.load(server, form_fills(new_source(server), leads), 202)
+        bench.load(server, form_fills(new_source(server), leads), 202, connections=4, seconds=300)
         wait_for_count(bench.database, dsn, PROCESSED, leads)
     lines: list[Line] = []
     for processes in (1, 2):
