@@ -70,7 +70,16 @@ PATHS: dict[str, Callable[[Bench], list[Line]]] = {
 # They take minutes: to fill a database, until lanes rest, to send a million events, to process a large list, to erase
 # ten thousand people, to write five million events, until an outage of five minutes is over.
 ONLY_WHERE_NAMED = {
-    "delivery-lanes", "lists", "many", "dead", "replay", "large-list", "reports", "erasure", "retention", "rivals"
+    "delivery-lanes",
+    "lists",
+    "many",
+    "dead",
+    "replay",
+    "large-list",
+    "reports",
+    "erasure",
+    "retention",
+    "rivals",
 }
 Named = Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(PATHS)}.")]
 
