@@ -24,7 +24,7 @@ from zipfile import BadZipFile, ZipFile
 
 from app.database import dump, embedded, migrate
 from app.database.sealed import missing_keys, needed
-from app.database.server import open_database
+from app.database.server import open_database, require_database
 from app.keyring import KeyRing
 from app.settings import KEY_FILE, CannotStart, Settings, decode_keys, encode_keys, load, with_secrets, write_private
 
@@ -44,8 +44,7 @@ def back_up(file: Path, data_dir: Path | None) -> None:
             "BATON_DATABASE_URL names a server, which baton backup does not copy: use pg_dump --format=custom, and "
             "keep BATON_SECRET_KEYS in another safe place, because the copy cannot be used without them"
         )
-    if not (settings.data_dir / "postgres").exists():
-        raise CannotStart(f"there is no database in {settings.data_dir}: name its directory with --data-dir")
+    require_database(settings)
     settings = with_secrets(settings, generate=False)
     with (
         _new_file(file) as partial_file,

@@ -197,9 +197,12 @@ def show_policy(
 @cli.command()
 def demo(
     url: Annotated[
-        str | None, typer.Option(help="URL of a running service; by default the service of --data-dir.")
+        str | None,
+        typer.Option(help="URL of a running service; by default that of --data-dir at BATON_PORT, or one is started."),
     ] = None,
-    key: Annotated[str | None, typer.Option(help="API key with the scopes admin, actors:assert.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="With --url: its API key, with the scopes admin, actors:assert.")
+    ] = None,
     leads: Annotated[int, typer.Option(min=10, max=100_000, help="How many leads.")] = 5_000,
     seed: Annotated[int, typer.Option(help="The same seed generates the same leads.")] = 1,
     data_dir: DataDir = None,

@@ -71,9 +71,9 @@ class AccountOrder(RequestBody):
     @model_validator(mode="after")
     def _fits_mode(self) -> Self:
         _check_id(self.mode, self.id)
-        if self.mode == "none":
-            given = {"values": self.values.model_fields_set, "overwrite": self.overwrite}
-            _refuse(self, self.mode, [name for name, value in given.items() if value])
+        unused = {"none": ("values", "overwrite"), "create": ("overwrite",)}.get(self.mode, ())
+        given = {"values": self.values.model_fields_set, "overwrite": self.overwrite}
+        _refuse(self, self.mode, [name for name in unused if given[name]])
         return self
 
 
@@ -85,8 +85,11 @@ class ContactOrder(RequestBody):
     relink: bool = Field(default=False, description="Moves the contact to this account where it belongs to another.")
 
     @model_validator(mode="after")
-    def _id_fits_mode(self) -> Self:
+    def _fits_mode(self) -> Self:
         _check_id(self.mode, self.id)
+        if self.mode == "create":
+            given = {"overwrite": self.overwrite, "relink": self.relink}
+            _refuse(self, self.mode, [name for name, value in given.items() if value])
         return self
 
 

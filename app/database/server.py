@@ -49,8 +49,16 @@ def run_on_database(data_dir: Path | None, work: Callable[[Database], Awaitable[
         async with open_database(url) as engine:
             return await work(engine)
 
-    with running_database(load(data_dir=data_dir)) as settings:
+    found = load(data_dir=data_dir)
+    require_database(found)
+    with running_database(found) as settings:
         return asyncio.run(run(settings.url))
+
+
+def require_database(settings: Settings) -> None:
+    """Raise CannotStart where the embedded PostgreSQL has no database in this directory, rather than make one."""
+    if settings.embedded and not (settings.data_dir / "postgres").exists():
+        raise CannotStart(f"there is no database in {settings.data_dir}: name its directory with --data-dir")
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from app.events.catalogue import TYPES, Envelope
+from app.policy.fault import did_you_mean
 from app.web.fields import ResponseBody
 
 PATTERN: Final = re.compile(r"\*|[a-z][a-z_]*\.(\*|[a-z][a-z_]*)")
@@ -26,9 +27,8 @@ def check_types(given: list[str]) -> list[str]:
         if each not in KNOWN:
             raise PydanticCustomError(
                 "type_unknown",
-                "there is no event type {type}; types are {known}",
-                # The shortest first, since a long message is cut.
-                {"type": each, "known": ", ".join(sorted(TYPES, key=len))},
+                "there is no event type {type}{meant}: they are listed in the API document, at /docs",
+                {"type": each, "meant": did_you_mean(each, KNOWN).rstrip("?").replace(";", ",")},
             )
     return types
 

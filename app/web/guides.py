@@ -31,7 +31,7 @@ PAGES: Final = {
     "README.md": "readme",
     "CHANGELOG.md": "changelog",
     "CONTRIBUTING.md": "contributing",
-    "benchmarks/README.md": "benchmarks",
+    "benchmarks/README.md": "benchmarks/readme",
 }
 FOLDERS: Final = ("docs", "examples", "openapi")
 # Made by the service itself, so that the document is that of this process.
@@ -67,10 +67,10 @@ pages = APIRouter()
 
 @pages.get("/docs/{address:path}", include_in_schema=False)
 async def guide(request: Request, address: str) -> Response:
-    """A page as HTML, another file as it is; an address that ends with a slash or `.md` leads to the one without."""
+    """A page as HTML, another file as it is; the path of a page, or a slash at the end, leads to the address."""
     prefix: str = request.app.state.settings.prefix
     known = addresses()
-    plain = address.removesuffix("/").removesuffix(".md")
+    plain = PAGES.get(address) or address.removesuffix("/").removesuffix(".md")
     if not plain or (plain != address and plain in known):
         return RedirectResponse(f"{prefix}/docs/{plain}".removesuffix("/"), 308)
     if address not in known:
@@ -84,9 +84,10 @@ async def guide(request: Request, address: str) -> Response:
 
 @cache
 def addresses() -> dict[str, Path]:
-    """Each file and folder that is served, by its address below /docs/."""
+    """Each file and folder that is served, by its address below /docs/. A page comes before a folder of its name."""
     tree = _tree()
-    found = {address_of(path.relative_to(tree).as_posix()): path for path in _served(tree)}
+    served = sorted(_served(tree), key=Path.is_file)
+    found = {address_of(path.relative_to(tree).as_posix()): path for path in served}
     return {**found, "guides.css": STYLE}
 
 

@@ -68,13 +68,14 @@ async def check_selection(tx: Tx, tenant_id: UUID, asked: Asked) -> list[dict[st
     members = {name: values for name, values in asked.filter.items() if name != CONSENT}
     if not asked.filter and not asked.condition:
         return []
-    policy = (await active_policy(tx, tenant_id)).policy
-    names = Names(await _stages(tx, tenant_id), await _purposes(tx, tenant_id, policy))
+    needs_policy = CONSENT in asked.filter or asked.condition
+    policy = (await active_policy(tx, tenant_id)).policy if needs_policy else None
+    names = Names(await _stages(tx, tenant_id), await _purposes(tx, tenant_id, policy) if policy else set())
     types = types_of(asked.types)
     faults, found = list(_filter_faults(types, members, names.stages)), []
     if CONSENT in asked.filter:
         faults += _consent_faults(types, asked.filter[CONSENT], names.purposes)
-    if asked.condition:
+    if policy and asked.condition:
         root = read_condition(asked.condition)
         found = (
             root if isinstance(root, list) else [*condition_faults(policy, root), *_event_faults(types, root, names)]

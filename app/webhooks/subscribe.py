@@ -113,8 +113,8 @@ async def patch(
 
     Raises the problems of `locked`, `checked_url`, `check_events` and `credentials.changed`.
     """
-    given = body.model_dump(mode="json", exclude={"credentials"})
-    values = _stored({name: value for name, value in given.items() if value is not None})
+    given = body.model_dump(mode="json", exclude={"credentials", "limits"})
+    values = {name: value for name, value in given.items() if value is not None}
     if body.on_dead == "skip":
         await by_hand.let_go_on(context.tx, context.tenant_id, subscription_id)
     if body.url is not None:
@@ -128,8 +128,12 @@ async def patch(
     url = values.get("url", row.url)
     values |= credentials.changed(context.ring, context.tenant_id, row, url, body.credentials)
     _check_handshake(url, values.get("handshake", row.handshake))
-    limits = {**row.limits, **values.get("limits", {})}
-    _check_lanes(values.get("lanes", row.lanes), limits["concurrency"], "limits" if body.lanes is None else "lanes")
+    limits = {**row.limits, "disable_after_days": row.disable_after_days}
+    if body.limits is not None:
+        limits |= body.limits.model_dump(mode="json", exclude_unset=True)
+        values |= _stored({"limits": limits})
+    place = "limits.concurrency" if body.lanes is None else "lanes"
+    _check_lanes(values.get("lanes", row.lanes), limits["concurrency"], place)
     headers = values.pop("headers", None)
     if (ed25519 := values.pop("ed25519", None)) is not None and ed25519 != bool(row.ed25519_keys):
         turned_on = ed25519 and _with_new_key(context, row, "v1a", new_secret("v1a"), "ed25519")

@@ -69,7 +69,7 @@ def markdown(found: Mapping[str, Results], conditions: str) -> str:
     """One column for each system, under a line that says in which conditions they were measured."""
     outage = next(iter(found.values())).outage
     rows = [[what, *(show(one) for one in found.values())] for what, show in ROWS]
-    head = [["", *found], ["---", *("---:" for _ in found)]]
+    head = [["", *found], ["---" for _ in ("", *found)]]
     table = "\n".join(f"| {' | '.join(row)} |" for row in [*head, *rows])
     return f"{conditions} Outage of {outage.seconds:.0f} s, {outage.events:,} events.\n\n{table}"
 

@@ -87,7 +87,7 @@ def test_a_lost_event_misses_the_target_whatever_the_rate() -> None:
 
 def test_the_table_has_a_column_for_each_system_and_says_what_had_not_ended() -> None:
     text = markdown({"ours": results(1234.0), "theirs": results(drain=None, late=3)}, "Today.")
-    assert text.startswith("Today. Outage of 300 s, 1,500 events.\n\n|  | ours | theirs |\n| --- | ---: | ---: |\n")
+    assert text.startswith("Today. Outage of 300 s, 1,500 events.\n\n|  | ours | theirs |\n| --- | --- | --- |\n")
     assert "| deliveries a second, of a backlog to one receiver | 1,234 | 100 |" in text
     assert "| until all is delivered after the outage, s | 7.0 | over 240 |" in text
     assert "ms | 5.0 / 30.0 | 5.0 / 30.0 |" in text

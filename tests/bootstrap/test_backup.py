@@ -308,8 +308,19 @@ def test_a_backup_that_fails_half_way_leaves_no_file(folder: Path, monkeypatch: 
     assert [path.name for path in folder.iterdir() if not path.name.startswith("output")] == [".baton"]
 
 
-def test_a_directory_without_a_database_is_not_backed_up_and_none_is_made(folder: Path) -> None:
-    assert "there is no database in .baton" in run(folder, "backup", "file", status=2)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "backup file",
+        "verify",
+        "retention --dry-run",
+        "tenants create a",
+        "keys create --name a",
+        "reports rebuild",
+    ],
+)
+def test_a_command_about_a_database_makes_none_where_there_is_none(folder: Path, command: str) -> None:
+    assert "there is no database in .baton" in run(folder, *command.split(), status=2)
     assert not (folder / ".baton").exists()
 
 

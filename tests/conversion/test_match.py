@@ -167,6 +167,8 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
         {"account": {"mode": "none", "values": {"name": "Nord"}, "overwrite": ["name"]}},
         ["account.values", "account.overwrite"],
     ),
+    ({"account": {"mode": "create", "overwrite": ["name"]}}, ["account.overwrite"]),
+    ({"contact": {"mode": "create", "overwrite": ["email"], "relink": True}}, ["contact.overwrite", "contact.relink"]),
 ]
 
 

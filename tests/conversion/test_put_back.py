@@ -217,5 +217,5 @@ async def test_a_later_conversion_taken_back_leaves_the_links_of_the_one_before(
     assert [one["id"] for one in done["archived"]] == [second["opportunity"]["id"]]
     assert (done["lead"]["stage"], done["lead"]["links"]) == ("sql", before)
     answer = await ask(api, lead, manager)
-    assert (answer.status_code, answer.json()["code"]) == (409, "transition_not_allowed")
+    assert (answer.status_code, answer.json()["code"]) == (409, "conversion_reverted")
     assert await faults(api) == []

@@ -1,6 +1,7 @@
 """The guides at /docs/…: every page of the tree is reached from /docs, and every link and anchor leads somewhere."""
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
@@ -72,6 +73,12 @@ async def test_every_link_and_anchor_of_every_page_leads_somewhere(api: Api) -> 
             target = urlsplit(urljoin(SITE + path, link))
             if target.netloc == "test" and target.fragment:
                 assert target.fragment in pages[target.path].anchors, f"{path}: {link}"
+
+
+@pytest.mark.parametrize("path", [path for path in [*WRITTEN, "benchmarks/README.md"] if path.endswith(".md")])
+async def test_each_page_is_the_one_of_its_address(path: str) -> None:
+    heading = (ROOT / path).read_text("utf-8").partition("\n")[0].removeprefix("# ").replace("`", "")
+    assert f"<title>{escape(heading)} – Baton</title>" in guides.page(guides.address_of(path), "")
 
 
 async def test_every_page_picture_and_example_is_reached_and_loads_nothing_from_elsewhere(api: Api) -> None:

@@ -84,6 +84,17 @@ async def test_secret_and_headers_are_encrypted_in_the_database(client: httpx.As
     assert "very-private" not in row.whole
 
 
+async def test_a_patch_of_limits_changes_only_the_limits_that_it_names(client: httpx.AsyncClient) -> None:
+    chosen = {"concurrency": 16, "timeout_seconds": 9, "retry_schedule": [1, 2], "disable_after_days": 3}
+    path = f"{PATH}/{(await created(client, limits=chosen, lanes=12))['id']}"
+    for change in ({}, {"timeout_seconds": 5}, {"disable_after_days": 7}, {"retry_schedule": None}):
+        chosen |= change
+        answer = await client.patch(path, json={"limits": change})
+        assert (answer.status_code, answer.json()["limits"]) == (200, chosen)
+    refused = await client.patch(path, json={"limits": {"concurrency": 11}})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "limits.concurrency")
+
+
 async def test_a_patch_changes_only_given_members_and_respects_if_match(client: httpx.AsyncClient) -> None:
     made = await created(client, headers={"X-A": "1"})
     path = f"{PATH}/{made['id']}"

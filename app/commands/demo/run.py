@@ -73,6 +73,8 @@ def demo(url: str | None, key: str | None, leads: int, seed: int, data_dir: Path
             raise CannotStart("--url needs --key: give an API key with the scopes admin and actors:assert")
         asyncio.run(_send_and_show(url, key, planned))
         return
+    if key is not None:
+        raise CannotStart("--key needs --url: it is the key of a running service; without both, a tenant is made")
     settings = load(data_dir=data_dir)
     with running_database(with_secrets(settings, generate=False)) as ready:
         admin = asyncio.run(prepare(ready, owned=settings.embedded))
