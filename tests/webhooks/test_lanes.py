@@ -375,7 +375,7 @@ async def test_lanes_need_a_request_in_flight_each(api: Api) -> None:
     assert [(one["field"], one["code"]) for one in refused["errors"]] == [("lanes", "more_lanes_than_concurrency")]
     made = await api.post(PATH, {"url": "http://127.0.0.1:9/hook", "lanes": 4})
     assert made["lanes"] == 4
-    for body, field in (({"lanes": 9}, "lanes"), ({"limits": {"concurrency": 3}}, "limits")):
+    for body, field in (({"lanes": 9}, "lanes"), ({"limits": {"concurrency": 3}}, "limits.concurrency")):
         answer = await api.call("PATCH", f"{PATH}/{made['id']}", body)
         assert answer.status_code == 422
         assert [one["field"] for one in answer.json()["errors"]] == [field]
