@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,11 +26,12 @@ from app.webhooks.accepted import accepted
 from app.webhooks.breaker import Breaker
 from app.webhooks.lane import MOST_PARKED, SKIPPED, Changes, Item, Lane
 from app.webhooks.lane_context import DatabaseClock, LaneContext, LaneKey, LaneLost
-from app.webhooks.lane_reading import Memory, find_probe, included, still_wanted
+from app.webhooks.lane_reading import Memory, included, still_wanted
+from app.webhooks.probe import probe
 from app.webhooks.receiver import Receiver
 from app.webhooks.record_changes import record_changes
 from app.webhooks.replays.serve import ServedReplay
-from app.webhooks.retry import GONE, Outcome, next_attempt
+from app.webhooks.retry import Outcome, next_attempt
 from app.webhooks.shares import Passed, Share
 from app.webhooks.write import Writer
 
@@ -54,7 +55,7 @@ class ServedLane:
         self.share = Share(claimed.lane_no, claimed.lane_count, Passed.of(claimed.passed))
         self.key: LaneKey = (self.subscription_id, self.share.lane_no)
         self.owned: across.Owned = (self.tenant_id, *self.key, self.fence)
-        self._place = self.tenant_id, self.subscription_id, self.share
+        self.place = self.tenant_id, self.subscription_id, self.share
         self.lane = Lane(claimed.position)
         self.breaker = Breaker(context.timing.breaker)
         self.wakeup = asyncio.Event()
@@ -75,7 +76,7 @@ class ServedLane:
                 async with self.connection() as tx:
                     await self._clear_reason(tx, self._claimed)
             if self._opened and self.breaker.state == "open" and self.may_send():
-                await self._probe()
+                await probe(self)
             while not (self.stopping and not self._tasks and self._replay is None):
                 self.wakeup.clear()
                 await self._step()
@@ -175,7 +176,7 @@ class ServedLane:
         if row.lanes != self.share.lanes:
             raise LaneLost
         self.clock = DatabaseClock(row.now)
-        self.receiver = Receiver.stored(row, *self._place[:2], self.context.ring).of_lane(self.share)
+        self.receiver = Receiver.stored(row, *self.place[:2], self.context.ring).of_lane(self.share)
         self.lane.dead_blocks = self.receiver.on_dead == "block"
         self.lane.pace = self.context.pace(self.key, self.receiver.per_minute)
         self._changed, self._retry_at = False, self.clock.now()  # the change may have made retries due
@@ -220,7 +221,7 @@ class ServedLane:
             return
         read_at = time.monotonic()
         async with self.connection() as tx:
-            rows, later = await lane_sql.read_due(tx, *self._place, self.lane.busy)
+            rows, later = await lane_sql.read_due(tx, *self.place, self.lane.busy)
             if await self._current(tx, rows) or not rows:
                 self._retry_at = min(filter(None, (later, self.lane.next_retry)), default=None)
                 events = await included(tx, self.tenant_id, self.receiver, [event_of(row) for row in rows])
@@ -238,7 +239,7 @@ class ServedLane:
         async with self.context.gate, self.context.engine.begin() as tx:
             await self.advance(tx, Changes(position=self.lane.position))
             changing = self.lane.changing
-            done, rows = await lane_sql.carry_out(tx, *self._place, self.lane.position, changing, REQUESTS_AT_ONCE)
+            done, rows = await lane_sql.carry_out(tx, *self.place, self.lane.position, changing, REQUESTS_AT_ONCE)
         self.lane.recount(rows)
         self._requested, self._carrying_out = self._requested or done == REQUESTS_AT_ONCE, False
         self._retry_at = self.clock.now()
@@ -267,7 +268,7 @@ class ServedLane:
         self._unread = False  # `check_log` sets it again while we read
         patterns, after, read_at = self.receiver.patterns, self.lane.read_to, time.monotonic()
         async with self.connection() as tx:
-            rows = await lane_sql.read_log(tx, *self._place, after, patterns)
+            rows = await lane_sql.read_log(tx, *self.place, after, patterns)
             current = await self._current(tx, rows)
             events = [event_of(row) for row in rows if row.id is not None] if current else []
             events = await accepted(tx, self.tenant_id, self.receiver, self.share.only(events))
@@ -382,39 +383,15 @@ class ServedLane:
 
     def _settle(self, item: Item, outcome: Outcome) -> None:
         self.note(item, outcome)
-        self._follow(item, outcome, self.clock.now())
+        self.follow(item, outcome, self.clock.now())
 
-    def _follow(self, item: Item, outcome: Outcome, now: datetime) -> None:
+    def follow(self, item: Item, outcome: Outcome, now: datetime) -> None:
+        """Settle an attempt: the delivery is done, tried again later, or dead."""
         decided = next_attempt(outcome, item.attempts + 1, now, random.random(), self.schedule)  # noqa: S311 - jitter
         self.lane.settle(item, outcome, decided, now)
         delivery_counter(outcome.label).inc()
         if (at := getattr(decided, "at", None)) is not None:
             self._retry_at = min(at, self._retry_at or at)
-
-    # --- probing
-
-    async def _probe(self) -> None:
-        """Send one waiting delivery. If its receiver is back the lane is served, slowly at first, else released."""
-        assert self.breaker.outage is not None
-        if self.lane.waits_for_pace(self.clock.now()):
-            return
-        probes, limits = self.breaker.outage.probes, self.receiver.limits
-        async with self.connection() as tx:
-            item = await find_probe(tx, *self._place, self.lane, self.receiver, probes)
-        if item is None:  # what waits is not accepted any more, or is behind a dead delivery
-            self.breaker.start(self.clock.now())
-            return
-        outcome = await self.send(item)
-        now = self.clock.now()
-        back = self.breaker.note_probe(outcome, limits.concurrency, now, random.random())  # noqa: S311 - jitter
-        if back or outcome.code == GONE:
-            self._follow(item, outcome, now)
-            return
-        delivery_counter(outcome.label).inc()
-        self.lane.fail_probe(item, outcome, now)
-        self.lane.pause(self.breaker.probe_at)
-        if self.breaker.failed_for(now) >= timedelta(days=limits.disable_after_days):
-            self.lane.disable("failing")
 
     # --- writing
 
@@ -427,7 +404,7 @@ class ServedLane:
             async with self.context.gate, self.context.engine.begin() as tx:
                 row = await self.advance(tx, changes)
                 await lane_sql.write_retries(tx, self.tenant_id, self.subscription_id, changes)
-                await record_changes(tx, *self._place, changes, now)
+                await record_changes(tx, *self.place, changes, now)
         self.lane.written(changes)
         self._flushed_at = time.monotonic()
         if changes.dead or changes.disabled or changes.breaker is not None:
