@@ -27,7 +27,7 @@ def check_types(given: list[str]) -> list[str]:
         if each not in KNOWN:
             raise PydanticCustomError(
                 "type_unknown",
-                "there is no event type {type}{meant}: they are listed in the API document, at /docs",
+                "there is no event type {type}{meant}: types are written as lead.captured, and /docs lists all of them",
                 {"type": each, "meant": did_you_mean(each, KNOWN).rstrip("?").replace(";", ",")},
             )
     return types
