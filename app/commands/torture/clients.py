@@ -38,8 +38,12 @@ class Api:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str | int] | None = None,
+        may: str | None = None,
     ) -> Any:
-        """The answer as JSON; None for one that is neither 2xx nor to be retried, which is noted unless it is a 409."""
+        """The answer as JSON; None for one that is neither 2xx nor to be retried.
+
+        This is noted as wrong unless it is a 409, or a refusal for the code of a field that the request may meet.
+        """
         sent = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json", **(headers or {})}
         data = None if body is None else orjson.dumps(body)
         number = random.randrange(len(self.addresses))  # noqa: S311 - spreads load
@@ -59,7 +63,7 @@ class Api:
             if answer.status in RETRIED or (answer.status == 409 and "Retry-After" in answer.headers):
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            if answer.status != 409:
+            if answer.status != 409 and may not in [each["code"] for each in found.get("errors", [])]:
                 text = f"{method} {path} answered {answer.status} {found.get('code')}: {found.get('detail')}"
                 self.ledger.note("wrong", text=text)
             return None
