@@ -6,8 +6,9 @@ from typing import Final
 
 # The whole transaction is run again: deadlock, serialization failure, a statement prepared before a migration.
 RETRIED: Final = ("40P01", "40001", "0A000")
+CANCELED: Final = "57014"  # of a statement, for its length
 # Another transaction blocked this one, or it took too long: it may succeed at another time.
-CONTENDED: Final = (*RETRIED, "55P03", "57014", "25P03", "25P04")
+CONTENDED: Final = (*RETRIED, "55P03", CANCELED, "25P03", "25P04")
 # What is stored or asked is wrong in itself: cardinality, data, integrity, WITH CHECK OPTION, a limit of the program.
 OF_DATA: Final = ("21", "22", "23", "44", "54")
 # Nothing can be done on this database now: connection, login, resources (disk, memory, connections), operator, system,

@@ -20,6 +20,7 @@ from app.forecast.money import Amounts, added, show_amounts
 from app.forecast.periods import FiscalCalendar, Period
 from app.forecast.report import amounts_of, show_period
 from app.forecast.roll_up import below
+from app.reports.in_time import in_time
 from app.web.fields import rfc3339
 
 CLOSED: Final = ("won", "lost")
@@ -51,6 +52,7 @@ class Explained:
     steps: Sequence[Step]
 
 
+@in_time("period", "period")
 async def explain(tx: Tx, tenant_id: UUID, asked: Asked, now: datetime) -> Explained:
     """Raises RequestInvalid for an unknown period, week or owner, a week without a snapshot, or a future instant."""
     asked_at = as_of = await instant_of(tx, asked.as_of, now)

@@ -34,6 +34,7 @@ from app.forecast.roll_up import (
     quotas_of,
     rolled_up,
 )
+from app.reports.in_time import in_time
 from app.reports.parameters import MOST_GROUPS
 from app.reports.report import Origin
 from app.reports.sql import names
@@ -95,6 +96,7 @@ def amounts_of(amount: Decimal | None, currency: str | None) -> dict[str, Decima
     return {} if amount is None or currency is None else {currency: amount}
 
 
+@in_time("period", "period")
 async def read_forecast(tx: Tx, tenant_id: UUID, asked: Asked, now: datetime) -> dict[str, Any]:
     """The report. Raises as `read_facts`, and for more people than an answer has."""
     facts = await read_facts(tx, tenant_id, asked, now)
@@ -184,6 +186,7 @@ def _set_metric(name: str, total: Amounts, own: Amounts, rates: Rates | None) ->
     return {"name": name, "opportunities": None, **show_sums(total, rates), "own": alone}
 
 
+@in_time("period", "period")
 async def read_evidence(
     tx: Tx,
     tenant_id: UUID,

@@ -7,7 +7,8 @@ from typing import Final
 
 from app.reports.cases_sql import funnel_numbers
 from app.reports.derived_sql import OF_TOUCHED, UNSEEN, Derived
-from app.reports.parameters import ORIGINS
+from app.reports.parameters import MOST_SUMMED, ORIGINS
+from app.reports.report import Summed
 from app.reports.sources_sql import CONVERTED, DEAL, numbers_of
 from app.reports.sql import PAST, first_of
 from app.reports.times_sql import MILESTONES, cohort
@@ -60,9 +61,12 @@ JOURNEYS: Final = Derived(
 )
 FOLD, VERIFY = JOURNEYS.fold(), JOURNEYS.wrong()
 # The numbers of sources by a group: as NUMBERS in sources_sql.py.
-SUMMED: Final[Mapping[str | None, str]] = {
-    group: f"WITH touched AS MATERIALIZED ({UNSEEN})"
-    + numbers_of(f"({JOURNEYS.seen()}) f WHERE f.opened_at >= :start AND f.opened_at < :end", key)
+SUMMED: Final[Mapping[str | None, Summed]] = {
+    group: Summed(
+        f"WITH touched AS MATERIALIZED ({UNSEEN})"
+        + numbers_of(f"({JOURNEYS.seen()}) f WHERE f.opened_at >= :start AND f.opened_at < :end", key),
+        10 * MOST_SUMMED,
+    )
     for group, key in GROUPS.items()
 }
 
@@ -75,7 +79,10 @@ def _milestones(key: str) -> str:
 
 
 # The numbers of the funnel by the first touch: as FUNNEL_NUMBERS in cases_sql.py, of rows of milestones.
-FUNNEL: Final[Mapping[str | None, str]] = {
-    name: f"WITH touched AS MATERIALIZED ({UNSEEN})" + funnel_numbers(cohort(_milestones(GROUPS[name]), "m.key"))
+FUNNEL: Final[Mapping[str | None, Summed]] = {
+    name: Summed(
+        f"WITH touched AS MATERIALIZED ({UNSEEN})" + funnel_numbers(cohort(_milestones(GROUPS[name]), "m.key")),
+        MOST_SUMMED,
+    )
     for name in ORIGINS
 }

@@ -39,7 +39,11 @@ KEYS: Final[Mapping[str, Sequence[str]]] = {
 LONGEST_DAYS: Final = 1_100
 MOST_GROUPS: Final = 500
 MOST_NUMBERS: Final = 200_000
-MOST_STEPS: Final = 500_000  # transitions of a window; on a core of its own a report reads so many in half of its 5 s
+# Transitions of a window: on a core of its own a report reads so many in half of its 5 s, by the records or by rows of
+# summaries.
+MOST_STEPS: Final = 500_000
+MOST_SUMMED: Final = 1_000_000
+MOST_OF_DEALS: Final = 200_000  # the same of opportunities
 FIRST, TO = "The first day, in the tenant's time zone.", "The day after the last one."
 AS_OF: Final = "What had been recorded by this instant counts, and nothing that came later; left out: now."
 BY: Final = "One group for each value of this."

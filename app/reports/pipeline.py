@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.database.plain_json import write_json
 from app.database.transaction import Record
 from app.policy.document import Policy
-from app.reports.parameters import Parameters, PipelineParameters
+from app.reports.parameters import MOST_OF_DEALS, Parameters, PipelineParameters
 from app.reports.pipeline_sql import (
     AMOUNT,
     COUNT,
@@ -102,4 +102,5 @@ REPORT: Final = Report(
     numbers=NUMBERS,
     of_metric=lambda one: STANDING_CASES if one.to in (COUNT, AMOUNT) else ENTERED_CASES,
     history="opportunity_transitions",
+    most=MOST_OF_DEALS,
 )

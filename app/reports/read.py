@@ -16,8 +16,9 @@ from app.errors import RequestInvalid
 from app.policies.published import published_policy
 from app.reports import sql
 from app.reports.cursors_sql import usable
+from app.reports.in_time import in_time
 from app.reports.metric import bands_of, show_metric
-from app.reports.parameters import KEYS, LONGEST_DAYS, MOST_GROUPS, MOST_NUMBERS, MOST_STEPS, Parameters
+from app.reports.parameters import KEYS, LONGEST_DAYS, MOST_GROUPS, MOST_NUMBERS, Parameters
 from app.reports.report import Metric, Report, Settings
 from app.reports.settings import own_bands_in
 from app.reports.settled import settle
@@ -29,6 +30,7 @@ MOST_KNOWN: Final = 100  # metrics that a refusal names
 KINDS_OF_KEYS: Final[Mapping[str, str]] = {"account": "account", "owner": "user"}  # as their ids are shown
 
 
+@in_time("to")
 async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, now: datetime) -> dict[str, Any]:
     """The report as its answer shows it. Raises RequestInvalid for a window, an instant or a group that is none."""
     settings = await settings_of(tx, tenant_id, asked, now)
@@ -66,13 +68,21 @@ async def _numbers(
 
     Raises RequestInvalid for a window that has too much history to be read in the time that a statement may take.
     """
-    if asked.as_of is None and (statement := report.summed.get(asked.group)):
+    if asked.as_of is None and (summed := report.summed.get(asked.group)):
         after = await usable(tx, tenant_id, bound["as_of"])
         if after is not None:
+            await _check_history(tx, tenant_id, report, summed.most, bound)
             days = whole_days(bound["start"], bound["end"])
-            return await sql.summed(tx, tenant_id, statement, {**bound, **days, "after": after})
+            return await sql.summed(tx, tenant_id, summed.sql, {**bound, **days, "after": after})
+    await _check_history(tx, tenant_id, report, report.most, bound)
+    return await sql.numbers(tx, tenant_id, report, asked.group, bound)
+
+
+async def _check_history(tx: Tx, tenant_id: UUID, report: Report, most: int | None, bound: Mapping[str, Any]) -> None:
+    """Raises RequestInvalid for a window with more than so many transitions; None: for no window."""
+    if most is None:
+        return
     steps = await sql.steps_in(tx, tenant_id, report.history, bound["start"], bound["end"])
-    most = MOST_STEPS // report.weight
     if steps > most:
         of = "journeys" if report.history == "transitions" else "opportunities"
         detail = (
@@ -80,7 +90,6 @@ async def _numbers(
             " ask for a shorter window"
         )
         raise RequestInvalid.of("to", "too_much_history", detail)
-    return await sql.numbers(tx, tenant_id, report, asked.group, bound)
 
 
 def whole_days(start: datetime, end: datetime) -> dict[str, date]:
@@ -90,6 +99,7 @@ def whole_days(start: datetime, end: datetime) -> dict[str, date]:
     return {"first_day": first_day, "last_day": max(first_day, last.date())}
 
 
+@in_time("to")
 async def read_evidence(
     tx: Tx,
     tenant_id: UUID,

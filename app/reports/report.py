@@ -12,7 +12,7 @@ from app.database.transaction import Record, Tx
 from app.policy.document import Policy
 from app.reports.chart import svg
 from app.reports.formats import Document, Formats, formats_of
-from app.reports.parameters import Parameters
+from app.reports.parameters import MOST_STEPS, Parameters
 
 Business = Literal["new", "existing"]
 Origin = Literal["lead", "none"]
@@ -89,6 +89,14 @@ async def nothing_prepared(tx: Tx, tenant_id: UUID, settings: Settings) -> dict[
 
 
 @dataclass(frozen=True, slots=True)
+class Summed:
+    """SQL of the numbers of now by the summaries. `most`: as that of a report; None where it reads counts only."""
+
+    sql: str
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A report. `cases` is the SQL of the rows that it counts, which its evidence pages through (docs/reports.md).
 
@@ -100,8 +108,7 @@ class Report:
     metric is too slow; it answers as `COUNTED` in sql.py does. `summed`: the same of the present by the summaries,
     by the group that it has.
     `of_metric`: the cases of one metric alone, where `cases` has several kinds, so that evidence reads these in order.
-    `history`: the table of which it reads the window, and `weight`: how many times as long as for others its statement
-    takes for as many rows of it.
+    `history`: the table of which it reads the window, and `most`: how many rows of it the window may have, about.
     """
 
     name: str
@@ -118,10 +125,10 @@ class Report:
     columns: Sequence[str] = ()
     picture: Callable[[Document], str] = svg
     numbers: str | None = None
-    summed: Mapping[str | None, str] = field(default_factory=dict)
+    summed: Mapping[str | None, Summed] = field(default_factory=dict)
     of_metric: Callable[[Metric], str] | None = None
     history: Literal["transitions", "opportunity_transitions"] = "transitions"
-    weight: int = 1
+    most: int = MOST_STEPS
 
     @property
     def formats(self) -> Formats:

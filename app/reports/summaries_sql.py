@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import text
 
 from app.reports.derived_sql import GONE, OF_TOUCHED, UNSEEN, Derived
+from app.reports.report import Summed
 from app.reports.sql import recorded
 
 
@@ -87,8 +88,9 @@ SEEN: Final = f"""
 """
 # The numbers of the funnel by these, without groups and by business; a number is mature by the last journey that
 # reached its first milestone.
-SUMMED: Final[Mapping[str | None, str]] = {
-    group: f"""
+SUMMED: Final[Mapping[str | None, Summed]] = {
+    group: Summed(
+        f"""
     WITH {SEEN}, counted AS (
         SELECT x.name, x.start, x.business, {key} AS key,
                coalesce(sum(c.journeys) FILTER (WHERE c."to" = x.start), 0) AS denominator,
@@ -111,6 +113,7 @@ SUMMED: Final[Mapping[str | None, str]] = {
      ) latest
      WHERE c.denominator > 0 ORDER BY c.key NULLS FIRST, c.name LIMIT :limit
     """  # noqa: S608 - interpolates what is written here
+    )
     for group, key in ((None, "NULL::text"), ("business", "c.business"))
 }
 VERIFY_SUMMARIES = SUMMARIES.wrong()

@@ -14,8 +14,8 @@ from app.policy.document import Policy
 from app.reports.cases_sql import CLOSED, STAGES, VELOCITY
 from app.reports.funnel import named, pairs_of
 from app.reports.metric import rounded
-from app.reports.parameters import Parameters, SkippedParameters
-from app.reports.report import BUSINESSES, Metric, Report, Settings
+from app.reports.parameters import MOST_STEPS, MOST_SUMMED, Parameters, SkippedParameters
+from app.reports.report import BUSINESSES, Metric, Report, Settings, Summed
 from app.reports.stages_sql import STAGE_TIMES
 from app.reports.survival import survival
 from app.reports.times_sql import TIMES
@@ -101,7 +101,7 @@ REPORT: Final = Report(
     show,
     columns=COLUMNS,
     picture=survival,
-    summed={None: TIMES},
-    weight=2,
+    summed={None: Summed(TIMES, MOST_SUMMED)},
+    most=MOST_STEPS // 2,
     of_metric=lambda one: STAGE_TIMES if one.start is None else VELOCITY.replace("FROM closed s", f"FROM ({STAGES}) s"),
 )

@@ -17,7 +17,7 @@ from app.commands.administration import rebuild_summaries, verify_all
 from app.database.engine import make_engine
 from app.database.transaction import CommitOutcomeUnknown, Database
 from app.events.sequence import sequence
-from app.reports import cursors_sql, read, sql, summaries
+from app.reports import cursors_sql, summaries
 from app.reports.read import whole_days
 from app.reports.summaries import AGE, differences, rebuild, summarize, summarize_due
 from app.settings import Settings
@@ -348,53 +348,6 @@ async def test_what_is_younger_than_two_seconds_is_left_to_the_report(api: Api) 
     engine = api.app.state.engine
     assert await summarize_due(engine, last[0] + AGE - timedelta(microseconds=1)) == 0
     assert await summarize_due(engine, last[0] + AGE) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "more", "weight"), [("velocity", "", 2), ("funnel", "&by=source", 1), ("sources", "", 1)]
-)
-async def test_a_window_with_too_much_history_is_refused_with_the_limit_before_it_is_read(
-    api: Api, monkeypatch: pytest.MonkeyPatch, name: str, more: str, weight: int
-) -> None:
-    for _ in range(8):
-        await api.mql()
-    await run(api, "ANALYZE transitions")
-    today, later = api.now.date(), api.now.date() + timedelta(days=2)
-    query = f"from={today}&to={later}{more}"
-    start, end = (datetime.combine(day, time(), UTC) for day in (today, later))
-    async with api.app.state.engine.connect() as tx:
-        steps = await sql.steps_in(tx, api.tenant_id, "transitions", start, end)
-    assert steps >= 8
-    monkeypatch.setattr(read, "MOST_STEPS", steps * weight)
-    assert (await api.call("GET", f"/v1/reports/{name}?{query}")).status_code == 200
-    monkeypatch.setattr(read, "MOST_STEPS", (steps - 1) * weight)
-    refused = await api.call("GET", f"/v1/reports/{name}?{query}")
-    assert refused.status_code == 422, refused.text
-    [fault] = refused.json()["errors"]
-    assert (fault["field"], fault["code"]) == ("to", "too_much_history")
-    assert f"at most {steps - 1:,} at once" in fault["detail"]
-    await caught_up(api)
-    api.clock.ahead += timedelta(seconds=5)
-    for one in SUMMED:
-        whole = await api.call("GET", f"/v1/reports/{one}from={today}&to={later}")
-        assert whole.status_code == 200, f"{one} of now reads summaries"
-
-
-async def test_the_pipeline_is_refused_for_transitions_of_opportunities_and_not_for_those_of_journeys(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for _ in range(8):
-        await api.mql()
-    await run(api, "ANALYZE transitions, opportunity_transitions")
-    monkeypatch.setattr(read, "MOST_STEPS", 4)
-    query = f"from={api.now.date()}&to={api.now.date() + timedelta(days=2)}"
-    assert (await api.call("GET", f"/v1/reports/funnel?{query}&by=owner")).status_code == 422
-    assert (await api.call("GET", f"/v1/reports/pipeline?{query}")).status_code == 200
-    for _ in range(8):
-        await api.post("/v1/opportunities", {"name": "Deal"})
-    await run(api, "ANALYZE opportunity_transitions")
-    refused = (await api.call("GET", f"/v1/reports/pipeline?{query}")).json()
-    assert "transitions of opportunities" in refused["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize(
