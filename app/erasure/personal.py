@@ -219,6 +219,14 @@ TABLES: Final[Mapping[str, Table]] = {
     "milestone_times": _nothing("as journey_summaries", "name business names instants skips"),
     "stage_times": _nothing("times of journeys in stages, without their leads", "stage"),
     "milestone_counts": _nothing("how many journeys reached a milestone", "name to business"),
+    "milestone_months": _nothing("as milestone_counts", "name to business"),
+    **{
+        table: _nothing(
+            "how many journeys came from where; source, medium and campaign stay with a lead that is erased",
+            "member cell key reached currency",
+        )
+        for table in ("origin_counts", "origin_months")
+    },
     "summary_cursors": _nothing("positions and instants", ""),
     "lanes": _nothing("positions, and how receivers do", "breaker passed"),
     "pending": _nothing("numbers only", ""),

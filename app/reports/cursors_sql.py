@@ -21,12 +21,16 @@ VERIFY: Final[Mapping[str, TextClause]] = {
     "times in stages": times_sql.VERIFY_STAGES,
     "origin": origins_sql.VERIFY,
 }
-TABLES: Final = ("milestone_counts", "journey_summaries", "milestone_times", "stage_times", "journey_origins")
+WRONG_COUNTS: Final = (summaries_sql.VERIFY_COUNTS, origins_sql.VERIFY_COUNTS)
+COUNTS: Final = ("milestone_counts", "milestone_months", "origin_counts", "origin_months")
+TABLES: Final = (*COUNTS, "journey_summaries", "milestone_times", "stage_times", "journey_origins")
+# For a statement that removes all rows of a tenant.
+LONGER: Final = "SET LOCAL statement_timeout = '2min'"
 LOCK = text("SELECT * FROM summary_cursors WHERE tenant_id = :tenant_id FOR UPDATE SKIP LOCKED")
 LOCK_OR_WAIT = text("SELECT * FROM summary_cursors WHERE tenant_id = :tenant_id FOR UPDATE")
 MOVE = text(
     "UPDATE summary_cursors SET position = :position, as_of = :as_of, built_to = :built_to, times_position = :position,"
-    " times_built_to = :built_to WHERE tenant_id = :tenant_id"
+    " times_built_to = :built_to, counts_position = :position, counts_built_to = :built_to WHERE tenant_id = :tenant_id"
 ).bindparams(
     bindparam("position", type_=BigInteger),
     bindparam("as_of", type_=DateTime(timezone=True)),
@@ -41,10 +45,10 @@ BEGIN = text(
     "INSERT INTO summary_cursors (tenant_id, position, as_of, built_to)"
     " VALUES (:tenant_id, 0, 'epoch', :built_to) ON CONFLICT DO NOTHING"
 ).bindparams(bindparam("built_to", type_=Uuid))
-EMPTY = tuple(
-    text(f"DELETE FROM {table} WHERE tenant_id = :tenant_id")  # noqa: S608 - names of tables
+EMPTY: Final[Mapping[str, TextClause]] = {
+    table: text(f"DELETE FROM {table} WHERE tenant_id = :tenant_id")  # noqa: S608 - names of tables
     for table in TABLES
-)
+}
 NEXT_EVENTS = text(
     "SELECT position, recorded_at FROM event_log WHERE tenant_id = :tenant_id AND position > :after"
     " ORDER BY position LIMIT :limit"
@@ -86,10 +90,13 @@ async def move(tx: Tx, tenant_id: UUID, position: int, as_of: datetime, built_to
     await tx.execute(MOVE, {"tenant_id": tenant_id, "position": position, "as_of": as_of, "built_to": built_to})
 
 
-async def fold(tx: Tx, tenant_id: UUID, journey_ids: Sequence[UUID], as_of: datetime) -> None:
-    """Makes the rows of these journeys in all derived tables anew, and the counts with them."""
+async def fold(tx: Tx, tenant_id: UUID, journey_ids: Sequence[UUID], as_of: datetime, *, anew: bool = False) -> None:
+    """Makes the rows of these journeys in all derived tables anew, and the counts with them.
+
+    `anew`: no count knows these journeys, whatever rows they have.
+    """
     for statement in FOLDS:
-        await tx.execute(statement, {"tenant_id": tenant_id, "ids": list(journey_ids), "as_of": as_of})
+        await tx.execute(statement, {"tenant_id": tenant_id, "ids": list(journey_ids), "as_of": as_of, "anew": anew})
 
 
 async def next_events(tx: Tx, tenant_id: UUID, after: int, limit: int) -> Records:
@@ -108,10 +115,11 @@ async def next_journeys(tx: Tx, tenant_id: UUID, after: UUID, limit: int) -> lis
     return (await tx.execute(NEXT_JOURNEYS, {"tenant_id": tenant_id, "after": after, "limit": limit})).scalars()
 
 
-async def empty(tx: Tx, tenant_id: UUID) -> None:
-    """Removes all summaries and counts."""
-    for statement in EMPTY:
-        await tx.execute(statement, {"tenant_id": tenant_id})
+async def empty(tx: Tx, tenant_id: UUID, tables: Sequence[str] = TABLES) -> None:
+    """Removes all summaries and counts, or only those of these tables."""
+    await tx.command(LONGER)
+    for table in tables:
+        await tx.execute(EMPTY[table], {"tenant_id": tenant_id})
 
 
 async def usable(tx: Tx, tenant_id: UUID, as_of: datetime) -> int | None:
@@ -126,5 +134,6 @@ async def wrong_rows(tx: Tx, tenant_id: UUID, kind: str, limit: int) -> Records:
 
 
 async def wrong_counts(tx: Tx, tenant_id: UUID, limit: int) -> Records:
-    """Counts that differ from the sum of the summaries."""
-    return (await tx.execute(summaries_sql.VERIFY_COUNTS, {"tenant_id": tenant_id, "limit": limit})).all()
+    """Counts that differ from the sum of the rows that they are of; none while they are being made."""
+    values = {"tenant_id": tenant_id, "limit": limit}
+    return [row for statement in WRONG_COUNTS for row in (await tx.execute(statement, values)).all()]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ARRAY, DateTime, TextClause, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Boolean, DateTime, TextClause, Uuid, bindparam, text
 
 # Journeys that merges had closed by the instant.
 GONE: Final = """
@@ -37,7 +37,7 @@ PENDING: Final = """
 # Those that events are about which the projector has not seen, sequenced or not.
 UNSEEN: Final = TOUCHED.replace("{UNTIL}", "true").replace("{MORE}", PENDING)
 # A cursor `c` that no release has moved which does not know all of the tables.
-COMPLETE: Final = "(c.times_position, c.times_built_to) IS NOT DISTINCT FROM (c.position, c.built_to)"
+COMPLETE: Final = "(c.counts_position, c.counts_built_to) IS NOT DISTINCT FROM (c.position, c.built_to)"
 OF_TOUCHED: Final = "SELECT id FROM touched"
 OF_IDS: Final = "SELECT unnest(CAST(:ids AS uuid[]))"
 OF_ALL: Final = "SELECT id FROM journeys WHERE tenant_id = :tenant_id"
@@ -97,6 +97,7 @@ class Derived:
             bindparam("tenant_id", type_=Uuid),
             bindparam("as_of", type_=DateTime(timezone=True)),
             bindparam("ids", type_=ARRAY(Uuid)),
+            *([bindparam("anew", type_=Boolean)] if ":anew" in more else ()),
         )
 
     def wrong(self) -> TextClause:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.reports.cases_sql import funnel_numbers
+from app.reports.counts_sql import Counts
 from app.reports.derived_sql import OF_TOUCHED, UNSEEN, Derived
 from app.reports.parameters import MOST_SUMMED, ORIGINS
 from app.reports.report import Summed
@@ -45,13 +46,42 @@ def journey_origins(journeys: str) -> str:
     """  # noqa: S608 - the argument is written in this package, here and below
 
 
-# The column of each group of reports.
-GROUPS: Final[Mapping[str | None, str]] = {
-    None: "NULL::text",
-    "business": "f.business",
-    **{name: f"f.first_{name}" for name in ORIGINS},
-    **{f"last_{name}": f"f.last_{name}" for name in ORIGINS},
+# What is counted of a journey: by business and by each member of both touches how far those got that have it, and what
+# they won. An amount has a currency; `cell` stands for what may be too long for an index.
+MEMBERS: Final = ("business", *(f"{touch}_{member}" for touch in ("first", "last") for member in ORIGINS))
+COUNTS: Final = Counts(
+    days="origin_counts",
+    months="origin_months",
+    on="opened_on",
+    key="member cell",
+    values="key converted reached currency",
+    sums="journeys amount",
+    made=f"""
+    SELECT r.*, sha256(convert_to((r.key, r.converted, r.reached, r.currency)::text, 'UTF8')) AS cell
+      FROM (SELECT (s.opened_at AT TIME ZONE 'UTC')::date AS opened_on, g.member, g.key, s.converted, s.reached,
+                   CASE WHEN s.amount IS NOT NULL THEN s.currency END AS currency, s.opened_at AS at, s.journeys,
+                   CASE WHEN s.currency IS NOT NULL THEN coalesce(s.amount, 0) ELSE 0 END * s.journeys AS amount
+              FROM {{ROWS}} s
+             CROSS JOIN LATERAL (VALUES {", ".join(f"('{one}', s.{one})" for one in MEMBERS)}) g(member, key)) r
+    """,  # noqa: S608
+)
+# For each group of reports what is counted, and its key.
+GROUPS: Final[Mapping[str | None, tuple[str, str]]] = {
+    None: ("business", "NULL::text"),
+    "business": ("business", "d.key"),
+    **{name: (f"first_{name}", "d.key") for name in ORIGINS},
+    **{f"last_{name}": (f"last_{name}", "d.key") for name in ORIGINS},
 }
+
+
+def _counted(member: str, key: str) -> str:
+    """SQL of journeys that began in the window, by what the numbers differ in."""
+    return f"""
+        SELECT {key} AS key, d.converted, d.reached, d.currency, sum(d.journeys) AS journeys, sum(d.amount) AS amount
+          FROM ({COUNTS.seen(f"d.member = '{member}'")}) d GROUP BY 1, 2, 3, 4 HAVING sum(d.journeys) > 0
+    """  # noqa: S608
+
+
 JOURNEYS: Final = Derived(
     "journey_origins",
     "journey_id",
@@ -59,15 +89,22 @@ JOURNEYS: Final = Derived(
     " amount currency converted reached",
     journey_origins,
 )
-FOLD, VERIFY = JOURNEYS.fold(), JOURNEYS.wrong()
+FOLD, VERIFY = JOURNEYS.fold(COUNTS.fold()), JOURNEYS.wrong()
+VERIFY_COUNTS = COUNTS.wrong(JOURNEYS.table)
+EDGES: Final = f"""
+    SELECT {JOURNEYS.columns} FROM {JOURNEYS.table} o
+     WHERE o.tenant_id = :tenant_id AND o.journey_id NOT IN ({OF_TOUCHED})
+       AND (o.opened_at >= :start AND o.opened_at < LEAST((:first_day)::timestamp AT TIME ZONE 'UTC', :end)
+            OR o.opened_at < :end AND o.opened_at >= GREATEST((:last_day)::timestamp AT TIME ZONE 'UTC', :start))
+"""  # noqa: S608
+SEEN: Final = f"""
+    touched AS MATERIALIZED ({UNSEEN}),
+    fresh AS MATERIALIZED (SELECT {JOURNEYS.columns} FROM ({journey_origins(OF_TOUCHED)}) made),
+    stale AS MATERIALIZED ({JOURNEYS.stored(OF_TOUCHED)}), edges AS MATERIALIZED ({EDGES})
+"""  # noqa: S608
 # The numbers of sources by a group: as NUMBERS in sources_sql.py.
 SUMMED: Final[Mapping[str | None, Summed]] = {
-    group: Summed(
-        f"WITH touched AS MATERIALIZED ({UNSEEN})"
-        + numbers_of(f"({JOURNEYS.seen()}) f WHERE f.opened_at >= :start AND f.opened_at < :end", key),
-        10 * MOST_SUMMED,
-    )
-    for group, key in GROUPS.items()
+    group: Summed(f"WITH {SEEN}" + numbers_of(_counted(of, key))) for group, (of, key) in GROUPS.items()
 }
 
 
@@ -81,7 +118,7 @@ def _milestones(key: str) -> str:
 # The numbers of the funnel by the first touch: as FUNNEL_NUMBERS in cases_sql.py, of rows of milestones.
 FUNNEL: Final[Mapping[str | None, Summed]] = {
     name: Summed(
-        f"WITH touched AS MATERIALIZED ({UNSEEN})" + funnel_numbers(cohort(_milestones(GROUPS[name]), "m.key")),
+        f"WITH touched AS MATERIALIZED ({UNSEEN})" + funnel_numbers(cohort(_milestones(f"f.first_{name}"), "m.key")),
         MOST_SUMMED,
     )
     for name in ORIGINS

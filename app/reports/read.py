@@ -72,7 +72,7 @@ async def _numbers(
         after = await usable(tx, tenant_id, bound["as_of"])
         if after is not None:
             await _check_history(tx, tenant_id, report, summed.most, bound)
-            days = whole_days(bound["start"], bound["end"])
+            days = whole_spans(bound["start"], bound["end"])
             return await sql.summed(tx, tenant_id, summed.sql, {**bound, **days, "after": after})
     await _check_history(tx, tenant_id, report, report.most, bound)
     return await sql.numbers(tx, tenant_id, report, asked.group, bound)
@@ -92,11 +92,19 @@ async def _check_history(tx: Tx, tenant_id: UUID, report: Report, most: int | No
         raise RequestInvalid.of("to", "too_much_history", detail)
 
 
-def whole_days(start: datetime, end: datetime) -> dict[str, date]:
-    """The days of UTC that a window has as a whole, from the first to the one after the last; none: twice the same."""
+def whole_spans(start: datetime, end: datetime) -> dict[str, date]:
+    """The days and the months of UTC that a window has as a whole, from the first to the one after the last.
+
+    None: twice the same day, which for months is the one after the last.
+    """
     first, last = start.astimezone(UTC), end.astimezone(UTC)
     first_day = first.date() + timedelta(days=first.time() > time())
-    return {"first_day": first_day, "last_day": max(first_day, last.date())}
+    last_day = max(first_day, last.date())
+    first_month = (first_day.replace(day=1) + timedelta(days=31 * (first_day.day > 1))).replace(day=1)
+    last_month = last_day.replace(day=1)
+    if first_month >= last_month:
+        first_month = last_month = last_day
+    return {"first_day": first_day, "last_day": last_day, "first_month": first_month, "last_month": last_month}
 
 
 @in_time("to")

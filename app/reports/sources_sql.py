@@ -63,13 +63,10 @@ SOURCES: Final = f"""
 """  # noqa: S608 - interpolates what is written here
 
 
-def numbers_of(rows: str, key: str) -> str:
-    """The end of a statement: the numbers of journeys `f`, which it groups before there is a row for each metric."""
+def numbers_of(counted: str) -> str:
+    """The end of a statement: the numbers of journeys that are counted before there is a row for each metric."""
     return f"""
-        , j AS (
-            SELECT {key} AS key, f.converted, f.reached, f.currency, count(*) AS journeys, sum(f.amount) AS amount
-              FROM {rows} GROUP BY 1, 2, 3, 4
-        )
+        , j AS ({counted})
         SELECT x.name AS metric, j.key, sum(j.journeys)::bigint AS denominator,
                coalesce(sum(j.journeys) FILTER (WHERE c.counted), 0)::bigint AS numerator,
                NULL::timestamptz AS latest_at, array_agg(j.amount) FILTER (WHERE c.counted) AS amounts,
@@ -80,7 +77,11 @@ def numbers_of(rows: str, key: str) -> str:
 
 
 NUMBERS: Final = numbers_of(
-    f"({ORIGINS_OF_BEGUN}) f {{JOINS}} WHERE NOT EXISTS (SELECT FROM gone g WHERE g.id = f.journey_id)", "{KEY}"
+    f"""
+    SELECT {{KEY}} AS key, f.converted, f.reached, f.currency, count(*) AS journeys, sum(f.amount) AS amount
+      FROM ({ORIGINS_OF_BEGUN}) f {{JOINS}}
+     WHERE NOT EXISTS (SELECT FROM gone g WHERE g.id = f.journey_id) GROUP BY 1, 2, 3, 4
+    """  # noqa: S608 - interpolates what is written here
 )
 
 # The groups by the last touch; those by the first one are of every report.

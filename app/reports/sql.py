@@ -204,7 +204,7 @@ BINDS: Final = (
     bindparam("after_id", type_=Uuid),
     *(bindparam(name, type_=Boolean) for name in ("with_skipped", "is_first")),
     bindparam("limit", type_=Integer),
-    *(bindparam(name, type_=Date) for name in ("first_day", "last_day")),
+    *(bindparam(name, type_=Date) for name in ("first_day", "last_day", "first_month", "last_month")),
     bindparam("after", type_=BigInteger),
 )
 # A page of the rows of one metric and group, each with the lead and the number that its journey had at the instant. The

@@ -42,7 +42,7 @@ async def summarize(tx: Tx, tenant_id: UUID, now: datetime) -> bool:
     cursor = await cursors_sql.lock(tx, tenant_id)
     if cursor is None:
         return False
-    if (cursor.times_position, cursor.times_built_to) != (cursor.position, cursor.built_to):
+    if (cursor.counts_position, cursor.counts_built_to) != (cursor.position, cursor.built_to):
         await _build(tx, tenant_id, cursor, FIRST, now)  # a release moved it that does not know all of the tables
         return True
     if cursor.built_to is not None:
@@ -65,8 +65,9 @@ async def _build(tx: Tx, tenant_id: UUID, cursor: Record, after: UUID, now: date
     as_of, position = _as_of(cursor, now), cursor.position
     if after == FIRST:
         position = await cursors_sql.head(tx, tenant_id, as_of)
+        await cursors_sql.empty(tx, tenant_id, cursors_sql.COUNTS)
     journeys = await cursors_sql.next_journeys(tx, tenant_id, after, JOURNEYS)
-    await cursors_sql.fold(tx, tenant_id, journeys, as_of)
+    await cursors_sql.fold(tx, tenant_id, journeys, as_of, anew=True)
     built_to = journeys[-1] if len(journeys) == JOURNEYS else None
     await cursors_sql.move(tx, tenant_id, position, as_of, built_to)
     return len(journeys)
@@ -94,13 +95,13 @@ async def rebuild(engine: Database, tenant_id: UUID, now: datetime) -> AsyncIter
 
 
 async def differences(tx: Tx, tenant_id: UUID) -> list[str]:
-    """What differs between summaries and the base, as messages; while they are being made, in counts only."""
+    """What differs between summaries and the base, as messages; nothing while they are being made."""
     found = []
     for kind in cursors_sql.VERIFY:
         for row in await cursors_sql.wrong_rows(tx, tenant_id, kind, MOST_SHOWN):
             what = "missing" if row.is_missing else "not expected" if row.is_extra else "other than by the base"
             found.append(f"{kind} of {show('journey', row.journey_id)}: {what}")
     for row in await cursors_sql.wrong_counts(tx, tenant_id, MOST_SHOWN):
-        place = f"{row.reached_on} {row.name} to {row.to}, {row.business}, {row.days} days"
-        found.append(f"count of {place}: stored {row.stored}, by the summaries {row.expected}")
+        place = ", ".join(f"{name} {value}" for name, value in sorted(row.of.items()) if value is not None)
+        found.append(f"count of the {row.kind} {row.on}, {place}: stored {row.stored}, by the summaries {row.expected}")
     return found

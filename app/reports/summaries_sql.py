@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import text
-
+from app.reports.counts_sql import Counts
 from app.reports.derived_sql import GONE, OF_TOUCHED, UNSEEN, Derived
 from app.reports.report import Summed
 from app.reports.sql import recorded
@@ -27,48 +26,27 @@ def fresh(journeys: str) -> str:
 
 
 SUMMARIES: Final = Derived("journey_summaries", "journey_id", "business names instants skips", fresh)
-# Each milestone of a summary `s` with itself and every later one.
-PAIRS: Final = """
+# Each milestone of a summary with itself and every later one.
+COUNTS: Final = Counts(
+    days="milestone_counts",
+    months="milestone_months",
+    on="reached_on",
+    key='name "to" business skipped days',
+    values="",
+    sums="journeys",
+    made="""
     SELECT (a.at AT TIME ZONE 'UTC')::date AS reached_on, a.name, b.name AS "to", s.business,
            a.skipped OR b.skipped AS skipped, ceil(date_part('epoch', b.at - a.at) / 86400)::integer AS days,
            a.at, s.journeys
-      FROM {SUMMARIES} s
+      FROM {ROWS} s
      CROSS JOIN LATERAL unnest(s.names, s.instants, s.skips) a(name, at, skipped)
       JOIN LATERAL unnest(s.names, s.instants, s.skips) b(name, at, skipped) ON b.at >= a.at
-"""
-DIFFERENCES: Final = PAIRS.replace(
-    "{SUMMARIES}",
-    "(SELECT *, 1 AS journeys FROM fresh UNION ALL SELECT *, -1 FROM stale)",
+    """,
 )
-# The counts change by the difference.
-FOLD = SUMMARIES.fold(
-    f""", counted AS (
-        INSERT INTO milestone_counts (tenant_id, reached_on, name, "to", business, skipped, days, journeys)
-        SELECT :tenant_id, reached_on, name, "to", business, skipped, days, sum(journeys) FROM ({DIFFERENCES}) d
-         GROUP BY 2, 3, 4, 5, 6, 7 HAVING sum(journeys) <> 0 ORDER BY 2, 3, 4, 5, 6, 7
-        ON CONFLICT (tenant_id, reached_on, name, "to", business, skipped, days)
-           DO UPDATE SET journeys = milestone_counts.journeys + EXCLUDED.journeys
-    )"""  # noqa: S608 - interpolates what is written here
-)
-# What a report reads: the counts of whole days of UTC; of the parts of days at both ends of its window the summaries;
-# and of journeys that were touched since, what they count now without what they counted.
+FOLD = SUMMARIES.fold(COUNTS.fold())
 CELLS: Final = f"""
     SELECT d.name, d.business, d."to", d.days, sum(d.journeys) AS journeys
-      FROM (SELECT c.name, c."to", c.business, c.skipped, c.days, c.journeys FROM milestone_counts c
-             WHERE c.tenant_id = :tenant_id AND c.reached_on >= :first_day AND c.reached_on < :last_day
-            UNION ALL
-            SELECT p.name, p."to", p.business, p.skipped, p.days, p.journeys
-              FROM ({PAIRS.replace("{SUMMARIES}", "(SELECT *, 1 AS journeys FROM fresh)")}) p
-             WHERE p.at >= :start AND p.at < :end
-            UNION ALL
-            SELECT p.name, p."to", p.business, p.skipped, p.days, p.journeys
-              FROM ({PAIRS.replace("{SUMMARIES}", "(SELECT *, -1 AS journeys FROM stale)")}) p
-             WHERE p.reached_on >= :first_day AND p.reached_on < :last_day
-            UNION ALL
-            SELECT p.name, p."to", p.business, p.skipped, p.days, p.journeys
-              FROM ({PAIRS.replace("{SUMMARIES}", "(SELECT *, 1 AS journeys FROM edges)")}) p
-             WHERE p.at >= :start AND p.at < :end AND (p.reached_on < :first_day OR p.reached_on >= :last_day)
-           ) d
+      FROM ({COUNTS.seen()}) d
      WHERE :with_skipped OR NOT d.skipped
      GROUP BY 1, 2, 3, 4
 """  # noqa: S608 - interpolates what is written here
@@ -117,16 +95,4 @@ SUMMED: Final[Mapping[str | None, Summed]] = {
     for group, key in ((None, "NULL::text"), ("business", "c.business"))
 }
 VERIFY_SUMMARIES = SUMMARIES.wrong()
-ALL: Final = "(SELECT *, 1 AS journeys FROM journey_summaries WHERE tenant_id = :tenant_id)"
-VERIFY_COUNTS = text(
-    f"""
-    SELECT reached_on, name, "to", business, skipped, days, sum(journeys) AS stored, sum(expected) AS expected
-      FROM (SELECT reached_on, name, "to", business, skipped, days, journeys, 0 AS expected FROM milestone_counts
-             WHERE tenant_id = :tenant_id
-            UNION ALL
-            SELECT reached_on, name, "to", business, skipped, days, 0, journeys
-              FROM ({PAIRS.replace("{SUMMARIES}", ALL)}) p
-           ) c
-     GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(journeys) <> sum(expected) ORDER BY 1, 2, 3, 4, 5, 6 LIMIT :limit
-    """  # noqa: S608 - interpolates what is written here
-)
+VERIFY_COUNTS = COUNTS.wrong("journey_summaries")

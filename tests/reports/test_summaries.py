@@ -18,7 +18,7 @@ from app.database.engine import make_engine
 from app.database.transaction import CommitOutcomeUnknown, Database
 from app.events.sequence import sequence
 from app.reports import cursors_sql, summaries
-from app.reports.read import whole_days
+from app.reports.read import whole_spans
 from app.reports.summaries import AGE, differences, rebuild, summarize, summarize_due
 from app.settings import Settings
 from tests.api import Api, running
@@ -254,7 +254,11 @@ async def test_what_a_release_summarized_that_does_not_know_all_tables_is_made_a
     await api.mql()
     while await sequence(api.app.state.engine):
         pass
-    await run(api, "UPDATE summary_cursors SET position = (SELECT max(position) FROM event_log)")
+    await run(
+        api,
+        "UPDATE summary_cursors SET position = (SELECT max(position) FROM event_log),"
+        " times_position = (SELECT max(position) FROM event_log)",
+    )
     assert not await is_read(api, 5)
     await caught_up(api)
     assert await is_read(api, 5)
@@ -281,8 +285,15 @@ DAMAGES = {
     "UPDATE stage_times SET seq = seq + 7": ": not expected",
     "UPDATE milestone_counts SET journeys = journeys + 1": "stored 2, by the summaries 1",
     "DELETE FROM milestone_counts": "stored 0, by the summaries 1",
+    "UPDATE milestone_months SET journeys = journeys + 1": "count of the month 2",
+    "DELETE FROM milestone_months": "to mql: stored 0, by the summaries 1",
+    "UPDATE origin_counts SET journeys = journeys + 1": "count of the day 2",
+    "UPDATE origin_counts SET amount = 1": "member business, reached ['mql']: stored 1, by the summaries 1",
+    "UPDATE origin_months SET key = 'x'": "key x, member first_source, reached ['mql']: stored 1, by the summaries 0",
+    "DELETE FROM origin_counts": "member last_campaign, reached ['mql']: stored 0, by the summaries 1",
+    "DELETE FROM origin_months": "count of the month 2",
     "INSERT INTO milestone_counts SELECT tenant_id, reached_on, name, 'won', business, skipped, 7, 1"
-    " FROM milestone_counts": "mql to won, new, 7 days: stored 1, by the summaries 0",
+    " FROM milestone_counts": "business new, days 7, name mql, skipped False, to won: stored 1, by the summaries 0",
 }
 
 
@@ -351,16 +362,24 @@ async def test_what_is_younger_than_two_seconds_is_left_to_the_report(api: Api) 
 
 
 @pytest.mark.parametrize(
-    ("zone", "first", "last", "expected"),
+    ("zone", "first", "last", "days", "months"),
     [
-        ("UTC", (2026, 3, 1), (2026, 3, 3), ((2026, 3, 1), (2026, 3, 3))),
-        ("Europe/Bucharest", (2026, 3, 1), (2026, 3, 3), ((2026, 3, 1), (2026, 3, 2))),
-        ("America/New_York", (2026, 3, 1), (2026, 3, 3), ((2026, 3, 2), (2026, 3, 3))),
-        ("America/New_York", (2026, 3, 1), (2026, 3, 2), ((2026, 3, 2), (2026, 3, 2))),
-        ("Europe/Bucharest", (2026, 3, 1), (2026, 3, 2), ((2026, 3, 1), (2026, 3, 1))),
+        ("UTC", "2026-03-01", "2026-03-03", ("2026-03-01", "2026-03-03"), ("2026-03-03", "2026-03-03")),
+        ("Europe/Bucharest", "2026-03-01", "2026-03-03", ("2026-03-01", "2026-03-02"), ("2026-03-02", "2026-03-02")),
+        ("America/New_York", "2026-03-01", "2026-03-03", ("2026-03-02", "2026-03-03"), ("2026-03-03", "2026-03-03")),
+        ("America/New_York", "2026-03-01", "2026-03-02", ("2026-03-02", "2026-03-02"), ("2026-03-02", "2026-03-02")),
+        ("Europe/Bucharest", "2026-03-01", "2026-03-02", ("2026-03-01", "2026-03-01"), ("2026-03-01", "2026-03-01")),
+        ("UTC", "2026-03-01", "2026-04-01", ("2026-03-01", "2026-04-01"), ("2026-03-01", "2026-04-01")),
+        ("UTC", "2025-12-31", "2026-02-28", ("2025-12-31", "2026-02-28"), ("2026-01-01", "2026-02-01")),
+        ("America/New_York", "2026-03-01", "2026-05-01", ("2026-03-02", "2026-05-01"), ("2026-04-01", "2026-05-01")),
+        ("Europe/Bucharest", "2026-03-01", "2026-05-01", ("2026-03-01", "2026-04-30"), ("2026-03-01", "2026-04-01")),
+        ("UTC", "2026-01-31", "2026-03-01", ("2026-01-31", "2026-03-01"), ("2026-02-01", "2026-03-01")),
     ],
 )
-def test_whole_days_of_a_window_are_those_of_utc(zone: str, first: Any, last: Any, expected: Any) -> None:
-    start, end = (datetime.combine(date(*day), time(), ZoneInfo(zone)) for day in (first, last))
-    days = whole_days(start, end)
-    assert (days["first_day"], days["last_day"]) == tuple(date(*day) for day in expected)
+def test_whole_days_and_months_of_a_window_are_those_of_utc(
+    zone: str, first: str, last: str, days: tuple[str, str], months: tuple[str, str]
+) -> None:
+    start, end = (datetime.combine(date.fromisoformat(day), time(), ZoneInfo(zone)) for day in (first, last))
+    spans = {name: str(day) for name, day in whole_spans(start, end).items()}
+    assert (spans["first_day"], spans["last_day"]) == days
+    assert (spans["first_month"], spans["last_month"]) == months

@@ -5,7 +5,7 @@ See docs/decisions/0089.
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Index, Integer, Numeric, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Index, Integer, LargeBinary, Numeric, Text
 
 from app.database.tables.columns import instant, string, tenant_table, uuid
 
@@ -23,6 +23,18 @@ journey_summaries = tenant_table(
 # `skipped`: one of both was passed over. The pair of a milestone with itself counts those that reached it.
 milestone_counts = tenant_table(
     "milestone_counts",
+    Column("reached_on", Date, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("to", Text, primary_key=True),
+    Column("business", Text, primary_key=True),
+    Column("skipped", Boolean, primary_key=True, nullable=False),
+    Column("days", Integer, primary_key=True, autoincrement=False),
+    Column("journeys", BigInteger, nullable=False),
+)
+
+# The same of months, each named by its first day.
+milestone_months = tenant_table(
+    "milestone_months",
     Column("reached_on", Date, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("to", Text, primary_key=True),
@@ -81,8 +93,26 @@ journey_origins = tenant_table(
     Index("journey_origins_opened_at_idx", "tenant_id", "opened_at"),
 )
 
+# Of the journeys that began on a day of UTC, or in a month: how many have a business, or a member of a touch, and got
+# so far, and the sum of what they won. `cell` is the hash of the key, which may be long, and of what follows it.
+origin_counts, origin_months = (
+    tenant_table(
+        name,
+        string("member", null=False, primary_key=True),
+        Column("opened_on", Date, primary_key=True),
+        Column("cell", LargeBinary, primary_key=True),
+        string("key"),
+        Column("converted", Boolean, nullable=False),
+        Column("reached", ARRAY(Text), nullable=False),
+        string("currency"),
+        Column("journeys", BigInteger, nullable=False),
+        Column("amount", Numeric, nullable=False),
+    )
+    for name in ("origin_counts", "origin_months")
+)
+
 # Until which event of the log the summaries of a tenant have seen everything, and what was recorded by `as_of`.
-# `built_to` is null, or how far they have been made for the journeys that there were before. The other two repeat
+# `built_to` is null, or how far they have been made for the journeys that there were before. The others repeat
 # `position` and `built_to`: they do not where a release moved the cursor that did not know all of the tables.
 summary_cursors = tenant_table(
     "summary_cursors",
@@ -91,4 +121,6 @@ summary_cursors = tenant_table(
     uuid("built_to"),
     Column("times_position", BigInteger),
     uuid("times_built_to"),
+    Column("counts_position", BigInteger),
+    uuid("counts_built_to"),
 )
