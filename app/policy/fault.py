@@ -64,7 +64,7 @@ def place_in(written: Any, fault: Mapping[str, Any], location: Sequence[int | st
         is_member = isinstance(written, Mapping) and part in written
         if is_member or (isinstance(written, list) and isinstance(part, int) and part < len(written)):
             written = written[part]
-        elif fault["type"] != "missing" or part != location[-1]:
+        elif not fault["type"].endswith("missing") or part != location[-1]:
             continue
         parts.append(str(part))
     return ".".join(parts)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+from uuid import UUID
 
+from sqlalchemy import TextClause
+
+from app.database.transaction import Records, Tx
 from app.reports.cases_sql import funnel_numbers
 from app.reports.counts_sql import Counts
 from app.reports.derived_sql import OF_TOUCHED, UNSEEN, Derived
 from app.reports.parameters import MOST_SUMMED, ORIGINS
 from app.reports.report import Summed
-from app.reports.sources_sql import CONVERTED, DEAL, numbers_of
-from app.reports.sql import PAST, first_of
+from app.reports.sources_sql import CAMPAIGNS, CONVERTED, DEAL, SHARES, numbers_of
+from app.reports.sql import PAST, first_of, whole
 from app.reports.times_sql import MILESTONES, cohort
 
 
@@ -123,3 +128,23 @@ FUNNEL: Final[Mapping[str | None, Summed]] = {
     )
     for name in ORIGINS
 }
+
+
+@cache
+def _shares_of(member: str, key: str, campaign: str) -> TextClause:
+    """The statement of SHARES in sources_sql.py, of now."""
+    cases = f"""
+        , cases AS (
+            SELECT {key.replace("d.key", f"d.{member}")} AS key, d.{campaign} AS campaign FROM ({JOURNEYS.seen()}) d
+             WHERE d.opened_at >= :start AND d.opened_at < :end
+        )
+    """  # noqa: S608
+    return whole(f"WITH touched AS MATERIALIZED ({UNSEEN}) {cases} {SHARES}").bindparams(CAMPAIGNS)
+
+
+async def shares_of_now(
+    tx: Tx, tenant_id: UUID, group: str | None, campaign: str, campaigns: Sequence[str], bound: Mapping[str, Any]
+) -> Records:
+    """As `shares_of`, of now, by the summaries and what they have not seen."""
+    statement = _shares_of(*GROUPS[group], GROUPS[campaign][0])
+    return (await tx.execute(statement, {"tenant_id": tenant_id, "campaigns": list(campaigns), **bound})).all()

@@ -38,6 +38,7 @@ async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters
     most_groups = min(MOST_GROUPS, max(MOST_NUMBERS // max(len(metrics), 1), 1))
     most = len(metrics) * most_groups
     bound = {**await _bound(tx, tenant_id, report, asked, settings, metrics), "limit": most + 1}
+    bound |= await _summaries(tx, tenant_id, report, asked, settings)
     rows = await _numbers(tx, tenant_id, report, asked, bound)
     if asked.by is None and len(rows) > most:
         detail = f"there are more than {most} values, which is the limit: ask for a shorter window"
@@ -61,19 +62,26 @@ async def read_report(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters
     }
 
 
+async def _summaries(tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, settings: Settings) -> dict[str, Any]:
+    """From where on a report adds to the summaries, and which days it has of them as a whole; empty where it reads the
+    records: as of a past instant, by a group that they have not, and while they are made."""
+    if asked.as_of is not None or asked.group not in report.summed:
+        return {}
+    after = await usable(tx, tenant_id, settings.as_of)
+    return {} if after is None else {"after": after, **whole_spans(settings.start, settings.end)}
+
+
 async def _numbers(
     tx: Tx, tenant_id: UUID, report: Report, asked: Parameters, bound: Mapping[str, Any]
 ) -> Sequence[Record]:
-    """By the summaries where the report can be read from them: of the present, by a group that they have.
+    """By the summaries where they are read, else by the records.
 
     Raises RequestInvalid for a window that has too much history to be read in the time that a statement may take.
     """
-    if asked.as_of is None and (summed := report.summed.get(asked.group)):
-        after = await usable(tx, tenant_id, bound["as_of"])
-        if after is not None:
-            await _check_history(tx, tenant_id, report, summed.most, bound)
-            days = whole_spans(bound["start"], bound["end"])
-            return await sql.summed(tx, tenant_id, summed.sql, {**bound, **days, "after": after})
+    if "after" in bound:
+        summed = report.summed[asked.group]
+        await _check_history(tx, tenant_id, report, summed.most, bound)
+        return await sql.summed(tx, tenant_id, summed.sql, bound)
     await _check_history(tx, tenant_id, report, report.most, bound)
     return await sql.numbers(tx, tenant_id, report, asked.group, bound)
 

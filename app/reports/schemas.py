@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.policy.shape import Like
 from app.web.fields import Code, Day, RequestBody, ResponseBody
@@ -109,8 +109,11 @@ class CostPut(RequestBody):
 
     @model_validator(mode="after")
     def _one_period(self) -> Self:
-        if [self.month is None, self.from_ is None, self.to is None] not in ([False, True, True], [True, False, False]):
-            raise PydanticCustomError("period_missing", "write `month`, or `from` and `to`")
+        given = self.month is not None, self.from_ is not None, self.to is not None
+        if given not in ((True, False, False), (False, True, True)):
+            why = PydanticCustomError("period_missing", "write `month`, or `from` and `to`")
+            name = {(False, True, False): "to", (False, False, True): "from"}.get(given, "month")
+            raise ValidationError.from_exception_data("cost", [InitErrorDetails(type=why, loc=(name,), input=None)])
         return self
 
 

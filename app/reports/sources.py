@@ -14,7 +14,7 @@ from app.database.transaction import Record, Tx
 from app.policy.document import Policy
 from app.reports.funnel import milestones_of
 from app.reports.metric import show_metric
-from app.reports.origins_sql import SUMMED
+from app.reports.origins_sql import SUMMED, shares_of_now
 from app.reports.parameters import Parameters, SourcesParameters
 from app.reports.report import Groups, Metric, Report, Settings
 from app.reports.sources_sql import LAST, NUMBERS, SOURCES, costs_at, shares_of
@@ -85,7 +85,8 @@ async def add_costs(
     if asked.by == "campaign":
         costs: dict[str | None, dict[str, Fraction]] = dict(of_campaign.items())
     else:
-        shares = await shares_of(tx, tenant_id, asked.group, asked.of_touch("campaign"), list(of_campaign), bound)
+        read_shares = shares_of_now if "after" in bound else shares_of
+        shares = await read_shares(tx, tenant_id, asked.group, asked.of_touch("campaign"), list(of_campaign), bound)
         costs = shared(of_campaign, [(row.key, row.campaign, row.journeys) for row in shares])
         for campaign in of_campaign.keys() - {row.campaign for row in shares}:
             _add(costs.setdefault(None, {}), of_campaign[campaign])

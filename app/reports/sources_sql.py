@@ -93,6 +93,7 @@ LAST: Final[Mapping[str | None, tuple[str, str]]] = {
 SHARES: Final = """
     SELECT key, campaign, count(*) AS journeys FROM cases WHERE campaign = ANY(:campaigns) GROUP BY key, campaign
 """
+CAMPAIGNS: Final = bindparam("campaigns", type_=ARRAY(Text))
 # Of each campaign and period the cost that was recorded last; one without an amount was taken back.
 COSTS: Final = """
     SELECT c.* FROM (
@@ -119,7 +120,7 @@ def _shares_of(group: str | None, campaign: str) -> TextClause:
     """The statement of SHARES by a group, with the campaigns of the touch."""
     value, joins = LAST.get(campaign) or GROUPS[campaign]
     cases = f"SELECT f.*, {value} AS campaign FROM ({BEGUN}) f {joins}"  # noqa: S608 - made of the constants above
-    return framed(cases, LAST.get(group) or GROUPS[group], SHARES).bindparams(bindparam("campaigns", type_=ARRAY(Text)))
+    return framed(cases, LAST.get(group) or GROUPS[group], SHARES).bindparams(CAMPAIGNS)
 
 
 async def shares_of(

@@ -274,11 +274,12 @@ def _group(report: Report, group: str | None) -> tuple[str, str]:
 async def summed(tx: Tx, tenant_id: UUID, numbers: str, bound: Mapping[str, Any]) -> Records:
     """As `numbers`, of the present, by the summaries and what they have not seen."""
     await tx.plan_for_values()
-    return (await tx.execute(_whole(numbers), {"tenant_id": tenant_id, **bound})).all()
+    return (await tx.execute(whole(numbers), {"tenant_id": tenant_id, **bound})).all()
 
 
 @cache
-def _whole(numbers: str) -> TextClause:
+def whole(numbers: str) -> TextClause:
+    """A statement that no frame is around."""
     return _bound(numbers, GROUPS[None])
 
 

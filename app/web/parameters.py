@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, get_args, get_origin
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -20,6 +21,7 @@ def check_parameters(request: Request) -> None:
     or the first with text that cannot be stored."""
     if not request.scope["query_string"]:
         return
+    _check_utf8(request.scope["query_string"])
     for name, value in request.query_params.multi_items():
         check_text(name, "query")
         check_text(value, name)
@@ -29,6 +31,16 @@ def check_parameters(request: Request) -> None:
     if faults:
         named = ", ".join(fault["field"] for fault in faults)
         raise RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults[:MOST_NAMED])
+
+
+def _check_utf8(query: bytes) -> None:
+    """Raises RequestInvalid for the first parameter that is not UTF-8, which is read with other characters in it."""
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"):
+        try:
+            f"{name}{value}".encode()
+        except UnicodeEncodeError:
+            field = printable(name) or "query"
+            raise RequestInvalid.of(field, "not_utf8", "write text in UTF-8, with `%` codes of its bytes") from None
 
 
 def _fault(name: str, times: int, taken: dict[str, bool]) -> dict[str, str] | None:

@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -210,6 +211,17 @@ async def test_no_query_parameter_causes_a_500(api: Api, record_ids: RecordIds) 
                     assert answer.json()["errors"][0]["field"] == "limit"
                 if name == "cursor" and answer.status_code != 200:
                     assert answer.status_code == 422, (str(operation), value, answer.text)
+
+
+@pytest.mark.parametrize("parameter", ["key=%ff", "metric=a%E2%28", "by=%C0%80", "k%FFey=a", "key=%ED%A0%80"])
+async def test_a_parameter_that_is_not_utf8_is_refused_and_named(api: Api, parameter: str) -> None:
+    window = "from=2026-01-01&to=2026-02-01"
+    refused = await api.call("GET", f"/v1/reports/funnel/evidence?{window}&{parameter}")
+    [fault] = refused.json()["errors"]
+    name = unquote(parameter.partition("=")[0], errors="surrogateescape").encode(errors="backslashreplace").decode()
+    assert (refused.status_code, fault["field"], fault["code"]) == (422, name, "not_utf8")
+    readable = await api.call("GET", f"/v1/reports/funnel/evidence?{window}&metric=mql_to_sal&by=source&key=%EF%BF%BD")
+    assert readable.status_code == 200, readable.text
 
 
 async def test_a_malformed_id_in_a_path_is_a_404(api: Api, record_ids: RecordIds) -> None:

@@ -41,7 +41,6 @@ WHOLE = {
     "app.reports.origins_sql.VERIFY": "baton verify compares all summaries",
     "app.reports.times_sql.VERIFY_MILESTONES": "baton verify compares all summaries",
     "app.reports.times_sql.VERIFY_STAGES": "baton verify compares all summaries",
-    "app.reports.summaries_sql.VERIFY_COUNTS": "baton verify compares all summaries",
     "app.webhooks.across.COUNT_LANES": "/metrics counts the active subscriptions",
 }
 # They read all subscriptions of a tenant, of which there are few: by an index, or the table.

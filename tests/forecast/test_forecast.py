@@ -170,19 +170,21 @@ async def test_amounts_are_converted_by_rates_and_currencies_without_one_are_nam
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "field"),
     [
-        {"currency": "EUR", "rates": {"EUR": "1"}},
-        {"currency": "EUR", "rates": {"USD": "0"}},
-        {"currency": "EUR", "rates": {"USD": "-1"}},
-        {"currency": "EUR", "rates": {"USD": 1}},
-        {"currency": "EUR", "rates": {"USD": "1e3"}},
-        {"currency": "EUR", "rates": {"XXX": "1"}},
-        {"currency": "euro", "rates": {}},
+        ({"currency": "EUR", "rates": {"EUR": "1"}}, "rates"),
+        ({"currency": "EUR", "rates": {"USD": "0"}}, "rates.USD"),
+        ({"currency": "EUR", "rates": {"USD": "-1"}}, "rates.USD"),
+        ({"currency": "EUR", "rates": {"USD": 1}}, "rates.USD"),
+        ({"currency": "EUR", "rates": {"USD": "1e3"}}, "rates.USD"),
+        ({"currency": "EUR", "rates": {"XXX": "1"}}, "rates.XXX"),
+        ({"currency": "euro", "rates": {}}, "currency"),
     ],
 )
-async def test_rates_that_are_none_are_refused(api: Api, body: Any) -> None:
-    assert (await api.call("PUT", "/v1/rates", body)).status_code == 422
+async def test_rates_that_are_none_are_refused_and_named(api: Api, body: Any, field: str) -> None:
+    refused = await api.call("PUT", "/v1/rates", body)
+    assert refused.status_code == 422
+    assert [fault["field"] for fault in refused.json()["errors"]] == [field]
 
 
 async def test_a_forecast_is_judged_by_the_person_and_those_above_and_every_judgement_is_kept(api: Api) -> None:

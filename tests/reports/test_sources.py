@@ -19,6 +19,7 @@ from app.reports.sources import in_units, part_of, shared, show_sums, unit_of
 from tests.api import Api
 from tests.reports.steps import JANUARY, advance, day, evidence, fraction, go_to, hand_over, metric, report
 from tests.reports.test_funnel import begin
+from tests.reports.test_summaries import caught_up, compare, is_read
 
 NAMES = ("leads", "mql", "accepted", "sql", "converted", "won")
 COMPANY: dict[str, Any] = {"job_title": "Director", "employees": 120, "industry": "software"}
@@ -190,12 +191,13 @@ async def test_a_cost_is_read_under_the_name_that_leads_have(api: Api, name: str
 
 AMOUNT = {"value": "1.00", "currency": "EUR"}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("spring", {"amount": AMOUNT}, "body"),
+    ("spring", {"amount": AMOUNT}, "month"),
     ("spring", {"month": "2026-01"}, "amount"),
     ("spring", {"amount": AMOUNT, "month": "2026-13"}, "month"),
     ("spring", {"amount": AMOUNT, "month": "1969-12"}, "month"),
-    ("spring", {"amount": AMOUNT, "month": "2026-01", "from": "2026-01-01"}, "body"),
-    ("spring", {"amount": AMOUNT, "from": "2026-01-01"}, "body"),
+    ("spring", {"amount": AMOUNT, "month": "2026-01", "from": "2026-01-01"}, "month"),
+    ("spring", {"amount": AMOUNT, "from": "2026-01-01"}, "to"),
+    ("spring", {"amount": AMOUNT, "to": "2026-01-01"}, "from"),
     ("spring", {"amount": AMOUNT, "from": "2026-01-01", "to": "2026-01-01"}, "to"),
     ("spring", {"amount": AMOUNT, "from": "1990-01-01", "to": "2026-01-01"}, "to"),
     ("spring", {"amount": AMOUNT, "from": "2026-01-15", "to": "2026-03-01"}, "from"),
@@ -329,6 +331,22 @@ async def test_whatever_the_groups_are_their_costs_add_up_to_all_costs(api: Api,
         assert (euros, yen) == (Decimal(expected[0]), expected[1])
         if by in ("source", "medium"):
             assert of_sql(found["groups"][0])["cost"] is not None, "the group without a key has what brought nobody"
+
+
+async def test_costs_are_shared_by_the_summaries_as_by_the_records(api: Api) -> None:
+    await begin(api)
+    for n, source in enumerate(("google", "google", "fair", "linkedin", "mail")):
+        await came_by(api, n, source=source, campaign=("spring", "autumn")[n % 2])
+    await put_cost(api, "spring", "100.00")
+    await put_cost(api, "brought nobody", "33.33")
+    await caught_up(api)
+    api.clock.ahead += timedelta(seconds=5)
+    assert await is_read(api)
+    await came_by(api, 5, source="fair", campaign="spring")
+    told = await compare(api, "&".join(f"{name}={value}" for name, value in JANUARY.items()))
+    assert told.count(b'"cost":[{"value":"25.00"') == 4, (
+        "two of its journeys of one source are half of it, by each touch"
+    )
 
 
 def of_sql(group: dict[str, Any]) -> dict[str, Any]:
