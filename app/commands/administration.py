@@ -48,7 +48,7 @@ async def _verify_summaries(engine: Database) -> int:
     async with engine.connect() as tx:
         tenant_ids = await across.tenant_ids(tx)
     for tenant_id in tenant_ids:
-        async with engine.connect() as tx:
+        async with engine.begin() as tx:
             found = await differences(tx, tenant_id)
         for one in found:
             console.print(f"{ids.show('tenant', tenant_id)} {one}", markup=False)

@@ -14,7 +14,11 @@ FRESH, STALE, EDGES = (
     for journeys, rows in ((1, "fresh"), (-1, "stale"), (1, "edges"))
 )
 # What a batch changes; while all rows are made anew, counts begin with nothing.
-CHANGED: Final = "(SELECT *, 1 AS journeys FROM fresh UNION ALL SELECT *, -1 FROM stale WHERE NOT :anew)"
+CHANGED: Final = """
+    (WITH counted AS (SELECT * FROM stale WHERE NOT :anew)
+     SELECT *, 1 AS journeys FROM (TABLE fresh EXCEPT TABLE counted) f
+     UNION ALL SELECT *, -1 FROM (TABLE counted EXCEPT TABLE fresh) s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Counts:
 
     def fold(self) -> str:
         """SQL of CTEs that change both tables by the difference of the rows `fresh` and `stale`."""
-        month = f"date_trunc('month', {self.on})::date"
+        month = f"date_trunc('month', {self.on}::timestamp)::date"
         changed = self.made.replace("{ROWS}", CHANGED)
         return (
             f", changed AS MATERIALIZED ({changed})" + self._added(self.days, self.on) + self._added(self.months, month)
@@ -97,7 +101,7 @@ class Counts:
                 self._wrong(kind, counts, day, rows)
                 for kind, counts, day in (
                     ("day", self.days, self.on),
-                    ("month", self.months, f"date_trunc('month', {self.on})::date"),
+                    ("month", self.months, f"date_trunc('month', {self.on}::timestamp)::date"),
                 )
             )
             + " LIMIT :limit"

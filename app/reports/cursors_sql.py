@@ -24,8 +24,11 @@ VERIFY: Final[Mapping[str, TextClause]] = {
 WRONG_COUNTS: Final = (summaries_sql.VERIFY_COUNTS, origins_sql.VERIFY_COUNTS)
 COUNTS: Final = ("milestone_counts", "milestone_months", "origin_counts", "origin_months")
 TABLES: Final = (*COUNTS, "journey_summaries", "milestone_times", "stage_times", "journey_origins")
-# For a statement that removes all rows of a tenant.
-LONGER: Final = "SET LOCAL statement_timeout = '2min'"
+# Versions before 17 have the first of both alone. A limit of the transaction that is counted already can only be lifted.
+TAKE_TIME = text(
+    "SELECT set_config(name, CASE name WHEN 'statement_timeout' THEN '10min' ELSE '0' END, true) FROM pg_settings"
+    " WHERE name IN ('statement_timeout', 'transaction_timeout')"
+)
 LOCK = text("SELECT * FROM summary_cursors WHERE tenant_id = :tenant_id FOR UPDATE SKIP LOCKED")
 LOCK_OR_WAIT = text("SELECT * FROM summary_cursors WHERE tenant_id = :tenant_id FOR UPDATE")
 MOVE = text(
@@ -115,9 +118,14 @@ async def next_journeys(tx: Tx, tenant_id: UUID, after: UUID, limit: int) -> lis
     return (await tx.execute(NEXT_JOURNEYS, {"tenant_id": tenant_id, "after": after, "limit": limit})).scalars()
 
 
+async def take_time(tx: Tx) -> None:
+    """Lets this transaction read or remove all rows of a tenant."""
+    await tx.execute(TAKE_TIME)
+
+
 async def empty(tx: Tx, tenant_id: UUID, tables: Sequence[str] = TABLES) -> None:
     """Removes all summaries and counts, or only those of these tables."""
-    await tx.command(LONGER)
+    await take_time(tx)
     for table in tables:
         await tx.execute(EMPTY[table], {"tenant_id": tenant_id})
 

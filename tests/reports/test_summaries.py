@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 from app.commands.administration import rebuild_summaries, verify_all
-from app.database.engine import make_engine
+from app.database.engine import SERVER_SETTINGS, make_engine
 from app.database.transaction import CommitOutcomeUnknown, Database
 from app.events.sequence import sequence
 from app.reports import cursors_sql, summaries
@@ -311,6 +311,24 @@ async def test_verify_names_what_differs_and_a_rebuild_mends_it(api: Api, damage
     await rebuild_summaries(engine)
     assert (await found(api), await verify_all(engine)) == ([], 0)
     assert await is_read(api, 2)
+
+
+async def test_comparing_and_removing_all_rows_of_a_tenant_may_take_minutes(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"statement_timeout": "10min", "transaction_timeout": "0"}
+    query = "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY($1)"
+    monkeypatch.setitem(SERVER_SETTINGS, "statement_timeout", "5s")
+    async with running(settings) as api:
+        engine = api.app.state.engine
+        for work in (differences, cursors_sql.empty):
+            async with engine.begin() as tx:
+                await work(tx, api.tenant_id)
+                found = dict(await tx.driver.fetch(query, list(limits)))
+                assert found == {name: limits[name] for name in found}
+                assert "statement_timeout" in found
+        async with engine.begin() as tx:
+            assert await tx.driver.fetchval("SHOW statement_timeout") == "5s"
 
 
 async def test_while_summaries_are_made_reports_read_the_milestones_and_what_changes_meanwhile_is_not_lost(
