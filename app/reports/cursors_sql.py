@@ -24,7 +24,7 @@ VERIFY: Final[Mapping[str, TextClause]] = {
 WRONG_COUNTS: Final = (summaries_sql.VERIFY_COUNTS, origins_sql.VERIFY_COUNTS)
 COUNTS: Final = ("milestone_counts", "milestone_months", "origin_counts", "origin_months")
 TABLES: Final = (*COUNTS, "journey_summaries", "milestone_times", "stage_times", "journey_origins")
-# Versions before 17 have the first of both alone. A limit of the transaction that is counted already can only be lifted.
+# Versions before 17 have the first of both alone. A limit of a transaction that has begun can only be lifted.
 TAKE_TIME = text(
     "SELECT set_config(name, CASE name WHEN 'statement_timeout' THEN '10min' ELSE '0' END, true) FROM pg_settings"
     " WHERE name IN ('statement_timeout', 'transaction_timeout')"
