@@ -186,7 +186,8 @@ async def post_revert_preview(
 async def post_batch(body: BatchOrder, caller: Converter, tx: InTx, now: Now) -> Response:
     """Convert up to 100 leads. Results are in the order of the items, each with the status of a single conversion; an
     item of a wrong form has 422, unless all have or the batch is atomic: then the request has. A refused atomic batch
-    has `index` and `lead_id`, and `conflicts_with_index` where an earlier item would have made what is in the way."""
+    has `index` and `lead_id` (null for a wrong form), and `conflicts_with_index` where an earlier item would have made
+    what is in the way."""
     return answer({"results": await convert_batch(tx, caller, body, now)})
 
 

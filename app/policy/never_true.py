@@ -16,7 +16,7 @@ from app.policy.fault import Fault
 from app.policy.field_word import SHIPPED_LISTS, FieldIs, comparison_key, words_of
 from app.policy.holding import Said, TooMany, Way, ways_to_hold
 from app.policy.scoring import FitRule
-from app.policy.together import clash
+from app.policy.together import HasSeveral, clash, is_custom
 from app.policy.view import ConditionBase
 from app.policy.words import Attempts, ClosingReason, Engagement, Fit, HasActivity, Level
 
@@ -59,12 +59,13 @@ def _doubtful(judge: Judge, where_users_agree: Judge, where: str, node: Conditio
 class Judge:
     """Says of conditions why they cannot hold. `most`: what each ledger can give. Answers are kept by condition.
 
-    `agreed`: users do not disagree about BANT.
+    `agreed`: users do not disagree about BANT. `has_several`: whether a field may have several values at once.
     """
 
     policy: Policy
     most: Mapping[Ledger, float]
     agreed: bool = False
+    has_several: HasSeveral = is_custom
     _known: dict[int, str | None] = field(default_factory=dict)
 
     def told_here(self, node: ConditionBase) -> str | None:
@@ -99,7 +100,7 @@ class Judge:
         for one in way:
             if one.true and (why := impossible(self.policy, one.word, self.most)) is not None:
                 return why
-        subject = clash(self.policy, way, agreed=self.agreed)
+        subject = clash(self.policy, way, agreed=self.agreed, has_several=self.has_several)
         if subject is None:
             return None
         if len(way) == 1:

@@ -6,7 +6,7 @@ an event of the past would be judged anew with each version of the policy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Final, get_args
 
@@ -21,6 +21,7 @@ from app.policy.field_word import SHIPPED_LISTS, FieldIs
 from app.policy.never_true import LEDGERS, Judge, most_points
 from app.policy.person_words import ConsentIs, HasException
 from app.policy.read import parsed
+from app.policy.together import HasSeveral
 from app.policy.view import ConditionBase
 from app.policy.words import (
     ActorIs,
@@ -102,11 +103,14 @@ def _is_about_lead(node: ConditionBase) -> bool:
     return isinstance(node, ABOUT_LEAD | IntoStage)
 
 
-def condition_faults(policy: Policy, root: ConditionBase) -> Iterator[Fault]:
+def condition_faults(
+    policy: Policy, root: ConditionBase, wanted: Mapping[str, Sequence[object]], has_several: HasSeveral
+) -> Iterator[Fault]:
     """What is wrong with the condition: its size, its words, fields and values, and whether it can hold.
 
     Names of members of `data`, and stages, are not checked here. `policy`: the active one, by which it is warned of
-    scores that no lead reaches.
+    scores that no lead reaches. `wanted`: the values of members that the filter lets through. `has_several`: whether a
+    field may have several values at once.
     """
     depth, nodes = depth_and_count(policy, root, {})
     if depth > MAX_DEPTH:
@@ -116,7 +120,8 @@ def condition_faults(policy: Policy, root: ConditionBase) -> Iterator[Fault]:
     wrong = [fault for place, node, _ in walk(root) for fault in _word_faults(policy, place, node)]
     yield from wrong
     if not wrong and nodes <= MAX_NODES:
-        yield from _never_true(policy, root)
+        found = list(_never_true(policy, root, has_several))
+        yield from found or _never_with_filter(policy, root, wanted, has_several)
 
 
 def _word_faults(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
@@ -139,7 +144,7 @@ def _word_faults(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fa
             yield _not_here(place, node.keyword)
 
 
-def _never_true(policy: Policy, root: ConditionBase) -> Iterator[Fault]:
+def _never_true(policy: Policy, root: ConditionBase, has_several: HasSeveral) -> Iterator[Fault]:
     """A fault of a condition that contradicts itself. What holds for no lead of the present policy, or in a part that
     may fail, is only warned of."""
     told: set[str] = set()
@@ -147,10 +152,21 @@ def _never_true(policy: Policy, root: ConditionBase) -> Iterator[Fault]:
         (True, dict.fromkeys(LEDGERS, inf)),
         (False, {one: most_points(policy, one) for one in LEDGERS}),
     ):
-        judge = Judge(policy, most)
+        judge = Judge(policy, most, has_several=has_several)
         never = always and judge.why(root) is not None
         for place, node, _ in walk(root):
             why = judge.told_here(node)
             if why is not None and place not in told:
                 told.add(place)
                 yield Fault(place, "never_true", f"this can never be true: {why}", "fault" if never else "warning")
+
+
+def _never_with_filter(
+    policy: Policy, root: ConditionBase, wanted: Mapping[str, Sequence[object]], has_several: HasSeveral
+) -> Iterator[Fault]:
+    """A fault of a condition that holds for no event that the filter lets through; values of a filter may be null."""
+    read = [read_condition({"field": f"{OF_EVENT}{name}", "in": values}) for name, values in wanted.items()]
+    words = [one for one in read if not isinstance(one, list)]
+    why = Judge(policy, dict.fromkeys(LEDGERS, inf), has_several=has_several).why(AllOf(all=(*words, root)))
+    if why is not None:
+        yield Fault("", "never_true", f"with `filter` this can never be true: {why}")

@@ -44,24 +44,31 @@ from app.policy.words import (
 # Who owns a lead, and whether it is in the team of who asks.
 SITUATIONS: Final = tuple(product(("nobody", "actor", "other"), (True, False)))
 CLASSES: Final = (None, *get_args(OpportunityStageClass))
-OF_SEVERAL: Final = ("custom.", "data.")  # fields that may hold a list: custom ones, and members of an event
 ANOTHER: Final = "\x00zqx"  # a text that no condition names
 Accepts = Callable[[object], bool]
+HasSeveral = Callable[[str], bool]
 
 
-def clash(policy: Policy, way: Way, *, agreed: bool = False) -> str | None:
+def is_custom(name: str) -> bool:
+    """Whether it is a custom field: of those of a lead only these may hold a list."""
+    return name.startswith("custom.")
+
+
+def clash(policy: Policy, way: Way, *, agreed: bool = False, has_several: HasSeveral = is_custom) -> str | None:
     """Of which subject the way asks what cannot be; None if there is none.
 
     `agreed`: what one user has confirmed no other one denies. Each user confirms for himself, so both can be.
+    `has_several`: whether a field of this name may have several values at once.
     """
     implied = chain.from_iterable(_implied(one.word, agreed) for one in way if one.true)
     by_subject = _by_subject((*way, *implied))
     for subject, said in by_subject.items():
-        if not _possible(policy, said):
+        if not _possible(policy, said, has_several):
             return subject
     least = max((one.word.bant.min for one in way if one.true and isinstance(one.word, Bant)), default=0)
     statuses = [_status(criterion, agreed) for criterion in CRITERIA] if least else []
-    shut = [one.field for one in statuses if not _possible(policy, [*by_subject.get(one.field, ()), Said(one)])]
+    asked = [(one.field, [*by_subject.get(one.field, ()), Said(one)]) for one in statuses]
+    shut = [name for name, said in asked if not _possible(policy, said, has_several)]
     return shut[0] if shut and len(CRITERIA) - len(shut) < least else None
 
 
@@ -92,7 +99,7 @@ def _subject(word: ConditionBase) -> str:
     return f"consent.{word.consent.purpose}" if isinstance(word, ConsentIs) else word.keyword
 
 
-def _possible(policy: Policy, said: Sequence[Said]) -> bool:
+def _possible(policy: Policy, said: Sequence[Said], has_several: HasSeveral) -> bool:
     denied = [one.word for one in said if not one.true]
     if any(map(_always, denied)) or any(
         one.true and any(_implies(one.word, other) for other in denied) for one in said
@@ -100,7 +107,7 @@ def _possible(policy: Policy, said: Sequence[Said]) -> bool:
         return False
     first = said[0].word
     if isinstance(first, FieldIs):
-        return _field_possible(policy, first.field, said)
+        return _field_possible(policy, first.field, said, several=has_several(first.field))
     judged = [_of_one_value(one.word) for one in said]
     tried = [value for known, _ in judged for value in known]
     return not tried or any(
@@ -192,10 +199,10 @@ def _names_of(situation: Any) -> Iterator[str]:
         yield "team"
 
 
-def _field_possible(policy: Policy, name: str, said: Sequence[Said]) -> bool:
-    """Whether one value of the field may be all that is asked; some fields may hold several, and each be a part."""
+def _field_possible(policy: Policy, name: str, said: Sequence[Said], *, several: bool) -> bool:
+    """Whether one value of the field may be all that is asked; where it may have several, each may be a part."""
     asked = [one for one in said if one.true]
-    if name.startswith(OF_SEVERAL) and asked and not _some_value(policy, name, said, (None, "")):
+    if several and asked and not _some_value(policy, name, said, (None, "")):
         denied = [one for one in said if not one.true]
         return all(
             _some_value(policy, name, [one, *denied]) for one in asked if _word(one).present is not False

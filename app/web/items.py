@@ -53,15 +53,17 @@ def one_by_one(model: type[BaseModel]) -> PlainValidator:
 def well_formed(items: Sequence[T | Malformed], place: str, *, needs_all: bool = False) -> dict[int, T]:
     """The items of the right form by their index.
 
-    Raises RequestInvalid, with the faults of all others, if there is none, or one is not and `needs_all`.
+    Raises RequestInvalid, with the faults of all others, if there is none, or one is not and `needs_all`: then its
+    `index` is that of the first of them, as where an item is refused by a rule.
     """
     found = {index: item for index, item in enumerate(items) if not isinstance(item, Malformed)}
     wrong = {index: item for index, item in enumerate(items) if isinstance(item, Malformed)}
     if wrong and (needs_all or not found):
-        raise _invalid([fault for index, item in wrong.items() for fault in item.placed(f"{place}.{index}")])
+        faults = [fault for index, item in wrong.items() for fault in item.placed(f"{place}.{index}")]
+        raise _invalid(faults, **({"index": min(wrong), "lead_id": None} if needs_all else {}))
     return found
 
 
-def _invalid(faults: list[dict[str, str]]) -> RequestInvalid:
+def _invalid(faults: list[dict[str, str]], **more: Any) -> RequestInvalid:
     named = ", ".join(dict.fromkeys(fault["field"] for fault in faults[:20]))
-    return RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults)
+    return RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults, **more)

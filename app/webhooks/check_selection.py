@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -19,13 +20,14 @@ from app.policy.conditions import walk
 from app.policy.document import Policy
 from app.policy.fault import Fault, did_you_mean, field_of, nearest, unknown
 from app.policy.field_word import FieldIs
-from app.policy.of_event import condition_faults, member_of, read_condition, reads_lead
+from app.policy.of_event import OF_EVENT, condition_faults, member_of, read_condition, reads_lead
 from app.policy.person_words import ConsentIs
+from app.policy.together import is_custom
 from app.policy.view import ConditionBase
 from app.policy.words import FromStage, IntoStage, as_values
 from app.sources import sql as sources_sql
 from app.webhooks.consenting import CONSENT
-from app.webhooks.members import can_be, has_member, is_about_lead, stored_members, types_of, unknown_step
+from app.webhooks.members import can_be, has_member, is_about_lead, may_be_list, stored_members, types_of, unknown_step
 
 CONDITION: Final = "if"
 STEPS: Final = ("from", "to")  # members of `data` whose values are stages that were left or entered
@@ -77,9 +79,9 @@ async def check_selection(tx: Tx, tenant_id: UUID, asked: Asked) -> list[dict[st
         faults += _consent_faults(types, asked.filter[CONSENT], names.purposes)
     if policy and asked.condition:
         root = read_condition(asked.condition)
-        found = (
-            root if isinstance(root, list) else [*condition_faults(policy, root), *_event_faults(types, root, names)]
-        )
+        found = root if isinstance(root, list) else list(_event_faults(types, root, names))
+        if not isinstance(root, list):
+            found = [*condition_faults(policy, root, members, partial(_has_several, types)), *found]
     faults += [_entry(one) for one in found if one.kind == "fault"]
     if faults:
         first = faults[0]
@@ -183,6 +185,12 @@ def _value_faults(
         yield Fault(
             where, "comparison_not_possible", f"`data.{member}` is no number: compare it with is, in or has_word"
         )
+
+
+def _has_several(types: Sequence[str], field: str) -> bool:
+    """Whether an event of the types may have several values of the field at once."""
+    member = field.removeprefix(OF_EVENT)
+    return is_custom(field) if member == field else any(may_be_list(each, member) for each in types)
 
 
 def _never(types: Sequence[str], member: str, value: object, stages: Mapping[str, Stages]) -> Fault | None:

@@ -88,6 +88,26 @@ def can_be(event_type: str, member: str, value: object) -> bool:
     return any(_fits(adapter, value) for adapter in _adapters(event_type, path))
 
 
+def may_be_list(event_type: str, member: str) -> bool:
+    """Whether the member, or one that it is in, may be a list, so that it has several values. What is free may be."""
+    path = tuple(member.split("."))
+    if path[0] == LEAD and (len(path) == 1 or path[1] not in LeadOut.model_fields):
+        return True
+    shapes: list[Any] = [LeadOut if path[0] == LEAD else TYPES[event_type]]
+    for name in path[path[0] == LEAD :]:
+        shapes = [inner for shape in shapes for inner in _inner(shape, name)]
+        if any(map(_has_list, shapes)):
+            return True
+    return False
+
+
+def _has_list(shape: Any) -> bool:
+    origin = get_origin(shape)
+    if origin in (Union, UnionType, Annotated):
+        return any(map(_has_list, get_args(shape)[: 1 if origin is Annotated else None]))
+    return shape is Any or list in (shape, origin)
+
+
 def _is_in_lead(path: Sequence[str]) -> bool:
     node: Any = OF_LEAD
     for name in path:

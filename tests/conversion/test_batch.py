@@ -107,6 +107,13 @@ async def test_an_item_of_a_wrong_form_has_its_own_result_unless_the_batch_is_at
     places = [f"items.{n}.{field}".rstrip(".") for n, (_, field) in enumerate(WRONG)]
     answer = await batch(api, ae, [*wrong, {"lead_id": lead["id"]}], atomic=True)
     assert (answer.status_code, [fault["field"] for fault in answer.json()["errors"]]) == (422, places)
+    assert (answer.json()["index"], answer.json()["lead_id"]) == (0, None)
+    later = (await batch(api, ae, [{"lead_id": lead["id"]}, *wrong], atomic=True)).json()
+    assert (later["index"], later["lead_id"], later["errors"][0]["field"]) == (
+        1,
+        None,
+        f"items.1.{WRONG[0][1]}".rstrip("."),
+    )
     assert await count(api, "conversions") == 0
     answer = await batch(api, ae, wrong)
     assert (answer.status_code, [fault["field"] for fault in answer.json()["errors"]]) == (422, places)

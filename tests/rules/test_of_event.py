@@ -16,10 +16,17 @@ POLICY = shipped("waterfall")
 COUNTRY: dict[str, Any] = {"field": "country", "is": "RO"}
 
 
+WANTED = {"class": ["won", "lost"], "actor_id": [None, "usr_1"]}
+
+
+def has_several(name: str) -> bool:
+    return name in ("data.changed", "custom.wants")
+
+
 def faults(written: Any) -> list[tuple[str, str, str]]:
     """Of a condition (place, code, kind) of each fault."""
     found = read_condition(written)
-    found = found if isinstance(found, list) else list(condition_faults(POLICY, found))
+    found = found if isinstance(found, list) else list(condition_faults(POLICY, found, WANTED, has_several))
     assert all(isinstance(one, Fault) and one.detail for one in found)
     return [(one.place, one.code, one.kind) for one in found]
 
@@ -36,6 +43,12 @@ def nested(levels: int) -> dict[str, Any]:
         {"any": [{"fit": {"at_least": 20}}, {"consent": {"purpose": "phone", "state": ["given"]}}]},
         {"field": "email_domain", "in_list": "free_mail"},
         {"all": [{"field": "data.changed", "is": "company"}, {"field": "data.changed", "is": "country"}]},
+        {"all": [{"field": "custom.wants", "is": "demo"}, {"field": "custom.wants", "is": "price"}]},
+        {"all": [{"field": "data.to", "in": ["mql", "sql"]}, {"field": "data.to", "in": ["sql", "won"]}]},
+        {"all": [{"field": "data.seq", "at_least": 2}, {"field": "data.seq", "at_most": 2}]},
+        {"field": "data.class", "in": ["open", "Won"]},
+        {"not": {"field": "data.class", "is": "won"}},
+        {"field": "data.actor_id", "is": "usr_2"},
         nested(8),
         {"any": [COUNTRY] * 199},
     ],
@@ -72,6 +85,30 @@ def test_a_sound_condition_has_no_faults(written: dict[str, Any]) -> None:
         ({"all": [{"stage": "mql"}, {"stage": "sql"}]}, ("", "never_true", "fault")),
         ({"any": [COUNTRY, {"all": [COUNTRY, {"not": COUNTRY}]}]}, ("/any/1", "never_true", "warning")),
         ({"fit": {"at_least": 900_000}}, ("", "never_true", "warning")),
+        ({"all": [{"field": "data.to", "is": "mql"}, {"field": "data.to", "is": "sql"}]}, ("", "never_true", "fault")),
+        (
+            {"all": [{"field": "data.to", "in": ["mql", "srl"]}, {"field": "data.to", "in": ["sql", "won"]}]},
+            ("", "never_true", "fault"),
+        ),
+        (
+            {"all": [{"field": "data.to", "is": "mql"}, {"field": "data.to", "present": False}]},
+            ("", "never_true", "fault"),
+        ),
+        (
+            {"all": [{"field": "data.seq", "at_least": 3}, {"field": "data.seq", "at_most": 2}]},
+            ("", "never_true", "fault"),
+        ),
+        (
+            {
+                "any": [
+                    COUNTRY,
+                    {"all": [{"field": "data.to", "is": "mql"}, {"not": {"field": "data.to", "is": "mql"}}]},
+                ]
+            },
+            ("/any/1", "never_true", "warning"),
+        ),
+        ({"field": "data.class", "is": "open"}, ("", "never_true", "fault")),
+        ({"all": [{"not": {"field": "data.class", "in": ["won", "lost"]}}]}, ("", "never_true", "fault")),
     ],
     ids=lambda one: str(one)[:60],
 )

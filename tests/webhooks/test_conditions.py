@@ -274,7 +274,11 @@ CAN_BE: list[dict[str, Any]] = [
     {"field": "data.lead.identities.kind", "is": "email"},
     {"field": "data.lead.duplicate_suspected", "is": True},
     {"field": "data.lead.links.account_id", "present": True},
+    {"all": [{"field": "data.changed", "is": "company"}, {"field": "data.changed", "is": "country"}]},
+    {"all": [{"field": "data.reached.name", "is": "mql"}, {"field": "data.reached.name", "is": "sql"}]},
+    {"all": [{"field": "data.lead.custom.wants", "is": "demo"}, {"field": "data.lead.custom.wants", "is": "price"}]},
 ]
+TWO_STAGES = {"all": [{"field": "data.lead.stage", "is": "mql"}, {"field": "data.lead.stage", "in": ["sql", "srl"]}]}
 
 
 def refused(condition: Any, **more: Any) -> dict[str, Any]:
@@ -326,6 +330,9 @@ def refused(condition: Any, **more: Any) -> dict[str, Any]:
         (refused(ROMANIAN, types=["submission.*"]), "if", "not_here"),
         (refused({"not": ROMANIAN}, types=["submission.*"]), "if.not", "not_here"),
         (refused({"all": [ROMANIAN, {"field": "country", "is": "PL"}]}), "if", "never_true"),
+        (refused({"all": [{"field": "data.to", "is": "mql"}, {"field": "data.to", "is": "sql"}]}), "if", "never_true"),
+        (refused(TWO_STAGES, types=["*"]), "if", "never_true"),
+        (refused({"field": "data.to", "is": "sql"}, filter={"to": ["mql"]}), "if", "never_true"),
         (refused({"persona": ["decision_maker"]}), "if", "not_here"),
         (refused({"activity": {"name": "demo", "count": 2}}), "if", "not_here"),
         (refused({"all": [ROMANIAN, {"not": {"bant": "confirmed"}}]}), "if.all.1.not", "not_here"),

@@ -9,7 +9,7 @@ import pytest
 
 from app.events.catalogue import TYPES
 from app.webhooks.event_facts import members_of
-from app.webhooks.members import can_be, has_member, is_about_lead, stored_members, types_of
+from app.webhooks.members import can_be, has_member, is_about_lead, may_be_list, stored_members, types_of
 from tests.api import Api
 from tests.events.test_published import ELSEWHERE, events_of_stories
 from tests.leads.test_included import stand_still
@@ -24,6 +24,8 @@ async def test_each_member_of_the_events_of_a_story_can_be_named_with_its_value(
         for name, values in members_of(event["data"]).items():
             for value in values if isinstance(values, tuple) else (values,):
                 named.add((event["type"], name.removeprefix("data."), orjson.dumps(value)))
+            member = name.removeprefix("data.")
+            assert not isinstance(values, tuple) or may_be_list(event["type"], member), (event["type"], member)
     named = {one for one in named if one[1] not in ("data", "lead")}
     assert [one for one in named if not has_member(one[0], one[1])] == []
     plain = [one for one in named if not one[2].startswith(b"{")]
@@ -90,6 +92,27 @@ def test_a_member_is_known_by_the_schema_of_its_type(type_: str, member: str, ex
 )
 def test_a_value_is_possible_by_the_schema_of_its_type(member: str, value: Any, expected: bool) -> None:
     assert can_be("lead.stage_changed", member, value) is expected
+
+
+@pytest.mark.parametrize(
+    ("member", "expected"),
+    [
+        ("to", False),
+        ("from", False),
+        ("score.fit", False),
+        ("actor.role", True),
+        ("reached", True),
+        ("reached.name", True),
+        ("lead.stage", False),
+        ("lead.version", False),
+        ("lead.fields.country", False),
+        ("lead.identities.kind", True),
+        ("lead.custom.wants", True),
+        ("lead.raw", False),
+    ],
+)
+def test_only_a_member_that_is_or_is_in_a_list_or_is_free_has_several_values(member: str, expected: bool) -> None:
+    assert may_be_list("lead.stage_changed", member) is expected
 
 
 def test_patterns_name_all_types_but_the_ping() -> None:

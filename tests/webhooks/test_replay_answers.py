@@ -111,13 +111,35 @@ async def test_types_and_leads_choose_events_and_nothing_to_send_is_told(deliver
 
 async def test_a_replay_sends_only_what_its_subscription_accepts(delivering: Api) -> None:
     async with replaying(delivering, filter={"rule": ["red"]}) as one:
-        await one.world.record(A, rule="red")
-        await one.world.record(A, rule="blue")
-        await one.world.record(A, rule="red")
+        await one.world.record(A, type="lead.assigned", rule="red")
+        await one.world.record(A, type="lead.assigned", rule="blue")
+        await one.world.record(A, type="lead.assigned", rule="red")
         await one.box.until_received(2)
         await one.until_written()
         done = await one.until(await one.create(), state="done")
     assert (done["sent"], [got.version for got in one.replayed()]) == (2, [1, 3])
+
+
+@pytest.mark.parametrize(
+    ("accepted", "asked", "field"),
+    [
+        ({"types": ["lead.updated"]}, {"types": ["opportunity.*"]}, "types"),
+        ({"types": ["lead.*", "policy.*"]}, {"types": ["opportunity.updated", "submission.*"]}, "types"),
+        ({"filter": {"to": ["mql"]}}, {"types": ["lead.updated"]}, "types"),
+        ({"types": ["opportunity.*"]}, {}, "from"),
+        ({"types": ["lead.*", "policy.*"]}, {"types": ["policy.activated", "opportunity.*"]}, "types"),
+        ({"types": ["opportunity.*"]}, {"only": "failed"}, "only"),
+    ],
+    ids=str,
+)
+async def test_a_replay_of_types_that_are_never_sent_or_not_in_the_log_has_nothing_to_send(
+    delivering: Api, accepted: dict[str, Any], asked: dict[str, Any], field: str
+) -> None:
+    async with replaying(delivering, **accepted) as one:
+        await one.world.record(A)
+        problem = await one.create(status=422, **asked)
+        assert faults(problem) == [(field, "nothing_to_send")], problem
+        assert (await delivering.get(f"{one.path}/replays"))["data"] == []
 
 
 async def test_a_lead_that_was_erased_or_is_unknown_is_told_by_its_place(delivering: Api) -> None:

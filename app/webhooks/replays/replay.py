@@ -5,7 +5,7 @@ The process that serves the subscription's lane sends them (serve.py); it looks 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -31,6 +31,8 @@ from app.ids import new_id
 from app.leads import sql as leads_sql
 from app.web.fields import Instant
 from app.webhooks import sql
+from app.webhooks.consenting import CONSENT
+from app.webhooks.members import stored_members, types_of
 from app.webhooks.replays import sql as replays_sql
 from app.webhooks.replays.schemas import ReplayCreate
 from app.webhooks.replays.sql import Range, State
@@ -58,9 +60,10 @@ async def create(tx: Tx, tenant_id: UUID, subscription_id: UUID, body: ReplayCre
     await _check_leads(tx, tenant_id, body.lead_ids or [])
     after, to = await _range(tx, tenant_id, body)
     leads = tuple(body.lead_ids) if body.lead_ids else None
-    patterns = tuple(like_patterns(tuple(body.types)) or ["%"])
-    if not await replays_sql.sends_any(tx, tenant_id, subscription_id, Range(after, to, patterns, leads, body.only)):
-        raise _empty(body)
+    types = _sent_types(row.types, row.filter, body.types)
+    asked = Range(after, to, tuple(like_patterns(types) or ["%"]), leads, body.only)
+    if not types or not await replays_sql.sends_any(tx, tenant_id, subscription_id, asked):
+        raise _empty(body, row.types, any_type=bool(types))
     replay_id = new_id()
     values = {
         "id": replay_id,
@@ -139,8 +142,19 @@ def _expired(field: str, kept: int) -> PositionExpired:
     return PositionExpired(detail, first_position=str(kept), errors=errors)
 
 
-def _empty(body: ReplayCreate) -> RequestInvalid:
-    """Names the member that leaves the least: the first of these that is given."""
+def _sent_types(accepted: Sequence[str], wanted: Iterable[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """The types that the replay asks for and the subscription accepts, and whose events have what its filter wants."""
+    every, members = types_of(["*"]), {*wanted} - {CONSENT}
+    both = {*types_of(accepted)} & {*types_of(asked)}
+    found = tuple(each for each in every if each in both and members <= stored_members(each))
+    return ("*",) if len(found) == len(every) else found
+
+
+def _empty(body: ReplayCreate, accepted: Sequence[str], *, any_type: bool) -> RequestInvalid:
+    """Names the member that leaves the least: the types that are never sent, else the first of these that is given."""
+    if not any_type:
+        detail = f"the subscription is sent no event of these types: its own are {', '.join(accepted)}, and its filter"
+        return RequestInvalid.of("types", "nothing_to_send", f"{detail} may leave out some of them")
     given = {"only": body.only == "failed", "lead_ids": bool(body.lead_ids), "types": body.types != ["*"]}
     field = next((name for name, is_given in given.items() if is_given), "from")
     return RequestInvalid.of(field, "nothing_to_send", "no event of this range matches: there is nothing to send again")
