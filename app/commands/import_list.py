@@ -15,6 +15,7 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
+from app.commands.output import refusal
 from app.matching.text import storable
 from app.settings import CannotStart
 
@@ -150,8 +151,7 @@ async def _read(answer: aiohttp.ClientResponse) -> Any:
         raise CannotStart(f"{answer.method} {answer.url.path} answers {answer.status} without JSON") from None
     if answer.ok:
         return found
-    faults = [f"{fault['field']}: {fault['detail']}" for fault in found.get("errors", ())]
-    raise CannotStart(f"{answer.status} {found.get('code')}: {'; '.join(faults) or found.get('detail')}")
+    raise CannotStart(refusal(answer.status, found))
 
 
 def _report_dry_run(answer: dict[str, Any]) -> int:

@@ -2,6 +2,8 @@
 
 import io
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 
 def escape_unknown_characters() -> None:
@@ -18,3 +20,9 @@ def print_document(text: str) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     print(text, end="")
+
+
+def refusal(status: int, problem: Mapping[str, Any]) -> str:
+    """A problem that the service answered, in one line: each member that is wrong and why, else the detail."""
+    faults = [f"{fault['field']}: {fault['detail']}" for fault in problem.get("errors", ())]
+    return f"{status} {problem.get('code')}: {'; '.join(faults) or problem.get('detail')}"

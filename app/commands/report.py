@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
-from app.commands.output import print_document
+from app.commands.output import print_document, refusal
 from app.reports.table import REPORTS
 from app.settings import CannotStart
 
@@ -68,8 +68,7 @@ def _refusal(status: int, text: str) -> str:
         found: dict[str, Any] = orjson.loads(text)
     except orjson.JSONDecodeError:
         return f"the service answers {status}, and not as Baton does: is the address right?"
-    faults = [f"{fault['field']}: {fault['detail']}" for fault in found.get("errors", ())]
-    return f"{status} {found.get('code')}: {'; '.join(faults) or found.get('detail')}"
+    return refusal(status, found)
 
 
 def _table(text: str) -> str:

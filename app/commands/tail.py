@@ -22,6 +22,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
+from app.commands.output import refusal
 from app.consumers.problems import AlreadyAcknowledged
 from app.errors import LogDiverged
 from app.settings import CannotStart
@@ -148,7 +149,7 @@ class Source:
                 " those printed here:"
                 f" run the command again with --after {problem['last_event_at'] or problem['earliest']}"
             )
-        return f"{method} {path} answers {status} {problem.get('code')}: {problem.get('detail')}"
+        return f"{method} {path} answers {refusal(status, problem)}"
 
 
 async def _forward(session: aiohttp.ClientSession, forward: str, secret: str, event: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from app.web.fields import (
     Instant,
     LeadId,
     Note,
+    Omittable,
     RequestBody,
     ResponseBody,
     ShortText,
@@ -147,8 +148,8 @@ class LeadCreate(RequestBody):
 
 
 class LeadPatch(RequestBody):
-    fields: LeadFields | None = None
-    custom: Custom | None = None
+    fields: Omittable[LeadFields] = None
+    custom: Omittable[Custom] = None
     owner_id: UserId | None = None
 
 

@@ -24,7 +24,6 @@ from app.web import versions
 from app.web.auth import Caller
 
 JUDGES: Final = ("manager", "admin")  # beside the owner
-NOT_NULLABLE: Final = {OPPORTUNITY.name: ("name", "business")}
 
 
 async def change_record(
@@ -47,9 +46,6 @@ async def change_record(
     if row._mapping.get("erased_at") is not None:
         raise Erased("The person of this record was erased: it stays empty.")
     versions.check(expected, row.version)
-    for name in NOT_NULLABLE.get(kind.name, ()):
-        if name in changes and changes[name] is None:
-            raise RequestInvalid.of(name, "required", "must not be null")
     check_phone(changes, None if kind is OPPORTUNITY else row.country)
     await check_links(tx, tenant_id, changes)
     columns = versions.moved(row._mapping, _columns(kind, row, changes, now))
@@ -109,9 +105,9 @@ def _columns(kind: Kind, row: Record, changes: Mapping[str, Any], now: datetime)
     if kind in (ACCOUNT, CONTACT):
         given = account_columns(plain, row.country) if kind is ACCOUNT else contact_columns(plain, row.country)
         plain = with_derived(kind.name, row._mapping, given)
-    if changes.get("archived") is not None:
+    if "archived" in changes:
         plain["archived_at"] = (row.archived_at or now) if changes["archived"] else None
-    if changes.get("custom") is not None:
+    if "custom" in changes:
         custom = {**row.custom, **changes["custom"]}
         plain["custom"] = {name: value for name, value in custom.items() if value is not None}
     return plain | amount_columns(changes)

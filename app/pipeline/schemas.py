@@ -27,6 +27,7 @@ from app.web.fields import (
     Day,
     Instant,
     Note,
+    Omittable,
     RequestBody,
     ResponseBody,
     ShortText,
@@ -128,9 +129,9 @@ class AccountCreate(AccountValues):
 
 
 class AccountPatch(AccountValues):
-    custom: Custom | None = None
+    custom: Omittable[Custom] = None
     owner_id: UserId | None = None
-    archived: bool | None = Field(default=None, description="True archives the account, false restores it.")
+    archived: Omittable[bool] = Field(default=None, description="True archives the account, false restores it.")
 
 
 class ContactCreate(ContactValues):
@@ -148,9 +149,9 @@ class ContactCreate(ContactValues):
 
 class ContactPatch(ContactValues):
     account_id: AccountId | None = None
-    custom: Custom | None = None
+    custom: Omittable[Custom] = None
     owner_id: UserId | None = None
-    archived: bool | None = Field(default=None, description="True archives the contact, false restores it.")
+    archived: Omittable[bool] = Field(default=None, description="True archives the contact, false restores it.")
 
 
 class OpportunityCreate(RequestBody):
@@ -171,16 +172,16 @@ class OpportunityCreate(RequestBody):
 class OpportunityPatch(RequestBody):
     """Everything but the stage, which only a transition changes."""
 
-    name: ShortText | None = None
+    name: Omittable[ShortText] = None
     account_id: AccountId | None = None
     contact_id: ContactId | None = None
     owner_id: UserId | None = None
     amount: Amount | None = None
     close_date: Day | None = None
-    business: Business | None = None
-    custom: Custom | None = None
+    business: Omittable[Business] = None
+    custom: Omittable[Custom] = None
     external_id: ShortText | None = None
-    archived: bool | None = Field(default=None, description="True archives the opportunity, false restores it.")
+    archived: Omittable[bool] = Field(default=None, description="True archives the opportunity, false restores it.")
     forecast_category: OpenCategory | None = Field(
         default=None, description="Set by the owner or a manager; null: that of the stage. It ends with the stage."
     )

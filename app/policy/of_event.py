@@ -167,6 +167,7 @@ def _never_with_filter(
     """A fault of a condition that holds for no event that the filter lets through; values of a filter may be null."""
     read = [read_condition({"field": f"{OF_EVENT}{name}", "in": values}) for name, values in wanted.items()]
     words = [one for one in read if not isinstance(one, list)]
-    why = Judge(policy, dict.fromkeys(LEDGERS, inf), has_several=has_several).why(AllOf(all=(*words, root)))
+    both = AllOf.model_validate({"all": (*words, root)})
+    why = Judge(policy, dict.fromkeys(LEDGERS, inf), has_several=has_several).why(both)
     if why is not None:
         yield Fault("", "never_true", f"with `filter` this can never be true: {why}")

@@ -30,7 +30,6 @@ from app.sources.verify import Secrets
 from app.web import versions
 
 KEY_BYTES: Final = 32  # 43 characters: for a source without signature rules the key is the only authentication
-REQUIRED: Final = ("name", "preset", "overrides", "enabled", "defaults", "secrets")
 
 
 async def create_source(
@@ -76,9 +75,6 @@ async def change_source(
     row = await _locked(tx, tenant_id, source_id, expected)
     if row.archived_at is not None:
         raise StateConflict("The source is archived: it can be read and its submissions replayed, but not changed.")
-    for name in REQUIRED:
-        if name in values and values[name] is None:
-            raise RequestInvalid.of(name, "required", "must not be null")
     if row.builtin and ("name" in values or values.get("enabled") is False):
         raise InUse("The built-in source cannot be renamed or disabled.")
     preset, overrides = values.get("preset", row.preset), values.get("overrides", row.overrides)

@@ -15,7 +15,7 @@ from app.matching.channel import Channel
 from app.matching.host import host_of_url
 from app.policy.shape import Like
 from app.sources.document import Defaults, Part, Whole
-from app.web.fields import RequestBody, ResponseBody, ShortText, SourceId, rfc3339
+from app.web.fields import Omittable, RequestBody, ResponseBody, ShortText, SourceId, rfc3339
 
 ORIGIN: Final = r"^(\*|null|https?://[A-Za-z0-9.\-\[\]:]{1,253})$"
 
@@ -82,12 +82,12 @@ class SourceCreate(RequestBody):
 class SourcePatch(RequestBody):
     """Only the members given are changed. `secrets` are merged by name; null removes one."""
 
-    name: ShortText | None = None
-    preset: ShortText | None = None
-    overrides: dict[str, Any] | None = None
-    secrets: dict[SecretName, Secret | Rotating | None] | None = None
-    defaults: SourceDefaults | None = None
-    enabled: bool | None = None
+    name: Omittable[ShortText] = None
+    preset: Omittable[ShortText] = None
+    overrides: Omittable[dict[str, Any]] = None
+    secrets: Omittable[dict[SecretName, Secret | Rotating | None]] = None
+    defaults: Omittable[SourceDefaults] = None
+    enabled: Omittable[bool] = None
 
 
 class DryRun(RequestBody):

@@ -13,7 +13,7 @@ from app.database.transaction import Record
 from app.matching.times import ZONES
 from app.policy.shape import Like
 from app.web.auth import SCOPES
-from app.web.fields import Day, Instant, RequestBody, ResponseBody, ShortText, UserId, rfc3339
+from app.web.fields import Day, Instant, Omittable, RequestBody, ResponseBody, ShortText, UserId, rfc3339
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
 PolicyName = Literal["waterfall", "pipeline"]
@@ -91,7 +91,7 @@ class CalendarPut(RequestBody):
         default_factory=list, description="Dates without working hours, for every user.", examples=[["2026-12-25"]]
     )
 
-    fiscal: Fiscal | None = Field(default=None, description="Left out, the fiscal calendar stays as it is.")
+    fiscal: Omittable[Fiscal] = Field(default=None, description="Left out, the fiscal calendar stays as it is.")
 
     def document(self) -> dict[str, Any]:
         """The calendar as JSON, each holiday once and in order."""
@@ -138,16 +138,16 @@ class UserCreate(RequestBody):
 
 
 class UserPatch(RequestBody):
-    name: ShortText | None = None
-    email: Email | None = None
-    role: Role | None = None
+    name: Omittable[ShortText] = None
+    email: Omittable[Email] = None
+    role: Omittable[Role] = None
     team: ShortText | None = None
-    time_zone: TimeZone | None = None
-    working_hours: WorkingHours | None = None
+    time_zone: Omittable[TimeZone] = None
+    working_hours: Omittable[WorkingHours] = None
     capacity: Capacity | None = None
-    weight: Weight | None = None
-    absences: Absences | None = None
-    active: bool | None = None
+    weight: Omittable[Weight] = None
+    absences: Omittable[Absences] = None
+    active: Omittable[bool] = None
     external_id: ShortText | None = None
     manager_id: UserId | None = None
 

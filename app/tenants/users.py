@@ -16,7 +16,6 @@ from app.tenants import sql
 from app.web import auth, versions
 
 KEPT = ("name", "team")  # for reports as of an earlier instant
-NOT_NULLABLE = ("name", "email", "role", "time_zone", "working_hours", "weight", "absences", "active")
 
 
 async def create_user(tx: Tx, tenant_id: UUID, values: Mapping[str, Any], now: datetime) -> Record:
@@ -49,9 +48,6 @@ async def change_user(
     if row is None:
         raise UserNotFound()
     versions.check(expected, row.version)
-    for name in NOT_NULLABLE:
-        if name in values and values[name] is None:
-            raise RequestInvalid.of(name, "required", "must not be null")
     values = versions.moved(row._mapping, values)
     if not values:
         return row

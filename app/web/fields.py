@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 from fastapi import Response
@@ -50,6 +50,27 @@ class ResponseBody(BaseModel):
     """A response body in the OpenAPI document: the declared members are always present, others may be added."""
 
     model_config = ConfigDict(extra="allow")
+
+
+def _not_null(value: object) -> object:
+    if value is None:
+        raise PydanticCustomError("required", "must not be null: leave it out, and it stays as it is")
+    return value
+
+
+if TYPE_CHECKING:
+    T = TypeVar("T")
+    Omittable: TypeAlias = T | None
+else:
+
+    class Omittable:
+        """A member of a PATCH, `Omittable[T] = None`: it may be left out, and is None then, but null is refused.
+
+        One that null clears is `T | None`.
+        """
+
+        def __class_getitem__(cls, kind: Any) -> Any:
+            return Annotated[kind, BeforeValidator(_not_null)]
 
 
 def public_id(kind: str) -> Any:

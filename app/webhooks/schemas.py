@@ -15,7 +15,7 @@ from app.events.catalogue import Envelope
 from app.events.schemas import Types
 from app.matching.consent import is_purpose
 from app.policy.shape import Like, One
-from app.web.fields import RequestBody, ResponseBody, rfc3339
+from app.web.fields import Omittable, RequestBody, ResponseBody, rfc3339
 from app.webhooks.consenting import CONSENT
 from app.webhooks.content import Format
 from app.webhooks.credentials import Credentials
@@ -193,25 +193,25 @@ class SubscriptionCreate(SubscriptionPreview):
 class SubscriptionPatch(RequestBody):
     """Absent members are left unchanged. Waiting deliveries that new types, filter or `if` exclude are skipped."""
 
-    url: Url | None = None
+    url: Omittable[Url] = None
     credentials: Credentials | None = Field(
-        default=None, description="`{}` removes them. A URL of another broker needs its own."
+        default=None, description="`{}` or null removes them. A URL of another broker needs its own."
     )
-    types: Types | None = None
-    filter: Filter | None = None
-    condition: If | None = Field(default=None, alias="if")
-    mode: Mode | None = None
-    schema_version: SchemaVersion | None = None
-    include: Include | None = None
-    headers: Headers | None = None
-    format: FormatOf | None = None
-    ed25519: Ed25519 | None = Field(default=None, description="`false` removes the ed25519 keys at once.")
-    handshake: Handshake | None = None
-    limits: Limits | None = None
-    lanes: Lanes | None = Field(
+    types: Omittable[Types] = None
+    filter: Omittable[Filter] = None
+    condition: Omittable[If] = Field(default=None, alias="if")
+    mode: Omittable[Mode] = None
+    schema_version: Omittable[SchemaVersion] = None
+    include: Omittable[Include] = None
+    headers: Omittable[Headers] = None
+    format: Omittable[FormatOf] = None
+    ed25519: Omittable[Ed25519] = Field(default=None, description="`false` removes the ed25519 keys at once.")
+    handshake: Omittable[Handshake] = None
+    limits: Omittable[Limits] = None
+    lanes: Omittable[Lanes] = Field(
         default=None, description="When it changes, what is in flight may be sent twice (docs/receivers.md)."
     )
-    on_dead: OnDead | None = Field(default=None, description="`skip` also lets the leads go on that wait.")
+    on_dead: Omittable[OnDead] = Field(default=None, description="`skip` also lets the leads go on that wait.")
 
 
 class Rotation(RequestBody):

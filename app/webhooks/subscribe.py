@@ -28,6 +28,7 @@ from app.webhooks.accepted import Selection, accepted
 from app.webhooks.change_lanes import change_lanes
 from app.webhooks.check_selection import Asked, check_selection, condition_reads_lead
 from app.webhooks.consenting import CONSENT, agreeing
+from app.webhooks.credentials import Credentials
 from app.webhooks.egress import Egress
 from app.webhooks.handshake import state_after
 from app.webhooks.schemas import Rotation, SubscriptionCreate, SubscriptionPatch
@@ -113,8 +114,7 @@ async def patch(
 
     Raises the problems of `locked`, `checked_url`, `check_events` and `credentials.changed`.
     """
-    given = body.model_dump(mode="json", exclude={"credentials", "limits"})
-    values = {name: value for name, value in given.items() if value is not None}
+    values = body.model_dump(mode="json", exclude={"credentials", "limits"}, exclude_unset=True)
     if body.on_dead == "skip":
         await by_hand.let_go_on(context.tx, context.tenant_id, subscription_id)
     if body.url is not None:
@@ -126,7 +126,8 @@ async def patch(
     row = await context.locked(subscription_id, expected)
     await check_events(context, {**row._mapping, **values}, selecting=False)
     url = values.get("url", row.url)
-    values |= credentials.changed(context.ring, context.tenant_id, row, url, body.credentials)
+    given = body.credentials or (Credentials() if "credentials" in body.model_fields_set else None)  # null: none
+    values |= credentials.changed(context.ring, context.tenant_id, row, url, given)
     _check_handshake(url, values.get("handshake", row.handshake))
     limits = {**row.limits, "disable_after_days": row.disable_after_days}
     if body.limits is not None:

@@ -15,6 +15,7 @@ from standardwebhooks import Webhook
 
 from app import ids
 from app.commands import tail
+from app.commands.output import refusal
 from app.commands.tail import FeedOptions
 from app.events import cursors
 from app.events.cursors import Filters
@@ -97,6 +98,20 @@ async def test_a_consumer_goes_on_after_the_last_event_that_was_accepted(
                 await tail._follow(options, forward, secret)
     assert [headers["webhook-id"] for headers, _ in received] == expected, "each once, in order"
     assert (await api.get("/v1/consumers/mine"))["lag"] == 0
+
+
+async def test_each_parameter_that_is_refused_is_named_with_what_is_wrong(api: Api) -> None:
+    async with served(api.app) as url:
+        with pytest.raises(CannotStart) as told:
+            await tail._follow(FeedOptions(url, api.key, types="lead.nonsense,polici.*"), None, "")
+    assert "422 request_invalid: types: there is no event type lead.nonsense" in str(told.value)
+
+
+def test_of_a_refused_request_every_member_is_printed_with_what_is_wrong() -> None:
+    faults = [{"field": "name", "detail": "too long"}, {"field": "types.1", "detail": "no such type"}]
+    problem = {"code": "request_invalid", "detail": "Not valid: name, types.1. See `errors`.", "errors": faults}
+    assert refusal(422, problem) == "422 request_invalid: name: too long; types.1: no such type"
+    assert refusal(409, {"code": "in_use", "detail": "It is in use.", "errors": []}) == "409 in_use: It is in use."
 
 
 @pytest.mark.parametrize(("consumer", "status"), [("Not a name", "422 request_invalid"), ("mine", "409 filters_fixed")])

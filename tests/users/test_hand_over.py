@@ -121,7 +121,6 @@ async def test_a_lead_handed_over_is_not_returned_to_who_left(pipeline_api: Api)
         ({"active": False, "hand_to": ["pool"]}, "request_invalid", "hand_to"),
         ({"active": False, "hand_to": ""}, "request_invalid", "hand_to"),
         ({"active": True, "hand_to": "pool"}, "request_invalid", "hand_to"),
-        ({"active": None, "hand_to": "pool"}, "request_invalid", "hand_to"),
         ({"hand_to": "pool"}, "request_invalid", "hand_to"),
         ({"hand_to": "ae", "name": "Left"}, "request_invalid", "hand_to"),
     ],

@@ -9,6 +9,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
+from app.commands.output import refusal
 from app.settings import CannotStart
 
 TRIES: Final = 8
@@ -67,8 +68,7 @@ class Client:
                     if answer.ok or (allowed_error and result.get("code") == allowed_error):
                         return result
                     if answer.status not in (503, 409) or not left or "Retry-After" not in answer.headers:
-                        problem = f"{answer.status} {result.get('code')}: {result.get('detail')}"
-                        raise CannotStart(f"{method} {path}: {problem}")
+                        raise CannotStart(f"{method} {path}: {refusal(answer.status, result)}")
             except (aiohttp.ClientConnectionError, TimeoutError) as error:
                 if not left:
                     raise CannotStart(f"{self.url} does not answer ({type(error).__name__}): is it running?") from None
