@@ -12,14 +12,23 @@ import httpx
 from fastapi import FastAPI
 
 from app.clock import Clock
+from app.commands.openapi import field_codes
 from app.policies.publish import publish
+from app.policy.codes import TABLE
 from app.policy.document import Policy
+from app.problem import catalogue
 from app.settings import Role, Settings
 from app.tenants.create import create_key, create_tenant
 from app.web import auth
 from app.web.application import create_app
 
 NUMBERS = itertools.count(1)
+# What an entry of `errors` may have as its code, by docs/errors.md.
+KNOWN_CODES = {
+    *(code for code, _, _ in TABLE),
+    *(code for codes in field_codes().values() for code in codes),
+    *(each.code for each in catalogue()),
+}
 
 
 class MovableClock(Clock):
@@ -63,7 +72,11 @@ class Api:
         sent = {"Authorization": f"Bearer {key or self.key}", **({"Baton-Actor": actor} if actor else {})}
         if body is not None:
             options["json"] = body
-        return await self.client.request(method, path, headers={**sent, **(headers or {})}, **options)
+        answer = await self.client.request(method, path, headers={**sent, **(headers or {})}, **options)
+        if answer.headers.get("content-type") == "application/problem+json":
+            told = {fault["code"] for fault in answer.json()["errors"]}
+            assert told <= KNOWN_CODES, f"not in docs/errors.md: {told - KNOWN_CODES}"
+        return answer
 
     async def get(self, path: str, **options: Any) -> Any:
         """The body of a GET that must return 200."""

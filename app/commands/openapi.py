@@ -1,6 +1,7 @@
 """Generates the OpenAPI and AsyncAPI documents, the schema of policies and docs/errors.md; `check` compares them."""
 
 import json
+import tomllib
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -31,13 +32,19 @@ After a 4xx nothing was changed. After a 5xx, a timeout or no response, repeat t
 FIELDS_HEAD: Final = """
 ## Codes in `errors`
 
-`code` of an entry of `errors` is one of these, or the name of the one rule that the field does not keep, such as
-`email_invalid`, `parameter_unknown` or `secret_unused`. All of them are stable. Of these, a policy's faults have only
+`code` of an entry of `errors` is one of those below, or that of the whole problem. All of them are stable. The first
+table has those of values of a wrong form, in any body, parameter or document. Of these, a policy's faults have only
 `missing`, `unknown_member`, `unknown_word` and `invalid`, which stands for the others.
 
 | code | means |
 |---|---|
 """
+PARTS: Final = {
+    "requests": "Rules of requests",
+    "policies": "Rules of policies, conditions and filters",
+    "sources": "Rules of sources",
+    "lists": "Rules of lists of people",
+}
 # RFC 9110, section 15. The names in Python's http module differ from release to release.
 STATUS_NAMES: Final = {
     400: "Bad Request",
@@ -120,8 +127,19 @@ def errors_page() -> str:
         for problem in problems:
             wait = f" `Retry-After: {problem.retry_after}`." if problem.retry_after is not None else ""
             page += f"| `{problem.code}` | {problem.title()}{wait} | {MEMBERS.get(problem.code, '')} |\n"
-    rows = "".join(f"| `{code}` | {meaning} |\n" for code, meaning, _ in CODES)
-    return f"{page}{FIELDS_HEAD}{rows}"
+    page += FIELDS_HEAD + _rows({code: meaning for code, meaning, _ in CODES})
+    for part, codes in field_codes().items():
+        page += f"\n### {PARTS[part]}\n\n| code | means |\n|---|---|\n{_rows(codes)}"
+    return page
+
+
+def field_codes() -> dict[str, dict[str, str]]:
+    """The codes of single rules with their meaning, by the part of the page in which they stand."""
+    return tomllib.loads(Path(__file__).with_name("field_codes.toml").read_text("utf-8"))
+
+
+def _rows(codes: dict[str, str]) -> str:
+    return "".join(f"| `{code}` | {meaning} |\n" for code, meaning in codes.items())
 
 
 def _status_and_code(problem: type[Problem]) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from fastapi import Depends, Query
 from app.leads.history import wanted_identities
 from app.matching.channel import Channel
 from app.web.fields import AccountId, Instant, SourceId, UserId
+from app.web.parameters import check_window
 
 Sort = Annotated[
     Literal["created_at", "updated_at", "stage_entered_at"] | None,
@@ -49,6 +50,8 @@ async def _lead_filters(
     updated_after: Instant | None = None,
     updated_before: Instant | None = None,
 ) -> dict[str, Any]:
+    check_window(created_after, created_before, ("created_after", "created_before"))
+    check_window(updated_after, updated_before, ("updated_after", "updated_before"))
     return {
         "stage": stage,
         "owner_id": owner_id,

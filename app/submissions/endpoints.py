@@ -47,6 +47,7 @@ from app.tenants import audit
 from app.web.auth import Caller, allowed
 from app.web.fields import LeadId, SourceId, SubmissionId, answer
 from app.web.pages import Cursor, Limit, Page
+from app.web.parameters import check_window
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
 
@@ -204,6 +205,7 @@ async def replay_source(source_id: SourceId, caller: Writer, tx: InTx, body: Rep
         raise SourceNotFound()
     states = ["quarantined", "processed"] if wanted.all else ["quarantined"]
     between = wanted.received_after, wanted.received_before
+    check_window(*between, ("received_after", "received_before"))
     replayed = await sql.replay(tx, caller.tenant_id, source_id, states, *between)
     return answer({"replayed": replayed, "more": replayed == sql.REPLAYED_AT_ONCE}, 202)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final, get_args, get_origin
 from urllib.parse import parse_qsl
 
@@ -41,6 +42,12 @@ def _check_utf8(query: bytes) -> None:
         except UnicodeEncodeError:
             field = printable(name) or "query"
             raise RequestInvalid.of(field, "not_utf8", "write text in UTF-8, with `%` codes of its bytes") from None
+
+
+def check_window(start: datetime | None, end: datetime | None, names: tuple[str, str] = ("from", "to")) -> None:
+    """Raises RequestInvalid for a time between two instants that has nothing in it."""
+    if start is not None and end is not None and start >= end:
+        raise RequestInvalid.of(names[1], "window_empty", f"write a time that is later than `{names[0]}`")
 
 
 def _fault(name: str, times: int, taken: dict[str, bool]) -> dict[str, str] | None:

@@ -11,6 +11,7 @@ from sqlalchemy import Row
 from app import ids
 from app.events.schemas import Types
 from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, rfc3339
+from app.web.parameters import check_window
 from app.webhooks.sql import Wanted
 
 DeliveryState = Literal["retry", "held", "dead"]
@@ -27,6 +28,7 @@ class DeadLetters(RequestBody):
 
     @property
     def wanted(self) -> Wanted:
+        check_window(self.from_, self.to)
         types, leads = tuple(self.types) if self.types else None, tuple(self.lead_ids) if self.lead_ids else None
         return Wanted("dead", types, leads, self.from_, self.to)
 

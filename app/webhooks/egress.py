@@ -21,7 +21,7 @@ from app.webhooks.connector import Connector, StatusKeeper, request_bytes, reque
 from app.webhooks.message import Message
 from app.webhooks.resolver import BlockedAddress, CheckedResolver, Lookup, LookupTimeout, SystemLookup, may_connect
 from app.webhooks.retry import Outcome
-from app.webhooks.sinks import SCHEMES, Sink, SinkInvalid, is_sink
+from app.webhooks.sinks import INBOX, SCHEMES, Sink, SinkInvalid, is_sink
 from app.webhooks.targets import Targets, address_of
 
 USER_AGENT = "Baton-Webhooks/1"
@@ -29,6 +29,7 @@ MAX_URL_LENGTH = 2048
 MAX_HEAD_BYTES = 1024
 KEEPALIVE_SECONDS = 15.0
 MAX_NAME_CHECKS = 2
+UNLESS = ", unless the operator allows its network by BATON_ALLOWED_TARGETS"
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_CACHED_TARGETS = 10_000
 # Connections to one host that are made at once: many servers queue a hundred, and drop more, for a second each time.
@@ -275,6 +276,8 @@ class Egress:
             sink = Sink.parse(url)
         except SinkInvalid as invalid:
             raise TargetRefused("url_invalid", str(invalid)) from None
+        if sink.kind == "nats" and sink.destination.startswith(INBOX):
+            raise TargetRefused("url_invalid", f"Subjects that begin with {INBOX} are those of answers: write another.")
         for host, port in sink.hosts:
             await self._check_place(sink.address_url(host, port), f"{sink.kind}+tls")
         return sink.url
@@ -299,7 +302,7 @@ class Egress:
             target = target.with_host(name)
         literal = address_of(host)
         if literal is not None and not self.targets.in_allowed(literal):
-            raise TargetRefused("target_refused", "The host must be a name, not an IP address.")
+            raise TargetRefused("target_refused", f"The host must be a name, not an IP address{UNLESS}.")
         missing = self.targets.missing(target.scheme == "https", target.raw_host or "", target.port, scheme)
         if missing and not self.targets.allowed:
             raise TargetRefused("target_refused", " ".join(missing))
@@ -322,7 +325,7 @@ class Egress:
             self._name_checks -= 1
         reachable = all(may_connect(each, self.targets, bool(missing)) for each in addresses)
         if not reachable or (missing and not addresses):
-            raise TargetRefused("target_refused", " ".join(missing) or "Nothing may be sent to this host.")
+            raise TargetRefused("target_refused", " ".join(missing) or f"Nothing may be sent to this host{UNLESS}.")
 
     def _connector(self, allowed_only: bool, fresh: bool) -> Connector:
         key = (allowed_only, fresh)

@@ -29,6 +29,7 @@ from app.web.auth import Caller, allowed
 from app.web.bodies import check_no_body
 from app.web.fields import Instant, LeadId, SubscriptionId, answer
 from app.web.pages import Cursor, Limit, Page, malformed_cursor, read_cursor, write_cursor
+from app.web.parameters import check_window
 from app.web.problems import declared, router
 from app.web.transacted import InTx, Now
 from app.web.versions import Expected
@@ -242,6 +243,7 @@ async def list_deliveries(
 ) -> Response:
     """Deliveries to be retried (`retry`), waiting behind one (`held`) or given up (`dead`), in the order of the log."""
     await _require_subscription(context, subscription_id)
+    check_window(from_, to)
     leads = (lead_id,) if lead_id else None
     wanted = Wanted(state, tuple(types) if types else None, leads, from_, to)
     filters = {"deliveries": subscription_id, **asdict(wanted)}

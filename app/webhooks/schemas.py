@@ -131,7 +131,9 @@ class Limits(RequestBody):
     concurrency: int = Field(default=8, ge=1, le=64, description="Maximum requests in flight; at most one per lead.")
     timeout_seconds: int = Field(default=15, ge=1, le=20)
     retry_schedule: Annotated[list[Seconds], Field(min_length=1, max_length=20)] | None = Field(
-        default=None, description="Seconds before the first, second … attempt; null means the service's default."
+        default=None,
+        description="One number for each attempt: so many seconds are waited before it, or down to half as many. The"
+        " first attempt is made at once. Null means the service's default.",
     )
     disable_after_days: int = Field(
         default=5, ge=1, le=30, description="Days without a success, while only probes are sent, until it is disabled."

@@ -19,6 +19,7 @@ WITHOUT_LEAD: Final = "none"  # the token in a subject for an event that is not 
 MAX_HOSTS: Final = 10
 MAX_DESTINATION: Final = 200
 MAX_TOPIC: Final = 249
+INBOX: Final = "_INBOX"  # what subjects begin with by which a NATS server answers
 URL: Final = re.compile(r"(nats|kafka)(\+tls)?://([^/?#@\\\s]+)(?:/([^?#\\\s]*))?", re.IGNORECASE)
 HOST: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 # Subjects that begin with $ are those by which a NATS server is administered.
@@ -48,6 +49,8 @@ class Sink:
         if found is None:
             if "@" in re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]:
                 raise SinkInvalid("The URL must not contain user information: put it into the member `credentials`.")
+            if "?" in url or "#" in url:
+                raise SinkInvalid(f"The URL of a broker has no ?query and no #fragment: write it as {FORMS[kind]}.")
             raise SinkInvalid(f"Write the URL of a broker as {FORMS[kind]}.")
         hosts = tuple(_host(part, PORTS[kind]) for part in found[3].split(","))
         if len(hosts) > MAX_HOSTS:
@@ -85,7 +88,9 @@ def _host(part: str, default_port: int) -> tuple[str, int]:
     host = (found[1] or found[2]) if found else ""
     port = int(found[3]) if found and found[3] else default_port
     if not is_host(host) or not 1 <= port <= 65_535:
-        raise SinkInvalid("Each host of a broker must be a name that the domain name system allows, with a port.")
+        raise SinkInvalid(
+            "Each host of a broker must be a name that the domain name system allows, with a port from 1 to 65535."
+        )
     return host_name(host) or host.lower(), port
 
 

@@ -318,7 +318,7 @@ async def check_events(context: SubscriptionContext, values: Mapping[str, Any], 
         detail = "A subscription that includes leads, or chooses by them or their consents, needs the scope leads:read."
         raise ScopeMissing(detail, scope="leads:read")
     if include and values["mode"] == "thin":
-        detail = "a thin subscription sends ids only: leave include out, or create one with mode full"
+        detail = "the mode `thin` sends ids only, and no lead: leave `include` out, or set `mode` to `full`"
         raise RequestInvalid.of("include", "include_needs_full", detail)
     if not selecting:
         return []

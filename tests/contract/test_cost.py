@@ -77,9 +77,11 @@ RECORDS: Final = """
         SELECT $1, id, 0, $5, 'lead', $7 FROM made WHERE n < 4
     ), audited AS (
         INSERT INTO audit (tenant_id, id, recorded_at, actor, act, subject, detail)
-        SELECT $1, id, at, jsonb_build_object('id', CASE WHEN n % 900 = 0 THEN 'rare' ELSE 'often' END),
+        SELECT $1, id, at, jsonb_build_object('id', CASE WHEN n % 900 = 0 THEN 'usr_00000000000000000000000002'
+                                                        ELSE 'usr_00000000000000000000000001' END),
                CASE WHEN n % 800 = 0 THEN 'key.created' ELSE 'key.read' END,
-               CASE WHEN n % 700 = 0 THEN 'one' ELSE 'other' END, '{}' FROM made
+               CASE WHEN n % 700 = 0 THEN 'key_00000000000000000000000002'
+                    ELSE 'key_00000000000000000000000001' END, '{}' FROM made
     )
     INSERT INTO opportunities (tenant_id, id, name, stage, class, stage_entered_at, account_id, contact_id, owner_id,
                                policy_id, business, external_id, archived_at, created_at, updated_at)
@@ -138,8 +140,8 @@ class Filled:
             },
             "/v1/audit": {
                 "act": ["key.read", "key.created", "lead.erased"],
-                "subject": ["other", "one", "none"],
-                "actor": ["often", "rare", "none"],
+                "subject": [f"key_{n:026}" for n in (1, 2, 3)],
+                "actor": [f"usr_{n:026}" for n in (1, 2, 3)],
                 "from": list(INSTANTS),
                 "to": list(INSTANTS),
             },

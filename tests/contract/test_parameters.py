@@ -7,6 +7,7 @@ from tests.api import Api
 from tests.contract.contract import AUTHENTICATED
 from tests.contract.world import create_one_of_each
 
+EARLIER, LATER = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 MISSPELT = ("foo", "Limit", "stage[]", "limit ", "\u202e", "x" * 3000)
 
 
@@ -103,6 +104,21 @@ async def test_a_stage_of_another_tenants_policy_is_unknown(api: Api, pipeline_a
         ("/v1/events?types=lead.nonsense", "types", "lead.captured"),
         ("/v1/events?types=leads.*", "types", "lead.captured"),
         ("/v1/events?lead_id=anna", "lead_id", "lead_"),
+        ("/v1/audit?subject=x", "subject", "key_…, lead_…"),
+        ("/v1/audit?subject=con_01kj7jrys5fgynx40zc4zks2gf", "subject", "lead_…"),
+        ("/v1/audit?subject=", "subject", "like key_"),
+        ("/v1/audit?actor=anna", "actor", "usr_… or key_…"),
+        ("/v1/audit?actor=lead_01kj7jrys5fgynx40zc4zks2gf", "actor", "like usr_"),
+        ("/v1/audit?act=key.creatd", "act", "'key.created'"),
+        (f"/v1/audit?from={LATER}&to={EARLIER}", "to", "later than `from`"),
+        (f"/v1/audit?from={LATER}&to={LATER}", "to", "later than `from`"),
+        (f"/v1/leads?created_after={LATER}&created_before={EARLIER}", "created_before", "`created_after`"),
+        (f"/v1/leads?updated_after={LATER}&updated_before={LATER}", "updated_before", "`updated_after`"),
+        ("/v1/submissions?source_id=form", "source_id", "src_"),
+        ("/v1/duplicates?state=closed", "state", "'open'"),
+        ("/v1/duplicates?lead_id=anna", "lead_id", "lead_"),
+        ("/v1/subscriptions?state=dead", "state", "'failing'"),
+        ("/v1/quotas?period=autumn", "period", "2026-Q4"),
     ],
 )
 async def test_a_filter_that_can_match_nothing_is_refused_with_what_there_is(
@@ -113,6 +129,25 @@ async def test_a_filter_that_can_match_nothing_is_refused_with_what_there_is(
     fault = answer.json()["errors"][0]
     assert fault["field"].partition(".")[0] == field
     assert told in fault["detail"], fault
+
+
+async def test_a_subject_that_the_log_may_tell_of_is_taken(api: Api) -> None:
+    await create_one_of_each(api)
+    subjects = {row["subject"] for row in (await api.get("/v1/audit?limit=200"))["data"]} | {"person"}
+    for subject in subjects:
+        await api.get(f"/v1/audit?subject={subject}")
+
+
+async def test_dead_deliveries_of_no_time_are_refused(api: Api) -> None:
+    ids = await create_one_of_each(api)
+    path = f"/v1/subscriptions/{ids['subscription_id']}/deliveries"
+    for answer in (
+        await api.call("GET", f"{path}?from={LATER}&to={EARLIER}"),
+        await api.call("POST", f"{path}/retry", {"from": LATER, "to": EARLIER}),
+        await api.call("POST", f"{path}/discard", {"from": LATER, "to": LATER}),
+    ):
+        [fault] = answer.json()["errors"]
+        assert (answer.status_code, fault["field"], fault["code"]) == (422, "to", "window_empty")
 
 
 async def test_the_state_of_deliveries_is_one_of_three(api: Api) -> None:

@@ -124,7 +124,7 @@ async def test_every_filter_and_each_two_of_them_list_what_matches(api: Api) -> 
         "subject": (some["subject"], lambda row: row["subject"] == some["subject"]),
         "actor": (manager, lambda row: row["actor"]["id"] == manager),
         "from": (some["recorded_at"], lambda row: row["recorded_at"] >= some["recorded_at"]),
-        "to": (some["recorded_at"], lambda row: row["recorded_at"] < some["recorded_at"]),
+        "to": (everything[0]["recorded_at"], lambda row: row["recorded_at"] < everything[0]["recorded_at"]),
     }
     for names in [*((name,) for name in tests), *combinations(tests, 2)]:
         query = "&".join(f"{name}={tests[name][0]}" for name in names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.webhooks.egress import TargetRefused
+from app.webhooks.egress import UNLESS, TargetRefused
 from app.webhooks.sinks import MAX_DESTINATION, MAX_HOSTS, MAX_TOPIC, Sink, SinkInvalid, is_sink
 from app.webhooks.targets import Targets
 from tests.webhooks.receivers import LOOPBACK, egress, names
@@ -164,7 +164,7 @@ async def test_in_allowed_networks_a_broker_may_be_plain_and_on_any_port(url: st
         assert await client.check_url(url) == url
 
 
-PRIVATE = "Nothing may be sent to this host."
+PRIVATE = f"Nothing may be sent to this host{UNLESS}."
 PORTS = "is not one that the operator allows: 443, 4222 (BATON_ALLOWED_PORTS)."
 
 
@@ -178,8 +178,8 @@ PORTS = "is not one that the operator allows: 443, 4222 (BATON_ALLOWED_PORTS)."
         ("nats+tls://broker/a", "The host must be a name with a dot."),
         ("kafka+tls://broker.example.com/a", f"Port 9092 {PORTS}"),
         ("kafka://broker.example.com:443/a", "The URL must use TLS (kafka+tls://)."),
-        ("kafka+tls://93.184.216.34:443/a", "The host must be a name, not an IP address."),
-        ("kafka+tls://10.0.0.1:443/a", "The host must be a name, not an IP address."),
+        ("kafka+tls://93.184.216.34:443/a", f"The host must be a name, not an IP address{UNLESS}."),
+        ("kafka+tls://10.0.0.1:443/a", f"The host must be a name, not an IP address{UNLESS}."),
         ("kafka+tls://inner.example.com:443/a", PRIVATE),
         ("https://inner.example.com/a", PRIVATE),
     ],
@@ -190,6 +190,27 @@ async def test_a_refusal_names_the_rule_and_of_addresses_nothing(url: str, text:
             with pytest.raises(TargetRefused) as refused:
                 await client.check_url(url)
             assert (refused.value.code, refused.value.detail) == ("target_refused", text)
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("nats+tls://broker.example.com:4222/a?timeout=5", "has no ?query and no #fragment"),
+        ("kafka+tls://broker.example.com:4222/a#b", "has no ?query and no #fragment"),
+        ("nats+tls://broker.example.com:65536/a", "with a port from 1 to 65535"),
+        ("kafka+tls://broker.example.com:0/a", "with a port from 1 to 65535"),
+        ("nats+tls://broker.example.com:4222/_INBOX.a", "begin with _INBOX"),
+        ("nats+tls://broker.example.com:4222/_INBOX", "begin with _INBOX"),
+        ("nats+tls://broker.example.com:4222/_INBOX_a.{lead}", "begin with _INBOX"),
+        ("nats+tls://broker.example.com:4222/$SYS.a", "A subject has at most"),
+    ],
+)
+async def test_what_the_url_of_a_broker_cannot_have_is_told(url: str, text: str) -> None:
+    async with egress(PUBLIC, lookup=KNOWN) as client:
+        with pytest.raises(TargetRefused) as refused:
+            await client.check_url(url)
+    assert refused.value.code == "url_invalid"
+    assert text in refused.value.detail
 
 
 async def test_a_rule_that_is_broken_is_named_alike_whatever_address_the_name_has() -> None:
