@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Self
 
 from starlette.exceptions import HTTPException
 
 TYPE_ROOT = "https://baton.dev/problems/"
+MOST_SHOWN: Final = 200
+SHOWN: Final = 60
+_LONG: Final = re.compile(r"`[^`]*`|[^\s`]{200,}")
 
 
 class Problem(HTTPException):
@@ -32,14 +35,15 @@ class Problem(HTTPException):
 
     def document(self) -> dict[str, Any]:
         """The members of the problem+json body."""
+        errors = [{**one, "detail": brief(one["detail"])} for one in self.members.get("errors", ())]
         return {
             "type": TYPE_ROOT + self.code.replace("_", "-"),
             "title": self.title(),
             "status": self.status,
-            "detail": self.detail,
+            "detail": brief(self.detail),
             "code": self.code,
-            "errors": [],
-            **self.members,
+            "errors": errors,
+            **{name: value for name, value in self.members.items() if name != "errors"},
         }
 
 
@@ -53,6 +57,11 @@ class Invalid(Problem):
     """The content cannot be accepted as it is."""
 
     status = 422
+
+    @classmethod
+    def in_field(cls, field: str, detail: str, **members: Any) -> Self:
+        """The problem for what was sent in this field."""
+        return cls(detail, errors=[{"field": field, "code": cls.code, "detail": detail}], **members)
 
 
 class Gone(Problem):
@@ -78,6 +87,15 @@ class Unavailable(Problem):
 
     status = 503
     retry_after = 1
+
+
+def brief(detail: str) -> str:
+    """A message for people, in which what somebody sent is shortened: a name in backticks, or what has no blank."""
+    return _LONG.sub(lambda found: found[0] if len(found[0]) <= MOST_SHOWN else _cut(found[0]), detail)
+
+
+def _cut(text: str) -> str:
+    return f"{text[:SHOWN]}…{text[-1] if text[0] == text[-1] == '`' else ''}"
 
 
 def catalogue(root: type[Problem] = Problem) -> Iterator[type[Problem]]:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Self
 
 from fastapi import Path
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.events import cursors
@@ -15,7 +14,7 @@ from app.events.cursors import Filters
 from app.events.schemas import EventPage, Types
 from app.events.sql import Place
 from app.policy.shape import Like
-from app.web.fields import EventId, LeadId, RequestBody, ResponseBody, rfc3339
+from app.web.fields import EventId, LeadId, RequestBody, ResponseBody, refuse, rfc3339
 
 PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,63}$"
 NAME_FORM: Final = "write small letters, digits, and . _ - after the first of them; at most 64"
@@ -53,7 +52,7 @@ class Ack(RequestBody):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.cursor is None) == (self.event_id is None):
-            raise PydanticCustomError("one_of", "give either `cursor` or `event_id`")
+            refuse(self, "cursor", "one_of", "give either `cursor` or `event_id`")
         return self
 
 

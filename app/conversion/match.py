@@ -78,7 +78,7 @@ def _is_strong_match(lookup: Lookup, row: Row) -> bool:
 def _use(kind: Kind, row: Row) -> Resolved:
     if row["archived_at"] is None:
         return Resolved("linked", row)
-    return Resolved(None, problem=unavailable(kind, row["id"]))
+    return Resolved(None, problem=unavailable(kind, row["id"], f"{kind.name}.id"))
 
 
 def _create(lookup: Lookup, holders: list[Row], hidden: bool) -> Resolved:

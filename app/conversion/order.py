@@ -21,6 +21,7 @@ from app.web.fields import (
     RequestBody,
     ShortText,
     UserId,
+    refuse,
 )
 from app.web.items import one_by_one
 from app.web.money import Amount
@@ -55,11 +56,11 @@ def _refuse(order: RequestBody, mode: str, names: Collection[str]) -> None:
         raise ValidationError.from_exception_data(type(order).__name__, told)
 
 
-def _check_id(mode: str, record_id: object) -> None:
+def _check_id(order: RequestBody, mode: str, record_id: object) -> None:
     if mode == "use" and record_id is None:
-        raise PydanticCustomError("id_required", "mode `use` needs the `id` of the record to use")
+        refuse(order, "id", "id_required", "mode `use` needs the `id` of the record to use")
     if mode != "use" and record_id is not None:
-        raise PydanticCustomError("id_unexpected", "an `id` is accepted with mode `use` only")
+        refuse(order, "id", "id_unexpected", "an `id` is accepted with mode `use` only")
 
 
 class AccountOrder(RequestBody):
@@ -70,7 +71,7 @@ class AccountOrder(RequestBody):
 
     @model_validator(mode="after")
     def _fits_mode(self) -> Self:
-        _check_id(self.mode, self.id)
+        _check_id(self, self.mode, self.id)
         unused = {"none": ("values", "overwrite"), "create": ("overwrite",)}.get(self.mode, ())
         given = {"values": self.values.model_fields_set, "overwrite": self.overwrite}
         _refuse(self, self.mode, [name for name in unused if given[name]])
@@ -86,7 +87,7 @@ class ContactOrder(RequestBody):
 
     @model_validator(mode="after")
     def _fits_mode(self) -> Self:
-        _check_id(self.mode, self.id)
+        _check_id(self, self.mode, self.id)
         if self.mode == "create":
             given = {"overwrite": self.overwrite, "relink": self.relink}
             _refuse(self, self.mode, [name for name, value in given.items() if value])
@@ -107,7 +108,7 @@ class OpportunityOrder(RequestBody):
 
     @model_validator(mode="after")
     def _fits_mode(self) -> Self:
-        _check_id(self.mode, self.id)
+        _check_id(self, self.mode, self.id)
         if self.mode != "create":
             given = [name for name in OF_NEW if getattr(self, name) is not None]
             _refuse(self, self.mode, given + ["class"] * (self.mode == "none" and self.of_class is not None))

@@ -208,7 +208,7 @@ def _contact(inputs: PlanInputs, found: Found, account: Part) -> tuple[Part, Pro
         "contact_id": ids.show("contact", part.id or inputs.new.contact),
         "account_id": ids.show("account", current_account_id),
     }
-    return part, ContactNotInAccount(detail, **({} if inputs.hidden else known))
+    return part, ContactNotInAccount.in_field("contact.relink", detail, **({} if inputs.hidden else known))
 
 
 def _in_account(part: Part, account_id: UUID, current_account_id: UUID | None) -> Part:
@@ -273,12 +273,13 @@ def _wrong_class(inputs: PlanInputs) -> Problem | None:
 
 def _not_usable(row: Mapping[str, Any], account: Part) -> Problem | None:
     if row["archived_at"] is not None:
-        return unavailable(OPPORTUNITY, row["id"])
+        return unavailable(OPPORTUNITY, row["id"], "opportunity.id")
     members = {"type": "opportunity", "id": ids.show("opportunity", row["id"])}
     if row["class"] in ("won", "lost"):
-        return TargetUnavailable("The opportunity is closed: use an open one, or mode `create`.", **members)
+        detail = "The opportunity is closed: use an open one, or mode `create`."
+        return TargetUnavailable.in_field("opportunity.id", detail, **members)
     if account.id is not None and row["account_id"] not in (None, account.id):
-        return TargetUnavailable("The opportunity belongs to another account.", **members)
+        return TargetUnavailable.in_field("opportunity.id", "The opportunity belongs to another account.", **members)
     return None
 
 

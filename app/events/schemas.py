@@ -18,22 +18,35 @@ MAX_TYPES: Final = 50
 KNOWN: Final = {"*", *TYPES, *(f"{name.partition('.')[0]}.*" for name in TYPES)}
 
 
-def check_types(given: list[str]) -> list[str]:
-    """Split comma-separated names and `noun.*` patterns; sorted, without duplicates. Refuses unknown types."""
-    types = sorted({part.strip() for text in given for part in text.split(",")})
-    if len(types) > MAX_TYPES or not all(len(each) <= 64 and PATTERN.fullmatch(each) for each in types):
-        raise PydanticCustomError("type_pattern", "write types as lead.stage_changed, lead.* or *; at most 50")
-    for each in types:
+def _check_text(text: str) -> str:
+    """Comma-separated names and `noun.*` patterns. Refuses unknown types."""
+    for each in map(str.strip, text.split(",")):
+        if len(each) > 64 or not PATTERN.fullmatch(each):
+            raise PydanticCustomError("type_pattern", "write types as lead.stage_changed, lead.* or *")
         if each not in KNOWN:
             raise PydanticCustomError(
                 "type_unknown",
                 "there is no event type {type}{meant}: types are written as lead.captured, and /docs lists all of them",
                 {"type": each, "meant": did_you_mean(each, KNOWN).rstrip("?").replace(";", ",")},
             )
+    return text
+
+
+def check_types(given: list[str]) -> list[str]:
+    """The names and patterns of all texts; sorted, without duplicates. Refuses unknown types, and too many."""
+    types = sorted({part.strip() for text in given for part in text.split(",")})
+    if len(types) > MAX_TYPES:
+        raise PydanticCustomError("too_many_items", f"too many: the maximum is {MAX_TYPES}")
+    for each in types:
+        _check_text(each)
     return types
 
 
-Types = Annotated[list[str], Field(min_length=1, max_length=MAX_TYPES), AfterValidator(check_types)]
+Types = Annotated[
+    list[Annotated[str, AfterValidator(_check_text)]],
+    Field(min_length=1, max_length=MAX_TYPES),
+    AfterValidator(check_types),
+]
 TypesParameter = Annotated[
     list[str] | None,
     Query(max_length=MAX_TYPES, description="`lead.converted`, `lead.*`; several separated by commas."),

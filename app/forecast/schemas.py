@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.policy.shape import Like
-from app.web.fields import Note, RequestBody, ResponseBody, UserId
+from app.web.fields import Note, RequestBody, ResponseBody, UserId, refuse
 from app.web.money import DECIMALS, Money
 
 Amounts = list[dict[str, str]]
@@ -65,12 +65,11 @@ class RatesPut(RequestBody):
     currency: Currency = Field(examples=["EUR"])
     rates: Annotated[dict[Currency, Rate], Field(max_length=200)] = Field(examples=[{"USD": "0.9213"}])
 
-    @field_validator("rates")
-    @classmethod
-    def _others(cls, rates: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        if info.data.get("currency") in rates:
-            raise PydanticCustomError("rate_of_itself", "the rate of `currency` itself is 1: leave it out of `rates`")
-        return rates
+    @model_validator(mode="after")
+    def _others(self) -> Self:
+        if self.currency in self.rates:
+            refuse(self, "rates", "rate_of_itself", "the rate of `currency` itself is 1: leave it out of `rates`")
+        return self
 
 
 class JudgementPut(RequestBody):

@@ -48,7 +48,8 @@ def problem(why: Refusal, of: Literal["lead", "opportunity"] = "lead") -> Proble
     match why:
         case UnknownAction(action):
             nothing = "Give `action`, or the target stage in `to`."
-            return errors.UnknownAction(f"The policy has no action {action!r}." if action else nothing, action=action)
+            detail = f"The policy has no action {action!r}." if action else nothing
+            return errors.UnknownAction.in_field("action", detail, action=action)
         case AlreadyInStage(stage, allowed):
             return errors.AlreadyInStage(f"The {of} is already in stage {stage}.", stage=stage, allowed_actions=allowed)
         case BackwardMove(stage, to, allowed):

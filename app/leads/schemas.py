@@ -6,7 +6,6 @@ from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
-from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.transaction import Record
@@ -32,6 +31,7 @@ from app.web.fields import (
     ShortText,
     SourceId,
     UserId,
+    refuse,
     rfc3339,
 )
 from app.web.items import one_by_one
@@ -90,7 +90,7 @@ class ActivityOfPerson(ActivityIn):
     @model_validator(mode="after")
     def _one_person(self) -> Self:
         if sum(name is not None for name in (self.email, self.phone, self.external_id, self.lead_id)) != 1:
-            raise PydanticCustomError("one_identity", "give exactly one of email, phone, external_id, lead_id")
+            refuse(self, "lead_id", "one_identity", "give exactly one of email, phone, external_id, lead_id")
         return self
 
 
@@ -143,7 +143,7 @@ class LeadCreate(RequestBody):
     @model_validator(mode="after")
     def _one_channel(self) -> Self:
         if self.channel and self.attribution.get("channel", self.channel) != self.channel:
-            raise PydanticCustomError("one_channel", "give the channel once: in channel or in attribution.channel")
+            refuse(self, "channel", "one_channel", "give the channel once: in channel or in attribution.channel")
         return self
 
 

@@ -84,7 +84,7 @@ async def merge(
     if (refused := refused_merger(caller.actor)) is not None:
         raise problem(refused.why)
     if kept.lead.erased_at is not None:
-        raise TargetUnavailable("into: the lead was erased.")
+        raise TargetUnavailable.in_field("into", "The lead was erased.")
     await check_unmerged(tx, caller.tenant_id, kept)
     if gone.lead.kind != kept.lead.kind:
         raise RequestInvalid.of("into", "other_kind", f"a {gone.lead.kind} cannot be merged into a {kept.lead.kind}")

@@ -123,15 +123,14 @@ async def check_links(tx: Tx, tenant_id: UUID, values: Mapping[str, Any]) -> Non
         if row is None:
             raise missing(kind, record_id, f"{kind.name}_id")
         if row.archived_at is not None:
-            raise unavailable(kind, record_id)
+            raise unavailable(kind, record_id, f"{kind.name}_id")
 
 
-def unavailable(kind: Kind, record_id: UUID) -> TargetUnavailable:
-    return TargetUnavailable(
-        f"The {kind.name} is archived: use another one, or restore it with `archived` false.",
-        type=kind.name,
-        id=ids.show(kind.name, record_id),
-    )
+def unavailable(kind: Kind, record_id: UUID, field: str | None = None) -> TargetUnavailable:
+    """The problem for an archived record, which was named in this field, or in the path."""
+    detail = f"The {kind.name} is archived: use another one, or restore it with `archived` false."
+    members = {"type": kind.name, "id": ids.show(kind.name, record_id)}
+    return TargetUnavailable.in_field(field, detail, **members) if field else TargetUnavailable(detail, **members)
 
 
 async def _insert(tx: Tx, tenant_id: UUID, kind: Kind, columns: Mapping[str, Any], now: datetime) -> Record:

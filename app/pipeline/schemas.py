@@ -32,6 +32,7 @@ from app.web.fields import (
     ResponseBody,
     ShortText,
     UserId,
+    refuse,
     rfc3339,
 )
 from app.web.money import Amount, money
@@ -124,7 +125,7 @@ class AccountCreate(AccountValues):
     @model_validator(mode="after")
     def _named(self) -> Self:
         if self.name is None and self.domain is None:
-            raise PydanticCustomError("name_required", "an account needs a name or a domain")
+            refuse(self, "name", "name_required", "an account needs a name or a domain")
         return self
 
 
@@ -143,7 +144,7 @@ class ContactCreate(ContactValues):
     @model_validator(mode="after")
     def _named(self) -> Self:
         if not any((self.email, self.phone, self.first_name, self.last_name, self.full_name)):
-            raise PydanticCustomError("name_required", "a contact needs a name, an e-mail or a phone")
+            refuse(self, "full_name", "name_required", "a contact needs a name, an e-mail or a phone")
         return self
 
 
@@ -200,7 +201,7 @@ class OpportunityAsk(RequestBody):
     @model_validator(mode="after")
     def _asks(self) -> Self:
         if self.action is None and self.to is None:
-            raise PydanticCustomError("action_required", "name an action, or the stage to enter in `to`")
+            refuse(self, "action", "action_required", "name an action, or the stage to enter in `to`")
         return self
 
 

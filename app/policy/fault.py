@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+ABSENT: Final = "absent"  # in the context of an error of Pydantic: its place is a member that may not be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,12 @@ def place_in(written: Any, fault: Mapping[str, Any], location: Sequence[int | st
     """The dotted place of an error of Pydantic in what was written, without the tags that Pydantic adds for the types
     of a union and for the name of a member."""
     parts = []
+    may_be_absent = fault["type"] == "missing" or ABSENT in (fault.get("ctx") or {})
     for part in location:
         is_member = isinstance(written, Mapping) and part in written
         if is_member or (isinstance(written, list) and isinstance(part, int) and part < len(written)):
             written = written[part]
-        elif not fault["type"].endswith("missing") or part != location[-1]:
+        elif not may_be_absent or part != location[-1]:
             continue
         parts.append(str(part))
     return ".".join(parts)

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
+from app.policy.sentences import near_integer
 from app.policy.shape import Like
 from app.policy.view import ConditionBase, Unmet, View, leaf, midnight
 from app.policy.words import Name, Points, latest
@@ -25,8 +26,8 @@ def _scalar(value: object, read: ValidatorFunctionWrapHandler) -> object:
         if isinstance(value, str):
             raise
         if isinstance(value, float) and math.isfinite(value):
-            context = {"near": round(value)}
-            raise PydanticCustomError("scalar_type", "write a whole number, such as {near}", context) from None
+            context = {"near": near_integer(value)}
+            raise PydanticCustomError("scalar_type", "write a whole number{near}", context) from None
         raise PydanticCustomError("scalar_type", "write text, a whole number, true or false") from None
 
 

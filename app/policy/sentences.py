@@ -69,6 +69,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("uuid_type", "uuid_parsing", "uuid_version"), "write a UUID"),
     **dict.fromkeys(("is_instance_of", "is_subclass_of"), "a value of this type is not possible here"),
 }
+MOST_SHOWN: Final = 1e15
 _RAISED: Final = {"value_error": "Value error, ", "assertion_error": "Assertion failed, "}
 
 
@@ -85,13 +86,26 @@ def sentence(fault: Mapping[str, Any]) -> str:
         return message
     known, given = fault.get("ctx") or {}, fault.get("input")
     if kind == "int_type" and isinstance(given, float) and math.isfinite(given):
-        return f"write a whole number, such as {round(given)}"
+        return f"write a whole number{near_integer(given)}"
     if str(known.get("discriminator", "")).startswith("'"):
         return _no_kind(known)
     if kind in ("enum", "literal_error"):
         words = re.findall(r"'([^']*)'", known["expected"])
         return SENTENCES[kind].format_map(known) + (did_you_mean(given, words) if len(words) > 1 else "")
-    return SENTENCES[kind].format_map({"known": _known_words(known)} if kind == "union_tag_invalid" else known)
+    return SENTENCES[kind].format_map({"known": _known_words(known)} if kind == "union_tag_invalid" else _plain(known))
+
+
+def near_integer(number: float) -> str:
+    """The end of a message about a number with decimals: a whole one that is near, unless that has very many digits."""
+    return f", such as {round(number)}" if abs(number) < MOST_SHOWN else ""
+
+
+def _plain(context: Mapping[str, Any]) -> dict[str, Any]:
+    """The limits of a rule as people write them: 86400.0 as 86400."""
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in context.items()
+    }
 
 
 def _no_kind(context: Mapping[str, Any]) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, model_validator
 
 from app.policy.shape import Like
-from app.web.fields import Code, Day, RequestBody, ResponseBody
+from app.web.fields import Code, Day, RequestBody, ResponseBody, refuse
 from app.web.money import Amount
 
 Month = Annotated[
@@ -111,9 +110,8 @@ class CostPut(RequestBody):
     def _one_period(self) -> Self:
         given = self.month is not None, self.from_ is not None, self.to is not None
         if given not in ((True, False, False), (False, True, True)):
-            why = PydanticCustomError("period_missing", "write `month`, or `from` and `to`")
             name = {(False, True, False): "to", (False, False, True): "from"}.get(given, "month")
-            raise ValidationError.from_exception_data("cost", [InitErrorDetails(type=why, loc=(name,), input=None)])
+            refuse(self, name, "period_missing", "write `month`, or `from` and `to`")
         return self
 
 

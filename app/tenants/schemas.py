@@ -13,7 +13,7 @@ from app.database.transaction import Record
 from app.matching.times import ZONES
 from app.policy.shape import Like
 from app.web.auth import SCOPES
-from app.web.fields import Day, Instant, Omittable, RequestBody, ResponseBody, ShortText, UserId, rfc3339
+from app.web.fields import Day, Instant, Omittable, RequestBody, ResponseBody, ShortText, UserId, refuse, rfc3339
 
 Role = Literal["marketing", "sdr", "ae", "manager", "admin"]
 PolicyName = Literal["waterfall", "pipeline"]
@@ -109,7 +109,7 @@ class Absence(RequestBody):
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.ends_at is not None and self.ends_at <= self.starts_at:
-            raise PydanticCustomError("absence_order", "an absence must end after it begins")
+            refuse(self, "ends_at", "absence_order", "an absence must end after it begins")
         return self
 
     @model_serializer

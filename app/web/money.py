@@ -10,7 +10,7 @@ import pycountry
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from app.web.fields import RequestBody
+from app.web.fields import RequestBody, refuse
 
 # ISO 4217, list one, as of 2026-01-01 (SIX, the maintenance agency): the currencies whose minor unit is not 2 decimals,
 # and the codes that have none: metals, units of account, codes for tests and for no currency.
@@ -71,7 +71,7 @@ class Money(RequestBody):
 
 def _not_negative(value: Money) -> Money:
     if value.amount < 0:
-        raise PydanticCustomError("amount_negative", "an amount must not be negative")
+        refuse(value, "value", "amount_negative", "an amount must not be negative")
     return value
 
 

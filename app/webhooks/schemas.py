@@ -6,8 +6,8 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from sqlalchemy import Row
 
 from app import ids
@@ -56,14 +56,23 @@ RESERVED: Final = {
 RESERVED_PREFIXES: Final = ("webhook-", "ce-", "ce_", "proxy-", "sec-", "nats-")
 
 
+def _why_not(name: str, value: str) -> PydanticCustomError | None:
+    if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
+        detail = "header names have 1 to 64 characters, values up to 1024, all visible ASCII"
+        return PydanticCustomError("header_invalid", detail)
+    if name.lower() in RESERVED or name.lower().startswith(RESERVED_PREFIXES):
+        return PydanticCustomError("header_reserved", "this header is set by the service")
+    return None
+
+
 def _check_headers(headers: dict[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
-            raise PydanticCustomError(
-                "header_invalid", "header names have 1 to 64 characters, values up to 1024, all visible ASCII"
-            )
-        if name.lower() in RESERVED or name.lower().startswith(RESERVED_PREFIXES):
-            raise PydanticCustomError("header_reserved", "this header is set by the service")
+    wrong = [
+        InitErrorDetails(type=why, loc=(name,), input=None)
+        for name, value in headers.items()
+        if (why := _why_not(name, value))
+    ]
+    if wrong:
+        raise ValidationError.from_exception_data("headers", wrong)
     if len({name.lower() for name in headers}) < len(headers):
         raise PydanticCustomError("header_twice", "header names must be unique, whatever their case")
     return headers

@@ -24,7 +24,7 @@ async def test_a_negative_budget_is_refused_by_both_ways_to_confirm_it(api: Api,
     ]
     assert [answer.status_code for answer in answers] == [422, 422]
     named = [[(one["field"], one["code"]) for one in answer.json()["errors"]] for answer in answers]
-    assert named == [[("budget.amount", "amount_negative")], [("bant.budget.amount", "amount_negative")]]
+    assert named == [[("budget.amount.value", "amount_negative")], [("bant.budget.amount.value", "amount_negative")]]
     assert (await api.reload(lead))["version"] == lead["version"]
 
 

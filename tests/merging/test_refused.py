@@ -47,7 +47,7 @@ async def test_people_of_marketing_and_managers_merge_leads(
         ({"into": "ORGANIZATION"}, 422, "request_invalid", "into"),
         ({"into": UNKNOWN}, 404, "lead_not_found", "into"),
         ({"into": "RIVAL"}, 404, "lead_not_found", "into"),
-        ({"into": "ERASED"}, 422, "target_unavailable", None),
+        ({"into": "ERASED"}, 422, "target_unavailable", "into"),
         ({"into": "MERGED"}, 409, "lead_merged", None),
         ({"into": "ONE", "with": "ONE"}, 422, "request_invalid", "with"),
     ],
