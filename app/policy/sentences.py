@@ -69,7 +69,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("uuid_type", "uuid_parsing", "uuid_version"), "write a UUID"),
     **dict.fromkeys(("is_instance_of", "is_subclass_of"), "a value of this type is not possible here"),
 }
-MOST_SHOWN: Final = 1e15
+MOST_SHOWN: Final = 1e21  # more digits tell nobody anything
 _RAISED: Final = {"value_error": "Value error, ", "assertion_error": "Assertion failed, "}
 
 

@@ -66,7 +66,7 @@ async def test_a_rule_over_several_members_names_one_of_them(
     assert code in ("", fault["code"])
 
 
-@pytest.mark.parametrize("number", [1e308, -1e308, 1.5e300, 1e15])
+@pytest.mark.parametrize("number", [1e308, -1e308, 1.5e300, 1e21])
 async def test_no_message_has_a_number_of_very_many_digits(api: Api, record_ids: RecordIds, number: float) -> None:
     for method, path, body in (
         ("POST", "/v1/accounts", {"name": "x", "employees": number}),

@@ -16,7 +16,7 @@ POLICY = shipped("waterfall")
 COUNTRY: dict[str, Any] = {"field": "country", "is": "RO"}
 
 
-WANTED = {"class": ["won", "lost"], "actor_id": [None, "usr_1"]}
+WANTED: dict[str, list[Any]] = {"class": ["won", "lost"], "actor_id": [None, "usr_1"]}
 
 
 def has_several(name: str) -> bool:
