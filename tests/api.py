@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ KNOWN_CODES = {
     *(code for codes in field_codes().values() for code in codes),
     *(each.code for each in catalogue()),
 }
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # httpx would look for it at each request
 
 
 class MovableClock(Clock):

@@ -7,6 +7,7 @@ It was emptied after an earlier test of the worker. A test that reads counters o
 import asyncio
 import gc
 import math
+import os
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 import hypothesis
@@ -18,6 +19,7 @@ from tests import databases
 from tests.api import Api, running
 from tests.databases import Databases, as_url
 from tests.emptied import Emptied
+from tests.lending import Lender
 
 Settings.model_config["env_file"] = None  # ignore the .env of the developer who runs the tests
 RUN = pytest.StashKey[int]()
@@ -60,6 +62,8 @@ def some_cases(names: list[str], most: int) -> set[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
+        # Hundreds of processes that tests start import the application: they compile it once.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         config.stash[RUN] = databases.start_run()
 
 
@@ -87,17 +91,44 @@ def shared_dsn(server: Databases) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def emptied(server: Databases) -> Iterator[Callable[[], str]]:
+async def loop_of_worker() -> asyncio.AbstractEventLoop:
+    """The loop in which all tests of this worker run."""
+    return asyncio.get_running_loop()
+
+
+@pytest.fixture(autouse=True)
+def tasks_end(loop_of_worker: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """No task outlives its test."""
+    yield
+    if left := asyncio.all_tasks(loop_of_worker):
+        for task in left:
+            task.cancel()
+        loop_of_worker.run_until_complete(asyncio.wait(left))
+
+
+@pytest.fixture(scope="session")
+async def lender() -> AsyncIterator[Lender]:
+    """Engines that outlive a test, for the databases of this worker."""
+    found = Lender()
+    yield found
+    await found.close()
+
+
+@pytest.fixture(scope="session")
+def emptied(server: Databases, lender: Lender) -> Iterator[Callable[[], str]]:
     """Gives the address of one database, emptied at each call."""
     with asyncio.Runner() as runner:
-        databases_of_worker = Emptied(server)
+        databases_of_worker = Emptied(server, lender)
         yield lambda: runner.run(databases_of_worker.dsn())
         runner.run(databases_of_worker.close())
 
 
 @pytest.fixture
-def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Database time-outs that a busy machine does not reach; a test about one of them sets its own."""
+def long_timeouts(monkeypatch: pytest.MonkeyPatch, lender: Lender) -> None:
+    """Database time-outs that a busy machine does not reach; a test about one of them sets its own.
+
+    And engines that outlive a test.
+    """
     from app.database import connection
     from app.database import engine as database
 
@@ -106,6 +137,7 @@ def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "TRANSACTION_TIMEOUT", LONG_TIMEOUT)
     monkeypatch.setattr(database, "POOL_SECONDS", 300)
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 300)
+    monkeypatch.setattr(database, "create_async_engine", lender.engine)
 
 
 @pytest.fixture
@@ -137,10 +169,11 @@ async def engine(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def tx(shared_dsn: str, long_timeouts: None) -> AsyncIterator[Tx]:
+async def tx(shared_dsn: str, lender: Lender, long_timeouts: None) -> AsyncIterator[Tx]:
     """A transaction that is rolled back after the test."""
     from app.database.engine import make_engine
 
+    lender.serves("tx", shared_dsn)
     database = make_engine(as_url(shared_dsn), pool_size=1)
     async with database.connect() as connection:
         await connection.command("BEGIN")

@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 
 from tests.databases import Databases
+from tests.lending import Lender
 
 MOST_USES, MOST_ROWS = 100, 5_000
 FIRST_OID = 16384  # of what is not PostgreSQL's own
@@ -59,6 +60,7 @@ SEQUENCES = (
 END_OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    " AND pid <> ALL ($1::int[])"
 )
 
 
@@ -74,10 +76,10 @@ class Kept:
     uses: int = 1
     deleted: int = 0
 
-    async def emptied(self) -> bool:
-        """Make it as new; False if that is not possible or no longer worth it."""
+    async def emptied(self, kept: list[int]) -> bool:
+        """Make it as new; False if that is not possible or no longer worth it. The sessions `kept` are not ended."""
         try:
-            while await self.connection.fetch(END_OTHERS):
+            while await self.connection.fetch(END_OTHERS, kept):
                 await asyncio.sleep(0.001)
             if self.uses >= MOST_USES or await self.connection.fetch(SCHEMA) != self.schema:
                 return False
@@ -97,16 +99,17 @@ class Kept:
 class Emptied:
     """The database of a worker, or rather one after another."""
 
-    def __init__(self, server: Databases) -> None:
-        self._server = server
+    def __init__(self, server: Databases, lender: Lender) -> None:
+        self._server, self._lender = server, lender
         self._stack = AsyncExitStack()
         self._kept: Kept | None = None
 
     async def dsn(self) -> str:
         """The address of the database for the next test: migrated and empty."""
-        if self._kept is None or not await self._kept.emptied():
+        if self._kept is None or not await self._kept.emptied(self._lender.pids()):
             await self.close()
             self._kept = await self._new()
+            self._lender.serves("emptied", self._kept.dsn)
         return self._kept.dsn
 
     async def close(self) -> None:

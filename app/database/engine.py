@@ -48,11 +48,11 @@ def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
     if connector.address.pooled:
         # No plan is kept where no statement is, so each may as well be planned for its values.
         return Database(engine, opening({**SERVER_SETTINGS, **FOR_VALUES}, TRANSACTION_TIMEOUT))
-    event.listen(engine.sync_engine, "connect", _set_transaction_timeout)
+    event.listen(engine.sync_engine, "connect", set_transaction_timeout)
     return Database(engine)
 
 
-def _set_transaction_timeout(connection: Any, _: Any) -> None:
+def set_transaction_timeout(connection: Any, _: Any) -> None:
     """Set transaction_timeout on PostgreSQL 17 and newer; older versions do not have the setting."""
     cursor = connection.cursor()
     cursor.execute(

@@ -8,6 +8,7 @@ import pytest
 from tests import emptied
 from tests.databases import Databases
 from tests.emptied import Emptied
+from tests.lending import Lender
 
 TENANTS = """
     INSERT INTO tenants (id, name, secret_salt, created_at) SELECT gen_random_uuid(), n, '', now()
@@ -30,7 +31,7 @@ async def content(dsn: str) -> dict[str, list[Any]]:
 
 @pytest.fixture
 async def shared(server: Databases) -> Any:
-    found = Emptied(server)
+    found = Emptied(server, Lender())
     yield found
     await found.close()
 
