@@ -30,7 +30,8 @@ STATEMENTS: Final = 300  # more than there are, so that all stay prepared
 
 def make_engine(url: str, pool_size: int = 10, name: str = "baton") -> Database:
     """An engine with a small fixed pool and server-side time-outs (promises.md, database clients)."""
-    connector = Connector(url, {**SERVER_SETTINGS, "application_name": name}, statement_cache_size=STATEMENTS)
+    kept = {"statement_cache_size": STATEMENTS, "max_cached_statement_lifetime": 0}  # the driver's is 300 seconds
+    connector = Connector(url, {**SERVER_SETTINGS, "application_name": name}, **kept)
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connector,

@@ -12,7 +12,7 @@ import structlog
 
 from app import ids
 from app.database.faults import DATABASE_ERRORS, error_fields
-from app.database.transaction import Database
+from app.database.transaction import Database, Record
 from app.errors import SecretKeysMissing
 from app.events.wake import Wake, within
 from app.ids import new_id
@@ -46,6 +46,7 @@ class Dispatcher:
         self.log, self.writer = SharedLog(context), Writer(context.engine, context.gate)
         self.lanes: dict[LaneKey, ServedLane] = {}
         self.left: dict[LaneKey, float] = {}  # lanes that are left to other processes, and until when
+        self.rested: dict[LaneKey, tuple[int, int]] = {}  # lanes released with nothing waiting: their next fence, position
         self.without_keys: dict[UUID, float] = {}
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -56,10 +57,10 @@ class Dispatcher:
         excluded = [*self.lanes, *self.left]
         parked: dict[LaneKey, dict[UUID, int]] = defaultdict(dict)
         settled: dict[LaneKey, set[int]] = defaultdict(set)
-        async with self.context.gate, self.context.engine.begin() as tx:
+        async with self.context.gate, self.context.engine.connect() as tx:
             rows = await across.claim_lanes(tx, self.owner, excluded, timing.lease, timing.claim)
-            if rows:
-                claimed = [(row.tenant_id, row.subscription_id, row.lane_no) for row in rows]
+            claimed = [(row.tenant_id, row.subscription_id, row.lane_no) for row in rows if not self._left_nothing(row)]
+            if claimed:  # what their owners left, seen after the claim: nobody else adds to it now
                 for lead in await across.parked(tx, claimed):
                     parked[lead.subscription_id, lead.lane_no][lead.order_key] = lead.rows
                 for done in await across.settled_after(tx, claimed):
@@ -75,6 +76,13 @@ class Dispatcher:
         if rows:
             await self.read_log()
         return len(rows)
+
+    def _left_nothing(self, row: Record) -> bool:
+        """Whether this process was the last one that had the lane, and released it with nothing waiting.
+
+        Whoever else claims a lane, or changes what waits while nobody serves it, changes its fence.
+        """
+        return self.rested.pop((row.subscription_id, row.lane_no), None) == (row.fence, row.position)
 
     async def renew(self) -> None:
         """Extend every lease in one statement; a lane that is not returned is no longer ours. One that another process
@@ -149,6 +157,8 @@ class Dispatcher:
     async def _run(self, lane: ServedLane) -> None:
         try:
             await lane.run()
+            if lane.lane.rests:
+                self.rested[lane.key] = lane.fence + 1, lane.lane.position
         except CannotOpen as error:
             subscription = ids.show("subscription", lane.subscription_id)
             log.error("subscription_secrets_not_decrypted", subscription_id=subscription, kid=error.kid)
@@ -206,7 +216,8 @@ async def _watch_requests(dispatcher: Dispatcher, stop: asyncio.Event) -> None:
 async def _claim_lanes(dispatcher: Dispatcher, wake: Wake, stop: asyncio.Event) -> None:
     while not stop.is_set():
         seen = wake.generation("log")
-        await within(CLAIM_DELAY_SECONDS, stop.wait())
+        if dispatcher.lanes:
+            await within(CLAIM_DELAY_SECONDS, stop.wait())
         try:
             # Where nothing can be written down, each event would be sent again and again.
             if not await dispatcher.context.engine.storage_full() and await dispatcher.claim():

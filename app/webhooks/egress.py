@@ -27,7 +27,7 @@ from app.webhooks.targets import Targets, address_of
 USER_AGENT = "Baton-Webhooks/1"
 MAX_URL_LENGTH = 2048
 MAX_HEAD_BYTES = 1024
-KEEPALIVE_SECONDS = 15.0
+KEEPALIVE_SECONDS = 60.0  # longer than a lane waits for more events, so that the first one after a rest finds it open
 MAX_NAME_CHECKS = 2
 UNLESS = ", unless the operator allows its network by BATON_ALLOWED_TARGETS"
 REDIRECTS = (301, 302, 303, 307, 308)

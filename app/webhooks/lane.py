@@ -351,6 +351,12 @@ class Lane:
         return bool(self._buffer.attempts or self._retries or self.settled_to > self.position)
 
     @property
+    def rests(self) -> bool:
+        """Whether nothing waits, and nothing is written of what is after the position: that alone says all of it."""
+        ahead = max(self.already_settled, default=0) > self.position
+        return not (self.parked or self.unsettled or self.unwritten or ahead)
+
+    @property
     def urgent(self) -> bool:
         """Flush at once: many deliveries are unwritten, or the next row of a parked lead is to be promoted."""
         return bool(self.unrecorded >= FLUSH_AT or self._buffer.promoted)
