@@ -153,7 +153,7 @@ class ServedLane:
             self._fault = error
             self.wakeup.set()
             return
-        self.lane.add(found, read_to, read_at)
+        self._add(found, read_to, read_at)
         self._unread = more
         if self.lane.ready or more:
             self.wakeup.set()
@@ -273,8 +273,13 @@ class ServedLane:
             events = [event_of(row) for row in rows if row.id is not None] if current else []
             events = await accepted(tx, self.tenant_id, self.receiver, self.share.only(events))
         if current and not self.halted:  # else the events of parked leads would get rows
-            self.lane.add(events, rows[-1].position, read_at)
+            self._add(events, rows[-1].position, read_at)
         self._unread = self._unread or len(rows) == lane_sql.rows_of(self.share)
+
+    def _add(self, events: Sequence[Sequenced], read_to: int, read_at: float) -> None:
+        """Add what was read, and send it at once: a flush that is under way does not delay it."""
+        self.lane.add(events, read_to, read_at)
+        self._start_senders()
 
     async def _current(self, tx: Tx, rows: Sequence[Row[Any]]) -> bool:
         """Whether there are rows and the subscription has not changed; else reload it, and the rows are read again."""

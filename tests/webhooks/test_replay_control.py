@@ -123,6 +123,22 @@ async def test_a_replay_has_a_fifth_of_the_requests_in_flight_and_live_events_th
     assert done["sent"] == 30, "not the events that were recorded after it was asked for"
 
 
+async def test_a_replay_gets_on_while_live_events_never_cease(delivering: Api) -> None:
+    async def signs() -> None:
+        while True:
+            delivering.app.state.wake.set("log")
+            await asyncio.sleep(0.001)
+
+    async with replaying(delivering) as one:
+        count = await one.world.record_many([ids.new_id() for _ in range(40)], 2)
+        await one.box.until_received(count)
+        await one.until_written()
+        busy = asyncio.create_task(signs())
+        done = await one.until(await one.create(), state="done")
+        busy.cancel()
+    assert (done["sent"], done["failed"]) == (count, 0)
+
+
 async def test_a_delivery_that_a_receiver_refuses_is_tried_four_times_and_the_others_go_on(delivering: Api) -> None:
     refused: set[str] = set()
     async with replaying(delivering, lambda got: 422 if got.id in refused else 204, limits=SOON) as one:

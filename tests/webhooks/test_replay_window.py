@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from app import ids
 from app.events.envelope import Sequenced
 from app.webhooks.lane import Item
-from app.webhooks.replays.window import ROOM, Window, share_of, waits_of
+from app.webhooks.replays.window import LIVE_SECONDS, ROOM, TURN_SECONDS, Turns, Window, share_of, waits_of
 from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -45,6 +46,35 @@ def settle(made: Window, item: Item, decided: Next, outcome: Outcome = OK) -> No
 @pytest.mark.parametrize(("concurrency", "share"), [(1, 1), (4, 1), (5, 1), (9, 1), (10, 2), (64, 12)])
 def test_a_replay_gets_a_fifth_of_the_requests_in_flight_and_at_least_one(concurrency: int, share: int) -> None:
     assert share_of(concurrency) == share
+
+
+def test_without_live_events_a_replay_waits_for_nothing() -> None:
+    turns = Turns()
+    for at in (0.0, 0.001, 7.0):
+        assert turns.wait(at) == 0
+        turns.take(at)
+
+
+def test_after_the_last_sign_of_a_live_event_a_replay_waits_as_long_as_it_takes_to_be_sent() -> None:
+    turns = Turns()
+    turns.take(10.0)
+    for sign in (10.001, 10.004):
+        turns.sign(sign)
+        assert turns.wait(sign) == pytest.approx(LIVE_SECONDS)
+    assert turns.wait(10.003 + LIVE_SECONDS) == pytest.approx(0.001)
+    assert turns.wait(10.005 + LIVE_SECONDS) == 0
+
+
+def test_a_replay_has_its_turn_however_many_live_events_there_are() -> None:
+    turns, turned = Turns(), []
+    for millisecond in range(1000):
+        at = millisecond / 1000
+        turns.sign(at)
+        if not turns.wait(at):
+            turned.append(at)
+            turns.take(at)
+    assert len(turned) >= 0.9 / TURN_SECONDS
+    assert all(later - at < TURN_SECONDS + 0.002 for at, later in pairwise(turned))
 
 
 def test_the_waits_are_the_first_four_of_the_schedule_none_longer_than_30_seconds() -> None:

@@ -28,7 +28,7 @@ from app.webhooks.lane_context import DatabaseClock, LaneContext
 from app.webhooks.lane_reading import Memory
 from app.webhooks.receiver import Receiver
 from app.webhooks.replays import sql as replays_sql
-from app.webhooks.replays.window import Window, share_of, waits_of
+from app.webhooks.replays.window import Turns, Window, share_of, waits_of
 from app.webhooks.retry import Disable, Outcome, next_attempt, pause_until
 
 FLUSH_AT: Final = 32
@@ -74,6 +74,7 @@ class ServedReplay:
         self._row: Row[Any]
         self._window: Window
         self._flushed_at = self._next_at = 0.0
+        self._turns, self._signs = Turns(), 0
         self.task = asyncio.create_task(self._run())
 
     @property
@@ -111,6 +112,9 @@ class ServedReplay:
             self.wakeup.clear()
             if self._fault is not None:
                 raise self._fault
+            if (gives_way := self._gives_way()) > 0:
+                await within(gives_way, self.wakeup.wait())
+                continue
             if self._flush_due:
                 state = await self._flush()
             if server.halted or state != "running" or server.receiver.version != version:
@@ -124,6 +128,16 @@ class ServedReplay:
                     self.wakeup.set()  # types or leads may leave little of what is read
             await within(self._wait_seconds(), self.wakeup.wait())
         await self._flush()
+
+    def _gives_way(self) -> float:
+        """Seconds for which live events go first; 0 when it is the replay's turn, which is then taken."""
+        wake, now = self.server.context.wake, time.monotonic()
+        if (signs := wake.generation("events") + wake.generation("log")) != self._signs:
+            self._signs = signs
+            self._turns.sign(now)
+        if not (wait := self._turns.wait(now)):
+            self._turns.take(now)
+        return wait
 
     async def _read(self) -> None:
         server, window, read_at = self.server, self._window, time.monotonic()

@@ -23,6 +23,8 @@ ROOM: Final = 256  # events after the position; more wait in the log
 ATTEMPTS: Final = 4  # of one delivery
 LONGEST_WAIT: Final = 30.0  # seconds between them
 SHARE: Final = 5  # a replay gets one of so many requests in flight
+LIVE_SECONDS: Final = 0.005  # after each sign of a live event: then it is mostly sent, or there is another sign
+TURN_SECONDS: Final = 0.02  # a replay does something that often, however many live events there are
 
 
 def waits_of(schedule: Sequence[float]) -> tuple[float, ...]:
@@ -33,6 +35,29 @@ def waits_of(schedule: Sequence[float]) -> tuple[float, ...]:
 def share_of(concurrency: int) -> int:
     """How many requests of a replay may be in flight: 20 % of the subscription's, at least one."""
     return max(1, concurrency // SHARE)
+
+
+@dataclass(slots=True)
+class Turns:
+    """When a replay gives way to live events: after each sign of one, but only so long at a time.
+
+    A sign is that an event was recorded or got its position, of whatever tenant. Seconds are those of a monotonic clock.
+    """
+
+    _live_until: float = 0.0
+    _taken_at: float = 0.0
+
+    def sign(self, at: float) -> None:
+        """A live event is on its way."""
+        self._live_until = at + LIVE_SECONDS
+
+    def wait(self, at: float) -> float:
+        """Seconds until it is the replay's turn; 0 when it is."""
+        return max(0.0, min(self._live_until, self._taken_at + TURN_SECONDS) - at)
+
+    def take(self, at: float) -> None:
+        """The replay reads, sends or writes now."""
+        self._taken_at = at
 
 
 @dataclass(slots=True)
