@@ -12,7 +12,7 @@ import pytest
 from app import ids
 from app.events.envelope import Sequenced
 from app.webhooks.lane import Item
-from app.webhooks.replays.window import LIVE_SECONDS, ROOM, TURN_SECONDS, Turns, Window, share_of, waits_of
+from app.webhooks.replays.window import AT_ONCE, LIVE_SECONDS, ROOM, Turns, Window, share_of, waits_of
 from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -48,33 +48,44 @@ def test_a_replay_gets_a_fifth_of_the_requests_in_flight_and_at_least_one(concur
     assert share_of(concurrency) == share
 
 
+def turned(signs: set[int], milliseconds: int = 1000) -> dict[int, int]:
+    """The milliseconds at which a replay that always has something to send had a turn, and how much it might start."""
+    turns, taken = Turns(), {}
+    for at in range(milliseconds):
+        if at in signs:
+            turns.sign(at / 1000)
+        if not turns.wait(at / 1000):
+            taken[at] = turns.take(at / 1000)
+    return taken
+
+
 def test_without_live_events_a_replay_waits_for_nothing() -> None:
-    turns = Turns()
-    for at in (0.0, 0.001, 7.0):
-        assert turns.wait(at) == 0
-        turns.take(at)
+    assert turned(set()) == dict.fromkeys(range(1000), 64)
 
 
-def test_after_the_last_sign_of_a_live_event_a_replay_waits_as_long_as_it_takes_to_be_sent() -> None:
-    turns = Turns()
-    turns.take(10.0)
-    for sign in (10.001, 10.004):
-        turns.sign(sign)
-        assert turns.wait(sign) == pytest.approx(LIVE_SECONDS)
-    assert turns.wait(10.003 + LIVE_SECONDS) == pytest.approx(0.001)
-    assert turns.wait(10.005 + LIVE_SECONDS) == 0
+def test_while_events_are_recorded_a_replay_starts_few_requests_at_a_time_and_waits_between() -> None:
+    taken = turned({0}, 1000)
+    assert set(taken.values()) == {AT_ONCE}
+    assert len(taken) >= 90
+    assert all(later - at >= 10 for at, later in pairwise(taken))
+
+
+def test_a_second_after_the_last_live_event_a_replay_sends_as_much_as_before() -> None:
+    taken = turned({100}, 1200)
+    assert [most for at, most in taken.items() if at < 100 or at >= 100 + LIVE_SECONDS * 1000] == [64] * 200
+
+
+def test_a_replay_starts_nothing_while_a_live_event_is_about_to_be_sent() -> None:
+    signs = {at + after for at in range(0, 1000, 50) for after in (0, 4)}
+    taken = turned(signs)
+    assert not [at for at in taken if at % 50 < 9 and at > 0]
+    assert len(taken) >= 1000 / 50 * 4
 
 
 def test_a_replay_has_its_turn_however_many_live_events_there_are() -> None:
-    turns, turned = Turns(), []
-    for millisecond in range(1000):
-        at = millisecond / 1000
-        turns.sign(at)
-        if not turns.wait(at):
-            turned.append(at)
-            turns.take(at)
-    assert len(turned) >= 0.9 / TURN_SECONDS
-    assert all(later - at < TURN_SECONDS + 0.002 for at, later in pairwise(turned))
+    taken = turned(set(range(1000)))
+    assert len(taken) >= 45
+    assert all(later - at <= 22 for at, later in pairwise(taken))
 
 
 def test_the_waits_are_the_first_four_of_the_schedule_none_longer_than_30_seconds() -> None:

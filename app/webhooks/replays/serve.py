@@ -115,29 +115,27 @@ class ServedReplay:
             if (gives_way := self._gives_way()) > 0:
                 await within(gives_way, self.wakeup.wait())
                 continue
+            most = self._turns.take(time.monotonic())
+            goes_on = not server.halted and state == "running" and server.receiver.version == version
+            if goes_on:
+                self._start(most)
+            elif not self._tasks:
+                break
             if self._flush_due:
                 state = await self._flush()
-            if server.halted or state != "running" or server.receiver.version != version:
-                if not self._tasks:
-                    break
-            else:
-                if window.room:
-                    await self._read()
-                self._start()
-                if window.room:
-                    self.wakeup.set()  # types or leads may leave little of what is read
+            if goes_on and window.room:  # types or leads may leave little of what is read
+                await self._read()
+                self.wakeup.set()
             await within(self._wait_seconds(), self.wakeup.wait())
         await self._flush()
 
     def _gives_way(self) -> float:
-        """Seconds for which live events go first; 0 when it is the replay's turn, which is then taken."""
+        """Seconds for which live events go first; 0 when it is the replay's turn."""
         wake, now = self.server.context.wake, time.monotonic()
         if (signs := wake.generation("events") + wake.generation("log")) != self._signs:
             self._signs = signs
             self._turns.sign(now)
-        if not (wait := self._turns.wait(now)):
-            self._turns.take(now)
-        return wait
+        return self._turns.wait(now)
 
     async def _read(self) -> None:
         server, window, read_at = self.server, self._window, time.monotonic()
@@ -148,10 +146,11 @@ class ServedReplay:
             events = await accepted(tx, server.tenant_id, server.receiver, events)
         window.add(events, read_to, read_at)
 
-    def _start(self) -> None:
-        """Start requests: as many as the rate, the share of a replay and live deliveries leave."""
+    def _start(self, most: int) -> None:
+        """Start requests: as many as the rate, the share of a replay and live deliveries leave, and `most`."""
         server = self.server
-        while self.in_flight < share_of(server.receiver.limits.concurrency) and server.spare > 0 and server.may_send():
+        most = min(self.in_flight + most, share_of(server.receiver.limits.concurrency))
+        while self.in_flight < most and server.spare > 0 and server.may_send():
             if self._pause > 0 or self._window.unwritten >= 2 * FLUSH_AT:
                 return
             if (item := self._window.take(server.clock.now())) is None:

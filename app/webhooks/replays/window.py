@@ -8,6 +8,7 @@ of its lead wait behind it. `position` is the last one up to which everything is
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Final
 from uuid import UUID
 
 from app.events.envelope import Sequenced
+from app.webhooks.breaker import MOST_REQUESTS
 from app.webhooks.lane import AttemptRow, Item, attempt_row
 from app.webhooks.retry import Disable, Done, GiveUp, Next, Outcome, RetryAt
 
@@ -23,8 +25,11 @@ ROOM: Final = 256  # events after the position; more wait in the log
 ATTEMPTS: Final = 4  # of one delivery
 LONGEST_WAIT: Final = 30.0  # seconds between them
 SHARE: Final = 5  # a replay gets one of so many requests in flight
-LIVE_SECONDS: Final = 0.005  # after each sign of a live event: then it is mostly sent, or there is another sign
-TURN_SECONDS: Final = 0.02  # a replay does something that often, however many live events there are
+# While events are recorded a replay sends a few requests at a time, and waits between: after each turn, and after each
+# sign of a live event until it is mostly sent, but not longer than the last of these seconds.
+LIVE_SECONDS: Final = 1.0  # after the last sign there are no live events
+AT_ONCE: Final = 4
+TURN_SECONDS, SENDING_SECONDS, HELD_SECONDS = 0.01, 0.005, 0.02
 
 
 def waits_of(schedule: Sequence[float]) -> tuple[float, ...]:
@@ -39,25 +44,32 @@ def share_of(concurrency: int) -> int:
 
 @dataclass(slots=True)
 class Turns:
-    """When a replay gives way to live events: after each sign of one, but only so long at a time.
+    """When a replay gives way to live events. A sign of one: an event was recorded or got its position, of any tenant.
 
-    A sign is that an event was recorded or got its position, of whatever tenant. Seconds are those of a monotonic clock.
+    Seconds are those of a monotonic clock.
     """
 
-    _live_until: float = 0.0
-    _taken_at: float = 0.0
+    _signed_at: float = -math.inf
+    _taken_at: float = -math.inf
 
     def sign(self, at: float) -> None:
         """A live event is on its way."""
-        self._live_until = at + LIVE_SECONDS
+        self._signed_at = at
 
     def wait(self, at: float) -> float:
         """Seconds until it is the replay's turn; 0 when it is."""
-        return max(0.0, min(self._live_until, self._taken_at + TURN_SECONDS) - at)
+        if not self._live(at):
+            return 0.0
+        sent_at = min(self._signed_at + SENDING_SECONDS, self._taken_at + HELD_SECONDS)
+        return max(0.0, sent_at - at, self._taken_at + TURN_SECONDS - at)
 
-    def take(self, at: float) -> None:
-        """The replay reads, sends or writes now."""
+    def take(self, at: float) -> int:
+        """The replay has its turn now; how many requests it may start."""
         self._taken_at = at
+        return AT_ONCE if self._live(at) else MOST_REQUESTS
+
+    def _live(self, at: float) -> bool:
+        return at < self._signed_at + LIVE_SECONDS
 
 
 @dataclass(slots=True)
