@@ -169,7 +169,7 @@ async def test_a_subscription_that_is_not_active_is_told_to_be_resumed(deliverin
 @pytest.mark.parametrize(
     ("body", "field", "code"),
     [
-        ({"types": ["lead.unheard_of"]}, "types", "type_unknown"),
+        ({"types": ["lead.unheard_of"]}, "types.0", "type_unknown"),
         ({"types": []}, "types", "too_few_items"),
         ({"lead_ids": []}, "lead_ids", "too_few_items"),
         ({"lead_ids": ["lead_1"]}, "lead_ids.0", "id_malformed"),
