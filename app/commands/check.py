@@ -16,10 +16,10 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES = 450, 60
 
 
 def run_tests(arguments: list[str]) -> int:
-    """Run pytest, by default with one process per core (at most four); returns its exit status."""
+    """Run pytest, by default with a process more than cores, as tests also wait (at most four); returns its status."""
     chosen_by_caller = any(argument.startswith(("-n", "--numprocesses", "--pdb")) for argument in arguments)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-    parallel = [] if chosen_by_caller else ["-n", str(min(4, cores))]
+    parallel = [] if chosen_by_caller else ["-n", str(min(4, cores + 1))]
     return subprocess.call([PYTHON, "-m", "pytest", *parallel, *arguments], cwd=ROOT)
 
 
