@@ -66,8 +66,8 @@ def test_without_live_events_a_replay_waits_for_nothing() -> None:
 def test_while_events_are_recorded_a_replay_starts_few_requests_at_a_time_and_waits_between() -> None:
     taken = turned({0}, 1000)
     assert set(taken.values()) == {AT_ONCE}
-    assert len(taken) >= 90
-    assert all(later - at >= 10 for at, later in pairwise(taken))
+    assert len(taken) >= 45
+    assert all(later - at >= 20 for at, later in pairwise(taken))
 
 
 def test_a_second_after_the_last_live_event_a_replay_sends_as_much_as_before() -> None:
@@ -79,13 +79,13 @@ def test_a_replay_starts_nothing_while_a_live_event_is_about_to_be_sent() -> Non
     signs = {at + after for at in range(0, 1000, 50) for after in (0, 4)}
     taken = turned(signs)
     assert not [at for at in taken if at % 50 < 9 and at > 0]
-    assert len(taken) >= 1000 / 50 * 4
+    assert len(taken) >= 1000 / 50 * 2
 
 
 def test_a_replay_has_its_turn_however_many_live_events_there_are() -> None:
     taken = turned(set(range(1000)))
-    assert len(taken) >= 45
-    assert all(later - at <= 22 for at, later in pairwise(taken))
+    assert len(taken) >= 24
+    assert all(later - at <= 42 for at, later in pairwise(taken))
 
 
 def test_the_waits_are_the_first_four_of_the_schedule_none_longer_than_30_seconds() -> None:

@@ -31,8 +31,8 @@ from app.webhooks.replays import sql as replays_sql
 from app.webhooks.replays.window import Turns, Window, share_of, waits_of
 from app.webhooks.retry import Disable, Outcome, next_attempt, pause_until
 
-FLUSH_AT: Final = 32
-FLUSH_SECONDS: Final = 0.25
+FLUSH_AT, MOST_UNWRITTEN = 48, 64  # attempts whose results are written together, and with which nothing more is sent
+FLUSH_SECONDS: Final = 0.5
 LOOK_SECONDS: Final = 1.0  # between looks whether somebody paused or cancelled it
 
 
@@ -151,7 +151,7 @@ class ServedReplay:
         server = self.server
         most = min(self.in_flight + most, share_of(server.receiver.limits.concurrency))
         while self.in_flight < most and server.spare > 0 and server.may_send():
-            if self._pause > 0 or self._window.unwritten >= 2 * FLUSH_AT:
+            if self._pause > 0 or self._window.unwritten >= MOST_UNWRITTEN:
                 return
             if (item := self._window.take(server.clock.now())) is None:
                 return

@@ -29,7 +29,7 @@ SHARE: Final = 5  # a replay gets one of so many requests in flight
 # sign of a live event until it is mostly sent, but not longer than the last of these seconds.
 LIVE_SECONDS: Final = 1.0  # after the last sign there are no live events
 AT_ONCE: Final = 4
-TURN_SECONDS, SENDING_SECONDS, HELD_SECONDS = 0.01, 0.005, 0.02
+TURN_SECONDS, SENDING_SECONDS, HELD_SECONDS = 0.02, 0.005, 0.04
 
 
 def waits_of(schedule: Sequence[float]) -> tuple[float, ...]:
