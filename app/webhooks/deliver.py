@@ -46,7 +46,7 @@ class Dispatcher:
         self.log, self.writer = SharedLog(context), Writer(context.engine, context.gate)
         self.lanes: dict[LaneKey, ServedLane] = {}
         self.left: dict[LaneKey, float] = {}  # lanes that are left to other processes, and until when
-        self.rested: dict[LaneKey, tuple[int, int]] = {}  # lanes released with nothing waiting: their next fence, position
+        self.rested: dict[LaneKey, tuple[int, int]] = {}  # lanes released with nothing waiting: next fence, position
         self.without_keys: dict[UUID, float] = {}
         self._serving: set[asyncio.Task[None]] = set()
 
