@@ -107,9 +107,9 @@ def tasks_end(loop_of_worker: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-async def lender() -> AsyncIterator[Lender]:
+async def lender(loop_of_worker: asyncio.AbstractEventLoop) -> AsyncIterator[Lender]:
     """Engines that outlive a test, for the databases of this worker."""
-    found = Lender()
+    found = Lender(loop_of_worker)
     yield found
     await found.close()
 

@@ -38,9 +38,10 @@ class Lent(AsyncEngine):
 
 
 class Lender:
-    """The engines of a worker, for its databases, that no application has at the moment."""
+    """The engines of a worker, for its databases and in its loop, that no application has at the moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._databases: dict[str, Address] = {}
         self._free: list[Lent] = []
 
@@ -54,10 +55,11 @@ class Lender:
 
     def engine(self, url: str, *, async_creator: Connector, **settings: Any) -> AsyncEngine:
         """In place of `create_async_engine`."""
-        if async_creator.address not in self._databases.values():
+        here = asyncio._get_running_loop() is self._loop  # a command that a test runs has a loop of its own
+        if not here or async_creator.address not in self._databases.values():
             return create_async_engine(url, async_creator=async_creator, **settings)
         ours = [settings["pool_size"], settings["pool_timeout"], database.TRANSACTION_TIMEOUT]
-        key = [asyncio.get_running_loop(), async_creator.address, async_creator.arguments, *ours]
+        key = [async_creator.address, async_creator.arguments, *ours]
         for found in self._free:
             if found.key == key:
                 self._free.remove(found)
@@ -66,12 +68,11 @@ class Lender:
 
     async def takes(self, engine: Lent) -> bool:
         """Whether its connections were reset, to be lent again."""
-        for old in [each for each in self._free if each.key[1] not in self._databases.values()]:
+        for old in [each for each in self._free if each.key[0] not in self._databases.values()]:
             self._free.remove(old)
             await AsyncEngine.dispose(old)
         pool: Any = engine.sync_engine.pool
-        usable = engine.key[0] is asyncio.get_running_loop() and engine.key[1] in self._databases.values()
-        if not usable or engine in self._free or pool.checkedout():
+        if engine.key[0] not in self._databases.values() or engine in self._free or pool.checkedout():
             return False
         held: list[PoolProxiedConnection] = []
         try:

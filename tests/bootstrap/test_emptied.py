@@ -1,5 +1,6 @@
 """The database that tests of a worker share is as new for each of them, whatever the test before did."""
 
+import asyncio
 from typing import Any
 
 import asyncpg
@@ -31,7 +32,7 @@ async def content(dsn: str) -> dict[str, list[Any]]:
 
 @pytest.fixture
 async def shared(server: Databases) -> Any:
-    found = Emptied(server, Lender())
+    found = Emptied(server, Lender(asyncio.get_running_loop()))
     yield found
     await found.close()
 

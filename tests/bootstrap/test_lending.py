@@ -31,7 +31,7 @@ SESSION = """
 @pytest.fixture
 async def lent(shared_dsn: str, long_timeouts: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lender]:
     """A lender of this test alone."""
-    lender = Lender()
+    lender = Lender(asyncio.get_running_loop())
     lender.serves("tests", shared_dsn)
     monkeypatch.setattr(database, "create_async_engine", lender.engine)
     yield lender
@@ -96,6 +96,16 @@ async def test_an_engine_with_other_settings_is_another_one(
     second = make_engine(as_url(shared_dsn), 7 if other == "size" else 10, "mine" if other == "name" else "baton")
     assert await value(second, PID) != pid
     await second.dispose()
+
+
+async def test_an_engine_of_another_loop_is_not_kept(lent: Lender, shared_dsn: str) -> None:
+    async def used() -> None:
+        engine = make_engine(as_url(shared_dsn))
+        assert await value(engine, PID)
+        await engine.dispose()
+
+    await asyncio.to_thread(asyncio.run, used())
+    assert lent.pids() == []
 
 
 async def test_a_lost_connection_is_not_lent(lent: Lender, shared_dsn: str) -> None:
