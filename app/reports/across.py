@@ -22,6 +22,11 @@ OPEN: Final = text(
        AND query NOT LIKE '%waits_until_settled%'
     """
 )
+# Versions before 17 have the first of both alone. A limit of a transaction that has begun can only be lifted.
+TAKE_TIME = text(
+    "SELECT set_config(name, CASE name WHEN 'statement_timeout' THEN '10min' ELSE '0' END, true) FROM pg_settings"
+    " WHERE name IN ('statement_timeout', 'transaction_timeout')"
+)
 
 
 async def open_transactions(tx: Tx) -> set[tuple[int, datetime]]:
@@ -47,3 +52,8 @@ TO_SUMMARIZE: Final = text(
 async def tenants_to_summarize(tx: Tx, until: datetime, limit: int) -> list[UUID]:
     """The tenants that have something to summarize, those that have waited longest first."""
     return (await tx.execute(TO_SUMMARIZE, {"until": until, "limit": limit})).scalars()
+
+
+async def take_time(tx: Tx) -> None:
+    """Lets this transaction read or remove all rows of a tenant."""
+    await tx.execute(TAKE_TIME)

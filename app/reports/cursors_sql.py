@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, DateTime, Integer, TextClause, Uuid, bindparam, text
 
 from app.database.transaction import Record, Records, Tx
-from app.reports import origins_sql, summaries_sql, times_sql
+from app.reports import across, origins_sql, summaries_sql, times_sql
 from app.reports.derived_sql import COMPLETE, TOUCHED
 
 MOST_BEHIND: Final = 20_000  # events that a report adds from the base; where more are left it reads the base alone
@@ -24,11 +24,6 @@ VERIFY: Final[Mapping[str, TextClause]] = {
 WRONG_COUNTS: Final = (summaries_sql.VERIFY_COUNTS, origins_sql.VERIFY_COUNTS)
 COUNTS: Final = ("milestone_counts", "milestone_months", "origin_counts", "origin_months")
 TABLES: Final = (*COUNTS, "journey_summaries", "milestone_times", "stage_times", "journey_origins")
-# Versions before 17 have the first of both alone. A limit of a transaction that has begun can only be lifted.
-TAKE_TIME = text(
-    "SELECT set_config(name, CASE name WHEN 'statement_timeout' THEN '10min' ELSE '0' END, true) FROM pg_settings"
-    " WHERE name IN ('statement_timeout', 'transaction_timeout')"
-)
 LOCK = text("SELECT * FROM summary_cursors WHERE tenant_id = :tenant_id FOR UPDATE SKIP LOCKED")
 LOCK_OR_WAIT = text("SELECT * FROM summary_cursors WHERE tenant_id = :tenant_id FOR UPDATE")
 MOVE = text(
@@ -118,14 +113,9 @@ async def next_journeys(tx: Tx, tenant_id: UUID, after: UUID, limit: int) -> lis
     return (await tx.execute(NEXT_JOURNEYS, {"tenant_id": tenant_id, "after": after, "limit": limit})).scalars()
 
 
-async def take_time(tx: Tx) -> None:
-    """Lets this transaction read or remove all rows of a tenant."""
-    await tx.execute(TAKE_TIME)
-
-
 async def empty(tx: Tx, tenant_id: UUID, tables: Sequence[str] = TABLES) -> None:
     """Removes all summaries and counts, or only those of these tables."""
-    await take_time(tx)
+    await across.take_time(tx)
     for table in tables:
         await tx.execute(EMPTY[table], {"tenant_id": tenant_id})
 

@@ -96,7 +96,7 @@ async def rebuild(engine: Database, tenant_id: UUID, now: datetime) -> AsyncIter
 
 async def differences(tx: Tx, tenant_id: UUID) -> list[str]:
     """What differs between summaries and the base, as messages; nothing while they are being made."""
-    await cursors_sql.take_time(tx)
+    await across.take_time(tx)
     found = []
     for kind in cursors_sql.VERIFY:
         for row in await cursors_sql.wrong_rows(tx, tenant_id, kind, MOST_SHOWN):

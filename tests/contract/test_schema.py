@@ -38,7 +38,7 @@ ACROSS = {
     "likelihood": {"claim_model", "untrained"},
     "journeys": {"claim_due", "opportunity_transitions_of", "logs_of", "next_journeys", "postpone"},
     "policies": {"planned", "reviews_due", "unscheduled"},
-    "reports": {"open_transactions", "tenants_to_summarize"},
+    "reports": {"open_transactions", "take_time", "tenants_to_summarize"},
     "sources": {"source_with_key"},
     "retention": {"next_due"},
     "submissions": {"claim", "claim_fetches", "claim_listed", "claim_one", "claim_unchecked", "insert_received"},
