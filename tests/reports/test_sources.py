@@ -201,7 +201,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("spring", {"amount": AMOUNT, "from": "2026-01-01", "to": "2026-01-01"}, "to"),
     ("spring", {"amount": AMOUNT, "from": "1990-01-01", "to": "2026-01-01"}, "to"),
     ("spring", {"amount": AMOUNT, "from": "2026-01-15", "to": "2026-03-01"}, "from"),
-    ("spring", {"amount": {"value": "-1.00", "currency": "EUR"}, "month": "2026-02"}, "amount"),
+    ("spring", {"amount": {"value": "-1.00", "currency": "EUR"}, "month": "2026-02"}, "amount.value"),
     ("spring", {"amount": {"value": "1.001", "currency": "EUR"}, "month": "2026-02"}, "amount.value"),
     ("spring", {"amount": {"value": "1", "currency": "XYZ"}, "month": "2026-02"}, "amount.currency"),
     ("%00", {"amount": AMOUNT, "month": "2026-02"}, "name"),

@@ -127,8 +127,8 @@ async def test_an_absence_begins_and_ends_at_its_instants(api: Api) -> None:
 @pytest.mark.parametrize(
     ("absences", "field"),
     [
-        ([{"starts_at": "2026-02-01T00:00:00Z", "ends_at": "2026-01-01T00:00:00Z"}], "absences.0"),
-        ([{"starts_at": "2026-02-01T00:00:00Z", "ends_at": "2026-02-01T00:00:00Z"}], "absences.0"),
+        ([{"starts_at": "2026-02-01T00:00:00Z", "ends_at": "2026-01-01T00:00:00Z"}], "absences.0.ends_at"),
+        ([{"starts_at": "2026-02-01T00:00:00Z", "ends_at": "2026-02-01T00:00:00Z"}], "absences.0.ends_at"),
         ([{"ends_at": "2026-02-01T00:00:00Z"}], "absences.0.starts_at"),
         ([{"starts_at": "tomorrow"}], "absences.0.starts_at"),
         ([{"starts_at": "2026-02-01T00:00:00Z", "why": "ill"}], "absences.0.why"),

@@ -335,7 +335,7 @@ async def test_requests_about_deliveries_that_are_not_there_are_refused(deliveri
             refused: list[tuple[dict[str, Any], str]] = [
                 ({"typo": 1}, "typo"),
                 ({"types": []}, "types"),
-                ({"types": ["lead.typo"]}, "types"),
+                ({"types": ["lead.typo"]}, "types.0"),
                 ({"lead_ids": []}, "lead_ids"),
                 ({"lead_ids": ["lead_1"]}, "lead_ids.0"),
                 ({"from": "yesterday"}, "from"),

@@ -127,7 +127,7 @@ async def test_a_thin_subscription_cannot_include_a_lead(api: Api) -> None:
         assert answer.status_code == 422
         [error] = answer.json()["errors"]
         assert (error["field"], error["code"]) == ("include", "include_needs_full")
-        assert "mode full" in error["detail"]
+        assert "`mode` to `full`" in error["detail"]
 
 
 async def test_only_who_may_read_leads_may_have_them_sent(api: Api) -> None:
