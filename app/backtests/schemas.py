@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from app.web.fields import Instant, RequestBody, ResponseBody
+from app.web.fields import Instant, Omittable, RequestBody, ResponseBody
 
 Listed = Literal["baseline", "candidate", "added", "removed", "baseline_missed_won", "candidate_missed_won"]
 
 
 class BacktestIn(RequestBody):
-    from_: Instant | None = Field(default=None, alias="from", description="180 days before `to` if it is left out.")
-    to: Instant | None = Field(default=None, description="Now, if it is left out; never later.")
+    from_: Omittable[Instant] = Field(default=None, alias="from", description="180 days before `to` if it is left out.")
+    to: Omittable[Instant] = Field(default=None, description="Now, if it is left out; never later.")
 
 
 class Share(ResponseBody):

@@ -68,7 +68,8 @@ class RatesPut(RequestBody):
     @model_validator(mode="after")
     def _others(self) -> Self:
         if self.currency in self.rates:
-            refuse(self, "rates", "rate_of_itself", "the rate of `currency` itself is 1: leave it out of `rates`")
+            sentence = "the rate of `currency` itself is 1: leave it out of `rates`"
+            refuse(self, f"rates.{self.currency}", "rate_of_itself", sentence)
         return self
 
 

@@ -30,6 +30,7 @@ from app.leads.absorb import (
 from app.leads.contact_consents import carry_to_contacts
 from app.leads.duplicates import Alike, Pairs, flag_duplicates, mark_shared_phone, pair_of, strongest
 from app.leads.known_contact import link_known_contacts
+from app.leads.unreadable import unreadable
 from app.leads.withdrawals import withdrawals_of
 from app.matching.company import is_web_address, organization_domain
 from app.matching.derive import rederived
@@ -129,14 +130,6 @@ def _with_unread_phone(fields: dict[str, Any], known: Record | None) -> dict[str
     return again if "phone" in _read(again, None).fields else fields
 
 
-UNREADABLE = {
-    "email": "this is not an e-mail address, such as anna@example.com",
-    "domain": "this is not the domain of one company, such as example.com",
-    "phone": "this is not a telephone number: write it with its country code, such as +40 21 555 0100",
-    "website": "this is not a web address, such as https://www.example.com/about",
-}
-
-
 def _check_readable(fields: Mapping[str, Any], person: Person) -> None:
     """Raises RequestInvalid for an address, number, domain or website that is none."""
     read = dict(person.fields)
@@ -146,10 +139,8 @@ def _check_readable(fields: Mapping[str, Any], person: Person) -> None:
         read["website"] = fields["website"]  # a profile is a handle and no website
     else:
         read.pop("website", None)
-    wrong = [name for name in UNREADABLE if (fields.get(name) or "").strip() and name not in read]
-    if wrong:
-        errors = [{"field": f"fields.{name}", "code": f"{name}_invalid", "detail": UNREADABLE[name]} for name in wrong]
-        raise RequestInvalid(f"fields.{wrong[0]}: {UNREADABLE[wrong[0]]}", errors=errors)
+    if errors := unreadable(fields, read):
+        raise RequestInvalid(f"{errors[0]['field']}: {errors[0]['detail']}", errors=errors)
 
 
 async def _other_holders(tx: Tx, tenant_id: UUID, lead_id: UUID, person: Person) -> list[Candidate]:

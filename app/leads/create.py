@@ -18,6 +18,7 @@ from app.leads.double_opt_in import DoubleOptIn
 from app.leads.future import check_not_future
 from app.leads.references import check_attribution, unknown_references
 from app.leads.schemas import LeadCreate
+from app.leads.unreadable import unreadable
 from app.matching.channel import REFERENCES, Channel, channel_of
 from app.matching.normalize import normalize
 from app.web.gather import Member
@@ -26,6 +27,7 @@ NEEDED = "an e-mail, phone, handle or external id is needed, or a company with i
 DEFAULTED = ("source", "medium", "campaign")
 FORM_FILL = "form_fill"
 ACTIVITY_OF: Mapping[Channel | None, str] = {"phone": "call", "chat": "chat"}
+IDENTIFYING = ("email", "phone")
 NO_IDENTITY = [{"field": "fields", "code": "identity_required", "detail": NEEDED}]
 
 
@@ -70,7 +72,7 @@ def _arrival(asked: Member[LeadCreate, Captured], tenant_id: UUID, source: Recor
     region = source.defaults.get("region")
     person = normalize(body.fields.model_dump(exclude_none=True), body.external_ids, region)
     if not person.identities:
-        raise IdentityRequired(errors=NO_IDENTITY)
+        raise IdentityRequired(errors=[*NO_IDENTITY, *unreadable(body.fields.model_dump(), person.fields, IDENTIFYING)])
     touch = attribution_of(body.attribution, source.defaults)
     channel = body.channel or channel_of(touch, source.defaults.get("channel"))
     return Arrival(

@@ -16,6 +16,7 @@ from app.matching.text import plain
 from app.matching.words import words
 
 MAX_EMAIL: Final = 254
+NOT_AN_EMAIL: Final = "this is not an e-mail address, such as anna@example.com"
 _MAX_TYPED: Final = 2_000
 # What separates the addresses of one cell. Blanks, tabs and line breaks alone do not: a piece between them may be a
 # part of an address.

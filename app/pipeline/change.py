@@ -16,7 +16,7 @@ from app.journeys.refusals import problem
 from app.lifecycle.answer import HumanRequired, RoleNotAllowed
 from app.pipeline import sql
 from app.pipeline.create import amount_columns, check_links, check_phone
-from app.pipeline.forms import account_columns, contact_columns, with_derived
+from app.pipeline.forms import NAMING, account_columns, contact_columns, nameless, with_derived
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, key_taken, missing
 from app.pipeline.steps import updated_event
 from app.policies.published import published_policy
@@ -38,7 +38,8 @@ async def change_record(
     """The record after the changes.
 
     Raises its …NotFound where there is none, Erased where its person was erased, VersionConflict for another version,
-    AlreadyExists where another record has one of its keys, and the problems of `check_links`.
+    AlreadyExists where another record has one of its keys, RequestInvalid for an account or contact that would keep
+    nothing that names it, and the problems of `check_links`.
     """
     row = await sql.record_of(tx, tenant_id, kind, record_id, lock=True)
     if row is None:
@@ -52,6 +53,8 @@ async def change_record(
     if not columns:
         return row
     merged = {**row._mapping, **columns}
+    if columns.keys() & NAMING.get(kind.name, ()) and (why := nameless(kind.name, merged)) is not None:
+        raise RequestInvalid.of(*why)
     try:
         async with tx.savepoint():
             return await sql.update_record(tx, tenant_id, kind, record_id, {**columns, "updated_at": now})

@@ -34,7 +34,7 @@ from app.errors import (
     VersionConflict,
 )
 from app.matching.company import registrable_domain
-from app.matching.email import read_email
+from app.matching.email import NOT_AN_EMAIL, read_email
 from app.pipeline import sql
 from app.pipeline.advance import TransitionRequest, advance
 from app.pipeline.change import change_opportunity, change_record
@@ -42,7 +42,6 @@ from app.pipeline.create import create_account, create_contact, create_opportuni
 from app.pipeline.kinds import ACCOUNT, CONTACT, OPPORTUNITY, Kind, missing
 from app.pipeline.schemas import (
     NOT_A_DOMAIN,
-    NOT_AN_EMAIL,
     AccountCreate,
     AccountOut,
     AccountPage,

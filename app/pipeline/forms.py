@@ -13,6 +13,22 @@ from app.matching.phone import read_phones
 LONGEST_KEY: Final = 200
 DERIVED_COLUMNS: Final = {"account": ("domain",), "contact": ("full_name", "role", "seniority")}
 
+# One of these an account or contact must have; a fault names the first of them.
+NAMING: Final = {
+    "account": ("name", "domain"),
+    "contact": ("full_name", "first_name", "last_name", "email", "phone"),
+}
+NEEDED: Final = {
+    "account": "an account needs a name or a domain",
+    "contact": "a contact needs a name, an e-mail or a phone",
+}
+
+
+def nameless(kind: str, values: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Member, code and sentence of the fault of an account or contact that nothing names."""
+    names = NAMING.get(kind, ())
+    return None if not names or any(values[name] for name in names) else (names[0], "name_required", NEEDED[kind])
+
 
 def account_columns(values: Mapping[str, Any], country: str | None = None) -> dict[str, Any]:
     """The given columns of an account; `country` is the default country of national phone numbers."""

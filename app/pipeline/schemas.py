@@ -15,9 +15,10 @@ from app.leads.schemas import Bant, Custom
 from app.matching.company import is_of_many, is_web_address, registrable_domain
 from app.matching.consent import StoredState
 from app.matching.country import country_code
-from app.matching.email import read_email
+from app.matching.email import NOT_AN_EMAIL, read_email
 from app.matching.mailboxes import is_free_mail
 from app.matching.person_consents import Consent
+from app.pipeline.forms import nameless
 from app.pipeline.steps import category_of, state_of
 from app.policy.opportunity import ForecastCategory
 from app.web.fields import (
@@ -38,7 +39,6 @@ from app.web.fields import (
 from app.web.money import Amount, money
 
 NOT_A_DOMAIN: Final = "this is not a domain name that can be registered, such as example.com"
-NOT_AN_EMAIL: Final = "this is not an e-mail address, such as anna@example.com"
 Business = Literal["new", "existing"]
 OpenClass = Literal["unqualified", "qualified"]
 Class = Literal["unqualified", "qualified", "won", "lost"]
@@ -124,8 +124,8 @@ class AccountCreate(AccountValues):
 
     @model_validator(mode="after")
     def _named(self) -> Self:
-        if self.name is None and self.domain is None:
-            refuse(self, "name", "name_required", "an account needs a name or a domain")
+        if (why := nameless("account", vars(self))) is not None:
+            refuse(self, *why)
         return self
 
 
@@ -143,8 +143,8 @@ class ContactCreate(ContactValues):
 
     @model_validator(mode="after")
     def _named(self) -> Self:
-        if not any((self.email, self.phone, self.first_name, self.last_name, self.full_name)):
-            refuse(self, "full_name", "name_required", "a contact needs a name, an e-mail or a phone")
+        if (why := nameless("contact", vars(self))) is not None:
+            refuse(self, *why)
         return self
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from app.sources import document
-from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, SourceId, SubmissionId
+from app.web.fields import Instant, LeadId, Omittable, RequestBody, ResponseBody, SourceId, SubmissionId
 
 # `listed`: rows of an imported list that wait for their turn; `arriving`: the same while the list is being received.
 State = Literal["received", "processed", "quarantined", "listed", "expired"]
@@ -19,8 +19,8 @@ class Replay(RequestBody):
     """Which submissions of a source to process again: the quarantined ones or all, within a time range."""
 
     all: bool = False
-    received_after: Instant | None = None
-    received_before: Instant | None = None
+    received_after: Omittable[Instant] = None
+    received_before: Omittable[Instant] = None
 
 
 class ItemOut(ResponseBody):

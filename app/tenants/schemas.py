@@ -5,11 +5,22 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, EmailStr, Field, StringConstraints, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    EmailStr,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from app import ids
 from app.database.transaction import Record
+from app.matching.email import NOT_AN_EMAIL
 from app.matching.times import ZONES
 from app.policy.shape import Like
 from app.web.auth import SCOPES
@@ -28,6 +39,16 @@ def _zone(value: str) -> str:
     return value
 
 
+def _read_email(value: Any, parse: ValidatorFunctionWrapHandler) -> str:
+    """In lower case. Raises `email_invalid` in place of Pydantic's own error, which has no code of its own."""
+    try:
+        return str(parse(value)).lower()
+    except ValidationError as error:
+        if error.errors()[0]["type"] != "value_error":
+            raise
+        raise PydanticCustomError("email_invalid", NOT_AN_EMAIL) from None
+
+
 def _span(value: list[str]) -> list[str]:
     if value[0] >= value[1]:
         raise PydanticCustomError("hours_order", "working hours must end after they begin")
@@ -41,7 +62,7 @@ def _day(spans: list[list[str]]) -> list[list[str]]:
 
 
 TimeZone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
-Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
+Email = Annotated[EmailStr, StringConstraints(max_length=254), WrapValidator(_read_email)]
 Hour = Annotated[
     str, Like("09:00", "write an hour of the day from 00:00 to 24:00", r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")
 ]

@@ -35,7 +35,8 @@ from app.web.versions import etag
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
-DATED: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+BEGINS_WITH_DAY: Final = re.compile(rf"{DAY.pattern}.*", re.ASCII | re.DOTALL)
 ID_PATTERN: Final = "[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}"
 
 
@@ -48,10 +49,11 @@ class RequestBody(BaseModel):
 
 
 def refuse(model: BaseModel, member: str, code: str, sentence: str) -> NoReturn:
-    """For a rule over several members of a body: the fault names one of them, whether it was given or not."""
+    """For a rule over several members of a body: the fault names one of them, whether it was given or not. A member of
+    an object in it is written with a dot."""
     why = PydanticCustomError(code, sentence, {ABSENT: True})
     raise ValidationError.from_exception_data(
-        type(model).__name__, [InitErrorDetails(type=why, loc=(member,), input=None)]
+        type(model).__name__, [InitErrorDetails(type=why, loc=tuple(member.split(".")), input=None)]
     )
 
 
@@ -63,7 +65,7 @@ class ResponseBody(BaseModel):
 
 def _not_null(value: object) -> object:
     if value is None:
-        raise PydanticCustomError("required", "must not be null: leave it out, and it stays as it is")
+        raise PydanticCustomError("required", "must not be null: leave it out instead")
     return value
 
 
@@ -73,9 +75,10 @@ if TYPE_CHECKING:
 else:
 
     class Omittable:
-        """A member of a PATCH, `Omittable[T] = None`: it may be left out, and is None then, but null is refused.
+        """`Omittable[T] = None`: a member that may be left out, and is None then, but null is refused.
 
-        One that null clears is `T | None`.
+        One of a PATCH that null clears is `T | None`. One that narrows what a request is about is `Omittable`: null,
+        which a program may write by mistake, must not mean everything.
         """
 
         def __class_getitem__(cls, kind: Any) -> Any:
@@ -124,14 +127,14 @@ TenantId = public_id("tenant")
 DuplicateId = public_id("duplicate")
 
 
-def _written_like(sentence: str) -> WrapValidator:
-    """Accepts a date or time as RFC 3339 text only, and refuses everything else with the sentence.
+def _written_like(sentence: str, form: re.Pattern[str]) -> WrapValidator:
+    """Accepts a date or time as RFC 3339 text of this form only, and refuses everything else with the sentence.
 
-    Pydantic would also take seconds since 1970, as a number or as text.
+    Pydantic would also take seconds since 1970, as a number or as text, and a time of midnight as a date.
     """
 
     def read(value: object, parse: ValidatorFunctionWrapHandler) -> Any:
-        if not isinstance(value, date) and not (isinstance(value, str) and DATED.match(value)):
+        if not isinstance(value, date) and not (isinstance(value, str) and form.fullmatch(value)):
             raise PydanticCustomError("wrong_form", sentence)
         try:
             return parse(value)
@@ -157,8 +160,8 @@ def _within_days(value: date) -> date:
     return value
 
 
-Instant = Annotated[AwareDatetime, Field(strict=False), _written_like(TIME), AfterValidator(_within)]
-Day = Annotated[date, Field(strict=False), _written_like(DATE), AfterValidator(_within_days)]
+Instant = Annotated[AwareDatetime, Field(strict=False), _written_like(TIME, BEGINS_WITH_DAY), AfterValidator(_within)]
+Day = Annotated[date, Field(strict=False), _written_like(DATE, DAY), AfterValidator(_within_days)]
 
 # NUL and lone surrogates need no check here: app/web/strict_json.py refuses them when the body is read.
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True)]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, get_args, get_origin
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
@@ -15,11 +15,13 @@ from app.errors import RequestInvalid
 from app.web.strict_json import check_text, printable
 
 MOST_NAMED: Final = 20
+NOT_UTF8: Final = "write text in UTF-8, with `%` codes of its bytes"
 
 
 def check_parameters(request: Request) -> None:
     """Raises RequestInvalid, naming each query parameter that the route lacks, or that takes one value and has two,
-    or the first with text that cannot be stored."""
+    or the first with text that cannot be stored, which may be a part of the path."""
+    _check_path(request)
     if not request.scope["query_string"]:
         return
     _check_utf8(request.scope["query_string"])
@@ -34,6 +36,17 @@ def check_parameters(request: Request) -> None:
         raise RequestInvalid(f"Not valid: {named}. See `errors`.", errors=faults[:MOST_NAMED])
 
 
+def _check_path(request: Request) -> None:
+    """Raises RequestInvalid for a part of the path that is not UTF-8, which is read with other characters in it. For an
+    id it is one that nothing has (404)."""
+    names = [name for name, value in request.path_params.items() if "\ufffd" in value and not name.endswith("_id")]
+    if names:
+        try:
+            unquote_to_bytes(request.scope["raw_path"]).decode()
+        except UnicodeDecodeError:
+            raise RequestInvalid.of(names[0], "not_utf8", NOT_UTF8) from None
+
+
 def _check_utf8(query: bytes) -> None:
     """Raises RequestInvalid for the first parameter that is not UTF-8, which is read with other characters in it."""
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="surrogateescape"):
@@ -41,7 +54,7 @@ def _check_utf8(query: bytes) -> None:
             f"{name}{value}".encode()
         except UnicodeEncodeError:
             field = printable(name) or "query"
-            raise RequestInvalid.of(field, "not_utf8", "write text in UTF-8, with `%` codes of its bytes") from None
+            raise RequestInvalid.of(field, "not_utf8", NOT_UTF8) from None
 
 
 def check_window(start: datetime | None, end: datetime | None, names: tuple[str, str] = ("from", "to")) -> None:

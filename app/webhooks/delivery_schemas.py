@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from app import ids
 from app.events.schemas import Types
-from app.web.fields import Instant, LeadId, RequestBody, ResponseBody, rfc3339
+from app.web.fields import Instant, LeadId, Omittable, RequestBody, ResponseBody, rfc3339
 from app.web.parameters import check_window
 from app.webhooks.sql import Wanted
 
@@ -21,10 +21,10 @@ Position = Annotated[int, Path(ge=1, lt=2**63, description="As in `meta.position
 class DeadLetters(RequestBody):
     """Which dead deliveries; an absent member is any."""
 
-    types: Types | None = Field(default=None, examples=[["lead.*"]])
-    lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=100)] | None = None
-    from_: Instant | None = Field(default=None, alias="from", description="The event was recorded then or later.")
-    to: Instant | None = Field(default=None, description="The event was recorded before.")
+    types: Omittable[Types] = Field(default=None, examples=[["lead.*"]])
+    lead_ids: Omittable[Annotated[list[LeadId], Field(min_length=1, max_length=100)]] = None
+    from_: Omittable[Instant] = Field(default=None, alias="from", description="The event was recorded then or later.")
+    to: Omittable[Instant] = Field(default=None, description="The event was recorded before.")
 
     @property
     def wanted(self) -> Wanted:

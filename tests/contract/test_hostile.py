@@ -224,6 +224,23 @@ async def test_a_parameter_that_is_not_utf8_is_refused_and_named(api: Api, param
     assert readable.status_code == 200, readable.text
 
 
+@pytest.mark.parametrize("part", ["%ff", "a%E2%28", "%C0%80", "%ED%A0%80"])
+async def test_a_part_of_a_path_that_is_not_utf8_is_refused_and_named(
+    api: Api, record_ids: RecordIds, part: str
+) -> None:
+    tried = set()
+    for operation in [one for one in AUTHENTICATED if "{" in one.path and "_id}" not in one.path]:
+        name = operation.path.partition("{")[2].partition("}")[0]
+        valid = None if operation.body is None else body(str(operation), record_ids)
+        answer = await api.call(operation.method, operation.path.replace(f"{{{name}}}", part), valid)
+        told = [(fault["field"], fault["code"]) for fault in answer.json().get("errors", ())]
+        assert (answer.status_code, told) == (422, [(name, "not_utf8")]), (str(operation), answer.text)
+        tried.add(name)
+    assert {"campaign", "name"} <= tried, tried
+    cost = {"amount": {"value": "5", "currency": "EUR"}, "month": "2026-01"}
+    assert (await api.call("PUT", "/v1/campaigns/%EF%BF%BD/cost", cost)).status_code == 200
+
+
 async def test_a_malformed_id_in_a_path_is_a_404(api: Api, record_ids: RecordIds) -> None:
     wrong = [
         "nonsense",

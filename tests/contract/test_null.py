@@ -12,6 +12,15 @@ from tests.contract.world import RecordIds, create_one_of_each
 
 PATCHES = [operation for operation in WITH_BODY if operation.method == "PATCH"]
 NEVER_SHOWN = ("credentials", "hand_to")  # of a broker; and who gets the work of a user, which is done at once
+# What is sent beside the null, since one of them has to stay.
+BESIDE = {"accounts": {"name": "Nordsoft", "domain": "nordsoft.ro"}, "contacts": {"full_name": "Ann", "phone": "+40215550100"}}
+NARROWING = {
+    "/v1/subscriptions/{subscription_id}/replays": ("from", "to", "types", "lead_ids", "only"),
+    "/v1/subscriptions/{subscription_id}/dead-letters/retry": ("types", "lead_ids", "from", "to"),
+    "/v1/subscriptions/{subscription_id}/dead-letters/discard": ("types", "lead_ids", "from", "to"),
+    "/v1/sources/{source_id}/replays": ("all", "received_after", "received_before"),
+    "/v1/policies/{policy_id}/backtests": ("from", "to"),
+}
 WHAT_NULL_IS = {"forecast_category": "omitted"}  # that of the stage
 
 
@@ -47,12 +56,22 @@ async def test_null_clears_what_may_be_empty(api: Api, record_ids: RecordIds) ->
     cleared = set()
     for operation in PATCHES:
         for name in [name for name, may_be_null in members(operation).items() if may_be_null]:
-            answer = await patch(api, operation, record_ids, {name: None})
+            beside = BESIDE.get(operation.path.split("/")[2], {})
+            answer = await patch(api, operation, record_ids, {**beside, name: None})
             assert answer.status_code == 200, (str(operation), name, answer.text)
             if name not in NEVER_SHOWN:
                 assert answer.json()[name] == WHAT_NULL_IS.get(name), (str(operation), name)
             cleared.add(name)
     assert {"owner_id", "capacity", "amount", "forecast_category", "credentials"} <= cleared
+
+
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, names in NARROWING.items() for name in names])
+async def test_null_is_refused_where_a_member_narrows_what_a_request_is_about(
+    api: Api, record_ids: RecordIds, path: str, name: str
+) -> None:
+    answer = await api.call("POST", path.format(**record_ids), {name: None}, headers={"Idempotency-Key": "null"})
+    assert (answer.status_code, [fault["field"] for fault in answer.json()["errors"]]) == (422, [name]), answer.text
+    assert answer.json()["errors"][0]["code"] == "required"
 
 
 def test_each_patch_is_tried() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from app import ids
 from app.events.schemas import Types
-from app.web.fields import LeadId, RequestBody, ResponseBody, rfc3339
+from app.web.fields import LeadId, Omittable, RequestBody, ResponseBody, rfc3339
 from app.webhooks.replays.sql import Only, State
 
 End = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
@@ -28,7 +28,7 @@ class ReplayCreate(RequestBody):
         default="latest", description="`latest`, an instant (recorded before), or a cursor of the feed (up to it)."
     )
     types: Types = Field(default=["*"], examples=[["lead.*"]], description="Of those that the subscription accepts.")
-    lead_ids: Annotated[list[LeadId], Field(min_length=1, max_length=100)] | None = None
+    lead_ids: Omittable[Annotated[list[LeadId], Field(min_length=1, max_length=100)]] = None
     only: Only = Field(
         default="all", description="`failed`: what is dead, and what failed at its last attempt and is not waiting."
     )
