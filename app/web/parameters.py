@@ -37,10 +37,13 @@ def check_parameters(request: Request) -> None:
 
 
 def _check_path(request: Request) -> None:
-    """Raises RequestInvalid for a part of the path that is not UTF-8, which is read with other characters in it. For an
-    id it is one that nothing has (404)."""
-    names = [name for name, value in request.path_params.items() if "\ufffd" in value and not name.endswith("_id")]
-    if names:
+    """Raises RequestInvalid for a part of the path that is not UTF-8, which is read with other characters in it.
+
+    A path with an id is left alone: its other parts are looked up with the record, and not found (404).
+    """
+    parts = request.path_params
+    names = [name for name, value in parts.items() if "\ufffd" in value]
+    if names and not any(name.endswith("_id") for name in parts):
         try:
             unquote_to_bytes(request.scope["raw_path"]).decode()
         except UnicodeDecodeError:

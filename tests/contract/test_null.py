@@ -13,12 +13,15 @@ from tests.contract.world import RecordIds, create_one_of_each
 PATCHES = [operation for operation in WITH_BODY if operation.method == "PATCH"]
 NEVER_SHOWN = ("credentials", "hand_to")  # of a broker; and who gets the work of a user, which is done at once
 # What is sent beside the null, since one of them has to stay.
-BESIDE = {"accounts": {"name": "Nordsoft", "domain": "nordsoft.ro"}, "contacts": {"full_name": "Ann", "phone": "+40215550100"}}
+BESIDE = {
+    "accounts": {"name": "Nordsoft", "domain": "nordsoft.ro"},
+    "contacts": {"full_name": "Ann", "phone": "+40215550100"},
+}
 NARROWING = {
-    "/v1/subscriptions/{subscription_id}/replays": ("from", "to", "types", "lead_ids", "only"),
-    "/v1/subscriptions/{subscription_id}/dead-letters/retry": ("types", "lead_ids", "from", "to"),
-    "/v1/subscriptions/{subscription_id}/dead-letters/discard": ("types", "lead_ids", "from", "to"),
-    "/v1/sources/{source_id}/replays": ("all", "received_after", "received_before"),
+    "/v1/subscriptions/{subscription_id}/replays": ("lead_ids",),
+    "/v1/subscriptions/{subscription_id}/deliveries/retry": ("types", "lead_ids", "from", "to"),
+    "/v1/subscriptions/{subscription_id}/deliveries/discard": ("types", "lead_ids", "from", "to"),
+    "/v1/sources/{source_id}/replay": ("received_after", "received_before"),
     "/v1/policies/{policy_id}/backtests": ("from", "to"),
 }
 WHAT_NULL_IS = {"forecast_category": "omitted"}  # that of the stage

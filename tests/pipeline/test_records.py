@@ -132,6 +132,26 @@ async def test_a_contact_cannot_be_created_in_an_archived_account(api: Api) -> N
     assert (answer.status_code, answer.json()["code"]) == (422, "target_unavailable")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "named", "unnamed"),
+    [
+        ("accounts", {"name": "Solo"}, {"name": None, "domain": "solo.ro"}, {"name": None}),
+        ("accounts", {"domain": "solo.ro"}, {"name": "Solo", "domain": None}, {"name": None, "domain": None}),
+        ("contacts", {"first_name": "Ann"}, {"last_name": "Lee", "first_name": None}, {"first_name": None}),
+        ("contacts", {"email": "a@b.ro", "phone": "+40215550100"}, {"email": None}, {"email": None, "phone": None}),
+    ],
+)
+async def test_a_change_leaves_a_name_as_a_new_record_needs_one(
+    api: Api, path: str, body: dict[str, str], named: dict[str, Any], unnamed: dict[str, Any]
+) -> None:
+    made = await api.post(f"/v1/{path}", body)
+    refused = await api.call("PATCH", f"/v1/{path}/{made['id']}", unnamed)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "name_required"), refused.text
+    assert await api.get(f"/v1/{path}/{made['id']}") == made
+    changed = await api.call("PATCH", f"/v1/{path}/{made['id']}", named)
+    assert changed.status_code == 200, changed.text
+
+
 async def test_records_of_another_tenant_are_not_found(api: Api) -> None:
     other = (await api.post("/v1/tenants", {"name": "rival"}))["key"]["secret"]
     for plural, body in RECORDS:
