@@ -23,8 +23,8 @@ Generated from `app/errors.py` by `python3 -m app openapi`; do not edit.
 
 A response that is not 2xx is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, `code`,
 `errors` and the *further members* listed below. `code` is stable: decide by it, never by `detail`. `type` is
-`{TYPE_ROOT}` and the code, with hyphens in place of `_`. `errors` lists each invalid field, as `{{"field", "code", "detail"}}`;
-its codes are [at the end](#codes-in-errors).
+`{TYPE_ROOT}` and the code, with hyphens in place of `_`. `errors` lists each invalid field, as
+`{{"field", "code", "detail"}}`; its codes are [at the end](#codes-in-errors).
 
 After a 4xx nothing was changed. After a 5xx, a timeout or no response, repeat the same request with the same
 `Idempotency-Key` within seven days: it takes effect once. If `Retry-After` is given, wait that long first.
