@@ -4,9 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, WithJsonSchema
 
-from app.web.fields import Instant, LeadId, OpportunityId, ResponseBody, SourceId, SubmissionId
+from app.matching.consent import StoredState
+from app.policy.facts import ActorKind
+from app.web.fields import Instant, LeadId, OpportunityId, ResponseBody, SourceId, SubmissionId, TransitionId, shown_id
 
-ActivityId = Annotated[str, StringConstraints(pattern="^act_")]
+ActivityId = shown_id("activity")
+ShownUserId = shown_id("user")
 # References, since the models of the answers are in packages that import this one.
 LeadAsOfEvent = Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/components/schemas/LeadOut"})]
 Conversion = WithJsonSchema({"allOf": [{"$ref": "#/components/schemas/Conversion"}]})
@@ -27,6 +30,14 @@ class FieldChange(ResponseBody):
     field: str
     from_value: Any = Field(alias="from")
     to: Any
+
+
+class EventActor(ResponseBody):
+    """Who acted: a user or a key by its id; null for what Baton does by itself."""
+
+    id: Annotated[str, StringConstraints(pattern="^(usr|key)_")] | None
+    kind: ActorKind
+    role: str
 
 
 class SourceSummary(ResponseBody):
@@ -55,7 +66,7 @@ class MilestoneReached(ResponseBody):
 
 
 # Of a journey, for reports of one's own (docs/reports.md). Events of earlier releases do not have these members.
-JourneyId = Annotated[str, StringConstraints(pattern="^jrn_")]
+JourneyId = shown_id("journey")
 OfJourney = Annotated[JourneyId | None, Field(default=None, description="The journey that reached the milestones.")]
 Reached = Annotated[list[MilestoneReached] | None, Field(default=None, description="The milestones of this step.")]
 Voided = Annotated[list[str] | None, Field(default=None, description="Milestones that count no longer.")]
@@ -92,14 +103,14 @@ class LeadStageChanged(LeadEventData):
     """A journey entered a stage: one for each transition, the capture included (`from` null, `seq` 1)."""
 
     lead_id: LeadId
-    transition_id: str
+    transition_id: TransitionId
     journey_no: int
     seq: int = Field(description="1, 2, 3 … without gaps for each journey.")
     from_stage: str | None = Field(alias="from")
     to: str
     action: str
     reason_code: str | None
-    actor: dict[str, Any]
+    actor: EventActor
     occurred_at: Instant
     recorded_at: Instant
     policy_version: int
@@ -119,8 +130,8 @@ class LeadAssigned(LeadEventData):
     """
 
     lead_id: LeadId
-    owner_id: str | None
-    previous_owner_id: str | None
+    owner_id: ShownUserId | None
+    previous_owner_id: ShownUserId | None
     pool: str | None
     team: str | None = None
     rule: str | None = None
@@ -133,7 +144,7 @@ class LeadConsentChanged(LeadEventData):
     """A consent was given, refused or withdrawn; the new state by purpose."""
 
     lead_id: LeadId
-    consents: dict[str, str]
+    consents: dict[str, StoredState]
 
 
 class LeadConsentRequested(LeadEventData):
@@ -171,7 +182,7 @@ class LeadSlaBreached(LeadEventData):
     clock: str | None = None
     started_at: Instant | None = None
     due_at: Instant | None = None
-    owner_id: str | None = None
+    owner_id: ShownUserId | None = None
 
 
 class LeadStalled(LeadEventData):
@@ -269,7 +280,7 @@ class LeadConversionReverted(LeadEventData):
     lead_id: LeadId
     journey_no: int
     conversion: Annotated[dict[str, Any], Conversion]
-    transition_id: str
+    transition_id: TransitionId
     reason_code: str | None
     archived: list[dict[str, Any]]
     emptied: list[dict[str, Any]]

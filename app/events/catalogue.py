@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field, create_model
 
 from app.events.about_leads import (
+    EventActor,
     LeadActivity,
     LeadAssigned,
     LeadBelowThreshold,
@@ -30,6 +31,7 @@ from app.events.about_leads import (
     LeadUpdated,
     OfJourney,
     Reached,
+    ShownUserId,
     Voided,
 )
 from app.events.operational import (
@@ -51,6 +53,7 @@ from app.web.fields import (
     ResponseBody,
     SourceId,
     SubmissionId,
+    TransitionId,
 )
 
 
@@ -59,14 +62,14 @@ class OpportunityStageChanged(LeadEventData):
 
     opportunity_id: OpportunityId
     lead_id: LeadId | None
-    transition_id: str
+    transition_id: TransitionId
     seq: int = Field(description="1, 2, 3 … without gaps for each opportunity.")
     from_stage: str | None = Field(alias="from")
     to: str
     class_: OpportunityStageClass = Field(alias="class")
     action: str
     reason_code: str | None
-    actor: dict[str, Any]
+    actor: EventActor
     occurred_at: Instant
     recorded_at: Instant
     policy_version: int
@@ -74,7 +77,7 @@ class OpportunityStageChanged(LeadEventData):
     version: int | None = Field(default=None, description="Of the opportunity after the step.")
     amount: dict[str, str] | None = None
     close_date: str | None = None
-    owner_id: str | None = None
+    owner_id: ShownUserId | None = None
     forecast_category: ForecastCategory | None = None
     probability: int | None = None
     business: Literal["new", "existing"] | None = None
@@ -99,12 +102,12 @@ class OpportunityUpdated(ResponseBody):
     version: int
     amount: dict[str, str] | None
     close_date: str | None
-    owner_id: str | None
+    owner_id: ShownUserId | None
     forecast_category: ForecastCategory
     probability: int | None
     business: Literal["new", "existing"]
     archived_at: Instant | None
-    actor: dict[str, Any]
+    actor: EventActor
     occurred_at: Instant
     recorded_at: Instant
 

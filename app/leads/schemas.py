@@ -16,8 +16,9 @@ from app.leads.consent_schemas import ConsentIn
 from app.leads.qualification_schemas import ExceptionOut
 from app.lifecycle.answer import Eligible
 from app.matching.channel import CHANNELS, Channel
+from app.matching.consent import StoredState
 from app.matching.person import EmailStatus, IdentityKind, LeadKind, PhoneStatus
-from app.policy.facts import Activity, Entry
+from app.policy.facts import Activity, Entry, Temperature
 from app.policy.shape import NAMESPACE, NAMESPACE_SENTENCE, Like
 from app.web.fields import (
     Code,
@@ -33,11 +34,17 @@ from app.web.fields import (
     UserId,
     refuse,
     rfc3339,
+    shown_id,
 )
 from app.web.items import one_by_one
 from app.web.money import Amount
 from app.web.problems import FieldFault
 
+ShownAccountId = shown_id("account")
+ShownContactId = shown_id("contact")
+ShownOpportunityId = shown_id("opportunity")
+ShownLeadId = shown_id("lead")
+ShownUserId = shown_id("user")
 Text = Annotated[str, StringConstraints(max_length=1_000)]
 Namespace = Annotated[str, Like("crm:lead", NAMESPACE_SENTENCE, NAMESPACE)]
 CustomValue = Any
@@ -183,8 +190,25 @@ class IdentityOut(ResponseBody):
     primary: bool
 
 
+class LeadScore(ResponseBody):
+    """The score of a lead, as a lead shows it."""
+
+    fit: int
+    engagement: int
+    level: int
+    temperature: Temperature
+
+
+class LeadLinks(ResponseBody):
+    """The records of the lead's conversion, or of the contact that was known."""
+
+    account_id: ShownAccountId | None
+    contact_id: ShownContactId | None
+    opportunity_id: ShownOpportunityId | None
+
+
 class LeadOut(ResponseBody):
-    id: str
+    id: ShownLeadId
     version: int
     kind: LeadKind
     stage: str | None
@@ -195,8 +219,8 @@ class LeadOut(ResponseBody):
     fields: dict[str, str | int | None]
     custom: dict[str, Any]
     identities: list[IdentityOut]
-    score: dict[str, Any]
-    owner_id: str | None
+    score: LeadScore
+    owner_id: ShownUserId | None
     sla: Sla | None
     stalled_since: str | None = Field(description="The lead stands in its stage for longer than its policy allows.")
     bant: dict[str, Any]
@@ -211,9 +235,9 @@ class LeadOut(ResponseBody):
     )
     attribution: dict[str, Any]
     channel: Channel | None = Field(description="By which the lead came first.")
-    consents: dict[str, str]
-    links: dict[str, str | None]
-    merged_into: str | None
+    consents: dict[str, StoredState]
+    links: LeadLinks
+    merged_into: ShownLeadId | None
     merged_from: str | None = Field(
         default=None, description="Only where a merged lead was asked for: its id. The rest is the lead that remained."
     )

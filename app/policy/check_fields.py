@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
 
 from app.policy.attributes import FIELDS, Attribute, AttributeType, field_attribute
 from app.policy.document import Policy
 from app.policy.fault import Fault, did_you_mean, unknown
 from app.policy.field_word import SHIPPED_LISTS, FieldIs, comparison_key, words_of
-from app.policy.held import held
+from app.policy.held import held, keeps
 from app.policy.vocabularies import code_of, has_codes, is_code
 
 # The kind of `comparison_key` of the values that an attribute of the type has, and how to write one.
@@ -21,6 +21,7 @@ WRITTEN: Final[dict[AttributeType, tuple[str, str]]] = {
     "flag": ("flag", "write true or false, without quotation marks"),
 }
 MOST_LISTED: Final = 20
+AS_TYPED: Final = " only where somebody typed that, which names no code"
 OF_FREE_MAIL: Final = ("email_domain", "domain", "email")  # fields that a list of domains says something about
 
 
@@ -54,7 +55,7 @@ def list_faults(policy: Policy, used: Iterable[FieldIs]) -> Iterator[Fault]:
             fields[node.in_list].append(attribute)
     for name, attributes in fields.items():
         wrong = (
-            Fault(f"/lists/{name}/{index}", "unknown_value", told[0])
+            Fault(f"/lists/{name}/{index}", "unknown_value", told[0], _kind(attributes, value))
             for index, value in enumerate(policy.lists[name])
             if all(told := [_never(one, value) for one in attributes])
         )
@@ -70,18 +71,22 @@ def _wrong_values(attribute: Attribute, place: str, node: FieldIs) -> Iterator[F
             detail = f"`{node.field}` is a {attribute.type}, so it is never `{_shown(value)}`: {how}"
             yield Fault(where, "wrong_type", detail)
         elif detail := _never(attribute, value):
-            yield Fault(where, "never_true" if attribute.type == "number" else "unknown_value", detail)
+            code = "never_true" if attribute.type == "number" else "unknown_value"
+            yield Fault(where, code, detail, _kind([attribute], value))
     for word in node.has_word or ():
         if _has_values(attribute) and words_of(word) and not _is_word_of(attribute, words_of(word)):
-            yield Fault(
-                where, "unknown_value", f"`{node.field}` never has the word `{word}`{_instead(attribute, word)}"
-            )
+            kind = _kind([attribute], word)
+            has = "has" if kind == "warning" else "never has"
+            detail = f"`{node.field}` {has} the word `{word}`{AS_TYPED if kind == 'warning' else ''}"
+            yield Fault(where, "unknown_value", detail + _instead(attribute, word), kind)
 
 
 def _never(attribute: Attribute, value: object) -> str:
     """Why the attribute never has the value, and what to write instead; empty if it may."""
     never = f"`{attribute.name}` is never `{_shown(value)}`"
     if _has_values(attribute):
+        if _kind([attribute], value) == "warning":
+            never = f"`{attribute.name}` is `{_shown(value)}`{AS_TYPED}"
         return "" if _is_known(attribute, value) else never + _instead(attribute, value)
     if isinstance(value, int) and not isinstance(value, bool):
         return "" if attribute.has_number(value) else f"{never}: it is {attribute.range}"
@@ -93,6 +98,12 @@ def _never(attribute: Attribute, value: object) -> str:
         return never + (blank or f"; write a value like `{attribute.examples[0]}`")
     same = comparison_key(written) == comparison_key(value)
     return "" if same else f"{never}; did you mean `{written}`?"
+
+
+def _kind(attributes: Sequence[Attribute], value: object) -> Literal["fault", "warning"]:
+    """Of a value that is no code: a warning where a field keeps what it cannot read, as it was typed."""
+    kept = isinstance(value, str) and any(has_codes(one.name) and keeps(one.name, value) for one in attributes)
+    return "warning" if kept else "fault"
 
 
 def _has_values(attribute: Attribute) -> bool:

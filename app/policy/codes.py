@@ -60,6 +60,7 @@ TABLE: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
         ("value_error", "assertion_error", "recursion_loop", "recursion_depth_exceeded"),
     ),
 )
+NAMES: Final = frozenset(code for code, _, _ in TABLE)
 _CODES: Final = {kind: code for code, _, kinds in TABLE for kind in kinds}
 
 

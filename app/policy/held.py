@@ -22,6 +22,11 @@ def held(field: str, typed: str) -> str | None:
     return typed if read is None else read(typed)
 
 
+def keeps(field: str, typed: str) -> bool:
+    """Whether the field holds the text as it was typed, by the rules that read what fields are given."""
+    return field in _READERS and (held(field, typed) or "").casefold() == typed.strip().casefold() != ""
+
+
 def _as_read(field: str, typed: str) -> str | None:
     found = normalize({**BESIDE, field: typed}, {}, None).fields.get(field)
     return found if isinstance(found, str) else None
@@ -39,7 +44,7 @@ def _domain(typed: str) -> str | None:
 _READERS: Final[Mapping[str, Callable[[str], str | None]]] = {
     **{
         field: partial(_as_read, field)
-        for field in ("email", "phone", "company", "job_title", "industry", "language", "website")
+        for field in ("email", "phone", "company", "job_title", "industry", "country", "language", "website")
     },
     "domain": _domain,
     "email_domain": _email_domain,

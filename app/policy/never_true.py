@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from app.policy.attributes import field_attribute
@@ -16,10 +16,11 @@ from app.policy.fault import Fault
 from app.policy.field_word import SHIPPED_LISTS, FieldIs, comparison_key, words_of
 from app.policy.holding import Said, TooMany, Way, ways_to_hold
 from app.policy.scoring import FitRule
-from app.policy.together import HasSeveral, clash, is_custom
+from app.policy.together import HasSeveral, SubjectOf, clash, is_custom, subject_of
 from app.policy.view import ConditionBase
 from app.policy.words import Attempts, ClosingReason, Engagement, Fit, HasActivity, Level
 
+SubjectIn = Callable[[Way], SubjectOf]
 LEDGERS: tuple[Ledger, ...] = ("fit", "engagement")
 BANT_STATUSES = frozenset(f"bant.{criterion}.status" for criterion in CRITERIA)
 
@@ -60,12 +61,14 @@ class Judge:
     """Says of conditions why they cannot hold. `most`: what each ledger can give. Answers are kept by condition.
 
     `agreed`: users do not disagree about BANT. `has_several`: whether a field may have several values at once.
+    `subject_in`: what each word of a way is about.
     """
 
     policy: Policy
     most: Mapping[Ledger, float]
     agreed: bool = False
     has_several: HasSeveral = is_custom
+    subject_in: SubjectIn = lambda _: subject_of
     _known: dict[int, str | None] = field(default_factory=dict)
 
     def told_here(self, node: ConditionBase) -> str | None:
@@ -100,7 +103,8 @@ class Judge:
         for one in way:
             if one.true and (why := impossible(self.policy, one.word, self.most)) is not None:
                 return why
-        subject = clash(self.policy, way, agreed=self.agreed, has_several=self.has_several)
+        names = self.subject_in(way)
+        subject = clash(self.policy, way, agreed=self.agreed, has_several=self.has_several, subject_of=names)
         if subject is None:
             return None
         if len(way) == 1:

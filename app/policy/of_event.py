@@ -7,21 +7,25 @@ an event of the past would be judged anew with each version of the policy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Final, get_args
 
 from pydantic import TypeAdapter
 
+from app.matching.normalize import CANONICAL
 from app.policy.check_conditions import MAX_DEPTH, MAX_NODES, depth_and_count
 from app.policy.check_fields import field_faults
+from app.policy.codes import NAMES
 from app.policy.conditions import AllOf, AnyOf, AtLeast, Condition, Not, When, walk
 from app.policy.document import Policy
 from app.policy.fault import Fault
 from app.policy.field_word import SHIPPED_LISTS, FieldIs
+from app.policy.holding import Way
 from app.policy.never_true import LEDGERS, Judge, most_points
 from app.policy.person_words import ConsentIs, HasException
 from app.policy.read import parsed
-from app.policy.together import HasSeveral
+from app.policy.together import HasSeveral, SubjectOf, subject_of
 from app.policy.view import ConditionBase
 from app.policy.words import (
     ActorIs,
@@ -47,6 +51,13 @@ INSTEAD: Final = {
     "bant.timing.due_in_days": "compare `bant.timing.value` or `bant.timing.status`",
 }
 MEMBERS: Final = {FromStage: "from", ReasonIs: "reason_code", ActorIs: "actor.role"}
+# Members of `data.lead` that attributes of the catalogue have unchanged, by the names of these.
+SAME: Final = {
+    **{f"{OF_LEAD}{name}": name for name in ("kind", "channel", "email_status", "phone_status")},
+    **{f"{OF_LEAD}fields.{name}": name for name in CANONICAL if name not in ("role", "seniority")},
+}
+OF_CUSTOM: Final = f"{OF_LEAD}custom."
+TO: Final = f"{OF_EVENT}to"
 HERE: Final = AROUND | ABOUT_LEAD | ABOUT_STEP | FieldIs
 ELSEWHERE: Final = {one.word() for one in ConditionBase.__subclasses__()} - {one.word() for one in get_args(HERE)}
 INSIDE: Final = {"all", "any", "not", "at_least", "of", "when", "then"}  # members that have conditions inside
@@ -55,7 +66,8 @@ _CONDITION: Final[TypeAdapter[ConditionBase]] = TypeAdapter(Condition)
 
 def read_condition(data: object) -> ConditionBase | list[Fault]:
     """The condition of parsed JSON, or its faults. Of a word that cannot stand here nothing else is told."""
-    found = parsed(_CONDITION, data, "a condition is an object with one word, such as `all` or `field`")
+    what = "a condition is an object with one word, such as `all` or `field`"
+    found = parsed(_CONDITION, data, what, codes=NAMES, not_here=ELSEWHERE)
     if not isinstance(found, list):
         return found
     foreign = {f"{place}/{word}": _not_here(place, word) for place, word in _foreign_words(data)}
@@ -92,6 +104,40 @@ def member_of(node: ConditionBase) -> str | None:
     return MEMBERS.get(type(node))
 
 
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What is known of the events that types select. `enters`: whether they have `data.to`; None where some do.
+
+    `has_several`: whether a field may have several values at once.
+    """
+
+    has_several: HasSeveral
+    enters: bool | None
+
+    def subject_in(self, way: Way) -> SubjectOf:
+        """What words are about, by one name for all spellings of a member: `{"from": …}` is about `data.from`.
+
+        `stage` is the stage that an event says is entered, and that of its lead where it says none. The two may differ:
+        of several steps at once all events show the lead after the last one.
+        """
+        enters = self.enters or any(one.true and _needs(one.word, TO) for one in way)
+        stage = TO if enters else f"{OF_LEAD}stage" if self.enters is False else IntoStage.word()
+
+        def subject(word: ConditionBase) -> str:
+            if isinstance(word, FieldIs):
+                name = SAME.get(word.field, word.field)
+                custom = name.removeprefix(OF_CUSTOM)
+                return name if custom == name or "." in custom else f"custom.{custom}"
+            member = MEMBERS.get(type(word))
+            return stage if isinstance(word, IntoStage) else f"{OF_EVENT}{member}" if member else subject_of(word)
+
+        return subject
+
+
+def _needs(word: ConditionBase, field: str) -> bool:
+    return isinstance(word, FieldIs) and word.field == field and word.present is not False
+
+
 def reads_lead(root: ConditionBase) -> bool:
     """Whether the condition is about the lead of the event, too."""
     return any(_is_about_lead(node) for _, node, _ in walk(root))
@@ -104,13 +150,12 @@ def _is_about_lead(node: ConditionBase) -> bool:
 
 
 def condition_faults(
-    policy: Policy, root: ConditionBase, wanted: Mapping[str, Sequence[object]], has_several: HasSeveral
+    policy: Policy, root: ConditionBase, wanted: Mapping[str, Sequence[object]], selected: Selected
 ) -> Iterator[Fault]:
     """What is wrong with the condition: its size, its words, fields and values, and whether it can hold.
 
     Names of members of `data`, and stages, are not checked here. `policy`: the active one, by which it is warned of
-    scores that no lead reaches. `wanted`: the values of members that the filter lets through. `has_several`: whether a
-    field may have several values at once.
+    scores that no lead reaches. `wanted`: the values of members that the filter lets through.
     """
     depth, nodes = depth_and_count(policy, root, {})
     if depth > MAX_DEPTH:
@@ -119,9 +164,9 @@ def condition_faults(
         yield Fault("", "too_many_nodes", f"{nodes} conditions, at most {MAX_NODES}")
     wrong = [fault for place, node, _ in walk(root) for fault in _word_faults(policy, place, node)]
     yield from wrong
-    if not wrong and nodes <= MAX_NODES:
-        found = list(_never_true(policy, root, has_several))
-        yield from found or _never_with_filter(policy, root, wanted, has_several)
+    if all(one.kind == "warning" for one in wrong) and nodes <= MAX_NODES:
+        found = list(_never_true(policy, root, selected))
+        yield from found or _never_with_filter(policy, root, wanted, selected)
 
 
 def _word_faults(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fault]:
@@ -144,7 +189,7 @@ def _word_faults(policy: Policy, place: str, node: ConditionBase) -> Iterator[Fa
             yield _not_here(place, node.keyword)
 
 
-def _never_true(policy: Policy, root: ConditionBase, has_several: HasSeveral) -> Iterator[Fault]:
+def _never_true(policy: Policy, root: ConditionBase, selected: Selected) -> Iterator[Fault]:
     """A fault of a condition that contradicts itself. What holds for no lead of the present policy, or in a part that
     may fail, is only warned of."""
     told: set[str] = set()
@@ -152,7 +197,7 @@ def _never_true(policy: Policy, root: ConditionBase, has_several: HasSeveral) ->
         (True, dict.fromkeys(LEDGERS, inf)),
         (False, {one: most_points(policy, one) for one in LEDGERS}),
     ):
-        judge = Judge(policy, most, has_several=has_several)
+        judge = Judge(policy, most, has_several=selected.has_several, subject_in=selected.subject_in)
         never = always and judge.why(root) is not None
         for place, node, _ in walk(root):
             why = judge.told_here(node)
@@ -162,12 +207,13 @@ def _never_true(policy: Policy, root: ConditionBase, has_several: HasSeveral) ->
 
 
 def _never_with_filter(
-    policy: Policy, root: ConditionBase, wanted: Mapping[str, Sequence[object]], has_several: HasSeveral
+    policy: Policy, root: ConditionBase, wanted: Mapping[str, Sequence[object]], selected: Selected
 ) -> Iterator[Fault]:
     """A fault of a condition that holds for no event that the filter lets through; values of a filter may be null."""
     read = [read_condition({"field": f"{OF_EVENT}{name}", "in": values}) for name, values in wanted.items()]
     words = [one for one in read if not isinstance(one, list)]
     both = AllOf.model_validate({"all": (*words, root)})
-    why = Judge(policy, dict.fromkeys(LEDGERS, inf), has_several=has_several).why(both)
+    most = dict.fromkeys(LEDGERS, inf)
+    why = Judge(policy, most, has_several=selected.has_several, subject_in=selected.subject_in).why(both)
     if why is not None:
         yield Fault("", "never_true", f"with `filter` this can never be true: {why}")

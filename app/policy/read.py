@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 import yaml
@@ -73,8 +73,17 @@ def read_document(data: object) -> Policy | list[Fault]:
     return [fault for fault in faults(policy) if fault.kind == "fault"] or policy
 
 
-def parsed(adapter: TypeAdapter[Read], data: object, what: str) -> Read | list[Fault]:
-    """What the adapter makes of parsed JSON, or its faults. `what`: what is expected, for data that is no object."""
+def parsed(
+    adapter: TypeAdapter[Read],
+    data: object,
+    what: str,
+    codes: Collection[str] = CODES,
+    not_here: Collection[str] = (),
+) -> Read | list[Fault]:
+    """What the adapter makes of parsed JSON, or its faults. `what`: what is expected, for data that is no object.
+
+    `codes`: those that are told, all else is `invalid`. `not_here`: words of conditions that are not offered.
+    """
     if found := list(_not_json(data)):
         return found
     if not isinstance(data, Mapping):
@@ -83,8 +92,9 @@ def parsed(adapter: TypeAdapter[Read], data: object, what: str) -> Read | list[F
         return adapter.validate_json(json.dumps(data))
     except ValidationError as error:
         wrong = error.errors(include_url=False)[:200]
-        told = essential(((_place(one["loc"], one["type"], data), one["type"], sentence(one)) for one in wrong), "/")
-        return [Fault(place, code if code in CODES else "invalid", detail[:300]) for place, code, detail in told]
+        each = ((_place(one["loc"], one["type"], data), one["type"], sentence(one, not_here)) for one in wrong)
+        told = essential(each, "/")
+        return [Fault(place, code if code in codes else "invalid", detail[:300]) for place, code, detail in told]
     except (ValueError, RecursionError) as error:
         return [Fault("", "unreadable", _one_line(error))]
 

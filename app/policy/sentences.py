@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from app.policy.codes import WRONG_TYPE, code_of
@@ -73,11 +73,11 @@ MOST_SHOWN: Final = 1e21  # more digits tell nobody anything
 _RAISED: Final = {"value_error": "Value error, ", "assertion_error": "Assertion failed, "}
 
 
-def sentence(fault: Mapping[str, Any]) -> str:
+def sentence(fault: Mapping[str, Any], not_here: Collection[str] = ()) -> str:
     """What to say about one of the errors of a ValidationError.
 
     The messages of our own checks stand as they are. Some of these have a type of Pydantic's, and are told from its own
-    by their first letter, which is small.
+    by their first letter, which is small. `not_here`: words of conditions that are not offered.
     """
     kind, message = str(fault["type"]), str(fault["msg"])
     if kind in _RAISED:
@@ -92,7 +92,9 @@ def sentence(fault: Mapping[str, Any]) -> str:
     if kind in ("enum", "literal_error"):
         words = re.findall(r"'([^']*)'", known["expected"])
         return SENTENCES[kind].format_map(known) + (did_you_mean(given, words) if len(words) > 1 else "")
-    return SENTENCES[kind].format_map({"known": _known_words(known)} if kind == "union_tag_invalid" else _plain(known))
+    return SENTENCES[kind].format_map(
+        {"known": _known_words(known, not_here)} if kind == "union_tag_invalid" else _plain(known)
+    )
 
 
 def near_integer(number: float) -> str:
@@ -118,9 +120,9 @@ def _no_kind(context: Mapping[str, Any]) -> str:
     return f"there is no {name} `{context['tag']}`: it is one of {kinds}{meant}"
 
 
-def _known_words(context: Mapping[str, Any]) -> str:
+def _known_words(context: Mapping[str, Any], not_here: Collection[str]) -> str:
     """The word of a condition that was perhaps meant, or else all there are, without the marks of their tags."""
-    words = re.findall(r"<(\w+)>", context["expected_tags"])
+    words = [word for word in re.findall(r"<(\w+)>", context["expected_tags"]) if word not in not_here]
     return did_you_mean(context["tag"].strip("<>"), words) or f"; a condition is one of {', '.join(words)}"
 
 

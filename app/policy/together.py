@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, product
@@ -17,7 +17,8 @@ from app.policy.holding import Said, Way
 from app.policy.likelihood import Likelihood
 from app.policy.person_words import ConsentIs, HasException, PersonaIs
 from app.policy.policy_view import view_of
-from app.policy.view import ConditionBase
+from app.policy.view import ConditionBase, View
+from app.policy.vocabularies import has_codes
 from app.policy.words import (
     ActorIs,
     Attempts,
@@ -46,7 +47,9 @@ SITUATIONS: Final = tuple(product(("nobody", "actor", "other"), (True, False)))
 CLASSES: Final = (None, *get_args(OpportunityStageClass))
 ANOTHER: Final = "\x00zqx"  # a text that no condition names
 Accepts = Callable[[object], bool]
+Words = Sequence[tuple[FieldIs, bool]]  # each with whether it is asked to be true
 HasSeveral = Callable[[str], bool]
+SubjectOf = Callable[[ConditionBase], str]
 
 
 def is_custom(name: str) -> bool:
@@ -54,21 +57,38 @@ def is_custom(name: str) -> bool:
     return name.startswith("custom.")
 
 
-def clash(policy: Policy, way: Way, *, agreed: bool = False, has_several: HasSeveral = is_custom) -> str | None:
+def subject_of(word: ConditionBase) -> str:
+    """The name of what the condition of one word is about."""
+    if isinstance(word, FieldIs):
+        return word.field
+    return f"consent.{word.consent.purpose}" if isinstance(word, ConsentIs) else word.keyword
+
+
+def clash(
+    policy: Policy,
+    way: Way,
+    *,
+    agreed: bool = False,
+    has_several: HasSeveral = is_custom,
+    subject_of: SubjectOf = subject_of,
+) -> str | None:
     """Of which subject the way asks what cannot be; None if there is none.
 
     `agreed`: what one user has confirmed no other one denies. Each user confirms for himself, so both can be.
-    `has_several`: whether a field of this name may have several values at once.
+    `has_several`: whether a field of this name may have several values at once. `subject_of`: what a word is about,
+    with one name for all spellings of a member.
     """
     implied = chain.from_iterable(_implied(one.word, agreed) for one in way if one.true)
-    by_subject = _by_subject((*way, *implied))
+    by_subject: dict[str, list[Said]] = defaultdict(list)
+    for one in (*way, *implied):
+        by_subject[subject_of(one.word)].append(one)
     for subject, said in by_subject.items():
-        if not _possible(policy, said, has_several):
+        if not _possible(policy, subject, said, has_several):
             return subject
     least = max((one.word.bant.min for one in way if one.true and isinstance(one.word, Bant)), default=0)
     statuses = [_status(criterion, agreed) for criterion in CRITERIA] if least else []
     asked = [(one.field, [*by_subject.get(one.field, ()), Said(one)]) for one in statuses]
-    shut = [name for name, said in asked if not _possible(policy, said, has_several)]
+    shut = [name for name, said in asked if not _possible(policy, name, said, has_several)]
     return shut[0] if shut and len(CRITERIA) - len(shut) < least else None
 
 
@@ -86,28 +106,14 @@ def _implied(word: ConditionBase, agreed: bool) -> Iterator[Said]:
         yield Said(_status(word.field.split(".")[1], agreed=False))
 
 
-def _by_subject(way: Iterable[Said]) -> dict[str, list[Said]]:
-    found: dict[str, list[Said]] = defaultdict(list)
-    for one in way:
-        found[_subject(one.word)].append(one)
-    return found
-
-
-def _subject(word: ConditionBase) -> str:
-    if isinstance(word, FieldIs):
-        return word.field
-    return f"consent.{word.consent.purpose}" if isinstance(word, ConsentIs) else word.keyword
-
-
-def _possible(policy: Policy, said: Sequence[Said], has_several: HasSeveral) -> bool:
+def _possible(policy: Policy, subject: str, said: Sequence[Said], has_several: HasSeveral) -> bool:
     denied = [one.word for one in said if not one.true]
     if any(map(_always, denied)) or any(
         one.true and any(_implies(one.word, other) for other in denied) for one in said
     ):
         return False
-    first = said[0].word
-    if isinstance(first, FieldIs):
-        return _field_possible(policy, first.field, said, several=has_several(first.field))
+    if any(isinstance(one.word, FieldIs) for one in said):
+        return _field_possible(policy, subject, said, several=has_several(subject))
     judged = [_of_one_value(one.word) for one in said]
     tried = [value for known, _ in judged for value in known]
     return not tried or any(
@@ -204,15 +210,20 @@ def _field_possible(policy: Policy, name: str, said: Sequence[Said], *, several:
     asked = [one for one in said if one.true]
     if several and asked and not _some_value(policy, name, said, (None, "")):
         denied = [one for one in said if not one.true]
-        return all(
-            _some_value(policy, name, [one, *denied]) for one in asked if _word(one).present is not False
-        ) and all(_word(one).present is not False for one in asked)
+        return all(_some_value(policy, name, [one, *denied]) for one in asked if not _is_absence(one.word)) and not any(
+            _is_absence(one.word) for one in asked
+        )
     return _some_value(policy, name, said)
 
 
-def _word(said: Said) -> FieldIs:
-    assert isinstance(said.word, FieldIs)
-    return said.word
+def _is_absence(word: ConditionBase) -> bool:
+    return isinstance(word, FieldIs) and word.present is False
+
+
+def _accepts(word: ConditionBase, value: object, view: View) -> bool:
+    if isinstance(word, FieldIs):
+        return word.accepts(value, view)
+    return _of_one_value(word)[1](value)  # a word for a step, which is another spelling of the field
 
 
 def _some_value(policy: Policy, name: str, said: Sequence[Said], tried: Sequence[object] | None = None) -> bool:
@@ -220,7 +231,7 @@ def _some_value(policy: Policy, name: str, said: Sequence[Said], tried: Sequence
     for listed in (True, False):  # whether the lead's address is on the shipped lists
         facts = Facts(fields=dict.fromkeys(SHIPPED_LISTS, listed))
         view = view_of(policy, facts, datetime.min.replace(tzinfo=UTC))
-        if any(all(_word(one).accepts(value, view) is one.true for one in said) for value in values):
+        if any(all(_accepts(one.word, value, view) is one.true for one in said) for value in values):
             return True
     return False
 
@@ -229,20 +240,24 @@ def _candidates(policy: Policy, name: str, said: Sequence[Said]) -> Iterator[obj
     """Values among which is one that fits, if there is any: those that are named, and those beside them."""
     yield from (None, "")
     attribute = field_attribute(name)
-    lists = [found for one in said if one.true and (found := _listed(policy, _word(one))) is not None]
+    words = [(one.word, one.true) for one in said if isinstance(one.word, FieldIs)]
+    exact = [_of_one_value(one.word)[0] for one in said if one.true and not isinstance(one.word, FieldIs)]
+    lists = exact or [found for word, true in words if true and (found := _listed(policy, word)) is not None]
     if lists:
         listed = min(lists, key=len)
         yield from (one for one in listed if attribute is None or type(one) is not int or attribute.has_number(one))
     elif attribute is not None and attribute.values:
         yield from attribute.values
+        if has_codes(name):
+            yield from _texts(policy, words)  # what is not read is kept as it was typed
     else:
         kind = attribute.type if attribute else "any"
         if kind in ("flag", "any"):
             yield from (True, False)
         if kind in ("number", "any"):
-            yield from _numbers(attribute, said)
+            yield from _numbers(attribute, words)
         if kind in ("text", "any"):
-            yield from _texts(policy, said)
+            yield from _texts(policy, words)
 
 
 def _listed(policy: Policy, word: FieldIs) -> Sequence[object] | None:
@@ -252,10 +267,10 @@ def _listed(policy: Policy, word: FieldIs) -> Sequence[object] | None:
     return word.values or None
 
 
-def _numbers(attribute: Attribute | None, said: Sequence[Said]) -> Iterator[object]:
+def _numbers(attribute: Attribute | None, words: Words) -> Iterator[object]:
     least = attribute.least if attribute is not None and attribute.least is not None else None
-    named: list[Any] = [bound for one in said for bound in _word(one).bounds if bound is not None]
-    named += [value for one in said for value in _word(one).values if type(value) is int]
+    named: list[Any] = [bound for word, _ in words for bound in word.bounds if bound is not None]
+    named += [value for word, _ in words for value in word.values if type(value) is int]
     steps: tuple[Any, ...] = (-1, 0, 1)
     if attribute is None or attribute.name == "bant.budget.amount":
         steps = (*steps, Decimal("-0.5"), Decimal("0.5"))
@@ -264,13 +279,13 @@ def _numbers(attribute: Attribute | None, said: Sequence[Said]) -> Iterator[obje
             yield number
 
 
-def _texts(policy: Policy, said: Sequence[Said]) -> Iterator[str]:
+def _texts(policy: Policy, asked: Words) -> Iterator[str]:
     """A text with a word of each `has_word`, of those that nothing else forbids."""
     view = view_of(policy, Facts(), datetime.min.replace(tzinfo=UTC))
-    denied = [_word(one) for one in said if not one.true]
+    denied = [word for word, true in asked if not true]
     picked = []
-    for one in said:
-        words = _word(one).has_word if one.true else None
+    for one, true in asked:
+        words = one.has_word if true else None
         if words is not None:
             free = (word for word in words if not any(other.accepts(word, view) for other in denied if other.has_word))
             picked.append(next(free, ""))

@@ -106,6 +106,11 @@ def public_id(kind: str) -> Any:
     ]
 
 
+def shown_id(kind: str) -> Any:
+    """The type of an id in events and answers, which have it in its public form."""
+    return Annotated[str, StringConstraints(pattern=f"^{ids.PREFIXES[kind]}_{ID_PATTERN}$")]
+
+
 EXAMPLES: Final = {kind: ids.show(kind, UUID("019a8f2c-7b1e-7c3d-8e4f-5a6b7c8d9e0f")) for kind in ids.PREFIXES}
 
 LeadId = public_id("lead")

@@ -20,7 +20,7 @@ from app.policy.conditions import walk
 from app.policy.document import Policy
 from app.policy.fault import Fault, did_you_mean, field_of, nearest, unknown
 from app.policy.field_word import FieldIs
-from app.policy.of_event import OF_EVENT, condition_faults, member_of, read_condition, reads_lead
+from app.policy.of_event import OF_EVENT, Selected, condition_faults, member_of, read_condition, reads_lead
 from app.policy.person_words import ConsentIs
 from app.policy.together import is_custom
 from app.policy.view import ConditionBase
@@ -81,7 +81,9 @@ async def check_selection(tx: Tx, tenant_id: UUID, asked: Asked) -> list[dict[st
         root = read_condition(asked.condition)
         found = root if isinstance(root, list) else list(_event_faults(types, root, names))
         if not isinstance(root, list):
-            found = [*condition_faults(policy, root, members, partial(_has_several, types)), *found]
+            entering = {has_member(each, "to") for each in types}
+            selected = Selected(partial(_has_several, types), entering.pop() if len(entering) == 1 else None)
+            found = [*condition_faults(policy, root, members, selected), *found]
     faults += [_entry(one) for one in found if one.kind == "fault"]
     if faults:
         first = faults[0]

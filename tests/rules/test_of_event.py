@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.policy.fault import Fault
-from app.policy.of_event import condition_faults, condition_of, member_of, read_condition, reads_lead
+from app.policy.of_event import Selected, condition_faults, condition_of, member_of, read_condition, reads_lead
 from app.policy.shipped import shipped
 from app.policy.view import ConditionBase
 
@@ -23,10 +23,11 @@ def has_several(name: str) -> bool:
     return name in ("data.changed", "custom.wants")
 
 
-def faults(written: Any) -> list[tuple[str, str, str]]:
+def faults(written: Any, enters: bool | None = None, **wanted: list[Any]) -> list[tuple[str, str, str]]:
     """Of a condition (place, code, kind) of each fault."""
+    selected = Selected(has_several, enters)
     found = read_condition(written)
-    found = found if isinstance(found, list) else list(condition_faults(POLICY, found, WANTED, has_several))
+    found = found if isinstance(found, list) else list(condition_faults(POLICY, found, wanted or WANTED, selected))
     assert all(isinstance(one, Fault) and one.detail for one in found)
     return [(one.place, one.code, one.kind) for one in found]
 
@@ -63,10 +64,13 @@ def test_a_sound_condition_has_no_faults(written: dict[str, Any]) -> None:
     [
         ([], ("", "invalid", "fault")),
         ({"contry": 1}, ("", "unknown_word", "fault")),
-        ({"all": []}, ("/all", "invalid", "fault")),
+        ({"all": []}, ("/all", "too_few_items", "fault")),
+        ({"all": "x"}, ("/all", "wrong_type", "fault")),
         ({"all": [{"field": "country"}]}, ("/all/0", "invalid", "fault")),
         ({"all": [COUNTRY, {"field": "contry", "is": "RO"}]}, ("/all/1/field", "unknown_field", "fault")),
-        ({"field": "country", "is": "XX"}, ("/is", "unknown_value", "fault")),
+        ({"field": "country", "is": "UK"}, ("/is", "unknown_value", "fault")),
+        ({"field": "country", "is": "Zamunda"}, ("/is", "unknown_value", "warning")),
+        ({"field": "country", "has_word": ["Zamunda"]}, ("/has_word", "unknown_value", "warning")),
         ({"field": "country", "at_least": 3}, ("/at_least", "comparison_not_possible", "fault")),
         ({"field": "data.seq", "between": [3, 2]}, ("/between", "empty_range", "fault")),
         ({"at_least": {"count": 2, "of": [COUNTRY]}}, ("/at_least/count", "never_true", "fault")),
@@ -147,3 +151,61 @@ def test_the_member_that_a_word_reads_is_known() -> None:
 def test_a_stored_condition_is_read_as_it_was_written() -> None:
     written = {"all": [COUNTRY, {"field": "data.seq", "is": True}, {"from": [None, "mql"]}]}
     assert condition_of(json.dumps(written).encode()) == read_condition(written)
+
+
+def both(*members: dict[str, Any]) -> dict[str, Any]:
+    return {"all": [*members]}
+
+
+def of(member: str, value: str) -> dict[str, Any]:
+    return {"field": f"data.{member}", "is": value}
+
+
+@pytest.mark.parametrize("enters", [True, None])
+@pytest.mark.parametrize(
+    ("word", "member", "same", "other"),
+    [
+        ({"stage": "mql"}, "to", "MQL", "sal"),
+        ({"stage": ["mql", "sql"]}, "to", "sql", "sal"),
+        ({"from": "mql"}, "from", "mql", "sal"),
+        ({"from": [None, "mql"]}, "from", "mql", "sal"),
+        ({"reason": "timing"}, "reason_code", "timing", "budget"),
+        ({"actor": {"roles": ["sdr"]}}, "actor.role", "sdr", "ae"),
+        ({"actor": {"roles": ["manager"]}}, "actor.role", "admin", "service"),
+        ({"field": "country", "is": "RO"}, "lead.fields.country", "ro", "PL"),
+        ({"field": "channel", "is": "phone"}, "lead.channel", "phone", "chat"),
+        ({"field": "custom.size", "is": "big"}, "lead.custom.size", "big", "small"),
+    ],
+    ids=str,
+)
+def test_two_spellings_of_one_member_are_compared(
+    word: dict[str, Any], member: str, same: str, other: str, enters: bool | None
+) -> None:
+    never = [("", "never_true", "fault")]
+    assert faults(both(word, of(member, other)), enters) == never
+    assert faults(both({"not": word}, of(member, same), word), enters) == never
+    assert faults(both(word, of(member, same)), enters) == []
+    assert faults(both({"not": word}, of(member, other)), enters) == []
+    assert faults(both(word, {"not": of(member, other)}), enters) == []
+    assert faults(word, enters, **{member: [same]}) == []
+    if "." not in member:
+        assert faults(word, enters, **{member: [other]}) == never
+
+
+def test_a_stage_is_that_of_the_lead_only_where_no_event_says_what_is_entered() -> None:
+    stands = both({"stage": "mql"}, of("lead.stage", "sal"))
+    assert faults(stands, False) == [("", "never_true", "fault")]
+    assert faults(stands, True) == faults(stands, None) == []
+    unlike = both({"stage": "mql"}, {"not": of("to", "mql")})
+    assert faults(unlike, True) == [("", "never_true", "fault")]
+    assert faults(unlike, None) == []
+
+
+def test_an_unknown_word_is_told_with_those_that_can_stand_here() -> None:
+    found = read_condition({"qqq": 1})
+    assert isinstance(found, list)
+    offered = found[0].detail.split(" is one of ")[1].split(", ")
+    assert {"all", "field", "stage"} <= {*offered}
+    assert all(
+        isinstance(answer := read_condition({word: 1}), list) and answer[0].code != "not_here" for word in offered
+    )

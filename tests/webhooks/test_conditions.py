@@ -322,6 +322,19 @@ def refused(condition: Any, **more: Any) -> dict[str, Any]:
         (refused({"field": "data.lead.kind", "is": "robot"}), "if.is", "unknown_value"),
         (refused({"field": "data.lead.email_status", "in": ["free", "fre"]}), "if.in", "unknown_value"),
         (refused({"field": "data.lead.version", "is": "2"}), "if.is", "unknown_value"),
+        (refused({"field": "data.lead.score.temperature", "is": "lukewarm"}), "if.is", "unknown_value"),
+        (refused({"field": "data.actor.kind", "is": "dog"}), "if.is", "unknown_value"),
+        (refused({"field": "data.actor.id", "is": "nobody"}), "if.is", "unknown_value"),
+        (refused({"field": "data.actor.team", "is": "north"}), "if.field", "unknown_member"),
+        (refused({"field": "data.lead.owner_id", "is": "nobody"}), "if.is", "unknown_value"),
+        (refused({"field": "data.lead.links.account_id", "is": "Acme"}), "if.is", "unknown_value"),
+        (refused({"field": "data.lead.consents.phone", "is": "yes"}), "if.is", "unknown_value"),
+        ({"filter": {"owner_id": ["nobody"]}}, "filter.owner_id.0", "unknown_value"),
+        (refused({"all": [{"stage": "mql"}, {"field": "data.to", "is": "sal"}]}), "if", "never_true"),
+        (refused({"from": "mql"}, filter={"from": ["sal"]}), "if", "never_true"),
+        (refused({"stage": "mql"}, filter={"to": ["sal"]}), "if", "never_true"),
+        (refused({"all": []}), "if.all", "too_few_items"),
+        (refused({"all": "x"}), "if.all", "wrong_type"),
         (refused({"field": "data.lead.owner_id", "at_least": 2}), "if.at_least", "comparison_not_possible"),
         ({"filter": {"consent": ["phone", "phon"]}}, "filter.consent.1", "unknown_purpose"),
         (refused({"consent": {"purpose": "phon", "state": ["given"]}}), "if.consent.purpose", "unknown_purpose"),
@@ -391,6 +404,15 @@ async def test_steps_into_a_stage_that_only_merging_enters_can_be_chosen(api: Ap
 @pytest.mark.parametrize("condition", CAN_BE, ids=str)
 async def test_values_that_a_lead_may_have_are_taken(api: Api, condition: dict[str, Any]) -> None:
     assert (await api.post(f"{PATH}/preview", {"if": condition}, status=200))["warnings"] == []
+
+
+async def test_a_country_that_is_kept_as_it_was_typed_can_be_asked_for_with_a_warning(api: Api) -> None:
+    lead = await api.lead(country="Zamunda")
+    assert lead["fields"]["country"] == "Zamunda"
+    made = await subscribe(api, URL, {"field": "country", "is": "Zamunda"})
+    assert [(one["field"], one["code"]) for one in made["warnings"]] == [("if.is", "unknown_value")]
+    found = await api.post(f"{PATH}/preview", {"if": made["if"], "types": ["lead.captured"]}, status=200)
+    assert [one["data"]["lead_id"] for one in found["samples"]] == [lead["id"]]
 
 
 async def test_what_no_lead_reaches_under_the_policy_of_now_is_saved_and_warned_of(api: Api) -> None:

@@ -87,7 +87,8 @@ def test_a_member_is_known_by_the_schema_of_its_type(type_: str, member: str, ex
         ("score", 3, False),
         ("lead_id", "lead_0123456789abcdefghjkmnpqrs", True),
         ("lead_id", "whs_0123456789abcdefghjkmnpqrs", False),
-        ("lead.score.fit", "x", True),
+        ("lead.score.fit", "x", False),
+        ("lead.fields.company", "x", True),
     ],
 )
 def test_a_value_is_possible_by_the_schema_of_its_type(member: str, value: Any, expected: bool) -> None:
@@ -100,7 +101,7 @@ def test_a_value_is_possible_by_the_schema_of_its_type(member: str, value: Any, 
         ("to", False),
         ("from", False),
         ("score.fit", False),
-        ("actor.role", True),
+        ("actor.role", False),
         ("reached", True),
         ("reached.name", True),
         ("lead.stage", False),
