@@ -6,10 +6,19 @@ from pydantic import Field, StringConstraints, WithJsonSchema
 
 from app.matching.consent import StoredState
 from app.policy.facts import ActorKind
-from app.web.fields import Instant, LeadId, OpportunityId, ResponseBody, SourceId, SubmissionId, TransitionId, shown_id
+from app.web.fields import (
+    Instant,
+    LeadId,
+    OpportunityId,
+    ResponseBody,
+    ShownActivityId,
+    ShownJourneyId,
+    ShownUserId,
+    SourceId,
+    SubmissionId,
+    TransitionId,
+)
 
-ActivityId = shown_id("activity")
-ShownUserId = shown_id("user")
 # References, since the models of the answers are in packages that import this one.
 LeadAsOfEvent = Annotated[dict[str, Any], WithJsonSchema({"$ref": "#/components/schemas/LeadOut"})]
 Conversion = WithJsonSchema({"allOf": [{"$ref": "#/components/schemas/Conversion"}]})
@@ -46,7 +55,7 @@ class SourceSummary(ResponseBody):
 
 
 class ActivitySummary(ResponseBody):
-    id: ActivityId
+    id: ShownActivityId
     type: str
     kind: Literal["interest", "contact_attempt"]
     occurred_at: Instant
@@ -66,12 +75,13 @@ class MilestoneReached(ResponseBody):
 
 
 # Of a journey, for reports of one's own (docs/reports.md). Events of earlier releases do not have these members.
-JourneyId = shown_id("journey")
-OfJourney = Annotated[JourneyId | None, Field(default=None, description="The journey that reached the milestones.")]
+OfJourney = Annotated[
+    ShownJourneyId | None, Field(default=None, description="The journey that reached the milestones.")
+]
 Reached = Annotated[list[MilestoneReached] | None, Field(default=None, description="The milestones of this step.")]
 Voided = Annotated[list[str] | None, Field(default=None, description="Milestones that count no longer.")]
 ClosedJourney = Annotated[
-    JourneyId | None, Field(default=None, description="The journey that the merge closed: it no longer counts.")
+    ShownJourneyId | None, Field(default=None, description="The journey that the merge closed: it no longer counts.")
 ]
 
 

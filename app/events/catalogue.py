@@ -31,7 +31,6 @@ from app.events.about_leads import (
     LeadUpdated,
     OfJourney,
     Reached,
-    ShownUserId,
     Voided,
 )
 from app.events.operational import (
@@ -51,6 +50,7 @@ from app.web.fields import (
     OpportunityId,
     PolicyId,
     ResponseBody,
+    ShownUserId,
     SourceId,
     SubmissionId,
     TransitionId,

@@ -30,21 +30,20 @@ from app.web.fields import (
     RequestBody,
     ResponseBody,
     ShortText,
+    ShownAccountId,
+    ShownContactId,
+    ShownLeadId,
+    ShownOpportunityId,
+    ShownUserId,
     SourceId,
     UserId,
     refuse,
     rfc3339,
-    shown_id,
 )
 from app.web.items import one_by_one
 from app.web.money import Amount
 from app.web.problems import FieldFault
 
-ShownAccountId = shown_id("account")
-ShownContactId = shown_id("contact")
-ShownOpportunityId = shown_id("opportunity")
-ShownLeadId = shown_id("lead")
-ShownUserId = shown_id("user")
 Text = Annotated[str, StringConstraints(max_length=1_000)]
 Namespace = Annotated[str, Like("crm:lead", NAMESPACE_SENTENCE, NAMESPACE)]
 CustomValue = Any

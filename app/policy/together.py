@@ -241,7 +241,9 @@ def _candidates(policy: Policy, name: str, said: Sequence[Said]) -> Iterator[obj
     yield from (None, "")
     attribute = field_attribute(name)
     words = [(one.word, one.true) for one in said if isinstance(one.word, FieldIs)]
-    exact = [_of_one_value(one.word)[0] for one in said if one.true and not isinstance(one.word, FieldIs)]
+    exact: list[Sequence[object]] = [
+        _of_one_value(one.word)[0] for one in said if one.true and not isinstance(one.word, FieldIs)
+    ]
     lists = exact or [found for word, true in words if true and (found := _listed(policy, word)) is not None]
     if lists:
         listed = min(lists, key=len)

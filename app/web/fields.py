@@ -130,6 +130,13 @@ UserId = public_id("user")
 KeyId = public_id("key")
 TenantId = public_id("tenant")
 DuplicateId = public_id("duplicate")
+ShownAccountId = shown_id("account")
+ShownActivityId = shown_id("activity")
+ShownContactId = shown_id("contact")
+ShownJourneyId = shown_id("journey")
+ShownLeadId = shown_id("lead")
+ShownOpportunityId = shown_id("opportunity")
+ShownUserId = shown_id("user")
 
 
 def _written_like(sentence: str, form: re.Pattern[str]) -> WrapValidator:
