@@ -84,22 +84,22 @@ async def test_a_posted_lead_follows_the_rules_of_a_form(api: Api) -> None:
 @pytest.mark.parametrize(
     ("sent", "named"),
     [
-        ({"email": "x"}, {"email"}),
-        ({"email": "none@none.com"}, {"email"}),
-        ({"phone": "0721 5"}, {"phone"}),
-        ({"email": "ana@", "phone": "0721 5", "full_name": "Ana"}, {"email", "phone"}),
-        ({"full_name": "Ana"}, set()),
-        ({"email": " ", "phone": ""}, set()),
+        ({"email": "x"}, ["email"]),
+        ({"email": "none@none.com"}, ["email"]),
+        ({"phone": "0721 5"}, ["phone"]),
+        ({"email": "ana@", "phone": "0721 5", "full_name": "Ana"}, ["email", "phone"]),
+        ({"full_name": "Ana"}, []),
+        ({"email": " ", "phone": ""}, []),
     ],
     ids=str,
 )
 async def test_a_posted_lead_that_nothing_identifies_is_told_what_could_not_be_read(
-    api: Api, sent: dict[str, str], named: set[str]
+    api: Api, sent: dict[str, str], named: list[str]
 ) -> None:
     answer = await api.call("POST", "/v1/leads", {"fields": sent})
     told = [(fault["field"], fault["code"]) for fault in answer.json()["errors"]]
     assert (answer.status_code, answer.json()["code"]) == (422, "identity_required")
-    assert told == [("fields", "identity_required")] + [(f"fields.{name}", f"{name}_invalid") for name in sorted(named)]
+    assert told == [("fields", "identity_required")] + [(f"fields.{name}", f"{name}_invalid") for name in named]
 
 
 async def unread(api: Api, typed: str = "0722 123 456", **fields: Any) -> dict[str, Any]:
