@@ -172,7 +172,7 @@ async def test_amounts_are_converted_by_rates_and_currencies_without_one_are_nam
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"currency": "EUR", "rates": {"EUR": "1"}}, "rates"),
+        ({"currency": "EUR", "rates": {"EUR": "1"}}, "rates.EUR"),
         ({"currency": "EUR", "rates": {"USD": "0"}}, "rates.USD"),
         ({"currency": "EUR", "rates": {"USD": "-1"}}, "rates.USD"),
         ({"currency": "EUR", "rates": {"USD": 1}}, "rates.USD"),
