@@ -19,29 +19,20 @@ journey_summaries = tenant_table(
     Column("skips", ARRAY(Boolean), nullable=False),
 )
 
-# How many journeys reached the milestone `name` on a day of UTC and `to` within so many days after it, rounded up.
-# `skipped`: one of both was passed over. The pair of a milestone with itself counts those that reached it.
-milestone_counts = tenant_table(
-    "milestone_counts",
-    Column("reached_on", Date, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("to", Text, primary_key=True),
-    Column("business", Text, primary_key=True),
-    Column("skipped", Boolean, primary_key=True, nullable=False),
-    Column("days", Integer, primary_key=True, autoincrement=False),
-    Column("journeys", BigInteger, nullable=False),
-)
-
-# The same of months, each named by its first day.
-milestone_months = tenant_table(
-    "milestone_months",
-    Column("reached_on", Date, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("to", Text, primary_key=True),
-    Column("business", Text, primary_key=True),
-    Column("skipped", Boolean, primary_key=True, nullable=False),
-    Column("days", Integer, primary_key=True, autoincrement=False),
-    Column("journeys", BigInteger, nullable=False),
+# How many journeys reached the milestone `name` on a day of UTC, or in a month, and `to` within so many days after it,
+# rounded up. `skipped`: one of both was passed over. The pair of a milestone with itself counts those that reached it.
+milestone_counts, milestone_months = (
+    tenant_table(
+        name,
+        Column("reached_on", Date, primary_key=True),
+        Column("name", Text, primary_key=True),
+        Column("to", Text, primary_key=True),
+        Column("business", Text, primary_key=True),
+        Column("skipped", Boolean, primary_key=True, nullable=False),
+        Column("days", Integer, primary_key=True, autoincrement=False),
+        Column("journeys", BigInteger, nullable=False),
+    )
+    for name in ("milestone_counts", "milestone_months")
 )
 
 # A milestone that a journey reached, with all those that it has now (as in its summary), and when it entered a closed
